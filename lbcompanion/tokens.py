@@ -1,0 +1,110 @@
+"""Tokens and proofs: mint and check them. Entropy, time and key are handed in; nothing here draws its own.
+
+A token is ``1`` + 22 characters of 128 random bits + 8 characters of a keyed
+MAC + the owner's node name: letters, digits, ``-`` and ``_`` only, 63
+characters at most. The MAC covers the other three parts as text, so any altered
+byte voids the token before a store is asked.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
+from hashlib import sha256
+
+from lbcompanion.errors import TokenError
+from lbcompanion.model import NODE_NAME
+
+VERSION = "1"
+RANDOM_BYTES = 16
+_RANDOM_CHARS = 22
+_MAC_CHARS = 8
+_HEAD_CHARS = len(VERSION) + _RANDOM_CHARS + _MAC_CHARS
+MAX_CHARS = _HEAD_CHARS + 32
+_BLOCK_TOKENS = 256
+
+#: What a digest line looks like in ``Repr-Digest`` (RFC 9530 section 3).
+_REPR_DIGEST = "sha-256=:{}:"
+
+
+def _mac(key: bytes, random: str, owner: str) -> str:
+    return urlsafe_b64encode(hmac.digest(key, f"{VERSION}{random}{owner}".encode(), "sha256")[:6]).decode()
+
+
+class Tokens:
+    """Mints tokens for one node and checks those of the whole farm.
+
+    :param secret: the farm's secret, white space around it already taken off.
+    :param owner: this node's name; only :meth:`mint` needs it.
+    :param entropy: ``entropy(n)`` gives ``n`` unguessable bytes (``os.urandom`` in the service); asked for
+        256 tokens' worth at a time.
+    """
+
+    def __init__(self, secret: bytes, owner: str = "", entropy: Callable[[int], bytes] | None = None) -> None:
+        self._key = hmac.digest(secret, b"lbc-token-1", "sha256")
+        self._owner = owner
+        self._entropy = entropy
+        self._block = b""
+        self._used = 0
+
+    def mint(self) -> str:
+        """Make a new token of this node's."""
+        if self._used >= len(self._block):
+            if self._entropy is None or not self._owner:
+                raise TokenError("this side mints no tokens: it has no entropy or no node name")
+            self._block = self._entropy(RANDOM_BYTES * _BLOCK_TOKENS)
+            self._used = 0
+        random = urlsafe_b64encode(self._block[self._used : self._used + RANDOM_BYTES])[:_RANDOM_CHARS].decode()
+        self._used += RANDOM_BYTES
+        return f"{VERSION}{random}{_mac(self._key, random, self._owner)}{self._owner}"
+
+    def owner_of(self, token: str) -> str:
+        """Tell which node owns a token.
+
+        :raises TokenError: where it is not a token of this farm's.
+        """
+        owner = token[_HEAD_CHARS:]
+        if not token.isascii() or token[:1] != VERSION or not NODE_NAME.fullmatch(owner):
+            raise TokenError("not a token of this version")
+        random = token[len(VERSION) : len(VERSION) + _RANDOM_CHARS]
+        mac = token[len(VERSION) + _RANDOM_CHARS : _HEAD_CHARS]
+        if not hmac.compare_digest(mac, _mac(self._key, random, owner)):
+            raise TokenError("not a token of this farm's")
+        return owner
+
+
+def hide(token: str) -> str:
+    """The form in which a token may stand in a log: enough to find it again, too little to use it."""
+    return f"{token[:6]}...{token[_HEAD_CHARS:]}" if len(token) > _HEAD_CHARS else f"{token[:4]}..."
+
+
+def repr_digest(digest: bytes) -> str:
+    """The ``Repr-Digest`` value (RFC 9530) for a SHA-256 digest of 32 bytes."""
+    return _REPR_DIGEST.format(b64encode(digest).decode())
+
+
+def proof(secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> str:
+    """The value of ``Lbc-Proof``: who answered, and with what.
+
+    :param secret: the farm's secret itself.
+    :param token: empty for ``whoami``.
+    :param nonce: the caller's ``Lbc-Nonce``.
+    :param digest: the answer's ``Repr-Digest`` value; empty where the answer bears none.
+    :returns: base64url with its padding (RFC 4648 section 3.2) of HMAC-SHA256 over the parts joined by line feeds.
+    """
+    parts = ["lbc-proof-1", node, token, nonce]
+    if digest:
+        parts.append(digest)
+    return urlsafe_b64encode(hmac.digest(secret, "\n".join(parts).encode(), "sha256")).decode()
+
+
+def proof_holds(given: str, secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> bool:
+    """Whether ``given`` is the proof that :func:`proof` makes of the same parts; padding may stand or be left out."""
+    expected = proof(secret, node, token, nonce, digest)
+    return given.isascii() and hmac.compare_digest(given.rstrip("="), expected.rstrip("="))
+
+
+def digest_of(body: bytes) -> bytes:
+    """SHA-256 of the bytes, 32 bytes."""
+    return sha256(body).digest()

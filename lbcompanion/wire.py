@@ -1,0 +1,176 @@
+"""Notices on the wire: what a browser posts to a node, and what a node hands to the crawler. Reading is strict and
+says what would be right; it never repeats what stood there, which may be a visitor's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from attrs import field, frozen
+
+from lbcompanion.errors import NoticeError
+from lbcompanion.model import Notice, Told, from_rfc3339, to_rfc3339
+
+#: What a browser's notice may weigh.
+BROWSER_LIMIT_BYTES = 16384
+#: What a node may hand over at once.
+BATCH_LIMIT_BYTES = 4194304
+
+# A page's address may be as long as a head; the limit of the whole body is the one that mostly counts.
+_MAX_URL_CHARS = 131072
+# Whatever a node takes for routing cookies fits: they are 4 KiB in all (lbcompanion.sticky.cookies).
+_MAX_COOKIES = 1024
+_MAX_NAME_CHARS = 4096
+_MAX_VALUE_CHARS = 4096
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
+_URL = re.compile(r"https?://[^\x00-\x20\x7f\ud800-\udfff]+", re.IGNORECASE)
+# Control characters, and halves of characters that no coding can write.
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# RFC 3339 section 5.6; datetime alone takes more of ISO 8601 than that.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_LAST_SECOND = 253402214400.0  # the last day of the year 9999 is out of reach of some time zones
+
+
+@frozen
+class BrowserNotice:
+    """What the browser says: "this copy was viewed".
+
+    :ivar token: of a token's form; whether it is this farm's is the node's to check.
+    :ivar url: the page's address as the browser saw it; told, never trusted.
+    :ivar cookies: name to raw value, as the script could read them; not reduced yet.
+    :ivar viewed_at: seconds since the epoch.
+    """
+
+    token: str
+    url: str
+    cookies: Mapping[str, str] = field(repr=False)
+    viewed_at: float
+
+
+def read_browser_notice(body: bytes) -> BrowserNotice:
+    """Read what a browser posted.
+
+    :raises NoticeError: with 413 where it is longer than 16 KiB, with 400 where it is malformed.
+    """
+    entry = _object(_json(body, BROWSER_LIMIT_BYTES), "the notice")
+    return BrowserNotice(_token(entry, ""), _url(entry, "", "url"), _cookies(entry, ""), _time(entry, "", "viewed_at"))
+
+
+def write_notices(notices: Sequence[Notice]) -> bytes:
+    """Write notices for the crawler's intake."""
+    entries = [
+        {
+            "token": notice.token,
+            "url": notice.url,
+            "cookies": dict(notice.cookies),
+            "viewed_at": to_rfc3339(notice.viewed_at),
+            "noticed_at": to_rfc3339(notice.noticed_at),
+            "page_url": notice.page_url,
+            "by": notice.by.value,
+        }
+        for notice in notices
+    ]
+    return json.dumps({"notices": entries}, separators=(",", ":")).encode("ascii")
+
+
+def read_notices(body: bytes, limit_bytes: int = BATCH_LIMIT_BYTES) -> list[Notice]:
+    """Read what a node handed over: all of it, or nothing.
+
+    :raises NoticeError: with 413 where it is longer than ``limit_bytes``; with 400 where any entry is malformed.
+    """
+    entries = _object(_json(body, limit_bytes), "the body").get("notices")
+    if not isinstance(entries, list):
+        raise NoticeError("notices: has to be a list")
+    return [_notice(entry, f"notices[{index}]") for index, entry in enumerate(entries)]
+
+
+def _notice(entry: object, where: str) -> Notice:
+    said = _object(entry, where)
+    by = said.get("by")
+    if by not in ("browser", "server"):
+        _refuse(where, "by", "browser or server")
+    return Notice(
+        _token(said, where),
+        _url(said, where, "url"),
+        _cookies(said, where),
+        _time(said, where, "viewed_at"),
+        _time(said, where, "noticed_at"),
+        "" if said.get("page_url", "") == "" else _url(said, where, "page_url"),
+        Told(by),
+    )
+
+
+def _refuse(where: str, key: str, right: str) -> NoReturn:
+    raise NoticeError(f"{where}.{key}: has to be {right}" if where else f"{key}: has to be {right}")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are each there once: two would let two readers see two notices."""
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        raise NoticeError("an object names a key twice")
+    return read
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise NoticeError("not JSON: a number that is none")
+
+
+def _json(body: bytes, limit_bytes: int) -> object:
+    if len(body) > limit_bytes:
+        raise NoticeError(f"longer than {limit_bytes} bytes", 413)
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        # The parser's own words quote what they stumbled over: not passed on.
+        raise NoticeError("not JSON in UTF-8") from None
+
+
+def _object(said: object, where: str) -> dict[str, Any]:
+    if not isinstance(said, dict):
+        raise NoticeError(f"{where}: has to be a JSON object")
+    return said
+
+
+def _token(entry: Mapping[str, Any], where: str) -> str:
+    token = entry.get("token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        _refuse(where, "token", "a token: 1 to 63 of A-Z a-z 0-9 _ -")
+    return token
+
+
+def _url(entry: Mapping[str, Any], where: str, key: str) -> str:
+    url = entry.get(key)
+    if not isinstance(url, str) or len(url) > _MAX_URL_CHARS or not _URL.fullmatch(url):
+        _refuse(where, key, f"an http or https address of at most {_MAX_URL_CHARS} characters, without blanks")
+    return url
+
+
+def _time(entry: Mapping[str, Any], where: str, key: str) -> float:
+    text = entry.get(key)
+    right = "a time of RFC 3339, such as 2026-11-23T21:10:00Z"
+    if not isinstance(text, str) or not _TIME.fullmatch(text):
+        _refuse(where, key, right)
+    try:
+        seconds = from_rfc3339(text.upper())
+    except (ValueError, OverflowError):
+        seconds = -1.0
+    if not 0 <= seconds < _LAST_SECOND:
+        _refuse(where, key, right)
+    return seconds
+
+
+def _cookies(entry: Mapping[str, Any], where: str) -> Mapping[str, str]:
+    cookies = entry.get("cookies")
+    if not isinstance(cookies, dict) or len(cookies) > _MAX_COOKIES:
+        _refuse(where, "cookies", f"an object of at most {_MAX_COOKIES} cookies, name to value")
+    for name, value in cookies.items():
+        if not 0 < len(name) <= _MAX_NAME_CHARS or _UNSENDABLE.search(name):
+            _refuse(where, "cookies", f"named with 1 to {_MAX_NAME_CHARS} characters, none of them a control")
+        if not isinstance(value, str) or len(value) > _MAX_VALUE_CHARS or _UNSENDABLE.search(value):
+            _refuse(where, "cookies", f"texts of at most {_MAX_VALUE_CHARS} characters, none of them a control")
+    return cookies
