@@ -1,0 +1,188 @@
+"""What can be configured, as frozen values: a class for each table of the files, a field for each key.
+
+The defaults are those of the manual. Reading and checking TOML is :mod:`lbcompanion.config`'s work; a value that
+got here is right. Paths are absolute by then, ``state_dir`` included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+from attrs import Factory, field, frozen
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+_LOOPBACK: Networks = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+@frozen
+class NodeTable:
+    """``[node]``. ``secret`` is the content of ``secret_file`` without white space around it."""
+
+    name: str
+    listen: tuple[str, ...]
+    upstream: str
+    secret_file: Path
+    secret: bytes = field(repr=False)
+    state_dir: Path = Path("state")
+    admin: str = "tcp:9101:interface=127.0.0.1"
+    workers: int = 1
+    prefix: str = "/_lbc"
+    public_origin: str = ""
+    direct_origin: str = ""
+    trusted_proxies: Networks = _LOOPBACK
+
+
+@frozen
+class CaptureTable:
+    """``[capture]``."""
+
+    enabled: bool = True
+    ratio: float = 1.0
+    visitor_cookie: str = "WRUID"
+    revalidate: str = "keep"
+    force_parameter: str = "lbc=record"
+    include: tuple[str, ...] = ("/**",)
+    exclude: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ("GET", "POST")
+    statuses: tuple[int, ...] = (200,)
+    max_page_bytes: int = 4194304
+    fragments: str = "on-request"
+    mask: tuple[str, ...] = ("input[type=password]", "input[autocomplete^='cc-']")
+    exclude_blocks: bool = True
+
+
+@frozen
+class InjectTable:
+    """``[inject]``. The snippets are the content of ``top_file`` and ``bottom_file``; None where no file is named."""
+
+    enabled: bool = True
+    top_file: Path | None = None
+    bottom_file: Path | None = None
+    top: bytes | None = None
+    bottom: bytes | None = None
+    skip_if: str = ""
+    clicktale_names: bool = False
+    csp: str = "respect"
+
+
+@frozen
+class StoreTable:
+    """``[store]``. ``url`` names its file absolutely by now, where it names one."""
+
+    url: str = field(default="memory:", repr=False)
+    max_pages: int = 10000
+    max_bytes: int = 268435456
+    max_seconds: float = 600
+    delete_after_pull: bool = True
+    pull_grace_seconds: float = 60
+    encryption_key_file: Path | None = None
+
+
+@frozen
+class StickyTable:
+    """``[sticky]``, and the same keys of a crawler's site."""
+
+    dialect: str = "auto"
+    cookies: tuple[str, ...] = ()
+    allow_credentials: tuple[str, ...] = ()
+
+
+@frozen
+class FetchTable:
+    """``[fetch]``. ``public_keys``: key id to PEM."""
+
+    addresses: Networks = ()
+    address_header: str = ""
+    signature: str = "required"
+    public_keys: Mapping[str, bytes] = Factory(dict)
+
+
+@frozen
+class ToCrawlerTable:
+    """``[crawler]`` of a node's file."""
+
+    intake: str = "http://127.0.0.1:9200"
+    notices: str = "browser"
+
+
+@frozen
+class LimitsTable:
+    """``[limits]``."""
+
+    head_bytes: int = 65536
+    header_lines: int = 100
+    head_seconds: float = 10
+    idle_seconds: float = 75
+    body_bytes_per_second: float = 128
+    upstream_connect_seconds: float = 5
+    upstream_seconds: float = 60
+    connections: int = 10000
+    connections_per_address: int = 0
+    upstream_idle: int = 64
+    expansion_ratio: float = 100
+    capturing_bytes: int = 134217728
+
+
+@frozen
+class NodeSettings:
+    """A node's whole file."""
+
+    node: NodeTable
+    capture: CaptureTable = CaptureTable()
+    inject: InjectTable = InjectTable()
+    store: StoreTable = StoreTable()
+    sticky: StickyTable = StickyTable()
+    fetch: FetchTable = FetchTable()
+    peers: Mapping[str, str] = Factory(dict)
+    crawler: ToCrawlerTable = ToCrawlerTable()
+    limits: LimitsTable = LimitsTable()
+
+
+@frozen
+class CrawlerTable:
+    """``[crawler]`` of a crawler's file."""
+
+    secret_file: Path
+    secret: bytes = field(repr=False)
+    listen: str = "tcp:9200:interface=127.0.0.1"
+    admin: str = "tcp:9201:interface=127.0.0.1"
+    state_dir: Path = Path("state")
+    queue: str = field(default="sqlite:///crawler.db", repr=False)
+    archive_dir: Path = Path("archive")
+    concurrency: int = 32
+    requisites: bool = True
+    timeout_seconds: float = 20
+    give_up_after_seconds: float = 900
+
+
+@frozen
+class KnownNode:
+    """``[sites.NAME.nodes.NODE]``: what is known of a node beforehand."""
+
+    direct: str = ""
+    cookie: str = field(default="", repr=False)
+
+
+@frozen
+class SiteSettings:
+    """``[sites.NAME]``."""
+
+    name: str
+    origin: str
+    connect: str = ""
+    ca_file: Path | None = None
+    prefix: str = "/_lbc"
+    sticky: StickyTable = StickyTable()
+    ladder: tuple[str, ...] = ("recorded", "own", "computed", "direct", "any")
+    nodes: Mapping[str, KnownNode] = Factory(dict)
+
+
+@frozen
+class CrawlerSettings:
+    """A crawler's whole file."""
+
+    crawler: CrawlerTable
+    sites: Mapping[str, SiteSettings]

@@ -1,0 +1,190 @@
+"""``memory:``: copies in this process, gone with it. It is on the visitor's way, so nothing here looks at more
+than the copy in question and those that have to leave.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from attrs import define
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from lbcompanion.errors import StoreError
+from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.settings import StoreTable
+from lbcompanion.stores.interface import IPageStore
+from lbcompanion.stores.lifetime import WallClock, check_size, reason_to_go
+
+_COUNTERS = {MissReason.EVICTED: "evicted", MissReason.EXPIRED: "expired", MissReason.PULLED: "pulled"}
+
+
+@define
+class _Kept:
+    page: Page
+    stored_at: float
+    sent_at: float | None = None
+
+
+@implementer(IPageStore)
+class MemoryStore:
+    """Copies in ordered dictionaries: all and the unsent in the order they came, the sent in the order they went.
+
+    The first of each is thereby the next to expire, to be evicted, or to be past its grace. (OrderedDict, as a plain
+    dict walks over the holes that removals leave at its front.)
+
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(self, settings: StoreTable, clock: WallClock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._unsent: OrderedDict[str, None] = OrderedDict()
+        self._sent: OrderedDict[str, None] = OrderedDict()
+        self._tombstones: OrderedDict[str, Miss] = OrderedDict()
+        self._bytes = 0
+        self._counters = {"put": 0, "evicted": 0, "expired": 0, "pulled": 0}
+        self._closed = False
+
+    def put(self, page: Page) -> Deferred[None]:
+        """Keep a copy; one of the same token is replaced."""
+        try:
+            self._check_open()
+            check_size(self._settings, page)
+        except StoreError as error:
+            return fail(error)
+        now = self._clock()
+        token = page.token
+        if token in self._kept:
+            self._remove(token)
+        self._tombstones.pop(token, None)
+        self._retire_due(now)
+        self._make_room(len(page.body))
+        self._kept[token] = _Kept(page, now)
+        self._unsent[token] = None
+        self._bytes += len(page.body)
+        self._counters["put"] += 1
+        return succeed(None)
+
+    def peek(self, token: str) -> Deferred[Page | Miss]:
+        """The copy, or why there is none."""
+        if self._closed:
+            return fail(self._closed_error())
+        kept = self._living(token)
+        if kept is not None:
+            return succeed(kept.page)
+        return succeed(self._tombstones.get(token) or Miss(MissReason.UNKNOWN))
+
+    def take(self, token: str) -> Deferred[Page | Miss]:
+        """The same."""
+        return self.peek(token)
+
+    def sent(self, token: str) -> Deferred[None]:
+        """The copy went out whole."""
+        if self._closed:
+            return fail(self._closed_error())
+        kept = self._living(token)
+        if kept is not None and kept.sent_at is None:
+            kept.sent_at = self._clock()
+            del self._unsent[token]
+            self._sent[token] = None
+        return succeed(None)
+
+    def drop(self, token: str) -> Deferred[bool]:
+        """The crawler has it safely."""
+        if self._closed:
+            return fail(self._closed_error())
+        if self._living(token) is not None:
+            if self._settings.delete_after_pull:
+                self._retire(token, MissReason.PULLED)
+            return succeed(True)
+        tombstone = self._tombstones.get(token)
+        return succeed(tombstone is not None and tombstone.reason is MissReason.PULLED)
+
+    def mark(self, token: str, miss: Miss) -> Deferred[None]:
+        """Leave a tombstone; a copy that is there stays."""
+        if self._closed:
+            return fail(self._closed_error())
+        if self._living(token) is None:
+            self._bury(token, miss)
+        return succeed(None)
+
+    def sweep(self) -> Deferred[int]:
+        """Take away what is past its time."""
+        if self._closed:
+            return fail(self._closed_error())
+        return succeed(self._retire_due(self._clock()))
+
+    def tokens(self) -> Deferred[list[str]]:
+        """All copies that live, oldest first."""
+        if self._closed:
+            return fail(self._closed_error())
+        self._retire_due(self._clock())
+        return succeed(list(self._kept))
+
+    def stats(self) -> Deferred[dict[str, int]]:
+        """What is held now, and what happened since the start."""
+        if self._closed:
+            return fail(self._closed_error())
+        return succeed({"pages": len(self._kept), "bytes": self._bytes, **self._counters})
+
+    def close(self) -> Deferred[None]:
+        """Forget everything."""
+        self._closed = True
+        for held in (self._kept, self._unsent, self._sent, self._tombstones):
+            held.clear()
+        self._bytes = 0
+        return succeed(None)
+
+    @staticmethod
+    def _closed_error() -> StoreError:
+        return StoreError("the store is closed")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise self._closed_error()
+
+    def _living(self, token: str) -> _Kept | None:
+        kept = self._kept.get(token)
+        if kept is None:
+            return None
+        reason = reason_to_go(self._settings, kept.stored_at, kept.sent_at, self._clock())
+        if reason is None:
+            return kept
+        self._retire(token, reason)
+        return None
+
+    def _retire_due(self, now: float) -> int:
+        """Take away the copies whose time is over, from the two ends where they wait; how many they were."""
+        gone = 0
+        for queue in (self._kept, self._sent):
+            while queue:
+                token = next(iter(queue))
+                kept = self._kept[token]
+                reason = reason_to_go(self._settings, kept.stored_at, kept.sent_at, now)
+                if reason is None:
+                    break
+                self._retire(token, reason)
+                gone += 1
+        return gone
+
+    def _make_room(self, size: int) -> None:
+        while len(self._kept) >= self._settings.max_pages or self._bytes + size > self._settings.max_bytes:
+            self._retire(next(iter(self._sent or self._unsent)), MissReason.EVICTED)
+
+    def _retire(self, token: str, reason: MissReason) -> None:
+        self._remove(token)
+        self._counters[_COUNTERS[reason]] += 1
+        self._bury(token, Miss(reason))
+
+    def _remove(self, token: str) -> None:
+        self._bytes -= len(self._kept.pop(token).page.body)
+        self._unsent.pop(token, None)
+        self._sent.pop(token, None)
+
+    def _bury(self, token: str, miss: Miss) -> None:
+        self._tombstones[token] = miss
+        self._tombstones.move_to_end(token)
+        if len(self._tombstones) > self._settings.max_pages:
+            self._tombstones.popitem(last=False)

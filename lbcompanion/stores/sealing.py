@@ -1,0 +1,107 @@
+"""Copies at rest that only the holder of a key can read: a wrapper around any store.
+
+AES-256-GCM over the body and the address, each under a fresh nonce, with the token as associated data, so that
+no sealed copy can be passed off as another. ``sha256`` stays that of the plain body.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from lbcompanion.errors import StoreError
+from lbcompanion.model import Miss, Page
+from lbcompanion.stores.interface import IPageStore
+
+#: What is asked of the content of a key file, in bytes, white space around it taken off.
+MIN_KEY_BYTES = 16
+#: By how much a sealed body is longer than the plain one; ``max_bytes`` counts it.
+OVERHEAD_BYTES = 28
+_NONCE_BYTES = 12
+
+
+@implementer(IPageStore)
+class SealedStore:
+    """Seals on the way in, opens on the way out, and leaves everything else to the store inside.
+
+    :param inner: where the sealed copies are kept.
+    :param key: the content of the key file, of any form, :data:`MIN_KEY_BYTES` at least; the cipher's key is derived
+        from it (HKDF, RFC 5869).
+    :param entropy: ``entropy(n)`` gives ``n`` bytes that never come twice.
+    """
+
+    def __init__(self, inner: Any, key: bytes, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._inner = IPageStore(inner)
+        self._cipher = AESGCM(HKDF(SHA256(), length=32, salt=None, info=b"lbc-seal-1").derive(key))
+        self._entropy = entropy
+
+    def put(self, page: Page) -> Deferred[None]:
+        """Keep a copy, sealed."""
+        return self._inner.put(self._sealed(page))
+
+    def peek(self, token: str) -> Deferred[Page | Miss]:
+        """The copy, opened. Fails with ``StoreError`` also where it was sealed with another key or altered."""
+        return self._inner.peek(token).addCallback(self._opened)
+
+    def take(self, token: str) -> Deferred[Page | Miss]:
+        """The same, for sending."""
+        return self._inner.take(token).addCallback(self._opened)
+
+    def sent(self, token: str) -> Deferred[None]:
+        """As inside."""
+        return self._inner.sent(token)
+
+    def drop(self, token: str) -> Deferred[bool]:
+        """As inside."""
+        return self._inner.drop(token)
+
+    def mark(self, token: str, miss: Miss) -> Deferred[None]:
+        """As inside."""
+        return self._inner.mark(token, miss)
+
+    def sweep(self) -> Deferred[int]:
+        """As inside."""
+        return self._inner.sweep()
+
+    def tokens(self) -> Deferred[list[str]]:
+        """As inside."""
+        return self._inner.tokens()
+
+    def stats(self) -> Deferred[dict[str, int]]:
+        """As inside; ``bytes`` are those of the sealed bodies."""
+        return self._inner.stats()
+
+    def close(self) -> Deferred[None]:
+        """Close the store inside."""
+        return self._inner.close()
+
+    def _sealed(self, page: Page) -> Page:
+        url = self._seal(page.url.encode("utf-8", "surrogatepass"), b"url", page.token)
+        return evolve(page, url=b64encode(url).decode(), body=self._seal(page.body, b"body", page.token))
+
+    def _opened(self, found: Page | Miss) -> Page | Miss:
+        if isinstance(found, Miss):
+            return found
+        try:
+            url = self._open(b64decode(found.url, validate=True), b"url", found.token)
+            body = self._open(found.body, b"body", found.token)
+        except (InvalidTag, ValueError):
+            raise StoreError("a copy does not open: sealed with another key, not sealed, or altered") from None
+        return evolve(found, url=url.decode("utf-8", "surrogatepass"), body=body)
+
+    def _seal(self, plain: bytes, part: bytes, token: str) -> bytes:
+        nonce = self._entropy(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, plain, part + b"\n" + token.encode())
+
+    def _open(self, sealed: bytes, part: bytes, token: str) -> bytes:
+        return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], part + b"\n" + token.encode())

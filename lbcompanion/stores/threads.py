@@ -1,0 +1,133 @@
+"""Blocking work off the loop: one thread, and a queue that hands it everything that waits at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from lbcompanion.errors import StoreError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: How many requests share a run at most: more would make the first of them wait for the last.
+BATCH = 256
+
+
+class DeferToThread(Protocol):
+    """Runs blocking work elsewhere and tells its result, or its exception, on the loop."""
+
+    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
+        """Run the work."""
+
+
+class OneThread:
+    """A :class:`DeferToThread` with a thread of its own, begun at the first use.
+
+    It ends with :meth:`stop`, or when the reactor has stopped; close the stores that use it before.
+
+    :param reactor: an ``IReactorCore`` and ``IReactorFromThreads``.
+    :param name: what the thread is called in a debugger.
+    """
+
+    def __init__(self, reactor: Any, name: str = "lbcompanion-store") -> None:
+        self._reactor = reactor
+        self._pool = ThreadPool(minthreads=0, maxthreads=1, name=name)
+        self._trigger: object | None = None
+        self._stopped = False
+
+    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
+        """Run the work in the thread; fails with ``StoreError`` once stopped."""
+        if self._stopped:
+            return fail(StoreError("the store's thread has stopped"))
+        if self._trigger is None:
+            self._pool.start()
+            self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._end)
+        return deferToThreadPool(self._reactor, self._pool, work)
+
+    def stop(self) -> None:
+        """End the thread, after the work that it has."""
+        if self._trigger is not None and not self._stopped:
+            self._reactor.removeSystemEventTrigger(self._trigger)
+            self._end()
+        self._stopped = True
+
+    def _end(self) -> None:
+        self._stopped = True
+        self._pool.stop()
+
+
+class BatchQueue(Generic[R]):
+    """Requests in the order they came, one run at a time: what waits while a run is under way shares the next one.
+
+    So the caller's requests never overlap, whatever number of threads there is behind ``defer_to_thread``.
+
+    :param run: blocking; a result for each request, in order; an exception among the results is that request's failure.
+    """
+
+    def __init__(self, run: Callable[[Sequence[R]], Sequence[object]], defer_to_thread: DeferToThread) -> None:
+        self._run = run
+        self._defer_to_thread = defer_to_thread
+        self._waiting: deque[tuple[R, Deferred[Any]]] = deque()
+        self._busy = False
+        self._closing: tuple[Callable[[], None], Deferred[None]] | None = None
+
+    def ask(self, request: R) -> Deferred[Any]:
+        """Queue a request; fails with ``StoreError`` once closed, or where the run as a whole failed."""
+        if self._closing is not None:
+            return fail(StoreError("the store is closed"))
+        answer: Deferred[Any] = Deferred()
+        self._waiting.append((request, answer))
+        self._next()
+        return answer
+
+    def close(self, last: Callable[[], None]) -> Deferred[None]:
+        """Take nothing more; when all that waits is done, run ``last`` (blocking). A second call does nothing."""
+        if self._closing is not None:
+            return succeed(None)
+        closed: Deferred[None] = Deferred()
+        self._closing = (last, closed)
+        self._next()
+        return closed
+
+    def _next(self) -> None:
+        if self._busy:
+            return
+        if self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            requests = [request for request, _ in batch]
+            self._start(lambda: self._run(requests)).addBoth(self._settle, [answer for _, answer in batch])
+        elif self._closing is not None:
+            last, closed = self._closing
+            self._start(last).addBoth(_as_store_error).chainDeferred(closed)
+
+    def _start(self, work: Callable[[], T]) -> Deferred[T]:
+        self._busy = True
+        return maybeDeferred(self._defer_to_thread, work)
+
+    def _settle(self, results: Sequence[object] | Failure, answers: list[Deferred[Any]]) -> None:
+        # Still busy while the answers are told: what their receivers ask next is queued, and shares a run.
+        if isinstance(results, Failure):
+            results = [_error_of(results)] * len(answers)
+        for answer, result in zip(answers, results, strict=True):
+            if isinstance(result, Exception):
+                answer.errback(Failure(result))
+            else:
+                answer.callback(result)
+        self._busy = False
+        self._next()
+
+
+def _error_of(failure: Failure) -> StoreError:
+    error = failure.value
+    return error if isinstance(error, StoreError) else StoreError(f"the store's thread failed: {type(error).__name__}")
+
+
+def _as_store_error(result: T | Failure) -> T | Failure:
+    return Failure(_error_of(result)) if isinstance(result, Failure) else result

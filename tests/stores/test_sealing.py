@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbcompanion.errors import StoreError
+from lbcompanion.model import Page
+from lbcompanion.settings import StoreTable
+from lbcompanion.stores.memory import MemoryStore
+from lbcompanion.stores.sealing import OVERHEAD_BYTES, SealedStore
+from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
+from tests.stores.machine import run_store_machine
+from tests.stores.opening import KEY, a_folder, open_sealed, sqlite_at
+
+TestSealedMemoryStore = page_store_contract("TestSealedMemoryStore", open_sealed, OVERHEAD_BYTES)
+
+
+def test_any_order_of_calls() -> None:
+    run_store_machine(lambda table, clock: SealedStore(MemoryStore(table, clock), KEY), OVERHEAD_BYTES)
+
+
+class TestSealing(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.inner = MemoryStore(StoreTable(), WallClockByHand())
+        self.store = SealedStore(self.inner, KEY)
+        self.page = a_page("a", b"<p>my account number is 4711</p>")
+        self.successResultOf(self.store.put(self.page))
+
+    def inside(self) -> Page:
+        found = self.successResultOf(self.inner.peek("a"))
+        assert isinstance(found, Page)
+        return found
+
+    def fails(self, token: str = "a") -> str:
+        failure = self.failureResultOf(self.store.peek(token), StoreError)
+        return str(failure.value)
+
+    def test_nothing_of_it_is_plain_inside(self) -> None:
+        held = self.inside()
+        assert b"4711" not in held.body
+        assert "example" not in held.url
+        assert held.sha256 == self.page.sha256
+
+    def test_no_two_sealings_are_alike(self) -> None:
+        first = self.inside()
+        self.successResultOf(self.store.put(self.page))
+        assert self.inside().body != first.body
+
+    def test_another_key_opens_nothing(self) -> None:
+        other = SealedStore(self.inner, b"another key of a fair length")
+        self.failureResultOf(other.peek("a"), StoreError)
+
+    def test_an_altered_bit_opens_nothing(self) -> None:
+        held = self.inside()
+        for at in (0, 12, len(held.body) - 1):
+            altered = bytearray(held.body)
+            altered[at] ^= 1
+            self.successResultOf(self.inner.put(evolve(held, body=bytes(altered))))
+            self.fails()
+
+    def test_a_copy_is_no_other_copy(self) -> None:
+        self.successResultOf(self.inner.put(evolve(self.inside(), token="b")))
+        self.fails("b")
+
+    def test_an_unsealed_copy_is_not_believed(self) -> None:
+        self.successResultOf(self.inner.put(a_page("b", b"")))
+        assert "example" not in self.fails("b")
+
+    def test_any_address_comes_back(self) -> None:
+        page = evolve(self.page, url="https://x/\udcff\ud800")
+        self.successResultOf(self.store.put(page))
+        assert self.successResultOf(self.store.take("a")) == page
+
+    def test_the_file_of_a_database_holds_nothing_plain(self) -> None:
+        folder = a_folder(self)
+        store = SealedStore(sqlite_at(folder / "pages.db", StoreTable(), WallClockByHand()), KEY)
+        self.successResultOf(store.put(self.page))
+        content = b"".join(path.read_bytes() for path in folder.iterdir())
+        self.successResultOf(store.close())
+        assert b"windows-1252" in content
+        assert b"4711" not in content
+        assert b"example" not in content
