@@ -1,0 +1,37 @@
+"""Apache httpd, mod_proxy_balancer, with the manual's recipe: ``ROUTEID=.route``.
+
+The route is everything after the first dot, and without the dot the value is unknown.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from lbcompanion.sticky.credentials import looks_like_credential
+from lbcompanion.sticky.dialects.interface import Sample
+from lbcompanion.sticky.dialects.shapes import AfterSeparator
+
+_SOURCE = "httpd.apache.org/docs/2.4/mod/mod_proxy_balancer.html; measured with apache 2.4.71"
+
+
+@frozen(kw_only=True)
+class ApacheRoute(AfterSeparator):
+    """The route after the first dot."""
+
+    def recognises(self, name: str, value: str) -> bool:
+        """By the recipe's name, or by a value that begins with the dot."""
+        plain = value.startswith(".") and not looks_like_credential(name, value)
+        return super().recognises(name, value) or (plain and self.cut(name, value, False) is not None)
+
+
+DIALECT = ApacheRoute(
+    name="apache-route",
+    cookie_names=("ROUTEID", "BALANCEID"),
+    samples=(
+        Sample("ROUTEID=.n2", (("ROUTEID", ".n2"),), "n2", _SOURCE),
+        Sample("ROUTEID=x.n2", (("ROUTEID", ".n2"),), "n2", _SOURCE),
+        Sample("BALANCEID=balancer.www1", (("BALANCEID", ".www1"),), "www1", "the manual's older recipe"),
+        Sample("ROUTEID=n2", (), None, f"without the dot it fails: {_SOURCE}"),
+        Sample("ROUTEID=.n1; ROUTEID=.n3", (("ROUTEID", ".n1"),), "n1", f"the first one wins: {_SOURCE}"),
+    ),
+)

@@ -1,0 +1,92 @@
+"""Envoy, stateful session by cookie: base64 of a protobuf with the upstream's ``ip:port`` and, with a TTL, its expiry.
+
+The value is not signed: one without an expiry, and without the quotes, is taken as well, and never runs out.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+
+from attrs import frozen
+
+from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.dialects.interface import Sample
+from lbcompanion.sticky.dialects.shapes import Shape
+
+_ADDRESS = re.compile(rb"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}\]):\d{1,5}")
+_EXPIRY = re.compile(rb"(\x10[\x80-\xff]{0,9}[\x00-\x7f])?")
+_SOURCE = "envoyproxy.io, stateful session filter, cookie-based state; measured with envoy 1.40.0"
+
+
+def _decoded(value: str) -> bytes:
+    try:
+        return b64decode(value.strip('"'), validate=True)
+    except ValueError:
+        return b""
+
+
+def _address(raw: bytes) -> bytes | None:
+    """Field 1 of the protobuf, or the older form: the bare address."""
+    if _ADDRESS.fullmatch(raw):
+        return raw
+    if len(raw) < 2 or raw[0] != 0x0A:
+        return None
+    address, rest = raw[2 : 2 + raw[1]], raw[2 + raw[1] :]
+    return address if _ADDRESS.fullmatch(address) and _EXPIRY.fullmatch(rest) else None
+
+
+@frozen(kw_only=True)
+class Envoy(Shape):
+    """An address that anybody can read."""
+
+    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+        """The address without expiry and quotes; the older form stays as it is, for an older Envoy."""
+        raw = _decoded(value)
+        address = _address(raw)
+        if address is None:
+            return None
+        return b64encode(raw).decode() if address == raw else self.write(address.decode())
+
+    def recognises(self, name: str, value: str) -> bool:
+        """By the value alone: nothing else decodes to an address."""
+        return self.cut(name, value, False) is not None
+
+    def reveal(self, cookie: RoutingCookie) -> str | None:
+        """``ip:port``."""
+        address = _address(_decoded(cookie.value))
+        return None if address is None else address.decode()
+
+    def write(self, node: str) -> str | None:
+        """For an ``ip:port``."""
+        raw = node.encode()
+        return b64encode(bytes([0x0A, len(raw)]) + raw).decode() if _ADDRESS.fullmatch(raw) else None
+
+
+DIALECT = Envoy(
+    name="envoy",
+    samples=(
+        Sample(
+            'sess="Cg4xMC4wLjAuMTE6ODA4MA=="',
+            (("sess", "Cg4xMC4wLjAuMTE6ODA4MA=="),),
+            "10.0.0.11:8080",
+            _SOURCE,
+            names=("sess",),
+        ),
+        Sample(
+            "sess=Cg4xMC4wLjAuMTE6ODA4MBCAqNa7Bg==",
+            (("sess", "Cg4xMC4wLjAuMTE6ODA4MA=="),),
+            "10.0.0.11:8080",
+            f"with an expiry: {_SOURCE}",
+            names=("sess",),
+        ),
+        Sample(
+            "sess=MTAuMC4wLjExOjgwODA=",
+            (("sess", "MTAuMC4wLjExOjgwODA="),),
+            "10.0.0.11:8080",
+            f"older form: {_SOURCE}",
+            names=("sess",),
+        ),
+        Sample("sess=n1", (), None, _SOURCE, names=("sess",)),
+    ),
+)

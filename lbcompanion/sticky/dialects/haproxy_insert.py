@@ -1,0 +1,51 @@
+"""HAProxy, ``cookie NAME insert``, with or without ``indirect``, ``postonly``, ``maxidle`` and ``maxlife``.
+
+The value is the server line's ``cookie`` text. With ``maxidle`` or ``maxlife`` two dates follow,
+``id|last|first``, each of five base64 characters; HAProxy takes the bare id and stamps it anew.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from lbcompanion.sticky.credentials import looks_like_credential
+from lbcompanion.sticky.dialects.interface import Sample
+from lbcompanion.sticky.dialects.shapes import BeforeSeparator, compiled
+
+_DATED = compiled(r"[^|]+\|[A-Za-z0-9+/]{5}(\|[A-Za-z0-9+/]{5})?")
+_MANUAL = "docs.haproxy.org, configuration manual, keyword cookie; measured with haproxy 2.6.12"
+
+
+@frozen(kw_only=True)
+class HaproxyInsert(BeforeSeparator):
+    """The id before the first bar."""
+
+    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+        """The bare id, unless it may be a session's; HAProxy's own ids are free text."""
+        bare = super().cut(name, value, allowed)
+        own = allowed or name in self.cookie_names
+        return None if bare is None or (not own and looks_like_credential(name, bare)) else bare
+
+    def recognises(self, name: str, value: str) -> bool:
+        """By a name of the manual's, or by the dates."""
+        return super().recognises(name, value) or (
+            _DATED.fullmatch(value) is not None and self.cut(name, value, False) is not None
+        )
+
+
+DIALECT = HaproxyInsert(
+    name="haproxy-insert",
+    cookie_names=("SERVERID",),
+    separator="|",
+    keeps_separator=False,
+    form=r"[^|;\s]{1,128}",
+    samples=(
+        Sample("SERVERID=n2", (("SERVERID", "n2"),), "n2", _MANUAL),
+        Sample("SRV=n1", (("SRV", "n1"),), "n1", _MANUAL, names=("SRV",)),
+        Sample("a=1; SRV=n1|Z3SFg|Z3SFg; b=2", (("SRV", "n1"),), "n1", f"maxlife: {_MANUAL}", names=("SRV",)),
+        Sample("SRV=n1|Z3SFg", (("SRV", "n1"),), "n1", f"maxidle: {_MANUAL}", names=("SRV",)),
+        Sample("SRV=n1|", (("SRV", "n1"),), "n1", f"a bar without a date: {_MANUAL}", names=("SRV",)),
+        Sample("SRV=; x=y", (), None, f"an empty value is unknown: {_MANUAL}", names=("SRV",)),
+        Sample("srv=n1", (), None, f"names are compared with case: {_MANUAL}", names=("SRV",)),
+    ),
+)

@@ -1,0 +1,36 @@
+"""HAProxy, ``cookie NAME prefix``: the server's id and ``~`` before the application's own value.
+
+The node sees the application's part only; ``id~`` with nothing after it reaches the server.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from lbcompanion.sticky.dialects.interface import Sample
+from lbcompanion.sticky.dialects.shapes import BeforeSeparator
+
+_SOURCE = "docs.haproxy.org, configuration manual, keyword cookie (prefix); measured with haproxy 2.6.12"
+
+
+@frozen(kw_only=True)
+class HaproxyPrefix(BeforeSeparator):
+    """The id before the first tilde."""
+
+    def recognises(self, name: str, value: str) -> bool:
+        """By the tilde, whatever the name: the cookie is the application's."""
+        return self.cut(name, value, False) is not None
+
+
+DIALECT = HaproxyPrefix(
+    name="haproxy-prefix",
+    cookie_names=("JSESSIONID", "PHPSESSID", "ASP.NET_SessionId", "sessionid", "connect.sid"),
+    # Short: where an application's own value holds a tilde, its head must not pass for a server's id.
+    form=r"[A-Za-z0-9_.:-]{1,24}",
+    samples=(
+        Sample("JSESSIONID=n2~abc", (("JSESSIONID", "n2~"),), "n2", _SOURCE),
+        Sample("app=n1~a~b; x=y", (("app", "n1~"),), "n1", _SOURCE, names=("app",)),
+        Sample("JSESSIONID=n2~", (("JSESSIONID", "n2~"),), "n2", f"smallest replay: {_SOURCE}"),
+        Sample("JSESSIONID=0123456789ABCDEF0123456789ABCDEF", (), None, f"as the node sees it: {_SOURCE}"),
+    ),
+)

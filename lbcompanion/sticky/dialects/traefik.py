@@ -1,0 +1,54 @@
+"""Traefik, ``sticky.cookie``: 16 hex digits of a hash of the server's URL (versions 1 and early 2: the URL itself).
+
+Services that are stacked have a cookie each, and a request needs them all.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+from attrs import frozen
+
+from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.dialects.interface import Sample
+from lbcompanion.sticky.dialects.shapes import WholeValue
+
+_URL = re.compile(r"https?://[^\s;@?#]+", re.ASCII)
+_SOURCE = "doc.traefik.io, routing, services, sticky sessions; read in traefik 3.7.9"
+
+
+@frozen(kw_only=True)
+class Traefik(WholeValue):
+    """A hash, or a URL."""
+
+    def reveal(self, cookie: RoutingCookie) -> str | None:
+        """The server's URL, in the versions that wrote it."""
+        return cookie.value if _URL.fullmatch(cookie.value) else None
+
+    def write(self, node: str) -> str | None:
+        """For a server's URL as configured; version 3.3.4 and later."""
+        return sha256(node.encode()).hexdigest()[:16] if _URL.fullmatch(node) else None
+
+
+DIALECT = Traefik(
+    name="traefik",
+    cookie_names=("/^_[0-9a-f]{5}$/",),
+    form=r"[0-9a-f]{16}|https?://[^\s;@?#]{1,256}",
+    samples=(
+        Sample("_1a2b3=3abb336021d0fdb1", (("_1a2b3", "3abb336021d0fdb1"),), None, _SOURCE),
+        Sample(
+            "outer=3abb336021d0fdb1; inner=5e9550b74eb06698",
+            (("outer", "3abb336021d0fdb1"), ("inner", "5e9550b74eb06698")),
+            None,
+            f"stacked services: {_SOURCE}",
+            names=("outer", "inner"),
+        ),
+        Sample(
+            "_1a2b3=http://10.0.0.11:8080",
+            (("_1a2b3", "http://10.0.0.11:8080"),),
+            "http://10.0.0.11:8080",
+            f"taken by every version: {_SOURCE}",
+        ),
+    ),
+)

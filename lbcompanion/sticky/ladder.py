@@ -1,0 +1,233 @@
+"""The ladder: from a notice and what is known to the next route, or the end. Pure functions over frozen values.
+
+A *round* goes down the ladder once. Between rounds there is a back-off, and after ``give_up_after_seconds``
+the page is lost. The caller carries the steps out and hands back what happened; nothing here has a clock,
+a socket or chance (the jitter is handed in).
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from lbcompanion.model import Attempt, MissReason, Outcome, RouteKind, RoutingCookie, Verdict
+from lbcompanion.sticky.routes import Route, RouteState
+
+#: What an attempt's result says when the page is safely in the archive.
+ARCHIVED = "archived"
+
+#: The words of a node that make further asking vain: the copy existed and will not come back.
+FINAL = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
+
+_UNKNOWN = MissReason.UNKNOWN.value
+_MISROUTED = MissReason.MISROUTED.value
+
+#: The order of CONTRACT section 6.
+DEFAULT_LADDER = tuple(kind.value for kind in RouteKind)
+
+
+@frozen
+class Limits:
+    """The bounds of one notice's way.
+
+    :ivar give_up_after_seconds: from when the crawler took the notice.
+    :ivar tries_per_round: requests for the page in one round, whatever is learnt meanwhile.
+    :ivar first_wait_seconds: the first back-off; it doubles with every round.
+    :ivar longest_wait_seconds: where the doubling ends.
+    """
+
+    give_up_after_seconds: float = 900.0
+    tries_per_round: int = 8
+    first_wait_seconds: float = 1.0
+    longest_wait_seconds: float = 30.0
+
+
+@frozen
+class Knowledge:
+    """What is known when a step is chosen.
+
+    :ivar owner: the node that the token names.
+    :ivar recorded: the routing cookies of the notice.
+    :ivar recorded_safe: whether their replay moves nobody, by their dialect.
+    :ivar recorded_misled: whether just these led to another node a moment ago.
+    :ivar node_up: whether the owner gave a proven answer a moment ago.
+    :ivar own: the crawler's own route to the owner, in whatever state.
+    :ivar may_mint: whether asking the balancer for a cookie of our own is worth it now.
+    :ivar computed: the owner's routing cookie from configuration or computation.
+    :ivar computed_misled: as ``recorded_misled``.
+    :ivar direct: the owner's own origin; empty: none is known.
+    """
+
+    owner: str
+    recorded: tuple[RoutingCookie, ...] = ()
+    recorded_safe: bool = False
+    recorded_misled: bool = False
+    node_up: bool = False
+    own: Route | None = None
+    may_mint: bool = False
+    computed: tuple[RoutingCookie, ...] = ()
+    computed_misled: bool = False
+    direct: str = ""
+
+
+@frozen
+class Past:
+    """What happened so far.
+
+    :ivar rounds: how many rounds ended before this one.
+    :ivar attempts: this round's, in order.
+    :ivar minted: whether this round asked for a cookie of our own already.
+    :ivar asked: whether this round asked already if the owner is up.
+    """
+
+    rounds: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    minted: bool = False
+    asked: bool = False
+
+
+@frozen
+class Try:
+    """Ask for the page by this route.
+
+    :ivar direct: the origin to ask; empty: the site's own.
+    """
+
+    route: RouteKind
+    cookies: tuple[RoutingCookie, ...] = ()
+    direct: str = ""
+
+
+@frozen
+class Mint:
+    """Get a cookie of our own for the owner."""
+
+
+@frozen
+class Ask:
+    """Find out by ``whoami`` over an own or direct route whether the owner is up."""
+
+
+@frozen
+class Wait:
+    """The round is over; begin the next one after so many seconds."""
+
+    seconds: float
+
+
+@frozen
+class End:
+    """There is nothing left to do."""
+
+    outcome: Outcome
+
+
+Step = Try | Mint | Ask | Wait | End
+
+
+def next_step(
+    ladder: tuple[str, ...], known: Knowledge, past: Past, age: float, limits: Limits, jitter: float = 0.5
+) -> Step:
+    """Choose what to do next for one notice.
+
+    :param ladder: the site's rungs from the top, as :class:`~lbcompanion.model.RouteKind` values.
+    :param age: seconds since the crawler took the notice.
+    :param jitter: at least 0 and below 1; moves the back-off by up to a half.
+    """
+    end = _end_of(known.owner, past)
+    if end is not None:
+        return end
+    if _worth_going_on(known.owner, past) and len(past.attempts) < limits.tries_per_round:
+        for rung in ladder:
+            step = _RUNGS[RouteKind(rung)](known, past)
+            if step is not None:
+                return step
+    return _round_over(known.owner, past, age, limits, jitter)
+
+
+def _end_of(owner: str, past: Past) -> End | None:
+    """The end, where the last answer was one."""
+    if not past.attempts:
+        return None
+    last = past.attempts[-1]
+    if last.result == ARCHIVED:
+        return End(Outcome(Verdict.ARCHIVED))
+    if last.node == owner and last.result in FINAL:
+        return End(Outcome(Verdict.LOST, last.result))
+    return None
+
+
+def _worth_going_on(owner: str, past: Past) -> bool:
+    """Whether lower rungs may know better: not when the owner itself has no such copy (now)."""
+    return not any(each.node == owner and each.result == _UNKNOWN for each in past.attempts)
+
+
+def _tried(past: Past, kind: RouteKind) -> tuple[Attempt, ...]:
+    return tuple(each for each in past.attempts if each.route is kind)
+
+
+def _recorded(known: Knowledge, past: Past) -> Step | None:
+    if not known.recorded or known.recorded_misled or _tried(past, RouteKind.RECORDED):
+        return None
+    if known.recorded_safe or known.node_up:
+        return Try(RouteKind.RECORDED, known.recorded)
+    return None if past.asked else Ask()
+
+
+def _own(known: Knowledge, past: Past) -> Step | None:
+    tries = _tried(past, RouteKind.OWN)
+    usable = known.own is not None and known.own.state is not RouteState.STALE
+    if usable and known.own is not None and (not tries or (past.minted and len(tries) == 1 and _moved(tries[-1]))):
+        return Try(RouteKind.OWN, known.own.cookies)
+    if not usable and known.may_mint and not past.minted:
+        return Mint()
+    return None
+
+
+def _moved(attempt: Attempt) -> bool:
+    return attempt.result == _MISROUTED
+
+
+def _computed(known: Knowledge, past: Past) -> Step | None:
+    if not known.computed or known.computed_misled or _tried(past, RouteKind.COMPUTED):
+        return None
+    return Try(RouteKind.COMPUTED, known.computed)
+
+
+def _direct(known: Knowledge, past: Past) -> Step | None:
+    if not known.direct or _tried(past, RouteKind.DIRECT):
+        return None
+    return Try(RouteKind.DIRECT, direct=known.direct)
+
+
+def _any(_known: Knowledge, past: Past) -> Step | None:
+    return None if _tried(past, RouteKind.ANY) else Try(RouteKind.ANY)
+
+
+_RUNGS = {
+    RouteKind.RECORDED: _recorded,
+    RouteKind.OWN: _own,
+    RouteKind.COMPUTED: _computed,
+    RouteKind.DIRECT: _direct,
+    RouteKind.ANY: _any,
+}
+
+
+def _round_over(owner: str, past: Past, age: float, limits: Limits, jitter: float) -> Wait | End:
+    """Back-off, or the end; every notice has had one whole round by then, however old it came."""
+    # A central store's or a peer's last word counts once the owner itself had its chance on the other rungs.
+    final = next((each.result for each in past.attempts if each.node and each.result in FINAL), "")
+    if final:
+        return End(Outcome(Verdict.LOST, final))
+    if age >= limits.give_up_after_seconds:
+        return End(Outcome(Verdict.LOST, _why(owner, past, limits)))
+    wait = min(limits.first_wait_seconds * 2.0 ** min(past.rounds, 32), limits.longest_wait_seconds) * (0.5 + jitter)
+    return Wait(max(0.05, min(wait, limits.give_up_after_seconds - age)))
+
+
+def _why(owner: str, past: Past, limits: Limits) -> str:
+    if not _worth_going_on(owner, past):
+        return f"{_UNKNOWN} at its owner {owner}"
+    # What went wrong on a way to the owner says more than that another node was reached.
+    telling = [each.result for each in past.attempts if each.result != _MISROUTED]
+    last = telling[-1] if telling else past.attempts[-1].result if past.attempts else "no route"
+    return f"no answer from {owner} within {limits.give_up_after_seconds:g} s: last {last}"

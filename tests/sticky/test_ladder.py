@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.model import Attempt, Outcome, RouteKind, RoutingCookie, Verdict
+from lbcompanion.sticky.ladder import (
+    ARCHIVED,
+    DEFAULT_LADDER,
+    FINAL,
+    Ask,
+    End,
+    Knowledge,
+    Limits,
+    Mint,
+    Past,
+    Step,
+    Try,
+    Wait,
+    next_step,
+)
+from lbcompanion.sticky.routes import Route, RouteState
+
+RECORDED = (RoutingCookie("SRV", "theirs"),)
+OURS = (RoutingCookie("SRV", "ours"),)
+COMPUTED = (RoutingCookie("SRV", "computed"),)
+LIMITS = Limits(give_up_after_seconds=120)
+
+
+def own(state: RouteState = RouteState.PROVEN) -> Route:
+    return Route("main", "n1", OURS, "", state, 0.0)
+
+
+def went(*results: tuple[str, str, str]) -> Past:
+    return Past(attempts=tuple(Attempt(RouteKind(kind), node, result, 1.0) for kind, node, result in results))
+
+
+def step(known: Knowledge, past: Past | None = None, age: float = 0.0) -> Step:
+    return next_step(DEFAULT_LADDER, known, past or Past(), age, LIMITS)
+
+
+FULL = Knowledge("n1", RECORDED, True, own=own(), may_mint=True, computed=COMPUTED, direct="http://n1.local")
+
+
+def test_the_rungs_in_their_order() -> None:
+    past = Past()
+    order = []
+    while isinstance(now := step(FULL, past), Try):
+        order.append((now.route.value, now.cookies, now.direct))
+        past = evolve(past, attempts=(*past.attempts, Attempt(now.route, "n2", "misrouted", 1.0)))
+    assert order == [
+        ("recorded", RECORDED, ""),
+        ("own", OURS, ""),
+        ("computed", COMPUTED, ""),
+        ("direct", (), "http://n1.local"),
+        ("any", (), ""),
+    ]
+    assert isinstance(now, Wait)
+
+
+def test_misrouted_moves_down_without_waiting() -> None:
+    assert step(FULL, went(("recorded", "n2", "misrouted"))) == Try(RouteKind.OWN, OURS)
+
+
+def test_a_stale_route_is_minted_anew_once() -> None:
+    known = evolve(FULL, own=own(RouteState.STALE))
+    past = went(("recorded", "n2", "misrouted"))
+    assert step(known, past) == Mint()
+    assert step(known, evolve(past, minted=True)) == Try(RouteKind.COMPUTED, COMPUTED)
+    assert step(evolve(known, may_mint=False), past) == Try(RouteKind.COMPUTED, COMPUTED)
+
+
+def test_own_twice_after_minting() -> None:
+    past = evolve(went(("recorded", "n2", "misrouted"), ("own", "n3", "misrouted")), minted=True)
+    assert step(FULL, past) == Try(RouteKind.OWN, OURS)
+
+
+def test_archived_ends() -> None:
+    assert step(FULL, went(("own", "n1", ARCHIVED))) == End(Outcome(Verdict.ARCHIVED))
+
+
+def test_the_owners_final_word_ends() -> None:
+    for word in FINAL:
+        assert step(FULL, went(("recorded", "n1", word))) == End(Outcome(Verdict.LOST, word))
+
+
+def test_anothers_final_word_counts_when_the_owner_had_its_chance() -> None:
+    past = went(("recorded", "n2", "expired"))
+    assert step(FULL, past) == Try(RouteKind.OWN, OURS)
+    bare = Knowledge("n1", RECORDED, True)
+    past = went(("recorded", "n2", "expired"), ("any", "n2", "misrouted"))
+    assert step(bare, past) == End(Outcome(Verdict.LOST, "expired"))
+
+
+def test_an_unproven_final_word_is_none() -> None:
+    assert step(FULL, went(("recorded", "", "expired"))) == Try(RouteKind.OWN, OURS)
+
+
+def test_unknown_at_the_owner_waits_then_is_lost() -> None:
+    past = went(("recorded", "n1", "unknown"))
+    assert isinstance(step(FULL, past), Wait)
+    assert step(FULL, past, 120.0) == End(Outcome(Verdict.LOST, "unknown at its owner n1"))
+
+
+def test_unknown_elsewhere_moves_on() -> None:
+    assert step(FULL, went(("recorded", "n2", "unknown"))) == Try(RouteKind.OWN, OURS)
+
+
+def test_however_old_a_notice_is_it_gets_one_round() -> None:
+    assert isinstance(step(FULL, age=1e9), Try)
+
+
+def test_the_reason_names_node_time_and_last_result() -> None:
+    known = Knowledge("n1")
+    past = went(("direct", "", "refused"), ("any", "n2", "misrouted"))
+    assert step(known, past, 120.0) == End(Outcome(Verdict.LOST, "no answer from n1 within 120 s: last refused"))
+
+
+def test_unsafe_cookies_wait_for_the_node() -> None:
+    unsafe = evolve(FULL, recorded_safe=False)
+    assert step(unsafe) == Ask()
+    assert step(unsafe, Past(asked=True)) == Try(RouteKind.OWN, OURS)
+    assert step(evolve(unsafe, node_up=True)) == Try(RouteKind.RECORDED, RECORDED)
+
+
+def test_the_back_off_grows_and_is_bounded() -> None:
+    waits = []
+    for rounds in range(12):
+        known = Knowledge("n1")
+        past = evolve(went(("any", "", "timeout")), rounds=rounds)
+        now = next_step(DEFAULT_LADDER, known, past, 0.0, LIMITS, 0.5)
+        assert isinstance(now, Wait)
+        waits.append(now.seconds)
+    assert waits == sorted(waits)
+    assert waits[0] == LIMITS.first_wait_seconds
+    assert waits[-1] == LIMITS.longest_wait_seconds
+
+
+def test_a_short_ladder() -> None:
+    assert next_step(("direct",), Knowledge("n1", RECORDED, True), Past(), 0.0, LIMITS) == Wait(1.0)
+    end = next_step(("direct",), Knowledge("n1", RECORDED, True), Past(), 120.0, LIMITS)
+    assert end == End(Outcome(Verdict.LOST, "no answer from n1 within 120 s: last no route"))
+
+
+_RESULTS = st.sampled_from(
+    ["timeout", "refused", "unproven", "digest", "status 503", "misrouted", "unknown", "expired", "pulled", "archived"]
+)
+
+
+@given(st.data(), st.permutations(DEFAULT_LADDER), st.integers(0, 5), st.floats(0, 0.999))
+def test_it_ends_within_its_bound_and_never_risks_a_visitor(
+    data: st.DataObject, order: list[str], rungs: int, jitter: float
+) -> None:
+    ladder = tuple(order[:rungs])
+    age, past, steps = 0.0, Past(), 0
+    while True:
+        known = Knowledge(
+            owner="n1",
+            recorded=data.draw(st.sampled_from([(), RECORDED])),
+            recorded_safe=data.draw(st.booleans()),
+            recorded_misled=data.draw(st.booleans()),
+            node_up=data.draw(st.booleans()),
+            own=data.draw(st.sampled_from([None, *(own(state) for state in RouteState)])),
+            may_mint=data.draw(st.booleans()),
+            computed=data.draw(st.sampled_from([(), COMPUTED])),
+            direct=data.draw(st.sampled_from(["", "http://n1.local"])),
+        )
+        now = next_step(ladder, known, past, age, Limits(give_up_after_seconds=30), jitter)
+        steps += 1
+        assert steps < 30 * 20 * 12
+        if isinstance(now, End):
+            assert now.outcome.verdict is Verdict.ARCHIVED or now.outcome.reason
+            assert (now.outcome.verdict is Verdict.ARCHIVED) == (
+                past.attempts[-1:] != () and past.attempts[-1].result == ARCHIVED
+            )
+            return
+        if isinstance(now, Wait):
+            assert 0 < now.seconds <= 45
+            age += now.seconds
+            past = Past(rounds=past.rounds + 1)
+        elif isinstance(now, Mint):
+            assert not past.minted
+            past = evolve(past, minted=True)
+        elif isinstance(now, Ask):
+            assert not past.asked
+            past = evolve(past, asked=True)
+        else:
+            assert now.route.value in ladder
+            if now.cookies == RECORDED:
+                assert known.recorded_safe or known.node_up
+            result = data.draw(_RESULTS)
+            node = data.draw(st.sampled_from(["n1", "n2", ""]))
+            past = evolve(past, attempts=(*past.attempts, Attempt(now.route, node, result, 1.0)))
+            assert len(past.attempts) <= Limits().tries_per_round

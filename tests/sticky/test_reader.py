@@ -1,0 +1,161 @@
+"""What configuration makes of cookies."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.model import Notice, RoutingCookie
+from lbcompanion.settings import StickyTable
+from lbcompanion.sticky.cookies import parse
+from lbcompanion.sticky.dialects import AUTO, NAMES
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.testing.dialects import SESSIONS
+from lbcompanion.testing.strategies import cookie_names, cookies
+from lbcompanion.wire import read_notices, write_notices
+
+TOMCAT = "4E3A2B1C0D9F8E7A6B5C4D3E2F1A0B9C"
+
+
+def pairs(read: tuple[RoutingCookie, ...]) -> list[tuple[str, str]]:
+    return [(cookie.name, cookie.value) for cookie in read]
+
+
+def reader(dialect: str = "auto", *names: str, allow: tuple[str, ...] = ()) -> CookieReader:
+    return CookieReader(StickyTable(dialect, names, allow))
+
+
+@pytest.mark.parametrize(
+    ("names", "header", "expected"),
+    [
+        (("SRV",), "SRV=n1; other=x", [("SRV", "n1")]),
+        (("SRV",), "SRV=n1|Z3SFg|Z3SFg", [("SRV", "n1")]),
+        (("SRV",), "SRV=.n1", [("SRV", ".n1")]),
+        (("SRV",), "SRV=rack 4, bay/7", [("SRV", "rack 4, bay/7")]),
+        (("app",), "app=n2~abc", [("app", "n2~")]),
+        (("JSESSIONID",), f"JSESSIONID=n2~{TOMCAT}", [("JSESSIONID", "n2~")]),
+        (("JSESSIONID",), f"JSESSIONID={TOMCAT}.node1", [("JSESSIONID", ".node1")]),
+        (("JSESSIONID",), f"JSESSIONID={TOMCAT}", []),
+        (("sessionid",), "sessionid=z4k1x9v7q2w8e5r3", []),
+        (("/lb/",), "lb_outer=a; x=y; lb_inner=b", [("lb_outer", "a"), ("lb_inner", "b")]),
+        ((), "SRV=n1; x=y", []),
+        ((), f"SERVERID=n1; JSESSIONID={TOMCAT}.node1; x=n2~y", [("SERVERID", "n1"), ("JSESSIONID", ".node1")]),
+        ((), "ROUTEID=.n2; PHPSESSID=abc; route=checkout", [("ROUTEID", ".n2")]),
+    ],
+)
+def test_auto_reads_what_is_named_or_known(names: tuple[str, ...], header: str, expected: list[object]) -> None:
+    assert pairs(reader("auto", *names).read(parse(header))) == expected
+
+
+def test_auto_keeps_the_order_of_the_header_across_dialects() -> None:
+    read = reader("auto", "/./").read(parse("b=rack-1; ROUTEID=.n1; a=n2~x; c=rack-2"))
+    assert pairs(read) == [("b", "rack-1"), ("ROUTEID", ".n1"), ("a", "n2~"), ("c", "rack-2")]
+
+
+def test_a_fixed_dialect_reads_its_own_only() -> None:
+    assert pairs(reader("haproxy-insert", "SRV").read(parse("SRV=n1; ROUTEID=.n1"))) == [("SRV", "n1")]
+    assert pairs(reader("haproxy-prefix", "app").read(parse("app=abc"))) == []
+
+
+def test_what_is_allowed_is_read_whole() -> None:
+    allowed = reader("auto", "sessionid", allow=("sessionid",))
+    assert pairs(allowed.read({"sessionid": "z4k1x9v7"})) == [("sessionid", "z4k1x9v7")]
+    assert pairs(reader("nginx-learn", "sid", allow=("sid",)).read({"sid": "z4k1"})) == [("sid", "z4k1")]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "request_header", "script_header", "expected"),
+    [
+        ("auto", "JSESSIONID=abc", "JSESSIONID=n2~abc", [("JSESSIONID", "n2~")]),
+        ("haproxy-prefix", "JSESSIONID=abc", "JSESSIONID=n2~abc", [("JSESSIONID", "n2~")]),
+        ("haproxy-insert", "", "JSESSIONID=n1", []),
+        ("auto", "JSESSIONID=x.node1", "JSESSIONID=y.node2", [("JSESSIONID", ".node1")]),
+        ("auto", "JSESSIONID=x.node1", "", [("JSESSIONID", ".node1")]),
+        ("auto", "JSESSIONID=x", "JSESSIONID=y", []),
+    ],
+)
+def test_of_both_sides_the_one_that_can_be_cut_down_is_taken(
+    dialect: str, request_header: str, script_header: str, expected: list[object]
+) -> None:
+    merged = reader(dialect, "JSESSIONID").merge(parse(request_header), parse(script_header))
+    assert pairs(merged) == expected
+
+
+def test_what_the_balancer_takes_away_is_known_from_the_script() -> None:
+    merged = reader("haproxy-insert", "SRV").merge({"x": "y"}, {"SRV": "n1"})
+    assert pairs(merged) == [("SRV", "n1")]
+
+
+def test_a_form_that_is_recognised_comes_before_any_text() -> None:
+    assert pairs(reader("auto", "app").merge({"app": "abc"}, {"app": "n2~abc"})) == [("app", "n2~")]
+
+
+def test_two_tiers_from_two_sides() -> None:
+    merged = reader("auto", "outer", "inner").merge({"inner": "b"}, {"outer": "a", "inner": "c"})
+    assert sorted(pairs(merged)) == [("inner", "b"), ("outer", "a")]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "names", "cookie", "safe"),
+    [
+        ("auto", ("SRV",), ("SRV", "n1"), False),
+        ("haproxy-insert", ("SRV",), ("SRV", "n1"), True),
+        ("haproxy-insert", ("SRV",), ("other", "n1"), False),
+        ("auto", ("JSESSIONID",), ("JSESSIONID", ".node1"), True),
+        ("auto", ("JSESSIONID",), ("JSESSIONID", "n2~"), True),
+        ("auto", (), ("ROUTEID", ".n1"), True),
+        ("auto", (), ("unknown", "n1"), False),
+        ("generic", ("SRV",), ("SRV", "n1"), False),
+        ("nginx-hash", ("key",), ("key", "v17"), True),
+    ],
+)
+def test_what_may_be_replayed_blindly(
+    dialect: str, names: tuple[str, ...], cookie: tuple[str, str], safe: bool
+) -> None:
+    assert reader(dialect, *names).replay_is_safe([cookie]) is safe
+
+
+def test_one_unsafe_cookie_spoils_the_replay() -> None:
+    assert not reader("auto", "/./").replay_is_safe([("ROUTEID", ".n1"), ("SRV", "n1")])
+    assert not reader("haproxy-table", "s", allow=("s",)).replay_is_safe([("s", "abc")])
+
+
+def test_what_could_not_be_sent_again_is_not_kept() -> None:
+    read = reader("generic", "/./").read({"a": "caf\xc3\xa9", "b": "x", "c": "y" * 5000, "d": "z\x7f", "e": "w"})
+    assert pairs(read) == [("b", "x"), ("e", "w")]
+    many = {f"lb{number}": "x" for number in range(3000)}
+    kept = {cookie.name: cookie.value for cookie in reader("generic", "/./").read(many)}
+    notice = Notice("1abc", "https://a/", kept, 0.0, 0.0)
+    assert read_notices(write_notices([notice])) == [notice]
+
+
+def test_names_for_the_script() -> None:
+    assert reader("auto", "SRV", "/^lb/").names_for_script() == ["SRV", "/^lb/"]
+    assert reader("apache-route").names_for_script() == ["ROUTEID", "BALANCEID"]
+    known = reader().names_for_script()
+    assert {"SERVERID", "ROUTEID", "lb", "AWSALB"} <= set(known)
+    assert not set(known) & set(SESSIONS)
+    assert len(known) == len(set(known))
+
+
+def test_what_cannot_be_used_is_refused() -> None:
+    with pytest.raises(KeyError):
+        reader("no-such-balancer")
+    with pytest.raises(ValueError, match="regular expression"):
+        reader("auto", "/(/")
+
+
+names_or_none = st.lists(cookie_names(), max_size=3).map(tuple) | st.just(("/./",))
+
+
+@given(st.sampled_from((AUTO, *NAMES)), names_or_none, cookies(), cookies())
+def test_no_session_is_ever_recorded(
+    dialect: str, names: tuple[str, ...], request: dict[str, str], script: dict[str, str]
+) -> None:
+    reads = reader(dialect, *names)
+    for kept in reads.merge(request | SESSIONS, script | SESSIONS):
+        assert SESSIONS.get(kept.name, "\0") not in kept.value
+    merged = reads.merge(request, script)
+    assert {cookie.name for cookie in merged} <= set(request) | set(script)
+    if dialect != AUTO:
+        assert reads.read(dict(pairs(merged))) == merged
+    reads.replay_is_safe(pairs(merged))
