@@ -1,0 +1,247 @@
+"""Where a body ends (RFC 9112 section 6), read one way only; readers that take any cut of the input.
+
+A reader's ``feed`` gives the body bytes found and the bytes that do not belong to the body any more; ``done`` tells
+whether the end was seen.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from attrs import frozen
+
+from lbcompanion.errors import BadRequest, BadResponse, ProtocolError
+from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
+
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+# RFC 9112 section 7.1.1; a chunk's extensions are read over, within reason, and never passed on.
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_MAX_SIZE_LINE = 1024
+_MAX_TRAILER = 16384
+_TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+
+
+class BodyKind(Enum):
+    """How a body's end is told."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    UNTIL_CLOSE = "until close"
+
+
+@frozen
+class Framing:
+    """:ivar length: bytes, for ``LENGTH`` only."""
+
+    kind: BodyKind
+    length: int = 0
+
+
+NO_BODY = Framing(BodyKind.NONE)
+CHUNKED = Framing(BodyKind.CHUNKED)
+UNTIL_CLOSE = Framing(BodyKind.UNTIL_CLOSE)
+
+
+def _stated(fields: list[Field], version: int, error: type[ProtocolError]) -> Framing | None:
+    """What Content-Length and Transfer-Encoding say, None where neither stands."""
+    length = None
+    chunked = False
+    for name, value in fields:
+        if name == b"content-length":
+            if length is not None or not _DIGITS.fullmatch(value):
+                raise _broken(error, "Content-Length is doubled or no number")
+            length = int(value)
+        elif name == b"transfer-encoding":
+            if chunked or value.lower() != b"chunked":
+                raise _broken(error, "Transfer-Encoding is not just chunked")
+            chunked = True
+    if chunked:
+        if length is not None:
+            raise _broken(error, "Content-Length beside Transfer-Encoding")
+        if version < 11:
+            raise _broken(error, "Transfer-Encoding in HTTP/1.0")
+        return CHUNKED
+    return None if length is None else Framing(BodyKind.LENGTH, length)
+
+
+def _broken(error: type[ProtocolError], why: str) -> ProtocolError:
+    return BadResponse(why) if error is BadResponse else BadRequest(400, why)
+
+
+def request_framing(head: RequestHead) -> Framing:
+    """How a request's body ends; a request that says nothing has none.
+
+    :raises BadRequest: 400 where the head says it in more than one way.
+    """
+    stated = _stated(head.fields, head.version, BadRequest)
+    return NO_BODY if stated is None or (stated.kind is BodyKind.LENGTH and not stated.length) else stated
+
+
+def response_framing(head: ResponseHead, method: bytes) -> Framing:
+    """How a response's body ends (RFC 9112 section 6.3).
+
+    :param method: of the request that it answers.
+    :raises BadResponse: where the head says it in more than one way.
+    """
+    stated = _stated(head.fields, head.version, BadResponse)
+    if method == b"HEAD" or head.status < 200 or head.status in {204, 304}:
+        return NO_BODY
+    if stated is None:
+        return UNTIL_CLOSE
+    return stated
+
+
+class LengthReader:
+    """A body of a length known beforehand."""
+
+    __slots__ = ("remaining",)
+
+    def __init__(self, length: int) -> None:
+        self.remaining = length
+
+    @property
+    def done(self) -> bool:
+        """Whether the body is whole."""
+        return self.remaining == 0
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take input; give the body bytes in it and what lies beyond the body."""
+        size = len(data)
+        if size <= self.remaining:
+            self.remaining -= size
+            return data, b""
+        cut = self.remaining
+        self.remaining = 0
+        return data[:cut], data[cut:]
+
+
+class UntilCloseReader:
+    """A body that ends with the connection; ``done`` only after :meth:`end`."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """All input is body."""
+        return data, b""
+
+    def end(self) -> None:
+        """The connection was closed in order."""
+        self.done = True
+
+
+class ChunkedReader:
+    """A chunked body (RFC 9112 section 7.1), strict: CRLF only, no white space around sizes, sizes bounded.
+
+    :ivar trailers: the trailer fields, once ``done``; names in lower case.
+    """
+
+    __slots__ = ("_error", "_held", "_left", "_state", "_trailer_bytes", "done", "trailers")
+
+    _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+
+    def __init__(self, error: type[ProtocolError] = BadRequest) -> None:
+        self._error = error
+        self._state = self._SIZE
+        self._held = b""
+        self._left = 0
+        self._trailer_bytes = 0
+        self.done = False
+        self.trailers: list[Field] = []
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take input; give the body bytes in it, chunk lines taken off, and what lies beyond the body.
+
+        :raises ProtocolError: of the class given, where the chunks break the grammar.
+        """
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        pieces: list[bytes] = []
+        at = 0
+        end = len(data)
+        while at < end and not self.done:
+            if self._state == self._DATA:
+                take = min(self._left, end - at)
+                pieces.append(data[at : at + take])
+                at += take
+                self._left -= take
+                if not self._left:
+                    self._state = self._DATA_END
+            elif self._state == self._DATA_END:
+                if end - at < 2:
+                    if data[at] != 13:
+                        raise _broken(self._error, "no line end after a chunk")
+                    break
+                if data[at : at + 2] != b"\r\n":
+                    raise _broken(self._error, "no line end after a chunk")
+                at += 2
+                self._state = self._SIZE
+            else:
+                line_end = self._line_end(data, at)
+                if line_end < 0:
+                    break
+                self._line(data[at:line_end])
+                at = line_end + 2
+        rest = data[at:] if at < end else b""
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self.done:
+            return body, rest
+        self._held = rest
+        return body, b""
+
+    def _line_end(self, data: bytes, at: int) -> int:
+        limit = _MAX_SIZE_LINE if self._state == self._SIZE else _MAX_TRAILER
+        found = data.find(b"\n", at, at + limit + 2)
+        if found < 0:
+            if len(data) - at > limit:
+                raise _broken(self._error, "a chunk line or trailer is too long")
+            return -1
+        if found == at or data[found - 1] != 13:
+            raise _broken(self._error, "a bare LF among the chunks")
+        return found - 1
+
+    def _line(self, line: bytes) -> None:
+        if self._state == self._SIZE:
+            match = _SIZE_LINE.fullmatch(line)
+            if not match:
+                raise _broken(self._error, "a chunk size that is none")
+            self._left = int(match[1], 16)
+            self._state = self._DATA if self._left else self._TRAILER
+            return
+        if not line:
+            self.done = True
+            return
+        self._trailer_bytes += len(line)
+        match = _TRAILER_LINE.fullmatch(line)
+        if not match or self._trailer_bytes > _MAX_TRAILER:
+            raise _broken(self._error, "a trailer that is no field, or too many of them")
+        self.trailers.append((match[1].lower(), match[2].rstrip(b" \t")))
+
+
+BodyReader = LengthReader | ChunkedReader | UntilCloseReader
+
+
+def body_reader(framing: Framing, error: type[ProtocolError]) -> BodyReader:
+    """The reader for a framing; for no body one that is done already."""
+    if framing.kind is BodyKind.CHUNKED:
+        return ChunkedReader(error)
+    if framing.kind is BodyKind.UNTIL_CLOSE:
+        return UntilCloseReader()
+    return LengthReader(framing.length)
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of ``data``; nothing for no data, since an empty chunk would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def last_chunk(trailers: list[Field]) -> bytes:
+    """The end of a chunked body."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    return b"0\r\n" + b"".join([b"%b: %b\r\n" % field for field in trailers]) + b"\r\n"

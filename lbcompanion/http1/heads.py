@@ -1,0 +1,219 @@
+"""Message heads: read strictly (httptools does the parsing, our rules stand around it), written anew.
+
+A head is handed in whole, from its first byte to the empty line; finding that line is :func:`head_end`'s work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import httptools
+from attrs import define
+
+from lbcompanion.errors import BadRequest, BadResponse
+
+#: A field as the rules look at it: the name in lower case, the value without white space around it.
+Field = tuple[bytes, bytes]
+
+# RFC 9110 section 5.5: no control byte but HTAB in a value; CR and LF are dealt with by the line rules.
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
+
+
+@define
+class RequestHead:
+    """The head of a request.
+
+    :ivar method: as sent; methods are case-sensitive.
+    :ivar target: origin form (``/path?query``) or ``*``; an absolute form was brought into origin form.
+    :ivar version: 10 or 11.
+    :ivar fields: names in lower case, in the order of the lines.
+    :ivar names: the same names as they were written, line by line.
+    """
+
+    method: bytes
+    target: bytes
+    version: int
+    fields: list[Field]
+    names: list[bytes]
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a field, None where it does not stand."""
+        for key, value in self.fields:
+            if key == name:
+                return value
+        return None
+
+    def all(self, name: bytes) -> list[bytes]:
+        """All values of a field, line by line."""
+        return [value for key, value in self.fields if key == name]
+
+    @property
+    def path(self) -> bytes:
+        """The target up to the query."""
+        return self.target.partition(b"?")[0]
+
+
+@define
+class ResponseHead:
+    """The head of a response; ``fields`` and ``names`` as in :class:`RequestHead`."""
+
+    version: int
+    status: int
+    reason: bytes
+    fields: list[Field]
+    names: list[bytes]
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a field, None where it does not stand."""
+        for key, value in self.fields:
+            if key == name:
+                return value
+        return None
+
+    def all(self, name: bytes) -> list[bytes]:
+        """All values of a field, line by line."""
+        return [value for key, value in self.fields if key == name]
+
+
+class _Collector:
+    """What httptools calls back."""
+
+    __slots__ = ("names", "reason", "target", "values")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.reason = b""
+        self.names: list[bytes] = []
+        self.values: list[bytes] = []
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.names.append(name)
+        self.values.append(value)
+
+
+def head_end(data: bytes, start: int = 0) -> int:
+    """Where a head ends: the offset after its empty line, or -1 while that has not come."""
+    found = data.find(b"\r\n\r\n", start)
+    return -1 if found < 0 else found + 4
+
+
+def _lines_are_clean(raw: bytes) -> bool:
+    """No bare CR or LF, no folded line (RFC 9112 section 5.2), no control byte."""
+    lines = raw.count(b"\r\n")
+    return (
+        raw.count(b"\n") == lines
+        and raw.count(b"\r") == lines
+        and b"\r\n " not in raw
+        and b"\r\n\t" not in raw
+        and not _CONTROL.search(raw)
+    )
+
+
+def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
+    """Read a request's head.
+
+    :param raw: from the first byte of the request line to the empty line, both included.
+    :param max_lines: how many field lines it may have.
+    :raises BadRequest: 400 for what cannot be read in one way only, 431 for too many lines, 501 for a method or
+        a form that is not served, 505 for another version than 1.0 and 1.1.
+    """
+    if not _lines_are_clean(raw):
+        raise BadRequest(400, "a folded line, a bare CR or LF, or a control byte")
+    if raw.count(b"\r\n") > max_lines + 2:
+        raise BadRequest(431, f"more than {max_lines} header lines")
+    parts = raw[: raw.index(b"\r\n")].split(b" ")
+    if len(parts) != 3:
+        raise BadRequest(400, "the request line has not three parts")
+    version = _HTTP_VERSIONS.get(parts[2])
+    if version is None:
+        raise BadRequest(505 if parts[2].startswith(b"HTTP/") else 400, "only HTTP/1.0 and HTTP/1.1 are served")
+    collector = _Collector()
+    parser = httptools.HttpRequestParser(collector)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserInvalidMethodError:
+        raise BadRequest(501, "a method that is not served") from None
+    except httptools.HttpParserError:
+        raise BadRequest(400, "the head breaks the grammar") from None
+    names = collector.names
+    head = RequestHead(
+        parts[0], parts[1], version, list(zip([n.lower() for n in names], collector.values, strict=True)), names
+    )
+    if parts[0] == b"CONNECT":
+        raise BadRequest(501, "CONNECT is not served")
+    _settle_target(head)
+    return head
+
+
+def _settle_target(head: RequestHead) -> None:
+    """Host and target must agree (RFC 9112 section 3.2); afterwards the target is in origin form."""
+    hosts = head.all(b"host")
+    if len(hosts) > 1 or (not hosts and head.version == 11):
+        raise BadRequest(400, "exactly one Host line is needed")
+    if hosts and (b"," in hosts[0] or b" " in hosts[0] or b"/" in hosts[0] or b"@" in hosts[0]):
+        raise BadRequest(400, "the Host line is no host")
+    target = head.target
+    if target.startswith(b"/") or (target == b"*" and head.method == b"OPTIONS"):
+        if b"#" in target:
+            raise BadRequest(400, "a fragment in the target")
+        return
+    absolute = _ABSOLUTE.fullmatch(target)
+    if not absolute:
+        raise BadRequest(400, "the target is neither a path nor an absolute address")
+    if not hosts or absolute[1].lower() != hosts[0].lower():
+        raise BadRequest(400, "the target's host is not the Host line's")
+    rest = absolute[2]
+    head.target = rest if rest.startswith(b"/") else b"/" + rest
+
+
+def read_response_head(raw: bytes) -> ResponseHead:
+    """Read a response's head, an interim one (1xx) as well.
+
+    :raises BadResponse: where it cannot be read in one way only.
+    """
+    if not _lines_are_clean(raw):
+        raise BadResponse("a folded line, a bare CR or LF, or a control byte in the application's head")
+    version = _HTTP_VERSIONS.get(raw[:8])
+    if version is None:
+        raise BadResponse("the application's answer is not HTTP/1.0 or HTTP/1.1")
+    collector = _Collector()
+    parser = httptools.HttpResponseParser(collector)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError:
+        raise BadResponse("the application's head breaks the grammar") from None
+    names = collector.names
+    status = parser.get_status_code()
+    if not 100 <= status <= 999:
+        raise BadResponse("the application's status is out of range")
+    return ResponseHead(
+        version, status, collector.reason, list(zip([n.lower() for n in names], collector.values, strict=True)), names
+    )
+
+
+def write_request_line(method: bytes, target: bytes) -> bytes:
+    """``GET /path HTTP/1.1`` with its line end."""
+    return b"%b %b HTTP/1.1\r\n" % (method, target)
+
+
+def write_status_line(status: int, reason: bytes) -> bytes:
+    """``HTTP/1.1 200 OK`` with its line end; we speak 1.1 to 1.0 clients too (RFC 9110 section 2.5)."""
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason)
+
+
+def write_fields(fields: Iterable[Field]) -> bytes:
+    """Field lines, each with its line end, without the empty line."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
