@@ -1,0 +1,237 @@
+"""Where the bottom snippet goes: before the last real ``</body>``, else at the end of the document.
+
+"Real" is one that is read as a tag (HTML Standard, section 13.2.5), and neither in a template nor in svg or math. What
+is held back: a tag that has not ended yet, and what follows a ``</body>`` that may be the last, 16 KiB of it at most.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from lbcompanion.html.markup import ATTRIBUTES, BOGUS_COMMENT, NOTHING, RAW_TEXT, WS, any_case
+
+#: A ``</body>`` further behind another one than this, in bytes, is not waited for.
+MAX_HELD_BYTES = 16384
+
+_FOREIGN = (b"svg", b"math")
+# Inside of foreign elements, HTML is read as such again in these (section 13.2.6, "integration point").
+_HTML_AGAIN = (b"foreignobject", b"desc", b"title", b"annotation-xml", b"mi", b"mo", b"mn", b"ms", b"mtext")
+# Start tags that close all foreign elements around them (section 13.2.6.5).
+_BREAKOUT = frozenset(
+    b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
+    b" nobr ol p pre ruby s small span strong strike sub sup table tt u ul var".split()
+)
+_TAG_END = rb"(?=[" + WS + rb"/>])"
+_NAME_REST = rb"[^" + WS + rb"/>]*+"
+_STACKED = (*_FOREIGN, b"template", *_HTML_AGAIN)
+
+
+def _run(starts: Iterable[bytes], ends: Iterable[bytes]) -> re.Pattern[bytes]:
+    """As many tokens as are of no interest, in one match that cannot fail; it stops at the tags that are named."""
+    start = rb"(?!(?:" + any_case(*starts) + rb")" + _TAG_END + rb")[A-Za-z]" + _NAME_REST + ATTRIBUTES + rb">"
+    end = (
+        rb"/(?!(?:" + any_case(*ends) + rb")" + _TAG_END + rb")[A-Za-z]" + _NAME_REST + rb"(?:>|" + ATTRIBUTES + rb">)"
+    )
+    bogus = rb"(?!<!(?:--|\[CDATA\[))" + BOGUS_COMMENT
+    return re.compile(
+        rb"(?:[^<]++|<(?:" + start + rb"|" + end + rb")|" + bogus + rb"|" + NOTHING + rb"|<(?![A-Za-z/!?]))*"
+    )
+
+
+# Outside of all that is nested, inside of a template or where HTML is read again, directly inside of svg or math.
+_PLAIN_RUN = _run((*RAW_TEXT, *_FOREIGN, b"template", b"plaintext", b"frameset"), (b"body",))
+_NESTED_RUN = _run((*RAW_TEXT, *_STACKED, b"plaintext", b"frameset"), (b"body", *_STACKED))
+_FOREIGN_RUN = _run((*_STACKED, *_BREAKOUT), (b"body", *_STACKED))
+_XML_RUN = _run(_STACKED, (b"body", *_STACKED))
+_TAG = re.compile(rb"<(/?[A-Za-z][^" + WS + rb"/>]*+)" + ATTRIBUTES + rb">")
+_RAW_END = {name: re.compile(rb"(?i)</" + name + _TAG_END) for name in RAW_TEXT}
+# A script in which a comment starts may hold a script (section 13.2.5.17 and on).
+_SCRIPT_TOKEN = re.compile(
+    rb"(?i)(?P<open><!--)|(?P<close>-->)|(?P<start><script" + _TAG_END + rb")|(?P<end></script" + _TAG_END + rb")"
+)
+_SHORT_COMMENT = re.compile(rb"<!---?>")
+_SHORT_COMMENT_BYTES = 6
+_BOGUS = re.compile(BOGUS_COMMENT)
+_COMMENT_END = re.compile(rb"--!?>")
+_XML_COMMENT_END = re.compile(rb"-->")
+_XML_SHORT_COMMENT = re.compile(rb"<!---?>")
+_SHORT_COMMENT_BYTES = 6
+_BOGUS = re.compile(BOGUS_COMMENT)
+_COMMENT_END = re.compile(rb"-->")
+_CDATA_END = re.compile(rb"\]\]>")
+# Longer than any token that ends a comment or raw text, with what tells it from a longer name.
+_PARTIAL_BYTES = 12
+
+
+class Bottom:
+    """Passes a page on and inserts the snippet.
+
+    :param snippet: what to insert.
+    :param xhtml: the page is read as XML.
+    :ivar placed: whether the snippet is in what was passed on.
+    """
+
+    def __init__(self, snippet: bytes, xhtml: bool) -> None:
+        self.placed = False
+        self._snippet = snippet
+        self._xhtml = xhtml
+        self._held = b""
+        self._scan = 0
+        self._candidate = -1
+        self._over = False
+        self._frames = False
+        self._stack: list[bytes] = []
+        self._until: re.Pattern[bytes] | None = None
+        self._script_depth = -1
+
+    def feed(self, chunk: bytes, at_end: bool = False) -> bytes:
+        """Take the next piece of the page in.
+
+        :param at_end: it is the last one.
+        :returns: what can be passed on by now.
+        """
+        if self._over:
+            return chunk
+        data = self._held + chunk if self._held else chunk
+        over = self._read(data, at_end)
+        if self._candidate >= 0 and (at_end or over or self._scan - self._candidate > MAX_HELD_BYTES):
+            return self._insert(data)
+        if at_end:
+            clean = self._scan >= len(data) and not (self._stack or self._until or self._script_depth >= 0)
+            self.placed = clean and not (self._frames or self._xhtml or over)
+            return data + self._snippet if self.placed else data
+        kept = len(data) if over else self._candidate if self._candidate >= 0 else self._scan
+        self._held = data[kept:]
+        self._scan -= kept
+        self._candidate = max(-1, self._candidate - kept)
+        return data[:kept]
+
+    def held(self) -> bytes:
+        """What is held back, for a page that was cut off."""
+        return self._held
+
+    def _insert(self, data: bytes) -> bytes:
+        self.placed = self._over = True
+        self._held = b""
+        return data[: self._candidate] + self._snippet + data[self._candidate :]
+
+    def _read(self, data: bytes, at_end: bool) -> bool:
+        """Read as far as can be told; whether nothing more needs to be read."""
+        # All tokens are told by their end, but for a "<" that is none: one more byte must be seen.
+        limit = len(data) if at_end or not data.endswith(b"<") else len(data) - 1
+        before: tuple[int, object, int] | None = None
+        now = (self._scan, self._until, self._script_depth)
+        while now != before and not self._over:
+            before = now
+            if self._script_depth >= 0:
+                self._read_script(data, at_end)
+            elif self._until is not None:
+                self._read_until(self._until, data, at_end)
+            elif self._scan < limit:
+                run = self._run().match(data, self._scan, limit)
+                self._scan = run.end() if run else self._scan
+                if self._scan < limit:
+                    self._read_token(data, at_end)
+            now = (self._scan, self._until, self._script_depth)
+        return self._over
+
+    def _run(self) -> re.Pattern[bytes]:
+        if self._xhtml:
+            return _XML_RUN
+        if not self._stack:
+            return _PLAIN_RUN
+        return _FOREIGN_RUN if self._in_foreign() else _NESTED_RUN
+
+    def _in_foreign(self) -> bool:
+        return bool(self._stack) and self._stack[-1] in _FOREIGN
+
+    def _read_token(self, data: bytes, at_end: bool) -> None:
+        """Read a token that a run stopped at, if it is whole."""
+        at = self._scan
+        if data.startswith(b"<!--", at):
+            if not self._xhtml and (short := _SHORT_COMMENT.match(data, at)):
+                self._scan = short.end()
+                return
+            if len(data) - at < _SHORT_COMMENT_BYTES and not at_end:
+                return
+            self._scan = at + 4
+            self._until = _XML_COMMENT_END if self._xhtml else _COMMENT_END
+        elif data.startswith(b"<![CDATA[", at) and (self._xhtml or self._in_foreign()):
+            self._scan = at + 9
+            self._until = _CDATA_END
+        elif tag := (_TAG.match(data, at) or _BOGUS.match(data, at)):
+            self._scan = tag.end()
+            if tag.lastindex:
+                self._take(tag.group(1).lower(), at, data[tag.end() - 2] == 0x2F)
+
+    def _take(self, name: bytes, at: int, closed: bool) -> None:
+        foreign = self._in_foreign()
+        if name == b"/body":
+            self._take_body_end(at)
+        elif name.startswith(b"/"):
+            self._pop(name[1:])
+        elif name in _FOREIGN or name == b"template":
+            if not (closed and (name in _FOREIGN or self._xhtml)):
+                self._stack.append(name)
+        elif foreign and not self._xhtml and name in _BREAKOUT:
+            while self._in_foreign():
+                self._stack.pop()
+        elif name in _HTML_AGAIN and foreign:
+            if not closed:
+                self._stack.append(name)
+        elif not self._xhtml:
+            self._take_text_start(name)
+
+    def _take_text_start(self, name: bytes) -> None:
+        if name == b"script":
+            self._script_depth = 0
+        elif name in _RAW_END:
+            self._until = _RAW_END[name]
+        elif name == b"plaintext":
+            self._over = True
+        elif name == b"frameset":
+            self._frames = True
+
+    def _take_body_end(self, at: int) -> None:
+        if self._stack:
+            return
+        if self._candidate >= 0 and at - self._candidate > MAX_HELD_BYTES:
+            self._over = True
+        else:
+            self._candidate = at
+
+    def _pop(self, name: bytes) -> None:
+        if name in self._stack:
+            while self._stack.pop() != name:
+                pass
+
+    def _read_until(self, end: re.Pattern[bytes], data: bytes, at_end: bool) -> None:
+        found = end.search(data, self._scan)
+        if found is None:
+            self._scan = len(data) if at_end else max(self._scan, len(data) - _PARTIAL_BYTES)
+            return
+        self._until = None
+        # A raw text's end tag is read as a tag; the ends of comments and CDATA are done with.
+        self._scan = found.start() if found.group().startswith(b"<") else found.end()
+
+    def _read_script(self, data: bytes, at_end: bool) -> None:
+        token = _SCRIPT_TOKEN.search(data, self._scan)
+        if token is None:
+            self._scan = len(data) if at_end else max(self._scan, len(data) - _PARTIAL_BYTES)
+            return
+        kind = token.lastgroup
+        self._scan = token.end()
+        if kind == "open":
+            # Its dashes may be those of the end: "<!-->" opens and closes.
+            self._scan -= 2
+            self._script_depth = max(self._script_depth, 1)
+        elif kind == "close":
+            self._script_depth = 0
+        elif kind == "start":
+            self._script_depth = 2 if self._script_depth else 0
+        elif self._script_depth == 2:
+            self._script_depth = 1
+        else:
+            self._scan = token.start()
+            self._script_depth = -1

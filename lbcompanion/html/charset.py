@@ -1,0 +1,133 @@
+"""In which encoding a page is written, as far as it matters to bytes of ours (HTML Standard, section 13.2.3.2)."""
+
+from __future__ import annotations
+
+import re
+from codecs import lookup
+from functools import lru_cache
+
+from attrs import frozen
+
+from lbcompanion.html.markup import ATTRIBUTES, WS, attributes, text_of
+
+#: A ``<meta>`` further in than this is not looked for.
+PRESCAN_BYTES = 1024
+
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "utf-16le"))
+
+#: Labels of the Encoding Standard (section 4.2) for encodings whose bytes are no superset of ASCII. Those that it
+#: replaces by an error are among them: a script in such a page would not run.
+_UTF_16 = {
+    **dict.fromkeys(("utf-16be", "unicodefffe"), "utf-16be"),
+    **dict.fromkeys(
+        (
+            "utf-16",
+            "utf-16le",
+            "csunicode",
+            "iso-10646-ucs-2",
+            "ucs-2",
+            "unicode",
+            "unicodefeff",
+        ),
+        "utf-16le",
+    ),
+}
+_ISO_2022_JP = {"iso-2022-jp", "csiso2022jp"}
+_REPLACED = {"iso-2022-cn", "iso-2022-cn-ext", "iso-2022-kr", "csiso2022kr", "hz-gb-2312", "replacement"}
+_UTF_7_AND_32 = {"utf-7", "utf-32", "utf-32le", "utf-32be", "x-utf-16be-nobom"}
+
+_PARAMETER = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^;\s"']+))""", re.IGNORECASE)
+_META_CHARSET = re.compile(r"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|([^\t\n\f\r ;"']+))""", re.I)
+_PRESCAN = re.compile(
+    rb"(?i)<(?:!--(?:-?>|(?:[^-]++|-(?!->))*-->)|(meta[" + WS + rb"/]" + ATTRIBUTES + rb">)"
+    rb"|/?[a-z][^" + WS + rb">]*+" + ATTRIBUTES + rb">|[!/?][^>]*+>)"
+)
+
+
+@frozen
+class MetaCharset:
+    """A ``<meta>`` that names the encoding.
+
+    :ivar name: what it names, in lower case; what says UTF-16 means UTF-8.
+    :ivar start: where the tag starts.
+    :ivar end: where it ends.
+    """
+
+    name: str
+    start: int
+    end: int
+
+
+def of_content_type(value: bytes) -> str | None:
+    """The charset parameter of a ``Content-Type``, in lower case."""
+    found = _PARAMETER.search(value.decode("latin-1"))
+    if found is None:
+        return None
+    return (found.group(1) or found.group(2) or found.group(3) or "").strip().lower() or None
+
+
+def of_bom(start: bytes) -> str | None:
+    """The encoding that a byte order mark at the page's start tells; it outdoes all else."""
+    for mark, name in _BOMS:
+        if start.startswith(mark):
+            return name
+    return None
+
+
+def prescan(start: bytes) -> MetaCharset | None:
+    """Look for a ``<meta>`` with an encoding in a page's first 1,024 bytes (section 13.2.3.2, in its simple form)."""
+    window = start[:PRESCAN_BYTES]
+    position = window.find(b"<")
+    while position >= 0:
+        token = _PRESCAN.match(window, position)
+        if token is None:
+            if position + 4 > len(window) or window[position + 1 : position + 4] == b"!--":
+                return None
+            position = window.find(b"<", position + 1)
+            continue
+        if token.group(1) and (name := of_meta(token.group())):
+            return MetaCharset(name, position, token.end())
+        position = window.find(b"<", token.end())
+    return None
+
+
+def of_meta(tag: bytes) -> str | None:
+    """The encoding that one ``<meta>`` tag names."""
+    found = attributes(tag)
+    name = text_of(found.get(b"charset", b"")).strip().lower()
+    if not name and found.get(b"http-equiv", b"").strip().lower() == b"content-type":
+        said = _META_CHARSET.search(text_of(found.get(b"content", b"")))
+        name = (said.group(1) or said.group(2) or said.group(3) or "").strip().lower() if said else ""
+    if not _is_label(name):
+        return None
+    return "utf-8" if name in _UTF_16 else name
+
+
+@lru_cache(256)
+def _is_label(name: str) -> bool:
+    """Whether an encoding is meant at all: one that Python knows, or of the families that only the web names."""
+    if name in _UTF_16 or name in _REPLACED or name.startswith(("x-", "windows-", "cs", "unicode-1-1-")):
+        return True
+    try:
+        return bool(name) and lookup(name) is not None
+    except (LookupError, ValueError):
+        return False
+
+
+def of_page(content_type: bytes, start: bytes) -> str | None:
+    """The page's encoding: byte order mark, else header, else ``<meta>``; None where nothing says it."""
+    told = of_bom(start) or of_content_type(content_type)
+    if told:
+        return told
+    meta = prescan(start)
+    return meta.name if meta else None
+
+
+def is_ascii_superset(name: str | None) -> bool:
+    """Whether bytes of ASCII mean themselves anywhere in such a page, so that something may be inserted into it."""
+    return name is None or not (name in _UTF_16 or name in _ISO_2022_JP or name in _REPLACED or name in _UTF_7_AND_32)
+
+
+def codec_of(name: str) -> str:
+    """Python's name for an encoding whose bytes are no superset of ASCII."""
+    return _UTF_16.get(name, "iso2022_jp" if name in _ISO_2022_JP else name)

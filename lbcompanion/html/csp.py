@@ -1,0 +1,167 @@
+"""What a page's Content Security Policy allows to a script of ours (CSP Level 3).
+
+Every enforcing policy stands alone: the script must be allowed by each of them. A policy is never changed and never
+given a first nonce; the page's own nonce is used where it has one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import SplitResult, urlsplit
+
+from attrs import frozen
+
+_DIRECTIVE = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
+_NONCE = re.compile(r"'nonce-([A-Za-z0-9+/_-]+={0,2})'", re.ASCII | re.IGNORECASE)
+_HASH = re.compile(r"'sha(?:256|384|512)-[A-Za-z0-9+/_-]+={0,2}'", re.ASCII | re.IGNORECASE)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
+_HOST = re.compile(
+    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?P<host>\*|(?:\*\.)?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
+    r"(?::(?P<port>[0-9]+|\*))?(?P<path>/[^?#]*)?",
+    re.ASCII,
+)
+_PORTS = {"http": 80, "https": 443}
+_SCRIPTS = ("script-src-elem", "script-src", "default-src")
+_CONNECTS = ("connect-src", "default-src")
+
+#: One policy: names of directives in lower case, each with its values; the first of a name counts.
+Policy = dict[str, tuple[str, ...]]
+
+
+@frozen
+class ScriptVerdict:
+    """What the policies say to the script.
+
+    :ivar allowed: whether it may be inserted.
+    :ivar nonce: the page's own nonce that it needs for that; None where it needs none.
+    :ivar directive: the directive that forbids it; empty where it is allowed.
+    """
+
+    allowed: bool
+    nonce: str | None = None
+    directive: str = ""
+
+
+ALLOWED = ScriptVerdict(True)
+
+
+def parse(value: str) -> list[Policy]:
+    """Read one ``Content-Security-Policy`` value, which may hold several policies (CSP section 2.2.2)."""
+    policies = []
+    for text in value.split(","):
+        policy: Policy = {}
+        for directive in text.split(";"):
+            words = directive.split()
+            if words and _DIRECTIVE.fullmatch(words[0]):
+                policy.setdefault(words[0].lower(), tuple(words[1:]))
+        if policy:
+            policies.append(policy)
+    return policies
+
+
+def judge(values: Iterable[bytes | str], script_url: str, *, inline: bool = False) -> ScriptVerdict:
+    """Judge the recorder script, and what it posts to its own origin, by a page's enforcing policies.
+
+    :param values: all ``Content-Security-Policy`` values, of header lines and of ``<meta>`` tags.
+    :param script_url: the script's absolute URL; its origin is the page's own.
+    :param inline: the snippet has a script without ``src`` as well.
+    """
+    nonces: set[str] | None = None
+    target = urlsplit(script_url)
+    for value in values:
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        for policy in parse(text):
+            directive, needed = _judge_one(policy, target, inline)
+            if directive:
+                return ScriptVerdict(False, None, directive)
+            if needed is not None:
+                nonces = needed if nonces is None else nonces & needed
+                if not nonces:
+                    return ScriptVerdict(False, None, _first(policy, _SCRIPTS) or "script-src")
+    return ALLOWED if nonces is None else ScriptVerdict(True, min(nonces))
+
+
+def _first(policy: Policy, names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in policy), None)
+
+
+def _judge_one(policy: Policy, target: SplitResult, inline: bool) -> tuple[str, set[str] | None]:
+    """The directive that forbids, or an empty string and the nonces of which one is needed (None: none is)."""
+    if "sandbox" in policy and "allow-scripts" not in [word.lower() for word in policy["sandbox"]]:
+        return "sandbox", None
+    connects = _first(policy, _CONNECTS)
+    if connects and not _url_allowed(policy[connects], target):
+        return connects, None
+    scripts = _first(policy, _SCRIPTS)
+    if scripts is None:
+        return "", None
+    sources = policy[scripts]
+    if _allowed_without_nonce(sources, target, inline):
+        return "", None
+    nonces = {found.group(1) for word in sources if (found := _NONCE.fullmatch(word))}
+    return ("", nonces) if nonces else (scripts, None)
+
+
+def _allowed_without_nonce(sources: tuple[str, ...], target: SplitResult, inline: bool) -> bool:
+    words = {word.lower() for word in sources}
+    if "'strict-dynamic'" in words:
+        return False
+    if inline:
+        # A nonce or a hash switches 'unsafe-inline' off (CSP section 6.7.3.2).
+        voided = any(_NONCE.fullmatch(word) or _HASH.fullmatch(word) for word in sources)
+        if voided or "'unsafe-inline'" not in words:
+            return False
+    return _url_allowed(sources, target)
+
+
+def _url_allowed(sources: tuple[str, ...], target: SplitResult) -> bool:
+    return any(_matches(word, target) for word in sources)
+
+
+def _matches(word: str, target: SplitResult) -> bool:
+    """Whether one source expression allows a URL of the page's own origin (CSP section 6.7.2.8)."""
+    if word == "*" or word.lower() == "'self'":
+        return True
+    if word.startswith("'"):
+        return False
+    if scheme := _SCHEME.fullmatch(word):
+        return _scheme_matches(scheme.group(1).lower(), target.scheme)
+    source = _HOST.fullmatch(word)
+    if source is None:
+        return False
+    if source["scheme"] and not _scheme_matches(source["scheme"].lower(), target.scheme):
+        return False
+    return (
+        _host_matches(source["host"].lower(), (target.hostname or "").lower())
+        and _port_matches(source["port"], source["scheme"], target)
+        and _path_matches(source["path"], target.path)
+    )
+
+
+def _scheme_matches(allowed: str, scheme: str) -> bool:
+    return allowed == scheme or (allowed == "http" and scheme == "https")
+
+
+def _host_matches(pattern: str, host: str) -> bool:
+    if pattern == "*":
+        return True
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:])
+    return pattern.strip("[]") == host
+
+
+def _port_matches(port: str | None, scheme: str | None, target: SplitResult) -> bool:
+    if port == "*":
+        return True
+    default = _PORTS.get(target.scheme)
+    actual = target.port or default
+    if port is None:
+        return actual == default
+    return int(port) == actual or (port == "80" and actual == 443 and target.scheme == "https")
+
+
+def _path_matches(path: str | None, actual: str) -> bool:
+    if not path or path == "/":
+        return True
+    return actual.startswith(path) if path.endswith("/") else actual == path

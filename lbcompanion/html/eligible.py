@@ -1,0 +1,132 @@
+"""Whether an answer is a page, and whether something may be inserted into it, by the heads alone.
+
+What only the body can tell (AMP, a marker of ours, a policy in a ``<meta>``), :mod:`lbcompanion.html.inject` sees;
+what is configured (paths, statuses, methods, sizes) is the capture policy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from attrs import frozen
+
+from lbcompanion.html import charset
+
+#: Header fields as the parsers give them: names in lower case.
+Fields = Iterable[tuple[bytes, bytes]]
+
+_HTML = b"text/html"
+_XHTML = b"application/xhtml+xml"
+_NO_BODY = frozenset({204, 205, 206, 304})
+# "fencedframe" and the plugin elements show a document as well (Fetch Metadata section 2.1).
+_DOCUMENTS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object"})
+_NAVIGATIONS = frozenset({b"navigate", b"nested-navigate"})
+_PARTIAL = frozenset({b"hx-request", b"turbo-frame", b"x-pjax"})
+_PREFETCH = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
+_OF_REQUEST = _PARTIAL | _PREFETCH | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-requested-with"}
+_OF_RESPONSE = frozenset({b"content-type", b"content-disposition", b"cache-control"})
+# Between the values of several lines: no value can hold a line feed.
+_LINES = b"\n, "
+
+
+@frozen
+class Eligibility:
+    """What the heads of an exchange say.
+
+    :ivar page: whether the answer is an HTML page of which a copy can be taken.
+    :ivar inject: whether something may be inserted into it; never without ``page``.
+    :ivar reason: why nothing may be inserted, in a word or two; empty where it may.
+    :ivar fragment: it was asked for as a part of a page.
+    :ivar needs_document: no header told what it was asked for: it counts as a part of a page where it has neither
+        a doctype nor ``<html>``.
+    :ivar xhtml: it is to be read as XML.
+    :ivar charset: the encoding that ``Content-Type`` names, in lower case.
+    """
+
+    page: bool
+    inject: bool
+    reason: str
+    fragment: bool = False
+    needs_document: bool = False
+    xhtml: bool = False
+    charset: str | None = None
+
+
+def eligible(request_fields: Fields, status: int, response_fields: Fields, method: bytes = b"GET") -> Eligibility:
+    """Judge an exchange by its heads.
+
+    :param request_fields: the visitor's, names in lower case.
+    :param status: the application's.
+    :param response_fields: the application's, names in lower case.
+    :param method: HEAD has no body to insert into.
+    """
+    if method == b"HEAD":
+        return Eligibility(False, False, "HEAD")
+    if status < 200 or status in _NO_BODY:
+        return Eligibility(False, False, "status")
+    answer = _collected(response_fields, _OF_RESPONSE)
+    html, xhtml, told_charset = _read_type(answer.get(b"content-type", b""))
+    if not html:
+        return Eligibility(False, False, "not HTML")
+    if answer.get(b"content-disposition", b"").lstrip()[:10].lower() == b"attachment":
+        return Eligibility(False, False, "download")
+    asked = _collected(request_fields, _OF_REQUEST)
+    fragment = _is_fragment(asked)
+    reason = ""
+    if b"no-transform" in answer.get(b"cache-control", b"").lower():
+        reason = "no-transform"
+    elif _is_prefetch(asked):
+        reason = "prefetch"
+    elif fragment:
+        reason = "fragment"
+    elif not charset.is_ascii_superset(told_charset):
+        reason = "charset"
+    unknown = b"sec-fetch-dest" not in asked and b"sec-fetch-mode" not in asked
+    return _page(reason, fragment, unknown, xhtml, told_charset)
+
+
+@lru_cache(256)
+def _read_type(value: bytes) -> tuple[bool, bool, str | None]:
+    """Whether a Content-Type is HTML's, whether it is XHTML's, and its charset."""
+    media_type = value.partition(b";")[0].strip().lower()
+    if media_type not in (_HTML, _XHTML) or _LINES in value:
+        return False, False, None
+    return True, media_type == _XHTML, charset.of_content_type(value)
+
+
+@lru_cache(256)
+def _page(reason: str, fragment: bool, unknown: bool, xhtml: bool, told_charset: str | None) -> Eligibility:
+    return Eligibility(True, not reason, reason, fragment, unknown, xhtml, told_charset)
+
+
+def _is_prefetch(asked: dict[bytes, bytes]) -> bool:
+    for name in _PREFETCH & asked.keys():
+        value = asked[name].lower()
+        if b"prefetch" in value or b"prerender" in value or value == b"preview":
+            return True
+    return False
+
+
+def _collected(fields: Fields, names: frozenset[bytes]) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name in names:
+            before = found.get(name)
+            found[name] = value if before is None or before == value else before + _LINES + value
+    return found
+
+
+def _is_fragment(asked: dict[bytes, bytes]) -> bool:
+    if not asked:
+        return False
+    if not _PARTIAL.isdisjoint(asked):
+        return True
+    destination = asked.get(b"sec-fetch-dest")
+    if destination is not None and destination.lower() not in _DOCUMENTS:
+        return True
+    mode = asked.get(b"sec-fetch-mode")
+    if mode is not None and mode.lower() not in _NAVIGATIONS:
+        return True
+    # An Android web view sends its package's name here with every navigation.
+    return asked.get(b"x-requested-with", b"").lower() == b"xmlhttprequest"

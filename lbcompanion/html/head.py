@@ -1,0 +1,129 @@
+"""What must be seen of a head before something is inserted at its start: policies, our marker, a late charset."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import field, frozen
+
+from lbcompanion.html import charset
+from lbcompanion.html.markup import (
+    ATTRIBUTES,
+    BOGUS_COMMENT,
+    COMMENT,
+    NOTHING,
+    RAW_TEXT,
+    WS,
+    attributes,
+    tag_name,
+    text_of,
+)
+from lbcompanion.html.refusal import Refusal
+from lbcompanion.html.snippets import MARKER
+
+_END_BYTES = 16
+#: So much of a head is looked at; with what tells its end apart, 16 KiB are held back at most.
+MAX_BYTES = 16384 - _END_BYTES
+
+_END = re.compile(rb"(?i)<(?:/head|/html|/?body|frameset)[" + WS + rb"/>]")
+_POLICY = b"content-security-policy"
+_IN_HEAD = rb"base|basefont|bgsound|head|link|meta|template|" + b"|".join(RAW_TEXT)
+_TOKEN = re.compile(
+    rb"(?i)[" + WS + rb"]++|" + COMMENT + rb"|" + BOGUS_COMMENT + rb"|" + NOTHING + rb"|</template[^>]*+>"
+    rb"|(?P<tag><(?:" + _IN_HEAD + rb")(?=[" + WS + rb"/>])" + ATTRIBUTES + rb">)"
+    rb"|</(?!(?:head|body|html|br)[" + WS + rb"/>])[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">"
+)
+_END_TAGS = {name: re.compile(rb"(?i)</" + name + rb"(?=[" + WS + rb"/>])") for name in RAW_TEXT}
+
+
+@frozen
+class HeadSeen:
+    """What a head holds.
+
+    :ivar policies: the policies of its ``<meta>`` tags, enforcing ones only.
+    :ivar marked: a tag of ours is there already.
+    :ivar metas: where its ``<meta>`` tags end, as offsets from where it begins.
+    """
+
+    policies: tuple[str, ...] = ()
+    marked: bool = False
+    metas: frozenset[int] = field(default=frozenset())
+
+
+def find_end(data: bytes, at_end: bool) -> int | None:
+    """Where the head ends that begins with ``data``, near enough: no further than :data:`MAX_BYTES`.
+
+    An end inside of a comment or a script is none. None: not to be told yet.
+    """
+    position = 0
+    while found := _END.search(data, position, MAX_BYTES + _END_BYTES):
+        position = found.start()
+        if position > MAX_BYTES:
+            break
+        before = data[:position].lower()
+        if before.rfind(b"<!--") <= before.rfind(b"-->") and before.rfind(b"<script") <= before.rfind(b"</script"):
+            return position
+        position += 1
+    if len(data) >= MAX_BYTES + _END_BYTES:
+        return MAX_BYTES
+    return len(data) if at_end else None
+
+
+def is_plain(zone: bytes) -> bool:
+    """Whether a head holds neither a policy nor our marker for sure; the usual case, told fast."""
+    lowered = zone.lower()
+    return _POLICY not in lowered and MARKER not in lowered
+
+
+def look_at(zone: bytes) -> HeadSeen:
+    """Read a head token by token, up to the first one that ends it."""
+    policies: list[str] = []
+    metas = set()
+    marked = False
+    templates = position = 0
+    while token := _TOKEN.match(zone, position):
+        position = token.end()
+        tag = token.group("tag")
+        if tag is None:
+            templates -= templates > 0 and token.group()[:10].lower() == b"</template"
+            continue
+        name = tag_name(tag)
+        if name == b"template":
+            templates += 1
+        elif name == b"meta" and not templates:
+            metas.add(position)
+            policies += _policy_of(tag)
+        elif name in _END_TAGS:
+            marked = marked or (name == b"script" and MARKER in attributes(tag))
+            end = _END_TAGS[name].search(zone, position)
+            if end is None:
+                break
+            position = end.start()
+    return HeadSeen(tuple(policies), marked, frozenset(metas))
+
+
+def _policy_of(tag: bytes) -> list[str]:
+    found = attributes(tag)
+    if text_of(found.get(b"http-equiv", b"")).strip().lower() != _POLICY.decode():
+        return []
+    return [text_of(found.get(b"content", b""))]
+
+
+def offset_of(start: bytes, begins: int, zone: bytes, length: int) -> int | Refusal:
+    """Where in a head to insert, so that no ``<meta charset>`` is pushed past byte 1,024.
+
+    :param start: the page's first 1,024 bytes.
+    :param begins: where the head begins in the page.
+    :param zone: the head.
+    :param length: of what is to be inserted.
+    :returns: an offset in ``zone``, or why nothing may be inserted.
+    """
+    meta = charset.prescan(start)
+    if meta is None:
+        return 0
+    if not charset.is_ascii_superset(meta.name):
+        return Refusal.CHARSET
+    if meta.end + length <= charset.PRESCAN_BYTES or meta.end <= begins:
+        return 0
+    offset = meta.end - begins
+    return offset if offset in look_at(zone).metas else Refusal.UNSURE

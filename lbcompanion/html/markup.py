@@ -1,0 +1,90 @@
+"""How HTML's tokenizer reads a tag, a comment and raw text, as compiled patterns over bytes.
+
+Every pattern here takes whole tokens only and in time linear to their length: a name with a value and a name without
+one exclude each other, so that a tag which does not end is found so at once. Source of all rules: HTML Standard,
+section 13.2.5 "Tokenization". ``\\x0b`` is no white space there.
+"""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+#: One character of white space, as a class without its brackets.
+WS = rb"\t\n\f\r "
+
+_NAME = rb"(?:=[^" + WS + rb"/>=]*+|[^" + WS + rb"/>=]++)"
+_EQUALS = rb"[" + WS + rb"]*+=[" + WS + rb"]*+"
+_VALUE = rb"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^""" + WS + rb">]*+)"
+
+#: What may stand between a tag's name and its ``>``.
+ATTRIBUTES = rb"(?:[" + WS + rb"/]++|" + _NAME + rb"(?:" + _EQUALS + _VALUE + rb"|(?!" + _EQUALS + rb")))*"
+#: The rest of a tag whose name is written before it.
+TAG_REST = rb"(?=[" + WS + rb"/>])" + ATTRIBUTES + rb">"
+#: Any start tag.
+START_TAG = rb"<[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">"
+#: Any end tag; it may bear attributes, which mean nothing.
+END_TAG = rb"</[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">"
+#: A comment of HTML's: ``<!-->`` and ``<!--->`` are whole ones, ``--!>`` ends one.
+COMMENT = rb"<!--(?:-?>|(?:[^-]++|-(?!-!?>))*--!?>)"
+#: What else the tokenizer makes a comment of: ``<!x>``, ``<?x>``, ``</3>``; a doctype has the same form.
+BOGUS_COMMENT = rb"<(?:!(?!--)|\?|/(?![A-Za-z>]))[^>]*+>"
+#: ``</>`` is nothing at all.
+NOTHING = rb"</>"
+
+#: Elements in which no tag is read but their own end tag; with scripts enabled ``noscript`` is one of them.
+RAW_TEXT = (
+    b"script",
+    b"style",
+    b"title",
+    b"textarea",
+    b"noscript",
+    b"iframe",
+    b"noembed",
+    b"noframes",
+    b"xmp",
+)
+
+
+def any_case(*names: bytes) -> bytes:
+    """Names in either case, as alternatives of a pattern; told apart by their first byte, faster than by a flag."""
+    return b"|".join(
+        b"".join(b"[%c%c]" % (byte, byte - 32) if 0x61 <= byte <= 0x7A else re.escape(bytes((byte,))) for byte in name)
+        for name in names
+    )
+
+
+_ATTRIBUTE = re.compile(
+    rb"["
+    + WS
+    + rb"/]*+("
+    + _NAME
+    + rb")(?:"
+    + _EQUALS
+    + rb"""(?:"([^"]*+)"|'([^']*+)'|(?!["'])([^"""
+    + WS
+    + rb">]*+)))?"
+)
+_TAG_NAME = re.compile(rb"</?([A-Za-z][^" + WS + rb"/>]*+)")
+
+
+def tag_name(tag: bytes) -> bytes:
+    """The name of a tag, in lower case; empty where the bytes are none."""
+    found = _TAG_NAME.match(tag)
+    return found.group(1).lower() if found else b""
+
+
+def attributes(tag: bytes) -> dict[bytes, bytes]:
+    """The attributes of a whole start tag: names in lower case, values as written; the first of a name counts."""
+    name = _TAG_NAME.match(tag)
+    found: dict[bytes, bytes] = {}
+    position = name.end() if name else len(tag)
+    while one := _ATTRIBUTE.match(tag, position):
+        found.setdefault(one.group(1).lower(), one.group(2) or one.group(3) or one.group(4) or b"")
+        position = one.end()
+    return found
+
+
+def text_of(value: bytes) -> str:
+    """An attribute's value with its character references read; bytes above ASCII stay as in Latin-1."""
+    return unescape(value.decode("latin-1"))

@@ -1,0 +1,1 @@
+"""The companion beside a node: reverse proxy, page copies, notices."""

@@ -1,0 +1,79 @@
+"""Who may fetch copies: signature and address, both where both are asked for (CONTRACT section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from attrs import frozen
+
+from lbcompanion.errors import SignatureRefused
+from lbcompanion.node.hub import LocalRequest
+from lbcompanion.settings import FetchTable, Networks
+from lbcompanion.signatures import Verifier
+
+
+@frozen
+class CallerVerdict:
+    """:ivar why: which rule the caller broke; for the log and for allowed callers only, never for the refused one."""
+
+    allowed: bool
+    address: str
+    key: str = ""
+    why: str = ""
+
+
+class Callers:
+    """Judges callers.
+
+    :param trusted: whether an address is a trusted proxy's.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, fetch: FetchTable, secret: bytes, trusted: Callable[[str], bool], clock: Callable[[], float]
+    ) -> None:
+        self._fetch = fetch
+        self._verifier = Verifier(secret, fetch.public_keys)
+        self._trusted = trusted
+        self._clock = clock
+
+    def judge(self, request: LocalRequest) -> CallerVerdict:
+        """Whether this caller may fetch, delete, and look at the debug page."""
+        address = self._address(request)
+        if self._fetch.addresses and not _listed(address, self._fetch.addresses):
+            return CallerVerdict(False, address, why="the address is not listed")
+        if self._fetch.signature == "off":
+            return CallerVerdict(True, address)
+        head = request.head
+        try:
+            key = self._verifier.verify(
+                head.method.decode("ascii"),
+                (head.get(b"host") or b"").decode("latin-1").lower(),
+                head.path.decode("latin-1"),
+                head.fields,
+                request.body or None,
+                self._clock(),
+            )
+        except SignatureRefused as refused:
+            return CallerVerdict(False, address, why=str(refused))
+        return CallerVerdict(True, address, key)
+
+    def _address(self, request: LocalRequest) -> str:
+        """The peer's, or from a trusted proxy the last address in the named header that is no trusted proxy's."""
+        name = self._fetch.address_header.lower().encode()
+        if not name or not request.trusted:
+            return request.peer
+        told = [part.strip() for line in request.head.all(name) for part in line.decode("latin-1").split(",")]
+        for address in reversed(told):
+            if address and not self._trusted(address):
+                return address
+        return told[0] if told and told[0] else request.peer
+
+
+def _listed(text: str, networks: Networks) -> bool:
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return any(address in network for network in networks)

@@ -1,0 +1,263 @@
+"""A page on its way to the visitor: decoded, copied, injected, encoded again. Fails open at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from lbcompanion.html.charset import of_page
+from lbcompanion.html.copy import Masks, make_copy
+from lbcompanion.html.inject import Injector
+from lbcompanion.http1.codings import CodingError, Decoder, Encoder
+from lbcompanion.model import Page
+from lbcompanion.node.counters import Counters
+from lbcompanion.tokens import digest_of
+
+if TYPE_CHECKING:
+    from lbcompanion.node.copies import Copies
+
+
+@frozen
+class CaptureRules:
+    """What holds for all pages of one process.
+
+    :ivar max_page_bytes: of one copy.
+    :ivar capturing_bytes: of all copies under way.
+    :ivar expansion_ratio: how many times its coded size a page may have, beyond the first 64 KiB.
+    :ivar kept: told of every page handed to the store, with the ``Cookie`` header it was asked with.
+    """
+
+    max_page_bytes: int
+    capturing_bytes: int
+    expansion_ratio: float
+    exclude_blocks: bool
+    masks: Masks | None
+    kept: Callable[[Page, bytes], None]
+
+
+@frozen
+class Facts:
+    """What is known of a page before its body comes."""
+
+    token: str
+    url: str
+    method: str
+    status: int
+    content_type: str
+    captured_at: float
+    charset: str | None
+    cookie: bytes
+
+
+class Capturing:
+    """The pipeline of one page.
+
+    :param coding: the page's content coding, empty for none.
+    :param injector: None: the visitor gets the bytes as they came, and only the copy is taken.
+    """
+
+    __slots__ = (
+        "_broken",
+        "_copies",
+        "_counters",
+        "_decoder",
+        "_encoder",
+        "_facts",
+        "_given",
+        "_injector",
+        "_parts",
+        "_rules",
+        "_size",
+        "_taken",
+        "_whole",
+        "_why",
+        "same_length",
+    )
+
+    def __init__(
+        self,
+        facts: Facts,
+        rules: CaptureRules,
+        copies: Copies,
+        counters: Counters,
+        coding: bytes,
+        injector: Injector | None,
+    ) -> None:
+        self._facts = facts
+        self._rules = rules
+        self._copies = copies
+        self._counters = counters
+        self._decoder = Decoder(coding) if coding else None
+        self._encoder = Encoder(coding) if coding and injector is not None else None
+        self._injector = injector
+        self._parts: list[bytes] | None = []
+        self._size = 0
+        self._taken = False
+        self._given = False
+        self._broken = False
+        self._whole = False
+        self._why = ""
+        self.same_length = injector is None
+
+    def feed(self, data: bytes) -> bytes:
+        """Body bytes as they came; what the visitor gets for them."""
+        if self._decoder is None:
+            out = self._page(data)
+            return data if self._injector is None else out
+        if self._broken:
+            # Before anything of ours went out the coded bytes pass as they are; later on nothing sensible can follow.
+            return b"" if self._given else data
+        if self._injector is None or self._encoder is None:
+            self._decode_aside(data)
+            return data
+        return self._recode(data)
+
+    def _decode_aside(self, data: bytes) -> None:
+        """Decode for the copy alone."""
+        assert self._decoder is not None
+        if self._parts is None:
+            return
+        try:
+            for piece in self._decoder.steps(data):
+                self._keep(piece)
+        except CodingError as error:
+            self._broken = True
+            self._stop_copy(error.why)
+
+    def _recode(self, data: bytes) -> bytes:
+        assert self._decoder is not None
+        assert self._encoder is not None
+        out: list[bytes] = []
+        try:
+            for piece in self._decoder.steps(data):
+                page = self._page(piece)
+                if page:
+                    out.append(self._encoder.feed(page))
+        except CodingError as error:
+            self._broken = True
+            self._stop_copy(error.why)
+            if not self._given and not out and not self._taken:
+                return data
+            self._given = True
+            out.append(self._encoder.finish(self._held()))
+        self._taken = True
+        if out:
+            self._given = True
+        return b"".join(out)
+
+    def _page(self, piece: bytes) -> bytes:
+        """Plain bytes of the page, in and out."""
+        self._keep(piece)
+        if self._injector is None:
+            return piece
+        try:
+            return self._injector.feed(piece)
+        except Exception as error:
+            return self._injection_failed(error, piece)
+
+    def _injection_failed(self, error: Exception, piece: bytes) -> bytes:
+        """An error of ours: what was held back goes out as it is, and the rest of the page too."""
+        self._counters.failed_open[f"injection: {type(error).__name__}"] += 1
+        held = self._held()
+        return held if held.endswith(piece) else held + piece
+
+    def _held(self) -> bytes:
+        if self._injector is None:
+            return b""
+        try:
+            return self._injector.held()
+        except Exception:
+            self._counters.failed_open["injection: held"] += 1
+            return b""
+
+    def _keep(self, piece: bytes) -> None:
+        parts = self._parts
+        if parts is None:
+            return
+        size = len(piece)
+        self._size += size
+        counters = self._counters
+        counters.capturing_bytes += size
+        parts.append(piece)
+        rules = self._rules
+        if self._size > rules.max_page_bytes:
+            self._stop_copy("larger than max_page_bytes")
+        elif counters.capturing_bytes > rules.capturing_bytes:
+            self._stop_copy("capture memory is full")
+        elif (
+            self._decoder is not None
+            and self._size > 65536
+            and self._size > self._decoder.taken * rules.expansion_ratio
+        ):
+            self._stop_copy("grows more than expansion_ratio")
+
+    def _stop_copy(self, why: str) -> None:
+        if self._parts is not None:
+            self._counters.capturing_bytes -= self._size
+            self._parts = None
+            self._why = why
+
+    def finish(self) -> bytes:
+        """The body was whole; the last bytes for the visitor."""
+        self._whole = True
+        if self._decoder is not None and not self._broken and (self._parts is not None or self._encoder is not None):
+            try:
+                self._decoder.finish()
+            except CodingError as error:
+                self._stop_copy(error.why)
+        if self._injector is None or (self._broken and self._encoder is not None):
+            return b""
+        try:
+            out = self._injector.finish()
+        except Exception as error:
+            self._counters.failed_open[f"injection: {type(error).__name__}"] += 1
+            out = self._held()
+        if self._injector.placed:
+            self._counters.injected += 1
+        else:
+            refusal = self._injector.refusal
+            self._counters.not_injected[refusal.value if refusal is not None else "failed"] += 1
+        if self._encoder is None:
+            return out
+        if not self._taken:
+            # An empty coded body stays empty.
+            return b""
+        return self._encoder.finish(out)
+
+    def written(self) -> None:
+        """The visitor has everything: now the copy is finished and handed to the store."""
+        parts, self._parts = self._parts, None
+        if parts is None:
+            self._copies.lost(self._facts.token, self._why)
+            return
+        self._counters.capturing_bytes -= self._size
+        facts = self._facts
+        rules = self._rules
+        try:
+            made = b"".join(parts)
+            charset = facts.charset or of_page(b"", made[:1024])
+            body = make_copy(made, rules.exclude_blocks, rules.masks, charset)
+            page = Page(
+                facts.token,
+                facts.url,
+                facts.method,
+                facts.status,
+                facts.content_type,
+                facts.captured_at,
+                body,
+                digest_of(body),
+            )
+        except Exception as error:
+            # A copy that may still hold what was to be left out is not kept.
+            self._counters.failed_open[f"copy: {type(error).__name__}"] += 1
+            self._copies.lost(facts.token, "masks or excluded blocks could not be taken out")
+            return
+        self._copies.keep(page)
+        rules.kept(page, facts.cookie)
+
+    def abort(self, why: str) -> None:
+        """The body will not be whole: no copy."""
+        self._stop_copy(why)
+        self._copies.lost(self._facts.token, why)

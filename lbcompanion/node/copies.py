@@ -1,0 +1,250 @@
+"""The copies of this node: kept, given out with proof, passed on to the owner, never to anyone else's eyes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+
+from lbcompanion.errors import StoreError, TokenError
+from lbcompanion.http1.heads import Field
+from lbcompanion.model import Miss, MissReason, Page, to_rfc3339
+from lbcompanion.node.counters import Counters
+from lbcompanion.node.hub import LocalAnswer
+from lbcompanion.stores.interface import IPageStore
+from lbcompanion.tokens import Tokens, digest_of, hide, proof, repr_digest
+
+#: On every answer of ours about copies: stored by nobody, indexed by nobody, harmless when shown.
+GUARDS: list[Field] = [
+    (b"Cache-Control", b"no-store"),
+    (b"X-Robots-Tag", b"noindex, nofollow"),
+    (b"Content-Security-Policy", b"sandbox"),
+    (b"X-Content-Type-Options", b"nosniff"),
+]
+_MAX_PENDING_SECONDS = 120.0
+
+
+@frozen
+class Ask:
+    """A fetch by an allowed caller.
+
+    :ivar nonce: the caller's, empty where it sent none.
+    :ivar hopped: another node passed it on: it goes no further.
+    """
+
+    token: str
+    nonce: str
+    hopped: bool
+
+
+class Copies:
+    """Keeps pages and answers for them.
+
+    :param pass_on: ``pass_on(method, owner, ask)`` asks the owner; None where its address is not known.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        secret: bytes,
+        store: IPageStore,
+        tokens: Tokens,
+        clock: Callable[[], float],
+        counters: Counters,
+        log: Callable[[str, str], None],
+        pass_on: Callable[[bytes, str, Ask], Deferred[LocalAnswer | None] | None],
+    ) -> None:
+        self._node = node
+        self._secret = secret
+        self._store = store
+        self._tokens = tokens
+        self._clock = clock
+        self._counters = counters
+        self._log = log
+        self._pass_on = pass_on
+        self._pending: dict[str, float] = {}
+        self._store_works = True
+
+    # Pages coming in.
+
+    def begin(self) -> str:
+        """A new token, whose page is on its way."""
+        token = self._tokens.mint()
+        self._pending[token] = self._clock()
+        return token
+
+    def keep(self, page: Page) -> None:
+        """Hand a whole page to the store. Whatever happens there, the visitor has been served already."""
+        self._counters.captured += 1
+        self._counters.captured_bytes += len(page.body)
+        try:
+            putting = self._store.put(page)
+        except Exception:
+            putting = fail(Failure())
+        putting.addCallbacks(lambda _: self._kept(page.token), lambda failure: self._not_kept(page.token, failure))
+
+    def _kept(self, token: str) -> None:
+        self._pending.pop(token, None)
+        self._store_is(True, "")
+
+    def _not_kept(self, token: str, failure: Failure) -> None:
+        self._counters.captured -= 1
+        self._counters.failed_open["store"] += 1
+        self._store_is(False, failure.getErrorMessage() if failure.check(StoreError) else type(failure.value).__name__)
+        self.lost(token, "the store could not keep it")
+
+    def lost(self, token: str, why: str) -> None:
+        """A page that will not become a copy; a fetch of it is told why, as long as the store remembers."""
+        self._pending.pop(token, None)
+        self._counters.not_captured[why] += 1
+        try:
+            self._store.mark(token, Miss(MissReason.UNKNOWN, why)).addErrback(lambda _: None)
+        except Exception:
+            self._counters.failed_open["store"] += 1
+
+    def _store_is(self, works: bool, why: str) -> None:
+        if works != self._store_works:
+            self._store_works = works
+            self._log("store works again" if works else "store fails", why)
+
+    @property
+    def store_works(self) -> bool:
+        """Whether the store did what was last asked of it."""
+        return self._store_works
+
+    @property
+    def pending(self) -> int:
+        """Pages that are on their way into the store."""
+        return len(self._pending)
+
+    # Copies going out.
+
+    def get(self, ask: Ask, take: bool) -> Deferred[LocalAnswer]:
+        """Answer ``GET`` (``take``) and ``HEAD`` for a copy."""
+        try:
+            owner = self._tokens.owner_of(ask.token)
+        except TokenError:
+            return succeed(self._missed(ask, Miss(MissReason.UNKNOWN, "not a token of this farm's"), ""))
+        begun = self._pending.get(ask.token)
+        if begun is not None and self._clock() - begun < _MAX_PENDING_SECONDS:
+            return succeed(self._later("the page is still on its way"))
+        return Deferred.fromCoroutine(self._get(ask, owner, take))
+
+    async def _get(self, ask: Ask, owner: str, take: bool) -> LocalAnswer:
+        try:
+            found = await (self._store.take(ask.token) if take else self._store.peek(ask.token))
+        except StoreError as error:
+            self._store_is(False, str(error))
+            return self._later("the store fails")
+        self._store_is(True, "")
+        if isinstance(found, Page):
+            return self._given(ask, found, take)
+        if owner != self._node and found.reason is MissReason.UNKNOWN:
+            passed = None if ask.hopped else self._pass_on(b"GET" if take else b"HEAD", owner, ask)
+            if passed is not None:
+                answer = await passed
+                if answer is not None:
+                    return answer
+            found = Miss(MissReason.MISROUTED, owner=owner)
+        return self._missed(ask, found, owner)
+
+    def _given(self, ask: Ask, page: Page, take: bool) -> LocalAnswer:
+        self._counters.fetches["given"] += 1
+        self._log("copy given", hide(page.token))
+        digest = repr_digest(page.sha256)
+
+        def sent() -> None:
+            self._store.sent(page.token).addErrback(lambda _: None)
+
+        fields = [
+            (b"Content-Type", page.content_type.encode("latin-1") or b"application/octet-stream"),
+            *self.identity(ask.token, ask.nonce, digest),
+            *page_fields(page),
+            (b"Repr-Digest", digest.encode()),
+            (b"Lbc-Via", b"own"),
+            *GUARDS,
+        ]
+        return LocalAnswer(200, fields, page.body, sent if take else None)
+
+    def _missed(self, ask: Ask, miss: Miss, owner: str) -> LocalAnswer:
+        self._counters.fetches[miss.reason.value] += 1
+        self._log("copy missed", f"{hide(ask.token)} {miss.reason.value}")
+        return self.problem(404, miss, ask)
+
+    def problem(self, status: int, miss: Miss, ask: Ask) -> LocalAnswer:
+        """A miss as ``application/problem+json`` (RFC 9457), with proof and digest: its reason can be believed."""
+        said = {"type": "about:blank", "title": "no copy here", "status": status, "reason": miss.reason.value}
+        if miss.detail:
+            said["detail"] = miss.detail
+        if miss.owner:
+            said["owner"] = miss.owner
+        body = json.dumps(said).encode()
+        digest = repr_digest(digest_of(body))
+        fields = [
+            (b"Content-Type", b"application/problem+json"),
+            *self.identity(ask.token, ask.nonce, digest),
+            (b"Repr-Digest", digest.encode()),
+            *GUARDS,
+        ]
+        return LocalAnswer(status, fields, body)
+
+    def _later(self, why: str) -> LocalAnswer:
+        self._counters.fetches["later"] += 1
+        body = json.dumps({"type": "about:blank", "title": "try again", "status": 503, "detail": why}).encode()
+        return LocalAnswer(503, [(b"Content-Type", b"application/problem+json"), (b"Retry-After", b"1"), *GUARDS], body)
+
+    def drop(self, ask: Ask) -> Deferred[LocalAnswer]:
+        """Answer ``DELETE``: the crawler has it safely."""
+        try:
+            owner = self._tokens.owner_of(ask.token)
+        except TokenError:
+            return succeed(self._missed(ask, Miss(MissReason.UNKNOWN, "not a token of this farm's"), ""))
+        return Deferred.fromCoroutine(self._drop(ask, owner))
+
+    async def _drop(self, ask: Ask, owner: str) -> LocalAnswer:
+        try:
+            dropped = await self._store.drop(ask.token)
+            if not dropped and owner == self._node:
+                found = await self._store.peek(ask.token)
+        except StoreError:
+            return self._later("the store fails")
+        if dropped:
+            self._counters.fetches["dropped"] += 1
+            return LocalAnswer(204, list(GUARDS))
+        if owner != self._node:
+            passed = None if ask.hopped else self._pass_on(b"DELETE", owner, ask)
+            if passed is not None:
+                answer = await passed
+                if answer is not None:
+                    return answer
+            return self._missed(ask, Miss(MissReason.MISROUTED, owner=owner), owner)
+        return self._missed(ask, found if isinstance(found, Miss) else Miss(MissReason.UNKNOWN), owner)
+
+    def url_of(self, token: str) -> Deferred[str]:
+        """The address of a copy held here, empty where none is."""
+
+        def told(found: Page | Miss) -> str:
+            return found.url if isinstance(found, Page) else ""
+
+        return self._store.peek(token).addCallbacks(told, lambda _: "")
+
+    def identity(self, token: str, nonce: str, digest: str = "") -> list[Field]:
+        """Who answers, and its proof where the caller gave a nonce."""
+        fields: list[Field] = [(b"Lbc-Node", self._node.encode())]
+        if nonce:
+            fields.append((b"Lbc-Proof", proof(self._secret, self._node, token, nonce, digest).encode()))
+        return fields
+
+
+def page_fields(page: Page) -> list[Field]:
+    """What the answer tells of the page."""
+    return [
+        (b"Lbc-Page-Url", page.url.encode("latin-1", "replace")),
+        (b"Lbc-Page-Method", page.method.encode("ascii", "replace")),
+        (b"Lbc-Page-Status", b"%d" % page.status),
+        (b"Lbc-Captured-At", to_rfc3339(page.captured_at).encode()),
+    ]

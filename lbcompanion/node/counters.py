@@ -1,0 +1,41 @@
+"""What the visitor's path counts: plain numbers, since a metric object would cost more than the event."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from attrs import Factory, define
+
+
+@define
+class Counters:
+    """Counts since the start, and gauges of now.
+
+    :ivar refused: by status, messages of visitors that were refused.
+    :ivar upstream_errors: by word, what went wrong with the application.
+    :ivar captured: pages whose copy was handed to the store and kept.
+    :ivar not_captured: by reason, HTML answers of which no copy was kept.
+    :ivar not_injected: by reason, captured pages that got no script.
+    :ivar failed_open: by place, errors of ours that a visitor never saw.
+    """
+
+    connections: int = 0
+    connections_open: int = 0
+    connections_refused: int = 0
+    requests: int = 0
+    responses: Counter[int] = Factory(Counter)
+    refused: Counter[int] = Factory(Counter)
+    timeouts: Counter[str] = Factory(Counter)
+    upstream_connections: int = 0
+    upstream_reused: int = 0
+    upstream_errors: Counter[str] = Factory(Counter)
+    captured: int = 0
+    captured_bytes: int = 0
+    injected: int = 0
+    not_captured: Counter[str] = Factory(Counter)
+    not_injected: Counter[str] = Factory(Counter)
+    failed_open: Counter[str] = Factory(Counter)
+    fetches: Counter[str] = Factory(Counter)
+    notices: Counter[str] = Factory(Counter)
+    tunnels: int = 0
+    capturing_bytes: int = 0

@@ -1,0 +1,466 @@
+"""One proxied request and its answer, as bytes flow: visitor, plan, application, pipeline, visitor. No I/O."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from lbcompanion.errors import BadResponse
+from lbcompanion.http1.fields import end_to_end, keeps_alive, upgrade_of
+from lbcompanion.http1.framing import (
+    BodyKind,
+    BodyReader,
+    ChunkedReader,
+    Framing,
+    UntilCloseReader,
+    body_reader,
+    chunk,
+    last_chunk,
+    response_framing,
+)
+from lbcompanion.http1.heads import (
+    Field,
+    RequestHead,
+    ResponseHead,
+    head_end,
+    read_response_head,
+    write_fields,
+    write_request_line,
+    write_status_line,
+)
+from lbcompanion.node.hub import Hub, LocalAnswer, Pipeline
+from lbcompanion.node.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from lbcompanion.node.visitor import VisitorConnection
+
+# RFC 9110 section 9.2.2, of those without a body: what may be asked twice.
+_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+_MAX_RESPONSE_HEAD = 262144
+_GATEWAY = {
+    502: b"the application cannot be reached, or its answer cannot be read",
+    504: b"the application did not answer in time",
+}
+
+
+class Exchange:
+    """The machine of one request.
+
+    Its life: the request goes out as far as it is there; the answer's head decides framing and pipeline; the body
+    flows; the connection to the application goes back to the pool, or not.
+    """
+
+    __slots__ = (
+        "_asked_upgrade",
+        "_deadline",
+        "_framing",
+        "_head",
+        "_held",
+        "_hub",
+        "_keep_alive",
+        "_out_chunked",
+        "_pipeline",
+        "_plan",
+        "_reader",
+        "_request_done",
+        "_response",
+        "_response_buffer",
+        "_retried",
+        "_tunnel",
+        "_upstream",
+        "_visitor",
+        "begun",
+    )
+
+    def __init__(self, visitor: VisitorConnection, hub: Hub, head: RequestHead, framing: Framing) -> None:
+        self._visitor: VisitorConnection | None = visitor
+        self._hub = hub
+        self._head = head
+        self._framing = framing
+        self._upstream: UpstreamConnection | None = None
+        self._held: list[bytes] = []
+        self._request_done = framing.kind is BodyKind.NONE
+        self._response: ResponseHead | None = None
+        self._response_buffer = b""
+        self._reader: BodyReader | None = None
+        self._pipeline: Pipeline | None = None
+        self._out_chunked = False
+        self._keep_alive = True
+        self._retried = False
+        self._tunnel = False
+        self._deadline = 0.0
+        self._asked_upgrade: bytes | None = None
+        self.begun = False
+
+    # The request.
+
+    def start(self) -> None:
+        """Send the head on its way; a connection is taken or made."""
+        visitor = self._visitor
+        assert visitor is not None
+        head = self._head
+        scheme = head.get(b"x-forwarded-proto") if visitor.trusted else None
+        told = "https" if scheme is not None and scheme.lower() == b"https" else "http"
+        self._plan = self._hub.plan(head, visitor.peer, visitor.trusted, told)
+        fields = self._plan.request_fields()
+        self._asked_upgrade = upgrade_of(head)
+        if self._asked_upgrade is not None and self._asked_upgrade.lower() != b"h2c":
+            fields.append((b"Connection", b"Upgrade"))
+            fields.append((b"Upgrade", self._asked_upgrade))
+        else:
+            self._asked_upgrade = None
+        if self._framing.kind is BodyKind.CHUNKED:
+            fields.append((b"Transfer-Encoding", b"chunked"))
+        elif self._framing.kind is BodyKind.LENGTH:
+            fields.append((b"Content-Length", b"%d" % self._framing.length))
+        elif head.get(b"content-length") is not None:
+            fields.append((b"Content-Length", b"0"))
+        self._held.append(write_request_line(head.method, head.target) + write_fields(fields) + b"\r\n")
+        if not self._request_done:
+            visitor.pause()
+        self._acquire(fresh=not self._repeatable or self._asked_upgrade is not None)
+
+    @property
+    def _repeatable(self) -> bool:
+        return self._head.method in _REPEATABLE and self._framing.kind is BodyKind.NONE
+
+    def _acquire(self, fresh: bool) -> None:
+        self._deadline = self._hub.clock() + self._hub.limits.upstream_connect_seconds
+        self._hub.upstreams.acquire(self, fresh)
+
+    def upstream_ready(self, upstream: UpstreamConnection) -> None:
+        visitor = self._visitor
+        if visitor is None:
+            self._hub.upstreams.release(upstream)
+            return
+        self._upstream = upstream
+        self._deadline = self._hub.clock() + self._hub.limits.upstream_seconds
+        assert upstream.link is not None
+        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        if not self._repeatable:
+            self._held = []
+        upstream.link.write(data)
+        if not self._request_done:
+            visitor.resume()
+
+    def upstream_failed(self, why: str) -> None:
+        self._hub.counters.upstream_errors[why] += 1
+        self._gateway(504 if why == "timeout" else 502, f"no connection to the application: {why}")
+
+    def body(self, data: bytes) -> None:
+        """Request body, or tunnelled bytes."""
+        if self._framing.kind is BodyKind.CHUNKED and not self._tunnel:
+            data = chunk(data)
+        self._forward(data)
+
+    def body_end(self, trailers: list[Field]) -> None:
+        """The request is whole."""
+        self._request_done = True
+        if self._framing.kind is BodyKind.CHUNKED:
+            self._forward(last_chunk(trailers))
+        self._deadline = max(self._deadline, self._hub.clock() + self._hub.limits.upstream_seconds)
+
+    def _forward(self, data: bytes) -> None:
+        upstream = self._upstream
+        if upstream is None or upstream.link is None:
+            self._held.append(data)
+        elif not upstream.closed:
+            upstream.link.write(data)
+
+    # The answer.
+
+    def response_data(self, data: bytes) -> None:
+        visitor = self._visitor
+        if visitor is None:
+            return
+        if self._tunnel:
+            visitor.link.write(data)
+            return
+        try:
+            if self._response is None:
+                self._response_head(data)
+            else:
+                self._response_body(data)
+        except BadResponse as error:
+            self._hub.counters.upstream_errors["bad answer"] += 1
+            self._hub.log("application's answer refused", error.why)
+            self._drop_upstream()
+            if self.begun:
+                self._cut("the application's answer broke off")
+            else:
+                self._gateway(502, error.why)
+
+    def _response_head(self, data: bytes) -> None:
+        data = self._response_buffer + data if self._response_buffer else data
+        while self._response is None and not self._tunnel:
+            end = head_end(data)
+            if end < 0 or end > _MAX_RESPONSE_HEAD:
+                if end > 0 or len(data) > _MAX_RESPONSE_HEAD:
+                    raise BadResponse("the application's head is too large")
+                self._response_buffer = data
+                return
+            head = read_response_head(data[:end])
+            data = data[end:]
+            if head.status == 101:
+                self._upgrade(head, data)
+                return
+            if head.status < 200:
+                self._interim(head)
+                continue
+            self._response_buffer = b""
+            self._begin(head, data)
+
+    def _interim(self, head: ResponseHead) -> None:
+        """100 and 103 go through, to those who know them (RFC 9110 section 15.2)."""
+        visitor = self._visitor
+        if visitor is not None and self._head.version == 11:
+            visitor.link.write(
+                write_status_line(head.status, head.reason)
+                + write_fields(end_to_end(head, (b"content-length",)))
+                + b"\r\n"
+            )
+
+    def _upgrade(self, head: ResponseHead, rest: bytes) -> None:
+        visitor = self._visitor
+        agreed = upgrade_of(head)
+        if self._asked_upgrade is None or agreed is None or visitor is None or not self._request_done:
+            raise BadResponse("a switch of protocols that was not asked for")
+        self._hub.counters.tunnels += 1
+        self._hub.counters.responses[101] += 1
+        fields = [*end_to_end(head, (b"content-length",)), (b"Connection", b"Upgrade"), (b"Upgrade", agreed)]
+        self._tunnel = True
+        self.begun = True
+        self._deadline = 0.0
+        visitor.link.write(write_status_line(101, head.reason) + write_fields(fields) + b"\r\n" + rest)
+        visitor.becomes_tunnel()
+
+    def _begin(self, head: ResponseHead, rest: bytes) -> None:
+        """The final head: decide, and send what is there of the body along with our head."""
+        visitor = self._visitor
+        upstream = self._upstream
+        assert visitor is not None
+        assert upstream is not None
+        framing = response_framing(head, self._head.method)
+        self._response = head
+        self._deadline = 0.0
+        self._keep_alive = visitor.keep_alive and self._request_done
+        reply = self._plan.reply(head)
+        if reply.replace is not None:
+            self._drop_upstream()
+            self._own_answer(reply.replace)
+            return
+        self._hub.counters.responses[head.status] += 1
+        self._pipeline = reply.pipeline
+        reader = self._reader = body_reader(framing, BadResponse)
+        body, leftover = reader.feed(rest) if rest else (b"", b"")
+        fields = reply.fields
+        out = body
+        whole = reader.done
+        if self._pipeline is not None:
+            out = self._pipeline.feed(body) if body else b""
+            if whole:
+                out += self._pipeline.finish()
+        self._frame(head, framing, fields, len(out) if whole else None)
+        if self._out_chunked:
+            out = chunk(out) + (last_chunk(self._trailers()) if whole else b"")
+        reason = head.reason or _phrase(head.status)
+        self.begun = True
+        visitor.link.write(write_status_line(head.status, reason) + write_fields(fields) + b"\r\n" + out)
+        if whole:
+            self._finish(leftover)
+        elif visitor.full:
+            # The visitor is still busy with the answer before this one.
+            self.visitor_full()
+
+    def _frame(self, head: ResponseHead, framing: Framing, fields: list[Field], whole: int | None) -> None:
+        """Say how long the answer is; see to it that its end can be told."""
+        same = self._pipeline is None or self._pipeline.same_length
+        no_body = framing.kind is BodyKind.NONE
+        if no_body:
+            stated = head.get(b"content-length")
+            if stated is not None and same and head.status != 204:
+                fields.append((b"Content-Length", stated))
+        elif framing.kind is BodyKind.LENGTH and same:
+            fields.append((b"Content-Length", b"%d" % framing.length))
+        elif whole is not None and framing.kind is not BodyKind.CHUNKED:
+            fields.append((b"Content-Length", b"%d" % whole))
+        elif self._head.version == 11:
+            self._out_chunked = True
+            fields.append((b"Transfer-Encoding", b"chunked"))
+        elif whole is not None:
+            fields.append((b"Content-Length", b"%d" % whole))
+        else:
+            self._keep_alive = False
+        if not self._keep_alive:
+            fields.append((b"Connection", b"close"))
+        elif self._head.version == 10:
+            fields.append((b"Connection", b"keep-alive"))
+
+    def _response_body(self, data: bytes) -> None:
+        visitor, reader, pipeline = self._visitor, self._reader, self._pipeline
+        assert visitor is not None
+        assert reader is not None
+        out, leftover = reader.feed(data)
+        whole = reader.done
+        if pipeline is not None:
+            out = pipeline.feed(out) if out else b""
+            if whole:
+                out += pipeline.finish()
+        if self._out_chunked:
+            out = chunk(out) + (last_chunk(self._trailers()) if whole else b"")
+        if out:
+            visitor.link.write(out)
+        if whole:
+            self._finish(leftover)
+
+    def _trailers(self) -> list[Field]:
+        # A changed body's trailers would speak of the bytes as they were (digests above all).
+        if isinstance(self._reader, ChunkedReader) and (self._pipeline is None or self._pipeline.same_length):
+            return self._reader.trailers
+        return []
+
+    def response_end(self, in_order: bool) -> None:
+        upstream, self._upstream = self._upstream, None
+        visitor = self._visitor
+        if visitor is None:
+            return
+        if self._tunnel:
+            visitor.done(keep_alive=False)
+            return
+        if self._response is None:
+            if (
+                upstream is not None
+                and upstream.reused
+                and not self._retried
+                and not self._response_buffer
+                and self._repeatable
+            ):
+                # It idled out in the very moment it was taken: nothing was answered, so asking again loses nothing.
+                self._retried = True
+                self._acquire(fresh=True)
+                return
+            self._hub.counters.upstream_errors["no answer"] += 1
+            self._gateway(502, "the application closed without an answer")
+            return
+        if isinstance(self._reader, UntilCloseReader) and in_order:
+            self._reader.end()
+            out = self._pipeline.finish() if self._pipeline is not None else b""
+            if self._out_chunked:
+                out = chunk(out) + last_chunk([])
+            if out:
+                visitor.link.write(out)
+            self._finish(b"")
+            return
+        self._hub.counters.upstream_errors["broke off"] += 1
+        self._cut("the application broke off")
+
+    # Ends.
+
+    def _finish(self, leftover: bytes) -> None:
+        """All of the answer is written."""
+        upstream, self._upstream = self._upstream, None
+        visitor, self._visitor = self._visitor, None
+        assert self._response is not None
+        if upstream is not None:
+            if self._request_done and not leftover and keeps_alive(self._response) and not upstream.closed:
+                if upstream.link is not None:
+                    upstream.link.resume_reading()
+                self._hub.upstreams.release(upstream)
+            else:
+                upstream.discard()
+        pipeline, self._pipeline = self._pipeline, None
+        if visitor is not None:
+            visitor.done(self._keep_alive)
+        if pipeline is not None:
+            pipeline.written()
+
+    def _gateway(self, status: int, why: str) -> None:
+        """No usable answer, and none begun: say so in short."""
+        self._hub.log("no answer for a visitor", why)
+        self._drop_upstream()
+        if self._visitor is None:
+            return
+        if self.begun:
+            self._cut(why)
+            return
+        if not self._request_done:
+            self._keep_alive = False
+        self._own_answer(
+            LocalAnswer(
+                status, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], _GATEWAY[status] + b"\n"
+            )
+        )
+
+    def _own_answer(self, answer: LocalAnswer) -> None:
+        visitor, self._visitor = self._visitor, None
+        if visitor is None:
+            return
+        self._hub.counters.responses[answer.status] += 1
+        keep_alive = self._keep_alive and visitor.keep_alive and self._request_done
+        fields = [*answer.fields, (b"Content-Length", b"%d" % len(answer.body))]
+        if not keep_alive:
+            fields.append((b"Connection", b"close"))
+        body = b"" if self._head.method == b"HEAD" else answer.body
+        visitor.link.write(
+            write_status_line(answer.status, _phrase(answer.status)) + write_fields(fields) + b"\r\n" + body
+        )
+        visitor.done(keep_alive)
+
+    def _cut(self, why: str) -> None:
+        visitor, self._visitor = self._visitor, None
+        if self._pipeline is not None:
+            self._pipeline.abort(why)
+            self._pipeline = None
+        if visitor is not None:
+            visitor.broken()
+
+    def _drop_upstream(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.discard()
+
+    def visitor_lost(self) -> None:
+        """Nobody waits for the answer: the application is spared the rest of the work."""
+        self._visitor = None
+        self._drop_upstream()
+        if self._pipeline is not None:
+            self._pipeline.abort("the visitor left")
+            self._pipeline = None
+
+    # Flow.
+
+    def visitor_full(self) -> None:
+        """The visitor reads slowly: the application is read no faster."""
+        if self._upstream is not None and self._upstream.link is not None:
+            self._upstream.link.pause_reading()
+
+    def visitor_drained(self) -> None:
+        """The visitor takes more."""
+        if self._upstream is not None and self._upstream.link is not None:
+            self._upstream.link.resume_reading()
+
+    def upstream_full(self) -> None:
+        """The application reads slowly: the visitor is read no faster."""
+        if self._visitor is not None:
+            self._visitor.pause()
+
+    def upstream_drained(self) -> None:
+        """The application takes more."""
+        if self._visitor is not None:
+            self._visitor.resume()
+
+    def tick(self, now: float) -> None:
+        """Look at the deadline for the application's first byte."""
+        if self._deadline and now > self._deadline and self._response is None:
+            if self._upstream is not None and not self._request_done:
+                return
+            self._deadline = 0.0
+            self._hub.counters.timeouts["upstream"] += 1
+            self._gateway(504, "the application did not answer in time")
+
+
+def _phrase(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b""

@@ -1,0 +1,135 @@
+"""What all connections of one process share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+
+from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
+from lbcompanion.node.counters import Counters
+from lbcompanion.node.upstream import Upstreams
+from lbcompanion.settings import LimitsTable, Networks
+
+
+@frozen
+class LocalRequest:
+    """A request that the companion answers itself.
+
+    :ivar peer: the peer's address as text.
+    :ivar scheme: ``http`` or ``https``, as the visitor's side was told.
+    """
+
+    head: RequestHead
+    body: bytes
+    peer: str
+    trusted: bool
+    scheme: str
+
+
+@frozen
+class LocalAnswer:
+    """Our own answer, without ``Content-Length`` and ``Date``.
+
+    :ivar sent: called once the whole answer is written.
+    """
+
+    status: int
+    fields: list[Field]
+    body: bytes = b""
+    sent: Callable[[], None] | None = None
+
+
+class Local(Protocol):
+    """Who answers what stands below the prefix."""
+
+    def answer(self, request: LocalRequest) -> Deferred[LocalAnswer]:
+        """Answer; an exception or a failure becomes 500."""
+        ...
+
+
+class Pipeline(Protocol):
+    """Changes a body on its way to the visitor. Never raises: what goes wrong inside fails open."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Body bytes as the application sent them, chunking undone; what the visitor gets for them."""
+        ...
+
+    def finish(self) -> bytes:
+        """The body was whole; the last bytes for the visitor."""
+        ...
+
+    def written(self) -> None:
+        """The visitor's last byte was handed to the transport: time for work that must not delay it."""
+        ...
+
+    def abort(self, why: str) -> None:
+        """The body will not be whole (``visitor left``, ``application broke off``)."""
+        ...
+
+    @property
+    def same_length(self) -> bool:
+        """Whether the body passes unchanged, so that its length and digests stay true."""
+        ...
+
+
+@frozen
+class Reply:
+    """What policy makes of a response.
+
+    :ivar pipeline: None: the body passes as it is.
+    :ivar fields: the fields for the visitor, hop-by-hop ones and Content-Length left out.
+    :ivar replace: an answer of ours instead of the application's (robots.txt where it has none).
+    """
+
+    fields: list[Field]
+    pipeline: Pipeline | None = None
+    replace: LocalAnswer | None = None
+
+
+class Plan(Protocol):
+    """What policy decided about one request, before the application saw it."""
+
+    def request_fields(self) -> list[Field]:
+        """The fields for the application, hop-by-hop ones and framing left out."""
+        ...
+
+    def reply(self, head: ResponseHead) -> Reply:
+        """Decide about the answer. Never raises."""
+        ...
+
+
+@define
+class Hub:
+    """The shared things, and the few facts that the hot path asks again and again."""
+
+    limits: LimitsTable
+    prefix: bytes
+    trusted_proxies: Networks
+    upstreams: Upstreams
+    local: Local
+    plan: Callable[[RequestHead, str, bool, str], Plan]
+    counters: Counters
+    clock: Callable[[], float]
+    log: Callable[[str, str], None] = field(default=lambda event, detail: None)
+    draining: bool = False
+    connections: set[object] = field(factory=set)
+    per_address: dict[str, int] = field(factory=dict)
+    trust: dict[str, bool] = field(factory=dict)
+
+    def trusts(self, peer: str) -> bool:
+        """Whether an address is one of ``trusted_proxies``; a unix socket's peer (empty) is."""
+        known = self.trust.get(peer)
+        if known is None:
+            if len(self.trust) > 10000:
+                self.trust.clear()
+            try:
+                address = ip_address(peer.partition("%")[0])
+                known = any(address in network for network in self.trusted_proxies)
+            except ValueError:
+                known = not peer
+            self.trust[peer] = known
+        return known

@@ -1,0 +1,74 @@
+"""What the machines of this room expect of a connection: the words of :mod:`asyncio`'s transports.
+
+The machines never import a loop. On asyncio its own transports are links as they are; on other reactors
+:mod:`lbcompanion.node.twisted_links` speaks the same words.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Link(Protocol):
+    """One byte connection, as the machine at its end sees it."""
+
+    def write(self, data: bytes) -> None:
+        """Send, or queue what cannot go now; the machine is told to pause by ``pause_writing``."""
+        ...
+
+    def close(self) -> None:
+        """Close once everything written is out."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once; what is queued is lost."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Stop giving ``data_received``. Calling it twice is no error."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Give ``data_received`` again. Calling it twice is no error."""
+        ...
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """``peername``: the peer's address as ``(host, port, ...)``, or something else where it has none."""
+        ...
+
+
+class Machine(Protocol):
+    """The end of a connection: what a transport tells it."""
+
+    def connection_made(self, link: Link) -> None:
+        """The connection stands."""
+        ...
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        ...
+
+    def eof_received(self) -> bool:
+        """The peer will send no more. Whether to keep our own direction open."""
+        ...
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone; ``exc`` is None where it was closed in order."""
+        ...
+
+    def pause_writing(self) -> None:
+        """The link's queue is full."""
+        ...
+
+    def resume_writing(self) -> None:
+        """The link's queue is low again."""
+        ...
+
+
+def peer_host(link: Link) -> str:
+    """The peer's address as text, empty for a peer that has none (a unix socket)."""
+    name = link.get_extra_info("peername")
+    if isinstance(name, tuple) and name:
+        host = str(name[0])
+        return host.removeprefix("::ffff:") if "." in host else host
+    return ""

@@ -1,0 +1,121 @@
+"""An exchange that the companion answers itself: everything below the prefix."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from lbcompanion.http1.heads import Field, RequestHead, write_fields, write_status_line
+from lbcompanion.node.hub import Hub, LocalAnswer, LocalRequest
+
+if TYPE_CHECKING:
+    from lbcompanion.node.visitor import VisitorConnection
+
+#: The largest body of a request of ours, with room to tell 413 from a cut.
+MAX_BODY = 16384 + 1
+
+
+class LocalExchange:
+    """One request for us: its body is collected (bounded), the answer may take its time."""
+
+    __slots__ = ("_answering", "_body", "_full", "_has_body", "_head", "_hub", "_size", "_visitor", "begun")
+
+    def __init__(self, visitor: VisitorConnection, hub: Hub, head: RequestHead, has_body: bool) -> None:
+        self._has_body = has_body
+        self._visitor: VisitorConnection | None = visitor
+        self._hub = hub
+        self._head = head
+        self._body: list[bytes] = []
+        self._size = 0
+        self._answering: Deferred[LocalAnswer] | None = None
+        self._full = False
+        self.begun = False
+
+    def start(self) -> None:
+        """Begin; a request without a body is answered at once."""
+        visitor = self._visitor
+        assert visitor is not None
+        if self._head.get(b"expect") is not None and self._head.version == 11:
+            visitor.link.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._has_body:
+            self.body_end([])
+
+    def body(self, data: bytes) -> None:
+        """Keep what is within bounds; the rest is only counted."""
+        self._size += len(data)
+        if self._size <= MAX_BODY:
+            self._body.append(data)
+        elif not self._full:
+            self._full = True
+            self._body.append(b"\0" * MAX_BODY)
+            self._answer()
+
+    def body_end(self, trailers: list[Field]) -> None:
+        """The request is whole."""
+        if not self._full:
+            self._answer()
+
+    def _answer(self) -> None:
+        visitor = self._visitor
+        assert visitor is not None
+        scheme = self._head.get(b"x-forwarded-proto") if visitor.trusted else None
+        request = LocalRequest(
+            self._head,
+            b"".join(self._body),
+            visitor.peer,
+            visitor.trusted,
+            "https" if scheme is not None and scheme.lower() == b"https" else "http",
+        )
+        self._answering = maybeDeferred(self._hub.local.answer, request)
+        self._answering.addErrback(self._failed)
+        self._answering.addCallback(self._write)
+        self._answering.addErrback(self._unwritten)
+
+    def _failed(self, failure: Failure) -> LocalAnswer:
+        self._hub.counters.failed_open["endpoint"] += 1
+        self._hub.log("endpoint failed", failure.type.__name__ if failure.type else "")
+        return LocalAnswer(
+            500, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"internal error\n"
+        )
+
+    def _unwritten(self, failure: Failure) -> None:
+        self._hub.log("answer not written", failure.type.__name__ if failure.type else "")
+        if self._visitor is not None:
+            self._visitor.broken()
+
+    def _write(self, answer: LocalAnswer) -> None:
+        visitor, self._visitor = self._visitor, None
+        if visitor is None:
+            return
+        self._hub.counters.responses[answer.status] += 1
+        keep_alive = visitor.keep_alive
+        fields: list[Field] = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields]
+        if answer.status != 204:
+            fields.append((b"Content-Length", b"%d" % len(answer.body)))
+        if not keep_alive:
+            fields.append((b"Connection", b"close"))
+        elif self._head.version == 10:
+            fields.append((b"Connection", b"keep-alive"))
+        body = b"" if self._head.method == b"HEAD" or answer.status in {204, 304} else answer.body
+        reason = HTTPStatus(answer.status).phrase.encode()
+        visitor.link.write(write_status_line(answer.status, reason) + write_fields(fields) + b"\r\n" + body)
+        if answer.sent is not None:
+            answer.sent()
+        visitor.done(keep_alive)
+
+    def visitor_full(self) -> None:
+        """Nothing to slow down: the answer is one write."""
+
+    def visitor_drained(self) -> None:
+        """Nothing to speed up."""
+
+    def visitor_lost(self) -> None:
+        """Nobody is left to answer; the work goes on to its end and is thrown away."""
+        self._visitor = None
+
+    def tick(self, now: float) -> None:
+        """Endpoints keep deadlines of their own."""

@@ -1,0 +1,242 @@
+"""Notices: from the browser (or of our own making) to the crawler, reduced to routing cookies, once each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import treq
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+
+from lbcompanion.errors import NoticeError, StoreError, TokenError
+from lbcompanion.model import Notice, Page, Told
+from lbcompanion.node.copies import GUARDS, Copies
+from lbcompanion.node.counters import Counters
+from lbcompanion.node.hub import LocalAnswer, LocalRequest
+from lbcompanion.node.spool import Spool
+from lbcompanion.signatures import Signer
+from lbcompanion.sticky.cookies import parse
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.tokens import Tokens
+from lbcompanion.wire import read_browser_notice, write_notices
+
+_BATCH = 100
+_TIMEOUT_SECONDS = 20.0
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 30.0
+
+
+class NoticeDesk:
+    """Takes notices in: checks, reduces, and writes them to the spool.
+
+    :param told: called after each notice that waits newly.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        tokens: Tokens,
+        reader: CookieReader,
+        copies: Copies,
+        spool: Spool | None,
+        counters: Counters,
+        clock: Callable[[], float],
+        told: Callable[[], None],
+    ) -> None:
+        self._node = node
+        self._tokens = tokens
+        self._reader = reader
+        self._copies = copies
+        self._spool = spool
+        self._counters = counters
+        self._clock = clock
+        self._told = told
+
+    async def take(self, request: LocalRequest) -> LocalAnswer:
+        """Answer ``POST notice``: 204 once written, 400, 413, or 503 where it could not be written."""
+        try:
+            said = read_browser_notice(request.body)
+            owner = self._tokens.owner_of(said.token)
+        except (NoticeError, TokenError) as error:
+            self._counters.notices["refused"] += 1
+            status = error.status if isinstance(error, NoticeError) else 400
+            return _text(status, str(error))
+        cookies = self._reader.merge(parse(b"; ".join(request.head.all(b"cookie"))), said.cookies)
+        page_url = (await self._copies.url_of(said.token)) if owner == self._node else ""
+        notice = Notice(
+            token=said.token,
+            url=said.url,
+            cookies={cookie.name: cookie.value for cookie in cookies},
+            viewed_at=said.viewed_at,
+            noticed_at=self._clock(),
+            page_url=page_url,
+            by=Told.BROWSER,
+        )
+        if self._spool is None:
+            self._counters.notices["not sent on"] += 1
+            return LocalAnswer(204, list(GUARDS))
+        try:
+            kept = await self._spool.add(notice)
+        except StoreError as error:
+            self._counters.notices["not written"] += 1
+            return _text(503, str(error))
+        if not kept:
+            self._counters.notices["spool full"] += 1
+            return _text(503, "too many notices wait for the crawler")
+        self._counters.notices["taken"] += 1
+        self._told()
+        return LocalAnswer(204, list(GUARDS))
+
+    def of_our_own(self, page: Page, cookie_header: bytes) -> None:
+        """The node's own notice of a page that was captured (``notices = "server"``)."""
+        if self._spool is None:
+            return
+        now = self._clock()
+        cookies = self._reader.read(parse(cookie_header))
+        notice = Notice(
+            token=page.token,
+            url=page.url,
+            cookies={cookie.name: cookie.value for cookie in cookies},
+            viewed_at=now,
+            noticed_at=now,
+            page_url=page.url,
+            by=Told.SERVER,
+        )
+        self._counters.notices["own"] += 1
+        self._spool.add(notice).addCallbacks(lambda _: self._told(), self._not_written)
+
+    def _not_written(self, failure: Failure) -> None:
+        self._counters.notices["not written"] += 1
+
+
+class Deliverer:
+    """Brings waiting notices to the crawler's intake; waits longer and longer while it cannot be reached."""
+
+    def __init__(
+        self,
+        intake: str,
+        secret: bytes,
+        spool: Spool,
+        reactor: Any,
+        nonces: Callable[[], str],
+        clock: Callable[[], float],
+        counters: Counters,
+        log: Callable[[str, str], None],
+    ) -> None:
+        self._url = intake.rstrip("/") + "/notices"
+        self._signer = Signer(secret)
+        self._spool = spool
+        self._reactor = reactor
+        self._nonces = nonces
+        self._clock = clock
+        self._counters = counters
+        self._log = log
+        self._pool = HTTPConnectionPool(reactor)
+        self._client = HTTPClient(Agent(reactor, connectTimeout=5, pool=self._pool))
+        self._busy: Deferred[Any] | None = None
+        self._later: IDelayedCall | None = None
+        self._wait_seconds = _FIRST_WAIT_SECONDS
+        self._again = False
+        self._stopped = False
+        self.reachable = True
+
+    def wake(self) -> None:
+        """Something waits: deliver it soon, unless a delivery or a pause is under way."""
+        self._again = True
+        if self._busy is None and self._later is None and not self._stopped:
+            # A moment's wait lets the notices of a burst travel together.
+            self._later = self._reactor.callLater(0.05, self._start)
+
+    def _start(self) -> None:
+        self._later = None
+        self._again = False
+        self._busy = Deferred.fromCoroutine(self._deliver()).addErrback(self._failed).addCallback(self._ended)
+
+    async def _deliver(self) -> bool:
+        while not self._stopped:
+            waiting = await self._spool.oldest(_BATCH)
+            if not waiting:
+                return True
+            status = await self._post([notice for _, notice in waiting])
+            if status == 202:
+                await self._spool.remove([number for number, _ in waiting])
+                self._counters.notices["delivered"] += len(waiting)
+                self._reached(True, "")
+                continue
+            if status in {400, 413}:
+                # One that the crawler cannot read must not hold up the others.
+                await self._one_by_one(waiting)
+                continue
+            self._reached(False, f"the intake answered {status}")
+            return False
+        return False
+
+    async def _one_by_one(self, waiting: list[tuple[int, Notice]]) -> None:
+        for number, notice in waiting:
+            status = await self._post([notice])
+            if status not in {202, 400, 413}:
+                return
+            self._counters.notices["delivered" if status == 202 else "refused by crawler"] += 1
+            await self._spool.remove([number])
+
+    async def _post(self, notices: list[Notice]) -> int:
+        body = write_notices(notices)
+        headers = Headers()
+        for name, value in self._signer.sign("POST", self._url, self._nonces(), self._clock(), body):
+            headers.addRawHeader(name, value)
+        headers.addRawHeader("Content-Type", "application/json")
+        response = await self._client.post(
+            self._url,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            timeout=_TIMEOUT_SECONDS,
+            reactor=self._reactor,
+        )
+        await treq.content(response)
+        code: int = response.code
+        return code
+
+    def _failed(self, failure: Failure) -> bool:
+        self._reached(False, failure.type.__name__ if failure.type else "failed")
+        return False
+
+    def _reached(self, reached: bool, why: str) -> None:
+        if reached != self.reachable:
+            self.reachable = reached
+            self._log("crawler reached again" if reached else "crawler not reached", why)
+
+    def _ended(self, all_delivered: bool) -> None:
+        self._busy = None
+        if self._stopped:
+            return
+        if all_delivered:
+            self._wait_seconds = _FIRST_WAIT_SECONDS
+            if self._again:
+                self.wake()
+            return
+        self._later = self._reactor.callLater(self._wait_seconds, self._start)
+        self._wait_seconds = min(self._wait_seconds * 2, _LONGEST_WAIT_SECONDS)
+
+    def stop(self) -> Deferred[None]:
+        """Deliver no more; what waits stays in the spool. Fires once nothing is under way."""
+        self._stopped = True
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        done: Deferred[None] = Deferred()
+        if self._busy is None:
+            done.callback(None)
+        else:
+            self._busy.addBoth(lambda _: done.callback(None))
+        return done.addCallback(lambda _: self._pool.closeCachedConnections())
+
+
+def _text(status: int, why: str) -> LocalAnswer:
+    return LocalAnswer(status, [(b"Content-Type", b"text/plain; charset=utf-8"), *GUARDS], why.encode() + b"\n")

@@ -1,0 +1,128 @@
+"""Whether balancers should send visitors here: the application can be reached, and the node is not leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.python.failure import Failure
+
+from lbcompanion.node.copies import Copies
+from lbcompanion.node.counters import Counters
+
+_LOOK_SECONDS = 2.0
+_CONNECT_SECONDS = 2.0
+# While leaving: whoever asked for readiness lately is given time to hear that it is over.
+_ASKED_LATELY_SECONDS = 15.0
+_MOST_WAIT_SECONDS = 5.0
+_TOLD_TWICE = 2
+
+
+class Readiness:
+    """Looks at the application from time to time, and remembers who asks.
+
+    :param upstream: the application's client endpoint string.
+    :param crawler_reached: whether the last delivery of notices reached the crawler.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        reactor: Any,
+        counters: Counters,
+        copies: Copies,
+        crawler_reached: Callable[[], bool],
+        log: Callable[[str, str], None],
+    ) -> None:
+        self._reactor = reactor
+        self._endpoint = clientFromString(reactor, upstream)
+        self._counters = counters
+        self._copies = copies
+        self._crawler_reached = crawler_reached
+        self._log = log
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = reactor
+        self._upstream_works = True
+        self._answers_seen = 0
+        self._asked_at = float("-inf")
+        self._told_leaving = 0
+        self._leaving = False
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._looking.start(_LOOK_SECONDS)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._looking.running:
+            self._looking.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether visitors should come here."""
+        return self._upstream_works and not self._leaving
+
+    def wrong(self) -> list[str]:
+        """What is wrong now, in words. Only the first two keep visitors away."""
+        said = []
+        if self._leaving:
+            said.append("the node is leaving")
+        if not self._upstream_works:
+            said.append("the application cannot be reached")
+        if not self._copies.store_works:
+            said.append("the store fails; pages pass without a copy")
+        if not self._crawler_reached():
+            said.append("the crawler cannot be reached; notices wait")
+        return said
+
+    def asked(self) -> tuple[bool, dict[str, Any]]:
+        """Answer ``/readyz``."""
+        self._asked_at = self._reactor.seconds()
+        if self._leaving:
+            self._told_leaving += 1
+        return self.ready, {"wrong": self.wrong()}
+
+    def _look(self) -> Deferred[None] | None:
+        answers = sum(self._counters.responses.values()) - self._counters.responses[502] - self._counters.responses[504]
+        answered, self._answers_seen = answers > self._answers_seen, answers
+        if answered and self._upstream_works:
+            # It answers visitors: nothing proves better that it can be reached.
+            return None
+        connecting: Deferred[Any] = self._endpoint.connect(_knocking)
+        connecting.addTimeout(_CONNECT_SECONDS, self._reactor)
+        return connecting.addCallbacks(self._works, self._fails)
+
+    def _works(self, knock: Any) -> None:
+        if knock is not None and knock.transport is not None:
+            knock.transport.loseConnection()
+        self._upstream_is(True, "")
+
+    def _fails(self, failure: Failure) -> None:
+        self._upstream_is(False, type(failure.value).__name__)
+
+    def _upstream_is(self, works: bool, why: str) -> None:
+        if works != self._upstream_works:
+            self._upstream_works = works
+            self._log("application reached again" if works else "application not reached", why)
+
+    async def leave(self) -> None:
+        """Say that the node is leaving, and wait until balancers that ask have heard it (or for 5 s)."""
+        self._leaving = True
+        seconds = self._reactor.seconds
+        begun = seconds()
+        if begun - self._asked_at > _ASKED_LATELY_SECONDS:
+            return
+        while self._told_leaving < _TOLD_TWICE and seconds() - begun < _MOST_WAIT_SECONDS:
+            await deferLater(self._reactor, 0.1, lambda: None)
+
+
+class _Knock(Protocol):
+    """A connection that only wants to know whether somebody is there."""
+
+
+_knocking = Factory.forProtocol(_Knock)
+_knocking.noisy = False

@@ -1,0 +1,41 @@
+"""The additions to robots.txt: crawlers of others keep out of what stands below our prefix. Pure (RFC 9309)."""
+
+from __future__ import annotations
+
+import re
+
+_LINE = re.compile(rb"[ \t]*([A-Za-z-]+)[ \t]*:[ \t]*([^#\r\n]*)")
+#: Beyond this much nobody reads a robots.txt (RFC 9309 section 2.5), and neither do we: it passes as it is.
+MAX_BYTES = 512000
+
+
+def alone(prefix: bytes) -> bytes:
+    """The whole file where the application has none."""
+    return b"User-agent: *\nDisallow: %b/\n" % prefix
+
+
+def with_rule(text: bytes, prefix: bytes) -> bytes:
+    """The application's file with ``Disallow`` for our prefix in each of its groups, and a group for all others.
+
+    An agent obeys the group that names it and no other (RFC 9309 section 2.2.1), so one group at the end would not
+    reach those which the application names.
+    """
+    rule = b"Disallow: %b/" % prefix
+    out: list[bytes] = []
+    in_agents = False
+    for_all = False
+    for line in text.splitlines(keepends=True):
+        match = _LINE.match(line)
+        key = match[1].lower() if match else b""
+        if in_agents and match and key != b"user-agent":
+            out.append(rule + b"\n")
+            in_agents = False
+        if key == b"user-agent" and match:
+            in_agents = True
+            for_all = for_all or match[2].strip() == b"*"
+        out.append(line if line.endswith((b"\n", b"\r")) else line + b"\n")
+    if in_agents:
+        out.append(rule + b"\n")
+    if not for_all:
+        out.append((b"\n" if out else b"") + b"User-agent: *\n" + rule + b"\n")
+    return b"".join(out)

@@ -1,0 +1,124 @@
+"""Notices that wait for the crawler, on disk: written durably before the browser is told 204."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from lbcompanion.errors import NoticeError, StoreError
+from lbcompanion.model import Notice
+from lbcompanion.stores.threads import BatchQueue, DeferToThread
+from lbcompanion.wire import read_notices, write_notices
+
+#: More than this does not wait: a crawler that is gone for good must not fill the node's disk.
+MAX_WAITING = 100_000
+
+_TABLE = "CREATE TABLE IF NOT EXISTS waiting (id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT UNIQUE, notice BLOB)"
+
+
+@frozen
+class _Add:
+    notice: Notice
+
+
+@frozen
+class _Oldest:
+    count: int
+
+
+@frozen
+class _Remove:
+    ids: tuple[int, ...]
+
+
+class Spool:
+    """A queue in an SQLite file; all work is done in one thread, what waits at once in one transaction.
+
+    A token waits once: a second notice for it, while the first still waits, changes nothing.
+    """
+
+    def __init__(self, path: Path, defer_to_thread: DeferToThread) -> None:
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        self._queue: BatchQueue[_Add | _Oldest | _Remove] = BatchQueue(self._run, defer_to_thread)
+        self.waiting = 0
+        self.unreadable = 0
+
+    def add(self, notice: Notice) -> Deferred[bool]:
+        """Keep a notice; False where the spool is full. Fails with ``StoreError`` where the disk does."""
+        return self._queue.ask(_Add(notice))
+
+    def oldest(self, count: int) -> Deferred[list[tuple[int, Notice]]]:
+        """The notices that wait longest, with the numbers to :meth:`remove` them by."""
+        return self._queue.ask(_Oldest(count))
+
+    def remove(self, ids: Sequence[int]) -> Deferred[None]:
+        """They were delivered."""
+        return self._queue.ask(_Remove(tuple(ids)))
+
+    def close(self) -> Deferred[None]:
+        """Let go of the file."""
+        return self._queue.close(self._close)
+
+    # In the thread.
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=5)
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=FULL")
+            database.execute(_TABLE)
+            self._database = database
+            self.waiting = database.execute("SELECT count(*) FROM waiting").fetchone()[0]
+        return self._database
+
+    def _run(self, requests: Sequence[_Add | _Oldest | _Remove]) -> Sequence[object]:
+        try:
+            database = self._opened()
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                results = [self._one(database, request) for request in requests]
+                database.execute("COMMIT")
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OSError) as error:
+            self._database = None
+            raise StoreError(f"the spool of notices fails: {type(error).__name__}") from None
+        self.waiting = database.execute("SELECT count(*) FROM waiting").fetchone()[0]
+        return results
+
+    def _one(self, database: sqlite3.Connection, request: _Add | _Oldest | _Remove) -> Any:
+        if isinstance(request, _Add):
+            if self.waiting >= MAX_WAITING:
+                return False
+            row = (request.notice.token, write_notices([request.notice]))
+            database.execute("INSERT OR IGNORE INTO waiting (token, notice) VALUES (?, ?)", row)
+            return True
+        if isinstance(request, _Oldest):
+            rows = database.execute("SELECT id, notice FROM waiting ORDER BY id LIMIT ?", (request.count,)).fetchall()
+            return [found for number, notice in rows if (found := self._read(database, number, bytes(notice)))]
+        database.executemany("DELETE FROM waiting WHERE id = ?", [(number,) for number in request.ids])
+        return None
+
+    def _read(self, database: sqlite3.Connection, number: int, text: bytes) -> tuple[int, Notice] | None:
+        try:
+            return number, read_notices(text)[0]
+        except (NoticeError, IndexError):
+            # One row that cannot be read must not hold up the others.
+            self.unreadable += 1
+            database.execute("DELETE FROM waiting WHERE id = ?", (number,))
+            return None

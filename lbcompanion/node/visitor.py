@@ -1,0 +1,365 @@
+"""One visitor connection: request heads in, one exchange at a time, deadlines. No I/O: see :mod:`.links`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lbcompanion.errors import BadRequest
+from lbcompanion.http1.fields import keeps_alive
+from lbcompanion.http1.framing import BodyReader, ChunkedReader, body_reader, request_framing
+from lbcompanion.http1.heads import Field, head_end, read_request_head
+from lbcompanion.node.exchange import Exchange
+from lbcompanion.node.hub import Hub
+from lbcompanion.node.links import Link, peer_host
+from lbcompanion.node.local import LocalExchange
+
+# Bytes of pipelined requests that wait for their turn; beyond that the visitor is not read.
+_MAX_WAITING = 65536
+_WINDOW_SECONDS = 20.0
+# How long an answer may take that a half-closed visitor waits for: to its first byte, and in all.
+_EOF_SECONDS = 1.0
+_EOF_STARTED_SECONDS = 60.0
+
+_REASONS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+    503: b"Service Unavailable",
+    505: b"HTTP Version Not Supported",
+}
+
+
+class AnyExchange(Protocol):
+    """One request and its answer, whoever answers."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the visitor got a first byte of the answer."""
+        ...
+
+    def body(self, data: bytes) -> None:
+        """Bytes of the request's body."""
+        ...
+
+    def body_end(self, trailers: list[Field]) -> None:
+        """The request's body is whole."""
+        ...
+
+    def visitor_full(self) -> None:
+        """The visitor takes no more for now."""
+        ...
+
+    def visitor_drained(self) -> None:
+        """It takes more again."""
+        ...
+
+    def visitor_lost(self) -> None:
+        """The visitor is gone."""
+        ...
+
+    def tick(self, now: float) -> None:
+        """Look at deadlines."""
+        ...
+
+
+class VisitorConnection:
+    """The machine at the end of one visitor connection."""
+
+    __slots__ = (
+        "_body",
+        "_body_count",
+        "_body_window",
+        "_buffer",
+        "_busy",
+        "_deadline",
+        "_eof_at",
+        "_exchange",
+        "_hub",
+        "_keep_alive",
+        "_open",
+        "_paused",
+        "_tunnel",
+        "_waits_for_head",
+        "full",
+        "link",
+        "peer",
+        "trusted",
+    )
+
+    link: Link
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._buffer = b""
+        self._exchange: AnyExchange | None = None
+        self._body: BodyReader | None = None
+        self._keep_alive = True
+        self._paused = False
+        self._open = False
+        self._tunnel = False
+        self._waits_for_head = False
+        self._deadline = 0.0
+        self._eof_at = 0.0
+        self._busy = False
+        self._body_window = 0.0
+        self._body_count = 0
+        self.full = False
+        self.peer = ""
+        self.trusted = False
+
+    # What the transport tells.
+
+    def connection_made(self, link: Link) -> None:
+        hub = self._hub
+        self.link = link
+        self.peer = peer_host(link)
+        hub.counters.connections += 1
+        here = hub.per_address.get(self.peer, 0)
+        most = hub.limits.connections_per_address
+        if len(hub.connections) >= hub.limits.connections or (most and here >= most) or hub.draining:
+            hub.counters.connections_refused += 1
+            link.write(_plain(503, b"the companion takes no more connections now"))
+            link.close()
+            return
+        self._open = True
+        hub.connections.add(self)
+        hub.per_address[self.peer] = here + 1
+        hub.counters.connections_open += 1
+        self.trusted = hub.trusts(self.peer)
+        self._deadline = hub.clock() + hub.limits.head_seconds
+        self._waits_for_head = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._tunnel:
+            self._exchange.body(data)  # type: ignore[union-attr]
+        elif self._exchange is None:
+            if self._open:
+                self._buffer = self._buffer + data if self._buffer else data
+                self._next()
+        elif self._body is not None:
+            self._take_body(data)
+        else:
+            self._buffer += data
+            if len(self._buffer) > _MAX_WAITING:
+                self.pause()
+
+    def eof_received(self) -> bool:
+        # Who sent a whole request and closed its own direction still gets an answer that comes soon; whether the
+        # visitor left altogether cannot be told from here, so tick() gives up on a slow one.
+        if self._exchange is None or self._body is not None:
+            return False
+        self._eof_at = self._hub.clock()
+        self._keep_alive = False
+        return True
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._gone()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.visitor_lost()
+
+    def pause_writing(self) -> None:
+        self.full = True
+        if self._exchange is not None:
+            self._exchange.visitor_full()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        if self._exchange is not None:
+            self._exchange.visitor_drained()
+
+    # What an exchange asks for.
+
+    def pause(self) -> None:
+        """Read no more from the visitor."""
+        if not self._paused:
+            self._paused = True
+            self.link.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused:
+            self._paused = False
+            if self._open:
+                self.link.resume_reading()
+
+    def becomes_tunnel(self) -> None:
+        """From now on bytes pass both ways unread (after a 101)."""
+        self._tunnel = True
+        self._body = None
+        waiting, self._buffer = self._buffer, b""
+        if waiting and self._exchange is not None:
+            self._exchange.body(waiting)
+        self.resume()
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether another request may follow on this connection."""
+        return self._keep_alive and self._body is None and not self._hub.draining
+
+    def done(self, keep_alive: bool) -> None:
+        """The exchange is over and all of its answer written."""
+        self._exchange = None
+        if not keep_alive or self._body is not None:
+            self._gone()
+            self.link.close()
+            return
+        self._deadline = self._hub.clock() + self._hub.limits.idle_seconds
+        self._waits_for_head = False
+        self.resume()
+        if self._buffer and not self._busy:
+            self._next()
+
+    def broken(self) -> None:
+        """The answer cannot be ended as promised: the visitor must see that it was cut."""
+        self._exchange = None
+        self._gone()
+        self.link.abort()
+
+    def tick(self, now: float) -> None:
+        """Look at deadlines: heads and idle time absolute, bodies by their rate."""
+        if self._exchange is None:
+            if self._open and now > self._deadline:
+                self._expired()
+            return
+        if self._body is not None and not self._paused and now - self._body_window >= _WINDOW_SECONDS:
+            slow = self._body_count < self._hub.limits.body_bytes_per_second * (now - self._body_window)
+            self._body_window = now
+            self._body_count = 0
+            if slow:
+                self._hub.counters.timeouts["body"] += 1
+                self.link.abort()
+                return
+        if self._eof_at and now - self._eof_at > (_EOF_STARTED_SECONDS if self._exchange.begun else _EOF_SECONDS):
+            self._hub.counters.timeouts["visitor left"] += 1
+            self.link.abort()
+            return
+        self._exchange.tick(now)
+
+    def close_if_idle(self) -> None:
+        """Close a connection on which nothing runs (while draining)."""
+        if self._exchange is None and self._open and not self._buffer:
+            self._gone()
+            self.link.close()
+
+    # Inside.
+
+    def _expired(self) -> None:
+        waiting = self._waits_for_head
+        self._hub.counters.timeouts["head" if waiting else "idle"] += 1
+        if waiting and self._buffer:
+            self._refuse(408, "the head did not come in time")
+        else:
+            self._gone()
+            self.link.close()
+
+    def _gone(self) -> None:
+        if self._open:
+            self._open = False
+            hub = self._hub
+            hub.connections.discard(self)
+            hub.counters.connections_open -= 1
+            left = hub.per_address.get(self.peer, 1) - 1
+            if left > 0:
+                hub.per_address[self.peer] = left
+            else:
+                hub.per_address.pop(self.peer, None)
+
+    def _next(self) -> None:
+        """Start exchanges as long as whole heads wait and nothing runs; a loop, however many were pipelined."""
+        self._busy = True
+        try:
+            while self._open and self._exchange is None and self._buffer:
+                before = self._buffer
+                self._one()
+                if self._buffer is before:
+                    break
+        finally:
+            self._busy = False
+
+    def _one(self) -> None:
+        """Read the next head, if it is there whole, and start its exchange."""
+        limits = self._hub.limits
+        buffer = self._buffer
+        if buffer.startswith(b"\r\n"):
+            # RFC 9112 section 2.2: an empty line before the request line is read over.
+            buffer = self._buffer = buffer[2:]
+            if not buffer:
+                return
+        end = head_end(buffer)
+        if end < 0 and len(buffer) <= limits.head_bytes:
+            if not self._waits_for_head and buffer:
+                self._waits_for_head = True
+                self._deadline = self._hub.clock() + limits.head_seconds
+            return
+        if end < 0 or end > limits.head_bytes:
+            self._refuse(431, f"a head of more than {limits.head_bytes} bytes")
+            return
+        try:
+            head = read_request_head(buffer[:end], limits.header_lines)
+            framing = request_framing(head)
+        except BadRequest as refusal:
+            self._refuse(refusal.status, refusal.why)
+            return
+        self._hub.counters.requests += 1
+        self._keep_alive = keeps_alive(head)
+        reader = body_reader(framing, BadRequest)
+        self._body = None if reader.done else reader
+        rest = buffer[end:]
+        self._buffer = b""
+        path = head.path
+        prefix = self._hub.prefix
+        local = path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {b"/", b""}
+        exchange: Exchange | LocalExchange
+        if local:
+            exchange = LocalExchange(self, self._hub, head, has_body=self._body is not None)
+        else:
+            exchange = Exchange(self, self._hub, head, framing)
+        self._exchange = exchange
+        if self._body is not None:
+            self._body_window = self._hub.clock()
+            self._body_count = 0
+        else:
+            self._buffer = rest
+        exchange.start()
+        if self._body is not None and rest and self._exchange is exchange:
+            self._take_body(rest)
+
+    def _take_body(self, data: bytes) -> None:
+        reader = self._body
+        exchange = self._exchange
+        if reader is None or exchange is None:
+            return
+        self._body_count += len(data)
+        try:
+            body, rest = reader.feed(data)
+        except BadRequest:
+            # The application may have had a part of it: nothing sensible can be answered any more.
+            self._hub.counters.refused[400] += 1
+            self.link.abort()
+            return
+        if body:
+            exchange.body(body)
+        if reader.done and self._exchange is exchange:
+            self._body = None
+            self._buffer = rest
+            exchange.body_end(reader.trailers if isinstance(reader, ChunkedReader) else [])
+
+    def _refuse(self, status: int, why: str) -> None:
+        self._hub.counters.refused[status] += 1
+        self._hub.log("refused", f"{status}: {why}")
+        self._gone()
+        self._buffer = b""
+        self.link.write(_plain(status, why.encode()))
+        self.link.close()
+
+
+def _plain(status: int, why: bytes) -> bytes:
+    return b"HTTP/1.1 %d %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b\n" % (
+        status,
+        _REASONS[status],
+        len(why) + 1,
+        why,
+    )
