@@ -194,7 +194,7 @@ class Bottom:
             self._frames = True
 
     def _take_body_end(self, at: int) -> None:
-        if self._stack:
+        if self._stack or self._frames:
             return
         if self._candidate >= 0 and at - self._candidate > MAX_HELD_BYTES:
             self._over = True

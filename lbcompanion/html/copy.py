@@ -19,7 +19,7 @@ _MARK = re.compile(rb"<!--\s*(/?)lbc:exclude\s*-->", re.IGNORECASE)
 _MARK_WORD = b"lbc:exclude"
 
 # The rewriter takes the content of noscript for text; a reader without scripts does not.
-_NOSCRIPT = re.compile(rb"(<noscript(?=[\s/>])[^>]*>)(.*?)(</noscript|\Z)", re.IGNORECASE | re.DOTALL)
+_NOSCRIPT = re.compile(rb"(<noscript(?=[\s/>])[^<>]*>)(.*?)(</noscript|\Z)", re.IGNORECASE | re.DOTALL)
 _WORD = re.compile(r"[A-Za-z0-9_-]+|[^\x00-\x7f]")
 _WHOLE_SELECTOR = re.compile(r"""[A-Za-z0-9_\-\s*.#>+~=^$|"'\[\]]+""", re.ASCII)
 _FLAG = re.compile(r"\s+[is]\s*\]")

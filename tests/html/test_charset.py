@@ -1,0 +1,78 @@
+"""What tells a page's encoding, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.html.charset import is_ascii_superset, of_bom, of_content_type, of_page, prescan
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (b"text/html", None),
+        (b"text/html; charset=UTF-8", "utf-8"),
+        (b'text/html;charset="Shift_JIS"', "shift_jis"),
+        (b"text/html; a=b; CharSet = latin1 ; c=d", "latin1"),
+        (b"text/html; charset=", None),
+        (b"text/html; xcharset=utf-8", None),
+    ],
+)
+def test_the_header(value: bytes, name: str | None) -> None:
+    assert of_content_type(value) == name
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [(b"\xef\xbb\xbf<p>", "utf-8"), (b"\xfe\xff\0<", "utf-16be"), (b"\xff\xfe<\0", "utf-16le"), (b"<p>", None)],
+)
+def test_the_byte_order_mark(start: bytes, name: str | None) -> None:
+    assert of_bom(start) == name
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        (b"<meta charset=utf-8>", "utf-8"),
+        (b"<META CHARSET='Windows-1252'/>", "windows-1252"),
+        (b'<html><head><meta http-equiv=content-type content="text/html; charset=latin1">', "latin1"),
+        (b"<meta http-equiv=content-type content='text/html; charset=&quot;latin1&quot;'>", "latin1"),
+        (b"<meta content='text/html; charset=latin1'>", None),
+        (b"<meta charset=utf-16>", "utf-8"),
+        (b"<meta charset=no-such-thing><meta charset=koi8-r>", "koi8-r"),
+        (b"<!-- <meta charset=a> --><meta charset=koi8-r>", "koi8-r"),
+        (b"<a title='<meta charset=ascii>'><meta charset=koi8-r>", "koi8-r"),
+        (b"<!--><meta charset=koi8-r>", "koi8-r"),
+        (b"< <meta charset=koi8-r>", "koi8-r"),
+        (b"<metal charset=koi8-r>", None),
+        (b"<meta charset=koi8-r", None),
+        (b"<!-- <meta charset=koi8-r>", None),
+        (b" " * 1010 + b"<meta charset=koi8-r>", None),
+    ],
+)
+def test_the_meta_tag(page: bytes, name: str | None) -> None:
+    found = prescan(page)
+    assert (found.name if found else None) == name
+    if found:
+        assert page[found.start : found.end].lower().startswith(b"<meta")
+        assert page[found.end - 1 : found.end] == b">"
+
+
+def test_the_order() -> None:
+    meta = b"<meta charset=koi8-r>"
+    assert of_page(b"text/html; charset=latin1", b"\xef\xbb\xbf" + meta) == "utf-8"
+    assert of_page(b"text/html; charset=latin1", meta) == "latin1"
+    assert of_page(b"text/html", meta) == "koi8-r"
+    assert of_page(b"text/html", b"<p>") is None
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-16be", "ucs-2", "iso-2022-jp", "csiso2022jp", "hz-gb-2312"])
+def test_no_superset_of_ascii(name: str) -> None:
+    assert not is_ascii_superset(name)
+
+
+@given(st.binary(max_size=200) | st.text("<>!-/meta charset='\"=x", max_size=200).map(str.encode))
+def test_total(page: bytes) -> None:
+    of_page(page, page)

@@ -1,0 +1,138 @@
+"""What is left out of copies, and that nothing else is touched."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.html.copy import CopyError, Masks, make_copy
+
+MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", "textarea", "meta[name=csrf]"])
+
+
+@pytest.mark.parametrize(
+    ("page", "copy"),
+    [
+        (b"a<!-- lbc:exclude -->b<!-- /lbc:exclude -->c", b"ac"),
+        (b"a<!--lbc:exclude-->b<!--/lbc:exclude-->c", b"ac"),
+        (b"a<!-- LBC:exclude -->b<!-- /lbc:EXCLUDE -->c", b"ac"),
+        (b"a<!-- lbc:exclude -->b<!-- /lbc:exclude -->c<!-- lbc:exclude -->d<!-- /lbc:exclude -->e", b"ace"),
+        (b"a<!-- lbc:exclude -->b<!-- lbc:exclude -->c<!-- /lbc:exclude -->d<!-- /lbc:exclude -->e", b"ae"),
+        (b"a<!-- lbc:exclude -->b<!-- lbc:exclude -->c<!-- /lbc:exclude -->d", b"a"),
+        (b"a<!-- lbc:exclude -->b", b"a"),
+        (b"a<!-- /lbc:exclude -->b", b"a<!-- /lbc:exclude -->b"),
+        (b"a<!-- lbc:excluded -->b", b"a<!-- lbc:excluded -->b"),
+        (b"lbc:exclude", b"lbc:exclude"),
+    ],
+)
+def test_excluded_blocks(page: bytes, copy: bytes) -> None:
+    assert make_copy(page, True, None) == copy
+    assert make_copy(page, True, MASKS) == copy
+    assert make_copy(page, False, None) == page
+
+
+@pytest.mark.parametrize(
+    ("page", "copy"),
+    [
+        (b'<p >\xff<INPUT TYPE="Password"  VALUE=x>&nbsp;\x00', b'<p >\xff<INPUT TYPE="Password" VALUE="">&nbsp;\x00'),
+        (b"<input type=password>x", b"<input type=password>x"),
+        (b"<input autocomplete=cc-number value='4111'>", b'<input autocomplete=cc-number value="">'),
+        (b"<div class='a secret'>x<b>y</b><div>z</div></div>e", b"<div class='a secret'></div>e"),
+        (b"<textarea name=a>x</textarea >", b"<textarea name=a></textarea >"),
+        (b"<meta name=csrf content=x>", b'<meta name=csrf content="">'),
+        (b"<noscript><input type=password value=x></noscript>", b'<noscript><input type=password value=""></noscript>'),
+    ],
+)
+def test_masks(page: bytes, copy: bytes) -> None:
+    assert make_copy(page, True, MASKS) == copy
+
+
+PLAIN = [
+    b"",
+    b"<p >\xff<INPUT TYPE=text  VALUE=x>&nbsp;\x00<br/><Br><a b='c'd>",
+    b"password autocomplete cc- input type secret <input type=text autocomplete=off>",
+    b"<script>'<input type=password value=x>'</script><!-- <input type=password> -->",
+]
+
+
+@pytest.mark.parametrize("page", PLAIN)
+def test_a_page_where_nothing_matches_is_given_back(page: bytes) -> None:
+    assert make_copy(page, True, MASKS) is page
+
+
+def test_a_mask_and_a_block_together() -> None:
+    page = b"<i class=secret>a</i><!-- lbc:exclude -->b<!-- /lbc:exclude --><i class=secret>c</i>"
+    assert make_copy(page, True, MASKS) == b"<i class=secret></i><i class=secret></i>"
+    inside = b"<div class=secret>a<!-- lbc:exclude -->b<!-- /lbc:exclude -->c</div>d"
+    assert make_copy(inside, True, MASKS) == b"<div class=secret></div>d"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<div class=secret><!-- lbc:exclude -->a</div>b<!-- /lbc:exclude -->c",
+        b"<!-- lbc:exclude --><div class=secret>a<!-- /lbc:exclude --></div>",
+    ],
+)
+def test_what_overlaps_gives_no_copy(page: bytes) -> None:
+    with pytest.raises(CopyError):
+        make_copy(page, True, MASKS)
+
+
+def test_a_failing_engine_gives_no_copy() -> None:
+    with pytest.raises(CopyError) as caught:
+        make_copy(b"<select><xmp><input type=password value=hidden></xmp></select>", True, MASKS)
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "iso2022_jp"])
+def test_other_encodings(codec: str) -> None:
+    charset = {"iso2022_jp": "iso-2022-jp"}.get(codec, codec.replace("16-", "16"))
+    page = "<p>\u65e5\u672c</p><input type=password value=x><!-- lbc:exclude -->y<!-- /lbc:exclude -->".encode(codec)
+    copy = make_copy(page, True, MASKS, charset)
+    assert copy.decode(codec).lstrip("\ufeff") == '<p>\u65e5\u672c</p><input type=password value="">'
+    if codec == "utf-16":
+        assert make_copy(page, True, MASKS) == copy
+    nothing = "<p>\u65e5\u672c</p>".encode(codec)
+    assert make_copy(nothing, True, MASKS, charset) is nothing
+
+
+def test_a_page_not_in_its_encoding_gives_no_copy() -> None:
+    with pytest.raises(CopyError):
+        make_copy(b"\xff\xfea", True, MASKS, "utf-16")
+
+
+@pytest.mark.parametrize("selector", ["input[", "a::before", ":has(a)", "", ">"])
+def test_a_selector_that_is_none(selector: str) -> None:
+    with pytest.raises(ValueError, match="mask"):
+        Masks([selector])
+
+
+@pytest.mark.parametrize(
+    ("selector", "page"),
+    [
+        ("a:not(.b)", b"<a>x</a>"),
+        ("#x > b.y", b"<p id=x><b class=y>x</b>"),
+        ("[data-a='V' i]", b"<b data-a=v>x</b>"),
+        ("*", b"<q>x</q>"),
+        ("p b", b"<P><B>x</B>"),
+        ("a, b", b"<b>x</b>"),
+    ],
+)
+def test_no_selector_is_left_out_by_its_words(selector: str, page: bytes) -> None:
+    assert b"x<" not in make_copy(page, True, Masks([selector]))
+
+
+@given(st.lists(st.sampled_from([b"<!-- lbc:exclude -->", b"<!-- /lbc:exclude -->", b"k", b"<p>"])))
+def test_blocks_nest(parts: list[bytes]) -> None:
+    depth, expected = 0, []
+    for part in parts:
+        if b" lbc" in part:
+            depth += 1
+        elif b"/lbc" in part and depth:
+            depth -= 1
+        elif not depth:
+            expected.append(part)
+    assert make_copy(b"".join(parts), True, None) == b"".join(expected)

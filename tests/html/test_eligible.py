@@ -1,0 +1,100 @@
+"""Which answers are pages, and into which of them something may be inserted."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbcompanion.html.eligible import eligible
+
+HTML = [(b"content-type", b"text/html; charset=utf-8")]
+NAVIGATION = [(b"sec-fetch-dest", b"document"), (b"sec-fetch-mode", b"navigate")]
+
+
+@pytest.mark.parametrize("dest", [b"document", b"iframe", b"frame", b"Document"])
+def test_a_navigation_to_a_page(dest: bytes) -> None:
+    judged = eligible([(b"sec-fetch-dest", dest), (b"sec-fetch-mode", b"navigate")], 200, HTML)
+    assert (judged.page, judged.inject, judged.reason) == (True, True, "")
+    assert (judged.fragment, judged.needs_document, judged.xhtml, judged.charset) == (False, False, False, "utf-8")
+
+
+def test_without_fetch_metadata_the_page_must_show_that_it_is_one() -> None:
+    judged = eligible([(b"host", b"x")], 200, HTML)
+    assert (judged.inject, judged.needs_document) == (True, True)
+
+
+def test_a_web_view_sends_its_packages_name() -> None:
+    assert eligible([(b"x-requested-with", b"com.example.app")], 200, HTML).inject
+
+
+@pytest.mark.parametrize("content_type", [b"application/xhtml+xml", b"Application/XHTML+xml ; charset=UTF-8"])
+def test_xhtml(content_type: bytes) -> None:
+    judged = eligible(NAVIGATION, 200, [(b"content-type", content_type)])
+    assert (judged.inject, judged.xhtml) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [(b"content-type", b"")],
+        [(b"content-type", b"text/plain")],
+        [(b"content-type", b"text/event-stream")],
+        [(b"content-type", b"application/json; x=text/html")],
+        [(b"content-type", b"text/html5")],
+        [(b"content-type", b"text/html"), (b"content-type", b"text/plain")],
+        [(b"content-type", b"text/html; a=b"), (b"content-type", b"text/plain")],
+        [*HTML, (b"content-disposition", b"attachment")],
+        [*HTML, (b"content-disposition", b' ATTACHMENT; filename="x.html"')],
+    ],
+)
+def test_no_page(fields: list[tuple[bytes, bytes]]) -> None:
+    judged = eligible(NAVIGATION, 200, fields)
+    assert (judged.page, judged.inject) == (False, False)
+    assert judged.reason
+
+
+@pytest.mark.parametrize("status", [100, 101, 103, 204, 205, 206, 304])
+def test_a_status_without_a_whole_page(status: int) -> None:
+    assert not eligible(NAVIGATION, status, HTML).page
+
+
+def test_head() -> None:
+    assert not eligible(NAVIGATION, 200, HTML, b"HEAD").page
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ([(b"sec-fetch-dest", b"empty")], "fragment"),
+        ([(b"sec-fetch-dest", b"document"), (b"sec-fetch-mode", b"cors")], "fragment"),
+        ([(b"sec-fetch-mode", b"same-origin")], "fragment"),
+        ([(b"x-requested-with", b"XMLHttpRequest")], "fragment"),
+        ([(b"hx-request", b"true")], "fragment"),
+        ([(b"turbo-frame", b"f1")], "fragment"),
+        ([(b"x-pjax", b"true")], "fragment"),
+        ([*NAVIGATION, (b"sec-purpose", b"prefetch;prerender")], "prefetch"),
+        ([*NAVIGATION, (b"purpose", b"prefetch")], "prefetch"),
+        ([*NAVIGATION, (b"x-moz", b"prefetch")], "prefetch"),
+    ],
+)
+def test_a_page_left_alone_for_how_it_was_asked(asked: list[tuple[bytes, bytes]], reason: str) -> None:
+    judged = eligible(asked, 200, HTML)
+    assert (judged.page, judged.inject, judged.reason) == (True, False, reason)
+    assert judged.fragment == (reason == "fragment")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ([*HTML, (b"cache-control", b"public"), (b"cache-control", b"No-Transform")], "no-transform"),
+        ([(b"content-type", b"text/html; charset=UTF-16")], "charset"),
+        ([(b"content-type", b'text/html; charset="iso-2022-jp"')], "charset"),
+    ],
+)
+def test_a_page_left_alone_for_what_it_is(fields: list[tuple[bytes, bytes]], reason: str) -> None:
+    judged = eligible(NAVIGATION, 200, fields)
+    assert (judged.page, judged.inject, judged.reason) == (True, False, reason)
+
+
+def test_two_like_lines_are_one() -> None:
+    assert eligible(NAVIGATION, 200, HTML * 2).inject

@@ -1,0 +1,37 @@
+"""The recorder script as it is served."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode
+
+from lbcompanion.html.recorder import recorder_source, versioned
+
+
+def test_the_configuration_is_in_it() -> None:
+    source = recorder_source(["SRV", "/a<b\u2028/"], "/x", ratio=0.5)
+    assert b'{"names": ["SRV", "/a\\u003cb\\u2028/"], "prefix": "/x", "clicktaleNames": false, "ratio": 0.5' in source
+    assert b"lbc:config" not in source
+    source.decode("ascii")
+
+
+def test_every_configuration_is_a_version_of_its_own() -> None:
+    one, other = versioned(recorder_source(["a"])), versioned(recorder_source(["b"]))
+    assert one.version != other.version
+    assert one == versioned(recorder_source(["a"]))
+    assert b64decode(one.integrity.removeprefix("sha256-")) == hashlib.sha256(one.source).digest()
+
+
+def test_it_uses_nothing_that_policies_forbid() -> None:
+    source = recorder_source([])
+    for word in (
+        b"eval(",
+        b"innerHTML",
+        b"outerHTML",
+        b"document.write",
+        b"new Function",
+        b".style",
+        b"insertAdjacent",
+    ):
+        assert word not in source
+    assert len(source) < 16384
