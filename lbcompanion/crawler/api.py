@@ -1,0 +1,247 @@
+"""The admin listener's answers: JSON, metrics, archived bytes, and the dashboard's pages. All of it only reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from lbcompanion.crawler import dashboard, shown
+from lbcompanion.crawler.archive import Archive, ArchiveError
+from lbcompanion.crawler.backlog import Backlog
+from lbcompanion.crawler.crawl import Defer
+from lbcompanion.crawler.meters import Meters
+from lbcompanion.crawler.quiet import QuietSite
+from lbcompanion.sticky.routes import Routes
+
+_LIMIT, _MOST = 100, 1000
+_FILTERS = ("outcome", "route", "node")
+_OUTCOMES = frozenset({"", "archived", "lost", "open", "null"})
+
+_JSON = "application/json"
+_HTML = "text/html; charset=utf-8"
+
+#: For our own pages: nothing from elsewhere, and frames of our own only.
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self'"
+)
+
+
+class _Refused(Exception):
+    """A request that cannot be answered."""
+
+    def __init__(self, status: int, why: str) -> None:
+        self.status = status
+        super().__init__(why)
+
+
+@frozen
+class Answer:
+    """What goes out."""
+
+    body: bytes
+    content_type: str = _JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
+class Query:
+    """What a listing is asked for."""
+
+    limit: int
+    after: int | None
+    filters: dict[str, str]
+
+
+def read_query(request: Request) -> Query:
+    """Read ``limit``, ``after`` and the filters.
+
+    :raises _Refused: 400 where one of them is wrong.
+    """
+    given = {name: _argument(request, name) for name in ("limit", "after", *_FILTERS)}
+    for name in ("limit", "after"):
+        if given[name] and not (given[name].isascii() and given[name].isdigit() and len(given[name]) < 16):
+            raise _Refused(400, f"{name}: a whole number is allowed")
+    if given["outcome"] not in _OUTCOMES:
+        raise _Refused(400, "outcome: archived, lost and open are allowed")
+    filters = {name: given[name] for name in _FILTERS}
+    filters["outcome"] = "open" if filters["outcome"] == "null" else filters["outcome"]
+    limit = min(max(int(given["limit"] or _LIMIT), 1), _MOST)
+    return Query(limit, int(given["after"]) if given["after"] else None, filters)
+
+
+def _argument(request: Request, name: str) -> str:
+    values: list[bytes] = (request.args or {}).get(name.encode(), [b""])
+    return values[0].decode("utf-8", "replace")
+
+
+class Admin(Resource):
+    """Everything below ``/``."""
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        backlog: Backlog,
+        archive: Archive,
+        defer: Defer,
+        routes: Routes,
+        meters: Meters,
+        sites: Callable[[], list[str]],
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._backlog = backlog
+        self._archive = archive
+        self._defer = defer
+        self._routes = routes
+        self._meters = meters
+        self._sites = sites
+        self._log = Logger()
+        self._answers: dict[tuple[str, ...], Callable[[Request], Coroutine[Deferred[Any], Any, Answer]]] = {
+            ("healthz",): self._health,
+            ("metrics",): self._metrics,
+            ("api", "stats"): self._stats,
+            ("api", "routes"): self._routes_json,
+            ("api", "recordings"): self._recordings,
+            ("",): self._dashboard,
+            ("live",): self._live,
+            ("dashboard.css",): self._css,
+            ("dashboard.js",): self._js,
+        }
+
+    def render(self, request: Request) -> int:
+        """Answer one request."""
+        gone: list[bool] = []
+        request.notifyFinish().addErrback(lambda _failure: gone.append(True))
+        done: Deferred[Answer] = ensureDeferred(self._answer(request))
+        done.addErrback(self._refuse, request)
+        done.addCallback(self._send, request, gone)
+        done.addErrback(lambda failure: self._log.failure("an answer could not be sent", failure=failure))
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Request) -> Answer:
+        if request.method not in {b"GET", b"HEAD"}:
+            request.setHeader(b"allow", b"GET, HEAD")
+            raise _Refused(405, "only GET and HEAD here")
+        path = tuple(request.path.decode("latin-1").split("/")[1:])
+        answer = self._answers.get(path)
+        if answer is not None:
+            return await answer(request)
+        if path[:2] == ("api", "recordings") and len(path) == 3:
+            return _json(shown.recording(await self._row(path[2])))
+        if path[:2] == ("api", "recordings") and path[3:] == ("page",):
+            return await self._page(path[2])
+        if path[0] == "recording" and len(path) == 2:
+            row = shown.recording(await self._row(path[1]))
+            return _page(dashboard.recording_page(row))
+        raise _Refused(404, "there is nothing here")
+
+    def _refuse(self, failure: Any, request: Request) -> Answer:
+        status, why = 500, "the crawler could not answer"
+        if failure.check(_Refused):
+            status, why = failure.value.status, str(failure.value)
+        else:
+            self._log.error("a request failed: {kind}: {why}", kind=failure.type.__name__, why=str(failure.value))
+        request.setResponseCode(status)
+        return Answer(_text({"title": why, "status": status}), "application/problem+json")
+
+    def _send(self, answer: Answer, request: Request, gone: list[bool]) -> None:
+        if gone:
+            return
+        for name, value in (
+            ("content-type", answer.content_type),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            *answer.headers,
+        ):
+            request.setHeader(name.encode(), value.encode("latin-1", "replace"))
+        request.setHeader(b"content-length", str(len(answer.body)).encode())
+        if request.method != b"HEAD":
+            request.write(answer.body)
+        request.finish()
+
+    async def _row(self, token: str) -> Any:
+        row = await self._defer(self._backlog.recording, token)
+        if row is None:
+            raise _Refused(404, "no recording of that token")
+        return row
+
+    async def _health(self, _request: Request) -> Answer:
+        await self._defer(self._backlog.counts)
+        return Answer(b"ok\n", "text/plain; charset=utf-8")
+
+    async def _metrics(self, _request: Request) -> Answer:
+        counts = await self._defer(self._backlog.counts)
+        return Answer(self._meters.exposition(counts["open"]), "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _numbers(self) -> dict[str, Any]:
+        counts = await self._defer(self._backlog.counts)
+        return {"recordings": sum(counts.values()), **counts, **self._meters.totals()}
+
+    async def _stats(self, _request: Request) -> Answer:
+        return _json(await self._numbers())
+
+    async def _routes_json(self, _request: Request) -> Answer:
+        return _json({"routes": shown.routes(self._routes)})
+
+    async def _listing(self, query: Query) -> dict[str, Any]:
+        rows = await self._defer(self._backlog.recordings, query.limit + 1, query.after, query.filters)
+        following = str(rows[query.limit - 1]["id"]) if len(rows) > query.limit else None
+        return {"recordings": [shown.recording(row) for row in rows[: query.limit]], "next": following}
+
+    async def _recordings(self, request: Request) -> Answer:
+        return _json(await self._listing(read_query(request)))
+
+    async def _page(self, token: str) -> Answer:
+        row = await self._row(token)
+        if not row["warc_file"]:
+            raise _Refused(404, "that page is not archived")
+        try:
+            body = await self._defer(self._archive.read_page, row["warc_file"], row["warc_offset"])
+        except ArchiveError as failure:
+            raise _Refused(500, str(failure)) from None
+        # The page is a stranger's: an origin of its own, no scripts, no forms, whatever it holds.
+        policy = (("content-security-policy", "sandbox"), ("x-robots-tag", "noindex, nofollow"))
+        return Answer(body, row["content_type"] or "application/octet-stream", policy)
+
+    async def _dashboard(self, request: Request) -> Answer:
+        query = read_query(request)
+        return _page(dashboard.page(await self._live_html(query), query.filters, self._sites()))
+
+    async def _live(self, request: Request) -> Answer:
+        return _page(await self._live_html(read_query(request)))
+
+    async def _live_html(self, query: Query) -> str:
+        listing = await self._listing(query)
+        return dashboard.live(await self._numbers(), listing, shown.routes(self._routes), query.filters)
+
+    async def _css(self, _request: Request) -> Answer:
+        return Answer(dashboard.CSS.encode(), "text/css; charset=utf-8")
+
+    async def _js(self, _request: Request) -> Answer:
+        return Answer(dashboard.JS.encode(), "text/javascript; charset=utf-8")
+
+
+def _text(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _json(value: Any) -> Answer:
+    return Answer(_text(value))
+
+
+def _page(html: str) -> Answer:
+    policy = (("content-security-policy", f"{_PAGE_POLICY}; base-uri 'none'; form-action 'self'"),)
+    return Answer(html.encode("utf-8", "replace"), _HTML, policy)
+
+
+def admin_site(admin: Admin, reactor: object) -> Site:
+    """The admin side as a listening factory."""
+    return QuietSite(admin, timeout=60, reactor=reactor)  # type: ignore[no-untyped-call]

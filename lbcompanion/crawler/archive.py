@@ -1,0 +1,202 @@
+"""The archive's files: WARC, one open at a time, appended to, made durable, never overwritten.
+
+What is appended counts only when the backlog commits it: the next append, or the next start, begins at the last
+committed end. Blocking; the service calls it on the backlog's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attrs import frozen
+from twisted.logger import Logger
+from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
+
+from lbcompanion import __version__
+from lbcompanion.crawler.backlog import Backlog, Kept
+from lbcompanion.crawler.fetcher import Copy
+from lbcompanion.crawler.records import (
+    Asset,
+    asset_record,
+    info_record,
+    page_record,
+    request_record,
+    revisit_record,
+)
+from lbcompanion.errors import CompanionError
+from lbcompanion.model import Attempt, to_rfc3339
+
+#: A file that has grown beyond this is not continued.
+ROTATE_BYTES = 1 << 30
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
+
+
+class ArchiveError(CompanionError):
+    """The archive cannot be read or written."""
+
+
+@frozen
+class _Blocks:
+    """The bytes of one page, and which payloads are among them for the first time."""
+
+    data: bytes
+    page_at: int
+    payloads: tuple[tuple[str, str, str], ...]
+
+
+class Archive:
+    """The folder of WARC files that one crawler writes.
+
+    :param now: the time, for the names of new files.
+    """
+
+    def __init__(
+        self, folder: Path, backlog: Backlog, now: Callable[[], float], rotate_bytes: int = ROTATE_BYTES
+    ) -> None:
+        self._folder = folder
+        self._backlog = backlog
+        self._now = now
+        self._rotate_bytes = rotate_bytes
+        self._name = ""
+        self._end = 0
+        self._payloads: dict[str, tuple[str, str]] = {}
+        self._log = Logger()
+
+    def recover(self) -> None:
+        """Cut every file off behind its last committed byte, and go on with the newest one.
+
+        :raises ArchiveError: where the folder cannot be written.
+        """
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name, committed in self._backlog.files().items():
+                self._recover_file(name, committed)
+        except OSError as failure:
+            raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
+
+    def _recover_file(self, name: str, committed: int) -> None:
+        path = self._folder / name
+        size = path.stat().st_size if path.exists() else -1
+        self._name = ""
+        if size < committed:
+            if committed:
+                short = committed - max(size, 0)
+                self._log.critical("archive file {name} is {short} bytes short", name=name, short=short)
+            return
+        if size > committed:
+            self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=name, more=size - committed)
+            _cut(path, committed)
+        self._name, self._end = name, committed
+        self._payloads = self._backlog.payloads(name)
+
+    def store(
+        self,
+        token: str,
+        copy: Copy,
+        assets: tuple[Asset, ...],
+        route: str,
+        attempts: tuple[Attempt, ...],
+    ) -> Kept:
+        """Append a page with its files, make that durable, and commit it as the notice's outcome.
+
+        :raises ArchiveError: where the bytes could not be made durable; nothing counts then.
+        :raises BacklogError: where they could not be committed; the next append takes their place.
+        """
+        try:
+            if not self._name or self._end >= self._rotate_bytes:
+                self._start_file()
+            blocks = self._blocks(copy, assets)
+            self._append(blocks.data)
+        except OSError as failure:
+            raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
+        kept = Kept(
+            file=self._name,
+            offset=self._end + blocks.page_at,
+            committed=self._end + len(blocks.data),
+            answered_by=copy.node,
+            route=route,
+            sha256=copy.sha256.hex(),
+            size=len(copy.body),
+            content_type=copy.content_type,
+            captured_at=copy.captured_at,
+            page_url=copy.url,
+            payloads=blocks.payloads,
+        )
+        self._backlog.keep(token, kept, attempts, self._now())
+        self._end = kept.committed
+        self._payloads.update({digest: (url, date) for digest, url, date in blocks.payloads})
+        return kept
+
+    def _blocks(self, copy: Copy, assets: tuple[Asset, ...]) -> _Blocks:
+        parts = [] if self._end else [info_record(self._name, f"lbcompanion/{__version__}")]
+        page_at = sum(map(len, parts))
+        parts.append(page_record(copy))
+        if copy.method != "GET":
+            parts.append(request_record(copy))
+        date = to_rfc3339(copy.captured_at)
+        new: dict[str, tuple[str, str]] = {}
+        for asset in assets:
+            digest = asset.sha256.hex()
+            first = self._payloads.get(digest) or new.get(digest)
+            if first is None:
+                new[digest] = (asset.url, date)
+                parts.append(asset_record(asset, date))
+            else:
+                parts.append(revisit_record(asset, date, *first))
+        return _Blocks(b"".join(parts), page_at, tuple((digest, *first) for digest, first in new.items()))
+
+    def _start_file(self) -> None:
+        stamp = datetime.fromtimestamp(self._now(), UTC).strftime("%Y%m%d%H%M%S")
+        serial, known = 0, self._backlog.files()
+        while (name := f"lbc-{stamp}-{serial:04d}.warc.gz") in known or (self._folder / name).exists():
+            serial += 1
+        # The row comes first: a file without one belongs to somebody else and is never touched.
+        self._backlog.new_file(name)
+        os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        _sync_folder(self._folder)
+        self._name, self._end, self._payloads = name, 0, {}
+
+    def _append(self, data: bytes) -> None:
+        descriptor = os.open(self._folder / self._name, os.O_WRONLY)
+        try:
+            os.ftruncate(descriptor, self._end)
+            os.lseek(descriptor, self._end, os.SEEK_SET)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def read_page(self, file: str, offset: int) -> bytes:
+        """The body of the record at an offset of a file.
+
+        :raises ArchiveError: where it cannot be read.
+        """
+        if not _NAME.fullmatch(file):
+            raise ArchiveError("not a file of the archive")
+        try:
+            with (self._folder / file).open("rb") as stream:
+                stream.seek(offset)
+                return bytes(next(iter(ArchiveIterator(stream))).content_stream().read())
+        except Exception as failure:  # warcio has no error of its own for all that a torn file does
+            raise ArchiveError(f"the record cannot be read: {type(failure).__name__}") from None
+
+
+def _cut(path: Path, size: int) -> None:
+    with path.open("r+b") as file:
+        file.truncate(size)
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

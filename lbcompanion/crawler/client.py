@@ -1,0 +1,289 @@
+"""One HTTP request at a time: treq over an Agent, kept on a short lead.
+
+No cookie jar, no redirects, no decoding, a cap on the body, an absolute deadline, a connection of its own for each
+request (a balancer may stick to a connection). What the answer means is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import field, frozen
+from OpenSSL.SSL import Error as TlsError
+from service_identity import VerificationError
+from treq.client import HTTPClient
+from twisted.internet import ssl
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import clientFromString, wrapClientTLS
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectionRefusedError as TwistedRefused
+from twisted.internet.error import TimeoutError as TwistedTimeout
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    ResponseDone,
+    ResponseFailed,
+    _HTTP11ClientFactory,
+)
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IAgentEndpointFactory, IResponse
+from zope.interface import implementer
+
+from lbcompanion.errors import CompanionError
+
+CONNECT_SECONDS = 10.0
+
+#: RFC 9110 section 12.5.3: the copy's bytes are wanted as they are, and treq's decoder knows no bounds.
+_PLAIN = [b"identity"]
+
+
+class FetchFailed(CompanionError):
+    """No usable answer; :ivar word: is the short word for :attr:`lbcompanion.model.Attempt.result`."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        super().__init__(word)
+
+
+@frozen
+class Reply:
+    """An answer, read whole.
+
+    :ivar headers: as they came, in order, names in lower case.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def header(self, name: str) -> str:
+        """The first value of a header, or empty."""
+        return next((value for key, value in self.headers if key == name), "")
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """All values of a header, never joined (``Set-Cookie`` cannot be)."""
+        return tuple(value for key, value in self.headers if key == name)
+
+
+@implementer(IAgent)
+class PlainAgent:
+    """Asks for no content coding, and takes none: treq would undo gzip without a limit."""
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
+    ) -> Deferred[IResponse]:
+        """Send the request with ``Accept-Encoding: identity``."""
+        sent = headers.copy() if headers is not None else Headers()
+        sent.setRawHeaders(b"accept-encoding", _PLAIN)
+        answer: Deferred[IResponse] = self._agent.request(method, uri, sent, bodyProducer)
+        return answer.addCallback(self._check)
+
+    def _check(self, response: IResponse) -> IResponse:
+        codings = response.headers.getRawHeaders(b"content-encoding", [])
+        if any(coding.strip().lower() not in {b"", b"identity", b"none"} for coding in codings):
+            _abort(response)
+            raise FetchFailed("coded")
+        response.headers.removeHeader(b"content-encoding")
+        return response
+
+
+def _abort(response: IResponse) -> None:
+    """Close the connection of an answer that nobody will read."""
+    response.deliverBody(_Drop())
+
+
+class _Drop(Protocol):
+    def connectionMade(self) -> None:
+        _cut(self.transport)
+
+
+def _cut(transport: Any) -> None:
+    cut = getattr(transport, "abortConnection", None) or getattr(transport, "loseConnection", None)
+    if cut is not None:
+        cut()
+
+
+class _Body(Protocol):
+    """Gathers a body up to a cap; anything but a proper end fails."""
+
+    def __init__(self, cap: int) -> None:
+        self._cap = cap
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.done: Deferred[bytes] = Deferred(lambda _d: _cut(self.transport))
+
+    def dataReceived(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._cap:
+            self._fail(FetchFailed("too large"))
+            _cut(self.transport)
+        else:
+            self._parts.append(data)
+
+    def _fail(self, why: Exception) -> None:
+        if not self.done.called:
+            self._parts.clear()
+            self.done.errback(why)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        # A body that ends with the connection may have been cut short (RFC 9112 section 8): the digest will tell.
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(b"".join(self._parts))
+        else:
+            self._fail(FetchFailed("broken"))
+
+
+@implementer(IAgentEndpointFactory)
+class _Through:
+    """Connects every request to one endpoint, whatever host the URL names: the balancer without DNS."""
+
+    def __init__(self, reactor: Any, connect: str, policy: BrowserLikePolicyForHTTPS) -> None:
+        self._reactor = reactor
+        self._connect = connect
+        self._policy = policy
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        endpoint: IStreamClientEndpoint = clientFromString(self._reactor, self._connect)
+        if uri.scheme != b"https":
+            return endpoint
+        wrapped: IStreamClientEndpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        return wrapped
+
+
+class _QuietFactory(_HTTP11ClientFactory):
+    """Two log lines for every connection would drown all others."""
+
+    noisy = False
+
+
+def agent_for(reactor: Any, connect: str = "", ca_file: Path | None = None) -> PlainAgent:
+    """An agent that trusts the named authorities only, where a file of them is given.
+
+    :param connect: a client endpoint string; empty: where the URL says.
+    :raises OSError: where the file of authorities cannot be read.
+    """
+    policy = BrowserLikePolicyForHTTPS(_trust(ca_file) if ca_file is not None else None)
+    pool = HTTPConnectionPool(reactor, persistent=False)
+    pool._factory = _QuietFactory
+    if connect:
+        return PlainAgent(Agent.usingEndpointFactory(reactor, _Through(reactor, connect, policy), pool))
+    return PlainAgent(Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_SECONDS, pool=pool))
+
+
+def _trust(ca_file: Path) -> Any:
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    blocks = [part.split(end)[0] for part in ca_file.read_text().split(begin)[1:]]
+    return ssl.trustRootFromCertificates(
+        [ssl.Certificate.loadPEM(f"{begin}{block}{end}\n".encode()) for block in blocks]
+    )
+
+
+class Client:
+    """Asks by one agent.
+
+    :param reactor: for the deadline.
+    :param timeout_seconds: for the whole answer, body included.
+    """
+
+    def __init__(self, agent: Any, reactor: Any, timeout_seconds: float) -> None:
+        self._agent = agent
+        self._reactor = reactor
+        self._timeout = timeout_seconds
+
+    async def ask(
+        self, method: str, url: str, headers: list[tuple[str, str]], cap: int, timeout_seconds: float = 0.0
+    ) -> Reply:
+        """Send one request and read its answer.
+
+        :param cap: bytes of body at most.
+        :param timeout_seconds: instead of the client's own; 0: that one.
+        :raises FetchFailed: where no whole answer came.
+        """
+        running = Deferred.fromCoroutine(self._ask(method, url, headers, cap))
+        deadline = self._reactor.callLater(timeout_seconds or self._timeout, running.cancel)
+        try:
+            return await running
+        except FetchFailed:
+            raise
+        except Exception as failure:
+            if not deadline.active():
+                raise FetchFailed("timeout") from None
+            if _called_off(failure):  # the whole work was, not this request alone
+                raise CancelledError from None
+            raise FetchFailed(_word(failure)) from None
+        finally:
+            if deadline.active():
+                deadline.cancel()
+
+    async def _ask(self, method: str, url: str, headers: list[tuple[str, str]], cap: int) -> Reply:
+        sent = Headers()
+        for name, value in headers:
+            sent.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
+        # A client of its own for every request: treq's jar would send the balancer's last choice with the next.
+        response = await HTTPClient(self._agent).request(
+            method, url, headers=sent, allow_redirects=False, unbuffered=True, reactor=self._reactor
+        )
+        # treq's wrapper of the answer passes everything on but has no types.
+        raw = cast(Any, response)
+        body = await self._body(raw, cap)
+        return Reply(raw.code, tuple(_lines(raw.headers)), body)
+
+    async def _body(self, raw: Any, cap: int) -> bytes:
+        if raw.length is not UNKNOWN_LENGTH and raw.length > cap:
+            _abort(raw)
+            raise FetchFailed("too large")
+        gathering = _Body(cap)
+        raw.deliverBody(gathering)
+        return await gathering.done
+
+
+def _lines(headers: Headers) -> list[tuple[str, str]]:
+    return [
+        (name.decode("ascii", "replace").lower(), value.decode("latin-1"))
+        for name, values in headers.getAllRawHeaders()
+        for value in values
+    ]
+
+
+_WORDS: tuple[tuple[type[BaseException], str], ...] = (
+    (TwistedRefused, "refused"),
+    (TwistedTimeout, "timeout"),
+    (DNSLookupError, "unresolved"),
+    (TlsError, "tls"),
+    (VerificationError, "tls"),
+    (ConnectError, "unreachable"),
+)
+
+
+def _called_off(failure: BaseException) -> bool:
+    reasons = [reason.value for reason in failure.reasons] if isinstance(failure, ResponseFailed) else [failure]
+    return any(isinstance(reason, CancelledError) for reason in reasons)
+
+
+def _word(failure: BaseException) -> str:
+    """The short word for a failure of the network; its text is not passed on."""
+    if isinstance(failure, ResponseFailed):
+        for reason in failure.reasons:
+            if isinstance(reason.value, FetchFailed):
+                return reason.value.word
+            if reason.check(TlsError, VerificationError):
+                return "tls"
+        return "broken"
+    return next((word for kind, word in _WORDS if isinstance(failure, kind)), "broken")
+
+
+#: What makes the client for a site, so that tests can hand in one that never leaves the process.
+ClientFactory = Callable[[str, "Path | None"], Client]

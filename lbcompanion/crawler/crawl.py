@@ -1,0 +1,236 @@
+"""The work itself: takes what is due from the backlog, runs rounds, archives, confirms. Bounded in every way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from lbcompanion.crawler.archive import Archive, ArchiveError
+from lbcompanion.crawler.backlog import AlreadyEnded, Backlog, BacklogError, Pending
+from lbcompanion.crawler.meters import Meters
+from lbcompanion.crawler.requisites import Requisites
+from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
+from lbcompanion.model import Attempt, Verdict
+from lbcompanion.sticky.ladder import ARCHIVED, End, Wait
+from lbcompanion.tokens import hide
+
+_T = TypeVar("_T")
+
+#: How long the crawl rests after its own disk or database failed, in seconds.
+_TROUBLE_SECONDS = 5.0
+_LONGEST_NAP_SECONDS = 30.0
+
+
+class Defer(Protocol):
+    """Runs a blocking call elsewhere, in the order of the calls; one at a time."""
+
+    def __call__(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
+        """Run it."""
+        ...
+
+
+class Crawl:
+    """Keeps up to ``concurrency`` notices going.
+
+    :param crews: by site name.
+    :param now: seconds since the epoch.
+    :param requisites: whether pages' files are fetched too.
+    """
+
+    def __init__(
+        self,
+        backlog: Backlog,
+        archive: Archive,
+        defer: Defer,
+        rounds: Rounds,
+        crews: Mapping[str, SiteCrew],
+        clock: IReactorTime,
+        now: Callable[[], float],
+        meters: Meters,
+        concurrency: int,
+        requisites: bool,
+    ) -> None:
+        self._backlog = backlog
+        self._archive = archive
+        self._defer = defer
+        self._rounds = rounds
+        self._crews = crews
+        self._clock = clock
+        self._now = now
+        self._meters = meters
+        self._concurrency = concurrency
+        self._with_requisites = requisites
+        self._running: dict[str, Deferred[None]] = {}
+        self._busy_nodes: Counter[str] = Counter()
+        self._troubled: set[str] = set()
+        self._looking = False
+        self._look_again = False
+        self._stopped = False
+        self._nap: IDelayedCall | None = None
+        self._log = Logger()
+
+    def wake(self) -> None:
+        """Look for due notices now; called when one came in, when a round ended, when a back-off did."""
+        if self._stopped:
+            return
+        if self._looking:
+            self._look_again = True
+            return
+        self._looking, self._look_again = True, False
+        Deferred.fromCoroutine(self._look()).addErrback(self._trouble).addCallback(self._looked)
+
+    def _looked(self, _result: object) -> None:
+        self._looking = False
+        if self._look_again:
+            self.wake()
+
+    def _trouble(self, failure: Any) -> None:
+        self._log.error("looking for work failed: {why}", why=failure.getErrorMessage())
+        self._sleep(_TROUBLE_SECONDS)
+
+    async def _look(self) -> None:
+        free = self._concurrency - len(self._running)
+        if free <= 0:
+            return
+        due = await self._defer(self._backlog.due, self._now(), free, tuple(self._running), self._full_nodes())
+        for job in due:
+            self._start(job)
+        if len(self._running) >= self._concurrency:
+            return
+        if due:
+            # A node may have become full by these; what is left is asked for anew with that in mind.
+            self._look_again = True
+            return
+        following = await self._defer(self._backlog.next_due, self._now())
+        if following is not None:
+            self._sleep(min(max(following - self._now(), 0.0), _LONGEST_NAP_SECONDS) + 0.01)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._nap is not None and self._nap.active():
+            self._nap.cancel()
+        if not self._stopped:
+            self._nap = self._clock.callLater(seconds, self.wake)
+
+    def _full_nodes(self) -> tuple[str, ...]:
+        """Nodes in trouble may hold a quarter of the slots at most: their timeouts must not starve the others."""
+        most = max(1, self._concurrency // 4)
+        return tuple(node for node in self._troubled if self._busy_nodes[node] >= most)
+
+    def _start(self, job: Pending) -> None:
+        if self._stopped or job.token in self._running or job.owner in self._full_nodes():
+            return
+        self._busy_nodes[job.owner] += 1
+        running = Deferred.fromCoroutine(self._work(job))
+        if not running.called:
+            self._running[job.token] = running
+        running.addErrback(self._failed, job)
+        running.addBoth(self._ended, job)
+        self._meters.running(len(self._running))
+
+    def _ended(self, _result: object, job: Pending) -> None:
+        self._running.pop(job.token, None)
+        self._busy_nodes[job.owner] -= 1
+        self._meters.running(len(self._running))
+        self.wake()
+
+    def _failed(self, failure: Any, job: Pending) -> Any:
+        if failure.check(AlreadyEnded, CancelledError):
+            return None
+        # Ours, not the peer's: the disk, the database, or a defect. The notice stays due; the rest is slowed down.
+        self._log.error(
+            "{token}: not finished: {kind}: {why}",
+            token=hide(job.token),
+            kind=failure.type.__name__,
+            why=failure.getErrorMessage() if failure.check(ArchiveError, BacklogError) else "see the traceback",
+        )
+        if not failure.check(ArchiveError, BacklogError):
+            self._log.failure("{token}: a defect", failure=failure, token=hide(job.token))
+        return self._put_off(job, _TROUBLE_SECONDS).addErrback(lambda _f: self._rest())
+
+    def _put_off(self, job: Pending, seconds: float) -> Deferred[None]:
+        return self._defer(self._backlog.postpone, job.token, job.rounds + 1, job.attempts, self._now() + seconds)
+
+    def _rest(self) -> Deferred[None]:
+        """Hold the slot for a while, where not even the putting off can be written down."""
+        done: Deferred[None] = Deferred()
+        self._clock.callLater(_TROUBLE_SECONDS, done.callback, None)
+        return done
+
+    async def _work(self, job: Pending) -> None:
+        crew = self._crews.get(job.site) or (next(iter(self._crews.values())) if len(self._crews) == 1 else None)
+        if crew is None:
+            await self._lose(job, "no site for this address" if not job.site else "its site is not configured", ())
+            return
+        over = await self._rounds.run(crew, job)
+        for attempt in over.attempts:
+            self._meters.tried(attempt)
+        self._judge(job.owner, over)
+        attempts = (*job.attempts, *over.attempts)
+        if isinstance(over.step, Wait):
+            if self._stopped:
+                return
+            await self._defer(
+                self._backlog.postpone, job.token, job.rounds + 1, attempts, self._now() + over.step.seconds
+            )
+        elif over.step.outcome.verdict is Verdict.LOST:
+            await self._lose(job, over.step.outcome.reason, attempts)
+        else:
+            await self._store(crew, job, over, attempts)
+
+    def _judge(self, owner: str, over: RoundOver) -> None:
+        if isinstance(over.step, End) and any(each.node == owner for each in over.attempts):
+            self._troubled.discard(owner)
+        elif isinstance(over.step, Wait):
+            self._troubled.add(owner)
+
+    async def _lose(self, job: Pending, reason: str, attempts: tuple[Attempt, ...]) -> None:
+        await self._defer(self._backlog.lose, job.token, reason, attempts, self._now())
+        self._meters.lost()
+        self._log.info("{token}: lost: {reason}", token=hide(job.token), reason=reason)
+
+    async def _store(self, crew: SiteCrew, job: Pending, over: RoundOver, attempts: tuple[Attempt, ...]) -> None:
+        copy = over.copy
+        if copy is None or attempts[-1].result != ARCHIVED:
+            raise AssertionError("archived without a copy")
+        assets = await Requisites(crew.fetcher, self._now).gather(copy, over.way) if self._with_requisites else ()
+        try:
+            kept = await self._defer(self._archive.store, job.token, copy, assets, over.route, attempts)
+        except (ArchiveError, BacklogError) as failure:
+            self._log.error("{token}: not stored: {why}", token=hide(job.token), why=str(failure))
+            told = (*attempts[:-1], evolve(attempts[-1], result="not stored"))
+            await self._put_off(evolve(job, attempts=told), _TROUBLE_SECONDS)
+            return
+        self._meters.archived(len(copy.body), len(assets))
+        self._log.info(
+            "{token}: archived, from {node} by {route}, {size} bytes",
+            token=hide(job.token),
+            node=copy.node,
+            route=over.route,
+            size=kept.size,
+        )
+        self._meters.confirmed(done=await crew.fetcher.confirm(job.token, over.way))
+
+    def stop(self) -> Deferred[Any]:
+        """Begin nothing new; fires when the running rounds have ended."""
+        self._stopped = True
+        if self._nap is not None and self._nap.active():
+            self._nap.cancel()
+        return DeferredList([_after(running) for running in list(self._running.values())])
+
+    def abandon(self) -> None:
+        """Cut off what still runs; every notice of it stays in the backlog."""
+        for running in list(self._running.values()):
+            running.cancel()
+
+
+def _after(running: Deferred[None]) -> Deferred[None]:
+    """Fires when another Deferred has; cancelling it cancels nothing."""
+    ended: Deferred[None] = Deferred()
+    running.addBoth(lambda _result: ended.callback(None))
+    return ended

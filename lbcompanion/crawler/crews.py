@@ -1,0 +1,56 @@
+"""Puts together what works for each site: agents, fetcher, cookie reader, minter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lbcompanion.crawler.client import Client, agent_for
+from lbcompanion.crawler.fetcher import SiteFetcher
+from lbcompanion.crawler.minting import Minter
+from lbcompanion.crawler.rounds import SiteCrew
+from lbcompanion.settings import CrawlerSettings, SiteSettings
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.sticky.routes import Route, Routes
+
+#: Gives the agents of a site: through the balancer, and to nodes' own hosts. Tests hand in one without a network.
+AgentFactory = Callable[[SiteSettings], "tuple[Any, Any]"]
+
+
+def agents(reactor: Any) -> AgentFactory:
+    """Agents over the network."""
+
+    def make(site: SiteSettings) -> tuple[Any, Any]:
+        return agent_for(reactor, site.connect, site.ca_file), agent_for(reactor, "", site.ca_file)
+
+    return make
+
+
+def nonce() -> str:
+    """An unguessable text for one request."""
+    return os.urandom(16).hex()
+
+
+def make_crews(
+    settings: CrawlerSettings,
+    reactor: Any,
+    routes: Routes,
+    keep: Callable[[Route], object],
+    now: Callable[[], float],
+    agent_factory: AgentFactory,
+) -> Mapping[str, SiteCrew]:
+    """The crews of all sites, by the sites' names.
+
+    :param keep: told of every route that changed.
+    :raises OSError: where a site's ``ca_file`` cannot be read.
+    """
+    crews = {}
+    for name, site in settings.sites.items():
+        through, direct = agent_factory(site)
+        seconds = settings.crawler.timeout_seconds
+        clients = Client(through, reactor, seconds), Client(direct, reactor, seconds)
+        fetcher = SiteFetcher(site, settings.crawler.secret, *clients, nonce, now)
+        reader = CookieReader(site.sticky)
+        crews[name] = SiteCrew(site, fetcher, Minter(fetcher, reader, routes, keep, now, nonce), reader)
+    return crews

@@ -1,0 +1,248 @@
+"""Fetching one site's pages: the URL is built here, from the configured origin and a token, never from a notice.
+
+An answer counts only with the proof of the node that gave it (``Lbc-Proof``) and, for pages and for their
+misses, with the body that the proof's digest names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+from attrs import field, frozen
+
+from lbcompanion import tokens
+from lbcompanion.crawler.client import Client, FetchFailed, Reply
+from lbcompanion.model import NODE_NAME, MissReason, RoutingCookie, from_rfc3339
+from lbcompanion.settings import SiteSettings
+from lbcompanion.signatures import Signer
+
+#: RFC 6265 section 4.1.1: a token, and cookie-octets, quoted or not.
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_OCTETS = r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
+_COOKIE_VALUE = re.compile(rf'{_OCTETS}|"{_OCTETS}"', re.ASCII)
+COOKIE_BYTES = 4096
+
+#: More than any page that a companion keeps by default (4 MiB); a guard, not a limit to be met.
+PAGE_BYTES = 64 * 1024 * 1024
+_SMALL_BYTES = 65536
+_WHOAMI_SECONDS = 5.0
+
+_URL = re.compile(r"https?://[\x21-\x7e]+", re.ASCII)
+_METHOD = re.compile(r"[A-Z]{1,16}", re.ASCII)
+_MISSES = frozenset(reason.value for reason in MissReason)
+
+
+@frozen
+class Copy:
+    """A copy as it was fetched, proven and whole.
+
+    :ivar via: ``own``, ``peer`` or ``store``.
+    """
+
+    node: str
+    url: str
+    method: str
+    status: int
+    content_type: str
+    captured_at: float
+    via: str
+    sha256: bytes = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@frozen
+class NoCopy:
+    """An answer without a copy.
+
+    :ivar node: who gave it; empty where nothing was proven.
+    :ivar result: a miss's reason, or the short word for what went wrong.
+    """
+
+    node: str
+    result: str
+
+
+@frozen
+class Seen:
+    """A proven answer of ``whoami``.
+
+    :ivar set_cookies: the ``Set-Cookie`` lines of the answer, raw.
+    """
+
+    node: str
+    set_cookies: tuple[str, ...] = field(repr=False, default=())
+
+
+@frozen
+class Way:
+    """How a request travels: with which cookies, and to which origin (empty: the site's own)."""
+
+    cookies: tuple[RoutingCookie, ...] = ()
+    direct: str = ""
+
+
+def cookie_header(cookies: tuple[RoutingCookie, ...]) -> str:
+    """The one ``Cookie`` header; values are sent raw.
+
+    :raises FetchFailed: ``bad cookie`` where a name or value holds what RFC 6265 does not allow, or all are too long.
+    """
+    for each in cookies:
+        if not _COOKIE_NAME.fullmatch(each.name) or not _COOKIE_VALUE.fullmatch(each.value):
+            raise FetchFailed("bad cookie")
+    text = "; ".join(f"{each.name}={each.value}" for each in cookies)
+    if len(text) > COOKIE_BYTES:
+        raise FetchFailed("bad cookie")
+    return text
+
+
+class SiteFetcher:
+    """Asks the nodes of one site.
+
+    :param nonce: gives a new unguessable text for each request.
+    :param now: the time, seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        site: SiteSettings,
+        secret: bytes,
+        through: Client,
+        direct: Client,
+        nonce: Callable[[], str],
+        now: Callable[[], float],
+    ) -> None:
+        self.site = site
+        self._secret = secret
+        self._signer = Signer(secret)
+        self._through = through
+        self._direct = direct
+        self._nonce = nonce
+        self._now = now
+
+    def _url(self, way: Way, path: str) -> str:
+        return f"{(way.direct or self.site.origin).rstrip('/')}{self.site.prefix}{path}"
+
+    def _client(self, way: Way) -> Client:
+        return self._direct if way.direct else self._through
+
+    def _cookies(self, way: Way) -> list[tuple[str, str]]:
+        return [("Cookie", cookie_header(way.cookies))] if way.cookies else []
+
+    async def page(self, token: str, way: Way) -> Copy | NoCopy:
+        """Ask for a copy; never raises for what the network or a peer does."""
+        nonce = self._nonce()
+        try:
+            reply = await self._signed("GET", token, nonce, way, PAGE_BYTES)
+        except FetchFailed as failure:
+            return NoCopy("", failure.word)
+        if reply.status == 200:
+            return self._copy(reply, token, nonce)
+        if reply.status == 404:
+            return self._miss(reply, token, nonce)
+        return NoCopy("", f"status {reply.status}")
+
+    async def confirm(self, token: str, way: Way) -> bool:
+        """Say by ``DELETE`` that the copy is safe; best effort, one retry."""
+        for _ in range(2):
+            try:
+                reply = await self._signed("DELETE", token, self._nonce(), way, _SMALL_BYTES)
+            except FetchFailed:
+                continue
+            if reply.status < 500:
+                return reply.status in {204, 404}
+        return False
+
+    async def _signed(self, method: str, token: str, nonce: str, way: Way, cap: int) -> Reply:
+        url = self._url(way, f"/page/{token}")
+        headers = [*self._signer.sign(method, url, nonce, self._now()), *self._cookies(way)]
+        return await self._client(way).ask(method, url, headers, cap)
+
+    async def whoami(self, way: Way) -> Seen:
+        """Ask which node a way leads to.
+
+        :raises FetchFailed: where no proven answer came.
+        """
+        nonce = self._nonce()
+        headers = [("Lbc-Nonce", nonce), ("Cache-Control", "no-cache"), *self._cookies(way)]
+        reply = await self._client(way).ask(
+            "GET", self._url(way, "/whoami"), headers, _SMALL_BYTES, timeout_seconds=_WHOAMI_SECONDS
+        )
+        if reply.status != 200:
+            raise FetchFailed(f"status {reply.status}")
+        node = reply.header("lbc-node")
+        if not self._proven(reply, node, "", nonce, ""):
+            raise FetchFailed("unproven")
+        return Seen(node, reply.all("set-cookie"))
+
+    async def asset(self, url: str, way: Way, cap: int, timeout_seconds: float) -> Reply:
+        """Get a public file of the page's origin over the page's way; the caller checked the URL.
+
+        :raises FetchFailed: where no whole answer came.
+        """
+        headers = [("Accept", "*/*"), *self._cookies(way)]
+        return await self._client(way).ask("GET", url, headers, cap, timeout_seconds)
+
+    def _proven(self, reply: Reply, node: str, token: str, nonce: str, digest: str) -> bool:
+        given = reply.header("lbc-proof")
+        named = bool(NODE_NAME.fullmatch(node))
+        return named and bool(given) and tokens.proof_holds(given, self._secret, node, token, nonce, digest)
+
+    def _judge(self, reply: Reply, token: str, nonce: str) -> NoCopy | None:
+        """What is wrong with an answer's proof or digest; None: nothing."""
+        node, digest = reply.header("lbc-node"), reply.header("repr-digest")
+        if not digest or not self._proven(reply, node, token, nonce, digest):
+            return NoCopy("", "unproven")
+        if digest != tokens.repr_digest(tokens.digest_of(reply.body)):
+            return NoCopy(node, "digest")
+        return None
+
+    def _copy(self, reply: Reply, token: str, nonce: str) -> Copy | NoCopy:
+        wrong = self._judge(reply, token, nonce)
+        if wrong is not None:
+            return wrong
+        return Copy(
+            node=reply.header("lbc-node"),
+            url=self._page_url(reply.header("lbc-page-url")),
+            method=_either(reply.header("lbc-page-method"), _METHOD, "GET"),
+            status=_status(reply.header("lbc-page-status")),
+            content_type=_printable(reply.header("content-type")),
+            captured_at=self._time(reply.header("lbc-captured-at")),
+            via=reply.header("lbc-via") or "own",
+            sha256=tokens.digest_of(reply.body),
+            body=reply.body,
+        )
+
+    def _page_url(self, told: str) -> str:
+        return _either(told, _URL, f"{self.site.origin.rstrip('/')}/")
+
+    def _time(self, told: str) -> float:
+        try:
+            return from_rfc3339(told)
+        except (ValueError, OverflowError):
+            return self._now()
+
+    def _miss(self, reply: Reply, token: str, nonce: str) -> NoCopy:
+        wrong = self._judge(reply, token, nonce)
+        if wrong is not None:
+            return wrong
+        try:
+            told = json.loads(reply.body)
+        except ValueError:
+            told = None
+        reason = told.get("reason") if isinstance(told, dict) else None
+        known = isinstance(reason, str) and reason in _MISSES
+        return NoCopy(reply.header("lbc-node"), str(reason) if known else "status 404")
+
+
+def _either(told: str, shape: re.Pattern[str], instead: str) -> str:
+    return told if shape.fullmatch(told) else instead
+
+
+def _printable(text: str) -> str:
+    return "".join(char for char in text if " " <= char <= "~")
+
+
+def _status(told: str) -> int:
+    return int(told) if re.fullmatch(r"[1-5][0-9][0-9]", told, re.ASCII) else 200

@@ -1,0 +1,161 @@
+"""The intake: ``POST /notices``, signed; answered when the notices are durable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from lbcompanion.crawler.backlog import Arrival
+from lbcompanion.crawler.quiet import QuietSite
+from lbcompanion.crawler.requisites import origin_of
+from lbcompanion.errors import NoticeError, SignatureRefused, TokenError
+from lbcompanion.model import Notice
+from lbcompanion.settings import SiteSettings
+from lbcompanion.signatures import Verifier
+from lbcompanion.tokens import Tokens
+from lbcompanion.wire import BATCH_LIMIT_BYTES, read_notices
+
+_IDLE_SECONDS = 60
+
+
+class BoundedRequest(Request):
+    """A request whose body is not kept beyond the limit: twisted.web alone would take any."""
+
+    limit_bytes = BATCH_LIMIT_BYTES
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.too_large = False
+        self._taken = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """The head is read: the body's length, None where it comes in chunks."""
+        self.too_large = length is not None and length > self.limit_bytes
+        super().gotLength(None if self.too_large else length)  # type: ignore[no-untyped-call]
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A piece of the body came."""
+        self._taken += len(data)
+        self.too_large = self.too_large or self._taken > self.limit_bytes
+        if not self.too_large:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+
+
+def site_for(notice: Notice, sites: Mapping[str, SiteSettings]) -> str:
+    """Which configured site a notice belongs to: by the copy's own address, then by the one the browser told.
+
+    The address only picks among what is configured; nothing is ever fetched from it.
+
+    :returns: the site's name; the only one where there is one; empty where none matches.
+    """
+    for url in (notice.page_url, notice.url):
+        for name, site in sites.items():
+            if url and origin_of(url) == origin_of(site.origin):
+                return name
+    return next(iter(sites)) if len(sites) == 1 else ""
+
+
+class Intake(Resource):
+    """``/notices``.
+
+    :param accept: keeps arrivals durably; its Deferred gives how many were new.
+    :param took: told what came of notices: ``new``, ``duplicate``, ``refused``, and how many.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        secret: bytes,
+        sites: Mapping[str, SiteSettings],
+        accept: Callable[[list[Arrival]], Deferred[int]],
+        now: Callable[[], float],
+        took: Callable[[str, int], None],
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._verifier = Verifier(secret, {})
+        self._tokens = Tokens(secret)
+        self._sites = sites
+        self._accept = accept
+        self._now = now
+        self._took = took
+        self._log = Logger()
+
+    def render(self, request: Request) -> bytes | int:
+        """Answer one request."""
+        if request.method != b"POST":
+            request.setHeader(b"allow", b"POST")
+            return self._refuse(request, 405, "only POST here")
+        if getattr(request, "too_large", False):
+            return self._refuse(request, 413, f"more than {BATCH_LIMIT_BYTES} bytes")
+        try:
+            arrivals = self._read(request)
+        except SignatureRefused as refused:
+            request.setHeader(b"www-authenticate", b"Signature")
+            return self._refuse(request, 401, str(refused))
+        except NoticeError as refused:
+            return self._refuse(request, refused.status, str(refused))
+        except TokenError:
+            return self._refuse(request, 400, "a token that is not this farm's")
+        gone: list[bool] = []
+        request.notifyFinish().addErrback(lambda _failure: gone.append(True))
+        kept = self._accept(arrivals)
+        kept.addCallback(self._accepted, request, len(arrivals), gone)
+        kept.addErrback(self._failed, request, gone)
+        return NOT_DONE_YET
+
+    def _read(self, request: Request) -> list[Arrival]:
+        body = request.content.read() if request.content is not None else b""
+        host = request.getHeader(b"host") or b""
+        fields = [
+            (name.lower(), value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
+        ]
+        self._verifier.verify("POST", host.decode("latin-1"), request.uri.decode("latin-1"), fields, body, self._now())
+        return [
+            Arrival(notice, self._tokens.owner_of(notice.token), site_for(notice, self._sites))
+            for notice in _each_once(read_notices(body))
+        ]
+
+    def _accepted(self, new: int, request: Request, count: int, gone: list[bool]) -> None:
+        self._took("new", new)
+        self._took("duplicate", count - new)
+        if not gone:
+            request.setResponseCode(202)
+            request.finish()
+
+    def _failed(self, failure: object, request: Request, gone: list[bool]) -> None:
+        self._log.error("notices could not be kept: {why}", why=str(getattr(failure, "value", failure)))
+        if not gone:
+            request.setHeader(b"retry-after", b"5")
+            request.write(self._refuse(request, 503, "the backlog cannot be written now"))
+            request.finish()
+
+    def _refuse(self, request: Request, status: int, why: str) -> bytes:
+        request.setResponseCode(status)
+        request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+        request.setHeader(b"cache-control", b"no-store")
+        if status < 500:
+            self._took("refused", 1)
+            self._log.info("notices refused: {status}: {why}", status=status, why=why)
+        return f"{why}\n".encode("utf-8", "replace")
+
+
+def _each_once(notices: Iterable[Notice]) -> list[Notice]:
+    return list({notice.token: notice for notice in notices}.values())
+
+
+class _Root(Resource):
+    def __init__(self, intake: Intake) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.putChild(b"notices", intake)
+
+
+def intake_site(intake: Intake, reactor: object) -> Site:
+    """The intake as a listening factory."""
+    return QuietSite(  # type: ignore[no-untyped-call]
+        _Root(intake), requestFactory=BoundedRequest, timeout=_IDLE_SECONDS, reactor=reactor
+    )

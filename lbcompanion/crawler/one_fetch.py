@@ -1,0 +1,124 @@
+"""One fetch by the ladder, each step told: for the ``fetch`` command. Nothing is archived, nothing confirmed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+
+from lbcompanion.crawler.backlog import Pending
+from lbcompanion.crawler.crews import AgentFactory, agents, make_crews
+from lbcompanion.crawler.fetcher import Copy
+from lbcompanion.crawler.requisites import origin_of
+from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
+from lbcompanion.errors import CompanionError
+from lbcompanion.html.fetchurl import decode_fetch_url
+from lbcompanion.model import Attempt, Outcome, RoutingCookie, Verdict
+from lbcompanion.settings import CrawlerSettings, SiteSettings
+from lbcompanion.sticky.ladder import End, Limits
+from lbcompanion.sticky.routes import Routes
+from lbcompanion.tokens import Tokens
+
+
+class NotFetchable(CompanionError):
+    """What was named cannot be fetched with this configuration; the text says why."""
+
+
+@frozen
+class FetchedOnce:
+    """How one fetch ended.
+
+    :ivar outcome: ``archived`` here means that the copy came, proven and whole.
+    :ivar owner: the node that the token names.
+    :ivar copy: the page, or None.
+    """
+
+    token: str = field(repr=False)
+    owner: str
+    outcome: Outcome
+    attempts: tuple[Attempt, ...]
+    copy: Copy | None = field(repr=False)
+
+
+def fetch_once(
+    settings: CrawlerSettings,
+    reactor: Any,
+    url_or_token: str,
+    cookies: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+    agent_factory: AgentFactory | None = None,
+    now: Callable[[], float] = time.time,
+) -> Deferred[FetchedOnce]:
+    """Fetch a page once.
+
+    :param url_or_token: a token, or a fetch URL, with ``#CTFetchCookies=`` or without.
+    :param cookies: what was recorded, beside what the URL carries.
+    :param say: told each step, without cookie values.
+    :returns: fails with :class:`NotFetchable` or :class:`~lbcompanion.errors.TokenError` where the text names
+        no page of this farm's.
+    """
+    agent_factory = agent_factory or agents(reactor)
+    fetching = _fetch(settings, reactor, url_or_token, dict(cookies or {}), say, agent_factory, now)
+    return Deferred.fromCoroutine(fetching)
+
+
+async def _fetch(
+    settings: CrawlerSettings,
+    reactor: Any,
+    text: str,
+    cookies: dict[str, str],
+    say: Callable[[str], None],
+    agent_factory: AgentFactory,
+    now: Callable[[], float],
+) -> FetchedOnce:
+    url = ""
+    if "/" in text:
+        url, pairs = decode_fetch_url(text)
+        cookies = {**dict(pairs), **cookies}
+    token = url.partition("?")[0].rstrip("/").rpartition("/")[2] if url else text
+    owner = Tokens(settings.crawler.secret).owner_of(token)
+    routes = Routes()
+    crews = make_crews(settings, reactor, routes, lambda _route: None, now, agent_factory)
+    crew = crews[_site_of(url, settings.sites)]
+    say(f"the token belongs to {owner}; site {crew.settings.name}, {crew.settings.origin}")
+    job = Pending(token, crew.settings.name, owner, _recorded(crew, cookies, say), now(), 0, ())
+    rounds = Rounds(routes, lambda _route: None, now, random.random, Limits(give_up_after_seconds=0), say)
+    over = await rounds.run(crew, job)
+    return FetchedOnce(token, owner, _outcome(over, say), over.attempts, over.copy)
+
+
+def _outcome(over: RoundOver, say: Callable[[str], None]) -> Outcome:
+    outcome = over.step.outcome if isinstance(over.step, End) else Outcome(Verdict.LOST, "no answer")
+    if outcome.verdict is Verdict.LOST and " within 0 s" in outcome.reason:
+        outcome = Outcome(Verdict.LOST, outcome.reason.replace(" within 0 s", ""))
+    say("fetched" if outcome.verdict is Verdict.ARCHIVED else f"not fetched: {outcome.reason}")
+    return outcome
+
+
+def _recorded(crew: SiteCrew, cookies: dict[str, str], say: Callable[[str], None]) -> tuple[RoutingCookie, ...]:
+    """The routing part of what was given; what no dialect knows is sent as it was given, by who gave it."""
+    if not cookies:
+        return ()
+    reduced = crew.reader.read(cookies)
+    if not reduced:
+        say("none of these cookies is of a known dialect: they are used as they are")
+        return tuple(RoutingCookie(name, value) for name, value in cookies.items())
+    say(f"the routing part is in {', '.join(each.name for each in reduced)}")
+    return reduced
+
+
+def _site_of(url: str, sites: Mapping[str, SiteSettings]) -> str:
+    """The site whose origin, or one of whose nodes' own origins, the address has; or the only one."""
+    for name, site in sites.items():
+        origins = [site.origin, *(node.direct for node in site.nodes.values() if node.direct)]
+        if url and any(origin_of(url) == origin_of(each) for each in origins):
+            return name
+    if len(sites) == 1:
+        return next(iter(sites))
+    known = ", ".join(site.origin for site in sites.values())
+    raise NotFetchable(f"no site for {urlsplit(url).netloc or 'a bare token'}; configured: {known}")

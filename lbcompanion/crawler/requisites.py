@@ -1,0 +1,173 @@
+"""What belongs to a page: style sheets, scripts, images and fonts of its own origin, over the page's own route.
+
+A help for the archive, never a duty: whatever fails here is left out and the page is kept all the same. Only GET,
+only the site's own origin, no redirects, never below the companion's prefix; caps on count, bytes and time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from lbcompanion.crawler.client import FetchFailed
+from lbcompanion.crawler.fetcher import Copy, SiteFetcher, Way
+from lbcompanion.crawler.records import Asset
+from lbcompanion.tokens import digest_of
+
+MAX_FILES = 60
+MAX_FILE_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 24 * 1024 * 1024
+MAX_SECONDS = 10.0
+_AT_ONCE = 4
+
+#: Of a page, so much is searched for links: the parser is slow, and pages have their links early.
+_SEARCHED_BYTES = 512 * 1024
+
+_CSS_LINK = re.compile(
+    r"""(?:@import\s+(?!url\()|url\(\s*)(?:"([^"\n]{1,2000})"|'([^'\n]{1,2000})'|([^\s"'()]{1,2000}))""", re.I
+)
+_TYPE = re.compile(
+    r"text/css|(text|application)/(x-)?(java|ecma)script|image/[\w.+-]+|(application/(x-)?)?font[/-][\w.+-]+"
+    r"|application/vnd\.ms-fontobject|application/manifest\+json",
+    re.ASCII | re.IGNORECASE,
+)
+_RELS = frozenset({"stylesheet", "icon", "preload", "modulepreload", "apple-touch-icon", "manifest"})
+_SOURCES = {"script": ("src",), "img": ("src", "srcset"), "source": ("src", "srcset"), "input": ("src",)}
+_SOURCES |= {"link": ("href", "imagesrcset"), "image": ("href", "xlink:href"), "use": ("href", "xlink:href")}
+_SOURCES |= {"video": ("poster",), "body": ("background",)}
+
+
+class _Links(HTMLParser):
+    """Gathers the addresses of what a page needs to look as it did."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.base = ""
+        self.found: list[str] = []
+        self._in_style = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at one element."""
+        given = {name: value or "" for name, value in attrs}
+        if tag == "base" and not self.base:
+            self.base = given.get("href", "")
+        if tag != "link" or _RELS & set(given.get("rel", "").lower().split()):
+            for name in _SOURCES.get(tag, ()):
+                self.found += _addresses(name, given.get(name, ""))
+        self.found += css_links(given.get("style", ""))
+        self._in_style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave a style sheet."""
+        self._in_style = False
+
+    def handle_data(self, data: str) -> None:
+        """Look into a style sheet that stands in the page."""
+        if self._in_style:
+            self.found += css_links(data)
+
+
+def _addresses(name: str, value: str) -> list[str]:
+    if name.endswith("srcset"):
+        return [part.split()[0] for part in value.split(",") if part.strip()]
+    return [value.strip()] if value.strip() else []
+
+
+def css_links(text: str) -> list[str]:
+    """The addresses that a style sheet names."""
+    return [next(filter(None, match)) for match in _CSS_LINK.findall(text) if any(match)]
+
+
+def page_links(copy: Copy) -> list[str]:
+    """The addresses that a page names, whole, in order, each once."""
+    parser = _Links()
+    with suppress(ValueError, AssertionError):  # the parser gives up on some malformed declarations
+        parser.feed(copy.body[:_SEARCHED_BYTES].decode("utf-8", "replace"))
+    return _whole(urljoin(copy.url, parser.base), parser.found)
+
+
+def _whole(base: str, found: Iterable[str]) -> list[str]:
+    whole: dict[str, None] = {}
+    for each in found:
+        try:
+            whole[urldefrag(urljoin(base, each)).url] = None
+        except ValueError:
+            continue
+    return list(whole)
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port; an empty host where the text is no address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        return parts.scheme, (parts.hostname or "").lower(), port
+    except ValueError:
+        return "", "", None
+
+
+class Requisites:
+    """Gathers the files of one page.
+
+    :param now: a clock in seconds.
+    """
+
+    def __init__(self, fetcher: SiteFetcher, now: Callable[[], float]) -> None:
+        self._fetcher = fetcher
+        self._now = now
+
+    async def gather(self, copy: Copy, way: Way) -> tuple[Asset, ...]:
+        """Fetch what the page names, and what its style sheets name; never raises for what fails."""
+        until = self._now() + MAX_SECONDS
+        found: dict[str, Asset] = {}
+        tried: set[str] = set()
+        wanted = self._allowed(copy, page_links(copy), tried)
+        while wanted and len(tried) < MAX_FILES:
+            batch, wanted = wanted[:_AT_ONCE], wanted[_AT_ONCE:]
+            tried.update(batch)
+            left = min(MAX_BYTES - sum(len(each.body) for each in found.values()), MAX_FILE_BYTES)
+            seconds = until - self._now()
+            if left <= 0 or seconds <= 0:
+                break
+            for asset in await self._batch(batch, copy, way, left, seconds):
+                found[asset.url] = asset
+                if asset.content_type.lower().startswith("text/css"):
+                    more = css_links(asset.body[:_SEARCHED_BYTES].decode("utf-8", "replace"))
+                    wanted += self._allowed(copy, _whole(asset.url, more), tried | set(wanted))
+        return tuple(found.values())
+
+    def _allowed(self, copy: Copy, urls: Iterable[str], seen: set[str]) -> list[str]:
+        site = self._fetcher.site
+        own = {origin_of(copy.url), origin_of(site.origin)}
+        prefix = f"{site.prefix}/"
+        return [
+            url
+            for url in urls
+            if url not in seen and origin_of(url) in own and not urlsplit(url).path.startswith(prefix)
+        ]
+
+    async def _batch(self, urls: list[str], copy: Copy, way: Way, cap: int, seconds: float) -> list[Asset]:
+        running = [Deferred.fromCoroutine(self._one(url, way, cap, seconds)) for url in urls]
+        got: list[Any] = await gatherResults(running, consumeErrors=True)
+        return [each for each in got if each is not None]
+
+    async def _one(self, url: str, way: Way, cap: int, seconds: float) -> Asset | None:
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        # Asked of the configured origin (or the node's own), whatever the page calls itself.
+        origin = (way.direct or self._fetcher.site.origin).rstrip("/")
+        try:
+            reply = await self._fetcher.asset(origin + target, way, cap, seconds)
+        except (FetchFailed, ValueError):
+            return None
+        content_type = reply.header("content-type")
+        if reply.status != 200 or not _TYPE.fullmatch(content_type.partition(";")[0].strip()):
+            return None
+        shown = "".join(char for char in content_type if " " <= char <= "~")
+        return Asset(url, shown, digest_of(reply.body), reply.body)

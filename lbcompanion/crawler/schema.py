@@ -1,0 +1,70 @@
+"""The tables of the crawler's queue. A later version may add columns; it never gives one a new meaning."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+
+METADATA = MetaData()
+
+#: One row for each notice, from its intake to its outcome (null while under way) and for ever after.
+RECORDINGS = Table(
+    "recordings",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("token", String(80), nullable=False, unique=True),
+    Column("site", String(255), nullable=False),
+    Column("origin_node", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("page_url", Text, nullable=False),
+    Column("cookies", Text, nullable=False),  # JSON; emptied with the outcome
+    Column("told_by", String(16), nullable=False),
+    Column("viewed_at", Float, nullable=False),
+    Column("noticed_at", Float, nullable=False),
+    Column("received_at", Float, nullable=False),
+    Column("next_at", Float, nullable=False),
+    Column("rounds", Integer, nullable=False),
+    Column("attempts", Text, nullable=False),  # JSON
+    Column("outcome", String(16)),
+    Column("reason", Text, nullable=False),
+    Column("answered_by", String(64), nullable=False),
+    Column("route", String(16), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("bytes", Integer),
+    Column("content_type", Text, nullable=False),
+    Column("captured_at", Float),
+    Column("finished_at", Float),
+    Column("warc_file", String(255), nullable=False),
+    Column("warc_offset", Integer),
+    Index("recordings_due", "outcome", "next_at"),
+)
+
+ROUTES = Table(
+    "routes",
+    METADATA,
+    Column("site", String(255), primary_key=True),
+    Column("node", String(64), primary_key=True),
+    Column("cookies", Text, nullable=False),  # JSON: [[name, value], ...]
+    Column("dialect", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("learnt_at", Float, nullable=False),
+    Column("proven_at", Float),
+)
+
+#: The archive's files and how much of each is committed: what stands behind that is cut off at the next start.
+FILES = Table(
+    "files",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("committed", Integer, nullable=False),
+)
+
+#: Files of pages that stand in an archive file already, so that a second time is a revisit record.
+PAYLOADS = Table(
+    "payloads",
+    METADATA,
+    Column("file", String(255), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("date", String(40), nullable=False),
+)

@@ -1,0 +1,226 @@
+"""The crawler as a service: opens what it needs, listens, works, and stops in good order."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.protocols.policies import WrappingFactory
+from twisted.python.threadpool import ThreadPool
+from twisted.web.server import Site
+
+from lbcompanion.crawler.api import Admin, admin_site
+from lbcompanion.crawler.archive import Archive
+from lbcompanion.crawler.backlog import Arrival, Backlog, open_engine
+from lbcompanion.crawler.crawl import Crawl
+from lbcompanion.crawler.crews import AgentFactory, agents, make_crews
+from lbcompanion.crawler.intake import Intake, intake_site
+from lbcompanion.crawler.meters import Meters
+from lbcompanion.crawler.rounds import Rounds
+from lbcompanion.errors import CompanionError
+from lbcompanion.settings import CrawlerSettings
+from lbcompanion.sticky.ladder import Limits
+from lbcompanion.sticky.routes import Route, Routes
+
+_T = TypeVar("_T")
+
+#: How long a stop waits for running fetches, in seconds.
+STOP_SECONDS = 10.0
+
+
+class StartFailed(CompanionError):
+    """The crawler cannot start; the text says why."""
+
+
+class CrawlerService(MultiService):
+    """One crawler.
+
+    :param settings: the whole file.
+    :param reactor: for everything that waits.
+    :param now: seconds since the epoch.
+    :param agent_factory: how requests leave; None: over the network.
+    :ivar started: fires with the service when both sides listen; fails where that cannot be.
+    :ivar intake_port: where the intake listens, from then on; 0 where it is no TCP port.
+    :ivar admin_port: the same of the admin side.
+    """
+
+    def __init__(
+        self,
+        settings: CrawlerSettings,
+        reactor: Any,
+        now: Callable[[], float] | None = None,
+        agent_factory: AgentFactory | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.settings = settings
+        self.intake_port = 0
+        self.admin_port = 0
+        self.started: Deferred[CrawlerService] = Deferred()
+        self._reactor = reactor
+        self._now = now or time.time
+        self._agent_factory = agent_factory or agents(reactor)
+        self._meters = Meters()
+        self._log = Logger()
+        self._pool: ThreadPool | None = None
+        self._backlog = Backlog(open_engine(settings.crawler.queue))
+        self._archive = Archive(settings.crawler.archive_dir, self._backlog, self._now)
+        self._crawl: Crawl | None = None
+        self._listening: list[tuple[IListeningPort, WrappingFactory]] = []
+        self._lock = -1
+        self._trigger: Any = None
+        self._starting: Deferred[None] | None = None
+
+    def startService(self) -> Deferred[CrawlerService]:
+        """Begin; :attr:`started`, which is given back too, tells how it went."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="backlog")
+        self._pool.start()
+        # Where the reactor ends without a word to this service, the thread must not keep the process alive.
+        self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_pool)
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._not_started)
+        return self.started
+
+    def _not_started(self, failure: Any) -> None:
+        why = str(failure.value) if failure.check(CompanionError, OSError) else failure.getTraceback()
+        self._log.critical("the crawler could not start: {why}", why=why)
+        self.started.errback(failure)
+
+    def _defer(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
+        """Run a blocking call on the backlog's one thread."""
+        if self._pool is None:
+            raise StartFailed("the crawler does not run")
+        return deferToThreadPool(self._reactor, self._pool, call, *args)
+
+    def _open(self) -> list[Route]:
+        """Make folders, lock, tables and files ready; on the backlog's thread."""
+        folder = self.settings.crawler.state_dir
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(folder / "crawler.lock")
+        _make_private(self.settings.crawler.queue)
+        self._backlog.open()
+        self._archive.recover()
+        self._backlog.wake_all(self._now())
+        return self._backlog.routes()
+
+    async def _start(self) -> None:
+        routes = Routes(await self._defer(self._open))
+        crawler = self.settings.crawler
+        crews = make_crews(self.settings, self._reactor, routes, self._keep_route, self._now, self._agent_factory)
+        limits = Limits(give_up_after_seconds=crawler.give_up_after_seconds)
+        rounds = Rounds(routes, self._keep_route, self._now, random.random, limits)
+        self._crawl = Crawl(
+            backlog=self._backlog,
+            archive=self._archive,
+            defer=self._defer,
+            rounds=rounds,
+            crews=crews,
+            clock=self._reactor,
+            now=self._now,
+            meters=self._meters,
+            concurrency=crawler.concurrency,
+            requisites=crawler.requisites,
+        )
+        intake = Intake(crawler.secret, self.settings.sites, self._accept, self._now, self._meters.took)
+        admin = Admin(self._backlog, self._archive, self._defer, routes, self._meters, self._origins)
+        self.intake_port = await self._listen(crawler.listen, intake_site(intake, self._reactor))
+        self.admin_port = await self._listen(crawler.admin, admin_site(admin, self._reactor))
+        self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)
+        self._crawl.wake()
+        self.started.callback(self)
+
+    async def _listen(self, where: str, site: Site) -> int:
+        factory = WrappingFactory(site)
+        factory.noisy = False
+        endpoint = serverFromString(self._reactor, where)
+        listening = cast(IListeningPort, await endpoint.listen(factory))
+        self._listening.append((listening, factory))
+        return int(getattr(listening.getHost(), "port", 0))
+
+    def _origins(self) -> list[str]:
+        return [site.origin for site in self.settings.sites.values()]
+
+    def _keep_route(self, route: Route) -> None:
+        def failed(failure: Any) -> None:
+            self._log.error("a route could not be kept: {why}", why=str(failure.value))
+
+        self._defer(self._backlog.keep_route, route).addErrback(failed)
+
+    def _accept(self, arrivals: list[Arrival]) -> Deferred[int]:
+        return self._defer(self._backlog.add, arrivals, self._now()).addCallback(self._accepted)
+
+    def _accepted(self, new: int) -> int:
+        if new and self._crawl is not None:
+            self._crawl.wake()
+        return new
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, let running fetches end (not for ever), close what is open."""
+        before = maybeDeferred(super().stopService)
+        return before.addCallback(lambda _result: Deferred.fromCoroutine(self._stop()))
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            await DeferredList([self._starting])
+        ports = [maybeDeferred(listening.stopListening) for listening, _ in self._listening]
+        await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
+        if self._crawl is not None:
+            await self._finish(self._crawl)
+        for _, factory in self._listening:
+            for connection in list(factory.protocols):
+                connection.loseConnection()
+        self._listening = []
+        if self._pool is not None:
+            await DeferredList([self._defer(self._close)], consumeErrors=True)
+            self._reactor.removeSystemEventTrigger(self._trigger)
+            self._stop_pool()
+
+    def _stop_pool(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()
+
+    async def _finish(self, crawl: Crawl) -> None:
+        patience = self._reactor.callLater(STOP_SECONDS, crawl.abandon)
+        await crawl.stop()
+        if patience.active():
+            patience.cancel()
+
+    def _close(self) -> None:
+        self._backlog.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _lock(path: Path) -> int:
+    """Hold the state directory: two crawlers over one archive would cut off each other's files."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StartFailed("another crawler uses this state directory") from None
+    return descriptor
+
+
+def _make_private(url: str) -> None:
+    """An SQLite file holds routing cookies: only its owner may read it, and its folder is made where missing."""
+    prefix = "sqlite:///"
+    name = url.removeprefix(prefix).partition("?")[0]
+    if not url.startswith(prefix) or not name or name == ":memory:":
+        return
+    path = Path(name)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))

@@ -1,0 +1,58 @@
+"""Recordings and routes as the JSON of the contract shows them: no cookie value, no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lbcompanion.crawler.backlog import load_attempts
+from lbcompanion.model import to_rfc3339
+from lbcompanion.sticky.routes import Route
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else to_rfc3339(seconds)
+
+
+def recording(row: Any) -> dict[str, Any]:
+    """One recording, from the backlog's row."""
+    warc = {"file": row["warc_file"], "offset": row["warc_offset"]} if row["warc_file"] else None
+    return {
+        "token": row["token"],
+        "site": row["site"],
+        "url": row["page_url"] or row["url"],
+        "origin_node": row["origin_node"],
+        "answered_by": row["answered_by"] or None,
+        "route": row["route"] or None,
+        "outcome": row["outcome"],
+        "reason": row["reason"] or None,
+        "sha256": row["sha256"] or None,
+        "bytes": row["bytes"],
+        "content_type": row["content_type"] or None,
+        "by": row["told_by"],
+        "captured_at": _time(row["captured_at"]),
+        "viewed_at": _time(row["viewed_at"]),
+        "noticed_at": _time(row["noticed_at"]),
+        "finished_at": _time(row["finished_at"]),
+        "attempts": [
+            {"route": each.route.value, "node": each.node or None, "result": each.result, "ms": each.ms}
+            for each in load_attempts(row["attempts"])
+        ],
+        "warc": warc,
+    }
+
+
+def routes(known: Iterable[Route]) -> list[dict[str, Any]]:
+    """What was learnt per site and node."""
+    return [
+        {
+            "site": route.site,
+            "node": route.node,
+            "cookies": [each.name for each in route.cookies],
+            "dialect": route.dialect or None,
+            "state": route.state.value,
+            "learnt_at": _time(route.learnt_at),
+            "proven_at": _time(route.proven_at),
+        }
+        for route in known
+    ]

@@ -1,0 +1,36 @@
+"""``twistd lbcompanion-crawler``: the options and the service of the crawler."""
+
+from __future__ import annotations
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from lbcompanion import config
+from lbcompanion.errors import ConfigError
+from lbcompanion.settings import CrawlerSettings
+from lbcompanion.tap import refuse, stopping_where_it_fails
+
+
+class Options(usage.Options):
+    """``--config FILE``."""
+
+    optParameters = [["config", "c", None, "The crawler's configuration, a TOML file."]]  # noqa: RUF012
+    settings: CrawlerSettings
+
+    def postOptions(self) -> None:
+        """Read the file; a bad one stops twistd with exit 2 before any port opens."""
+        if self["config"] is None:
+            raise usage.UsageError("--config FILE is needed")
+        try:
+            self.settings = config.read_crawler(self["config"])
+        except ConfigError as error:
+            refuse(error)
+
+
+def makeService(options: Options) -> IService:
+    """Make the crawler, on twistd's own reactor."""
+    from twisted.internet import reactor
+
+    from lbcompanion.crawler.service import CrawlerService
+
+    return stopping_where_it_fails(CrawlerService(options.settings, reactor), reactor)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import treq
+from treq.testing import StubTreq
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbcompanion.crawler.api import Admin
+from tests.crawler.farm import ORIGIN, Farm, immediately
+from tests.crawler.rig import Rig
+
+BASE = "http://127.0.0.1"
+
+
+class ApiTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.farm = Farm()
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.rig = Rig(self.farm, Path(holder.name))
+        self.addCleanup(self.rig.close)
+        admin = Admin(
+            self.rig.backlog, self.rig.archive, immediately, self.rig.routes, self.rig.meters, lambda: [ORIGIN]
+        )
+        self.http = StubTreq(admin)
+        self.tokens = []
+        for number, name in enumerate(("n1", "n2", "n3")):
+            token = self.farm.nodes[name].capture(f"<script>{number}</script>".encode(), f"/<{number}>&")
+            self.rig.take(token, {"SRV": "n1"})
+            self.tokens.append(token)
+        lost = self.farm.nodes["n1"].capture(b"x")
+        self.farm.nodes["n1"].forget(lost, "expired")
+        self.rig.take(lost)
+        self.tokens.append(lost)
+
+    def get(self, path: str, method: str = "GET") -> tuple[Any, bytes]:
+        response = self.successResultOf(self.http.request(method, BASE + path, reactor=Clock()))
+        return response, self.successResultOf(treq.content(response))
+
+    def json(self, path: str) -> Any:
+        response, body = self.get(path)
+        self.assertEqual(response.headers.getRawHeaders("cache-control"), ["no-store"])
+        return json.loads(body)
+
+    def test_a_recording(self) -> None:
+        one = self.json(f"/api/recordings/{self.tokens[1]}")
+        self.assertEqual((one["outcome"], one["origin_node"], one["answered_by"]), ("archived", "n2", "n2"))
+        self.assertEqual(one["route"], "own")
+        self.assertEqual(one["captured_at"], "2026-11-23T21:10:00.250000Z")
+        self.assertEqual({"file", "offset"}, set(one["warc"]))
+        self.assertEqual({"route", "node", "result", "ms"}, set(one["attempts"][0]))
+        self.assertEqual(one["bytes"], len(b"<script>1</script>"))
+
+    def test_listing(self) -> None:
+        first = self.json("/api/recordings?limit=3")
+        self.assertEqual([each["token"] for each in first["recordings"]], self.tokens[:0:-1])
+        rest = self.json(f"/api/recordings?limit=3&after={first['next']}")
+        self.assertEqual([each["token"] for each in rest["recordings"]], self.tokens[:1])
+        self.assertIsNone(rest["next"])
+        lost = self.json("/api/recordings?outcome=lost")["recordings"]
+        self.assertEqual([(each["token"], each["reason"]) for each in lost], [(self.tokens[3], "expired")])
+        self.assertEqual(len(self.json("/api/recordings?outcome=archived&node=n2")["recordings"]), 1)
+
+    def test_wrong_questions(self) -> None:
+        for path, status in (
+            ("/api/recordings?limit=x", 400),
+            ("/api/recordings?outcome=maybe", 400),
+            ("/api/recordings/none", 404),
+            ("/api/recordings/none/page", 404),
+            (f"/api/recordings/{self.tokens[3]}/page", 404),
+            ("/nothing", 404),
+        ):
+            self.assertEqual(self.get(path)[0].code, status, path)
+        self.assertEqual(self.get("/api/stats", "POST")[0].code, 405)
+
+    def test_the_page_is_locked_up(self) -> None:
+        response, body = self.get(f"/api/recordings/{self.tokens[0]}/page")
+        self.assertEqual(body, b"<script>0</script>")
+        self.assertEqual(response.headers.getRawHeaders("content-type"), ["text/html; charset=utf-8"])
+        self.assertEqual(response.headers.getRawHeaders("content-security-policy"), ["sandbox"])
+        self.assertEqual(response.headers.getRawHeaders("x-content-type-options"), ["nosniff"])
+
+    def test_routes_show_names_only(self) -> None:
+        routes = self.json("/api/routes")["routes"]
+        self.assertEqual(
+            [(each["node"], each["state"], each["cookies"]) for each in routes][1], ("n2", "proven", ["SRV"])
+        )
+
+    def test_numbers(self) -> None:
+        stats = self.json("/api/stats")
+        self.assertEqual((stats["recordings"], stats["archived"], stats["lost"], stats["open"]), (4, 3, 1, 0))
+        self.assertGreaterEqual(stats["misrouted_attempts"], 1)
+        metrics = self.get("/metrics")[1].decode()
+        self.assertIn('lbc_crawler_outcomes_total{outcome="archived"} 3.0', metrics)
+        self.assertIn("lbc_crawler_notices_open 0.0", metrics)
+
+    def test_health(self) -> None:
+        self.assertEqual(self.get("/healthz")[0].code, 200)
+        self.rig.backlog.close()
+
+    def test_the_dashboard_is_escaped(self) -> None:
+        for path in ("/", "/live", f"/recording/{self.tokens[0]}", '/?node="><script>'):
+            response, body = self.get(path)
+            self.assertEqual(response.code, 200)
+            self.assertNotIn(b"<script>0", body)
+            self.assertNotIn(b'"><script>', body.replace(b'"></script>', b""))
+            self.assertIn("default-src 'none'", response.headers.getRawHeaders("content-security-policy")[0])
+        self.assertIn(b"<iframe sandbox", self.get(f"/recording/{self.tokens[0]}")[1])
+        self.assertEqual(self.get("/dashboard.css")[0].code, 200)
+        self.assertEqual(self.get("/dashboard.js")[0].code, 200)

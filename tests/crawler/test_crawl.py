@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import gzip
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbcompanion.crawler.backlog import Arrival
+from lbcompanion.settings import StickyTable
+from tests.crawler.farm import Farm
+from tests.crawler.rig import Rig
+
+
+class CrawlTests(SynchronousTestCase):
+    def rig(self, farm: Farm, **site: Any) -> Rig:
+        rig = Rig(farm, self.folder(), **site)
+        self.addCleanup(rig.close)
+        return rig
+
+    def folder(self) -> Path:
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        return Path(holder.name)
+
+    def test_recorded_cookie_leads_to_the_origin(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n2"].capture(b"<p>seen</p>", "/cart?x=1", status=200)
+        rig.take(token, {"SRV": "n2"})
+        row = rig.row(token)
+        self.assertEqual((row["outcome"], row["route"], row["answered_by"]), ("archived", "recorded", "n2"))
+        self.assertEqual(rig.page(token), b"<p>seen</p>")
+        self.assertEqual(row["page_url"], "http://www.example.com/cart?x=1")
+        self.assertEqual(row["cookies"], "{}")
+        self.assertEqual(farm.nodes["n2"].gone[token], "pulled")
+
+    def test_own_cookie_is_minted_and_kept(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        for name in ("n3", "n1", "n2", "n3"):
+            token = farm.nodes[name].capture(name.encode())
+            rig.take(token)
+            self.assertEqual((rig.row(token)["outcome"], rig.row(token)["route"]), ("archived", "own"))
+        self.assertEqual([route.state.value for route in rig.backlog.routes()], ["proven"] * 3)
+
+    def test_misleading_cookie_moves_down_at_once(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n1"].capture(b"x")
+        rig.take(token, {"SRV": "n2"})
+        self.assertEqual([a["route"] for a in self.attempts(rig, token)], ["recorded", "own"])
+        again = farm.nodes["n1"].capture(b"y")
+        rig.take(again, {"SRV": "n2"})
+        self.assertEqual([a["route"] for a in self.attempts(rig, again)], ["own"])
+
+    def attempts(self, rig: Rig, token: str) -> Any:
+        from lbcompanion.crawler.shown import recording
+
+        return recording(rig.row(token))["attempts"]
+
+    def test_origin_down_is_lost_in_the_end(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm, direct=True)
+        token = farm.nodes["n2"].capture(b"x")
+        farm.nodes["n2"].up = False
+        rig.take(token, {"SRV": "n2"})
+        self.assertIsNone(rig.row(token)["outcome"])
+        rig.run(61)
+        row = rig.row(token)
+        self.assertEqual((row["outcome"], row["reason"]), ("lost", "no answer from n2 within 60 s: last refused"))
+
+    def test_origin_back_in_time(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n2"].capture(b"x")
+        farm.nodes["n2"].up = False
+        rig.take(token, {"SRV": "n2"})
+        rig.run(10)
+        farm.nodes["n2"].up = True
+        rig.run(50)
+        self.assertEqual(rig.row(token)["outcome"], "archived")
+
+    def test_everything_down(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n2"].capture(b"x")
+        for node in farm.nodes.values():
+            node.up = False
+        rig.take(token)
+        rig.run(62)
+        self.assertEqual(rig.row(token)["reason"], "no answer from n2 within 60 s: last status 503")
+
+    def test_final_words_of_the_owner(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        for reason in ("expired", "pulled", "evicted"):
+            token = farm.nodes["n2"].capture(b"x")
+            farm.nodes["n2"].forget(token, reason)
+            rig.take(token, {"SRV": "n2"})
+            self.assertEqual((rig.row(token)["outcome"], rig.row(token)["reason"]), ("lost", reason))
+
+    def test_unknown_at_the_owner_is_asked_again(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n2"].capture(b"x")
+        page = farm.nodes["n2"].pages.pop(token)
+        rig.take(token, {"SRV": "n2"})
+        rig.run(5)
+        self.assertIsNone(rig.row(token)["outcome"])
+        farm.nodes["n2"].pages[token] = page
+        rig.run(40)
+        self.assertEqual(rig.row(token)["outcome"], "archived")
+        lost = farm.nodes["n2"].capture(b"y")
+        farm.nodes["n2"].pages.pop(lost)
+        rig.take(lost, {"SRV": "n2"})
+        rig.run(62)
+        self.assertEqual(rig.row(lost)["reason"], "unknown at its owner n2")
+
+    def test_a_table_is_never_asked_with_a_visitors_key_while_its_node_is_down(self) -> None:
+        farm = Farm(kind="table")
+        rig = self.rig(farm, direct=True, sticky=StickyTable(dialect="auto", cookies=("sess",)))
+        farm.balancer.table["visitor"] = "n2"
+        token = farm.nodes["n2"].capture(b"x")
+        farm.nodes["n2"].up = False
+        rig.take(token, {"sess": "visitor"})
+        rig.run(20)
+        self.assertEqual(farm.balancer.moved, [])
+        self.assertFalse(any(asked.get("sess") == "visitor" for asked in farm.balancer.asked))
+        farm.nodes["n2"].up = True
+        rig.run(45)
+        self.assertEqual(rig.row(token)["outcome"], "archived")
+        self.assertEqual(farm.balancer.moved, [])
+
+    def test_a_peer_may_answer(self) -> None:
+        farm = Farm(("n1", "n2"))
+        farm.nodes["n1"].peers["n2"] = farm.nodes["n2"]
+        rig = self.rig(farm, ladder=("any",))
+        token = farm.nodes["n2"].capture(b"handed over")
+        rig.take(token)
+        rig.run(5)
+        row = rig.row(token)
+        self.assertEqual((row["outcome"], row["answered_by"] in {"n1", "n2"}), ("archived", True))
+        self.assertEqual(rig.page(token), b"handed over")
+
+    def test_forged_answers_do_not_count(self) -> None:
+        farm = Farm(("n1",))
+        rig = self.rig(farm)
+        token = farm.nodes["n1"].capture(b"x")
+        farm.nodes["n1"].lie = lambda _request: b"<p>another page</p>"
+        rig.take(token, {"SRV": "n1"})
+        rig.run(62)
+        self.assertEqual(rig.row(token)["outcome"], "lost")
+        self.assertIn("unproven", rig.row(token)["reason"])
+
+    def test_timeouts(self) -> None:
+        farm = Farm(("n1",))
+        rig = self.rig(farm, ladder=("any",))
+        token = farm.nodes["n1"].capture(b"x")
+        farm.nodes["n1"].lie = lambda _request: b"HANG"
+        rig.take(token, {"SRV": "n1"})
+        rig.run(40)
+        self.assertEqual([a["result"] for a in self.attempts(rig, token)][:1], ["timeout"])
+
+    def test_requisites_come_from_the_same_node(self) -> None:
+        farm = Farm()
+        for name, node in farm.nodes.items():
+            node.assets["/a.css"] = ("text/css", f"body{{}} /* {name} */ @import 'b.css';".encode())
+            node.assets["/b.css"] = ("text/css", name.encode() * 9)
+            node.assets["/_lbc/x.js"] = ("text/javascript", b"never")
+        rig = self.rig(farm)
+        body = b"<link rel=stylesheet href=/a.css><script src=/_lbc/x.js></script><img src=//other.example/x.png>"
+        for _ in range(2):
+            rig.take(farm.nodes["n2"].capture(body), {"SRV": "n2"})
+        files = list((rig.archive._folder).iterdir())
+        self.assertEqual(len(files), 1)
+        text = gzip.decompress(files[0].read_bytes())
+        self.assertEqual(text.count(b"/* n2 */"), 1)
+        self.assertEqual(text.count(b"WARC-Type: revisit"), 2)
+        self.assertNotIn(b"never", text)
+        self.assertNotIn(b"/* n1 */", text)
+        self.assertFalse(any("other.example" in uri for uri in farm.hosts.uris))
+
+    def test_no_site(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n1"].capture(b"x")
+        rig.crawl._crews = {"a": None, "b": None}
+        rig.backlog.add([Arrival(farm.notice(token), "n1", "")], farm.now())
+        rig.crawl.wake()
+        self.assertEqual(rig.row(token)["reason"], "no site for this address")
+
+    def test_disk_trouble_puts_off(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n1"].capture(b"x")
+        (rig.archive._folder).rmdir()
+        rig.take(token, {"SRV": "n1"})
+        self.assertEqual([a["result"] for a in self.attempts(rig, token)], ["not stored"])
+        (rig.archive._folder).mkdir()
+        rig.run(12)
+        self.assertEqual(rig.row(token)["outcome"], "archived")
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["visit", "notice", "twice", "down", "up", "restart", "wait"]),
+                st.sampled_from(["n1", "n2", "n3"]),
+                st.sampled_from(["n1", "n2", "n3", ""]),
+            ),
+            max_size=25,
+        )
+    )
+    def test_what_is_archived_is_what_was_served(self, events: list[tuple[str, str, str]]) -> None:
+        farm = Farm()
+        with tempfile.TemporaryDirectory() as name:
+            rig = Rig(farm, Path(name), give_up=20)
+            served: dict[str, tuple[str, bytes]] = {}
+            for number, (what, node, cookie) in enumerate(events):
+                if what in {"visit", "notice", "twice"} and farm.nodes[node].up:
+                    body = f"<p>{number} by {node}".encode()
+                    token = farm.nodes[node].capture(body)
+                    served[token] = (node, body)
+                    for _ in range(2 if what == "twice" else 1):
+                        rig.take(token, {"SRV": cookie} if cookie else None)
+                elif what == "down":
+                    farm.nodes[node].up = False
+                elif what == "up":
+                    farm.nodes[node].up = True
+                elif what == "restart":
+                    farm.nodes[node].pages.clear()
+                    rig.close()
+                    rig = Rig(farm, Path(name), give_up=20)
+                    rig.crawl.wake()
+                else:
+                    rig.run(3)
+            rig.run(60)
+            for token, (node, body) in served.items():
+                row = rig.row(token)
+                if row["outcome"] == "archived":
+                    assert (row["answered_by"], rig.page(token)) == (node, body)
+                else:
+                    assert row["outcome"] == "lost"
+                    assert row["reason"]
+            rig.close()

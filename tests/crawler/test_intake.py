@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import treq
+from treq.client import HTTPClient
+from treq.testing import RequestTraversalAgent, _SynchronousProducer
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from lbcompanion.crawler.backlog import Arrival, BacklogError
+from lbcompanion.crawler.intake import Intake, intake_site, site_for
+from lbcompanion.model import Notice
+from lbcompanion.settings import SiteSettings
+from lbcompanion.signatures import Signer
+from lbcompanion.wire import BATCH_LIMIT_BYTES, write_notices
+from tests.crawler.farm import ORIGIN, SECRET, Farm
+
+URL = "http://crawler.local/notices"
+
+
+class IntakeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.farm = Farm()
+        self.token = self.farm.nodes["n1"].capture(b"x")
+        self.accepted: list[Arrival] = []
+        self.counted: list[tuple[str, int]] = []
+        self.result: Any = None
+        intake = Intake(
+            SECRET,
+            self.farm.settings().sites,
+            self.accept,
+            self.farm.now,
+            lambda what, n: self.counted.append((what, n)),
+        )
+        agent = RequestTraversalAgent(Resource())
+        agent._serverFactory = intake_site(intake, Clock())
+        self.http = HTTPClient(agent, data_to_body_producer=_SynchronousProducer)
+
+    def accept(self, arrivals: list[Arrival]) -> Deferred[int]:
+        if self.result is not None:
+            return fail(self.result)
+        self.accepted += arrivals
+        return succeed(len(arrivals))
+
+    def post(self, body: bytes, sign: bool = True, method: str = "POST", secret: bytes = SECRET) -> int:
+        signed = Signer(secret).sign(method, URL, "n0nce", self.farm.now(), body) if sign else []
+        headers = {name: [value] for name, value in signed}
+        response = self.successResultOf(
+            self.http.request(method, URL, headers=headers, data=body, reactor=Clock(), unbuffered=True)
+        )
+        self.successResultOf(treq.content(response))
+        return int(response.code)
+
+    def test_accepted(self) -> None:
+        notice = self.farm.notice(self.token, {"SRV": "n1"})
+        self.assertEqual(self.post(write_notices([notice, notice])), 202)
+        self.assertEqual(
+            [(each.notice.token, each.owner, each.site) for each in self.accepted], [(self.token, "n1", "main")]
+        )
+
+    def test_unsigned_or_forged(self) -> None:
+        body = write_notices([self.farm.notice(self.token)])
+        self.assertEqual(self.post(body, sign=False), 401)
+        self.assertEqual(self.post(body, secret=b"another"), 401)
+        self.assertEqual(self.accepted, [])
+        self.assertEqual(self.counted, [("refused", 1), ("refused", 1)])
+
+    def test_malformed(self) -> None:
+        self.assertEqual(self.post(b"{"), 400)
+        self.assertEqual(self.post(b'{"notices": 1}'), 400)
+
+    def test_not_this_farms_token(self) -> None:
+        altered = self.token[:10] + ("A" if self.token[10] != "A" else "B") + self.token[11:]
+        self.assertEqual(self.post(write_notices([self.farm.notice(altered)])), 400)
+        self.assertEqual(self.accepted, [])
+
+    def test_too_large(self) -> None:
+        self.assertEqual(self.post(b"x" * (BATCH_LIMIT_BYTES + 1)), 413)
+
+    def test_other_methods(self) -> None:
+        self.assertEqual(self.post(b"", method="GET"), 405)
+
+    def test_trouble_is_not_accepted(self) -> None:
+        self.result = BacklogError("full")
+        self.assertEqual(self.post(write_notices([self.farm.notice(self.token)])), 503)
+
+
+def test_the_site_of_a_notice() -> None:
+    two = {"a": SiteSettings("a", ORIGIN), "b": SiteSettings("b", "https://b.example:8443/")}
+
+    def of(page_url: str, url: str, sites: dict[str, SiteSettings]) -> str:
+        return site_for(Notice("t", url, {}, 0.0, 0.0, page_url), sites)
+
+    assert of("", "https://b.example:8443/x", two) == "b"
+    assert of("http://www.example.com:80/y", "https://b.example:8443/x", two) == "a"
+    assert of("", "https://else.example/", two) == ""
+    assert of("", "https://else.example/", {"a": two["a"]}) == "a"

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbcompanion.crawler.one_fetch import FetchedOnce, NotFetchable, fetch_once
+from lbcompanion.errors import TokenError
+from lbcompanion.model import Outcome, Verdict
+from lbcompanion.settings import CrawlerSettings, SiteSettings
+from tests.crawler.farm import ORIGIN, Farm
+
+
+class FetchTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.farm = Farm()
+        self.said: list[str] = []
+        self.token = self.farm.nodes["n2"].capture(b"hello")
+
+    def fetch(self, what: str, cookies: dict[str, str] | None = None, **site: Any) -> FetchedOnce:
+        fetching = fetch_once(
+            self.farm.settings(**site),
+            self.farm.clock,
+            what,
+            cookies,
+            self.said.append,
+            self.farm.agents,
+            self.farm.now,
+        )
+        fetched: FetchedOnce = self.successResultOf(fetching)
+        return fetched
+
+    def test_a_token(self) -> None:
+        fetched = self.fetch(self.token)
+        assert fetched.copy is not None
+        self.assertEqual((fetched.copy.body, fetched.outcome), (b"hello", Outcome(Verdict.ARCHIVED)))
+        self.assertEqual(self.said[-1], "fetched")
+        self.assertIn(self.token, self.farm.nodes["n2"].pages)
+
+    def test_a_fetch_url_with_cookies(self) -> None:
+        url = f"{ORIGIN}/_lbc/page/{self.token}#CTFetchCookies=SRV%3Dn2%3Bother%3Dsecret%3B"
+        fetched = self.fetch(url, ladder=("recorded",), direct=True)
+        self.assertEqual([each.result for each in fetched.attempts], ["archived"])
+        self.assertFalse(any("secret" in text or "=n2" in text for text in self.said))
+
+    def test_not_there(self) -> None:
+        self.farm.nodes["n2"].up = False
+        fetched = self.fetch(self.token)
+        self.assertEqual(fetched.outcome, Outcome(Verdict.LOST, "no answer from n2: last misrouted"))
+
+    def test_no_token_of_ours(self) -> None:
+        self.failureResultOf(fetch_once(self.farm.settings(), self.farm.clock, "x" * 40), TokenError)
+
+    def test_no_site(self) -> None:
+        one = self.farm.settings()
+        two = CrawlerSettings(one.crawler, {**one.sites, "b": SiteSettings("b", "http://b.example")})
+        self.failureResultOf(fetch_once(two, self.farm.clock, self.token), NotFetchable)

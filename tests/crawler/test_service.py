@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import treq
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.trial.unittest import TestCase
+from twisted.web.client import Agent
+
+from lbcompanion.crawler.service import CrawlerService, StartFailed
+from lbcompanion.signatures import Signer
+from lbcompanion.wire import write_notices
+from tests.crawler.farm import SECRET, Farm
+
+
+class ServiceTests(TestCase):
+    timeout = 20
+
+    def setUp(self) -> None:
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.folder = Path(holder.name)
+        self.farm = Farm()
+
+    def service(self) -> CrawlerService:
+        return CrawlerService(
+            self.farm.settings(self.folder),
+            reactor,
+            now=self.farm.now,
+            agent_factory=self.farm.agents,
+        )
+
+    async def post(self, port: int, body: bytes) -> int:
+        url = f"http://127.0.0.1:{port}/notices"
+        headers = dict(Signer(SECRET).sign("POST", url, "n0nce", self.farm.now(), body))
+        response = await treq.post(url, data=body, headers=headers, agent=Agent(reactor), reactor=reactor)
+        await response.content()
+        return int(response.code)
+
+    async def recording(self, port: int, token: str) -> Any:
+        url = f"http://127.0.0.1:{port}/api/recordings/{token}"
+        for _ in range(100):
+            response = await treq.get(url, agent=Agent(reactor), reactor=reactor)
+            found = await response.json()
+            if found.get("outcome"):
+                return found
+            await deferLater(reactor, 0.05)
+        raise AssertionError("no outcome in time")
+
+    def test_from_notice_to_archive_over_real_listeners(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._whole())
+
+    async def _whole(self) -> None:
+        logged: list[str] = []
+        observer = lambda event: logged.append(f"{formatEvent(event)} {event}")  # noqa: E731
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        service = self.service()
+        service.startService()
+        await service.started
+        token = self.farm.nodes["n3"].capture(b"<p>real")
+        self.assertEqual(await self.post(service.intake_port, write_notices([self.farm.notice(token)])), 202)
+        found = await self.recording(service.admin_port, token)
+        self.assertEqual((found["outcome"], found["answered_by"]), ("archived", "n3"))
+        response = await treq.get(
+            f"http://127.0.0.1:{service.admin_port}/api/recordings/{token}/page", agent=Agent(reactor), reactor=reactor
+        )
+        self.assertEqual(await response.content(), b"<p>real")
+        for path in (self.folder / "state", self.folder / "archive"):
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o700)
+        self.assertEqual(stat.S_IMODE(os.stat(self.folder / "state" / "crawler.db").st_mode), 0o600)
+        await service.stopService()
+        self.assertTrue(any("archived" in line for line in logged))
+        self.assertFalse(any(token in line or "SRV=n" in line for line in logged))
+        self.assertEqual(b"".join(file.read_bytes() for file in (self.folder / "state").iterdir()).count(b"SRV=n"), 0)
+
+    def test_only_one_at_a_time(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._twice())
+
+    async def _twice(self) -> None:
+        first, second = self.service(), self.service()
+        first.startService()
+        await first.started
+        second.startService()
+        with self.assertRaises(StartFailed):
+            await second.started
+        await second.stopService()
+        await first.stopService()
+        third = self.service()
+        third.startService()
+        await third.started
+        await third.stopService()
