@@ -1,0 +1,205 @@
+"""The demo's application: a small shop, one instance for each node. It knows nothing of the companion.
+
+Sessions live on the node that made them, which is why its balancer has to be sticky; pages are random, stand behind a
+login, or answer a POST, which is why nobody can fetch them a second time.
+"""
+
+from __future__ import annotations
+
+import gzip
+import secrets
+from collections.abc import Callable
+from html import escape
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from lbcompanion.demo import pages
+from lbcompanion.demo.ledger import Ledger
+
+SESSION_COOKIE = b"DEMOSESSION"
+#: The header in which a simulated visitor names its page view.
+VISIT_HEADER = "X-Demo-Visit"
+_PIECES = 5
+_PIECE_SECONDS = 0.02
+_CATALOGUE_ROWS = 1500
+
+
+class QuietSite(Site):
+    """A site that writes no access log."""
+
+    def __init__(self, resource: Resource) -> None:
+        Site.__init__(self, resource)
+
+    def log(self, request: HTTPRequest) -> None:
+        """Write nothing."""
+
+
+class Shop(Resource):
+    """The application of one node.
+
+    :param node: the node's name.
+    :param version: what is deployed there; shown on pages and in assets.
+    :param ledger: where each page made is entered.
+    """
+
+    isLeaf = True
+
+    def __init__(self, node: str, version: str, ledger: Ledger, reactor: IReactorTime) -> None:
+        Resource.__init__(self)
+        self._node = node
+        self._version = version
+        self._ledger = ledger
+        self._reactor = reactor
+        self._sessions: dict[bytes, str] = {}
+        self._gets: dict[str, Callable[[Request, str], int | bytes]] = {
+            "": self._home,
+            "orders": self._orders,
+            "order": self._order_page,
+            "catalogue": self._catalogue,
+            "article": self._article,
+            "report": self._report,
+            "ticker": self._ticker,
+            "search": self._search_form,
+        }
+        self._posts: dict[str, Callable[[Request, str], int | bytes]] = {
+            "search": self._found,
+            "order": self._ordered,
+        }
+
+    def site(self) -> Site:
+        """The factory to listen with."""
+        return QuietSite(self)
+
+    def deploy(self, version: str) -> None:
+        """Begin anew with another version: all sessions end."""
+        self._version = version
+        self._sessions.clear()
+
+    def render(self, request: Request) -> int | bytes:
+        """Answer one request."""
+        path = (request.path or b"/").decode("latin-1")
+        made = pages.asset(path, self._node, self._version)
+        if made is not None:
+            request.setHeader(b"Content-Type", made[0])
+            request.setHeader(b"Cache-Control", b"max-age=300")
+            return made[1]
+        if path == "/healthz":
+            request.setHeader(b"Content-Type", b"text/plain")
+            return b"ok\n"
+        if path == "/login":
+            return self._login(request)
+        visitor = self._sessions.get(request.getCookie(SESSION_COOKIE) or b"")
+        handlers = self._posts if request.method == b"POST" else self._gets
+        handler = handlers.get(path.split("/")[1])
+        if handler is None:
+            return self._send(request, "Nothing here", "<p>No such page.</p>", 404)
+        return self._see(request, b"/login") if visitor is None else handler(request, visitor)
+
+    def _see(self, request: Request, where: bytes) -> bytes:
+        request.setResponseCode(303)
+        request.setHeader(b"Location", where)
+        return b""
+
+    def _login(self, request: Request) -> int | bytes:
+        if request.method != b"POST":
+            return self._send(request, "Log in", pages.LOGIN_FORM.format(hint="Any name and password will do."))
+        name = _field(request, b"name")
+        if not name or not _field(request, b"password"):
+            return self._send(request, "Log in", pages.LOGIN_FORM.format(hint="A name and a password, please."))
+        session = secrets.token_urlsafe(16).encode()
+        self._sessions[session] = name
+        request.addCookie(SESSION_COOKIE, session, path=b"/", httpOnly=True, sameSite=b"lax")
+        return self._see(request, b"/")
+
+    def _home(self, request: Request, visitor: str) -> bytes:
+        body = f"<p>Hello {escape(visitor)}, you have {secrets.randbelow(90) + 2} messages.</p>"
+        return self._send(request, "Home", body + pages.rows(_numbers(4), "order"))
+
+    def _orders(self, request: Request, visitor: str) -> bytes:
+        return self._send(request, f"Orders of {visitor}", pages.rows(_numbers(25), "order"))
+
+    def _order_page(self, request: Request, visitor: str) -> bytes:
+        return self._send(request, "Order", f"<p>{escape(visitor)} pays {secrets.randbelow(10000) / 100:.2f}.</p>")
+
+    def _article(self, request: Request, visitor: str) -> bytes:
+        return self._send(request, "Article", f"<p>{secrets.randbelow(500)} in stock, {escape(visitor)}.</p>")
+
+    def _catalogue(self, request: Request, visitor: str) -> bytes:
+        return self._send(request, "Catalogue", pages.rows(_numbers(_CATALOGUE_ROWS), "article"))
+
+    def _search_form(self, request: Request, visitor: str) -> bytes:
+        return self._send(request, "Search", pages.SEARCH_FORM)
+
+    def _found(self, request: Request, visitor: str) -> bytes:
+        said = f"<p>Found for <q>{escape(_field(request, b'q'))}</q>:</p>"
+        return self._send(request, "Results", said + pages.rows(_numbers(8), "article"))
+
+    def _ordered(self, request: Request, visitor: str) -> bytes:
+        number, what = secrets.randbelow(10**9), escape(_field(request, b"article"))
+        return self._send(request, "Thank you", f"<p>{escape(visitor)} ordered {what}, number {number:09}.</p>")
+
+    def _report(self, request: Request, visitor: str) -> bytes:
+        """A page that the application itself compresses."""
+        body = self._made(request, "Report", pages.rows(_numbers(200), "order"))
+        if b"gzip" not in (request.getHeader(b"Accept-Encoding") or b""):
+            return body
+        request.setHeader(b"Content-Encoding", b"gzip")
+        return gzip.compress(body, 6, mtime=0)
+
+    def _ticker(self, request: Request, visitor: str) -> int:
+        """A page without a length, sent in pieces."""
+        body = self._made(request, "Ticker", pages.rows(_numbers(60), "article"))
+        step = len(body) // _PIECES + 1
+        self._send_pieces(request, [body[at : at + step] for at in range(0, len(body), step)])
+        return NOT_DONE_YET
+
+    def _send_pieces(self, request: Request, pieces: list[bytes]) -> None:
+        rest = iter(pieces)
+
+        def send() -> None:
+            piece = next(rest, None)
+            if piece is None:
+                ticking.stop()
+                request.finish()
+            else:
+                request.write(piece)
+
+        def left(_: Failure) -> None:
+            if ticking.running:
+                ticking.stop()
+
+        ticking = LoopingCall(send)
+        ticking.clock = self._reactor
+        request.notifyFinish().addErrback(left)
+        ticking.start(_PIECE_SECONDS)
+
+    def _made(self, request: Request, title: str, body: str, status: int = 200) -> bytes:
+        """Make a page and enter it into the ledger."""
+        made = pages.page(title, body, self._node, self._version, secrets.token_hex(16))
+        request.setResponseCode(status)
+        request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
+        request.setHeader(b"Cache-Control", b"private, no-cache")
+        request.setHeader(b"Vary", b"Cookie, Accept-Encoding")
+        if request.method != b"HEAD":
+            visit = request.getHeader(VISIT_HEADER) or ""
+            method, path = request.method.decode("latin-1"), request.path.decode("latin-1")
+            self._ledger.enter(visit, self._node, method, path, status, made)
+        return made
+
+    def _send(self, request: Request, title: str, body: str, status: int = 200) -> bytes:
+        return self._made(request, title, body, status)
+
+
+def _field(request: Request, name: bytes) -> str:
+    """A form field's text, empty where it was not sent."""
+    values: list[bytes] = (request.args or {}).get(name, [])
+    return values[0].decode("utf-8", "replace")[:200] if values else ""
+
+
+def _numbers(count: int) -> list[int]:
+    return [secrets.randbelow(10**8) for _ in range(count)]

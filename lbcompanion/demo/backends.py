@@ -1,0 +1,71 @@
+"""The nodes as the built-in balancer sees them: where they are, and whether they take visitors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IResponse
+
+_CHECK_SECONDS = 0.5
+
+
+@define
+class Backend:
+    """A node as the balancer sees it.
+
+    :ivar name: its name, which is also the cookie's value.
+    :ivar address: ``host:port`` of its public side.
+    :ivar health: the address asked whether it takes visitors; empty: it always does.
+    :ivar up: what the last check, or the last try, said.
+    """
+
+    name: str
+    address: str
+    health: str = ""
+    up: bool = True
+
+
+class HealthChecks:
+    """Asks the backends, twice a second, whether they take visitors."""
+
+    def __init__(self, backends: Sequence[Backend], agent: IAgent, clock: IReactorTime) -> None:
+        self._backends = backends
+        self._agent = agent
+        self._loop = LoopingCall(self._ask_all)
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        """Ask now, and on."""
+        self._loop.start(_CHECK_SECONDS)
+
+    def stop(self) -> None:
+        """Ask no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _ask_all(self) -> Deferred[list[tuple[bool, None]]]:
+        return DeferredList([self._ask(one) for one in self._backends if one.health])
+
+    def _ask(self, backend: Backend) -> Deferred[None]:
+        def heard(response: IResponse) -> None:
+            backend.up = response.code == 200
+            response.deliverBody(Protocol())
+
+        def silent(_: Failure) -> None:
+            backend.up = False
+
+        asked = self._agent.request(b"GET", f"http://{backend.health}/readyz".encode(), Headers({}), None)
+        return asked.addCallbacks(heard, silent)
+
+
+def one_shot_agent(reactor: object) -> Agent:
+    """An agent that opens a connection for each request."""
+    return Agent(reactor, connectTimeout=3, pool=HTTPConnectionPool(reactor, persistent=False))

@@ -1,0 +1,249 @@
+"""The built-in balancer, for machines without another: cookie insertion as HAProxy's ``cookie NAME insert`` does it.
+
+A request goes to the node that its cookie names; else to the next one in turn, and the answer sets the cookie. One
+connection for each request towards the nodes. For demonstrations, not for the open Internet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from io import SEEK_END
+from itertools import cycle
+from typing import BinaryIO
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import FileBodyProducer, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from lbcompanion.demo.application import QuietSite
+from lbcompanion.demo.backends import Backend
+
+#: Fields that belong to one connection (RFC 9110 section 7.6.1) or that are written anew here.
+_OWN_FIELDS = frozenset(
+    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade content-length expect".split()
+)
+#: Methods that may be sent a second time when the first try broke off (RFC 9110 section 9.2.2).
+_REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+
+
+class Balancer(Resource):
+    """Passes every request on to a backend.
+
+    :param agent: reaches the backends.
+    :param cookie: the name of the routing cookie.
+    :param httponly: hide the cookie from scripts.
+    :param indirect: hide the cookie from the nodes.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        backends: Sequence[Backend],
+        agent: IAgent,
+        cookie: str = "SRV",
+        httponly: bool = False,
+        indirect: bool = False,
+    ) -> None:
+        Resource.__init__(self)
+        self._backends = {one.name: one for one in backends}
+        self._turns: Iterator[Backend] = cycle(backends)
+        self._agent = agent
+        self._cookie = cookie.encode()
+        self._httponly = httponly
+        self._indirect = indirect
+
+    def site(self) -> Site:
+        """The factory to listen with."""
+        return QuietSite(self)
+
+    def named(self, request: Request) -> Backend | None:
+        """The backend that the request's cookie names, whether it is up or not."""
+        value = request.getCookie(self._cookie)
+        return None if value is None else self._backends.get(value.decode("latin-1"))
+
+    def choose(self, request: Request, tried: frozenset[str]) -> Backend | None:
+        """The backend for a request: by cookie where that one is up, else the next in turn; None where all are down."""
+        named = self.named(request)
+        if named is not None and named.up and named.name not in tried:
+            return named
+        turns = (next(self._turns) for _ in self._backends)
+        return next((one for one in turns if one.up and one.name not in tried), None)
+
+    def render(self, request: Request) -> int:
+        """Pass one request on."""
+        _Passage(self, request).start()
+        return NOT_DONE_YET
+
+    def ask(self, request: Request, backend: Backend) -> Deferred[IResponse]:
+        """Send the request to a backend."""
+        content = _content(request)
+        length = content.seek(0, SEEK_END)
+        content.seek(0)
+        # A DELETE without content bears no Content-Length, a POST does (RFC 9110 section 8.6).
+        body = FileBodyProducer(content) if length else None
+        uri = b"http://" + backend.address.encode() + request.uri
+        return self._agent.request(request.method, uri, self._onward(request), body)
+
+    def _onward(self, request: Request) -> Headers:
+        """The request's fields as the node gets them."""
+        headers = _end_to_end(request.requestHeaders)
+        if self._indirect:
+            kept = [_without_cookie(line, self._cookie) for line in headers.getRawHeaders(b"cookie", [])]
+            headers.setRawHeaders(b"cookie", [line for line in kept if line])
+            if not any(kept):
+                headers.removeHeader(b"cookie")
+        address = getattr(request.getClientAddress(), "host", "")
+        headers.addRawHeader(b"X-Forwarded-For", address.encode())
+        headers.setRawHeaders(b"X-Forwarded-Proto", [b"https" if request.isSecure() else b"http"])
+        return headers
+
+    def stick(self, request: Request, backend: Backend) -> bytes:
+        """The ``Set-Cookie`` line for an answer from this backend; empty where the visitor has the cookie already."""
+        if self.named(request) is backend:
+            return b""
+        line = self._cookie + b"=" + backend.name.encode() + b"; path=/"
+        return line + b"; HttpOnly" if self._httponly else line
+
+
+class _Passage:
+    """One request on its way through."""
+
+    def __init__(self, balancer: Balancer, request: Request) -> None:
+        self._balancer = balancer
+        self._request = request
+        self._asked: Deferred[IResponse] | None = None
+        self._upstream: IPushProducer | None = None
+        self._gone = False
+        request.notifyFinish().addErrback(self._visitor_left)
+
+    def start(self, tried: frozenset[str] = frozenset()) -> None:
+        backend = self._balancer.choose(self._request, tried)
+        if backend is None:
+            self._refuse(503 if not tried else 502)
+            return
+        self._asked = self._balancer.ask(self._request, backend)
+        self._asked.addCallbacks(
+            self._answered, self._failed, callbackArgs=(backend,), errbackArgs=(backend, tried | {backend.name})
+        )
+        self._asked.addErrback(self._broke)
+
+    def _visitor_left(self, _: Failure) -> None:
+        self._gone = True
+        if self._upstream is not None:
+            self._upstream.stopProducing()
+        elif self._asked is not None:
+            self._asked.cancel()
+
+    def _failed(self, failure: Failure, backend: Backend, tried: frozenset[str]) -> None:
+        if self._gone or failure.check(CancelledError):
+            return
+        unsent = failure.check(ConnectError) is not None
+        if unsent:
+            backend.up = False
+        content = _content(self._request)
+        repeatable = self._request.method in _REPEATABLE and (content.closed or content.tell() == 0)
+        if unsent or repeatable:
+            self.start(tried)
+        else:
+            self._refuse(502)
+
+    def _refuse(self, status: int) -> None:
+        self._request.setResponseCode(status)
+        self._request.setHeader(b"Content-Type", b"text/plain")
+        self._request.setHeader(b"Cache-Control", b"no-store")
+        self._request.write(b"No node answers.\n")
+        self._request.finish()
+
+    def _answered(self, response: IResponse, backend: Backend) -> None:
+        request = self._request
+        request.setResponseCode(response.code, response.phrase)
+        request.defaultContentType = None
+        request.responseHeaders.removeHeader(b"server")
+        request.responseHeaders.removeHeader(b"date")
+        for name, values in _end_to_end(response.headers).getAllRawHeaders():
+            request.responseHeaders.setRawHeaders(name, values)
+        sticky = self._balancer.stick(request, backend)
+        if sticky:
+            request.responseHeaders.addRawHeader(b"Set-Cookie", sticky)
+        lengths = response.headers.getRawHeaders(b"content-length", [])
+        if request.method == b"HEAD":
+            request.responseHeaders.setRawHeaders(b"content-length", lengths[:1])
+        elif response.length is not UNKNOWN_LENGTH and response.code not in (204, 304):
+            request.responseHeaders.setRawHeaders(b"content-length", [b"%d" % response.length])
+        response.deliverBody(_Relay(self))
+
+    def body_starts(self, upstream: IPushProducer) -> None:
+        self._upstream = upstream
+        if self._gone:
+            upstream.stopProducing()
+            return
+        self._request.registerProducer(upstream, True)
+        self._request.write(b"")
+
+    def body_came(self, data: bytes) -> None:
+        if not self._gone:
+            self._request.write(data)
+
+    def body_ended(self, whole: bool) -> None:
+        if self._gone:
+            return
+        self._request.unregisterProducer()
+        if whole:
+            self._request.finish()
+        else:
+            # The visitor must not take half a body for a whole one.
+            self._abort()
+
+    def _abort(self) -> None:
+        transport = ITCPTransport(self._request.transport, None)
+        if transport is not None:
+            transport.abortConnection()
+
+    def _broke(self, failure: Failure) -> None:
+        if not self._gone:
+            self._abort()
+
+
+class _Relay(Protocol):
+    """Carries an answer's body to the visitor, no faster than the visitor reads."""
+
+    def __init__(self, passage: _Passage) -> None:
+        self._passage = passage
+
+    def connectionMade(self) -> None:
+        self._passage.body_starts(IPushProducer(self.transport))
+
+    def dataReceived(self, data: bytes) -> None:
+        self._passage.body_came(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._passage.body_ended(reason.check(ResponseDone, PotentialDataLoss) is not None)
+
+
+def _content(request: Request) -> BinaryIO:
+    """The request's body: twisted.web has read it whole by now."""
+    content: BinaryIO | None = request.content
+    if content is None:
+        raise ValueError("a request without its body cannot be passed on")
+    return content
+
+
+def _end_to_end(headers: Headers) -> Headers:
+    """All fields but those of one connection."""
+    named = [token.strip().lower() for line in headers.getRawHeaders(b"connection", []) for token in line.split(b",")]
+    dropped = _OWN_FIELDS.union(named)
+    return Headers({name: values for name, values in headers.getAllRawHeaders() if name.lower() not in dropped})
+
+
+def _without_cookie(line: bytes, name: bytes) -> bytes:
+    """A ``Cookie`` line without one cookie."""
+    return b"; ".join(part.strip() for part in line.split(b";") if part.partition(b"=")[0].strip() != name)

@@ -1,0 +1,105 @@
+"""The configuration files that the demo writes for its companions and its crawler, as a user would write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from lbcompanion.demo.ports import LOOPBACK
+
+#: The demo's routing cookie, and the dialect of both of its balancers.
+COOKIE = "SRV"
+DIALECT = "haproxy-insert"
+SECRET_FILE = "farm.secret"
+
+
+@frozen
+class NodePlan:
+    """Where one node's parts listen, all on loopback.
+
+    :ivar application: the port of its application.
+    :ivar public: of its companion, for visitors.
+    :ivar admin: of its companion, for operators.
+    """
+
+    name: str
+    application: int
+    public: int
+    admin: int
+
+
+@frozen
+class FarmPlan:
+    """Where everything listens.
+
+    :ivar site: the balancer's port.
+    :ivar intake: the crawler's port for notices.
+    :ivar admin: the crawler's port for the dashboard.
+    """
+
+    nodes: Sequence[NodePlan]
+    site: int
+    intake: int
+    admin: int
+
+    @property
+    def origin(self) -> str:
+        """The site's origin as visitors name it."""
+        return f"http://{LOOPBACK}:{self.site}"
+
+
+def node_config(plan: FarmPlan, node: NodePlan, durable: bool = False) -> str:
+    """A node's file.
+
+    :param durable: keep copies in a file, so that they are there after a restart.
+    """
+    store = f"sqlite:///pages-{node.name}.db" if durable else "memory:"
+    return f"""[node]
+name = {_text(node.name)}
+listen = [{_text(_listen(node.public))}]
+upstream = {_text(f"tcp:{LOOPBACK}:{node.application}")}
+secret_file = {_text(SECRET_FILE)}
+state_dir = {_text(f"state-{node.name}")}
+admin = {_text(_listen(node.admin))}
+
+[store]
+url = {_text(store)}
+
+[sticky]
+dialect = {_text(DIALECT)}
+cookies = [{_text(COOKIE)}]
+
+[crawler]
+intake = {_text(f"http://{LOOPBACK}:{plan.intake}")}
+"""
+
+
+def crawler_config(plan: FarmPlan, give_up_seconds: int) -> str:
+    """The crawler's file.
+
+    :param give_up_seconds: when a notice is lost.
+    """
+    return f"""[crawler]
+listen = {_text(_listen(plan.intake))}
+admin = {_text(_listen(plan.admin))}
+secret_file = {_text(SECRET_FILE)}
+state_dir = "state-crawler"
+archive_dir = "archive"
+give_up_after_seconds = {give_up_seconds}
+
+[sites.main]
+origin = {_text(plan.origin)}
+dialect = {_text(DIALECT)}
+cookies = [{_text(COOKIE)}]
+"""
+
+
+def _listen(port: int) -> str:
+    return f"tcp:{port}:interface={LOOPBACK}"
+
+
+def _text(value: str) -> str:
+    """A TOML basic string: what JSON escapes, TOML reads the same way (TOML 1.0, "String")."""
+    return json.dumps(value)

@@ -1,0 +1,70 @@
+"""A real HAProxy for the demo: where its program is, and the configuration that it gets."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from lbcompanion.demo.backends import Backend
+from lbcompanion.demo.ports import LOOPBACK
+
+#: Where distributions put it, in folders that an ordinary user's PATH leaves out.
+_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
+
+#: The ways of sticking that the demo offers, as the parameters of HAProxy's ``cookie`` keyword.
+INSERT = "insert"
+INSERT_HIDDEN = "insert indirect nocache httponly"
+
+
+def find_haproxy() -> str | None:
+    """The program's path; None where it is not installed."""
+    return shutil.which("haproxy") or next(
+        (found for folder in _FOLDERS if (found := shutil.which("haproxy", path=folder))), None
+    )
+
+
+def configuration(port: int, backends: Sequence[Backend], cookie: str = "SRV", mode: str = INSERT) -> str:
+    """The configuration file's text.
+
+    :param port: where visitors are served, on loopback.
+    :param backends: each is checked by ``GET /readyz`` at its ``health`` address, where it has one.
+    :param mode: the parameters after ``cookie NAME`` (HAProxy configuration manual, "cookie").
+    """
+    lines = [
+        "global",
+        "    maxconn 512",
+        "defaults",
+        "    mode http",
+        "    timeout connect 5s",
+        "    timeout client 75s",
+        "    timeout server 75s",
+        "    timeout http-keep-alive 75s",
+        "    timeout tunnel 1h",
+        "    option redispatch",
+        "    retries 2",
+        "    retry-on conn-failure empty-response",
+        "frontend visitors",
+        f"    bind {LOOPBACK}:{port}",
+        "    option forwardfor",
+        "    http-request set-header X-Forwarded-Proto http",
+        "    default_backend nodes",
+        "backend nodes",
+        "    balance roundrobin",
+        f"    cookie {cookie} {mode}",
+        "    http-request disable-l7-retry if METH_POST",
+        "    option httpchk GET /readyz",
+        "    default-server inter 500ms fastinter 200ms fall 2 rise 1",
+        *(_server(one) for one in backends),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def command(program: str, config: Path) -> list[str]:
+    """How it is run: in the foreground, one process."""
+    return [program, "-db", "-f", str(config)]
+
+
+def _server(backend: Backend) -> str:
+    check = f" check port {backend.health.rpartition(':')[2]}" if backend.health else ""
+    return f"    server {backend.name} {backend.address} cookie {backend.name}{check}"

@@ -1,0 +1,36 @@
+"""Free ports of the loopback address, held until the process they are meant for listens on them."""
+
+from __future__ import annotations
+
+import socket
+
+LOOPBACK = "127.0.0.1"
+
+
+class ReservedPorts:
+    """Free ports that nobody else is given meanwhile.
+
+    A port that was bound and closed again may be taken by any outgoing connection before its owner starts. So the
+    sockets stay bound, without listening. ``SO_REUSEADDR``, set after the bind, lets one listener that sets it too
+    (Twisted's, asyncio's and HAProxy's do) take the port all the same (Linux, socket(7)).
+    """
+
+    def __init__(self) -> None:
+        self._held: list[socket.socket] = []
+
+    def take(self) -> int:
+        """Choose a free port and hold it.
+
+        :raises OSError: where there is none.
+        """
+        held = socket.socket()
+        self._held.append(held)
+        held.bind((LOOPBACK, 0))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port: int = held.getsockname()[1]
+        return port
+
+    def release(self) -> None:
+        """Let go of all that were taken."""
+        while self._held:
+            self._held.pop().close()

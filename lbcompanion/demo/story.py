@@ -1,0 +1,145 @@
+"""How the demo tells what happened: a line for each visit, a table, or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lbcompanion.demo.farm import Farm
+from lbcompanion.demo.ports import LOOPBACK
+from lbcompanion.demo.recordings import Checked
+
+_LABELS = {
+    "builtin": "the built-in balancer",
+    "haproxy": "HAProxy, cookie SRV insert",
+    "haproxy-indirect": "HAProxy, cookie SRV insert indirect nocache httponly",
+}
+
+
+def opening(farm: Farm) -> str:
+    """What runs where."""
+    plan = farm.plan
+    lines = [
+        f"[bold]The site[/]        {plan.origin}/   through {_LABELS.get(farm.balancer, farm.balancer)}",
+        f"[bold]The dashboard[/]   {farm.api}/",
+        f"[bold]The crawler API[/] {farm.api}/api/recordings",
+        f"[bold]Notices go to[/]   http://{LOOPBACK}:{plan.intake}/notices",
+    ]
+    lines += [
+        f"[bold]Node {node.name:<4}[/]       companion http://{LOOPBACK}:{node.public}/   "
+        f"admin http://{LOOPBACK}:{node.admin}/status   application http://{LOOPBACK}:{node.application}/"
+        for node in plan.nodes
+    ]
+    return "\n".join(lines)
+
+
+def legend() -> str:
+    """What the lines that follow mean."""
+    return (
+        "Every page of the shop exists once, on the node that made it: random, behind a login, or answering a POST.\n"
+        "A crawler without that login fetches its copy through the same balancer, from that very node: with the\n"
+        "routing cookie [magenta]recorded[/] for the visit, or with one of its [magenta]own[/] that leads there.\n"
+        "Look at the dashboard, or walk about the site yourself. Ctrl-C ends the demo.\n"
+    )
+
+
+def line(checked: Checked) -> str:
+    """One visit in one line."""
+    visit, served, recording = checked.visit, checked.served, checked.recording
+    page = f"{visit.method:<4} {visit.path.partition('?')[0]}"
+    start = f"[dim]visit {visit.id:>4}[/] {visit.visitor:<6} {escape(f'{page:<20}')}"
+    made = f"made by [bold cyan]{served.node}[/]" if served is not None else "made by nobody known"
+    if not checked.ok:
+        return f"{start} {made}: [bold red]{escape(checked.verdict)}[/]"
+    fetched = f"fetched from [bold cyan]{recording['answered_by']}[/] by [magenta]{recording['route']}[/]"
+    wrong = misrouted(checked)
+    turns = f" after {wrong} wrong turn{'s' if wrong > 1 else ''}" if wrong else ""
+    return f"{start} {made}, {fetched}{turns}, archived {recording['bytes']:,} bytes: [green]equal[/]"
+
+
+def table(all_checked: Sequence[Checked], balancer: str) -> Table:
+    """All visits."""
+    drawn = Table(title=f"{len(all_checked)} visits through {_LABELS.get(balancer, balancer)}")
+    for name in (
+        "visit",
+        "page",
+        "made by",
+        "answered by",
+        "route",
+        "attempts",
+        "bytes",
+        "outcome",
+        "archived = served",
+    ):
+        drawn.add_column(name, justify="right" if name in {"visit", "attempts", "bytes"} else "left")
+    for one in all_checked:
+        recording = one.recording
+        drawn.add_row(
+            one.visit.id,
+            escape(f"{one.visit.method} {one.visit.path.partition('?')[0]}"),
+            one.served.node if one.served else "-",
+            str(recording.get("answered_by") or "-"),
+            str(recording.get("route") or "-"),
+            str(len(recording.get("attempts", ()))),
+            f"{recording.get('bytes') or 0:,}",
+            str(recording.get("outcome") or "-"),
+            "[green]yes[/]" if one.ok else f"[bold red]no:[/] {escape(one.verdict)}",
+        )
+    return drawn
+
+
+def closing(all_checked: Sequence[Checked], seconds: float) -> str:
+    """The result in one line."""
+    good = sum(one.ok for one in all_checked)
+    colour = "green" if good == len(all_checked) else "red"
+    return (
+        f"[bold {colour}]{good} of {len(all_checked)}[/] pages are in the archive exactly as they were served, each "
+        f"fetched from the node that made it; {_lost(all_checked)} lost, "
+        f"{sum(map(misrouted, all_checked))} wrong turns, {seconds:.1f} s."
+    )
+
+
+def document(all_checked: Sequence[Checked], balancer: str, seconds: float) -> str:
+    """The same as JSON."""
+    said = {
+        "balancer": balancer,
+        "visits": [_record(one) for one in all_checked],
+        "archived": sum(one.recording.get("outcome") == "archived" for one in all_checked),
+        "lost": _lost(all_checked),
+        "misrouted_attempts": sum(map(misrouted, all_checked)),
+        "seconds": round(seconds, 3),
+    }
+    return json.dumps(said, indent=1)
+
+
+def record_line(checked: Checked) -> str:
+    """One visit as a line of JSON."""
+    return json.dumps(_record(checked))
+
+
+def misrouted(checked: Checked) -> int:
+    """How many attempts reached another node."""
+    return sum(attempt.get("result") == "misrouted" for attempt in checked.recording.get("attempts", ()))
+
+
+def _lost(all_checked: Sequence[Checked]) -> int:
+    return sum(one.recording.get("outcome") == "lost" for one in all_checked)
+
+
+def _record(one: Checked) -> dict[str, Any]:
+    """A recording as the crawler's API has it, with what the other sides know."""
+    empty = {"token": one.visit.token, "origin_node": None, "answered_by": None, "route": None, "outcome": None}
+    return {
+        **empty,
+        **one.recording,
+        "visit": one.visit.id,
+        "made_by": one.served.node if one.served else None,
+        "served_sha256": one.served.sha256 if one.served else None,
+        "archived_sha256": one.archived_sha256 or None,
+        "ok": one.ok,
+        "problem": one.verdict or None,
+    }

@@ -1,0 +1,213 @@
+"""Simulated visitors: each with a cookie jar of its own, doing what a browser and the injected script would do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from hashlib import sha256
+from html.parser import HTMLParser
+from http.cookiejar import Cookie
+from random import Random
+from time import time
+from urllib.parse import urljoin
+
+from attrs import frozen
+from treq.client import HTTPClient
+from treq.content import content
+from treq.cookies import IndexableCookieJar
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
+
+from lbcompanion.demo.application import VISIT_HEADER
+from lbcompanion.errors import CompanionError
+from lbcompanion.model import to_rfc3339
+
+_TIMEOUT_SECONDS = 20.0
+_TAG = re.compile(rb"<script\b[^>]*\bdata-lbc-token=[^>]*></script>")
+
+
+class VisitFailed(CompanionError):
+    """A visitor did not get what a visitor should get."""
+
+
+@frozen
+class Step:
+    """One page view: what is asked for.
+
+    :ivar form: the fields of a POST; None for a GET.
+    """
+
+    path: str
+    form: tuple[tuple[str, str], ...] | None = None
+
+
+@frozen
+class Visit:
+    """One page view that took place.
+
+    :ivar token: from the injected tag; empty where the page bore none.
+    :ivar path: where it ended, redirects followed.
+    :ivar sha256: of the page as the visitor saw it, less the injected tag, in hexadecimal.
+    :ivar noticed: the status with which the notice was answered; 0 where none was sent.
+    """
+
+    id: str
+    visitor: str
+    method: str
+    path: str
+    status: int
+    token: str
+    sha256: str
+    noticed: int
+
+
+LOGIN = Step("/login", (("name", "visitor"), ("password", "demo")))
+
+
+def next_step(random: Random) -> Step:
+    """What a visitor who has logged in looks at next."""
+    number = random.randrange(10**6)
+    return random.choice(
+        (
+            Step("/"),
+            Step("/orders"),
+            Step(f"/order/{number}"),
+            Step("/catalogue"),
+            Step(f"/article/{number}?colour=blue"),
+            Step("/report"),
+            Step("/ticker"),
+            Step("/search"),
+            Step("/search", (("q", f"lamp {number}"),)),
+            Step("/order", (("article", f"lamp {number}"),)),
+        )
+    )
+
+
+class _Tags(HTMLParser):
+    """Finds the injected tag, and what a browser would load besides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = ""
+        self.needed: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        address = given.get("href") if tag == "link" else given.get("src") if tag in {"script", "img"} else None
+        if address:
+            self.needed.append(address)
+        if tag == "script" and given.get("data-lbc-token"):
+            self.token = given["data-lbc-token"] or ""
+
+
+class Visitor:
+    """One visitor with a browser of its own.
+
+    :param name: its name in the demo's story.
+    :param site: the site's origin.
+    :param cookie_names: the cookies that the recorder script is configured to record.
+    :param clock: gives the time, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        site: str,
+        cookie_names: tuple[str, ...],
+        random: Random,
+        reactor: object,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self.name = name
+        self._site = site
+        self._cookie_names = cookie_names
+        self._random = random
+        self._clock = clock
+        self._reactor = reactor
+        self._pool = HTTPConnectionPool(reactor)
+        self._jar = IndexableCookieJar()
+        self._client = HTTPClient(Agent(reactor, pool=self._pool), self._jar)
+        self._loaded: set[str] = set()
+        # Some look at the form first, some come with the password manager's hand; all send a form soon.
+        self._steps: list[Step] = [Step("/login")] if random.random() < 0.3 else []
+        self._steps += [LOGIN, Step("/search", (("q", "lamp"),))]
+
+    async def view_next(self, visit: str) -> Visit:
+        """View the next page: log in first, then wander about.
+
+        :param visit: the id of this page view.
+        :raises VisitFailed: where the site does not answer with a page that bears the tag, or refuses the notice.
+        """
+        step = self._steps.pop(0) if self._steps else next_step(self._random)
+        seen = await self.view(step, visit)
+        if seen.path == "/login" and step.path != "/login":
+            # The session lived on a node that is gone.
+            self._steps = [LOGIN]
+        return seen
+
+    async def view(self, step: Step, visit: str) -> Visit:
+        """View one page, load what belongs to it, and send the notice as the script would."""
+        response = await self._ask(step, visit)
+        page = await content(response)
+        url = response.request.absoluteURI.decode() if response.request.absoluteURI else self._site + step.path
+        tags = _Tags()
+        tags.feed(page.decode("utf-8", "replace"))
+        if not tags.token:
+            raise VisitFailed(f"{step.path} was answered with status {response.code} and bears no tag")
+        for address in tags.needed:
+            await self._load(urljoin(url, address))
+        noticed = await self._notice(tags.token, url)
+        bare = sha256(_TAG.sub(b"", page, count=1)).hexdigest()
+        path = "/" + url.partition("://")[2].partition("/")[2]
+        method = response.request.method.decode()
+        return Visit(visit, self.name, method, path, response.code, tags.token, bare, noticed)
+
+    def readable_cookies(self) -> dict[str, str]:
+        """The cookies to record that a script may read: not those marked HttpOnly (RFC 6265 section 5.3)."""
+        return {one.name: one.value or "" for one in self._jar if one.name in self._cookie_names and _readable(one)}
+
+    async def close(self) -> None:
+        """Close the browser's connections."""
+        await self._pool.closeCachedConnections()
+
+    async def _ask(self, step: Step, visit: str) -> IResponse:
+        headers = Headers({VISIT_HEADER: [visit], "Accept": ["text/html,*/*;q=0.8"]})
+        form = None if step.form is None else list(step.form)
+        method = "GET" if form is None else "POST"
+        return await self._client.request(
+            method,
+            self._site + step.path,
+            headers=headers,
+            data=form,
+            reactor=self._reactor,  # type: ignore[arg-type]
+            timeout=_TIMEOUT_SECONDS,
+        )
+
+    async def _load(self, url: str) -> None:
+        if url in self._loaded:
+            return
+        response = await self._client.get(url, reactor=self._reactor, timeout=_TIMEOUT_SECONDS)  # type: ignore[arg-type]
+        await content(response)
+        if response.code != 200:
+            raise VisitFailed(f"{url.partition('?')[0]} was answered with status {response.code}")
+        self._loaded.add(url)
+
+    async def _notice(self, token: str, url: str) -> int:
+        body = {"token": token, "url": url, "cookies": self.readable_cookies(), "viewed_at": to_rfc3339(self._clock())}
+        response = await self._client.post(
+            self._site + "/_lbc/notice",
+            json=body,
+            reactor=self._reactor,  # type: ignore[arg-type]
+            timeout=_TIMEOUT_SECONDS,
+        )
+        await content(response)
+        status: int = response.code
+        if status != 204:
+            raise VisitFailed(f"the notice was answered with status {status}")
+        return status
+
+
+def _readable(cookie: Cookie) -> bool:
+    # http.cookiejar knows no HttpOnly: it keeps the attribute's name as the server spelt it.
+    return not any(cookie.has_nonstandard_attr(name) for name in ("HttpOnly", "httponly", "Httponly", "HTTPOnly"))
