@@ -1,0 +1,73 @@
+# make demo and make test need nothing but Debian or Ubuntu with Python 3.11.
+# Package indexes are pip's own configuration; none is named here.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+SOURCES = lbcompanion tests twisted setup.py $(wildcard bench docs examples)
+ARGS ?=
+
+.PHONY: help demo test lint format types docs bench fuzz changes clean
+
+help:
+	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
+	@echo "make test    lint, types, arrows and all tests"
+	@echo "make lint    lint and format only"
+	@echo "make docs    the manual, into docs/_build/html"
+	@echo "make bench   figures: CPU for each captured page, beside nginx"
+	@echo "make fuzz    the property tests, at random and for long"
+	@echo "make clean   takes away what the others made"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "lbcompanion needs Python 3.11 or later; name it with make PYTHON=..." >&2; exit 1; }
+	@sh .ci/programs venv
+	$(PYTHON) -m venv $(VENV)
+
+# The old way of an editable install: the modern one hides the twistd plugins.
+$(VENV)/.ready: pyproject.toml setup.py | $(BIN)/python
+	$(PIP) install -q --config-settings editable_mode=compat -e .
+	@touch $@
+
+$(VENV)/.ready-%: pyproject.toml setup.py | $(BIN)/python
+	$(PIP) install -q --config-settings editable_mode=compat -e '.[$*]'
+	@touch $(VENV)/.ready $@
+
+demo: $(VENV)/.ready
+	@sh .ci/programs haproxy
+	$(BIN)/lbcompanion demo $(ARGS)
+
+test: $(VENV)/.ready-test lint types
+	@sh .ci/programs haproxy nginx nginx-lua chromium
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready-test
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+format: $(VENV)/.ready-test
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+types: $(VENV)/.ready-test
+	$(BIN)/mypy lbcompanion
+
+docs: $(VENV)/.ready-docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: $(VENV)/.ready-bench
+	@sh .ci/programs nginx nginx-lua
+	$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(VENV)/.ready-test
+	LBC_HYPOTHESIS=big $(BIN)/python -m pytest $(ARGS)
+
+changes: $(VENV)/.ready-docs
+	$(BIN)/towncrier build --draft
+
+clean:
+	rm -rf $(VENV) build dist docs/_build lbcompanion.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf _trial_temp* tests.* twisted/plugins/dropin.cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,335 @@
+"""What a single value of the configuration may be: one small check for each kind, each of which says what is right.
+
+A check takes the value as TOML gave it and the folder of the file, and gives the value as the settings want it.
+Files that a value names are read here; nothing is opened on the network, ever.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from lbcompanion.model import NODE_NAME
+
+#: A check: (value, folder of the configuration file) -> the value for the settings.
+Check = Callable[[object, Path], Any]
+
+SECRET_MIN_BYTES = 16
+#: A ``token`` of RFC 9110 section 5.6.2: names of header fields, cookies and methods.
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
+#: The same without small letters: methods are case-sensitive, and the registered ones are written in capitals.
+UPPER_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Z]+", re.ASCII)
+_SHOWN_CHARS = 80
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
+
+
+class Refused(Exception):
+    """A value that is not allowed.
+
+    :ivar allowed: what would be right.
+    :ivar shown: what the message says stood there; None: the value itself.
+    :ivar below: the key within a table with free keys, where the fault is in one of its values.
+    """
+
+    def __init__(self, allowed: str, shown: str | None = None, below: str = "") -> None:
+        self.allowed = allowed
+        self.shown = shown
+        self.below = below
+        super().__init__(allowed)
+
+
+def show(value: object) -> str:
+    """A value as a message shows it: much as TOML writes it, cut where it is long."""
+    if isinstance(value, dict):
+        return "a table"
+    try:
+        written = json.dumps(value, ensure_ascii=False)
+    except TypeError:  # TOML's dates
+        written = str(value)
+    return written if len(written) <= _SHOWN_CHARS else written[: _SHOWN_CHARS - 3] + "..."
+
+
+def flag(value: object, folder: Path) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise Refused("true or false")
+    return value
+
+
+def whole(least: int, most: int | None = None) -> Check:
+    """A whole number between bounds, which are allowed themselves; a boolean is none."""
+    allowed = f"a whole number, {least} or more" if most is None else f"a whole number from {least} to {most}"
+
+    def check(value: object, folder: Path) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Refused(allowed)
+        if value < least or (most is not None and value > most):
+            raise Refused(allowed)
+        return value
+
+    return check
+
+
+def number(least: float, most: float | None = None, *, above: bool = False) -> Check:
+    """A finite number between bounds.
+
+    :param above: the lower bound itself is not allowed.
+    """
+    allowed = f"a number {'above' if above else 'from'} {least:g}" + ("" if most is None else f" to {most:g}")
+
+    def check(value: object, folder: Path) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise Refused(allowed)
+        if value < least or (above and value == least) or (most is not None and value > most):
+            raise Refused(allowed)
+        return float(value)
+
+    return check
+
+
+def text(pattern: re.Pattern[str] | None, allowed: str, *, empty: bool = False) -> Check:
+    """A string that matches as a whole; without a pattern, any string without control characters.
+
+    :param empty: whether the empty string is allowed as well.
+    """
+
+    def check(value: object, folder: Path) -> str:
+        if not isinstance(value, str):
+            raise Refused(allowed)
+        if not value:
+            if empty:
+                return value
+            raise Refused(allowed)
+        if not value.isprintable() or (pattern is not None and not pattern.fullmatch(value)):
+            raise Refused(allowed)
+        return value
+
+    return check
+
+
+def choice(*words: str) -> Check:
+    """One of a few words."""
+    allowed = ", ".join(f'"{word}"' for word in words)
+
+    def check(value: object, folder: Path) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise Refused(allowed)
+        return value
+
+    return check
+
+
+def each(check_one: Check, allowed: str, *, least: int = 0, unique: bool = False) -> Check:
+    """A list, every item of which passes a check of its own.
+
+    :param allowed: what the whole list is, for the message.
+    """
+
+    def check(value: object, folder: Path) -> tuple[Any, ...]:
+        if not isinstance(value, list) or len(value) < least:
+            raise Refused(allowed)
+        checked = tuple(_item(check_one, item, folder) for item in value)
+        if unique and len(set(checked)) < len(checked):
+            raise Refused(f"{allowed}, each once")
+        return checked
+
+    return check
+
+
+def _item(check_one: Check, item: object, folder: Path) -> Any:
+    try:
+        return check_one(item, folder)
+    except Refused as error:
+        raise Refused(error.allowed, error.shown or f"a list with {show(item)}") from None
+
+
+def mapping(check_key: Callable[[str], bool], key_allowed: str, check_one: Check) -> Check:
+    """A table with free keys."""
+
+    def check(value: object, folder: Path) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise Refused("a table")
+        for key in value:
+            if not check_key(key):
+                raise Refused(key_allowed, f'named "{key}"')
+        return {key: _below(key, check_one, item, folder) for key, item in value.items()}
+
+    return check
+
+
+def _below(key: str, check_one: Check, item: object, folder: Path) -> Any:
+    try:
+        return check_one(item, folder)
+    except Refused as error:
+        raise Refused(error.allowed, error.shown or show(item), key) from None
+
+
+def is_node_name(name: str) -> bool:
+    """Whether a node may be called so."""
+    return NODE_NAME.fullmatch(name) is not None
+
+
+def origin(*, empty: bool) -> Check:
+    """``http(s)://HOST[:PORT]`` and nothing after it."""
+    allowed = "an origin such as https://www.example.com, without a path" + (", or empty" if empty else "")
+
+    def check(value: object, folder: Path) -> str:
+        if not isinstance(value, str) or not (value or empty):
+            raise Refused(allowed)
+        if value and not _is_origin(value):
+            raise Refused(allowed, hide_password(value))
+        return value
+
+    return check
+
+
+def _is_origin(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    bare = f"[{host}]" if ":" in host else host
+    written = f"{parts.scheme}://{bare}" + ("" if port is None else f":{port}")
+    return parts.scheme in ("http", "https") and bool(_HOST.fullmatch(host)) and written == value.lower() and port != 0
+
+
+def hide_password(value: str) -> str:
+    """A URL as a message may show it."""
+    return '"' + re.sub(r"//[^/@]*@", "//...@", value) + '"'
+
+
+def network(value: object, folder: Path) -> IPv4Network | IPv6Network:
+    """A CIDR block, or one address."""
+    allowed = "CIDR blocks such as 10.0.0.0/8 or 2001:db8::/32, host bits zero"
+    if not isinstance(value, str):
+        raise Refused(allowed)
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise Refused(allowed) from None
+
+
+def prefix(value: object, folder: Path) -> str:
+    """The path below which everything of ours is found."""
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value) or {".", ".."} & set(value.split("/")):
+        raise Refused("a path such as /_lbc: letters, digits and -._~, no slash at the end")
+    return value
+
+
+def bytes_pattern(value: object, folder: Path) -> str:
+    """A regular expression to be searched in a page's bytes; empty: none."""
+    if not isinstance(value, str):
+        raise Refused("a regular expression, or empty")
+    try:
+        re.compile(value.encode())
+    except (re.error, UnicodeError) as error:
+        raise Refused(f"a regular expression, or empty ({error})") from None
+    return value
+
+
+def cookie_name(value: object, folder: Path) -> str:
+    """The name of a cookie, or a pattern between slashes that is searched in names."""
+    allowed = "cookie names, or patterns between slashes such as /SRV[0-9]+/"
+    if not isinstance(value, str) or not value:
+        raise Refused(allowed)
+    if len(value) > 2 and value[0] == value[-1] == "/":
+        try:
+            re.compile(value[1:-1])
+        except re.error as error:
+            raise Refused(f"{allowed} ({error})") from None
+    elif not TOKEN.fullmatch(value):
+        raise Refused(allowed)
+    return value
+
+
+def cookie_pair(value: object, folder: Path) -> str:
+    """``NAME=VALUE``, or empty. What stands there is not shown."""
+    allowed = 'a cookie such as "SRV=n1", or empty'
+    if not isinstance(value, str):
+        raise Refused(allowed)
+    name, equals, rest = value.partition("=")
+    if value and not (equals and TOKEN.fullmatch(name) and rest.isascii() and rest.isprintable() and ";" not in rest):
+        raise Refused(allowed, "no such pair")
+    return value
+
+
+def path(value: object, folder: Path) -> Path:
+    """A path; a relative one starts at the file's folder."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise Refused("a path")
+    return (folder / value).absolute()
+
+
+def optional_path(value: object, folder: Path) -> Path | None:
+    """The same, or None for the empty string."""
+    return None if value == "" else path(value, folder)
+
+
+def content(where: Path, allowed: str) -> bytes:
+    """What a file holds.
+
+    :raises Refused: where it cannot be read.
+    """
+    try:
+        return where.read_bytes()
+    except OSError as error:
+        raise Refused(allowed, f'"{where}" ({error.strerror})') from None
+
+
+def readable_file(what: str, *, empty: bool = True) -> Check:
+    """The path of a file that can be read, or None for the empty string."""
+    allowed = f"{what} that can be read" + (", or empty" if empty else "")
+
+    def check(value: object, folder: Path) -> Path | None:
+        if value == "" and empty:
+            return None
+        if not isinstance(value, str) or not value:
+            raise Refused(allowed)
+        where = path(value, folder)
+        content(where, allowed)
+        return where
+
+    return check
+
+
+def secret_of(where: Path) -> bytes:
+    """The farm's secret: the file's content without white space around it."""
+    allowed = f"a file that can be read, with a secret of {SECRET_MIN_BYTES} bytes or more"
+    secret = content(where, allowed).strip()
+    if len(secret) < SECRET_MIN_BYTES:
+        raise Refused(allowed, f'"{where}" with {len(secret)} bytes in it')
+    return secret
+
+
+def sealing_key_file(value: object, folder: Path) -> Path | None:
+    """The path of a file with a key to seal copies with, or None for the empty string."""
+    where = optional_path(value, folder)
+    if where is not None:
+        secret_of(where)
+    return where
+
+
+def ed25519_public_key(value: object, folder: Path) -> bytes:
+    """The PEM text of the Ed25519 public key that a file holds."""
+    allowed = "a file with an Ed25519 public key in PEM"
+    pem = content(path(value, folder), allowed)
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        raise Refused(allowed) from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise Refused(allowed)
+    return pem

@@ -1,0 +1,178 @@
+"""Which keys the configuration has and what each may be; the defaults stand in :mod:`lbcompanion.settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lbcompanion import allowed, endpoint_strings
+from lbcompanion.allowed import Check, Refused
+from lbcompanion.html.copy import Masks
+from lbcompanion.model import NODE_NAME, RouteKind
+from lbcompanion.sticky.dialects import NAMES as DIALECTS
+
+Table = Mapping[str, Check]
+
+NAME_ALLOWED = "1 to 32 letters, digits, _ or -"
+_LADDER = tuple(kind.value for kind in RouteKind)
+
+
+def _sqlite(other: str = "") -> Check:
+    what = "sqlite:///FILE" + (f", or {other}" if other else "")
+
+    def check(value: object, folder: Path) -> str:
+        if other and value == other:
+            return other
+        if not isinstance(value, str):
+            raise Refused(what)
+        file = value.removeprefix("sqlite:///")
+        if file == value or not file or file.startswith(":") or "?" in file or not value.isprintable():
+            raise Refused(what, allowed.hide_password(value))
+        return f"sqlite:///{(folder / file).absolute()}"
+
+    return check
+
+
+def _selector(value: object, folder: Path) -> str:
+    what = "CSS selectors that can be used for a mask"
+    if not isinstance(value, str) or not value:
+        raise Refused(what)
+    try:
+        Masks([value])
+    except ValueError:
+        raise Refused(what) from None
+    return value
+
+
+def _csp(value: object, folder: Path) -> str:
+    if value != "respect":
+        raise Refused('"respect"; "adapt" is not in this version yet')
+    return "respect"
+
+
+def _one_worker(value: object, folder: Path) -> int:
+    if value is True or value != 1 or not isinstance(value, int):
+        raise Refused("1; several processes for one node are not in this version yet")
+    return value
+
+
+_node_name = allowed.text(NODE_NAME, NAME_ALLOWED)
+_names = allowed.each(allowed.cookie_name, "a list of cookie names and patterns")
+_token_names = allowed.each(
+    allowed.text(allowed.TOKEN, "cookie names: letters, digits and !#$%&'*+-.^_`|~"), "a list of cookie names"
+)
+_globs = allowed.each(allowed.text(None, "path patterns such as /shop/**"), "a list of path patterns")
+_dialect = allowed.choice("auto", *DIALECTS)
+_positive = allowed.number(0, above=True)
+
+STICKY: Table = {"dialect": _dialect, "cookies": _names, "allow_credentials": _token_names}
+
+NODE: Mapping[str, Table] = {
+    "node": {
+        "name": _node_name,
+        "listen": allowed.each(
+            endpoint_strings.server,
+            'a list of one or more endpoint strings such as ["tcp:8080"]',
+            least=1,
+            unique=True,
+        ),
+        "upstream": endpoint_strings.client,
+        "secret_file": allowed.path,
+        "state_dir": allowed.path,
+        "admin": endpoint_strings.server,
+        "workers": _one_worker,
+        "prefix": allowed.prefix,
+        "public_origin": allowed.origin(empty=True),
+        "direct_origin": allowed.origin(empty=True),
+        "trusted_proxies": allowed.each(allowed.network, "a list of CIDR blocks"),
+    },
+    "capture": {
+        "enabled": allowed.flag,
+        "ratio": allowed.number(0, 1),
+        "visitor_cookie": allowed.text(allowed.TOKEN, "the name of a cookie"),
+        "revalidate": allowed.choice("keep", "no-store"),
+        "force_parameter": allowed.text(None, "a parameter as it stands in a query, such as lbc=record", empty=True),
+        "include": _globs,
+        "exclude": _globs,
+        "methods": allowed.each(
+            allowed.text(allowed.UPPER_TOKEN, "methods in capitals, such as GET"), "a list of methods", least=1
+        ),
+        "statuses": allowed.each(allowed.whole(200, 599), "a list of statuses", least=1),
+        "max_page_bytes": allowed.whole(1),
+        "fragments": allowed.choice("on-request", "never"),
+        "mask": allowed.each(_selector, "a list of CSS selectors"),
+        "exclude_blocks": allowed.flag,
+    },
+    "inject": {
+        "enabled": allowed.flag,
+        "top_file": allowed.readable_file("a file"),
+        "bottom_file": allowed.readable_file("a file"),
+        "skip_if": allowed.bytes_pattern,
+        "clicktale_names": allowed.flag,
+        "csp": _csp,
+    },
+    "store": {
+        "url": _sqlite("memory:"),
+        "max_pages": allowed.whole(1),
+        "max_bytes": allowed.whole(1),
+        "max_seconds": _positive,
+        "delete_after_pull": allowed.flag,
+        "pull_grace_seconds": allowed.number(0),
+        "encryption_key_file": allowed.sealing_key_file,
+    },
+    "sticky": STICKY,
+    "fetch": {
+        "addresses": allowed.each(allowed.network, "a list of CIDR blocks"),
+        "address_header": allowed.text(allowed.TOKEN, "the name of a header, or empty", empty=True),
+        "signature": allowed.choice("required", "off"),
+        "public_keys": allowed.mapping(
+            lambda key: bool(key) and key.isprintable() and key.isascii() and '"' not in key and key != "farm",
+            'key ids other than "farm"',
+            allowed.ed25519_public_key,
+        ),
+    },
+    "crawler": {
+        "intake": allowed.origin(empty=True),
+        "notices": allowed.choice("browser", "server", "both"),
+    },
+    "limits": {
+        "head_bytes": allowed.whole(256),
+        "header_lines": allowed.whole(1),
+        "head_seconds": _positive,
+        "idle_seconds": _positive,
+        "body_bytes_per_second": allowed.number(0),
+        "upstream_connect_seconds": _positive,
+        "upstream_seconds": _positive,
+        "connections": allowed.whole(1),
+        "connections_per_address": allowed.whole(0),
+        "upstream_idle": allowed.whole(0),
+        "expansion_ratio": allowed.number(1),
+        "capturing_bytes": allowed.whole(1),
+    },
+}
+#: ``[peers]`` has free keys: a node's name, and its address.
+PEERS = allowed.mapping(allowed.is_node_name, f"node names: {NAME_ALLOWED}", allowed.origin(empty=False))
+
+CRAWLER: Table = {
+    "listen": endpoint_strings.server,
+    "admin": endpoint_strings.server,
+    "secret_file": allowed.path,
+    "state_dir": allowed.path,
+    "queue": _sqlite(),
+    "archive_dir": allowed.path,
+    "concurrency": allowed.whole(1, 10000),
+    "requisites": allowed.flag,
+    "timeout_seconds": _positive,
+    "give_up_after_seconds": _positive,
+}
+SITE: Table = {
+    "origin": allowed.origin(empty=False),
+    "connect": endpoint_strings.optional_client,
+    "ca_file": allowed.readable_file("a file of certificates in PEM"),
+    "prefix": allowed.prefix,
+    **STICKY,
+    "ladder": allowed.each(
+        allowed.choice(*_LADDER), "a list of one or more of " + ", ".join(_LADDER), least=1, unique=True
+    ),
+}
+KNOWN_NODE: Table = {"direct": allowed.origin(empty=True), "cookie": allowed.cookie_pair}

@@ -1,0 +1,64 @@
+"""``twistd lbcompanion``: the options and the service of a companion."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from lbcompanion import config
+from lbcompanion.errors import ConfigError
+from lbcompanion.running import tell_failed_start
+from lbcompanion.settings import NodeSettings
+
+
+class Options(usage.Options):
+    """``--config FILE``."""
+
+    optParameters = [["config", "c", None, "The companion's configuration, a TOML file."]]  # noqa: RUF012
+    settings: NodeSettings
+
+    def postOptions(self) -> None:
+        """Read the file; a bad one stops twistd with exit 2 before any port opens."""
+        if self["config"] is None:
+            raise usage.UsageError("--config FILE is needed")
+        try:
+            self.settings = config.read_node(self["config"])
+        except ConfigError as error:
+            refuse(error)
+
+
+def refuse(error: ConfigError) -> NoReturn:
+    """Say what is wrong with a configuration, a line for each thing, and exit 2."""
+    for line in str(error).splitlines():
+        sys.stderr.write(f"lbcompanion: {line}\n")
+    raise SystemExit(2)
+
+
+def stopping_where_it_fails(service: IService, reactor: Any) -> IService:
+    """Have twistd end when the service cannot start, rather than run on with nothing in it."""
+
+    def stop(failure: Failure) -> None:
+        tell_failed_start(failure)
+        reactor.callWhenRunning(reactor.stop)  # twistd starts services before its reactor
+
+    started = getattr(service, "started", None)
+    if isinstance(started, Deferred):
+        started.addErrback(stop)
+    return service
+
+
+def makeService(options: Options) -> IService:
+    """Make the companion, on twistd's own reactor."""
+    from twisted.internet import reactor
+
+    from lbcompanion.node.service import NodeService
+
+    try:
+        return stopping_where_it_fails(NodeService(options.settings, reactor), reactor)
+    except ConfigError as error:  # what only the opening of a store can tell
+        refuse(error)

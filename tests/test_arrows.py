@@ -1,0 +1,132 @@
+"""The house stands: which room may look into which (docs/house.rst), and what the pure rooms may not know."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "lbcompanion"
+ROOT = Path(__file__).parent.parent / PACKAGE
+
+#: From the ground up: a room may look into those of its own floor and of the floors below.
+FLOORS = (
+    ("errors", "model"),
+    (
+        *("settings", "allowed", "endpoint_strings", "config_tables", "config"),
+        *("tokens", "signatures", "wire", "http1", "html", "sticky"),
+    ),
+    ("stores", "logs"),
+    ("node", "crawler"),
+    ("doctor", "demo"),
+    ("cli", "running", "starters", "tap", "crawler_tap"),
+)
+FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+#: Rooms of one floor that are strangers all the same.
+STRANGERS = ({"node", "crawler"}, {"doctor", "demo"})
+#: May look everywhere, and is looked into by nobody but tests.
+GUEST = "testing"
+
+PURE = ("errors", "model", "tokens", "signatures", "wire", "http1", "html", "sticky")
+IMPURE_MODULES = {
+    *("twisted", "asyncio", "socket", "socketserver", "ssl", "select", "selectors", "threading", "multiprocessing"),
+    *("subprocess", "signal", "os", "io", "shutil", "tempfile", "time", "random", "secrets", "uuid", "logging"),
+    *("sqlalchemy", "sqlite3", "treq", "requests"),
+}
+IMPURE_CALLS = {"now", "utcnow", "today", "urandom"}
+VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "base", "misc"}
+
+MODULES = sorted(path for path in ROOT.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for each in ast.walk(tree):
+        if isinstance(each, ast.Import):
+            yield from (alias.name for alias in each.names)
+        elif isinstance(each, ast.ImportFrom):
+            assert each.level == 0, "imports name the whole path"
+            yield from (f"{each.module}.{alias.name}" for alias in each.names)
+
+
+def room_of(name: str) -> str | None:
+    """The room of a module of ours; None for the package itself and for foreign modules."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == PACKAGE and len(parts) > 1 and parts[1] in (*FLOOR_OF, GUEST) else None
+
+
+def parsed(path: Path) -> ast.AST:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def may_look(room: str, into: str) -> bool:
+    if room in (GUEST, into):
+        return True
+    if into == GUEST or FLOOR_OF[into] > FLOOR_OF[room]:
+        return False
+    return not any({room, into} == pair for pair in STRANGERS)
+
+
+def test_every_room_has_its_floor() -> None:
+    rooms = {path.stem if path.is_file() else path.name for path in ROOT.iterdir() if not path.name.startswith("__")}
+    code = {room for room in rooms if (ROOT / room).is_dir() or (ROOT / f"{room}.py").is_file()}
+    assert code == {*FLOOR_OF, GUEST}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_arrows_point_downwards(path: Path) -> None:
+    room = room_of(module_name(path))
+    if room is None:
+        assert not [name for name in imports(parsed(path)) if room_of(name)]
+        return
+    looked_into = {found for name in imports(parsed(path)) if (found := room_of(name))}
+    assert {into for into in looked_into if not may_look(room, into)} == set()
+
+
+def test_no_two_rooms_look_into_each_other() -> None:
+    arrows: dict[str, set[str]] = {room: set() for room in FLOOR_OF}
+    for path in MODULES:
+        room = room_of(module_name(path))
+        if room is not None and room != GUEST:
+            arrows[room] |= {into for name in imports(parsed(path)) if (into := room_of(name)) and into != room}
+    done: set[str] = set()
+    while ready := {room for room, into in arrows.items() if room not in done and into <= done}:
+        done |= ready
+    assert set(arrows) - done == set(), "these rooms form a ring"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if room_of(module_name(p)) in PURE], ids=module_name)
+def test_pure_rooms_know_no_world(path: Path) -> None:
+    tree = parsed(path)
+    assert {name for name in imports(tree) if name.split(".")[0] in IMPURE_MODULES} == set()
+    called = {
+        each.func.attr for each in ast.walk(tree) if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)
+    }
+    assert called & IMPURE_CALLS == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_no_module_has_a_vague_name(path: Path) -> None:
+    assert path.stem not in VAGUE
+
+
+def test_no_import_touches_the_reactor() -> None:
+    names = [name for path in MODULES if not (name := module_name(path)).endswith("__main__")]
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'twisted.internet.reactor' not in sys.modules, name\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, check=False, cwd=ROOT.parent
+    )
+    assert done.returncode == 0, done.stderr

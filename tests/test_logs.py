@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+from twisted.logger import Logger, LogPublisher
+
+from lbcompanion.logs import FromStandardLogging, LineObserver, json_wanted
+
+
+def told(*, json_lines: bool) -> tuple[Logger, io.StringIO]:
+    stream = io.StringIO()
+    return Logger("here", observer=LogPublisher(LineObserver(stream, json_lines=json_lines))), stream
+
+
+def failed(log: Logger) -> None:
+    try:
+        raise ValueError("oh\nno")
+    except ValueError:
+        log.failure("it failed")
+
+
+def test_an_event_is_a_line() -> None:
+    log, stream = told(json_lines=False)
+    log.warn("the store is {state}", state="down")
+    assert stream.getvalue().endswith("Z warn here: the store is down\n")
+
+
+def test_a_traceback_is_folded_into_its_line() -> None:
+    log, stream = told(json_lines=False)
+    failed(log)
+    (line,) = stream.getvalue().splitlines()
+    assert "it failed" in line
+    assert "ValueError: oh" in line
+
+
+def test_an_event_is_json() -> None:
+    log, stream = told(json_lines=True)
+    log.info("{count} pages", count=3, what=object())
+    said = json.loads(stream.getvalue())
+    assert said["time"].endswith("Z")
+    assert {key: said[key] for key in ("level", "from", "message", "count")} == {
+        "level": "info",
+        "from": "here",
+        "message": "3 pages",
+        "count": 3,
+    }
+    assert "what" not in said
+
+
+def test_a_failure_is_one_line_of_json() -> None:
+    log, stream = told(json_lines=True)
+    failed(log)
+    (line,) = stream.getvalue().splitlines()
+    assert "ValueError" in json.loads(line)["failure"]
+
+
+def test_a_closed_stream_stops_nothing() -> None:
+    log, stream = told(json_lines=False)
+    stream.close()
+    log.info("into the void")
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("json", True), ("JSON", True), ("", False), ("text", False)])
+def test_the_environment_chooses(value: str, wanted: bool) -> None:
+    assert json_wanted({"LBC_LOG": value}) is wanted
+    assert not json_wanted({})
+
+
+def test_libraries_logs_arrive() -> None:
+    seen = []
+    from twisted.logger import globalLogPublisher
+
+    globalLogPublisher.addObserver(seen.append)
+    try:
+        record = logging.LogRecord("asyncio", logging.WARNING, "", 0, "slow: %s", ("x",), None)
+        FromStandardLogging().emit(record)
+    finally:
+        globalLogPublisher.removeObserver(seen.append)
+    assert [(event["log_namespace"], event["text"]) for event in seen] == [("asyncio", "slow: x")]

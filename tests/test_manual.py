@@ -1,0 +1,94 @@
+"""The manual tells the truth: every key of the configuration with its default, every command, every room."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import NOTHING, Factory, fields_dict
+
+from lbcompanion import config_tables, settings
+from tests.test_arrows import FLOOR_OF
+
+DOCS = Path(__file__).parent.parent / "docs"
+SECTION = re.compile(r"^(\[[^\n]+)\n~+\n(.*?)(?=^\[[^\n]+\n~+\n|\Z)", re.MULTILINE | re.DOTALL)
+KEY = re.compile(r"^``(\w+)`` (?:required|= ``(.*)``)$", re.MULTILINE)
+
+#: Heading -> settings class, keys.
+TABLES: Mapping[str, tuple[type, config_tables.Table]] = {
+    "[node]": (settings.NodeTable, config_tables.NODE["node"]),
+    "[capture]": (settings.CaptureTable, config_tables.NODE["capture"]),
+    "[inject]": (settings.InjectTable, config_tables.NODE["inject"]),
+    "[store]": (settings.StoreTable, config_tables.NODE["store"]),
+    "[sticky]": (settings.StickyTable, config_tables.NODE["sticky"]),
+    "[fetch]": (settings.FetchTable, config_tables.NODE["fetch"]),
+    "[crawler]": (settings.ToCrawlerTable, config_tables.NODE["crawler"]),
+    "[limits]": (settings.LimitsTable, config_tables.NODE["limits"]),
+    "[crawler] of a crawler": (settings.CrawlerTable, config_tables.CRAWLER),
+    "[sites.NAME]": (settings.SiteSettings, config_tables.SITE),
+    "[sites.NAME.nodes.NODE]": (settings.KnownNode, config_tables.KNOWN_NODE),
+}
+
+
+def sections() -> dict[str, str]:
+    return dict(SECTION.findall((DOCS / "configuration.rst").read_text()))
+
+
+def documented(heading: str) -> dict[str, Any]:
+    """Key -> default as the manual writes it; NOTHING where it is required."""
+    found = {}
+    for key, default in KEY.findall(sections()[heading]):
+        found[key] = tomllib.loads(f"it = {default}")["it"] if default else NOTHING
+    return found
+
+
+def as_toml(value: Any) -> Any:
+    """A setting's default as the file would have it."""
+    if isinstance(value, tuple):
+        return [as_toml(one) for one in value]
+    if isinstance(value, Path | IPv4Network | IPv6Network):
+        return str(value)
+    return "" if value is None else value
+
+
+def actual(cls: type, key: str) -> Any:
+    fields = fields_dict(cls)
+    default = (fields[key] if key in fields else fields_dict(settings.StickyTable)[key]).default
+    return default.factory() if isinstance(default, Factory) else default  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_every_key_is_there_with_its_default(heading: str) -> None:
+    cls, checks = TABLES[heading]
+    told = documented(heading)
+    assert list(told) == list(checks)
+    for key, default in told.items():
+        assert as_toml(actual(cls, key)) == default, key
+
+
+def test_every_table_is_there() -> None:
+    assert set(sections()) == {*TABLES, "[peers]"}
+
+
+def code_blocks() -> Iterator[str]:
+    for path in (*DOCS.glob("*.rst"), DOCS.parent / "README.md"):
+        text = path.read_text()
+        yield from re.findall(r"(?m)^ {3,}(?:\$ )?lbcompanion ([a-z-]+)", text)
+        yield from re.findall(r"``lbcompanion ([a-z-]+)", text)
+
+
+def test_every_command_named_exists() -> None:
+    from lbcompanion.cli import main
+
+    assert set(code_blocks()) - set(main.commands) == set()
+
+
+def test_every_room_is_told() -> None:
+    house = (DOCS / "house.rst").read_text()
+    doors = {room for room in FLOOR_OF if room != "doctor"}  # empty until the command of that name is there
+    assert {room for room in doors if f"``{room}``" not in house} == set()

@@ -1,0 +1,17 @@
+"""What ``twistd --help`` lists of this project. Literal on purpose: Twisted caches a drop-in by its own date."""
+
+from twisted.application.service import ServiceMaker
+
+companion = ServiceMaker(
+    "lbcompanion node",
+    "lbcompanion.tap",
+    "A companion: reverse proxy beside a node that keeps copies of its pages.",
+    "lbcompanion",
+)
+
+crawler = ServiceMaker(
+    "lbcompanion crawler",
+    "lbcompanion.crawler_tap",
+    "The crawler that fetches page copies from their own nodes and archives them.",
+    "lbcompanion-crawler",
+)
