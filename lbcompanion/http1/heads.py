@@ -9,16 +9,18 @@ import re
 from collections.abc import Iterable
 
 import httptools
-from attrs import define
+from attrs import define, field
 
 from lbcompanion.errors import BadRequest, BadResponse
 
 #: A field as the rules look at it: the name in lower case, the value without white space around it.
 Field = tuple[bytes, bytes]
 
-# RFC 9110 section 5.5: no control byte but HTAB in a value; CR and LF are dealt with by the line rules.
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# RFC 9110 section 5.5: no control byte but HTAB in a value; a CR or LF that ends no line is one as well.
+_NO_CONTROL = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+# RFC 3986 section 3.2.2 without user information, and a port; empty is allowed (RFC 9110 section 7.2).
+_HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+;=%:\[\]]*")
 _HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
 
 
@@ -29,7 +31,7 @@ class RequestHead:
     :ivar method: as sent; methods are case-sensitive.
     :ivar target: origin form (``/path?query``) or ``*``; an absolute form was brought into origin form.
     :ivar version: 10 or 11.
-    :ivar fields: names in lower case, in the order of the lines.
+    :ivar fields: names in lower case, in the order of the lines; not to be changed once the head was read.
     :ivar names: the same names as they were written, line by line.
     """
 
@@ -38,17 +40,18 @@ class RequestHead:
     version: int
     fields: list[Field]
     names: list[bytes]
+    _first: dict[bytes, bytes] | None = field(default=None, init=False, repr=False, eq=False)
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field, None where it does not stand."""
-        for key, value in self.fields:
-            if key == name:
-                return value
-        return None
+        first = self._first
+        if first is None:
+            first = self._first = _first_values(self.fields)
+        return first.get(name)
 
     def all(self, name: bytes) -> list[bytes]:
         """All values of a field, line by line."""
-        return [value for key, value in self.fields if key == name]
+        return [] if self.get(name) is None else [value for key, value in self.fields if key == name]
 
     @property
     def path(self) -> bytes:
@@ -65,17 +68,23 @@ class ResponseHead:
     reason: bytes
     fields: list[Field]
     names: list[bytes]
+    _first: dict[bytes, bytes] | None = field(default=None, init=False, repr=False, eq=False)
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field, None where it does not stand."""
-        for key, value in self.fields:
-            if key == name:
-                return value
-        return None
+        first = self._first
+        if first is None:
+            first = self._first = _first_values(self.fields)
+        return first.get(name)
 
     def all(self, name: bytes) -> list[bytes]:
         """All values of a field, line by line."""
-        return [value for key, value in self.fields if key == name]
+        return [] if self.get(name) is None else [value for key, value in self.fields if key == name]
+
+
+def _first_values(fields: list[Field]) -> dict[bytes, bytes]:
+    # A head is asked for a dozen fields, most of which are not there: one look-up each instead of one walk each.
+    return dict(reversed(fields))
 
 
 class _Collector:
@@ -106,16 +115,26 @@ def head_end(data: bytes, start: int = 0) -> int:
     return -1 if found < 0 else found + 4
 
 
+def never_ends(data: bytes) -> bool:
+    """Whether the beginning of a head shows already that its end cannot come: a line that ends with a bare LF."""
+    first = data.find(b"\n")
+    return first == 0 or (first > 0 and data[first - 1] != 13) or b"\n\n" in data
+
+
 def _lines_are_clean(raw: bytes) -> bool:
     """No bare CR or LF, no folded line (RFC 9112 section 5.2), no control byte."""
-    lines = raw.count(b"\r\n")
     return (
-        raw.count(b"\n") == lines
-        and raw.count(b"\r") == lines
-        and b"\r\n " not in raw
-        and b"\r\n\t" not in raw
-        and not _CONTROL.search(raw)
+        # On every head's way: these two passes take a third of the time of a search by pattern.
+        not raw.replace(b"\r\n", b"").translate(None, _NO_CONTROL) and b"\r\n " not in raw and b"\r\n\t" not in raw
     )
+
+
+def _fields(raw: bytes, collector: _Collector) -> list[Field]:
+    values = collector.values
+    if b" \r\n" in raw or b"\t\r\n" in raw:
+        # The parser leaves white space behind a value, which is none of it (RFC 9112 section 5.1).
+        values = [value.rstrip(b" \t") for value in values]
+    return list(zip([name.lower() for name in collector.names], values, strict=True))
 
 
 def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
@@ -146,10 +165,7 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
         raise BadRequest(501, "a method that is not served") from None
     except httptools.HttpParserError:
         raise BadRequest(400, "the head breaks the grammar") from None
-    names = collector.names
-    head = RequestHead(
-        parts[0], parts[1], version, list(zip([n.lower() for n in names], collector.values, strict=True)), names
-    )
+    head = RequestHead(parts[0], parts[1], version, _fields(raw, collector), collector.names)
     if parts[0] == b"CONNECT":
         raise BadRequest(501, "CONNECT is not served")
     _settle_target(head)
@@ -161,7 +177,7 @@ def _settle_target(head: RequestHead) -> None:
     hosts = head.all(b"host")
     if len(hosts) > 1 or (not hosts and head.version == 11):
         raise BadRequest(400, "exactly one Host line is needed")
-    if hosts and (b"," in hosts[0] or b" " in hosts[0] or b"/" in hosts[0] or b"@" in hosts[0]):
+    if hosts and not _HOST.fullmatch(hosts[0]):
         raise BadRequest(400, "the Host line is no host")
     target = head.target
     if target.startswith(b"/") or (target == b"*" and head.method == b"OPTIONS"):
@@ -195,13 +211,10 @@ def read_response_head(raw: bytes) -> ResponseHead:
         pass
     except httptools.HttpParserError:
         raise BadResponse("the application's head breaks the grammar") from None
-    names = collector.names
     status = parser.get_status_code()
     if not 100 <= status <= 999:
         raise BadResponse("the application's status is out of range")
-    return ResponseHead(
-        version, status, collector.reason, list(zip([n.lower() for n in names], collector.values, strict=True)), names
-    )
+    return ResponseHead(version, status, collector.reason, _fields(raw, collector), collector.names)
 
 
 def write_request_line(method: bytes, target: bytes) -> bytes:

@@ -67,6 +67,7 @@ class Capturing:
         "_facts",
         "_given",
         "_injector",
+        "_off",
         "_parts",
         "_rules",
         "_size",
@@ -97,6 +98,7 @@ class Capturing:
         self._taken = False
         self._given = False
         self._broken = False
+        self._off = False
         self._whole = False
         self._why = ""
         self.same_length = injector is None
@@ -122,6 +124,8 @@ class Capturing:
         try:
             for piece in self._decoder.steps(data):
                 self._keep(piece)
+                if self._why:
+                    return
         except CodingError as error:
             self._broken = True
             self._stop_copy(error.why)
@@ -150,7 +154,7 @@ class Capturing:
     def _page(self, piece: bytes) -> bytes:
         """Plain bytes of the page, in and out."""
         self._keep(piece)
-        if self._injector is None:
+        if self._injector is None or self._off:
             return piece
         try:
             return self._injector.feed(piece)
@@ -160,8 +164,8 @@ class Capturing:
     def _injection_failed(self, error: Exception, piece: bytes) -> bytes:
         """An error of ours: what was held back goes out as it is, and the rest of the page too."""
         self._counters.failed_open[f"injection: {type(error).__name__}"] += 1
-        held = self._held()
-        return held if held.endswith(piece) else held + piece
+        self._off = True
+        return self._held() + piece
 
     def _held(self) -> bytes:
         if self._injector is None:
@@ -210,10 +214,9 @@ class Capturing:
         if self._injector is None or (self._broken and self._encoder is not None):
             return b""
         try:
-            out = self._injector.finish()
+            out = b"" if self._off else self._injector.finish()
         except Exception as error:
-            self._counters.failed_open[f"injection: {type(error).__name__}"] += 1
-            out = self._held()
+            out = self._injection_failed(error, b"")
         if self._injector.placed:
             self._counters.injected += 1
         else:
@@ -255,7 +258,10 @@ class Capturing:
             self._copies.lost(facts.token, "masks or excluded blocks could not be taken out")
             return
         self._copies.keep(page)
-        rules.kept(page, facts.cookie)
+        try:
+            rules.kept(page, facts.cookie)
+        except Exception as error:
+            self._counters.failed_open[f"notice: {type(error).__name__}"] += 1
 
     def abort(self, why: str) -> None:
         """The body will not be whole: no copy."""

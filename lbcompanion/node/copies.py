@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import StoreError, TokenError
@@ -79,20 +79,19 @@ class Copies:
 
     def keep(self, page: Page) -> None:
         """Hand a whole page to the store. Whatever happens there, the visitor has been served already."""
-        self._counters.captured += 1
-        self._counters.captured_bytes += len(page.body)
         try:
             putting = self._store.put(page)
         except Exception:
             putting = fail(Failure())
-        putting.addCallbacks(lambda _: self._kept(page.token), lambda failure: self._not_kept(page.token, failure))
+        putting.addCallbacks(lambda _: self._kept(page), lambda failure: self._not_kept(page.token, failure))
 
-    def _kept(self, token: str) -> None:
-        self._pending.pop(token, None)
+    def _kept(self, page: Page) -> None:
+        self._counters.captured += 1
+        self._counters.captured_bytes += len(page.body)
+        self._pending.pop(page.token, None)
         self._store_is(True, "")
 
     def _not_kept(self, token: str, failure: Failure) -> None:
-        self._counters.captured -= 1
         self._counters.failed_open["store"] += 1
         self._store_is(False, failure.getErrorMessage() if failure.check(StoreError) else type(failure.value).__name__)
         self.lost(token, "the store could not keep it")
@@ -121,6 +120,12 @@ class Copies:
         """Pages that are on their way into the store."""
         return len(self._pending)
 
+    def tick(self) -> None:
+        """Forget pages that have been on their way for too long: a fetch of theirs is told ``unknown`` then."""
+        oldest = self._clock() - _MAX_PENDING_SECONDS
+        for token in [token for token, begun in self._pending.items() if begun < oldest]:
+            del self._pending[token]
+
     # Copies going out.
 
     def get(self, ask: Ask, take: bool) -> Deferred[LocalAnswer]:
@@ -137,9 +142,8 @@ class Copies:
     async def _get(self, ask: Ask, owner: str, take: bool) -> LocalAnswer:
         try:
             found = await (self._store.take(ask.token) if take else self._store.peek(ask.token))
-        except StoreError as error:
-            self._store_is(False, str(error))
-            return self._later("the store fails")
+        except Exception as error:
+            return self._store_failed(error)
         self._store_is(True, "")
         if isinstance(found, Page):
             return self._given(ask, found, take)
@@ -197,6 +201,10 @@ class Copies:
         body = json.dumps({"type": "about:blank", "title": "try again", "status": 503, "detail": why}).encode()
         return LocalAnswer(503, [(b"Content-Type", b"application/problem+json"), (b"Retry-After", b"1"), *GUARDS], body)
 
+    def _store_failed(self, error: Exception) -> LocalAnswer:
+        self._store_is(False, str(error) if isinstance(error, StoreError) else type(error).__name__)
+        return self._later("the store fails")
+
     def drop(self, ask: Ask) -> Deferred[LocalAnswer]:
         """Answer ``DELETE``: the crawler has it safely."""
         try:
@@ -210,8 +218,8 @@ class Copies:
             dropped = await self._store.drop(ask.token)
             if not dropped and owner == self._node:
                 found = await self._store.peek(ask.token)
-        except StoreError:
-            return self._later("the store fails")
+        except Exception as error:
+            return self._store_failed(error)
         if dropped:
             self._counters.fetches["dropped"] += 1
             return LocalAnswer(204, list(GUARDS))
@@ -230,7 +238,7 @@ class Copies:
         def told(found: Page | Miss) -> str:
             return found.url if isinstance(found, Page) else ""
 
-        return self._store.peek(token).addCallbacks(told, lambda _: "")
+        return maybeDeferred(self._store.peek, token).addCallbacks(told, lambda _: "")
 
     def identity(self, token: str, nonce: str, digest: str = "") -> list[Field]:
         """Who answers, and its proof where the caller gave a nonce."""

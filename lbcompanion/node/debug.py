@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import attrs
 from twisted.internet.defer import Deferred
 
-from lbcompanion.errors import TokenError
+from lbcompanion.errors import StoreError, TokenError
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import Page, to_rfc3339
 from lbcompanion.node.callers import CallerVerdict
@@ -81,7 +81,10 @@ class Debug:
             owner = self._tokens.owner_of(token)
         except TokenError as error:
             return {"known": False, "why": str(error)}
-        found = await self._store.peek(token)
+        try:
+            found = await self._store.peek(token)
+        except StoreError as error:
+            return {"known": False, "token": hide(token), "owner": owner, "why": str(error)}
         if not isinstance(found, Page):
             return {
                 "known": False,

@@ -23,6 +23,7 @@ from lbcompanion.http1.heads import (
     RequestHead,
     ResponseHead,
     head_end,
+    never_ends,
     read_response_head,
     write_fields,
     write_request_line,
@@ -66,6 +67,7 @@ class Exchange:
         "_response",
         "_response_buffer",
         "_retried",
+        "_takes_nothing",
         "_tunnel",
         "_upstream",
         "_visitor",
@@ -88,6 +90,7 @@ class Exchange:
         self._keep_alive = True
         self._retried = False
         self._tunnel = False
+        self._takes_nothing = False
         self._deadline = 0.0
         self._asked_upgrade: bytes | None = None
         self.begun = False
@@ -99,9 +102,7 @@ class Exchange:
         visitor = self._visitor
         assert visitor is not None
         head = self._head
-        scheme = head.get(b"x-forwarded-proto") if visitor.trusted else None
-        told = "https" if scheme is not None and scheme.lower() == b"https" else "http"
-        self._plan = self._hub.plan(head, visitor.peer, visitor.trusted, told)
+        self._plan = self._hub.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
         fields = self._plan.request_fields()
         self._asked_upgrade = upgrade_of(head)
         if self._asked_upgrade is not None and self._asked_upgrade.lower() != b"h2c":
@@ -129,6 +130,7 @@ class Exchange:
         self._hub.upstreams.acquire(self, fresh)
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
+        """See :class:`~lbcompanion.node.upstream.UpstreamUser`."""
         visitor = self._visitor
         if visitor is None:
             self._hub.upstreams.release(upstream)
@@ -144,6 +146,7 @@ class Exchange:
             visitor.resume()
 
     def upstream_failed(self, why: str) -> None:
+        """See :class:`~lbcompanion.node.upstream.UpstreamUser`."""
         self._hub.counters.upstream_errors[why] += 1
         self._gateway(504 if why == "timeout" else 502, f"no connection to the application: {why}")
 
@@ -170,6 +173,7 @@ class Exchange:
     # The answer.
 
     def response_data(self, data: bytes) -> None:
+        """See :class:`~lbcompanion.node.upstream.UpstreamUser`."""
         visitor = self._visitor
         if visitor is None:
             return
@@ -197,6 +201,8 @@ class Exchange:
             if end < 0 or end > _MAX_RESPONSE_HEAD:
                 if end > 0 or len(data) > _MAX_RESPONSE_HEAD:
                     raise BadResponse("the application's head is too large")
+                if never_ends(data):
+                    raise BadResponse("a bare LF in the application's head")
                 self._response_buffer = data
                 return
             head = read_response_head(data[:end])
@@ -249,10 +255,10 @@ class Exchange:
             self._drop_upstream()
             self._own_answer(reply.replace)
             return
-        self._hub.counters.responses[head.status] += 1
         self._pipeline = reply.pipeline
         reader = self._reader = body_reader(framing, BadResponse)
         body, leftover = reader.feed(rest) if rest else (b"", b"")
+        self._hub.counters.responses[head.status] += 1
         fields = reply.fields
         out = body
         whole = reader.done
@@ -320,6 +326,7 @@ class Exchange:
         return []
 
     def response_end(self, in_order: bool) -> None:
+        """See :class:`~lbcompanion.node.upstream.UpstreamUser`."""
         upstream, self._upstream = self._upstream, None
         visitor = self._visitor
         if visitor is None:
@@ -378,6 +385,7 @@ class Exchange:
         """No usable answer, and none begun: say so in short."""
         self._hub.log("no answer for a visitor", why)
         self._drop_upstream()
+        self._drop_pipeline(why)
         if self._visitor is None:
             return
         if self.begun:
@@ -400,6 +408,8 @@ class Exchange:
         fields = [*answer.fields, (b"Content-Length", b"%d" % len(answer.body))]
         if not keep_alive:
             fields.append((b"Connection", b"close"))
+        elif self._head.version == 10:
+            fields.append((b"Connection", b"keep-alive"))
         body = b"" if self._head.method == b"HEAD" else answer.body
         visitor.link.write(
             write_status_line(answer.status, _phrase(answer.status)) + write_fields(fields) + b"\r\n" + body
@@ -408,11 +418,14 @@ class Exchange:
 
     def _cut(self, why: str) -> None:
         visitor, self._visitor = self._visitor, None
-        if self._pipeline is not None:
-            self._pipeline.abort(why)
-            self._pipeline = None
+        self._drop_pipeline(why)
         if visitor is not None:
             visitor.broken()
+
+    def _drop_pipeline(self, why: str) -> None:
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.abort(why)
 
     def _drop_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None
@@ -422,10 +435,12 @@ class Exchange:
     def visitor_lost(self) -> None:
         """Nobody waits for the answer: the application is spared the rest of the work."""
         self._visitor = None
+        if self._tunnel and self._upstream is not None:
+            # Its last words still reach the application.
+            self._upstream.end()
+            self._upstream = None
         self._drop_upstream()
-        if self._pipeline is not None:
-            self._pipeline.abort("the visitor left")
-            self._pipeline = None
+        self._drop_pipeline("the visitor left")
 
     # Flow.
 
@@ -440,19 +455,23 @@ class Exchange:
             self._upstream.link.resume_reading()
 
     def upstream_full(self) -> None:
-        """The application reads slowly: the visitor is read no faster."""
+        """The application reads slowly: the visitor is read no faster. But it has to go on some time."""
+        if not self._request_done:
+            self._takes_nothing = True
+            self._deadline = self._hub.clock() + self._hub.limits.upstream_seconds
         if self._visitor is not None:
             self._visitor.pause()
 
     def upstream_drained(self) -> None:
         """The application takes more."""
+        self._takes_nothing = False
         if self._visitor is not None:
             self._visitor.resume()
 
     def tick(self, now: float) -> None:
         """Look at the deadline for the application's first byte."""
         if self._deadline and now > self._deadline and self._response is None:
-            if self._upstream is not None and not self._request_done:
+            if self._upstream is not None and not self._request_done and not self._takes_nothing:
                 return
             self._deadline = 0.0
             self._hub.counters.timeouts["upstream"] += 1

@@ -35,12 +35,14 @@ class LocalAnswer:
     """Our own answer, without ``Content-Length`` and ``Date``.
 
     :ivar sent: called once the whole answer is written.
+    :ivar length: what ``Content-Length`` says of a HEAD answer whose body is not known here.
     """
 
     status: int
     fields: list[Field]
     body: bytes = b""
     sent: Callable[[], None] | None = None
+    length: int | None = None
 
 
 class Local(Protocol):

@@ -20,6 +20,10 @@ class Link(Protocol):
         """Close once everything written is out."""
         ...
 
+    def write_eof(self) -> None:
+        """Tell the peer, behind everything written, that nothing more comes; what it sends is still read."""
+        ...
+
     def abort(self) -> None:
         """Close at once; what is queued is lost."""
         ...
@@ -33,7 +37,8 @@ class Link(Protocol):
         ...
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """``peername``: the peer's address as ``(host, port, ...)``, or something else where it has none."""
+        """``peername``: the peer's address as ``(host, port, ...)``, or something else where it has none;
+        ``ssl_object``: something true where the connection is encrypted."""
         ...
 
 

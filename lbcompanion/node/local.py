@@ -62,13 +62,12 @@ class LocalExchange:
     def _answer(self) -> None:
         visitor = self._visitor
         assert visitor is not None
-        scheme = self._head.get(b"x-forwarded-proto") if visitor.trusted else None
         request = LocalRequest(
             self._head,
             b"".join(self._body),
             visitor.peer,
             visitor.trusted,
-            "https" if scheme is not None and scheme.lower() == b"https" else "http",
+            visitor.scheme(self._head),
         )
         self._answering = maybeDeferred(self._hub.local.answer, request)
         self._answering.addErrback(self._failed)
@@ -85,17 +84,19 @@ class LocalExchange:
     def _unwritten(self, failure: Failure) -> None:
         self._hub.log("answer not written", failure.type.__name__ if failure.type else "")
         if self._visitor is not None:
-            self._visitor.broken()
+            visitor, self._visitor = self._visitor, None
+            visitor.broken()
 
     def _write(self, answer: LocalAnswer) -> None:
-        visitor, self._visitor = self._visitor, None
+        visitor = self._visitor
         if visitor is None:
             return
         self._hub.counters.responses[answer.status] += 1
         keep_alive = visitor.keep_alive
         fields: list[Field] = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields]
         if answer.status != 204:
-            fields.append((b"Content-Length", b"%d" % len(answer.body)))
+            length = len(answer.body) if answer.length is None else answer.length
+            fields.append((b"Content-Length", b"%d" % length))
         if not keep_alive:
             fields.append((b"Connection", b"close"))
         elif self._head.version == 10:
@@ -103,9 +104,12 @@ class LocalExchange:
         body = b"" if self._head.method == b"HEAD" or answer.status in {204, 304} else answer.body
         reason = HTTPStatus(answer.status).phrase.encode()
         visitor.link.write(write_status_line(answer.status, reason) + write_fields(fields) + b"\r\n" + body)
-        if answer.sent is not None:
-            answer.sent()
-        visitor.done(keep_alive)
+        self._visitor = None
+        try:
+            if answer.sent is not None:
+                answer.sent()
+        finally:
+            visitor.done(keep_alive)
 
     def visitor_full(self) -> None:
         """Nothing to slow down: the answer is one write."""

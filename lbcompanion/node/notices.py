@@ -7,11 +7,13 @@ from typing import Any
 
 import treq
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer, IDelayedCall
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
 from lbcompanion.errors import NoticeError, StoreError, TokenError
 from lbcompanion.model import Notice, Page, Told
@@ -29,6 +31,7 @@ _BATCH = 100
 _TIMEOUT_SECONDS = 20.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
+_STOP_SECONDS = 2.0
 
 
 class NoticeDesk:
@@ -171,19 +174,22 @@ class Deliverer:
                 continue
             if status in {400, 413}:
                 # One that the crawler cannot read must not hold up the others.
-                await self._one_by_one(waiting)
-                continue
+                status = await self._one_by_one(waiting)
+                if status == 202:
+                    continue
             self._reached(False, f"the intake answered {status}")
             return False
         return False
 
-    async def _one_by_one(self, waiting: list[tuple[int, Notice]]) -> None:
+    async def _one_by_one(self, waiting: list[tuple[int, Notice]]) -> int:
+        """202 once the crawler took, or refused for good, each of them; else what it answered instead."""
         for number, notice in waiting:
             status = await self._post([notice])
             if status not in {202, 400, 413}:
-                return
+                return status
             self._counters.notices["delivered" if status == 202 else "refused by crawler"] += 1
             await self._spool.remove([number])
+        return 202
 
     async def _post(self, notices: list[Notice]) -> int:
         body = write_notices(notices)
@@ -193,7 +199,7 @@ class Deliverer:
         headers.addRawHeader("Content-Type", "application/json")
         response = await self._client.post(
             self._url,
-            data=body,
+            data=_AtOnce(body),
             headers=headers,
             allow_redirects=False,
             timeout=_TIMEOUT_SECONDS,
@@ -234,8 +240,38 @@ class Deliverer:
         if self._busy is None:
             done.callback(None)
         else:
-            self._busy.addBoth(lambda _: done.callback(None))
+            # A crawler that does not answer must not hold up the end; what was under way will be sent again.
+            patience = self._reactor.callLater(_STOP_SECONDS, self._busy.cancel)
+
+            def ended(_: object) -> None:
+                if patience.active():
+                    patience.cancel()
+                done.callback(None)
+
+            self._busy.addBoth(ended)
         return done.addCallback(lambda _: self._pool.closeCachedConnections())
+
+
+@implementer(IBodyProducer)
+class _AtOnce:
+    """A body that is there already, in one write: treq's own producer asks the global reactor for time to copy it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        pass
+
+    def resumeProducing(self) -> None:
+        pass
+
+    def stopProducing(self) -> None:
+        pass
 
 
 def _text(status: int, why: str) -> LocalAnswer:

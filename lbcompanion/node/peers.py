@@ -124,6 +124,10 @@ class Peers:
         """The owner's answer under our own name, once its proof and digest hold."""
         if answer.status == 204 and method == "DELETE":
             return LocalAnswer(204, list(GUARDS))
+        if answer.status == 503:
+            # It owns the copy and cannot give it now; nothing is believed of it but that one may ask again.
+            again: list[Field] = [(b"Content-Type", b"application/problem+json"), (b"Retry-After", b"1"), *GUARDS]
+            return LocalAnswer(503, again, answer.body)
         digest = _header(answer, "Repr-Digest")
         if answer.status not in {200, 404} or not digest:
             return None
@@ -139,7 +143,10 @@ class Peers:
             mine = proof(self._secret, self._node, ask.token, ask.nonce, digest)
             fields.append((b"Lbc-Proof", mine.encode()))
         fields.append((b"Lbc-Via", b"peer"))
-        return LocalAnswer(answer.status, [*fields, *GUARDS], answer.body)
+        length = _header(answer, "Content-Length") if method == "HEAD" else ""
+        return LocalAnswer(
+            answer.status, [*fields, *GUARDS], answer.body, length=int(length) if length.isdecimal() else None
+        )
 
 
 def _header(answer: _Answer, name: str) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from typing import Any
 
+import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -44,6 +47,7 @@ from lbcompanion.stores.threads import OneThread
 from lbcompanion.tokens import Tokens
 
 _SWEEP_TICKS = 5
+_SPARE_DESCRIPTORS = 200
 #: How long running exchanges may take to finish once the listeners are closed.
 DRAIN_SECONDS = 20.0
 _DRAIN_STEP_SECONDS = 0.05
@@ -53,14 +57,25 @@ class NodeService(MultiService):
     """One companion.
 
     :param loop: the asyncio loop that the reactor runs on; None: all transports are Twisted's.
+    :param now: the time, seconds since the epoch.
+    :param thread: gives a thread of that name for blocking work.
     :ivar started: fires once all listeners are open, fails where one cannot be.
     :ivar ports: of the visitors' listeners, in the order of ``node.listen``.
     :ivar admin_port: of the admin listener.
     :raises ConfigError: for a store or a mask that cannot be used.
     """
 
-    def __init__(self, settings: NodeSettings, reactor: Any, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        reactor: Any,
+        loop: asyncio.AbstractEventLoop | None = None,
+        now: Callable[[], float] = time.time,
+        thread: Callable[[Any, str], OneThread] = OneThread,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._now = now
+        self._thread = thread
         self._settings = settings
         self._reactor = reactor
         self._loop = loop
@@ -81,9 +96,9 @@ class NodeService(MultiService):
         node = settings.node
         limits = settings.limits
         counters = self.counters = Counters()
-        self._store_thread = OneThread(reactor, "lbcompanion-store")
-        self._spool_thread = OneThread(reactor, "lbcompanion-spool")
-        self.store = open_store(settings.store, time.time, self._store_thread)
+        self._store_thread = self._thread(reactor, "lbcompanion-store")
+        self._spool_thread = self._thread(reactor, "lbcompanion-spool")
+        self.store = open_store(settings.store, self._now, self._store_thread)
         tokens = Tokens(node.secret, node.name, os.urandom)
         self._peers = Peers(
             node.name,
@@ -92,11 +107,11 @@ class NodeService(MultiService):
             settings.peers,
             reactor,
             _nonce,
-            time.time,
+            self._now,
             settings.capture.max_page_bytes * 2,
         )
         copies = self.copies = Copies(
-            node.name, node.secret, self.store, tokens, time.time, counters, self._say, self._peers.pass_on
+            node.name, node.secret, self.store, tokens, self._now, counters, self._say, self._peers.pass_on
         )
         reader = CookieReader(settings.sticky)
         self.spool: Spool | None = None
@@ -104,10 +119,10 @@ class NodeService(MultiService):
         if settings.crawler.intake:
             self.spool = Spool(node.state_dir / "notices.db", self._spool_thread)
             self.deliverer = Deliverer(
-                settings.crawler.intake, node.secret, self.spool, reactor, _nonce, time.time, counters, self._say
+                settings.crawler.intake, node.secret, self.spool, reactor, _nonce, self._now, counters, self._say
             )
         wake = self.deliverer.wake if self.deliverer is not None else _nothing
-        desk = NoticeDesk(node.name, tokens, reader, copies, self.spool, counters, time.time, wake)
+        desk = NoticeDesk(node.name, tokens, reader, copies, self.spool, counters, self._now, wake)
         by_server = settings.crawler.notices in {"server", "both"}
 
         def kept(page: Page, cookie: bytes) -> None:
@@ -123,7 +138,7 @@ class NodeService(MultiService):
             kept,
         )
         script = self._script(reader)
-        policy = self.policy = Policy(settings, copies, counters, rules, script, time.time)
+        policy = self.policy = Policy(settings, copies, counters, rules, script, self._now)
         dial = dialer(node.upstream, limits.upstream_connect_seconds, reactor, self._loop)
         upstreams = Upstreams(dial, limits.upstream_idle, reactor.seconds, counters)
         self.hub = Hub(
@@ -137,7 +152,7 @@ class NodeService(MultiService):
             clock=reactor.seconds,
             log=self._say,
         )
-        callers = Callers(settings.fetch, node.secret, self.hub.trusts, time.time)
+        callers = Callers(settings.fetch, node.secret, self.hub.trusts, self._now)
         debug = Debug(settings, policy, tokens, self.store)
         self.hub.local = Endpoints(
             node.name, node.prefix, callers, copies, desk, script, counters, self._say, debug.tell
@@ -173,6 +188,7 @@ class NodeService(MultiService):
 
     async def _start(self) -> None:
         settings = self._settings
+        self._fit_descriptors()
         for description in settings.node.listen:
             listener = await listen(description, self._visitor, self._reactor, self._loop)
             self._listeners.append(listener)
@@ -190,6 +206,19 @@ class NodeService(MultiService):
             # What an earlier life of this node left waiting.
             self.deliverer.wake()
         self._say("started", f"node {settings.node.name} on {', '.join(settings.node.listen)}")
+
+    def _fit_descriptors(self) -> None:
+        """Take as many descriptors as allowed; where they do not reach, take fewer connections."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # A visitor's connection may need one to the application as well.
+        needed = self.hub.limits.connections * 2 + _SPARE_DESCRIPTORS
+        if hard != resource.RLIM_INFINITY and needed > hard:
+            fewer = max((hard - _SPARE_DESCRIPTORS) // 2, 1)
+            self.hub.limits = attrs.evolve(self.hub.limits, connections=fewer)
+            self._say("too few file descriptors", f"limits.connections lowered to {fewer}, since {hard} may be open")
+            needed = hard
+        if soft != resource.RLIM_INFINITY and soft < needed:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
     def _visitor(self) -> VisitorConnection:
         return VisitorConnection(self.hub)
@@ -215,6 +244,7 @@ class NodeService(MultiService):
         self.hub.upstreams.tick(now)
         self._ticks += 1
         if self._ticks % _SWEEP_TICKS == 0:
+            self.copies.tick()
             self.store.sweep().addErrback(lambda _: None)
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
@@ -259,6 +289,9 @@ class NodeService(MultiService):
         deadline = self._reactor.seconds() + DRAIN_SECONDS
         while self.hub.connections and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
+        cut = list(self.hub.connections)
+        for connection in cut:
+            connection.link.abort()  # type: ignore[attr-defined]
         if self._ticking.running:
             self._ticking.stop()
         self.readiness.stop()
@@ -272,7 +305,7 @@ class NodeService(MultiService):
             await maybeDeferred(self._admin_listener.stopListening)
         self._store_thread.stop()
         self._spool_thread.stop()
-        self._say("stopped", f"{len(self.hub.connections)} connections cut")
+        self._say("stopped", f"{len(cut)} connections cut")
 
 
 class _QuietSite(Site):

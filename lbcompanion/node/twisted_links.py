@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -26,7 +26,17 @@ class TwistedLink:
 
     def close(self) -> None:
         """See :class:`~lbcompanion.node.links.Link`."""
+        # A transport waits for a producer that it has paused, and ours will never say that it is done.
+        self._transport.unregisterProducer()
         self._transport.loseConnection()
+
+    def write_eof(self) -> None:
+        """See :class:`~lbcompanion.node.links.Link`; over TLS the connection is closed, it knows no half of one."""
+        if ISSLTransport.providedBy(self._transport) or not hasattr(self._transport, "loseWriteConnection"):
+            self.close()
+            return
+        self._transport.unregisterProducer()
+        self._transport.loseWriteConnection()
 
     def abort(self) -> None:
         """See :class:`~lbcompanion.node.links.Link`."""
@@ -43,6 +53,8 @@ class TwistedLink:
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """See :class:`~lbcompanion.node.links.Link`."""
+        if name == "ssl_object":
+            return ISSLTransport.providedBy(self._transport)
         if name != "peername":
             return default
         peer = self._transport.getPeer()
@@ -50,7 +62,7 @@ class TwistedLink:
         return default if host is None else (host, getattr(peer, "port", 0))
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHalfCloseableProtocol)
 class TwistedProtocol(Protocol):
     """Passes what a transport tells on to a machine; stands as its producer, to hear when its queue is full."""
 
@@ -63,11 +75,20 @@ class TwistedProtocol(Protocol):
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        self._machine.connection_made(TwistedLink(transport))
+        self._link = TwistedLink(transport)
+        self._machine.connection_made(self._link)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came."""
         self._machine.data_received(data)
+
+    def readConnectionLost(self) -> None:
+        """The peer will send no more."""
+        if not self._machine.eof_received():
+            self._link.close()
+
+    def writeConnectionLost(self) -> None:
+        """We will send no more, and knew it."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""

@@ -54,6 +54,7 @@ class UpstreamConnection:
         self.idle_since = 0.0
 
     def connection_made(self, link: Link) -> None:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         self.link = link
         if self.user is None:
             # Whoever asked for it has left meanwhile.
@@ -63,12 +64,16 @@ class UpstreamConnection:
 
     def dial_failed(self, why: str) -> None:
         """The connection was never made."""
+        if self.link is not None:
+            # It was, in the very moment that its time was over.
+            return
         self.closed = True
         user, self.user = self.user, None
         if user is not None:
             user.upstream_failed(why)
 
     def data_received(self, data: bytes) -> None:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         if self.user is None:
             # Bytes that answer nothing (a late 408, or worse): never to be taken for the next answer.
             self.discard()
@@ -76,10 +81,12 @@ class UpstreamConnection:
         self.user.response_data(data)
 
     def eof_received(self) -> bool:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         self._ended(True)
         return False
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         self._ended(exc is None)
 
     def _ended(self, in_order: bool) -> None:
@@ -94,20 +101,31 @@ class UpstreamConnection:
             user.response_end(in_order)
 
     def pause_writing(self) -> None:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         if self.user is not None:
             self.user.upstream_full()
 
     def resume_writing(self) -> None:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         if self.user is not None:
             self.user.upstream_drained()
 
     def discard(self) -> None:
         """Close at once; whoever used it is not told."""
+        self._leave()
+        if self.link is not None:
+            self.link.abort()
+
+    def end(self) -> None:
+        """The same once everything written is out."""
+        self._leave()
+        if self.link is not None:
+            self.link.close()
+
+    def _leave(self) -> None:
         self.user = None
         self.closed = True
         self._pool.forget(self)
-        if self.link is not None:
-            self.link.abort()
 
 
 class Upstreams:

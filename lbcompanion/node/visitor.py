@@ -7,7 +7,7 @@ from typing import Protocol
 from lbcompanion.errors import BadRequest
 from lbcompanion.http1.fields import keeps_alive
 from lbcompanion.http1.framing import BodyReader, ChunkedReader, body_reader, request_framing
-from lbcompanion.http1.heads import Field, head_end, read_request_head
+from lbcompanion.http1.heads import Field, RequestHead, head_end, never_ends, read_request_head
 from lbcompanion.node.exchange import Exchange
 from lbcompanion.node.hub import Hub
 from lbcompanion.node.links import Link, peer_host
@@ -19,6 +19,10 @@ _WINDOW_SECONDS = 20.0
 # How long an answer may take that a half-closed visitor waits for: to its first byte, and in all.
 _EOF_SECONDS = 1.0
 _EOF_STARTED_SECONDS = 60.0
+# How long what a visitor still sends is read and thrown away, so that it gets to read why (RFC 9112 section 9.6), and
+# how long the last bytes may take to go out.
+_LINGER_SECONDS = 2.0
+_CLOSING_SECONDS = 60.0
 
 _REASONS = {
     400: b"Bad Request",
@@ -65,7 +69,10 @@ class AnyExchange(Protocol):
 
 
 class VisitorConnection:
-    """The machine at the end of one visitor connection."""
+    """The machine at the end of one visitor connection.
+
+    It is *open* as long as it takes requests; counted, and ticked, until the transport says that it is gone.
+    """
 
     __slots__ = (
         "_body",
@@ -73,11 +80,13 @@ class VisitorConnection:
         "_body_window",
         "_buffer",
         "_busy",
+        "_counted",
         "_deadline",
         "_eof_at",
         "_exchange",
         "_hub",
         "_keep_alive",
+        "_lingers",
         "_open",
         "_paused",
         "_tunnel",
@@ -98,6 +107,8 @@ class VisitorConnection:
         self._keep_alive = True
         self._paused = False
         self._open = False
+        self._counted = False
+        self._lingers = False
         self._tunnel = False
         self._waits_for_head = False
         self._deadline = 0.0
@@ -112,6 +123,7 @@ class VisitorConnection:
     # What the transport tells.
 
     def connection_made(self, link: Link) -> None:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         hub = self._hub
         self.link = link
         self.peer = peer_host(link)
@@ -123,7 +135,7 @@ class VisitorConnection:
             link.write(_plain(503, b"the companion takes no more connections now"))
             link.close()
             return
-        self._open = True
+        self._open = self._counted = True
         hub.connections.add(self)
         hub.per_address[self.peer] = here + 1
         hub.counters.connections_open += 1
@@ -132,12 +144,13 @@ class VisitorConnection:
         self._waits_for_head = True
 
     def data_received(self, data: bytes) -> None:
-        if self._tunnel:
-            self._exchange.body(data)  # type: ignore[union-attr]
-        elif self._exchange is None:
+        """See :class:`~lbcompanion.node.links.Machine`."""
+        if self._exchange is None:
             if self._open:
                 self._buffer = self._buffer + data if self._buffer else data
                 self._next()
+        elif self._tunnel:
+            self._exchange.body(data)
         elif self._body is not None:
             self._take_body(data)
         else:
@@ -146,29 +159,39 @@ class VisitorConnection:
                 self.pause()
 
     def eof_received(self) -> bool:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         # Who sent a whole request and closed its own direction still gets an answer that comes soon; whether the
         # visitor left altogether cannot be told from here, so tick() gives up on a slow one.
-        if self._exchange is None or self._body is not None:
+        waits = self._open and (self._exchange is not None or bool(self._buffer and self.full))
+        if not waits or self._body is not None or self._tunnel:
             return False
         self._eof_at = self._hub.clock()
-        self._keep_alive = False
         return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._gone()
+        """See :class:`~lbcompanion.node.links.Machine`."""
+        self._open = False
+        if self._counted:
+            self._counted = False
+            self._uncount()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.visitor_lost()
 
     def pause_writing(self) -> None:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         self.full = True
         if self._exchange is not None:
             self._exchange.visitor_full()
 
     def resume_writing(self) -> None:
+        """See :class:`~lbcompanion.node.links.Machine`."""
         self.full = False
         if self._exchange is not None:
             self._exchange.visitor_drained()
+        elif self._open:
+            self.resume()
+            self._next()
 
     # What an exchange asks for.
 
@@ -182,7 +205,10 @@ class VisitorConnection:
         """Read again."""
         if self._paused:
             self._paused = False
-            if self._open:
+            # What we did not let it send does not count as slow.
+            self._body_window = self._hub.clock()
+            self._body_count = 0
+            if self._counted:
                 self.link.resume_reading()
 
     def becomes_tunnel(self) -> None:
@@ -194,34 +220,46 @@ class VisitorConnection:
             self._exchange.body(waiting)
         self.resume()
 
+    def scheme(self, head: RequestHead) -> str:
+        """``http`` or ``https``: what the visitor's browser spoke, as far as it can be known here."""
+        told = head.get(b"x-forwarded-proto") if self.trusted else None
+        if told is not None and told.lower() in {b"http", b"https"}:
+            return told.lower().decode()
+        return "https" if self.link.get_extra_info("ssl_object") else "http"
+
     @property
     def keep_alive(self) -> bool:
         """Whether another request may follow on this connection."""
-        return self._keep_alive and self._body is None and not self._hub.draining
+        more = not self._eof_at or bool(self._buffer)
+        return self._keep_alive and self._body is None and more and not self._hub.draining
 
     def done(self, keep_alive: bool) -> None:
         """The exchange is over and all of its answer written."""
         self._exchange = None
-        if not keep_alive or self._body is not None:
-            self._gone()
-            self.link.close()
+        self._tunnel = False
+        if not self._open:
             return
-        self._deadline = self._hub.clock() + self._hub.limits.idle_seconds
-        self._waits_for_head = False
-        self.resume()
-        if self._buffer and not self._busy:
-            self._next()
+        if self._body is not None or (not keep_alive and (self._buffer or self._paused)):
+            self._linger()
+        elif not keep_alive or self._hub.draining:
+            self._close()
+        else:
+            self._deadline = self._hub.clock() + self._hub.limits.idle_seconds
+            self._waits_for_head = False
+            self.resume()
+            if not self._busy and (self._buffer or self._eof_at):
+                self._next()
 
     def broken(self) -> None:
         """The answer cannot be ended as promised: the visitor must see that it was cut."""
         self._exchange = None
-        self._gone()
+        self._open = False
         self.link.abort()
 
     def tick(self, now: float) -> None:
         """Look at deadlines: heads and idle time absolute, bodies by their rate."""
         if self._exchange is None:
-            if self._open and now > self._deadline:
+            if now > self._deadline:
                 self._expired()
             return
         if self._body is not None and not self._paused and now - self._body_window >= _WINDOW_SECONDS:
@@ -230,7 +268,7 @@ class VisitorConnection:
             self._body_count = 0
             if slow:
                 self._hub.counters.timeouts["body"] += 1
-                self.link.abort()
+                self._give_up(408, "the body comes too slowly")
                 return
         if self._eof_at and now - self._eof_at > (_EOF_STARTED_SECONDS if self._exchange.begun else _EOF_SECONDS):
             self._hub.counters.timeouts["visitor left"] += 1
@@ -241,43 +279,70 @@ class VisitorConnection:
     def close_if_idle(self) -> None:
         """Close a connection on which nothing runs (while draining)."""
         if self._exchange is None and self._open and not self._buffer:
-            self._gone()
-            self.link.close()
+            self._close()
 
     # Inside.
 
     def _expired(self) -> None:
+        if not self._open:
+            if self._lingers:
+                self._lingers = False
+                self._close()
+            else:
+                self.link.abort()
+            return
         waiting = self._waits_for_head
         self._hub.counters.timeouts["head" if waiting else "idle"] += 1
         if waiting and self._buffer:
             self._refuse(408, "the head did not come in time")
         else:
-            self._gone()
-            self.link.close()
+            self._close()
 
-    def _gone(self) -> None:
-        if self._open:
-            self._open = False
-            hub = self._hub
-            hub.connections.discard(self)
-            hub.counters.connections_open -= 1
-            left = hub.per_address.get(self.peer, 1) - 1
-            if left > 0:
-                hub.per_address[self.peer] = left
-            else:
-                hub.per_address.pop(self.peer, None)
+    def _uncount(self) -> None:
+        hub = self._hub
+        hub.connections.discard(self)
+        hub.counters.connections_open -= 1
+        left = hub.per_address.get(self.peer, 1) - 1
+        if left > 0:
+            hub.per_address[self.peer] = left
+        else:
+            hub.per_address.pop(self.peer, None)
+
+    def _close(self) -> None:
+        """Take nothing more; the connection goes once everything is written."""
+        self._open = False
+        self._buffer = b""
+        self._deadline = self._hub.clock() + _CLOSING_SECONDS
+        self.link.close()
+
+    def _linger(self) -> None:
+        """The same where the visitor may still be sending: closed at once, the answer could be lost on its way."""
+        self._open = False
+        self._lingers = True
+        self._buffer = b""
+        self._body = None
+        self._deadline = self._hub.clock() + _LINGER_SECONDS
+        self.link.write_eof()
+        self.resume()
 
     def _next(self) -> None:
         """Start exchanges as long as whole heads wait and nothing runs; a loop, however many were pipelined."""
         self._busy = True
         try:
-            while self._open and self._exchange is None and self._buffer:
+            # A visitor who does not read its answers gets no further ones made.
+            while self._open and self._exchange is None and self._buffer and not self.full:
                 before = self._buffer
                 self._one()
                 if self._buffer is before:
                     break
         finally:
             self._busy = False
+        if self._exchange is None and self._open:
+            if self.full and self._buffer:
+                if len(self._buffer) > _MAX_WAITING:
+                    self.pause()
+            elif self._eof_at:
+                self._close()
 
     def _one(self) -> None:
         """Read the next head, if it is there whole, and start its exchange."""
@@ -290,6 +355,9 @@ class VisitorConnection:
                 return
         end = head_end(buffer)
         if end < 0 and len(buffer) <= limits.head_bytes:
+            if never_ends(buffer):
+                self._refuse(400, "a bare LF in the head")
+                return
             if not self._waits_for_head and buffer:
                 self._waits_for_head = True
                 self._deadline = self._hub.clock() + limits.head_seconds
@@ -335,10 +403,8 @@ class VisitorConnection:
         self._body_count += len(data)
         try:
             body, rest = reader.feed(data)
-        except BadRequest:
-            # The application may have had a part of it: nothing sensible can be answered any more.
-            self._hub.counters.refused[400] += 1
-            self.link.abort()
+        except BadRequest as refusal:
+            self._give_up(refusal.status, refusal.why)
             return
         if body:
             exchange.body(body)
@@ -350,10 +416,20 @@ class VisitorConnection:
     def _refuse(self, status: int, why: str) -> None:
         self._hub.counters.refused[status] += 1
         self._hub.log("refused", f"{status}: {why}")
-        self._gone()
-        self._buffer = b""
         self.link.write(_plain(status, why.encode()))
-        self.link.close()
+        self._linger()
+
+    def _give_up(self, status: int, why: str) -> None:
+        """Refuse a request whose exchange has begun; where its answer has too, only a cut tells the visitor."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            begun = exchange.begun
+            exchange.visitor_lost()
+            if begun:
+                self._hub.counters.refused[status] += 1
+                self.broken()
+                return
+        self._refuse(status, why)
 
 
 def _plain(status: int, why: bytes) -> bytes:
