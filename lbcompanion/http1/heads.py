@@ -217,9 +217,9 @@ def read_response_head(raw: bytes) -> ResponseHead:
     return ResponseHead(version, status, collector.reason, _fields(raw, collector), collector.names)
 
 
-def write_request_line(method: bytes, target: bytes) -> bytes:
+def write_request_line(method: bytes, target: bytes, version: bytes = b"1.1") -> bytes:
     """``GET /path HTTP/1.1`` with its line end."""
-    return b"%b %b HTTP/1.1\r\n" % (method, target)
+    return b"%b %b HTTP/%b\r\n" % (method, target, version)
 
 
 def write_status_line(status: int, reason: bytes) -> bytes:

@@ -1,0 +1,181 @@
+"""Microseconds of the companion's parts on the way of one page: ``python -m bench.micro``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from timeit import Timer
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from twisted.internet.defer import succeed
+
+from bench.workload import HOST, PAGE, answer, request
+from lbcompanion.html.copy import Masks, make_copy
+from lbcompanion.html.inject import Injector
+from lbcompanion.html.snippets import default_tag
+from lbcompanion.http1.codings import Decoder, Encoder
+from lbcompanion.http1.heads import head_end, read_request_head, read_response_head
+from lbcompanion.model import Page
+from lbcompanion.node.capture import CaptureRules
+from lbcompanion.node.copies import Copies
+from lbcompanion.node.counters import Counters
+from lbcompanion.node.hub import Hub
+from lbcompanion.node.policy import Policy, Script
+from lbcompanion.node.upstream import UpstreamConnection, Upstreams
+from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.settings import CaptureTable, LimitsTable, NodeSettings, NodeTable, StoreTable
+from lbcompanion.stores.memory import MemoryStore
+from lbcompanion.tokens import Tokens, digest_of
+
+_REPEATS = 15
+_SAMPLE_SECONDS = 0.02
+_SECRET = b"a secret for figures only"
+
+
+def _policy() -> tuple[Policy, MemoryStore]:
+    settings = NodeSettings(NodeTable("n1", ("tcp:8080",), "tcp:127.0.0.1:8000", Path("none"), _SECRET))
+    counters = Counters()
+    store = MemoryStore(StoreTable(max_pages=1000), time.time)
+    copies = Copies(
+        "n1",
+        _SECRET,
+        store,
+        Tokens(_SECRET, "n1", os.urandom),
+        time.time,
+        counters,
+        lambda event, detail: None,
+        lambda method, owner, ask: succeed(None),
+    )
+    rules = CaptureRules(4194304, 134217728, 100, True, Masks(CaptureTable().mask), lambda page, cookie: None)
+    return Policy(settings, copies, counters, rules, Script(b"", "0a1b2c3d4e5f"), time.time), store
+
+
+class _Wire:
+    """A link without a socket: what is written stays here."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.write = self.written.append
+
+    def close(self) -> None: ...
+
+    def write_eof(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 50000) if name == "peername" else default
+
+
+def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], object]:
+    """All the companion does for a page but sockets and loop: from the request's bytes to the copy in the store."""
+    upstream_wire, visitor_wire = _Wire(), _Wire()
+    dialled: list[UpstreamConnection] = []
+    hub = Hub(
+        limits=LimitsTable(),
+        prefix=b"/_lbc",
+        trusted_proxies=(),
+        upstreams=Upstreams(dialled.append, 64, time.monotonic, policy.counters),
+        local=None,  # type: ignore[arg-type]
+        plan=policy.plan,
+        counters=policy.counters,
+        clock=time.monotonic,
+    )
+    visitor = VisitorConnection(hub)
+    visitor.connection_made(visitor_wire)
+    visitor.data_received(asked)
+    dialled[0].connection_made(upstream_wire)
+    dialled[0].data_received(answered)
+
+    def run() -> object:
+        upstream_wire.written.clear()
+        visitor_wire.written.clear()
+        visitor.data_received(asked)
+        dialled[0].data_received(answered)
+        return visitor_wire.written[0]
+
+    assert b"data-lbc-token" in b"".join(visitor_wire.written) or b"Content-Encoding" in visitor_wire.written[0]
+    return run
+
+
+def _parts() -> dict[str, Callable[[], object]]:
+    policy, store = _policy()
+    asked, answered, coded = request("identity"), answer("identity"), answer("gzip")
+    body_gzip = coded[head_end(coded) :]
+    answered_head = answered[: head_end(answered)]
+    request_head = read_request_head(asked)
+    tokens = Tokens(_SECRET, "n1", os.urandom)
+    token = tokens.mint()
+    tag = default_tag(token, f"http://{HOST}/_lbc/page/{token}", "/_lbc/fetch-from.js?v=0a1b2c3d4e5f", None, False)
+    masks = Masks(CaptureTable().mask)
+    login = PAGE.replace(b"<main>", b"<main><form><input type='password' name='p' value='x'></form>")
+
+    def inject() -> bytes:
+        injector = Injector(tag, charset_known=True, on_policies=lambda policies: (tag, b""))
+        return injector.feed(PAGE) + injector.finish()
+
+    def plan() -> object:
+        return policy.plan(request_head, "127.0.0.1", True, "http").request_fields()
+
+    def put() -> object:
+        return store.put(Page(tokens.mint(), f"http://{HOST}/", "GET", 200, "text/html", time.time(), PAGE, b"\0" * 32))
+
+    def recode() -> bytes:
+        coder = Encoder(b"gzip")
+        pages = b"".join(Decoder(b"gzip").steps(body_gzip))
+        return coder.feed(pages) + coder.finish()
+
+    return {
+        "request head read": lambda: read_request_head(asked),
+        "response head read": lambda: read_response_head(answered_head),
+        "token minted": tokens.mint,
+        "token checked": lambda: tokens.owner_of(token),
+        "policy: plan and fields for the application": plan,
+        "tag made": lambda: default_tag(token, f"http://{HOST}/_lbc/page/{token}", "/_lbc/fetch-from.js", None, False),
+        "injector, 10 KB page": inject,
+        "copy, default masks, nothing to mask": lambda: make_copy(PAGE, True, masks, "utf-8"),
+        "copy, default masks, a password field": lambda: make_copy(login, True, masks, "utf-8"),
+        "digest": lambda: digest_of(PAGE),
+        "memory store: token, page, put": put,
+        "gzip undone and done again": recode,
+        "a whole page, sockets left out": _exchange(policy, asked, answered),
+        "a whole page, gzip, sockets left out": _exchange(policy, request("gzip"), coded),
+    }
+
+
+def measure() -> dict[str, dict[str, float]]:
+    """Time every part: medians of repeats, with the least; CPU time, so that others disturb less."""
+    told = {}
+    for name, part in _parts().items():
+        timer = Timer(part, timer=time.process_time)
+        number = 1
+        while (took := timer.timeit(number)) < _SAMPLE_SECONDS / 4:
+            number *= 2
+        number = max(1, int(number * _SAMPLE_SECONDS / took))
+        each = [1e6 * took / number for took in timer.repeat(_REPEATS, number)]
+        told[name] = {"median": round(median(each), 2), "min": round(min(each), 2)}
+    return told
+
+
+def show(console: Console, told: dict[str, dict[str, float]]) -> None:
+    """Print the parts."""
+    table = Table(title="Parts of the companion, CPU us", box=box.SIMPLE, title_justify="left")
+    for heading in ("", "median", "least"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, one in told.items():
+        table.add_row(name, f"{one['median']:.2f}", f"{one['min']:.2f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    show(Console(), measure())

@@ -1,0 +1,114 @@
+"""What a peer is: how it is configured and started, and how a copy is got back from it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from bench.machine import family
+from lbcompanion.errors import CompanionError
+
+_START_SECONDS = 15.0
+_STOP_SECONDS = 20.0
+#: Daemons live where an ordinary user's PATH does not look.
+_FURTHER = ("/usr/sbin", "/usr/local/sbin", "/sbin")
+
+
+class PeerFailed(CompanionError):
+    """A peer did not start, or did not do what it is measured for."""
+
+
+def program(name: str) -> str | None:
+    """The path of a program, None where it is not installed."""
+    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *_FURTHER)))
+
+
+class Peer(ABC):
+    """One proxy between visitors and application, as one worker.
+
+    :param folder: its own, empty; configuration and logs go there.
+    :param origin_port: where the application listens on loopback.
+    :param port: where it is to listen on loopback.
+    :param admin_port: another port, for whatever it needs one for.
+    :cvar name: as it stands in tables; unique.
+    :cvar tagged: whether it captures each page and inserts the tag; False: it only passes pages on.
+    """
+
+    name: ClassVar[str]
+    tagged: ClassVar[bool] = True
+
+    def __init__(self, folder: Path, origin_port: int, port: int, admin_port: int) -> None:
+        self.folder = folder
+        self.origin_port = origin_port
+        self.port = port
+        self.admin_port = admin_port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    @abstractmethod
+    def missing(cls) -> str:
+        """What it lacks on this machine; empty where it can run."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Write its configuration; the command that runs it in the foreground."""
+
+    def copy(self, token: str) -> bytes:
+        """The copy it keeps of a page; only asked of those that capture.
+
+        :raises PeerFailed: where it has none.
+        """
+        raise PeerFailed(f"{self.name} keeps no copies")
+
+    @property
+    def pids(self) -> list[int]:
+        """Its processes, whose CPU time is taken together."""
+        assert self._process is not None
+        return family(self._process.pid)
+
+    def start(self) -> None:
+        """Start it and wait until it listens.
+
+        :raises PeerFailed: where it does not; the text has the end of its log.
+        """
+        self.folder.mkdir(parents=True)
+        command = self.command()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise PeerFailed(f"{self.name} did not start:\n{self._last_words()}") from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        """End it, and wait for that."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "output.log"
+
+    def _last_words(self) -> str:
+        return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-10:])
