@@ -1,0 +1,115 @@
+"""Processes of a test: started with their output in a file, waited for, ended by their ids, told about on failure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from lbcompanion.demo.children import own_command
+
+_ROOT = Path(__file__).resolve().parents[2]
+_STOP_SECONDS = 15
+_TOLD_BYTES = 3000
+
+_T = TypeVar("_T")
+
+
+class Child:
+    """One process.
+
+    :ivar log: the file that has what it said, over all its lives.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = log
+        self._command = list(command)
+        self._environment = {**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1", **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, cwd=_ROOT
+            )
+
+    def send(self, how: signal.Signals) -> None:
+        """Send a signal, where it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+
+    def ended(self) -> int:
+        """Wait for its end, for 15 seconds; its exit code."""
+        assert self._process is not None
+        try:
+            return self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"{self.name} did not end within {_STOP_SECONDS} s") from None
+
+    def died(self) -> bool:
+        """Whether it ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
+    def last_words(self) -> str:
+        said = self.log.read_bytes()[-_TOLD_BYTES:].decode("utf-8", "replace") if self.log.exists() else ""
+        return f"---- {self.name} ----\n{said}"
+
+
+class Children:
+    """All processes of one farm.
+
+    :param folder: gets their output.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._all: dict[str, Child] = {}
+
+    def __getitem__(self, name: str) -> Child:
+        return self._all[name]
+
+    def start(self, name: str, command: Sequence[str], **environment: str) -> Child:
+        child = self._all[name] = Child(name, command, self._folder / f"{name}.log", environment)
+        child.start()
+        return child
+
+    def module(self, name: str, module: str, *arguments: str, **environment: str) -> Child:
+        """Start a module of these tests, or of a library, with this very Python."""
+        return self.start(name, [sys.executable, "-m", module, *arguments], **environment)
+
+    def lbcompanion(self, name: str, *arguments: str) -> Child:
+        """Start the project's own command."""
+        return self.start(name, own_command(*arguments))
+
+    def kill(self) -> None:
+        """End all, without the time that a companion takes to leave in good order."""
+        for child in self._all.values():
+            child.send(signal.SIGKILL)
+        for child in self._all.values():
+            child.ended()
+
+    def last_words(self) -> str:
+        """What all said last."""
+        return "\n".join(child.last_words() for child in self._all.values())
+
+
+def wait_for(what: str, look: Callable[[], _T | None], seconds: float = 20.0, *watched: Child) -> _T:
+    """Look again and again until there is something to see.
+
+    :param watched: must live on meanwhile.
+    """
+    until = time.monotonic() + seconds
+    while not (seen := look()):
+        for child in watched:
+            assert not child.died(), f"{child.name} ended\n{child.last_words()}"
+        assert time.monotonic() < until, f"{what}: not within {seconds:g} s"
+        time.sleep(0.05)
+    return seen

@@ -1,0 +1,48 @@
+"""Farms for these tests: made with what a test asks for, stopped behind it, and told about where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbcompanion.demo.ports import ReservedPorts
+from tests.real.balancers import Balancer
+from tests.real.children import Children
+from tests.real.farm import Applications, Farm, Sticking, plain_applications
+
+_REPORTS = pytest.StashKey[dict[str, Any]]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    """Keep a test's report where the fixtures find it."""
+    report = yield
+    item.stash.setdefault(_REPORTS, {})[report.when] = report
+    return report
+
+
+@pytest.fixture
+def new_farm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Farm]]:
+    """Starts a farm: ``new_farm(balancer, sticking, applications=None, **more of Farm)``."""
+    ports, farms = ReservedPorts(), []
+
+    def start(balancer: Balancer, sticking: Sticking, applications: Applications | None = None, **more: Any) -> Farm:
+        children = Children(tmp_path)
+        given = applications or plain_applications(children, ports, tmp_path)
+        farm = Farm(tmp_path, children, ports, given, balancer, sticking, **more)
+        farms.append(farm)
+        farm.start()
+        return farm
+
+    try:
+        yield start
+    finally:
+        reports = request.node.stash.get(_REPORTS, {})
+        if not all(report.passed for report in reports.values()):
+            print("\n".join(farm.children.last_words() for farm in farms))
+        for farm in farms:
+            farm.stop()
+        ports.release()

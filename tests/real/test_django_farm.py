@@ -1,0 +1,247 @@
+"""The whole journey with parts that nobody here wrote: Chromium, HAProxy, and Django's own admin on three nodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lbcompanion.demo.ports import ReservedPorts
+from tests.conftest import need_program
+from tests.real import balancers
+from tests.real.children import Child, Children, wait_for
+from tests.real.django_site import PASSWORD, PEOPLE
+from tests.real.farm import NODES, Applications, Farm, Sticking, listens
+from tests.real.ledger import PAGE_ID
+from tests.real.visitor import View, without_tag
+
+_CHROMIUM = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+#: One node compresses its pages, the others do not.
+_COMPRESSES = "n2"
+
+
+@pytest.fixture(scope="module")
+def admins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applications]:
+    """Django's admin on three nodes with one database."""
+    folder = tmp_path_factory.mktemp("django")
+    ports, children = ReservedPorts(), Children(folder)
+    made = Applications({name: ports.take() for name in NODES}, folder / "ledger")
+    made.ledger.mkdir()
+    environment = {
+        "DJANGO_SETTINGS_MODULE": "tests.real.django_site",
+        "LBC_TEST_DATABASE": str(folder / "site.sqlite3"),
+        "LBC_TEST_LEDGER": str(made.ledger),
+    }
+    try:
+        prepared = children.module("prepare", "tests.real.django_site", **environment)
+        wait_for("the database", prepared.died, 60)
+        assert prepared.ended() == 0, prepared.last_words()
+        for name, port in made.ports.items():
+            _serve(children, name, port, {**environment, "LBC_TEST_NODE": name})
+        for name, port in made.ports.items():
+            running = children[f"django-{name}"]
+            wait_for(f"Django {name}", lambda port=port: listens(port, "/admin/login/"), 30, running)
+        yield made
+    except AssertionError:
+        print(children.last_words())
+        raise
+    finally:
+        children.kill()
+        ports.release()
+
+
+def _serve(children: Children, name: str, port: int, environment: dict[str, str]) -> Child:
+    more = {"LBC_TEST_GZIP": "1"} if name == _COMPRESSES else {}
+    command = ["runserver", "--noreload", "--insecure", "--skip-checks", f"127.0.0.1:{port}"]
+    return children.module(f"django-{name}", "django", *command, **environment, **more)
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    """A running Chromium."""
+    program = need_program("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_CHROMIUM, headless=True)
+        yield browser
+        browser.close()
+
+
+class Person:
+    """Somebody with a browser profile of their own, who administers the site and remembers every page."""
+
+    def __init__(self, browser: Any, farm: Farm, name: str) -> None:
+        self.name = name
+        self.views: list[View] = []
+        self.secrets: set[str] = set()
+        # Both farms work on one database.
+        self._friend = f"friend-of-{name}-{farm.site}"
+        self._origin = f"http://127.0.0.1:{farm.site}"
+        self._context = browser.new_context()
+        self._page = self._context.new_page()
+        self.cookie_names: set[str] = set()
+
+    def see(self, action: Callable[[], object]) -> View:
+        """Do what leads to another page, and look at it."""
+        with self._page.expect_navigation(wait_until="load") as navigation:
+            action()
+        answer = navigation.value
+        body, token = without_tag(answer.body())
+        view = View(answer.url, answer.request.method, answer.status, answer.header_value(PAGE_ID), token, body)
+        self.views.append(view)
+        for cookie in self._context.cookies():
+            self.cookie_names.add(cookie["name"])
+            if cookie["name"] in {"sessionid", "csrftoken"}:
+                self.secrets.add(cookie["value"])
+        return view
+
+    def goes(self, path: str) -> View:
+        return self.see(lambda: self._page.goto(self._origin + path))
+
+    def clicks(self, selector: str) -> View:
+        return self.see(lambda: self._page.click(selector))
+
+    def fills(self, **fields: str) -> None:
+        for name, text in fields.items():
+            self._page.fill(f"input[name={name}]", text)
+
+    def shows(self, text: str) -> None:
+        assert text in self._page.content(), f"{text!r} is not in {self._page.url}"
+
+    # What they do, in steps, so that several can take turns.
+
+    def signs_in(self) -> Iterator[None]:
+        self.goes("/admin/")
+        self.shows("Log in")
+        yield
+        self.fills(username=self.name, password="wrong")
+        assert self.clicks("input[type=submit]").method == "POST"
+        self.shows("Please enter the correct username")
+        yield
+        self.fills(username=self.name, password=PASSWORD)
+        self.clicks("input[type=submit]")
+        self.shows("Site administration")
+
+    def signs_out(self) -> None:
+        assert self.clicks("#logout-form button").method == "POST"
+        self.shows("Logged out")
+
+    def works(self) -> Iterator[None]:
+        """A visit with everything: POSTs that answer with a page, mistakes, redirects, deletions."""
+        yield from self.signs_in()
+        yield
+        self.clicks("#content a[href='/admin/auth/user/']")
+        yield
+        self.goes(f"/admin/auth/user/?q={self.name}%40example.com")
+        self.shows("1 result")
+        yield
+        self.clicks("a.addlink[href^='/admin/auth/user/add/']")
+        self.fills(username=self._friend, password1="swordfish-12", password2="swordfish-13")
+        yield
+        assert self.clicks("input[name=_save]").method == "POST"
+        self.shows("The two password fields didn’t match.")
+        yield
+        self.fills(password1="swordfish-12", password2="swordfish-12")
+        self.clicks("input[name=_save]")
+        self.shows("was added successfully")
+        yield
+        self.fills(first_name="Zoë", email="not an address")
+        assert self.clicks("input[name=_save]").method == "POST"
+        self.shows("Enter a valid email address.")
+        yield
+        self.fills(email="zoe@example.com")
+        self.clicks("input[name=_save]")
+        yield
+        self.goes("/admin/auth/group/add/")
+        assert self.clicks("input[name=_save]").method == "POST"
+        self.shows("This field is required.")
+        yield
+        self.fills(name=f"circle of {self.name} <&>")
+        self.clicks("input[name=_save]")
+        yield
+        self._page.check("input.action-select >> nth=0")
+        self._page.select_option("select[name=action]", "delete_selected")
+        assert self.clicks("button[name=index]").method == "POST"
+        self.shows("Are you sure")
+        yield
+        self.clicks("#content input[type=submit]")
+        yield
+        self.signs_out()
+
+    def looks_in(self) -> Iterator[None]:
+        """A short visit."""
+        yield from self.signs_in()
+        yield
+        self.goes("/admin/password_change/")
+        yield
+        self.signs_out()
+
+
+def take_turns(visits: list[Iterator[None]]) -> None:
+    """All of them, a page here and a page there."""
+    while visits:
+        for visit in list(visits):
+            try:
+                next(visit)
+            except StopIteration:
+                visits.remove(visit)
+
+
+@pytest.mark.parametrize("mode", ["insert", "insert indirect nocache httponly"])
+def test_every_page_of_djangos_admin_is_archived_as_django_made_it(new_farm, admins, chromium, mode):
+    farm = new_farm(balancers.haproxy_with(mode), Sticking(("SRV",)), admins)
+    people = [Person(chromium, farm, name) for name in PEOPLE]
+    take_turns([people[0].works(), people[1].looks_in(), people[2].looks_in()])
+    while {farm.made(person.views[-1]).node for person in people} != set(NODES):
+        # The balancer gave two of them one node: the next one comes to the next.
+        people.append(Person(chromium, farm, PEOPLE[0]))
+        take_turns([people[-1].looks_in()])
+        assert len(people) <= 8
+    views = [view for person in people for view in person.views]
+    assert len(views) >= 25
+    assert sum(view.method == "POST" for view in views) >= 10
+    found = farm.finished([view.token for view in views])
+    farm.check_archived(views, found)
+    assert set(found) == {view.token for view in views}
+    assert {said["origin_node"] for said in found.values()} == set(NODES)
+    hidden = "httponly" in mode
+    assert {said["route"] for said in found.values()} <= ({"own"} if hidden else {"recorded", "own"})
+    expected = sorted((view.url, view.status, found[view.token]["sha256"]) for view in views)
+    assert sorted(farm.records("text/html")) == expected
+    # What a page needs to be shown came along.
+    origin = f"http://127.0.0.1:{farm.site}"
+    assert f"{origin}/static/admin/css/base.css" in {url for url, _, _ in farm.records("text/css")}
+    check_secrets(farm, people, [view.token for view in views], hidden)
+
+
+def check_secrets(farm: Farm, people: list[Person], tokens: list[str], hidden: bool) -> None:
+    """Of the visitors' cookies nothing but the routing part went further than to their node."""
+    assert all(person.cookie_names == {"SRV", "sessionid", "csrftoken"} for person in people)
+    secrets = set.union(*(person.secrets for person in people))
+    assert len(secrets) >= 3 * len(people)
+    heard = b"\n".join(farm.taps["visitors"].heard())
+    assert [secret for secret in secrets if secret.encode() in heard], "the tap is deaf"
+    farm.check_kept_secret([*secrets, PASSWORD, "swordfish-12"], tokens)
+    routing = {f"SRV={name}" for name in NODES}
+    cookies = {cookie for _, _, cookie, _ in farm.taps["crawler"].requests()}
+    assert routing <= cookies <= routing | {""}
+    noticed = [body for _, target, _, body in farm.taps["visitors"].requests() if target == "/_lbc/notice"]
+    assert {json.loads(body)["token"] for body in noticed} == set(tokens)
+    for body in noticed:
+        assert set(json.loads(body)["cookies"]) == (set() if hidden else {"SRV"})
+        assert [secret for secret in secrets if secret.encode() in body] == []
+    sent = [one for _, _, _, body in farm.taps["notices"].requests() for one in json.loads(body)["notices"]]
+    assert {one["token"] for one in sent} == set(tokens)
+    assert all(set(one["cookies"]) <= {"SRV"} for one in sent)

@@ -1,0 +1,81 @@
+"""A visitor without a browser: keeps cookies, takes the tag out of a page, and posts the notice as the script does."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from tests.real.ledger import PAGE_ID
+
+_TAG = re.compile(
+    rb'<script async src="/_lbc/fetch-from\.js\?v=[0-9a-f]+" data-lbc-token="([A-Za-z0-9_-]+)"'
+    rb' data-lbc-fetch-from="[^"]*"></script>'
+)
+
+
+def without_tag(page: bytes) -> tuple[bytes, str]:
+    """A page as received, less the one tag; and the token in it."""
+    tags = _TAG.findall(page)
+    assert len(tags) == 1, f"{len(tags)} tags in {page[:2000]!r}"
+    return _TAG.sub(b"", page), tags[0].decode()
+
+
+@frozen
+class View:
+    """One page as a visitor saw it.
+
+    :ivar body: less the tag.
+    :ivar page_id: of the ledger's entry.
+    """
+
+    url: str
+    method: str
+    status: int
+    page_id: str
+    token: str
+    body: bytes
+
+
+class Visitor:
+    """One visitor, on a kept connection."""
+
+    def __init__(self, port: int) -> None:
+        self._origin = f"http://127.0.0.1:{port}"
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self.cookies: dict[str, str] = {}
+
+    def view(self, path: str) -> View:
+        """Look at a page."""
+        status, page_id, body = self._ask("GET", path)
+        assert status == 200, f"{path}: status {status}"
+        body, token = without_tag(body)
+        return View(self._origin + path, "GET", status, page_id, token, body)
+
+    def notice(self, view: View) -> None:
+        """Say that it was seen; all cookies being HttpOnly, the script had none to read."""
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        said = json.dumps({"token": view.token, "url": view.url, "cookies": {}, "viewed_at": now})
+        status, _, _ = self._ask("POST", "/_lbc/notice", said.encode())
+        assert status == 204, f"notice: status {status}"
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str, bytes]:
+        headers = {"Accept": "text/html,*/*"}
+        if body is not None:
+            headers["Content-Type"] = "text/plain;charset=UTF-8"
+        if self.cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        try:
+            self._connection.request(method, path, body, headers)
+            answer = self._connection.getresponse()
+            received = answer.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+        for line in answer.headers.get_all("Set-Cookie", []):
+            name, _, value = line.partition(";")[0].partition("=")
+            self.cookies[name.strip()] = value.strip()
+        return answer.status, answer.getheader(PAGE_ID, ""), received
