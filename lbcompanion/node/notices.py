@@ -159,7 +159,9 @@ class Deliverer:
     def _start(self) -> None:
         self._later = None
         self._again = False
-        self._busy = Deferred.fromCoroutine(self._deliver()).addErrback(self._failed).addCallback(self._ended)
+        # Known before its end is waited for: a delivery that ends at once must not be taken for one under way.
+        busy = self._busy = Deferred.fromCoroutine(self._deliver())
+        busy.addErrback(self._failed).addCallback(self._ended)
 
     async def _deliver(self) -> bool:
         while not self._stopped:

@@ -126,7 +126,7 @@ class NodeService(MultiService):
         by_server = settings.crawler.notices in {"server", "both"}
 
         def kept(page: Page, cookie: bytes) -> None:
-            if by_server:
+            if by_server and self.policy.own_notice(page, cookie):
                 desk.of_our_own(page, cookie)
 
         rules = CaptureRules(

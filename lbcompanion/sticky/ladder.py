@@ -137,11 +137,25 @@ def next_step(
     if end is not None:
         return end
     if _worth_going_on(known.owner, past) and len(past.attempts) < limits.tries_per_round:
-        for rung in ladder:
+        for rung in _order(ladder, known):
             step = _RUNGS[RouteKind(rung)](known, past)
             if step is not None:
                 return step
     return _round_over(known.owner, past, age, limits, jitter)
+
+
+def _order(ladder: tuple[str, ...], known: Knowledge) -> tuple[str, ...]:
+    """The rungs for this notice: what could move the visitor comes after everything that moves nobody.
+
+    That the node is up says less than it seems: a table may have bound the visitor's key to another node, which is
+    down just now, and the replay would bind it anew.
+    """
+    first = RouteKind.RECORDED.value
+    if known.recorded_safe or first not in ladder:
+        return ladder
+    others = tuple(rung for rung in ladder if rung != first)
+    at = others.index(RouteKind.ANY.value) if RouteKind.ANY.value in others else len(others)
+    return (*others[:at], first, *others[at:])
 
 
 def _end_of(owner: str, past: Past) -> End | None:

@@ -118,10 +118,20 @@ def test_the_reason_names_node_time_and_last_result() -> None:
 
 
 def test_unsafe_cookies_wait_for_the_node() -> None:
-    unsafe = evolve(FULL, recorded_safe=False)
+    unsafe = Knowledge("n1", RECORDED)
     assert step(unsafe) == Ask()
-    assert step(unsafe, Past(asked=True)) == Try(RouteKind.OWN, OURS)
+    assert step(unsafe, Past(asked=True)) == Try(RouteKind.ANY)
     assert step(evolve(unsafe, node_up=True)) == Try(RouteKind.RECORDED, RECORDED)
+
+
+def test_unsafe_cookies_come_after_all_that_moves_nobody() -> None:
+    unsafe = evolve(FULL, recorded_safe=False, node_up=True)
+    past = Past()
+    routes = []
+    while isinstance(now := step(unsafe, past), Try):
+        routes.append(now.route.value)
+        past = evolve(past, attempts=(*past.attempts, Attempt(now.route, "", "refused", 1.0)))
+    assert routes == ["own", "computed", "direct", "recorded", "any"]
 
 
 def test_the_back_off_grows_and_is_bounded() -> None:

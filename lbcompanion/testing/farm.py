@@ -1,0 +1,277 @@
+"""A whole farm in memory: real companions, a real crawler, a balancer that sticks by a model, an application that
+keeps a ledger, visitors. Everything is real but the network, the clock and the balancer.
+
+Nothing happens by itself: see :mod:`lbcompanion.testing.network`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, execute
+
+from lbcompanion.crawler.service import CrawlerService
+from lbcompanion.model import Verdict
+from lbcompanion.node.service import NodeService
+from lbcompanion.settings import (
+    CrawlerSettings,
+    CrawlerTable,
+    LimitsTable,
+    NodeSettings,
+    NodeTable,
+    SiteSettings,
+    StickyTable,
+    StoreTable,
+    ToCrawlerTable,
+)
+from lbcompanion.testing.application import Ledger, application
+from lbcompanion.testing.network import Host, Network
+from lbcompanion.testing.passing import Balancer
+from lbcompanion.testing.sticking import Inserting, NoStickiness, Remembering, Sticking
+
+SECRET = b"the farm's secret, for tests only"
+SITE = "www.example.com"
+ORIGIN = f"http://{SITE}"
+INTAKE = "http://crawler:9200"
+_BALANCER = "10.0.0.100"
+
+
+@frozen
+class Kind:
+    """One sort of farm.
+
+    :ivar sticking: makes the balancer's model.
+    :ivar sticky: what nodes and crawler are told of it.
+    :ivar peers: whether the nodes know each other's addresses.
+    :ivar session_routes: whether it is the session itself that routes, and the operator allowed to record it.
+    """
+
+    sticking: Callable[[], Sticking]
+    sticky: StickyTable = field(factory=StickyTable)
+    peers: bool = False
+    session_routes: bool = False
+
+
+#: By name: HAProxy's cookie insertion as it is mostly written, the same hidden from scripts and nodes, a balancer of
+#: no known kind, one that sticks not at all, one that remembers sessions in a table of its own.
+KINDS: Mapping[str, Kind] = {
+    "insert": Kind(Inserting, StickyTable(cookies=("SRV",))),
+    "indirect": Kind(
+        lambda: Inserting(indirect=True, attributes="; path=/; HttpOnly"),
+        StickyTable(dialect="haproxy-insert", cookies=("SRV",)),
+    ),
+    "opaque": Kind(
+        lambda: Inserting("where", {"n1": "rack-4/7:a1", "n2": "rack-4/8:b2", "n3": "rack-5/1:c3"}),
+        StickyTable(cookies=("where",)),
+    ),
+    "none": Kind(NoStickiness, peers=True),
+    "table": Kind(
+        Remembering, StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",)), session_routes=True
+    ),
+}
+
+
+class InlineThread:
+    """Stands for :class:`lbcompanion.stores.threads.OneThread`: blocking work is done at once, in the caller's turn."""
+
+    def __init__(self, reactor: Any, name: str = "") -> None:
+        self.name = name
+
+    def __call__(self, work: Callable[[], Any], /) -> Deferred[Any]:
+        """Do the work."""
+        return execute(work)
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+class InlineCrawler(CrawlerService):
+    """The crawler's service, with the backlog's work done in the caller's turn."""
+
+    def _defer(self, call: Callable[..., Any], /, *args: Any) -> Deferred[Any]:
+        return execute(call, *args)
+
+    def die(self) -> None:
+        """What the kernel does for a process that is killed: locks and files are let go."""
+        self._backlog.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def rows(self) -> list[Any]:
+        """All recordings, oldest first, as the backlog has them."""
+        return self._backlog.recordings(100_000)[::-1]
+
+    def page(self, row: Any) -> bytes:
+        """The archived page of a row, as it stands in the archive."""
+        return self._archive.read_page(row["warc_file"], row["warc_offset"])
+
+
+@define
+class Node:
+    """One companion and the machine it runs on.
+
+    :ivar service: the running process; None while there is none.
+    """
+
+    name: str
+    host: Host
+    settings: NodeSettings
+    service: NodeService | None = None
+
+    def start(self) -> None:
+        """Start the process."""
+        host = self.host
+        thread: Any = InlineThread
+        self.service = NodeService(self.settings, host, None, host.network.now, thread)
+        host.network.settle_on(self.service.startService())
+
+    def restart(self) -> None:
+        """Kill it and start it anew: what it held in memory is gone, its state directory stays."""
+        self.host.crash()
+        self.start()
+
+
+@define
+class Farm:
+    """Nodes, balancer, application, crawler.
+
+    :ivar folder: for state directories and the archive.
+    :ivar give_up_after_seconds: the crawler's.
+    :ivar max_seconds: how long a copy lives.
+    """
+
+    kind: Kind
+    folder: Path
+    names: tuple[str, ...] = ("n1", "n2", "n3")
+    give_up_after_seconds: float = 120.0
+    max_seconds: float = 300.0
+    pull_grace_seconds: float = 30.0
+    network: Network = field(factory=Network)
+    ledger: Ledger = field(factory=Ledger)
+    nodes: dict[str, Node] = field(factory=dict)
+    crawler: InlineCrawler | None = None
+    starts: int = 0
+    bypassed: set[str] = field(factory=set)
+    visitors: Host = field(init=False)
+    strangers: Host = field(init=False)
+    crawlers: Host = field(init=False)
+    balancer: Balancer = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make all hosts and start everything."""
+        network = self.network
+        self.visitors = network.host("10.0.9.1", "visitors")
+        self.strangers = network.host("10.0.9.2", "strangers")
+        self.crawlers = network.host("10.0.2.1", "crawler")
+        self.balancer = Balancer(
+            network.host(_BALANCER, SITE),
+            self.kind.sticking(),
+            {name: (self._address(name), 8080) for name in self.names},
+        )
+        self.balancer.listen()
+        for name in self.names:
+            application(name, self.ledger, network.host(f"10.0.1.{self._number(name)}", f"app-{name}"))
+            node = self.nodes[name] = Node(name, network.host(self._address(name), name), self._node_settings(name))
+            node.start()
+        self.start_crawler()
+
+    def _number(self, name: str) -> int:
+        return self.names.index(name) + 1
+
+    def _address(self, name: str) -> str:
+        return f"10.0.0.{self._number(name)}"
+
+    def _node_settings(self, name: str) -> NodeSettings:
+        others = [other for other in self.names if other != name] if self.kind.peers else []
+        return NodeSettings(
+            node=NodeTable(
+                name=name,
+                listen=(f"tcp:8080:interface={self._address(name)}",),
+                upstream=f"tcp:app-{name}:8000",
+                secret_file=self.folder / "farm.secret",
+                secret=SECRET,
+                state_dir=self.folder / name,
+                admin="",
+                trusted_proxies=(IPv4Network(f"{_BALANCER}/32"),),
+            ),
+            store=StoreTable(max_seconds=self.max_seconds, pull_grace_seconds=self.pull_grace_seconds),
+            sticky=self.kind.sticky,
+            peers={other: f"http://{other}:8080" for other in others},
+            crawler=ToCrawlerTable(intake=INTAKE),
+            limits=LimitsTable(connections=50),
+        )
+
+    def _crawler_settings(self) -> CrawlerSettings:
+        table = CrawlerTable(
+            secret_file=self.folder / "farm.secret",
+            secret=SECRET,
+            listen="tcp:9200:interface=10.0.2.1",
+            admin="tcp:9201:interface=10.0.2.1",
+            state_dir=self.folder / "crawler",
+            queue=f"sqlite:///{self.folder}/crawler/crawler.db",
+            archive_dir=self.folder / "archive",
+            give_up_after_seconds=self.give_up_after_seconds,
+        )
+        return CrawlerSettings(table, {"main": SiteSettings("main", ORIGIN, sticky=self.kind.sticky)})
+
+    # The crawler.
+
+    def start_crawler(self) -> None:
+        """Start it; what an earlier one left is gone on with."""
+        self.starts += 1
+        self.crawler = InlineCrawler(self._crawler_settings(), self.crawlers, self.network.now)
+        self.network.settle_on(self.crawler.startService())
+
+    def kill_crawler(self) -> None:
+        """Kill it, in the middle of whatever it does."""
+        crawler, self.crawler = self.crawler, None
+        self.crawlers.crash()
+        if crawler is not None:
+            crawler.die()
+
+    def rows(self) -> list[Any]:
+        """What the crawler knows of all notices; of the last living one."""
+        return [] if self.crawler is None else self.crawler.rows()
+
+    # What befalls nodes.
+
+    def cut_off(self, name: str, noticed: bool = True) -> None:
+        """The network to a node breaks.
+
+        :param noticed: whether the balancer knows at once; else from its next health check.
+        """
+        self.nodes[name].host.cut_off()
+        if noticed:
+            self.check_health()
+
+    def reconnect(self, name: str) -> None:
+        """It is there again, with all it had."""
+        self.nodes[name].host.reconnect()
+        self.check_health()
+
+    def bypass(self, name: str, on: bool) -> bool:
+        """The balancer goes straight to a node's application, or to its companion again; gives what it does now."""
+        self.balancer.nodes[name] = (f"10.0.1.{self._number(name)}", 8000) if on else (self._address(name), 8080)
+        (self.bypassed.add if on else self.bypassed.discard)(name)
+        return on
+
+    def check_health(self) -> None:
+        """The balancer looks at all nodes."""
+        self.balancer.down = {name for name, node in self.nodes.items() if not node.host.up}
+
+    def close(self) -> None:
+        """Let go of files."""
+        self.kill_crawler()
+        for node in self.nodes.values():
+            node.host.crash()
+
+
+def is_archived(row: Any) -> bool:
+    """Whether a row of the backlog ended well."""
+    return bool(row["outcome"] == Verdict.ARCHIVED.value)

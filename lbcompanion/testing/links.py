@@ -1,0 +1,221 @@
+"""Connections in memory for the machines of :mod:`lbcompanion.node`: they behave as asyncio's transports do, with
+nothing left to chance. Nothing is called back from within a call, but for ``pause_writing``, which asyncio calls from
+within ``write`` as well.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from lbcompanion.node.links import Link, Machine
+
+#: What a link queues before its machine is told to pause, and how low the queue has to be to go on: asyncio's marks.
+HIGH_WATER = 65536
+LOW_WATER = HIGH_WATER // 4
+#: More steps than this without rest are a loop, not work.
+_MOST_STEPS = 1_000_000
+
+
+class MemoryLoop:
+    """What is to happen next, in order."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Callable[[], None]] = deque()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Let something happen in its turn."""
+        self._queue.append(call)
+
+    def run(self) -> None:
+        """Let everything happen.
+
+        :raises AssertionError: where that does not end.
+        """
+        for _ in range(_MOST_STEPS):
+            if not self._queue:
+                return
+            self._queue.popleft()()
+        raise AssertionError("this does not come to rest")
+
+
+class MemoryLink:
+    """A :class:`~lbcompanion.node.links.Link`, whose other end is :attr:`far`.
+
+    :param peername: what ``get_extra_info`` tells.
+    """
+
+    def __init__(self, loop: MemoryLoop, machine: Machine, peername: object = ("192.0.2.7", 4711)) -> None:
+        self._loop = loop
+        self._machine = machine
+        self._extra = {"peername": peername}
+        self._out: deque[bytes] = deque()
+        self._queued = 0
+        self._full = False
+        self._wrote_eof = False
+        self._closing = False
+        self._lost = False
+        self._reading = True
+        self._in: deque[bytes | None] = deque()
+        self.far = FarEnd(self)
+
+    def connect(self) -> FarEnd:
+        """Tell the machine of its connection."""
+        self._machine.connection_made(self)
+        return self.far
+
+    # What the machine asks for.
+
+    def write(self, data: bytes) -> None:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        assert not self._wrote_eof, "written behind the end"
+        if self._closing or self._lost or not data:
+            return
+        self._out.append(bytes(data))
+        self._queued += len(data)
+        self._flush()
+        if self._queued > HIGH_WATER and not self._full:
+            self._full = True
+            self._machine.pause_writing()
+
+    def close(self) -> None:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        if not self._closing:
+            self._closing = True
+            self._flush()
+
+    def write_eof(self) -> None:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        self._wrote_eof = True
+        self._flush()
+
+    def abort(self) -> None:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        if not self._lost:
+            self._closing = True
+            self._out.clear()
+            self.far.aborted = True
+            self._loop.soon(lambda: self.lose(None))
+
+    def pause_reading(self) -> None:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        if not self._closing and not self._reading:
+            self._reading = True
+            self._loop.soon(self.deliver)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        return self._extra.get(name, default)
+
+    # What the other end does.
+
+    @property
+    def reads(self) -> bool:
+        """Whether the machine takes what comes."""
+        return self._reading and not self._closing and not self._lost
+
+    def bring(self, data: bytes | None) -> None:
+        """Put bytes, or the end (None), on their way to the machine."""
+        self._in.append(data)
+        self._loop.soon(self.deliver)
+
+    def deliver(self) -> None:
+        """Give the machine what has come, one piece at a time."""
+        if not self._in or not self.reads:
+            return
+        data = self._in.popleft()
+        if data is None:
+            if not self._machine.eof_received():
+                self.close()
+            return
+        self._machine.data_received(data)
+        if self._in:
+            self._loop.soon(self.deliver)
+
+    def drained(self) -> None:
+        """The other end reads again."""
+        self._flush()
+        if self._full and self._queued <= LOW_WATER and not self._lost:
+            self._full = False
+            self._machine.resume_writing()
+
+    def lose(self, exc: BaseException | None) -> None:
+        """The connection is gone."""
+        if not self._lost:
+            self._lost = self._closing = self.far.closed = True
+            self._machine.connection_lost(exc)
+
+    def _flush(self) -> None:
+        while self._out and self.far.reads:
+            data = self._out.popleft()
+            self._queued -= len(data)
+            self.far.take(data)
+        if not self._out:
+            self.far.eof = self.far.eof or self._wrote_eof or self._closing
+            if self._closing:
+                self._loop.soon(lambda: self.lose(None))
+
+
+class FarEnd:
+    """The other end of a :class:`MemoryLink`, in the hands of a test.
+
+    :ivar received: all bytes that came so far.
+    :ivar pieces: how many writes they came in.
+    :ivar eof: nothing more will come, by the machine's own wish.
+    :ivar closed: the connection is gone.
+    :ivar aborted: the machine threw it away.
+    :ivar on_data: called after each arrival.
+    """
+
+    def __init__(self, link: MemoryLink) -> None:
+        self._link = link
+        self.received = b""
+        self.pieces = 0
+        self.reads = True
+        self.eof = False
+        self.closed = False
+        self.aborted = False
+        self.on_data: Callable[[bytes], None] = lambda data: None
+
+    def take(self, data: bytes) -> None:
+        """Bytes come."""
+        self.received += data
+        self.pieces += 1
+        self.on_data(data)
+
+    def send(self, *pieces: bytes) -> None:
+        """Send, in these pieces."""
+        for piece in pieces:
+            self._link.bring(piece)
+
+    def send_eof(self) -> None:
+        """Send nothing more."""
+        self._link.bring(None)
+
+    def reset(self) -> None:
+        """Break the connection."""
+        self._link.lose(ConnectionResetError())
+
+    def stop_reading(self) -> None:
+        """Take nothing for now."""
+        self.reads = False
+
+    def read_again(self) -> None:
+        """Take what waits."""
+        self.reads = True
+        self._link.drained()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the machine takes what this end sends."""
+        return self._link.reads
+
+
+def _checked(link: MemoryLink) -> Link:
+    """The type checker's word that it is one."""
+    return link

@@ -1,0 +1,490 @@
+"""A network in memory: hosts with addresses, listeners and connections, all on one clock that is moved by hand.
+
+Each host is a reactor of its own, as far as Twisted's endpoints, ``Agent``, its web server and the services of this
+project need one. Nothing moves by itself: what was written waits until :meth:`Network.step`,
+:meth:`Network.settle` or :meth:`Network.pass_time`. A host can be cut off (its processes live on) or crash (they
+do not).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from attrs import define, field, frozen
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+)
+from twisted.internet.interfaces import (
+    IConnector,
+    IDelayedCall,
+    IHostnameResolver,
+    IHostResolution,
+    IListeningPort,
+    IReactorPluggableNameResolver,
+    IReactorTCP,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+_T = TypeVar("_T")
+
+#: More steps than this without rest are a loop, not work.
+_MOST_STEPS = 200_000
+_FIRST_FREE_PORT = 49152
+
+
+class Network:
+    """Hosts, their connections and the time.
+
+    :param started_at: the time at the start, seconds since the epoch.
+    """
+
+    def __init__(self, started_at: float = 1_795_468_200.0) -> None:
+        self.clock = Clock()
+        self.clock.advance(started_at)
+        self.hosts: dict[str, Host] = {}
+        self.names: dict[str, str] = {}
+        #: Told of everything that is written: by which end, and what.
+        self.taps: list[Callable[[End, bytes], None]] = []
+        self._queue: deque[Callable[[], None]] = deque()
+
+    def now(self) -> float:
+        """The time, seconds since the epoch."""
+        return float(self.clock.seconds())
+
+    def host(self, address: str, *names: str) -> Host:
+        """Add a host.
+
+        :param address: its IPv4 address.
+        :param names: what else it is found by.
+        """
+        host = self.hosts[address] = Host(self, address)
+        self.names.update(dict.fromkeys((address, *names), address))
+        return host
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Let something happen in its turn, behind what waits already."""
+        self._queue.append(call)
+
+    def step(self) -> bool:
+        """Let one thing happen: a delivery, or all that is due by the clock. False: there is nothing now."""
+        if self._queue:
+            self._queue.popleft()()
+            return True
+        calls = self.clock.getDelayedCalls()
+        if calls and min(call.getTime() for call in calls) <= self.clock.seconds():
+            self.clock.advance(0)
+            return True
+        return False
+
+    def steps(self, count: int) -> None:
+        """Let so many things happen, or fewer where there are no more."""
+        for _ in range(count):
+            if not self.step():
+                return
+
+    def settle(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Let everything happen that can without time passing, or until something is so.
+
+        :raises AssertionError: where it goes round in a circle.
+        """
+        for _ in range(_MOST_STEPS):
+            if until() or not self.step():
+                return
+        raise AssertionError("the network does not come to rest")
+
+    def settle_on(self, result: Deferred[_T], patience_seconds: float = 60.0) -> _T:
+        """Let things happen, and time pass where it must, until a Deferred has fired; gives its result.
+
+        :raises AssertionError: where it does not fire in time; else whatever the Deferred failed with.
+        """
+        told: list[_T | Failure] = []
+        result.addBoth(told.append)
+        self.pass_time(patience_seconds, until=lambda: bool(told))
+        if not told:
+            raise AssertionError("nothing came of it")
+        if isinstance(told[0], Failure):
+            told[0].raiseException()
+        return told[0]
+
+    def pass_time(self, seconds: float, stride: float = 0.5, until: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass in strides, and everything in it happen; until something is so, at most."""
+        end = self.now() + seconds
+        self.settle(until)
+        while self.now() < end and not until():
+            self.clock.advance(min(stride, end - self.now()))
+            self.settle(until)
+
+
+@implementer(IHostnameResolver)
+class _Resolver:
+    """Looks names up in the network's list."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: Any,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Any = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        """Tell the address at once; none for a name that nobody has."""
+        resolutionReceiver.resolutionBegan(None)
+        address = self._network.names.get(hostName)
+        if address is not None:
+            resolutionReceiver.addressResolved(IPv4Address("TCP", address, portNumber))
+        resolutionReceiver.resolutionComplete()
+        return resolutionReceiver  # type: ignore[no-any-return]
+
+
+@implementer(IReactorTime, IReactorTCP, IReactorPluggableNameResolver)
+class Host:
+    """One machine: a reactor for the processes on it.
+
+    :ivar up: whether others reach it, and it them.
+    """
+
+    def __init__(self, network: Network, address: str) -> None:
+        self.network = network
+        self.address = address
+        self.up = True
+        self.nameResolver = _Resolver(network)
+        self.listeners: dict[int, _Listening] = {}
+        self.ends: set[End] = set()
+        self._calls: list[Any] = []
+        self._next_port = _FIRST_FREE_PORT
+
+    # IReactorTime
+
+    def seconds(self) -> float:
+        """The time."""
+        return self.network.now()
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> IDelayedCall:
+        """Call later, unless the host crashes before."""
+        call: Any = self.network.clock.callLater(delay, callable, *args, **kw)
+        if len(self._calls) > 200:
+            self._calls = [one for one in self._calls if one.active()]
+        self._calls.append(call)
+        return call  # type: ignore[no-any-return]
+
+    def getDelayedCalls(self) -> list[Any]:
+        """What this host waits for."""
+        return [one for one in self._calls if one.active()]
+
+    # Of IReactorCore what services ask for: there is no shutdown, only a crash.
+
+    def addSystemEventTrigger(self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any) -> object:
+        """Nothing comes of it."""
+        return object()
+
+    def removeSystemEventTrigger(self, triggerID: object) -> None:
+        """Nothing came of it."""
+
+    # IReactorPluggableNameResolver
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
+        """Not for this one."""
+        raise NotImplementedError
+
+    # IReactorTCP
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> IListeningPort:
+        """Listen; port 0 is any free one."""
+        port = port or self._free_port()
+        if port in self.listeners:
+            raise CannotListenError(interface, port, OSError("in use"))
+        listening = self.listeners[port] = _Listening(self, port, factory)
+        listening.startListening()
+        return listening
+
+    def connectTCP(
+        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: tuple[str, int] | None = None
+    ) -> IConnector:
+        """Connect in the next step; refused where nobody listens or one of the two is cut off."""
+        connector = _Connector(self, host, port, factory)
+        connector.connect()
+        return connector
+
+    def _free_port(self) -> int:
+        self._next_port += 1
+        return self._next_port
+
+    # What can befall it.
+
+    def cut_off(self) -> None:
+        """Nobody reaches it and it reaches nobody; its connections break. Its processes go on."""
+        self.up = False
+        for end in list(self.ends):
+            end.cut(ConnectionLost())
+
+    def reconnect(self) -> None:
+        """The network reaches it again."""
+        self.up = True
+
+    def crash(self) -> None:
+        """Every process on it is gone, as by ``kill -9``: what it waited for never happens, its peers see it go."""
+        for end in list(self.ends):
+            end.die()
+        for call in self.getDelayedCalls():
+            call.cancel()
+        self._calls = []
+        self.listeners = {}
+
+
+@implementer(IListeningPort)
+class _Listening:
+    def __init__(self, host: Host, port: int, factory: Any) -> None:
+        self._host = host
+        self._port = port
+        self.factory = factory
+
+    def startListening(self) -> None:
+        self.factory.doStart()
+
+    def stopListening(self) -> None:
+        if self._host.listeners.get(self._port) is self:
+            del self._host.listeners[self._port]
+            self.factory.doStop()
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", self._host.address, self._port)
+
+
+@implementer(IConnector)
+class _Connector:
+    def __init__(self, host: Host, name: str, port: int, factory: Any) -> None:
+        self._host = host
+        self._name = name
+        self._port = port
+        self._factory = factory
+        self._given_up = False
+        self._end: End | None = None
+
+    def getDestination(self) -> IPv4Address:
+        return IPv4Address("TCP", self._host.network.names.get(self._name, self._name), self._port)
+
+    def connect(self) -> None:
+        self._factory.doStart()
+        self._factory.startedConnecting(self)
+        # By the clock of its host: a host that crashes meanwhile connects no more.
+        self._host.callLater(0, self._try)
+
+    def stopConnecting(self) -> None:
+        self._given_up = True
+
+    def disconnect(self) -> None:
+        if self._end is not None:
+            self._end.loseConnection()
+        else:
+            self.stopConnecting()
+
+    def _try(self) -> None:
+        if self._given_up:
+            return
+        there = self._host.network.hosts.get(self.getDestination().host)
+        listening = there.listeners.get(self._port) if there is not None and there.up and self._host.up else None
+        if there is None or listening is None:
+            self._failed(ConnectionRefusedError())
+            return
+        here_at = IPv4Address("TCP", self._host.address, self._host._free_port())
+        there_at = IPv4Address("TCP", there.address, self._port)
+        taking = listening.factory.buildProtocol(here_at)
+        if taking is None:
+            self._failed(ConnectionRefusedError())
+            return
+        asking = self._factory.buildProtocol(there_at)
+        near, far = End(self._host, here_at, there_at, asking), End(there, there_at, here_at, taking)
+        near.peer, far.peer = far, near
+        self._end = near
+        near.connector = self
+        taking.makeConnection(far)
+        if asking is not None and near.connected:
+            asking.makeConnection(near)
+
+    def _failed(self, why: Exception) -> None:
+        self._factory.clientConnectionFailed(self, Failure(why))
+        self._factory.doStop()
+
+    def lost(self, reason: Failure) -> None:
+        """The connection that was made is gone."""
+        self._factory.clientConnectionLost(self, reason)
+        self._factory.doStop()
+
+
+@frozen
+class _Data:
+    data: bytes
+
+
+@frozen
+class _Gone:
+    error: Exception
+
+
+@implementer(ITCPTransport)
+@define(eq=False)
+class End:
+    """One end of a connection: what a protocol has for its transport."""
+
+    host: Host
+    here: IPv4Address
+    there: IPv4Address
+    protocol: Any
+    peer: End | None = None
+    connector: Any = None
+    connected: bool = True
+    disconnecting: bool = False
+    disconnected: bool = False
+    paused: bool = False
+    producer: Any = None
+    inbox: deque[_Data | _Gone] = field(factory=deque)
+
+    def __attrs_post_init__(self) -> None:
+        self.host.ends.add(self)
+
+    # What a protocol asks for.
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        if self.connected and not self.disconnecting and data and self.peer is not None:
+            for tap in self.host.network.taps:
+                tap(self, data)
+            self.peer.post(_Data(bytes(data)))
+
+    def writeSequence(self, data: Any) -> None:
+        """Send all of it."""
+        self.write(b"".join(data))
+
+    def loseConnection(self, *_: Any) -> None:
+        """Close behind what was written."""
+        if self.connected and not self.disconnecting:
+            self.disconnecting = True
+            self.host.network.later(self._close)
+
+    def loseWriteConnection(self) -> None:
+        """A half-closed connection is none here."""
+        self.loseConnection()
+
+    def abortConnection(self) -> None:
+        """Close at once."""
+        if self.connected:
+            self.disconnecting = True
+            self.inbox.clear()
+            if self.peer is not None:
+                self.peer.post(_Gone(ConnectionLost()))
+            self.host.network.later(lambda: self._lost(ConnectionAborted()))
+
+    def pauseProducing(self) -> None:
+        """Give nothing to the protocol for now."""
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        """Give again what comes."""
+        if self.paused:
+            self.paused = False
+            for _ in self.inbox:
+                self.host.network.later(self._take)
+
+    def stopProducing(self) -> None:
+        """Close."""
+        self.loseConnection()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Take a producer; a pulling one is asked until it has given all."""
+        self.producer = producer
+        while not streaming and self.producer is producer and self.connected:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """It has given all."""
+        self.producer = None
+
+    def getPeer(self) -> IPv4Address:
+        """The other end's address."""
+        return self.there
+
+    def getHost(self) -> IPv4Address:
+        """This end's address."""
+        return self.here
+
+    def getTcpNoDelay(self) -> bool:
+        """Nothing is delayed."""
+        return True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing to do."""
+
+    def getTcpKeepAlive(self) -> bool:
+        """Nothing dies in silence here."""
+        return False
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Nothing to do."""
+
+    # What the network does.
+
+    def post(self, what: _Data | _Gone) -> None:
+        """Put something on its way to this end."""
+        self.inbox.append(what)
+        if not self.paused:
+            self.host.network.later(self._take)
+
+    def cut(self, error: Exception) -> None:
+        """The connection breaks under both ends."""
+        for end in (self, self.peer):
+            if end is not None and end.connected:
+                end.inbox.clear()
+                end.paused = False
+                end.post(_Gone(error))
+
+    def die(self) -> None:
+        """The process at this end is gone; only the other one hears of it."""
+        self.connected = False
+        self.disconnected = True
+        self.host.ends.discard(self)
+        if self.peer is not None and self.peer.connected:
+            self.peer.post(_Gone(ConnectionLost()))
+
+    def _close(self) -> None:
+        if self.connected and self.peer is not None:
+            self.peer.post(_Gone(ConnectionDone()))
+            self._lost(ConnectionDone())
+
+    def _take(self) -> None:
+        if not self.connected or self.paused or not self.inbox:
+            return
+        what = self.inbox.popleft()
+        if isinstance(what, _Gone):
+            self._lost(what.error)
+        elif not self.disconnecting:
+            self.protocol.dataReceived(what.data)
+
+    def _lost(self, error: Exception) -> None:
+        if not self.connected:
+            return
+        self.connected = False
+        self.disconnected = True
+        self.inbox.clear()
+        self.host.ends.discard(self)
+        if self.peer is not None and self.peer.connected and not self.peer.inbox:
+            self.peer.post(_Gone(ConnectionLost()))
+        reason = Failure(error)
+        if self.protocol is not None:
+            self.protocol.connectionLost(reason)
+        if self.connector is not None:
+            self.connector.lost(reason)

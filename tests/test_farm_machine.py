@@ -1,0 +1,494 @@
+"""A whole farm in memory, driven at random: whatever happens in whatever order, a page in the archive is the page that
+was served, from the node that served it, or the outcome says why there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from attrs import define
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from twisted.logger import LogLevel, globalLogPublisher
+from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
+
+from lbcompanion.crawler.fetcher import Copy, NoCopy
+from lbcompanion.model import Notice
+from lbcompanion.sticky.cookies import parse
+from lbcompanion.sticky.routes import UP_SECONDS
+from lbcompanion.testing.application import SESSION, forgery
+from lbcompanion.testing.farm import KINDS, SECRET, Farm, Kind, is_archived
+from lbcompanion.testing.network import End
+from lbcompanion.testing.visiting import Stranger, View, Visitor
+from lbcompanion.tokens import Tokens
+from lbcompanion.wire import write_notices
+
+NAMES = ("n1", "n2", "n3")
+VISITORS = ("ann", "bob")
+#: Who sees which sort of page by which method, and whether the browser tells.
+Seen = tuple[str, str, str, bool]
+SEEN = st.tuples(
+    st.sampled_from(VISITORS),
+    st.sampled_from(["plain", "chunked", "coded", "styled"]),
+    st.sampled_from(["GET", "POST"]),
+    st.sampled_from([True, True, True, False]),
+)
+#: By how many rounds a notice may be tried before it ends, and by how many requests in each: the ladder's own bounds
+#: (a back-off of up to 30 s within the 120 s, eight tries), and one more round for each start of the crawler.
+MOST_ROUNDS = 20
+TRIES_PER_ROUND = 8
+#: Where a commit costs nothing, as nothing has to outlive this machine here; None: wherever temporary files go.
+FOLDERS = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
+
+
+@define
+class Fate:
+    """What befell one page after it was served.
+
+    :ivar offered: whether anybody posted a notice of it that is not forged.
+    :ivar accepted: whether a node answered that it keeps one.
+    :ivar cut: whether its node was away meanwhile.
+    :ivar wiped: whether its node lost its memory meanwhile.
+    :ivar pulled: whether another crawler took it.
+    :ivar starts: how often the crawler had been started when it was served.
+    """
+
+    view: View
+    starts: int
+    offered: bool = False
+    accepted: bool = False
+    cut: bool = False
+    wiped: bool = False
+    pulled: bool = False
+    ended: tuple[str, str] | None = None
+
+
+class FarmMachine(RuleBasedStateMachine):
+    """See the module."""
+
+    kind: ClassVar[Kind]
+    views = Bundle("views")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory(prefix="lbc-farm-", dir=FOLDERS)
+        self.defects: list[str] = []
+        globalLogPublisher.addObserver(self._heard)
+        self.farm = Farm(self.kind, Path(self.folder.name), NAMES)
+        self.farm.network.taps.append(self._overheard)
+        self.visitors = {name: Visitor(self.farm, name) for name in VISITORS}
+        self.stranger = Stranger(self.farm)
+        self.fates: dict[str, Fate] = {}
+        self.down_since: dict[str, float] = {}
+        self.leaks: list[str] = []
+        self.looked_at = 0
+        self.asked: Counter[str] = Counter()
+        self.first_asked: dict[str, float] = {}
+        self.confirmed: set[str] = set()
+
+    # What is listened to all the time.
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        failure = event.get("log_failure")
+        if failure is not None or event["log_level"] is LogLevel.critical:
+            self.defects.append(failure.getTraceback() if failure is not None else event["log_format"])
+
+    def _secrets(self) -> list[bytes]:
+        if self.kind.session_routes:
+            return [forgery(number) for number in range(1, self.farm.ledger.sessions + 1)]
+        return self.farm.ledger.secrets()
+
+    def _overheard(self, end: End, data: bytes) -> None:
+        by_crawler = end.host is self.farm.crawlers
+        to_crawler = end.there.host == self.farm.crawlers.address and end.there.port == 9200
+        if (by_crawler or to_crawler) and any(secret in data for secret in self._secrets()):
+            self.leaks.append(f"{end.here.host} to {end.there.host}: {data[:80]!r}")
+
+    # Visitors.
+
+    def _all_is_known(self) -> bool:
+        """Whether some node is up, and the balancer knows of all that are down."""
+        down = {name for name, node in self.farm.nodes.items() if not node.host.up}
+        return down != set(NAMES) and down <= self.farm.balancer.down
+
+    def _lost_on_the_way(self, status: int) -> bool:
+        """Whether a notice may well have got this answer from no companion."""
+        return (status == 200 and bool(self.farm.bypassed)) or (status in {0, 503} and not self._all_is_known())
+
+    def _view(self, who: str, sort: str, method: str) -> View | None:
+        view = self.visitors[who].visit(sort, method)
+        no_tag = bool(self.farm.bypassed)
+        assert view is not None or no_tag or not self._all_is_known(), "a visitor got no page though a node is up"
+        if view is not None:
+            assert view.token not in self.fates
+            self.fates[view.token] = Fate(view, self.farm.starts)
+        return view
+
+    def _tell(self, who: str, view: View, told: Mapping[str, str] | None) -> int:
+        fate = self.fates[view.token]
+        status = self.visitors[who].notice(view, told)
+        assert status in {204, 400} or self._lost_on_the_way(status), status
+        fate.offered |= status != 400
+        fate.accepted |= status == 204
+        return status
+
+    @initialize(target=views, seen=st.lists(SEEN, min_size=1, max_size=5))
+    def several_visit(self, seen: list[Seen]) -> Any:
+        return self.visit_and_tell(seen)
+
+    @rule(target=views, seen=st.lists(SEEN, min_size=1, max_size=3))
+    def visit_and_tell(self, seen: list[Seen]) -> Any:
+        """Pages are viewed, and most browsers say so."""
+        views = []
+        for who, sort, method, tells in seen:
+            view = self._view(who, sort, method)
+            if view is not None:
+                views.append(view)
+                if tells:
+                    assert self._tell(who, view, None) != 400
+        return multiple(*views)
+
+    @rule(who=st.sampled_from(VISITORS))
+    def visitor_forgets(self, who: str) -> None:
+        self.visitors[who].jar.clear()
+
+    @rule(
+        view=views,
+        who=st.sampled_from(VISITORS),
+        told=st.sampled_from(["read", "everything", "foreign", "unknown", "malformed", "nothing"]),
+        times=st.integers(1, 2),
+    )
+    def notice(self, view: View, who: str, told: str, times: int) -> None:
+        """The one who posts it may be another visitor, or the same one long after having been moved."""
+        jar = self.visitors[who].jar
+        cookies = {
+            "read": None,
+            "everything": jar,
+            "foreign": {"SRV": "n3", "where": "rack-5/1:c3", SESSION: "elsewhere"},
+            "unknown": {"SRV": "n99", "where": "~~", SESSION: "nobody's"},
+            "malformed": {"SRV": "n1; \x7f"},
+            "nothing": {},
+        }[told]
+        for _ in range(times):
+            assert (self._tell(who, view, cookies) == 400) <= (told == "malformed")
+
+    # Those who mean ill.
+
+    @rule(view=views, how=st.sampled_from(["altered", "other farm"]), place=st.integers(0, 62))
+    def forged_by_a_browser(self, view: View, how: str, place: int) -> None:
+        token = _altered(view.token, place) if how == "altered" else _of_another_farm(view.served_by)
+        status = self.visitors["ann"].notice(view, token=token)
+        assert status == 400 or self._lost_on_the_way(status), status
+
+    @rule(
+        view=views,
+        how=st.sampled_from(["unsigned", "other secret", "old", "early", "swapped", "altered", "other farm"]),
+        place=st.integers(0, 62),
+    )
+    def forged_at_the_intake(self, view: View, how: str, place: int) -> None:
+        post = self.stranger.post
+        now = self.farm.network.now()
+
+        def body(token: str) -> bytes:
+            return write_notices([Notice(token, view.url, {"SRV": view.served_by}, now, now)])
+
+        mine = body(view.token)
+        status = {
+            "unsigned": lambda: post(mine, None),
+            "other secret": lambda: post(mine, b"a guess"),
+            "old": lambda: post(mine, age_seconds=302),
+            "early": lambda: post(mine, age_seconds=-302),
+            "swapped": lambda: post(body("1" + "x" * 40), sent=mine),
+            "altered": lambda: post(body(_altered(view.token, place))),
+            "other farm": lambda: post(body(_of_another_farm(view.served_by))),
+        }[how]()
+        if self.farm.crawler is None:
+            assert status == 0
+        else:
+            assert status == (400 if how in {"altered", "other farm"} else 401)
+
+    @rule(view=views)
+    def pull_without_the_secret(self, view: View) -> None:
+        answer = self.stranger.pull(view.token, view.served_by, b"a guess")
+        assert answer == NoCopy("", "status 403") or not self._is_up(view.served_by)
+        assert not self.stranger.confirm(view.token, view.served_by, b"a guess")
+
+    # Another crawler, which may.
+
+    @rule(view=views, node=st.sampled_from(NAMES), confirm=st.booleans())
+    def pulled_twice(self, view: View, node: str, confirm: bool) -> None:
+        """Whoever gives a copy, it is the page; and the second time it is the same."""
+        fate = self.fates[view.token]
+        first = self.stranger.pull(view.token, node)
+        second = self.stranger.pull(view.token, node)
+        served = self.farm.ledger.pages[view.visit]
+        for answer in (first, second):
+            if isinstance(answer, Copy):
+                fate.pulled = True
+                assert answer.body == served.body
+                assert answer.node == node
+                assert answer.method == served.method
+                assert node == view.served_by or self.kind.peers
+        if isinstance(first, Copy) and isinstance(second, NoCopy):
+            # The farm's own crawler may confirm it meanwhile.
+            assert second.result == "pulled"
+            assert fate.accepted
+        if confirm and isinstance(second, Copy):
+            assert self.stranger.confirm(view.token, node)
+            third = self.stranger.pull(view.token, node)
+            assert isinstance(third, NoCopy)
+            assert third.result == "pulled"
+
+    # What befalls machines.
+
+    def _is_up(self, name: str) -> bool:
+        return self.farm.nodes[name].host.up
+
+    def _befell(self, name: str, what: str) -> None:
+        for fate in self.fates.values():
+            if fate.view.served_by == name:
+                setattr(fate, what, True)
+
+    @rule(name=st.sampled_from(NAMES), noticed=st.booleans())
+    def node_goes_down(self, name: str, noticed: bool) -> None:
+        if self._is_up(name):
+            self.farm.cut_off(name, noticed)
+            self.down_since[name] = self.farm.network.now()
+            self._befell(name, "cut")
+
+    @rule(view=views, who=st.sampled_from(VISITORS), seconds=st.sampled_from([1.0, 25.0]))
+    def told_of_after_its_node_went_down(self, view: View, who: str, seconds: float) -> None:
+        """What a visitor whose node is away has in the jar leads, or binds, elsewhere."""
+        self.node_goes_down(view.served_by, True)
+        self.farm.network.pass_time(seconds)
+        self._tell(who, view, None)
+        self.farm.network.pass_time(1.0)
+
+    @precondition(lambda self: self.down_since)
+    @rule(data=st.data())
+    def node_comes_up(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.down_since)))
+        self.farm.reconnect(name)
+        del self.down_since[name]
+
+    @rule(name=st.sampled_from(NAMES))
+    def companion_is_bypassed(self, name: str) -> None:
+        """For a while the balancer sends visitors, and the crawler, to the bare application."""
+        if self.farm.bypass(name, name not in self.farm.bypassed):
+            self._befell(name, "cut")
+
+    @rule(name=st.sampled_from(NAMES))
+    def node_restarts(self, name: str) -> None:
+        self.farm.nodes[name].restart()
+        self._befell(name, "cut")
+        self._befell(name, "wiped")
+
+    @precondition(lambda self: self.farm.crawler is not None)
+    @rule()
+    def crawler_dies(self) -> None:
+        self.farm.kill_crawler()
+
+    @precondition(lambda self: self.farm.crawler is None)
+    @rule()
+    def crawler_returns(self) -> None:
+        self.farm.start_crawler()
+
+    # Time.
+
+    @rule(count=st.integers(1, 80), seconds=st.sampled_from([0.0, 0.06, 0.5]))
+    def a_little_happens(self, count: int, seconds: float) -> None:
+        """So that whatever comes next comes in the middle of something."""
+        self.farm.network.clock.advance(seconds)
+        self.farm.network.steps(count)
+
+    @rule(seconds=st.sampled_from([0.2, 1.0, 5.0, 25.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.farm.network.pass_time(min(seconds, 2.0))
+        if seconds > 2:
+            self.farm.check_health()
+            self.farm.network.pass_time(seconds - 2.0)
+
+    @rule(of=st.sampled_from(["a copy", "the crawler's patience"]))
+    def much_time_passes(self, of: str) -> None:
+        self.farm.check_health()
+        seconds = self.farm.max_seconds if of == "a copy" else self.farm.give_up_after_seconds
+        self.farm.network.pass_time(seconds + 1.0, stride=5.0)
+
+    # What always holds.
+
+    @invariant()
+    def outcomes_are_true(self) -> None:
+        self.requests_are_right()
+        for row in self.farm.rows():
+            fate = self.fates.get(row["token"])
+            assert fate is not None, "a forged notice was taken"
+            assert fate.offered, "an unsigned notice was taken"
+            assert row["rounds"] <= MOST_ROUNDS + self.farm.starts
+            if row["outcome"] is None:
+                assert fate.ended is None, "an outcome was taken back"
+                assert row["token"] not in self.confirmed, "confirmed before it was safe"
+            elif fate.ended is None:
+                fate.ended = (row["outcome"], row["reason"])
+                self._judge(fate, row)
+            else:
+                assert fate.ended == (row["outcome"], row["reason"]), "a second outcome"
+
+    def _judge(self, fate: Fate, row: Any) -> None:
+        view = fate.view
+        assert row["origin_node"] == view.served_by
+        if not is_archived(row):
+            assert self._excuses(fate, row), row["reason"]
+            return
+        served = self.farm.ledger.pages[view.visit]
+        assert self.farm.crawler is not None
+        assert self.farm.crawler.page(row) == served.body
+        assert row["answered_by"] == view.served_by or self.kind.peers
+        assert row["page_url"] == view.url
+        last = json.loads(row["attempts"])[-1]
+        assert last[:3] == [row["route"], row["answered_by"], "archived"]
+
+    def _excuses(self, fate: Fate, row: Any) -> bool:
+        """Whether what befell the page is what the outcome says."""
+        reason = row["reason"]
+        if reason == "expired":
+            return bool(row["finished_at"] - fate.view.seen_at >= self.farm.max_seconds)
+        if reason == "pulled":
+            # Or it went out whole to a crawler that did not live to have it, or over a line that broke.
+            since = row["finished_at"] - self.first_asked.get(row["token"], row["finished_at"])
+            broke = fate.cut or self.farm.starts > fate.starts
+            return fate.pulled or (broke and since >= self.farm.pull_grace_seconds)
+        if reason == f"unknown at its owner {fate.view.served_by}":
+            return fate.wiped
+        return bool(reason.startswith(f"no answer from {fate.view.served_by} within 120 s: last ")) and fate.cut
+
+    def requests_are_right(self) -> None:
+        passed = self.farm.balancer.passed[self.looked_at :]
+        self.looked_at = len(self.farm.balancer.passed)
+        for each in passed:
+            token = each.path.rpartition("/")[2]
+            if each.client != self.farm.crawlers.address or token not in self.fates:
+                continue
+            if each.method == "DELETE":
+                self.confirmed.add(token)
+                continue
+            self.asked[token] += 1
+            self.first_asked.setdefault(token, each.at)
+            assert self.asked[token] <= (MOST_ROUNDS + self.farm.starts) * TRIES_PER_ROUND
+            if self.kind.session_routes:
+                owner = self.fates[token].view.served_by
+                cookies = parse(each.raw.partition(b"\r\nCookie: ")[2].partition(b"\r\n")[0])
+                if cookies.get(SESSION, "").startswith("hush-"):
+                    # The visitor's own value: only while the page's node is known to be up.
+                    down_since = self.down_since.get(owner, each.at)
+                    assert each.at - down_since <= UP_SECONDS, "a visitor may be moved by a fetch"
+
+    @invariant()
+    def nothing_leaks(self) -> None:
+        assert not self.leaks
+
+    @invariant()
+    def nothing_is_broken(self) -> None:
+        assert not self.defects, self.defects[0]
+
+    # The end.
+
+    def teardown(self) -> None:
+        try:
+            self._come_to_an_end()
+        finally:
+            globalLogPublisher.removeObserver(self._heard)
+            self.farm.close()
+            self.folder.cleanup()
+
+    def _come_to_an_end(self) -> None:
+        farm = self.farm
+        if farm.crawler is None:
+            farm.start_crawler()
+        farm.check_health()
+        patience = farm.give_up_after_seconds + 60.0
+        farm.network.pass_time(1.0)
+        farm.network.pass_time(patience, stride=2.0, until=self._all_have_ended)
+        assert self._all_have_ended(), "a notice has no outcome"
+        for name in sorted(farm.bypassed):
+            farm.bypass(name, False)
+        for name in self.down_since:
+            farm.reconnect(name)
+        self.down_since.clear()
+        farm.network.pass_time(patience, stride=2.0, until=self._all_are_there)
+        assert self._all_are_there(), "a notice that a node had taken never came"
+        farm.network.pass_time(patience, stride=2.0, until=self._all_have_ended)
+        assert self._all_have_ended(), "a notice has no outcome"
+        self.outcomes_are_true()
+        self.nothing_leaks()
+        self.nothing_is_broken()
+        self._archive_holds_each_once()
+        self._no_file_holds_a_secret()
+
+    def _all_have_ended(self) -> bool:
+        return all(row["outcome"] is not None for row in self.farm.rows())
+
+    def _all_are_there(self) -> bool:
+        known = {row["token"] for row in self.farm.rows()}
+        return all(token in known for token, fate in self.fates.items() if fate.accepted)
+
+    def _archive_holds_each_once(self) -> None:
+        pages: Counter[str] = Counter()
+        for path in (self.farm.folder / "archive").glob("*.warc.gz"):
+            with path.open("rb") as stream:
+                for record in ArchiveIterator(stream):
+                    url = record.rec_headers.get_header("WARC-Target-URI") or ""
+                    if record.rec_type == "response" and "/static/" not in url:
+                        pages[url] += 1
+        archived = Counter(row["page_url"] for row in self.farm.rows() if is_archived(row))
+        assert pages == archived
+
+    def _no_file_holds_a_secret(self) -> None:
+        secrets = self._secrets()
+        for path in Path(self.folder.name).rglob("*"):
+            if path.is_file():
+                held = path.read_bytes()
+                assert not any(secret in held for secret in secrets), path.name
+
+
+def _altered(token: str, place: int) -> str:
+    place %= len(token)
+    return token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+
+
+def _of_another_farm(owner: str) -> str:
+    return Tokens(SECRET + b"!", owner, os.urandom).mint()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_archived_page_is_the_page_that_was_served(name: str) -> None:
+    machine = type(f"Farm_{name}", (FarmMachine,), {"kind": KINDS[name]})
+    profile = settings()
+    long = profile.max_examples > 1000
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            profile,
+            max_examples=300 if long else max(1, profile.max_examples // 6),
+            stateful_step_count=40 if long else 30,
+            # Making a failure small takes minutes, which only those have who came for long.
+            phases=profile.phases if long else [Phase.explicit, Phase.reuse, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
