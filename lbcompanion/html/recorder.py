@@ -39,7 +39,7 @@ def recorder_source(
 ) -> bytes:
     """The script for one node's configuration.
 
-    :param names: sticky cookies to record: names, or patterns between slashes that match whole names.
+    :param names: sticky cookies to record: names, or patterns between slashes, found anywhere in a name.
     :param ratio: the share of new visitors that is recorded.
     :param visitor_cookie: set in the browser where ``ratio`` is below 1; with 0 in it nothing is posted.
     :param force_parameter: in the page's query: posted all the same.

@@ -54,6 +54,7 @@ class Exchange:
     __slots__ = (
         "_asked_upgrade",
         "_deadline",
+        "_ends_by_close",
         "_framing",
         "_head",
         "_held",
@@ -87,6 +88,7 @@ class Exchange:
         self._reader: BodyReader | None = None
         self._pipeline: Pipeline | None = None
         self._out_chunked = False
+        self._ends_by_close = False
         self._keep_alive = True
         self._retried = False
         self._tunnel = False
@@ -116,7 +118,9 @@ class Exchange:
             fields.append((b"Content-Length", b"%d" % self._framing.length))
         elif head.get(b"content-length") is not None:
             fields.append((b"Content-Length", b"0"))
-        self._held.append(write_request_line(head.method, head.target) + write_fields(fields) + b"\r\n")
+        # Without a host it cannot be passed on as 1.1 (RFC 9112 section 3.2): health checks are often so.
+        version = b"1.0" if head.version == 10 and head.get(b"host") is None else b"1.1"
+        self._held.append(write_request_line(head.method, head.target, version) + write_fields(fields) + b"\r\n")
         if not self._request_done:
             visitor.pause()
         self._acquire(fresh=not self._repeatable or self._asked_upgrade is not None)
@@ -297,6 +301,7 @@ class Exchange:
             fields.append((b"Content-Length", b"%d" % whole))
         else:
             self._keep_alive = False
+            self._ends_by_close = True
         if not self._keep_alive:
             fields.append((b"Connection", b"close"))
         elif self._head.version == 10:
@@ -420,7 +425,7 @@ class Exchange:
         visitor, self._visitor = self._visitor, None
         self._drop_pipeline(why)
         if visitor is not None:
-            visitor.broken()
+            visitor.broken(seen=not self._ends_by_close)
 
     def _drop_pipeline(self, why: str) -> None:
         pipeline, self._pipeline = self._pipeline, None

@@ -150,5 +150,6 @@ class Peers:
 
 
 def _header(answer: _Answer, name: str) -> str:
-    values = answer.headers.getRawHeaders(name)
-    return values[0] if values else ""
+    # Asked for by bytes, since asked for by text Twisted takes the values for UTF-8.
+    values: list[bytes] = answer.headers.getRawHeaders(name.encode()) or [b""]
+    return values[0].decode("latin-1")

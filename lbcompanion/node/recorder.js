@@ -123,7 +123,7 @@
     var matcherOf = function (name) {
       if (name.length > 2 && name.charAt(0) === "/" && name.charAt(name.length - 1) === "/") {
         try {
-          var pattern = new RegExp("^(?:" + name.slice(1, -1) + ")$");
+          var pattern = new RegExp(name.slice(1, -1));
           return function (candidate) { return pattern.test(candidate); };
         } catch (error) {
           return function () { return false; };

@@ -43,8 +43,9 @@ class Spool:
     A token waits once: a second notice for it, while the first still waits, changes nothing.
     """
 
-    def __init__(self, path: Path, defer_to_thread: DeferToThread) -> None:
+    def __init__(self, path: Path, defer_to_thread: DeferToThread, max_waiting: int = MAX_WAITING) -> None:
         self._path = path
+        self._max_waiting = max_waiting
         self._database: sqlite3.Connection | None = None
         self._queue: BatchQueue[_Add | _Oldest | _Remove] = BatchQueue(self._run, defer_to_thread)
         self.waiting = 0
@@ -103,20 +104,26 @@ class Spool:
 
     def _one(self, database: sqlite3.Connection, request: _Add | _Oldest | _Remove) -> Any:
         if isinstance(request, _Add):
-            if self.waiting >= MAX_WAITING:
+            if self.waiting >= self._max_waiting:
                 return False
             row = (request.notice.token, write_notices([request.notice]))
             database.execute("INSERT OR IGNORE INTO waiting (token, notice) VALUES (?, ?)", row)
             return True
         if isinstance(request, _Oldest):
-            rows = database.execute("SELECT id, notice FROM waiting ORDER BY id LIMIT ?", (request.count,)).fetchall()
-            return [found for number, notice in rows if (found := self._read(database, number, bytes(notice)))]
+            return self._oldest(database, request.count)
         database.executemany("DELETE FROM waiting WHERE id = ?", [(number,) for number in request.ids])
         return None
 
-    def _read(self, database: sqlite3.Connection, number: int, text: bytes) -> tuple[int, Notice] | None:
+    def _oldest(self, database: sqlite3.Connection, count: int) -> list[tuple[int, Notice]]:
+        while rows := database.execute("SELECT id, notice FROM waiting ORDER BY id LIMIT ?", (count,)).fetchall():
+            # Those that cannot be read are gone by then: another look finds others, or none.
+            if found := [one for number, notice in rows if (one := self._read(database, number, notice))]:
+                return found
+        return []
+
+    def _read(self, database: sqlite3.Connection, number: int, text: object) -> tuple[int, Notice] | None:
         try:
-            return number, read_notices(text)[0]
+            return number, read_notices(text if isinstance(text, bytes) else b"")[0]
         except (NoticeError, IndexError):
             # One row that cannot be read must not hold up the others.
             self.unreadable += 1

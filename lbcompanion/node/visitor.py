@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from lbcompanion.errors import BadRequest
@@ -24,6 +25,7 @@ _EOF_STARTED_SECONDS = 60.0
 _LINGER_SECONDS = 2.0
 _CLOSING_SECONDS = 60.0
 
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 _REASONS = {
     400: b"Bad Request",
     408: b"Request Timeout",
@@ -250,11 +252,15 @@ class VisitorConnection:
             if not self._busy and (self._buffer or self._eof_at):
                 self._next()
 
-    def broken(self) -> None:
-        """The answer cannot be ended as promised: the visitor must see that it was cut."""
+    def broken(self, seen: bool = False) -> None:
+        """The answer cannot be ended as promised: the visitor must see that it was cut.
+
+        :param seen: a close shows it, since the answer said where it would end: what there is of it still goes out.
+        """
         self._exchange = None
-        self._open = False
-        self.link.abort()
+        self._close()
+        if not seen:
+            self.link.abort()
 
     def tick(self, now: float) -> None:
         """Look at deadlines: heads and idle time absolute, bodies by their rate."""
@@ -349,8 +355,8 @@ class VisitorConnection:
         limits = self._hub.limits
         buffer = self._buffer
         if buffer.startswith(b"\r\n"):
-            # RFC 9112 section 2.2: an empty line before the request line is read over.
-            buffer = self._buffer = buffer[2:]
+            # RFC 9112 section 2.2: empty lines before the request line are read over.
+            buffer = self._buffer = _EMPTY_LINES.sub(b"", buffer, 1)
             if not buffer:
                 return
         end = head_end(buffer)

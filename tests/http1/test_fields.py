@@ -1,0 +1,57 @@
+"""What ends at each hop, and what keeps a connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbcompanion.http1.fields import dropped_names, end_to_end, keeps_alive, tokens, upgrade_of
+from lbcompanion.http1.heads import RequestHead, read_request_head, read_response_head
+
+
+def head(*lines: bytes, version: bytes = b"1.1") -> RequestHead:
+    return read_request_head(b"\r\n".join([b"GET / HTTP/" + version, b"Host: a", *lines, b"", b""]))
+
+
+def test_lists_over_several_lines() -> None:
+    assert tokens([b"A, b ,,\tC", b"", b"d"]) == [b"a", b"b", b"c", b"d"]
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "kept"),
+    [
+        (b"1.1", (), True),
+        (b"1.1", (b"Connection: close",), False),
+        (b"1.1", (b"Connection: Keep-Alive, CLOSE",), False),
+        (b"1.1", (b"Connection: x", b"Connection: close"), False),
+        (b"1.1", (b"Connection: closed",), True),
+        (b"1.0", (), False),
+        (b"1.0", (b"Connection: Keep-Alive",), True),
+        (b"1.0", (b"Connection: keep-alive, close",), False),
+    ],
+)
+def test_keep_alive(version: bytes, lines: tuple[bytes, ...], kept: bool) -> None:
+    assert keeps_alive(head(*lines, version=version)) is kept
+
+
+def test_hop_by_hop_fields_end_here() -> None:
+    read = head(
+        *(b"Connection: keep-alive, X-Mine", b"Connection: x-other", b"Keep-Alive: timeout=5", b"TE: trailers"),
+        *(b"Proxy-Connection: keep-alive", b"Proxy-Authorization: Basic x", b"Upgrade: h2c", b"X-Mine: 1"),
+        *(b"x-OTHER: 2", b"X-Third: 3", b"Transfer-Encoding: chunked"),
+    )
+    assert end_to_end(read) == [(b"Host", b"a"), (b"X-Third", b"3")]
+    assert end_to_end(read, (b"x-third",)) == [(b"Host", b"a")]
+
+
+@pytest.mark.parametrize("name", [b"Host", b"Cookie", b"Authorization", b"X-Forwarded-For", b"Content-Length"])
+def test_nobody_takes_away_what_the_application_judges_by(name: bytes) -> None:
+    assert name.lower() not in dropped_names(head(b"Connection: " + name))
+
+
+def test_upgrades() -> None:
+    assert upgrade_of(head(b"Connection: keep-alive, Upgrade", b"Upgrade: websocket")) == b"websocket"
+    assert upgrade_of(head(b"Upgrade: websocket")) is None
+    assert upgrade_of(head(b"Connection: upgrade")) is None
+    assert upgrade_of(head(b"Connection: upgrade", b"Upgrade: x", version=b"1.0")) is None
+    raw = b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    assert upgrade_of(read_response_head(raw)) == b"x"

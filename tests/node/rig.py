@@ -1,0 +1,407 @@
+"""A companion in memory: its machines, an application that a test scripts, visitors, and time moved by hand."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest import TestCase
+
+import attrs
+import h11
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+
+from lbcompanion.html.copy import Masks
+from lbcompanion.html.recorder import recorder_source, versioned
+from lbcompanion.model import Page
+from lbcompanion.node.callers import Callers
+from lbcompanion.node.capture import CaptureRules
+from lbcompanion.node.copies import Ask, Copies
+from lbcompanion.node.counters import Counters
+from lbcompanion.node.debug import Debug
+from lbcompanion.node.endpoints import Endpoints
+from lbcompanion.node.hub import Hub, LocalAnswer
+from lbcompanion.node.notices import NoticeDesk
+from lbcompanion.node.policy import Policy, Script
+from lbcompanion.node.spool import Spool
+from lbcompanion.node.upstream import UpstreamConnection, Upstreams
+from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.settings import NodeSettings, NodeTable
+from lbcompanion.signatures import Signer
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.stores.memory import MemoryStore
+from lbcompanion.testing.links import FarEnd, MemoryLink, MemoryLoop
+from lbcompanion.testing.strategies import SECRET
+from lbcompanion.tokens import Tokens
+
+EPOCH = 1_795_468_200.0
+HOST = b"www.example.com"
+PAGE = b"<!DOCTYPE html>\n<html><head><title>A page</title></head><body><p>caf\xc3\xa9</p></body></html>\n"
+TAG_START = b"<script async src="
+
+
+@attrs.frozen
+class Seen:
+    """A request as the application saw it; ``fields`` with names in lower case."""
+
+    method: bytes
+    target: bytes
+    fields: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def all(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self.fields if key == name]
+
+    def get(self, name: bytes) -> bytes | None:
+        return next(iter(self.all(name)), None)
+
+
+@attrs.frozen
+class Answer:
+    """An answer as a visitor read it, by h11's reading.
+
+    :ivar interim: the statuses of the 1xx before it.
+    :ivar whole: False: its end never came.
+    """
+
+    status: int
+    fields: list[tuple[bytes, bytes]]
+    body: bytes
+    whole: bool = True
+    interim: tuple[int, ...] = ()
+    version: bytes = b"1.1"
+    trailers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def all(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self.fields if key == name]
+
+    def get(self, name: bytes) -> bytes | None:
+        return next(iter(self.all(name)), None)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def read_answers(received: bytes, methods: Iterable[bytes], eof: bool, version: bytes = b"1.1") -> list[Answer]:
+    """Read what a visitor got, as h11 reads it; what stands behind the last answer is an error."""
+    answers = []
+    for method in methods:
+        connection = h11.Connection(h11.CLIENT)
+        switch = [("Connection", "upgrade"), ("Upgrade", "any")] if b" 101 " in received[:13] else []
+        connection.send(h11.Request(method=method, target="/", headers=[("Host", "a"), *switch]))
+        connection.send(h11.EndOfMessage())
+        connection.receive_data(received)
+        if eof:
+            connection.receive_data(b"")
+        answer, interim = None, []
+        body = b""
+        while True:
+            try:
+                event = connection.next_event()
+            except h11.RemoteProtocolError:
+                assert answer is not None
+                answers.append(attrs.evolve(answer, body=body, whole=False))
+                return answers
+            if isinstance(event, h11.InformationalResponse):
+                interim.append(event.status_code)
+                if event.status_code == 101:
+                    return [*answers, Answer(101, list(event.headers), connection.trailing_data[0])]
+            elif isinstance(event, h11.Response):
+                answer = Answer(
+                    event.status_code, list(event.headers), b"", True, tuple(interim), bytes(event.http_version)
+                )
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                assert answer is not None
+                answers.append(attrs.evolve(answer, body=body, trailers=tuple(event.headers)))
+                received = connection.trailing_data[0]
+                break
+            else:
+                if answer is not None:
+                    answers.append(attrs.evolve(answer, body=body, whole=False))
+                return answers
+    assert received == b"", received[:200]
+    return answers
+
+
+class AppConnection:
+    """The application's end of a connection; requests are read by h11."""
+
+    def __init__(self, application: Application, far: FarEnd) -> None:
+        self.application = application
+        self.far = far
+        self.raw = False
+        self._start(b"")
+        far.on_data = self._data
+
+    def _start(self, data: bytes) -> None:
+        self._h11 = h11.Connection(h11.SERVER)
+        self._request: h11.Request | None = None
+        self._body = b""
+        if data:
+            self._data(data)
+
+    def _data(self, data: bytes) -> None:
+        if self.raw:
+            return
+        self._h11.receive_data(data)
+        while True:
+            event = self._h11.next_event()
+            if isinstance(event, h11.Request):
+                self._request = event
+                self.application.heads.append(self._seen())
+                self.application.on_head(self, self._seen())
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                seen = self._seen()
+                self.application.seen.append(seen)
+                rest = self._h11.trailing_data[0]
+                self.application.on_request(self, seen)
+                if not self.raw:
+                    self._start(rest)
+                return
+            else:
+                return
+
+    def _seen(self) -> Seen:
+        assert self._request is not None
+        return Seen(bytes(self._request.method), bytes(self._request.target), list(self._request.headers), self._body)
+
+    def send(self, *pieces: bytes) -> None:
+        self.far.send(*pieces)
+
+    def end(self) -> None:
+        self.far.send_eof()
+
+    def reset(self) -> None:
+        self.far.reset()
+
+
+class Application:
+    """The application: what it answers is the test's business.
+
+    :ivar on_request: called for each whole request.
+    """
+
+    def __init__(self, loop: MemoryLoop) -> None:
+        self._loop = loop
+        self.seen: list[Seen] = []
+        self.heads: list[Seen] = []
+        self.connections: list[AppConnection] = []
+        self.refuses = ""
+        self.silent = False
+        self.on_head: Callable[[AppConnection, Seen], None] = lambda connection, seen: None
+        self.on_request: Callable[[AppConnection, Seen], None] = lambda connection, seen: connection.send(html())
+
+    def dial(self, upstream: UpstreamConnection) -> None:
+        if self.silent:
+            return
+        if self.refuses:
+            self._loop.soon(lambda: upstream.dial_failed(self.refuses))
+            return
+
+        def connect() -> None:
+            link = MemoryLink(self._loop, upstream, None)
+            self.connections.append(AppConnection(self, link.far))
+            link.connect()
+
+        self._loop.soon(connect)
+
+    def answers(self, *pieces: bytes, then: str = "") -> None:
+        """Answer every request with these pieces, and ``end`` or ``reset`` the connection behind them."""
+
+        def on_request(connection: AppConnection, seen: Seen) -> None:
+            connection.send(*pieces)
+            if then:
+                connection.application._loop.soon(getattr(connection, then))
+
+        self.on_request = on_request
+
+
+def html(body: bytes = PAGE, *fields: bytes, status: bytes = b"200 OK", length: bool = True) -> bytes:
+    """A page as an application sends it."""
+    lines = [b"HTTP/1.1 " + status, b"Content-Type: text/html; charset=utf-8", *fields]
+    if length:
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def chunked(*bodies: bytes, last: bool = True) -> bytes:
+    """A page in chunks."""
+    head = html(b"", b"Transfer-Encoding: chunked", length=False)
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(b), b) for b in bodies) + (b"0\r\n\r\n" if last else b"")
+
+
+def request(target: bytes = b"/", *fields: bytes, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:
+    return b"\r\n".join([method + b" " + target + b" HTTP/" + version, b"Host: " + HOST, *fields, b"", b""])
+
+
+def without_tag(page: bytes) -> bytes:
+    """A visitor's page less our tag."""
+    start = page.find(TAG_START)
+    if start < 0:
+        return page
+    end = page.index(b"</script>", start) + len(b"</script>")
+    return page[:start] + page[end:]
+
+
+def at_once(work: Callable[[], Any], /) -> Deferred[Any]:
+    return maybeDeferred(work)
+
+
+def new_folder(case: TestCase) -> Path:
+    """A folder that goes with the test."""
+    folder = TemporaryDirectory()
+    case.addCleanup(folder.cleanup)
+    return Path(folder.name)
+
+
+def settings(name: str = "n1", **tables: Any) -> NodeSettings:
+    """Settings of a node; ``node`` is a mapping of what shall differ in ``[node]``."""
+    node = NodeTable(
+        name=name,
+        listen=("tcp:0",),
+        upstream="tcp:127.0.0.1:1",
+        secret_file=Path("farm.secret"),
+        secret=SECRET,
+        **{"trusted_proxies": (), **tables.pop("node", {})},
+    )
+    return NodeSettings(node, **tables)
+
+
+class Rig:
+    """One companion.
+
+    :param store: by default a memory store.
+    :param policy: the class of the policy.
+    :param pass_on: how to reach other nodes.
+    :param spool: where its notices wait; None: it sends none on.
+    :param tables: of the settings.
+    """
+
+    def __init__(
+        self,
+        store: Any = None,
+        policy: type[Policy] = Policy,
+        pass_on: Callable[[bytes, str, Ask], Deferred[LocalAnswer | None] | None] = lambda method, owner, ask: None,
+        spool: Spool | None = None,
+        name: str = "n1",
+        **tables: Any,
+    ) -> None:
+        self.settings = settings(name, **tables)
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.loop = MemoryLoop()
+        self.counters = Counters()
+        self.logged: list[str] = []
+        self.store = store if store is not None else MemoryStore(self.settings.store, self.now)
+        entropy = itertools.count()
+        self.tokens = Tokens(SECRET, name, lambda count: bytes(next(entropy) % 256 for _ in range(count)))
+        self.copies = Copies(name, SECRET, self.store, self.tokens, self.now, self.counters, self.log, pass_on)
+        reader = CookieReader(self.settings.sticky)
+        self.woken = 0
+        self.desk = NoticeDesk(name, self.tokens, reader, self.copies, spool, self.counters, self.now, self._wake)
+        capture, limits = self.settings.capture, self.settings.limits
+        self.kept: list[tuple[Page, bytes]] = []
+        self.on_kept: Callable[[Page, bytes], None] = lambda page, cookie: self.kept.append((page, cookie))
+        rules = CaptureRules(
+            capture.max_page_bytes,
+            limits.capturing_bytes,
+            limits.expansion_ratio,
+            capture.exclude_blocks,
+            Masks(capture.mask) if capture.mask else None,
+            self._keep,
+        )
+        recorder = versioned(recorder_source(["SRV"], "/_lbc", False))
+        self.script = Script(recorder.source, recorder.version)
+        self.policy = policy(self.settings, self.copies, self.counters, rules, self.script, self.now)
+        self.app = Application(self.loop)
+        self.upstreams = Upstreams(self.app.dial, limits.upstream_idle, self.clock.seconds, self.counters)
+        self.hub = Hub(
+            limits=limits,
+            prefix=b"/_lbc",
+            trusted_proxies=self.settings.node.trusted_proxies,
+            upstreams=self.upstreams,
+            local=self,
+            plan=self.policy.plan,
+            counters=self.counters,
+            clock=self.clock.seconds,
+            log=self.log,
+        )
+        callers = Callers(self.settings.fetch, SECRET, self.hub.trusts, self.now)
+        debug = Debug(self.settings, self.policy, self.tokens, self.store)
+        self.endpoints = Endpoints(
+            name, "/_lbc", callers, self.copies, self.desk, self.script, self.counters, self.log, debug.tell
+        )
+        self.hub.local = self.endpoints
+        self.signer = Signer(SECRET)
+
+    def answer(self, request: object) -> Any:
+        raise AssertionError("the endpoints come later")
+
+    def now(self) -> float:
+        return EPOCH + float(self.clock.seconds())
+
+    def log(self, event: str, detail: str) -> None:
+        self.logged.append(f"{event}: {detail}")
+
+    def _keep(self, page: Page, cookie: bytes) -> None:
+        self.on_kept(page, cookie)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def run(self) -> None:
+        self.loop.run()
+
+    def pass_time(self, seconds: float, step: float = 1.0) -> None:
+        """Let time pass, with the ticks that the service gives."""
+        while seconds > 0:
+            self.clock.advance(min(step, seconds))
+            seconds -= step
+            for connection in list(self.hub.connections):
+                connection.tick(self.clock.seconds())  # type: ignore[attr-defined]
+            self.upstreams.tick(self.clock.seconds())
+            self.run()
+
+    def connect(self, peer: object = ("192.0.2.7", 4711)) -> FarEnd:
+        """A new visitor."""
+        return MemoryLink(self.loop, VisitorConnection(self.hub), peer).connect()
+
+    def ask(
+        self, *pieces: bytes, methods: Iterable[bytes] = (b"GET",), peer: object = ("192.0.2.7", 4711)
+    ) -> list[Answer]:
+        """Send these pieces on a connection of its own and read the answers."""
+        visitor = self.connect(peer)
+        visitor.send(*pieces)
+        self.run()
+        return read_answers(visitor.received, methods, visitor.eof or visitor.closed)
+
+    def get(self, target: bytes = b"/", *fields: bytes, method: bytes = b"GET", **more: Any) -> Answer:
+        """One request, one answer."""
+        (answer,) = self.ask(request(target, *fields, method=method), methods=[method], **more)
+        return answer
+
+    def signed(self, method: str, path: str, body: bytes | None = None, nonce: str = "nonce-1") -> list[bytes]:
+        """The fields of a signed request."""
+        fields = self.signer.sign(method, f"http://{HOST.decode()}{path}", nonce, self.now(), body)
+        return [f"{key}: {value}".encode() for key, value in fields]
+
+    def fetch(self, token: str, method: str = "GET", *fields: bytes, nonce: str = "nonce-1") -> Answer:
+        """Fetch a copy as the crawler does."""
+        path = f"/_lbc/page/{token}"
+        signed = self.signed(method, path, nonce=nonce)
+        return self.get(path.encode(), *signed, *fields, method=method.encode())
+
+    @property
+    def page(self) -> Page:
+        """The one page that was kept."""
+        assert len(self.kept) == 1, (self.kept, self.counters)
+        return self.kept[0][0]

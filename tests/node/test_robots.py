@@ -1,0 +1,59 @@
+"""robots.txt: every group keeps out of what is ours, and says otherwise what it said."""
+
+from __future__ import annotations
+
+from urllib.robotparser import RobotFileParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.node.robots import alone, with_rule
+
+AGENTS = ["Googlebot", "bingbot", "other"]
+
+
+def parsed(text: bytes) -> RobotFileParser:
+    parser = RobotFileParser()
+    parser.parse(text.decode().splitlines())
+    return parser
+
+
+def test_alone() -> None:
+    parser = parsed(alone(b"/_lbc"))
+    assert not parser.can_fetch("any", "http://a/_lbc/page/x")
+    assert parser.can_fetch("any", "http://a/x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"Sitemap: http://a/s.xml",
+        b"User-agent: *\nDisallow:\n",
+        b"User-agent: *\nAllow: /\n",
+        b"user-AGENT : Googlebot\r\nUser-agent: bingbot\r\nDisallow: /a\r\n\r\nUser-agent: other # me\r\nAllow: /\r\n",
+        b"# only a comment\n",
+        b"User-agent: Googlebot",
+    ],
+)
+def test_every_agent_keeps_out(text: bytes) -> None:
+    parser = parsed(with_rule(text, b"/_lbc"))
+    for agent in [*AGENTS, "unheard-of"]:
+        assert not parser.can_fetch(agent, "http://a/_lbc/page/x"), agent
+
+
+_GROUP = st.tuples(st.sampled_from([*AGENTS, "*"]), st.lists(st.sampled_from(["/a", "/b/", "/c"]), max_size=2))
+
+
+@given(st.lists(_GROUP, max_size=4, unique_by=lambda group: group[0]))
+def test_everything_else_is_allowed_as_before(groups: list[tuple[str, list[str]]]) -> None:
+    lines = []
+    for agent, paths in groups:
+        lines += [f"User-agent: {agent}", *(f"Disallow: {path}" for path in paths or ["/none"]), ""]
+    text = "\n".join(lines).encode()
+    before, after = parsed(text), parsed(with_rule(text, b"/_lbc"))
+    for agent in AGENTS:
+        assert not after.can_fetch(agent, "http://a/_lbc/whoami")
+        for path in ("/", "/a", "/b/x", "/c", "/d"):
+            assert after.can_fetch(agent, f"http://a{path}") == before.can_fetch(agent, f"http://a{path}")

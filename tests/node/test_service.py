@@ -1,0 +1,424 @@
+"""The companion as a process, before a real application: by the command (asyncio's transports) and by twistd."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h11
+import pytest
+
+from lbcompanion.demo.children import own_command
+from lbcompanion.signatures import Signer
+from lbcompanion.testing.strategies import SECRET
+from tests.node.rig import PAGE, Answer, html, read_answers, request, without_tag
+
+ROOT = Path(__file__).parent.parent.parent
+TWISTD = "from twisted.scripts.twistd import run; run()"
+WAIT = 20.0
+BIG = bytes(range(256)) * 20_000
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    """One connection to the application: reads requests with h11, answers by their paths with raw bytes."""
+
+    def handle(self) -> None:
+        self.request.settimeout(WAIT)
+        rest = b""
+        try:
+            while (read := self._read(rest)) is not None:
+                asked, body, rest = read
+                if not self._answer(bytes(asked.target).decode(), asked, body, rest):
+                    return
+        except OSError:
+            return
+
+    def _read(self, rest: bytes) -> tuple[h11.Request, bytes, bytes] | None:
+        connection = h11.Connection(h11.SERVER)
+        connection.receive_data(rest) if rest else None
+        asked, body = None, b""
+        while True:
+            event = connection.next_event()
+            if isinstance(event, h11.Request):
+                asked = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                assert asked is not None
+                return asked, body, connection.trailing_data[0]
+            elif event is h11.NEED_DATA:
+                data = self.request.recv(65536)
+                if not data:
+                    return None
+                connection.receive_data(data)
+            else:
+                return None
+
+    def _answer(self, path: str, asked: h11.Request, body: bytes, rest: bytes) -> bool:
+        send = self.request.sendall
+        plain = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+        if path == "/page":
+            send(html())
+        elif path == "/gzip":
+            send(html(gzip.compress(PAGE), b"Content-Encoding: gzip"))
+        elif path == "/big":
+            send(plain + b"Content-Length: %d\r\n\r\n" % len(BIG) + BIG)
+        elif path == "/chunked":
+            send(plain + b"Transfer-Encoding: chunked\r\n\r\n")
+            for at in range(0, len(BIG), 100_000):
+                piece = BIG[at : at + 100_000]
+                send(b"%x\r\n%b\r\n" % (len(piece), piece))
+            send(b"0\r\n\r\n")
+        elif path == "/close":
+            send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + PAGE)
+            return False
+        elif path == "/dies":
+            send(plain + b"Content-Length: 1000\r\n\r\nonly this")
+            return False
+        elif path == "/slow":
+            send(plain + b"Content-Length: 4\r\n\r\nab")
+            self.server.slow.set()  # type: ignore[attr-defined]
+            self.server.go_on.wait(WAIT)  # type: ignore[attr-defined]
+            send(b"cd")
+        elif path == "/echo":
+            send(plain + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        elif path == "/early":
+            send(b"HTTP/1.1 413 Much\r\nConnection: close\r\nContent-Length: 4\r\n\r\nmuch")
+        elif path == "/ws":
+            send(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + rest)
+            while data := self.request.recv(65536):
+                send(data)
+            return False
+        else:
+            send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.slow = threading.Event()
+        self.go_on = threading.Event()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
+@pytest.fixture(name="application", scope="module")
+def _application() -> Iterator[_Server]:
+    with _Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.go_on.set()
+        server.shutdown()
+
+
+class Node:
+    """A running companion."""
+
+    def __init__(self, folder: Path, upstream: int, way: str, more: str = "") -> None:
+        self.port, self.admin = free_port(), free_port()
+        (folder / "farm.secret").write_bytes(SECRET + b"\n")
+        self.file = folder / "node.toml"
+        self.file.write_text(
+            f"""[node]
+name = "n1"
+listen = ["tcp:{self.port}:interface=127.0.0.1"]
+upstream = "tcp:127.0.0.1:{upstream}"
+secret_file = "farm.secret"
+admin = "tcp:{self.admin}:interface=127.0.0.1"
+[crawler]
+intake = ""
+{more}
+"""
+        )
+        twistd = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "lbcompanion", "--config", str(self.file)]
+        command = twistd if way == "twistd" else own_command("node", "--config", str(self.file))
+        self.log = folder / "log"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + WAIT
+        while True:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            try:
+                if self.ask_admin("/readyz").status == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+
+    def ask_admin(self, path: str) -> Answer:
+        with socket.create_connection(("127.0.0.1", self.admin), WAIT) as asking:
+            asking.sendall(request(path.encode(), b"Connection: close"))
+            (answer,) = read_answers(read_on(asking), [b"GET"], True)
+            return answer
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), WAIT)
+
+    def ask(self, *pieces: bytes, methods: tuple[bytes, ...] = (b"GET",), half: bool = False) -> list[Answer]:
+        """Ask and read until the companion closes; the last request should say so."""
+        with self.connect() as asking:
+            for piece in pieces:
+                asking.sendall(piece)
+            if half:
+                asking.shutdown(socket.SHUT_WR)
+            return read_answers(read_on(asking), methods, True)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            # A balancer that asked hears that the node is leaving before it does.
+            with contextlib.suppress(OSError):
+                for _ in range(100):
+                    self.ask_admin("/readyz")
+                    time.sleep(0.02)
+        return self.process.wait(WAIT)
+
+
+def read_on(asking: socket.socket, until: Callable[[bytes], bool] = lambda found: False) -> bytes:
+    """Read to the end, or until something is so."""
+    found = bytearray()
+    while not until(found):
+        try:
+            data = asking.recv(1_000_000)
+        except ConnectionResetError:
+            break
+        if not data:
+            break
+        found += data
+    return bytes(found)
+
+
+@contextmanager
+def running(folder: Path, upstream: int, way: str, more: str = "") -> Iterator[Node]:
+    node = Node(folder, upstream, way, more)
+    try:
+        try:
+            node.wait_until_ready()
+        except AssertionError:
+            if "Address already in use" not in node.log.read_text():
+                raise
+            # Somebody else was given the port in the meantime.
+            node = Node(folder, upstream, way, more)
+            node.wait_until_ready()
+        yield node
+    finally:
+        if node.process.poll() is None:
+            node.process.kill()
+            node.process.wait()
+
+
+@pytest.fixture(name="node", scope="module", params=["command", "twistd"])
+def _node(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, application: _Server
+) -> Iterator[Node]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with running(folder, application.server_address[1], request.param) as node:
+        yield node
+        assert "Traceback" not in node.log.read_text()
+        assert "Unhandled" not in node.log.read_text()
+
+
+LAST = b"Connection: close"
+
+
+def test_a_page_is_captured_and_fetched(node: Node) -> None:
+    (answer,) = node.ask(request(b"/page", LAST))
+    assert without_tag(answer.body) == PAGE != answer.body
+    token = answer.body.partition(b'data-lbc-token="')[2].partition(b'"')[0].decode()
+    path = f"/_lbc/page/{token}"
+    signed = Signer(SECRET).sign("GET", f"http://www.example.com{path}", "n", time.time())
+    (copy,) = node.ask(request(path.encode(), LAST, *(f"{key}: {value}".encode() for key, value in signed)))
+    assert (copy.status, copy.body) == (200, PAGE)
+    log = node.log.read_text()
+    assert token not in log
+    assert SECRET.decode() not in log
+
+
+def test_pipelined_requests(node: Node) -> None:
+    targets = [b"/page", b"/gzip", b"/_lbc/whoami", b"/chunked", b"/close", b"/robots.txt"] * 5
+    raw = b"".join(request(target, b"Accept-Encoding: gzip") for target in targets) + request(b"/page", LAST)
+    answers = node.ask(raw, methods=(b"GET",) * (len(targets) + 1))
+    assert len(answers) == len(targets) + 1
+    for target, answer in zip(targets, answers, strict=False):
+        body = gzip.decompress(answer.body) if target == b"/gzip" else answer.body
+        if target in {b"/page", b"/gzip", b"/close"}:
+            assert without_tag(body) == PAGE
+        elif target == b"/chunked":
+            assert body == BIG
+
+
+@pytest.mark.parametrize("target", [b"/big", b"/chunked"])
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_a_slow_reader_gets_everything_before_the_close(node: Node, target: bytes, version: bytes) -> None:
+    with node.connect() as asking:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262144)
+        asking.sendall(request(target, LAST, version=version))
+        time.sleep(0.3)
+        (answer,) = read_answers(read_on(asking), [b"GET"], True)
+    assert answer.whole
+    assert answer.body == BIG
+
+
+def test_a_large_body_is_passed_on(node: Node) -> None:
+    head = request(b"/echo", LAST, b"Content-Length: %d" % len(BIG), method=b"POST")
+    (answer,) = node.ask(head, BIG, methods=(b"POST",))
+    assert answer.body == BIG
+    head = request(b"/echo", LAST, b"Transfer-Encoding: chunked", method=b"POST")
+    (answer,) = node.ask(head, b"%x\r\n" % len(BIG) + BIG + b"\r\n0\r\n\r\n", methods=(b"POST",))
+    assert answer.body == BIG
+
+
+def test_an_early_answer_reaches_a_visitor_who_still_sends(node: Node) -> None:
+    for target, status in ((b"/_lbc/notice", 413), (b"/a b", 400)):
+        with node.connect() as asking:
+            asking.sendall(request(target, b"Content-Length: 3000000", method=b"POST"))
+            for _ in range(30):
+                try:
+                    asking.sendall(bytes(100_000))
+                except OSError:
+                    break
+            (answer,) = read_answers(read_on(asking), [b"POST"], True)
+        assert answer.status == status
+
+
+def test_a_head_that_is_too_large_gets_its_answer(node: Node) -> None:
+    (answer,) = node.ask(request(b"/", b"X: " + b"a" * 500_000))
+    assert answer.status == 431
+
+
+def test_a_visitor_who_closes_its_own_direction_gets_its_answers(node: Node) -> None:
+    answers = node.ask(request(b"/page") * 3, methods=(b"GET",) * 3, half=True)
+    assert [without_tag(answer.body) for answer in answers] == [PAGE] * 3
+
+
+def test_an_application_that_dies_is_seen(node: Node) -> None:
+    (answer,) = node.ask(request(b"/dies"))
+    assert (answer.status, answer.whole) == (200, False)
+
+
+def test_a_tunnel(node: Node) -> None:
+    with node.connect() as asking:
+        asking.sendall(request(b"/ws", b"Connection: Upgrade", b"Upgrade: websocket"))
+        found = read_on(asking, lambda found: found.endswith(b"\r\n\r\n"))
+        assert found.startswith(b"HTTP/1.1 101")
+        asking.sendall(b"\0\xffGET")
+        assert read_on(asking, lambda found: len(found) >= 5) == b"\0\xffGET"
+        asking.shutdown(socket.SHUT_WR)
+        assert read_on(asking) == b""
+
+
+def test_the_admin_listener(node: Node) -> None:
+    node.ask(request(b"/page", LAST))
+    assert node.ask_admin("/healthz").status == 200
+    assert node.ask_admin("/readyz").json == {"ready": True, "wrong": []}
+    metrics = node.ask_admin("/metrics").body
+    assert b"lbcompanion_pages_captured_total" in metrics
+    assert b'lbcompanion_responses_total{status="200"}' in metrics
+    status = node.ask_admin("/status").json
+    assert status["node"] == "n1"
+    assert status["failed_open"] == {}
+
+
+@pytest.mark.parametrize("way", ["command", "twistd"])
+def test_running_requests_end_before_the_process_does(tmp_path: Path, application: _Server, way: str) -> None:
+    application.slow.clear()
+    application.go_on.clear()
+    with (
+        running(tmp_path, application.server_address[1], way) as node,
+        node.connect() as asking,
+        node.connect() as idle,
+    ):
+        asking.sendall(request(b"/slow"))
+        assert application.slow.wait(WAIT)
+        node.process.send_signal(signal.SIGTERM)
+        end = time.monotonic() + WAIT
+        while node.ask_admin("/readyz").status != 503:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        node.ask_admin("/readyz")
+        assert idle.recv(10) == b""
+        time.sleep(0.1)
+        assert node.process.poll() is None
+        application.go_on.set()
+        (answer,) = read_answers(read_on(asking), [b"GET"], True)
+        assert answer.body == b"abcd"
+        code = node.process.wait(WAIT)
+        assert code == (0 if way == "command" else -signal.SIGTERM)
+        assert "0 connections cut" in node.log.read_text()
+
+
+def test_a_node_without_its_application_serves_and_says_so(tmp_path: Path) -> None:
+    node = Node(tmp_path, free_port(), "command")
+    try:
+        end = time.monotonic() + WAIT
+        while True:
+            assert time.monotonic() < end
+            try:
+                ready = node.ask_admin("/readyz")
+            except OSError:
+                continue
+            if ready.status == 503:
+                break
+            time.sleep(0.05)
+        assert ready.json["wrong"] == ["the application cannot be reached"]
+        assert [answer.status for answer in node.ask(request(b"/", LAST))] == [502]
+        assert node.ask(request(b"/_lbc/whoami", LAST))[0].json == {"node": "n1"}
+        assert node.stop() == 0
+        assert node.log.read_text().count("application not reached") == 1
+    finally:
+        if node.process.poll() is None:
+            node.process.kill()
+            node.process.wait()
+
+
+def test_a_port_in_use_ends_the_start(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        node_port = free_port()
+        taken.bind(("127.0.0.1", node_port))
+        taken.listen()
+        file = tmp_path / "node.toml"
+        (tmp_path / "farm.secret").write_bytes(SECRET)
+        file.write_text(
+            f'[node]\nname = "n1"\nlisten = ["tcp:{node_port}:interface=127.0.0.1"]\nupstream = "tcp:127.0.0.1:1"\n'
+            f'secret_file = "farm.secret"\nadmin = "tcp:{free_port()}:interface=127.0.0.1"\n'
+        )
+        done = subprocess.run(
+            own_command("node", "--config", str(file)),
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+            check=False,
+        )
+    assert done.returncode == 1, done.stderr
+    assert str(node_port) in done.stderr
+    assert "Traceback" not in done.stderr
