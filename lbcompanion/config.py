@@ -177,6 +177,7 @@ def _node(reading: _Reading) -> NodeSettings:
     peers = reading.one("peers", tables.PEERS, reading.subtable(given, "peers"))
     reading.secret(values["node"], "node")
     _snippets(values["inject"])
+    _one_anchor_each(reading, values["inject"])
     _node_as_a_whole(reading, values)
     reading.done()
     made = {name: cls(**values[name]) for name, cls in classes.items()}
@@ -189,20 +190,30 @@ def _snippets(inject: dict[str, Any]) -> None:
             inject[place] = where.read_bytes()
 
 
+def _one_anchor_each(reading: _Reading, inject: Given) -> None:
+    for place in ("top", "bottom"):
+        if inject.get(f"{place}_after") and inject.get(f"{place}_before"):
+            reading.note(f"inject.{place}_before", "set", f"empty where {place}_after is set")
+
+
 def _node_as_a_whole(reading: _Reading, values: Mapping[str, Given]) -> None:
     """Rules that join several keys."""
     fetch = values["fetch"]
     if fetch.get("signature") == "off" and not fetch.get("addresses"):
         reading.note("fetch.signature", '"off"', '"required", or "off" with fetch.addresses set')
-    _generic_names_its_cookies(reading, values["sticky"], "sticky")
+    _only_generic_is_described(reading, values["sticky"], "sticky")
     name = values["node"].get("name")
     if name is not None and name in reading.subtable(reading.given, "peers"):
         reading.note(f"peers.{name}", "this node itself", "other nodes")
 
 
-def _generic_names_its_cookies(reading: _Reading, sticky: Given, dotted: str) -> None:
-    if sticky.get("dialect") == "generic" and not sticky.get("cookies"):
+def _only_generic_is_described(reading: _Reading, sticky: Given, dotted: str) -> None:
+    generic = sticky.get("dialect", "auto") == "generic"
+    if generic and not sticky.get("cookies"):
         reading.note(f"{dotted}.cookies", "empty", 'one or more names, where dialect is "generic"')
+    for key, unset in (("part", "whole"), ("replay_safe", False)):
+        if not generic and sticky.get(key, unset) not in (unset, None):
+            reading.note(f"{dotted}.{key}", allowed.show(sticky[key]), 'set only where dialect is "generic"')
 
 
 def _crawler(reading: _Reading) -> CrawlerSettings:
@@ -229,7 +240,7 @@ def _site(reading: _Reading, sites: Given, name: str) -> SiteSettings | None:
     given.pop("nodes", None)
     before = len(reading.wrong)
     values = reading.table(SiteSettings, given, dotted, tables.SITE, ("origin",))
-    _generic_names_its_cookies(reading, values, dotted)
+    _only_generic_is_described(reading, values, dotted)
     known = {node: _known_node(reading, nodes, f"{dotted}.nodes", node) for node in nodes}
     if len(reading.wrong) > before:
         return None

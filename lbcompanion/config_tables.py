@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from lbcompanion import allowed, endpoint_strings
 from lbcompanion.allowed import Check, Refused
 from lbcompanion.html.copy import Masks
 from lbcompanion.model import NODE_NAME, RouteKind
-from lbcompanion.sticky.dialects import NAMES as DIALECTS
+from lbcompanion.sticky.dialects import AUTO, known_names
+from lbcompanion.sticky.dialects.generic import PART_ALLOWED, parse_part
 
 Table = Mapping[str, Check]
 
@@ -44,15 +47,35 @@ def _selector(value: object, folder: Path) -> str:
     return value
 
 
-def _csp(value: object, folder: Path) -> str:
-    if value != "respect":
-        raise Refused('"respect"; "adapt" is not in this version yet')
-    return "respect"
-
-
 def _one_worker(value: object, folder: Path) -> int:
     if value is True or value != 1 or not isinstance(value, int):
         raise Refused("1; several processes for one node are not in this version yet")
+    return value
+
+
+def _dialect(value: object, folder: Path) -> str:
+    names = (AUTO, *known_names())  # asked each time: plugins may have brought further ones
+    if isinstance(value, str) and value in names:
+        return value
+    near = difflib.get_close_matches(str(value), names, 1)
+    hint = f'did you mean "{near[0]}"? ' if near else ""
+    raise Refused(f'{hint}"auto", or a name that "lbcompanion explain --list" has')
+
+
+def _part(value: object, folder: Path) -> str:
+    if not isinstance(value, str):
+        raise Refused(PART_ALLOWED)
+    try:
+        parse_part(value)
+    except ValueError as error:
+        raise Refused(PART_ALLOWED if value[:1] != "/" else f"{PART_ALLOWED} ({error})") from None
+    return value
+
+
+def _key(value: object, folder: Path) -> str:
+    """The balancer's key, which no message shows."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise Refused("a text, or empty", "no such text")
     return value
 
 
@@ -62,10 +85,15 @@ _token_names = allowed.each(
     allowed.text(allowed.TOKEN, "cookie names: letters, digits and !#$%&'*+-.^_`|~"), "a list of cookie names"
 )
 _globs = allowed.each(allowed.text(None, "path patterns such as /shop/**"), "a list of path patterns")
-_dialect = allowed.choice("auto", *DIALECTS)
 _positive = allowed.number(0, above=True)
 
-STICKY: Table = {"dialect": _dialect, "cookies": _names, "allow_credentials": _token_names}
+STICKY: Table = {
+    "dialect": _dialect,
+    "cookies": _names,
+    "allow_credentials": _token_names,
+    "part": _part,
+    "replay_safe": allowed.flag,
+}
 
 NODE: Mapping[str, Table] = {
     "node": {
@@ -91,6 +119,8 @@ NODE: Mapping[str, Table] = {
         "ratio": allowed.number(0, 1),
         "visitor_cookie": allowed.text(allowed.TOKEN, "the name of a cookie"),
         "revalidate": allowed.choice("keep", "no-store"),
+        "no_store": _globs,
+        "outlive_pull": _globs,
         "force_parameter": allowed.text(None, "a parameter as it stands in a query, such as lbc=record", empty=True),
         "include": _globs,
         "exclude": _globs,
@@ -108,8 +138,12 @@ NODE: Mapping[str, Table] = {
         "top_file": allowed.readable_file("a file"),
         "bottom_file": allowed.readable_file("a file"),
         "skip_if": allowed.bytes_pattern,
+        "top_after": allowed.bytes_pattern,
+        "top_before": allowed.bytes_pattern,
+        "bottom_after": allowed.bytes_pattern,
+        "bottom_before": allowed.bytes_pattern,
         "clicktale_names": allowed.flag,
-        "csp": _csp,
+        "csp": allowed.choice("respect", "adapt"),
     },
     "store": {
         "url": _sqlite("memory:"),
@@ -171,8 +205,15 @@ SITE: Table = {
     "ca_file": allowed.readable_file("a file of certificates in PEM"),
     "prefix": allowed.prefix,
     **STICKY,
+    "key": _key,
     "ladder": allowed.each(
         allowed.choice(*_LADDER), "a list of one or more of " + ", ".join(_LADDER), least=1, unique=True
     ),
 }
-KNOWN_NODE: Table = {"direct": allowed.origin(empty=True), "cookie": allowed.cookie_pair}
+KNOWN_NODE: Table = {
+    "direct": allowed.origin(empty=True),
+    "cookie": allowed.cookie_pair,
+    "address": allowed.text(
+        re.compile(r"\S{1,500}"), "the node as the balancer has it, such as 10.0.0.11:8080 or a URL", empty=True
+    ),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.application.service import IService
 from twisted.python import usage
 
-from lbcompanion import config
+from lbcompanion import config, plugins
 from lbcompanion.errors import ConfigError
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.tap import refuse, stopping_where_it_fails
@@ -22,6 +22,7 @@ class Options(usage.Options):
         if self["config"] is None:
             raise usage.UsageError("--config FILE is needed")
         try:
+            plugins.load_dialects()
             self.settings = config.read_crawler(self["config"])
         except ConfigError as error:
             refuse(error)

@@ -43,6 +43,8 @@ class CaptureTable:
     ratio: float = 1.0
     visitor_cookie: str = "WRUID"
     revalidate: str = "keep"
+    no_store: tuple[str, ...] = ()
+    outlive_pull: tuple[str, ...] = ()
     force_parameter: str = "lbc=record"
     include: tuple[str, ...] = ("/**",)
     exclude: tuple[str, ...] = ()
@@ -64,6 +66,10 @@ class InjectTable:
     top: bytes | None = None
     bottom: bytes | None = None
     skip_if: str = ""
+    top_after: str = ""
+    top_before: str = ""
+    bottom_after: str = ""
+    bottom_before: str = ""
     clicktale_names: bool = False
     csp: str = "respect"
 
@@ -83,11 +89,13 @@ class StoreTable:
 
 @frozen
 class StickyTable:
-    """``[sticky]``, and the same keys of a crawler's site."""
+    """``[sticky]``, and the same keys of a crawler's site. ``part`` and ``replay_safe`` are ``generic``'s."""
 
     dialect: str = "auto"
     cookies: tuple[str, ...] = ()
     allow_credentials: tuple[str, ...] = ()
+    part: str = "whole"
+    replay_safe: bool = False
 
 
 @frozen
@@ -164,11 +172,12 @@ class KnownNode:
 
     direct: str = ""
     cookie: str = field(default="", repr=False)
+    address: str = ""
 
 
 @frozen
 class SiteSettings:
-    """``[sites.NAME]``."""
+    """``[sites.NAME]``. ``key`` is the balancer's, for dialects whose cookies are made with one."""
 
     name: str
     origin: str
@@ -176,6 +185,7 @@ class SiteSettings:
     ca_file: Path | None = None
     prefix: str = "/_lbc"
     sticky: StickyTable = StickyTable()
+    key: str = field(default="", repr=False)
     ladder: tuple[str, ...] = ("recorded", "own", "computed", "direct", "any")
     nodes: Mapping[str, KnownNode] = Factory(dict)
 

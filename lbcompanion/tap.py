@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from lbcompanion import config
+from lbcompanion import config, plugins
 from lbcompanion.errors import ConfigError
 from lbcompanion.running import tell_failed_start
 from lbcompanion.settings import NodeSettings
@@ -27,6 +27,7 @@ class Options(usage.Options):
         if self["config"] is None:
             raise usage.UsageError("--config FILE is needed")
         try:
+            plugins.load_dialects()
             self.settings = config.read_node(self["config"])
         except ConfigError as error:
             refuse(error)

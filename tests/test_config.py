@@ -155,6 +155,29 @@ cookie = "SRV=n1"
     assert site.nodes == {"n1": settings.KnownNode("http://10.0.0.1:8080", "SRV=n1"), "n2": settings.KnownNode()}
 
 
+def test_what_cookies_are_made_of(folder: Path) -> None:
+    more = """
+dialect = "caddy"
+key = "S3cr3t"
+[sites.main.nodes.n1]
+address = "10.0.0.11:8080"
+"""
+    site = read_crawler(write(folder, CRAWLER + more)).sites["main"]
+    assert (site.key, site.nodes["n1"].address) == ("S3cr3t", "10.0.0.11:8080")
+    assert "S3cr3t" not in repr(site)
+    error = wrong(folder, CRAWLER + "key = 'S3\\u0007'".replace("'", '"'))
+    assert error.key == "sites.main.key"
+    assert "S3" not in str(error)
+    assert wrong(folder, CRAWLER + more.replace("11:8080", "11 8080")).key == "sites.main.nodes.n1.address"
+
+
+def test_a_dialect_is_described(folder: Path) -> None:
+    described = "dialect = 'generic'\ncookies = ['where']\npart = 'after .'\nreplay_safe = true\n"
+    expected = settings.StickyTable("generic", ("where",), (), "after .", True)
+    assert read_node(write(folder, f"{NODE}\n[sticky]\n{described}")).sticky == expected
+    assert read_crawler(write(folder, f"{CRAWLER}\n{described}")).sites["main"].sticky == expected
+
+
 def test_the_kind_is_told(folder: Path) -> None:
     assert isinstance(read_any(write(folder, NODE)), settings.NodeSettings)
     assert isinstance(read_any(write(folder, CRAWLER)), settings.CrawlerSettings)
@@ -247,7 +270,14 @@ WRONG_NODES = [
     ("[node]", "[sticky]\ndialect = 'haproxi'\n[node]", "sticky.dialect", "haproxi", '"auto"'),
     ("[node]", "[sticky]\ncookies = ['/(/']\n[node]", "sticky.cookies", "/(/", "pattern"),
     ("[node]", "[sticky]\ncookies = ['a=b']\n[node]", "sticky.cookies", "a=b", "cookie names"),
+    ("[node]", "[sticky]\ndialect = 'haproxy'\n[node]", "sticky.dialect", "haproxy", "explain --list"),
+    ("[node]", "[sticky]\ndialect = 'trafik'\n[node]", "sticky.dialect", "trafik", 'did you mean "traefik"?'),
     ("[node]", "[sticky]\ndialect = 'generic'\n[node]", "sticky.cookies", "empty", "one or more"),
+    ("[node]", "[sticky]\npart = 'before ~'\n[node]", "sticky.part", "before ~", 'dialect is "generic"'),
+    ("[node]", "[sticky]\nreplay_safe = true\n[node]", "sticky.replay_safe", "true", 'dialect is "generic"'),
+    ("[node]", "[sticky]\npart = 'between'\n[node]", "sticky.part", "between", '"before X"'),
+    ("[node]", "[sticky]\npart = '/(/'\n[node]", "sticky.part", "/(/", "unterminated"),
+    ("[node]", "[sticky]\npart = 1\n[node]", "sticky.part", "1", '"whole"'),
     ("[node]", "[fetch]\nsignature = 'off'\n[node]", "fetch.signature", "off", "fetch.addresses"),
     ("[node]", "[fetch]\naddress_header = 'X Y'\n[node]", "fetch.address_header", "X Y", "header"),
     ("[node]", "[fetch.public_keys]\nk = 'ec.pem'\n[node]", "fetch.public_keys.k", "ec.pem", "Ed25519"),

@@ -15,6 +15,7 @@ from lbcompanion.crawler.fetcher import Copy, NoCopy, SiteFetcher, Way
 from lbcompanion.crawler.minting import Minter
 from lbcompanion.model import Attempt, RouteKind, RoutingCookie
 from lbcompanion.settings import KnownNode, SiteSettings
+from lbcompanion.sticky.dialects import NodeFacts
 from lbcompanion.sticky.ladder import (
     ARCHIVED,
     Ask,
@@ -106,7 +107,8 @@ class Rounds:
     def _known(self, crew: SiteCrew, job: Pending) -> Knowledge:
         site, owner, now = crew.settings, job.owner, self._now()
         configured = site.nodes.get(owner, KnownNode())
-        computed = configured_cookies(configured.cookie)
+        facts = NodeFacts(owner, configured.address, site.key)
+        computed = configured_cookies(configured.cookie) or crew.reader.compute(facts)
         pairs = [(each.name, each.value) for each in job.cookies]
         return Knowledge(
             owner=owner,

@@ -38,6 +38,20 @@ def parse(header: str | bytes) -> dict[str, str]:
     return cookies
 
 
+def handed_out(set_cookies: Iterable[str]) -> dict[str, str]:
+    """Read ``Set-Cookie`` lines, attributes left out.
+
+    :param set_cookies: the lines' values. None is split at a comma: dates hold one.
+    :returns: name to raw value; the last of two with one name, as a browser keeps it.
+    """
+    found: dict[str, str] = {}
+    for line in set_cookies:
+        name, equals, value = line.partition(";")[0].partition("=")
+        if equals and name.strip(" \t"):
+            found[name.strip(" \t")] = value.strip(" \t")
+    return found
+
+
 def render(cookies: Iterable[RoutingCookie]) -> str:
     """Write the value of a ``Cookie`` header; empty for no cookies."""
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)

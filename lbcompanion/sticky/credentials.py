@@ -41,6 +41,11 @@ def credential_name(name: str) -> bool:
     return lower in _FAMOUS or lower.startswith("aspsessionid") or _HARD.search(lower) is not None
 
 
+def is_label(value: str) -> bool:
+    """Whether a value is as plain as what a farm calls its nodes: ``n2``, ``web-01``, ``.node3``."""
+    return _LABEL.fullmatch(value) is not None
+
+
 def looks_like_credential(name: str, value: str) -> bool:
     """Whether a cookie may be a session's credential.
 
@@ -50,4 +55,4 @@ def looks_like_credential(name: str, value: str) -> bool:
     if credential_name(name) or _SECRET_VALUE.fullmatch(value):
         return True
     lower = name.lower()
-    return _SOFT.search(lower) is not None and not _BALANCERS.search(lower) and _LABEL.fullmatch(value) is None
+    return _SOFT.search(lower) is not None and not _BALANCERS.search(lower) and not is_label(value)

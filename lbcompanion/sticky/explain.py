@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.credentials import looks_like_credential
-from lbcompanion.sticky.dialects import ALL, GENERIC
+from lbcompanion.sticky.dialects import GENERIC, by_name, known
 from lbcompanion.sticky.dialects.interface import Dialect
 
 
@@ -25,10 +25,10 @@ class Grounds(Enum):
 class Finding:
     """One dialect that could have written one cookie.
 
-    :ivar dialect: its name; empty where no dialect may read the cookie.
+    :ivar dialect: its name; empty where no dialect knows the cookie.
     :ivar cookie: the cookie's name.
     :ivar node: the balancer's text for the node, None where the cookie does not tell it.
-    :ivar replay: the smallest value that reaches the node; empty where there is none.
+    :ivar replay: the smallest value that reaches the node, which is what is recorded; empty where nothing is.
     :ivar moves_visitor: whether replaying a visitor's value while its node is down could move that visitor for good.
     :ivar grounds: how sure this is; None with no dialect.
     :ivar note: a sentence for people.
@@ -44,8 +44,8 @@ class Finding:
 
 
 _ORDER = list(Grounds)
-# A text that no dialect with a form of its own would write: whoever reads it reads anything.
-_ODD_TEXT = "x,\\z"
+# Texts that no dialect with a form of its own would write: whoever reads one of them reads anything.
+_ANY_TEXTS = ("x,\\z", "x")
 
 
 def explain(header: str | bytes) -> tuple[Finding, ...]:
@@ -57,13 +57,20 @@ def explain(header: str | bytes) -> tuple[Finding, ...]:
 
 
 def _of_one(name: str, value: str) -> list[Finding]:
-    found = [finding for dialect in ALL if (finding := _by(dialect, name, value)) is not None]
+    found = [finding for dialect in known() if (finding := _by(dialect, name, value)) is not None]
     if not found:
         return [Finding("", name, None, "", False, None, _unread(name, value))]
     sure = [finding for finding in found if finding.grounds is Grounds.RECOGNISED]
+    if held := [finding for finding in sure if by_name(finding.dialect).held_back]:
+        return held  # whatever else could read it, nobody shall
     # A cookie that is one dialect's beyond doubt need not be put down to every dialect that takes any text.
     told = sure + [f for f in found if f.grounds is Grounds.FORM] if sure else found
-    return sorted(told, key=lambda finding: _ORDER.index(finding.grounds or Grounds.ANY_TEXT))
+    # Of one certainty, those that say the same stand together; else the dialects' order stays.
+    said = list(dict.fromkeys((finding.node, finding.replay, finding.note) for finding in told))
+    return sorted(
+        told,
+        key=lambda one: (_ORDER.index(one.grounds or Grounds.ANY_TEXT), said.index((one.node, one.replay, one.note))),
+    )
 
 
 def _exactly(name: str) -> tuple[str]:
@@ -72,16 +79,34 @@ def _exactly(name: str) -> tuple[str]:
 
 
 def _by(dialect: Dialect, name: str, value: str) -> Finding | None:
-    read = dialect.read({name: value}, _exactly(name))
+    recognised = dialect.recognises(name, value)
+    if dialect.held_back and recognised:
+        note = f"{Grounds.RECOGNISED.value}; never recorded: {dialect.held_back}"
+        return Finding(dialect.name, name, None, "", dialect.moves_visitor, Grounds.RECOGNISED, note)
+    read = dialect.read({name: value}, _exactly(name) if dialect.renamable else ())
     if not read:
-        return None
+        return _needs_others(dialect, name) if recognised else None
     grounds = Grounds.FORM
-    if dialect.recognises(name, value):
+    if recognised:
         grounds = Grounds.RECOGNISED
-    elif dialect is GENERIC or dialect.read({"any": _ODD_TEXT}, ("any",)):
+    elif dialect is GENERIC or any(dialect.read({"any": text}, ("any",)) for text in _ANY_TEXTS):
         grounds = Grounds.ANY_TEXT
-    note = grounds.value + ("; not replayed unless its node is known to be up" if dialect.moves_visitor else "")
-    return Finding(dialect.name, name, dialect.reveal(read[0]), read[0].value, dialect.moves_visitor, grounds, note)
+    safety = "not replayed unless its node is known to be up" if dialect.moves_visitor else "safe to replay"
+    return Finding(
+        dialect.name,
+        name,
+        dialect.reveal(read[0]),
+        read[0].value,
+        dialect.moves_visitor,
+        grounds,
+        f"{grounds.value}; {safety}",
+    )
+
+
+def _needs_others(dialect: Dialect, name: str) -> Finding:
+    """A cookie that is a dialect's, but routes only with others."""
+    note = f"{Grounds.RECOGNISED.value}; not recorded alone: it routes together with another cookie"
+    return Finding(dialect.name, name, None, "", dialect.moves_visitor, Grounds.RECOGNISED, note)
 
 
 def _unread(name: str, value: str) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.cookies import MAX_SENT_BYTES, is_pattern, names_match, render, safe_to_send
 from lbcompanion.sticky.credentials import credential_name
-from lbcompanion.sticky.dialects import ALL, AUTO, GENERIC, by_name
-from lbcompanion.sticky.dialects.interface import Dialect
+from lbcompanion.sticky.dialects import AUTO, GENERIC, by_name, known
+from lbcompanion.sticky.dialects.generic import generic
+from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts
+
+# How many names of cookies a reader remembers its findings for: visitors can make up as many as they like.
+_NAMES_REMEMBERED = 1024
 
 
 class CookieReader:
@@ -17,7 +22,7 @@ class CookieReader:
 
     :param sticky: ``[sticky]`` of a node, or the same keys of a crawler's site.
     :raises KeyError: for a dialect that there is not.
-    :raises ValueError: for a pattern that is no regular expression.
+    :raises ValueError: for a pattern that is no regular expression, or a ``part`` that there is not.
     """
 
     def __init__(self, sticky: StickyTable) -> None:
@@ -25,7 +30,9 @@ class CookieReader:
             is_pattern(name)
         self._names = sticky.cookies
         self._allow = sticky.allow_credentials
-        self._fixed = None if sticky.dialect == AUTO else by_name(sticky.dialect)
+        self._fixed = _configured(sticky)
+        # Names are few and dialects are many; which of them a name could belong to is found once.
+        self._candidates = lru_cache(_NAMES_REMEMBERED)(self._find_candidates)
 
     def read(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
         """The routing cookies among these, each cut down to its routing part, in their order. Several tiers of
@@ -61,9 +68,7 @@ class CookieReader:
         """
         chosen = {}
         for name in [*request, *(name for name in script if name not in request)]:
-            value = self._better(name, [side[name] for side in (request, script) if name in side])
-            if value is not None:
-                chosen[name] = value
+            chosen[name] = self._better(name, [side[name] for side in (request, script) if name in side])
         return self.read(chosen)
 
     def replay_is_safe(self, cookies: Iterable[tuple[str, str]]) -> bool:
@@ -71,7 +76,12 @@ class CookieReader:
 
         False where any is of a dialect in which a replay could move the visitor, or of none that is known.
         """
-        return all(self._is_safe(name, value) for name, value in cookies)
+        sent = dict(cookies)
+        if self._fixed is not None:
+            read = self._fixed.read(sent, self._names, self._allow)
+            return not self._fixed.moves_visitor and {cookie.name for cookie in read} == set(sent)
+        dialects = [self.dialect_of(name, value) for name, value in sent.items()]
+        return all(dialect is not None and not dialect.moves_visitor for dialect in dialects)
 
     def names_for_script(self) -> list[str]:
         """The names and ``/patterns/`` of the cookies that the script in the page shall read.
@@ -82,8 +92,27 @@ class CookieReader:
             return list(self._names)
         if self._fixed is not None:
             return list(self._fixed.cookie_names)
-        known = dict.fromkeys(name for dialect in ALL for name in dialect.cookie_names)
-        return [name for name in known if is_pattern(name) or not credential_name(name)]
+        readable = [dialect for dialect in known() if not dialect.held_back]
+        names = dict.fromkeys(name for dialect in readable for name in dialect.cookie_names)
+        return [name for name in names if is_pattern(name) or not credential_name(name)]
+
+    def compute(self, node: NodeFacts) -> tuple[RoutingCookie, ...]:
+        """A node's routing cookie as the fixed dialect makes it; none where there is no such dialect, or where it needs
+        to know more."""
+        made = self._fixed.forge(node, self._names) if self._fixed is not None else None
+        return (made,) if made is not None and safe_to_send([made]) else ()
+
+    def moved(self, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> bool | None:
+        """Whether the answer to a replay says that it went elsewhere; see
+        :meth:`lbcompanion.sticky.dialects.interface.Dialect.moved`.
+
+        True where one of the balancers passed says so, None where one of them cannot tell.
+        """
+        told = []
+        for cookie in sent:
+            dialect = self.dialect_of(cookie.name, cookie.value)
+            told.append(None if dialect is None else dialect.moved((cookie,), set_cookies))
+        return True if True in told else None if None in told or not told else False
 
     def dialect_of(self, name: str, value: str) -> Dialect | None:
         """Whose cookie this is: the fixed dialect's if it can read it, else that of the first one to recognise it,
@@ -92,12 +121,16 @@ class CookieReader:
             return self._fixed if self._fixed.read({name: value}, self._names, self._allow) else None
         if self._names and not names_match(self._names, name):
             return None
-        # Without configured names only a name that a dialect is known by counts: a shape alone is too little then.
-        for dialect in ALL:
-            known = bool(self._names) or names_match(dialect.cookie_names, name)
-            if known and dialect.recognises(name, value):
+        for dialect in self._candidates(name):
+            if dialect.recognises(name, value):
                 return dialect
         return GENERIC if self._names else None
+
+    def _find_candidates(self, name: str) -> tuple[Dialect, ...]:
+        """Without configured names only a name that a dialect is known by counts: a shape alone is too little then."""
+        if self._names:
+            return known()
+        return tuple(dialect for dialect in known() if names_match(dialect.cookie_names, name))
 
     def _shares(self, cookies: Mapping[str, str]) -> list[tuple[Dialect, dict[str, str]]]:
         """The cookies by their dialect: some dialects look at several together."""
@@ -108,13 +141,19 @@ class CookieReader:
                 shares.setdefault(dialect.name, (dialect, {}))[1][name] = value
         return list(shares.values())
 
-    def _better(self, name: str, values: list[str]) -> str | None:
+    def _better(self, name: str, values: list[str]) -> str:
+        if len(set(values)) == 1:  # where a dialect needs several cookies together, one alone cannot be judged
+            return values[0]
         readable = [value for value in values if self.read({name: value})]
         if self._fixed is None:
             told = [value for value in readable if self.dialect_of(name, value) is not GENERIC]
             readable = told or readable
-        return readable[0] if readable else None
+        return (readable or values)[0]
 
-    def _is_safe(self, name: str, value: str) -> bool:
-        dialect = self.dialect_of(name, value)
-        return dialect is not None and not dialect.moves_visitor
+
+def _configured(sticky: StickyTable) -> Dialect | None:
+    if sticky.dialect == AUTO:
+        return None
+    if sticky.dialect == GENERIC.name:
+        return generic(sticky.part, sticky.replay_safe)
+    return by_name(sticky.dialect)

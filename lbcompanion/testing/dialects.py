@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import is_pattern, parse, safe_to_send
-from lbcompanion.sticky.dialects.interface import Dialect
+from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts
 from lbcompanion.testing.strategies import cookie_names, cookies, node_texts
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
@@ -50,9 +50,14 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
             """Product first, mode after it."""
             self.assertRegex(dialect.name, _NAME)
 
+        def test_it_has_all_verbs(self) -> None:
+            """And all properties; what is missing would show in a running farm only."""
+            self.assertIsInstance(dialect, Dialect)
+
         def test_there_is_evidence(self) -> None:
-            """At least one header that is read, and each with its source."""
-            self.assertTrue(any(sample.reads for sample in dialect.samples))
+            """At least one header that is read, unless nothing is ever recorded; and each with its source."""
+            self.assertTrue(dialect.samples)
+            self.assertEqual(not dialect.held_back, any(sample.reads for sample in dialect.samples))
             self.assertTrue(all(sample.source for sample in dialect.samples))
 
         def test_samples_are_read_and_revealed(self) -> None:
@@ -67,7 +72,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
         def test_what_was_read_is_recognised_when_the_whole_was(self) -> None:
             """Evidence under the dialect's own names; cutting down may lose it, but then it was not in the name."""
             for sample in dialect.samples:
-                for name, value in () if sample.names else sample.reads:
+                for name, value in () if sample.names or sample.allow else sample.reads:
                     self.assertTrue(dialect.recognises(name, value), sample.cookie)
 
         @given(cookies(), st.lists(cookie_names(), max_size=3))
@@ -87,7 +92,16 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
             dialect.read({name: value}, ())
             dialect.recognises(name, value)
             dialect.reveal(RoutingCookie(name, value))
-            dialect.forge(value, ())
+            dialect.forge(NodeFacts(value, value, value), ())
+            dialect.moved((RoutingCookie(name, value),), (f"{name}={value}", name, value))
+
+        def test_a_cookie_handed_out_again_says_nothing_of_a_move(self) -> None:
+            """Whole or cut down; nor does an answer without cookies."""
+            for sample in dialect.samples:
+                read = dialect.read(parse(sample.cookie), sample.names, sample.allow)
+                whole = tuple(f"{name}={value}; Path=/" for name, value in parse(sample.cookie).items())
+                for lines in ((), whole, tuple(f"{cookie.name}={cookie.value}" for cookie in read)):
+                    self.assertIsNot(dialect.moved(read, lines), True, sample.cookie)
 
         def test_no_session_is_read(self) -> None:
             """Even where the configuration names it."""
@@ -102,10 +116,15 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
             for sample in dialect.samples:
                 self.assertEqual((), dialect.read(parse(sample.cookie), ("no-such-name",), ("/./",)))
 
+        def test_secrets_are_not_shown(self) -> None:
+            """A key is not in what is printed of a dialect, nor forged as it is."""
+            cookie = dialect.forge(NodeFacts("n1", "10.0.0.11:8080", "hidden-key"), ("a_name",))
+            self.assertNotIn("hidden-key", f"{dialect!r} {'' if cookie is None else cookie.value}")
+
         @given(node_texts())
         def test_what_is_forged_names_its_node(self, node: str) -> None:
             """And is read as itself."""
-            cookie = dialect.forge(node, ("a_name",))
+            cookie = dialect.forge(NodeFacts(node, node, "a key"), ("a_name",))
             if cookie is not None:
                 self.assertEqual((cookie,), dialect.read({cookie.name: cookie.value}, ("a_name",)))
                 self.assertIn(dialect.reveal(cookie), (node, None))

@@ -135,6 +135,16 @@ class CrawlTests(SynchronousTestCase):
         self.assertEqual(rig.row(token)["outcome"], "archived")
         self.assertEqual(farm.balancer.moved, [])
 
+    def test_a_cookie_is_computed_where_the_dialect_can(self) -> None:
+        farm = Farm()
+        sticky = StickyTable(dialect="haproxy-insert", cookies=("SRV",))
+        rig = self.rig(farm, ladder=("computed",), sticky=sticky)
+        token = farm.nodes["n2"].capture(b"x")
+        rig.take(token)
+        self.assertEqual(rig.row(token)["outcome"], "archived")
+        self.assertEqual([each["route"] for each in self.attempts(rig, token)], ["computed"])
+        self.assertIn({"SRV": "n2"}, farm.balancer.asked)
+
     def test_a_peer_may_answer(self) -> None:
         farm = Farm(("n1", "n2"))
         farm.nodes["n1"].peers["n2"] = farm.nodes["n2"]

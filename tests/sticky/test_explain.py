@@ -33,6 +33,31 @@ def test_a_session_is_not_shown() -> None:
     assert "u8mq" not in repr(finding) + finding.replay
 
 
+def test_addresses_are_decoded() -> None:
+    for header in ("BIGipServerweb=184549386.36895.0000", 'sess="Cg4xMC4wLjAuMTE6ODA4MA=="', "sto-id-80=ALAAAAAKJABP"):
+        assert explain(header)[0].node == "10.0.0.11:8080"
+
+
+def test_why_nothing_is_recorded_is_told() -> None:
+    (alteon,) = explain("AlteonP=0a00000ac0a80117")
+    assert (alteon.dialect, alteon.replay) == ("alteon", "")
+    assert "never recorded: it holds the visitor's address" in alteon.note
+    assert "c0a8" not in repr(alteon)
+    alone = explain(f"AWSALBAPP-0={'a' * 64}")[0]
+    assert (alone.dialect, alone.replay) == ("aws-alb-application", "")
+    assert "together with another cookie" in alone.note
+    assert explain("empty=")[0].note == "empty: no balancer sticks by it"
+
+
+def test_whether_a_replay_is_safe_is_told() -> None:
+    assert explain("ROUTEID=.n1")[0].note.endswith("safe to replay")
+    assert explain("__cflb=02DiuFnsSsHWYH8W")[0].note.endswith("not replayed unless its node is known to be up")
+
+
+def test_a_name_that_is_fixed_is_not_guessed() -> None:
+    assert not {"google-gclb", "cloudflare", "heroku"} & {finding.dialect for finding in explain("where=q7w8e9r0t1z2")}
+
+
 def test_a_name_that_looks_like_a_pattern_is_a_name() -> None:
     assert {finding.cookie for finding in explain("/(/=aaa")} == {"/(/"}
 

@@ -1,16 +1,16 @@
 """What configuration makes of cookies."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lbcompanion.model import Notice, RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.cookies import parse
-from lbcompanion.sticky.dialects import AUTO, NAMES
+from lbcompanion.sticky.dialects import ALL, AUTO, NAMES, NodeFacts, Sample
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.testing.dialects import SESSIONS
-from lbcompanion.testing.strategies import cookie_names, cookies
+from lbcompanion.testing.strategies import cookie_headers, cookie_names, cookies
 from lbcompanion.wire import read_notices, write_notices
 
 TOMCAT = "4E3A2B1C0D9F8E7A6B5C4D3E2F1A0B9C"
@@ -133,7 +133,7 @@ def test_names_for_the_script() -> None:
     assert reader("apache-route").names_for_script() == ["ROUTEID", "BALANCEID"]
     known = reader().names_for_script()
     assert {"SERVERID", "ROUTEID", "lb", "AWSALB"} <= set(known)
-    assert not set(known) & set(SESSIONS)
+    assert not set(known) & {*SESSIONS, "AlteonP", "NSC_AAAC", "uid", "route-of-an-application"}
     assert len(known) == len(set(known))
 
 
@@ -142,6 +142,57 @@ def test_what_cannot_be_used_is_refused() -> None:
         reader("no-such-balancer")
     with pytest.raises(ValueError, match="regular expression"):
         reader("auto", "/(/")
+    with pytest.raises(ValueError, match="no such part"):
+        CookieReader(StickyTable("generic", ("SRV",), part="between"))
+
+
+def test_generic_is_what_the_configuration_says() -> None:
+    described = CookieReader(StickyTable("generic", ("where",), part="after .", replay_safe=True))
+    assert pairs(described.read(parse("where=4711.rack-2; other=x.y"))) == [("where", ".rack-2")]
+    assert described.replay_is_safe([("where", ".rack-2")])
+    assert not described.replay_is_safe([("other", ".rack-2")])
+    assert not reader("generic", "where").replay_is_safe([("where", ".rack-2")])
+
+
+def test_what_routes_together_is_read_and_judged_together() -> None:
+    group, target = "G" * 40, "T" * 40
+    cookies = {"AWSALBTG": group, "x": "y", "AWSALB": target, "AWSALBCORS": target}
+    both = [("AWSALBTG", group), ("AWSALB", target)]
+    weighted = reader("aws-alb-weighted")
+    for reads in (weighted, reader()):
+        assert pairs(reads.read(cookies)) == both
+        assert pairs(reads.merge(cookies, {"AWSALB": target})) == both
+        assert reads.replay_is_safe(both)
+    assert not weighted.replay_is_safe(both[:1])
+    app = reader("aws-alb-application", "shop", allow=("shop",))
+    assert pairs(app.merge({"AWSALBAPP-0": target, "shop": "q7"}, {})) == [("AWSALBAPP-0", target), ("shop", "q7")]
+    assert not app.replay_is_safe([("AWSALBAPP-0", target), ("shop", "q7")])
+
+
+def test_a_node_s_cookie_is_computed_where_the_dialect_is_known() -> None:
+    facts = NodeFacts("n1", "10.0.0.11:8080", "S3cr3t")
+    assert pairs(reader("haproxy-dynamic", "SRV").compute(facts)) == [("SRV", "870592d2b61f5805")]
+    assert pairs(reader("haproxy-dynamic", "/SRV/", "SRV").compute(facts)) == [("SRV", "870592d2b61f5805")]
+    assert pairs(reader("apache-route").compute(facts)) == [("ROUTEID", ".n1")]
+    assert reader("haproxy-dynamic", "/SRV/").compute(facts) == ()
+    assert reader("auto", "SRV").compute(facts) == ()
+    assert reader("haproxy-insert", "SRV").compute(NodeFacts("n1; x=y")) == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (("ROUTEID=.n2; path=/",), True),
+        (("SERVERID=n1", "ROUTEID=.n1"), False),
+        ((), False),
+        (("SERVERID=n2|Z3SFg", "ROUTEID=.n1"), True),
+    ],
+)
+def test_two_tiers_tell_of_a_move(lines: tuple[str, ...], expected: bool) -> None:
+    sent = (RoutingCookie("SERVERID", "n1"), RoutingCookie("ROUTEID", ".n1"))
+    assert reader().moved(sent, lines) is expected
+    assert reader().moved((*sent, RoutingCookie("unknown", "x")), ()) is None
+    assert reader().moved((), lines) is None
 
 
 names_or_none = st.lists(cookie_names(), max_size=3).map(tuple) | st.just(("/./",))
@@ -159,3 +210,42 @@ def test_no_session_is_ever_recorded(
     if dialect != AUTO:
         assert reads.read(dict(pairs(merged))) == merged
     reads.replay_is_safe(pairs(merged))
+
+
+#: Evidence that ``auto`` reads without being told a name, by dialect.
+TOLD = [
+    (dialect.name, sample)
+    for dialect in ALL
+    for sample in dialect.samples
+    if sample.reads and not sample.names and not sample.allow and reader().read(parse(sample.cookie))
+]
+
+
+def test_every_dialect_with_a_name_of_its_own_is_read_unasked() -> None:
+    named = {dialect.name for dialect in ALL if dialect.cookie_names and not dialect.held_back}
+    assert named - {name for name, _ in TOLD} == {"aws-alb-application"}
+    for _, sample in TOLD:
+        assert pairs(reader().read(parse(sample.cookie))) == list(sample.reads), sample.cookie
+
+
+@given(
+    # Of one product one tier only: its cookies are each other's twins.
+    st.lists(st.sampled_from(TOLD), min_size=2, max_size=4, unique_by=lambda told: told[0].partition("-")[0]),
+    cookies(),
+)
+def test_all_tiers_are_read(tiers: list[tuple[str, Sample]], others: dict[str, str]) -> None:
+    names = [name for _, sample in tiers for name in parse(sample.cookie)]
+    assume(len(set(names)) == len(names))
+    pieces = [f"{name}={value}" for name, value in others.items() if name not in names]
+    read = pairs(reader().read(parse("; ".join([*(sample.cookie for _, sample in tiers), *pieces]))))
+    assert [pair for pair in read if pair[0] in names] == [pair for _, sample in tiers for pair in sample.reads]
+
+
+@given(st.sampled_from((AUTO, *NAMES)), cookie_headers())
+def test_any_header_is_read_and_read_again_alike(dialect: str, header: str) -> None:
+    reads = reader(dialect, "/./")
+    read = reads.read(parse(header))
+    if dialect != AUTO:
+        assert reads.read(dict(pairs(read))) == read
+    assert not {cookie.name for cookie in read} - set(parse(header))
+    reads.moved(read, tuple(header.split(";")))

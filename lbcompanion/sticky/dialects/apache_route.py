@@ -9,7 +9,7 @@ from attrs import frozen
 
 from lbcompanion.sticky.credentials import looks_like_credential
 from lbcompanion.sticky.dialects.interface import Sample
-from lbcompanion.sticky.dialects.shapes import AfterSeparator
+from lbcompanion.sticky.dialects.shapes import AfterSeparator, Signal
 
 _SOURCE = "httpd.apache.org/docs/2.4/mod/mod_proxy_balancer.html; measured with apache 2.4.71"
 
@@ -27,6 +27,7 @@ class ApacheRoute(AfterSeparator):
 DIALECT = ApacheRoute(
     name="apache-route",
     cookie_names=("ROUTEID", "BALANCEID"),
+    signal=Signal.WHERE_MOVED,
     samples=(
         Sample("ROUTEID=.n2", (("ROUTEID", ".n2"),), "n2", _SOURCE),
         Sample("ROUTEID=x.n2", (("ROUTEID", ".n2"),), "n2", _SOURCE),

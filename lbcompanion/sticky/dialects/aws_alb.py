@@ -17,6 +17,8 @@ from lbcompanion.sticky.dialects.shapes import WholeValue
 # Invented, in the shape and length of published samples.
 _ALB = "kR3vX8Zq1Lw0nB7yTtE5uHs2MfJd9GaC4oKiPxVbWzQrS6eYhNlUjDmAgFcOpI+/=="
 _TG = "Zz9Yy8Xx7Ww6Vv5Uu4Tt3Ss2Rr1Qq0PpOoNnMmLlKkJjIiHhGgFfEeDdCcBbAa+/=="
+#: What an encrypted value of AWS looks like.
+ENCRYPTED = r"[A-Za-z0-9+/=_-]{32,1024}"
 _SOURCE = "docs.aws.amazon.com, Application Load Balancers, sticky sessions"
 
 
@@ -42,7 +44,8 @@ DIALECT = Twins(
     name="aws-alb",
     suffix="CORS",
     cookie_names=("AWSALB", "AWSALBCORS", "AWSALBTG", "AWSALBTGCORS"),
-    form=r"[A-Za-z0-9+/=_-]{32,1024}",
+    form=ENCRYPTED,
+    renamable=False,
     samples=(
         Sample(f"AWSALB={_ALB}; AWSALBCORS={_ALB}", (("AWSALB", _ALB),), None, _SOURCE),
         Sample(f"AWSALBCORS={_ALB}", (("AWSALBCORS", _ALB),), None, _SOURCE),

@@ -11,8 +11,9 @@ from base64 import b64decode, b64encode
 from attrs import frozen
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.dialects.interface import Sample
-from lbcompanion.sticky.dialects.shapes import Shape
+from lbcompanion.sticky.dialects.addresses import parse_address
+from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
+from lbcompanion.sticky.dialects.shapes import Shape, Signal
 
 _ADDRESS = re.compile(rb"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}\]):\d{1,5}")
 _EXPIRY = re.compile(rb"(\x10[\x80-\xff]{0,9}[\x00-\x7f])?")
@@ -24,6 +25,11 @@ def _decoded(value: str) -> bytes:
         return b64decode(value.strip('"'), validate=True)
     except ValueError:
         return b""
+
+
+def message(address: bytes) -> bytes:
+    """The protobuf with the address and no expiry."""
+    return bytes([0x0A, len(address)]) + address
 
 
 def _address(raw: bytes) -> bytes | None:
@@ -46,7 +52,7 @@ class Envoy(Shape):
         address = _address(raw)
         if address is None:
             return None
-        return b64encode(raw).decode() if address == raw else self.write(address.decode())
+        return b64encode(raw if address == raw else message(address)).decode()
 
     def recognises(self, name: str, value: str) -> bool:
         """By the value alone: nothing else decodes to an address."""
@@ -57,14 +63,15 @@ class Envoy(Shape):
         address = _address(_decoded(cookie.value))
         return None if address is None else address.decode()
 
-    def write(self, node: str) -> str | None:
+    def write(self, node: NodeFacts) -> str | None:
         """For an ``ip:port``."""
-        raw = node.encode()
-        return b64encode(bytes([0x0A, len(raw)]) + raw).decode() if _ADDRESS.fullmatch(raw) else None
+        address = parse_address(node.address)
+        return None if address is None else b64encode(message(str(address).encode())).decode()
 
 
 DIALECT = Envoy(
     name="envoy",
+    signal=Signal.WHERE_MOVED,
     samples=(
         Sample(
             'sess="Cg4xMC4wLjAuMTE6ODA4MA=="',

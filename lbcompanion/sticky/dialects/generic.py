@@ -1,23 +1,133 @@
-"""The dialect that configuration describes: the whole value of a named cookie, unless it may be a session's.
+"""The dialect that configuration describes: a named cookie, which part of it routes, and whether a replay is safe.
 
-Nothing is known of the balancer, so a replay counts as one that could move the visitor.
+As long as nothing else is said, the whole value routes, unless it may be a session's, and a replay counts as one that
+could move the visitor.
 """
 
 from __future__ import annotations
 
-from lbcompanion.sticky.dialects.interface import Sample
-from lbcompanion.sticky.dialects.shapes import WholeValue
+import re
+from enum import Enum
 
+from attrs import field, frozen
+
+from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.credentials import is_label, looks_like_credential
+from lbcompanion.sticky.dialects.interface import Sample
+from lbcompanion.sticky.dialects.shapes import NODE_TEXT, Shape, compiled
+
+_WRITTEN = re.compile(r"(before|after) (\S)|/(.+)/", re.ASCII | re.DOTALL)
+_NODE_TEXT = compiled(NODE_TEXT)
 _SOURCE = "the configured names"
 
-DIALECT = WholeValue(
-    name="generic",
-    moves_visitor=True,
-    samples=(
-        Sample("where=rack-4/7", (("where", "rack-4/7"),), None, _SOURCE, names=("where",)),
-        Sample("a=1; lb_outer=x; lb_inner=y", (("lb_outer", "x"), ("lb_inner", "y")), None, _SOURCE, names=("/^lb_/",)),
-        Sample("PHPSESSID=q1w2e3r4t5", (), None, _SOURCE, names=("PHPSESSID",)),
-        Sample("PHPSESSID=q1w2", (("PHPSESSID", "q1w2"),), None, _SOURCE, names=("PHPSESSID",), allow=("PHPSESSID",)),
-        Sample("where=n1", (), None, "without a name nothing is read"),
-    ),
-)
+#: What ``part`` may be, for messages.
+PART_ALLOWED = '"whole", "before X" or "after X" for one character X, or a regular expression between slashes'
+
+
+class Where(Enum):
+    """Where in a value the routing part stands."""
+
+    WHOLE = "whole"
+    BEFORE = "before"
+    AFTER = "after"
+    PATTERN = "pattern"
+
+
+@frozen
+class Part:
+    """Which part of a cookie's value routes.
+
+    :ivar separator: for BEFORE and AFTER: the first one in the value; it stays with the part, because a balancer that
+        looks for it must find it.
+    :ivar pattern: for PATTERN: its first group is the part, or all that it matches.
+    """
+
+    where: Where = Where.WHOLE
+    separator: str = ""
+    pattern: re.Pattern[str] | None = None
+
+    def of(self, value: str) -> str | None:
+        """The part; None where the value has none, or one that would be cut again if it were read again."""
+        part = self._once(value)
+        return part if part and self._once(part) == part else None
+
+    def _once(self, value: str) -> str | None:
+        if self.pattern is not None:
+            found = self.pattern.search(value)
+            return None if found is None else found[1] if self.pattern.groups else found[0]
+        before, separator, after = value.partition(self.separator) if self.separator else ("", "", "")
+        if self.where is Where.BEFORE:
+            return before + separator if separator and _NODE_TEXT.fullmatch(before) else None
+        if self.where is Where.AFTER:
+            return separator + after if _NODE_TEXT.fullmatch(after) else None
+        return value
+
+
+def parse_part(text: str) -> Part:
+    """Read what ``part`` says in a configuration.
+
+    :raises ValueError: where it says nothing that is known; the text tells why where it is a bad expression.
+    """
+    if text == "whole":
+        return Part()
+    found = _WRITTEN.fullmatch(text)
+    if found is None:
+        raise ValueError("no such part")
+    if found[3] is None:
+        return Part(Where(found[1]), separator=found[2])
+    try:
+        return Part(Where.PATTERN, pattern=re.compile(found[3]))
+    except re.error as error:
+        raise ValueError(str(error)) from error
+
+
+@frozen(kw_only=True)
+class Generic(Shape):
+    """What is configured."""
+
+    part: Part = field(default=Part())
+
+    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+        """The part, unless it may be a session's. Beside a separator, a node's plain name is none, whoever's cookie it
+        stands in."""
+        cut = self.part.of(value)
+        if cut is None or allowed:
+            return cut
+        if self.part.separator and is_label(cut.strip(self.part.separator)):
+            return cut
+        return None if looks_like_credential(name, cut) else cut
+
+    def reveal(self, cookie: RoutingCookie) -> str | None:
+        """The part without its separator, where there is one; a whole value may be anything."""
+        if self.part.where is Where.WHOLE:
+            return None
+        cut = self.part.of(cookie.value)
+        return cut.strip(self.part.separator) if cut and self.part.separator else cut
+
+
+def generic(part: str = "whole", replay_safe: bool = False) -> Generic:
+    """The dialect of a configuration.
+
+    :param part: see :func:`parse_part`.
+    :param replay_safe: whether replaying a visitor's value can do no harm while its node is down.
+    :raises ValueError: for a part that there is not.
+    """
+    return Generic(
+        name="generic",
+        moves_visitor=not replay_safe,
+        part=parse_part(part),
+        samples=(
+            Sample("where=rack-4/7", (("where", "rack-4/7"),), None, _SOURCE, names=("where",)),
+            Sample(
+                "a=1; lb_outer=x; lb_inner=y", (("lb_outer", "x"), ("lb_inner", "y")), None, _SOURCE, names=("/^lb_/",)
+            ),
+            Sample("PHPSESSID=q1w2e3r4t5", (), None, _SOURCE, names=("PHPSESSID",)),
+            Sample("PHPSESSID=q1", (("PHPSESSID", "q1"),), None, _SOURCE, names=("PHPSESSID",), allow=("PHPSESSID",)),
+            Sample("where=n1", (), None, "without a name nothing is read"),
+        )
+        if part == "whole"
+        else (),
+    )
+
+
+DIALECT = generic()

@@ -1,18 +1,45 @@
 """HAProxy, ``cookie NAME insert dynamic`` with ``dynamic-cookie-key``: XXH64 over key, address and port, in lower hex.
 
-The key is HAProxy's secret, so a node's value is learnt, not computed.
+With the key and the node's address as HAProxy has it, the value can be computed.
 """
 
 from __future__ import annotations
 
-from lbcompanion.sticky.dialects.interface import Sample
-from lbcompanion.sticky.dialects.shapes import WholeValue
+import xxhash
+from attrs import field, frozen
+
+from lbcompanion.sticky.dialects.addresses import Address, parse_address
+from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
+from lbcompanion.sticky.dialects.shapes import Signal, WholeValue
 
 _SOURCE = "docs.haproxy.org, configuration manual, keyword dynamic-cookie-key; measured with haproxy 2.6.12"
 
-DIALECT = WholeValue(
+
+def dynamic_value(key: str, address: Address) -> str:
+    """What HAProxy writes for a server."""
+    hashed = key.encode() + address.host.packed + address.port.to_bytes(4, "big")
+    return xxhash.xxh64_hexdigest(hashed)
+
+
+@frozen(kw_only=True)
+class HaproxyDynamic(WholeValue):
+    """A hash of key and address.
+
+    :ivar published_key: the key that is taken where configuration has none; empty: there is none.
+    """
+
+    published_key: str = field(default="", repr=False)
+
+    def write(self, node: NodeFacts) -> str | None:
+        """For an ``ip:port``, where the key is known."""
+        address, key = parse_address(node.address), node.key or self.published_key
+        return dynamic_value(key, address) if address is not None and key else None
+
+
+DIALECT = HaproxyDynamic(
     name="haproxy-dynamic",
     form=r"[0-9a-f]{16}",
+    signal=Signal.WHERE_MOVED,
     samples=(
         Sample("SRV=870592d2b61f5805", (("SRV", "870592d2b61f5805"),), None, _SOURCE, names=("SRV",)),
         Sample("SRV=870592D2B61F5805", (), None, f"upper case is unknown: {_SOURCE}", names=("SRV",)),

@@ -1,4 +1,4 @@
-"""HAProxy, ``cookie NAME insert``, with or without ``indirect``, ``postonly``, ``maxidle`` and ``maxlife``.
+"""HAProxy, ``cookie NAME insert``, with or without ``indirect``, ``maxidle`` and ``maxlife``.
 
 The value is the server line's ``cookie`` text. With ``maxidle`` or ``maxlife`` two dates follow,
 ``id|last|first``, each of five base64 characters; HAProxy takes the bare id and stamps it anew.
@@ -10,7 +10,7 @@ from attrs import frozen
 
 from lbcompanion.sticky.credentials import looks_like_credential
 from lbcompanion.sticky.dialects.interface import Sample
-from lbcompanion.sticky.dialects.shapes import BeforeSeparator, compiled
+from lbcompanion.sticky.dialects.shapes import BeforeSeparator, Signal, compiled
 
 _DATED = compiled(r"[^|]+\|[A-Za-z0-9+/]{5}(\|[A-Za-z0-9+/]{5})?")
 _MANUAL = "docs.haproxy.org, configuration manual, keyword cookie; measured with haproxy 2.6.12"
@@ -38,6 +38,7 @@ DIALECT = HaproxyInsert(
     cookie_names=("SERVERID",),
     separator="|",
     keeps_separator=False,
+    signal=Signal.WHERE_MOVED,
     form=r"[^|;\s]{1,128}",
     samples=(
         Sample("SERVERID=n2", (("SERVERID", "n2"),), "n2", _MANUAL),

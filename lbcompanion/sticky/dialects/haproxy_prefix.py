@@ -8,7 +8,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from lbcompanion.sticky.dialects.interface import Sample
-from lbcompanion.sticky.dialects.shapes import BeforeSeparator
+from lbcompanion.sticky.dialects.shapes import BeforeSeparator, Signal
 
 _SOURCE = "docs.haproxy.org, configuration manual, keyword cookie (prefix); measured with haproxy 2.6.12"
 
@@ -27,6 +27,7 @@ DIALECT = HaproxyPrefix(
     cookie_names=("JSESSIONID", "PHPSESSID", "ASP.NET_SessionId", "sessionid", "connect.sid"),
     # Short: where an application's own value holds a tilde, its head must not pass for a server's id.
     form=r"[A-Za-z0-9_.:-]{1,24}",
+    signal=Signal.COMPARED,
     samples=(
         Sample("JSESSIONID=n2~abc", (("JSESSIONID", "n2~"),), "n2", _SOURCE),
         Sample("app=n1~a~b; x=y", (("app", "n1~"),), "n1", _SOURCE, names=("app",)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lbcompanion.sticky.dialects.interface import Sample
-from lbcompanion.sticky.dialects.shapes import WholeValue
+from lbcompanion.sticky.dialects.shapes import Signal, WholeValue
 
 _SOURCE = "docs.haproxy.org, configuration manual, keyword cookie (rewrite); measured with haproxy 2.6.12"
 
@@ -11,6 +11,7 @@ DIALECT = WholeValue(
     name="haproxy-rewrite",
     form=r"[^;\s]{1,128}",
     tells_node=True,
+    signal=Signal.COMPARED,
     samples=(
         Sample("SRV=n2", (("SRV", "n2"),), "n2", _SOURCE, names=("SRV",)),
         Sample("other=1", (), None, _SOURCE, names=("SRV",)),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lbcompanion.model import RoutingCookie
 
@@ -30,6 +30,22 @@ class Sample:
     allow: tuple[str, ...] = ()
 
 
+@frozen
+class NodeFacts:
+    """What is known of a node before any cookie of its was seen; each text is empty where it is not known.
+
+    :ivar name: what the node is called. Where a balancer writes names, its own are taken to be the same.
+    :ivar address: the node as the balancer has it: ``10.0.0.11:8080``, ``[2001:db8::11]:8080``, a URL, an instance's
+        id. Behind NAT or in a pod that is another address than the node would give.
+    :ivar key: the balancer's key or secret, where its cookies are made with one.
+    """
+
+    name: str = ""
+    address: str = ""
+    key: str = field(default="", repr=False)
+
+
+@runtime_checkable
 class Dialect(Protocol):
     """One balancer's way of writing stickiness."""
 
@@ -46,6 +62,16 @@ class Dialect(Protocol):
     @property
     def cookie_names(self) -> tuple[str, ...]:
         """Names or ``/patterns/`` that the cookie has where nobody configured another; empty where it has none."""
+        ...
+
+    @property
+    def renamable(self) -> bool:
+        """Whether the cookie may have another name than those of :attr:`cookie_names`."""
+        ...
+
+    @property
+    def held_back(self) -> str:
+        """Why nothing of this dialect is ever recorded, as the end of a sentence; empty where cookies are."""
         ...
 
     @property
@@ -73,6 +99,18 @@ class Dialect(Protocol):
         """The balancer's own text for the node (a route, a server name, ``ip:port``), where the cookie tells it."""
         ...
 
-    def forge(self, node: str, names: tuple[str, ...]) -> RoutingCookie | None:
-        """The routing cookie for a node's text, where it can be computed."""
+    def forge(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
+        """The routing cookie for a node, where it can be computed.
+
+        :param names: the configured names; the first that is no pattern is the cookie's, else the dialect's own.
+        """
+        ...
+
+    def moved(self, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> bool | None:
+        """Whether the answer to a replay says that it went to another node than these cookies are for.
+
+        :param sent: what was sent, as :meth:`read` gives it.
+        :param set_cookies: the values of the answer's ``Set-Cookie`` lines.
+        :returns: None where that cannot be told. A hint only: the proof of the node that answered is decisive.
+        """
         ...

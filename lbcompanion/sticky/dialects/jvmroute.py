@@ -1,4 +1,4 @@
-"""Tomcat, WildFly and others behind Apache (mod_proxy_balancer, mod_jk): ``JSESSIONID=id.route``.
+"""Application servers that name their route, behind Apache's mod_proxy_balancer: ``JSESSIONID=id.route``.
 
 The route alone brings a request to its node; the session's id is never needed, and never read.
 """
@@ -6,13 +6,14 @@ The route alone brings a request to its node; the session's id is never needed, 
 from __future__ import annotations
 
 from lbcompanion.sticky.dialects.interface import Sample
-from lbcompanion.sticky.dialects.shapes import AfterSeparator
+from lbcompanion.sticky.dialects.shapes import AfterSeparator, Signal
 
 _SOURCE = "tomcat.apache.org, Engine jvmRoute; measured with apache 2.4.71, mod_jk 1.2.48, tomcat 10.1.60"
 
 DIALECT = AfterSeparator(
     name="jvmroute",
     cookie_names=("JSESSIONID",),
+    signal=Signal.COMPARED,
     samples=(
         Sample("JSESSIONID=4E3A2B1C0D9F8E7A6B5C4D3E2F1A0B9C.node1", (("JSESSIONID", ".node1"),), "node1", _SOURCE),
         Sample("JSESSIONID=.node2", (("JSESSIONID", ".node2"),), "node2", f"smallest replay: {_SOURCE}"),

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from enum import Enum
 
 from attrs import field, frozen
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.cookies import is_pattern, names_match
+from lbcompanion.sticky.cookies import handed_out, is_pattern, names_match
 from lbcompanion.sticky.credentials import looks_like_credential
-from lbcompanion.sticky.dialects.interface import Sample
+from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
 
 #: A route, server name or clone id, as its separators leave it. Longer is no node's name, but a secret's tail.
 NODE_TEXT = r"[A-Za-z0-9_.:-]{1,64}"
@@ -30,14 +31,28 @@ def first_plain(names: tuple[str, ...]) -> str | None:
     return next((name for name in names if not is_pattern(name)), None)
 
 
+class Signal(Enum):
+    """What a ``Set-Cookie`` of the sticky name in the answer to a replay says."""
+
+    WHERE_MOVED = "it comes only where the replay went elsewhere"
+    COMPARED = "it may come at any time, and names the node that answered"
+    SILENT = "nothing, or it never comes, or that is not known"
+
+
 @frozen(kw_only=True)
 class Shape(ABC):
-    """What all dialects have in common. See :class:`lbcompanion.sticky.dialects.interface.Dialect`."""
+    """What all dialects have in common. See :class:`lbcompanion.sticky.dialects.interface.Dialect`.
+
+    :ivar signal: how an answer tells that a replay went elsewhere.
+    """
 
     name: str
     samples: tuple[Sample, ...] = field(repr=False)
     cookie_names: tuple[str, ...] = ()
     moves_visitor: bool = False
+    renamable: bool = True
+    held_back: str = ""
+    signal: Signal = Signal.SILENT
 
     @abstractmethod
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
@@ -47,8 +62,8 @@ class Shape(ABC):
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """The balancer's own text for the node, where the cookie tells it."""
 
-    def write(self, node: str) -> str | None:
-        """The value for a node's text, where it can be computed."""
+    def write(self, node: NodeFacts) -> str | None:
+        """The value for a node, where it can be computed."""
         return None
 
     def recognises(self, name: str, value: str) -> bool:
@@ -68,10 +83,32 @@ class Shape(ABC):
                     found.append(RoutingCookie(name, cut))
         return tuple(found)
 
-    def forge(self, node: str, names: tuple[str, ...]) -> RoutingCookie | None:
-        """The routing cookie for a node's text, where both name and value can be told."""
+    def forge(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
+        """The routing cookie for a node, where both name and value can be told."""
         name, value = first_plain(names or self.cookie_names), self.write(node)
         return RoutingCookie(name, value) if name and value else None
+
+    def moved(self, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> bool | None:
+        """Whether the answer hands out another node's cookie in the place of one that was sent."""
+        if self.signal is Signal.SILENT or not sent:
+            return None
+        given = handed_out(set_cookies)
+        told = [self._moved_by(cookie, given.get(cookie.name)) for cookie in sent]
+        return True if True in told else None if None in told else False
+
+    def _moved_by(self, sent: RoutingCookie, given: str | None) -> bool | None:
+        if given is None:
+            return False if self.signal is Signal.WHERE_MOVED else None
+        cut = self.cut(sent.name, given, True)
+        # A value that is not this dialect's was set by somebody else, the application for one.
+        return None if cut is None else not self.same_node(sent, RoutingCookie(sent.name, cut))
+
+    def same_node(self, one: RoutingCookie, other: RoutingCookie) -> bool:
+        """Whether two replays are for one node; a node's text decides where there is one, since forms change."""
+        if one.value == other.value:
+            return True
+        node = self.reveal(one)
+        return node is not None and node == self.reveal(other)
 
 
 @frozen(kw_only=True)
@@ -99,9 +136,10 @@ class WholeValue(Shape):
         """The value, where it is the node's own text."""
         return cookie.value if self.tells_node and self.form.fullmatch(cookie.value) else None
 
-    def write(self, node: str) -> str | None:
-        """The node's text, where that is the value."""
-        return node if self.tells_node and self.form.fullmatch(node) else None
+    def write(self, node: NodeFacts) -> str | None:
+        """The node's text, where that is the value: its name, or an id that stands for its address."""
+        texts = (node.name, node.address) if self.tells_node else ()
+        return next((text for text in texts if self.form.fullmatch(text)), None)
 
 
 @frozen(kw_only=True)
@@ -124,9 +162,9 @@ class AfterSeparator(Shape):
         node = cookie.value.partition(self.separator)[2]
         return node if self.form.fullmatch(node) else None
 
-    def write(self, node: str) -> str | None:
-        """The separator and the node's text."""
-        return self.separator + node if self.form.fullmatch(node) else None
+    def write(self, node: NodeFacts) -> str | None:
+        """The separator and the node's name."""
+        return self.separator + node.name if self.form.fullmatch(node.name) else None
 
 
 @frozen(kw_only=True)
@@ -152,8 +190,30 @@ class BeforeSeparator(Shape):
         node = cookie.value.partition(self.separator)[0]
         return node if self.form.fullmatch(node) else None
 
-    def write(self, node: str) -> str | None:
-        """The node's text, and the separator where it is needed."""
-        if not self.form.fullmatch(node) or self.separator in node:
+    def write(self, node: NodeFacts) -> str | None:
+        """The node's name, and the separator where it is needed."""
+        if not self.form.fullmatch(node.name) or self.separator in node.name:
             return None
-        return node + self.separator if self.keeps_separator else node
+        return node.name + self.separator if self.keeps_separator else node.name
+
+
+@frozen(kw_only=True)
+class KeyBeforeBar(BeforeSeparator):
+    """A text that tells nothing stands before a bar, and what follows is not needed."""
+
+    separator: str = "|"
+    keeps_separator: bool = False
+
+    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+        """What stands before the bar, unless it may be a session's; a cookie of the dialect's own name is none."""
+        key = super().cut(name, value, allowed)
+        own = allowed or names_match(self.cookie_names, name)
+        return None if key is None or (not own and looks_like_credential(name, key)) else key
+
+    def reveal(self, cookie: RoutingCookie) -> str | None:
+        """Nothing."""
+        return None
+
+    def write(self, node: NodeFacts) -> str | None:
+        """Nothing."""
+        return None

@@ -11,11 +11,15 @@ from hashlib import sha256
 from attrs import frozen
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.dialects.interface import Sample
-from lbcompanion.sticky.dialects.shapes import WholeValue
+from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
+from lbcompanion.sticky.dialects.shapes import Signal, WholeValue
 
 _URL = re.compile(r"https?://[^\s;@?#]+", re.ASCII)
 _SOURCE = "doc.traefik.io, routing, services, sticky sessions; read in traefik 3.7.9"
+
+
+def _hash(url: str) -> str:
+    return sha256(url.encode()).hexdigest()[:16]
 
 
 @frozen(kw_only=True)
@@ -26,14 +30,19 @@ class Traefik(WholeValue):
         """The server's URL, in the versions that wrote it."""
         return cookie.value if _URL.fullmatch(cookie.value) else None
 
-    def write(self, node: str) -> str | None:
+    def write(self, node: NodeFacts) -> str | None:
         """For a server's URL as configured; version 3.3.4 and later."""
-        return sha256(node.encode()).hexdigest()[:16] if _URL.fullmatch(node) else None
+        return _hash(node.address) if _URL.fullmatch(node.address) else None
+
+    def same_node(self, one: RoutingCookie, other: RoutingCookie) -> bool:
+        """A URL that was sent is answered by its hash."""
+        return super().same_node(one, other) or (self.reveal(one) is not None and _hash(one.value) == other.value)
 
 
 DIALECT = Traefik(
     name="traefik",
     cookie_names=("/^_[0-9a-f]{5}$/",),
+    signal=Signal.WHERE_MOVED,
     form=r"[0-9a-f]{16}|https?://[^\s;@?#]{1,256}",
     samples=(
         Sample("_1a2b3=3abb336021d0fdb1", (("_1a2b3", "3abb336021d0fdb1"),), None, _SOURCE),

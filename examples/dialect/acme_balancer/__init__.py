@@ -1,0 +1,1 @@
+"""A dialect of stickiness from outside lbcompanion's tree."""

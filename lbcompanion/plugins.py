@@ -1,0 +1,62 @@
+"""Dialects from outside the tree, as drop-ins under ``twisted/plugins``; see docs/writing-a-dialect.rst.
+
+They are found and loaded once, before a configuration is read: from then on their names can stand in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+from twisted.plugin import IPlugin, getPlugins
+from twisted.python.reflect import namedAny
+from zope.interface import Attribute, Interface, implementer
+
+from lbcompanion.errors import CompanionError, ConfigError
+from lbcompanion.sticky import dialects
+from lbcompanion.sticky.dialects import Dialect
+
+_WHERE = "twisted/plugins"
+
+
+class IDialectPlugin(Interface):
+    """What a drop-in provides, beside ``IPlugin``."""
+
+    location = Attribute("Where the dialect is, as package.module.NAME; it is imported only when it is loaded.")
+
+
+@implementer(IPlugin, IDialectPlugin)
+@frozen
+class DialectPlugin:
+    """A dialect from outside. One at the top of a drop-in is enough.
+
+    :ivar location: the dialect's full name: ``acme.balancer.DIALECT``.
+    """
+
+    location: str
+
+
+def load_dialects(plugins: Iterable[IDialectPlugin] | None = None) -> tuple[Dialect, ...]:
+    """Make the dialects of all drop-ins known, and give them back.
+
+    :param plugins: for tests; None: those that Twisted finds on the import path.
+    :raises ConfigError: where one cannot be loaded, is no dialect, or has the name of another.
+    """
+    found = getPlugins(IDialectPlugin) if plugins is None else plugins
+    loaded = tuple(_loaded(location) for location in sorted({plugin.location for plugin in found}))
+    try:
+        dialects.use_further(loaded)
+    except CompanionError as error:
+        raise ConfigError(_WHERE, "", f"refused: {error}", "dialects with names of their own") from None
+    return loaded
+
+
+def _loaded(location: str) -> Dialect:
+    try:
+        dialect = namedAny(location)
+    except Exception as error:  # whatever a foreign module raises when it is imported
+        raise ConfigError(_WHERE, location, f"not loadable ({error!r})", "the full name of a dialect") from error
+    if not isinstance(dialect, Dialect):
+        wanted = "an object with all that lbcompanion.sticky.dialects.Dialect asks for"
+        raise ConfigError(_WHERE, location, "no dialect", wanted)
+    return dialect

@@ -1,0 +1,21 @@
+"""Apache mod_jk before Tomcat: ``JSESSIONID=id.route``, as ``jvmroute`` has it.
+
+With ``sticky_session_force`` an unknown route is answered by 503, like one whose node is down.
+"""
+
+from __future__ import annotations
+
+from lbcompanion.sticky.dialects.interface import Sample
+from lbcompanion.sticky.dialects.shapes import AfterSeparator, Signal
+
+_SOURCE = "tomcat.apache.org/connectors-doc, workers, sticky_session; measured with mod_jk 1.2.48 and tomcat 10.1.60"
+
+DIALECT = AfterSeparator(
+    name="apache-mod-jk",
+    cookie_names=("JSESSIONID",),
+    signal=Signal.COMPARED,
+    samples=(
+        Sample("JSESSIONID=4E3A2B1C0D9F8E7A6B5C4D3E2F1A0B9C.node1", (("JSESSIONID", ".node1"),), "node1", _SOURCE),
+        Sample("JSESSIONID=.node2", (("JSESSIONID", ".node2"),), "node2", f"smallest replay: {_SOURCE}"),
+    ),
+)

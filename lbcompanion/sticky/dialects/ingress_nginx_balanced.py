@@ -1,0 +1,27 @@
+"""ingress-nginx, ``affinity-mode: balanced``: ``INGRESSCOOKIE=time.pid.random|service``; the first part is the key.
+
+Any text would do as a key, and an unknown one is hashed without a word. The second part names the service.
+"""
+
+from __future__ import annotations
+
+from lbcompanion.sticky.dialects.interface import Sample
+from lbcompanion.sticky.dialects.shapes import KeyBeforeBar
+
+_SERVICE = "6cde5721ec2c7e2bce07cff7d0e4ac37"
+_SOURCE = "read in ingress-nginx, March 2026"
+
+
+DIALECT = KeyBeforeBar(
+    name="ingress-nginx-balanced",
+    cookie_names=("INGRESSCOOKIE",),
+    form=r"[0-9.]+\.[0-9]+\.[0-9]+",
+    samples=(
+        Sample(
+            f"INGRESSCOOKIE=1735689600.123.45.678901|{_SERVICE}",
+            (("INGRESSCOOKIE", "1735689600.123.45.678901"),),
+            None,
+            _SOURCE,
+        ),
+    ),
+)

@@ -1,0 +1,49 @@
+"""ingress-nginx, ``affinity-mode: persistent``: ``INGRESSCOOKIE=md5|md5``; the first part stands for the endpoint.
+
+It is the MD5 of the backend's name, such as ``default-web-80``, and the endpoint's ``ip:port``. An unknown one is
+balanced, with a new cookie. Read in the source, not measured.
+"""
+
+from __future__ import annotations
+
+from hashlib import md5
+
+from attrs import frozen
+
+from lbcompanion.sticky.dialects.addresses import parse_address
+from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
+from lbcompanion.sticky.dialects.shapes import KeyBeforeBar, Signal
+
+_ENDPOINT, _SERVICE = "1e6de6c786eb7a3996995acbf3b28db1", "6cde5721ec2c7e2bce07cff7d0e4ac37"
+_SOURCE = "read in ingress-nginx, March 2026"
+
+
+def _md5(text: str) -> str:
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def service_part(backend: str) -> str:
+    """The second part, which says for which backend the cookie is."""
+    return _md5(_md5(backend) + backend)
+
+
+@frozen(kw_only=True)
+class IngressNginxPersistent(KeyBeforeBar):
+    """A hash that can be computed."""
+
+    def write(self, node: NodeFacts) -> str | None:
+        """For an ``ip:port``; ``key`` is the backend's name."""
+        address = parse_address(node.address)
+        return _md5(node.key + str(address)) if address is not None and node.key else None
+
+
+DIALECT = IngressNginxPersistent(
+    name="ingress-nginx-persistent",
+    cookie_names=("INGRESSCOOKIE",),
+    form=r"[0-9a-f]{32}",
+    signal=Signal.WHERE_MOVED,
+    samples=(
+        Sample(f"INGRESSCOOKIE={_ENDPOINT}|{_SERVICE}", (("INGRESSCOOKIE", _ENDPOINT),), None, _SOURCE),
+        Sample(f"INGRESSCOOKIE={_ENDPOINT}", (("INGRESSCOOKIE", _ENDPOINT),), None, f"smallest replay: {_SOURCE}"),
+    ),
+)

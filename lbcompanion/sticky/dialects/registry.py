@@ -1,0 +1,49 @@
+"""Which dialects there are: those in the tree, and those that plugins bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from lbcompanion.errors import CompanionError
+from lbcompanion.sticky.dialects.interface import Dialect
+
+#: What configuration says where each cookie shall be judged by itself. No dialect.
+AUTO = "auto"
+
+
+def catalogue(dialects: Iterable[Dialect]) -> Mapping[str, Dialect]:
+    """Dialects by name.
+
+    :raises CompanionError: where two have one name, or one is called ``auto``.
+    """
+    found: dict[str, Dialect] = {}
+    for dialect in dialects:
+        if dialect.name == AUTO:
+            raise CompanionError(f"a dialect is named {AUTO}, which says that all are asked")
+        if dialect.name in found:
+            raise CompanionError(f"two dialects are named {dialect.name}, and only one can be")
+        found[dialect.name] = dialect
+    return MappingProxyType(found)
+
+
+class Registry:
+    """The dialects of one process.
+
+    :param own: those in the tree, the most telling first, the one that reads anything last.
+    :ivar known: all, in the order in which they are asked.
+    :ivar names: the same by name.
+    """
+
+    def __init__(self, own: tuple[Dialect, ...]) -> None:
+        self._own = own
+        self.known = own
+        self.names = catalogue(own)
+
+    def use_further(self, further: tuple[Dialect, ...]) -> None:
+        """Know these beside the own ones, and no others; who installed them knows his cookies better than we do.
+
+        :raises CompanionError: as :func:`catalogue` does; then nothing has changed.
+        """
+        self.names = catalogue((*self._own, *further))
+        self.known = (*further, *self._own)

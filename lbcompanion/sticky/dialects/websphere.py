@@ -1,0 +1,48 @@
+"""WebSphere: ``JSESSIONID=CCCCid:clone``; the clone's id stands in the plug-in's configuration, too.
+
+The session's id is never read: ``0000x`` stands in the place of the cache's number and of it. Not verified: that the
+plug-in takes such a value. With memory replication there is a partition's id, which changes.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
+from lbcompanion.sticky.dialects.shapes import Shape, Signal, compiled
+
+_SESSION = compiled(r"[0-9]{4}[^:;!~\s]+((?::[A-Za-z0-9_-]{1,64})+)")
+_SOURCE = "IBM documentation on clone ids; published samples"
+
+
+@frozen(kw_only=True)
+class WebSphere(Shape):
+    """The clone's id, or the ids in their order."""
+
+    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+        """``0001abc:17bqcl2uu`` becomes ``0000x:17bqcl2uu``."""
+        found = _SESSION.fullmatch(value)
+        return f"0000x{found[1]}" if found else None
+
+    def reveal(self, cookie: RoutingCookie) -> str | None:
+        """The first clone's id."""
+        found = _SESSION.fullmatch(cookie.value)
+        return found[1].split(":")[1] if found else None
+
+    def write(self, node: NodeFacts) -> str | None:
+        """The clone's id, where that is the node's name."""
+        value = f"0000x:{node.name}"
+        return value if _SESSION.fullmatch(value) and ":" not in node.name else None
+
+
+DIALECT = WebSphere(
+    name="websphere",
+    moves_visitor=True,
+    cookie_names=("JSESSIONID",),
+    signal=Signal.COMPARED,
+    samples=(
+        Sample("JSESSIONID=0001Gp-Xk5q7rQ:17bqcl2uu", (("JSESSIONID", "0000x:17bqcl2uu"),), "17bqcl2uu", _SOURCE),
+        Sample("JSESSIONID=0001GpXk5q7rQ", (), None, "one server alone"),
+    ),
+)
