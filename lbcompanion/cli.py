@@ -6,17 +6,20 @@ Exit 0: done; 1: what was asked for failed; 2: bad usage or configuration.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from attrs import asdict
+from rich.console import Console
 
-from lbcompanion import __version__, allowed, config, starters
+from lbcompanion import __version__, allowed, balancers, config, plugins, starters
 from lbcompanion.errors import CompanionError, ConfigError, ConfigErrors
 from lbcompanion.model import to_rfc3339
 from lbcompanion.settings import CrawlerSettings, NodeSettings
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 
 FAILED = 1
 BAD_CONFIGURATION = 2
+
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
+_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?([/?][\x21-\x22\x24-\x7e]*)?", re.ASCII)
+_ENDS_WITH_PORT = re.compile(r"(^|[^:\[\]]|\]):[0-9]*$", re.ASCII)
 
 
 def all_errors(error: ConfigError) -> tuple[ConfigError, ...]:
@@ -66,6 +73,7 @@ _log_json = click.option(
 @click.version_option(__version__, prog_name="lbcompanion")
 def main() -> None:
     """Keep copies of pages beside the nodes that made them, and fetch each from its own node, through any balancer."""
+    plugins.load_dialects()
 
 
 @main.command()
@@ -185,7 +193,8 @@ def explain(cookie_header: str | None, list_all: bool, as_json: bool) -> None:
     from lbcompanion.sticky.explain import explain as explain_header
 
     if list_all:
-        click.echo(json.dumps(list(dialects.NAMES)) if as_json else "\n".join(dialects.NAMES))
+        names = dialects.known_names()
+        click.echo(json.dumps(names) if as_json else "\n".join(names))
         return
     if cookie_header is None:
         raise click.UsageError("COOKIE_HEADER is needed, or --list")
@@ -205,15 +214,19 @@ def _finding(one: Finding) -> dict[str, Any]:
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
     cookie = ""
-    for one in findings:
-        if one.cookie != cookie:
-            cookie = one.cookie
+    # Many dialects take any text and say the same of it: one line for them all.
+    for (name, node, replay, note), group in groupby(
+        findings, lambda one: (one.cookie, one.node, one.replay, one.note)
+    ):
+        if name != cookie:
+            cookie = name
             yield cookie
-        if not one.dialect:
-            yield f"  {one.note}"
+        dialects = ", ".join(one.dialect for one in group)
+        if not replay:
+            yield f"  {dialects}: {note}" if dialects else f"  {note}"
             continue
-        node = "does not tell the node" if one.node is None else f"names node {one.node}"
-        yield f"  {one.dialect}: {node}; replay {one.cookie}={one.replay}  ({one.note})"
+        told = "does not tell the node" if node is None else f"names node {node}"
+        yield f"  {dialects}: {told}; replay {name}={replay}  ({note})"
     if not findings:
         yield "no cookie in there"
 
@@ -275,6 +288,102 @@ def _fetched(fetched: FetchedOnce) -> dict[str, Any]:
             "sha256": copy.sha256.hex(),
         }
     return said
+
+
+@main.command()
+@click.argument("url")
+@click.option("--connect", default="", metavar="HOST:PORT", help="Where the balancer is, if not where the URL says.")
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(dir_okay=False),
+    help="A crawler's or a node's configuration: its secret proves which node answers.",
+)
+@_json
+def doctor(url: str, connect: str, file: str | None, as_json: bool) -> None:
+    """Look at a site from outside: how it sticks, whether a cookie sent again leads back, and what to configure.
+
+    A few dozen requests, one after the other, within a minute. Exit 0: sticky, and replays lead to the same node.
+    """
+    settings = config.read_any(file) if file is not None else None
+    if not _URL.fullmatch(url):
+        raise click.BadParameter(f"{url}; allowed: http://... or https://...", param_hint="URL")
+    endpoint = ""
+    if connect:
+        host, port = _host_and_port(connect, "--connect", host_needed=True)
+        endpoint = f"tcp:{host.replace(':', chr(92) + ':')}:{port}"
+    from lbcompanion import running
+    from lbcompanion.doctor import shown
+    from lbcompanion.doctor.visit import case_of, visit
+
+    out, notes = _console(sys.stdout), _console(sys.stderr)
+    progress = shown.ProgressShown(notes if as_json and notes.is_terminal else None if as_json else out)
+    try:
+        visited = running.run_once(lambda reactor: visit(case_of(url, endpoint, settings), reactor, progress.told))
+    finally:
+        progress.close()
+    if as_json:
+        click.echo(json.dumps(shown.document(url, visited.observed, visited.diagnosis, visited.advice), indent=1))
+    else:
+        out.print(shown.report(visited.observed, visited.diagnosis, visited.advice), highlight=False)
+    if not visited.diagnosis.sticky:
+        sys.exit(FAILED)
+
+
+def _console(file: TextIO) -> Console:
+    # Into a file or a pipe rich would fold everything at 80 columns.
+    return Console(file=file, soft_wrap=True, width=None if file.isatty() else 160)
+
+
+@main.command("balancer-config")
+@click.argument("product", metavar="haproxy|nginx|apache|caddy|envoy", type=click.Choice(list(balancers.PRODUCTS)))
+@click.option("--config", "files", required=True, multiple=True, metavar="FILE...", help="The nodes' configurations.")
+@click.argument("more", nargs=-1, metavar="")
+@click.option("--listen", default="80", show_default=True, metavar="[HOST:]PORT", help="Where visitors are served.")
+@click.option("--address", "told", multiple=True, metavar="NODE=HOST[:PORT]", help="Where the balancer finds a node.")
+def balancer_config(
+    product: str, files: tuple[str, ...], more: tuple[str, ...], listen: str, told: tuple[str, ...]
+) -> None:
+    """Print a working configuration of a balancer for these nodes: sticky cookie, health checks, forwarded headers.
+
+    Each FILE is a node's configuration: --config n1.toml n2.toml n3.toml; of a crawler's among them only the
+    nodes' addresses are taken.
+    """
+    read = [(file, config.read_any(file)) for file in (*files, *more)]
+    nodes = [(file, settings) for file, settings in read if isinstance(settings, NodeSettings)]
+    crawlers = [settings for _, settings in read if isinstance(settings, CrawlerSettings)]
+    if not nodes:
+        raise click.UsageError("a node's configuration is needed: --config n1.toml n2.toml")
+    addresses = dict(_pair(one) for one in told)
+    pool = balancers.pool_of(nodes, _host_and_port(listen, "--listen"), addresses, crawlers)
+    for member in pool.members:
+        if member.guessed:
+            click.echo(
+                f"lbcompanion: where the balancer finds {member.name} is a guess: {member.address}; --address says it",
+                err=True,
+            )
+    click.echo(balancers.configuration(product, pool), nl=False)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, where = text.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"{text}; allowed: NODE=HOST or NODE=HOST:PORT", param_hint="--address")
+    if _ENDS_WITH_PORT.search(where):
+        _host_and_port(where, "--address")
+    elif not _HOST.fullmatch(where):
+        raise click.BadParameter(f"{text}; allowed: NODE=HOST or NODE=HOST:PORT", param_hint="--address")
+    return name, where
+
+
+def _host_and_port(text: str, option: str, host_needed: bool = False) -> tuple[str, int]:
+    """``HOST:PORT``, the host without brackets; just ``PORT`` where no host is needed."""
+    host, colon, port = text.rpartition(":")
+    right = (_HOST.fullmatch(host) if colon else not host_needed) and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII)
+    if not right or not 1 <= int(port) <= 65535:
+        allowed_form = "HOST:PORT" if host_needed else "PORT or HOST:PORT"
+        raise click.BadParameter(f"{text}; allowed: {allowed_form}, an IPv6 host in brackets", param_hint=option)
+    return host.strip("[]"), int(port)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import shutil
 import unittest
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,10 @@ def find_program(name: str) -> str | None:
     if name == "chromium":
         cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
         return next((str(one) for one in sorted(cache.glob("chromium-*/chrome-linux*/chrome"))), None)
+    if name == "envoy":  # in a wheel
+        package = find_spec("envoy")
+        wheel = Path(next(iter((package and package.submodule_search_locations) or ("",)))) / "_bin" / "envoy"
+        return str(wheel) if wheel.is_file() else None
     return None
 
 

@@ -20,7 +20,7 @@ FLOORS = (
         *("settings", "allowed", "endpoint_strings", "config_tables", "config"),
         *("tokens", "signatures", "wire", "http1", "html", "sticky"),
     ),
-    ("stores", "logs"),
+    ("stores", "logs", "balancers", "plugins"),
     ("node", "crawler"),
     ("doctor", "demo"),
     ("cli", "running", "starters", "tap", "crawler_tap"),

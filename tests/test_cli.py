@@ -151,5 +151,65 @@ def test_explain_lists_dialects() -> None:
     assert "haproxy-insert" in json.loads(run("explain", "--list", "--json").stdout)
 
 
+def test_explain_tells_alike_dialects_in_one_line() -> None:
+    lines = run("explain", "JSESSIONID=abc.node1").stdout.splitlines()
+    assert lines[0] == "JSESSIONID"
+    assert lines[1].startswith("  jvmroute, apache-mod-jk, tomcat, undertow: names node node1; replay ")
+
+
 def test_explain_fails_where_nothing_is_known() -> None:
     assert run("explain", "nothing").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            ("doctor",),
+            ("doctor", "www.example.com"),
+            ("doctor", "ftp://x/"),
+            ("doctor", "http://x/", "--connect", "x"),
+        ),
+        *(("doctor", "http://x/", "--connect", "x:0"), ("balancer-config", "haproxy"), ("balancer-config", "pound")),
+    ],
+)
+def test_doctor_and_balancer_config_refuse_what_cannot_be(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_balancer_config_takes_all_files_of_a_folder(tmp_path: Path) -> None:
+    assert init(tmp_path, nodes="n1,n2").exit_code == 0
+    files = [tmp_path / name for name in ("crawler.toml", "n1.toml", "n2.toml")]
+    done = run("balancer-config", "haproxy", "--listen", "127.0.0.1:8500", "--config", *files)
+    assert done.exit_code == 0
+    assert "bind 127.0.0.1:8500\n" in done.stdout
+    assert "server n2 n2:8080 cookie n2 check" in done.stdout
+    assert "n1 is a guess: n1:8080; --address says it" in done.stderr
+
+
+def test_balancer_config_believes_what_is_said(tmp_path: Path) -> None:
+    assert init(tmp_path, nodes="n1,n2").exit_code == 0
+    said = ("--address", "n1=10.0.0.1", "--address", "n2=[::1]:99")
+    done = run("balancer-config", "haproxy", *said, "--config", tmp_path / "n1.toml", tmp_path / "n2.toml")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "server n1 10.0.0.1:8080" in done.stdout
+    assert "server n2 [::1]:99" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(("--listen", "x"), ("--listen", "127.0.0.1:0"), ("--address", "n1"), ("--address", "n1=http://x")),
+        *(("--address", "n1=x:99999"), ("--address", "n9=10.0.0.1")),
+    ],
+)
+def test_balancer_config_refuses_addresses(tmp_path: Path, option: tuple[str, str]) -> None:
+    assert init(tmp_path, nodes="n1").exit_code == 0
+    done = run("balancer-config", "nginx", *option, "--config", tmp_path / "n1.toml")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert option[0] in done.stderr
+
+
+def test_balancer_config_needs_a_node(tmp_path: Path) -> None:
+    assert init(tmp_path, nodes="n1").exit_code == 0
+    assert run("balancer-config", "nginx", "--config", tmp_path / "crawler.toml").exit_code == 2

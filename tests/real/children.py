@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,14 +36,27 @@ class Child:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
+            # A session of its own, so that a balancer's workers can be ended with their master.
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, cwd=_ROOT
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                cwd=_ROOT,
+                start_new_session=True,
             )
 
     def send(self, how: signal.Signals) -> None:
         """Send a signal, where it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
+
+    def kill(self) -> None:
+        """End it, and what it started itself."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def ended(self) -> int:
         """Wait for its end, for 15 seconds; its exit code."""
@@ -92,7 +106,7 @@ class Children:
     def kill(self) -> None:
         """End all, without the time that a companion takes to leave in good order."""
         for child in self._all.values():
-            child.send(signal.SIGKILL)
+            child.kill()
         for child in self._all.values():
             child.ended()
 

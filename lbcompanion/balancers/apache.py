@@ -1,0 +1,130 @@
+"""Apache httpd 2.4: mod_proxy_balancer with the ROUTEID recipe of its manual, nodes watched by mod_proxy_hcheck."""
+
+from __future__ import annotations
+
+from lbcompanion.balancers.pool import Member, Pool, joined
+from lbcompanion.balancers.wording import comment, opening, sticky_tables, text
+
+_MODULES = (
+    *("authz_core", "headers", "watchdog", "slotmem_shm", "lbmethod_byrequests"),
+    *("proxy", "proxy_http", "proxy_balancer", "proxy_hcheck"),
+)
+_PROBE_SECONDS = 2
+
+
+def configuration(pool: Pool) -> str:
+    """The whole file."""
+    cookie = pool.cookie or "ROUTEID"
+    return text(
+        [
+            *opening(
+                "Apache httpd",
+                pool,
+                "Check it: apache2 -t -f FILE. Run it: apache2 -DFOREGROUND -f FILE. In an Apache that runs already, "
+                "take what stands from Listen on, and enable the modules.",
+            ),
+            *sticky_tables("apache-route", cookie),
+            "",
+            *_modules(),
+            "",
+            *_itself(pool),
+            "",
+            *_balancer(pool, cookie),
+            "",
+            *_host(pool, cookie),
+        ]
+    )
+
+
+def _modules() -> list[str]:
+    lines = [
+        "# Where this system has Apache's modules.",
+        'Define LBC_MODULES "/usr/lib/apache2/modules"',
+        "<IfFile /usr/lib64/httpd/modules/mod_proxy.so>",
+        '    Define LBC_MODULES "/usr/lib64/httpd/modules"',
+        "</IfFile>",
+        "<IfFile /usr/local/apache2/modules/mod_proxy.so>",
+        '    Define LBC_MODULES "/usr/local/apache2/modules"',
+        "</IfFile>",
+        "<IfModule !mpm_event_module>",
+        "    <IfModule !mpm_worker_module>",
+        "        <IfModule !mpm_prefork_module>",
+        "            LoadModule mpm_event_module ${LBC_MODULES}/mod_mpm_event.so",
+        "        </IfModule>",
+        "    </IfModule>",
+        "</IfModule>",
+    ]
+    for name in _MODULES:
+        lines += [
+            f"<IfModule !{name}_module>",
+            f"    LoadModule {name}_module ${{LBC_MODULES}}/mod_{name}.so",
+            "</IfModule>",
+        ]
+    return lines
+
+
+def _itself(pool: Pool) -> list[str]:
+    return [
+        "ServerName localhost",
+        "<IfModule unixd_module>",
+        "    # Whom the server's children run as, where root starts it.",
+        "    User www-data",
+        "    Group www-data",
+        "</IfModule>",
+        "ErrorLog /dev/stderr",
+        "<IfDefine !FOREGROUND>",
+        "    <IfFile /var/log/apache2>",
+        "        ErrorLog /var/log/apache2/error.log",
+        "    </IfFile>",
+        "</IfDefine>",
+        "LogLevel warn",
+        "",
+        f"Listen {joined(pool.listen_host, pool.listen_port) if pool.listen_host else pool.listen_port}",
+        "# For https: mod_ssl, and a VirtualHost with SSLEngine on.",
+    ]
+
+
+def _balancer(pool: Pool, cookie: str) -> list[str]:
+    return [
+        *comment(
+            "The nodes are asked how they are at their public port, where the companion answers by itself: "
+            "mod_proxy_hcheck cannot ask at another port, so not for /readyz of the admin listener. It tells a dead "
+            "node, but not one that is about to stop: such a one finishes what it has begun before it closes its port. "
+            "Better still, drain it first (balancer-manager, or status=+N).",
+        ),
+        "<Proxy balancer://nodes>",
+        *(line for member in pool.members for line in _member(pool, member)),
+        "    # The part after the first dot is the route; a visitor whose node is down gets another.",
+        f"    ProxySet stickysession={cookie} lbmethod=byrequests",
+        "</Proxy>",
+    ]
+
+
+def _member(pool: Pool, member: Member) -> list[str]:
+    return [
+        f"    BalancerMember http://{member.address} route={member.name} retry=5 connectiontimeout=5 \\",
+        f"        timeout={pool.answer_seconds} ttl={pool.keep_seconds} upgrade=websocket \\",
+        f"        hcmethod=GET hcuri={pool.prefix}/whoami hcinterval={_PROBE_SECONDS} hcpasses=1 hcfails=2",
+    ]
+
+
+def _host(pool: Pool, cookie: str) -> list[str]:
+    return [
+        f"<VirtualHost *:{pool.listen_port}>",
+        "    ProxyPreserveHost On",
+        *comment(
+            "What visitors claim about themselves is thrown away; mod_proxy then sets X-Forwarded-For and -Host "
+            "itself. If another proxy stands before this one, leave out the three lines.",
+            "    ",
+        ),
+        "    RequestHeader unset X-Forwarded-For early",
+        "    RequestHeader unset X-Forwarded-Host early",
+        "    RequestHeader unset X-Forwarded-Server early",
+        '    RequestHeader set X-Forwarded-Proto "expr=%{REQUEST_SCHEME}"',
+        *comment("(The node cannot be told its route here: request headers are written before one is chosen.)", "    "),
+        "    # The sticky cookie, set when the route is new or has changed.",
+        f'    Header add Set-Cookie "{cookie}=.%{{BALANCER_WORKER_ROUTE}}e; path=/; HttpOnly" \\',
+        "        env=BALANCER_ROUTE_CHANGED",
+        '    ProxyPass "/" "balancer://nodes/"',
+        "</VirtualHost>",
+    ]

@@ -1,0 +1,108 @@
+"""HAProxy (2.2 or later): ``cookie NAME insert``, ``/readyz`` asked at each node's admin listener."""
+
+from __future__ import annotations
+
+from lbcompanion.balancers.pool import Member, Pool, joined
+from lbcompanion.balancers.wording import comment, indented, not_asked, opening, sticky_tables, text
+
+
+def configuration(pool: Pool) -> str:
+    """The whole file."""
+    cookie = pool.cookie or "SERVERID"
+    return text(
+        [
+            *opening("HAProxy", pool, "Check it: haproxy -c -f FILE. Run it: haproxy -db -f FILE."),
+            *sticky_tables("haproxy-insert", cookie),
+            "",
+            "global",
+            "    # Visitors at a time. Each takes two of the file descriptors that `ulimit -n` allows.",
+            "    maxconn 4000",
+            "",
+            *_defaults(pool),
+            "",
+            *_frontend(pool),
+            "",
+            *_backend(pool, cookie),
+        ]
+    )
+
+
+def _defaults(pool: Pool) -> list[str]:
+    return [
+        "defaults",
+        "    mode http",
+        "    timeout connect 5s",
+        "    timeout http-request 10s",
+        "    timeout http-keep-alive 15s",
+        "    timeout client 75s",
+        *comment(
+            "A companion itself gives up an application that does not answer; it is given time to say so.", "    "
+        ),
+        f"    timeout server {pool.answer_seconds}s",
+        "    timeout tunnel 1h",
+        "    # A node that cannot be connected to: another one, at once, and nothing is sent twice.",
+        "    option redispatch 1",
+        "    retries 2",
+        "    retry-on conn-failure",
+    ]
+
+
+def _frontend(pool: Pool) -> list[str]:
+    return [
+        "frontend visitors",
+        f"    bind {joined(pool.listen_host, pool.listen_port) if pool.listen_host else f'*:{pool.listen_port}'}",
+        "    # For https: bind *:443 ssl crt /etc/haproxy/site.pem",
+        *comment(
+            "What visitors claim about themselves is thrown away. If another proxy stands before this one, leave out "
+            "the three del-header lines.",
+            "    ",
+        ),
+        "    http-request del-header X-Forwarded-For",
+        "    http-request del-header X-Forwarded-Proto",
+        "    http-request del-header X-Forwarded-Host",
+        "    option forwardfor",
+        "    http-request set-header X-Forwarded-Proto https if { ssl_fc }",
+        "    http-request set-header X-Forwarded-Proto http if !{ ssl_fc }",
+        "    http-request set-header X-Forwarded-Host %[req.hdr(host)]",
+        "    default_backend nodes",
+    ]
+
+
+def _backend(pool: Pool, cookie: str) -> list[str]:
+    path = "/readyz" if pool.ready_can_be_asked else f"{pool.prefix}/whoami"
+    return [
+        "backend nodes",
+        "    balance roundrobin",
+        *comment(
+            "The sticky cookie, set by HAProxy. Without `indirect` the companions see it too and can record it; with "
+            "it the crawler still finds its way, by cookies of its own. Scripts need not read it.",
+            "    ",
+        ),
+        f"    cookie {cookie} insert nocache httponly",
+        "    # The node learns the name that it has here, on every request.",
+        "    http-send-name-header X-LB-Server",
+        "    http-reuse safe",
+        *indented(not_asked(pool), "    "),
+        "    # Is the node ready? A node that is about to stop says no, and keeps serving meanwhile.",
+        "    option httpchk",
+        f"    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host {pool.members[0].name}",
+        "    http-check expect status 200",
+        "    default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1",
+        *comment(
+            f"Connections are closed before the companion closes them ({pool.idle_seconds} s). To take a node out of "
+            "rotation while its visitors stay: `set server nodes/NAME state drain` on the stats socket.",
+            "    ",
+        ),
+        f"    default-server pool-purge-delay {pool.keep_seconds}s",
+        # A host name that does not resolve must not stop the start: the node may come later.
+        *(["    default-server init-addr last,libc,none"] if not all(m.has_address for m in pool.members) else []),
+        *(_server(pool, member) for member in pool.members),
+    ]
+
+
+def _server(pool: Pool, member: Member) -> str:
+    line = f"    server {member.name} {member.address} cookie {member.name} check"
+    if not pool.ready_can_be_asked:
+        return line
+    other = "" if member.check_host == member.host else f" addr {member.check_host}"
+    return f"{line}{other} port {member.check_port}"

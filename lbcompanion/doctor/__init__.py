@@ -1,0 +1,1 @@
+"""Looking at a site from outside: asking it a few dozen times, judging what was seen, and telling it."""

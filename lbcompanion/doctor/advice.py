@@ -1,0 +1,95 @@
+"""The configuration to use, written out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from lbcompanion.doctor.diagnosis import CookieSeen, Diagnosis
+from lbcompanion.settings import StickyTable
+from lbcompanion.sticky.dialects import AUTO, GENERIC
+from lbcompanion.sticky.reader import CookieReader
+
+#: Bases on which the nodes' names are those of their files.
+_NAMED = ("proven", "told")
+
+
+@frozen
+class Advice:
+    """:ivar node: ``[sticky]`` of each node's file. :ivar crawler: ``[sites.NAME]`` of the crawler's. TOML."""
+
+    sticky: StickyTable
+    node: str
+    crawler: str
+
+
+def advice(diagnosis: Diagnosis, origin: str, connect: str = "", prefix: str = "/_lbc") -> Advice:
+    """Write the configuration for what was found.
+
+    :param connect: the balancer's endpoint string, where DNS does not lead to it.
+    """
+    sticky = table(diagnosis)
+    ladder = _ladder(diagnosis)
+    keys = [f"dialect = {json.dumps(sticky.dialect)}", f"cookies = {json.dumps(list(sticky.cookies))}"]
+    site = [f"origin = {json.dumps(origin)}"]
+    if connect:
+        site.append(f"connect = {json.dumps(connect)}")
+    if prefix != "/_lbc":
+        site.append(f"prefix = {json.dumps(prefix)}")
+    known = [line for name in _node_names(diagnosis) for line in ("", f"[sites.main.nodes.{name}]")]
+    return Advice(
+        sticky,
+        "\n".join(["[sticky]", *keys]) + "\n",
+        "\n".join(["[sites.main]", *site, *keys, *ladder, *known]) + "\n",
+    )
+
+
+def table(diagnosis: Diagnosis) -> StickyTable:
+    """Dialect and names: the first choice that reads every sticky cookie as it was handed out."""
+    names = diagnosis.sticks_by
+    if not names:
+        return StickyTable()
+    example = dict(diagnosis.example)
+    for dialect in _choices([one for one in diagnosis.cookies if one.given.name in names]):
+        sticky = StickyTable(dialect, names)
+        if {one.name for one in CookieReader(sticky).read(example)} == set(names):
+            return sticky
+    # A session's own cookie, say: it is never recorded, but its name lets the crawler use a value of its own.
+    return StickyTable(GENERIC.name, names)
+
+
+def reads(sticky: StickyTable, diagnosis: Diagnosis) -> bool:
+    """Whether a configuration that is in use knows all the sticky cookies."""
+    names = set(diagnosis.sticks_by)
+    read = {one.name for one in CookieReader(sticky).read(dict(diagnosis.example))}
+    return names <= read or names <= set(sticky.cookies)
+
+
+def _choices(cookies: list[CookieSeen]) -> Iterator[str]:
+    """Dialects to try, the surest first; where the cookies are of several, each is judged by itself."""
+    surest = {one.writers[0] for one in cookies if one.writers}
+    names = {writer.dialect for writer in surest}
+    if len(names) == 1 and all(writer.grounds != "any_text" for writer in surest):
+        yield names.pop()
+    elif len(cookies) == 1:
+        # A plain word that nobody moves by: as HAProxy's insertion writes it.
+        yield from (one.dialect for one in cookies[0].writers if one.node and not one.moves_visitor)
+    yield AUTO
+    yield GENERIC.name
+
+
+def _ladder(diagnosis: Diagnosis) -> list[str]:
+    if diagnosis.sticky or diagnosis.basis.value not in _NAMED:
+        return []
+    return [
+        'ladder = ["direct", "any"]',
+        "# nothing sticks: give each node's own address below, or let peers hand over",
+    ]
+
+
+def _node_names(diagnosis: Diagnosis) -> list[str]:
+    if diagnosis.basis.value not in _NAMED:
+        return []
+    return [one.name for one in diagnosis.nodes]

@@ -1,0 +1,115 @@
+"""What was found out, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from attrs import field, frozen
+
+from lbcompanion.doctor.identity import Basis
+from lbcompanion.doctor.observed import Given, How, Spot
+
+
+class Severity(Enum):
+    """How much a finding matters, the worst first."""
+
+    PROBLEM = "problem"
+    WARNING = "warning"
+    NOTE = "note"
+    GOOD = "good"
+
+
+@frozen
+class Finding:
+    """One thing to know.
+
+    :ivar code: a word for programs.
+    :ivar text: a sentence or two for people, without a cookie's value.
+    """
+
+    code: str
+    severity: Severity
+    text: str
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings in the order in which they are told."""
+    order = list(Severity)
+    return tuple(sorted(findings, key=lambda one: order.index(one.severity)))
+
+
+@frozen
+class NodeSeen:
+    """A node that answered requests without a cookie."""
+
+    name: str
+    answers: int
+
+
+@frozen
+class Writer:
+    """A dialect that could have written a cookie; see :class:`lbcompanion.sticky.explain.Finding`."""
+
+    dialect: str
+    grounds: str
+    node: str | None
+    moves_visitor: bool
+
+
+@frozen
+class CookieSeen:
+    """A cookie that the site hands out.
+
+    :ivar given: as it was handed out first.
+    :ivar spots: where it was handed out.
+    :ivar sticks: whether it brings a request back to its node; None where that could not be told.
+    :ivar routing_part: whether its routing part alone is enough; None where that is the whole, or was not tried.
+    :ivar credential: whether it looks like a session's or a secret's.
+    :ivar writers: who could have written it, the surest first.
+    """
+
+    given: Given
+    spots: tuple[Spot, ...]
+    sticks: bool | None
+    routing_part: bool | None
+    credential: bool
+    writers: tuple[Writer, ...]
+
+
+@frozen
+class ReplayTold:
+    """How one series of replays went.
+
+    :ivar node: where it should lead.
+    :ivar same: how many led there; of ``tries``.
+    """
+
+    node: str
+    cookies: tuple[str, ...]
+    how: How
+    tries: int
+    same: int
+    basis: Basis
+
+
+@frozen
+class Diagnosis:
+    """The whole.
+
+    :ivar sticky: whether visitors stick by a cookie, and its replay leads to the same node again.
+    :ivar sticks_by: the cookies that do it, all of which are needed where ``together`` is set.
+    :ivar basis: how sure that is.
+    :ivar example: what was handed out under those names, to try configurations on. Not shown.
+    """
+
+    sticky: bool
+    sticks_by: tuple[str, ...]
+    together: bool
+    invented: bool
+    basis: Basis
+    nodes: tuple[NodeSeen, ...]
+    cookies: tuple[CookieSeen, ...]
+    replays: tuple[ReplayTold, ...]
+    findings: tuple[Finding, ...]
+    example: tuple[tuple[str, str], ...] = field(default=(), repr=False)

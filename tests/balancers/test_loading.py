@@ -1,0 +1,78 @@
+"""Each configuration is one that its balancer itself finds good, without a warning."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from lbcompanion import balancers
+from lbcompanion.balancers.pool import pool_of
+from lbcompanion.errors import ConfigError
+from tests.balancers.nodes import node
+from tests.balancers.programs import CHECKS
+
+CLOSE = [node(f"n{at}", f"tcp:808{at}:interface=127.0.0.1", f"tcp:910{at}:interface=127.0.0.1") for at in (1, 2, 3)]
+FAR = [node(f"n{at}", f"tcp:8080:interface=10.0.0.{at}", f"tcp:9101:interface=10.9.0.{at}") for at in (1, 2, 3)]
+#: Admin listeners out of reach; names that a balancer could take for words of its own; one alone; IPv6.
+HIDDEN = [node(name, f"tcp:8080:interface=10.0.0.{at}") for at, name in enumerate(("default", "hostnames", "N-1_x"), 1)]
+ALONE = [node("n1", r"tcp6:8080:interface=2001\:db8\:\:1", r"tcp6:9101:interface=2001\:db8\:\:1", cookies=("MINE",))]
+FARMS = {"close": CLOSE, "far": FAR, "hidden": HIDDEN, "alone": ALONE}
+
+
+def made(product, nodes, listen=("127.0.0.1", 8500)):
+    return balancers.configuration(product, pool_of([("", one) for one in nodes], listen))
+
+
+@pytest.mark.parametrize("farm", FARMS)
+@pytest.mark.parametrize("product", balancers.PRODUCTS)
+def test_the_balancer_accepts_it(product, farm, tmp_path):
+    file = tmp_path / f"balancer.{'yaml' if product == 'envoy' else 'conf'}"
+    file.write_text(made(product, FARMS[farm], ("", 8500) if farm == "far" else ("127.0.0.1", 8500)))
+    command = CHECKS[product](file, tmp_path)
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
+    said = checked.stdout + checked.stderr
+    assert checked.returncode == 0, said
+    assert [line for line in said.splitlines() if "warn" in line.lower() and "deprecat" not in line] == [], said
+
+
+@pytest.mark.parametrize("product", balancers.PRODUCTS)
+def test_the_configured_cookie_is_used_and_told(product):
+    text = made(product, ALONE)
+    assert '#     cookies = ["MINE"]' in text
+    assert balancers.COOKIES[product] not in text.replace("$lbc", "").split("MINE", 1)[1].split()
+
+
+@pytest.mark.parametrize("product", ["haproxy", "envoy"])
+def test_ready_is_asked_at_the_admin_listener(product):
+    text = made(product, FAR)
+    assert "/readyz" in text
+    assert "10.9.0.1" in text
+    assert text.count("10.9.0.") == 3
+    assert "9101" in text
+
+
+def test_caddy_asks_all_at_one_port_only():
+    apart = [node(f"n{at}", f"tcp:8080:interface=10.0.0.{at}", f"tcp:9101:interface=10.0.0.{at}") for at in (1, 2)]
+    assert "health_uri /readyz\n\t\thealth_port 9101\n" in made("caddy", apart)
+    assert "health_port" not in made("caddy", CLOSE)
+    assert "health_uri /_lbc/whoami" in made("caddy", CLOSE)
+
+
+@pytest.mark.parametrize("product", balancers.PRODUCTS)
+def test_where_the_admin_listener_is_out_of_reach_that_is_told(product):
+    text = " ".join(line.strip(" \t#") for line in made(product, HIDDEN).splitlines())
+    if product not in ("nginx", "apache"):  # these never ask there
+        assert "can be reached from that machine only" in text
+    assert ("/_lbc/whoami" in text) is (product != "nginx")
+
+
+@pytest.mark.parametrize("product", balancers.PRODUCTS)
+def test_a_guess_is_told(product):
+    assert "# LOOK HERE" in made(product, [node("n1", "tcp:8080"), node("n2", "tcp:8080")])
+    assert "# LOOK HERE" not in made(product, CLOSE)
+
+
+def test_nginx_cannot_look_for_every_cookie():
+    with pytest.raises(ConfigError, match="my-cookie"):
+        made("nginx", [node("n1", "tcp:8080", cookies=("my-cookie",))])

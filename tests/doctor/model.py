@@ -1,0 +1,117 @@
+"""A site that answers by data: what the doctor would see of balancers of all kinds, without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from itertools import count
+
+from attrs import define, evolve, field
+
+from lbcompanion.doctor.observed import Answer, Given, Observed, Replay, Spot
+from lbcompanion.doctor.plan import next_series
+
+NODES = ("n1", "n2", "n3")
+
+#: ``choose(cookies, turn)`` -> node, cookies that the balancer hands out then.
+Choice = Callable[[Mapping[str, str], int], tuple[str, tuple[Given, ...]]]
+
+
+def insert(**more) -> Choice:
+    """HAProxy's insertion."""
+
+    def choose(cookies, turn):
+        node = cookies.get("SRV")
+        if node in NODES:
+            return node, ()
+        node = NODES[turn % 3]
+        return node, (Given("SRV", node, **more),)
+
+    return choose
+
+
+def nobody(cookies, turn):
+    """Round robin."""
+    return NODES[turn % 3], ()
+
+
+def source(cookies, turn):
+    """By the client's address, with a cookie for show."""
+    return "n2", ()
+
+
+def hashed(name: str) -> Choice:
+    """By the hash of the application's cookie."""
+
+    def choose(cookies, turn):
+        key = cookies.get(name)
+        return NODES[sha256(key.encode()).digest()[0] % 3 if key else turn % 3], ()
+
+    return choose
+
+
+def tiers(cookies, turn):
+    """Two balancers, one behind the other: three nodes of pairs, reached by both cookies only."""
+    both = [cookies.get("outer"), cookies.get("inner")]
+    if both[0] and both[0] == both[1] and both[0] in NODES:
+        return both[0], ()
+    node = NODES[turn % 3]
+    return node, (Given("outer", node), Given("inner", node))
+
+
+@define
+class Site:
+    """One site.
+
+    :ivar session: the application's cookie; empty: none.
+    :ivar companions: whether ``whoami`` is answered.
+    :ivar given_at: where the balancer's cookies are handed out.
+    :ivar change: what becomes of an answer on its way.
+    """
+
+    choose: Choice
+    session: str = "sid"
+    companions: bool = True
+    secret: bool = True
+    known: tuple[str, ...] = ()
+    configured: tuple[str, ...] = ()
+    path: str = "/shop/page"
+    given_at: tuple[Spot, ...] = tuple(Spot)
+    change: Callable[[Answer, int], Answer] = field(default=lambda answer, turn: answer)
+    dead: bool = False
+
+    def look(self) -> Observed:
+        """All that the doctor asks of it."""
+        turns = count()
+        seen = Observed("https://www.example.com", self.path, secret_known=self.secret, known_nodes=self.known)
+        while (series := next_series(seen, self.configured, ("k1", "k2", "k3"))) is not None:
+            answers = tuple(self._answer(series.spot, series.cookies, next(turns)) for _ in range(series.times))
+            if series.how is None:
+                seen = evolve(seen, bare=(*seen.bare, *answers))
+            else:
+                replay = Replay(series.source, tuple(series.cookies), series.how, answers)
+                seen = evolve(seen, replays=(*seen.replays, replay))
+            seen = evolve(seen, requests=seen.requests + series.times)
+            assert seen.requests <= 80, series
+        return seen
+
+    def _answer(self, spot: Spot, cookies: Mapping[str, str], turn: int) -> Answer:
+        if self.dead:
+            return Answer(spot, failure="refused")
+        node, given = self.choose(cookies, turn)
+        given = given if spot in self.given_at else ()
+        whoami = self.companions and spot is Spot.WHOAMI
+        by_companion = self.companions and spot in (Spot.WHOAMI, Spot.POST)
+        if self.session and not by_companion and self.session not in cookies:
+            given = (*given, Given(self.session, f"secret{turn:032x}", http_only=True))
+        answer = Answer(
+            spot,
+            status=200,
+            node=node if whoami else "",
+            proven=whoami and self.secret,
+            proof=f"proof{turn}" if whoami else "",
+            given=given,
+            headers=(("date", str(turn)), ("x-runtime", f"0.00{turn % 3}")),
+            body=f"random {turn}",
+        )
+        return self.change(answer, turn)

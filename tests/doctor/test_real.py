@@ -1,0 +1,168 @@
+"""The command, before real balancers: three companions behind them, and three applications without any."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+
+import pytest
+from attrs import Factory, define
+
+from lbcompanion.demo.ports import ReservedPorts
+from tests.doctor import stands
+from tests.doctor.stands import Stand
+from tests.real.children import Children, wait_for
+from tests.real.farm import SECRET, listens, plain_applications
+
+_NODE = """[node]
+name = "{name}"
+listen = ["tcp:{port}:interface=127.0.0.1"]
+upstream = "tcp:127.0.0.1:{application}"
+secret_file = "farm.secret"
+state_dir = "state-{name}"
+admin = "tcp:0:interface=127.0.0.1"
+[peers]
+{peers}"""
+
+
+@define
+class Ground:
+    """Nodes, before which one balancer after the other stands."""
+
+    folder: Path
+    children: Children
+    ports: ReservedPorts
+    companions: Mapping[str, int]
+    applications: Mapping[str, int]
+    number: Iterator[int] = Factory(count)
+
+    def examined(self, stand: Stand, companions: bool = True, path: str = "/shop/page", code: int = 0) -> dict:
+        """What the command says, as JSON."""
+        folder = self.folder / f"stand{next(self.number)}"
+        folder.mkdir()
+        port = self.ports.take()
+        command = stand(folder, port, self.companions if companions else self.applications)
+        balancer = self.children.start(folder.name, command)
+        try:
+            wait_for("balancer", lambda: listens(port, "/"), 20, balancer)
+            known = ("--config", str(self.folder / "n1.toml")) if companions else ()
+            done = stands.doctor(f"http://127.0.0.1:{port}{path}", "--json", *known)
+        finally:
+            balancer.kill()
+            balancer.ended()
+        assert (done.returncode, done.stderr) == (code, ""), done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(name="ground", scope="module")
+def _ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    folder, ports = tmp_path_factory.mktemp("doctor"), ReservedPorts()
+    children = Children(folder)
+    try:
+        applications = plain_applications(children, ports, folder).ports
+        (folder / "farm.secret").write_bytes(SECRET)
+        companions = {name: ports.take() for name in applications}
+        for name, port in companions.items():
+            others = {other: at for other, at in companions.items() if other != name}
+            peers = "".join(f'{other} = "http://127.0.0.1:{at}"\n' for other, at in others.items())
+            text = _NODE.format(name=name, port=port, application=applications[name], peers=peers)
+            (folder / f"{name}.toml").write_text(text)
+            children.lbcompanion(name, "node", "--config", str(folder / f"{name}.toml"))
+        for name, port in companions.items():
+            wait_for(name, lambda at=port: listens(at, "/_lbc/whoami"), 20, children[name])
+        yield Ground(folder, children, ports, companions, applications)
+    finally:
+        children.kill()
+        ports.release()
+
+
+def codes(said: dict) -> set[str]:
+    return {one["code"] for one in said["findings"]}
+
+
+def cookie(said: dict, name: str) -> dict:
+    return next(one for one in said["cookies"] if one["name"] == name)
+
+
+@pytest.mark.parametrize(
+    ("stand", "readable"),
+    [
+        (stands.haproxy_with("insert"), True),
+        (stands.haproxy_with("insert indirect nocache httponly"), False),
+        (stands.builtin, True),
+    ],
+    ids=["insert", "hidden", "builtin"],
+)
+def test_an_inserted_cookie_is_proven(ground, stand, readable):
+    said = ground.examined(stand)
+    assert (said["sticky"], said["sticks_by"], said["basis"]) == (True, ["SRV"], "proven")
+    assert (said["companions"], said["dialect"]) == (True, "haproxy-insert")
+    assert [one["name"] for one in said["nodes"]] == ["n1", "n2", "n3"]
+    assert all(one["same"] == one["tries"] for one in said["replays"])
+    assert cookie(said, "SRV")["script_can_read"] is readable
+    assert "haproxy-insert" in [one["dialect"] for one in cookie(said, "SRV")["dialects"]]
+    assert said["requests"] <= 80
+    assert 'cookies = ["SRV"]' in said["configuration"]["crawler"]
+
+
+def test_a_prefix_is_cut_down(ground):
+    said = ground.examined(stands.haproxy_with("prefix", lambda text: text.replace("cookie SRV", "cookie sid")))
+    assert (said["sticks_by"], said["dialect"]) == (["sid"], "haproxy-prefix")
+    assert cookie(said, "sid")["routing_part_is_enough"] is True
+
+
+def test_no_stickiness(ground):
+    said = ground.examined(stands.haproxy_with("", stands.without_cookie), code=1)
+    assert (said["sticky"], said["sticks_by"], said["basis"]) == (False, [], "proven")
+    assert codes(said) == {"no-stickiness"}
+
+
+def test_the_clients_address(ground):
+    said = ground.examined(stands.haproxy_with("", stands.by_source), code=1)
+    assert len(said["nodes"]) == 1
+    assert "client-address" in codes(said)
+
+
+def test_a_hash_of_the_applications_cookie(ground):
+    said = ground.examined(stands.nginx_hash("sid"))
+    assert (said["sticks_by"], said["basis"]) == (["sid"], "proven")
+    assert {"session", "http-only"} <= codes(said)
+
+
+def test_a_cache_in_front(ground):
+    stores = (
+        "proxy_cache pages; proxy_ignore_headers Cache-Control Set-Cookie; proxy_cache_valid any 1m;"
+        " add_header X-Cache $upstream_cache_status;"
+    )
+    said = ground.examined(stands.nginx_hash("sid", stores), code=1)
+    assert "cache" in codes(said)
+
+
+def test_a_cookie_after_post_only(ground):
+    said = ground.examined(stands.haproxy_with("insert postonly"))
+    assert said["sticks_by"] == ["SRV"]
+    assert "post-only" in codes(said)
+
+
+@pytest.mark.parametrize(
+    "stand",
+    [stands.haproxy_with("insert"), stands.builtin, stands.printed("envoy")],
+    ids=["insert", "builtin", "envoy"],
+)
+def test_without_companions_it_is_a_guess(ground, stand):
+    said = ground.examined(stand, companions=False)
+    assert (said["sticky"], said["basis"], said["companions"]) == (True, "guessed", False)
+    assert said["sticks_by"] in (["SRV"], ["SERVERID"])
+    assert len(said["nodes"]) == 3
+    assert "no-companions" in codes(said)
+
+
+@pytest.mark.parametrize(
+    "stand", [stands.haproxy_with("", stands.by_source), stands.nginx_hash("sid")], ids=["source", "hash"]
+)
+def test_where_nothing_tells_the_nodes_apart(ground, stand):
+    said = ground.examined(stand, companions=False, code=1)
+    assert (said["sticky"], said["basis"]) == (False, "unknown")
+    assert "cannot-tell" in codes(said)
