@@ -55,10 +55,6 @@ _SHORT_COMMENT_BYTES = 6
 _BOGUS = re.compile(BOGUS_COMMENT)
 _COMMENT_END = re.compile(rb"--!?>")
 _XML_COMMENT_END = re.compile(rb"-->")
-_XML_SHORT_COMMENT = re.compile(rb"<!---?>")
-_SHORT_COMMENT_BYTES = 6
-_BOGUS = re.compile(BOGUS_COMMENT)
-_COMMENT_END = re.compile(rb"-->")
 _CDATA_END = re.compile(rb"\]\]>")
 # Longer than any token that ends a comment or raw text, with what tells it from a longer name.
 _PARTIAL_BYTES = 12
@@ -70,10 +66,13 @@ class Bottom:
     :param snippet: what to insert.
     :param xhtml: the page is read as XML.
     :ivar placed: whether the snippet is in what was passed on.
+    :ivar at: how far into the page it is placed.
     """
 
     def __init__(self, snippet: bytes, xhtml: bool) -> None:
         self.placed = False
+        self.at = 0
+        self._passed = 0
         self._snippet = snippet
         self._xhtml = xhtml
         self._held = b""
@@ -100,9 +99,11 @@ class Bottom:
         if at_end:
             clean = self._scan >= len(data) and not (self._stack or self._until or self._script_depth >= 0)
             self.placed = clean and not (self._frames or self._xhtml or over)
+            self.at = self._passed + len(data)
             return data + self._snippet if self.placed else data
         kept = len(data) if over else self._candidate if self._candidate >= 0 else self._scan
         self._held = data[kept:]
+        self._passed += kept
         self._scan -= kept
         self._candidate = max(-1, self._candidate - kept)
         return data[:kept]
@@ -111,8 +112,15 @@ class Bottom:
         """What is held back, for a page that was cut off."""
         return self._held
 
+    @property
+    def in_plain(self) -> bool:
+        """Whether a tag that came next would be read as one, and neither in a template nor in svg, math, frames."""
+        nested = self._stack or self._until or self._script_depth >= 0
+        return self._scan == len(self._held) and not (nested or self._frames or self._over)
+
     def _insert(self, data: bytes) -> bytes:
         self.placed = self._over = True
+        self.at = self._passed + self._candidate
         self._held = b""
         return data[: self._candidate] + self._snippet + data[self._candidate :]
 

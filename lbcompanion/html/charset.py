@@ -68,6 +68,8 @@ def of_content_type(value: bytes) -> str | None:
 
 def of_bom(start: bytes) -> str | None:
     """The encoding that a byte order mark at the page's start tells; it outdoes all else."""
+    if start[:1] < b"\xef":
+        return None
     for mark, name in _BOMS:
         if start.startswith(mark):
             return name
@@ -126,6 +128,16 @@ def of_page(content_type: bytes, start: bytes) -> str | None:
 def is_ascii_superset(name: str | None) -> bool:
     """Whether bytes of ASCII mean themselves anywhere in such a page, so that something may be inserted into it."""
     return name is None or not (name in _UTF_16 or name in _ISO_2022_JP or name in _REPLACED or name in _UTF_7_AND_32)
+
+
+def utf_16_of(name: str | None) -> str:
+    """``utf-16le`` or ``utf-16be`` where a name means one of them, else an empty string."""
+    return _UTF_16.get(name or "", "")
+
+
+def can_be_written_into(name: str | None) -> bool:
+    """Whether something can be inserted into such a page: where ASCII means itself, and in UTF-16."""
+    return is_ascii_superset(name) or name in _UTF_16
 
 
 def codec_of(name: str) -> str:

@@ -1,14 +1,15 @@
 """What a page's Content Security Policy allows to a script of ours (CSP Level 3).
 
-Every enforcing policy stands alone: the script must be allowed by each of them. A policy is never changed and never
-given a first nonce; the page's own nonce is used where it has one.
+Every enforcing policy stands alone: the script must be allowed by each of them. The page's own nonce is used where it
+has one; a policy is never given one. What is missing is added by :mod:`lbcompanion.html.csp_adapt`, where that is
+asked for.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from attrs import frozen
 
@@ -22,8 +23,9 @@ _HOST = re.compile(
     re.ASCII,
 )
 _PORTS = {"http": 80, "https": 443}
-_SCRIPTS = ("script-src-elem", "script-src", "default-src")
-_CONNECTS = ("connect-src", "default-src")
+#: The directives that decide about a script element, and about a request by a script; the first one there counts.
+SCRIPTS = ("script-src-elem", "script-src", "default-src")
+CONNECTS = ("connect-src", "default-src")
 
 #: One policy: names of directives in lower case, each with its values; the first of a name counts.
 Policy = dict[str, tuple[str, ...]]
@@ -69,53 +71,76 @@ def judge(values: Iterable[bytes | str], script_url: str, *, inline: bool = Fals
     """
     nonces: set[str] | None = None
     target = urlsplit(script_url)
+    posts_to = notice_target(script_url)
     for value in values:
         text = value.decode("latin-1") if isinstance(value, bytes) else value
         for policy in parse(text):
-            directive, needed = _judge_one(policy, target, inline)
+            directive, needed = _judge_one(policy, target, posts_to, inline)
             if directive:
                 return ScriptVerdict(False, None, directive)
             if needed is not None:
                 nonces = needed if nonces is None else nonces & needed
                 if not nonces:
-                    return ScriptVerdict(False, None, _first(policy, _SCRIPTS) or "script-src")
+                    return ScriptVerdict(False, None, governing(policy, SCRIPTS) or "script-src")
     return ALLOWED if nonces is None else ScriptVerdict(True, min(nonces))
 
 
-def _first(policy: Policy, names: tuple[str, ...]) -> str | None:
+def notice_target(script_url: str) -> SplitResult:
+    """Where the script of that URL posts its notices to."""
+    return urlsplit(urljoin(script_url, "notice"))
+
+
+def governing(policy: Policy, names: tuple[str, ...]) -> str | None:
+    """Which directive of a policy decides: the first of a chain of fall-backs that it has."""
     return next((name for name in names if name in policy), None)
 
 
-def _judge_one(policy: Policy, target: SplitResult, inline: bool) -> tuple[str, set[str] | None]:
+def nonces_of(sources: Iterable[str]) -> set[str]:
+    """The nonces among a directive's values."""
+    return {found.group(1) for word in sources if (found := _NONCE.fullmatch(word))}
+
+
+def is_sandboxed(policy: Policy) -> bool:
+    """Whether no script at all may run."""
+    return "sandbox" in policy and "allow-scripts" not in [word.lower() for word in policy["sandbox"]]
+
+
+def _judge_one(policy: Policy, target: SplitResult, posts_to: SplitResult, inline: bool) -> tuple[str, set[str] | None]:
     """The directive that forbids, or an empty string and the nonces of which one is needed (None: none is)."""
-    if "sandbox" in policy and "allow-scripts" not in [word.lower() for word in policy["sandbox"]]:
+    if is_sandboxed(policy):
         return "sandbox", None
-    connects = _first(policy, _CONNECTS)
-    if connects and not _url_allowed(policy[connects], target):
+    connects = governing(policy, CONNECTS)
+    if connects and not url_allowed(policy[connects], posts_to):
         return connects, None
-    scripts = _first(policy, _SCRIPTS)
+    scripts = governing(policy, SCRIPTS)
     if scripts is None:
         return "", None
     sources = policy[scripts]
-    if _allowed_without_nonce(sources, target, inline):
+    if allowed_without_nonce(sources, target, inline):
         return "", None
-    nonces = {found.group(1) for word in sources if (found := _NONCE.fullmatch(word))}
+    nonces = nonces_of(sources)
     return ("", nonces) if nonces else (scripts, None)
 
 
-def _allowed_without_nonce(sources: tuple[str, ...], target: SplitResult, inline: bool) -> bool:
+def allowed_without_nonce(sources: tuple[str, ...], target: SplitResult, inline: bool) -> bool:
+    """Whether these sources allow the script though it bears no nonce."""
+    if needs_nonce(sources, inline):
+        return False
+    return url_allowed(sources, target)
+
+
+def needs_nonce(sources: tuple[str, ...], inline: bool) -> bool:
+    """Whether no address could help: hosts are void beside 'strict-dynamic', and are nothing to inline scripts."""
     words = {word.lower() for word in sources}
     if "'strict-dynamic'" in words:
-        return False
-    if inline:
-        # A nonce or a hash switches 'unsafe-inline' off (CSP section 6.7.3.2).
-        voided = any(_NONCE.fullmatch(word) or _HASH.fullmatch(word) for word in sources)
-        if voided or "'unsafe-inline'" not in words:
-            return False
-    return _url_allowed(sources, target)
+        return True
+    # A nonce or a hash switches 'unsafe-inline' off (CSP section 6.7.3.2).
+    voided = any(_NONCE.fullmatch(word) or _HASH.fullmatch(word) for word in sources)
+    return inline and (voided or "'unsafe-inline'" not in words)
 
 
-def _url_allowed(sources: tuple[str, ...], target: SplitResult) -> bool:
+def url_allowed(sources: tuple[str, ...], target: SplitResult) -> bool:
+    """Whether one of the sources allows a URL of the page's own origin."""
     return any(_matches(word, target) for word in sources)
 
 

@@ -80,7 +80,7 @@ def eligible(request_fields: Fields, status: int, response_fields: Fields, metho
         reason = "prefetch"
     elif fragment:
         reason = "fragment"
-    elif not charset.is_ascii_superset(told_charset):
+    elif not charset.can_be_written_into(told_charset):
         reason = "charset"
     unknown = b"sec-fetch-dest" not in asked and b"sec-fetch-mode" not in asked
     return _page(reason, fragment, unknown, xhtml, told_charset)

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 import re
 
-from lbcompanion.html.markup import BOGUS_COMMENT, COMMENT, END_TAG, NOTHING, START_TAG, TAG_REST, WS, attributes
+from lbcompanion.html.charset import is_ascii_superset
+from lbcompanion.html.markup import (
+    ATTRIBUTES,
+    BOGUS_COMMENT,
+    COMMENT,
+    END_TAG,
+    NOTHING,
+    START_TAG,
+    TAG_REST,
+    WS,
+    attributes,
+)
 from lbcompanion.html.refusal import Refusal
 
 #: A token before the head may be this long, in bytes.
@@ -24,18 +35,31 @@ _TOKEN = re.compile(
     rb"|(?P<implied></(?:head|body|html|br)" + TAG_REST + rb"|" + START_TAG + rb"|<[^A-Za-z!?/]|[^<])"
     rb"|(?P<stray>" + END_TAG + rb")"
 )
-# As XML: names as written, no internal subset of a doctype, no text and nothing implied outside of <html>.
+# How most pages begin, in one match: the same tokens as above.
+_USUAL = re.compile(
+    rb"(?i)<!doctype html>[" + WS + rb"]*+<html(?:(?=[" + WS + rb"])" + ATTRIBUTES + rb")?>[" + WS + rb"]*+<head>"
+)
+# As XML: names as written, no text and nothing implied outside of <html>. An internal subset may declare what it
+# wants: what an entity stands for is well-formed in itself (XML 1.0, section 4.3.2).
+_SUBSET = (
+    rb"""\[(?:[^\]"'<]++|"[^"]*+"|'[^']*+'|<!--(?:[^-]++|-(?!->))*+-->|<\?(?:[^?]++|\?(?!>))*+\?>|<(?!!--|\?))*+\]"""
+)
 _XHTML_TOKEN = re.compile(
     rb"(?P<space>[" + WS + rb"]++)"
-    rb"|(?P<doctype><!DOCTYPE[^>\[]*+>)"
+    rb"|(?P<doctype><!DOCTYPE(?:[^>\[\"']++|\"[^\"]*+\"|'[^']*+')*+(?:" + _SUBSET + rb"[" + WS + rb"]*+)?>)"
     rb"|(?P<html><html" + TAG_REST + rb")"
     rb"|(?P<head><head" + TAG_REST + rb")"
     rb"|(?P<skip><!--(?:[^-]++|-(?!->))*-->|<\?(?:[^?]++|\?(?!>))*\?>)"
     rb"|(?P<implied>" + START_TAG + rb")"
 )
+# At a page's end: "<" and "</" are text there, and a tag that does not end is read over (section 13.2.5.6 and on).
+_LAST_TEXT = (b"<", b"</")
+_LAST_TAG = re.compile(rb"</?[A-Za-z]")
+_XHTML = b"http://www.w3.org/1999/xhtml"
 _UTF_8_BOM = b"\xef\xbb\xbf"
-_UTF_16_BOMS = (b"\xfe\xff", b"\xff\xfe")
-_BOMS = (_UTF_8_BOM, *_UTF_16_BOMS)
+_XML_ENCODING = re.compile(rb"""<\?xml(?=[""" + WS + rb"""])[^>]*?[""" + WS + rb"""]encoding\s*=\s*["']([^"'>]*)""")
+# What AMP's marks have in them: a look at it spares most pages the reading of attributes.
+_AMP_WORD = re.compile(rb"(?i)amp|\xe2\x9a\xa1")
 _AMP = frozenset(f"{lead}{form}".encode() for lead in ("amp", "\u26a1") for form in ("", "4email", "4ads"))
 
 
@@ -72,17 +96,19 @@ class Prolog:
         """
         position = 0
         if not self._started:
-            if not at_end and any(mark.startswith(data) for mark in _BOMS):
+            if not at_end and _UTF_8_BOM.startswith(data):
                 return 0
             self._started = True
-            if data.startswith(_UTF_16_BOMS):
-                self.refusal = Refusal.CHARSET
             position = len(_UTF_8_BOM) if data.startswith(_UTF_8_BOM) else 0
+            usual = None if self._xhtml else _USUAL.match(data, position)
+            if usual and usual.end() <= MAX_TOKEN_BYTES and not _AMP_WORD.search(usual.group()):
+                self._doctype = self._html = self.found = True
+                return usual.end()
         while not self.decided and position < len(data):
             token = self._match(data, position)
             if token is None:
                 if at_end or len(data) - position > MAX_TOKEN_BYTES:
-                    self.refusal = Refusal.UNSURE
+                    self._take_last(data[position:])
                 return position
             position = self._take(token)
         if at_end and not self.decided:
@@ -98,14 +124,35 @@ class Prolog:
             self._doctype = True
         elif kind == "html":
             self._html = True
-            if not _AMP.isdisjoint(attributes(token.group())):
-                self.refusal = Refusal.AMP
+            tag = token.group()
+            if self._xhtml or _AMP_WORD.search(tag):
+                self._take_html(attributes(tag))
+        elif kind == "skip" and self._xhtml:
+            said = _XML_ENCODING.match(token.group())
+            if said and not is_ascii_superset(said.group(1).decode("latin-1").lower()):
+                # One in UTF-16 is seen here in its narrow form, and has another name for it.
+                self.refusal = self.refusal or (None if said.group(1)[:6].lower() == b"utf-16" else Refusal.CHARSET)
         elif kind == "head":
             self._find(self._xhtml and token.group().endswith(b"/>"))
         elif kind == "implied":
             self._find(unsure=False)
             return token.start()
         return token.end()
+
+    def _take_html(self, found: dict[bytes, bytes]) -> None:
+        if not _AMP.isdisjoint(found):
+            self.refusal = Refusal.AMP
+        elif self._xhtml and found.get(b"xmlns") != _XHTML:
+            # In another namespace a script is none.
+            self.refusal = Refusal.UNSURE
+
+    def _take_last(self, rest: bytes) -> None:
+        """Take in what stands behind the last whole token."""
+        read_over = rest in _LAST_TEXT or _LAST_TAG.match(rest)
+        if read_over and not self._xhtml and len(rest) <= MAX_TOKEN_BYTES:
+            self._find(unsure=False)
+        else:
+            self.refusal = Refusal.UNSURE
 
     def _find(self, unsure: bool) -> None:
         if self._xhtml and (unsure or not self._html):
@@ -116,7 +163,7 @@ class Prolog:
             self.found = True
 
     def _end(self) -> None:
-        if self._html and not self._xhtml:
-            self.found = True
-        else:
+        if self._xhtml:
             self.refusal = Refusal.EMPTY
+        else:
+            self._find(unsure=False)

@@ -10,10 +10,12 @@ class Refusal(Enum):
 
     AMP = "AMP"
     CHARSET = "charset"
-    CSP = "CSP"
+    CSP = "blocked by CSP"
     EMPTY = "empty"
     FAILED = "failed"
     FRAGMENT = "fragment"
+    LARGE = "too large to be held back"
     MARKED = "marked already"
+    NOWHERE = "no place"
     SKIPPED = "skip_if"
     UNSURE = "unsure"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from lbcompanion.html.charset import of_page
+from lbcompanion.html.charset import of_bom, of_page
 from lbcompanion.html.copy import Masks, make_copy
 from lbcompanion.html.inject import Injector
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder
@@ -217,17 +218,22 @@ class Capturing:
             out = b"" if self._off else self._injector.finish()
         except Exception as error:
             out = self._injection_failed(error, b"")
-        if self._injector.placed:
-            self._counters.injected += 1
-        else:
-            refusal = self._injector.refusal
-            self._counters.not_injected[refusal.value if refusal is not None else "failed"] += 1
+        self._count(self._injector)
         if self._encoder is None:
             return out
         if not self._taken:
             # An empty coded body stays empty.
             return b""
         return self._encoder.finish(out)
+
+    def _count(self, injector: Injector) -> None:
+        path = urlsplit(self._facts.url).path.encode("latin-1")
+        if injector.placed:
+            self._counters.injected += 1
+            self._counters.decided(path, "", "")
+            return
+        why = injector.refusal.value if injector.refusal is not None else "failed"
+        self._counters.left_alone(path, f"{why}: {injector.directive}" if injector.directive else why)
 
     def written(self) -> None:
         """The visitor has everything: now the copy is finished and handed to the store."""
@@ -240,7 +246,7 @@ class Capturing:
         rules = self._rules
         try:
             made = b"".join(parts)
-            charset = facts.charset or of_page(b"", made[:1024])
+            charset = of_bom(made) or facts.charset or of_page(b"", made[:1024])
             body = make_copy(made, rules.exclude_blocks, rules.masks, charset)
             page = Page(
                 facts.token,

@@ -66,6 +66,8 @@ class Copies:
         self._counters = counters
         self._log = log
         self._pass_on = pass_on
+        #: Whether the copy of a page with this address stays although it was fetched.
+        self.outlives: Callable[[str], bool] = _goes
         self._pending: dict[str, float] = {}
         self._store_works = True
 
@@ -162,7 +164,8 @@ class Copies:
         digest = repr_digest(page.sha256)
 
         def sent() -> None:
-            self._store.sent(page.token).addErrback(lambda _: None)
+            if not self.outlives(page.url):
+                self._store.sent(page.token).addErrback(lambda _: None)
 
         fields = [
             (b"Content-Type", page.content_type.encode("latin-1") or b"application/octet-stream"),
@@ -215,7 +218,7 @@ class Copies:
 
     async def _drop(self, ask: Ask, owner: str) -> LocalAnswer:
         try:
-            dropped = await self._store.drop(ask.token)
+            dropped = await self._stays(ask.token) or await self._store.drop(ask.token)
             if not dropped and owner == self._node:
                 found = await self._store.peek(ask.token)
         except Exception as error:
@@ -232,6 +235,12 @@ class Copies:
             return self._missed(ask, Miss(MissReason.MISROUTED, owner=owner), owner)
         return self._missed(ask, found if isinstance(found, Miss) else Miss(MissReason.UNKNOWN), owner)
 
+    async def _stays(self, token: str) -> bool:
+        if self.outlives is _goes:
+            return False
+        held = await self._store.peek(token)
+        return isinstance(held, Page) and self.outlives(held.url)
+
     def url_of(self, token: str) -> Deferred[str]:
         """The address of a copy held here, empty where none is."""
 
@@ -246,6 +255,10 @@ class Copies:
         if nonce:
             fields.append((b"Lbc-Proof", proof(self._secret, self._node, token, nonce, digest).encode()))
         return fields
+
+
+def _goes(url: str) -> bool:
+    return False
 
 
 def page_fields(page: Page) -> list[Field]:

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
+
+
+@frozen
+class Decision:
+    """What was decided about an HTML answer, for the debug page.
+
+    :ivar path: the request's, without its query.
+    :ivar not_captured: why no copy was taken; empty where one was.
+    :ivar not_injected: why nothing was inserted; empty where something was.
+    """
+
+    path: str
+    not_captured: str
+    not_injected: str
+
+
+#: So many decisions are remembered.
+RECENT = 50
 
 
 @define
@@ -16,6 +34,7 @@ class Counters:
     :ivar captured: pages whose copy was handed to the store and kept.
     :ivar not_captured: by reason, HTML answers of which no copy was kept.
     :ivar not_injected: by reason, captured pages that got no script.
+    :ivar recent: the latest decisions about HTML answers, the newest last.
     :ivar failed_open: by place, errors of ours that a visitor never saw.
     """
 
@@ -39,3 +58,13 @@ class Counters:
     notices: Counter[str] = Factory(Counter)
     tunnels: int = 0
     capturing_bytes: int = 0
+    recent: deque[Decision] = Factory(lambda: deque(maxlen=RECENT))
+
+    def decided(self, path: bytes, not_captured: str, not_injected: str) -> None:
+        """Remember a decision."""
+        self.recent.append(Decision(path.decode("latin-1"), not_captured, not_injected))
+
+    def left_alone(self, path: bytes, why: str) -> None:
+        """Count, and remember, a page that is captured without anything being inserted."""
+        self.not_injected[why] += 1
+        self.decided(path, "", why)

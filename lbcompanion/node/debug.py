@@ -9,9 +9,13 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError, TokenError
-from lbcompanion.http1.heads import RequestHead
+from lbcompanion.html.charset import of_page
+from lbcompanion.html.csp import judge
+from lbcompanion.html.eligible import eligible
+from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import Page, to_rfc3339
 from lbcompanion.node.callers import CallerVerdict
+from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalRequest
 from lbcompanion.node.policy import Policy
 from lbcompanion.settings import NodeSettings
@@ -19,6 +23,8 @@ from lbcompanion.stores.interface import IPageStore
 from lbcompanion.tokens import Tokens, hide
 
 _SECRET = frozenset({"secret", "public_keys", "url"})
+#: So much of a page, and of its copy, is shown; in bytes.
+SHOWN_BYTES = 262144
 
 
 def settings_without_secrets(settings: NodeSettings) -> dict[str, Any]:
@@ -39,8 +45,12 @@ def settings_without_secrets(settings: NodeSettings) -> dict[str, Any]:
 
 
 class Debug:
-    """Answers ``GET debug``: ``?url=/path`` (with ``&cookie=...``, ``&method=...``) for what would be decided about a
-    request, ``?token=...`` for what is known of a copy."""
+    """Answers ``GET debug``.
+
+    ``?url=/path`` asks what would be decided about a request, with ``method``, ``cookie`` and any number of
+    ``header=Name: value``; about its answer too, with ``status`` and any number of ``answer=Name: value``.
+    ``?token=...`` asks for a copy, and for the page beside it.
+    """
 
     def __init__(self, settings: NodeSettings, policy: Policy, tokens: Tokens, store: IPageStore) -> None:
         self._settings = settings
@@ -57,26 +67,65 @@ class Debug:
         said: dict[str, Any] = {
             "node": self._settings.node.name,
             "caller": {"allowed": verdict.allowed, "address": verdict.address, "key": verdict.key},
-            "settings": settings_without_secrets(self._settings),
         }
         if "url" in query:
-            said["decision"] = self._decision(query)
+            said["decision"] = self._decision(query, request)
         if "token" in query:
-            said["copy"] = await self._copy(query["token"][0])
+            said["copy"] = await self._copy(query["token"][0], request.scheme)
+        counters = self._policy.counters
+        said["counted"] = _counted(counters)
+        said["recent"] = [attrs.asdict(one) for one in reversed(counters.recent)]
+        said["settings"] = settings_without_secrets(self._settings)
         return said
 
-    def _decision(self, query: dict[str, list[str]]) -> dict[str, Any]:
+    def _decision(self, query: dict[str, list[str]], request: LocalRequest) -> dict[str, Any]:
         parts = urlsplit(query["url"][0])
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        fields = [(b"host", (parts.netloc or "localhost").encode("latin-1", "replace"))]
+        host = parts.netloc.encode("latin-1", "replace") or request.head.get(b"host") or b"localhost"
+        fields = [(b"host", host), *_fields(query.get("header", []))]
         if "cookie" in query:
             fields.append((b"cookie", query["cookie"][0].encode("latin-1", "replace")))
         method = query.get("method", ["GET"])[0].encode("ascii", "replace")
         head = RequestHead(method, target.encode("latin-1", "replace"), 11, fields, [name for name, _ in fields])
         why = self._policy.refusal(head)
-        return {"captured": not why, "reason": why or "its answer decides (status, type, size)"}
+        said: dict[str, Any] = {
+            "captured": not why,
+            "reason": why or "its answer decides (status, type, size)",
+            "rules": [{"rule": rule, "says": says} for rule, says in self._policy.rules_for(head)],
+            "uncacheable": self._policy.uncacheable(parts.path or "/"),
+            "outlives_pull": self._policy.outlives(target),
+        }
+        if "answer" in query or "status" in query:
+            answer = [*_fields(query.get("answer", ["Content-Type: text/html"]))]
+            status = int(query["status"][0]) if query.get("status", [""])[0].isdigit() else 200
+            scheme = parts.scheme or request.scheme
+            said["answer"] = self._answer(
+                head, ResponseHead(11, status, b"", answer, [name for name, _ in answer]), scheme
+            )
+        return said
 
-    async def _copy(self, token: str) -> dict[str, Any]:
+    def _answer(self, head: RequestHead, answer: ResponseHead, scheme: str) -> dict[str, Any]:
+        policy = self._policy
+        plan = policy.plan(head, "", False, scheme)
+        judged = eligible(head.fields, answer.status, answer.fields, head.method)
+        why = plan.reason or plan.not_captured(answer, judged)
+        origin = policy.origin(head, False, scheme)
+        policies = policy.policies(answer, origin)
+        verdict = judge(policies, origin + policy.script_url, inline=policy.inline)
+        not_injected = judged.reason or ("" if self._settings.inject.enabled else "injection is off")
+        if not not_injected and not verdict.allowed:
+            not_injected = f"blocked by CSP: {verdict.directive}"
+        return {
+            "captured": not why,
+            "reason": why,
+            "injected": not why and not not_injected,
+            "not_injected": not_injected,
+            "policies": [value.decode("latin-1") for value in policies],
+            "adapted": policies != answer.all(b"content-security-policy"),
+            "nonce_used": verdict.nonce is not None,
+        }
+
+    async def _copy(self, token: str, scheme: str) -> dict[str, Any]:
         try:
             owner = self._tokens.owner_of(token)
         except TokenError as error:
@@ -93,6 +142,7 @@ class Debug:
                 "why": found.reason.value,
                 "detail": found.detail,
             }
+        charset = of_page(found.content_type.encode("latin-1", "replace"), found.body[:1024]) or "utf-8"
         return {
             "known": True,
             "token": hide(token),
@@ -103,4 +153,48 @@ class Debug:
             "content_type": found.content_type,
             "captured_at": to_rfc3339(found.captured_at),
             "bytes": len(found.body),
+            "text": _text(found.body, charset),
+            # Made anew from the copy: with its masks and excluded blocks, and by the policies of no header.
+            "page_text": _text(self._page_of(found, scheme).replace(token.encode(), hide(token).encode()), charset),
         }
+
+    def _page_of(self, page: Page, scheme: str) -> bytes:
+        """A page as a visitor gets it, made from its copy."""
+        parts = urlsplit(page.url)
+        fields = [(b"host", parts.netloc.encode("latin-1", "replace"))]
+        target = parts.path.encode("latin-1", "replace") or b"/"
+        head = RequestHead(b"GET", target, 11, fields, [name for name, _ in fields])
+        plan = self._policy.plan(head, "", False, parts.scheme or scheme)
+        answer: list[Field] = [(b"content-type", page.content_type.encode("latin-1", "replace"))]
+        judged = eligible(fields, page.status, answer)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if not judged.inject or not self._settings.inject.enabled:
+            return page.body
+        injector = plan.injector([], judged, page.token, origin)
+        return page.body if injector is None else injector.feed(page.body) + injector.finish()
+
+
+def _fields(lines: list[str]) -> list[Field]:
+    """``Name: value`` lines as the parsers give them."""
+    found = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        found.append((name.strip().lower().encode("latin-1", "replace"), value.strip().encode("latin-1", "replace")))
+    return found
+
+
+def _text(data: bytes, charset: str) -> str:
+    try:
+        return data[:SHOWN_BYTES].decode(charset, "replace")
+    except LookupError:
+        return data[:SHOWN_BYTES].decode("latin-1")
+
+
+def _counted(counters: Counters) -> dict[str, Any]:
+    return {
+        "captured": counters.captured,
+        "injected": counters.injected,
+        "not_captured": dict(counters.not_captured),
+        "not_injected": dict(counters.not_injected),
+        "failed_open": dict(counters.failed_open),
+    }

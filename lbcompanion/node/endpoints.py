@@ -13,6 +13,7 @@ from lbcompanion.http1.heads import Field
 from lbcompanion.node.callers import Callers, CallerVerdict
 from lbcompanion.node.copies import GUARDS, Ask, Copies
 from lbcompanion.node.counters import Counters
+from lbcompanion.node.debug_page import GUARD, render, wants_html
 from lbcompanion.node.hub import LocalAnswer, LocalRequest
 from lbcompanion.node.notices import NoticeDesk
 from lbcompanion.node.policy import Script
@@ -118,6 +119,9 @@ class Endpoints:
             return succeed(self._forbidden(verdict))
 
         def told(said: dict[str, Any]) -> LocalAnswer:
+            if wants_html(request.head.get(b"accept")):
+                kept = [field for field in GUARDS if field[0] != GUARD[0]]
+                return LocalAnswer(200, [(b"Content-Type", b"text/html; charset=utf-8"), GUARD, *kept], render(said))
             body = json.dumps(said, indent=1, sort_keys=False, default=str).encode()
             return LocalAnswer(200, [(b"Content-Type", b"application/json"), *GUARDS], body)
 

@@ -10,9 +10,13 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from lbcompanion.html.anchors import Anchor, Anchors
+from lbcompanion.html.charset import utf_16_of
 from lbcompanion.html.csp import judge
+from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.eligible import Eligibility, eligible
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.snippets import Snippet, default_tag
 from lbcompanion.http1.codings import DECODABLE, offer
 from lbcompanion.http1.fields import dropped_names, end_to_end
@@ -22,11 +26,9 @@ from lbcompanion.node.capture import CaptureRules, Capturing, Facts
 from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer, Reply
-from lbcompanion.settings import NodeSettings
-from lbcompanion.sticky.cookies import parse
+from lbcompanion.node.recording import Recording
+from lbcompanion.settings import InjectTable, NodeSettings
 
-# Fetch Metadata: what is asked for as a picture or a script cannot become a page.
-_DOCUMENTS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object", b"empty"})
 _CHANGED = frozenset(
     {b"content-length", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"}
 )
@@ -38,15 +40,8 @@ _STRONG, _WEAK = b'-lbcs"', b'-lbcw"'
 _OURS = re.compile(rb'W/"([^"]*)-lbc([sw])"')
 
 
-def glob(pattern: str) -> str:
-    """A path glob as a regular expression: ``**`` is anything, ``*`` anything but ``/``, ``?`` one such character."""
-    parts = re.split(r"(\*\*|\*|\?)", pattern)
-    known = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(known.get(part, re.escape(part)) for part in parts)
-
-
-def _any_of(globs: tuple[str, ...]) -> re.Pattern[str] | None:
-    return re.compile("|".join(f"(?:{glob(g)})" for g in globs), re.DOTALL) if globs else None
+#: Why a page got no script, where a policy forbids it; the directive follows.
+BLOCKED = Refusal.CSP.value
 
 
 @frozen
@@ -57,7 +52,7 @@ class Script:
     version: str
 
 
-class Policy:
+class Policy(Recording):
     """The compiled settings.
 
     :param wall_clock: seconds since the epoch.
@@ -72,7 +67,7 @@ class Policy:
         script: Script,
         wall_clock: Callable[[], float],
     ) -> None:
-        capture = settings.capture
+        super().__init__(settings.capture)
         self.settings = settings
         self.copies = copies
         self.counters = counters
@@ -80,48 +75,26 @@ class Policy:
         self.wall_clock = wall_clock
         self.prefix = settings.node.prefix
         self.script_url = f"{self.prefix}/fetch-from.js?v={script.version}"
-        self.methods = frozenset(method.encode() for method in capture.methods)
-        self.statuses = frozenset(capture.statuses)
-        everything = capture.include == ("/**",)
-        self._include = None if everything else _any_of(capture.include)
-        self._includes_all = everything
-        self._exclude = _any_of(capture.exclude)
-        self._force = capture.force_parameter.encode()
-        self.enabled = capture.enabled
+        if settings.capture.outlive_pull:
+            copies.outlives = self.outlives
         inject = settings.inject
         self.top = Snippet(inject.top) if inject.top is not None else None
         self.bottom = Snippet(inject.bottom) if inject.bottom is not None else None
         self.skip_if = re.compile(inject.skip_if.encode()) if inject.skip_if else None
+        self.anchors = _anchors(inject)
+        self.adapts = inject.csp == "adapt"
         self.inline = any(snippet is not None and snippet.inline for snippet in (self.top, self.bottom))
 
     def plan(self, head: RequestHead, peer: str, trusted: bool, scheme: str) -> RequestPlan:
         """Decide about a request; see :class:`RequestPlan`."""
         return RequestPlan(self, head, peer, trusted, scheme)
 
-    def refusal(self, head: RequestHead) -> str:  # noqa: PLR0911 - a list of rules, each with its word
-        """Why this request's answer is not captured whatever it is; empty where it may be."""
-        if not self.enabled:
-            return "capture is off"
-        if head.method not in self.methods and head.method != b"HEAD":
-            return "method"
-        path, _, query = head.target.partition(b"?")
-        if self._force and query and self._force in query.split(b"&"):
-            return ""
-        destination = head.get(b"sec-fetch-dest")
-        if destination is not None and destination not in _DOCUMENTS:
-            return "not a document"
-        text = path.decode("latin-1")
-        if not self._includes_all and (self._include is None or not self._include.fullmatch(text)):
-            return "path not included"
-        if self._exclude is not None and self._exclude.fullmatch(text):
-            return "path excluded"
-        name = self.settings.capture.visitor_cookie
-        cookie = head.get(b"cookie")
-        if name and cookie is not None and name.encode() in cookie:
-            told = parse(b"; ".join(head.all(b"cookie"))).get(name)
-            if told == "0":
-                return "visitor is not recorded"
-        return ""
+    def policies(self, head: ResponseHead, origin: str) -> list[bytes]:
+        """The enforcing policies that the visitor gets with a page into which a script goes."""
+        values = head.all(b"content-security-policy")
+        if not values or not self.adapts:
+            return values
+        return adapt(values, origin + self.script_url, inline=self.inline) or values
 
     def origin(self, head: RequestHead, trusted: bool, scheme: str) -> str:
         """The public origin that this request was made to."""
@@ -216,7 +189,9 @@ class RequestPlan:
             return self._robots_reply(head)
         if not self.reason:
             if head.status == 304 and self._mapped:
-                return Reply([_our_tag(field) for field in end_to_end(head, (b"content-length",))])
+                policy = self._policy
+                policies = policy.policies(head, policy.origin(self._head, self._trusted, self._scheme))
+                return Reply(_with_policies([_our_tag(f) for f in end_to_end(head, (b"content-length",))], policies))
             content_type = head.get(b"content-type")
             if content_type is not None and content_type[:21].lower().startswith(_HTML_TYPES):
                 return self._html(head, content_type)
@@ -228,19 +203,21 @@ class RequestPlan:
         is_head = request.method == b"HEAD"
         # A HEAD answer is judged as the GET it stands for, since its fields must be the same.
         judged = eligible(request.fields, head.status, head.fields, b"GET" if is_head else request.method)
-        why = self._not_captured(head, judged)
+        why = self.not_captured(head, judged)
         if why:
             policy.counters.not_captured[why] += 1
+            policy.counters.decided(request.path, why, "")
             return Reply(end_to_end(head, (b"content-length",)))
         inject = judged.inject and policy.settings.inject.enabled
-        if is_head:
-            changed = inject and head.status in policy.statuses
-            return Reply(self._visitor_fields(head, changed), _NoBody() if changed else None)
         origin = policy.origin(request, self._trusted, self._scheme)
+        policies = policy.policies(head, origin) if inject else []
+        if is_head:
+            changed = inject and not self._blocked(policies, origin)
+            return Reply(self._visitor_fields(head, changed, policies), _NoBody() if changed else None)
         token = policy.copies.begin()
-        injector = self._injector(head, judged, token, origin) if inject else None
+        injector = self.injector(policies, judged, token, origin) if inject else None
         if not inject:
-            policy.counters.not_injected[judged.reason or "injection is off"] += 1
+            policy.counters.left_alone(request.path, judged.reason or "injection is off")
         facts = Facts(
             token,
             origin + request.target.decode("latin-1"),
@@ -252,12 +229,13 @@ class RequestPlan:
             b"; ".join(request.all(b"cookie")),
         )
         pipeline = Capturing(facts, policy.rules, policy.copies, policy.counters, _coding(head), injector)
-        fields = self._visitor_fields(head, injector is not None)
+        fields = self._visitor_fields(head, injector is not None, policies)
         if self._asked:
             fields.append((b"Lbc-Token", token.encode()))
         return Reply(fields, pipeline)
 
-    def _not_captured(self, head: ResponseHead, judged: Eligibility) -> str:  # noqa: PLR0911 - as above
+    def not_captured(self, head: ResponseHead, judged: Eligibility) -> str:  # noqa: PLR0911 - as above
+        """Why no copy is taken of this answer; empty where one is."""
         policy = self._policy
         if head.status not in policy.statuses:
             return "status"
@@ -277,45 +255,51 @@ class RequestPlan:
             return "capture memory is full"
         return ""
 
-    def _visitor_fields(self, head: ResponseHead, changed: bool) -> list[Field]:
+    def _visitor_fields(self, head: ResponseHead, changed: bool, policies: list[bytes]) -> list[Field]:
         if not changed:
             fields = end_to_end(head, (b"content-length",))
         else:
-            fields = [_our_tag(field) for field in end_to_end(head, _CHANGED)]
-        if self._policy.settings.capture.revalidate == "no-store":
+            fields = _with_policies([_our_tag(field) for field in end_to_end(head, _CHANGED)], policies)
+        if self._policy.uncacheable(self._head.path.decode("latin-1")):
             fields = [
                 field for field in fields if field[0].lower() not in {b"cache-control", b"etag", b"last-modified"}
             ]
             fields.append((b"Cache-Control", b"no-store"))
         return fields
 
-    def _injector(self, head: ResponseHead, judged: Eligibility, token: str, origin: str) -> Injector | None:
+    def _blocked(self, policies: list[bytes], origin: str) -> str:
+        """The directive of the page's header that forbids the script, if one does."""
+        policy = self._policy
+        return judge(policies, origin + policy.script_url, inline=policy.inline).directive if policies else ""
+
+    def injector(self, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> Injector | None:
         """The injector for a page, None where the page's policy forbids the script."""
         policy = self._policy
-        header_policies = head.all(b"content-security-policy")
         fetch_from = f"{policy.settings.node.direct_origin.rstrip('/') or origin}{policy.prefix}/page/{token}"
 
-        def snippets(more: tuple[str, ...]) -> tuple[bytes, bytes] | None:
+        def snippets(more: tuple[str, ...]) -> tuple[bytes, bytes] | str:
             nonce = None
-            if header_policies or more:
-                verdict = judge([*header_policies, *more], origin + policy.script_url, inline=policy.inline)
+            if policies or more:
+                verdict = judge([*policies, *more], origin + policy.script_url, inline=policy.inline)
                 if not verdict.allowed:
-                    return None
+                    return verdict.directive
                 nonce = verdict.nonce
             return self._snippets(token, fetch_from, nonce, judged.xhtml)
 
         first = snippets(())
-        if first is None:
-            policy.counters.not_injected["CSP"] += 1
+        if isinstance(first, str):
+            policy.counters.left_alone(self._head.path, f"{BLOCKED}: {first}")
             return None
         return Injector(
             first[0],
             first[1],
             xhtml=judged.xhtml,
             charset_known=judged.charset is not None,
+            utf_16=utf_16_of(judged.charset),
             needs_document=judged.needs_document,
             on_policies=snippets,
             skip_if=policy.skip_if,
+            anchors=policy.anchors,
             limit_bytes=policy.rules.max_page_bytes,
         )
 
@@ -382,6 +366,24 @@ class _Robots(_NoBody):
 
     def finish(self) -> bytes:
         return b"" if self._text is None else robots.with_rule(self._text, self._prefix)
+
+
+def _anchors(inject: InjectTable) -> Anchors | None:
+    def one(after: str, before: str) -> Anchor | None:
+        written = after or before
+        return Anchor(re.compile(written.encode()), bool(after)) if written else None
+
+    top = one(inject.top_after, inject.top_before)
+    bottom = one(inject.bottom_after, inject.bottom_before)
+    return Anchors(top, bottom) if top or bottom else None
+
+
+def _with_policies(fields: list[Field], policies: list[bytes]) -> list[Field]:
+    """Fields with other policies in the place of theirs, line by line."""
+    if not policies:
+        return fields
+    left = iter(policies)
+    return [(name, next(left) if name.lower() == b"content-security-policy" else value) for name, value in fields]
 
 
 def _coding(head: ResponseHead) -> bytes:

@@ -1,0 +1,63 @@
+"""Where an operator wants snippets to go: patterns over the page, which count only where a tag would be read as one."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from lbcompanion.html.bottom import Bottom
+
+#: So many matches of one pattern are looked at.
+MAX_MATCHES = 10000
+
+
+@frozen
+class Anchor:
+    """One place.
+
+    :ivar pattern: what marks it.
+    :ivar after: the snippet goes after the match, else before it.
+    """
+
+    pattern: re.Pattern[bytes]
+    after: bool
+
+
+@frozen
+class Anchors:
+    """The places of the two snippets; None: the usual one.
+
+    :ivar top: at its first match.
+    :ivar bottom: at its last match.
+    """
+
+    top: Anchor | None = None
+    bottom: Anchor | None = None
+
+
+def find(page: bytes, anchor: Anchor, least: int, xhtml: bool, last: bool) -> int | None:
+    """The place in a page that an anchor means.
+
+    A match inside of a tag, a comment, raw text, a template, svg or math is none, nor is one before the head begins.
+
+    :param least: where the head begins, or the last ``<meta charset>`` that may not be pushed away ends.
+    :param last: the last place counts, else the first.
+    :returns: an offset; None where there is no such place.
+    """
+    reader = Bottom(b"", xhtml)
+    found = None
+    position = least
+    for count, match in enumerate(anchor.pattern.finditer(page)):
+        if count >= MAX_MATCHES:
+            break
+        offset = match.end() if anchor.after else match.start()
+        if offset < position:
+            continue
+        reader.feed(page[position:offset])
+        position = offset
+        if reader.in_plain:
+            found = offset
+            if not last:
+                break
+    return found

@@ -1,0 +1,116 @@
+"""``[inject] csp = "adapt"``: what the recorder script needs is added to a page's Content Security Policy, no more.
+
+Added are the addresses of the script and of what it posts to, each to the directive that decides about it. A policy is
+never given a nonce or a hash: the first one would switch its ``'unsafe-inline'`` off. So what cannot be adapted is a
+``sandbox`` without scripts, ``'strict-dynamic'`` without a nonce of the page's, and inline snippets without one.
+Policies in ``<meta>`` and Report-Only ones are not touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from lbcompanion.html.csp import (
+    CONNECTS,
+    SCRIPTS,
+    Policy,
+    allowed_without_nonce,
+    governing,
+    is_sandboxed,
+    needs_nonce,
+    nonces_of,
+    notice_target,
+    parse,
+    url_allowed,
+)
+
+# A host as a source expression can name it; of addresses, only 127.0.0.1 is ever matched (CSP section 6.7.2.9).
+_PLAIN_HOST = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII)
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
+_NONE = re.compile(r"(?i)(?<=[ \t])'none'(?=[ \t]|\Z)")
+
+
+def adapt(values: Sequence[bytes], script_url: str, *, inline: bool = False) -> list[bytes] | None:
+    """Adapt a page's policies.
+
+    :param values: its ``Content-Security-Policy`` header lines.
+    :param script_url: the script's absolute URL; its origin is the page's own.
+    :param inline: the snippet has a script without ``src`` as well.
+    :returns: the lines anew, those that allow all as they are; None where they cannot be adapted.
+    """
+    script = urlsplit(script_url)
+    notice = notice_target(script_url)
+    texts = [value.decode("latin-1").split(",") for value in values]
+    policies = [policy for parts in texts for text in parts for policy in parse(text)]
+    if any(is_sandboxed(policy) for policy in policies):
+        return None
+    nonce = _nonce(policies, script, inline)
+    if nonce is None:
+        return None
+    return [
+        ",".join(_adapted(text, nonce, script, notice, inline) for text in parts).encode("latin-1") for parts in texts
+    ]
+
+
+def _nonce(policies: list[Policy], script: SplitResult, inline: bool) -> str | None:
+    """The nonce that the script is to bear, empty for none; None where there is no way at all."""
+    lacking = [
+        policy[name]
+        for policy in policies
+        if (name := governing(policy, SCRIPTS)) and not allowed_without_nonce(policy[name], script, inline)
+    ]
+    must = [nonces_of(sources) for sources in lacking if needs_nonce(sources, inline)]
+    if must:
+        return min(set.intersection(*must), default=None)
+    common = [nonces_of(sources) for sources in lacking]
+    return min(set.intersection(*common), default="") if common else ""
+
+
+def _adapted(text: str, nonce: str, script: SplitResult, notice: SplitResult, inline: bool) -> str:
+    """One policy with what it lacks."""
+    found = parse(text)
+    if not found:
+        return text
+    policy = found[0]
+    name = governing(policy, SCRIPTS)
+    if name and nonce not in nonces_of(policy[name]) and not allowed_without_nonce(policy[name], script, inline):
+        text = _with_source(text, policy, name, "script-src", _source(script))
+    name = governing(policy, CONNECTS)
+    if name and not url_allowed(policy[name], notice):
+        text = _with_source(text, policy, name, "connect-src", _source(notice))
+    return text
+
+
+def _source(target: SplitResult) -> str:
+    """The narrowest source expression that allows a URL of the page's own origin."""
+    host = target.hostname or ""
+    try:
+        is_name = ip_address(host) is None
+    except ValueError:
+        is_name = True
+    if (
+        not (is_name or host == "127.0.0.1")
+        or not _PLAIN_HOST.fullmatch(host)
+        or not _PLAIN_PATH.fullmatch(target.path)
+    ):
+        return "'self'"
+    port = "" if target.port is None else f":{target.port}"
+    return f"{target.scheme}://{host}{port}{target.path}"
+
+
+def _with_source(text: str, policy: Policy, name: str, own: str, source: str) -> str:
+    """The policy's text with one source more in the directive that decides; ``default-src`` stays as it is."""
+    if name == "default-src":
+        sources = [word for word in policy[name] if word.lower() != "'none'"]
+        return f"{text.rstrip('; ')}; {' '.join([own, *sources, source])}"
+    directives = text.split(";")
+    for index, directive in enumerate(directives):
+        words = directive.split()
+        if words and words[0].lower() == name:
+            bare = _NONE.sub("", directive.rstrip()).rstrip()
+            directives[index] = f"{bare} {source}"
+            break
+    return ";".join(directives)

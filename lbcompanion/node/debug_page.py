@@ -1,0 +1,80 @@
+"""The debug page for a browser: the same as its JSON, with page and copy side by side, escaped and never live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from lbcompanion.http1.heads import Field
+
+#: A page shown in here runs no script, loads nothing, and leads nowhere.
+GUARD: Field = (
+    b"Content-Security-Policy",
+    b"sandbox allow-forms; default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+)
+_STYLE = (
+    "body{font:15px/1.5 sans-serif;margin:1.5rem;color:#222}table{border-collapse:collapse;margin:.5rem 0 1.5rem}"
+    "td,th{border:1px solid #ccc;padding:.2rem .6rem;text-align:left;vertical-align:top}th{background:#f4f4f4}"
+    ".pair{display:flex;gap:1rem}.pair>div{flex:1;min-width:0}iframe{width:100%;height:20rem;border:1px solid #999}"
+    "pre{overflow:auto;max-height:30rem;background:#f8f8f8;padding:.5rem;white-space:pre-wrap}"
+)
+
+
+def wants_html(accept: bytes | None) -> bool:
+    """Whether a caller is a browser rather than a program: it names HTML in ``Accept``."""
+    return accept is not None and b"text/html" in accept.lower()
+
+
+def render(said: Mapping[str, Any]) -> bytes:
+    """What the debug page tells, as HTML."""
+    copy = dict(said.get("copy", {}))
+    texts = (copy.pop("page_text", None), copy.pop("text", None))
+    parts = [
+        f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>{escape(said['node'])}: debug</title>",
+        f"<style>{_STYLE}</style><h1>Node {escape(said['node'])}</h1>",
+        "<form><input name=url size=40 placeholder='/path?query'> <input name=cookie size=40 placeholder='Cookie'>"
+        " <input name=answer size=40 placeholder='Content-Type: text/html'> <button>What is decided?</button></form>"
+        "<form><input name=token size=60 placeholder=token> <button>Show the copy</button></form>",
+        _section("Caller", said["caller"]),
+    ]
+    if "decision" in said:
+        parts.append(_section("Decision", said["decision"]))
+    if copy:
+        parts.append(_section("Copy", copy))
+    if texts[0] is not None and texts[1] is not None:
+        parts.append("<div class=pair>" + _shown("The page", texts[0]) + _shown("Its copy", texts[1]) + "</div>")
+    parts.append(_section("Counted", said["counted"]))
+    parts.append(_section("Latest decisions", said["recent"]))
+    parts.append(_section("Settings", said["settings"]))
+    return "".join(parts).encode("utf-8", "replace")
+
+
+def _shown(title: str, text: str) -> str:
+    """A page as a sandboxed picture of itself, and as its source."""
+    told = escape(text)
+    return f'<div><h2>{title}</h2><iframe sandbox="" srcdoc="{told}"></iframe><pre>{told}</pre></div>'
+
+
+def _section(title: str, value: object) -> str:
+    return f"<h2>{escape(title)}</h2>{_cell(value)}"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Mapping):
+        rows = "".join(f"<tr><th>{escape(str(key))}<td>{_cell(entry)}" for key, entry in value.items())
+        return f"<table>{rows}</table>" if rows else "none"
+    if isinstance(value, list):
+        return _rows(value)
+    return escape(str(value))
+
+
+def _rows(value: list[object]) -> str:
+    if not value:
+        return "none"
+    if not all(isinstance(one, Mapping) for one in value):
+        return "<br>".join(_cell(one) for one in value)
+    maps = [one for one in value if isinstance(one, Mapping)]
+    head = "".join(f"<th>{escape(str(key))}" for key in maps[0])
+    body = "".join("<tr>" + "".join(f"<td>{_cell(entry)}" for entry in one.values()) for one in maps)
+    return f"<table><tr>{head}{body}</table>"

@@ -1,0 +1,130 @@
+"""Every rule on the way of a page, as data: request, answer, settings; what the visitor gets, and what is kept."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+from twisted.internet.defer import succeed
+
+from lbcompanion.html.copy import Masks
+from lbcompanion.html.snippets import default_tag
+from lbcompanion.http1.heads import RequestHead, ResponseHead
+from lbcompanion.model import Page
+from lbcompanion.node.capture import CaptureRules
+from lbcompanion.node.copies import Copies
+from lbcompanion.node.counters import Counters
+from lbcompanion.node.policy import Policy, Script
+from lbcompanion.settings import NodeSettings, NodeTable, StoreTable
+from lbcompanion.stores.memory import MemoryStore
+from lbcompanion.tokens import Tokens
+from tests.html.cases import charsets, copies, left_alone, policies, position, recording, snippets
+from tests.html.cases.case import NONE, Case
+
+SECRET = b"a secret of the tests"
+ORIGIN = "https://www.example.com"
+TOKEN = Tokens(SECRET, "n1", bytes).mint()
+CASES = [
+    (f"{room.__name__.rpartition('.')[2]}: {case.name}", case)
+    for room in (left_alone, charsets, policies, copies, recording, snippets)
+    for case in room.CASES
+]
+
+
+def tag(nonce: str | None = None, xhtml: bool = False) -> bytes:
+    return default_tag(TOKEN, f"{ORIGIN}/_lbc/page/{TOKEN}", "/_lbc/fetch-from.js?v=1", nonce, xhtml)
+
+
+FILLED = {"{T}": tag(), "{N}": tag("abc"), "{X}": tag(xhtml=True), "{token}": TOKEN.encode(), "{node}": b"n1",
+          "{prefix}": b"/_lbc", "{nonce}": b""}  # fmt: skip
+
+
+def filled(text: str | bytes, with_tag: bool) -> bytes:
+    """A case's text as bytes; in UTF-16 pages what is filled in is UTF-16 too."""
+    data = text.encode() if isinstance(text, str) else text
+    for place, value in FILLED.items():
+        put = value if with_tag else b""
+        for code in ("ascii", "utf-16-le", "utf-16-be"):
+            data = data.replace(place.encode(code), put.decode().encode(code))
+    return data
+
+
+def fields_of(lines: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.encode().lower(), value.strip().encode()) for name, _, value in (line.partition(":") for line in lines)
+    ]
+
+
+class Rig:
+    """The part of a companion that a page passes, sockets left out."""
+
+    def __init__(self, changed: Any) -> None:
+        node = NodeTable("n1", ("tcp:1",), "tcp:127.0.0.1:1", None, SECRET, public_origin=ORIGIN)  # type: ignore[arg-type]
+        settings = NodeSettings(node)
+        for table, values in changed.items():
+            settings = attrs.evolve(settings, **{table: attrs.evolve(getattr(settings, table), **values)})
+        self.counters = Counters()
+        self.store = MemoryStore(StoreTable(), lambda: 0.0)
+        tokens = Tokens(SECRET, "n1", bytes)
+        kept = Copies("n1", SECRET, self.store, tokens, lambda: 0.0, self.counters, lambda event, detail: None,
+                      lambda method, owner, ask: succeed(None))  # fmt: skip
+        capture = settings.capture
+        masks = Masks(capture.mask) if capture.mask else None
+        rules = CaptureRules(
+            capture.max_page_bytes, 1 << 27, 100, capture.exclude_blocks, masks, lambda page, cookie: None
+        )
+        self.policy = Policy(settings, kept, self.counters, rules, Script(b"", "1"), lambda: 0.0)
+
+    def copy(self) -> bytes | None:
+        found: list[object] = []
+        self.store.peek(TOKEN).addCallback(found.append)
+        return found[0].body if isinstance(found[0], Page) else None
+
+
+def run(case: Case, page: bytes, edges: list[int]) -> tuple[bytes, list[tuple[bytes, bytes]], Rig]:
+    rig = Rig(case.settings)
+    asked = [(b"host", b"www.example.com"), *fields_of(case.asked)]
+    head = RequestHead(case.method.encode(), case.target.encode(), 11, asked, [name for name, _ in asked])
+    answered = fields_of(case.answered)
+    plan = rig.policy.plan(head, "127.0.0.1", False, "https")
+    assert b"lbc-capture" not in [name.lower() for name, _ in plan.request_fields()]
+    reply = plan.reply(ResponseHead(11, case.status, b"", answered, [name for name, _ in answered]))
+    out = page
+    if reply.pipeline is not None:
+        places = [0, *edges, len(page)]
+        out = b"".join(reply.pipeline.feed(page[a:b]) for a, b in pairwise(places))
+        out += reply.pipeline.finish()
+        reply.pipeline.written()
+    return out, reply.fields, rig
+
+
+@pytest.mark.parametrize(("name", "case"), CASES, ids=[name for name, _ in CASES])
+def test_case(name: str, case: Case) -> None:
+    source = case.page if case.page is not None else case.out
+    assert source is not None
+    page = filled(source, False)
+    expected = page if case.out is None else filled(case.out, True)
+    copy = None if case.copy == NONE else page if case.copy is None else filled(case.copy, False)
+    chance = Random(name)
+    for edges in ([], sorted(chance.sample(range(len(page) + 1), min(9, len(page)))), list(range(1, len(page)))):
+        out, fields, rig = run(case, page, edges)
+        assert out == expected
+        assert rig.copy() == copy
+        told = {*rig.counters.not_captured} if copy is None else {*rig.counters.not_injected}
+        assert told == ({case.why} if case.why else set())
+        assert not rig.counters.failed_open or "could not be taken out" in case.why
+        given = [(name.lower(), value) for name, value in fields]
+        for line in case.told:
+            wanted, _, value = line.partition(":")
+            found = [one.decode() for key, one in given if key == wanted.lower().encode()]
+            assert found == ([value.strip().replace("{token}", TOKEN)] if value else []), wanted
+
+
+def test_there_are_enough() -> None:
+    names = [name for name, _ in CASES]
+    assert len(set(names)) == len(names)
+    assert len(names) >= 150
+    assert len(position.PAGES) >= 110

@@ -1,0 +1,110 @@
+"""The hostile documents of html5lib's tests, judged by an independent parser: the script is live, all else the same."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+from justhtml import JustHTML
+
+from lbcompanion.html.inject import Injector
+from lbcompanion.html.snippets import default_tag
+from tests.html.corpus import documents, read
+
+TOP = default_tag("TOKEN", "http://x.test/_lbc/page/TOKEN", "/_lbc/fetch-from.js?v=1", None, False)
+BOTTOM = b"<script data-lbc-token=TOKEN>bottom()</script>"
+#: Those that are one open comment, or one open declaration, from the head's place on: there is no place.
+HOPELESS = 10
+SEED = None if os.environ.get("LBC_HYPOTHESIS") == "big" else "corpus"
+
+
+class Tree:
+    """A document as the other parser reads it, our scripts left out.
+
+    :ivar shown: every node with its depth, namespace and attributes; text next to text is one.
+    :ivar ours: for each script of ours, whether it is one that would run.
+    """
+
+    def __init__(self, document: bytes) -> None:
+        self.shown: list[tuple[Any, ...]] = []
+        self.ours: list[bool] = []
+        self._walk(JustHTML(document, sanitize=False, encoding="utf-8").root, 0, True)
+
+    def _walk(self, node: Any, depth: int, live: bool) -> None:
+        if node.name == "#text":
+            if self.shown and self.shown[-1][:2] == ("#text", depth):
+                self.shown[-1] = ("#text", depth, self.shown[-1][2] + node.data)
+            else:
+                self.shown.append(("#text", depth, node.data))
+            return
+        if node.name == "!doctype":
+            # Quirks mode follows from the doctype alone: the same one, the same mode.
+            said = node.data
+            self.shown.append(("!doctype", depth, said.name, said.public_id, said.system_id, said.force_quirks))
+            return
+        if node.name == "#comment":
+            self.shown.append(("#comment", depth, node.data))
+            return
+        attributes = node.attrs or {}
+        if node.name == "script" and attributes.get("data-lbc-token") == "TOKEN":
+            self.ours.append(live and node.namespace == "html")
+            return
+        self.shown.append((node.name, depth, getattr(node, "namespace", None), sorted(attributes.items(), key=str)))
+        if getattr(node, "template_content", None) is not None:
+            self._walk(node.template_content, depth + 1, False)
+        for child in node.children or ():
+            self._walk(child, depth + 1, live)
+
+
+def injected(document: bytes, bottom: bytes = b"", cuts: list[int] | None = None) -> tuple[bytes, Injector]:
+    injector = Injector(TOP, bottom)
+    edges = [0, *(cuts or []), len(document)]
+    return b"".join(injector.feed(document[a:b]) for a, b in pairwise(edges)) + injector.finish(), injector
+
+
+def test_the_script_is_live_and_all_else_the_same() -> None:
+    live = 0
+    for document in documents():
+        out, injector = injected(document)
+        before, after = Tree(document), Tree(out)
+        assert after.shown == before.shown, document
+        assert after.ours in ([], [True]), document
+        assert bool(after.ours) == injector.placed
+        assert out.replace(TOP, b"") == document
+        live += bool(after.ours)
+    assert len(documents()) >= 1500
+    assert live >= len(documents()) - HOPELESS
+
+
+def test_the_bottom_snippet_too() -> None:
+    placed = 0
+    for document in documents():
+        out, _ = injected(document, BOTTOM)
+        before, after = Tree(document), Tree(out)
+        assert all(after.ours), document
+        # <selectedcontent> shows what stands in an option a second time; no clone of a script runs.
+        assert len(after.ours) >= out.count(TOP) + out.count(BOTTOM), document
+        assert out.replace(TOP, b"").replace(BOTTOM, b"") == document
+        assert after.shown == before.shown, document
+        placed += BOTTOM in out
+    assert placed > len(documents()) // 2
+
+
+def test_any_cut_gives_the_same() -> None:
+    chance = Random(SEED)
+    for document in documents():
+        whole, one = injected(document, BOTTOM)
+        every, _ = injected(document, BOTTOM, list(range(1, len(document))))
+        assert every == whole
+        for _ in range(3):
+            cuts = sorted(chance.choices(range(len(document) + 1), k=chance.randrange(1, 6)))
+            again, other = injected(document, BOTTOM, cuts)
+            assert (again, other.placed, other.refusal) == (whole, one.placed, one.refusal)
+
+
+def test_the_reading_of_the_files() -> None:
+    first = b"#data\na\nb\n#errors\n#document\n| <a>\n\n"
+    text = first + b"#data\nc\n#errors\n#script-off\n#document\n\n#data\n\n#errors\n#document\n"
+    assert list(read(text)) == [b"a\nb", b""]

@@ -1,0 +1,110 @@
+"""Soup of bytes and of tags through injector, prescan and copy: no crash, no hang, no changed page.
+
+Small by default; ``make fuzz`` draws at random, and for long.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from hypothesis import given, target
+from hypothesis import strategies as st
+
+from lbcompanion.html import charset
+from lbcompanion.html.anchors import Anchor, Anchors
+from lbcompanion.html.copy import CopyError, Masks, make_copy
+from lbcompanion.html.inject import Injector
+from lbcompanion.html.refusal import Refusal
+from tests.html.test_inject import BOTTOM, SOUPS, TOP
+
+CODES = st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"])
+BINARY = st.binary(max_size=400) | st.builds(lambda soup, junk: soup + junk, SOUPS, st.binary(max_size=40))
+REPEATED = st.builds(
+    lambda piece, count, tail: piece * count + tail,
+    st.sampled_from(
+        b"<|<a |<!--|--|</|<a b='|=\"|&|<svg>|<script>|]]>|<!|<?|<meta |<html |<template>|a=b |\x00|<!DOCTYPE |</body>"
+        b"|<meta charset=".split(b"|")
+    ),
+    st.integers(1, 3000),
+    SOUPS,
+)  # fmt: skip
+PAGES = BINARY | REPEATED
+PATTERNS = st.sampled_from([None, re.compile(b"<p>"), re.compile(b"</body>"), re.compile(b"x")])
+MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", "template > b"])
+
+
+@st.composite
+def _jobs(draw: st.DrawFn) -> dict[str, object]:
+    top, bottom = draw(PATTERNS), draw(PATTERNS)
+    anchors = Anchors(top and Anchor(top, draw(st.booleans())), bottom and Anchor(bottom, draw(st.booleans())))
+    return {
+        "xhtml": draw(st.booleans()),
+        "charset_known": draw(st.booleans()),
+        "needs_document": draw(st.booleans()),
+        "on_policies": draw(st.sampled_from([None, lambda policies: "x", lambda policies: (TOP, BOTTOM)])),
+        "anchors": anchors if top or bottom else None,
+        "utf_16": draw(st.sampled_from(["", "", "", "utf-16le", "utf-16be"])),
+    }
+
+
+@given(PAGES, CODES, st.booleans(), _jobs(), st.data())
+def test_injector(page: bytes, code: str, mark: bool, job: dict[str, object], data: st.DataObject) -> None:
+    if code != "utf-8":
+        page = (b"\xff\xfe" if code == "utf-16-le" else b"\xfe\xff") * mark + page.decode("latin-1").encode(code)
+    whole = Injector(TOP, BOTTOM, **job)  # type: ignore[arg-type]
+    out = whole.feed(page) + whole.finish()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(page)), max_size=12)))
+    other = Injector(TOP, BOTTOM, **job)  # type: ignore[arg-type]
+    again = b"".join(other.feed(page[a:b]) for a, b in pairwise([0, *cuts, len(page)])) + other.finish()
+    assert again == out
+    assert (other.placed, other.refusal) == (whole.placed, whole.refusal)
+    assert whole.refusal is not Refusal.FAILED
+    assert whole.placed == (whole.refusal is None)
+    target(float(len(out) - len(page)))
+    for snippet in (TOP, BOTTOM):
+        for written in ("utf-8", "utf-16-le", "utf-16-be"):
+            out = out.replace(snippet.decode().encode(written), b"", 1)
+    assert out == page
+
+
+@given(PAGES)
+def test_prescan(page: bytes) -> None:
+    found = charset.prescan(page)
+    if found is None:
+        return
+    assert 0 <= found.start < found.end <= charset.PRESCAN_BYTES
+    assert page[found.start : found.start + 5].lower() == b"<meta"
+    assert charset.of_page(b"", page) == (charset.of_bom(page) or found.name)
+    assert charset.prescan(page[: found.end]) == found
+
+
+@given(PAGES, st.booleans())
+def test_copy(page: bytes, blocks: bool) -> None:
+    try:
+        copy = make_copy(page, blocks, MASKS, "utf-8")
+    except CopyError:
+        return
+    if b"lbc:exclude" not in page.lower() and not MASKS.candidates(page.lower()):
+        assert copy is page
+
+
+SECRETS = st.lists(
+    st.sampled_from(["<!-- lbc:exclude -->", "<!-- /lbc:exclude -->", "SECRET", "a", "<b>"]), max_size=14
+)
+
+
+@given(SECRETS)
+def test_nothing_excluded_leaks(parts: list[str]) -> None:
+    depth = 0
+    written = []
+    kept = []
+    for part in parts:
+        opens, closes = part.startswith("<!-- l"), part.startswith("<!-- /")
+        depth += opens
+        shown = part.replace("SECRET", "SECRET" if depth else "a")
+        written.append(shown)
+        if not depth:
+            kept.append(shown)
+        depth -= closes and depth > 0
+    assert make_copy("".join(written).encode(), True, None) == "".join(kept).encode()

@@ -1,0 +1,192 @@
+"""The debug page: every rule told, page beside its copy, nothing live, nothing secret; and what outlives a pull."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urlencode
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.http1.heads import RequestHead
+from lbcompanion.model import Page
+from lbcompanion.node.debug_page import render, wants_html
+from lbcompanion.settings import CaptureTable, FetchTable, InjectTable
+from lbcompanion.testing.strategies import SECRET
+from tests.node.rig import PAGE, Rig, html, request
+
+CSP = b"Content-Security-Policy: "
+
+
+def debug(rig: Rig, *query: tuple[str, str]) -> Any:
+    target = f"/_lbc/debug?{urlencode(query)}"
+    return rig.get(target.encode(), *rig.signed("GET", "/_lbc/debug")).json
+
+
+def browse(rig: Rig, *query: tuple[str, str]) -> Any:
+    target = f"/_lbc/debug?{urlencode(query)}"
+    return rig.get(target.encode(), *rig.signed("GET", "/_lbc/debug"), b"Accept: text/html,*/*;q=0.8")
+
+
+def captured(body: bytes = PAGE, *fields: bytes, **tables: Any) -> tuple[Rig, str]:
+    rig = Rig(**tables)
+    rig.app.answers(html(body, *fields))
+    rig.get(b"/shop?q=1")
+    return rig, rig.page.token
+
+
+def test_a_browser_gets_html_and_a_program_json() -> None:
+    rig, token = captured()
+    told = browse(rig, ("token", token), ("url", "/x"))
+    assert told.get(b"content-type") == b"text/html; charset=utf-8"
+    assert told.get(b"cache-control") == b"no-store"
+    assert told.all(b"content-security-policy")[0].startswith(b"sandbox allow-forms; default-src 'none'")
+    assert len(told.all(b"content-security-policy")) == 1
+    assert SECRET not in told.body
+    assert token.encode() not in told.body
+    assert rig.get(b"/_lbc/debug", b"Accept: text/html").status == 403
+    assert not wants_html(b"application/json")
+
+
+class Live(HTMLParser):
+    """What in a page is live: scripts, and frames without a sandbox."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.frames: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        if tag == "iframe":
+            assert told["sandbox"] == ""
+            self.frames.append(told["srcdoc"] or "")
+        elif tag in ("script", "img", "object", "embed", "link", "a", "meta") and "charset" not in told:
+            self.found.append(tag)
+
+
+def test_page_and_copy_side_by_side_and_never_live() -> None:
+    evil = (
+        b"<!DOCTYPE html><html><head></head><body>\"'></iframe><script>1</script><input type=password value=s></body>"
+    )
+    rig, token = captured(evil)
+    live = Live()
+    live.feed(browse(rig, ("token", token)).body.decode())
+    assert live.found == []
+    shown, copy = live.frames
+    assert copy == evil.decode().replace("value=s", 'value=""')
+    assert "data-lbc-token" in shown
+    assert "data-lbc-token" not in copy
+    assert token not in shown
+
+
+def test_what_a_page_or_a_caller_says_is_plain_text() -> None:
+    rig = Rig(capture=CaptureTable(exclude=("/<script>",)))
+    live = Live()
+    live.feed(browse(rig, ("url", "/<script>"), ("cookie", "<img>"), ("answer", "X: <script>")).body.decode())
+    assert live.found == []
+
+
+def test_the_directive_that_blocks() -> None:
+    rig, _ = captured(PAGE, CSP + b"script-src 'none'")
+    told = debug(rig)
+    assert told["counted"]["not_injected"] == {"blocked by CSP: script-src": 1}
+    assert told["recent"][0] == {"path": "/shop", "not_captured": "", "not_injected": "blocked by CSP: script-src"}
+    rig, _ = captured(
+        PAGE.replace(b"<head>", b"<head><meta http-equiv=Content-Security-Policy content='connect-src a'>")
+    )
+    assert debug(rig)["recent"][0]["not_injected"] == "blocked by CSP: connect-src"
+
+
+def test_an_answer_is_judged_too() -> None:
+    rig = Rig()
+    html_line = ("answer", "Content-Type: text/html; charset=utf-8")
+    for more, expected in (
+        ((), {"captured": True, "injected": True, "reason": "", "not_injected": ""}),
+        ((("status", "404"),), {"captured": False, "injected": False, "reason": "status"}),
+        ((("header", "HX-Request: true"),), {"captured": False, "reason": "fragment"}),
+        ((("answer", "Cache-Control: no-transform"),), {"captured": True, "not_injected": "no-transform"}),
+        ((("answer", "Content-Security-Policy: default-src 'none'"),), {"not_injected": "blocked by CSP: default-src"}),
+        ((("answer", "Content-Security-Policy: script-src 'nonce-a'"),), {"injected": True, "nonce_used": True}),
+        ((("cookie", "WRUID=0"),), {"captured": False, "reason": "visitor is not recorded"}),
+    ):
+        told = debug(rig, ("url", "/x"), html_line, *more)["decision"]["answer"]
+        assert told | expected == told, more
+    rig = Rig(inject=InjectTable(csp="adapt"))
+    told = debug(rig, ("url", "/x"), html_line, ("answer", "Content-Security-Policy: script-src 'none'"))
+    assert told["decision"]["answer"]["adapted"]
+    assert told["decision"]["answer"]["injected"]
+
+
+def test_ratio_and_paths_are_told() -> None:
+    rig = Rig(capture=CaptureTable(ratio=0.5, no_store=("/a",), outlive_pull=("/b",)))
+    told = debug(rig, ("url", "/a"))["decision"]
+    assert (told["uncacheable"], told["outlives_pull"]) == (True, False)
+    assert told["rules"][-1] == {"rule": "cookie WRUID", "says": "absent: captured, and the browser draws lots at 0.5"}
+    told = debug(rig, ("url", "/b?x"))["decision"]
+    assert (told["uncacheable"], told["outlives_pull"]) == (False, True)
+
+
+PATHS = st.sampled_from([b"/", b"/a", b"/a/b", b"/c?lbc=record", b"/a?lbc=record", b"/b?x"])
+GLOBS = st.lists(st.sampled_from(["/**", "/a", "/a/*", "/b"]), max_size=2).map(tuple)
+FIELDS = st.lists(st.sampled_from([(b"cookie", b"WRUID=0"), (b"cookie", b"WRUID=1"), (b"sec-fetch-dest", b"image"),
+                                   (b"sec-fetch-dest", b"document"), (b"cookie", b"a=b")]), max_size=2)  # fmt: skip
+
+
+@given(PATHS, GLOBS, GLOBS, FIELDS, st.sampled_from([b"GET", b"PUT", b"HEAD"]), st.booleans())
+def test_the_rules_told_are_those_that_decide(
+    target: bytes, include: Any, exclude: Any, fields: Any, method: bytes, enabled: bool
+) -> None:
+    rig = Rig(capture=CaptureTable(include=include, exclude=exclude, enabled=enabled))
+    head = RequestHead(method, target, 11, fields, [name for name, _ in fields])
+    says = [said for _, said in rig.policy.rules_for(head)]
+    no = ("off", "not listed", "not a document", "not included", "excluded", "0:")
+    against = [said for said in says if said.startswith(no) and not said.endswith("but forced")]
+    assert bool(rig.policy.refusal(head)) == bool(against)
+
+
+def test_a_copy_that_outlives_the_pull() -> None:
+    for paths, left in (((), 404), (("/shop",), 200)):
+        rig, token = captured(capture=CaptureTable(outlive_pull=paths))
+        assert rig.fetch(token).status == 200
+        assert rig.fetch(token, "DELETE").status == 204
+        rig.pass_time(120, 30)
+        assert rig.fetch(token).status == left
+
+
+def test_own_notices_wait_for_the_browsers_lots() -> None:
+    def may(cookie: bytes, ratio: float, url: str = "http://a/b") -> bool:
+        page = Page("t", url, "GET", 200, "text/html", 0.0, b"", b"")
+        return Rig(capture=CaptureTable(ratio=ratio)).policy.own_notice(page, cookie)
+
+    assert may(b"", 1)
+    assert not may(b"", 0.5)
+    assert may(b"WRUID=1", 0.5)
+    assert may(b"", 0.5, "http://a/b?lbc=record")
+
+
+def test_adapted_in_get_head_and_304_alike() -> None:
+    policy = CSP + b"script-src 'none'"
+    made = b"script-src http://www.example.com/_lbc/fetch-from.js"
+    rig = Rig(inject=InjectTable(csp="adapt"))
+    rig.app.answers(html(PAGE, policy, b'ETag: "a"'))
+    got = rig.get()
+    assert got.get(b"content-security-policy") == made
+    assert b"data-lbc-token" in got.body
+    assert rig.get(method=b"HEAD").get(b"content-security-policy") == made
+    rig.app.answers(b"HTTP/1.1 304 Not Modified\r\n" + policy + b'\r\nETag: "a"\r\n\r\n')
+    (again,) = rig.ask(request(b"/", b"If-None-Match: " + (got.get(b"etag") or b"")))
+    assert (again.status, again.get(b"content-security-policy")) == (304, made)
+
+
+def test_by_address_alone() -> None:
+    from ipaddress import ip_network
+
+    rig = Rig(fetch=FetchTable(addresses=(ip_network("192.0.2.0/24"),), signature="off"))
+    assert rig.get(b"/_lbc/debug", b"Accept: text/html").status == 200
+
+
+def test_next_to_nothing_to_tell() -> None:
+    said = {"node": "n1", "caller": {}, "counted": {"a": {}}, "recent": [], "settings": {"b": [], "c": ["x", "y"]}}
+    assert b"none" in render(said)
