@@ -42,7 +42,7 @@ demo: $(VENV)/.ready
 # its old setup.py, which needs an old setuptools.
 $(VENV)/html5lib/.ready: | $(VENV)/.ready-test
 	@mkdir -p $(@D) && echo 'setuptools<81' >$(@D)/constraints
-	PIP_CONSTRAINT=$(@D)/constraints PIP_BUILD_CONSTRAINT=$(@D)/constraints $(PIP) download -q --no-deps \
+	PIP_CONSTRAINT=$(@D)/constraints PIP_BUILD_CONSTRAINT=$(@D)/constraints $(PIP) download -q --no-deps --use-pep517 \
 	    --no-binary :all: -d $(@D) html5lib==1.1 && touch $@ || echo "html5lib's documents could not be had" >&2
 
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready lint types
