@@ -137,12 +137,14 @@ class Attempt:
     :ivar result: ``archived``, a miss's reason, or a short word for the failure
         (``timeout``, ``refused``, ``unproven``, ``digest``, ``status 503`` ...).
     :ivar ms: how long it took, in milliseconds.
+    :ivar learnt: what was found out before, by and after it, in words for people, without any cookie's value.
     """
 
     route: RouteKind
     node: str
     result: str
     ms: float
+    learnt: str = ""
 
 
 class Verdict(Enum):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import Engine, create_engine, event, func, insert, select, update
+from sqlalchemy import Engine, create_engine, event, func, insert, inspect, select, text, update
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -20,7 +20,7 @@ from sqlalchemy.pool import StaticPool
 from lbcompanion.crawler.schema import FILES, METADATA, PAYLOADS, RECORDINGS, ROUTES
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, Notice, RouteKind, RoutingCookie
-from lbcompanion.sticky.routes import Route, RouteState
+from lbcompanion.sticky.routes import Route, RouteState, Source
 
 #: How many attempts of one notice are kept: the first ones and the last ones.
 _FIRST_KEPT, _LAST_KEPT = 10, 40
@@ -123,6 +123,7 @@ class Backlog:
         """
         with self._change() as connection:
             METADATA.create_all(connection)
+            _add_columns(connection)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -269,6 +270,8 @@ class Backlog:
             "state": route.state.value,
             "learnt_at": route.learnt_at,
             "proven_at": route.proven_at,
+            "expires_at": route.expires_at,
+            "source": route.source.value,
         }
         where = (ROUTES.c.site == route.site, ROUTES.c.node == route.node)
         with self._change() as connection:
@@ -308,6 +311,16 @@ class Backlog:
         return counted
 
 
+def _add_columns(connection: Connection) -> None:
+    """Give tables that an earlier version made the columns that came later; those may all be null."""
+    for table in METADATA.sorted_tables:
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+
+
 def _filter(name: str, wanted: str) -> Any:
     if name == "outcome":
         return RECORDINGS.c.outcome.is_(None) if wanted == "open" else RECORDINGS.c.outcome == wanted
@@ -339,15 +352,15 @@ def _new_row(each: Arrival, now: float) -> dict[str, Any]:
     }
 
 
-def load_attempts(text: str) -> tuple[Attempt, ...]:
+def load_attempts(written: str) -> tuple[Attempt, ...]:
     """Read the attempts of a row."""
-    return tuple(Attempt(RouteKind(route), node, result, ms) for route, node, result, ms in json.loads(text))
+    return tuple(Attempt(RouteKind(route), *rest) for route, *rest in json.loads(written))
 
 
 def _dump(attempts: tuple[Attempt, ...]) -> str:
     if len(attempts) > _FIRST_KEPT + _LAST_KEPT:
         attempts = attempts[:_FIRST_KEPT] + attempts[-_LAST_KEPT:]
-    return json.dumps([[each.route.value, each.node, each.result, round(each.ms, 1)] for each in attempts])
+    return json.dumps([[each.route.value, each.node, each.result, round(each.ms, 1), each.learnt] for each in attempts])
 
 
 def _pending(row: Row[Any]) -> Pending:
@@ -364,4 +377,14 @@ def _pending(row: Row[Any]) -> Pending:
 
 def _route(row: Row[Any]) -> Route:
     cookies = tuple(RoutingCookie(name, value) for name, value in json.loads(row.cookies))
-    return Route(row.site, row.node, cookies, row.dialect, RouteState(row.state), row.learnt_at, row.proven_at)
+    return Route(
+        site=row.site,
+        node=row.node,
+        cookies=cookies,
+        dialect=row.dialect,
+        state=RouteState(row.state),
+        learnt_at=row.learnt_at,
+        proven_at=row.proven_at,
+        expires_at=row.expires_at,
+        source=Source(row.source or Source.MINTED.value),
+    )

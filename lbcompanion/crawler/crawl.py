@@ -16,6 +16,7 @@ from lbcompanion.crawler.backlog import AlreadyEnded, Backlog, BacklogError, Pen
 from lbcompanion.crawler.meters import Meters
 from lbcompanion.crawler.requisites import Requisites
 from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
+from lbcompanion.crawler.warmth import Warmth
 from lbcompanion.model import Attempt, Verdict
 from lbcompanion.sticky.ladder import ARCHIVED, End, Wait
 from lbcompanion.tokens import hide
@@ -41,6 +42,7 @@ class Crawl:
     :param crews: by site name.
     :param now: seconds since the epoch.
     :param requisites: whether pages' files are fetched too.
+    :param warmth: told of every notice's node, to keep its route warm.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Crawl:
         meters: Meters,
         concurrency: int,
         requisites: bool,
+        warmth: Warmth | None = None,
     ) -> None:
         self._backlog = backlog
         self._archive = archive
@@ -66,6 +69,7 @@ class Crawl:
         self._meters = meters
         self._concurrency = concurrency
         self._with_requisites = requisites
+        self._warmth = warmth
         self._running: dict[str, Deferred[None]] = {}
         self._busy_nodes: Counter[str] = Counter()
         self._troubled: set[str] = set()
@@ -167,6 +171,8 @@ class Crawl:
         if crew is None:
             await self._lose(job, "no site for this address" if not job.site else "its site is not configured", ())
             return
+        if self._warmth is not None:
+            self._warmth.noticed(crew.settings.name, job.owner)
         over = await self._rounds.run(crew, job)
         for attempt in over.attempts:
             self._meters.tried(attempt)
@@ -219,6 +225,8 @@ class Crawl:
     def stop(self) -> Deferred[Any]:
         """Begin nothing new; fires when the running rounds have ended."""
         self._stopped = True
+        if self._warmth is not None:
+            self._warmth.stop()
         if self._nap is not None and self._nap.active():
             self._nap.cancel()
         return DeferredList([_after(running) for running in list(self._running.values())])

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.task import deferLater
+
 from lbcompanion.crawler.client import Client, agent_for
 from lbcompanion.crawler.fetcher import SiteFetcher
 from lbcompanion.crawler.minting import Minter
@@ -13,6 +15,9 @@ from lbcompanion.crawler.rounds import SiteCrew
 from lbcompanion.settings import CrawlerSettings, SiteSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes
+
+#: Between two probes of a campaign that takes long.
+REST_SECONDS = 0.05
 
 #: Gives the agents of a site: through the balancer, and to nodes' own hosts. Tests hand in one without a network.
 AgentFactory = Callable[[SiteSettings], "tuple[Any, Any]"]
@@ -52,5 +57,6 @@ def make_crews(
         clients = Client(through, reactor, seconds), Client(direct, reactor, seconds)
         fetcher = SiteFetcher(site, settings.crawler.secret, *clients, nonce, now)
         reader = CookieReader(site.sticky)
-        crews[name] = SiteCrew(site, fetcher, Minter(fetcher, reader, routes, keep, now, nonce), reader)
+        minter = Minter(fetcher, reader, routes, keep, now, nonce, lambda: deferLater(reactor, REST_SECONDS))
+        crews[name] = SiteCrew(site, fetcher, minter, reader)
     return crews

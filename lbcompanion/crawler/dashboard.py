@@ -31,6 +31,7 @@ th, td { text-align: left; padding: .45rem .8rem; white-space: nowrap; }
 th { color: var(--dim); font-weight: 500; font-size: .8rem; }
 tr + tr td, thead + tbody td { border-top: 1px solid var(--line); }
 td.url { max-width: 30rem; overflow: hidden; text-overflow: ellipsis; }
+.said { white-space: normal; display: block; min-width: 16rem; }
 .tag { border-radius: 99px; padding: .1rem .6rem; font-size: .8rem; border: 1px solid currentColor; }
 .archived, .proven { color: var(--good); } .lost, .stale { color: var(--bad); }
 .open, .candidate { color: var(--open); }
@@ -65,6 +66,7 @@ _NUMBERS = (
     ("misrouted_attempts", "misrouted attempts"),
     ("archived_bytes", "bytes archived"),
     ("fetches_running", "fetching now"),
+    ("probes", "probes for routes"),
 )
 _FACTS = (
     *("outcome", "reason", "origin_node", "answered_by", "route", "captured_at", "viewed_at", "noticed_at"),
@@ -140,12 +142,14 @@ def _routes(routes: Sequence[Mapping[str, Any]]) -> str:
             _tag(each["state"]),
             f'<span class="mono">{escape(", ".join(each["cookies"]))}</span>',
             escape(each["dialect"] or "as handed out"),
+            escape(each["source"]),
             _when(each["learnt_at"]),
             _when(each["proven_at"]),
+            _when(each["expires_at"]),
         )
         for each in routes
     ]
-    heads = ("site", "node", "state", "cookies", "dialect", "learnt", "proven last")
+    heads = ("site", "node", "state", "cookies", "dialect", "source", "learnt", "proven last", "ends")
     return "<h2>Routes of our own</h2>" + _table(heads, rows, "none learnt yet")
 
 
@@ -181,7 +185,13 @@ def recording_page(each: Mapping[str, Any]) -> str:
     if each["warc"]:
         facts += f"<dt>record</dt><dd>{escape(each['warc']['file'])} at {int(each['warc']['offset'])}</dd>"
     attempts = [
-        _cells(escape(one["route"]), escape(one["node"] or ""), escape(one["result"]), f"{one['ms']:.0f} ms")
+        _cells(
+            escape(one["route"]),
+            escape(one["node"] or ""),
+            escape(one["result"]),
+            f"{one['ms']:.0f} ms",
+            f'<span class="said">{escape(one["learnt"] or "")}</span>',
+        )
         for one in each["attempts"]
     ]
     source = f"/api/recordings/{escape(each['token'])}/page"
@@ -193,6 +203,6 @@ def recording_page(each: Mapping[str, Any]) -> str:
     body = (
         f'<header><h1><a href="/">lbcompanion crawler</a></h1><span class="mono">{escape(each["url"])}</span></header>'
         f'<main><div class="card"><dl>{facts}</dl></div><h2>Attempts</h2>'
-        f"{_table(('route', 'who answered', 'result', 'time'), attempts, 'none yet')}{frame}</main>"
+        f"{_table(('route', 'who answered', 'result', 'time', 'what was learnt'), attempts, 'none yet')}{frame}</main>"
     )
     return _shell(f"{each['url']} - lbcompanion crawler", body)

@@ -17,12 +17,7 @@ from lbcompanion.crawler.client import Client, FetchFailed, Reply
 from lbcompanion.model import NODE_NAME, MissReason, RoutingCookie, from_rfc3339
 from lbcompanion.settings import SiteSettings
 from lbcompanion.signatures import Signer
-
-#: RFC 6265 section 4.1.1: a token, and cookie-octets, quoted or not.
-_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_OCTETS = r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
-_COOKIE_VALUE = re.compile(rf'{_OCTETS}|"{_OCTETS}"', re.ASCII)
-COOKIE_BYTES = 4096
+from lbcompanion.sticky.cookies import render, safe_to_send
 
 #: More than any page that a companion keeps by default (4 MiB); a guard, not a limit to be met.
 PAGE_BYTES = 64 * 1024 * 1024
@@ -39,6 +34,7 @@ class Copy:
     """A copy as it was fetched, proven and whole.
 
     :ivar via: ``own``, ``peer`` or ``store``.
+    :ivar set_cookies: the ``Set-Cookie`` lines of the answer, raw: a balancer's, since a companion sets none.
     """
 
     node: str
@@ -50,6 +46,7 @@ class Copy:
     via: str
     sha256: bytes = field(repr=False)
     body: bytes = field(repr=False)
+    set_cookies: tuple[str, ...] = field(repr=False, eq=False, default=())
 
 
 @frozen
@@ -58,10 +55,12 @@ class NoCopy:
 
     :ivar node: who gave it; empty where nothing was proven.
     :ivar result: a miss's reason, or the short word for what went wrong.
+    :ivar set_cookies: as of :class:`Copy`; those of an unproven answer count for nothing.
     """
 
     node: str
     result: str
+    set_cookies: tuple[str, ...] = field(repr=False, eq=False, default=())
 
 
 @frozen
@@ -86,15 +85,12 @@ class Way:
 def cookie_header(cookies: tuple[RoutingCookie, ...]) -> str:
     """The one ``Cookie`` header; values are sent raw.
 
-    :raises FetchFailed: ``bad cookie`` where a name or value holds what RFC 6265 does not allow, or all are too long.
+    :raises FetchFailed: ``bad cookie`` where they would change the request's meaning, or are too long together; what
+        nodes record and what we keep is safe to send, so that is the word for what was tampered with.
     """
-    for each in cookies:
-        if not _COOKIE_NAME.fullmatch(each.name) or not _COOKIE_VALUE.fullmatch(each.value):
-            raise FetchFailed("bad cookie")
-    text = "; ".join(f"{each.name}={each.value}" for each in cookies)
-    if len(text) > COOKIE_BYTES:
+    if not safe_to_send(cookies):
         raise FetchFailed("bad cookie")
-    return text
+    return render(cookies)
 
 
 class SiteFetcher:
@@ -176,6 +172,17 @@ class SiteFetcher:
             raise FetchFailed("unproven")
         return Seen(node, reply.all("set-cookie"))
 
+    async def open_session(self) -> tuple[str, ...]:
+        """Begin a session of our own at the application, without a cookie: what it, and the balancers, hand out.
+
+        By ``HEAD`` of the origin's first page: companions keep no copy of that.
+
+        :raises FetchFailed: where no answer came.
+        """
+        url = f"{self.site.origin.rstrip('/')}/"
+        reply = await self._through.ask("HEAD", url, [("Accept", "*/*")], _SMALL_BYTES, _WHOAMI_SECONDS)
+        return reply.all("set-cookie")
+
     async def asset(self, url: str, way: Way, cap: int, timeout_seconds: float) -> Reply:
         """Get a public file of the page's origin over the page's way; the caller checked the URL.
 
@@ -212,6 +219,7 @@ class SiteFetcher:
             via=reply.header("lbc-via") or "own",
             sha256=tokens.digest_of(reply.body),
             body=reply.body,
+            set_cookies=reply.all("set-cookie"),
         )
 
     def _page_url(self, told: str) -> str:
@@ -233,7 +241,8 @@ class SiteFetcher:
             told = None
         reason = told.get("reason") if isinstance(told, dict) else None
         known = isinstance(reason, str) and reason in _MISSES
-        return NoCopy(reply.header("lbc-node"), str(reason) if known else "status 404")
+        word = str(reason) if known else "status 404"
+        return NoCopy(reply.header("lbc-node"), word, reply.all("set-cookie"))
 
 
 def _either(told: str, shape: re.Pattern[str], instead: str) -> str:

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Protocol
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from lbcompanion.model import Attempt, MissReason
+from lbcompanion.sticky.routes import Route, RouteState
 
 _NAMESPACE = "lbc_crawler"
+
+
+class Prober(Protocol):
+    """What learns routes: :class:`lbcompanion.crawler.minting.Minter`."""
+
+    @property
+    def probes(self) -> int:
+        """Requests sent."""
+        ...
+
+    @property
+    def proven(self) -> int:
+        """Routes proven."""
+        ...
 
 
 class Meters:
@@ -43,7 +63,34 @@ class Meters:
         self._running = Gauge(
             "fetches_running", "Notices being fetched at this moment", namespace=_NAMESPACE, registry=self.registry
         )
+        self._probes = Gauge(
+            "probes",
+            "Requests of whoami through the balancers since the start, to learn and to prove routes",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._routes = Gauge(
+            "routes", "Routes of our own, by their state", ["state"], namespace=_NAMESPACE, registry=self.registry
+        )
         self._totals: dict[str, int] = {}
+        self._known: Callable[[], dict[str, int]] = dict
+
+    def watch(self, routes: Iterable[Route], minters: Callable[[], Iterable[Prober]]) -> None:
+        """Show what stands in the table of routes, and what learning it took."""
+
+        def known() -> dict[str, int]:
+            asked = list(minters())
+            states = Counted(route.state for route in routes)
+            return {
+                "probes": sum(each.probes for each in asked),
+                "routes_learnt": sum(each.proven for each in asked),
+                **{f"routes_{state.value}": states[state] for state in RouteState},
+            }
+
+        self._known = known
+        self._probes.set_function(lambda: known()["probes"])
+        for state in RouteState:
+            self._routes.labels(state.value).set_function(partial(lambda name: known()[name], f"routes_{state.value}"))
 
     def _count(self, name: str, more: int = 1) -> None:
         self._totals[name] = self._totals.get(name, 0) + more
@@ -88,7 +135,7 @@ class Meters:
         base = dict.fromkeys(
             ("notices_new", "notices_duplicate", "attempts", "misrouted_attempts", "archived_bytes"), 0
         )
-        return {**base, **self._totals}
+        return {**base, **self._totals, **self._known()}
 
     def exposition(self, still_open: int) -> bytes:
         """The text for Prometheus."""

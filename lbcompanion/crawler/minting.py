@@ -1,73 +1,36 @@
 """Routing cookies of the crawler's own: asked of the balancer without a cookie, verified by replay, kept per node.
 
 ``whoami`` sets none of the application's cookies, so every ``Set-Cookie`` of its answer comes from a balancer;
-the proof says which node answered. One campaign at a time for each site; it serves all who wait for one.
+the proof says which node answered. Where no balancer hands a cookie out, it may look at one of the application's:
+then a key of our own invention, or a session of our own, may turn out to lead somewhere. One campaign at a time for
+each site, one request at a time; it serves all who wait for one.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from math import ceil
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
-from twisted.internet.defer import Deferred
+from attrs import evolve
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from lbcompanion.crawler.client import FetchFailed
-from lbcompanion.crawler.fetcher import Seen, SiteFetcher, Way, cookie_header
+from lbcompanion.crawler.fetcher import SiteFetcher, Way
+from lbcompanion.crawler.means import Means, Plan, budget
+from lbcompanion.crawler.proving import Proof, Prover
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.routes import Route, Routes, RouteState
-
-#: Replays that must all reach the node before a cookie counts as proven: one could be luck.
-VERIFY_REPLAYS = 2
-
-_DELETES = re.compile(r"\s*max-age\s*=\s*(0+|-[0-9]+)\s*", re.ASCII | re.IGNORECASE)
+from lbcompanion.sticky.cookies import is_pattern
+from lbcompanion.sticky.dialects import AUTO, by_name
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
+from lbcompanion.sticky.rules import tells_node
 
 _FIRST_WAIT_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 30.0
-_BARE_ANSWERS = 3
 _MAX_FAILURES = 3
-
-
-class Reader(Protocol):
-    """What reads routing cookies: :class:`lbcompanion.sticky.reader.CookieReader`."""
-
-    def read(self, cookies: dict[str, str], /) -> tuple[RoutingCookie, ...]:
-        """Cut cookies down to their routing part."""
-        ...
-
-
-def budget(nodes: int) -> int:
-    """Probes for one campaign: three times what a random balancer takes on average to show all its nodes (n H(n))."""
-    return ceil(3 * nodes * sum(1 / k for k in range(1, nodes + 1))) + 10
-
-
-def handed_out(set_cookies: tuple[str, ...]) -> dict[str, str]:
-    """The cookies that ``Set-Cookie`` lines hand out: raw values, deletions left out (RFC 6265 section 5.2)."""
-    found: dict[str, str] = {}
-    for line in set_cookies:
-        pair, *attributes = line.split(";")
-        name, equals, value = pair.partition("=")
-        name, value = name.strip(), value.strip()
-        if (
-            not equals
-            or not name
-            or not value
-            or any(_DELETES.fullmatch(each) for each in attributes)
-            or not _sendable(name, value)
-        ):
-            continue
-        found[name] = value
-    return found
-
-
-def _sendable(name: str, value: str) -> bool:
-    try:
-        cookie_header((RoutingCookie(name, value),))
-    except FetchFailed:
-        return False
-    return True
+#: Where nothing came of all means, asking again soon is vain.
+_BARREN_WAIT_SECONDS = 300.0
+_WRITE_SECONDS = 60.0
 
 
 class Minter:
@@ -76,16 +39,18 @@ class Minter:
     :param keep: told of every route that changed, to keep it durably.
     :param now: the time, seconds since the epoch.
     :param invent: gives a new text without meaning, for a key of our own where a cookie's hash decides.
+    :param rest: waited for between the probes of a campaign that takes long.
     """
 
     def __init__(
         self,
         fetcher: SiteFetcher,
-        reader: Reader,
+        reader: CookieReader,
         routes: Routes,
         keep: Callable[[Route], object],
         now: Callable[[], float],
         invent: Callable[[], str],
+        rest: Callable[[], Awaitable[object]] = lambda: succeed(None),
     ) -> None:
         self._fetcher = fetcher
         self._site = fetcher.site
@@ -94,134 +59,230 @@ class Minter:
         self._keep = keep
         self._now = now
         self._invent = invent
+        self._rest = rest
+        self._prover = Prover(fetcher, reader, routes, now)
         self._wanted: set[str] = set()
-        self._waiting: list[Deferred[None]] = []
+        self._waiting: dict[str, list[Deferred[None]]] = {}
         self._running = False
         self._not_before: dict[str, float] = {}
         self._waits: dict[str, float] = {}
+        self._barren = False
         self._log = Logger()
-        #: What happened, for the metrics: how many probes were sent, how many routes were proven.
-        self.probes = 0
+        #: How many routes were proven, for the metrics.
         self.proven = 0
+
+    @property
+    def probes(self) -> int:
+        """How many probes were sent, for the metrics."""
+        return self._prover.probes
+
+    @property
+    def busy(self) -> bool:
+        """Whether a campaign is under way."""
+        return self._running
 
     def may_mint(self, node: str) -> bool:
         """Whether a campaign for this node is worth it now: no back-off is running."""
         return self._now() >= self._not_before.get(node, 0.0)
 
     def mint(self, node: str) -> Deferred[None]:
-        """Try to get a route to a node; fires when the campaign is over, found or not."""
+        """Try to get a route to a node; fires when there is one, or the campaign is over without."""
         done: Deferred[None] = Deferred()
-        self._waiting.append(done)
+        self._waiting.setdefault(node, []).append(done)
         self._wanted.add(node)
         if not self._running:
             self._running = True
             Deferred.fromCoroutine(self._campaign()).addBoth(self._over)
         return done
 
+    async def reprove(self, node: str) -> bool:
+        """Replay the proven route to a node once, so that it is known to hold before a fetch needs it.
+
+        :returns: whether it does. Where another node answered, the route is stale from now on; where nobody did,
+            nothing is known and nothing changes.
+        """
+        route = self._routes.of(self._site.name, node)
+        if route is None:
+            return False
+        proof = await self._prover.prove(route, replays=1)
+        if proof.route is None:
+            self._routes.went_down(self._site.name, node)
+        self._conclude(route, proof)
+        return proof.route is not None
+
+    def renewed(self, node: str, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> str:
+        """A proven answer of a node, to a request with its route's cookies, handed these out.
+
+        :returns: what was learnt, in words; empty: nothing.
+        """
+        route = self._routes.of(self._site.name, node)
+        if route is None or route.cookies != sent or self._reader.moved(sent, set_cookies) is True:
+            return ""
+        newer = self._prover.renewed(route, set_cookies)
+        if newer is route:
+            return ""
+        self._keep(self._routes.learnt(newer))
+        return f"newer cookies for {node} were handed back"
+
+    def offer(self, node: str, set_cookies: tuple[str, ...]) -> str:
+        """A proven answer of a node handed these out on the way: they are a guess at a route to it.
+
+        :returns: what was learnt, in words; empty: nothing.
+        """
+        candidates = self._prover.candidates(node, set_cookies)
+        if not candidates or self._fresh(node):
+            return ""
+        self._hint(candidates[0])
+        return f"a cookie for {node} was handed out"
+
+    def recorded(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
+        """A notice came with these for a page of the node: where they are the node's and no visitor's, a guess."""
+        route = self._routes.of(self._site.name, node)
+        if not cookies or (route is not None and (route.state is RouteState.PROVEN or route.cookies == cookies)):
+            return
+        if not tells_node(self._reader, cookies):
+            return
+        dialect = self._prover.dialects(cookies)
+        candidate = Route(self._site.name, node, cookies, dialect, RouteState.CANDIDATE, self._now())
+        self._hint(evolve(candidate, source=Source.TRAFFIC))
+
+    def _hint(self, candidate: Route) -> None:
+        taken = self._routes.hint(candidate, self._now())
+        if taken is not None:
+            self._keep(taken)
+
     def _over(self, result: object) -> None:
         self._running = False
         for node in self._wanted:
-            if self._usable(node):
+            if self._fresh(node):
                 self._waits.pop(node, None)
             else:
                 wait = self._waits.get(node, _FIRST_WAIT_SECONDS)
                 self._not_before[node] = self._now() + wait
-                self._waits[node] = min(wait * 2, _LONGEST_WAIT_SECONDS)
+                self._waits[node] = min(wait * 2, _BARREN_WAIT_SECONDS if self._barren else _LONGEST_WAIT_SECONDS)
         if result is not None:
             self._log.error("minting for {site} failed: {why!r}", site=self._site.name, why=result)
-        self._wanted.clear()
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
+        over, self._wanted = self._wanted, set()
+        for node in over:
+            self._tell(node)
+
+    def _tell(self, node: str) -> None:
+        for each in self._waiting.pop(node, []):
             if not each.called:
                 each.callback(None)
 
-    def _usable(self, node: str) -> bool:
+    def _fresh(self, node: str) -> bool:
         route = self._routes.of(self._site.name, node)
-        return route is not None and route.state is RouteState.PROVEN
+        return route is not None and route.state is RouteState.PROVEN and not route.wants_refresh(self._now())
 
     def _missing(self) -> set[str]:
-        return {node for node in self._wanted if not self._usable(node)}
+        return {node for node in self._wanted if not self._fresh(node)}
 
     async def _campaign(self) -> None:
-        await self._retry_stale()
+        await self._try_what_is_there()
         known = self._routes.nodes(self._site.name) | frozenset(self._site.nodes) | self._wanted
-        bare = failures = 0
-        for _ in range(budget(len(known))):
+        plan, failures = Plan(self._may_guess(), bool(self._invented())), 0
+        self._barren = False
+        for number in range(budget(len(known))):
             if not self._missing() or failures >= _MAX_FAILURES:
                 return
-            invented = self._invented() if bare >= _BARE_ANSWERS else ()
-            if bare >= _BARE_ANSWERS and not invented:
-                return
+            if number > 2 * len(known):
+                await self._rest()
             try:
-                seen = await self._probe(Way(invented))
+                plan.came_of_it(await self._ask_by(plan.means))
             except FetchFailed:
                 failures += 1
-                continue
-            given = handed_out(seen.set_cookies)
-            bare += not given
-            if not self._usable(seen.node):
-                await self._learn(seen, given, invented)
+            if plan.exhausted:
+                self._barren = True
+                return
 
-    async def _retry_stale(self) -> None:
-        """A node that was away for a while is mostly back under its old value; one that drains takes no other."""
-        for node in self._missing():
+    async def _ask_by(self, means: Means) -> bool | None:
+        if means is Means.SESSION:
+            return await self._ask_with_session()
+        return await self._ask(self._invented() if means is Means.INVENTED else ())
+
+    async def _try_what_is_there(self) -> None:
+        """A node that was away for a while is mostly back under its old value; one that drains takes no other; and what
+        was recorded for its visitors may be the node's own value."""
+        for node in sorted(self._missing()):
             route = self._routes.of(self._site.name, node)
-            if route is not None and await self._verified(node, route.cookies):
-                self._proved(node, route.cookies)
+            there = [route] if route is not None and route.state is not RouteState.PROVEN else []
+            for each in (*there, *self._routes.hints(self._site.name, node)):
+                if each.has_expired(self._now()):
+                    continue
+                if await self._proves(each):
+                    break
+
+    def _may_guess(self) -> bool:
+        """Whether the operator said what sticks."""
+        return bool(self._site.sticky.cookies) or self._site.sticky.dialect != AUTO
 
     def _invented(self) -> tuple[RoutingCookie, ...]:
-        """A key of our own under the configured name, where no balancer hands a cookie out."""
-        names = [name for name in self._site.sticky.cookies if not name.startswith("/")]
-        return tuple(RoutingCookie(name, self._invent()) for name in names[:1])
+        """A key of our own under the name that routes, where no balancer hands a cookie out."""
+        sticky = self._site.sticky
+        names = sticky.cookies or (() if sticky.dialect == AUTO else by_name(sticky.dialect).cookie_names)
+        plain = [name for name in names if not is_pattern(name)]
+        return tuple(RoutingCookie(name, self._invent()) for name in plain[:1])
 
-    async def _probe(self, way: Way) -> Seen:
-        self.probes += 1
-        seen = await self._fetcher.whoami(way)
-        self._routes.saw(self._site.name, seen.node, self._now())
-        return seen
+    async def _ask(self, invented: tuple[RoutingCookie, ...]) -> bool | None:
+        """Ask who answers; whether that gave a proven route, None where nothing was handed out."""
+        seen = await self._prover.probe(Way(invented))
+        candidates = self._prover.candidates(seen.node, seen.set_cookies, invented)
+        return await self._learn(seen.node, candidates) if candidates else None
 
-    async def _learn(self, seen: Seen, given: dict[str, str], invented: tuple[RoutingCookie, ...]) -> None:
-        for cookies, dialect in self._candidates(given, invented):
-            route = Route(self._site.name, seen.node, cookies, dialect, RouteState.CANDIDATE, self._now())
-            self._keep(self._routes.learnt(route))
-            if await self._verified(seen.node, cookies):
-                self._proved(seen.node, cookies)
-                return
-        route_left = self._routes.of(self._site.name, seen.node)
-        if route_left is not None and route_left.state is RouteState.CANDIDATE:
-            changed = self._routes.went_stale(self._site.name, seen.node, route_left.cookies)
+    async def _ask_with_session(self) -> bool | None:
+        """The same with a session of our own at the application."""
+        handed = await self._fetcher.open_session()
+        candidates = self._prover.candidates("", handed, source=Source.SESSION)
+        if not candidates:
+            return None
+        for each in candidates:
+            seen = await self._prover.probe(Way(each.cookies))
+            if await self._learn(seen.node, [evolve(each, node=seen.node)]):
+                return True
+        return False
+
+    async def _learn(self, node: str, candidates: list[Route]) -> bool:
+        """Verify what may lead to the node; True also where a route to it is there already."""
+        if self._fresh(node):
+            return True
+        for each in candidates:
+            if await self._proves(each):
+                return True
+        return False
+
+    async def _proves(self, candidate: Route) -> bool:
+        """Put a candidate to the proof; a route that was proven stays in its place until a new one is as well."""
+        there = self._routes.of(self._site.name, candidate.node)
+        if there is None or there.proven_at is None:
+            self._keep(self._routes.learnt(evolve(candidate, state=RouteState.CANDIDATE)))
+        proof = await self._prover.prove(candidate)
+        self._conclude(candidate, proof)
+        return proof.route is not None
+
+    def _conclude(self, tried: Route, proof: Proof) -> None:
+        site, node = self._site.name, tried.node
+        there = self._routes.of(site, node)
+        if proof.route is not None:
+            self._routes.learnt(proof.route)
+            if there is None or not _says_the_same(there, proof.route):
+                self._keep(proof.route)
+            if there is None or there.state is not RouteState.PROVEN:
+                self.proven += 1
+                self._log.info("route to {node} of {site} is proven", node=node, site=site)
+            if self._fresh(node):
+                self._tell(node)
+            return
+        self._routes.drop_hint(tried)
+        if proof.elsewhere:
+            self._routes.mislead(site, node, tried.cookies, self._now())
+        if there is not None and (proof.elsewhere or there.state is RouteState.CANDIDATE):
+            changed = self._routes.went_stale(site, node, tried.cookies)
             if changed is not None:
                 self._keep(changed)
 
-    def _candidates(
-        self, given: dict[str, str], invented: tuple[RoutingCookie, ...]
-    ) -> list[tuple[tuple[RoutingCookie, ...], str]]:
-        """What might stick, the smallest first: the routing part, then everything that was handed out."""
-        dialect = self._site.sticky.dialect
-        found = [
-            (self._reader.read(given) if given else (), "" if dialect == "auto" else dialect),
-            (tuple(RoutingCookie(name, value) for name, value in given.items()), ""),
-            (invented, "generic"),
-        ]
-        distinct: list[tuple[tuple[RoutingCookie, ...], str]] = []
-        for cookies, name in found:
-            if cookies and all(cookies != other for other, _ in distinct):
-                distinct.append((cookies, name))
-        return distinct
 
-    async def _verified(self, node: str, cookies: tuple[RoutingCookie, ...]) -> bool:
-        for _ in range(VERIFY_REPLAYS):
-            try:
-                seen = await self._probe(Way(cookies))
-            except FetchFailed:
-                return False
-            if seen.node != node:
-                return False
-        return True
-
-    def _proved(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
-        self.proven += 1
-        changed = self._routes.proved(self._site.name, node, cookies, self._now())
-        if changed is not None:
-            self._keep(changed)
-        self._log.info("route to {node} of {site} is proven", node=node, site=self._site.name)
+def _says_the_same(kept: Route, newer: Route) -> bool:
+    """Not every proof is worth a write: what is kept tells to the minute when a route was proven last."""
+    same = (kept.cookies, kept.state, kept.expires_at) == (newer.cookies, newer.state, newer.expires_at)
+    return same and (newer.proven_at or 0.0) - (kept.proven_at or 0.0) < _WRITE_SECONDS

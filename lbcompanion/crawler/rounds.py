@@ -28,9 +28,11 @@ from lbcompanion.sticky.ladder import (
     Try,
     Wait,
     next_step,
+    not_tried,
 )
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState
+from lbcompanion.sticky.rules import computed_by_rule
 
 
 @frozen
@@ -87,41 +89,73 @@ class Rounds:
         """Go down the ladder once for a notice; never raises for what the network or a peer does."""
         past = Past(rounds=job.rounds)
         copy: Copy | None = None
+        notes: list[str] = []
+        crew.minter.recorded(job.owner, job.cookies)
         way, route = Way(), ""
         while True:
             age = self._now() - job.received_at
-            step = next_step(crew.settings.ladder, self._known(crew, job), past, age, self._limits, self._jitter())
+            known = self._known(crew, job)
+            step = next_step(crew.settings.ladder, known, past, age, self._limits, self._jitter())
             self._tell(step, job.owner)
             if isinstance(step, Wait | End):
-                return RoundOver(step, past.attempts, copy, way, route)
+                if copy is None:
+                    notes += [f"{rung.value} not tried: {why}" for rung, why in self._left(crew, known, past)]
+                return RoundOver(step, _annotated(past.attempts, notes), copy, way, route)
             if isinstance(step, Mint):
                 await crew.minter.mint(job.owner)
                 past = evolve(past, minted=True)
+                notes.append(self._minted(crew, job.owner))
             elif isinstance(step, Ask):
                 past = evolve(past, asked=True, minted=await self._ask(crew, job.owner) or past.minted)
+                notes.append(f"{job.owner} is {'' if self._is_up(crew, job.owner) else 'not known to be '}up")
             else:
                 way, route = Way(step.cookies, step.direct), step.route.value
                 attempt, copy = await self._try(crew, job, step.route, way)
+                attempt = _annotated((attempt,), notes, before=True)[0]
+                notes.clear()
                 past = evolve(past, attempts=(*past.attempts, attempt))
+
+    def _left(self, crew: SiteCrew, known: Knowledge, past: Past) -> tuple[tuple[RouteKind, str], ...]:
+        return not_tried(crew.settings.ladder, known, past)
+
+    def _is_up(self, crew: SiteCrew, owner: str) -> bool:
+        return self._routes.is_up(crew.settings.name, owner, self._now())
+
+    def _minted(self, crew: SiteCrew, owner: str) -> str:
+        route = self._routes.current(crew.settings.name, owner, self._now())
+        found = route is not None and route.state is RouteState.PROVEN
+        words = f"the balancer was asked for a cookie of ours: {'proven for' if found else 'none leads to'} {owner}"
+        self._say(words)
+        return words
 
     def _known(self, crew: SiteCrew, job: Pending) -> Knowledge:
         site, owner, now = crew.settings, job.owner, self._now()
         configured = site.nodes.get(owner, KnownNode())
-        facts = NodeFacts(owner, configured.address, site.key)
-        computed = configured_cookies(configured.cookie) or crew.reader.compute(facts)
+        computed = configured_cookies(configured.cookie) or self._computed(crew, owner)
         pairs = [(each.name, each.value) for each in job.cookies]
         return Knowledge(
             owner=owner,
             recorded=job.cookies,
             recorded_safe=bool(job.cookies) and crew.reader.replay_is_safe(pairs),
+            recorded_keyed=crew.reader.replay_is_keyed(pairs),
             recorded_misled=self._routes.misled(site.name, owner, job.cookies, now),
             node_up=self._routes.is_up(site.name, owner, now),
-            own=self._routes.of(site.name, owner),
+            own=self._routes.current(site.name, owner, now),
             may_mint=crew.minter.may_mint(owner),
             computed=computed,
             computed_misled=self._routes.misled(site.name, owner, computed, now),
             direct=configured.direct,
         )
+
+    def _computed(self, crew: SiteCrew, owner: str) -> tuple[RoutingCookie, ...]:
+        """By the rule of the dialect that is configured, or of the one that proven routes show to hold."""
+        site = crew.settings
+
+        def facts(node: str) -> NodeFacts:
+            return NodeFacts(node, site.nodes.get(node, KnownNode()).address, site.key)
+
+        by_dialect = crew.reader.compute(facts(owner))
+        return by_dialect or computed_by_rule(self._routes.of_site(site.name), crew.reader, facts, owner)
 
     async def _ask(self, crew: SiteCrew, owner: str) -> bool:
         """Find out if the owner is up, without the visitor's cookie; True where that took a campaign."""
@@ -147,29 +181,40 @@ class Rounds:
         begun = self._now()
         answer = await crew.fetcher.page(job.token, way)
         result = ARCHIVED if isinstance(answer, Copy) else answer.result
-        self._learn(crew.settings.name, job.owner, kind, way.cookies, answer)
-        attempt = Attempt(kind, answer.node, result, max(0.0, (self._now() - begun) * 1000))
-        self._say(f"{kind.value}: {_words(answer)} ({attempt.ms:.0f} ms)")
+        learnt = "; ".join(self._learn(crew, job.owner, kind, way, answer))
+        attempt = Attempt(kind, answer.node, result, max(0.0, (self._now() - begun) * 1000), learnt)
+        self._say(f"{kind.value}: {_words(answer)} ({attempt.ms:.0f} ms){f'; {learnt}' if learnt else ''}")
         return attempt, answer if isinstance(answer, Copy) else None
 
-    def _learn(
-        self, site: str, owner: str, kind: RouteKind, cookies: tuple[RoutingCookie, ...], answer: Copy | NoCopy
-    ) -> None:
-        now = self._now()
+    def _learn(self, crew: SiteCrew, owner: str, kind: RouteKind, way: Way, answer: Copy | NoCopy) -> list[str]:
+        """What an answer teaches; in words, too."""
+        site, now, learnt = crew.settings.name, self._now(), []
         if answer.node:
             self._routes.saw(site, answer.node, now)
-        if answer.node == owner and kind is RouteKind.OWN:
-            before = self._routes.of(site, owner)
-            changed = self._routes.proved(site, owner, cookies, now)
-            if changed is not None and before is not None and _worth_keeping(before, now):
-                self._keep(changed)
+        if answer.node == owner and way.cookies:
+            learnt += self._held(crew, owner, way.cookies, answer)
         elif answer.node != owner:
             if kind is not RouteKind.ANY:
                 self._routes.went_down(site, owner)
-            if answer.node and kind is RouteKind.OWN:
-                self._stale(site, owner, cookies)
-            elif answer.node and cookies:
-                self._routes.mislead(site, owner, cookies, now)
+            if answer.node and way.cookies:
+                learnt.append(f"the {kind.value} cookie does not lead to {owner} now")
+                self._stale(site, owner, way.cookies)
+                if kind is not RouteKind.OWN:
+                    self._routes.mislead(site, owner, way.cookies, now)
+        if answer.node and not way.direct and (answer.node != owner or not way.cookies):
+            learnt.append(crew.minter.offer(answer.node, answer.set_cookies))
+        return [words for words in learnt if words]
+
+    def _held(self, crew: SiteCrew, owner: str, cookies: tuple[RoutingCookie, ...], answer: Copy | NoCopy) -> list[str]:
+        """The cookies led to the owner: where they are those of our own route, it is proven anew."""
+        before = self._routes.of(crew.settings.name, owner)
+        changed = self._routes.proved(crew.settings.name, owner, cookies, self._now())
+        if changed is None or before is None:
+            return []
+        if _worth_keeping(before, self._now()):
+            self._keep(changed)
+        proven = f"our route to {owner} is proven" if before.state is not RouteState.PROVEN else ""
+        return [proven, crew.minter.renewed(owner, cookies, answer.set_cookies)]
 
     def _stale(self, site: str, owner: str, cookies: tuple[RoutingCookie, ...]) -> None:
         changed = self._routes.went_stale(site, owner, cookies)
@@ -185,6 +230,15 @@ class Rounds:
             names = ", ".join(each.name for each in step.cookies)
             through = f"at {step.direct}" if step.direct else f"with {names}" if names else "without a cookie"
             self._say(f"{step.route.value}: asking for the page {through}")
+
+
+def _annotated(attempts: tuple[Attempt, ...], notes: list[str], before: bool = False) -> tuple[Attempt, ...]:
+    """The attempts, with what is to be said beside the last one."""
+    if not attempts or not notes:
+        return attempts
+    last = attempts[-1]
+    said = [*notes, last.learnt] if before else [last.learnt, *notes]
+    return (*attempts[:-1], evolve(last, learnt="; ".join(words for words in said if words)))
 
 
 def _worth_keeping(before: Route, now: float) -> bool:

@@ -48,6 +48,8 @@ ROUTES = Table(
     Column("state", String(16), nullable=False),
     Column("learnt_at", Float, nullable=False),
     Column("proven_at", Float),
+    Column("expires_at", Float),
+    Column("source", String(16)),
 )
 
 #: The archive's files and how much of each is committed: what stands behind that is cut off at the next start.

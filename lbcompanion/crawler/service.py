@@ -28,6 +28,7 @@ from lbcompanion.crawler.crews import AgentFactory, agents, make_crews
 from lbcompanion.crawler.intake import Intake, intake_site
 from lbcompanion.crawler.meters import Meters
 from lbcompanion.crawler.rounds import Rounds
+from lbcompanion.crawler.warmth import Warmth
 from lbcompanion.errors import CompanionError
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.sticky.ladder import Limits
@@ -131,7 +132,9 @@ class CrawlerService(MultiService):
             meters=self._meters,
             concurrency=crawler.concurrency,
             requisites=crawler.requisites,
+            warmth=Warmth(crews, routes, self._reactor, self._now),
         )
+        self._meters.watch(routes, lambda: [crew.minter for crew in crews.values()])
         intake = Intake(crawler.secret, self.settings.sites, self._accept, self._now, self._meters.took)
         admin = Admin(self._backlog, self._archive, self._defer, routes, self._meters, self._origins)
         self.intake_port = await self._listen(crawler.listen, intake_site(intake, self._reactor))
@@ -155,6 +158,8 @@ class CrawlerService(MultiService):
         def failed(failure: Any) -> None:
             self._log.error("a route could not be kept: {why}", why=str(failure.value))
 
+        if self._pool is None:  # a campaign outlived the service
+            return
         self._defer(self._backlog.keep_route, route).addErrback(failed)
 
     def _accept(self, arrivals: list[Arrival]) -> Deferred[int]:

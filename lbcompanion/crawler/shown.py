@@ -35,7 +35,13 @@ def recording(row: Any) -> dict[str, Any]:
         "noticed_at": _time(row["noticed_at"]),
         "finished_at": _time(row["finished_at"]),
         "attempts": [
-            {"route": each.route.value, "node": each.node or None, "result": each.result, "ms": each.ms}
+            {
+                "route": each.route.value,
+                "node": each.node or None,
+                "result": each.result,
+                "ms": each.ms,
+                "learnt": each.learnt or None,
+            }
             for each in load_attempts(row["attempts"])
         ],
         "warc": warc,
@@ -53,6 +59,8 @@ def routes(known: Iterable[Route]) -> list[dict[str, Any]]:
             "state": route.state.value,
             "learnt_at": _time(route.learnt_at),
             "proven_at": _time(route.proven_at),
+            "expires_at": _time(route.expires_at),
+            "source": route.source.value,
         }
         for route in known
     ]

@@ -48,9 +48,10 @@ class Knowledge:
     :ivar owner: the node that the token names.
     :ivar recorded: the routing cookies of the notice.
     :ivar recorded_safe: whether their replay moves nobody, by their dialect.
+    :ivar recorded_keyed: whether they may be younger than the page, and then lead elsewhere, by their dialect.
     :ivar recorded_misled: whether just these led to another node a moment ago.
     :ivar node_up: whether the owner gave a proven answer a moment ago.
-    :ivar own: the crawler's own route to the owner, in whatever state.
+    :ivar own: the crawler's own route to the owner, in whatever state; only a proven one is used for a fetch.
     :ivar may_mint: whether asking the balancer for a cookie of our own is worth it now.
     :ivar computed: the owner's routing cookie from configuration or computation.
     :ivar computed_misled: as ``recorded_misled``.
@@ -60,6 +61,7 @@ class Knowledge:
     owner: str
     recorded: tuple[RoutingCookie, ...] = ()
     recorded_safe: bool = False
+    recorded_keyed: bool = False
     recorded_misled: bool = False
     node_up: bool = False
     own: Route | None = None
@@ -149,11 +151,18 @@ def _order(ladder: tuple[str, ...], known: Knowledge) -> tuple[str, ...]:
 
     That the node is up says less than it seems: a table may have bound the visitor's key to another node, which is
     down just now, and the replay would bind it anew.
+
+    A key that may be younger than the page comes after our own cookie, too.
     """
-    first = RouteKind.RECORDED.value
-    if known.recorded_safe or first not in ladder:
+    first, own = RouteKind.RECORDED.value, RouteKind.OWN.value
+    if first not in ladder:
         return ladder
     others = tuple(rung for rung in ladder if rung != first)
+    if known.recorded_safe:
+        at = ladder.index(first)
+        if known.recorded_keyed and own in others:
+            at = max(at, others.index(own) + 1)
+        return (*others[:at], first, *others[at:])
     at = others.index(RouteKind.ANY.value) if RouteKind.ANY.value in others else len(others)
     return (*others[:at], first, *others[at:])
 
@@ -189,12 +198,62 @@ def _recorded(known: Knowledge, past: Past) -> Step | None:
 
 def _own(known: Knowledge, past: Past) -> Step | None:
     tries = _tried(past, RouteKind.OWN)
-    usable = known.own is not None and known.own.state is not RouteState.STALE
+    usable = known.own is not None and known.own.state is RouteState.PROVEN
     if usable and known.own is not None and (not tries or (past.minted and len(tries) == 1 and _moved(tries[-1]))):
         return Try(RouteKind.OWN, known.own.cookies)
     if not usable and known.may_mint and not past.minted:
         return Mint()
     return None
+
+
+def not_tried(ladder: tuple[str, ...], known: Knowledge, past: Past) -> tuple[tuple[RouteKind, str], ...]:
+    """Which rungs a round that is over passed by, and why, in words for people; those not in the ladder are left out.
+
+    :param known: what was known at the end of the round.
+    """
+    rungs = [RouteKind(rung) for rung in _order(ladder, known)]
+    return tuple((rung, _WHY_NOT[rung](known, past)) for rung in rungs if not _tried(past, rung))
+
+
+def _why_not_recorded(known: Knowledge, past: Past) -> str:
+    if not known.recorded:
+        return "no routing cookie was recorded"
+    if known.recorded_misled:
+        return "the recorded cookie led elsewhere a moment ago"
+    if not known.recorded_safe and not known.node_up:
+        return "a replay could move the visitor, and the node is not known to be up"
+    return _enough_known(known, past)
+
+
+def _why_not_own(known: Knowledge, past: Past) -> str:
+    if known.own is None or known.own.state is not RouteState.PROVEN:
+        return "no cookie of our own is proven" + ("" if past.minted else "; the balancer was asked lately")
+    return _enough_known(known, past)
+
+
+def _why_not_computed(known: Knowledge, past: Past) -> str:
+    if not known.computed:
+        return "no cookie can be computed or is configured"
+    return "the computed cookie led elsewhere a moment ago" if known.computed_misled else _enough_known(known, past)
+
+
+def _why_not_direct(known: Knowledge, past: Past) -> str:
+    return _enough_known(known, past) if known.direct else "no address of the node's own is configured"
+
+
+def _enough_known(known: Knowledge, past: Past) -> str:
+    return (
+        "as many tries as a round may have" if _worth_going_on(known.owner, past) else "the owner itself had answered"
+    )
+
+
+_WHY_NOT = {
+    RouteKind.RECORDED: _why_not_recorded,
+    RouteKind.OWN: _why_not_own,
+    RouteKind.COMPUTED: _why_not_computed,
+    RouteKind.DIRECT: _why_not_direct,
+    RouteKind.ANY: _enough_known,
+}
 
 
 def _moved(attempt: Attempt) -> bool:

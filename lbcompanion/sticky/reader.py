@@ -83,6 +83,12 @@ class CookieReader:
         dialects = [self.dialect_of(name, value) for name, value in sent.items()]
         return all(dialect is not None and not dialect.moves_visitor for dialect in dialects)
 
+    def replay_is_keyed(self, cookies: Iterable[tuple[str, str]]) -> bool:
+        """Whether any of these is a key that may be younger than the page; see
+        :attr:`lbcompanion.sticky.dialects.interface.Dialect.keyed`."""
+        dialects = [self.dialect_of(name, value) for name, value in cookies]
+        return any(dialect is not None and dialect.keyed for dialect in dialects)
+
     def names_for_script(self) -> list[str]:
         """The names and ``/patterns/`` of the cookies that the script in the page shall read.
 

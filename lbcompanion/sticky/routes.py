@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from lbcompanion.model import RoutingCookie
 
@@ -15,7 +15,13 @@ MISLED_SECONDS = 30.0
 #: How long a proven answer says that its node is up, in seconds.
 UP_SECONDS = 20.0
 
+#: A cookie that ends is made anew while this share of its life is left, but for cookies of a very long life.
+REFRESH_SHARE = 0.25
+REFRESH_SECONDS = 120.0
+
 _MAX_MISLED = 4096
+#: How many guesses from traffic are remembered for one node.
+_MAX_HINTS = 3
 
 
 class RouteState(Enum):
@@ -26,23 +32,46 @@ class RouteState(Enum):
     STALE = "stale"
 
 
+class Source(Enum):
+    """Where a route's cookies come from."""
+
+    MINTED = "minted"  # handed out by the balancer to the crawler
+    INVENTED = "invented"  # a key of the crawler's own that turned out to lead there
+    SESSION = "session"  # a session of the crawler's own at the application
+    TRAFFIC = "traffic"  # recorded for a visitor of the node: a node's value, nobody's in particular
+
+
 @frozen
 class Route:
     """A routing cookie of the crawler's own for one node of one site.
 
     :ivar cookies: what to send through the balancer.
-    :ivar dialect: the dialect that the cookies were read by; empty where they are kept whole.
+    :ivar dialect: the dialects that the cookies were read by; empty where they are kept whole.
     :ivar learnt_at: when the balancer handed the cookies out, seconds since the epoch.
     :ivar proven_at: when a replay last reached the node, proven; None: never.
+    :ivar expires_at: when the balancer said that the first of the cookies ends; None: it did not say.
     """
 
     site: str
     node: str
-    cookies: tuple[RoutingCookie, ...]
+    cookies: tuple[RoutingCookie, ...] = field(repr=False)
     dialect: str
     state: RouteState
     learnt_at: float
     proven_at: float | None = None
+    expires_at: float | None = None
+    source: Source = Source.MINTED
+
+    def has_expired(self, now: float) -> bool:
+        """Whether the cookies' time is over."""
+        return self.expires_at is not None and now >= self.expires_at
+
+    def wants_refresh(self, now: float) -> bool:
+        """Whether it is time to get new cookies, before these end."""
+        if self.expires_at is None:
+            return False
+        ahead = min(REFRESH_SECONDS, (self.expires_at - self.learnt_at) * REFRESH_SHARE)
+        return now >= self.expires_at - ahead
 
 
 class Routes:
@@ -55,6 +84,7 @@ class Routes:
         self._routes = {(route.site, route.node): route for route in known}
         self._misled: dict[tuple[str, str, tuple[RoutingCookie, ...]], float] = {}
         self._seen: dict[tuple[str, str], float] = {}
+        self._hints: dict[tuple[str, str], tuple[Route, ...]] = {}
 
     def __iter__(self) -> Iterator[Route]:
         return iter(sorted(self._routes.values(), key=lambda route: (route.site, route.node)))
@@ -63,6 +93,15 @@ class Routes:
         """The route to a node, in whatever state; None where there is none."""
         return self._routes.get((site, node))
 
+    def current(self, site: str, node: str, now: float) -> Route | None:
+        """The route to a node as it stands at this moment: one whose cookies have run out is stale."""
+        route = self.of(site, node)
+        return evolve(route, state=RouteState.STALE) if route is not None and route.has_expired(now) else route
+
+    def of_site(self, site: str) -> tuple[Route, ...]:
+        """All routes of a site, by node."""
+        return tuple(route for route in self if route.site == site)
+
     def nodes(self, site: str) -> frozenset[str]:
         """All nodes of a site that gave a proven answer or have a route."""
         return frozenset(node for where, node in (*self._routes, *self._seen) if where == site)
@@ -70,7 +109,45 @@ class Routes:
     def learnt(self, route: Route) -> Route:
         """Put a route in the place of what was known of its node."""
         self._routes[route.site, route.node] = route
+        self.drop_hint(route)
+        if route.state is RouteState.PROVEN:
+            self._misled.pop((route.site, route.node, route.cookies), None)
         return route
+
+    def hint(self, route: Route, now: float) -> Route | None:
+        """Take a guess at a route, which a replay may prove later. It never takes the place of a route that was proven
+        once, nor is it taken where it is known to be another node's: while a node is down, others are sent its cookies.
+
+        :param route: a candidate.
+        :returns: it, where it became the node's route, to be kept; None where it did not.
+        """
+        site, node, there = route.site, route.node, self.of(route.site, route.node)
+        if self._is_anothers(route) or self.misled(site, node, route.cookies, now):
+            return None
+        if there is None:
+            return self.learnt(route)
+        if there.cookies != route.cookies and all(one.cookies != route.cookies for one in self.hints(site, node)):
+            self._hints[site, node] = (*self.hints(site, node), route)[-_MAX_HINTS:]
+        return None
+
+    def hints(self, site: str, node: str) -> tuple[Route, ...]:
+        """The guesses at a route to the node that were not tried yet."""
+        return self._hints.get((site, node), ())
+
+    def drop_hint(self, route: Route) -> None:
+        """A guess was tried, or came true."""
+        left = tuple(one for one in self.hints(route.site, route.node) if one.cookies != route.cookies)
+        if left:
+            self._hints[route.site, route.node] = left
+        else:
+            self._hints.pop((route.site, route.node), None)
+
+    def _is_anothers(self, route: Route) -> bool:
+        return any(
+            other.cookies == route.cookies and other.proven_at is not None
+            for (site, node), other in self._routes.items()
+            if site == route.site and node != route.node
+        )
 
     def proved(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> Route | None:
         """A replay of ``cookies`` reached the node; None where that is not the route in the table."""

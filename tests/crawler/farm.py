@@ -210,11 +210,16 @@ class Hosts:
 class Farm:
     """Nodes, balancer and the settings of a crawler for them."""
 
-    def __init__(self, names: tuple[str, ...] = ("n1", "n2", "n3"), kind: str = "insert") -> None:
+    def __init__(
+        self,
+        names: tuple[str, ...] = ("n1", "n2", "n3"),
+        kind: str = "insert",
+        balancer: type[Balancer] = Balancer,
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1_795_468_200)
         self.nodes = {name: Node(name, self.now) for name in names}
-        self.balancer = Balancer(list(self.nodes.values()), kind)
+        self.balancer = balancer(list(self.nodes.values()), kind)
         self.hosts = Hosts(
             {"www.example.com": self.balancer, **{f"{name}.local": node for name, node in self.nodes.items()}}
         )

@@ -11,6 +11,7 @@ from lbcompanion.crawler.crawl import Crawl
 from lbcompanion.crawler.crews import make_crews
 from lbcompanion.crawler.meters import Meters
 from lbcompanion.crawler.rounds import Rounds
+from lbcompanion.crawler.warmth import Warmth
 from lbcompanion.sticky.ladder import Limits
 from lbcompanion.sticky.routes import Routes
 from lbcompanion.tokens import Tokens
@@ -33,8 +34,20 @@ class Rig:
         crews = make_crews(settings, farm.clock, self.routes, self.backlog.keep_route, farm.now, farm.agents)
         limits = Limits(give_up_after_seconds=settings.crawler.give_up_after_seconds)
         rounds = Rounds(self.routes, self.backlog.keep_route, farm.now, lambda: 0.5, limits)
+        self.crews = crews
+        self.warmth = Warmth(crews, self.routes, farm.clock, farm.now)
         self.crawl = Crawl(
-            self.backlog, self.archive, immediately, rounds, crews, farm.clock, farm.now, self.meters, 8, True
+            self.backlog,
+            self.archive,
+            immediately,
+            rounds,
+            crews,
+            farm.clock,
+            farm.now,
+            self.meters,
+            8,
+            True,
+            self.warmth,
         )
 
     def take(self, token: str, cookies: dict[str, str] | None = None) -> None:

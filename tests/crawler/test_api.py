@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.api import Admin
+from lbcompanion.settings import StickyTable
 from tests.crawler.farm import ORIGIN, Farm, immediately
 from tests.crawler.rig import Rig
 
@@ -22,7 +23,7 @@ class ApiTests(SynchronousTestCase):
         self.farm = Farm()
         holder = tempfile.TemporaryDirectory()
         self.addCleanup(holder.cleanup)
-        self.rig = Rig(self.farm, Path(holder.name))
+        self.rig = Rig(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         self.addCleanup(self.rig.close)
         admin = Admin(
             self.rig.backlog, self.rig.archive, immediately, self.rig.routes, self.rig.meters, lambda: [ORIGIN]
@@ -53,7 +54,7 @@ class ApiTests(SynchronousTestCase):
         self.assertEqual(one["route"], "own")
         self.assertEqual(one["captured_at"], "2026-11-23T21:10:00.250000Z")
         self.assertEqual({"file", "offset"}, set(one["warc"]))
-        self.assertEqual({"route", "node", "result", "ms"}, set(one["attempts"][0]))
+        self.assertEqual({"route", "node", "result", "ms", "learnt"}, set(one["attempts"][0]))
         self.assertEqual(one["bytes"], len(b"<script>1</script>"))
 
     def test_listing(self) -> None:

@@ -3,13 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from lbcompanion.crawler.backlog import AlreadyEnded, Arrival, Backlog, BacklogError, Kept, open_engine
+from lbcompanion.crawler.backlog import AlreadyEnded, Arrival, Backlog, BacklogError, Kept, load_attempts, open_engine
 from lbcompanion.model import Attempt, Notice, RouteKind, RoutingCookie, Told
-from lbcompanion.sticky.routes import Route, RouteState
+from lbcompanion.sticky.routes import Route, RouteState, Source
 
 TOKENS = [f"token{number}" for number in range(6)]
 
@@ -189,3 +190,32 @@ def test_errors_tell_no_values() -> None:
         backlog.add([arrival("t", cookies={"SRV": "told-to-nobody"})], 1.0)
     assert "told-to-nobody" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_table_of_an_earlier_version_is_gone_on_with() -> None:
+    engine = open_engine("sqlite://")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE routes (site VARCHAR(255), node VARCHAR(64), cookies TEXT NOT NULL, dialect VARCHAR(64) "
+            "NOT NULL, state VARCHAR(16) NOT NULL, learnt_at FLOAT NOT NULL, proven_at FLOAT, PRIMARY KEY (site, node))"
+        )
+        connection.exec_driver_sql("INSERT INTO routes VALUES ('main', 'n1', '[[\"SRV\", \"x\"]]', '', 'proven', 1, 2)")
+    backlog = Backlog(engine)
+    backlog.open()
+    backlog.open()
+    old = Route("main", "n1", (RoutingCookie("SRV", "x"),), "", RouteState.PROVEN, 1.0, 2.0)
+    assert backlog.routes() == [old]
+    new = evolve(old, expires_at=60.0, source=Source.TRAFFIC)
+    backlog.keep_route(new)
+    assert backlog.routes() == [new]
+
+
+def test_attempts_are_kept_with_what_was_learnt() -> None:
+    assert load_attempts('[["own", "n1", "archived", 1.5]]') == (Attempt(RouteKind.OWN, "n1", "archived", 1.5),)
+    backlog = fresh()
+    backlog.add([arrival("token1")], 0.0)
+    attempts = (Attempt(RouteKind.OWN, "n2", "misrouted", 1.5, "the own cookie does not lead to n1 now"),)
+    backlog.lose("token1", "why", attempts, 1.0)
+    row = backlog.recording("token1")
+    assert row is not None
+    assert load_attempts(row["attempts"]) == attempts

@@ -14,6 +14,8 @@ from lbcompanion.settings import StickyTable
 from tests.crawler.farm import Farm
 from tests.crawler.rig import Rig
 
+INSERT = StickyTable("haproxy-insert", cookies=("SRV",))
+
 
 class CrawlTests(SynchronousTestCase):
     def rig(self, farm: Farm, **site: Any) -> Rig:
@@ -28,7 +30,7 @@ class CrawlTests(SynchronousTestCase):
 
     def test_recorded_cookie_leads_to_the_origin(self) -> None:
         farm = Farm()
-        rig = self.rig(farm)
+        rig = self.rig(farm, sticky=INSERT)
         token = farm.nodes["n2"].capture(b"<p>seen</p>", "/cart?x=1", status=200)
         rig.take(token, {"SRV": "n2"})
         row = rig.row(token)
@@ -49,7 +51,7 @@ class CrawlTests(SynchronousTestCase):
 
     def test_misleading_cookie_moves_down_at_once(self) -> None:
         farm = Farm()
-        rig = self.rig(farm)
+        rig = self.rig(farm, sticky=INSERT)
         token = farm.nodes["n1"].capture(b"x")
         rig.take(token, {"SRV": "n2"})
         self.assertEqual([a["route"] for a in self.attempts(rig, token)], ["recorded", "own"])

@@ -148,12 +148,14 @@ class FetcherTests(SynchronousTestCase):
         self.assertEqual((copy.url, copy.method, copy.status), ("http://www.example.com/", "GET", 200))
 
 
-@pytest.mark.parametrize("value", ["a b", "a;b", "a,b", 'a"b', "a\\b", "\x7f", "é", "a\n", "x" * 4097])
+@pytest.mark.parametrize("value", ["a;b", "\x7f", "é", "a\n", " a", "x" * 4097])
 def test_cookies_that_cannot_be_sent(value: str) -> None:
     with pytest.raises(FetchFailed):
         cookie_header((RoutingCookie("SRV", value),))
 
 
-@pytest.mark.parametrize("value", ["", "n1~", ".n2", '"MTI3LjAuMC4x"', "a=b==", "!$%&'()*"])
+@pytest.mark.parametrize(
+    "value", ["", "n1~", ".n2", '"MTI3LjAuMC4x"', "a b", "a,b", 'a"b', "a\\b", "a=b==", "!$%&'()*"]
+)
 def test_cookies_are_sent_raw(value: str) -> None:
     assert cookie_header((RoutingCookie("SRV", value), RoutingCookie("b", "c"))) == f"SRV={value}; b=c"

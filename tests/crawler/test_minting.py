@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.client import Client, PlainAgent
 from lbcompanion.crawler.fetcher import SiteFetcher
-from lbcompanion.crawler.minting import Minter, budget, handed_out
+from lbcompanion.crawler.means import MOST_PROBES, Means, Plan, budget
+from lbcompanion.crawler.minting import Minter
 from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState
+from tests.crawler.balancers import Hashing, Lasting, Learning, Rotating, Suffixing
 from tests.crawler.farm import SECRET, Farm
 
 
@@ -91,12 +96,156 @@ class MinterTests(SynchronousTestCase):
         self.successResultOf(first)
         self.successResultOf(second)
 
+    def test_a_node_waited_for_is_told_of_at_once(self) -> None:
+        minter = self.set_up(Farm())
+        done = minter.mint("n2")
+        minter.mint("n1")
+        self.successResultOf(done)
 
-@pytest.mark.parametrize(("nodes", "probes"), [(1, 13), (3, 27), (10, 98)])
+    def test_a_cookie_that_ends_is_made_anew_before(self) -> None:
+        farm = Farm(balancer=Lasting)
+        minter = self.set_up(farm)
+        self.successResultOf(minter.mint("n2"))
+        first = self.routes.of("main", "n2")
+        assert first is not None
+        assert first.expires_at == farm.now() + 60
+        farm.clock.advance(50)
+        farm.balancer.generation = 2
+        self.assertEqual(self.state("n2"), "proven")
+        self.successResultOf(minter.mint("n2"))
+        second = self.routes.of("main", "n2")
+        assert second is not None
+        self.assertEqual((second.expires_at, second.cookies[0].value), (farm.now() + 60, "n2/2"))
+
+    def test_a_draining_node_keeps_its_proven_cookie(self) -> None:
+        farm = Farm(balancer=Lasting)
+        minter = self.set_up(farm)
+        self.successResultOf(minter.mint("n2"))
+        farm.balancer.draining = "n2"
+        farm.clock.advance(50)
+        minter.mint("n2")
+        self.assertEqual(self.state("n2"), "proven")
+        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reprove("n2"))))
+        farm.clock.advance(10)
+        route = self.routes.current("main", "n2", farm.now())
+        assert route is not None
+        self.assertEqual(route.state.value, "stale")
+
+    def test_of_a_cookie_that_changes_the_newest_is_kept(self) -> None:
+        farm = Farm(balancer=Rotating)
+        minter = self.set_up(farm)
+        self.successResultOf(minter.mint("n2"))
+        for _ in range(5):
+            self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reprove("n2"))))
+        route = self.routes.of("main", "n2")
+        assert route is not None
+        self.assertEqual(route.cookies[0].value, farm.balancer.issued["n2"][-1])
+        self.assertEqual(self.kept[-1], route)
+
+    def test_a_key_of_our_own_where_a_hash_decides(self) -> None:
+        minter = self.set_up(Farm(balancer=Hashing), dialect="nginx-hash", cookies=("SRV",))
+        for node in ("n1", "n2", "n3"):
+            done = minter.mint(node)
+            self.settle()
+            self.successResultOf(done)
+            route = self.routes.of("main", node)
+            assert route is not None
+            self.assertEqual(
+                (route.state.value, route.source.value, route.dialect), ("proven", "invented", "nginx-hash")
+            )
+
+    def settle(self) -> None:
+        self.farm.clock.pump([0.05] * 200)
+
+    def test_a_session_of_our_own_where_a_table_decides(self) -> None:
+        minter = self.set_up(Farm(balancer=Learning), dialect="nginx-learn", cookies=("sess",))
+        done = minter.mint("n2")
+        self.settle()
+        self.successResultOf(done)
+        route = self.routes.of("main", "n2")
+        assert route is not None
+        self.assertEqual((route.state.value, route.source.value), ("proven", "session"))
+        self.assertEqual([each.name for each in route.cookies], ["sess"])
+
+    def test_of_a_session_of_our_own_the_suffix_is_enough(self) -> None:
+        minter = self.set_up(Farm(balancer=Suffixing), dialect="jvmroute")
+        done = minter.mint("n3")
+        self.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.state("n3"), "proven")
+        self.assertTrue(all(route.cookies[0].value == f".{route.node}" for route in self.routes))
+
+    def test_no_session_is_opened_unless_it_is_known_what_sticks(self) -> None:
+        farm = Farm(balancer=Suffixing)
+        minter = self.set_up(farm)
+        self.successResultOf(minter.mint("n3"))
+        self.assertTrue(all("/_lbc/" in uri for uri in farm.hosts.uris))
+        waits = []
+        for _ in range(8):
+            waits.append(self.waits_for(minter, "n3"))
+            self.successResultOf(minter.mint("n3"))
+        self.assertEqual(max(waits), 256)
+
+    def waits_for(self, minter: Minter, node: str) -> int:
+        for seconds in range(1000):
+            if minter.may_mint(node):
+                return seconds
+            self.farm.clock.advance(1)
+        raise AssertionError("no end of waiting")
+
+    def test_a_value_recorded_for_a_node_is_a_candidate_until_a_replay_proves_it(self) -> None:
+        minter = self.set_up(Farm(), dialect="haproxy-insert", cookies=("SRV",))
+        minter.recorded("n2", (RoutingCookie("SRV", "n2"),))
+        self.assertEqual((self.state("n2"), self.kept[-1].source.value), ("candidate", "traffic"))
+        self.successResultOf(minter.mint("n2"))
+        self.assertEqual(self.state("n2"), "proven")
+        self.assertTrue(all(asked == {"SRV": "n2"} for asked in self.farm.balancer.asked))
+
+    def test_a_poisoned_candidate_does_no_harm(self) -> None:
+        minter = self.set_up(Farm(), dialect="haproxy-insert", cookies=("SRV",))
+        self.farm.nodes["n2"].up = False
+        minter.recorded("n1", (RoutingCookie("SRV", "n2"),))
+        self.successResultOf(minter.mint("n1"))
+        route = self.routes.of("main", "n1")
+        assert route is not None
+        self.assertEqual((route.state.value, route.cookies[0].value), ("proven", "n1"))
+        minter.recorded("n1", (RoutingCookie("SRV", "n2"),))
+        self.assertEqual(self.routes.of("main", "n1"), route)
+
+    def test_a_visitors_own_value_is_no_candidate(self) -> None:
+        for dialect in ("nginx-hash", "haproxy-table", "auto"):
+            minter = self.set_up(Farm(), dialect=dialect, cookies=("SRV",), allow_credentials=("SRV",))
+            minter.recorded("n2", (RoutingCookie("SRV", "visitor17"),))
+            self.assertEqual(self.state("n2"), "none", dialect)
+
+    def test_what_was_handed_out_on_the_way_is_a_candidate(self) -> None:
+        minter = self.set_up(Farm())
+        self.assertIn("n3", minter.offer("n3", ("SRV=n3; path=/",)))
+        self.assertEqual(self.state("n3"), "candidate")
+        self.assertEqual(minter.offer("n3", ("SRV=; Max-Age=0",)), "")
+        self.successResultOf(minter.mint("n3"))
+        self.assertEqual(minter.offer("n3", ("SRV=n3; path=/",)), "")
+
+
+@pytest.mark.parametrize(("nodes", "probes"), [(1, 13), (3, 27), (10, 98), (1000, MOST_PROBES)])
 def test_budget(nodes: int, probes: int) -> None:
     assert budget(nodes) == probes
 
 
-def test_set_cookie_lines() -> None:
-    lines = ("A=1; path=/; HttpOnly", "B=; path=/", "C=3; Max-Age=0", "D=4; max-age=10", "=x", "none", 'E="q"', "F=a b")
-    assert handed_out(lines) == {"A": "1", "D": "4", "E": '"q"'}
+@given(st.booleans(), st.booleans(), st.lists(st.sampled_from([True, False, None]), max_size=60))
+def test_the_means_become_bolder_only_in_vain_and_where_allowed(
+    may_guess: bool, has_name: bool, answers: list[bool | None]
+) -> None:
+    plan, order = Plan(may_guess, has_name), list(Means)
+    sessions = 0
+    for answer in answers:
+        if plan.exhausted:
+            break
+        before = plan.means
+        sessions += before is Means.SESSION
+        plan.came_of_it(answer)
+        assert order.index(plan.means) >= order.index(before)
+        assert plan.means is before or not answer
+        assert may_guess or plan.means is Means.BARE
+        assert has_name or plan.means is not Means.INVENTED
+    assert sessions <= 24

@@ -27,6 +27,8 @@ class FetchTests(SynchronousTestCase):
             self.farm.agents,
             self.farm.now,
         )
+        for _ in range(100):
+            self.farm.clock.advance(0.05)  # a long search for a node rests between its probes
         fetched: FetchedOnce = self.successResultOf(fetching)
         return fetched
 

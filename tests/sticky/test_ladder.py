@@ -19,6 +19,7 @@ from lbcompanion.sticky.ladder import (
     Try,
     Wait,
     next_step,
+    not_tried,
 )
 from lbcompanion.sticky.routes import Route, RouteState
 
@@ -134,6 +135,14 @@ def test_unsafe_cookies_come_after_all_that_moves_nobody() -> None:
     assert routes == ["own", "computed", "direct", "recorded", "any"]
 
 
+def test_a_key_that_may_be_younger_than_the_page_comes_after_our_own_cookie() -> None:
+    keyed = evolve(FULL, recorded_keyed=True)
+    assert step(keyed) == Try(RouteKind.OWN, OURS)
+    assert step(keyed, went(("own", "n2", "misrouted"))) == Try(RouteKind.RECORDED, RECORDED)
+    assert step(evolve(keyed, own=None)) == Mint()
+    assert step(evolve(keyed, own=None), Past(minted=True)) == Try(RouteKind.RECORDED, RECORDED)
+
+
 def test_the_back_off_grows_and_is_bounded() -> None:
     waits = []
     for rounds in range(12):
@@ -145,6 +154,30 @@ def test_the_back_off_grows_and_is_bounded() -> None:
     assert waits == sorted(waits)
     assert waits[0] == LIMITS.first_wait_seconds
     assert waits[-1] == LIMITS.longest_wait_seconds
+
+
+def test_a_candidate_is_no_route_until_it_is_proven() -> None:
+    known = evolve(FULL, own=own(RouteState.CANDIDATE))
+    past = went(("recorded", "n2", "misrouted"))
+    assert step(known, past) == Mint()
+    assert step(evolve(known, may_mint=False), past) == Try(RouteKind.COMPUTED, COMPUTED)
+
+
+def test_what_was_not_tried_is_told_with_its_reason() -> None:
+    def told(known: Knowledge, past: Past) -> dict[str, str]:
+        return {rung.value: why for rung, why in not_tried(DEFAULT_LADDER, known, past)}
+
+    bare = told(Knowledge("n1"), went(("any", "n2", "misrouted")))
+    assert list(bare) == ["own", "computed", "direct", "recorded"]
+    assert bare["recorded"] == "no routing cookie was recorded"
+    assert bare["direct"] == "no address of the node's own is configured"
+    assert bare["own"] == "no cookie of our own is proven; the balancer was asked lately"
+    risky = told(Knowledge("n1", RECORDED), Past())
+    assert risky["recorded"] == "a replay could move the visitor, and the node is not known to be up"
+    misled = told(evolve(FULL, recorded_misled=True, computed_misled=True), Past())
+    assert misled["recorded"] == "the recorded cookie led elsewhere a moment ago"
+    assert misled["computed"] == "the computed cookie led elsewhere a moment ago"
+    assert told(FULL, went(("own", "n1", "unknown")))["direct"] == "the owner itself had answered"
 
 
 def test_a_short_ladder() -> None:

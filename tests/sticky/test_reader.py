@@ -119,6 +119,12 @@ def test_one_unsafe_cookie_spoils_the_replay() -> None:
     assert not reader("haproxy-table", "s", allow=("s",)).replay_is_safe([("s", "abc")])
 
 
+def test_a_key_of_the_applications_may_be_younger_than_the_page() -> None:
+    assert reader("nginx-hash", "key").replay_is_keyed([("key", "visitor-17")])
+    assert not reader("caddy", "lb").replay_is_keyed([("lb", "0" * 64)])
+    assert not reader("auto", "key").replay_is_keyed([("key", "visitor-17")])
+
+
 def test_what_could_not_be_sent_again_is_not_kept() -> None:
     read = reader("generic", "/./").read({"a": "caf\xc3\xa9", "b": "x", "c": "y" * 5000, "d": "z\x7f", "e": "w"})
     assert pairs(read) == [("b", "x"), ("e", "w")]

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.routes import MISLED_SECONDS, UP_SECONDS, Route, Routes, RouteState
+from lbcompanion.sticky.routes import MISLED_SECONDS, REFRESH_SECONDS, UP_SECONDS, Route, Routes, RouteState, Source
 
 COOKIES = (RoutingCookie("SRV", "n1"),)
 OTHER = (RoutingCookie("SRV", "n9"),)
@@ -61,6 +65,86 @@ def test_the_memory_of_misleading_cookies_is_bounded() -> None:
 
 def test_no_value_is_shown() -> None:
     assert "secret-value" not in repr(Route("s", "n", (RoutingCookie("a", "secret-value"),), "", RouteState.STALE, 0.0))
+
+
+def test_a_guess_takes_an_empty_place_only() -> None:
+    table = Routes()
+    first = table.hint(route(), 5.0)
+    assert first == route() == table.of("main", "n1")
+    other = evolve(route(), cookies=OTHER)
+    assert table.hint(other, 5.0) is None
+    assert table.hint(other, 5.0) is None
+    assert table.hints("main", "n1") == (other,)
+    table.drop_hint(other)
+    assert table.hints("main", "n1") == ()
+    table.mislead("main", "n1", OTHER, 5.0)
+    assert table.hint(other, 6.0) is None
+    assert table.hints("main", "n1") == ()
+
+
+def test_what_is_anothers_is_no_guess() -> None:
+    table = Routes([evolve(route(RouteState.STALE), proven_at=3.0)])
+    assert table.hint(evolve(route(), node="n2"), 5.0) is None
+    assert table.of("main", "n2") is None
+    assert table.hint(evolve(route(), node="n2", site="other"), 5.0) is not None
+
+
+def test_a_proof_forgives() -> None:
+    table = Routes()
+    table.mislead("main", "n1", COOKIES, 5.0)
+    table.learnt(route(RouteState.PROVEN))
+    assert not table.misled("main", "n1", COOKIES, 5.0)
+
+
+def test_a_route_ends_and_is_refreshed_before() -> None:
+    ending = evolve(route(RouteState.PROVEN), learnt_at=0.0, expires_at=60.0)
+    table = Routes([ending])
+    assert not ending.wants_refresh(44.9)
+    assert ending.wants_refresh(45.0)
+    assert evolve(ending, expires_at=86400.0).wants_refresh(86400.0 - REFRESH_SECONDS)
+    assert not route().wants_refresh(1e12)
+    now = table.current("main", "n1", 59.9)
+    then = table.current("main", "n1", 60.0)
+    assert now is not None
+    assert then is not None
+    assert (now.state, then.state) == (RouteState.PROVEN, RouteState.STALE)
+    assert table.current("main", "n2", 0.0) is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["hint", "mint", "prove", "stale", "mislead"]),
+            st.sampled_from(["n1", "n2", "n3"]),
+            st.sampled_from(["a", "b", "c", "d", "e"]),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_is_guessed_a_route_that_was_proven_stays(events: list[tuple[str, str, str]]) -> None:
+    table, now = Routes(), 0.0
+    for what, node, value in events:
+        now += 1.0
+        cookies = (RoutingCookie("SRV", value),)
+        new = Route("main", node, cookies, "", RouteState.CANDIDATE, now, source=Source.TRAFFIC)
+        before = {each.node: each for each in table}
+        if what == "hint":
+            kept = table.hint(new, now)
+            assert kept is None or node not in before
+            once = {each.node: each for each in before.values() if each.proven_at is not None}
+            assert all(table.of("main", each.node) == each for each in once.values())
+            assert kept is None or all(each.cookies != cookies for each in once.values())
+        elif what == "mint":
+            table.learnt(new)
+        elif what == "prove":
+            table.proved("main", node, cookies, now)
+        elif what == "stale":
+            table.went_stale("main", node, cookies)
+        else:
+            table.mislead("main", node, cookies, now)
+        assert len(table.hints("main", node)) <= 3
+        there = table.of("main", node)
+        assert all(there is not None and hint.cookies != there.cookies for hint in table.hints("main", node))
 
 
 def test_in_order() -> None:

@@ -60,6 +60,12 @@ class Dialect(Protocol):
         ...
 
     @property
+    def keyed(self) -> bool:
+        """Whether any text of the application's decides by its hash: a visitor's first page, whose answer sets the
+        cookie, came from another node than the one to which the cookie leads from then on."""
+        ...
+
+    @property
     def cookie_names(self) -> tuple[str, ...]:
         """Names or ``/patterns/`` that the cookie has where nobody configured another; empty where it has none."""
         ...

@@ -44,6 +44,7 @@ class Shape(ABC):
     """What all dialects have in common. See :class:`lbcompanion.sticky.dialects.interface.Dialect`.
 
     :ivar signal: how an answer tells that a replay went elsewhere.
+    :ivar keyed: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.keyed`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Shape(ABC):
     renamable: bool = True
     held_back: str = ""
     signal: Signal = Signal.SILENT
+    keyed: bool = False
 
     @abstractmethod
     def cut(self, name: str, value: str, allowed: bool) -> str | None:

@@ -1,0 +1,64 @@
+"""By which means a campaign asks for a cookie of our own, in which order, and how often at most."""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import ceil
+
+from attrs import define
+
+#: What one campaign may ask at most, however many nodes there are; the next one goes on.
+MOST_PROBES = 300
+
+_BARE_ANSWERS = 3
+_FAILED_GUESSES = 4
+#: Every session of our own is one that the application keeps for a while.
+_MOST_SESSIONS = 24
+
+
+def budget(nodes: int) -> int:
+    """Probes for one campaign: three times what a random balancer takes on average to show all its nodes (n H(n))."""
+    return min(ceil(3 * nodes * sum(1 / k for k in range(1, nodes + 1))) + 10, MOST_PROBES)
+
+
+class Means(Enum):
+    """How a campaign asks; from the gentlest on."""
+
+    BARE = "without a cookie"
+    INVENTED = "with a key of our own"
+    SESSION = "with a session of our own"
+
+
+@define
+class Plan:
+    """By which means a campaign goes on, from what came of the ones before.
+
+    :ivar may_guess: whether the operator said what sticks: only then may keys or sessions of our own be tried.
+    :ivar has_name: whether it is known under which name a key is looked for.
+    """
+
+    may_guess: bool
+    has_name: bool
+    means: Means = Means.BARE
+    exhausted: bool = False
+    _bare: int = 0
+    _in_vain: int = 0
+    _sessions: int = 0
+
+    def came_of_it(self, helped: bool | None) -> None:
+        """:param helped: whether the node that answered has a proven route now; None: nothing was handed out."""
+        self._bare += helped is None and self.means is Means.BARE
+        self._in_vain = 0 if helped else self._in_vain + 1
+        self._sessions += self.means is Means.SESSION
+        if self.means is Means.SESSION:
+            self.exhausted = helped is None or self._in_vain >= _FAILED_GUESSES or self._sessions >= _MOST_SESSIONS
+        elif self._bare >= _BARE_ANSWERS or self._in_vain >= _FAILED_GUESSES:
+            self._next()
+
+    def _next(self) -> None:
+        if not self.may_guess:
+            self.exhausted = self._bare >= _BARE_ANSWERS
+            return
+        by_key = self.means is Means.BARE and self.has_name
+        self.means = Means.INVENTED if by_key else Means.SESSION
+        self._bare = self._in_vain = 0

@@ -1,0 +1,155 @@
+"""Proofs of routes: ``whoami`` through the balancer, replayed, and what the balancer hands out meanwhile.
+
+A cookie is kept only from an answer whose node is proven, and counts as a route once replays of it have reached that
+node and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import evolve, field, frozen
+
+from lbcompanion.crawler.client import FetchFailed
+from lbcompanion.crawler.fetcher import Seen, SiteFetcher, Way
+from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.cookies import names_match
+from lbcompanion.sticky.lasting import Handed, kept, soonest
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
+
+#: Replays that must all reach the node before a cookie counts as proven: one could be luck.
+VERIFY_REPLAYS = 2
+#: The same of a cookie that no balancer handed to us: one it does not know is spread, and may meet the node by chance.
+VERIFY_GUESSES = 4
+
+_GUESSES = frozenset({Source.INVENTED, Source.SESSION, Source.TRAFFIC})
+
+
+@frozen
+class Proof:
+    """How the replays of one route ended.
+
+    :ivar route: the route, proven, with the newest cookies handed back; None where it did not hold.
+    :ivar elsewhere: the node that answered instead; empty: none did.
+    """
+
+    route: Route | None = field(default=None, repr=False)
+    elsewhere: str = ""
+
+
+class Prover:
+    """Asks one site's balancer which node a way leads to.
+
+    :param now: the time, seconds since the epoch.
+    """
+
+    def __init__(self, fetcher: SiteFetcher, reader: CookieReader, routes: Routes, now: Callable[[], float]) -> None:
+        self._fetcher = fetcher
+        self._site = fetcher.site
+        self._reader = reader
+        self._routes = routes
+        self._now = now
+        #: How many probes were sent.
+        self.probes = 0
+
+    async def probe(self, way: Way) -> Seen:
+        """Ask which node answers.
+
+        :raises FetchFailed: where no proven answer came.
+        """
+        self.probes += 1
+        seen = await self._fetcher.whoami(way)
+        self._routes.saw(self._site.name, seen.node, self._now())
+        return seen
+
+    async def prove(self, route: Route, replays: int = 0) -> Proof:
+        """Replay a route's cookies.
+
+        :param replays: how many; 0: as many as befit the source of its cookies.
+        """
+        guessed = route.source in _GUESSES and route.proven_at is None
+        for _ in range(replays or (VERIFY_GUESSES if guessed else VERIFY_REPLAYS)):
+            try:
+                seen = await self.probe(Way(route.cookies))
+            except FetchFailed:
+                return Proof()
+            if seen.node != route.node:
+                return Proof(elsewhere=seen.node)
+            # The right node by chance: the balancer says that the cookie sent is not the one for it.
+            if self._reader.moved(route.cookies, seen.set_cookies) is True:
+                return Proof(elsewhere=seen.node)
+            route = self.renewed(route, seen.set_cookies)
+        return Proof(evolve(route, state=RouteState.PROVEN, proven_at=self._now()))
+
+    def renewed(self, route: Route, set_cookies: tuple[str, ...]) -> Route:
+        """The route with what its node's proven answer handed back in the place of what was sent: some balancers write
+        their cookies anew on every answer, and only the newest lasts."""
+        now = self._now()
+        handed = kept(set_cookies, now)
+        wanted = {cookie.name for cookie in route.cookies}
+        if not wanted & handed.keys():
+            return route
+        whole = {
+            **{one.name: one.value for one in route.cookies},
+            **{n: h.value for n, h in handed.items() if n in wanted},
+        }
+        cookies = self._cut(whole) if route.dialect else tuple(RoutingCookie(n, v) for n, v in whole.items())
+        if {cookie.name for cookie in cookies} != wanted:
+            return route
+        ends = _ends(route, wanted, handed)
+        unchanged = cookies == route.cookies and ends == route.expires_at
+        return route if unchanged else evolve(route, cookies=cookies, expires_at=ends, learnt_at=now)
+
+    def _cut(self, whole: dict[str, str]) -> tuple[RoutingCookie, ...]:
+        return self._reader.read(whole)
+
+    def candidates(
+        self,
+        node: str,
+        set_cookies: tuple[str, ...],
+        sent: tuple[RoutingCookie, ...] = (),
+        source: Source = Source.MINTED,
+    ) -> list[Route]:
+        """What a proven answer's cookies may be worth, the smallest first: the routing part, then everything that was
+        handed out; or what we sent ourselves, where it was our own invention.
+
+        :param source: of what was handed out.
+        """
+        now = self._now()
+        handed = kept(set_cookies, now)
+        if source is Source.SESSION:  # the application handed out other things too; only what is named is of use
+            handed = {
+                name: one for name, one in handed.items() if names_match(self._site.sticky.cookies, name)
+            } or handed
+        plain = {name: one.value for name, one in handed.items()}
+        read = self._reader.read(plain) if plain else ()
+        whole = tuple(RoutingCookie(name, value) for name, value in plain.items())
+        if source is Source.SESSION and not self._named(whole):
+            whole = ()
+        found: list[Route] = []
+        for cookies, dialect, origin in (
+            (read, self.dialects(read), source),
+            (whole, "", source),
+            (sent, self.dialects(sent) or "generic", Source.INVENTED),
+        ):
+            if cookies and all(cookies != other.cookies for other in found):
+                ends = soonest(handed[one.name] for one in cookies if one.name in handed)
+                site = self._site.name
+                found.append(Route(site, node, cookies, dialect, RouteState.CANDIDATE, now, None, ends, origin))
+        return found
+
+    def _named(self, cookies: tuple[RoutingCookie, ...]) -> bool:
+        return bool(cookies) and all(names_match(self._site.sticky.cookies, cookie.name) for cookie in cookies)
+
+    def dialects(self, cookies: tuple[RoutingCookie, ...]) -> str:
+        """The names of the dialects of routing cookies; those of several tiers with a plus between them."""
+        found = [self._reader.dialect_of(cookie.name, cookie.value) for cookie in cookies]
+        return "+".join(dict.fromkeys(dialect.name for dialect in found if dialect is not None))
+
+
+def _ends(route: Route, wanted: set[str], handed: dict[str, Handed]) -> float | None:
+    ends = soonest(one for name, one in handed.items() if name in wanted)
+    if wanted <= handed.keys() or route.expires_at is None:
+        return ends
+    return route.expires_at if ends is None else min(ends, route.expires_at)

@@ -1,0 +1,73 @@
+"""What a balancer hands out, and how long it lasts: ``Set-Cookie`` as a client keeps it (RFC 6265 section 5.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from attrs import field, frozen
+
+from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.cookies import handed_out, safe_to_send
+
+_SECONDS = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+
+
+@frozen
+class Handed:
+    """A cookie as it was handed out.
+
+    :ivar expires_at: when it ends, seconds since the epoch; None: with the session.
+    """
+
+    value: str = field(repr=False)
+    expires_at: float | None = None
+
+
+def kept(set_cookies: Iterable[str], now: float) -> dict[str, Handed]:
+    """What is left of ``Set-Cookie`` lines: no deletions, nothing that could not be sent again.
+
+    :param set_cookies: the lines' values; of two for one name the last one counts.
+    :param now: seconds since the epoch.
+    """
+    found: dict[str, Handed] = {}
+    for line in set_cookies:
+        for name, value in handed_out([line]).items():
+            found.pop(name, None)
+            ends = expiry(line, now)
+            if value and (ends is None or ends > now) and safe_to_send([RoutingCookie(name, value)]):
+                found[name] = Handed(value, ends)
+    return found
+
+
+def expiry(line: str, now: float) -> float | None:
+    """When the cookie of one ``Set-Cookie`` line ends: by ``Max-Age``, else by ``Expires``; None: with the session.
+
+    An attribute that cannot be read is passed over; of several the last one counts, as in RFC 6265 section 5.3.
+    """
+    max_age = expires = None
+    for attribute in line.split(";")[1:]:
+        name, _, value = attribute.partition("=")
+        name, value = name.strip().lower(), value.strip()
+        if name == "max-age" and _SECONDS.fullmatch(value):
+            max_age = now + int(value)
+        elif name == "expires":
+            moment = _moment(value)
+            expires = expires if moment is None else moment
+    return expires if max_age is None else max_age
+
+
+def _moment(text: str) -> float | None:
+    try:
+        # The form with dashes, 09-Nov-2026, is old but still sent.
+        moment = parsedate_to_datetime(re.sub(r"(\d{1,2})-(\w{3})-(\d{2,4})", r"\1 \2 \3", text))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def soonest(handed: Iterable[Handed]) -> float | None:
+    """When the first of several cookies that are needed together ends; None: none of them does."""
+    return min((one.expires_at for one in handed if one.expires_at is not None), default=None)
