@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 SOURCES = lbcompanion tests twisted setup.py $(wildcard bench docs examples)
 ARGS ?=
 
-.PHONY: help demo test lint format types docs bench fuzz changes clean
+.PHONY: help demo test lint format types docs bench simulate fuzz changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint    lint and format only"
 	@echo "make docs    the manual, into docs/_build/html"
 	@echo "make bench   figures: CPU for each captured page, beside nginx"
+	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    the property tests, at random and for long"
 	@echo "make clean   takes away what the others made"
 
@@ -67,6 +68,9 @@ docs: $(VENV)/.ready-docs
 bench: $(VENV)/.ready-bench
 	@sh .ci/programs nginx nginx-lua
 	$(BIN)/python -m bench $(ARGS)
+
+simulate: $(VENV)/.ready-bench
+	$(BIN)/python -m bench.simulate $(ARGS)
 
 fuzz: $(VENV)/.ready-test $(VENV)/html5lib/.ready
 	LBC_HYPOTHESIS=big $(BIN)/python -m pytest $(ARGS)

@@ -126,7 +126,8 @@ class FarmMachine(RuleBasedStateMachine):
     def _all_is_known(self) -> bool:
         """Whether some node is up, and the balancer knows of all that are down."""
         down = {name for name, node in self.farm.nodes.items() if not node.host.up}
-        return down != set(NAMES) and down <= self.farm.balancer.down
+        # With all others draining, those who are nobody's get nothing.
+        return down | self.farm.balancer.draining != set(NAMES) and down <= self.farm.balancer.down
 
     def _lost_on_the_way(self, status: int) -> bool:
         """Whether a notice may well have got this answer from no companion."""
@@ -138,7 +139,9 @@ class FarmMachine(RuleBasedStateMachine):
         assert view is not None or no_tag or not self._all_is_known(), "a visitor got no page though a node is up"
         if view is not None:
             assert view.token not in self.fates
-            self.fates[view.token] = Fate(view, self.farm.starts)
+            balancer = self.farm.balancer
+            unlucky = balancer.repeating or view.served_by in balancer.draining
+            self.fates[view.token] = Fate(view, self.farm.starts, cut=unlucky)
         return view
 
     def _tell(self, who: str, view: View, told: Mapping[str, str] | None) -> int:
@@ -300,6 +303,37 @@ class FarmMachine(RuleBasedStateMachine):
         self._befell(name, "cut")
         self._befell(name, "wiped")
 
+    @rule(name=st.sampled_from(NAMES))
+    def node_restarts_elsewhere(self, name: str) -> None:
+        """Its name and the balancer's value for it stay, its address does not."""
+        self.farm.move(name)
+        self.down_since.pop(name, None)
+        self._befell(name, "cut")
+        self._befell(name, "wiped")
+
+    @rule(name=st.sampled_from(NAMES))
+    def node_drains(self, name: str) -> None:
+        """Or gets newcomers again. Whoever has its value, a crawler as well, reaches it all the while."""
+        draining = name not in self.farm.balancer.draining
+        self.farm.drain(name, draining)
+        if draining:
+            self._befell(name, "cut")
+
+    @rule()
+    def keys_are_rotated(self) -> None:
+        """No excuse: whatever cookies led anywhere lead nowhere now, and new ones are minted."""
+        self.farm.rotate()
+
+    @rule()
+    def cache_comes_or_goes(self) -> None:
+        """What it repeats bears another question's proof: it may keep pages from being fetched, and no more."""
+        if self.farm.balancer.repeating:
+            self.farm.repeat(False)
+        else:
+            self.farm.repeat(True)
+            for name in NAMES:
+                self._befell(name, "cut")
+
     @precondition(lambda self: self.farm.crawler is not None)
     @rule()
     def crawler_dies(self) -> None:
@@ -428,6 +462,7 @@ class FarmMachine(RuleBasedStateMachine):
         assert self._all_have_ended(), "a notice has no outcome"
         for name in sorted(farm.bypassed):
             farm.bypass(name, False)
+        farm.repeat(False)
         for name in self.down_since:
             farm.reconnect(name)
         self.down_since.clear()
@@ -485,7 +520,7 @@ def test_an_archived_page_is_the_page_that_was_served(name: str) -> None:
         machine,
         settings=settings(
             profile,
-            max_examples=300 if long else max(1, profile.max_examples // 6),
+            max_examples=300 if long else max(1, profile.max_examples // 8),
             stateful_step_count=40 if long else 30,
             # Making a failure small takes minutes, which only those have who came for long.
             phases=profile.phases if long else [Phase.explicit, Phase.reuse, Phase.generate],

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from lbcompanion.crawler.client import FetchFailed
 from lbcompanion.crawler.fetcher import SiteFetcher, Way
-from lbcompanion.crawler.means import Means, Plan, budget
+from lbcompanion.crawler.means import MOST_PROBES, Means, Plan, budget
 from lbcompanion.crawler.proving import Proof, Prover
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import is_pattern
@@ -180,13 +180,13 @@ class Minter:
 
     async def _campaign(self) -> None:
         await self._try_what_is_there()
-        known = self._routes.nodes(self._site.name) | frozenset(self._site.nodes) | self._wanted
         plan, failures = Plan(self._may_guess(), bool(self._invented())), 0
         self._barren = False
-        for number in range(budget(len(known))):
-            if not self._missing() or failures >= _MAX_FAILURES:
+        for number in range(MOST_PROBES):
+            known = len(self._known())  # it grows while the site's nodes are seen for the first time
+            if number >= budget(known) or not self._missing() or failures >= _MAX_FAILURES:
                 return
-            if number > 2 * len(known):
+            if number > 2 * known:
                 await self._rest()
             try:
                 plan.came_of_it(await self._ask_by(plan.means))
@@ -195,6 +195,9 @@ class Minter:
             if plan.exhausted:
                 self._barren = True
                 return
+
+    def _known(self) -> frozenset[str]:
+        return self._routes.nodes(self._site.name) | frozenset(self._site.nodes) | self._wanted
 
     async def _ask_by(self, means: Means) -> bool | None:
         if means is Means.SESSION:

@@ -155,7 +155,7 @@ class Rounds:
             return NodeFacts(node, site.nodes.get(node, KnownNode()).address, site.key)
 
         by_dialect = crew.reader.compute(facts(owner))
-        return by_dialect or computed_by_rule(self._routes.of_site(site.name), crew.reader, facts, owner)
+        return by_dialect or computed_by_rule(self._routes.examples(site.name), crew.reader, facts, owner)
 
     async def _ask(self, crew: SiteCrew, owner: str) -> bool:
         """Find out if the owner is up, without the visitor's cookie; True where that took a campaign."""

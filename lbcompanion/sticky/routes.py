@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from itertools import islice
 
 from attrs import evolve, field, frozen
 
@@ -101,6 +102,11 @@ class Routes:
     def of_site(self, site: str) -> tuple[Route, ...]:
         """All routes of a site, by node."""
         return tuple(route for route in self if route.site == site)
+
+    def examples(self, site: str, most: int = 3) -> tuple[Route, ...]:
+        """A few proven routes of a site, whichever come first: enough to see a rule in, of any number."""
+        proven = (route for route in self._routes.values() if route.site == site and route.state is RouteState.PROVEN)
+        return tuple(islice(proven, most))
 
     def nodes(self, site: str) -> frozenset[str]:
         """All nodes of a site that gave a proven answer or have a route."""

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, execute
 
 from lbcompanion.crawler.service import CrawlerService
@@ -29,9 +29,10 @@ from lbcompanion.settings import (
     StoreTable,
     ToCrawlerTable,
 )
-from lbcompanion.testing.application import Ledger, application
+from lbcompanion.testing.application import FORGERY, Ledger, application
 from lbcompanion.testing.network import Host, Network
 from lbcompanion.testing.passing import Balancer
+from lbcompanion.testing.products import haproxy_prefix, haproxy_tiers
 from lbcompanion.testing.sticking import Inserting, NoStickiness, Remembering, Sticking
 
 SECRET = b"the farm's secret, for tests only"
@@ -58,7 +59,8 @@ class Kind:
 
 
 #: By name: HAProxy's cookie insertion as it is mostly written, the same hidden from scripts and nodes, a balancer of
-#: no known kind, one that sticks not at all, one that remembers sessions in a table of its own.
+#: no known kind, one that sticks not at all, one that remembers sessions in a table of its own, one that writes into a
+#: cookie of the application's, and one before two others.
 KINDS: Mapping[str, Kind] = {
     "insert": Kind(Inserting, StickyTable(cookies=("SRV",))),
     "indirect": Kind(
@@ -66,8 +68,13 @@ KINDS: Mapping[str, Kind] = {
         StickyTable(dialect="haproxy-insert", cookies=("SRV",)),
     ),
     "opaque": Kind(
-        lambda: Inserting("where", {"n1": "rack-4/7:a1", "n2": "rack-4/8:b2", "n3": "rack-5/1:c3"}),
+        lambda: Inserting("where", values={"n1": "rack-4/7:a1", "n2": "rack-4/8:b2", "n3": "rack-5/1:c3"}),
         StickyTable(cookies=("where",)),
+    ),
+    "prefix": Kind(lambda: haproxy_prefix(FORGERY), StickyTable("haproxy-prefix", cookies=(FORGERY,))),
+    "tiers": Kind(
+        lambda: haproxy_tiers({"east": ("n1", "n2"), "west": ("n3",)}),
+        StickyTable("haproxy-insert", cookies=("DC", "SRV")),
     ),
     "none": Kind(NoStickiness, peers=True),
     "table": Kind(
@@ -157,6 +164,8 @@ class Farm:
     nodes: dict[str, Node] = field(factory=dict)
     crawler: InlineCrawler | None = None
     starts: int = 0
+    rotations: int = 0
+    moves: int = 0
     bypassed: set[str] = field(factory=set)
     visitors: Host = field(init=False)
     strangers: Host = field(init=False)
@@ -257,9 +266,44 @@ class Farm:
 
     def bypass(self, name: str, on: bool) -> bool:
         """The balancer goes straight to a node's application, or to its companion again; gives what it does now."""
-        self.balancer.nodes[name] = (f"10.0.1.{self._number(name)}", 8000) if on else (self._address(name), 8080)
+        self.balancer.nodes[name] = (
+            (f"10.0.1.{self._number(name)}", 8000) if on else (self.nodes[name].host.address, 8080)
+        )
         (self.bypassed.add if on else self.bypassed.discard)(name)
         return on
+
+    def drain(self, name: str, on: bool) -> None:
+        """The balancer sends nobody new to a node, or everybody again."""
+        (self.balancer.draining.add if on else self.balancer.draining.discard)(name)
+
+    def rotate(self) -> bool:
+        """The balancer gets a new key: all values that it gave out are void; False where it has none."""
+        model = self.balancer.sticking
+        if not isinstance(model, Inserting) or not model.gives:
+            return False
+        self.rotations += 1
+        model.rotate({name: f"{name}-{self.rotations}" for name in self.names})
+        return True
+
+    def repeat(self, on: bool) -> None:
+        """A cache that heeds nothing stands before the balancer, or is gone with all that it kept."""
+        self.balancer.repeating = on
+        self.balancer.repeated.clear()
+
+    def move(self, name: str) -> None:
+        """A node's process ends, and begins anew at another address; its name finds it there."""
+        node = self.nodes[name]
+        node.host.crash()
+        node.host.cut_off()
+        self.moves += 1
+        address = f"10.0.{3 + self.moves // 200}.{1 + self.moves % 200}"
+        table = evolve(node.settings.node, listen=(f"tcp:8080:interface={address}",))
+        node.settings = evolve(node.settings, node=table)
+        node.host = self.network.host(address, name)
+        node.start()
+        if name not in self.bypassed:
+            self.balancer.nodes[name] = (address, 8080)
+        self.check_health()
 
     def check_health(self) -> None:
         """The balancer looks at all nodes."""

@@ -13,10 +13,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from lbcompanion.http1.heads import head_end, read_request_head
-from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.cookies import parse, render
 from lbcompanion.testing.network import Host
-from lbcompanion.testing.sticking import Choice, Sticking
+from lbcompanion.testing.sticking import Choice, Standing, Sticking, pairs
 
 _NOBODY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -45,6 +43,9 @@ class Balancer:
 
     :ivar nodes: name to the address of the node's companion.
     :ivar down: the nodes that its health checks found to be down.
+    :ivar draining: the nodes that get nobody new.
+    :ivar repeating: whether a cache that heeds nothing stands before it, and gives to all who GET a path what the first
+        one got.
     :ivar passed: all requests, oldest first.
     """
 
@@ -52,6 +53,9 @@ class Balancer:
     sticking: Sticking
     nodes: dict[str, tuple[str, int]]
     down: set[str] = field(factory=set)
+    draining: set[str] = field(factory=set)
+    repeating: bool = False
+    repeated: dict[str, bytes] = field(factory=dict, repr=False)
     passed: list[Passed] = field(factory=list)
 
     def listen(self) -> None:
@@ -63,12 +67,54 @@ class Balancer:
     def route(self, client: str, raw: bytes) -> Choice:
         """Choose for a request, and write that down."""
         head = read_request_head(raw, 100)
-        cookies = parse(b"; ".join(head.all(b"cookie")))
+        cookies = pairs(b"; ".join(head.all(b"cookie")).decode("latin-1"))
         up = tuple(name for name in self.nodes if name not in self.down)
-        choice = self.sticking.choose(cookies, up)
+        open_to_all = tuple(name for name in up if name not in self.draining)
+        choice = self.sticking.choose(cookies, Standing(open_to_all, frozenset(self.draining.intersection(up))))
         method, path = head.method.decode(), head.path.decode("latin-1")
         self.passed.append(Passed(self.host.seconds(), client, method, path, raw, choice, up))
         return choice
+
+    def cached_at(self, raw: bytes) -> str:
+        """Where the cache keeps the answer to a request; empty: nowhere."""
+        method, path, _ = raw.split(b" ", 2)
+        return path.decode("latin-1") if self.repeating and method == b"GET" else ""
+
+    def onward(self, raw: bytes, client: str) -> bytes:
+        """A request's head for the node: without what the balancer keeps to itself of the cookies."""
+        lines = []
+        for line in raw.split(b"\r\n")[:-2]:
+            name, colon, value = line.partition(b":")
+            lower = name.lower()
+            if colon and lower == b"connection":
+                continue
+            if colon and lower == b"cookie":
+                shown = self.sticking.shown(pairs(value.decode("latin-1")))
+                cookies = "; ".join(f"{one}={what}" for one, what in shown).encode("latin-1")
+                lines += [b"Cookie: " + cookies] if shown else []
+                continue
+            lines.append(line)
+        lines += [b"X-Forwarded-For: " + client.encode(), b"Connection: close", b"", b""]
+        return b"\r\n".join(lines)
+
+    def back(self, choice: Choice, head: bytes) -> bytes:
+        """A node's head for the client: with the balancer's cookies, and with what it does to the node's."""
+        first, *lines = head.split(b"\r\n")
+        return b"\r\n".join(
+            [
+                first,
+                *(b"Set-Cookie: " + line.encode() for line in choice.set_cookies),
+                *(line for one in lines for line in self._set_cookie(choice.node, one)),
+            ]
+        )
+
+    def _set_cookie(self, node: str, line: bytes) -> list[bytes]:
+        name, _, value = line.partition(b":")
+        if name.lower() != b"set-cookie":
+            return [line]
+        pair, semicolon, attributes = value.decode("latin-1").partition(";")
+        given = self.sticking.answered(node, pairs(pair))
+        return [f"Set-Cookie: {one}={what}{semicolon}{attributes}".encode("latin-1") for one, what in given]
 
 
 class _Front(Protocol):
@@ -80,6 +126,7 @@ class _Front(Protocol):
         self._back: _Back | None = None
         self._begun = False
         self._choice = Choice("")
+        self._cached_at = ""
         self.gone = False
 
     def dataReceived(self, data: bytes) -> None:
@@ -92,13 +139,18 @@ class _Front(Protocol):
             return
         self._begun = True
         transport: Any = self.transport
+        self._cached_at = self._balancer.cached_at(self._buffer)
+        if known := self._balancer.repeated.get(self._cached_at, b""):
+            transport.write(known)
+            transport.loseConnection()
+            return
         self._choice = self._balancer.route(transport.getPeer().host, self._buffer[:end])
         if not self._choice.node:
             self._refuse()
             return
         address = self._balancer.nodes[self._choice.node]
         endpoint = TCP4ClientEndpoint(self._balancer.host, *address, timeout=5)
-        factory = Factory.forProtocol(lambda: _Back(self, self._choice.set_cookie))
+        factory = Factory.forProtocol(lambda: _Back(self, self._balancer, self._choice))
         factory.noisy = False
         endpoint.connect(factory).addCallbacks(self._connected, lambda _failure: self._refuse())
 
@@ -111,8 +163,13 @@ class _Front(Protocol):
             return
         self._back = back
         end = head_end(self._buffer)
-        back.write(_onward(self._buffer[:end], self._choice.hidden, self._transport().getPeer().host))
+        back.write(self._balancer.onward(self._buffer[:end], self._transport().getPeer().host))
         back.write(self._buffer[end:])
+
+    def keep(self, answer: bytes) -> None:
+        """The cache keeps a whole answer, where there is one."""
+        if self._cached_at and self._balancer.repeating:
+            self._balancer.repeated.setdefault(self._cached_at, answer)
 
     def _refuse(self) -> None:
         if not self.gone:
@@ -128,9 +185,11 @@ class _Front(Protocol):
 class _Back(Protocol):
     """The connection to a node."""
 
-    def __init__(self, front: _Front, set_cookie: str) -> None:
+    def __init__(self, front: _Front, balancer: Balancer, choice: Choice) -> None:
         self._front = front
-        self._set_cookie = set_cookie.encode()
+        self._balancer = balancer
+        self._choice = choice
+        self._answer = b""
 
     def leave(self) -> None:
         transport: Any = self.transport
@@ -142,34 +201,19 @@ class _Back(Protocol):
             self.transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._set_cookie:
-            line, end, rest = data.partition(b"\r\n")
-            if not end:
+        if not self._answer:
+            end = head_end(data)
+            if end < 0:
                 raise AssertionError("a node writes its head in one piece")
-            data = line + end + b"Set-Cookie: " + self._set_cookie + end + rest
-            self._set_cookie = b""
+            data = self._balancer.back(self._choice, data[:end]) + data[end:]
+        self._answer += data
         if not self._front.gone and self._front.transport is not None:
             self._front.transport.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        clean = reason.check(ConnectionDone)
+        if clean and self._answer:
+            self._front.keep(self._answer)
         front: Any = self._front.transport
         if not self._front.gone and front is not None:
-            front.loseConnection() if reason.check(ConnectionDone) else front.abortConnection()
-
-
-def _onward(raw: bytes, hidden: str, client: str) -> bytes:
-    """A request's head for the node: without the balancer's own cookie where it keeps that to itself."""
-    lines = []
-    for line in raw.split(b"\r\n")[:-2]:
-        name, colon, value = line.partition(b":")
-        lower = name.lower()
-        if colon and lower == b"connection":
-            continue
-        if colon and hidden and lower == b"cookie":
-            kept = [RoutingCookie(one, what) for one, what in parse(value).items() if one != hidden]
-            if kept:
-                lines.append(b"Cookie: " + render(kept).encode("latin-1"))
-            continue
-        lines.append(line)
-    lines += [b"X-Forwarded-For: " + client.encode(), b"Connection: close", b"", b""]
-    return b"\r\n".join(lines)
+            front.loseConnection() if clean else front.abortConnection()

@@ -6,7 +6,7 @@ import gzip
 import http.client
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,14 @@ class Sticking:
 
     cookies: tuple[str, ...] = ()
     dialect: str = "auto"
+    allow: tuple[str, ...] = ()
+
+    def toml(self) -> str:
+        """The keys of a node's ``[sticky]``, and of a crawler's site."""
+        return (
+            f'dialect = "{self.dialect}"\ncookies = {json.dumps(self.cookies)}\n'
+            f"allow_credentials = {json.dumps(self.allow)}\n"
+        )
 
 
 @frozen
@@ -42,13 +50,15 @@ class Applications:
     ledger: Path
 
 
-def plain_applications(children: Children, ports: ReservedPorts, folder: Path) -> Applications:
+def plain_applications(
+    children: Children, ports: ReservedPorts, folder: Path, module: str = "tests.real.plain_site"
+) -> Applications:
     """The small application, once for each node."""
     made = Applications({name: ports.take() for name in NODES}, folder / "ledger")
     made.ledger.mkdir()
     for name, port in made.ports.items():
         environment = {"LBC_TEST_NODE": name, "LBC_TEST_LEDGER": str(made.ledger)}
-        children.module(f"application-{name}", "tests.real.plain_site", str(port), **environment)
+        children.module(f"application-{name}", module, str(port), **environment)
     for name, port in made.ports.items():
         wait_for(f"application {name}", lambda port=port: listens(port, "/style.css"), 20)
     return made
@@ -61,6 +71,7 @@ class Farm:
     :param folder: gets configurations, state, archive and logs.
     :param store: ``[store] url`` of the nodes, ``NAME`` in it filled in.
     :param peers: whether nodes know each other's address.
+    :param site_lines: what the crawler is told besides, by the companions' public ports.
     """
 
     folder: Path
@@ -75,8 +86,10 @@ class Farm:
     public: dict[str, int] = Factory(dict)
     admin: dict[str, int] = Factory(dict)
     taps: dict[str, Wiretap] = Factory(dict)
+    site_lines: Callable[[Mapping[str, int]], str] = lambda public: ""
     site: int = 0
     api: int = 0
+    balanced: int = 0
 
     def start(self) -> None:
         """Start it, and wait until all is ready. Three taps listen in: on visitors, on notices, on the crawler."""
@@ -84,10 +97,10 @@ class Farm:
         self.public = {name: self.ports.take() for name in NODES}
         self.admin = {name: self.ports.take() for name in NODES}
         balancer, intake, self.api = self.ports.take(), self.ports.take(), self.ports.take()
+        self.balanced = balancer
         self.taps = {"visitors": Wiretap(balancer), "notices": Wiretap(intake), "crawler": Wiretap(balancer)}
         self.site = self.taps["visitors"].port
         for name in NODES:
-            (self.folder / f"{name}.toml").write_text(self._node_config(name))
             self.start_companion(name)
         (self.folder / "crawler.toml").write_text(self._crawler_config(intake))
         self.children.lbcompanion("crawler", "crawler", "--config", str(self.folder / "crawler.toml"))
@@ -99,6 +112,8 @@ class Farm:
         wait_for("balancer", lambda: listens(balancer, "/_lbc/whoami"), 20, running)
 
     def start_companion(self, name: str) -> Child:
+        """Start it with the ports that it has now."""
+        (self.folder / f"{name}.toml").write_text(self._node_config(name))
         return self.children.lbcompanion(f"companion-{name}", "node", "--config", str(self.folder / f"{name}.toml"))
 
     def wait_ready(self, name: str) -> None:
@@ -126,9 +141,7 @@ admin = "{_listen(self.admin[name])}"
 [store]
 url = "{self.store.replace("NAME", name)}"
 [sticky]
-dialect = "{self.sticking.dialect}"
-cookies = {json.dumps(self.sticking.cookies)}
-[peers]
+{self.sticking.toml()}[peers]
 {peers}[crawler]
 intake = "http://127.0.0.1:{self.taps["notices"].port}"
 """
@@ -144,9 +157,12 @@ give_up_after_seconds = {self.give_up_seconds}
 [sites.main]
 origin = "http://127.0.0.1:{self.site}"
 connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
-dialect = "{self.sticking.dialect}"
-cookies = {json.dumps(self.sticking.cookies)}
-"""
+{self.sticking.toml()}{self.site_lines(self.public)}"""
+
+    @property
+    def central(self) -> bool:
+        """Whether all nodes keep their copies in one place."""
+        return self.store != "memory:" and "NAME" not in self.store
 
     # What is known of it, from outside.
 
@@ -219,7 +235,7 @@ cookies = {json.dumps(self.sticking.cookies)}
 
     def check_archived(self, views: Sequence[View], found: Mapping[str, Mapping[str, Any]]) -> None:
         """Each of these pages is archived, once, byte for byte as its application made it, from that node (where
-        nodes know each other, another one may have handed it over)."""
+        nodes know each other or have one store, another one may have handed it over)."""
         assert len({view.token for view in views}) == len(views)
         for view in views:
             made, said = self.made(view), found[view.token]
@@ -228,7 +244,7 @@ cookies = {json.dumps(self.sticking.cookies)}
             assert self.archived(view.token) == made.body, f"{view.url}: archived otherwise"
             assert (said["sha256"], said["bytes"]) == (sha256(made.body).hexdigest(), len(made.body))
             assert said["origin_node"] == self.owner(view.token) == made.node, said
-            assert said["answered_by"] == made.node or self.peers, said
+            assert said["answered_by"] == made.node or self.peers or self.central, said
             assert said["url"] == view.url
             assert (made.method, made.status) == (view.method, view.status)
 

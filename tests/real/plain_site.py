@@ -40,6 +40,10 @@ class _Handler(WSGIRequestHandler):
         pass
 
 
+def serve(port: int, application: Any) -> None:
+    """Serve, for good."""
+    make_server("127.0.0.1", port, application, _Server, _Handler).serve_forever()
+
+
 if __name__ == "__main__":
-    wrapped = from_environment(application)
-    make_server("127.0.0.1", int(sys.argv[1]), wrapped, _Server, _Handler).serve_forever()
+    serve(int(sys.argv[1]), from_environment(application))

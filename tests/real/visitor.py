@@ -41,12 +41,17 @@ class View:
 
 
 class Visitor:
-    """One visitor, on a kept connection."""
+    """One visitor, on a kept connection.
 
-    def __init__(self, port: int) -> None:
+    :param told: the names of the cookies that the page's script is told to look for.
+    """
+
+    def __init__(self, port: int, told: tuple[str, ...] = ()) -> None:
         self._origin = f"http://127.0.0.1:{port}"
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         self.cookies: dict[str, str] = {}
+        self._told = told
+        self._hidden: set[str] = set()
 
     def view(self, path: str) -> View:
         """Look at a page."""
@@ -56,9 +61,10 @@ class Visitor:
         return View(self._origin + path, "GET", status, page_id, token, body)
 
     def notice(self, view: View) -> None:
-        """Say that it was seen; all cookies being HttpOnly, the script had none to read."""
+        """Say that it was seen, with those of the cookies that a script may read."""
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        said = json.dumps({"token": view.token, "url": view.url, "cookies": {}, "viewed_at": now})
+        cookies = {name: self.cookies[name] for name in self._told if name in self.cookies.keys() - self._hidden}
+        said = json.dumps({"token": view.token, "url": view.url, "cookies": cookies, "viewed_at": now})
         status, _, _ = self._ask("POST", "/_lbc/notice", said.encode())
         assert status == 204, f"notice: status {status}"
 
@@ -76,6 +82,9 @@ class Visitor:
             self._connection.close()
             raise
         for line in answer.headers.get_all("Set-Cookie", []):
-            name, _, value = line.partition(";")[0].partition("=")
+            pair, _, attributes = line.partition(";")
+            name, _, value = pair.partition("=")
             self.cookies[name.strip()] = value.strip()
+            if "httponly" in attributes.lower():
+                self._hidden.add(name.strip())
         return answer.status, answer.getheader(PAGE_ID, ""), received

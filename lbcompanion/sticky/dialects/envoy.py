@@ -20,9 +20,14 @@ _EXPIRY = re.compile(rb"(\x10[\x80-\xff]{0,9}[\x00-\x7f])?")
 _SOURCE = "envoyproxy.io, stateful session filter, cookie-based state; measured with envoy 1.40.0"
 
 
+def _unquoted(value: str) -> str:
+    # Envoy itself takes off one pair of quotes and no more.
+    return value[1:-1] if len(value) > 1 and value.startswith('"') and value.endswith('"') else value
+
+
 def _decoded(value: str) -> bytes:
     try:
-        return b64decode(value.strip('"'), validate=True)
+        return b64decode(_unquoted(value), validate=True)
     except ValueError:
         return b""
 

@@ -1,0 +1,200 @@
+"""Our models of balancers are right: random walks through the real ones and the models agree on every choice that a
+model claims to know, on the cookies handed out, and on those that the node gets to see.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from lbcompanion import balancers
+from lbcompanion.balancers.pool import Member, Pool
+from lbcompanion.demo.ports import ReservedPorts
+from lbcompanion.testing import products
+from lbcompanion.testing.sticking import Sticking
+from tests.balancers.programs import RUNS
+from tests.conftest import need_program
+from tests.real import echo_node
+from tests.real.children import Children, wait_for
+from tests.real.walk import Walk, ask, moved_off
+
+NODES = ("n1", "n2", "n3")
+#: Always the same walk, but for those who came for long (``make fuzz``).
+BY_CHANCE = not settings().derandomize
+STEPS = 5000 if BY_CHANCE else 450
+SHORT = 300
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    seed = int.from_bytes(os.urandom(4)) if BY_CHANCE else 20261123
+    print(f"the walk's seed: {seed}")
+    return random.Random(seed)
+
+
+class Stand:
+    """Three nodes, each a process, and ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = ReservedPorts()
+        self.children = Children(folder)
+        self.nodes = {name: self.ports.take() for name in NODES}
+        self.addresses = {name: f"127.0.0.1:{port}" for name, port in self.nodes.items()}
+        for name, port in self.nodes.items():
+            self.children.module(name, echo_node.__name__, f"{name}={port}")
+        for port in self.nodes.values():
+            wait_for("a node", lambda port=port: _answers(port))  # type: ignore[misc]
+
+    def printed(self, product: str) -> int:
+        """Run what ``balancer-config`` prints; the port."""
+        need_program({"apache": "apache2"}.get(product, product))
+        port = self.ports.take()
+        members = tuple(Member(name, "127.0.0.1", at) for name, at in self.nodes.items())
+        file = self.folder / f"{product}.{'yaml' if product == 'envoy' else 'conf'}"
+        file.write_text(balancers.configuration(product, Pool(members, "", "127.0.0.1", port)))
+        self.run(product, file, port)
+        return port
+
+    def run(self, product: str, file: Path, port: int) -> None:
+        child = self.children.start(product, RUNS[product](file, self.folder))
+        wait_for(product, lambda: _answers(port), 20.0, child)
+
+    def stop(self) -> None:
+        self.children.kill()
+        self.ports.release()
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError, ValueError, IndexError):
+        return ask(port).status == 200
+    return False
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    made = Stand(tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+_HAPROXY = """global
+    nbthread 1
+    stats socket ipv4@127.0.0.1:{stats} level admin
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 10s
+    timeout server 10s
+"""
+
+
+class Haproxy:
+    """One HAProxy with a farm for each mode; nodes are turned through its runtime API, at once."""
+
+    def __init__(self, stand: Stand, modes: Mapping[str, tuple[str, ...]]) -> None:
+        need_program("haproxy")
+        self.stats = stand.ports.take()
+        self.ports = {mode: stand.ports.take() for mode in modes}
+        text = _HAPROXY.format(stats=self.stats)
+        for mode, lines in modes.items():
+            text += f"listen {mode}\n    bind 127.0.0.1:{self.ports[mode]}\n    balance roundrobin\n"
+            text += "".join(f"    {line}\n" for line in lines)
+            for name, at in stand.nodes.items():
+                text += f"    server {name} 127.0.0.1:{at} cookie {name}\n"
+        file = stand.folder / "haproxy.cfg"
+        file.write_text(text)
+        stand.run("haproxy", file, next(iter(self.ports.values())))
+
+    def turn(self, mode: str, node: str, state: str) -> None:
+        with socket.create_connection(("127.0.0.1", self.stats), timeout=10) as line:
+            line.sendall(f"set server {mode}/{node} state {state}\n".encode())
+            said = b""
+            while got := line.recv(4096):
+                said += got
+        assert not said.strip(), said
+
+
+MODES: Mapping[str, tuple[tuple[str, ...], str, Sticking]] = {
+    "insert": (("cookie SRV insert",), "SRV", products.haproxy_insert()),
+    "indirect": (("cookie SRV insert indirect",), "SRV", products.haproxy_insert(indirect=True)),
+    "prefix": (("cookie sess prefix",), "sess", products.haproxy_prefix()),
+    "rewrite": (("cookie SRV rewrite",), "SRV", products.haproxy_rewrite()),
+    "table": (
+        (
+            "stick-table type string len 64 size 10k expire 1h",
+            "stick on req.cook(sess)",
+            "stick store-response res.cook(sess)",
+        ),
+        "sess",
+        products.haproxy_table(),
+    ),
+}
+
+
+def test_haproxy(stand: Stand, chance: random.Random) -> None:
+    haproxy = Haproxy(stand, {mode: lines for mode, (lines, _, _) in MODES.items()})
+    steps = 0
+    for mode, (_, name, model) in MODES.items():
+        walk = Walk(haproxy.ports[mode], model, name, NODES, chance, turned=NODES)
+        walk.turn = lambda node, state, mode=mode: haproxy.turn(mode, node, state)  # type: ignore[misc]
+        walk.sets = mode not in ("insert", "indirect") or chance.random() < 0.5
+        walk.steps(STEPS)
+        _was_worth_it(walk)
+        steps += walk.counted.total()
+    assert steps >= 2000
+
+
+def _was_worth_it(walk: Walk) -> None:
+    """Of each way that a request may end there were some."""
+    ends = {kind.rpartition(", ")[2] for kind in walk.counted}
+    assert {"stuck", "free"} <= ends, walk.counted
+
+
+def test_two_tiers_of_haproxy(stand: Stand, chance: random.Random) -> None:
+    need_program("haproxy")
+    groups = {"east": ("n1", "n2"), "west": ("n3",)}
+    outer, stats = stand.ports.take(), stand.ports.take()
+    inner = {group: stand.ports.take() for group in groups}
+    text = _HAPROXY.format(stats=stats)
+    text += f"listen outer\n    bind 127.0.0.1:{outer}\n    cookie DC insert\n"
+    text += "".join(f"    server {group} 127.0.0.1:{at} cookie {group}\n" for group, at in inner.items())
+    for group, nodes in groups.items():
+        text += f"listen {group}\n    bind 127.0.0.1:{inner[group]}\n    cookie SRV insert\n"
+        text += "".join(f"    server {node} 127.0.0.1:{stand.nodes[node]} cookie {node}\n" for node in nodes)
+    file = stand.folder / "haproxy.cfg"
+    file.write_text(text)
+    stand.run("haproxy", file, outer)
+    walk = Walk(outer, products.haproxy_tiers(groups), "SRV", NODES, chance)
+    walk.steps(SHORT)
+    _was_worth_it(walk)
+
+
+@pytest.mark.parametrize("product", ["apache", "caddy", "envoy"])
+def test_others(product: str, stand: Stand, chance: random.Random) -> None:
+    port = stand.printed(product)
+    name, model = {
+        "apache": ("ROUTEID", products.apache_route()),
+        "caddy": ("lb", products.caddy(stand.addresses)),
+        "envoy": ("SERVERID", products.envoy(stand.addresses, "SERVERID")),
+    }[product]
+    walk = Walk(port, model, name, NODES, chance)
+    # Health checks may have to be waited for: Envoy takes no node for being up before its first one.
+    wait_for("all nodes", lambda: {ask(port).node for _ in range(12)} == set(NODES))
+    walk.steps(SHORT)
+    _was_worth_it(walk)
+    stand.children["n2"].kill()
+    walk.states["n2"] = "maint"
+    time.sleep(2.5)
+    wait_for("n2 being taken for down", lambda: moved_off(walk, "n2"))
+    walk.steps(SHORT // 3)

@@ -1,0 +1,182 @@
+"""A random walk through a real balancer and the model of it, side by side."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+from collections import Counter, deque
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+
+from lbcompanion.testing.sticking import Inserting, Remembering, Standing, Sticking, TwoTiers, pairs
+
+#: What the application sets is the session's own, or nothing that sticks.
+_SESSION = "made-up-{}"
+
+
+@frozen
+class Answered:
+    """A real answer.
+
+    :ivar node: empty where the balancer itself refused.
+    :ivar saw: the cookies that the node saw.
+    :ivar set_cookies: the lines' values.
+    """
+
+    status: int
+    node: str
+    saw: str
+    set_cookies: tuple[str, ...]
+
+
+def ask(port: int, cookie: str = "", sets: str = "") -> Answered:
+    """One request over a connection of its own."""
+    lines = ["GET /page HTTP/1.1", "Host: www.example.com", "Connection: close"]
+    lines += [f"Cookie: {cookie}"] if cookie else []
+    lines += [f"X-Sets: {sets}"] if sets else []
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+        line.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        raw = b""
+        while got := line.recv(65536):
+            raw += got
+    head, _, body = raw.decode("latin-1").partition("\r\n\r\n")
+    status, *fields = head.split("\r\n")
+    given = tuple(one.partition(":")[2].strip() for one in fields if one.lower().startswith("set-cookie:"))
+    code = int(status.split(" ")[1])
+    if code != 200:
+        return Answered(code, "", "", given)
+    told = json.loads(body[body.index("{") : body.rindex("}") + 1])
+    return Answered(code, told["node"], "; ".join(told["cookies"]), given)
+
+
+def _same(_name: str, _state: str) -> None:
+    raise AssertionError("this balancer's nodes cannot be turned")
+
+
+@define
+class Walk:
+    """One balancer, its model, and what the visitors have been given so far.
+
+    :ivar name: the sticky cookie's.
+    :ivar turn: tells the real balancer what it shall take a node for: ``ready``, ``drain``, ``maint``.
+    :ivar turned: the nodes that may be turned.
+    :ivar sets: whether the application sets the sticky cookie now and then.
+    """
+
+    port: int
+    model: Sticking
+    name: str
+    nodes: tuple[str, ...]
+    chance: random.Random
+    turn: Callable[[str, str], None] = _same
+    turned: tuple[str, ...] = ()
+    sets: bool = False
+    states: dict[str, str] = field(init=False)
+    values: list[str] = field(factory=list)
+    others: list[tuple[str, str]] = field(factory=list)
+    made: int = 0
+    counted: Counter[str] = field(factory=Counter)
+    lately: deque[str] = field(factory=lambda: deque(maxlen=12))
+
+    def __attrs_post_init__(self) -> None:
+        self.states = dict.fromkeys(self.nodes, "ready")
+
+    def standing(self) -> Standing:
+        """What the model takes the nodes for."""
+        by = {state: [node for node in self.nodes if self.states[node] == state] for state in ("ready", "drain")}
+        return Standing(tuple(by["ready"]), frozenset(by["drain"]))
+
+    def steps(self, count: int) -> None:
+        """Walk."""
+        for _ in range(count):
+            if self.turned and self.chance.random() < 0.12:
+                self._turn()
+            else:
+                self._request()
+
+    def _turn(self) -> None:
+        node = self.chance.choice(self.turned)
+        state = self.chance.choice(("ready", "ready", "drain", "maint"))
+        self.turn(node, state)
+        self.states[node] = state
+        self.counted[f"turned to {state}"] += 1
+        self.lately.append(f"{node} {state}")
+
+    def _known(self) -> str:
+        return self.chance.choice(self.values) if self.values else "none-yet"
+
+    def _cookies(self) -> tuple[str, list[tuple[str, str]]]:
+        """A kind of request, and its cookies."""
+        name, known, another = self.name, self._known(), self._known()
+        kinds: dict[str, list[tuple[str, str]]] = {
+            "none": [],
+            "right": [(name, known)],
+            "right again": [(name, known)],
+            "among others": [("a", "1"), (name, known), ("b", '{"c":1}')],
+            "foreign": [("theirs", known), (f"x{name}", another)],
+            "unknown": [(name, f"n{self.chance.randrange(4, 99)}")],
+            "empty": [(name, "")],
+            "quoted": [(name, f'"{known}"')],
+            "two": [(name, known), (name, another)],
+            "unknown, then right": [(name, "n77"), (name, known)],
+            "empty, then right": [(name, ""), (name, known)],
+            "other case": [(name.swapcase(), known)],
+            "shortened": [(name, known[: len(known) // 2])],
+            "lengthened": [(name, f"{known}x")],
+            "dotted": [(name, f"x{known}"), ("last", "2")],
+            "after another": [*self.others[-1:], (name, known)],
+        }
+        if isinstance(self.model, Remembering):
+            del kinds["empty"]
+        kind = self.chance.choice(list(kinds))
+        further = [pair for pair in self.others if pair[0] != name]
+        if isinstance(self.model, TwoTiers) and further and self.chance.random() < 0.8:
+            return kind, [self.chance.choice(further), *kinds[kind]]
+        return kind, kinds[kind]
+
+    def _request(self) -> None:
+        kind, cookies = self._cookies()
+        header = "; ".join(f"{name}={value}" for name, value in cookies)
+        if cookies and self.chance.random() < 0.1:
+            header = f"novalue; {header}"
+        sets = ""
+        if self.sets and self.chance.random() < 0.3:
+            self.made += 1
+            sets = f"{self.name}={_SESSION.format(self.made)}"
+        self.lately.append(f"{kind}: {header} / {sets}")
+        standing = self.standing()
+        foreseen = self.model.foresee(cookies, standing)
+        real = ask(self.port, header, sets)
+        self.lately[-1] += f" -> {real}"
+        self.counted[f"{kind}, {'stuck' if foreseen.stuck else 'free' if foreseen.nodes else 'refused'}"] += 1
+        if not foreseen.nodes:
+            assert real.status == 503, self._said(foreseen)
+            return
+        assert real.status == 200, self._said(foreseen)
+        assert real.node in foreseen.nodes, self._said(foreseen)
+        choice = self.model.settle(cookies, standing, real.node)
+        given = self.model.answered(real.node, pairs(sets))
+        expected = [*(f"{name}={value}" for name, value in given), *choice.set_cookies]
+        assert sorted(real.set_cookies) == sorted(expected), self._said(expected)
+        assert pairs(real.saw) == list(self.model.shown(cookies)), self._said(self.model.shown(cookies))
+        self._remember(real.set_cookies)
+
+    def _remember(self, set_cookies: tuple[str, ...]) -> None:
+        for name, value in (pair for line in set_cookies for pair in pairs(line.partition(";")[0])):
+            if name == self.name and value not in self.values:
+                self.values = [*self.values[-8:], value]
+            elif name != self.name and (name, value) not in self.others:
+                self.others.append((name, value))
+
+    def _said(self, expected: object) -> str:
+        steps = "\n".join(self.lately)
+        return f"the model says {expected}, nodes are {self.states}, after these steps:\n{steps}"
+
+
+def moved_off(walk: Walk, node: str) -> bool:
+    """Whether the real balancer has noticed that a node is gone: its value leads, and at once, elsewhere."""
+    assert isinstance(walk.model, Inserting)
+    real = ask(walk.port, f"{walk.name}={walk.model.cookie(node)}")
+    return real.node not in ("", node)
