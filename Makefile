@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
-SOURCES = lbcompanion tests twisted setup.py $(wildcard bench docs examples)
+SOURCES = lbcompanion tests twisted setup.py $(wildcard bench fuzz docs examples)
 ARGS ?=
 
 .PHONY: help demo test lint format types docs bench simulate fuzz changes clean
@@ -17,7 +17,7 @@ help:
 	@echo "make docs    the manual, into docs/_build/html"
 	@echo "make bench   figures: CPU for each captured page, beside nginx"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
-	@echo "make fuzz    the property tests, at random and for long"
+	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
 	@echo "make clean   takes away what the others made"
 
 $(BIN)/python:
@@ -73,7 +73,8 @@ simulate: $(VENV)/.ready-bench
 	$(BIN)/python -m bench.simulate $(ARGS)
 
 fuzz: $(VENV)/.ready-test $(VENV)/html5lib/.ready
-	LBC_HYPOTHESIS=big $(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m fuzz $(ARGS)
+	$(if $(ARGS),,LBC_HYPOTHESIS=big $(BIN)/python -m pytest)
 
 changes: $(VENV)/.ready-docs
 	$(BIN)/towncrier build --draft

@@ -5,57 +5,17 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 from random import Random
-from typing import Any
-
-from justhtml import JustHTML
 
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.snippets import default_tag
 from tests.html.corpus import documents, read
+from tests.html.tree import Tree
 
 TOP = default_tag("TOKEN", "http://x.test/_lbc/page/TOKEN", "/_lbc/fetch-from.js?v=1", None, False)
 BOTTOM = b"<script data-lbc-token=TOKEN>bottom()</script>"
 #: Those that are one open comment, or one open declaration, from the head's place on: there is no place.
 HOPELESS = 10
 SEED = None if os.environ.get("LBC_HYPOTHESIS") == "big" else "corpus"
-
-
-class Tree:
-    """A document as the other parser reads it, our scripts left out.
-
-    :ivar shown: every node with its depth, namespace and attributes; text next to text is one.
-    :ivar ours: for each script of ours, whether it is one that would run.
-    """
-
-    def __init__(self, document: bytes) -> None:
-        self.shown: list[tuple[Any, ...]] = []
-        self.ours: list[bool] = []
-        self._walk(JustHTML(document, sanitize=False, encoding="utf-8").root, 0, True)
-
-    def _walk(self, node: Any, depth: int, live: bool) -> None:
-        if node.name == "#text":
-            if self.shown and self.shown[-1][:2] == ("#text", depth):
-                self.shown[-1] = ("#text", depth, self.shown[-1][2] + node.data)
-            else:
-                self.shown.append(("#text", depth, node.data))
-            return
-        if node.name == "!doctype":
-            # Quirks mode follows from the doctype alone: the same one, the same mode.
-            said = node.data
-            self.shown.append(("!doctype", depth, said.name, said.public_id, said.system_id, said.force_quirks))
-            return
-        if node.name == "#comment":
-            self.shown.append(("#comment", depth, node.data))
-            return
-        attributes = node.attrs or {}
-        if node.name == "script" and attributes.get("data-lbc-token") == "TOKEN":
-            self.ours.append(live and node.namespace == "html")
-            return
-        self.shown.append((node.name, depth, getattr(node, "namespace", None), sorted(attributes.items(), key=str)))
-        if getattr(node, "template_content", None) is not None:
-            self._walk(node.template_content, depth + 1, False)
-        for child in node.children or ():
-            self._walk(child, depth + 1, live)
 
 
 def injected(document: bytes, bottom: bytes = b"", cuts: list[int] | None = None) -> tuple[bytes, Injector]:

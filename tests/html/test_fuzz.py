@@ -1,6 +1,6 @@
 """Soup of bytes and of tags through injector, prescan and copy: no crash, no hang, no changed page.
 
-Small by default; ``make fuzz`` draws at random, and for long.
+Small by default; ``make fuzz`` draws at random, and for long. :mod:`fuzz` mutates hostile documents beside it.
 """
 
 from __future__ import annotations

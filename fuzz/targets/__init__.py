@@ -1,0 +1,1 @@
+"""One target a module; see :mod:`fuzz`."""
