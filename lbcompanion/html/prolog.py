@@ -26,13 +26,23 @@ from lbcompanion.html.refusal import Refusal
 #: A token before the head may be this long, in bytes.
 MAX_TOKEN_BYTES = 16384
 
+# White space written as a character reference is white space as well; without its ";", what follows must be seen.
+_SPACE_NUMBER = rb"#(?:0*+(?:9|1[023]|32)(?:;|(?=[^0-9;])|{end})|x0*+(?:[9acd]|20)(?:;|(?=[^0-9a-f;])|{end}))"
+_MAYBE_SPACE = rb"&(?:#(?:[0-9]*+|x[0-9a-f]*+)|(?:t|ta|tab|n|ne|new|newl|newli|newlin|newline)?)\Z"
+_LAST_SPACE = re.compile(rb"(?i)&" + _SPACE_NUMBER.replace(b"{end}", rb"\Z"))
 _TOKEN = re.compile(
-    rb"(?i)(?P<space>[" + WS + rb"]++)"
+    rb"(?i)(?P<space>[" + WS + rb"]++|&(?:" + _SPACE_NUMBER.replace(b"|{end}", b"") + rb"|(?-i:Tab|NewLine);))"
     rb"|(?P<doctype><!doctype[^>]*+>)"
     rb"|(?P<html><html" + TAG_REST + rb")"
     rb"|(?P<head><head" + TAG_REST + rb")"
     rb"|(?P<skip>" + COMMENT + rb"|" + BOGUS_COMMENT + rb"|" + NOTHING + rb")"
-    rb"|(?P<implied></(?:head|body|html|br)" + TAG_REST + rb"|" + START_TAG + rb"|<[^A-Za-z!?/]|[^<])"
+    rb"|(?P<implied></(?:head|body|html|br)"
+    + TAG_REST
+    + rb"|"
+    + START_TAG
+    + rb"|<[^A-Za-z!?/]|(?!"
+    + _MAYBE_SPACE
+    + rb")[^<])"
     rb"|(?P<stray>" + END_TAG + rb")"
 )
 # How most pages begin, in one match: the same tokens as above.
@@ -107,6 +117,9 @@ class Prolog:
         while not self.decided and position < len(data):
             token = self._match(data, position)
             if token is None:
+                if at_end and not self._xhtml and _LAST_SPACE.fullmatch(data, position):
+                    position = len(data)
+                    break
                 if at_end or len(data) - position > MAX_TOKEN_BYTES:
                     self._take_last(data[position:])
                 return position
@@ -148,7 +161,7 @@ class Prolog:
 
     def _take_last(self, rest: bytes) -> None:
         """Take in what stands behind the last whole token."""
-        read_over = rest in _LAST_TEXT or _LAST_TAG.match(rest)
+        read_over = rest in _LAST_TEXT or rest.startswith(b"&") or _LAST_TAG.match(rest)
         if read_over and not self._xhtml and len(rest) <= MAX_TOKEN_BYTES:
             self._find(unsure=False)
         else:
