@@ -17,9 +17,11 @@ from unittest import SkipTest
 from fuzz.target import Target
 from lbcompanion.html import charset
 from lbcompanion.html.anchors import Anchor, Anchors
+from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.copy import CopyError, Masks, make_copy
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
+from lbcompanion.html.usual import usual_place
 from tests.html.cases.position import PAGES
 from tests.html.corpus import documents
 from tests.html.tree import Tree
@@ -60,7 +62,7 @@ _CHOICES = 8 + _CUTS
 _EVERY_CUT_BYTES = 300
 _TREE_BYTES = 1500
 # What the other parser reads otherwise than the HTML Standard says: "---!>" ends a comment (13.2.5.51).
-_MISREAD = re.compile(rb"---!>")
+_MISREAD = re.compile(rb"---!>|\A(?:\xef\xbb\xbf){2}")
 
 
 class Plan:
@@ -100,7 +102,7 @@ class Plan:
 def check(data: bytes) -> Hashable:
     """Do everything to one page."""
     plan = Plan(data)
-    return _check_injector(plan), _check_prescan(plan.page), _check_copy(plan)
+    return _check_injector(plan), _check_usual(plan), _check_prescan(plan.page), _check_copy(plan)
 
 
 def _fed(plan: Plan, cuts: Sequence[int]) -> tuple[bytes, Injector]:
@@ -135,6 +137,25 @@ def _check_injector(plan: Plan) -> Hashable:
     return injector.refusal, injector.directive, plan.as_document, plan.settings["xhtml"], at, len(out) - len(page)
 
 
+def _check_usual(plan: Plan) -> Hashable:
+    """What is told at one look is what the machine does."""
+    settings = plan.settings
+    if settings["utf_16"] or settings["xhtml"]:
+        return None
+    charset_known = settings["charset_known"]
+    place = usual_place(plan.page, "utf-8" if charset_known else None, len(TOP))
+    if place is not None:
+        for needs_document in (False, True):
+            injector = Injector(TOP, charset_known=charset_known, needs_document=needs_document, on_policies=_asked)
+            assert injector.feed(plan.page) + injector.finish() == plan.page[:place] + TOP + plan.page[place:]
+            assert injector.placed
+    return place
+
+
+def _asked(policies: tuple[str, ...]) -> str:
+    raise AssertionError("a policy where none was seen")
+
+
 def _at(page: bytes, out: bytes) -> int:
     """Where the two part, by its order of magnitude."""
     same = next((at for at in range(0, len(page), 16) if page[at : at + 16] != out[at : at + 16]), len(page))
@@ -152,6 +173,8 @@ def without_snippets(out: bytes) -> bytes:
 def _check_prescan(page: bytes) -> Hashable:
     found = charset.prescan(page)
     charset.of_content_type(page[:200])
+    assert charset.told_by_meta(page) == found
+    assert lowered(page) == page.lower()
     if found is None:
         return None
     assert 0 <= found.start < found.end <= charset.PRESCAN_BYTES

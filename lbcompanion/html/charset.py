@@ -42,6 +42,8 @@ _PRESCAN = re.compile(
     rb"(?i)<(?:!--(?:-?>|(?:[^-]++|-(?!->))*-->)|(meta[" + WS + rb"/]" + ATTRIBUTES + rb">)"
     rb"|/?[a-z][^" + WS + rb">]*+" + ATTRIBUTES + rb">|(?!!--)[!/?][^>]*+>)"
 )
+# A token that does not end in there: nothing behind its start is looked at, whatever it looks like.
+_UNENDED = re.compile(rb"<(?:[A-Za-z/!?]|\Z)")
 
 
 @frozen
@@ -83,7 +85,7 @@ def prescan(start: bytes) -> MetaCharset | None:
     while position >= 0:
         token = _PRESCAN.match(window, position)
         if token is None:
-            if position + 4 > len(window) or window[position + 1 : position + 4] == b"!--":
+            if _UNENDED.match(window, position):
                 return None
             position = window.find(b"<", position + 1)
             continue
@@ -91,6 +93,22 @@ def prescan(start: bytes) -> MetaCharset | None:
             return MetaCharset(name, position, token.end())
         position = window.find(b"<", token.end())
     return None
+
+
+def told_by_meta(page: bytes) -> MetaCharset | None:
+    """What :func:`prescan` finds, faster: pages of a site begin alike, up to the ``<meta>`` at least.
+
+    :param page: all of it, or its first 1,024 bytes.
+    """
+    word = page.find(b"charset", 0, PRESCAN_BYTES)
+    end = page.find(b">", word, PRESCAN_BYTES) + 1 if word >= 0 else 0
+    # What is found in a beginning of the page is found in the page.
+    return (_found_in(page[:end]) if end else None) or prescan(page)
+
+
+@lru_cache(256)
+def _found_in(beginning: bytes) -> MetaCharset | None:
+    return prescan(beginning)
 
 
 def of_meta(tag: bytes) -> str | None:
@@ -121,7 +139,7 @@ def of_page(content_type: bytes, start: bytes) -> str | None:
     told = of_bom(start) or of_content_type(content_type)
     if told:
         return told
-    meta = prescan(start)
+    meta = told_by_meta(start)
     return meta.name if meta else None
 
 

@@ -7,13 +7,13 @@ of a selector in it; a page in which nothing matches is given back as it came.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 
 import lolhtml
 
 from lbcompanion.errors import CompanionError
 from lbcompanion.html import charset as charsets
+from lbcompanion.html.bytesearch import find, lowered
 
 _MARK = re.compile(rb"<!--\s*(/?)lbc:exclude\s*-->", re.IGNORECASE)
 _MARK_WORD = b"lbc:exclude"
@@ -40,13 +40,8 @@ class Masks:
         self._selectors = tuple(selectors)
         for selector in self._selectors:
             self._check(selector)
-        words = [_words_of(selector) for selector in self._selectors]
-        # Words that many selectors share come first: most pages lack them, and are done with by one look.
-        shared = Counter(word for each in words for word in each)
-        self._words = [
-            (selector, sorted(each, key=lambda word: (-shared[word], -len(word))))
-            for selector, each in zip(self._selectors, words, strict=True)
-        ]
+        # Long words come first: most pages lack them, and are done with by one look.
+        self._words = [(selector, sorted(_words_of(selector), key=len, reverse=True)) for selector in self._selectors]
 
     @staticmethod
     def _check(selector: str) -> None:
@@ -58,16 +53,16 @@ class Masks:
         except Exception:
             raise ValueError(f"not a CSS selector that can be used for a mask: {selector}") from None
 
-    def candidates(self, lowered: bytes) -> list[str]:
+    def candidates(self, page: bytes) -> list[str]:
         """The selectors that may match somewhere in this page, which comes in lower case; told by their words alone."""
-        there: dict[bytes, bool] = {}
-
-        def is_there(word: bytes) -> bool:
-            if word not in there:
-                there[word] = word in lowered
-            return there[word]
-
-        return [selector for selector, words in self._words if all(map(is_there, words))]
+        found = []
+        for selector, words in self._words:
+            for word in words:
+                if find(page, word) < 0:
+                    break
+            else:
+                found.append(selector)
+        return found
 
 
 def _words_of(selector: str) -> tuple[bytes, ...]:
@@ -111,8 +106,9 @@ def make_copy(body: bytes, exclude_blocks: bool, masks: Masks | None, charset: s
     """
     if not exclude_blocks and masks is None:
         return body
-    charset = charset or charsets.of_page(b"", body[: charsets.PRESCAN_BYTES])
-    if charsets.is_ascii_superset(charset):
+    if charset != "utf-8":
+        charset = charset or charsets.of_page(b"", body[: charsets.PRESCAN_BYTES])
+    if charset == "utf-8" or charsets.is_ascii_superset(charset):
         return _copy(body, exclude_blocks, masks)
     return _transcoded(body, charset or "", lambda page: _copy(page, exclude_blocks, masks))
 
@@ -128,9 +124,12 @@ def _transcoded(body: bytes, charset: str, make: Callable[[bytes], bytes]) -> by
 
 
 def _copy(body: bytes, exclude_blocks: bool, masks: Masks | None) -> bytes:
-    lowered = body.lower()
-    marks = _marks(body) if exclude_blocks and _MARK_WORD in lowered else []
-    selectors = masks.candidates(lowered) if masks else []
+    page = lowered(body)
+    excludes = exclude_blocks and find(page, _MARK_WORD) >= 0
+    selectors = masks.candidates(page) if masks else []
+    if not (excludes or selectors):
+        return body
+    marks = _marks(body) if excludes else []
     masked = _masked(body, selectors) if selectors else body
     if not marks:
         return masked

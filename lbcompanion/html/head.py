@@ -26,7 +26,8 @@ _END_BYTES = 16
 MAX_BYTES = 16384 - _END_BYTES
 
 _END = re.compile(rb"(?i)<(?:/head|/html|/?body|frameset)[" + WS + rb"/>]")
-_POLICY = b"content-security-policy"
+#: A ``<meta>`` with a policy names it.
+POLICY = b"content-security-policy"
 _IN_HEAD = rb"base|basefont|bgsound|head|link|meta|template|" + b"|".join(RAW_TEXT)
 _TOKEN = re.compile(
     rb"(?i)[" + WS + rb"]++|" + COMMENT + rb"|" + BOGUS_COMMENT + rb"|" + NOTHING + rb"|</template[^>]*+>"
@@ -72,7 +73,7 @@ def find_end(data: bytes, at_end: bool) -> int | None:
 def is_plain(zone: bytes) -> bool:
     """Whether a head holds neither a policy nor our marker for sure; the usual case, told fast."""
     lowered = zone.lower()
-    return _POLICY not in lowered and MARKER not in lowered
+    return POLICY not in lowered and MARKER not in lowered
 
 
 def look_at(zone: bytes) -> HeadSeen:
@@ -104,7 +105,7 @@ def look_at(zone: bytes) -> HeadSeen:
 
 def _policy_of(tag: bytes) -> list[str]:
     found = attributes(tag)
-    if text_of(found.get(b"http-equiv", b"")).strip().lower() != _POLICY.decode():
+    if text_of(found.get(b"http-equiv", b"")).strip().lower() != POLICY.decode():
         return []
     return [text_of(found.get(b"content", b""))]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from html import escape
 from urllib.parse import quote
 
@@ -55,10 +56,14 @@ class Snippet:
         return b"".join(parts)
 
 
-def default_tag(token: str, fetch_url: str, script_url: str, nonce: str | None, xhtml: bool) -> bytes:
-    """The one tag that is inserted without configuration.
+@lru_cache(256)
+def default_tag_parts(pages_url: str, script_url: str, nonce: str | None, xhtml: bool) -> tuple[bytes, bytes, bytes]:
+    """The default tag cut where the token goes: ``token.join(parts)`` is the tag.
 
-    :param fetch_url: where the copy can be had.
+    The token must be of letters, digits, ``-`` and ``_``. With a page's nonce call ``default_tag_parts.__wrapped__``:
+    nonces do not come again, and would only push others out of the cache.
+
+    :param pages_url: where copies can be had, with the slash before the token: ``ORIGIN/_lbc/page/``.
     :param script_url: ``/_lbc/fetch-from.js?v=HASH``.
     :param nonce: the page's own, where its policy needs one.
     :param xhtml: attributes have values there, all of them.
@@ -66,9 +71,25 @@ def default_tag(token: str, fetch_url: str, script_url: str, nonce: str | None, 
     sync = 'async="async"' if xhtml else "async"
     password = f' nonce="{_attribute(nonce)}"' if nonce else ""
     return (
-        f'<script {sync} src="{_attribute(script_url)}" data-lbc-token="{_attribute(token)}"'
-        f' data-lbc-fetch-from="{_attribute(fetch_url)}"{password}></script>'
-    ).encode("ascii", "xmlcharrefreplace")
+        f'<script {sync} src="{_attribute(script_url)}" data-lbc-token="'.encode("ascii", "xmlcharrefreplace"),
+        f'" data-lbc-fetch-from="{_attribute(pages_url)}'.encode("ascii", "xmlcharrefreplace"),
+        f'"{password}></script>'.encode("ascii", "xmlcharrefreplace"),
+    )
+
+
+def default_tag(token: str, fetch_url: str, script_url: str, nonce: str | None, xhtml: bool) -> bytes:
+    """The one tag that is inserted without configuration.
+
+    :param token: of letters, digits, ``-`` and ``_``.
+    :param fetch_url: where the copy can be had; best ended by the token.
+    :param script_url: ``/_lbc/fetch-from.js?v=HASH``.
+    :param nonce: the page's own, where its policy needs one.
+    :param xhtml: attributes have values there, all of them.
+    """
+    make = default_tag_parts.__wrapped__ if nonce else default_tag_parts
+    start, middle, end = make(fetch_url.removesuffix(token), script_url, nonce, xhtml)
+    named = token.encode("ascii")
+    return b"".join((start, named, middle, named if fetch_url.endswith(token) else b"", end))
 
 
 def _attribute(value: str) -> str:

@@ -1,0 +1,135 @@
+"""The usual pages: told at one look, as the machine does it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.html.charset import prescan, told_by_meta
+from lbcompanion.html.inject import Injector
+from lbcompanion.html.usual import usual_place
+from tests.html.cases.position import PAGES
+from tests.html.corpus import documents
+from tests.html.test_inject import SOUPS, page_of
+
+SNIPPET = b"<script async src=x data-lbc-token=t></script>"
+
+
+def by_machine(page: bytes, charset: str | None, needs_document: bool) -> bytes:
+    def asked(policies: tuple[str, ...]) -> str:
+        raise AssertionError(f"not usual: {policies}")
+
+    injector = Injector(SNIPPET, charset_known=charset is not None, needs_document=needs_document, on_policies=asked)
+    out = injector.feed(page) + injector.finish()
+    assert injector.placed
+    return out
+
+
+def same_as_the_machine(page: bytes) -> int | None:
+    """Where it goes by one look, if that tells; checked."""
+    assert told_by_meta(page) == prescan(page)
+    for charset in ("utf-8", None):
+        place = usual_place(page, charset, len(SNIPPET))
+        if place is not None:
+            for needs_document in (False, True):
+                assert by_machine(page, charset, needs_document) == page[:place] + SNIPPET + page[place:]
+    return usual_place(page, "utf-8", len(SNIPPET))
+
+
+START = b'<!DOCTYPE html>\n<html lang="en">\n<head>'
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        START + b'|<meta charset="utf-8">\n<title>x</title></head><body>',
+        b"<!doctype html><html><head>|</head>",
+        b"<!DOCTYPE HTML><HTML CLASS='no-js' DIR=ltr><head>|<script>a</script><!-- b --></head>",
+        b"\xef\xbb\xbf<!doctype html><html><head>|<meta charset=utf-8></head>",
+        b"<!-- a comment --><!DOCTYPE html PUBLIC 'x'><html lang=en><!-- b --><head>|</head>",
+        b"<html><head>|</head>",
+        b"<!doctype html><head>|</head>",
+        START + b"|<!--[if IE]><script src=x></script><![endif]--><link rel=x></head><body>data-lbc-token",
+        START + b"|<meta charset=windows-1251></head>",
+    ],
+)
+def test_usual_pages(page: bytes) -> None:
+    place = page.index(b"|")
+    page = page.replace(b"|", b"")
+    assert same_as_the_machine(page) == place
+    assert usual_place(page, None, len(SNIPPET)) == place
+    assert usual_place(page, "windows-1252", len(SNIPPET)) == place
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"",
+        b"<head></head>",
+        b"text<html><head></head>",
+        b"<!doctype html><html><head profile=x></head>",
+        b"<!doctype html><html><HEAD></HEAD>",
+        b"<!doctype html><html><title>x</title><body>",
+        b"<!doctype html><html amp><head></head>",
+        "<!doctype html><html \u26a14ads><head></head>".encode(),
+        b"<!doctype html><html title='<head>'></head>",
+        b"<!-- <html><head> --><p></head>",
+        START + b"<title>x</title><body>",
+        START + b"<META http-equiv='Content-Security-Policy' content=\"script-src 'self'\"></head>",
+        START + b"<script src=x DATA-LBC-TOKEN=t></script></head>",
+        START + b"<script>'</head>'</script></head>",
+        START + b"<!-- </head> --></head>",
+        START + b" " * 16384 + b"</head>",
+        b"<!--" + b" " * 600 + b"--><html><head></head>",
+        "<!doctype html><html><head></head>".encode("utf-16"),
+    ],
+)  # fmt: skip
+def test_what_is_left_to_the_machine(page: bytes) -> None:
+    assert usual_place(page, "utf-8", len(SNIPPET)) is None
+    same_as_the_machine(page)
+
+
+def test_a_late_charset_is_left_to_the_machine() -> None:
+    page = START + b"<!--" + b" " * 900 + b"--><meta charset=utf-8></head>"
+    assert usual_place(page, "utf-8", 10) == len(START)
+    room = 1024 - page.index(b"</head>")
+    assert usual_place(page, None, room) == len(START)
+    assert usual_place(page, None, room + 1) is None
+    assert usual_place(START + b"<meta charset=iso-2022-jp></head>", None, 10) is None
+
+
+@pytest.mark.parametrize("charset", ["utf-16le", "utf-16", "iso-2022-jp", "utf-7"])
+def test_charsets_in_which_ascii_does_not_mean_itself(charset: str) -> None:
+    assert usual_place(START + b"</head>", charset, 10) is None
+
+
+def test_over_the_corpus() -> None:
+    told = 0
+    for document in documents():
+        told += same_as_the_machine(document) is not None
+        told += same_as_the_machine(START + document + b"</head>") is not None
+    assert told > len(documents()) // 2
+
+
+@pytest.mark.parametrize("expected", PAGES)
+def test_wherever_a_page_ends(expected: str) -> None:
+    page = page_of(expected)
+    for end in range(min(len(page), 400) + 1):
+        same_as_the_machine(page[:end])
+        same_as_the_machine(START + page[:end] + b"</head>")
+
+
+@given(SOUPS, st.sampled_from([b"", START, b"<!doctype html><html><head>"]), st.sampled_from([b"", b"</head>"]))
+def test_over_soups(soup: bytes, start: bytes, end: bytes) -> None:
+    same_as_the_machine(start + soup + end)
+
+
+@given(st.data())
+def test_over_mutated_pages(data: st.DataObject) -> None:
+    page = START + b"<meta charset=utf-8><title>x</title><script>a</script><!-- b --></head><body></body>"
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(page)))
+        end = data.draw(st.integers(start, min(len(page), start + 12)))
+        page = page[:start] + data.draw(st.binary(max_size=3) | SOUPS) + page[end:]
+    same_as_the_machine(page)
