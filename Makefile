@@ -31,7 +31,9 @@ $(VENV)/.ready: pyproject.toml setup.py | $(BIN)/python
 	$(PIP) install -q --config-settings editable_mode=compat -e .
 	@touch $@
 
-$(VENV)/.ready-%: pyproject.toml setup.py | $(BIN)/python
+# With a compiler, heads are read by the compiled reader; without, all the same by the one in Python.
+$(VENV)/.ready-%: pyproject.toml setup.py lbcompanion/http1/_lines.c | $(BIN)/python
+	@sh .ci/programs compiler
 	$(PIP) install -q --config-settings editable_mode=compat -e '.[$*]'
 	@touch $(VENV)/.ready $@
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-
-from attrs import frozen
+from typing import NamedTuple
 
 from lbcompanion.errors import BadRequest, BadResponse, ProtocolError
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
@@ -32,8 +31,7 @@ class BodyKind(Enum):
     UNTIL_CLOSE = "until close"
 
 
-@frozen
-class Framing:
+class Framing(NamedTuple):
     """:ivar length: bytes, for ``LENGTH`` only."""
 
     kind: BodyKind

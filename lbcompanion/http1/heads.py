@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from lbcompanion.errors import BadRequest, BadResponse
-from lbcompanion.http1.lines import CLEAN, OF_REQUEST, OF_RESPONSE, Lines, read_lines, usual_form
+from lbcompanion.http1.lines import CLEAN, DOUBLED, OF_REQUEST, OF_RESPONSE, Lines, compiled, read_lines, usual_form
 
 #: A header field: name in lower case, value without white space around it.
 Field = tuple[bytes, bytes]
@@ -28,6 +28,17 @@ _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
 _MOST_HOSTS = 1024
 _good_hosts: set[bytes] = set()
+_compiled = compiled()
+
+
+def read_in_python(alone: bool = True) -> bool:
+    """Do without the compiled reader, or take it again.
+
+    :returns: whether heads are read by the compiled one from now on: only where it was built.
+    """
+    global _compiled  # noqa: PLW0603 - which reader there is, is the process's, not a head's
+    _compiled = None if alone else compiled()
+    return _compiled is not None
 
 
 class _Head:
@@ -164,11 +175,28 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
     :raises BadRequest: 400 for what cannot be read in one way only, 431 for too many lines, 501 for a method or
         a form that is not served, 505 for another version than 1.0 and 1.1.
     """
+    head = RequestHead.__new__(RequestHead)
+    head._raw = raw
+    head._fields = None
+    told = None if _compiled is None else _compiled.read_request(raw)
+    if told is None:
+        told = _read_request(raw)
+    head.method, target, head.version, head.kept, head.seen, head.marks, count = told
+    head.target = target
+    if count > max_lines:
+        raise BadRequest(431, f"more than {max_lines} header lines")
+    host = head.seen.get(b"host")
+    if host is None or host not in _good_hosts or head.marks & DOUBLED or target[:1] != b"/" or b"#" in target:
+        _settle_target(head)
+    return head
+
+
+def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, bytes], int, int]:
+    """What the compiled reader gives, of any head that can be read in one way."""
     first = raw.find(b"\r\n")
     parts = raw[:first].split(b" ")
     if len(parts) != 3:
         raise BadRequest(400, "the request line has not three parts")
-    head = RequestHead.__new__(RequestHead)
     method, target, protocol = parts
     version = _HTTP_VERSIONS.get(protocol)
     if version is None:
@@ -176,28 +204,11 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
     lines = _lines_of(raw, first + 2, response=False)
     if lines is None:
         raise BadRequest(400, "a line that is no field, a folded line, a bare CR or LF, or a control byte")
-    head.method = method
-    head.target = target
-    head.version = version
-    head._raw = raw
-    head._fields = None
-    head.kept, seen, head.marks, count = lines
-    head.seen = seen
-    if count > max_lines:
-        raise BadRequest(431, f"more than {max_lines} header lines")
-    if method not in (b"GET", b"POST"):
-        _check_method(method)
-    host = seen.get(b"host")
-    if host is None or host not in _good_hosts or head.marks & 1 or target[:1] != b"/" or b"#" in target:
-        _settle_target(head)
-    elif not _TARGET.fullmatch(target):
-        raise BadRequest(400, "the target has bytes that must be percent-encoded")
-    return head
-
-
-def _check_method(method: bytes) -> None:
     if method == b"CONNECT" or not _METHOD.fullmatch(method):
         raise BadRequest(501, "a method that is not served")
+    if not _TARGET.fullmatch(target):
+        raise BadRequest(400, "the target has bytes that must be percent-encoded")
+    return method, target, version, *lines
 
 
 def _settle_target(head: RequestHead) -> None:
@@ -211,8 +222,6 @@ def _settle_target(head: RequestHead) -> None:
         if len(_good_hosts) < _MOST_HOSTS:
             _good_hosts.add(hosts[0])
     target = head.target
-    if not _TARGET.fullmatch(target):
-        raise BadRequest(400, "the target has bytes that must be percent-encoded")
     if target.startswith(b"/") or (target == b"*" and head.method == b"OPTIONS"):
         if b"#" in target:
             raise BadRequest(400, "a fragment in the target")
@@ -231,27 +240,29 @@ def read_response_head(raw: bytes) -> ResponseHead:
 
     :raises BadResponse: where it cannot be read in one way only.
     """
+    head = ResponseHead.__new__(ResponseHead)
+    head._raw = raw
+    head._fields = None
+    told = None if _compiled is None else _compiled.read_response(raw)
+    if told is None:
+        told = _read_response(raw)
+    head.version, head.status, head.reason, head.kept, head.seen, head.marks = told
+    return head
+
+
+def _read_response(raw: bytes) -> tuple[int, int, bytes, bytes, dict[bytes, bytes], int]:
+    """What the compiled reader gives, of any head that can be read in one way."""
     first = raw.find(b"\r\n")
     line = raw[:first]
-    head = ResponseHead.__new__(ResponseHead)
-    if line == b"HTTP/1.1 200 OK":
-        head.version, head.status, head.reason = 11, 200, b"OK"
-    else:
-        found = _STATUS_LINE.fullmatch(line)
-        if found is None:
-            if line[:8] not in _HTTP_VERSIONS:
-                raise BadResponse("the application's answer is not HTTP/1.0 or HTTP/1.1")
-            raise BadResponse("the application's status line breaks the grammar")
-        head.version = 11 if found[1] == b"1" else 10
-        head.status = int(found[2])
-        head.reason = found[3] or b""
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        if line[:8] not in _HTTP_VERSIONS:
+            raise BadResponse("the application's answer is not HTTP/1.0 or HTTP/1.1")
+        raise BadResponse("the application's status line breaks the grammar")
     lines = _lines_of(raw, first + 2, response=True)
     if lines is None:
         raise BadResponse("a line that is no field, a folded line, a bare CR or LF, or a control byte in the answer")
-    head._raw = raw
-    head._fields = None
-    head.kept, head.seen, head.marks, _ = lines
-    return head
+    return 11 if found[1] == b"1" else 10, int(found[2]), found[3] or b"", *lines[:3]
 
 
 def write_request_line(method: bytes, target: bytes, version: bytes = b"1.1") -> bytes:

@@ -1,13 +1,14 @@
 """Field lines, read in one pass (RFC 9112 section 5).
 
 A head is read once: every line is checked, the fields that somebody in here asks for are set aside, and what goes on to
-the other side stays one piece of bytes. Where the compiled reader was built (:mod:`lbcompanion.http1._lines`), it does
-the same work; what it does not take, and everything where it is not there, is read here.
+the other side stays one piece of bytes. Where the compiled reader was built (``_lines.c``), it does the same work for
+heads in the usual form; what it does not take, and everything where it is not there, is read here.
 """
 
 from __future__ import annotations
 
 import re
+from types import ModuleType
 from typing import Final
 
 #: What :func:`read_lines` gives: the lines that go on, each with its line end; the values of the fields that are asked
@@ -129,6 +130,21 @@ def _learn(written: bytes, table: dict[bytes, int], known: _Known) -> tuple[byte
     return found
 
 
+def _has_space_around(line: bytes) -> bool:
+    value = line.partition(b": ")[2]
+    return value.strip(b" \t") != value
+
+
+def compiled() -> ModuleType | None:
+    """The compiled reader, None where it was not built."""
+    try:
+        from lbcompanion.http1 import _lines  # noqa: PLC0415 - it may not be there
+    except ImportError:
+        return None
+    _lines.setup(OF_REQUEST, OF_RESPONSE)
+    return _lines
+
+
 def read_lines(raw: bytes, at: int, response: bool) -> Lines | None:
     """Read a head's field lines, where each is written ``Name: value``.
 
@@ -137,11 +153,8 @@ def read_lines(raw: bytes, at: int, response: bool) -> Lines | None:
     :returns: None where a line is written otherwise: :func:`usual_form` may help then.
     """
     table, known = (OF_RESPONSE, _RESPONSE_NAMES) if response else (OF_REQUEST, _REQUEST_NAMES)
-    if b":  " in raw or b"\t" in raw:
-        return None
     lines = raw[at:-4].split(b"\r\n") if len(raw) - at > 2 else []
-    if raw.find(b" \r\n", at) >= 0 and any(line[-1:] == b" " and line.find(b":") != len(line) - 2 for line in lines):
-        # White space behind a value; an empty value has one blank before it.
+    if (b":  " in raw or b"\t" in raw or raw.find(b" \r\n", at) >= 0) and any(map(_has_space_around, lines)):
         return None
     seen: dict[bytes, bytes] = {}
     marks = 0

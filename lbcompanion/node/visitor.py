@@ -7,8 +7,9 @@ from typing import Protocol
 
 from lbcompanion.errors import BadRequest
 from lbcompanion.http1.fields import keeps_alive
-from lbcompanion.http1.framing import BodyReader, ChunkedReader, body_reader, request_framing
+from lbcompanion.http1.framing import BodyKind, BodyReader, ChunkedReader, body_reader, request_framing
 from lbcompanion.http1.heads import Field, RequestHead, head_end, never_ends, read_request_head
+from lbcompanion.http1.lines import FORWARDED
 from lbcompanion.node.exchange import Exchange
 from lbcompanion.node.hub import Hub
 from lbcompanion.node.links import Link, peer_host
@@ -91,6 +92,7 @@ class VisitorConnection:
         "_lingers",
         "_open",
         "_paused",
+        "_scheme",
         "_tunnel",
         "_waits_for_head",
         "full",
@@ -129,6 +131,7 @@ class VisitorConnection:
         hub = self._hub
         self.link = link
         self.peer = peer_host(link)
+        self._scheme = "https" if link.get_extra_info("ssl_object") else "http"
         hub.counters.connections += 1
         here = hub.per_address.get(self.peer, 0)
         most = hub.limits.connections_per_address
@@ -224,10 +227,11 @@ class VisitorConnection:
 
     def scheme(self, head: RequestHead) -> str:
         """``http`` or ``https``: what the visitor's browser spoke, as far as it can be known here."""
-        told = head.get(b"x-forwarded-proto") if self.trusted else None
-        if told is not None and told.lower() in {b"http", b"https"}:
-            return told.lower().decode()
-        return "https" if self.link.get_extra_info("ssl_object") else "http"
+        if head.marks & FORWARDED and self.trusted:
+            told = head.get(b"x-forwarded-proto")
+            if told is not None and told.lower() in {b"http", b"https"}:
+                return told.lower().decode()
+        return self._scheme
 
     @property
     def keep_alive(self) -> bool:
@@ -379,15 +383,11 @@ class VisitorConnection:
             return
         self._hub.counters.requests += 1
         self._keep_alive = keeps_alive(head)
-        reader = body_reader(framing, BadRequest)
-        self._body = None if reader.done else reader
+        self._body = None if framing.kind is BodyKind.NONE else body_reader(framing, BadRequest)
         rest = buffer[end:]
         self._buffer = b""
-        path = head.path
-        prefix = self._hub.prefix
-        local = path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {b"/", b""}
         exchange: Exchange | LocalExchange
-        if local:
+        if head.target.startswith(self._hub.prefix) and self._is_local(head.path):
             exchange = LocalExchange(self, self._hub, head, has_body=self._body is not None)
         else:
             exchange = Exchange(self, self._hub, head, framing)
@@ -400,6 +400,10 @@ class VisitorConnection:
         exchange.start()
         if self._body is not None and rest and self._exchange is exchange:
             self._take_body(rest)
+
+    def _is_local(self, path: bytes) -> bool:
+        size = len(self._hub.prefix)
+        return path[size : size + 1] in {b"/", b""}
 
     def _take_body(self, data: bytes) -> None:
         reader = self._body

@@ -252,7 +252,8 @@ def test_a_store_that_raises() -> None:
 
 def test_a_store_that_hangs() -> None:
     rig = Rig()
-    rig.store = rig.copies._store = SlowStore(rig.store, rig.clock, 1e9)
+    rig.store = SlowStore(rig.store, rig.clock, 1e9)
+    rig.copies.live_in(rig.store)
     served(rig)
     assert rig.copies.pending == 12
     token = rig.kept[0][0].token
