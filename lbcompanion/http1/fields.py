@@ -93,9 +93,20 @@ def end_to_end(head: RequestHead | ResponseHead, less: Iterable[bytes] = ()) -> 
 
 
 def upgrade_of(head: RequestHead | ResponseHead) -> bytes | None:
-    """The protocol asked for or agreed on by ``Upgrade``, None where there is no upgrade (RFC 9110 section 7.8)."""
+    """The protocols asked for, or the one agreed on, by ``Upgrade``; None where there is no upgrade (RFC 9110
+    section 7.8).
+
+    HTTP/2 in clear text is none: what comes in such a tunnel would be requests that nobody has read (RFC 9113 section
+    3.1 has taken that upgrade away).
+    """
     if not head.marks & UPGRADE or not head.marks & CONNECTION or head.version < 11:
         return None
     if b"upgrade" not in tokens((head.seen[b"connection"],)):
         return None
-    return head.get(b"upgrade")
+    members = [member.strip(b" \t") for member in head.seen[b"upgrade"].split(b",")]
+    return b", ".join(one for one in members if one and not one.lower().startswith(b"h2c")) or None
+
+
+def agrees(asked: bytes, agreed: bytes) -> bool:
+    """Whether the protocol that the application switches to is one of those that were asked for."""
+    return agreed.lower() in tokens((asked,))

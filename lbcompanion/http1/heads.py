@@ -147,9 +147,8 @@ def head_end(data: bytes, start: int = 0) -> int:
 
 
 def never_ends(data: bytes) -> bool:
-    """Whether the beginning of a head shows already that its end cannot come: a line that ends with a bare LF."""
-    first = data.find(b"\n")
-    return first == 0 or (first > 0 and data[first - 1] != 13) or b"\n\n" in data
+    """Whether the beginning of a head shows already that it will be refused: a line that ends with a bare LF."""
+    return data.count(b"\n") != data.count(b"\r\n")
 
 
 def _lines_of(raw: bytes, at: int, response: bool) -> Lines | None:

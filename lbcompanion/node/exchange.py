@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from lbcompanion.errors import BadResponse
-from lbcompanion.http1.fields import end_to_end, keeps_alive, upgrade_of
+from lbcompanion.http1.fields import agrees, end_to_end, keeps_alive, upgrade_of
 from lbcompanion.http1.framing import (
     BodyKind,
     BodyReader,
@@ -64,6 +64,7 @@ class Exchange:
     _tunnel = False
     _takes_nothing = False
     _held_back = False
+    _moved = False
     _asked_upgrade: bytes | None = None
     begun = False
 
@@ -97,7 +98,7 @@ class Exchange:
         """The lines that say how long the body is, and what the connection shall become."""
         lines = b""
         asked = upgrade_of(self._head)
-        if asked is not None and asked.lower() != b"h2c":
+        if asked is not None:
             self._asked_upgrade = asked
             lines = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % asked
         if self._framing.kind is BodyKind.CHUNKED:
@@ -158,6 +159,7 @@ class Exchange:
         visitor = self._visitor
         if visitor is None:
             return
+        self._moved = True
         if self._tunnel:
             visitor.link.write(data)
             return
@@ -206,7 +208,8 @@ class Exchange:
     def _upgrade(self, head: ResponseHead, rest: bytes) -> None:
         visitor = self._visitor
         agreed = upgrade_of(head)
-        if self._asked_upgrade is None or agreed is None or visitor is None or not self._request_done:
+        asked = self._asked_upgrade
+        if asked is None or agreed is None or visitor is None or not self._request_done or not agrees(asked, agreed):
             raise BadResponse("a switch of protocols that was not asked for")
         self._hub.counters.tunnels += 1
         self._hub.counters.responses[101] += 1
@@ -421,6 +424,11 @@ class Exchange:
             self._upstream = None
         self._drop_upstream()
         self._drop_pipeline("the visitor left")
+
+    def has_moved(self) -> bool:
+        """Whether anything came of the answer since this was last asked."""
+        moved, self._moved = self._moved, False
+        return moved
 
     # Flow.
 

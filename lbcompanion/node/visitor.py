@@ -18,9 +18,9 @@ from lbcompanion.node.local import LocalExchange
 # Bytes of pipelined requests that wait for their turn; beyond that the visitor is not read.
 _MAX_WAITING = 65536
 _WINDOW_SECONDS = 20.0
-# How long an answer may take that a half-closed visitor waits for: to its first byte, and in all.
+# How long an answer may take that a half-closed visitor waits for: to its first byte, and how long it may pause.
 _EOF_SECONDS = 1.0
-_EOF_STARTED_SECONDS = 60.0
+_EOF_PAUSE_SECONDS = 5.0
 # How long what a visitor still sends is read and thrown away, so that it gets to read why (RFC 9112 section 9.6), and
 # how long the last bytes may take to go out.
 _LINGER_SECONDS = 2.0
@@ -64,6 +64,10 @@ class AnyExchange(Protocol):
 
     def visitor_lost(self) -> None:
         """The visitor is gone."""
+        ...
+
+    def has_moved(self) -> bool:
+        """Whether anything came of the answer since this was last asked."""
         ...
 
     def tick(self, now: float) -> None:
@@ -280,11 +284,21 @@ class VisitorConnection:
                 self._hub.counters.timeouts["body"] += 1
                 self._give_up(408, "the body comes too slowly")
                 return
-        if self._eof_at and now - self._eof_at > (_EOF_STARTED_SECONDS if self._exchange.begun else _EOF_SECONDS):
+        if self._eof_at and self._has_left(now):
             self._hub.counters.timeouts["visitor left"] += 1
             self.link.abort()
             return
         self._exchange.tick(now)
+
+    def _has_left(self, now: float) -> bool:
+        """Whether a visitor who sends no more must be taken for gone: a write would tell, but nothing is written."""
+        exchange = self._exchange
+        assert exchange is not None
+        if not exchange.begun:
+            return now - self._eof_at > _EOF_SECONDS
+        if exchange.has_moved():
+            self._eof_at = now
+        return now - self._eof_at > _EOF_PAUSE_SECONDS
 
     def close_if_idle(self) -> None:
         """Close a connection on which nothing runs (while draining)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.http1.fields import dropped_names, end_to_end, keeps_alive, tokens, upgrade_of
+from lbcompanion.http1.fields import agrees, dropped_names, end_to_end, keeps_alive, tokens, upgrade_of
 from lbcompanion.http1.heads import RequestHead, read_request_head, read_response_head
 
 
@@ -53,5 +53,10 @@ def test_upgrades() -> None:
     assert upgrade_of(head(b"Upgrade: websocket")) is None
     assert upgrade_of(head(b"Connection: upgrade")) is None
     assert upgrade_of(head(b"Connection: upgrade", b"Upgrade: x", version=b"1.0")) is None
+    assert upgrade_of(head(b"Connection: upgrade", b"Upgrade: h2c")) is None
+    listed = upgrade_of(head(b"Connection: upgrade", b"Upgrade: h2c, Websocket", b"Upgrade: x/1,h2c/1"))
+    assert listed == b"Websocket, x/1"
+    assert agrees(listed, b"websocket")
+    assert not agrees(listed, b"h2c")
     raw = b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
     assert upgrade_of(read_response_head(raw)) == b"x"

@@ -244,7 +244,14 @@ def test_the_end_of_a_head() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"\n", b"GET / HTTP/1.1\nHost: a\n\n", b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nX: y\n\n"]
+    "raw",
+    [
+        b"\n",
+        b"GET / HTTP/1.1\nHost: a\n\n",
+        b"GET / HTTP/1.1\n",
+        b"GET / HTTP/1.1\r\nX: y\n\n",
+        b"GET / HTTP/1.1\r\nX: y\n\r\n",
+    ],
 )
 def test_a_head_with_bare_line_feeds_is_known_not_to_end(raw: bytes) -> None:
     assert never_ends(raw)
