@@ -26,7 +26,7 @@ UPGRADE: Final = 8
 EXPECT: Final = 16
 #: ``X-Forwarded-For``, ``-Proto``, ``-Host``.
 FORWARDED: Final = 32
-#: What tells a part of a page, or a prefetch, from a page.
+#: What tells a part of a page, a prefetch, or a download from a page.
 PARTIAL: Final = 64
 #: ``If-None-Match``, ``If-Match``.
 CONDITION: Final = 128
@@ -36,7 +36,7 @@ ASKED: Final = 256
 OF_BODY: Final = 512
 #: ``Content-Security-Policy``.
 POLICY: Final = 1024
-#: ``Content-Encoding``, ``Content-Disposition``.
+#: ``Content-Encoding``.
 CODED: Final = 2048
 
 # Ends at this hop (RFC 9110 section 7.6.1, with the two old names; ``te`` too: trailers are offered for neither side),
@@ -85,7 +85,7 @@ OF_RESPONSE: dict[bytes, int] = {
     **_HOPS,
     b"content-type": _ONCE,
     b"content-encoding": CODED,
-    b"content-disposition": CODED,
+    b"content-disposition": PARTIAL,
     b"cache-control": 0,
     b"content-security-policy": POLICY,
     b"etag": OF_BODY | _ONCE,

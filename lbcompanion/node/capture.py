@@ -299,7 +299,8 @@ class Capturing:
         rules = self._rules
         if not rules.exclude_blocks and rules.masks is None:
             return made
-        charset = of_bom(made) or charset or of_page(b"", made[:1024])
+        if charset != "utf-8" or made[:1] in (b"\xef", b"\xfe", b"\xff"):
+            charset = of_bom(made) or charset or of_page(b"", made[:1024])
         return make_copy(made, rules.exclude_blocks, rules.masks, charset)
 
     def abort(self, why: str) -> None:

@@ -17,7 +17,7 @@ from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.eligible import Eligibility, eligible
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
-from lbcompanion.html.snippets import Snippet, default_tag
+from lbcompanion.html.snippets import Snippet, default_tag_parts
 from lbcompanion.html.usual import usual_place
 from lbcompanion.http1.codings import DECODABLE, offer
 from lbcompanion.http1.fields import end_to_end
@@ -41,8 +41,6 @@ _OURS = re.compile(rb'W/"([^"]*)-lbc([sw])"')
 _ETAG = re.compile(rb"(?im)^(etag: )(W/)?([^\r\n]*)\"(?=\r$)")
 _POLICY = re.compile(rb"(?im)^(content-security-policy: )([^\r\n]*)(?=\r$)")
 _ACCEPT_ENCODING = re.compile(rb"(?im)^(accept-encoding: )[^\r\n]*\r\n")
-# Stands for a token where a tag is cut up.
-_ANY_TOKEN = "TOKEN-OF-THE-PAGE"
 # Many visitors say the same: what was worked out once is kept, bounded, since it is the peers who say it.
 _MOST_KEPT = 1024
 
@@ -93,8 +91,10 @@ class Policy(Recording):
         self.adapts = inject.csp == "adapt"
         self._forwarded: dict[tuple[str, str, bytes | None], bytes] = {}
         self._offered: dict[bytes, bytes] = {}
+        self._origins: dict[tuple[str, bytes | None], str] = {}
+        self._tags: dict[str, tuple[bytes, bytes, bytes]] = {}
+        self.built_in = self.top is None and self.bottom is None
         self._judged: dict[tuple[object, ...], Eligibility] = {}
-        self._tags: dict[tuple[str, str | None, bool], tuple[bytes, bytes, bytes]] = {}
         self.inline = any(snippet is not None and snippet.inline for snippet in (self.top, self.bottom))
 
     def plan(self, head: RequestHead, peer: str, trusted: bool, scheme: str) -> RequestPlan:
@@ -113,24 +113,31 @@ class Policy(Recording):
         if self._public_origin:
             return self._public_origin
         host = (head.get(b"x-forwarded-host") if trusted and head.marks & FORWARDED else None) or head.seen.get(b"host")
-        return f"{scheme}://{host.decode('latin-1')}" if host else f"{scheme}://"
+        key = (scheme, host)
+        known = self._origins.get(key)
+        if known is None:
+            known = f"{scheme}://{host.decode('latin-1')}" if host else f"{scheme}://"
+            if len(self._origins) < _MOST_KEPT:
+                self._origins[key] = known
+        return known
 
     def fetch_from(self, origin: str) -> str:
         """The address of a copy up to its token."""
         return f"{self.settings.node.direct_origin.rstrip('/') or origin}{self.prefix}/page/"
 
-    def tag(self, token: str, origin: str, nonce: str | None, xhtml: bool) -> bytes:
-        """The built-in tag for a page."""
-        key = (origin, nonce, xhtml)
-        parts = self._tags.get(key)
+    def usual_tag(self, token: str, origin: str) -> bytes:
+        """The built-in tag for a page without a policy."""
+        parts = self._tags.get(origin)
         if parts is None:
-            made = default_tag(_ANY_TOKEN, self.fetch_from(origin) + _ANY_TOKEN, self.script_url, nonce, xhtml)
-            one, two, three = made.split(_ANY_TOKEN.encode())
-            parts = (one, two, three)
-            # Where pages bear a nonce it is another one each time.
-            if nonce is None and len(self._tags) < _MOST_KEPT:
-                self._tags[key] = parts
-        return (token.encode()).join(parts)
+            parts = default_tag_parts(self.fetch_from(origin), self.script_url, None, False)
+            if len(self._tags) < _MOST_KEPT:
+                self._tags[origin] = parts
+        return token.encode().join(parts)
+
+    def tag(self, token: str, origin: str, nonce: str | None, xhtml: bool) -> bytes:
+        """The built-in tag for any page."""
+        parts = default_tag_parts if nonce is None else default_tag_parts.__wrapped__
+        return token.encode().join(parts(self.fetch_from(origin), self.script_url, nonce, xhtml))
 
     def forwarded(self, peer: str, scheme: str, host: bytes | None) -> bytes:
         """What a proxy says of a request that came without such words."""
@@ -155,7 +162,7 @@ class Policy(Recording):
     def judged(self, request: RequestHead, head: ResponseHead) -> Eligibility:
         """What the heads of an exchange say; a HEAD answer is judged as the GET it stands for."""
         method = b"GET" if request.method == b"HEAD" else request.method
-        if (request.marks & (PARTIAL | DOUBLED)) or (head.marks & (CODED | DOUBLED)):
+        if (request.marks & (PARTIAL | DOUBLED)) or (head.marks & (PARTIAL | DOUBLED)):
             return eligible(request.fields, head.status, head.fields, method)
         asked, seen = request.seen, head.seen
         key = (
@@ -174,19 +181,22 @@ class Policy(Recording):
 
 
 class RequestPlan:
-    """The decisions about one request and its answer."""
+    """The decisions about one request and its answer.
 
-    __slots__ = ("_asked", "_head", "_mapped", "_peer", "_policy", "_robots", "_scheme", "_trusted", "reason")
+    :ivar policy: the compiled settings.
+    """
+
+    __slots__ = ("_asked", "_head", "_mapped", "_peer", "_robots", "_scheme", "_trusted", "policy", "reason")
 
     def __init__(self, policy: Policy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:
-        self._policy = policy
+        self.policy = policy
         self._head = head
         self._peer = peer
         self._trusted = trusted
         self._scheme = scheme
         self._mapped = False
         self._robots = head.target == b"/robots.txt" and head.method in {b"GET", b"HEAD"}
-        self._asked = bool(head.marks & ASKED) and head.get(b"lbc-capture") == b"1"
+        self._asked = head.marks & ASKED != 0 and head.get(b"lbc-capture") == b"1"
         try:
             self.reason = policy.refusal(head)
         except Exception as error:
@@ -196,7 +206,7 @@ class RequestPlan:
     def request_lines(self) -> bytes:
         """The lines for the application (CONTRACT section 3, "Towards the application")."""
         head = self._head
-        policy = self._policy
+        policy = self.policy
         marks = head.marks
         lines = end_to_end(head)
         if marks & ASKED:
@@ -240,7 +250,7 @@ class RequestPlan:
         try:
             return self._reply(head)
         except Exception as error:
-            self._policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
+            self.policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
             return Reply(end_to_end(head))
 
     def _reply(self, head: ResponseHead) -> Reply:
@@ -248,7 +258,7 @@ class RequestPlan:
             return self._robots_reply(head)
         if not self.reason:
             if head.status == 304 and self._mapped:
-                policy = self._policy
+                policy = self.policy
                 policies = policy.policies(head, policy.origin(self._head, self._trusted, self._scheme))
                 return Reply(_with_policies(_our_tag(end_to_end(head)), policies))
             content_type = head.seen.get(b"content-type")
@@ -257,7 +267,7 @@ class RequestPlan:
         return Reply(end_to_end(head))
 
     def _html(self, head: ResponseHead, content_type: bytes) -> Reply:
-        policy = self._policy
+        policy = self.policy
         request = self._head
         is_head = request.method == b"HEAD"
         judged = policy.judged(request, head)
@@ -294,7 +304,7 @@ class RequestPlan:
 
     def not_captured(self, head: ResponseHead, judged: Eligibility) -> str:  # noqa: PLR0911 - as above
         """Why no copy is taken of this answer; empty where one is."""
-        policy = self._policy
+        policy = self.policy
         if head.status not in policy.statuses:
             return "status"
         if not judged.page:
@@ -317,15 +327,15 @@ class RequestPlan:
         lines = end_to_end(head)
         if changed and head.marks & OF_BODY:
             lines = _our_tag(without(lines, _CHANGED))
-        if changed and policies and self._policy.adapts:
+        if changed and policies and self.policy.adapts:
             lines = _with_policies(lines, policies)
-        if self._policy.uncacheable(self._head):
+        if self.policy.uncacheable(self._head):
             lines = without(lines, (b"cache-control", b"etag", b"last-modified")) + b"Cache-Control: no-store\r\n"
         return lines
 
     def _blocked(self, policies: list[bytes], origin: str) -> str:
         """The directive of the page's header that forbids the script, if one does."""
-        policy = self._policy
+        policy = self.policy
         return judge(policies, origin + policy.script_url, inline=policy.inline).directive if policies else ""
 
     def injector(self, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> Injector | None:
@@ -341,7 +351,7 @@ class RequestPlan:
         :param policies: of its header.
         :param more: of its ``<meta>`` tags.
         """
-        policy = self._policy
+        policy = self.policy
         nonce = None
         if policies or more:
             verdict = judge([*policies, *more], origin + policy.script_url, inline=policy.inline)
@@ -364,15 +374,10 @@ class RequestPlan:
 
     def blocked_by(self, directive: str) -> None:
         """Count that the page's policy forbids the script."""
-        self._policy.counters.left_alone(self._head.path, f"{BLOCKED}: {directive}")
-
-    @property
-    def policy(self) -> Policy:
-        """The compiled settings."""
-        return self._policy
+        self.policy.counters.left_alone(self._head.path, f"{BLOCKED}: {directive}")
 
     def _robots_reply(self, head: ResponseHead) -> Reply:
-        prefix = self._policy.prefix.encode()
+        prefix = self.policy.prefix.encode()
         if head.status in {404, 410}:
             text = robots.alone(prefix)
             return Reply(b"", replace=LocalAnswer(200, [(b"Content-Type", b"text/plain; charset=utf-8")], text))
@@ -396,10 +401,15 @@ class Insertion:
         self._judged = judged
         self._token = token
         self._origin = origin
+        self.allowed = True
+        policy = plan.policy
+        if policy.built_in and not policies and not judged.xhtml:
+            self._snippets = (policy.usual_tag(token, origin), b"")
+            return
         first = plan.snippets(policies, (), judged, token, origin)
-        self.allowed = not isinstance(first, str)
         if isinstance(first, str):
             plan.blocked_by(first)
+            self.allowed = False
             first = (b"", b"")
         self._snippets = first
 
@@ -408,11 +418,10 @@ class Insertion:
         policy = self._plan.policy
         judged = self._judged
         top, bottom = self._snippets
-        if bottom or policy.skip_if is not None or policy.anchors is not None or judged.xhtml or not judged.charset:
+        if bottom or judged.xhtml or policy.skip_if is not None or policy.anchors is not None:
             return None
-        if judged.needs_document or (at := usual_place(page, judged.charset)) is None:
-            return None
-        return [page[:at], top, page[at:]]
+        at = usual_place(page, judged.charset, len(top))
+        return None if at is None else [page[:at], top, page[at:]]
 
     def injector(self) -> Injector:
         """The machine, for a page that comes in pieces, or is not the usual one."""
