@@ -10,13 +10,17 @@ from attrs import frozen
 from lbcompanion.html.charset import of_bom, of_page
 from lbcompanion.html.copy import Masks, make_copy
 from lbcompanion.html.inject import Injector
-from lbcompanion.http1.codings import CodingError, Decoder, Encoder
+from lbcompanion.http1.codings import CodingError, Decoder, Encoder, decode_whole, encode_whole
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.counters import Counters
 
 if TYPE_CHECKING:
     from lbcompanion.node.copies import Copies
+
+
+# So much any coded page may have.
+_SMALL_BYTES = 65536
 
 
 @frozen
@@ -113,21 +117,38 @@ class Capturing:
 
     def whole(self, data: bytes) -> list[bytes]:
         """All of the body at once."""
-        insertion = self._insertion
-        if not self._coding and not self._started and insertion is not None:
-            rules = self._rules
-            if len(data) <= rules.max_page_bytes:
-                try:
-                    pieces = insertion.whole(data)
-                except Exception as error:
-                    self._counters.failed_open[f"injection: {type(error).__name__}"] += 1
-                    pieces = None
-                if pieces is not None:
-                    self._keep(data)
-                    self._counters.injected += 1
-                    self._counters.decided(self._facts.request.path, "", "")
-                    return pieces
+        if data and not self._started and self._insertion is not None:
+            pieces = self._usual(data) if not self._coding else self._usual_coded(data)
+            if pieces is not None:
+                self._counters.injected += 1
+                self._counters.decided(self._facts.request.path, "", "")
+                return pieces
         return [self.feed(data) if data else b"", self.finish()]
+
+    def _usual(self, page: bytes) -> list[bytes] | None:
+        """A page of the usual kind with what is inserted; None where it is another."""
+        insertion = self._insertion
+        if len(page) > self._rules.max_page_bytes or insertion is None:
+            return None
+        try:
+            pieces = insertion.whole(page)
+        except Exception as error:
+            self._counters.failed_open[f"injection: {type(error).__name__}"] += 1
+            return None
+        if pieces is not None:
+            self._keep(page)
+        return pieces
+
+    def _usual_coded(self, data: bytes) -> list[bytes] | None:
+        """The same for a page that is coded; what cannot be undone within bounds is left to the steps."""
+        rules = self._rules
+        most = min(rules.max_page_bytes, max(_SMALL_BYTES, int(len(data) * rules.expansion_ratio)))
+        try:
+            page = decode_whole(self._coding, data, most)
+        except CodingError:
+            return None
+        pieces = self._usual(page)
+        return None if pieces is None else [encode_whole(self._coding, b"".join(pieces))]
 
     def feed(self, data: bytes) -> bytes:
         """Body bytes as they came; what the visitor gets for them."""
@@ -220,7 +241,7 @@ class Capturing:
             self._stop_copy("capture memory is full")
         elif (
             self._decoder is not None
-            and self._size > 65536
+            and self._size > _SMALL_BYTES
             and self._size > self._decoder.taken * rules.expansion_ratio
         ):
             self._stop_copy("grows more than expansion_ratio")

@@ -19,7 +19,7 @@ from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.snippets import Snippet, default_tag_parts
 from lbcompanion.html.usual import usual_place
-from lbcompanion.http1.codings import DECODABLE, offer
+from lbcompanion.http1.codings import DECODABLE, coding_of, offer
 from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
 from lbcompanion.http1.lines import ASKED, CODED, CONDITION, DOUBLED, FORWARDED, OF_BODY, PARTIAL, POLICY
@@ -294,7 +294,7 @@ class RequestPlan:
             policy.rules,
             policy.copies,
             policy.counters,
-            _coding(head) if head.marks & CODED else b"",
+            _coding(head),
             insertion,
         )
         lines = self._visitor_lines(head, insertion is not None, policies)
@@ -313,7 +313,7 @@ class RequestPlan:
             return "prefetch"
         if judged.fragment and not (self._asked and policy.settings.capture.fragments == "on-request"):
             return "fragment"
-        coding = _coding(head) if head.marks & CODED else b""
+        coding = _coding(head)
         if coding and coding not in DECODABLE:
             return "content coding"
         length = head.seen.get(b"content-length")
@@ -510,10 +510,7 @@ def _with_policies(lines: bytes, policies: list[bytes]) -> bytes:
 
 
 def _coding(head: ResponseHead) -> bytes:
-    codings = head.all(b"content-encoding")
-    coding = b", ".join(codings).strip().lower()
-    # ``none`` and ``identity`` are written by some applications and mean nothing.
-    return b"" if coding in {b"", b"identity", b"none"} else coding
+    return coding_of((head.seen[b"content-encoding"],)) if head.marks & CODED else b""
 
 
 def _our_tag(lines: bytes) -> bytes:
