@@ -141,7 +141,10 @@ class ChunkedReader:
 
     __slots__ = ("_error", "_held", "_left", "_state", "_trailer_bytes", "done", "trailers")
 
-    _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+    _SIZE = 0
+    _DATA = 1
+    _DATA_END = 2
+    _TRAILER = 3
 
     def __init__(self, error: type[ProtocolError] = BadRequest) -> None:
         self._error = error

@@ -95,15 +95,6 @@ class _Head:
             return []
         return [value for key, _, value in self._split() if key == name]
 
-    def _of_fields(self, fields: Iterable[Field], response: bool) -> None:
-        raw = b"\r\n%b\r\n" % write_fields(fields)
-        lines = _lines_of(raw, 2, response)
-        if lines is None:
-            raise BadRequest(400, "a line that is no field")
-        self._raw = raw
-        self._fields = None
-        self.kept, self.seen, self.marks, _ = lines
-
 
 class RequestHead(_Head):
     """The head of a request.
@@ -114,11 +105,25 @@ class RequestHead(_Head):
 
     __slots__ = ("method", "target")
 
-    def __init__(self, method: bytes, target: bytes, version: int, fields: Iterable[Field] = ()) -> None:
+    def __init__(
+        self, method: bytes, target: bytes, version: int, raw: bytes, kept: bytes, seen: dict[bytes, bytes], marks: int
+    ) -> None:
         self.method = method
         self.target = target
         self.version = version
-        self._of_fields(fields, response=False)
+        self.kept = kept
+        self.seen = seen
+        self.marks = marks
+        self._raw = raw
+        self._fields: list[tuple[bytes, bytes, bytes]] | None = None
+
+    @classmethod
+    def of(cls, method: bytes, target: bytes, version: int, fields: Iterable[Field] = ()) -> RequestHead:
+        """A head with these fields.
+
+        :raises BadRequest: where one of them is none.
+        """
+        return cls(method, target, version, *_of_fields(fields, response=False))
 
     @property
     def path(self) -> bytes:
@@ -133,11 +138,33 @@ class ResponseHead(_Head):
 
     _TABLE = OF_RESPONSE
 
-    def __init__(self, version: int, status: int, reason: bytes, fields: Iterable[Field] = ()) -> None:
+    def __init__(
+        self, version: int, status: int, reason: bytes, raw: bytes, kept: bytes, seen: dict[bytes, bytes], marks: int
+    ) -> None:
         self.version = version
         self.status = status
         self.reason = reason
-        self._of_fields(fields, response=True)
+        self.kept = kept
+        self.seen = seen
+        self.marks = marks
+        self._raw = raw
+        self._fields: list[tuple[bytes, bytes, bytes]] | None = None
+
+    @classmethod
+    def of(cls, version: int, status: int, reason: bytes, fields: Iterable[Field] = ()) -> ResponseHead:
+        """A head with these fields.
+
+        :raises BadRequest: where one of them is none.
+        """
+        return cls(version, status, reason, *_of_fields(fields, response=True))
+
+
+def _of_fields(fields: Iterable[Field], response: bool) -> tuple[bytes, bytes, dict[bytes, bytes], int]:
+    raw = b"\r\n%b\r\n" % write_fields(fields)
+    lines = _lines_of(raw, 2, response)
+    if lines is None:
+        raise BadRequest(400, "a line that is no field")
+    return raw, *lines[:3]
 
 
 def head_end(data: bytes, start: int = 0) -> int:
@@ -174,18 +201,15 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
     :raises BadRequest: 400 for what cannot be read in one way only, 431 for too many lines, 501 for a method or
         a form that is not served, 505 for another version than 1.0 and 1.1.
     """
-    head = RequestHead.__new__(RequestHead)
-    head._raw = raw
-    head._fields = None
     told = None if _compiled is None else _compiled.read_request(raw)
     if told is None:
         told = _read_request(raw)
-    head.method, target, head.version, head.kept, head.seen, head.marks, count = told
-    head.target = target
+    method, target, version, kept, seen, marks, count = told
     if count > max_lines:
         raise BadRequest(431, f"more than {max_lines} header lines")
-    host = head.seen.get(b"host")
-    if host is None or host not in _good_hosts or head.marks & DOUBLED or target[:1] != b"/" or b"#" in target:
+    head = RequestHead(method, target, version, raw, kept, seen, marks)
+    host = seen.get(b"host")
+    if host is None or host not in _good_hosts or marks & DOUBLED or target[:1] != b"/" or b"#" in target:
         _settle_target(head)
     return head
 
@@ -239,14 +263,11 @@ def read_response_head(raw: bytes) -> ResponseHead:
 
     :raises BadResponse: where it cannot be read in one way only.
     """
-    head = ResponseHead.__new__(ResponseHead)
-    head._raw = raw
-    head._fields = None
     told = None if _compiled is None else _compiled.read_response(raw)
     if told is None:
         told = _read_response(raw)
-    head.version, head.status, head.reason, head.kept, head.seen, head.marks = told
-    return head
+    version, status, reason, kept, seen, marks = told
+    return ResponseHead(version, status, reason, raw, kept, seen, marks)
 
 
 def _read_response(raw: bytes) -> tuple[int, int, bytes, bytes, dict[bytes, bytes], int]:

@@ -86,7 +86,7 @@ class Debug:
         if "cookie" in query:
             fields.append((b"cookie", query["cookie"][0].encode("latin-1", "replace")))
         method = query.get("method", ["GET"])[0].encode("ascii", "replace")
-        head = RequestHead(method, target.encode("latin-1", "replace"), 11, fields)
+        head = RequestHead.of(method, target.encode("latin-1", "replace"), 11, fields)
         why = self._policy.refusal(head)
         said: dict[str, Any] = {
             "captured": not why,
@@ -99,7 +99,7 @@ class Debug:
             answer = [*_fields(query.get("answer", ["Content-Type: text/html"]))]
             status = int(query["status"][0]) if query.get("status", [""])[0].isdigit() else 200
             scheme = parts.scheme or request.scheme
-            said["answer"] = self._answer(head, ResponseHead(11, status, b"", answer), scheme)
+            said["answer"] = self._answer(head, ResponseHead.of(11, status, b"", answer), scheme)
         return said
 
     def _answer(self, head: RequestHead, answer: ResponseHead, scheme: str) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Debug:
         parts = urlsplit(page.url)
         fields = [(b"host", parts.netloc.encode("latin-1", "replace"))]
         target = parts.path.encode("latin-1", "replace") or b"/"
-        head = RequestHead(b"GET", target, 11, fields)
+        head = RequestHead.of(b"GET", target, 11, fields)
         plan = self._policy.plan(head, "", False, parts.scheme or scheme)
         answer: list[Field] = [(b"content-type", page.content_type.encode("latin-1", "replace"))]
         judged = eligible(fields, page.status, answer)

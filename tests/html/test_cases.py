@@ -87,11 +87,11 @@ class Rig:
 def run(case: Case, page: bytes, edges: list[int]) -> tuple[bytes, list[tuple[bytes, bytes]], Rig]:
     rig = Rig(case.settings)
     asked = [(b"host", b"www.example.com"), *fields_of(case.asked)]
-    head = RequestHead(case.method.encode(), case.target.encode(), 11, asked)
+    head = RequestHead.of(case.method.encode(), case.target.encode(), 11, asked)
     answered = fields_of(case.answered)
     plan = rig.policy.plan(head, "127.0.0.1", False, "https")
     assert b"lbc-capture" not in plan.request_lines().lower()
-    reply = plan.reply(ResponseHead(11, case.status, b"", answered))
+    reply = plan.reply(ResponseHead.of(11, case.status, b"", answered))
     out = page
     if reply.pipeline is not None:
         places = [0, *edges, len(page)]

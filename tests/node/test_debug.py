@@ -139,7 +139,7 @@ def test_the_rules_told_are_those_that_decide(
     target: bytes, include: Any, exclude: Any, fields: Any, method: bytes, enabled: bool
 ) -> None:
     rig = Rig(capture=CaptureTable(include=include, exclude=exclude, enabled=enabled))
-    head = RequestHead(method, target, 11, fields)
+    head = RequestHead.of(method, target, 11, fields)
     says = [said for _, said in rig.policy.rules_for(head)]
     no = ("off", "not listed", "not a document", "not included", "excluded", "0:")
     against = [said for said in says if said.startswith(no) and not said.endswith("but forced")]
