@@ -49,7 +49,7 @@ $(VENV)/html5lib/.ready: | $(VENV)/.ready-test
 	    --no-binary :all: -d $(@D) html5lib==1.1 && touch $@ || echo "html5lib's documents could not be had" >&2
 
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready lint types
-	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium
+	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.ready-test
