@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,29 @@ intake = ""
     def wait(self) -> None:
         """Until it answers."""
         wait_for(f"companion {self.name}", self._healthy, 30, self.child)
+
+    def knocked(self) -> None:
+        """Let it find the application in its place once.
+
+        It knocks there every two seconds, unless it has answered somebody meanwhile (:meth:`keep_busy`): an
+        application that takes one connection at a time would take a knock for a request that never comes.
+        """
+        with socket.create_server((LOOPBACK, self.application_port)) as door:
+            door.settimeout(30)
+            door.accept()[0].close()
+            wait_for(f"companion {self.name} to be ready", self._ready, 30, self.child)
+
+    def keep_busy(self) -> None:
+        """Have it answer something, so that it need not knock at the application's door."""
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=10)
+        try:
+            connection.request("GET", "/_lbc/whoami", headers={"Connection": "close"})
+            connection.getresponse().read()
+        finally:
+            connection.close()
+
+    def _ready(self) -> bool:
+        return bool(json.loads(self._asked("/readyz"))["ready"])
 
     def _healthy(self) -> bool:
         try:

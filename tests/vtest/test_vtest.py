@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -21,6 +23,8 @@ from tests.vtest.cases import COMPANIONS, Case, all_cases, run
 
 #: Companions of each kind; the usual one has most of the cases.
 _EACH = {"usual": 2}
+#: Companions knock at the application's door every two seconds in which they answered nobody.
+_BEAT_SECONDS = 0.4
 _CASES = {case.name: case for case in all_cases()}
 
 
@@ -42,6 +46,7 @@ class Runs:
         self._folder = folder
         self._ports, self._children = ReservedPorts(), Children(folder)
         self.companions: list[Companion] = []
+        self._awake: list[Companion] = []
         self._pools: list[ThreadPoolExecutor] = []
         self._results: dict[str, Future[str]] = {}
         kinds: dict[str, list[Case]] = defaultdict(list)
@@ -49,6 +54,9 @@ class Runs:
             kinds[case.companion].append(case)
         for kind, members in kinds.items():
             self._start(kind, members)
+        self._ended = Event()
+        self._beating = Thread(target=self._beat)
+        self._beating.start()
 
     def _start(self, kind: str, cases: list[Case]) -> None:
         count = min(_EACH.get(kind, 1), len(cases))
@@ -66,10 +74,19 @@ class Runs:
     def _run(self, case: Case, free: list[Companion]) -> str:
         companion = free.pop()
         try:
-            companion.wait()
+            if companion not in self._awake:
+                companion.wait()
+                companion.knocked()
+                self._awake.append(companion)
             return run(self._program, case, companion, self._folder)
         finally:
             free.append(companion)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(_BEAT_SECONDS):
+            for companion in list(self._awake):
+                with suppress(OSError):
+                    companion.keep_busy()
 
     def result(self, name: str) -> str:
         """What went wrong with a case; waits for it."""
@@ -84,6 +101,8 @@ class Runs:
         """Run no more cases; end the companions."""
         for pool in self._pools:
             pool.shutdown(wait=True, cancel_futures=True)
+        self._ended.set()
+        self._beating.join()
         self._children.kill()
         self._ports.release()
 
