@@ -9,7 +9,8 @@ A case is a file below ``cases/``. Comments at its top say what it is about, and
 ``# coding: NAME``
     It is about this content coding, and is left out while the companion does not speak it.
 
-In the case ``${companion}`` is the companion's address, ``${application}`` the one where it looks for the application.
+In the case ``${companion}`` is the companion's address, ``${application}`` the one where it looks for the application,
+``${python}`` this Python.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from attrs import frozen
@@ -25,6 +27,7 @@ from lbcompanion.demo.ports import LOOPBACK
 from lbcompanion.http1.codings import DECODABLE
 from tests.real.companion import Companion
 
+_ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "cases"
 _SAID = re.compile(r"^# (companion|broken|coding): (.+)$", re.MULTILINE)
 _SECONDS = 20
@@ -92,13 +95,14 @@ def run(program: str, case: Case, companion: Companion, folder: Path) -> str:
         program,
         *("-D", f"companion={LOOPBACK}:{companion.port}"),
         *("-D", f"application={LOOPBACK}:{companion.application_port}"),
+        *("-D", f"python={sys.executable}"),
         *("-t", str(_SECONDS)),
         str(case.path),
     ]
     done = subprocess.run(
         command,
         capture_output=True,
-        env={**os.environ, "TMPDIR": str(folder)},
+        env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(_ROOT)},
         timeout=_SECONDS + 20,
         check=False,
     )
