@@ -19,6 +19,7 @@ _PAGE = b"<!doctype html><html><head><title>x</title></head><body>" + b"<p>more<
 class StreamingApplication:
     """Listens while it is entered.
 
+    :ivar asked: how many requests began.
     :ivar sent: bytes of bodies that the companion took, of all answers.
     :ivar taken: bytes of bodies that came.
     :ivar cut: how many requests ended before their answer did.
@@ -28,7 +29,7 @@ class StreamingApplication:
         self._port = port
         self._server: asyncio.Server | None = None
         self.let_go = asyncio.Event()
-        self.asked = asyncio.Event()
+        self.asked = 0
         self.sent = 0
         self.taken = 0
         self.cut = 0
@@ -68,7 +69,7 @@ class StreamingApplication:
         path, _, size = head.split(b" ", 2)[1].partition(b"?")
         fields = head.lower()
         count = 0
-        self.asked.set()
+        self.asked += 1
         if b"\r\ntransfer-encoding: chunked" in fields:
             count = await self._chunks(reader)
         elif b"\r\ncontent-length: " in fields:
