@@ -174,6 +174,8 @@ NODE: Mapping[str, Table] = {
         "header_lines": allowed.whole(1),
         "head_seconds": _positive,
         "idle_seconds": _positive,
+        "stalled_seconds": _positive,
+        "requests_per_connection": allowed.whole(1),
         "body_bytes_per_second": allowed.number(0),
         "upstream_connect_seconds": _positive,
         "upstream_seconds": _positive,

@@ -124,6 +124,8 @@ class LimitsTable:
     header_lines: int = 100
     head_seconds: float = 10
     idle_seconds: float = 75
+    stalled_seconds: float = 60
+    requests_per_connection: int = 10000
     body_bytes_per_second: float = 128
     upstream_connect_seconds: float = 5
     upstream_seconds: float = 60

@@ -31,6 +31,16 @@ class BodyKind(Enum):
     UNTIL_CLOSE = "until close"
 
 
+# RFC 9110 section 6.5.1: what would change how the message is read, routed, believed or handled is no trailer. An
+# application may merge trailers into the fields, so such lines are left out rather than passed on.
+_NO_TRAILER = re.compile(
+    rb"(?:transfer-encoding|te|trailer|upgrade|connection|keep-alive|host|expect|range|max-forwards|pragma|cookie|date"
+    rb"|set-cookie|location|retry-after|vary|warning|age|expires|etag|last-modified|forwarded|x-real-ip|authorization"
+    rb"|www-authenticate|cache-control|content-(?!digest)[^:]*|proxy-[^:]*|x-forwarded[^:]*|if-[^:]*|lbc-[^:]*)",
+    re.IGNORECASE,
+)
+
+
 class Framing(NamedTuple):
     """:ivar length: bytes, for ``LENGTH`` only."""
 
@@ -136,7 +146,7 @@ class UntilCloseReader:
 class ChunkedReader:
     """A chunked body (RFC 9112 section 7.1), strict: CRLF only, no white space around sizes, sizes bounded.
 
-    :ivar trailers: the trailer fields, once ``done``; names in lower case.
+    :ivar trailers: the trailer fields, once ``done``, as they were written; those left out that must not be trailers.
     """
 
     __slots__ = ("_error", "_held", "_left", "_state", "_trailer_bytes", "done", "trailers")
@@ -222,7 +232,8 @@ class ChunkedReader:
         match = _TRAILER_LINE.fullmatch(line)
         if not match or self._trailer_bytes > _MAX_TRAILER:
             raise _broken(self._error, "a trailer that is no field, or too many of them")
-        self.trailers.append((match[1].lower(), match[2].rstrip(b" \t")))
+        if not _NO_TRAILER.fullmatch(match[1]):
+            self.trailers.append((match[1], match[2].rstrip(b" \t")))
 
 
 BodyReader = LengthReader | ChunkedReader | UntilCloseReader

@@ -24,7 +24,6 @@ _METHOD = re.compile(rb"[A-Z][A-Z0-9_\-]{0,31}")
 # Visible ASCII: everything else must come percent-encoded (RFC 3986 section 2).
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
 _MOST_HOSTS = 1024
 _good_hosts: set[bytes] = set()
@@ -223,7 +222,7 @@ def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, byt
     method, target, protocol = parts
     version = _HTTP_VERSIONS.get(protocol)
     if version is None:
-        raise BadRequest(505 if _VERSION.fullmatch(protocol) else 400, "only HTTP/1.0 and HTTP/1.1 are served")
+        raise BadRequest(505 if protocol.startswith(b"HTTP/") else 400, "only HTTP/1.0 and HTTP/1.1 are served")
     lines = _lines_of(raw, first + 2, response=False)
     if lines is None:
         raise BadRequest(400, "a line that is no field, a folded line, a bare CR or LF, or a control byte")

@@ -64,6 +64,7 @@ class Exchange:
     _tunnel = False
     _takes_nothing = False
     _held_back = False
+    _interim_seen = False
     _moved = False
     _asked_upgrade: bytes | None = None
     begun = False
@@ -201,6 +202,7 @@ class Exchange:
 
     def _interim(self, head: ResponseHead) -> None:
         """100 and 103 go through, to those who know them (RFC 9110 section 15.2)."""
+        self._interim_seen = True
         visitor = self._visitor
         if visitor is not None and self._head.version == 11:
             visitor.link.write(write_status_line(head.status, head.reason) + end_to_end(head) + b"\r\n")
@@ -323,6 +325,7 @@ class Exchange:
                 and upstream.reused
                 and not self._retried
                 and not self._response_buffer
+                and not self._interim_seen
                 and self._repeatable
             ):
                 # It idled out in the very moment it was taken: nothing was answered, so asking again loses nothing.

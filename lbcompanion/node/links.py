@@ -36,6 +36,10 @@ class Link(Protocol):
         """Give ``data_received`` again. Calling it twice is no error."""
         ...
 
+    def get_write_buffer_size(self) -> int:
+        """How many bytes wait to be taken by the peer, as far as that is known."""
+        ...
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """``peername``: the peer's address as ``(host, port, ...)``, or something else where it has none;
         ``ssl_object``: something true where the connection is encrypted."""

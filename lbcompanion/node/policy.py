@@ -217,7 +217,7 @@ class RequestPlan:
             accept = head.seen.get(b"accept-encoding")
             if accept is not None and (offered := policy.offered(accept)) != accept:
                 lines = _ACCEPT_ENCODING.sub(b"", lines) + b"Accept-Encoding: %b\r\n" % offered
-        if marks & CONDITION and b"-lbc" in lines and (self._robots or not self.reason):
+        if marks & CONDITION and b"-lbc" in lines:
             lines = self._their_tags(lines)
         if marks & FORWARDED:
             return lines + self._forwarded()
@@ -256,11 +256,11 @@ class RequestPlan:
     def _reply(self, head: ResponseHead) -> Reply:
         if self._robots:
             return self._robots_reply(head)
+        if head.status == 304 and self._mapped:
+            policy = self.policy
+            policies = policy.policies(head, policy.origin(self._head, self._trusted, self._scheme))
+            return Reply(_with_policies(_our_tag(end_to_end(head)), policies))
         if not self.reason:
-            if head.status == 304 and self._mapped:
-                policy = self.policy
-                policies = policy.policies(head, policy.origin(self._head, self._trusted, self._scheme))
-                return Reply(_with_policies(_our_tag(end_to_end(head)), policies))
             content_type = head.seen.get(b"content-type")
             if content_type is not None and content_type[:21].lower().startswith(_HTML_TYPES):
                 return self._html(head, content_type)

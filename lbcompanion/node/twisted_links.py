@@ -51,6 +51,16 @@ class TwistedLink:
         if not getattr(self._transport, "disconnecting", False):
             self._transport.resumeProducing()
 
+    def get_write_buffer_size(self) -> int:
+        """See :class:`~lbcompanion.node.links.Link`; Twisted's transports do not tell, so it is read off them."""
+        transport: Any = self._transport
+        waiting = sum(map(len, getattr(transport, "_appSendBuffer", ())))
+        below = getattr(transport, "transport", None) if ISSLTransport.providedBy(transport) else None
+        if below is not None:
+            transport = below
+        waiting += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+        return int(waiting + getattr(transport, "_tempDataLen", 0))
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """See :class:`~lbcompanion.node.links.Link`."""
         if name == "ssl_object":

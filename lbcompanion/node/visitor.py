@@ -96,8 +96,11 @@ class VisitorConnection:
         "_lingers",
         "_open",
         "_paused",
+        "_requests",
         "_scheme",
+        "_taken_at",
         "_tunnel",
+        "_unsent",
         "_waits_for_head",
         "full",
         "link",
@@ -124,6 +127,9 @@ class VisitorConnection:
         self._busy = False
         self._body_window = 0.0
         self._body_count = 0
+        self._unsent = 0
+        self._taken_at = 0.0
+        self._requests = 0
         self.full = False
         self.peer = ""
         self.trusted = False
@@ -271,9 +277,18 @@ class VisitorConnection:
             self.link.abort()
 
     def tick(self, now: float) -> None:
-        """Look at deadlines: heads and idle time absolute, bodies by their rate."""
+        """Look at deadlines: heads and idle time absolute, bodies by their rate, waiting answers by their progress."""
+        waiting = self.link.get_write_buffer_size()
+        if waiting != self._unsent:
+            self._unsent = waiting
+            self._taken_at = now
+        elif waiting and now - self._taken_at > self._hub.limits.stalled_seconds:
+            self._hub.counters.timeouts["stalled"] += 1
+            self.link.abort()
+            return
         if self._exchange is None:
-            if now > self._deadline:
+            # What still goes out to a visitor who reads is not cut off.
+            if now > self._deadline and not (waiting and not self._open):
                 self._expired()
             return
         if self._body is not None and not self._paused and now - self._body_window >= _WINDOW_SECONDS:
@@ -379,12 +394,7 @@ class VisitorConnection:
                 return
         end = head_end(buffer)
         if end < 0 and len(buffer) <= limits.head_bytes:
-            if never_ends(buffer):
-                self._refuse(400, "a bare LF in the head")
-                return
-            if not self._waits_for_head and buffer:
-                self._waits_for_head = True
-                self._deadline = self._hub.clock() + limits.head_seconds
+            self._wait_for_head(buffer)
             return
         if end < 0 or end > limits.head_bytes:
             self._refuse(431, f"a head of more than {limits.head_bytes} bytes")
@@ -396,7 +406,11 @@ class VisitorConnection:
             self._refuse(refusal.status, refusal.why)
             return
         self._hub.counters.requests += 1
+        self._requests += 1
         self._keep_alive = keeps_alive(head)
+        if self._requests >= limits.requests_per_connection:
+            self._keep_alive = False
+            self._hub.counters.connections_worn += 1
         self._body = None if framing.kind is BodyKind.NONE else body_reader(framing, BadRequest)
         rest = buffer[end:]
         self._buffer = b""
@@ -414,6 +428,14 @@ class VisitorConnection:
         exchange.start()
         if self._body is not None and rest and self._exchange is exchange:
             self._take_body(rest)
+
+    def _wait_for_head(self, begun: bytes) -> None:
+        """The rest of a head is to come, within its time."""
+        if never_ends(begun):
+            self._refuse(400, "a bare LF in the head")
+        elif not self._waits_for_head and begun:
+            self._waits_for_head = True
+            self._deadline = self._hub.clock() + self._hub.limits.head_seconds
 
     def _is_local(self, path: bytes) -> bool:
         size = len(self._hub.prefix)

@@ -108,6 +108,10 @@ class MemoryLink:
             self._reading = True
             self._loop.soon(self.deliver)
 
+    def get_write_buffer_size(self) -> int:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        return self._queued
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """See :class:`~lbcompanion.node.links.Link`."""
         return self._extra.get(name, default)

@@ -100,7 +100,7 @@ REFUSED = {
     "CONNECT": (501, head(line=b"CONNECT a.example:443 HTTP/1.1")),
     "a method with a slash": (501, head(line=b"GE/T / HTTP/1.1")),
     "a target in UTF-8": (400, head(line="GET /\u00e9 HTTP/1.1".encode())),
-    "a version of two digits": (400, head(line=b"GET / HTTP/1.10")),
+    "a version of two digits": (505, head(line=b"GET / HTTP/1.10")),
     "a method in small letters": (501, head(line=b"get / HTTP/1.1")),
     "TLS": (400, b"\x16\x03\x01\x02\x00\x01\r\n\r\n"),
     "101 lines": (431, head(*[b"X-A: b"] * 100)),

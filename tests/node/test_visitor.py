@@ -8,7 +8,7 @@ from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.links import FarEnd
 from tests.http1.test_framing import BROKEN
 from tests.http1.test_heads import ACCEPTED, REFUSED
-from tests.node.rig import Answer, Rig, read_answers, request
+from tests.node.rig import Answer, Rig, html, read_answers, request
 
 
 def only(visitor: FarEnd, method: bytes = b"GET") -> Answer:
@@ -282,3 +282,31 @@ def test_the_last_bytes_to_a_slow_reader_count_as_running() -> None:
     rig.run()
     assert only(visitor).body == b"hello"
     assert rig.hub.connections == set()
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_visitor_who_takes_nothing_more_is_let_go_and_a_late_one_is_not(reads: bool) -> None:
+    rig = Rig(limits=LimitsTable(stalled_seconds=10, idle_seconds=5))
+    rig.app.answers(html(b"x" * 300_000, b"Connection: close"))
+    visitor = rig.connect()
+    visitor.stop_reading()
+    visitor.send(request())
+    rig.run()
+    rig.pass_time(8)
+    if reads:
+        visitor.read_again()
+    rig.pass_time(8)
+    assert visitor.aborted is not reads
+    assert rig.counters.timeouts["stalled"] == (not reads)
+
+
+def test_a_connection_ends_in_order_after_its_requests() -> None:
+    rig = Rig(limits=LimitsTable(requests_per_connection=3))
+    rig.app.answers(*[html(b"x")] * 3)
+    visitor = rig.connect()
+    visitor.send(request() * 4)
+    rig.run()
+    answers = read_answers(visitor.received, [b"GET"] * 3, visitor.eof)
+    assert [answer.get(b"connection") for answer in answers] == [None, None, b"close"]
+    assert visitor.eof
+    assert rig.counters.connections_worn == 1
