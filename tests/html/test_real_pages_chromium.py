@@ -44,7 +44,7 @@ def real(name: str) -> bytes:
 # One of them as a site serves it that leaves the encoding to the page.
 @pytest.mark.parametrize(
     ("name", "content_type"),
-    zip(PAGES, ["text/html; charset=utf-8", "text/html", "text/html;charset=UTF-8"], strict=True),
+    list(zip(PAGES, ["text/html; charset=utf-8", "text/html", "text/html;charset=UTF-8"], strict=True)),
 )
 def test_but_for_the_script_the_document_is_the_same(name: str, content_type: str, site: Site, page: Any) -> None:
     plain = real(name)
