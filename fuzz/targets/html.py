@@ -22,6 +22,7 @@ from lbcompanion.html.copy import CopyError, Masks, make_copy
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.usual import usual_place
+from lbcompanion.settings import CaptureTable
 from tests.html.cases.position import PAGES
 from tests.html.corpus import documents
 from tests.html.tree import Tree
@@ -29,7 +30,7 @@ from tests.html.tree import Tree
 TOKEN = "FuZzToKeN5e0c"
 TOP = f'<script async src="/_lbc/fetch-from.js?v=1" data-lbc-token="{TOKEN}"></script>'.encode()
 BOTTOM = f"<script data-lbc-token={TOKEN}>bottom('{TOKEN}')</script>".encode()
-MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']"])
+MASKS = Masks(CaptureTable().mask)
 MORE_MASKS = Masks([".secret", "textarea", "template > b", "[data-x~=y]", "p b", "meta[name=csrf]"])
 
 # Between blanks; a tilde stands for one inside of a token.
@@ -241,7 +242,7 @@ def _masked(node: tuple[Any, ...]) -> tuple[Any, ...]:
     if node[0] != "input" or len(node) != 4:
         return node
     values = dict(node[3])
-    if (values.get("type") or "").lower() != "password" and not (values.get("autocomplete") or "").startswith("cc-"):
+    if (values.get("type") or "").lower() != "password" and "cc-" not in (values.get("autocomplete") or "").lower():
         return node
     return (*node[:3], sorted((key, said) for key, said in values.items() if key not in ("value", "checked")))
 
