@@ -4,14 +4,16 @@
 plugins, and an ``__init__.py`` would overwrite Twisted's.
 """
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 setup(
     packages=[*find_packages(include=["lbcompanion", "lbcompanion.*"]), "twisted.plugins"],
     package_data={
-        "lbcompanion": ["py.typed"],
+        "lbcompanion": ["py.typed", "http1/_lines.pyi"],
         "": ["*.js", "*.html", "*.css", "*.svg"],
     },
+    # Where there is no compiler the Python reader does all the work; see lbcompanion/http1/lines.py.
+    ext_modules=[Extension("lbcompanion.http1._lines", ["lbcompanion/http1/_lines.c"], optional=True)],
     include_package_data=False,
     zip_safe=False,
 )

@@ -125,7 +125,7 @@ def _parts() -> dict[str, Callable[[], object]]:
         return injector.feed(PAGE) + injector.finish()
 
     def plan() -> object:
-        return policy.plan(request_head, "127.0.0.1", True, "http").request_fields()
+        return policy.plan(request_head, "127.0.0.1", True, "http").request_lines()
 
     def put() -> object:
         return store.put(Page(tokens.mint(), f"http://{HOST}/", "GET", 200, "text/html", time.time(), PAGE, b"\0" * 32))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
+from hashlib import sha256
 
 from attrs import field, frozen
 
@@ -54,7 +55,7 @@ class Page:
     :ivar content_type: the ``Content-Type`` line as it came; empty where none came.
     :ivar captured_at: when the head of the response arrived.
     :ivar body: the bytes, content coding undone, masks and excluded blocks taken out.
-    :ivar sha256: SHA-256 of ``body``, 32 bytes.
+    :param sha256: SHA-256 of ``body``, 32 bytes; empty: not known yet.
     """
 
     token: str
@@ -64,7 +65,14 @@ class Page:
     content_type: str
     captured_at: float
     body: bytes = field(repr=False)
-    sha256: bytes = field(repr=False)
+    _sha256: bytes = field(default=b"", repr=False, eq=False)
+
+    @property
+    def sha256(self) -> bytes:
+        """SHA-256 of ``body``, 32 bytes. Made when it is first asked for: a page that nobody fetches needs none."""
+        if not self._sha256:
+            object.__setattr__(self, "_sha256", sha256(self.body).digest())
+        return self._sha256
 
 
 @frozen

@@ -1,39 +1,73 @@
-"""Content codings: decode and encode step by step, bounded (RFC 9110 section 8.4, RFC 1950 to 1952)."""
+"""Content codings: undone and done again, step by step or whole, bounded (RFC 9110 section 8.4)."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 
-from lbcompanion.errors import BadResponse
+from lbcompanion.http1.decoders import CodingError, Inflater, Reader, Unbrotli, Unzstd
+from lbcompanion.http1.encoders import Brotli, Deflater, Writer, Zstd, whole_brotli, whole_deflate, whole_zstd
+
+__all__ = [
+    "DECODABLE",
+    "CodingError",
+    "Decoder",
+    "Encoder",
+    "TooLarge",
+    "coding_of",
+    "decode_whole",
+    "encode_whole",
+    "offer",
+]
+
+_READERS: dict[bytes, Callable[[], Reader]] = {
+    b"gzip": lambda: Inflater(gzip=True),
+    b"x-gzip": lambda: Inflater(gzip=True),
+    b"deflate": lambda: Inflater(gzip=False),
+    b"br": Unbrotli,
+    b"zstd": Unzstd,
+}
+_WRITERS: dict[bytes, Callable[[], Writer]] = {
+    b"gzip": lambda: Deflater(gzip=True),
+    b"x-gzip": lambda: Deflater(gzip=True),
+    b"deflate": lambda: Deflater(gzip=False),
+    b"br": Brotli,
+    b"zstd": Zstd,
+}
+_WHOLE: dict[bytes, Callable[[bytes], bytes]] = {
+    b"gzip": lambda data: whole_deflate(True, data),
+    b"x-gzip": lambda data: whole_deflate(True, data),
+    b"deflate": lambda data: whole_deflate(False, data),
+    b"br": whole_brotli,
+    b"zstd": whole_zstd,
+}
 
 #: What may be offered to the application, since both directions are spoken here.
-DECODABLE = frozenset({b"gzip", b"x-gzip", b"deflate"})
-_GZIP_WBITS = 31
-_ZLIB_WBITS = 15
-_RAW_WBITS = -15
-# Speed before size: the page was compressed once for this visitor already, and the wire behind us is short.
-_LEVEL = 3
-_STEP = 262144
+DECODABLE = frozenset(_READERS)
+
+# What stands for any coding is offered as these; x-gzip is gzip's old name.
+_ANY = (b"gzip", b"deflate", b"br", b"zstd")
+_PLAIN = frozenset({b"", b"identity", b"none"})
+# RFC 9110 section 12.4.2: a weight of 0 is "not acceptable".
+_REFUSED = re.compile(rb";[ \t]*q=0(?:\.0*)?[ \t]*$", re.IGNORECASE)
 
 
-class CodingError(BadResponse):
-    """A coded body that cannot be decoded."""
+class TooLarge(CodingError):
+    """A coded body that grows beyond the limit it was given."""
 
 
 class Decoder:
-    """Undoes one coding: all members of a gzip stream, both readings of ``deflate``; in steps of bounded size.
+    """Undoes one coding: all members of a gzip stream, both readings of ``deflate``, all frames of zstd.
 
     :param coding: one of :data:`DECODABLE`.
     :ivar taken: coded bytes so far.
     :ivar given: decoded bytes so far; the caller judges their proportion and stops what it needs to stop.
     """
 
+    __slots__ = ("_reader", "given", "taken")
+
     def __init__(self, coding: bytes) -> None:
-        self._gzip = coding in {b"gzip", b"x-gzip"}
-        self._z: zlib._Decompress | None = zlib.decompressobj(_GZIP_WBITS) if self._gzip else None
-        self._held = b""
-        self._begun = False
+        self._reader = _READERS[coding]()
         self.taken = 0
         self.given = 0
 
@@ -43,78 +77,98 @@ class Decoder:
         :raises CodingError: where the input is broken.
         """
         self.taken += len(data)
-        if self._z is None:
-            data = self._held + data
-            if len(data) < 2:
-                self._held = data
-                return
-            self._held = b""
-            # RFC 9110 section 8.4.1.2: deflate is zlib's format, but bare deflate is sent as well.
-            zlib_header = data[0] & 15 == 8 and (data[0] * 256 + data[1]) % 31 == 0
-            self._z = zlib.decompressobj(_ZLIB_WBITS if zlib_header else _RAW_WBITS)
-        full = False
-        while data or full:
-            self._begun = True
-            try:
-                piece = self._z.decompress(data, _STEP)
-            except zlib.error:
-                raise CodingError("the coded body is broken") from None
+        for piece in self._reader.steps(data):
             self.given += len(piece)
-            # A full piece may leave output inside zlib though all input is taken.
-            full = len(piece) == _STEP and not self._z.eof
-            data = self._rest()
-            if piece:
-                yield piece
-
-    def _rest(self) -> bytes:
-        assert self._z is not None
-        if not self._z.eof:
-            return self._z.unconsumed_tail
-        # At the end, zlib's unconsumed tail may repeat what stands in unused_data: only the latter counts.
-        rest = self._z.unused_data
-        if rest and not self._gzip:
-            raise CodingError("bytes after the end of the coded body")
-        # Padding with zero bytes is what some writers leave behind a member.
-        rest = rest.lstrip(b"\0")
-        if rest:
-            self._z = zlib.decompressobj(_GZIP_WBITS)
-            self._begun = False
-        return rest
+            yield piece
 
     def finish(self) -> None:
         """The input is at its end.
 
         :raises CodingError: where the coded stream is not.
         """
-        if self._held or (self._begun and self._z is not None and not self._z.eof):
-            raise CodingError("the coded body is cut short")
+        self._reader.finish()
 
 
 class Encoder:
-    """Applies ``gzip`` or ``deflate`` anew, flushed at each step so that a page flows on as it came."""
+    """Applies one coding anew, flushed at each step so that a page flows on as it came.
+
+    :param coding: one of :data:`DECODABLE`.
+    """
+
+    __slots__ = ("_writer",)
 
     def __init__(self, coding: bytes) -> None:
-        self._z = zlib.compressobj(
-            _LEVEL, zlib.DEFLATED, _GZIP_WBITS if coding in {b"gzip", b"x-gzip"} else _ZLIB_WBITS
-        )
+        self._writer = _WRITERS[coding]()
 
     def feed(self, data: bytes) -> bytes:
         """Encode and flush; nothing for nothing."""
-        return self._z.compress(data) + self._z.flush(zlib.Z_SYNC_FLUSH) if data else b""
+        return self._writer.feed(data)
 
     def finish(self, data: bytes = b"") -> bytes:
         """Encode the last bytes and end the stream."""
-        return self._z.compress(data) + self._z.flush(zlib.Z_FINISH)
+        return self._writer.finish(data)
+
+
+def decode_whole(coding: bytes, data: bytes, limit_bytes: int) -> bytes:
+    """Undo the coding of a body that is there in one piece.
+
+    :param coding: one of :data:`DECODABLE`.
+    :param limit_bytes: what the decoded body may have at most; up to 256 KiB more are decoded before that is known.
+    :raises TooLarge: where it has more.
+    :raises CodingError: where it is broken or cut short.
+    """
+    reader = _READERS[coding]()
+    pieces = []
+    left = limit_bytes
+    for piece in reader.steps(data):
+        left -= len(piece)
+        if left < 0:
+            raise TooLarge("grows beyond what a page may have")
+        pieces.append(piece)
+    reader.finish()
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def encode_whole(coding: bytes, data: bytes) -> bytes:
+    """Apply a coding to a body that is there in one piece, for little more than the one call that it takes.
+
+    :param coding: one of :data:`DECODABLE`.
+    """
+    return _WHOLE[coding](data)
+
+
+def coding_of(values: Iterable[bytes]) -> bytes:
+    """The coding that the values of ``Content-Encoding`` name, in lower case; empty for a plain body.
+
+    Several are given as they stand, in one list: no member of :data:`DECODABLE`. ``none`` and ``identity`` are written
+    by some applications and mean nothing.
+    """
+    named = [member.strip(b" \t").lower() for value in values for member in value.split(b",")]
+    return b", ".join([member for member in named if member not in _PLAIN])
 
 
 def offer(accept: bytes | None) -> bytes:
     """What to ask of the application for a visitor's ``Accept-Encoding``: the same, less what cannot be undone here.
 
-    :returns: ``identity`` where nothing is left.
+    Members keep their weights, refusals (``q=0``) stay, and ``*`` becomes the codings spoken here that are not named
+    beside it. Dictionary codings (dcb, dcz) go: no dictionary is known here.
+
+    :returns: ``identity`` where nothing is left that asks for something.
     """
-    kept = []
-    for member in (accept or b"").split(b","):
-        coding = member.split(b";")[0].strip(b" \t").lower()
-        if coding in DECODABLE:
-            kept.append(member.strip(b" \t"))
-    return b", ".join(kept) or b"identity"
+    kept: list[bytes] = []
+    asked = False
+    members = [member.strip(b" \t") for member in (accept or b"").split(b",")]
+    for member in members:
+        name, mark, weight = member.partition(b";")
+        coding = name.strip(b" \t").lower()
+        refused = _REFUSED.search(member) is not None
+        if coding == b"*" and not refused:
+            named = {other.partition(b";")[0].strip(b" \t").lower() for other in members}
+            more = [any_coding + mark + weight for any_coding in _ANY if any_coding not in named]
+        elif coding in DECODABLE or coding in {b"identity", b"*"}:
+            more = [member]
+        else:
+            continue
+        kept += more
+        asked = asked or (bool(more) and not refused)
+    return b", ".join(kept) if asked else b"identity"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
+from lbcompanion.http1.heads import RequestHead, ResponseHead, without
+from lbcompanion.http1.lines import CONNECTION, UPGRADE
 
 #: RFC 9110 section 7.6.1, with the two old names; ``te`` goes too: trailers are offered for neither side.
 HOP_BY_HOP = frozenset(
@@ -45,9 +46,19 @@ def tokens(values: Iterable[bytes]) -> list[bytes]:
     return found
 
 
+# What nearly all connections say, and whether they may serve another message then.
+_USUAL = {(11, b"keep-alive"): True, (11, b"close"): False, (10, b"keep-alive"): True, (10, b"close"): False}
+
+
 def keeps_alive(head: RequestHead | ResponseHead) -> bool:
     """Whether the connection may serve another message after this one (RFC 9112 section 9.3)."""
-    options = tokens(head.all(b"connection"))
+    if not head.marks & CONNECTION:
+        return head.version >= 11
+    said = head.seen[b"connection"]
+    usual = _USUAL.get((head.version, said))
+    if usual is not None:
+        return usual
+    options = tokens((said,))
     if head.version >= 11:
         return b"close" not in options
     return b"keep-alive" in options and b"close" not in options
@@ -55,31 +66,47 @@ def keeps_alive(head: RequestHead | ResponseHead) -> bool:
 
 def dropped_names(head: RequestHead | ResponseHead) -> frozenset[bytes]:
     """The fields that end here: the fixed ones, and those that ``Connection`` names."""
-    connection = head.get(b"connection")
-    if connection is None:
-        return HOP_BY_HOP
-    named = tokens(head.all(b"connection"))
-    if all(name in HOP_BY_HOP or name == b"close" for name in named):
-        return HOP_BY_HOP
-    return HOP_BY_HOP | (set(named) - _NEVER_DROPPED)
+    return HOP_BY_HOP | _named(head)
 
 
-def end_to_end(head: RequestHead | ResponseHead, without: Iterable[bytes] = ()) -> list[Field]:
-    """The fields that go on, under the names they were written with, in their order.
+def _named(head: RequestHead | ResponseHead) -> frozenset[bytes]:
+    """What ``Connection`` names beside the fields that end here anyway."""
+    if not head.marks & CONNECTION:
+        return frozenset()
+    said = head.seen[b"connection"]
+    if (head.version, said) in _USUAL:
+        return frozenset()
+    return frozenset(tokens((said,))) - _NEVER_DROPPED - HOP_BY_HOP - {b"close"}
 
-    :param without: further names (lower case) to leave out.
+
+def end_to_end(head: RequestHead | ResponseHead, less: Iterable[bytes] = ()) -> bytes:
+    """The lines that go on, each with its line end, under the names they were written with, in their order.
+
+    ``Content-Length`` is none of them, since framing is written anew; of a request, neither are ``X-Forwarded-*``.
+
+    :param less: further names (lower case) to leave out.
     """
-    dropped = dropped_names(head)
-    if without:
-        dropped = dropped.union(without)
-    return [
-        (written, value) for (name, value), written in zip(head.fields, head.names, strict=True) if name not in dropped
-    ]
+    named = _named(head)
+    if named:
+        return without(head.kept, named.union(less))
+    return without(head.kept, less) if less else head.kept
 
 
 def upgrade_of(head: RequestHead | ResponseHead) -> bytes | None:
-    """The protocol asked for or agreed on by ``Upgrade``, None where there is no upgrade (RFC 9110 section 7.8)."""
-    upgrade = head.get(b"upgrade")
-    if upgrade is None or head.version < 11 or b"upgrade" not in tokens(head.all(b"connection")):
+    """The protocols asked for, or the one agreed on, by ``Upgrade``; None where there is no upgrade (RFC 9110
+    section 7.8).
+
+    HTTP/2 in clear text is none: what comes in such a tunnel would be requests that nobody has read (RFC 9113 section
+    3.1 has taken that upgrade away).
+    """
+    if not head.marks & UPGRADE or not head.marks & CONNECTION or head.version < 11:
         return None
-    return upgrade
+    if b"upgrade" not in tokens((head.seen[b"connection"],)):
+        return None
+    members = [member.strip(b" \t") for member in head.seen[b"upgrade"].split(b",")]
+    return b", ".join(one for one in members if one and not one.lower().startswith(b"h2c")) or None
+
+
+def agrees(asked: bytes, agreed: bytes) -> bool:
+    """Whether the protocol that the application switches to is one of those that were asked for."""
+    return agreed.lower() in tokens((asked,))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-
-from attrs import frozen
+from typing import NamedTuple
 
 from lbcompanion.errors import BadRequest, BadResponse, ProtocolError
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
+from lbcompanion.http1.lines import DOUBLED, FRAMED
 
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 # RFC 9112 section 7.1.1; a chunk's extensions are read over, within reason, and never passed on.
@@ -31,8 +31,7 @@ class BodyKind(Enum):
     UNTIL_CLOSE = "until close"
 
 
-@frozen
-class Framing:
+class Framing(NamedTuple):
     """:ivar length: bytes, for ``LENGTH`` only."""
 
     kind: BodyKind
@@ -44,26 +43,26 @@ CHUNKED = Framing(BodyKind.CHUNKED)
 UNTIL_CLOSE = Framing(BodyKind.UNTIL_CLOSE)
 
 
-def _stated(fields: list[Field], version: int, error: type[ProtocolError]) -> Framing | None:
+def _stated(head: RequestHead | ResponseHead, error: type[ProtocolError]) -> Framing | None:
     """What Content-Length and Transfer-Encoding say, None where neither stands."""
-    length = None
-    chunked = False
-    for name, value in fields:
-        if name == b"content-length":
-            if length is not None or not _DIGITS.fullmatch(value):
-                raise _broken(error, "Content-Length is doubled or no number")
-            length = int(value)
-        elif name == b"transfer-encoding":
-            if chunked or value.lower() != b"chunked":
-                raise _broken(error, "Transfer-Encoding is not just chunked")
-            chunked = True
-    if chunked:
-        if length is not None:
-            raise _broken(error, "Content-Length beside Transfer-Encoding")
-        if version < 11:
-            raise _broken(error, "Transfer-Encoding in HTTP/1.0")
-        return CHUNKED
-    return None if length is None else Framing(BodyKind.LENGTH, length)
+    if not head.marks & FRAMED:
+        return None
+    if head.marks & DOUBLED and (len(head.all(b"content-length")) > 1 or len(head.all(b"transfer-encoding")) > 1):
+        raise _broken(error, "Content-Length or Transfer-Encoding is doubled")
+    length = head.seen.get(b"content-length")
+    coding = head.seen.get(b"transfer-encoding")
+    if coding is None:
+        assert length is not None
+        if not _DIGITS.fullmatch(length):
+            raise _broken(error, "Content-Length is no number")
+        return Framing(BodyKind.LENGTH, int(length))
+    if coding.lower() != b"chunked":
+        raise _broken(error, "Transfer-Encoding is not just chunked")
+    if length is not None:
+        raise _broken(error, "Content-Length beside Transfer-Encoding")
+    if head.version < 11:
+        raise _broken(error, "Transfer-Encoding in HTTP/1.0")
+    return CHUNKED
 
 
 def _broken(error: type[ProtocolError], why: str) -> ProtocolError:
@@ -75,7 +74,7 @@ def request_framing(head: RequestHead) -> Framing:
 
     :raises BadRequest: 400 where the head says it in more than one way.
     """
-    stated = _stated(head.fields, head.version, BadRequest)
+    stated = _stated(head, BadRequest)
     return NO_BODY if stated is None or (stated.kind is BodyKind.LENGTH and not stated.length) else stated
 
 
@@ -85,7 +84,7 @@ def response_framing(head: ResponseHead, method: bytes) -> Framing:
     :param method: of the request that it answers.
     :raises BadResponse: where the head says it in more than one way.
     """
-    stated = _stated(head.fields, head.version, BadResponse)
+    stated = _stated(head, BadResponse)
     if method == b"HEAD" or head.status < 200 or head.status in {204, 304}:
         return NO_BODY
     if stated is None:
@@ -142,7 +141,10 @@ class ChunkedReader:
 
     __slots__ = ("_error", "_held", "_left", "_state", "_trailer_bytes", "done", "trailers")
 
-    _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+    _SIZE = 0
+    _DATA = 1
+    _DATA_END = 2
+    _TRAILER = 3
 
     def __init__(self, error: type[ProtocolError] = BadRequest) -> None:
         self._error = error

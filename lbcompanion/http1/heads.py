@@ -1,6 +1,8 @@
-"""Message heads: read strictly (httptools does the parsing, our rules stand around it), written anew.
+"""Heads: the start line and the fields, read strictly, written anew (RFC 9112 sections 2 to 5).
 
-A head is handed in whole, from its first byte to the empty line; finding that line is :func:`head_end`'s work.
+What can be read in more than one way is refused. Of what is read, the fields that go on to the other side stay in one
+piece (``kept``), written in one form only, and those that somebody asks for are at hand (``seen``); all others are
+taken apart only when they are asked for.
 """
 
 from __future__ import annotations
@@ -8,50 +10,120 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-import httptools
-from attrs import define, field
-
 from lbcompanion.errors import BadRequest, BadResponse
+from lbcompanion.http1.lines import CLEAN, DOUBLED, OF_REQUEST, OF_RESPONSE, Lines, compiled, read_lines, usual_form
 
-#: A field as the rules look at it: the name in lower case, the value without white space around it.
+#: A header field: name in lower case, value without white space around it.
 Field = tuple[bytes, bytes]
 
-# RFC 9110 section 5.5: no control byte but HTAB in a value; a CR or LF that ends no line is one as well.
-_NO_CONTROL = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 # RFC 3986 section 3.2.2 without user information, and a port; empty is allowed (RFC 9110 section 7.2).
 _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+;=%:\[\]]*")
+# RFC 9110 section 9.1, of those that are written in capitals, as all are that are registered.
+_METHOD = re.compile(rb"[A-Z][A-Z0-9_\-]{0,31}")
+# Visible ASCII: everything else must come percent-encoded (RFC 3986 section 2).
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
+_MOST_HOSTS = 1024
+_good_hosts: set[bytes] = set()
+_compiled = compiled()
 
 
-@define
-class RequestHead:
+def read_in_python(alone: bool = True) -> bool:
+    """Do without the compiled reader, or take it again.
+
+    :returns: whether heads are read by the compiled one from now on: only where it was built.
+    """
+    global _compiled  # noqa: PLW0603 - which reader there is, is the process's, not a head's
+    _compiled = None if alone else compiled()
+    return _compiled is not None
+
+
+class _Head:
+    """What heads of both kinds have.
+
+    :ivar version: 10 or 11.
+    :ivar kept: the lines that go on to the other side, each with its line end: all but those which end at this hop, and
+        those which a proxy writes anew (:mod:`lbcompanion.http1.lines`).
+    :ivar seen: values of the fields that are asked for, by name in lower case; those of several lines joined as lists
+        are (RFC 9110 section 5.3).
+    :ivar marks: see :mod:`lbcompanion.http1.lines`.
+    """
+
+    __slots__ = ("_fields", "_raw", "kept", "marks", "seen", "version")
+
+    version: int
+    kept: bytes
+    seen: dict[bytes, bytes]
+    marks: int
+    _raw: bytes
+    _fields: list[tuple[bytes, bytes, bytes]] | None
+
+    _TABLE = OF_REQUEST
+
+    def _split(self) -> list[tuple[bytes, bytes, bytes]]:
+        found = self._fields
+        if found is None:
+            found = self._fields = []
+            for line in self._raw[self._raw.index(b"\r\n") + 2 : -4].split(b"\r\n"):
+                written, _, value = line.partition(b":")
+                if written:
+                    found.append((written.lower(), written, value.strip(b" \t")))
+        return found
+
+    @property
+    def fields(self) -> list[Field]:
+        """All fields in the order of the lines, names in lower case."""
+        return [(name, value) for name, _, value in self._split()]
+
+    @property
+    def names(self) -> list[bytes]:
+        """The same names as they were written, line by line."""
+        return [written for _, written, _ in self._split()]
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a field, None where it does not stand."""
+        if name in self._TABLE and name not in self.seen:
+            return None
+        return next((value for key, _, value in self._split() if key == name), None)
+
+    def all(self, name: bytes) -> list[bytes]:
+        """All values of a field, line by line."""
+        if name in self._TABLE and name not in self.seen:
+            return []
+        return [value for key, _, value in self._split() if key == name]
+
+
+class RequestHead(_Head):
     """The head of a request.
 
     :ivar method: as sent; methods are case-sensitive.
     :ivar target: origin form (``/path?query``) or ``*``; an absolute form was brought into origin form.
-    :ivar version: 10 or 11.
-    :ivar fields: names in lower case, in the order of the lines; not to be changed once the head was read.
-    :ivar names: the same names as they were written, line by line.
     """
 
-    method: bytes
-    target: bytes
-    version: int
-    fields: list[Field]
-    names: list[bytes]
-    _first: dict[bytes, bytes] | None = field(default=None, init=False, repr=False, eq=False)
+    __slots__ = ("method", "target")
 
-    def get(self, name: bytes) -> bytes | None:
-        """The first value of a field, None where it does not stand."""
-        first = self._first
-        if first is None:
-            first = self._first = _first_values(self.fields)
-        return first.get(name)
+    def __init__(
+        self, method: bytes, target: bytes, version: int, raw: bytes, kept: bytes, seen: dict[bytes, bytes], marks: int
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.kept = kept
+        self.seen = seen
+        self.marks = marks
+        self._raw = raw
+        self._fields: list[tuple[bytes, bytes, bytes]] | None = None
 
-    def all(self, name: bytes) -> list[bytes]:
-        """All values of a field, line by line."""
-        return [] if self.get(name) is None else [value for key, value in self.fields if key == name]
+    @classmethod
+    def of(cls, method: bytes, target: bytes, version: int, fields: Iterable[Field] = ()) -> RequestHead:
+        """A head with these fields.
+
+        :raises BadRequest: where one of them is none.
+        """
+        return cls(method, target, version, *_of_fields(fields, response=False))
 
     @property
     def path(self) -> bytes:
@@ -59,54 +131,40 @@ class RequestHead:
         return self.target.partition(b"?")[0]
 
 
-@define
-class ResponseHead:
-    """The head of a response; ``fields`` and ``names`` as in :class:`RequestHead`."""
+class ResponseHead(_Head):
+    """The head of a response."""
 
-    version: int
-    status: int
-    reason: bytes
-    fields: list[Field]
-    names: list[bytes]
-    _first: dict[bytes, bytes] | None = field(default=None, init=False, repr=False, eq=False)
+    __slots__ = ("reason", "status")
 
-    def get(self, name: bytes) -> bytes | None:
-        """The first value of a field, None where it does not stand."""
-        first = self._first
-        if first is None:
-            first = self._first = _first_values(self.fields)
-        return first.get(name)
+    _TABLE = OF_RESPONSE
 
-    def all(self, name: bytes) -> list[bytes]:
-        """All values of a field, line by line."""
-        return [] if self.get(name) is None else [value for key, value in self.fields if key == name]
+    def __init__(
+        self, version: int, status: int, reason: bytes, raw: bytes, kept: bytes, seen: dict[bytes, bytes], marks: int
+    ) -> None:
+        self.version = version
+        self.status = status
+        self.reason = reason
+        self.kept = kept
+        self.seen = seen
+        self.marks = marks
+        self._raw = raw
+        self._fields: list[tuple[bytes, bytes, bytes]] | None = None
+
+    @classmethod
+    def of(cls, version: int, status: int, reason: bytes, fields: Iterable[Field] = ()) -> ResponseHead:
+        """A head with these fields.
+
+        :raises BadRequest: where one of them is none.
+        """
+        return cls(version, status, reason, *_of_fields(fields, response=True))
 
 
-def _first_values(fields: list[Field]) -> dict[bytes, bytes]:
-    # A head is asked for a dozen fields, most of which are not there: one look-up each instead of one walk each.
-    return dict(reversed(fields))
-
-
-class _Collector:
-    """What httptools calls back."""
-
-    __slots__ = ("names", "reason", "target", "values")
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.reason = b""
-        self.names: list[bytes] = []
-        self.values: list[bytes] = []
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_status(self, reason: bytes) -> None:
-        self.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.names.append(name)
-        self.values.append(value)
+def _of_fields(fields: Iterable[Field], response: bool) -> tuple[bytes, bytes, dict[bytes, bytes], int]:
+    raw = b"\r\n%b\r\n" % write_fields(fields)
+    lines = _lines_of(raw, 2, response)
+    if lines is None:
+        raise BadRequest(400, "a line that is no field")
+    return raw, *lines[:3]
 
 
 def head_end(data: bytes, start: int = 0) -> int:
@@ -116,25 +174,23 @@ def head_end(data: bytes, start: int = 0) -> int:
 
 
 def never_ends(data: bytes) -> bool:
-    """Whether the beginning of a head shows already that its end cannot come: a line that ends with a bare LF."""
-    first = data.find(b"\n")
-    return first == 0 or (first > 0 and data[first - 1] != 13) or b"\n\n" in data
+    """Whether the beginning of a head shows already that it will be refused: a line that ends with a bare LF."""
+    return data.count(b"\n") != data.count(b"\r\n")
 
 
-def _lines_are_clean(raw: bytes) -> bool:
-    """No bare CR or LF, no folded line (RFC 9112 section 5.2), no control byte."""
-    return (
-        # On every head's way: these two passes take a third of the time of a search by pattern.
-        not raw.replace(b"\r\n", b"").translate(None, _NO_CONTROL) and b"\r\n " not in raw and b"\r\n\t" not in raw
-    )
+def _lines_of(raw: bytes, at: int, response: bool) -> Lines | None:
+    """The field lines, in whatever form they are written; None for what cannot be read in one way only.
 
-
-def _fields(raw: bytes, collector: _Collector) -> list[Field]:
-    values = collector.values
-    if b" \r\n" in raw or b"\t\r\n" in raw:
-        # The parser leaves white space behind a value, which is none of it (RFC 9112 section 5.1).
-        values = [value.rstrip(b" \t") for value in values]
-    return list(zip([name.lower() for name in collector.names], values, strict=True))
+    No bare CR or LF, no control byte: what is left of a head without its clean bytes is its line ends, in pairs.
+    """
+    ends = raw.translate(None, CLEAN)
+    if ends != b"\r\n" * raw.count(b"\r\n"):
+        return None
+    lines = read_lines(raw, at, response)
+    if lines is None:
+        usual = usual_form(raw, at)
+        lines = None if usual is None else read_lines(usual, at, response)
+    return lines
 
 
 def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
@@ -145,31 +201,37 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
     :raises BadRequest: 400 for what cannot be read in one way only, 431 for too many lines, 501 for a method or
         a form that is not served, 505 for another version than 1.0 and 1.1.
     """
-    if not _lines_are_clean(raw):
-        raise BadRequest(400, "a folded line, a bare CR or LF, or a control byte")
-    if raw.count(b"\r\n") > max_lines + 2:
+    told = None if _compiled is None else _compiled.read_request(raw)
+    if told is None:
+        told = _read_request(raw)
+    method, target, version, kept, seen, marks, count = told
+    if count > max_lines:
         raise BadRequest(431, f"more than {max_lines} header lines")
-    parts = raw[: raw.index(b"\r\n")].split(b" ")
+    head = RequestHead(method, target, version, raw, kept, seen, marks)
+    host = seen.get(b"host")
+    if host is None or host not in _good_hosts or marks & DOUBLED or target[:1] != b"/" or b"#" in target:
+        _settle_target(head)
+    return head
+
+
+def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, bytes], int, int]:
+    """What the compiled reader gives, of any head that can be read in one way."""
+    first = raw.find(b"\r\n")
+    parts = raw[:first].split(b" ")
     if len(parts) != 3:
         raise BadRequest(400, "the request line has not three parts")
-    version = _HTTP_VERSIONS.get(parts[2])
+    method, target, protocol = parts
+    version = _HTTP_VERSIONS.get(protocol)
     if version is None:
-        raise BadRequest(505 if parts[2].startswith(b"HTTP/") else 400, "only HTTP/1.0 and HTTP/1.1 are served")
-    collector = _Collector()
-    parser = httptools.HttpRequestParser(collector)
-    try:
-        parser.feed_data(raw)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserInvalidMethodError:
-        raise BadRequest(501, "a method that is not served") from None
-    except httptools.HttpParserError:
-        raise BadRequest(400, "the head breaks the grammar") from None
-    head = RequestHead(parts[0], parts[1], version, _fields(raw, collector), collector.names)
-    if parts[0] == b"CONNECT":
-        raise BadRequest(501, "CONNECT is not served")
-    _settle_target(head)
-    return head
+        raise BadRequest(505 if _VERSION.fullmatch(protocol) else 400, "only HTTP/1.0 and HTTP/1.1 are served")
+    lines = _lines_of(raw, first + 2, response=False)
+    if lines is None:
+        raise BadRequest(400, "a line that is no field, a folded line, a bare CR or LF, or a control byte")
+    if method == b"CONNECT" or not _METHOD.fullmatch(method):
+        raise BadRequest(501, "a method that is not served")
+    if not _TARGET.fullmatch(target):
+        raise BadRequest(400, "the target has bytes that must be percent-encoded")
+    return method, target, version, *lines
 
 
 def _settle_target(head: RequestHead) -> None:
@@ -177,8 +239,11 @@ def _settle_target(head: RequestHead) -> None:
     hosts = head.all(b"host")
     if len(hosts) > 1 or (not hosts and head.version == 11):
         raise BadRequest(400, "exactly one Host line is needed")
-    if hosts and not _HOST.fullmatch(hosts[0]):
-        raise BadRequest(400, "the Host line is no host")
+    if hosts:
+        if not _HOST.fullmatch(hosts[0]):
+            raise BadRequest(400, "the Host line is no host")
+        if len(_good_hosts) < _MOST_HOSTS:
+            _good_hosts.add(hosts[0])
     target = head.target
     if target.startswith(b"/") or (target == b"*" and head.method == b"OPTIONS"):
         if b"#" in target:
@@ -198,23 +263,26 @@ def read_response_head(raw: bytes) -> ResponseHead:
 
     :raises BadResponse: where it cannot be read in one way only.
     """
-    if not _lines_are_clean(raw):
-        raise BadResponse("a folded line, a bare CR or LF, or a control byte in the application's head")
-    version = _HTTP_VERSIONS.get(raw[:8])
-    if version is None:
-        raise BadResponse("the application's answer is not HTTP/1.0 or HTTP/1.1")
-    collector = _Collector()
-    parser = httptools.HttpResponseParser(collector)
-    try:
-        parser.feed_data(raw)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError:
-        raise BadResponse("the application's head breaks the grammar") from None
-    status = parser.get_status_code()
-    if not 100 <= status <= 999:
-        raise BadResponse("the application's status is out of range")
-    return ResponseHead(version, status, collector.reason, _fields(raw, collector), collector.names)
+    told = None if _compiled is None else _compiled.read_response(raw)
+    if told is None:
+        told = _read_response(raw)
+    version, status, reason, kept, seen, marks = told
+    return ResponseHead(version, status, reason, raw, kept, seen, marks)
+
+
+def _read_response(raw: bytes) -> tuple[int, int, bytes, bytes, dict[bytes, bytes], int]:
+    """What the compiled reader gives, of any head that can be read in one way."""
+    first = raw.find(b"\r\n")
+    line = raw[:first]
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        if line[:8] not in _HTTP_VERSIONS:
+            raise BadResponse("the application's answer is not HTTP/1.0 or HTTP/1.1")
+        raise BadResponse("the application's status line breaks the grammar")
+    lines = _lines_of(raw, first + 2, response=True)
+    if lines is None:
+        raise BadResponse("a line that is no field, a folded line, a bare CR or LF, or a control byte in the answer")
+    return 11 if found[1] == b"1" else 10, int(found[2]), found[3] or b"", *lines[:3]
 
 
 def write_request_line(method: bytes, target: bytes, version: bytes = b"1.1") -> bytes:
@@ -230,3 +298,15 @@ def write_status_line(status: int, reason: bytes) -> bytes:
 def write_fields(fields: Iterable[Field]) -> bytes:
     """Field lines, each with its line end, without the empty line."""
     return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+def without(lines: bytes, names: Iterable[bytes]) -> bytes:
+    """Lines less those of some fields.
+
+    :param lines: each with its line end, as heads keep them.
+    :param names: in lower case.
+    """
+    dropped = frozenset(names)
+    return b"".join(
+        [line for line in lines.splitlines(keepends=True) if line.partition(b":")[0].lower() not in dropped]
+    )

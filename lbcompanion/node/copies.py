@@ -14,7 +14,7 @@ from lbcompanion.http1.heads import Field
 from lbcompanion.model import Miss, MissReason, Page, to_rfc3339
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer
-from lbcompanion.stores.interface import IPageStore
+from lbcompanion.stores.interface import IImmediateStore, IPageStore
 from lbcompanion.tokens import Tokens, digest_of, hide, proof, repr_digest
 
 #: On every answer of ours about copies: stored by nobody, indexed by nobody, harmless when shown.
@@ -60,7 +60,7 @@ class Copies:
     ) -> None:
         self._node = node
         self._secret = secret
-        self._store = store
+        self.live_in(store)
         self._tokens = tokens
         self._clock = clock
         self._counters = counters
@@ -70,6 +70,11 @@ class Copies:
         self.outlives: Callable[[str], bool] = _goes
         self._pending: dict[str, float] = {}
         self._store_works = True
+
+    def live_in(self, store: IPageStore) -> None:
+        """Where copies live from now on."""
+        self._store = store
+        self._put_now = store.put_now if IImmediateStore.providedBy(store) else None
 
     # Pages coming in.
 
@@ -82,16 +87,22 @@ class Copies:
     def keep(self, page: Page) -> None:
         """Hand a whole page to the store. Whatever happens there, the visitor has been served already."""
         try:
+            if self._put_now is not None:
+                self._put_now(page)
+                self._kept(page)
+                return
             putting = self._store.put(page)
         except Exception:
             putting = fail(Failure())
         putting.addCallbacks(lambda _: self._kept(page), lambda failure: self._not_kept(page.token, failure))
 
     def _kept(self, page: Page) -> None:
-        self._counters.captured += 1
-        self._counters.captured_bytes += len(page.body)
+        counters = self._counters
+        counters.captured += 1
+        counters.captured_bytes += len(page.body)
         self._pending.pop(page.token, None)
-        self._store_is(True, "")
+        if not self._store_works:
+            self._store_is(True, "")
 
     def _not_kept(self, token: str, failure: Failure) -> None:
         self._counters.failed_open["store"] += 1

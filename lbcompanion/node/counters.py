@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from typing import NamedTuple
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 
-@frozen
-class Decision:
+class Decision(NamedTuple):
     """What was decided about an HTML answer, for the debug page.
 
     :ivar path: the request's, without its query.
@@ -16,9 +16,13 @@ class Decision:
     :ivar not_injected: why nothing was inserted; empty where something was.
     """
 
-    path: str
+    path: bytes
     not_captured: str
     not_injected: str
+
+    def shown(self) -> dict[str, str]:
+        """The same as text."""
+        return {**self._asdict(), "path": self.path.decode("latin-1")}
 
 
 #: So many decisions are remembered.
@@ -62,7 +66,7 @@ class Counters:
 
     def decided(self, path: bytes, not_captured: str, not_injected: str) -> None:
         """Remember a decision."""
-        self.recent.append(Decision(path.decode("latin-1"), not_captured, not_injected))
+        self.recent.append(Decision(path, not_captured, not_injected))
 
     def left_alone(self, path: bytes, why: str) -> None:
         """Count, and remember, a page that is captured without anything being inserted."""

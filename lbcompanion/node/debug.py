@@ -93,7 +93,7 @@ class Debug:
             said["copy"] = await self._copy(query["token"][0], request.scheme)
         counters = self._policy.counters
         said["counted"] = _counted(counters)
-        said["recent"] = [attrs.asdict(one) for one in reversed(counters.recent)]
+        said["recent"] = [one.shown() for one in reversed(counters.recent)]
         said["settings"] = settings_without_secrets(self._settings)
         return said
 
@@ -103,13 +103,13 @@ class Debug:
             "captured": not why,
             "reason": why or "its answer decides (status, type, size)",
             "rules": [{"rule": rule, "says": says} for rule, says in self._policy.rules_for(head)],
-            "uncacheable": self._policy.uncacheable(head.path.decode("latin-1")),
+            "uncacheable": self._policy.uncacheable(head),
             "outlives_pull": self._policy.outlives(head.target.decode("latin-1")),
         }
         if "answer" in query or "status" in query:
             answer = [*_fields(query.get("answer", ["Content-Type: text/html"]))]
             status = int(query["status"][0]) if query.get("status", [""])[0].isdigit() else 200
-            told = ResponseHead(11, status, b"", answer, [name for name, _ in answer])
+            told = ResponseHead.of(11, status, b"", answer)
             said["answer"] = self._answer(head, told, scheme)
         return said
 
@@ -206,7 +206,7 @@ class Debug:
         parts = urlsplit(page.url)
         fields = [(b"host", parts.netloc.encode("latin-1", "replace"))]
         target = parts.path.encode("latin-1", "replace") or b"/"
-        head = RequestHead(b"GET", target, 11, fields, [name for name, _ in fields])
+        head = RequestHead.of(b"GET", target, 11, fields)
         plan = self._policy.plan(head, "", False, parts.scheme or scheme)
         answer: list[Field] = [(b"content-type", page.content_type.encode("latin-1", "replace"))]
         judged = eligible(fields, page.status, answer)
@@ -226,7 +226,7 @@ def _request(query: dict[str, list[str]], request: LocalRequest) -> tuple[Reques
     if "cookie" in query:
         fields.append((b"cookie", query["cookie"][0].encode("latin-1", "replace")))
     method = query.get("method", ["GET"])[0].encode("ascii", "replace")
-    head = RequestHead(method, target.encode("latin-1", "replace"), 11, fields, [name for name, _ in fields])
+    head = RequestHead.of(method, target.encode("latin-1", "replace"), 11, fields)
     return head, parts.scheme or request.scheme
 
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from lbcompanion.errors import BadResponse
-from lbcompanion.http1.fields import end_to_end, keeps_alive, upgrade_of
+from lbcompanion.http1.fields import agrees, end_to_end, keeps_alive, upgrade_of
 from lbcompanion.http1.framing import (
     BodyKind,
     BodyReader,
@@ -26,9 +26,9 @@ from lbcompanion.http1.heads import (
     never_ends,
     read_response_head,
     write_fields,
-    write_request_line,
     write_status_line,
 )
+from lbcompanion.http1.lines import FRAMED, UPGRADE
 from lbcompanion.node.hub import Hub, LocalAnswer, Pipeline
 from lbcompanion.node.upstream import UpstreamConnection
 
@@ -51,51 +51,30 @@ class Exchange:
     flows; the connection to the application goes back to the pool, or not.
     """
 
-    __slots__ = (
-        "_asked_upgrade",
-        "_deadline",
-        "_ends_by_close",
-        "_framing",
-        "_head",
-        "_held",
-        "_hub",
-        "_keep_alive",
-        "_out_chunked",
-        "_pipeline",
-        "_plan",
-        "_reader",
-        "_request_done",
-        "_response",
-        "_response_buffer",
-        "_retried",
-        "_takes_nothing",
-        "_tunnel",
-        "_upstream",
-        "_visitor",
-        "begun",
-    )
+    # What most requests never need stands here, so that it costs them nothing.
+    _upstream: UpstreamConnection | None = None
+    _response: ResponseHead | None = None
+    _response_buffer = b""
+    _reader: BodyReader | None = None
+    _pipeline: Pipeline | None = None
+    _out_chunked = False
+    _ends_by_close = False
+    _keep_alive = True
+    _retried = False
+    _tunnel = False
+    _takes_nothing = False
+    _held_back = False
+    _moved = False
+    _asked_upgrade: bytes | None = None
+    begun = False
 
     def __init__(self, visitor: VisitorConnection, hub: Hub, head: RequestHead, framing: Framing) -> None:
         self._visitor: VisitorConnection | None = visitor
         self._hub = hub
         self._head = head
         self._framing = framing
-        self._upstream: UpstreamConnection | None = None
-        self._held: list[bytes] = []
         self._request_done = framing.kind is BodyKind.NONE
-        self._response: ResponseHead | None = None
-        self._response_buffer = b""
-        self._reader: BodyReader | None = None
-        self._pipeline: Pipeline | None = None
-        self._out_chunked = False
-        self._ends_by_close = False
-        self._keep_alive = True
-        self._retried = False
-        self._tunnel = False
-        self._takes_nothing = False
-        self._deadline = 0.0
-        self._asked_upgrade: bytes | None = None
-        self.begun = False
+        self._repeatable = self._request_done and head.method in _REPEATABLE
 
     # The request.
 
@@ -104,30 +83,29 @@ class Exchange:
         visitor = self._visitor
         assert visitor is not None
         head = self._head
-        self._plan = self._hub.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
-        fields = self._plan.request_fields()
-        self._asked_upgrade = upgrade_of(head)
-        if self._asked_upgrade is not None and self._asked_upgrade.lower() != b"h2c":
-            fields.append((b"Connection", b"Upgrade"))
-            fields.append((b"Upgrade", self._asked_upgrade))
-        else:
-            self._asked_upgrade = None
-        if self._framing.kind is BodyKind.CHUNKED:
-            fields.append((b"Transfer-Encoding", b"chunked"))
-        elif self._framing.kind is BodyKind.LENGTH:
-            fields.append((b"Content-Length", b"%d" % self._framing.length))
-        elif head.get(b"content-length") is not None:
-            fields.append((b"Content-Length", b"0"))
+        plan = self._plan = self._hub.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
+        lines = plan.request_lines()
+        if head.marks & (FRAMED | UPGRADE):
+            lines += self._framed()
         # Without a host it cannot be passed on as 1.1 (RFC 9112 section 3.2): health checks are often so.
-        version = b"1.0" if head.version == 10 and head.get(b"host") is None else b"1.1"
-        self._held.append(write_request_line(head.method, head.target, version) + write_fields(fields) + b"\r\n")
+        version = b" HTTP/1.0\r\n" if head.version == 10 and b"host" not in head.seen else b" HTTP/1.1\r\n"
+        self._held = [b"".join((head.method, b" ", head.target, version, lines, b"\r\n"))]
         if not self._request_done:
             visitor.pause()
         self._acquire(fresh=not self._repeatable or self._asked_upgrade is not None)
 
-    @property
-    def _repeatable(self) -> bool:
-        return self._head.method in _REPEATABLE and self._framing.kind is BodyKind.NONE
+    def _framed(self) -> bytes:
+        """The lines that say how long the body is, and what the connection shall become."""
+        lines = b""
+        asked = upgrade_of(self._head)
+        if asked is not None:
+            self._asked_upgrade = asked
+            lines = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % asked
+        if self._framing.kind is BodyKind.CHUNKED:
+            lines += b"Transfer-Encoding: chunked\r\n"
+        elif self._head.marks & FRAMED:
+            lines += b"Content-Length: %d\r\n" % self._framing.length
+        return lines
 
     def _acquire(self, fresh: bool) -> None:
         self._deadline = self._hub.clock() + self._hub.limits.upstream_connect_seconds
@@ -181,6 +159,7 @@ class Exchange:
         visitor = self._visitor
         if visitor is None:
             return
+        self._moved = True
         if self._tunnel:
             visitor.link.write(data)
             return
@@ -224,24 +203,21 @@ class Exchange:
         """100 and 103 go through, to those who know them (RFC 9110 section 15.2)."""
         visitor = self._visitor
         if visitor is not None and self._head.version == 11:
-            visitor.link.write(
-                write_status_line(head.status, head.reason)
-                + write_fields(end_to_end(head, (b"content-length",)))
-                + b"\r\n"
-            )
+            visitor.link.write(write_status_line(head.status, head.reason) + end_to_end(head) + b"\r\n")
 
     def _upgrade(self, head: ResponseHead, rest: bytes) -> None:
         visitor = self._visitor
         agreed = upgrade_of(head)
-        if self._asked_upgrade is None or agreed is None or visitor is None or not self._request_done:
+        asked = self._asked_upgrade
+        if asked is None or agreed is None or visitor is None or not self._request_done or not agrees(asked, agreed):
             raise BadResponse("a switch of protocols that was not asked for")
         self._hub.counters.tunnels += 1
         self._hub.counters.responses[101] += 1
-        fields = [*end_to_end(head, (b"content-length",)), (b"Connection", b"Upgrade"), (b"Upgrade", agreed)]
+        lines = b"%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % (end_to_end(head), agreed)
         self._tunnel = True
         self.begun = True
         self._deadline = 0.0
-        visitor.link.write(write_status_line(101, head.reason) + write_fields(fields) + b"\r\n" + rest)
+        visitor.link.write(write_status_line(101, head.reason) + lines + rest)
         visitor.becomes_tunnel()
 
     def _begin(self, head: ResponseHead, rest: bytes) -> None:
@@ -253,59 +229,61 @@ class Exchange:
         framing = response_framing(head, self._head.method)
         self._response = head
         self._deadline = 0.0
-        self._keep_alive = visitor.keep_alive and self._request_done
+        self._keep_alive = self._request_done and visitor.keep_alive
         reply = self._plan.reply(head)
         if reply.replace is not None:
             self._drop_upstream()
             self._own_answer(reply.replace)
             return
-        self._pipeline = reply.pipeline
-        reader = self._reader = body_reader(framing, BadResponse)
-        body, leftover = reader.feed(rest) if rest else (b"", b"")
+        pipeline = self._pipeline = reply.pipeline
+        if framing.kind is BodyKind.LENGTH and framing.length == len(rest):
+            pieces = [rest] if pipeline is None else pipeline.whole(rest)
+            whole, leftover = True, b""
+        else:
+            reader = self._reader = body_reader(framing, BadResponse)
+            body, leftover = reader.feed(rest) if rest else (b"", b"")
+            whole = reader.done
+            if pipeline is None:
+                pieces = [body]
+            else:
+                pieces = [pipeline.feed(body) if body else b""]
+                if whole:
+                    pieces.append(pipeline.finish())
         self._hub.counters.responses[head.status] += 1
-        fields = reply.fields
-        out = body
-        whole = reader.done
-        if self._pipeline is not None:
-            out = self._pipeline.feed(body) if body else b""
-            if whole:
-                out += self._pipeline.finish()
-        self._frame(head, framing, fields, len(out) if whole else None)
+        framed = self._frame(head, framing, sum(map(len, pieces)) if whole else None)
         if self._out_chunked:
-            out = chunk(out) + (last_chunk(self._trailers()) if whole else b"")
-        reason = head.reason or _phrase(head.status)
+            pieces = [chunk(b"".join(pieces)), last_chunk(self._trailers()) if whole else b""]
         self.begun = True
-        visitor.link.write(write_status_line(head.status, reason) + write_fields(fields) + b"\r\n" + out)
+        visitor.link.write(b"".join((_status_line(head), reply.lines, framed, *pieces)))
         if whole:
             self._finish(leftover)
         elif visitor.full:
             # The visitor is still busy with the answer before this one.
             self.visitor_full()
 
-    def _frame(self, head: ResponseHead, framing: Framing, fields: list[Field], whole: int | None) -> None:
-        """Say how long the answer is; see to it that its end can be told."""
+    def _frame(self, head: ResponseHead, framing: Framing, whole: int | None) -> bytes:
+        """Say how long the answer is; see to it that its end can be told. Ends with the empty line."""
         same = self._pipeline is None or self._pipeline.same_length
-        no_body = framing.kind is BodyKind.NONE
-        if no_body:
-            stated = head.get(b"content-length")
-            if stated is not None and same and head.status != 204:
-                fields.append((b"Content-Length", stated))
-        elif framing.kind is BodyKind.LENGTH and same:
-            fields.append((b"Content-Length", b"%d" % framing.length))
-        elif whole is not None and framing.kind is not BodyKind.CHUNKED:
-            fields.append((b"Content-Length", b"%d" % whole))
+        kind = framing.kind
+        if kind is BodyKind.NONE:
+            stated = head.seen.get(b"content-length")
+            said = b"Content-Length: %b\r\n" % stated if stated is not None and same and head.status != 204 else b""
+        elif kind is BodyKind.LENGTH and (same or whole is not None):
+            said = b"Content-Length: %d\r\n" % (framing.length if whole is None or same else whole)
+        elif whole is not None and (kind is not BodyKind.CHUNKED or self._head.version == 10):
+            said = b"Content-Length: %d\r\n" % whole
         elif self._head.version == 11:
             self._out_chunked = True
-            fields.append((b"Transfer-Encoding", b"chunked"))
-        elif whole is not None:
-            fields.append((b"Content-Length", b"%d" % whole))
+            said = b"Transfer-Encoding: chunked\r\n"
         else:
             self._keep_alive = False
             self._ends_by_close = True
+            said = b""
         if not self._keep_alive:
-            fields.append((b"Connection", b"close"))
-        elif self._head.version == 10:
-            fields.append((b"Connection", b"keep-alive"))
+            return said + b"Connection: close\r\n\r\n"
+        if self._head.version == 10:
+            return said + b"Connection: keep-alive\r\n\r\n"
+        return said + b"\r\n"
 
     def _response_body(self, data: bytes) -> None:
         visitor, reader, pipeline = self._visitor, self._reader, self._pipeline
@@ -375,7 +353,7 @@ class Exchange:
         assert self._response is not None
         if upstream is not None:
             if self._request_done and not leftover and keeps_alive(self._response) and not upstream.closed:
-                if upstream.link is not None:
+                if self._held_back and upstream.link is not None:
                     upstream.link.resume_reading()
                 self._hub.upstreams.release(upstream)
             else:
@@ -447,11 +425,17 @@ class Exchange:
         self._drop_upstream()
         self._drop_pipeline("the visitor left")
 
+    def has_moved(self) -> bool:
+        """Whether anything came of the answer since this was last asked."""
+        moved, self._moved = self._moved, False
+        return moved
+
     # Flow.
 
     def visitor_full(self) -> None:
         """The visitor reads slowly: the application is read no faster."""
         if self._upstream is not None and self._upstream.link is not None:
+            self._held_back = True
             self._upstream.link.pause_reading()
 
     def visitor_drained(self) -> None:
@@ -488,3 +472,9 @@ def _phrase(status: int) -> bytes:
         return HTTPStatus(status).phrase.encode()
     except ValueError:
         return b""
+
+
+def _status_line(head: ResponseHead) -> bytes:
+    if head.status == 200 and head.reason == b"OK":
+        return b"HTTP/1.1 200 OK\r\n"
+    return write_status_line(head.status, head.reason or _phrase(head.status))

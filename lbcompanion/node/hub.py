@@ -72,22 +72,26 @@ class Pipeline(Protocol):
         """The body will not be whole (``visitor left``, ``application broke off``)."""
         ...
 
+    def whole(self, data: bytes) -> list[bytes]:
+        """The body came in one piece: ``feed`` and ``finish`` at once; what the visitor gets, in pieces."""
+        ...
+
     @property
     def same_length(self) -> bool:
         """Whether the body passes unchanged, so that its length and digests stay true."""
         ...
 
 
-@frozen
+@define
 class Reply:
     """What policy makes of a response.
 
+    :ivar lines: the field lines for the visitor, each with its line end, hop-by-hop ones and Content-Length left out.
     :ivar pipeline: None: the body passes as it is.
-    :ivar fields: the fields for the visitor, hop-by-hop ones and Content-Length left out.
     :ivar replace: an answer of ours instead of the application's (robots.txt where it has none).
     """
 
-    fields: list[Field]
+    lines: bytes
     pipeline: Pipeline | None = None
     replace: LocalAnswer | None = None
 
@@ -95,8 +99,8 @@ class Reply:
 class Plan(Protocol):
     """What policy decided about one request, before the application saw it."""
 
-    def request_fields(self) -> list[Field]:
-        """The fields for the application, hop-by-hop ones and framing left out."""
+    def request_lines(self) -> bytes:
+        """The field lines for the application, each with its line end, hop-by-hop ones and framing left out."""
         ...
 
     def reply(self, head: ResponseHead) -> Reply:

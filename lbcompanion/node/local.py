@@ -111,6 +111,10 @@ class LocalExchange:
         finally:
             visitor.done(keep_alive)
 
+    def has_moved(self) -> bool:
+        """Our own answers are one write."""
+        return False
+
     def visitor_full(self) -> None:
         """Nothing to slow down: the answer is one write."""
 

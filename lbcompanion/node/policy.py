@@ -17,10 +17,12 @@ from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.eligible import Eligibility, eligible
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
-from lbcompanion.html.snippets import Snippet, default_tag
-from lbcompanion.http1.codings import DECODABLE, offer
-from lbcompanion.http1.fields import dropped_names, end_to_end
-from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
+from lbcompanion.html.snippets import Snippet, default_tag_parts
+from lbcompanion.html.usual import usual_place
+from lbcompanion.http1.codings import DECODABLE, coding_of, offer
+from lbcompanion.http1.fields import end_to_end
+from lbcompanion.http1.heads import RequestHead, ResponseHead, without
+from lbcompanion.http1.lines import ASKED, CODED, CONDITION, DOUBLED, FORWARDED, OF_BODY, PARTIAL, POLICY
 from lbcompanion.node import robots
 from lbcompanion.node.capture import CaptureRules, Capturing, Facts
 from lbcompanion.node.copies import Copies
@@ -29,15 +31,18 @@ from lbcompanion.node.hub import LocalAnswer, Reply
 from lbcompanion.node.recording import Recording
 from lbcompanion.settings import InjectTable, NodeSettings
 
-_CHANGED = frozenset(
-    {b"content-length", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"}
-)
+# What a changed body makes untrue; ``Content-Length`` is written anew anyway.
+_CHANGED = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
 _HTML_TYPES = (b"text/html", b"application/xhtml+xml")
-_FORWARDED = frozenset({b"content-length", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"expect"})
 _CONDITIONS = frozenset({b"if-none-match", b"if-match"})
 # How our entity tags differ from the application's: one for its strong tags, one for its weak ones.
 _STRONG, _WEAK = b'-lbcs"', b'-lbcw"'
 _OURS = re.compile(rb'W/"([^"]*)-lbc([sw])"')
+_ETAG = re.compile(rb"(?im)^(etag: )(W/)?([^\r\n]*)\"(?=\r$)")
+_POLICY = re.compile(rb"(?im)^(content-security-policy: )([^\r\n]*)(?=\r$)")
+_ACCEPT_ENCODING = re.compile(rb"(?im)^(accept-encoding: )[^\r\n]*\r\n")
+# Many visitors say the same: what was worked out once is kept, bounded, since it is the peers who say it.
+_MOST_KEPT = 1024
 
 
 #: Why a page got no script, where a policy forbids it; the directive follows.
@@ -74,6 +79,7 @@ class Policy(Recording):
         self.rules = rules
         self.wall_clock = wall_clock
         self.prefix = settings.node.prefix
+        self._public_origin = settings.node.public_origin.rstrip("/")
         self.script_url = f"{self.prefix}/fetch-from.js?v={script.version}"
         if settings.capture.outlive_pull:
             copies.outlives = self.outlives
@@ -83,6 +89,12 @@ class Policy(Recording):
         self.skip_if = re.compile(inject.skip_if.encode()) if inject.skip_if else None
         self.anchors = _anchors(inject)
         self.adapts = inject.csp == "adapt"
+        self._forwarded: dict[tuple[str, str, bytes | None], bytes] = {}
+        self._offered: dict[bytes, bytes] = {}
+        self._origins: dict[tuple[str, bytes | None], str] = {}
+        self._tags: dict[str, tuple[bytes, bytes, bytes]] = {}
+        self.built_in = self.top is None and self.bottom is None
+        self._judged: dict[tuple[object, ...], Eligibility] = {}
         self.inline = any(snippet is not None and snippet.inline for snippet in (self.top, self.bottom))
 
     def plan(self, head: RequestHead, peer: str, trusted: bool, scheme: str) -> RequestPlan:
@@ -91,152 +103,208 @@ class Policy(Recording):
 
     def policies(self, head: ResponseHead, origin: str) -> list[bytes]:
         """The enforcing policies that the visitor gets with a page into which a script goes."""
-        values = head.all(b"content-security-policy")
+        values = head.all(b"content-security-policy") if head.marks & POLICY else []
         if not values or not self.adapts:
             return values
         return adapt(values, origin + self.script_url, inline=self.inline) or values
 
     def origin(self, head: RequestHead, trusted: bool, scheme: str) -> str:
         """The public origin that this request was made to."""
-        told = self.settings.node.public_origin
-        if told:
-            return told.rstrip("/")
-        host = (head.get(b"x-forwarded-host") if trusted else None) or head.get(b"host") or b""
-        return f"{scheme}://{host.decode('latin-1')}"
+        if self._public_origin:
+            return self._public_origin
+        host = (head.get(b"x-forwarded-host") if trusted and head.marks & FORWARDED else None) or head.seen.get(b"host")
+        key = (scheme, host)
+        known = self._origins.get(key)
+        if known is None:
+            known = f"{scheme}://{host.decode('latin-1')}" if host else f"{scheme}://"
+            if len(self._origins) < _MOST_KEPT:
+                self._origins[key] = known
+        return known
+
+    def fetch_from(self, origin: str) -> str:
+        """The address of a copy up to its token."""
+        return f"{self.settings.node.direct_origin.rstrip('/') or origin}{self.prefix}/page/"
+
+    def usual_tag(self, token: str, origin: str) -> bytes:
+        """The built-in tag for a page without a policy."""
+        parts = self._tags.get(origin)
+        if parts is None:
+            parts = default_tag_parts(self.fetch_from(origin), self.script_url, None, False)
+            if len(self._tags) < _MOST_KEPT:
+                self._tags[origin] = parts
+        return token.encode().join(parts)
+
+    def tag(self, token: str, origin: str, nonce: str | None, xhtml: bool) -> bytes:
+        """The built-in tag for any page."""
+        parts = default_tag_parts if nonce is None else default_tag_parts.__wrapped__
+        return token.encode().join(parts(self.fetch_from(origin), self.script_url, nonce, xhtml))
+
+    def forwarded(self, peer: str, scheme: str, host: bytes | None) -> bytes:
+        """What a proxy says of a request that came without such words."""
+        key = (peer, scheme, host)
+        lines = self._forwarded.get(key)
+        if lines is None:
+            lines = _forwarded_lines(peer.encode(), scheme.encode(), host)
+            if len(self._forwarded) >= _MOST_KEPT:
+                self._forwarded.clear()
+            self._forwarded[key] = lines
+        return lines
+
+    def offered(self, accept: bytes) -> bytes:
+        """What the application is offered for a visitor's ``Accept-Encoding``."""
+        offered = self._offered.get(accept)
+        if offered is None:
+            offered = offer(accept)
+            if len(self._offered) < _MOST_KEPT:
+                self._offered[accept] = offered
+        return offered
+
+    def judged(self, request: RequestHead, head: ResponseHead) -> Eligibility:
+        """What the heads of an exchange say; a HEAD answer is judged as the GET it stands for."""
+        method = b"GET" if request.method == b"HEAD" else request.method
+        if (request.marks & (PARTIAL | DOUBLED)) or (head.marks & (PARTIAL | DOUBLED)):
+            return eligible(request.fields, head.status, head.fields, method)
+        asked, seen = request.seen, head.seen
+        key = (
+            asked.get(b"sec-fetch-dest"),
+            asked.get(b"sec-fetch-mode"),
+            head.status,
+            seen.get(b"content-type"),
+            seen.get(b"cache-control"),
+        )
+        judged = self._judged.get(key)
+        if judged is None:
+            judged = eligible(request.fields, head.status, head.fields, method)
+            if len(self._judged) < _MOST_KEPT:
+                self._judged[key] = judged
+        return judged
 
 
 class RequestPlan:
-    """The decisions about one request and its answer."""
+    """The decisions about one request and its answer.
 
-    __slots__ = ("_asked", "_head", "_mapped", "_peer", "_policy", "_robots", "_scheme", "_trusted", "reason")
+    :ivar policy: the compiled settings.
+    """
+
+    __slots__ = ("_asked", "_head", "_mapped", "_peer", "_robots", "_scheme", "_trusted", "policy", "reason")
 
     def __init__(self, policy: Policy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:
-        self._policy = policy
+        self.policy = policy
         self._head = head
         self._peer = peer
         self._trusted = trusted
         self._scheme = scheme
         self._mapped = False
         self._robots = head.target == b"/robots.txt" and head.method in {b"GET", b"HEAD"}
-        self._asked = head.get(b"lbc-capture") == b"1"
+        self._asked = head.marks & ASKED != 0 and head.get(b"lbc-capture") == b"1"
         try:
             self.reason = policy.refusal(head)
         except Exception as error:
             policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
             self.reason = "failed"
 
-    def request_fields(self) -> list[Field]:  # noqa: PLR0912 - one pass over the fields, on the hot path
-        """The fields for the application (CONTRACT section 3, "Towards the application")."""
+    def request_lines(self) -> bytes:
+        """The lines for the application (CONTRACT section 3, "Towards the application")."""
         head = self._head
-        dropped = dropped_names(head) | _FORWARDED
-        # Framing is written anew, but an expectation stays one: the application decides about it.
-        may_capture = not self.reason
-        out: list[Field] = []
-        forwarded = proto = host = None
-        for (name, value), written in zip(head.fields, head.names, strict=True):
-            if name not in dropped:
-                if may_capture or self._robots:
-                    if name == b"accept-encoding":
-                        continue
-                    if name in _CONDITIONS:
-                        out.append((written, self._their_tags(value)))
-                        continue
-                if name == b"lbc-capture":
-                    continue
-                out.append((written, value))
-            elif name == b"x-forwarded-for":
-                forwarded = value if forwarded is None else forwarded + b", " + value
-            elif name == b"x-forwarded-proto":
-                proto = value
-            elif name == b"x-forwarded-host":
-                host = value
-            elif name == b"expect":
-                out.append((written, value))
-        if may_capture or self._robots:
-            accept = head.get(b"accept-encoding")
-            if self._robots:
-                out.append((b"Accept-Encoding", b"identity"))
-            elif accept is not None:
-                out.append((b"Accept-Encoding", offer(accept)))
-        peer = self._peer.encode()
-        if peer or forwarded:
-            out.append((b"X-Forwarded-For", b", ".join(part for part in (forwarded, peer) if part)))
-        if not self._trusted or proto is None:
-            proto = self._scheme.encode()
-        out.append((b"X-Forwarded-Proto", proto))
-        told_host = host if self._trusted and host is not None else head.get(b"host")
-        if told_host is not None:
-            out.append((b"X-Forwarded-Host", told_host))
-        return out
+        policy = self.policy
+        marks = head.marks
+        lines = end_to_end(head)
+        if marks & ASKED:
+            lines = without(lines, (b"lbc-capture",))
+        if self._robots:
+            lines = without(lines, (b"accept-encoding",)) + b"Accept-Encoding: identity\r\n"
+        elif not self.reason:
+            accept = head.seen.get(b"accept-encoding")
+            if accept is not None and (offered := policy.offered(accept)) != accept:
+                lines = _ACCEPT_ENCODING.sub(b"", lines) + b"Accept-Encoding: %b\r\n" % offered
+        if marks & CONDITION and b"-lbc" in lines and (self._robots or not self.reason):
+            lines = self._their_tags(lines)
+        if marks & FORWARDED:
+            return lines + self._forwarded()
+        return lines + policy.forwarded(self._peer, self._scheme, head.seen.get(b"host"))
 
-    def _their_tags(self, value: bytes) -> bytes:
-        """Our entity tags in a condition as the application knows them."""
-        if b"-lbc" not in value:
-            return value
-        self._mapped = True
-        return _OURS.sub(lambda m: b'"%b"' % m[1] if m[2] == b"s" else b'W/"%b"' % m[1], value)
+    def _forwarded(self) -> bytes:
+        """What proxies before us say is added to, and believed, of those we trust, about scheme and host."""
+        head = self._head
+        seen = head.seen
+        proto = seen.get(b"x-forwarded-proto") if self._trusted else None
+        host = seen.get(b"x-forwarded-host") if self._trusted else None
+        return _forwarded_lines(
+            b", ".join(part for part in (seen.get(b"x-forwarded-for"), self._peer.encode()) if part),
+            proto if proto is not None else self._scheme.encode(),
+            host if host is not None else seen.get(b"host"),
+        )
+
+    def _their_tags(self, lines: bytes) -> bytes:
+        """Our entity tags in the conditions as the application knows them."""
+        out = []
+        for line in lines.splitlines(keepends=True):
+            if b"-lbc" in line and line.partition(b":")[0].lower() in _CONDITIONS:
+                self._mapped = True
+                line = _OURS.sub(lambda m: b'"%b"' % m[1] if m[2] == b"s" else b'W/"%b"' % m[1], line)  # noqa: PLW2901
+            out.append(line)
+        return b"".join(out)
 
     def reply(self, head: ResponseHead) -> Reply:
         """Decide about the answer. Whatever fails in here, the visitor gets the application's answer as it is."""
         try:
             return self._reply(head)
         except Exception as error:
-            self._policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
-            return Reply(end_to_end(head, (b"content-length",)))
+            self.policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
+            return Reply(end_to_end(head))
 
     def _reply(self, head: ResponseHead) -> Reply:
         if self._robots:
             return self._robots_reply(head)
         if not self.reason:
             if head.status == 304 and self._mapped:
-                policy = self._policy
+                policy = self.policy
                 policies = policy.policies(head, policy.origin(self._head, self._trusted, self._scheme))
-                return Reply(_with_policies([_our_tag(f) for f in end_to_end(head, (b"content-length",))], policies))
-            content_type = head.get(b"content-type")
+                return Reply(_with_policies(_our_tag(end_to_end(head)), policies))
+            content_type = head.seen.get(b"content-type")
             if content_type is not None and content_type[:21].lower().startswith(_HTML_TYPES):
                 return self._html(head, content_type)
-        return Reply(end_to_end(head, (b"content-length",)))
+        return Reply(end_to_end(head))
 
     def _html(self, head: ResponseHead, content_type: bytes) -> Reply:
-        policy = self._policy
+        policy = self.policy
         request = self._head
         is_head = request.method == b"HEAD"
-        # A HEAD answer is judged as the GET it stands for, since its fields must be the same.
-        judged = eligible(request.fields, head.status, head.fields, b"GET" if is_head else request.method)
+        judged = policy.judged(request, head)
         why = self.not_captured(head, judged)
         if why:
             policy.counters.not_captured[why] += 1
             policy.counters.decided(request.path, why, "")
-            return Reply(end_to_end(head, (b"content-length",)))
+            return Reply(end_to_end(head))
         inject = judged.inject and policy.settings.inject.enabled
         origin = policy.origin(request, self._trusted, self._scheme)
         policies = policy.policies(head, origin) if inject else []
         if is_head:
             changed = inject and not self._blocked(policies, origin)
-            return Reply(self._visitor_fields(head, changed, policies), _NoBody() if changed else None)
+            return Reply(self._visitor_lines(head, changed, policies), _NoBody() if changed else None)
         token = policy.copies.begin()
-        injector = self.injector(policies, judged, token, origin) if inject else None
+        insertion = Insertion(self, policies, judged, token, origin) if inject else None
+        if insertion is not None and policies and not insertion.allowed:
+            insertion = None
         if not inject:
             policy.counters.left_alone(request.path, judged.reason or "injection is off")
-        facts = Facts(
+        pipeline = Capturing(
             token,
-            origin + request.target.decode("latin-1"),
-            request.method.decode("ascii"),
-            head.status,
-            content_type.decode("latin-1"),
-            policy.wall_clock(),
-            judged.charset,
-            b"; ".join(request.all(b"cookie")),
+            Facts(request, head, origin, policy.wall_clock(), judged.charset),
+            policy.rules,
+            policy.copies,
+            policy.counters,
+            _coding(head),
+            insertion,
         )
-        pipeline = Capturing(facts, policy.rules, policy.copies, policy.counters, _coding(head), injector)
-        fields = self._visitor_fields(head, injector is not None, policies)
+        lines = self._visitor_lines(head, insertion is not None, policies)
         if self._asked:
-            fields.append((b"Lbc-Token", token.encode()))
-        return Reply(fields, pipeline)
+            lines += b"Lbc-Token: %b\r\n" % token.encode()
+        return Reply(lines, pipeline)
 
     def not_captured(self, head: ResponseHead, judged: Eligibility) -> str:  # noqa: PLR0911 - as above
         """Why no copy is taken of this answer; empty where one is."""
-        policy = self._policy
+        policy = self.policy
         if head.status not in policy.statuses:
             return "status"
         if not judged.page:
@@ -248,67 +316,52 @@ class RequestPlan:
         coding = _coding(head)
         if coding and coding not in DECODABLE:
             return "content coding"
-        length = head.get(b"content-length")
+        length = head.seen.get(b"content-length")
         if length is not None and not coding and int(length) > policy.rules.max_page_bytes:
             return "larger than max_page_bytes"
         if policy.counters.capturing_bytes >= policy.rules.capturing_bytes:
             return "capture memory is full"
         return ""
 
-    def _visitor_fields(self, head: ResponseHead, changed: bool, policies: list[bytes]) -> list[Field]:
-        if not changed:
-            fields = end_to_end(head, (b"content-length",))
-        else:
-            fields = _with_policies([_our_tag(field) for field in end_to_end(head, _CHANGED)], policies)
-        if self._policy.uncacheable(self._head.path.decode("latin-1")):
-            fields = [
-                field for field in fields if field[0].lower() not in {b"cache-control", b"etag", b"last-modified"}
-            ]
-            fields.append((b"Cache-Control", b"no-store"))
-        return fields
+    def _visitor_lines(self, head: ResponseHead, changed: bool, policies: list[bytes]) -> bytes:
+        lines = end_to_end(head)
+        if changed and head.marks & OF_BODY:
+            lines = _our_tag(without(lines, _CHANGED))
+        if changed and policies and self.policy.adapts:
+            lines = _with_policies(lines, policies)
+        if self.policy.uncacheable(self._head):
+            lines = without(lines, (b"cache-control", b"etag", b"last-modified")) + b"Cache-Control: no-store\r\n"
+        return lines
 
     def _blocked(self, policies: list[bytes], origin: str) -> str:
         """The directive of the page's header that forbids the script, if one does."""
-        policy = self._policy
+        policy = self.policy
         return judge(policies, origin + policy.script_url, inline=policy.inline).directive if policies else ""
 
     def injector(self, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> Injector | None:
         """The injector for a page, None where the page's policy forbids the script."""
-        policy = self._policy
-        fetch_from = f"{policy.settings.node.direct_origin.rstrip('/') or origin}{policy.prefix}/page/{token}"
+        insertion = Insertion(self, policies, judged, token, origin)
+        return insertion.injector() if insertion.allowed else None
 
-        def snippets(more: tuple[str, ...]) -> tuple[bytes, bytes] | str:
-            nonce = None
-            if policies or more:
-                verdict = judge([*policies, *more], origin + policy.script_url, inline=policy.inline)
-                if not verdict.allowed:
-                    return verdict.directive
-                nonce = verdict.nonce
-            return self._snippets(token, fetch_from, nonce, judged.xhtml)
+    def snippets(
+        self, policies: list[bytes], more: tuple[str, ...], judged: Eligibility, token: str, origin: str
+    ) -> tuple[bytes, bytes] | str:
+        """Top and bottom for a page, or the directive that forbids them.
 
-        first = snippets(())
-        if isinstance(first, str):
-            policy.counters.left_alone(self._head.path, f"{BLOCKED}: {first}")
-            return None
-        return Injector(
-            first[0],
-            first[1],
-            xhtml=judged.xhtml,
-            charset_known=judged.charset is not None,
-            utf_16=utf_16_of(judged.charset),
-            needs_document=judged.needs_document,
-            on_policies=snippets,
-            skip_if=policy.skip_if,
-            anchors=policy.anchors,
-            limit_bytes=policy.rules.max_page_bytes,
-        )
-
-    def _snippets(self, token: str, fetch_from: str, nonce: str | None, xhtml: bool) -> tuple[bytes, bytes]:
-        policy = self._policy
+        :param policies: of its header.
+        :param more: of its ``<meta>`` tags.
+        """
+        policy = self.policy
+        nonce = None
+        if policies or more:
+            verdict = judge([*policies, *more], origin + policy.script_url, inline=policy.inline)
+            if not verdict.allowed:
+                return verdict.directive
+            nonce = verdict.nonce
         if policy.top is None and policy.bottom is None:
-            return default_tag(token, fetch_from, policy.script_url, nonce, xhtml), b""
+            return policy.tag(token, origin, nonce, judged.xhtml), b""
         values = {
-            "fetch_from": fetch_from,
+            "fetch_from": policy.fetch_from(origin) + token,
             "token": token,
             "node": policy.settings.node.name,
             "prefix": policy.prefix,
@@ -319,15 +372,76 @@ class RequestPlan:
             policy.bottom.fill(values) if policy.bottom is not None else b"",
         )
 
+    def blocked_by(self, directive: str) -> None:
+        """Count that the page's policy forbids the script."""
+        self.policy.counters.left_alone(self._head.path, f"{BLOCKED}: {directive}")
+
     def _robots_reply(self, head: ResponseHead) -> Reply:
-        prefix = self._policy.prefix.encode()
+        prefix = self.policy.prefix.encode()
         if head.status in {404, 410}:
             text = robots.alone(prefix)
-            return Reply([], replace=LocalAnswer(200, [(b"Content-Type", b"text/plain; charset=utf-8")], text))
+            return Reply(b"", replace=LocalAnswer(200, [(b"Content-Type", b"text/plain; charset=utf-8")], text))
         if head.status != 200 or _coding(head):
-            return Reply(end_to_end(head, (b"content-length",)))
-        fields = [_our_tag(field) for field in end_to_end(head, _CHANGED)]
-        return Reply(fields, _Robots(prefix) if self._head.method == b"GET" else _NoBody())
+            return Reply(end_to_end(head))
+        lines = _our_tag(end_to_end(head, _CHANGED))
+        return Reply(lines, _Robots(prefix) if self._head.method == b"GET" else _NoBody())
+
+
+class Insertion:
+    """What is to be inserted into one page.
+
+    :ivar allowed: whether the policies of the page's header allow it; counted where they do not.
+    """
+
+    __slots__ = ("_judged", "_origin", "_plan", "_policies", "_snippets", "_token", "allowed")
+
+    def __init__(self, plan: RequestPlan, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> None:
+        self._plan = plan
+        self._policies = policies
+        self._judged = judged
+        self._token = token
+        self._origin = origin
+        self.allowed = True
+        policy = plan.policy
+        if policy.built_in and not policies and not judged.xhtml:
+            self._snippets = (policy.usual_tag(token, origin), b"")
+            return
+        first = plan.snippets(policies, (), judged, token, origin)
+        if isinstance(first, str):
+            plan.blocked_by(first)
+            self.allowed = False
+            first = (b"", b"")
+        self._snippets = first
+
+    def whole(self, page: bytes) -> list[bytes] | None:
+        """A page that is here in one piece, with what is inserted, in pieces; None where only the machine can tell."""
+        policy = self._plan.policy
+        judged = self._judged
+        top, bottom = self._snippets
+        if bottom or judged.xhtml or policy.skip_if is not None or policy.anchors is not None:
+            return None
+        at = usual_place(page, judged.charset, len(top))
+        return None if at is None else [page[:at], top, page[at:]]
+
+    def injector(self) -> Injector:
+        """The machine, for a page that comes in pieces, or is not the usual one."""
+        policy = self._plan.policy
+        judged = self._judged
+        return Injector(
+            self._snippets[0],
+            self._snippets[1],
+            xhtml=judged.xhtml,
+            charset_known=judged.charset is not None,
+            utf_16=utf_16_of(judged.charset),
+            needs_document=judged.needs_document,
+            on_policies=self._with_more,
+            skip_if=policy.skip_if,
+            anchors=policy.anchors,
+            limit_bytes=policy.rules.max_page_bytes,
+        )
+
+    def _with_more(self, more: tuple[str, ...]) -> tuple[bytes, bytes] | str:
+        return self._plan.snippets(self._policies, more, self._judged, self._token, self._origin)
 
 
 class _NoBody:
@@ -340,6 +454,9 @@ class _NoBody:
 
     def finish(self) -> bytes:
         return b""
+
+    def whole(self, data: bytes) -> list[bytes]:
+        return [self.feed(data), self.finish()]
 
     def written(self) -> None:
         pass
@@ -378,25 +495,24 @@ def _anchors(inject: InjectTable) -> Anchors | None:
     return Anchors(top, bottom) if top or bottom else None
 
 
-def _with_policies(fields: list[Field], policies: list[bytes]) -> list[Field]:
-    """Fields with other policies in the place of theirs, line by line."""
+def _forwarded_lines(addresses: bytes, proto: bytes, host: bytes | None) -> bytes:
+    lines = b"X-Forwarded-For: %b\r\n" % addresses if addresses else b""
+    lines += b"X-Forwarded-Proto: %b\r\n" % proto
+    return lines if host is None else lines + b"X-Forwarded-Host: %b\r\n" % host
+
+
+def _with_policies(lines: bytes, policies: list[bytes]) -> bytes:
+    """Lines with other policies in the place of theirs, line by line."""
     if not policies:
-        return fields
+        return lines
     left = iter(policies)
-    return [(name, next(left) if name.lower() == b"content-security-policy" else value) for name, value in fields]
+    return _POLICY.sub(lambda found: found[1] + next(left), lines)
 
 
 def _coding(head: ResponseHead) -> bytes:
-    codings = head.all(b"content-encoding")
-    coding = b", ".join(codings).strip().lower()
-    # ``none`` and ``identity`` are written by some applications and mean nothing.
-    return b"" if coding in {b"", b"identity", b"none"} else coding
+    return coding_of((head.seen[b"content-encoding"],)) if head.marks & CODED else b""
 
 
-def _our_tag(field: Field) -> Field:
+def _our_tag(lines: bytes) -> bytes:
     """An application's entity tag as a changed page bears it: never its own, and found again in conditions."""
-    name, value = field
-    if name.lower() != b"etag" or not value.endswith(b'"'):
-        return field
-    weak = value.startswith(b"W/")
-    return name, (value[:-1] + _WEAK) if weak else (b"W/" + value[:-1] + _STRONG)
+    return _ETAG.sub(lambda found: b"%bW/%b%b" % (found[1], found[3], _WEAK if found[2] else _STRONG), lines)

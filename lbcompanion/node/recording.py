@@ -39,6 +39,8 @@ class Recording:
         self._no_store = _any_of(capture.no_store)
         self._outlive = _any_of(capture.outlive_pull)
         self._force = capture.force_parameter.encode()
+        self._globs = not everything or self._exclude is not None
+        self._visitor_cookie = capture.visitor_cookie.encode()
         self.enabled = capture.enabled
 
     def refusal(self, head: RequestHead) -> str:  # noqa: PLR0911 - a list of rules, each with its word
@@ -50,26 +52,27 @@ class Recording:
         path, _, query = head.target.partition(b"?")
         if query and self._forced(query):
             return ""
-        destination = head.get(b"sec-fetch-dest")
+        seen = head.seen
+        destination = seen.get(b"sec-fetch-dest")
         if destination is not None and destination not in _DOCUMENTS:
             return "not a document"
-        text = path.decode("latin-1")
-        if not self._includes_all and (self._include is None or not self._include.fullmatch(text)):
-            return "path not included"
-        if self._exclude is not None and self._exclude.fullmatch(text):
-            return "path excluded"
-        name = self._capture.visitor_cookie
-        if name and head.get(b"cookie") is not None:
-            cookie = b"; ".join(head.all(b"cookie"))
-            if name.encode() in cookie and parse(cookie).get(name) == "0":
-                return "visitor is not recorded"
+        if self._globs:
+            text = path.decode("latin-1")
+            if not self._includes_all and (self._include is None or not self._include.fullmatch(text)):
+                return "path not included"
+            if self._exclude is not None and self._exclude.fullmatch(text):
+                return "path excluded"
+        cookie = seen.get(b"cookie", b"")
+        named = self._visitor_cookie and self._visitor_cookie in cookie
+        if named and parse(cookie).get(self._capture.visitor_cookie) == "0":
+            return "visitor is not recorded"
         return ""
 
-    def uncacheable(self, path: str) -> bool:
-        """Whether a recorded page of this path is given out with ``no-store``."""
+    def uncacheable(self, head: RequestHead) -> bool:
+        """Whether a recorded page of this request is given out with ``no-store``."""
         if self._capture.revalidate == "no-store":
             return True
-        return self._no_store is not None and self._no_store.fullmatch(path) is not None
+        return self._no_store is not None and self._no_store.fullmatch(head.path.decode("latin-1")) is not None
 
     def outlives(self, url: str) -> bool:
         """Whether a page's copy stays although the crawler has it."""

@@ -127,7 +127,7 @@ class NodeService(MultiService):
         by_server = settings.crawler.notices in {"server", "both"}
 
         def kept(page: Page, cookie: bytes) -> None:
-            if by_server and self.policy.own_notice(page, cookie):
+            if self.policy.own_notice(page, cookie):
                 desk.of_our_own(page, cookie)
 
         rules = CaptureRules(
@@ -136,7 +136,7 @@ class NodeService(MultiService):
             limits.expansion_ratio,
             settings.capture.exclude_blocks,
             _masks(settings.capture.mask),
-            kept,
+            kept if by_server else None,
         )
         script = self._script(reader)
         policy = self.policy = Policy(settings, copies, counters, rules, script, self._now)

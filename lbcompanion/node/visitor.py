@@ -7,8 +7,9 @@ from typing import Protocol
 
 from lbcompanion.errors import BadRequest
 from lbcompanion.http1.fields import keeps_alive
-from lbcompanion.http1.framing import BodyReader, ChunkedReader, body_reader, request_framing
+from lbcompanion.http1.framing import BodyKind, BodyReader, ChunkedReader, body_reader, request_framing
 from lbcompanion.http1.heads import Field, RequestHead, head_end, never_ends, read_request_head
+from lbcompanion.http1.lines import FORWARDED
 from lbcompanion.node.exchange import Exchange
 from lbcompanion.node.hub import Hub
 from lbcompanion.node.links import Link, peer_host
@@ -17,9 +18,9 @@ from lbcompanion.node.local import LocalExchange
 # Bytes of pipelined requests that wait for their turn; beyond that the visitor is not read.
 _MAX_WAITING = 65536
 _WINDOW_SECONDS = 20.0
-# How long an answer may take that a half-closed visitor waits for: to its first byte, and in all.
+# How long an answer may take that a half-closed visitor waits for: to its first byte, and how long it may pause.
 _EOF_SECONDS = 1.0
-_EOF_STARTED_SECONDS = 60.0
+_EOF_PAUSE_SECONDS = 5.0
 # How long what a visitor still sends is read and thrown away, so that it gets to read why (RFC 9112 section 9.6), and
 # how long the last bytes may take to go out.
 _LINGER_SECONDS = 2.0
@@ -65,6 +66,10 @@ class AnyExchange(Protocol):
         """The visitor is gone."""
         ...
 
+    def has_moved(self) -> bool:
+        """Whether anything came of the answer since this was last asked."""
+        ...
+
     def tick(self, now: float) -> None:
         """Look at deadlines."""
         ...
@@ -91,6 +96,7 @@ class VisitorConnection:
         "_lingers",
         "_open",
         "_paused",
+        "_scheme",
         "_tunnel",
         "_waits_for_head",
         "full",
@@ -129,6 +135,7 @@ class VisitorConnection:
         hub = self._hub
         self.link = link
         self.peer = peer_host(link)
+        self._scheme = "https" if link.get_extra_info("ssl_object") else "http"
         hub.counters.connections += 1
         here = hub.per_address.get(self.peer, 0)
         most = hub.limits.connections_per_address
@@ -224,10 +231,11 @@ class VisitorConnection:
 
     def scheme(self, head: RequestHead) -> str:
         """``http`` or ``https``: what the visitor's browser spoke, as far as it can be known here."""
-        told = head.get(b"x-forwarded-proto") if self.trusted else None
-        if told is not None and told.lower() in {b"http", b"https"}:
-            return told.lower().decode()
-        return "https" if self.link.get_extra_info("ssl_object") else "http"
+        if head.marks & FORWARDED and self.trusted:
+            told = head.get(b"x-forwarded-proto")
+            if told is not None and told.lower() in {b"http", b"https"}:
+                return told.lower().decode()
+        return self._scheme
 
     @property
     def keep_alive(self) -> bool:
@@ -276,11 +284,21 @@ class VisitorConnection:
                 self._hub.counters.timeouts["body"] += 1
                 self._give_up(408, "the body comes too slowly")
                 return
-        if self._eof_at and now - self._eof_at > (_EOF_STARTED_SECONDS if self._exchange.begun else _EOF_SECONDS):
+        if self._eof_at and self._has_left(now):
             self._hub.counters.timeouts["visitor left"] += 1
             self.link.abort()
             return
         self._exchange.tick(now)
+
+    def _has_left(self, now: float) -> bool:
+        """Whether a visitor who sends no more must be taken for gone: a write would tell, but nothing is written."""
+        exchange = self._exchange
+        assert exchange is not None
+        if not exchange.begun:
+            return now - self._eof_at > _EOF_SECONDS
+        if exchange.has_moved():
+            self._eof_at = now
+        return now - self._eof_at > _EOF_PAUSE_SECONDS
 
     def close_if_idle(self) -> None:
         """Close a connection on which nothing runs (while draining)."""
@@ -379,15 +397,11 @@ class VisitorConnection:
             return
         self._hub.counters.requests += 1
         self._keep_alive = keeps_alive(head)
-        reader = body_reader(framing, BadRequest)
-        self._body = None if reader.done else reader
+        self._body = None if framing.kind is BodyKind.NONE else body_reader(framing, BadRequest)
         rest = buffer[end:]
         self._buffer = b""
-        path = head.path
-        prefix = self._hub.prefix
-        local = path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {b"/", b""}
         exchange: Exchange | LocalExchange
-        if local:
+        if head.target.startswith(self._hub.prefix) and self._is_local(head.path):
             exchange = LocalExchange(self, self._hub, head, has_body=self._body is not None)
         else:
             exchange = Exchange(self, self._hub, head, framing)
@@ -400,6 +414,10 @@ class VisitorConnection:
         exchange.start()
         if self._body is not None and rest and self._exchange is exchange:
             self._take_body(rest)
+
+    def _is_local(self, path: bytes) -> bool:
+        size = len(self._hub.prefix)
+        return path[size : size + 1] in {b"/", b""}
 
     def _take_body(self, data: bytes) -> None:
         reader = self._body

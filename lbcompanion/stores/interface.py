@@ -48,3 +48,10 @@ class IPageStore(Interface):
 
     def close() -> Deferred[None]:
         """Let go of files and connections; what is durable stays."""
+
+
+class IImmediateStore(IPageStore):
+    """A store that keeps a copy at once: nothing is waited for, so no Deferred need be made for each page."""
+
+    def put_now(page: Page) -> None:
+        """As :meth:`IPageStore.put`, done when it returns; raises StoreError."""

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.interface import IPageStore
+from lbcompanion.stores.interface import IImmediateStore
 from lbcompanion.stores.lifetime import WallClock, check_size, reason_to_go
 
 _COUNTERS = {MissReason.EVICTED: "evicted", MissReason.EXPIRED: "expired", MissReason.PULLED: "pulled"}
@@ -26,7 +26,7 @@ class _Kept:
     sent_at: float | None = None
 
 
-@implementer(IPageStore)
+@implementer(IImmediateStore)
 class MemoryStore:
     """Copies in ordered dictionaries: all and the unsent in the order they came, the sent in the order they went.
 
@@ -50,22 +50,34 @@ class MemoryStore:
     def put(self, page: Page) -> Deferred[None]:
         """Keep a copy; one of the same token is replaced."""
         try:
-            self._check_open()
-            check_size(self._settings, page)
+            self.put_now(page)
         except StoreError as error:
             return fail(error)
+        return succeed(None)
+
+    def put_now(self, page: Page) -> None:
+        """The same at once.
+
+        :raises StoreError: where the page cannot be kept.
+        """
+        self._check_open()
+        settings = self._settings
+        size = len(page.body)
+        check_size(settings, page)
         now = self._clock()
         token = page.token
         if token in self._kept:
             self._remove(token)
-        self._tombstones.pop(token, None)
-        self._retire_due(now)
-        self._make_room(len(page.body))
+        if self._tombstones:
+            self._tombstones.pop(token, None)
+        if len(self._kept) >= settings.max_pages or self._bytes + size > settings.max_bytes:
+            # Those whose time is over go first, and are told apart from those that have to make room.
+            self._retire_due(now)
+            self._make_room(size)
         self._kept[token] = _Kept(page, now)
         self._unsent[token] = None
-        self._bytes += len(page.body)
+        self._bytes += size
         self._counters["put"] += 1
-        return succeed(None)
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
         """The copy, or why there is none."""

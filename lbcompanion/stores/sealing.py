@@ -87,7 +87,8 @@ class SealedStore:
 
     def _sealed(self, page: Page) -> Page:
         url = self._seal(page.url.encode("utf-8", "surrogatepass"), b"url", page.token)
-        return evolve(page, url=b64encode(url).decode(), body=self._seal(page.body, b"body", page.token))
+        body = self._seal(page.body, b"body", page.token)
+        return evolve(page, url=b64encode(url).decode(), body=body, sha256=page.sha256)
 
     def _opened(self, found: Page | Miss) -> Page | Miss:
         if isinstance(found, Miss):

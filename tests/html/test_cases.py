@@ -87,18 +87,22 @@ class Rig:
 def run(case: Case, page: bytes, edges: list[int]) -> tuple[bytes, list[tuple[bytes, bytes]], Rig]:
     rig = Rig(case.settings)
     asked = [(b"host", b"www.example.com"), *fields_of(case.asked)]
-    head = RequestHead(case.method.encode(), case.target.encode(), 11, asked, [name for name, _ in asked])
+    head = RequestHead.of(case.method.encode(), case.target.encode(), 11, asked)
     answered = fields_of(case.answered)
     plan = rig.policy.plan(head, "127.0.0.1", False, "https")
-    assert b"lbc-capture" not in [name.lower() for name, _ in plan.request_fields()]
-    reply = plan.reply(ResponseHead(11, case.status, b"", answered, [name for name, _ in answered]))
+    assert b"lbc-capture" not in plan.request_lines().lower()
+    reply = plan.reply(ResponseHead.of(11, case.status, b"", answered))
     out = page
     if reply.pipeline is not None:
         places = [0, *edges, len(page)]
-        out = b"".join(reply.pipeline.feed(page[a:b]) for a, b in pairwise(places))
-        out += reply.pipeline.finish()
+        if edges:
+            out = b"".join(reply.pipeline.feed(page[a:b]) for a, b in pairwise(places))
+            out += reply.pipeline.finish()
+        else:
+            out = b"".join(reply.pipeline.whole(page))
         reply.pipeline.written()
-    return out, reply.fields, rig
+    lines = [line.partition(b": ") for line in reply.lines.splitlines()]
+    return out, [(name, value) for name, _, value in lines], rig
 
 
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[name for name, _ in CASES])

@@ -1,18 +1,31 @@
-"""Content codings: every member, both readings of deflate, any cut, bounded steps, no silent end."""
+"""Content codings: any cut in, any cut out, bounded steps, no silent end; what is offered, and what is named."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
 
+import brotli
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.http1.codings import CodingError, Decoder, Encoder, offer
+from lbcompanion.http1.coding_libraries import zstd
+from lbcompanion.http1.codings import (
+    DECODABLE,
+    CodingError,
+    Decoder,
+    Encoder,
+    TooLarge,
+    coding_of,
+    decode_whole,
+    encode_whole,
+    offer,
+)
 from lbcompanion.testing.strategies import cuts
 
 STEP = 262144
+MIB = 1048576
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -25,7 +38,18 @@ WRITERS = {
     "x-gzip": (b"x-gzip", gzip.compress),
     "deflate as zlib": (b"deflate", zlib.compress),
     "deflate alone": (b"deflate", raw_deflate),
+    "br": (b"br", brotli.compress),
+    "zstd": (b"zstd", zstd.compress),
 }
+#: Who else reads what we write.
+OTHERS = {
+    b"gzip": gzip.decompress,
+    b"x-gzip": gzip.decompress,
+    b"deflate": zlib.decompress,
+    b"br": brotli.decompress,
+    b"zstd": zstd.decompress,
+}
+CODINGS = sorted(DECODABLE)
 
 
 def decoded(coding: bytes, pieces: list[bytes]) -> bytes:
@@ -59,23 +83,36 @@ def test_what_is_cut_short_is_told(name: str) -> None:
         decoded(b"gzip", [gzip.compress(b"one") + gzip.compress(b"two")[:9]])
 
 
-def test_nothing_is_nothing() -> None:
-    assert decoded(b"gzip", []) == b""
-    assert decoded(b"deflate", [b""]) == b""
+@pytest.mark.parametrize("coding", CODINGS)
+def test_nothing_is_nothing(coding: bytes) -> None:
+    assert decoded(coding, []) == b""
+    assert decoded(coding, [b""]) == b""
+    assert decode_whole(coding, b"", 0) == b""
 
 
-@pytest.mark.parametrize("coding", [b"gzip", b"deflate"])
+@pytest.mark.parametrize("coding", CODINGS)
 def test_what_is_broken_is_told(coding: bytes) -> None:
     with pytest.raises(CodingError):
         decoded(coding, [b"<!DOCTYPE html><p>not coded at all</p>"])
-
-
-def test_what_follows_is_told() -> None:
-    for coded in (gzip.compress(b"page") + b"more", gzip.compress(b"page")[:-8] + bytes(8)):
-        with pytest.raises(CodingError):
-            decoded(b"gzip", [coded])
     with pytest.raises(CodingError):
-        decoded(b"deflate", [zlib.compress(b"page") + b"x"])
+        decode_whole(coding, b"<!DOCTYPE html><p>not coded at all</p>", MIB)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_follows_is_told(name: str) -> None:
+    coding, write = WRITERS[name]
+    for pieces in ([write(b"page") + b"more"], [write(b"page"), b"more"], [write(b"page"), b"m"]):
+        with pytest.raises(CodingError):
+            decoded(coding, pieces)
+    with pytest.raises(CodingError):
+        decode_whole(coding, write(b"page") + b"more", MIB)
+
+
+def test_a_wrong_sum_is_told() -> None:
+    coded = gzip.compress(b"page")
+    for wrong in (coded[:-8] + bytes(8), coded[:-4] + bytes(4)):
+        with pytest.raises(CodingError):
+            decoded(b"gzip", [wrong])
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -97,34 +134,103 @@ def test_a_step_that_ends_with_the_stream() -> None:
             assert decoded(coding, [write(bytes(size))]) == bytes(size)
 
 
-@given(
-    st.sampled_from([b"gzip", b"deflate", b"x-gzip"]),
-    st.lists(st.binary(max_size=50), max_size=5),
-    st.binary(max_size=9),
-)
-def test_what_is_encoded_comes_back(coding: bytes, pieces: list[bytes], last: bytes) -> None:
+@given(st.sampled_from(CODINGS), st.lists(st.binary(max_size=50), max_size=5), st.binary(max_size=9), st.data())
+def test_what_is_encoded_comes_back(coding: bytes, pieces: list[bytes], last: bytes, data: st.DataObject) -> None:
     encoder = Encoder(coding)
     coded = [encoder.feed(piece) for piece in pieces]
+    assert all(bool(one) == bool(piece) for one, piece in zip(coded, pieces, strict=True))
     flushed = b"".join(coded)
     # Each step is flushed: what was fed can be read before the end comes.
     reader = Decoder(coding)
     assert b"".join(reader.steps(flushed)) == b"".join(pieces)
     whole = flushed + encoder.finish(last)
-    assert decoded(coding, [whole]) == b"".join(pieces) + last
-    other = gzip.decompress if coding != b"deflate" else zlib.decompress
-    assert other(whole) == b"".join(pieces) + last
+    expected = b"".join(pieces) + last
+    assert decoded(coding, data.draw(cuts(whole))) == expected
+    assert OTHERS[coding](whole) == expected
+    assert OTHERS[coding](encode_whole(coding, expected)) == expected
+    assert decode_whole(coding, whole, len(expected)) == expected
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("size", [0, 1, 10240, STEP - 1, STEP, STEP + 1, 3 * STEP + 7])
+def test_a_whole_body_is_as_its_pieces(coding: bytes, size: int) -> None:
+    body = (b"<p>caf\xc3\xa9 %d</p>" % size) * (size // 8 + 1)
+    body = body[:size]
+    encoder = Encoder(coding)
+    stepwise = encoder.feed(body[: size // 2]) + encoder.finish(body[size // 2 :])
+    for coded in (encode_whole(coding, body), stepwise):
+        assert decode_whole(coding, coded, size) == body
+        assert OTHERS[coding](coded) == body
+        if size:
+            with pytest.raises(TooLarge):
+                decode_whole(coding, coded, size - 1)
+            with pytest.raises(CodingError):
+                decode_whole(coding, coded[:-1], size)
+
+
+@given(st.sampled_from(sorted(WRITERS)), st.binary(max_size=100), st.data())
+def test_one_altered_byte_is_told_or_changes_what_comes_out(name: str, body: bytes, data: st.DataObject) -> None:
+    coding, write = WRITERS[name]
+    coded = bytearray(write(body))
+    coded[data.draw(st.integers(0, len(coded) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+
+    def outcome(pieces: list[bytes]) -> bytes | None:
+        try:
+            return decoded(coding, pieces)
+        except CodingError:
+            return None
+
+    whole = outcome([bytes(coded)])
+    assert outcome(data.draw(cuts(bytes(coded)))) == whole
+    try:
+        assert decode_whole(coding, bytes(coded), MIB) == whole
+    except CodingError:
+        assert whole is None
+
+
+@pytest.mark.parametrize(
+    ("values", "coding"),
+    [
+        ([], b""),
+        ([b"identity"], b""),
+        ([b"None"], b""),
+        ([b"", b" "], b""),
+        ([b" GZIP "], b"gzip"),
+        ([b"gzip, identity"], b"gzip"),
+        ([b"gzip,"], b"gzip"),
+        ([b"gzip, br"], b"gzip, br"),
+        ([b"gzip", b"br"], b"gzip, br"),
+        ([b"gzip", b"gzip"], b"gzip, gzip"),
+        ([b"dcb"], b"dcb"),
+    ],
+)
+def test_the_coding_that_is_named(values: list[bytes], coding: bytes) -> None:
+    assert coding_of(values) == coding
+    assert (coding in DECODABLE) == (coding == b"gzip")
 
 
 @pytest.mark.parametrize(
     ("accept", "offered"),
     [
-        (b"gzip, deflate, br, zstd", b"gzip, deflate"),
-        (b"GZIP;q=1.0, br;q=0.5, *;q=0", b"GZIP;q=1.0"),
-        (b"br", b"identity"),
+        (b"gzip, deflate, br, zstd", b"gzip, deflate, br, zstd"),
+        (b"gzip,deflate ,\tbr", b"gzip, deflate, br"),
+        (b"GZIP;q=1.0, br;q=0.5, *;q=0", b"GZIP;q=1.0, br;q=0.5, *;q=0"),
+        (b"br;q=0, gzip ; q=0.2", b"br;q=0, gzip ; q=0.2"),
+        (b"br", b"br"),
         (b"dcb, dcz", b"identity"),
+        (b"gzip, deflate, br, zstd, dcb, dcz", b"gzip, deflate, br, zstd"),
+        (b"compress, gzip;q=0", b"identity"),
+        (b"sdch, identity;q=0", b"identity"),
+        (b"identity", b"identity"),
+        (b"identity;q=0.5, gzip;q=0.1", b"identity;q=0.5, gzip;q=0.1"),
         (b"", b"identity"),
+        (b",", b"identity"),
         (None, b"identity"),
-        (b"*", b"identity"),
+        (b"*", b"gzip, deflate, br, zstd"),
+        (b"*;q=0.3, gzip", b"deflate;q=0.3, br;q=0.3, zstd;q=0.3, gzip"),
+        (b"br;q=0, *", b"br;q=0, gzip, deflate, zstd"),
+        (b"*;q=0", b"identity"),
+        (b"*;Q=0.00 , br;q=0.001", b"*;Q=0.00, br;q=0.001"),
     ],
 )
 def test_only_what_can_be_undone_is_offered(accept: bytes | None, offered: bytes) -> None:

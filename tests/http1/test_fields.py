@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.http1.fields import dropped_names, end_to_end, keeps_alive, tokens, upgrade_of
+from lbcompanion.http1.fields import agrees, dropped_names, end_to_end, keeps_alive, tokens, upgrade_of
 from lbcompanion.http1.heads import RequestHead, read_request_head, read_response_head
 
 
@@ -39,8 +39,8 @@ def test_hop_by_hop_fields_end_here() -> None:
         *(b"Proxy-Connection: keep-alive", b"Proxy-Authorization: Basic x", b"Upgrade: h2c", b"X-Mine: 1"),
         *(b"x-OTHER: 2", b"X-Third: 3", b"Transfer-Encoding: chunked"),
     )
-    assert end_to_end(read) == [(b"Host", b"a"), (b"X-Third", b"3")]
-    assert end_to_end(read, (b"x-third",)) == [(b"Host", b"a")]
+    assert end_to_end(read) == b"Host: a\r\nX-Third: 3\r\n"
+    assert end_to_end(read, (b"x-third",)) == b"Host: a\r\n"
 
 
 @pytest.mark.parametrize("name", [b"Host", b"Cookie", b"Authorization", b"X-Forwarded-For", b"Content-Length"])
@@ -53,5 +53,10 @@ def test_upgrades() -> None:
     assert upgrade_of(head(b"Upgrade: websocket")) is None
     assert upgrade_of(head(b"Connection: upgrade")) is None
     assert upgrade_of(head(b"Connection: upgrade", b"Upgrade: x", version=b"1.0")) is None
+    assert upgrade_of(head(b"Connection: upgrade", b"Upgrade: h2c")) is None
+    listed = upgrade_of(head(b"Connection: upgrade", b"Upgrade: h2c, Websocket", b"Upgrade: x/1,h2c/1"))
+    assert listed == b"Websocket, x/1"
+    assert agrees(listed, b"websocket")
+    assert not agrees(listed, b"h2c")
     raw = b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
     assert upgrade_of(read_response_head(raw)) == b"x"

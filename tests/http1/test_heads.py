@@ -98,7 +98,9 @@ REFUSED = {
     "version in small letters": (400, head(line=b"GET /a http/1.1")),
     "the preface of HTTP/2": (505, b"PRI * HTTP/2.0\r\n\r\n"),
     "CONNECT": (501, head(line=b"CONNECT a.example:443 HTTP/1.1")),
-    "a method that nobody knows": (501, head(line=b"NONSENSE / HTTP/1.1")),
+    "a method with a slash": (501, head(line=b"GE/T / HTTP/1.1")),
+    "a target in UTF-8": (400, head(line="GET /\u00e9 HTTP/1.1".encode())),
+    "a version of two digits": (400, head(line=b"GET / HTTP/1.10")),
     "a method in small letters": (501, head(line=b"get / HTTP/1.1")),
     "TLS": (400, b"\x16\x03\x01\x02\x00\x01\r\n\r\n"),
     "101 lines": (431, head(*[b"X-A: b"] * 100)),
@@ -127,6 +129,9 @@ ACCEPTED = {
     "an empty host": head(host=b"Host:"),
     "absolute form": head(line=b"GET http://A.example/b?c HTTP/1.1"),
     "OPTIONS *": head(line=b"OPTIONS * HTTP/1.1"),
+    "a method that nobody knows": head(line=b"NONSENSE / HTTP/1.1"),
+    "a colon and a blank behind a value": head(b"X-A: b: "),
+    "no blank behind the colon": head(b"X-A:b: c", b"X-B:c"),
     "WebDAV": head(line=b"PROPFIND /a HTTP/1.1"),
     "an upgrade": head(b"Connection: Upgrade", b"Upgrade: websocket", b"X-A: b"),
     "h2c": head(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AA"),
@@ -168,7 +173,7 @@ def test_absolute_form_becomes_origin_form() -> None:
 
 def test_names_keep_their_writing() -> None:
     read = read_request_head(head(b"x-ONE: 1", b"Two: 2"))
-    assert end_to_end(read) == [(b"Host", b"a.example"), (b"x-ONE", b"1"), (b"Two", b"2")]
+    assert end_to_end(read) == b"Host: a.example\r\nx-ONE: 1\r\nTwo: 2\r\n"
     assert read.all(b"two") == [b"2"]
     assert read.get(b"three") is None
     assert read.path == b"/a"
@@ -239,7 +244,14 @@ def test_the_end_of_a_head() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"\n", b"GET / HTTP/1.1\nHost: a\n\n", b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nX: y\n\n"]
+    "raw",
+    [
+        b"\n",
+        b"GET / HTTP/1.1\nHost: a\n\n",
+        b"GET / HTTP/1.1\n",
+        b"GET / HTTP/1.1\r\nX: y\n\n",
+        b"GET / HTTP/1.1\r\nX: y\n\r\n",
+    ],
 )
 def test_a_head_with_bare_line_feeds_is_known_not_to_end(raw: bytes) -> None:
     assert never_ends(raw)

@@ -58,7 +58,7 @@ class ApplicationTests(TestCase):
 
     def ask(self, target: bytes, max_bytes: int = 1000) -> Any:
         upstream = f"tcp:127.0.0.1:{self.port.getHost().port}"
-        head = RequestHead(b"GET", target, 11, FIELDS, [name for name, _ in FIELDS])
+        head = RequestHead.of(b"GET", target, 11, FIELDS)
         return Application(upstream, reactor, max_bytes).ask(head)
 
     @inlineCallbacks
@@ -91,6 +91,6 @@ class ApplicationTests(TestCase):
         ):
             error = yield self.assertFailure(self.ask(target, most), NoPageError)
             assert why in str(error), target
-        head = RequestHead(b"GET", b"/", 11, FIELDS, [name for name, _ in FIELDS])
+        head = RequestHead.of(b"GET", b"/", 11, FIELDS)
         error = yield self.assertFailure(Application("tcp:127.0.0.1:1", reactor, 9).ask(head), NoPageError)
         assert "did not answer" in str(error)

@@ -252,7 +252,8 @@ def test_a_store_that_raises() -> None:
 
 def test_a_store_that_hangs() -> None:
     rig = Rig()
-    rig.store = rig.copies._store = SlowStore(rig.store, rig.clock, 1e9)
+    rig.store = SlowStore(rig.store, rig.clock, 1e9)
+    rig.copies.live_in(rig.store)
     served(rig)
     assert rig.copies.pending == 12
     token = rig.kept[0][0].token
@@ -294,14 +295,21 @@ def test_an_injector_that_raises(at: int) -> None:
     class _Plan:
         def __init__(self, plan: Any) -> None:
             self._plan = plan
-            self.request_fields = plan.request_fields
+            self.request_lines = plan.request_lines
 
         def reply(self, head: ResponseHead) -> Reply:
             reply: Reply = self._plan.reply(head)
             if reply.pipeline is not None:
                 pipeline: Any = reply.pipeline
-                pipeline._injector = Bad(b"<script async src=/></script>", b"")
+                pipeline._insertion = _Insertion()
             return reply
+
+    class _Insertion:
+        def whole(self, page: bytes) -> None:
+            return None
+
+        def injector(self) -> Injector:
+            return Bad(b"<script async src=/></script>", b"")
 
     rig = Rig(policy=BadPolicy)
     served(rig)

@@ -98,7 +98,7 @@ class TestThePageNow:
         def ask(head: RequestHead) -> Deferred[Answered]:
             asked.append(head)
             fields = [(b"content-type", b"text/html"), *answer]
-            return succeed(Answered(ResponseHead(11, 200, b"", fields, [name for name, _ in fields]), page))
+            return succeed(Answered(ResponseHead.of(11, 200, b"", fields), page))
 
         rig.asking = ask
         told = debug(rig, ("url", "/x?y"), ("compare", "1"), ("cookie", "a=b"), *query)
@@ -208,7 +208,7 @@ def test_the_rules_told_are_those_that_decide(
     target: bytes, include: Any, exclude: Any, fields: Any, method: bytes, enabled: bool
 ) -> None:
     rig = Rig(capture=CaptureTable(include=include, exclude=exclude, enabled=enabled))
-    head = RequestHead(method, target, 11, fields, [name for name, _ in fields])
+    head = RequestHead.of(method, target, 11, fields)
     says = [said for _, said in rig.policy.rules_for(head)]
     no = ("off", "not listed", "not a document", "not included", "excluded", "0:")
     against = [said for said in says if said.startswith(no) and not said.endswith("but forced")]

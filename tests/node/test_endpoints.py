@@ -102,7 +102,8 @@ def test_a_delete_confirms() -> None:
 
 def test_copies_may_outlive_a_pull() -> None:
     rig = Rig()
-    rig.store = rig.copies._store = MemoryStore(StoreTable(delete_after_pull=False), rig.now)
+    rig.store = MemoryStore(StoreTable(delete_after_pull=False), rig.now)
+    rig.copies.live_in(rig.store)
     rig.get()
     token = rig.page.token
     assert rig.fetch(token).status == 200

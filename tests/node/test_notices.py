@@ -158,7 +158,7 @@ def test_without_a_crawler_notices_go_nowhere() -> None:
 
 
 def test_a_store_that_fails_does_not_lose_the_notice(rig: Rig) -> None:
-    rig.copies._store = SlowStore(rig.store, rig.clock, 0.5)
+    rig.copies.live_in(SlowStore(rig.store, rig.clock, 0.5))
     token = rig.tokens.mint()
     visitor = rig.connect()
     body = json.dumps(notice(token)).encode()
@@ -166,7 +166,7 @@ def test_a_store_that_fails_does_not_lose_the_notice(rig: Rig) -> None:
     rig.run()
     rig.pass_time(1)
     assert read_answers(visitor.received, [b"POST"], False)[0].status == 204
-    rig.copies._store = Odd(StoreTable(), rig.now)
+    rig.copies.live_in(Odd(StoreTable(), rig.now))
     assert post(rig, notice(rig.tokens.mint())).status == 204
 
 

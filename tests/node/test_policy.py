@@ -92,8 +92,8 @@ def test_answers_go_end_to_end() -> None:
 @pytest.mark.parametrize(
     ("target", "accept", "offered"),
     [
-        (b"/", b"gzip, br, zstd", b"gzip"),
-        (b"/", b"br", b"identity"),
+        (b"/", b"gzip, br, zstd, dcb, dcz", b"gzip, br, zstd"),
+        (b"/", b"dcb", b"identity"),
         (b"/robots.txt", b"gzip", b"identity"),
         (b"/", None, None),
     ],

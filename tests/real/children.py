@@ -47,6 +47,11 @@ class Child:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def send(self, how: signal.Signals) -> None:
         """Send a signal, where it runs."""
         if self._process is not None and self._process.poll() is None:

@@ -1,0 +1,320 @@
+/* The compiled reader of heads: what lbcompanion/http1/lines.py does, for heads in the usual form.
+ *
+ * It knows no rule of its own: a head that is not in the usual form at every byte gives None, and is read, or refused,
+ * by the Python reader. Names and their marks are handed in by setup(), so that they stand in one place.
+ *
+ * No memory is read beyond the bytes object, which ends with a NUL in CPython; every index is checked against its length.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+
+#define MOST_NAMES 64
+#define LONGEST_NAME 32
+#define OUT (1L << 30)
+#define ONCE (1L << 29)
+#define DOUBLED 1L
+
+typedef struct {
+    PyObject *name; /* bytes, in lower case */
+    Py_ssize_t size;
+    long marks;
+    int is_cookie;
+} Entry;
+
+typedef struct {
+    Entry entries[MOST_NAMES];
+    int count;
+    /* The first entry of each length, and how many there are: entries stand in the order of their lengths. */
+    int from[LONGEST_NAME + 2];
+} Table;
+
+static Table of_request, of_response;
+static int ready = 0;
+static PyObject *get_method, *post_method;
+
+/* Bits: 1 a token character (RFC 9110 section 5.6.2), 2 may stand in a value, 4 may stand in a target. */
+static unsigned char kinds[256];
+static unsigned char lower[256];
+
+static void
+make_kinds(void)
+{
+    for (int c = 0; c < 256; c++) {
+        lower[c] = (unsigned char)((c >= 'A' && c <= 'Z') ? c + 32 : c);
+        int token = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                    (c != 0 && c < 128 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+        /* A tab is left to the Python reader. */
+        int value = c >= 32 && c != 127;
+        int target = c > 32 && c < 127 && c != '#';
+        kinds[c] = (unsigned char)(token | (value << 1) | (target << 2));
+    }
+}
+
+static const Entry *
+look_up(const Table *table, const unsigned char *name, Py_ssize_t size)
+{
+    if (size > LONGEST_NAME)
+        return NULL;
+    for (int i = table->from[size]; i < table->from[size + 1]; i++) {
+        const unsigned char *known = (const unsigned char *)PyBytes_AS_STRING(table->entries[i].name);
+        Py_ssize_t at = 0;
+        while (at < size && lower[name[at]] == known[at])
+            at++;
+        if (at == size)
+            return &table->entries[i];
+    }
+    return NULL;
+}
+
+/* Joins a further line's value to the one that is there. Returns 0, or -1 with an exception. */
+static int
+join_value(PyObject *seen, const Entry *entry, const unsigned char *value, Py_ssize_t size)
+{
+    PyObject *before = PyDict_GetItemWithError(seen, entry->name);
+    if (before == NULL)
+        return -1;
+    Py_ssize_t old = PyBytes_GET_SIZE(before);
+    PyObject *joined = PyBytes_FromStringAndSize(NULL, old + 2 + size);
+    if (joined == NULL)
+        return -1;
+    char *to = PyBytes_AS_STRING(joined);
+    memcpy(to, PyBytes_AS_STRING(before), (size_t)old);
+    memcpy(to + old, entry->is_cookie ? "; " : ", ", 2);
+    memcpy(to + old + 2, value, (size_t)size);
+    int failed = PyDict_SetItem(seen, entry->name, joined);
+    Py_DECREF(joined);
+    return failed;
+}
+
+/* Reads the field lines from `at`. Returns 1 where all are in the usual form, 0 where not, -1 with an exception. */
+static int
+read_fields(const Table *table, const unsigned char *raw, Py_ssize_t at, Py_ssize_t size, PyObject **kept,
+            PyObject **seen, long *marks, Py_ssize_t *count)
+{
+    Py_ssize_t end = size - 2; /* where the empty line begins */
+    *kept = NULL;
+    *seen = NULL;
+    *marks = 0;
+    *count = 0;
+    if (end < at || raw[end] != '\r' || raw[end + 1] != '\n')
+        return 0;
+    PyObject *lines = PyBytes_FromStringAndSize(NULL, end - at);
+    PyObject *found = PyDict_New();
+    if (lines == NULL || found == NULL)
+        goto failed;
+    char *to = PyBytes_AS_STRING(lines);
+    Py_ssize_t written = 0;
+    while (at < end) {
+        Py_ssize_t start = at;
+        while (kinds[raw[at]] & 1) /* ends at the latest at the line's end, which is no token character */
+            at++;
+        Py_ssize_t name_size = at - start;
+        if (name_size == 0 || raw[at] != ':' || at + 1 >= end || raw[at + 1] != ' ')
+            goto unusual;
+        at += 2;
+        Py_ssize_t value = at;
+        while (at < end && (kinds[raw[at]] & 2))
+            at++;
+        /* The last line ends where the empty line begins. */
+        if (at + 1 >= end || raw[at] != '\r' || raw[at + 1] != '\n')
+            goto unusual;
+        Py_ssize_t value_size = at - value;
+        if (value_size && (raw[value] == ' ' || raw[at - 1] == ' '))
+            goto unusual;
+        at += 2;
+        (*count)++;
+        const Entry *entry = look_up(table, raw + start, name_size);
+        if (entry == NULL || !(entry->marks & OUT)) {
+            memcpy(to + written, raw + start, (size_t)(at - start));
+            written += at - start;
+        }
+        if (entry == NULL)
+            continue;
+        int there = PyDict_Contains(found, entry->name);
+        if (there < 0)
+            goto failed;
+        *marks |= entry->marks;
+        if (there) {
+            if (entry->marks & ONCE)
+                *marks |= DOUBLED;
+            if (join_value(found, entry, raw + value, value_size) < 0)
+                goto failed;
+            continue;
+        }
+        PyObject *said = PyBytes_FromStringAndSize((const char *)raw + value, value_size);
+        if (said == NULL)
+            goto failed;
+        int set = PyDict_SetItem(found, entry->name, said);
+        Py_DECREF(said);
+        if (set < 0)
+            goto failed;
+    }
+    *marks &= 0xFFFFFFF;
+    if (_PyBytes_Resize(&lines, written) < 0)
+        goto failed;
+    *kept = lines;
+    *seen = found;
+    return 1;
+unusual:
+    Py_DECREF(lines);
+    Py_DECREF(found);
+    return 0;
+failed:
+    Py_XDECREF(lines);
+    Py_XDECREF(found);
+    return -1;
+}
+
+static PyObject *
+read_request(PyObject *module, PyObject *arg)
+{
+    if (!ready || !PyBytes_Check(arg)) {
+        PyErr_SetString(PyExc_TypeError, "bytes are needed, after setup()");
+        return NULL;
+    }
+    const unsigned char *raw = (const unsigned char *)PyBytes_AS_STRING(arg);
+    Py_ssize_t size = PyBytes_GET_SIZE(arg);
+    Py_ssize_t at = 0;
+    while (at < size && at < 32 && ((raw[at] >= 'A' && raw[at] <= 'Z') || raw[at] == '-'))
+        at++;
+    if (at == 0 || at >= size || raw[at] != ' ' || raw[0] == '-')
+        Py_RETURN_NONE;
+    Py_ssize_t method_size = at++;
+    if (method_size == 7 && memcmp(raw, "CONNECT", 7) == 0)
+        Py_RETURN_NONE;
+    Py_ssize_t target_at = at;
+    while (at < size && (kinds[raw[at]] & 4))
+        at++;
+    /* What follows is " HTTP/1.x" and a line end: eleven bytes. */
+    if (target_at == at || raw[target_at] != '/' || size - at < 13 || memcmp(raw + at, " HTTP/1.", 8) != 0)
+        Py_RETURN_NONE;
+    int minor = raw[at + 8] - '0';
+    if ((minor != 0 && minor != 1) || raw[at + 9] != '\r' || raw[at + 10] != '\n')
+        Py_RETURN_NONE;
+    PyObject *kept, *seen;
+    long marks;
+    Py_ssize_t count;
+    int read = read_fields(&of_request, raw, at + 11, size, &kept, &seen, &marks, &count);
+    if (read < 0)
+        return NULL;
+    if (read == 0)
+        Py_RETURN_NONE;
+    PyObject *method;
+    if (method_size == 3 && memcmp(raw, "GET", 3) == 0)
+        method = Py_NewRef(get_method);
+    else if (method_size == 4 && memcmp(raw, "POST", 4) == 0)
+        method = Py_NewRef(post_method);
+    else
+        method = PyBytes_FromStringAndSize((const char *)raw, method_size);
+    return Py_BuildValue("(Ny#iNNln)", method, (const char *)raw + target_at, at - target_at, 10 + minor, kept, seen,
+                         marks, count);
+}
+
+static PyObject *
+read_response(PyObject *module, PyObject *arg)
+{
+    if (!ready || !PyBytes_Check(arg)) {
+        PyErr_SetString(PyExc_TypeError, "bytes are needed, after setup()");
+        return NULL;
+    }
+    const unsigned char *raw = (const unsigned char *)PyBytes_AS_STRING(arg);
+    Py_ssize_t size = PyBytes_GET_SIZE(arg);
+    if (size < 17 || memcmp(raw, "HTTP/1.", 7) != 0 || (raw[7] != '0' && raw[7] != '1') || raw[8] != ' ')
+        Py_RETURN_NONE;
+    int status = 0;
+    for (int i = 9; i < 12; i++) {
+        if (raw[i] < '0' || raw[i] > '9')
+            Py_RETURN_NONE;
+        status = status * 10 + (raw[i] - '0');
+    }
+    if (status < 100 || raw[12] != ' ')
+        Py_RETURN_NONE;
+    Py_ssize_t at = 13;
+    while (at < size && (kinds[raw[at]] & 2))
+        at++;
+    if (size - at < 4 || raw[at] != '\r' || raw[at + 1] != '\n')
+        Py_RETURN_NONE;
+    PyObject *kept, *seen;
+    long marks;
+    Py_ssize_t count;
+    int read = read_fields(&of_response, raw, at + 2, size, &kept, &seen, &marks, &count);
+    if (read < 0)
+        return NULL;
+    if (read == 0)
+        Py_RETURN_NONE;
+    return Py_BuildValue("(iiy#NNl)", 10 + raw[7] - '0', status, (const char *)raw + 13, at - 13, kept, seen, marks);
+}
+
+/* Fills a table from a dict of names and marks. */
+static int
+fill(Table *table, PyObject *names)
+{
+    if (!PyDict_Check(names) || PyDict_Size(names) > MOST_NAMES) {
+        PyErr_SetString(PyExc_ValueError, "a dict of at most 64 names is needed");
+        return -1;
+    }
+    for (int i = 0; i < table->count; i++)
+        Py_CLEAR(table->entries[i].name);
+    table->count = 0;
+    for (Py_ssize_t length = 0; length <= LONGEST_NAME; length++) {
+        PyObject *name, *marks;
+        Py_ssize_t position = 0;
+        table->from[length] = table->count;
+        while (PyDict_Next(names, &position, &name, &marks)) {
+            if (!PyBytes_Check(name) || PyBytes_GET_SIZE(name) == 0 || PyBytes_GET_SIZE(name) > LONGEST_NAME) {
+                PyErr_SetString(PyExc_ValueError, "names are bytes, 1 to 32 of them");
+                return -1;
+            }
+            if (PyBytes_GET_SIZE(name) != length)
+                continue;
+            Entry *entry = &table->entries[table->count];
+            entry->marks = PyLong_AsLong(marks);
+            if (entry->marks == -1 && PyErr_Occurred())
+                return -1;
+            entry->name = Py_NewRef(name);
+            entry->size = length;
+            entry->is_cookie = length == 6 && memcmp(PyBytes_AS_STRING(name), "cookie", 6) == 0;
+            table->count++;
+        }
+    }
+    table->from[LONGEST_NAME + 1] = table->count;
+    return 0;
+}
+
+static PyObject *
+setup(PyObject *module, PyObject *args)
+{
+    PyObject *requests, *responses;
+    if (!PyArg_ParseTuple(args, "OO", &requests, &responses))
+        return NULL;
+    if (fill(&of_request, requests) < 0 || fill(&of_response, responses) < 0)
+        return NULL;
+    ready = 1;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"setup", setup, METH_VARARGS, "setup(of_request, of_response): the names that are set aside, with their marks."},
+    {"read_request", read_request, METH_O,
+     "(method, target, version, kept, seen, marks, lines) of a head in the usual form, else None."},
+    {"read_response", read_response, METH_O,
+     "(version, status, reason, kept, seen, marks) of a head in the usual form, else None."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "lbcompanion.http1._lines", "The compiled reader of heads; see lines.py.", -1, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC
+PyInit__lines(void)
+{
+    make_kinds();
+    get_method = PyBytes_FromString("GET");
+    post_method = PyBytes_FromString("POST");
+    if (get_method == NULL || post_method == NULL)
+        return NULL;
+    return PyModule_Create(&definition);
+}

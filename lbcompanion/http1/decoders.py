@@ -1,0 +1,190 @@
+"""Readers of the coded formats: gzip, deflate, br, zstd. What goes in is read over at once, what comes out is bounded.
+
+Which name stands for which, and what is offered to whom, is :mod:`lbcompanion.http1.codings`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from lbcompanion.errors import BadResponse
+from lbcompanion.http1.coding_libraries import DEFLATE, brotli, zstd
+
+#: The most that a reader gives in one piece, bytes.
+STEP = 262144
+
+# Members that hold nothing cost their writer twenty bytes and us a decompressor each.
+_EMPTY_MEMBERS = 100
+# RFC 9659: no more than 8 MiB of window are to be had for zstd over HTTP.
+_ZSTD_MOST: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
+# brotli looks at its limit only where a block of its output buffer is full: at 32752, 98272, 229328 bytes, and so on.
+_BROTLI_LIMIT = 131072
+
+
+class CodingError(BadResponse):
+    """A coded body that cannot be decoded."""
+
+
+class Reader(Protocol):
+    """One coded body on its way in."""
+
+    def steps(self, data: bytes) -> Iterator[bytes]:
+        """Decode what can be decoded by now, in pieces of at most :data:`STEP` bytes, none of them empty.
+
+        :raises CodingError: where the input is broken.
+        """
+        ...
+
+    def finish(self) -> None:
+        """The input is at its end.
+
+        :raises CodingError: where the coded stream is not.
+        """
+        ...
+
+
+class Inflater:
+    """Reads gzip (RFC 1952, all members) or deflate (RFC 1950, or RFC 1951 alone).
+
+    :param backend: has zlib's calls.
+    """
+
+    __slots__ = ("_backend", "_empty", "_ended", "_gzip", "_held", "_z")
+
+    def __init__(self, gzip: bool, backend: Any = DEFLATE) -> None:
+        self._gzip = gzip
+        self._backend = backend
+        self._z: Any = None
+        self._held = b""
+        self._ended = False
+        self._empty = 0
+
+    def steps(self, data: bytes) -> Iterator[bytes]:
+        """See :class:`Reader`."""
+        full = False
+        while data or full:
+            z = self._z
+            if z is None:
+                data = self._begin(data)
+                z = self._z
+                if z is None:
+                    return
+            try:
+                piece = z.decompress(data, STEP)
+            except self._backend.error:
+                raise CodingError("the coded body is broken") from None
+            if z.eof:
+                self._end(piece)
+                data, full = z.unused_data, False
+            else:
+                # A full piece may leave output inside though all input is taken.
+                data, full = z.unconsumed_tail, len(piece) == STEP
+            if piece:
+                yield piece
+
+    def _begin(self, data: bytes) -> bytes:
+        """Open the next member, if there is one; gives what is to be fed to it."""
+        if self._gzip:
+            if self._ended:
+                # Padding with zero bytes is what some writers leave behind a member.
+                data = data.lstrip(b"\0")
+            if data:
+                self._z = self._backend.decompressobj(31)
+            return data
+        if self._ended:
+            raise CodingError("bytes after the end of the coded body")
+        data = self._held + data
+        if len(data) < 2:
+            self._held = data
+            return b""
+        self._held = b""
+        # RFC 9110 section 8.4.1.2: deflate is zlib's format, but bare deflate is sent as well.
+        zlib_header = data[0] & 15 == 8 and (data[0] * 256 + data[1]) % 31 == 0
+        self._z = self._backend.decompressobj(15 if zlib_header else -15)
+        return data
+
+    def _end(self, piece: bytes) -> None:
+        self._z = None
+        self._ended = True
+        self._empty = 0 if piece else self._empty + 1
+        if self._empty > _EMPTY_MEMBERS:
+            raise CodingError("too many members without content")
+
+    def finish(self) -> None:
+        """See :class:`Reader`."""
+        if self._held or self._z is not None:
+            raise CodingError("the coded body is cut short")
+
+
+class Unbrotli:
+    """Reads br (RFC 7932), whose windows end at 16 MiB."""
+
+    __slots__ = ("_begun", "_z")
+
+    def __init__(self) -> None:
+        self._z = brotli.Decompressor()
+        self._begun = False
+
+    def steps(self, data: bytes) -> Iterator[bytes]:
+        """See :class:`Reader`."""
+        z = self._z
+        more = bool(data)
+        while more:
+            self._begun = True
+            try:
+                piece: bytes = z.process(data, output_buffer_limit=_BROTLI_LIMIT)
+            except brotli.error:
+                raise CodingError("the coded body is broken, or bytes follow it") from None
+            data = b""
+            # Output may be left inside once all input was taken, and nothing tells.
+            more = bool(piece) and not z.is_finished()
+            if piece:
+                yield piece
+
+    def finish(self) -> None:
+        """See :class:`Reader`."""
+        if self._begun and not self._z.is_finished():
+            raise CodingError("the coded body is cut short")
+
+
+class Unzstd:
+    """Reads zstd (RFC 8878): all frames, skippable ones too, with windows of at most 8 MiB (RFC 9659)."""
+
+    __slots__ = ("_empty", "_z")
+
+    def __init__(self) -> None:
+        self._z: zstd.ZstdDecompressor | None = None
+        self._empty = 0
+
+    def steps(self, data: bytes) -> Iterator[bytes]:
+        """See :class:`Reader`."""
+        more = bool(data)
+        while more:
+            z = self._z
+            if z is None:
+                z = self._z = zstd.ZstdDecompressor(options=_ZSTD_MOST)
+            try:
+                piece = z.decompress(data, STEP)
+            except zstd.ZstdError:
+                raise CodingError("the coded body is broken, or its window is too large") from None
+            if z.eof:
+                self._end(piece)
+                data = z.unused_data
+                more = bool(data)
+            else:
+                data = b""
+                more = not z.needs_input or len(piece) == STEP
+            if piece:
+                yield piece
+
+    def _end(self, piece: bytes) -> None:
+        self._z = None
+        self._empty = 0 if piece else self._empty + 1
+        if self._empty > _EMPTY_MEMBERS:
+            raise CodingError("too many frames without content")
+
+    def finish(self) -> None:
+        """See :class:`Reader`."""
+        if self._z is not None:
+            raise CodingError("the coded body is cut short")

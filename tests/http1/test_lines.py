@@ -1,0 +1,158 @@
+"""The reader in Python and the compiled one say the same of every head, and refuse the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.errors import BadRequest, BadResponse
+from lbcompanion.http1 import heads
+from lbcompanion.http1.heads import read_in_python, read_request_head, read_response_head
+from lbcompanion.http1.lines import DOUBLED, FRAMED, OF_REQUEST, compiled, read_lines, usual_form
+from tests.conftest import need_program
+
+
+@pytest.fixture(autouse=True)
+def _the_compiled_one() -> Iterator[None]:
+    if compiled() is None:
+        need_program("a C compiler, when this was installed")
+    read_in_python(False)
+    yield
+    read_in_python(False)
+
+
+def said(raw: bytes, response: bool) -> object:
+    try:
+        head = read_response_head(raw) if response else read_request_head(raw)
+    except (BadRequest, BadResponse) as refused:
+        return (type(refused), getattr(refused, "status", 0))
+    first = (head.status, head.reason) if isinstance(head, heads.ResponseHead) else (head.method, head.target)
+    return (*first, head.version, head.kept, head.seen, head.marks, head.fields)
+
+
+def same(raw: bytes, response: bool) -> object:
+    read_in_python(True)
+    python = said(raw, response)
+    read_in_python(False)
+    assert said(raw, response) == python
+    return python
+
+
+_NAMES = st.sampled_from(
+    [
+        *(
+            b"Host",
+            b"HOST",
+            b"Cookie",
+            b"Accept-Encoding",
+            b"Content-Length",
+            b"Transfer-Encoding",
+            b"Connection",
+            b"TE",
+        ),
+        *(b"X-Forwarded-For", b"x-forwarded-PROTO", b"If-None-Match", b"Lbc-Capture", b"Sec-Fetch-Dest", b"X-Other"),
+        *(b"Content-Type", b"content-security-policy", b"ETag", b"Set-Cookie", b"Upgrade", b"Keep-Alive", b"", b"a b"),
+        *(b"X" * 31, b"X" * 32, b"X" * 33, b"\xe9", b"A:", b"Content-Encoding", b"Expect"),
+    ]
+)
+_VALUES = st.one_of(
+    st.sampled_from(
+        [b"", b" ", b"a", b"a:  b", b"a\tb", b" a", b"a ", b"\ta", b"close", b"chunked", b"5", b"a.example"]
+    ),
+    st.binary(max_size=6),
+)
+_COLONS = st.sampled_from([b": "] * 8 + [b":", b" : ", b":\t", b":  "])
+_ENDS = st.sampled_from([b"\r\n"] * 12 + [b"\n", b"\r", b"\r\n ", b"\r\n\r\n"])
+_LINES = st.lists(st.tuples(_NAMES, _COLONS, _VALUES, _ENDS).map(b"".join), max_size=8).map(b"".join)
+_REQUEST_LINES = st.sampled_from(
+    [b"GET / HTTP/1.1"] * 8
+    + [
+        *(
+            b"POST /a?b HTTP/1.0",
+            b"M-SEARCH /a HTTP/1.1",
+            b"CONNECT / HTTP/1.1",
+            b"OPTIONS * HTTP/1.1",
+            b"GET  / HTTP/1.1",
+        ),
+        *(b"get / HTTP/1.1", b"GET /a#b HTTP/1.1", b"GET /\x80 HTTP/1.1", b"GET / HTTP/1.2", b"GET / HTTP/1.1 ", b""),
+        *(b"GET http://a.example/ HTTP/1.1", b"X" * 31 + b" / HTTP/1.1", b"X" * 33 + b" / HTTP/1.1", b"-A / HTTP/1.1"),
+    ]
+)
+_STATUS_LINES = st.sampled_from(
+    [b"HTTP/1.1 200 OK"] * 8
+    + [
+        *(
+            b"HTTP/1.0 404 Not Found",
+            b"HTTP/1.1 200",
+            b"HTTP/1.1 200 ",
+            b"HTTP/1.1 099 x",
+            b"HTTP/1.1 2000 x",
+            b"HTTP/2 200 x",
+        ),
+        *(b"HTTP/1.1  200 OK", b"HTTP/1.1 20x OK", b"HTTP/1.1 200 \ttab", b"HTTP/1.1 200 sch\xf6n", b""),
+    ]
+)
+
+
+@given(_REQUEST_LINES, _LINES)
+def test_requests_are_read_alike(line: bytes, lines: bytes) -> None:
+    same(line + b"\r\nHost: a.example\r\n" + lines + b"\r\n", response=False)
+    same(line + b"\r\n" + lines + b"\r\n", response=False)
+
+
+@given(_STATUS_LINES, _LINES)
+def test_answers_are_read_alike(line: bytes, lines: bytes) -> None:
+    same(line + b"\r\n" + lines + b"\r\n", response=True)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_alike(noise: bytes) -> None:
+    for response, start in ((False, b"GET / HTTP/1.1\r\n"), (True, b"HTTP/1.1 200 OK\r\n")):
+        same(noise + b"\r\n\r\n", response)
+        same(start + noise + b"\r\n\r\n", response)
+
+
+def test_every_name_that_is_asked_for_is_found_however_it_is_written() -> None:
+    for name in OF_REQUEST:
+        for written in (name, name.upper(), name.title(), name.swapcase()):
+            raw = b"GET / HTTP/1.0\r\n%b: 1\r\n\r\n" % written
+            head = read_request_head(raw)
+            assert head.seen == {name: b"1"}
+            assert same(raw, response=False)
+
+
+def test_the_compiled_reader_takes_the_usual_form_itself() -> None:
+    reader = compiled()
+    assert reader is not None
+    told = reader.read_request(b"GET /a?b HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-One: 1\r\n\r\n")
+    assert told[:4] == (b"GET", b"/a?b", 11, b"Host: a\r\nX-One: 1\r\n")
+    assert reader.read_response(b"HTTP/1.0 404 Not Found\r\nContent-Length: 1\r\n\r\n")[:4] == (
+        10,
+        404,
+        b"Not Found",
+        b"",
+    )
+    with pytest.raises(TypeError):
+        reader.read_request("GET / HTTP/1.1\r\n\r\n")
+    with pytest.raises(ValueError, match="names"):
+        reader.setup({b"": 1}, {})
+    assert compiled() is not None
+
+
+def test_lines_doubled_and_joined() -> None:
+    lines = (b"Cookie: a=b", b"Cookie: c=d", b"Content-Length: 1", b"Content-Length: 1")
+    raw = b"\r\n".join([b"", *lines, b"Accept-Encoding: a", b"accept-encoding: b", b"", b""])
+    found = read_lines(raw, 2, response=False)
+    assert found is not None
+    kept, seen, marks, count = found
+    assert seen == {b"cookie": b"a=b; c=d", b"content-length": b"1, 1", b"accept-encoding": b"a, b"}
+    assert marks == DOUBLED | FRAMED
+    assert (count, kept.count(b"\r\n")) == (6, 4)
+
+
+def test_the_usual_form() -> None:
+    assert usual_form(b"x\r\nA:b\r\nC:\t d e \r\n\r\n", 3) == b"x\r\nA: b\r\nC: d e\r\n\r\n"
+    assert usual_form(b"x\r\nA: b\r\n c\r\n\r\n", 3) is None

@@ -1,0 +1,139 @@
+"""One running companion before an application that a test plays itself: its ports, what it tells about itself."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
+from tests.real.children import Child, Children, wait_for
+
+SECRET = b"the farm's secret of these tests, long enough"
+_SETTLE_SECONDS = 5.0
+#: What a log has only where an error of the companion's own came through.
+_TRACES = ("Traceback (most recent call last)", "Unhandled", "Task exception was never retrieved")
+
+
+class Companion:
+    """A ``lbcompanion node`` process.
+
+    :param more: further lines of its file; lines before the first table are ``[node]``'s.
+    :ivar port: where visitors come in.
+    :ivar application_port: where it looks for the application; nothing listens there, the port is held.
+    """
+
+    def __init__(self, folder: Path, children: Children, ports: ReservedPorts, name: str, more: str = "") -> None:
+        self.port, self.application_port, self.admin_port = ports.take(), ports.take(), ports.take()
+        self.name = name
+        (folder / "farm.secret").write_bytes(SECRET)
+        self._file = folder / f"{name}.toml"
+        self._file.write_text(
+            f"""[node]
+name = "n1"
+listen = ["tcp:{self.port}:interface={LOOPBACK}"]
+upstream = "tcp:{LOOPBACK}:{self.application_port}"
+secret_file = "farm.secret"
+state_dir = "state-{name}"
+admin = "tcp:{self.admin_port}:interface={LOOPBACK}"
+{more}
+[crawler]
+intake = ""
+"""
+        )
+        self.child: Child = children.lbcompanion(name, "node", "--config", str(self._file))
+
+    def wait(self) -> None:
+        """Until it answers."""
+        wait_for(f"companion {self.name}", self._healthy, 30, self.child)
+
+    def knocked(self) -> None:
+        """Let it find the application in its place once.
+
+        It knocks there every two seconds, unless it has answered somebody meanwhile (:meth:`keep_busy`): an
+        application that takes one connection at a time would take a knock for a request that never comes.
+        """
+        with socket.create_server((LOOPBACK, self.application_port)) as door:
+            door.settimeout(30)
+            door.accept()[0].close()
+            wait_for(f"companion {self.name} to be ready", self._ready, 30, self.child)
+
+    def keep_busy(self) -> None:
+        """Have it answer something, so that it need not knock at the application's door."""
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=10)
+        try:
+            connection.request("GET", "/_lbc/whoami", headers={"Connection": "close"})
+            connection.getresponse().read()
+        finally:
+            connection.close()
+
+    def _ready(self) -> bool:
+        return bool(json.loads(self._asked("/readyz"))["ready"])
+
+    def _healthy(self) -> bool:
+        try:
+            return self._asked("/healthz") == "ok\n"
+        except OSError:
+            return False
+
+    def _asked(self, path: str) -> str:
+        connection = http.client.HTTPConnection(LOOPBACK, self.admin_port, timeout=10)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def status(self) -> dict[str, Any]:
+        """What it tells about itself."""
+        told: dict[str, Any] = json.loads(self._asked("/status"))
+        return told
+
+    def metrics(self) -> str:
+        """The same for Prometheus."""
+        return self._asked("/metrics")
+
+    def metric(self, name: str) -> float:
+        """One number of :meth:`metrics`, 0 where it is not there yet; labels are part of the name."""
+        for line in self.metrics().splitlines():
+            if line.startswith(f"lbcompanion_{name} "):
+                return float(line.split()[-1])
+        return 0.0
+
+    def left_open(self) -> dict[str, float]:
+        """What it still holds once nobody uses it: within some seconds that must be nothing."""
+        until = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            found = {name: self.metric(name) for name in ("connections_open", "upstream_idle", "capturing_bytes")}
+            if not any(found.values()) or time.monotonic() > until:
+                return {name: value for name, value in found.items() if value}
+            time.sleep(0.02)
+
+    def failures(self) -> list[str]:
+        """Errors of its own that no visitor saw, by its counters and its log."""
+        found = [f"failed open: {where} {count:g}" for where, count in self.status()["failed_open"].items()]
+        log = self.child.log.read_text("utf-8", "replace")
+        return found + [f"log: {trace}" for trace in _TRACES if trace in log]
+
+    def memory_bytes(self) -> int:
+        """How much memory it holds now."""
+        text = Path(f"/proc/{self.child.pid}/status").read_text()
+        return int(text.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+@contextmanager
+def companion(folder: Path, more: str = "") -> Iterator[Companion]:
+    """A companion of its own for one test; ended behind it."""
+    ports, children = ReservedPorts(), Children(folder)
+    try:
+        one = Companion(folder, children, ports, "companion", more)
+        one.wait()
+        yield one
+    finally:
+        children.kill()
+        ports.release()
