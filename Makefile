@@ -48,7 +48,11 @@ $(VENV)/html5lib/.ready: | $(VENV)/.ready-test
 	PIP_CONSTRAINT=$(@D)/constraints PIP_BUILD_CONSTRAINT=$(@D)/constraints $(PIP) download -q --no-deps --use-pep517 \
 	    --no-binary :all: -d $(@D) html5lib==1.1 && touch $@ || echo "html5lib's documents could not be had" >&2
 
-test: $(VENV)/.ready-test $(VENV)/html5lib/.ready lint types
+# Manuals that are one page of several megabytes, as their makers wrote them.
+$(VENV)/pages/.ready: | $(VENV)/.ready-test
+	@sh .ci/pages $(@D) && touch $@ || echo "tests of large real pages are left out" >&2
+
+test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest
 	$(BIN)/python -m pytest $(ARGS)
 

@@ -210,9 +210,13 @@ class Bottom:
             self._candidate = at
 
     def _pop(self, name: bytes) -> None:
-        if name in self._stack:
-            while self._stack.pop() != name:
-                pass
+        # What is opened outside of a template is not closed inside of it (section 13.2.6.4.7, "special").
+        for index in range(len(self._stack) - 1, -1, -1):
+            if self._stack[index] == name:
+                del self._stack[index:]
+                return
+            if self._stack[index] == b"template" and not self._xhtml:
+                return
 
     def _read_until(self, end: re.Pattern[bytes], data: bytes, at_end: bool) -> None:
         found = end.search(data, self._scan)

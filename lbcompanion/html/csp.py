@@ -1,8 +1,8 @@
 """What a page's Content Security Policy allows to a script of ours (CSP Level 3).
 
 Every enforcing policy stands alone: the script must be allowed by each of them. The page's own nonce is used where it
-has one; a policy is never given one. What is missing is added by :mod:`lbcompanion.html.csp_adapt`, where that is
-asked for.
+has one; a policy is never given one. Scripts in line are allowed by their hashes as well. What is missing is added by
+:mod:`lbcompanion.html.csp_adapt`, where that is asked for.
 """
 
 from __future__ import annotations
@@ -48,6 +48,26 @@ class ScriptVerdict:
 ALLOWED = ScriptVerdict(True)
 
 
+@frozen
+class Inserted:
+    """What is inserted into a page, as policies see it.
+
+    :ivar external: a script with ``src``, the recorder's address.
+    :ivar inline: a script without it.
+    :ivar hashes: of the scripts in line, as :func:`lbcompanion.html.snippets.inline_hashes` tells them; empty: unknown.
+    :ivar nonced: it bears the page's nonce where there is one.
+    """
+
+    external: bool = True
+    inline: bool = False
+    hashes: tuple[str, ...] = ()
+    nonced: bool = True
+
+
+#: The built-in tag.
+TAG = Inserted()
+
+
 def parse(value: str) -> list[Policy]:
     """Read one ``Content-Security-Policy`` value, which may hold several policies (CSP section 2.2.2)."""
     policies = []
@@ -62,20 +82,24 @@ def parse(value: str) -> list[Policy]:
     return policies
 
 
-def judge(values: Iterable[bytes | str], script_url: str, *, inline: bool = False) -> ScriptVerdict:
+def judge(
+    values: Iterable[bytes | str], script_url: str, *, inline: bool = False, inserted: Inserted | None = None
+) -> ScriptVerdict:
     """Judge the recorder script, and what it posts to its own origin, by a page's enforcing policies.
 
     :param values: all ``Content-Security-Policy`` values, of header lines and of ``<meta>`` tags.
     :param script_url: the script's absolute URL; its origin is the page's own.
-    :param inline: the snippet has a script without ``src`` as well.
+    :param inline: the snippet has a script without ``src`` as well, of which nothing more is known.
+    :param inserted: what is known of the snippets, instead.
     """
+    inserted = inserted or Inserted(inline=inline)
     nonces: set[str] | None = None
     target = urlsplit(script_url)
     posts_to = notice_target(script_url)
     for value in values:
         text = value.decode("latin-1") if isinstance(value, bytes) else value
         for policy in parse(text):
-            directive, needed = _judge_one(policy, target, posts_to, inline)
+            directive, needed = _judge_one(policy, target, posts_to, inserted)
             if directive:
                 return ScriptVerdict(False, None, directive)
             if needed is not None:
@@ -105,7 +129,9 @@ def is_sandboxed(policy: Policy) -> bool:
     return "sandbox" in policy and "allow-scripts" not in [word.lower() for word in policy["sandbox"]]
 
 
-def _judge_one(policy: Policy, target: SplitResult, posts_to: SplitResult, inline: bool) -> tuple[str, set[str] | None]:
+def _judge_one(
+    policy: Policy, target: SplitResult, posts_to: SplitResult, inserted: Inserted
+) -> tuple[str, set[str] | None]:
     """The directive that forbids, or an empty string and the nonces of which one is needed (None: none is)."""
     if is_sandboxed(policy):
         return "sandbox", None
@@ -116,27 +142,43 @@ def _judge_one(policy: Policy, target: SplitResult, posts_to: SplitResult, inlin
     if scripts is None:
         return "", None
     sources = policy[scripts]
-    if allowed_without_nonce(sources, target, inline):
+    if allowed_without_nonce(sources, target, inserted):
         return "", None
-    nonces = nonces_of(sources)
+    nonces = nonces_of(sources) if inserted.nonced else set()
     return ("", nonces) if nonces else (scripts, None)
 
 
-def allowed_without_nonce(sources: tuple[str, ...], target: SplitResult, inline: bool) -> bool:
-    """Whether these sources allow the script though it bears no nonce."""
-    if needs_nonce(sources, inline):
+def allowed_without_nonce(sources: tuple[str, ...], target: SplitResult, inserted: Inserted) -> bool:
+    """Whether these sources allow what is inserted though it bears no nonce."""
+    if inserted.inline and not inline_allowed(sources, inserted.hashes):
         return False
+    if is_strict(sources):
+        # What a script loads that is allowed is allowed as well; but one of the two there must be.
+        return inserted.inline and not inserted.external
     return url_allowed(sources, target)
 
 
-def needs_nonce(sources: tuple[str, ...], inline: bool) -> bool:
-    """Whether no address could help: hosts are void beside 'strict-dynamic', and are nothing to inline scripts."""
-    words = {word.lower() for word in sources}
-    if "'strict-dynamic'" in words:
-        return True
-    # A nonce or a hash switches 'unsafe-inline' off (CSP section 6.7.3.2).
-    voided = any(_NONCE.fullmatch(word) or _HASH.fullmatch(word) for word in sources)
-    return inline and (voided or "'unsafe-inline'" not in words)
+def is_strict(sources: Iterable[str]) -> bool:
+    """Whether hosts, schemes and 'unsafe-inline' are void (CSP section 8.2)."""
+    return "'strict-dynamic'" in {word.lower() for word in sources}
+
+
+def inline_allowed(sources: tuple[str, ...], hashes: tuple[str, ...]) -> bool:
+    """Whether these sources allow scripts in line (CSP sections 6.7.3.2 and 6.7.3.3).
+
+    A nonce, a hash or 'strict-dynamic' switches 'unsafe-inline' off; a hash among the sources allows its own script.
+    """
+    voided = is_strict(sources) or any(_NONCE.fullmatch(word) or _HASH.fullmatch(word) for word in sources)
+    if not voided:
+        return "'unsafe-inline'" in {word.lower() for word in sources}
+    listed = {_normal(word) for word in sources if _HASH.fullmatch(word)}
+    return bool(hashes) and all(_normal(one) in listed for one in hashes)
+
+
+def _normal(word: str) -> str:
+    """A hash in one way of writing it: of base64's two alphabets, the first."""
+    algorithm, _, digest = word.strip("'").partition("-")
+    return f"{algorithm.lower()}-{digest.replace('-', '+').replace('_', '/')}"
 
 
 def url_allowed(sources: tuple[str, ...], target: SplitResult) -> bool:

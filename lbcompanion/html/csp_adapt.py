@@ -1,9 +1,10 @@
 """``[inject] csp = "adapt"``: what the recorder script needs is added to a page's Content Security Policy, no more.
 
-Added are the addresses of the script and of what it posts to, each to the directive that decides about it. A policy is
-never given a nonce or a hash: the first one would switch its ``'unsafe-inline'`` off. So what cannot be adapted is a
-``sandbox`` without scripts, ``'strict-dynamic'`` without a nonce of the page's, and inline snippets without one.
-Policies in ``<meta>`` and Report-Only ones are not touched.
+Added are the addresses of the script and of what it posts to, each to the directive that decides about it, and the
+hashes of scripts in line that come with a snippet. A policy is never given a nonce, and no hash where it lives on
+``'unsafe-inline'``: the first one would switch that off, and is not needed there. So what cannot be adapted is a
+``sandbox`` without scripts, ``'strict-dynamic'`` without a nonce of the page's where a script has an address, and
+scripts in line whose text is not known. Policies in ``<meta>`` and Report-Only ones are not touched.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from urllib.parse import SplitResult, urlsplit
 from lbcompanion.html.csp import (
     CONNECTS,
     SCRIPTS,
+    Inserted,
     Policy,
     allowed_without_nonce,
     governing,
+    inline_allowed,
     is_sandboxed,
-    needs_nonce,
+    is_strict,
     nonces_of,
     notice_target,
     parse,
@@ -33,54 +36,71 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
 _NONE = re.compile(r"(?i)(?<=[ \t])'none'(?=[ \t]|\Z)")
 
 
-def adapt(values: Sequence[bytes], script_url: str, *, inline: bool = False) -> list[bytes] | None:
+def adapt(
+    values: Sequence[bytes], script_url: str, *, inline: bool = False, inserted: Inserted | None = None
+) -> list[bytes] | None:
     """Adapt a page's policies.
 
     :param values: its ``Content-Security-Policy`` header lines.
     :param script_url: the script's absolute URL; its origin is the page's own.
-    :param inline: the snippet has a script without ``src`` as well.
+    :param inline: the snippet has a script without ``src`` as well, of which nothing more is known.
+    :param inserted: what is known of the snippets, instead.
     :returns: the lines anew, those that allow all as they are; None where they cannot be adapted.
     """
+    inserted = inserted or Inserted(inline=inline)
     script = urlsplit(script_url)
     notice = notice_target(script_url)
     texts = [value.decode("latin-1").split(",") for value in values]
     policies = [policy for parts in texts for text in parts for policy in parse(text)]
     if any(is_sandboxed(policy) for policy in policies):
         return None
-    nonce = _nonce(policies, script, inline)
+    nonce = _nonce(policies, script, inserted)
     if nonce is None:
         return None
     return [
-        ",".join(_adapted(text, nonce, script, notice, inline) for text in parts).encode("latin-1") for parts in texts
+        ",".join(_adapted(text, nonce, script, notice, inserted) for text in parts).encode("latin-1") for parts in texts
     ]
 
 
-def _nonce(policies: list[Policy], script: SplitResult, inline: bool) -> str | None:
-    """The nonce that the script is to bear, empty for none; None where there is no way at all."""
+def _nonce(policies: list[Policy], script: SplitResult, inserted: Inserted) -> str | None:
+    """The nonce that the scripts are to bear, empty for none; None where there is no way at all."""
     lacking = [
         policy[name]
         for policy in policies
-        if (name := governing(policy, SCRIPTS)) and not allowed_without_nonce(policy[name], script, inline)
+        if (name := governing(policy, SCRIPTS)) and not allowed_without_nonce(policy[name], script, inserted)
     ]
-    must = [nonces_of(sources) for sources in lacking if needs_nonce(sources, inline)]
+    must = [nonces_of(sources) for sources in lacking if not _can_be_helped(sources, inserted)]
     if must:
-        return min(set.intersection(*must), default=None)
+        return min(set.intersection(*must), default=None) if inserted.nonced else None
     common = [nonces_of(sources) for sources in lacking]
-    return min(set.intersection(*common), default="") if common else ""
+    return min(set.intersection(*common), default="") if common and inserted.nonced else ""
 
 
-def _adapted(text: str, nonce: str, script: SplitResult, notice: SplitResult, inline: bool) -> str:
+def _can_be_helped(sources: tuple[str, ...], inserted: Inserted) -> bool:
+    """Whether addresses and hashes are enough."""
+    if is_strict(sources) and (inserted.external or not inserted.inline):
+        return False
+    return not inserted.inline or bool(inserted.hashes) or inline_allowed(sources, ())
+
+
+def _adapted(text: str, nonce: str, script: SplitResult, notice: SplitResult, inserted: Inserted) -> str:
     """One policy with what it lacks."""
     found = parse(text)
     if not found:
         return text
     policy = found[0]
     name = governing(policy, SCRIPTS)
-    if name and nonce not in nonces_of(policy[name]) and not allowed_without_nonce(policy[name], script, inline):
-        text = _with_source(text, policy, name, "script-src", _source(script))
+    if name and nonce not in nonces_of(policy[name]) and not allowed_without_nonce(policy[name], script, inserted):
+        sources = policy[name]
+        lacks = []
+        if inserted.inline and not inline_allowed(sources, inserted.hashes):
+            lacks += [one for one in inserted.hashes if one not in sources]
+        if not (is_strict(sources) or url_allowed(sources, script)):
+            lacks.append(_source(script))
+        text = _with_sources(text, policy, name, "script-src", lacks)
     name = governing(policy, CONNECTS)
     if name and not url_allowed(policy[name], notice):
-        text = _with_source(text, policy, name, "connect-src", _source(notice))
+        text = _with_sources(text, policy, name, "connect-src", [_source(notice)])
     return text
 
 
@@ -101,16 +121,16 @@ def _source(target: SplitResult) -> str:
     return f"{target.scheme}://{host}{port}{target.path}"
 
 
-def _with_source(text: str, policy: Policy, name: str, own: str, source: str) -> str:
-    """The policy's text with one source more in the directive that decides; ``default-src`` stays as it is."""
+def _with_sources(text: str, policy: Policy, name: str, own: str, more: Sequence[str]) -> str:
+    """The policy's text with more sources in the directive that decides; ``default-src`` stays as it is."""
     if name == "default-src":
         sources = [word for word in policy[name] if word.lower() != "'none'"]
-        return f"{text.rstrip('; ')}; {' '.join([own, *sources, source])}"
+        return f"{text.rstrip('; ')}; {' '.join([own, *sources, *more])}"
     directives = text.split(";")
     for index, directive in enumerate(directives):
         words = directive.split()
         if words and words[0].lower() == name:
             bare = _NONE.sub("", directive.rstrip()).rstrip()
-            directives[index] = f"{bare} {source}"
+            directives[index] = " ".join([bare, *more])
             break
     return ";".join(directives)

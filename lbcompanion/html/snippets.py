@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import lru_cache
+from hashlib import sha256
 from html import escape
 from urllib.parse import quote
+
+from lbcompanion.html.markup import TAG_REST, WS, attributes
 
 #: The attribute by which a page that bears our tag already is known.
 MARKER = b"data-lbc-token"
@@ -16,6 +20,8 @@ PLACEHOLDERS = ("fetch_from", "token", "node", "prefix", "nonce")
 
 _PLACEHOLDER = re.compile(rb"\{(" + b"|".join(name.encode() for name in PLACEHOLDERS) + rb")\}")
 _INLINE_SCRIPT = re.compile(rb"<script(?=[\t\n\f\r />])(?![^>]*?[\t\n\f\r /]src[\t\n\f\r ]*=)", re.IGNORECASE)
+_SCRIPT = re.compile(rb"(?i)<script" + TAG_REST)
+_SCRIPT_END = re.compile(rb"(?i)</script(?=[" + WS + rb"/>])")
 # What means the same in a JavaScript string of either quote, in an attribute's value of either quote, and in text.
 _SAFE_IN_BOTH = "-._~:/?#[]@!$()*+,;=%"
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$()*+,;=%]*", re.ASCII)
@@ -30,12 +36,38 @@ def safe_in_both(value: str) -> str:
     return value if _PLAIN.fullmatch(value) else quote(value, safe=_SAFE_IN_BOTH, errors="replace")
 
 
+def inline_hashes(snippet: bytes) -> tuple[str, ...]:
+    """Hashes of a filled snippet's scripts without ``src``, as a policy names them: ``'sha256-...'``.
+
+    For HTML and not for XHTML, where text is read in another way.
+
+    :returns: nothing where a browser may see another text than these bytes: where they are not ASCII, have a NUL, or
+        where a comment begins in a script.
+    """
+    if not snippet.isascii() or b"\0" in snippet:
+        return ()
+    found = []
+    position = 0
+    while tag := _SCRIPT.search(snippet, position):
+        end = _SCRIPT_END.search(snippet, tag.end())
+        position = end.start() if end else len(snippet)
+        if b"src" in attributes(tag.group()):
+            continue
+        # Line ends are all line feeds to a browser (HTML Standard, section 13.2.3.5).
+        text = snippet[tag.end() : position].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"<!--" in text or end is None:
+            return ()
+        found.append(f"'sha256-{b64encode(sha256(text).digest()).decode()}'")
+    return tuple(found)
+
+
 class Snippet:
     """A template with ``{fetch_from}``, ``{token}``, ``{node}``, ``{prefix}`` and ``{nonce}``, cut up once.
 
     Everything else in it is plain text, other braces, dollar signs and backslashes too.
 
     :ivar inline: whether it has a script without ``src``, which a policy judges otherwise.
+    :ivar external: whether it has one with ``src``.
     :ivar uses_nonce: whether it has a place for the page's nonce.
     """
 
@@ -43,6 +75,7 @@ class Snippet:
         self._parts = _PLACEHOLDER.split(template)
         self._places = [(index, self._parts[index].decode()) for index in range(1, len(self._parts), 2)]
         self.inline = _INLINE_SCRIPT.search(template) is not None
+        self.external = any(b"src" in attributes(tag.group()) for tag in _SCRIPT.finditer(template))
         self.uses_nonce = b"{nonce}" in template
 
     def fill(self, values: Mapping[str, str]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,10 +11,12 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError, TokenError
 from lbcompanion.html.charset import of_page
+from lbcompanion.html.copy import CopyError, make_copy
 from lbcompanion.html.csp import judge
 from lbcompanion.html.eligible import eligible
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import Page, to_rfc3339
+from lbcompanion.node.application import Answered, NoPageError
 from lbcompanion.node.callers import CallerVerdict
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalRequest
@@ -23,6 +26,8 @@ from lbcompanion.stores.interface import IPageStore
 from lbcompanion.tokens import Tokens, hide
 
 _SECRET = frozenset({"secret", "public_keys", "url"})
+# Stands for that of a page which is not kept.
+_NO_TOKEN = "none"
 #: So much of a page, and of its copy, is shown; in bytes.
 SHOWN_BYTES = 262144
 
@@ -49,14 +54,25 @@ class Debug:
 
     ``?url=/path`` asks what would be decided about a request, with ``method``, ``cookie`` and any number of
     ``header=Name: value``; about its answer too, with ``status`` and any number of ``answer=Name: value``.
-    ``?token=...`` asks for a copy, and for the page beside it.
+    ``compare`` beside ``url`` asks the application for that page now, and shows what a visitor gets, and its copy.
+    ``?token=...`` asks for a copy that is kept, and for the page as far as it can be made of that.
+
+    :param ask: asks the application; see :meth:`lbcompanion.node.application.Application.ask`.
     """
 
-    def __init__(self, settings: NodeSettings, policy: Policy, tokens: Tokens, store: IPageStore) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        policy: Policy,
+        tokens: Tokens,
+        store: IPageStore,
+        ask: Callable[[RequestHead], Deferred[Answered]],
+    ) -> None:
         self._settings = settings
         self._policy = policy
         self._tokens = tokens
         self._store = store
+        self._ask = ask
 
     def tell(self, request: LocalRequest, verdict: CallerVerdict) -> Deferred[dict[str, Any]]:
         """What an allowed caller is shown."""
@@ -69,7 +85,10 @@ class Debug:
             "caller": {"allowed": verdict.allowed, "address": verdict.address, "key": verdict.key},
         }
         if "url" in query:
-            said["decision"] = self._decision(query, request)
+            head, scheme = _request(query, request)
+            said["decision"] = self._decision(query, head, scheme)
+            if "compare" in query:
+                said["compared"] = await self._compared(head, scheme)
         if "token" in query:
             said["copy"] = await self._copy(query["token"][0], request.scheme)
         counters = self._policy.counters
@@ -78,28 +97,20 @@ class Debug:
         said["settings"] = settings_without_secrets(self._settings)
         return said
 
-    def _decision(self, query: dict[str, list[str]], request: LocalRequest) -> dict[str, Any]:
-        parts = urlsplit(query["url"][0])
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        host = parts.netloc.encode("latin-1", "replace") or request.head.get(b"host") or b"localhost"
-        fields = [(b"host", host), *_fields(query.get("header", []))]
-        if "cookie" in query:
-            fields.append((b"cookie", query["cookie"][0].encode("latin-1", "replace")))
-        method = query.get("method", ["GET"])[0].encode("ascii", "replace")
-        head = RequestHead.of(method, target.encode("latin-1", "replace"), 11, fields)
+    def _decision(self, query: dict[str, list[str]], head: RequestHead, scheme: str) -> dict[str, Any]:
         why = self._policy.refusal(head)
         said: dict[str, Any] = {
             "captured": not why,
             "reason": why or "its answer decides (status, type, size)",
             "rules": [{"rule": rule, "says": says} for rule, says in self._policy.rules_for(head)],
             "uncacheable": self._policy.uncacheable(head),
-            "outlives_pull": self._policy.outlives(target),
+            "outlives_pull": self._policy.outlives(head.target.decode("latin-1")),
         }
         if "answer" in query or "status" in query:
             answer = [*_fields(query.get("answer", ["Content-Type: text/html"]))]
             status = int(query["status"][0]) if query.get("status", [""])[0].isdigit() else 200
-            scheme = parts.scheme or request.scheme
-            said["answer"] = self._answer(head, ResponseHead.of(11, status, b"", answer), scheme)
+            told = ResponseHead.of(11, status, b"", answer)
+            said["answer"] = self._answer(head, told, scheme)
         return said
 
     def _answer(self, head: RequestHead, answer: ResponseHead, scheme: str) -> dict[str, Any]:
@@ -122,6 +133,39 @@ class Debug:
             "adapted": policies != answer.all(b"content-security-policy"),
             "nonce_used": verdict.nonce is not None,
         }
+
+    async def _compared(self, head: RequestHead, scheme: str) -> dict[str, Any]:
+        """The page as the application makes it now: what a visitor gets, and the copy that would be kept."""
+        if head.method != b"GET":
+            return {"known": False, "why": "only a GET asks the application without doing anything"}
+        try:
+            answered = await self._ask(head)
+        except NoPageError as error:
+            return {"known": False, "why": str(error)}
+        decided = self._answer(head, answered.head, scheme)
+        judged = eligible(head.fields, answered.head.status, answered.head.fields, head.method)
+        page = answered.body
+        charset = of_page(answered.head.get(b"content-type") or b"", page[:1024])
+        said = {"known": True, "status": answered.head.status, "bytes": len(page), **decided}
+        shown = page
+        if decided["injected"]:
+            origin = self._policy.origin(head, False, scheme)
+            policies = self._policy.policies(answered.head, origin)
+            injector = self._policy.plan(head, "", False, scheme).injector(policies, judged, _NO_TOKEN, origin)
+            shown = page if injector is None else injector.feed(page) + injector.finish()
+            if injector is not None and not injector.placed:
+                why = injector.refusal.value if injector.refusal else ""
+                directive = f": {injector.directive}" if injector.directive else ""
+                said |= {"injected": False, "not_injected": why + directive}
+        said["page_text"] = _text(shown, charset or "utf-8")
+        if not decided["captured"]:
+            return said
+        rules = self._policy.rules
+        try:
+            copy = make_copy(page, rules.exclude_blocks, rules.masks, charset)
+        except CopyError as error:
+            return said | {"captured": False, "reason": str(error)}
+        return said | {"left_out_bytes": len(page) - len(copy), "text": _text(copy, charset or "utf-8")}
 
     async def _copy(self, token: str, scheme: str) -> dict[str, Any]:
         try:
@@ -152,7 +196,8 @@ class Debug:
             "captured_at": to_rfc3339(found.captured_at),
             "bytes": len(found.body),
             "text": _text(found.body, charset),
-            # Made anew from the copy: with its masks and excluded blocks, and by the policies of no header.
+            "page": "made anew from the copy: what is masked or excluded is missing in it as well, and no policy of a"
+            " header is known; with url and compare the application is asked for the page itself",
             "page_text": _text(self._page_of(found, scheme).replace(token.encode(), hide(token).encode()), charset),
         }
 
@@ -170,6 +215,19 @@ class Debug:
             return page.body
         injector = plan.injector([], judged, page.token, origin)
         return page.body if injector is None else injector.feed(page.body) + injector.finish()
+
+
+def _request(query: dict[str, list[str]], request: LocalRequest) -> tuple[RequestHead, str]:
+    """The request that is asked about, and its scheme."""
+    parts = urlsplit(query["url"][0])
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    host = parts.netloc.encode("latin-1", "replace") or request.head.get(b"host") or b"localhost"
+    fields = [(b"host", host), *_fields(query.get("header", []))]
+    if "cookie" in query:
+        fields.append((b"cookie", query["cookie"][0].encode("latin-1", "replace")))
+    method = query.get("method", ["GET"])[0].encode("ascii", "replace")
+    head = RequestHead.of(method, target.encode("latin-1", "replace"), 11, fields)
+    return head, parts.scheme or request.scheme
 
 
 def _fields(lines: list[str]) -> list[Field]:

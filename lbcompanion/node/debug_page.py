@@ -28,26 +28,34 @@ def wants_html(accept: bytes | None) -> bool:
 
 def render(said: Mapping[str, Any]) -> bytes:
     """What the debug page tells, as HTML."""
-    copy = dict(said.get("copy", {}))
+    copy, compared = dict(said.get("copy", {})), dict(said.get("compared", {}))
     texts = (copy.pop("page_text", None), copy.pop("text", None))
+    now = (compared.pop("page_text", None), compared.pop("text", None))
     parts = [
         f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>{escape(said['node'])}: debug</title>",
         f"<style>{_STYLE}</style><h1>Node {escape(said['node'])}</h1>",
         "<form><input name=url size=40 placeholder='/path?query'> <input name=cookie size=40 placeholder='Cookie'>"
-        " <input name=answer size=40 placeholder='Content-Type: text/html'> <button>What is decided?</button></form>"
+        " <input name=answer size=40 placeholder='Content-Type: text/html'> <button>What is decided?</button>"
+        " <button name=compare value=1>Ask the application, show page and copy</button></form>"
         "<form><input name=token size=60 placeholder=token> <button>Show the copy</button></form>",
         _section("Caller", said["caller"]),
     ]
     if "decision" in said:
         parts.append(_section("Decision", said["decision"]))
+    if compared:
+        parts.append(_section("The page now", compared))
+        parts.append(_pair(("The page, as a visitor gets it", now[0]), ("The copy that would be kept", now[1])))
     if copy:
         parts.append(_section("Copy", copy))
-    if texts[0] is not None and texts[1] is not None:
-        parts.append("<div class=pair>" + _shown("The page", texts[0]) + _shown("Its copy", texts[1]) + "</div>")
+        parts.append(_pair(("The page, made anew from the copy", texts[0]), ("The copy", texts[1])))
     parts.append(_section("Counted", said["counted"]))
     parts.append(_section("Latest decisions", said["recent"]))
     parts.append(_section("Settings", said["settings"]))
     return "".join(parts).encode("utf-8", "replace")
+
+
+def _pair(*both: tuple[str, str | None]) -> str:
+    return "<div class=pair>" + "".join(_shown(title, text) for title, text in both if text is not None) + "</div>"
 
 
 def _shown(title: str, text: str) -> str:

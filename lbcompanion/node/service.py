@@ -25,6 +25,7 @@ from lbcompanion.html.copy import Masks
 from lbcompanion.html.recorder import recorder_source, versioned
 from lbcompanion.model import Page
 from lbcompanion.node.admin import NodeMetrics, admin_site
+from lbcompanion.node.application import Application
 from lbcompanion.node.callers import Callers
 from lbcompanion.node.capture import CaptureRules
 from lbcompanion.node.copies import Copies
@@ -153,7 +154,8 @@ class NodeService(MultiService):
             log=self._say,
         )
         callers = Callers(settings.fetch, node.secret, self.hub.trusts, self._now)
-        debug = Debug(settings, policy, tokens, self.store)
+        application = Application(node.upstream, reactor, settings.capture.max_page_bytes)
+        debug = Debug(settings, policy, tokens, self.store, application.ask)
         self.hub.local = Endpoints(
             node.name, node.prefix, callers, copies, desk, script, counters, self._say, debug.tell
         )

@@ -52,6 +52,8 @@ def test_the_byte_order_mark(start: bytes, name: str | None) -> None:
         (b'<!--"><meta charset=koi8-r>', None),
         (b'<a title="<meta charset=koi8-r>', None),
         (b"</a title='<meta charset=koi8-r>", None),
+        (b"</a title='><meta charset=koi8-r>", None),
+        (b"</1 title='><meta charset=koi8-r>", "koi8-r"),
         (b"<!<meta charset=ascii><meta charset=koi8-r>", "koi8-r"),
         (b'<!--"><meta charset=ascii>--><meta charset=koi8-r>', "koi8-r"),
         (b" " * 1010 + b"<meta charset=koi8-r>", None),

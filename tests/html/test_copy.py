@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.html.copy import CopyError, Masks, make_copy
+from lbcompanion.settings import CaptureTable
 
 MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", "textarea", "meta[name=csrf]"])
 
@@ -30,6 +31,20 @@ def test_excluded_blocks(page: bytes, copy: bytes) -> None:
     assert make_copy(page, True, None) == copy
     assert make_copy(page, True, MASKS) == copy
     assert make_copy(page, False, None) == page
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        b"<input type=password value=SECRET>",
+        b"<INPUT value='SECRET' TYPE='Password'/>",
+        b"<input autocomplete=cc-number value=SECRET>",
+        b'<input autocomplete="section-a billing CC-CSC" value="SECRET">',
+        b"<form><table><input autocomplete='\nshipping cc-exp' value=SECRET>",
+    ],
+)
+def test_what_is_masked_by_default(tag: bytes) -> None:
+    assert b"SECRET" not in make_copy(b"<!doctype html><title>x</title>" + tag, True, Masks(CaptureTable().mask))
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.csp import judge, parse
+from lbcompanion.html.csp import Inserted, ScriptVerdict, inline_allowed, judge, parse
 from lbcompanion.html.csp_adapt import adapt
 
 URL = "https://www.example.com/_lbc/fetch-from.js?v=1"
@@ -180,6 +181,70 @@ def test_adapted_with_an_inline_snippet(before: str, after: str | None) -> None:
     assert adapt([before.encode()], URL, inline=True) == (None if after is None else [after.encode()])
 
 
+ONE, TWO = "'sha256-1111'", "'sha256-2+/2='"
+LINES = Inserted(external=False, inline=True, hashes=(ONE, TWO), nonced=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # A policy that lives on 'unsafe-inline' is given no hash; hashes are of no use to a policy that has them.
+        ("script-src 'unsafe-inline' 'self'", "script-src 'unsafe-inline' 'self'"),
+        ("script-src 'unsafe-inline' a.test", f"script-src 'unsafe-inline' a.test {SCRIPT}"),
+        (f"script-src 'self' {ONE} {TWO}", f"script-src 'self' {ONE} {TWO}"),
+        ("script-src 'self' 'SHA256-1111' 'sha256-2-_2='", "script-src 'self' 'SHA256-1111' 'sha256-2-_2='"),
+        # Elsewhere they are added, each where it lacks.
+        ("script-src 'self'", f"script-src 'self' {ONE} {TWO}"),
+        (f"script-src 'self' {TWO}", f"script-src 'self' {TWO} {ONE}"),
+        ("script-src 'none'", f"script-src {ONE} {TWO} {SCRIPT}"),
+        (
+            "script-src 'unsafe-inline' 'sha256-AAAA' 'self'",
+            f"script-src 'unsafe-inline' 'sha256-AAAA' 'self' {ONE} {TWO}",
+        ),
+        ("script-src 'unsafe-inline' 'nonce-a' 'self'", f"script-src 'unsafe-inline' 'nonce-a' 'self' {ONE} {TWO}"),
+        ("script-src-elem 'self'; script-src 'none'", f"script-src-elem 'self' {ONE} {TWO}; script-src 'none'"),
+        ("default-src 'none'", f"default-src 'none'; script-src {ONE} {TWO} {SCRIPT}; connect-src {NOTICE}"),
+        # What they load needs no address there.
+        ("script-src 'strict-dynamic'", f"script-src 'strict-dynamic' {ONE} {TWO}"),
+        ("script-src 'strict-dynamic' 'nonce-a'", f"script-src 'strict-dynamic' 'nonce-a' {ONE} {TWO}"),
+        (
+            "script-src 'self', script-src 'unsafe-inline'",
+            f"script-src 'self' {ONE} {TWO}, script-src 'unsafe-inline' {SCRIPT}",
+        ),
+        ("sandbox", None),
+    ],
+)
+def test_adapted_by_hashes(before: str, after: str | None) -> None:
+    made = adapt([before.encode()], URL, inserted=LINES)
+    assert made == (None if after is None else [after.encode()])
+    assert judge([before], URL, inserted=LINES).allowed == (before == after)
+    if made is not None:
+        assert judge(made, URL, inserted=LINES) == ScriptVerdict(True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "inserted", "after"),
+    [
+        # A nonce is the first choice where it is borne.
+        ("script-src 'nonce-a'", evolve(LINES, nonced=True), "script-src 'nonce-a'"),
+        ("script-src 'strict-dynamic' 'nonce-a'", evolve(LINES, external=True, nonced=True), None),
+        # A script with an address can be helped by nothing else there.
+        ("script-src 'strict-dynamic'", evolve(LINES, external=True), False),
+        ("script-src 'strict-dynamic' 'nonce-a'", evolve(LINES, external=True), False),
+        ("script-src 'self'", Inserted(inline=True), False),
+        ("script-src 'nonce-a'", Inserted(nonced=False), f"script-src 'nonce-a' {SCRIPT}"),
+    ],
+)
+def test_hashes_and_nonces(policy: str, inserted: Inserted, after: str | bool | None) -> None:
+    made = adapt([policy.encode()], URL, inserted=inserted)
+    if after is False:
+        assert made is None
+        assert not judge([policy], URL, inserted=inserted).allowed
+    else:
+        assert made == [(after or policy).encode()]
+        assert judge(made, URL, inserted=inserted).allowed
+
+
 @pytest.mark.parametrize("host", ["10.0.0.1", "[2001:db8::1]:8080", "a;b"])
 def test_a_host_that_no_source_can_name(host: str) -> None:
     assert adapt([b"script-src x"], f"http://{host}/_lbc/fetch-from.js") == [b"script-src x 'self'"]
@@ -192,15 +257,20 @@ script-src default-src connect-src script-src-elem sandbox allow-scripts ; ; ; ,
 WORDS = st.sampled_from(SOURCES.split())
 
 
-@given(st.lists(WORDS, max_size=16), st.lists(WORDS, max_size=6), st.booleans())
-def test_whatever_is_adapted_allows_and_what_was_there_stays(one: list[str], two: list[str], inline: bool) -> None:
+INSERTED = st.builds(Inserted, st.booleans(), st.booleans(), st.sampled_from([(), (ONE,), (ONE, TWO)]), st.booleans())
+
+
+@given(st.lists(WORDS, max_size=16), st.lists(WORDS, max_size=6), INSERTED)
+def test_whatever_is_adapted_allows_and_what_was_there_stays(
+    one: list[str], two: list[str], inserted: Inserted
+) -> None:
     before = [" ".join(one).encode(), " ".join(two).encode()]
-    after = adapt(before, URL, inline=inline)
-    if judge(before, URL, inline=inline).allowed:
+    after = adapt(before, URL, inserted=inserted)
+    if judge(before, URL, inserted=inserted).allowed:
         assert after == before
     if after is None:
         return
-    assert judge(after, URL, inline=inline).allowed
+    assert judge(after, URL, inserted=inserted).allowed
     assert nonces_in(after) == nonces_in(before)
     # Nothing but the two addresses is new, in any directive.
     for old, new in zip(
@@ -208,7 +278,9 @@ def test_whatever_is_adapted_allows_and_what_was_there_stays(one: list[str], two
     ):
         for name in new:
             basis = old.get(name, old.get("default-src", ()))
-            assert set(new[name]) <= {*basis, SCRIPT, NOTICE}
+            assert set(new[name]) <= {*basis, SCRIPT, NOTICE, *inserted.hashes}
+            if ONE in new[name] and ONE not in basis:
+                assert not inline_allowed(basis, inserted.hashes)
             assert {word for word in basis if word.lower() != "'none'"} <= set(new[name])
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from lbcompanion.html.csp import Inserted, judge
 from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.snippets import Snippet, inline_hashes
 from tests.html.cases.position import PAGES
 from tests.html.corpus import documents
 from tests.html.test_inject import page_of
@@ -84,3 +86,44 @@ def test_an_adapted_policy_lets_the_script_in_and_nothing_else(policy: str, site
     page.goto(site.add("/b", **{"Content-Security-Policy": policy}))
     assert page.evaluate("window.FetchFromWithCookies === undefined")
     assert len(site.notices) == 1
+
+
+#: A snippet in line that loads the recorder by itself.
+LOADER = Snippet(
+    b"<script>\r\n/* {node} */ var told = '{token}', one = document.createElement('script');\r\n"
+    b"one.src = '{prefix}/fetch-from.js?v=1'; one.setAttribute('data-lbc-token', told);\r\n"
+    b"one.setAttribute('data-lbc-fetch-from', '{fetch_from}'); document.head.append(one);</script>"
+    b"<script>window.second = true</script>"
+)
+VALUES = {"token": "TOKEN", "node": "n1", "prefix": "/_lbc", "fetch_from": "http://x.test/_lbc/page/TOKEN"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "as_it_is"),
+    [
+        ("default-src 'none'", False),
+        ("script-src 'self'", False),
+        ("script-src 'strict-dynamic'", False),
+        ("script-src 'strict-dynamic' 'unsafe-inline' 'nonce-abc' https:", False),
+        ("script-src 'unsafe-inline' 'sha256-AAAA'; connect-src 'self'", False),
+        ("script-src 'unsafe-inline'; connect-src a.test", False),
+        ("script-src 'unsafe-inline' 'self'", True),
+    ],
+)
+def test_scripts_in_line_run_by_their_hashes(policy: str, as_it_is: bool, site: Site, page: Any) -> None:
+    snippet = LOADER.fill(VALUES)
+    inserted = Inserted(LOADER.external, LOADER.inline, inline_hashes(snippet), LOADER.uses_nonce)
+    url = site.origin + "/_lbc/fetch-from.js?v=1"
+    assert judge([policy], url, inserted=inserted).allowed is as_it_is
+    (adapted,) = adapt([policy.encode()], url, inserted=inserted) or [b""]
+    assert judge([adapted], url, inserted=inserted).allowed
+    other = "<script>window.other = true</script>"
+    page.goto(site.add("/a", head=snippet.decode() + other, **{"Content-Security-Policy": adapted.decode()}))
+    assert [notice["token"] for notice in site.wait()] == ["TOKEN"]
+    assert page.evaluate("window.second")
+    living = "'unsafe-inline'" in policy and "sha256" not in policy and "nonce" not in policy
+    assert page.evaluate("window.other === true") is living
+    if not as_it_is:
+        page.goto(site.add("/b", head=snippet.decode(), **{"Content-Security-Policy": policy}))
+        assert page.evaluate("window.FetchFromWithCookies === undefined")
+        assert len(site.notices) == 1

@@ -102,22 +102,27 @@ def made(kind: str) -> bytes:
     return (text + ("</body></html>\n" if kind != "left out" else "")).encode()
 
 
+def seen_alike(plain: bytes, content_type: str, site: Site, page: Any, folder: str = "/") -> list[Any]:
+    """Show a page with and without the snippets: both run, and all else is the same; gives what was seen."""
+    bottom = b"<script data-lbc-token=bottom>window.bottom = true</script>"
+    injector = Injector(TAG.encode(), bottom, charset_known="charset" in content_type)
+    pieces = [injector.feed(plain[at : at + 65536]) for at in range(0, len(plain), 65536)]
+    changed = b"".join(pieces) + injector.finish()
+    assert changed.replace(TAG.encode(), b"", 1).replace(bottom, b"", 1) == plain
+    fields = {"Content-Type": content_type}
+    site.pages[folder + "plain.html"], site.pages[folder + "changed.html"] = (plain, fields), (changed, fields)
+    page.goto(site.origin + folder + "plain.html")
+    before: list[Any] = page.evaluate(SEEN)
+    page.goto(site.origin + folder + "changed.html")
+    assert [notice["token"] for notice in site.wait()] == ["TOKEN"]
+    assert page.evaluate("window.bottom")
+    assert page.evaluate(SEEN) == before
+    return before
+
+
 @pytest.mark.parametrize("kind", PROLOGS)
 def test_but_for_the_script_the_document_is_the_same(kind: str, site: Site, page: Any) -> None:
     plain = made(kind)
     assert 2_000_000 < len(plain) < 12_000_000
-    injector = Injector(
-        TAG.encode(), b"<script data-lbc-token=bottom>window.bottom = true</script>", charset_known=True
-    )
-    pieces = [injector.feed(plain[at : at + 65536]) for at in range(0, len(plain), 65536)]
-    changed = b"".join(pieces) + injector.finish()
-    fields = {"Content-Type": "text/html; charset=utf-8"}
-    site.pages["/plain"], site.pages["/changed"] = (plain, fields), (changed, fields)
-    page.goto(site.origin + "/plain")
-    before = page.evaluate(SEEN)
-    page.goto(site.origin + "/changed")
-    assert [notice["token"] for notice in site.wait()] == ["TOKEN"]
-    assert page.evaluate("window.bottom")
-    after = page.evaluate(SEEN)
-    assert after == before
+    before = seen_alike(plain, "text/html; charset=utf-8", site, page)
     assert before[3] == ("BackCompat" if kind in ("quirks", "old") else "CSS1Compat")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,17 @@ TAG = default_tag("TOKEN", "http://x.test/_lbc/page/TOKEN", "/_lbc/fetch-from.js
 
 
 class Site:
-    """A site of a few pages, and the notices that came."""
+    """A site of a few pages, and the notices that came.
+
+    :ivar folder: what is no page is looked for in here.
+    """
 
     def __init__(self) -> None:
         self.pages: dict[str, tuple[bytes, dict[str, str]]] = {}
         self.scripts: dict[str, bytes] = {}
         self.notices: list[dict[str, Any]] = []
         self.types: list[str] = []
+        self.folder: Path | None = None
         self._arrived = threading.Condition()
         site = self
 
@@ -53,6 +58,8 @@ class Site:
                     self._answer(200, site.scripts[path], {"Content-Type": "text/javascript"})
                 elif path in site.pages:
                     self._answer(200, *site.pages[path])
+                elif site.folder and (file := site.folder / path[1:]).is_file():
+                    self._answer(200, file.read_bytes(), {"Content-Type": guess_type(path)[0] or "text/plain"})
                 else:
                     self._answer(404, b"", {})
 

@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from hashlib import sha256
 from html import unescape
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.snippets import PLACEHOLDERS, Snippet, default_tag, safe_in_both
+from lbcompanion.html.snippets import PLACEHOLDERS, Snippet, default_tag, inline_hashes, safe_in_both
+
+
+@pytest.mark.parametrize(
+    ("snippet", "texts"),
+    [
+        (b"<p>x", []),
+        (b"<script src=x></script>", []),
+        (b"<SCRIPT type=module>a()</ScRiPt>", [b"a()"]),
+        (
+            b"<script>\r\na(1);\rb('</scripts>')\n</script ><script src=x></script><script>c</script>",
+            [b"\na(1);\nb('</scripts>')\n", b"c"],
+        ),
+        (b"<script>a", []),
+        (b"<script><!-- a</script>", []),
+        ("<script>'\u00e9'</script>".encode(), []),
+        (b"<script>a\0</script>", []),
+    ],
+)
+def test_hashes_of_scripts_in_line(snippet: bytes, texts: list[bytes]) -> None:
+    assert inline_hashes(snippet) == tuple(f"'sha256-{b64encode(sha256(text).digest()).decode()}'" for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("template", "external"),
+    [
+        (b"<script>a</script>", False),
+        (b"<script async SRC=x></script>", True),
+        (b"<img src=x><script data-src=x>", False),
+    ],
+)
+def test_an_external_script(template: bytes, external: bool) -> None:
+    assert Snippet(template).external is external
 
 
 def test_the_default_tag() -> None:

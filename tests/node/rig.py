@@ -12,12 +12,14 @@ from unittest import TestCase
 
 import attrs
 import h11
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 
 from lbcompanion.html.copy import Masks
 from lbcompanion.html.recorder import recorder_source, versioned
+from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import Page
+from lbcompanion.node.application import Answered, NoPageError
 from lbcompanion.node.callers import Callers
 from lbcompanion.node.capture import CaptureRules
 from lbcompanion.node.copies import Ask, Copies
@@ -336,7 +338,8 @@ class Rig:
             log=self.log,
         )
         callers = Callers(self.settings.fetch, SECRET, self.hub.trusts, self.now)
-        debug = Debug(self.settings, self.policy, self.tokens, self.store)
+        self.asking: Callable[[RequestHead], Deferred[Answered]] = lambda head: fail(NoPageError("no application"))
+        debug = Debug(self.settings, self.policy, self.tokens, self.store, self._ask)
         self.endpoints = Endpoints(
             name, "/_lbc", callers, self.copies, self.desk, self.script, self.counters, self.log, debug.tell
         )
@@ -351,6 +354,9 @@ class Rig:
 
     def log(self, event: str, detail: str) -> None:
         self.logged.append(f"{event}: {detail}")
+
+    def _ask(self, head: RequestHead) -> Deferred[Answered]:
+        return self.asking(head)
 
     def _keep(self, page: Page, cookie: bytes) -> None:
         self.on_kept(page, cookie)

@@ -8,9 +8,11 @@ from urllib.parse import urlencode
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail, succeed
 
-from lbcompanion.http1.heads import RequestHead
+from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
+from lbcompanion.node.application import Answered, NoPageError
 from lbcompanion.node.debug_page import render, wants_html
 from lbcompanion.settings import CaptureTable, FetchTable, InjectTable
 from lbcompanion.testing.strategies import SECRET
@@ -79,6 +81,73 @@ def test_page_and_copy_side_by_side_and_never_live() -> None:
     assert "data-lbc-token" in shown
     assert "data-lbc-token" not in copy
     assert token not in shown
+
+
+class TestThePageNow:
+    """``compare``: what a visitor gets, and its copy, out of one answer of the application's."""
+
+    PAGE = (
+        b"<!DOCTYPE html><html><head></head><body><input type=password value=SECRET>"
+        b"<!-- lbc:exclude -->HIDDEN<!-- /lbc:exclude --></body></html>"
+    )
+
+    def told(self, page: bytes, *answer: tuple[bytes, bytes], query: Any = (), **tables: Any) -> tuple[Any, Rig]:
+        rig = Rig(**tables)
+        asked: list[RequestHead] = []
+
+        def ask(head: RequestHead) -> Deferred[Answered]:
+            asked.append(head)
+            fields = [(b"content-type", b"text/html"), *answer]
+            return succeed(Answered(ResponseHead.of(11, 200, b"", fields), page))
+
+        rig.asking = ask
+        told = debug(rig, ("url", "/x?y"), ("compare", "1"), ("cookie", "a=b"), *query)
+        for head in asked:
+            assert (head.method, head.target, head.get(b"cookie")) == (b"GET", b"/x?y", b"a=b")
+        # Nobody viewed it, nothing is kept.
+        assert rig.kept == []
+        assert told["counted"]["captured"] == told["counted"]["injected"] == 0
+        return told["compared"], rig
+
+    def test_page_and_copy_of_one_answer(self) -> None:
+        told, rig = self.told(self.PAGE)
+        assert told["captured"]
+        assert told["injected"]
+        assert "SECRET" in told["page_text"]
+        assert "HIDDEN" in told["page_text"]
+        assert 'data-lbc-token="none"' in told["page_text"]
+        assert (
+            told["text"] == self.PAGE.decode().split("<!--")[0].replace("value=SECRET", 'value=""') + "</body></html>"
+        )
+        assert told["left_out_bytes"] == len(self.PAGE) - len(told["text"]) > 0
+        live = Live()
+        live.feed(browse(rig, ("url", "/"), ("compare", "1")).body.decode())
+        assert live.found == []
+        assert ["data-lbc-token" in frame for frame in live.frames] == [True, False]
+
+    def test_policies_of_the_answer_count(self) -> None:
+        told, _ = self.told(self.PAGE, (b"content-security-policy", b"script-src 'none'"))
+        assert (told["injected"], told["not_injected"]) == (False, "blocked by CSP: script-src")
+        assert told["page_text"] == self.PAGE.decode()
+        meta = self.PAGE.replace(b"<head>", b"<head><meta http-equiv=content-security-policy content='script-src a'>")
+        told, _ = self.told(meta)
+        assert (told["injected"], told["not_injected"]) == (False, "blocked by CSP: script-src")
+        told, _ = self.told(b"<p>", query=(("header", "Sec-Fetch-Site: none"),))
+        assert told["not_injected"] == "fragment"
+
+    def test_what_is_not_captured_has_no_copy(self) -> None:
+        told, _ = self.told(self.PAGE, capture=CaptureTable(exclude=("/x",)))
+        assert (told["captured"], told["reason"], "text" in told) == (False, "path excluded", False)
+        overlapping = b"<!-- lbc:exclude --><div class=a>b<!-- /lbc:exclude --></div>"
+        told, _ = self.told(overlapping, capture=CaptureTable(mask=(".a",)))
+        assert (told["captured"], "overlap" in told["reason"], "text" in told) == (False, True, False)
+
+    def test_no_page(self) -> None:
+        told, rig = self.told(b"", query=(("method", "POST"),))
+        assert not told["known"]
+        rig.asking = lambda head: fail(NoPageError("the application did not answer"))
+        assert debug(rig, ("url", "/"), ("compare", "1"))["compared"]["why"] == "the application did not answer"
+        assert browse(rig, ("url", "/"), ("compare", "1")).status == 200
 
 
 def test_what_a_page_or_a_caller_says_is_plain_text() -> None:

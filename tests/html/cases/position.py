@@ -108,6 +108,8 @@ PAGES = [
     "<html><head>{T}</head><body>x<textarea>open",
     "<html><head>{T}</head><body>x<svg>open",
     "<html><head>{T}</head><body>x<template>open</body>",
+    "{T}<math><mtext><template></math></body>",
+    "{T}<svg><desc><template></svg></template></desc></svg>{B}</body>",
     "<html><head>{T}</head><body>x<plaintext></body>",
     "<html><head>{T}</head><body>x<a href='open",
     "<html><head>{T}</head><body>x<{B}",
