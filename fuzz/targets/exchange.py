@@ -1,0 +1,215 @@
+"""The companion's whole machine in memory: what visitors send, what applications answer, read by us and by h11.
+
+An input is a few bytes that choose the side it comes from and where it is cut, and the bytes of that side. Broken is:
+whatever raises, what h11 cannot read of what we send on to either side among it; another outcome at another cut; a
+request that reaches the application and is not one by h11's reading of what the visitor sent, or another one; an answer
+that reaches the visitor whole and is none by h11's reading of what the application sent, or another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
+from random import Random
+
+from attrs import frozen
+
+from fuzz import h11_reading
+from fuzz.target import Target
+from fuzz.targets import bodies, heads
+from tests.http1.test_framing import BROKEN
+from tests.http1.test_heads import ACCEPTED, BAD_ANSWERS, REFUSED
+from tests.node.rig import Rig, Seen, chunked, html, request, without_tag
+
+CHOICES = 6
+METHODS = (b"GET", b"HEAD", b"POST", b"GET")
+TOKENS: tuple[bytes, ...] = (
+    *heads.TOKENS,
+    *bodies.TOKENS,
+    *(b"\r\nContent-Type: text/html", b"\r\nContent-Encoding: gzip", b"<html><head></head>", b"GET / HTTP/1.1\r\n"),
+    *(request(), request(b"/x", b"Content-Length: 3", method=b"POST") + b"abc", b"HTTP/1.1 200 OK\r\n"),
+    *(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early\r\nX: y\r\n\r\n", html(), chunked(b"<html>", b"</html>")),
+)
+
+#: What h11 refuses to read of what the RFC allows (:mod:`fuzz.targets.bodies`), and trailers about framing, which h11
+#: reads as header fields and which are passed on: inputs with them are not judged.
+NOT_JUDGED = bodies.LOOSER
+
+#: Faults that are known and not repaired yet; a repair takes its line out. A host with a bracket that has no other half
+#: raises where the page's address is taken apart.
+KNOWN_FAULTS = re.compile(rb"(?im)^host:[^\n]*[\[\]]")
+
+
+@frozen
+class Given:
+    """One way to bring an input."""
+
+    side: int
+    method: bytes
+    eof: bool
+    page: bool
+
+
+def _pieces(data: bytes, places: bytes) -> list[bytes]:
+    edges = sorted({0, *(place * len(data) // 256 for place in places), len(data)})
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+def check(data: bytes) -> Hashable:
+    """See :class:`fuzz.target.Target`."""
+    choices, raw = data[:CHOICES], data[CHOICES:]
+    how = Given(choices[0] & 1, METHODS[choices[1] & 3], bool(choices[1] & 4), bool(choices[1] & 8))
+    if not raw or NOT_JUDGED.search(raw) or KNOWN_FAULTS.search(raw):
+        return "not judged"
+    return _asked(raw, choices[2:], how) if how.side else _answered(raw, choices[2:], how)
+
+
+# What a visitor sends.
+
+
+def _ask(pieces: Sequence[bytes], how: Given) -> tuple[list[Seen], bytes, bool]:
+    rig = Rig()
+    if not how.page:
+        rig.app.answers(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\nok")
+    visitor = rig.connect()
+    visitor.send(*pieces)
+    if how.eof:
+        visitor.send_eof()
+    rig.run()
+    assert not rig.counters.failed_open, rig.counters.failed_open
+    return rig.app.seen, visitor.received, visitor.eof or visitor.closed
+
+
+def _statuses(received: bytes, methods: Sequence[bytes]) -> list[int]:
+    """What a visitor got, answer by answer; h11 must be able to read it to its last byte."""
+    statuses = []
+    for method in [*methods, b"GET"]:
+        if not received:
+            break
+        read = h11_reading.response(received, method, eof=False, upgrade=True)
+        assert read.messages, (read, received)
+        statuses.append(read.messages[0].start[0])
+        received = read.rest
+    assert not received, received
+    return statuses
+
+
+def _asked(raw: bytes, places: bytes, how: Given) -> Hashable:
+    seen, received, closed = _ask([raw], how)
+    again, received_again, closed_again = _ask(_pieces(raw, places), how)
+    assert again == seen, "another cut, other requests"
+    read = h11_reading.requests(raw)
+    if b"/_lbc" not in raw and b"/robots.txt" not in raw:
+        assert len(seen) <= len(read.messages), (seen, read)
+        for ours, theirs in zip(seen, read.messages, strict=False):
+            assert ours.method == theirs.start[0]
+            assert ours.target == heads.origin_form(theirs.start[1])
+            assert ours.body == theirs.body
+            assert _own(ours.fields) == _own(theirs.fields)
+        methods = [ours.method for ours in seen]
+        statuses = _statuses(received, methods)
+        assert statuses == _statuses(received_again, methods)
+        assert closed == closed_again
+        if len(seen) < len(read.messages):
+            # What we do not send on we refuse, and nothing behind it is read; or we wait for the end of a
+            # head, where h11 takes a bare LF for it.
+            assert closed or re.search(rb"(?<!\r)\n", raw)
+            assert statuses[len(seen) :] in ([], [400], [431], [501], [505]), statuses
+            refused = read.messages[len(seen)].raw
+            head, blank, body = refused.partition(b"\n\r\n")
+            assert heads.reason(head + blank, heads.STRICTER_REQUESTS) or bodies.reason(body), refused
+        kinds = [(one.method, min(9, len(one.fields)), min(3, len(one.body))) for one in seen[:3]]
+        return "asked", tuple(kinds), tuple(statuses[-1:]), read.refused[:12], closed
+    return "asked us", len(seen), closed
+
+
+_CHANGED = frozenset(
+    b"connection keep-alive proxy-connection te transfer-encoding upgrade content-length x-forwarded-for trailer"
+    b" x-forwarded-proto x-forwarded-host accept-encoding lbc-capture proxy-authenticate proxy-authorization expect"
+    b" host if-none-match if-match if-range range".split()
+)
+
+
+def _own(fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The fields that nobody changes."""
+    named = {option.strip().lower() for name, value in fields if name == b"connection" for option in value.split(b",")}
+    return [field for field in fields if field[0] not in _CHANGED and field[0] not in named]
+
+
+# What an application answers.
+
+
+def _answer(pieces: Sequence[bytes], how: Given) -> tuple[bytes, bool]:
+    rig = Rig()
+    rig.app.answers(*pieces, then="end" if how.eof else "")
+    visitor = rig.connect()
+    body = b"Content-Length: 0" if how.method == b"POST" else b"X: y"
+    visitor.send(request(b"/", body, method=how.method))
+    rig.run()
+    assert not rig.counters.failed_open, rig.counters.failed_open
+    assert len(rig.app.seen) in (1, 2)
+    return visitor.received, visitor.eof or visitor.closed
+
+
+def _outcome(received: bytes, closed: bool, how: Given, raw: bytes) -> tuple[object, ...]:
+    """What the visitor makes of it: a whole answer, one that is visibly broken off or refused, or none yet."""
+    if not received:
+        return ("none", closed)
+    read = h11_reading.response(received, how.method, eof=closed)
+    if not read.messages:
+        assert read.head is not None or read.interim or closed or not read.refused, read
+        return ("more", b"") if not closed else ("bad",)
+    assert not read.rest, read
+    (message,) = read.messages
+    if message.start == (502,) and b" 502" not in raw:
+        return ("bad",)
+    return "whole", message.start, without_tag(message.body), _own(message.fields), message.trailers
+
+
+def _answered(raw: bytes, places: bytes, how: Given) -> Hashable:
+    ours = _outcome(*_answer([raw], how), how, raw)
+    again = _outcome(*_answer(_pieces(raw, places), how), how, raw)
+    read = h11_reading.response(raw, how.method, how.eof)
+    if ours[0] == "whole":
+        assert again[:4] == ours[:4], "another cut, another answer"
+        assert read.messages, read
+        theirs = read.messages[0]
+        assert ours[1] == theirs.start
+        if b"content-encoding" not in {name for name, _ in theirs.fields}:
+            assert ours[2] == without_tag(theirs.body)
+        return "answered", theirs.start, len(read.interim), len(theirs.fields) % 8, how.method, how.eof
+    assert again[0] == ours[0], (again, ours)
+    return ours[0], read.refused[:12], bool(read.messages), how.method, how.eof
+
+
+def _seeds(random: Random) -> Sequence[bytes]:
+    post = request(b"/a", b"Transfer-Encoding: chunked", method=b"POST")
+    asked = [
+        *ACCEPTED.values(),
+        *(raw + b"3\r\nabc\r\n0\r\n\r\n" + request() for _, raw in REFUSED.values()),
+        *(post + body + request() for body in BROKEN.values() if len(body) < 100),
+        request() + post + b"3;a=b\r\nabc\r\n0\r\nX-A: b\r\n\r\n" + request(b"/b", b"Content-Length: 3") + b"xyz",
+        request(b"/a", b"Content-Length: 3", method=b"POST") + b"xyz" + request(b"/b") + request(b"/c"),
+        request(b"/", b"Connection: close") + request(),
+        request(version=b"1.0") + request(),
+    ]
+    answers = [
+        *BAD_ANSWERS.values(),
+        html(),
+        chunked(b"<html><head>", b"</head><body>x</body>"),
+        chunked(b"<html>", last=False),
+        html(length=False),
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + html(),
+        b"HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nto the close",
+        html() + html(),
+    ]
+    return [
+        bytes((side, random.randrange(16))) + random.randbytes(CHOICES - 2) + raw
+        for side, all_of in ((1, asked), (0, answers))
+        for raw in all_of
+    ]
+
+
+TARGET = Target(seeds=_seeds, tokens=TOKENS, check=check, choices=CHOICES, max_bytes=8192)
