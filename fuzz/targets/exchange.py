@@ -37,8 +37,10 @@ TOKENS: tuple[bytes, ...] = (
 NOT_JUDGED = bodies.LOOSER
 
 #: Faults that are known and not repaired yet; a repair takes its line out. A host with a bracket that has no other half
-#: raises where the page's address is taken apart.
-KNOWN_FAULTS = re.compile(rb"(?im)^host:[^\n]*[\[\]]")
+#: raises where the page's address is taken apart; the framing of an interim answer is not looked at.
+KNOWN_FAULTS = re.compile(
+    rb"(?im)(^host:[^\n]*[\[\]]|HTTP/1\.[01] 1[0-9]{2}[^\n]*\n([^\r\n]+\r\n)*?(transfer-encoding|content-length):)"
+)
 
 
 @frozen
