@@ -15,7 +15,7 @@ help:
 	@echo "make test    lint, types, arrows and all tests"
 	@echo "make lint    lint and format only"
 	@echo "make docs    the manual, into docs/_build/html"
-	@echo "make bench   figures: CPU for each captured page, beside nginx"
+	@echo "make bench   figures: CPU, waits and memory beside other proxies (ARGS='--quick': under a minute)"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
 	@echo "make clean   takes away what the others made"
@@ -68,7 +68,7 @@ docs: $(VENV)/.ready-docs
 	@echo "docs/_build/html/index.html"
 
 bench: $(VENV)/.ready-bench
-	@sh .ci/programs nginx nginx-lua
+	@sh .ci/programs nginx nginx-lua haproxy
 	$(BIN)/python -m bench $(ARGS)
 
 simulate: $(VENV)/.ready-bench
