@@ -67,7 +67,13 @@ docs: $(VENV)/.ready-docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.ready-bench
+# mitmproxy's pins are its own: it gets an environment of its own, and is left out where it cannot be had.
+.venv-mitmproxy/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'mitmproxy>=11' && touch $@ || \
+	    echo "mitmproxy could not be had" >&2
+
+bench: $(VENV)/.ready-bench $(if $(findstring --quick,$(ARGS)),,.venv-mitmproxy/.ready)
 	@sh .ci/programs nginx nginx-lua haproxy
 	$(BIN)/python -m bench $(ARGS)
 
@@ -82,6 +88,6 @@ changes: $(VENV)/.ready-docs
 	$(BIN)/towncrier build --draft
 
 clean:
-	rm -rf $(VENV) build dist docs/_build lbcompanion.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-mitmproxy build dist docs/_build lbcompanion.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf _trial_temp* tests.* twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -113,7 +113,7 @@ def _memory(
 @click.option("--case", "keys", multiple=True, type=click.Choice([*_MEASURED]), help="only this one")
 @click.option("--peer", "names", multiple=True, help="only peers with this in their name")
 @click.option(
-    "--slow-seconds", type=click.FloatRange(0, 60), help="of slow readers; 0: none  [default: 8; with --quick: 4]"
+    "--slow-seconds", type=click.FloatRange(0, 60), help="of slow readers; 0: none  [default: 12; with --quick: 4]"
 )
 @click.option("--micro/--no-micro", "parts", default=False, help="time the companion's parts as well")
 @click.option("--results", default=_RESULTS, show_default="bench/results", type=click.Path(path_type=Path))
@@ -133,13 +133,13 @@ def main(
     """CPU, waits and memory of the companion beside other proxies, in one run."""
     console = Console(stderr=as_json)
     # A table is read as a whole, in a log file as well.
-    console.width = max(console.width, 120)
+    console.width = max(console.width, 140)
     kinds, left_out = _chosen(names, quick)
     for name, lacking in left_out.items():
         console.print(f"LEFT OUT: {name}: {lacking} is not here", style="bold", soft_wrap=True)
     effort = Effort(rounds or (3 if quick else 5), scale or (0.5 if quick else 1.0), waits)
     cases = [case for key, case in _MEASURED.items() if not keys or key in keys]
-    sip_seconds = (4.0 if quick else 8.0) if slow_seconds is None else slow_seconds
+    sip_seconds = (4.0 if quick else 12.0) if slow_seconds is None else slow_seconds
     disturbance = machine.Disturbance()
     used_before, begun = _used_by_us(), time.monotonic()
 

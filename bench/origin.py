@@ -91,7 +91,8 @@ class _Origin(asyncio.Protocol):
 
     def _end(self) -> None:
         if self._old:
-            self._transport.close()
+            # Not from within the transport's own write: it would then count the connection as lost twice.
+            asyncio.get_running_loop().call_soon(self._transport.close)
 
     def pause_writing(self) -> None:
         self._may_write = False

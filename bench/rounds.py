@@ -19,6 +19,9 @@ from bench.workload import MEGABYTE, Case
 _ROOT = Path(__file__).resolve().parents[1]
 _WARM_SHARE = 0.15
 _FEWEST = 20
+_FEWEST_CONNECTIONS = 4
+#: Below so many a 99th percentile says nothing.
+_FEWEST_WAITS = 200
 
 
 @define
@@ -134,7 +137,9 @@ class Rounds:
     def _loaded(self, peer: Peer, case: Case, requests: int) -> dict[str, Any]:
         tagged = peer.tagged and case.captured
         try:
-            told = self._load.put(peer.port, case.key, tagged, requests, case.connections)
+            # In the measure of the requests, so that a connection's cost is shared by as many with every peer.
+            connections = max(_FEWEST_CONNECTIONS, round(case.connections * peer.share))
+            told = self._load.put(peer.port, case.key, tagged, requests, connections)
             if tagged and peer.copy(told["last_token"]) != case.body:
                 raise PeerFailed("the copy is not the page")
         except (PeerFailed, WrongAnswer) as error:
@@ -143,7 +148,8 @@ class Rounds:
 
     def _wait(self, peer: Peer, case: Case, samples: Samples) -> None:
         tagged = peer.tagged and case.captured
-        requests = max(_FEWEST, round(self._effort.waits * peer.share))
+        waits = self._effort.waits
+        requests = min(waits, max(_FEWEST_WAITS, round(waits * peer.share)))
         try:
             told = self._load.waits(peer.port, self._origin.port, case.key, tagged, requests)
         except WrongAnswer as error:

@@ -15,6 +15,7 @@ COMPANION = "lbcompanion"
 NGINX_LUA = "nginx, sub_filter + Lua"
 NGINX = "nginx, plain proxying"
 TWISTED = "twisted.web ReverseProxyResource"
+AIOHTTP = "aiohttp, capture + injection"
 MITMPROXY = "mitmproxy, addon"
 
 _GROWTH_MEGABYTES = 40.0

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
 import time
-from pathlib import Path
 
 from bench.peers.interface import Peer
 from bench.targets import COMPANION
@@ -47,11 +44,7 @@ class Companion(Peer):
             port=self.port, origin_port=self.origin_port, admin_port=self.admin_port, not_captured=NOT_CAPTURED
         )
         (self.folder / "n1.toml").write_text(configuration)
-        root = str(Path(__file__).resolve().parents[2])
-        return [
-            *("env", "PYTHONPATH=" + os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))),
-            *(sys.executable, "-P", "-c", _MAIN, "node", "--config", "n1.toml"),
-        ]
+        return self.by_python("-c", _MAIN, "node", "--config", "n1.toml")
 
     def copy(self, token: str) -> bytes:
         """Fetch it as the crawler does, signed."""

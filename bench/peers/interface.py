@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from http.client import HTTPConnection
@@ -89,6 +90,13 @@ class Peer(ABC):
         if answer.status != 200:
             raise PeerFailed(f"{self.name} has no copy: {answer.status}")
         return body
+
+    @staticmethod
+    def by_python(*arguments: str) -> list[str]:
+        """The command that runs Python with this project to be imported, as this very process is."""
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        return ["env", f"PYTHONPATH={path}", sys.executable, "-P", *arguments]
 
     @property
     def pids(self) -> list[int]:

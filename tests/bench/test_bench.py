@@ -47,6 +47,11 @@ def test_a_small_run_of_the_companion(tmp_path: Path) -> None:
     runs(tmp_path, "lbcompanion")
 
 
+@pytest.mark.parametrize("name", ["aiohttp", "twisted"])
+def test_a_small_run_of_other_python(tmp_path: Path, name: str) -> None:
+    runs(tmp_path, name)
+
+
 @pytest.mark.parametrize("name", ["nginx", "HAProxy"])
 def test_a_small_run_of_its_peers(tmp_path: Path, name: str, need_program) -> None:
     need_program(name.lower())
