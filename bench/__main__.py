@@ -17,7 +17,7 @@ import click
 from attrs import asdict
 from rich.console import Console
 
-from bench import machine, memory, micro, report
+from bench import machine, memory, micro, profiled, report
 from bench.load import Load
 from bench.peers import PEERS, QUICK
 from bench.peers.interface import Peer, PeerFailed
@@ -27,6 +27,8 @@ from bench.workload import CASES, Case
 from lbcompanion import __version__
 from lbcompanion.demo.ports import ReservedPorts
 
+#: So many of a round's requests are looked at.
+_PROFILE_TIMES = {"sampled": 10, "calls": 3}
 _RESULTS = Path(__file__).parent / "results"
 _MEASURED = {key: case for key, case in CASES.items() if case.group != "memory"}
 #: Cases with which the wait of one visitor is measured.
@@ -103,6 +105,23 @@ def _memory(
     return told
 
 
+def _profile(console: Console, cases: list[Case], scale: float, how: str) -> None:
+    with _stage() as stage:
+        for case in cases:
+            peer = stage.peer(profiled.Profiled)
+            assert isinstance(peer, profiled.Profiled)
+            peer.how = how
+            try:
+                peer.start()
+                told = peer.profile(
+                    stage.load, case, max(case.connections, round(case.requests * scale * _PROFILE_TIMES[how]))
+                )
+            finally:
+                peer.stop()
+            profiled.show(console, told, case, how)
+    console.print(machine.python(), highlight=False, markup=False)
+
+
 @click.command(context_settings={"max_content_width": 110})
 @click.option("--quick", is_flag=True, help="under a minute: only the companion and nginx, fewer requests and rounds")
 @click.option("--rounds", type=click.IntRange(1, 1000), help="of all cases and peers  [default: 5; with --quick: 3]")
@@ -116,6 +135,13 @@ def _memory(
     "--slow-seconds", type=click.FloatRange(0, 60), help="of slow readers; 0: none  [default: 12; with --quick: 4]"
 )
 @click.option("--micro/--no-micro", "parts", default=False, help="time the companion's parts as well")
+@click.option(
+    "--profile",
+    is_flag=False,
+    flag_value=profiled.HOWS[0],
+    type=click.Choice(profiled.HOWS),
+    help="only where the companion's CPU time goes: a round of the 10 KB page, or of each --case",
+)
 @click.option("--results", default=_RESULTS, show_default="bench/results", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON; progress goes to standard error")
 def main(
@@ -127,6 +153,7 @@ def main(
     names: tuple[str, ...],
     slow_seconds: float | None,
     parts: bool,
+    profile: str | None,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -134,6 +161,9 @@ def main(
     console = Console(stderr=as_json)
     # A table is read as a whole, in a log file as well.
     console.width = max(console.width, 140)
+    if profile is not None:
+        _profile(console, [CASES[key] for key in keys or ("page-10k",)], scale or 1.0, profile)
+        return
     kinds, left_out = _chosen(names, quick)
     for name, lacking in left_out.items():
         console.print(f"LEFT OUT: {name}: {lacking} is not here", style="bold", soft_wrap=True)

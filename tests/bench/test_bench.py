@@ -112,3 +112,11 @@ def test_what_was_left_out_and_what_disturbed_is_said() -> None:
     show(Console(file=out, width=200), result)
     assert "LEFT OUT: a peer: the program it needs is not here" in out.getvalue()
     assert "DISTURBED" in out.getvalue()
+
+
+@pytest.mark.parametrize("how", ["sampled", "calls"])
+def test_a_profile_names_the_companions_functions(how: str) -> None:
+    command = [sys.executable, "-m", "bench", "--profile", how, "--scale", "0.05", "--case", "page-10k"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "lbcompanion/" in done.stdout
