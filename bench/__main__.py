@@ -17,7 +17,7 @@ import click
 from attrs import asdict
 from rich.console import Console
 
-from bench import machine, memory, micro, profiled, report
+from bench import machine, memory, micro, plot, profiled, report
 from bench.load import Load
 from bench.peers import PEERS, QUICK
 from bench.peers.interface import Peer, PeerFailed
@@ -201,13 +201,14 @@ def main(
     results.mkdir(parents=True, exist_ok=True)
     kept = results / f"{result['when'].replace(':', '')}.json"
     kept.write_text(json.dumps(result, indent=1) + "\n")
+    kept.with_suffix(".svg").write_text(plot.svg(result))
     if as_json:
         print(json.dumps(result))
         return
     report.show(console, result)
     if parts:
         micro.show(console, result["parts_us"])
-    console.print(f"written to the folder of results: {click.format_filename(kept.name)}; {result['seconds']} s")
+    console.print(f"written to the folder of results: {kept.name} and .svg; {result['seconds']} s")
 
 
 if __name__ == "__main__":
