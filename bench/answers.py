@@ -13,13 +13,14 @@ class Wrong(Exception):
     """An answer that is not what was asked for; a figure made of such answers would mean nothing."""
 
 
-class _Stream:
+class Stream:
     """Compares a stream with what it must be, as it comes."""
 
     def __init__(self) -> None:
         self.size = 0
 
     def take(self, data: memoryview) -> None:
+        """The next bytes."""
         for start in range(0, len(data), 65536):
             part = data[start : start + 65536]
             if part != piece(self.size, len(part)):
@@ -27,7 +28,7 @@ class _Stream:
             self.size += len(part)
 
 
-class _Whole:
+class Whole:
     """Keeps a body."""
 
     def __init__(self) -> None:
@@ -35,29 +36,51 @@ class _Whole:
         self.size = 0
 
     def take(self, data: memoryview) -> None:
+        """The next bytes."""
         self.parts.append(bytes(data))
         self.size += len(data)
 
+    def decoded(self, coded: bool) -> bytes:
+        """All of it.
 
-class Answer:
-    """One answer as it comes in.
+        :param coded: it is gzip's.
+        :raises Wrong: where it is not, or has no end.
+        """
+        body = b"".join(self.parts)
+        if not coded:
+            return body
+        coder = zlib.decompressobj(31)
+        try:
+            plain = coder.decompress(body)
+        except zlib.error as error:
+            raise Wrong(f"not gzip: {error}") from None
+        if not coder.eof or coder.unused_data:
+            raise Wrong("gzip without an end")
+        return plain
 
-    :param number: the request's; the answer must bear it.
+
+class Message:
+    """An answer's framing, as it comes in.
+
+    :param body: takes the body, chunk framing left out.
+    :param bodiless: the request was a HEAD.
+    :ivar status: 0 until the head is there.
+    :ivar fields: by name in lower case; of a name that comes twice, the last.
     :ivar whole: whether it is all there.
-    :ivar size: bytes of the body so far, chunk framing left out.
+    :ivar rest: what came after it; only a switch of protocols may have any.
     """
 
-    def __init__(self, case: Case, number: int) -> None:
-        self._case = case
-        self._number = number
-        self._body: _Stream | _Whole = _Stream() if case.streamed else _Whole()
+    def __init__(self, body: Stream | Whole, bodiless: bool = False) -> None:
+        self._body = body
+        self._bodiless = bodiless
         self._head = b""
         self._line = b""
         self._left = -1
         self._chunked = False
-        self._in_head = True
-        self._coded = False
+        self.status = 0
+        self.fields: dict[bytes, bytes] = {}
         self.whole = False
+        self.rest = b""
 
     @property
     def size(self) -> int:
@@ -67,9 +90,9 @@ class Answer:
     def feed(self, data: bytes) -> None:
         """Take bytes in.
 
-        :raises Wrong: for a status other than 200, framing that cannot be read, bytes after the end, another stream.
+        :raises Wrong: for framing that cannot be read, bytes after the end, another stream.
         """
-        if self._in_head:
+        if not self.status:
             self._head += data
             end = self._head.find(b"\r\n\r\n")
             if end < 0:
@@ -79,32 +102,40 @@ class Answer:
             data = self._head[end + 4 :]
             self._read_head(end)
         rest = memoryview(data)
-        if self._chunked:
+        if self.whole or self._bodiless:
+            self.whole = True
+        elif self._chunked:
             rest = self._chunks(rest)
         else:
             self._body.take(rest[: self._left])
             self._left, rest = self._left - min(self._left, len(rest)), rest[self._left :]
             self.whole = self._left == 0
-        if rest:
+        if rest and self.status != 101:
             raise Wrong("bytes after the answer")
+        self.rest = bytes(rest)
 
     def _read_head(self, end: int) -> None:
-        self._in_head = False
         lines = self._head[:end].split(b"\r\n")
-        if not lines[0].startswith(b"HTTP/1.1 200 "):
+        if not lines[0].startswith(b"HTTP/1.1 "):
             raise Wrong(f"status line {lines[0][:60]!r}")
-        fields = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
-        self._coded = fields.get(b"content-encoding") == b"gzip"
-        if fields.get(b"x-request-id") != b"%d" % self._number:
-            raise Wrong("the answer to another request")
-        if fields.get(b"connection", b"").lower() == b"close":
-            raise Wrong("the connection is not kept alive")
-        if b"content-length" in fields:
+        self.status = int(lines[0][9:12])
+        self.fields = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
+        self.headed()
+        fields = self.fields
+        if self.status < 200 or self.status in {204, 304}:
+            self._bodiless = True
+        elif b"content-length" in fields:
             self._left = int(fields[b"content-length"])
         elif fields.get(b"transfer-encoding") == b"chunked":
             self._chunked = True
-        else:
+        elif not self._bodiless:
             raise Wrong("neither a length nor chunks")
+
+    def headed(self) -> None:
+        """The head is there.
+
+        :raises Wrong: where it is not as it must be.
+        """
 
     def _chunks(self, data: memoryview) -> memoryview:
         """Take what chunks there are; what comes after the last of them is given back.
@@ -148,32 +179,56 @@ class Answer:
         except ValueError:
             raise Wrong(f"a chunk of size {line[:20]!r}") from None
 
+
+class Answer(Message):
+    """An answer to one of the bench's cases.
+
+    :param number: the request's; the answer must bear it.
+    """
+
+    def __init__(self, case: Case, number: int) -> None:
+        self._kept = Whole()
+        super().__init__(Stream() if case.streamed else self._kept)
+        self._case = case
+        self._number = number
+
+    def headed(self) -> None:
+        """See :class:`Message`: 200, its own, on a connection that is kept."""
+        if self.status != 200:
+            raise Wrong(f"status {self.status}")
+        if self.fields.get(b"x-request-id") != b"%d" % self._number:
+            raise Wrong("the answer to another request")
+        if self.fields.get(b"connection", b"").lower() == b"close":
+            raise Wrong("the connection is not kept alive")
+
     def check(self, tagged: bool) -> str:
-        """Judge the whole answer.
+        """Judge the answer when it is whole.
 
         :param tagged: whether a tag must be there; it may be nowhere else.
         :returns: the token in it, empty without a tag.
         :raises Wrong: where anything differs from what the application answers.
         """
-        if isinstance(self._body, _Stream):
-            if self._body.size != self._case.size:
+        if self._case.streamed:
+            if self.size != self._case.size:
                 raise Wrong("not all of the stream")
             return ""
-        if self._coded != (self._case.coding == "gzip"):
+        coded = self.fields.get(b"content-encoding") == b"gzip"
+        if coded != (self._case.coding == "gzip"):
             raise Wrong("not the coding that was asked for")
-        body = b"".join(self._body.parts)
-        if self._coded:
-            body = zlib.decompress(body, 31)
-        wanted = self._case.body
-        if not tagged:
-            if body != wanted:
-                raise Wrong("not the bytes of the application")
-            return ""
-        found = TAG.search(body)
-        if found is None:
-            raise Wrong("no tag in the page")
-        if body[: found.start()] + body[found.end() :] != wanted:
-            raise Wrong("not the page around the tag")
-        if found.start() > body.index(b"</head>"):
-            raise Wrong("the tag is not in the head")
-        return found[1].decode()
+        return judged(self._kept.decoded(coded), self._case.body, tagged)
+
+
+def judged(body: bytes, wanted: bytes, tagged: bool) -> str:
+    """Judge a decoded body; see :meth:`Answer.check`."""
+    if not tagged:
+        if body != wanted:
+            raise Wrong("not the bytes of the application")
+        return ""
+    found = TAG.search(body)
+    if found is None:
+        raise Wrong("no tag in the page")
+    if body[: found.start()] + body[found.end() :] != wanted:
+        raise Wrong("not the page around the tag")
+    if found.start() > body.index(b"</head>"):
+        raise Wrong("the tag is not in the head")
+    return found[1].decode()

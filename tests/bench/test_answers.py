@@ -106,7 +106,7 @@ def test_a_coded_page_is_judged_decoded() -> None:
     ],
 )
 def test_whatever_differs_is_told(data: bytes, tagged: bool) -> None:
-    with pytest.raises((Wrong, zlib.error) if b"gzip" in data else Wrong):
+    with pytest.raises(Wrong):
         read(data, tagged=tagged)
 
 
