@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 SOURCES = lbcompanion tests twisted setup.py $(wildcard bench fuzz docs examples)
 ARGS ?=
 
-.PHONY: help demo test lint format types docs bench simulate fuzz changes clean
+.PHONY: help demo test lint format types docs bench soak simulate fuzz changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint    lint and format only"
 	@echo "make docs    the manual, into docs/_build/html"
 	@echo "make bench   figures: CPU, waits and memory beside other proxies (ARGS='--quick': under a minute)"
+	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
 	@echo "make clean   takes away what the others made"
@@ -76,6 +77,9 @@ docs: $(VENV)/.ready-docs
 bench: $(VENV)/.ready-bench $(if $(findstring --quick,$(ARGS)),,.venv-mitmproxy/.ready)
 	@sh .ci/programs nginx nginx-lua haproxy
 	$(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/.ready-bench
+	$(BIN)/python -m bench.soak $(ARGS)
 
 simulate: $(VENV)/.ready-bench
 	$(BIN)/python -m bench.simulate $(ARGS)

@@ -87,6 +87,10 @@ class Message:
         """Bytes of the body so far."""
         return self._body.size
 
+    def said(self) -> bytes:
+        """The first words of the body, where it is kept."""
+        return b"".join(self._body.parts)[:200] if isinstance(self._body, Whole) else b""
+
     def feed(self, data: bytes) -> None:
         """Take bytes in.
 
