@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -170,6 +171,8 @@ def main(
     effort = Effort(rounds or (3 if quick else 5), scale or (0.5 if quick else 1.0), waits)
     cases = [case for key, case in _MEASURED.items() if not keys or key in keys]
     sip_seconds = (4.0 if quick else 12.0) if slow_seconds is None else slow_seconds
+    # What was started is to be ended, also when this is.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     disturbance = machine.Disturbance()
     used_before, begun = _used_by_us(), time.monotonic()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -109,11 +110,42 @@ def kind() -> dict[str, str | int]:
 
 
 def python() -> str:
-    """Which Python this is and how it was built, in one line: profile-guided optimisation is worth a fifth or more."""
-    arguments = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
-    optimised = "with" if "--enable-optimizations" in arguments else "WITHOUT"
-    linked = "with" if "--with-lto" in arguments else "without"
+    """Which Python this is and how it was built, in one line: profile-guided optimisation is worth a fifth or more.
+
+    A distribution's does not tell how it was built, so a fixed piece of work is timed as well.
+    """
+    variables = " ".join(str(value) for value in sysconfig.get_config_vars().values())
+    if "--enable-optimizations" in variables or " -fprofile-use" in variables.replace(_PREPARED, ""):
+        build = "with profile-guided optimisation"
+    elif sys.base_prefix == "/usr":
+        build = "as the distribution built it"
+    else:
+        build = "WITHOUT profile-guided optimisation"
     return (
-        f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()},"
-        f" {optimised} profile-guided optimisation, {linked} link-time optimisation"
+        f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}, {build}"
+        f" (a fixed piece of Python took {_speed_ms():.1f} ms)"
     )
+
+
+# Stands in every Makefile, whether it is used or not.
+_PREPARED = str(sysconfig.get_config_var("PGO_PROF_USE_FLAG"))
+
+
+def _speed_ms() -> float:
+    """CPU milliseconds of a little of what a proxy written in Python does; the least of some."""
+
+    def work() -> int:
+        total = 0
+        for number in range(3000):
+            line = b"Header-%d: some value" % number
+            name, _, value = line.partition(b": ")
+            fields = {name.lower(): value}
+            total += len(fields[name.lower()]) + len([part for part in value.split(b" ") if part])
+        return total
+
+    took = []
+    for _ in range(9):
+        begun = time.process_time()
+        work()
+        took.append(time.process_time() - begun)
+    return 1000 * min(took)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bench.load import Load
 from bench.machine import Cpu
-from bench.peers import Companion
+from bench.peers.companion import Companion
 from bench.workload import MEGABYTE, Case
 
 HOWS = ("sampled", "calls")

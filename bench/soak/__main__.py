@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -191,7 +192,7 @@ def _soak(run: _Soak, requests: int, show: Callable[[Sample], None]) -> list[str
 
     def sampled(sample: Sample) -> None:
         run.samples.append(sample)
-        if len(run.samples) % (_SAMPLES // 10) == 1:
+        if len(run.samples) % (_SAMPLES // 20) == 1:
             show(sample)
 
     run.visit(first + 1, first + 1 + requests, sampled)
@@ -235,6 +236,8 @@ def main(requests: int, visitors: int, as_json: bool) -> None:
             f"  {sample.descriptors:5} descriptors"
         )
 
+    # What was started is to be ended, also when this is.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     disturbance = machine.Disturbance()
     begun = time.monotonic()
     try:
