@@ -8,14 +8,15 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 SOURCES = lbcompanion tests twisted setup.py $(wildcard bench fuzz docs examples)
 ARGS ?=
 
-.PHONY: help demo test lint format types docs bench simulate fuzz changes clean
+.PHONY: help demo test lint format types docs bench soak simulate fuzz changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
 	@echo "make test    lint, types, arrows and all tests"
 	@echo "make lint    lint and format only"
 	@echo "make docs    the manual, into docs/_build/html"
-	@echo "make bench   figures: CPU for each captured page, beside nginx"
+	@echo "make bench   figures: CPU, waits and memory beside other proxies (ARGS='--quick': under a minute)"
+	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
 	@echo "make clean   takes away what the others made"
@@ -71,9 +72,18 @@ docs: $(VENV)/.ready-docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.ready-bench
-	@sh .ci/programs nginx nginx-lua
+# mitmproxy's pins are its own: it gets an environment of its own, and is left out where it cannot be had.
+.venv-mitmproxy/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'mitmproxy>=11' && touch $@ || \
+	    echo "mitmproxy could not be had" >&2
+
+bench: $(VENV)/.ready-bench $(if $(findstring --quick,$(ARGS)),,.venv-mitmproxy/.ready)
+	@sh .ci/programs nginx nginx-lua haproxy
 	$(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/.ready-bench
+	$(BIN)/python -m bench.soak $(ARGS)
 
 simulate: $(VENV)/.ready-bench
 	$(BIN)/python -m bench.simulate $(ARGS)
@@ -86,6 +96,6 @@ changes: $(VENV)/.ready-docs
 	$(BIN)/towncrier build --draft
 
 clean:
-	rm -rf $(VENV) build dist docs/_build lbcompanion.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-mitmproxy build dist docs/_build lbcompanion.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf _trial_temp* tests.* twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

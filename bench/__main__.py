@@ -1,29 +1,39 @@
-"""``python -m bench``: CPU for each captured page, this companion beside its peers, in one run."""
+"""``python -m bench``: what a page, an asset, a megabyte cost, this companion beside its peers, in one run."""
 
 from __future__ import annotations
 
 import json
 import resource
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from attrs import asdict
 from rich.console import Console
 
-from bench import machine, micro, report
-from bench.peers import PEERS, REFERENCE
+from bench import machine, memory, micro, plot, profiled, report
+from bench.load import Load
+from bench.peers import PEERS, QUICK
 from bench.peers.interface import Peer, PeerFailed
-from bench.rounds import Origin, Rounds
-from bench.workload import CODINGS
+from bench.rounds import Effort, Origin, Rounds
+from bench.targets import verdicts
+from bench.workload import CASES, Case
 from lbcompanion import __version__
 from lbcompanion.demo.ports import ReservedPorts
 
+#: So many of a round's requests are looked at.
+_PROFILE_TIMES = {"sampled": 10, "calls": 3}
 _RESULTS = Path(__file__).parent / "results"
+_MEASURED = {key: case for key, case in CASES.items() if case.group != "memory"}
+#: Cases with which the wait of one visitor is measured.
+_WAITING = ("page-10k", "page-100k", "asset-10k")
 
 
 def _used_by_us() -> float:
@@ -34,91 +44,174 @@ def _used_by_us() -> float:
     )
 
 
-def _chosen(names: tuple[str, ...]) -> tuple[list[type[Peer]], dict[str, str]]:
+def _chosen(names: tuple[str, ...], quick: bool) -> tuple[list[type[Peer]], dict[str, str]]:
     """The peers to run, and those that cannot, with what they lack."""
-    wanted = [peer for peer in PEERS if not names or any(name in peer.name for name in names)]
+    wanted = [
+        peer for peer in PEERS if (any(name in peer.name for name in names) if names else peer in QUICK or not quick)
+    ]
     left_out = {peer.name: lacking for peer in wanted if (lacking := peer.missing())}
     return [peer for peer in wanted if peer.name not in left_out], left_out
 
 
-def _measure(kinds: list[type[Peer]], how: dict[str, Any], say: Callable[[str], None]) -> Rounds:
+class _Stage:
+    """The application, the load, and folders and ports for peers."""
+
+    def __init__(self, origin: Origin, load: Load, folder: Path, ports: ReservedPorts) -> None:
+        self.origin = origin
+        self.load = load
+        self._folder = folder
+        self._ports = ports
+        self._number = 0
+
+    def peer(self, kind: type[Peer]) -> Peer:
+        """One that is not started yet."""
+        self._number += 1
+        folder = self._folder / str(self._number)
+        return kind(folder, self.origin.port, self._ports.take(), self._ports.take())
+
+
+@contextmanager
+def _stage() -> Iterator[_Stage]:
     with ExitStack() as stack:
         origin = stack.enter_context(Origin())
+        load = stack.enter_context(Load())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lbcompanion-bench-")))
         ports = ReservedPorts()
         stack.callback(ports.release)
+        yield _Stage(origin, load, folder, ports)
+
+
+def _rounds(
+    stage: _Stage, kinds: list[type[Peer]], cases: list[Case], effort: Effort, say: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    with ExitStack() as stack:
         peers = []
-        for number, kind in enumerate(kinds):
-            peer = kind(folder / str(number), origin.port, ports.take(), ports.take())
+        for kind in kinds:
+            peer = stage.peer(kind)
             stack.callback(peer.stop)
             peer.start()
             peers.append(peer)
-        rounds = Rounds(origin, peers, how["codings"], how["requests"], how["connections"], say)
-        rounds.run(how["rounds"])
-        return rounds
+        rounds = Rounds(stage.origin, stage.load, peers, cases, list(_WAITING) if effort.waits else [], effort, say)
+        rounds.run()
+        return {case: report.figures(by_peer, report.reference_of(case)) for case, by_peer in rounds.samples.items()}
+
+
+def _memory(
+    stage: _Stage, kinds: list[type[Peer]], seconds: float, say: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    told = {}
+    for kind in kinds if seconds else []:
+        told[kind.name] = asdict(memory.measure(stage.peer(kind), stage.load, seconds))
+        say(f"slow readers: {kind.name}")
+    return told
+
+
+def _profile(console: Console, cases: list[Case], scale: float, how: str) -> None:
+    with _stage() as stage:
+        for case in cases:
+            peer = stage.peer(profiled.Profiled)
+            assert isinstance(peer, profiled.Profiled)
+            peer.how = how
+            try:
+                peer.start()
+                told = peer.profile(
+                    stage.load, case, max(case.connections, round(case.requests * scale * _PROFILE_TIMES[how]))
+                )
+            finally:
+                peer.stop()
+            profiled.show(console, told, case, how)
+    console.print(machine.python(), highlight=False, markup=False)
 
 
 @click.command(context_settings={"max_content_width": 110})
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--requests", default=4000, show_default=True, type=click.IntRange(1, 1000000), help="for each round")
-@click.option("--connections", default=32, show_default=True, type=click.IntRange(1, 500))
-@click.option("--coding", "codings", multiple=True, type=click.Choice(CODINGS), help="only this Accept-Encoding")
+@click.option("--quick", is_flag=True, help="under a minute: only the companion and nginx, fewer requests and rounds")
+@click.option("--rounds", type=click.IntRange(1, 1000), help="of all cases and peers  [default: 5; with --quick: 3]")
+@click.option(
+    "--scale", type=click.FloatRange(0.001, 1000), help="requests, times this  [default: 1; with --quick: 0.5]"
+)
+@click.option("--waits", default=500, show_default=True, type=click.IntRange(0, 100000), help="of one visitor, a round")
+@click.option("--case", "keys", multiple=True, type=click.Choice([*_MEASURED]), help="only this one")
 @click.option("--peer", "names", multiple=True, help="only peers with this in their name")
-@click.option("--micro/--no-micro", "parts", default=True, help="time the companion's parts as well")
+@click.option(
+    "--slow-seconds", type=click.FloatRange(0, 60), help="of slow readers; 0: none  [default: 12; with --quick: 4]"
+)
+@click.option("--micro/--no-micro", "parts", default=False, help="time the companion's parts as well")
+@click.option(
+    "--profile",
+    is_flag=False,
+    flag_value=profiled.HOWS[0],
+    type=click.Choice(profiled.HOWS),
+    help="only where the companion's CPU time goes: a round of the 10 KB page, or of each --case",
+)
 @click.option("--results", default=_RESULTS, show_default="bench/results", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON; progress goes to standard error")
 def main(
-    rounds: int,
-    requests: int,
-    connections: int,
-    codings: tuple[str, ...],
+    quick: bool,
+    rounds: int | None,
+    scale: float | None,
+    waits: int,
+    keys: tuple[str, ...],
     names: tuple[str, ...],
+    slow_seconds: float | None,
     parts: bool,
+    profile: str | None,
     results: Path,
     as_json: bool,
 ) -> None:
-    """CPU for each captured 10 KB page, beside nginx with sub_filter and Lua, in one run."""
+    """CPU, waits and memory of the companion beside other proxies, in one run."""
     console = Console(stderr=as_json)
     # A table is read as a whole, in a log file as well.
-    console.width = max(console.width, 120)
-    kinds, left_out = _chosen(names)
+    console.width = max(console.width, 140)
+    if profile is not None:
+        _profile(console, [CASES[key] for key in keys or ("page-10k",)], scale or 1.0, profile)
+        return
+    kinds, left_out = _chosen(names, quick)
     for name, lacking in left_out.items():
         console.print(f"LEFT OUT: {name}: {lacking} is not here", style="bold", soft_wrap=True)
-    how: dict[str, Any] = {
-        "rounds": rounds,
-        "requests": requests,
-        "connections": connections,
-        "codings": list(dict.fromkeys(codings)) or list(CODINGS),
-        "reference": REFERENCE,
-    }
+    effort = Effort(rounds or (3 if quick else 5), scale or (0.5 if quick else 1.0), waits)
+    cases = [case for key, case in _MEASURED.items() if not keys or key in keys]
+    sip_seconds = (4.0 if quick else 12.0) if slow_seconds is None else slow_seconds
+    # What was started is to be ended, also when this is.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     disturbance = machine.Disturbance()
-    used_before = _used_by_us()
+    used_before, begun = _used_by_us(), time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"{time.monotonic() - begun:4.0f} s: {text}", style="dim", highlight=False)
+
     try:
-        done = _measure(kinds, how, lambda text: console.print(text, style="dim"))
+        with _stage() as stage:
+            figures = _rounds(stage, kinds, cases, effort, say)
+            growths = _memory(stage, kinds, sip_seconds, say)
     except PeerFailed as error:
         console.print(f"bench: {error}", style="bold", markup=False, soft_wrap=True)
         sys.exit(1)
     result: dict[str, Any] = {
         "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seconds": round(time.monotonic() - begun),
         "lbcompanion": __version__,
-        "python": sys.version.split()[0],
+        "python": machine.python(),
         "machine": machine.kind(),
         "disturbance": disturbance.told(_used_by_us() - used_before),
-        "how": how,
+        "how": {**asdict(effort), "quick": quick, "sip_seconds": sip_seconds},
+        "versions": {kind.name: kind.version() for kind in kinds},
         "left_out": left_out,
-        "figures": {coding: report.figures(done.samples[coding], REFERENCE) for coding in how["codings"]},
+        "figures": figures,
+        "memory": growths,
+        "verdicts": [asdict(one) for one in verdicts(figures, growths)],
         "parts_us": micro.measure() if parts else {},
     }
     results.mkdir(parents=True, exist_ok=True)
     kept = results / f"{result['when'].replace(':', '')}.json"
     kept.write_text(json.dumps(result, indent=1) + "\n")
+    kept.with_suffix(".svg").write_text(plot.svg(result))
     if as_json:
         print(json.dumps(result))
         return
     report.show(console, result)
     if parts:
         micro.show(console, result["parts_us"])
-    console.print(f"written to the folder of results: {click.format_filename(kept.name)}")
+    console.print(f"written to the folder of results: {kept.name} and .svg; {result['seconds']} s")
 
 
 if __name__ == "__main__":

@@ -1,99 +1,238 @@
-"""Reads an answer and judges it: 200, whole, the application's page, and the tag where one is due. No I/O."""
+"""Reads an answer and judges it: 200, whole, its own, the application's bytes, and the tag where one is due. No I/O."""
 
 from __future__ import annotations
 
 import zlib
 
-from bench.workload import PAGE, TAG
+from bench.workload import TAG, Case, piece
+
+_MOST_HEAD = 65536
 
 
 class Wrong(Exception):
     """An answer that is not what was asked for; a figure made of such answers would mean nothing."""
 
 
-class Answer:
-    """One answer as it comes in.
-
-    :ivar whole: whether it is all there.
-    """
+class Stream:
+    """Compares a stream with what it must be, as it comes."""
 
     def __init__(self) -> None:
-        self._data = b""
-        self._body_at = -1
-        self._length = -1
+        self.size = 0
+
+    def take(self, data: memoryview) -> None:
+        """The next bytes."""
+        for start in range(0, len(data), 65536):
+            part = data[start : start + 65536]
+            if part != piece(self.size, len(part)):
+                raise Wrong(f"not the stream, after {self.size} bytes")
+            self.size += len(part)
+
+
+class Whole:
+    """Keeps a body."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def take(self, data: memoryview) -> None:
+        """The next bytes."""
+        self.parts.append(bytes(data))
+        self.size += len(data)
+
+    def decoded(self, coded: bool) -> bytes:
+        """All of it.
+
+        :param coded: it is gzip's.
+        :raises Wrong: where it is not, or has no end.
+        """
+        body = b"".join(self.parts)
+        if not coded:
+            return body
+        coder = zlib.decompressobj(31)
+        try:
+            plain = coder.decompress(body)
+        except zlib.error as error:
+            raise Wrong(f"not gzip: {error}") from None
+        if not coder.eof or coder.unused_data:
+            raise Wrong("gzip without an end")
+        return plain
+
+
+class Message:
+    """An answer's framing, as it comes in.
+
+    :param body: takes the body, chunk framing left out.
+    :param bodiless: the request was a HEAD.
+    :ivar status: 0 until the head is there.
+    :ivar fields: by name in lower case; of a name that comes twice, the last.
+    :ivar whole: whether it is all there.
+    :ivar rest: what came after it; only a switch of protocols may have any.
+    """
+
+    def __init__(self, body: Stream | Whole, bodiless: bool = False) -> None:
+        self._body = body
+        self._bodiless = bodiless
+        self._head = b""
+        self._line = b""
+        self._left = -1
+        self._chunked = False
+        self.status = 0
+        self.fields: dict[bytes, bytes] = {}
         self.whole = False
+        self.rest = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body so far."""
+        return self._body.size
+
+    def said(self) -> bytes:
+        """The first words of the body, where it is kept."""
+        return b"".join(self._body.parts)[:200] if isinstance(self._body, Whole) else b""
 
     def feed(self, data: bytes) -> None:
         """Take bytes in.
 
-        :raises Wrong: for a status other than 200, or framing that cannot be read.
+        :raises Wrong: for framing that cannot be read, bytes after the end, another stream.
         """
-        self._data += data
-        if self._body_at < 0:
-            end = self._data.find(b"\r\n\r\n")
+        if not self.status:
+            self._head += data
+            end = self._head.find(b"\r\n\r\n")
             if end < 0:
+                if len(self._head) > _MOST_HEAD:
+                    raise Wrong("a head without an end")
                 return
-            self._head(end)
-        if self._length >= 0:
-            self.whole = len(self._data) >= self._body_at + self._length
+            data = self._head[end + 4 :]
+            self._read_head(end)
+        rest = memoryview(data)
+        if self.whole or self._bodiless:
+            self.whole = True
+        elif self._chunked:
+            rest = self._chunks(rest)
         else:
-            self.whole = self._data.endswith(b"0\r\n\r\n")
+            self._body.take(rest[: self._left])
+            self._left, rest = self._left - min(self._left, len(rest)), rest[self._left :]
+            self.whole = self._left == 0
+        if rest and self.status != 101:
+            raise Wrong("bytes after the answer")
+        self.rest = bytes(rest)
 
-    def _head(self, end: int) -> None:
-        self._body_at = end + 4
-        lines = self._data[:end].split(b"\r\n")
-        if not lines[0].startswith(b"HTTP/1.1 200 "):
+    def _read_head(self, end: int) -> None:
+        lines = self._head[:end].split(b"\r\n")
+        if not lines[0].startswith(b"HTTP/1.1 "):
             raise Wrong(f"status line {lines[0][:60]!r}")
-        fields = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
-        self._coded = fields.get(b"content-encoding") == b"gzip"
-        if fields.get(b"connection", b"").lower() == b"close":
-            raise Wrong("the connection is not kept alive")
-        if b"content-length" in fields:
-            self._length = int(fields[b"content-length"])
-        elif fields.get(b"transfer-encoding") != b"chunked":
+        self.status = int(lines[0][9:12])
+        self.fields = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
+        self.headed()
+        fields = self.fields
+        if self.status < 200 or self.status in {204, 304}:
+            self._bodiless = True
+        elif b"content-length" in fields:
+            self._left = int(fields[b"content-length"])
+        elif fields.get(b"transfer-encoding") == b"chunked":
+            self._chunked = True
+        elif not self._bodiless:
             raise Wrong("neither a length nor chunks")
 
-    def check(self, coding: str, tagged: bool) -> str:
-        """Judge the whole answer.
+    def headed(self) -> None:
+        """The head is there.
 
-        :param coding: what was accepted.
+        :raises Wrong: where it is not as it must be.
+        """
+
+    def _chunks(self, data: memoryview) -> memoryview:
+        """Take what chunks there are; what comes after the last of them is given back.
+
+        ``_left`` has the bytes of a chunk still to come with the CRLF after it, less than zero between chunks.
+        """
+        while data:
+            if self._left > 2:
+                taken = data[: self._left - 2]
+                self._body.take(taken)
+                self._left, data = self._left - len(taken), data[len(taken) :]
+                continue
+            if self._left > 0:
+                wanted = b"\r\n"[2 - self._left :][: len(data)]
+                if data[: len(wanted)] != wanted:
+                    raise Wrong("a chunk is longer than it says")
+                self._left, data = self._left - len(wanted), data[len(wanted) :]
+                self._left = self._left or -1
+                continue
+            # A chunk's first line, or after the last chunk the empty line: never more than a few bytes.
+            found = bytes(data[:32]).find(b"\n")
+            self._line += bytes(data[: found + 1] if found >= 0 else data)
+            data = data[found + 1 :] if found >= 0 else data[len(data) :]
+            if self._line.endswith(b"\r\n"):
+                line, self._line = self._line[:-2], b""
+                if self._left == 0:
+                    if line:
+                        raise Wrong("trailers that nobody sent")
+                    self.whole = True
+                    return data
+                size = self._size_of(line)
+                self._left = size + 2 if size else 0
+            elif len(self._line) > 32:
+                raise Wrong("a chunk's size cannot be read")
+        return data
+
+    @staticmethod
+    def _size_of(line: bytes) -> int:
+        try:
+            return int(line.split(b";")[0], 16)
+        except ValueError:
+            raise Wrong(f"a chunk of size {line[:20]!r}") from None
+
+
+class Answer(Message):
+    """An answer to one of the bench's cases.
+
+    :param number: the request's; the answer must bear it.
+    """
+
+    def __init__(self, case: Case, number: int) -> None:
+        self._kept = Whole()
+        super().__init__(Stream() if case.streamed else self._kept)
+        self._case = case
+        self._number = number
+
+    def headed(self) -> None:
+        """See :class:`Message`: 200, its own, on a connection that is kept."""
+        if self.status != 200:
+            raise Wrong(f"status {self.status}")
+        if self.fields.get(b"x-request-id") != b"%d" % self._number:
+            raise Wrong("the answer to another request")
+        if self.fields.get(b"connection", b"").lower() == b"close":
+            raise Wrong("the connection is not kept alive")
+
+    def check(self, tagged: bool) -> str:
+        """Judge the answer when it is whole.
+
         :param tagged: whether a tag must be there; it may be nowhere else.
         :returns: the token in it, empty without a tag.
-        :raises Wrong: where anything differs from the page.
+        :raises Wrong: where anything differs from what the application answers.
         """
-        body = self._data[self._body_at :]
-        if self._length < 0:
-            body = _unchunked(body)
-        elif len(body) != self._length:
-            raise Wrong("bytes after the answer")
-        if self._coded != (coding == "gzip"):
-            raise Wrong("not the coding that was asked for")
-        if self._coded:
-            body = zlib.decompress(body, 31)
-        if not tagged:
-            if body != PAGE:
-                raise Wrong("not the page")
+        if self._case.streamed:
+            if self.size != self._case.size:
+                raise Wrong("not all of the stream")
             return ""
-        found = TAG.search(body)
-        if found is None:
-            raise Wrong("no tag in the page")
-        if body[: found.start()] + body[found.end() :] != PAGE:
-            raise Wrong("not the page around the tag")
-        if found.start() > body.index(b"</head>"):
-            raise Wrong("the tag is not in the head")
-        return found[1].decode()
+        coded = self.fields.get(b"content-encoding") == b"gzip"
+        if coded != (self._case.coding == "gzip"):
+            raise Wrong("not the coding that was asked for")
+        return judged(self._kept.decoded(coded), self._case.body, tagged)
 
 
-def _unchunked(data: bytes) -> bytes:
-    pieces: list[bytes] = []
-    at = 0
-    while True:
-        line = data.index(b"\r\n", at)
-        size = int(data[at:line].split(b";")[0], 16)
-        at = line + 2
-        if size == 0:
-            if data[at:] != b"\r\n":
-                raise Wrong("bytes after the last chunk")
-            return b"".join(pieces)
-        pieces.append(data[at : at + size])
-        at += size + 2
+def judged(body: bytes, wanted: bytes, tagged: bool) -> str:
+    """Judge a decoded body; see :meth:`Answer.check`."""
+    if not tagged:
+        if body != wanted:
+            raise Wrong("not the bytes of the application")
+        return ""
+    found = TAG.search(body)
+    if found is None:
+        raise Wrong("no tag in the page")
+    if body[: found.start()] + body[found.end() :] != wanted:
+        raise Wrong("not the page around the tag")
+    if found.start() > body.index(b"</head>"):
+        raise Wrong("the tag is not in the head")
+    return found[1].decode()

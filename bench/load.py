@@ -1,129 +1,116 @@
-"""The visitors: a closed loop over some kept connections, bounded in requests and in time; every answer is judged.
+"""The visitors as a process of their own, so that their memory and pauses are not the bench's.
 
-Runs as a process of its own (``python -m bench.load``) and prints one JSON object.
+``python -m bench.load`` reads one JSON object a line and answers each by another; it ends with its standard input.
+:class:`Load` is the other end.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import selectors
-import socket
-import statistics
-import time
-from itertools import cycle
-from typing import Any
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-from bench.answers import Answer, Wrong
-from bench.workload import CODINGS, request
+from bench.answers import Wrong
+from bench.visitors import Visitors
+from lbcompanion.errors import CompanionError
 
-_READ_BYTES = 65536
-_VISITORS = 997
+_ROOT = Path(__file__).resolve().parents[1]
+_LOAD_SECONDS = 60.0
+_LISTEN_SECONDS = 0.05
 
 
-class _Visitor:
-    """One kept connection, one request at a time."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.answer = Answer()
-        self.asked_at = 0
-
-    def ask(self, wanted: bytes) -> None:
-        self.answer = Answer()
-        self.asked_at = time.perf_counter_ns()
-        self.socket.sendall(wanted)
+class WrongAnswer(CompanionError):
+    """What the load was answered is not what it asked for."""
 
 
 class Load:
-    """One load on one port.
+    """The process of the visitors."""
 
-    :param tagged: whether every page must have a tag, each with a token of its own.
-    :param seconds: when to give up.
-    """
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.load"],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
 
-    def __init__(self, port: int, coding: str, tagged: bool, requests: int, connections: int, seconds: float) -> None:
-        self._port = port
-        self._coding = coding
-        self._tagged = tagged
-        self._requests = requests
-        self._connections = min(connections, requests)
-        self._deadline = time.monotonic() + seconds
-        self._waits: list[int] = []
-        self._tokens: set[str] = set()
-        self._last_token = ""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
 
-    def run(self) -> dict[str, Any]:
-        """Put the load on.
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
-        :returns: what was done, times in microseconds.
-        :raises Wrong: for the first answer that is not right, and where time is over.
+    def put(self, port: int, case: str, tagged: bool, requests: int, connections: int) -> dict[str, Any]:
+        """See :meth:`bench.visitors.Visitors.load`.
+
+        :raises WrongAnswer: where an answer is.
         """
-        wanted = cycle([request(self._coding, number) for number in range(1, _VISITORS + 1)])
-        selector = selectors.DefaultSelector()
-        visitors = [_Visitor(self._port) for _ in range(self._connections)]
-        begun = time.perf_counter()
-        for visitor in visitors:
-            selector.register(visitor.socket, selectors.EVENT_READ, visitor)
-            visitor.ask(next(wanted))
-        left = self._requests - len(visitors)
-        while len(self._waits) < self._requests:
-            for key, _ in self._ready(selector):
-                visitor = key.data
-                if self._read(visitor) and left > 0:
-                    left -= 1
-                    visitor.ask(next(wanted))
-        took = time.perf_counter() - begun
-        for visitor in visitors:
-            visitor.socket.close()
-        if self._tagged and len(self._tokens) != self._requests:
-            raise Wrong("a token was given twice")
-        return {
-            "requests": self._requests,
-            "per_second": self._requests / took,
-            "p50_us": statistics.median(self._waits) / 1000,
-            "last_token": self._last_token,
-        }
+        return self._do(
+            "load",
+            port=port,
+            case=case,
+            tagged=tagged,
+            requests=requests,
+            connections=connections,
+            seconds=_LOAD_SECONDS,
+        )
 
-    def _ready(self, selector: selectors.BaseSelector) -> list[tuple[selectors.SelectorKey, int]]:
-        if time.monotonic() > self._deadline:
-            raise Wrong(f"only {len(self._waits)} of {self._requests} answers in time")
-        return selector.select(1)
+    def waits(self, port: int, direct: int, case: str, tagged: bool, requests: int) -> dict[str, float]:
+        """See :meth:`bench.visitors.Visitors.waits`.
 
-    def _read(self, visitor: _Visitor) -> bool:
-        data = visitor.socket.recv(_READ_BYTES)
-        if not data:
-            raise Wrong("the connection was closed")
-        visitor.answer.feed(data)
-        if not visitor.answer.whole:
-            return False
-        self._waits.append(time.perf_counter_ns() - visitor.asked_at)
-        token = visitor.answer.check(self._coding, self._tagged)
-        if token:
-            self._tokens.add(token)
-            self._last_token = token
-        return True
+        :raises WrongAnswer: where an answer is.
+        """
+        return self._do("waits", port=port, direct=direct, case=case, tagged=tagged, requests=requests)
+
+    def sip(self, port: int, case: str, readers: int, seconds: float, meanwhile: Callable[[], None]) -> dict[str, Any]:
+        """See :meth:`bench.visitors.Visitors.sip`.
+
+        :param meanwhile: called again and again until it is over.
+        :raises WrongAnswer: where an answer is.
+        """
+        return self._do("sip", meanwhile, port=port, case=case, readers=readers, seconds=seconds)
+
+    def _do(self, what: str, meanwhile: Callable[[], None] = lambda: None, **how: Any) -> dict[str, Any]:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps({"do": what, **how}) + "\n")
+        process.stdin.flush()
+        while not select.select([process.stdout], [], [], _LISTEN_SECONDS)[0]:
+            meanwhile()
+        line = process.stdout.readline()
+        if not line:
+            raise WrongAnswer("the load ended unasked")
+        told: dict[str, Any] = json.loads(line)
+        if "wrong" in told:
+            raise WrongAnswer(f"a wrong answer: {told['wrong']}")
+        return told
 
 
-def main() -> int:
-    """Read the command line, run, print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
-    parser.add_argument("port", type=int)
-    parser.add_argument("--coding", choices=CODINGS, default="identity")
-    parser.add_argument("--tagged", action="store_true")
-    parser.add_argument("--requests", type=int, default=4000)
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=60)
-    given = parser.parse_args()
-    try:
-        told = Load(given.port, given.coding, given.tagged, given.requests, given.connections, given.seconds).run()
-    except (Wrong, OSError) as error:
-        print(json.dumps({"wrong": str(error) or type(error).__name__}))
-        return 1
-    print(json.dumps(told))
-    return 0
+def main() -> None:
+    """Do as told, line by line."""
+    visitors = Visitors()
+    for line in sys.stdin:
+        how = json.loads(line)
+        do: Callable[..., dict[str, Any]] = getattr(visitors, how.pop("do"))
+        try:
+            told = do(**how)
+        except (Wrong, OSError) as error:
+            told = {"wrong": str(error) or type(error).__name__}
+        print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

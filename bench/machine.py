@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -50,14 +53,17 @@ class Cpu:
         return Cpu(self.total - before.total, self.user - before.user, self.system - before.system)
 
 
-def peak_megabytes(pids: list[int]) -> float:
-    """The largest resident memory that they had."""
-    total = 0
-    for pid in pids:
-        for line in (_PROC / str(pid) / "status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                total += int(line.split()[1])
-    return total / 1024
+_PAGE_MEGABYTES = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def resident_megabytes(pids: list[int]) -> float:
+    """The memory that is resident now, of all of them together; what they share counts for each."""
+    return sum(int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE_MEGABYTES for pid in pids)
+
+
+def descriptors(pids: list[int]) -> int:
+    """How many file descriptors are open in all of them."""
+    return sum(len(os.listdir(_PROC / str(pid) / "fd")) for pid in pids)
 
 
 class Disturbance:
@@ -101,3 +107,45 @@ def kind() -> dict[str, str | int]:
         "unknown processor",
     )
     return {"cores": len(os.sched_getaffinity(0)), "processor": model, "kernel": os.uname().release.split("-")[0]}
+
+
+def python() -> str:
+    """Which Python this is and how it was built, in one line: profile-guided optimisation is worth a fifth or more.
+
+    A distribution's does not tell how it was built, so a fixed piece of work is timed as well.
+    """
+    variables = " ".join(str(value) for value in sysconfig.get_config_vars().values())
+    if "--enable-optimizations" in variables or " -fprofile-use" in variables.replace(_PREPARED, ""):
+        build = "with profile-guided optimisation"
+    elif sys.base_prefix == "/usr":
+        build = "as the distribution built it"
+    else:
+        build = "WITHOUT profile-guided optimisation"
+    return (
+        f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}, {build}"
+        f" (a fixed piece of Python took {_speed_ms():.1f} ms)"
+    )
+
+
+# Stands in every Makefile, whether it is used or not.
+_PREPARED = str(sysconfig.get_config_var("PGO_PROF_USE_FLAG"))
+
+
+def _speed_ms() -> float:
+    """CPU milliseconds of a little of what a proxy written in Python does; the least of some."""
+
+    def work() -> int:
+        total = 0
+        for number in range(3000):
+            line = b"Header-%d: some value" % number
+            name, _, value = line.partition(b": ")
+            fields = {name.lower(): value}
+            total += len(fields[name.lower()]) + len([part for part in value.split(b" ") if part])
+        return total
+
+    took = []
+    for _ in range(9):
+        begun = time.process_time()
+        work()
+        took.append(time.process_time() - begun)
+    return 1000 * min(took)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,49 +9,51 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
-from bench.machine import Cpu, peak_megabytes
+from bench.load import Load, WrongAnswer
+from bench.machine import Cpu
 from bench.peers.interface import Peer, PeerFailed
-from bench.workload import PAGE
+from bench.workload import MEGABYTE, Case
 
 _ROOT = Path(__file__).resolve().parents[1]
-_LATENCY_REQUESTS = 400
-_WARM_REQUESTS = 500
-_ROUND_SECONDS = 60
+_WARM_SHARE = 0.15
+_FEWEST = 20
+_FEWEST_CONNECTIONS = 4
+#: Below so many a 99th percentile says nothing.
+_FEWEST_WAITS = 200
 
 
 @define
 class Samples:
-    """What was measured of one peer, a value for each round.
+    """What was measured of one peer with one case, a value for each round.
 
-    :ivar cpu_us: CPU microseconds for each request.
+    :ivar cpu_us: CPU microseconds for each request, and for each megabyte of what is streamed.
     :ivar system_share: of it, in the kernel.
     :ivar per_second: requests; says more about visitors and application than about the peer.
-    :ivar p50_us: with one connection.
-    :ivar added_p50_us: less the same of the application itself in the same round.
+    :ivar added_p50_us: the median wait of one visitor, less that of one who asks the application itself by turns.
+    :ivar added_p99_us: likewise, of the 99th percentile.
     """
 
     cpu_us: list[float] = Factory(list)
     system_share: list[float] = Factory(list)
     per_second: list[float] = Factory(list)
-    p50_us: list[float] = Factory(list)
     added_p50_us: list[float] = Factory(list)
-    peak_mb: float = 0.0
+    added_p99_us: list[float] = Factory(list)
 
 
-def _load(port: int, coding: str, tagged: bool, requests: int, connections: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.load", str(port), "--coding", coding]
-    command += ["--requests", str(requests), "--connections", str(connections), "--seconds", str(_ROUND_SECONDS)]
-    if tagged:
-        command.append("--tagged")
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False, timeout=_ROUND_SECONDS + 30)
-    if done.returncode not in (0, 1) or not done.stdout:
-        raise PeerFailed(f"the load ended with {done.returncode}: {done.stderr[-500:]}")
-    told: dict[str, Any] = json.loads(done.stdout)
-    if "wrong" in told:
-        raise PeerFailed(f"a wrong answer: {told['wrong']}")
-    return told
+@frozen
+class Effort:
+    """How much is asked for.
+
+    :ivar rounds: how many.
+    :ivar scale: of every case's number of requests.
+    :ivar waits: requests of one visitor for each page case in a round.
+    """
+
+    rounds: int
+    scale: float
+    waits: int
 
 
 class Origin:
@@ -79,61 +80,79 @@ class Origin:
 class Rounds:
     """Rounds over running peers.
 
+    :param waiting: keys of the cases with which the waits of one visitor are measured.
     :param say: told of each round, in words.
     """
 
     def __init__(
         self,
         origin: Origin,
+        load: Load,
         peers: list[Peer],
-        codings: list[str],
-        requests: int,
-        connections: int,
+        cases: list[Case],
+        waiting: list[str],
+        effort: Effort,
         say: Callable[[str], None],
     ) -> None:
         self._origin = origin
+        self._load = load
         self._peers = peers
-        self._codings = codings
-        self._requests = requests
-        self._connections = connections
+        self._cases = cases
+        self._waiting = waiting
+        self._effort = effort
         self._say = say
-        self.samples = {coding: {peer.name: Samples() for peer in peers} for coding in codings}
+        self.samples = {case.key: {peer.name: Samples() for peer in peers} for case in cases}
 
-    def run(self, count: int) -> None:
-        """Warm up, then ``count`` rounds: in each, every coding and every peer.
+    def run(self) -> None:
+        """Warm up, then the rounds: in each, every case and every peer, which of them comes first changing.
 
         :raises PeerFailed: for an answer that is not right, or a copy that is not the page.
         """
-        for coding in self._codings:
+        for case in self._cases:
             for peer in self._peers:
-                self._loaded(peer, coding, _WARM_REQUESTS, self._connections)
-        for number in range(1, count + 1):
-            for coding in self._codings:
-                self._round(coding)
-            self._say(f"round {number} of {count}")
-        for peer in self._peers:
-            for coding in self._codings:
-                self.samples[coding][peer.name].peak_mb = peak_megabytes(peer.pids)
+                self._loaded(peer, case, self._requests(peer, case, _WARM_SHARE))
+        for number in range(self._effort.rounds):
+            at = number % len(self._peers)
+            for case in self._cases:
+                for peer in self._peers[at:] + self._peers[:at]:
+                    self._measure(peer, case)
+            self._say(f"round {number + 1} of {self._effort.rounds}")
 
-    def _round(self, coding: str) -> None:
-        direct = _load(self._origin.port, coding, False, _LATENCY_REQUESTS, 1)["p50_us"]
-        for peer in self._peers:
-            samples = self.samples[coding][peer.name]
-            before = Cpu.of(peer.pids)
-            told = self._loaded(peer, coding, self._requests, self._connections)
-            used = Cpu.of(peer.pids).since(before)
-            samples.cpu_us.append(1e6 * used.total / self._requests)
-            samples.system_share.append(used.system / max(used.user + used.system, 1e-9))
-            samples.per_second.append(told["per_second"])
-            alone = self._loaded(peer, coding, _LATENCY_REQUESTS, 1)["p50_us"]
-            samples.p50_us.append(alone)
-            samples.added_p50_us.append(alone - direct)
+    def _requests(self, peer: Peer, case: Case, share: float = 1.0) -> int:
+        return max(2 if case.streamed else _FEWEST, round(case.requests * self._effort.scale * peer.share * share))
 
-    def _loaded(self, peer: Peer, coding: str, requests: int, connections: int) -> dict[str, Any]:
+    def _measure(self, peer: Peer, case: Case) -> None:
+        samples = self.samples[case.key][peer.name]
+        requests = self._requests(peer, case)
+        before = Cpu.of(peer.pids)
+        told = self._loaded(peer, case, requests)
+        used = Cpu.of(peer.pids).since(before)
+        unit = requests * case.size / MEGABYTE if case.streamed else requests
+        samples.cpu_us.append(1e6 * used.total / unit)
+        samples.system_share.append(used.system / max(used.user + used.system, 1e-9))
+        samples.per_second.append(told["per_second"])
+        if case.key in self._waiting:
+            self._wait(peer, case, samples)
+
+    def _loaded(self, peer: Peer, case: Case, requests: int) -> dict[str, Any]:
+        tagged = peer.tagged and case.captured
         try:
-            told = _load(peer.port, coding, peer.tagged, requests, connections)
-            if peer.tagged and peer.copy(told["last_token"]) != PAGE:
+            # In the measure of the requests, so that a connection's cost is shared by as many with every peer.
+            connections = max(_FEWEST_CONNECTIONS, round(case.connections * peer.share))
+            told = self._load.put(peer.port, case.key, tagged, requests, connections)
+            if tagged and peer.copy(told["last_token"]) != case.body:
                 raise PeerFailed("the copy is not the page")
-        except PeerFailed as error:
-            raise PeerFailed(f"{peer.name}, {coding}: {error}") from None
+        except (PeerFailed, WrongAnswer) as error:
+            raise PeerFailed(f"{peer.name}, {case.title}: {error}") from None
         return told
+
+    def _wait(self, peer: Peer, case: Case, samples: Samples) -> None:
+        tagged = peer.tagged and case.captured
+        waits = self._effort.waits
+        requests = min(waits, max(_FEWEST_WAITS, round(waits * peer.share)))
+        try:
+            told = self._load.waits(peer.port, self._origin.port, case.key, tagged, requests)
+        except WrongAnswer as error:
+            raise PeerFailed(f"{peer.name}, {case.title}, one visitor: {error}") from None
+        samples.added_p50_us.append(told["p50_us"] - told["direct_p50_us"])
+        samples.added_p99_us.append(told["p99_us"] - told["direct_p99_us"])

@@ -1,21 +1,25 @@
-"""What is asked for and answered: one page of 10 KB, by a browser with cookies. The same bytes for every peer."""
+"""What is asked for and answered: pages, assets, streams, by browsers with cookies. The same bytes for every peer."""
 
 from __future__ import annotations
 
+import random
 import re
 import zlib
+from functools import cache
 
-PAGE_BYTES = 10240
+from attrs import frozen
+
 HOST = "www.example.com"
+MEGABYTE = 1 << 20
 
-#: What both capturing peers insert; the group is the token.
+#: What all capturing peers insert; the group is the token.
 TAG = re.compile(
     rb'<script async src="/_lbc/fetch-from\.js\?v=[A-Za-z0-9_-]+" data-lbc-token="([A-Za-z0-9_-]{16,63})"'
     rb' data-lbc-fetch-from="http://www\.example\.com/_lbc/page/\1"></script>'
 )
 
-#: How visitors accept a body: the two cases that are measured.
-CODINGS = ("identity", "gzip")
+#: Under this path no peer captures: the companion by its ``exclude``, the others by a rule of the same meaning.
+NOT_CAPTURED = "/account/"
 
 _TOP = b"""<!doctype html>
 <html lang="en">
@@ -40,55 +44,217 @@ _ITEM = b"""<article id="p%d"><a href="/tools/%d"><img src="/img/%d.webp" width=
 _BOTTOM = b"</main>\n<footer><p>%b</p></footer>\n</body>\n</html>\n"
 
 
-def _page() -> bytes:
-    page = _TOP
+@cache
+def page(size: int) -> bytes:
+    """An HTML page of so many bytes."""
+    made = _TOP
     number = 1000
     while True:
         seed = number * 7919
         item = _ITEM % (number, number, seed % 9973, number, number, 90 + seed % 60, 1 + seed % 5, 10 + seed % 80)
-        filling = PAGE_BYTES - len(page) - len(item) - len(_BOTTOM % b"")
+        filling = size - len(made) - len(item) - len(_BOTTOM % b"")
         if filling < 0:
-            return page + _BOTTOM % (b"." * (PAGE_BYTES - len(page) - len(_BOTTOM % b"")))
-        page += item
+            return made + _BOTTOM % (b"." * (size - len(made) - len(_BOTTOM % b"")))
+        made += item
         number += 1
 
 
-PAGE = _page()
+@cache
+def script(size: int) -> bytes:
+    """JavaScript of so many bytes."""
+    line = b"export function price%06d(net, rate) { return Math.round(net * (100 + rate)) / 100; }\n"
+    lines = b"".join(line % number for number in range(size // 80 + 1))
+    return lines[: size - 1] + b"\n"
 
 
-def answer(coding: str) -> bytes:
-    """The application's whole answer.
+#: A stream is this again and again; its length is a prime, so that no piece can be lost, doubled or moved unseen.
+PATTERN = random.Random(4).randbytes(65521)
+_REPEATED = memoryview(PATTERN * 6)
+#: No more can be had of a stream at once.
+MAX_PIECE = 5 * len(PATTERN)
 
-    :param coding: ``gzip``: the page is coded, as by an application that keeps its pages coded.
+
+def piece(at: int, size: int) -> memoryview:
+    """A part of a stream.
+
+    :param size: at most :data:`MAX_PIECE`.
     """
-    body, more = PAGE, b""
-    if coding == "gzip":
-        coder = zlib.compressobj(6, zlib.DEFLATED, 31)
-        body = coder.compress(PAGE) + coder.flush()
-        more = b"Content-Encoding: gzip\r\n"
+    start = at % len(PATTERN)
+    return _REPEATED[start : start + size]
+
+
+@frozen
+class Case:
+    """One kind of request with its answer.
+
+    :ivar key: short, for command lines and JSON.
+    :ivar title: as it stands in tables.
+    :ivar group: ``captured``, ``uncaptured``, ``streamed`` or ``memory``.
+    :ivar path: the request's, before its query.
+    :ivar size: of the body, in bytes.
+    :ivar coding: the Accept-Encoding.
+    :ivar chunked: the application does not say how long the body is.
+    :ivar requests: of one round, for a peer of share 1.
+    :ivar connections: kept at once.
+    """
+
+    key: str
+    title: str
+    group: str
+    path: str
+    size: int
+    requests: int
+    connections: int = 32
+    content_type: str = "text/html; charset=utf-8"
+    coding: str = "identity"
+    chunked: bool = False
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the body is a stream's."""
+        return self.content_type == "application/octet-stream"
+
+    @property
+    def captured(self) -> bool:
+        """Whether peers that capture do so here."""
+        return self.group == "captured"
+
+    @property
+    def body(self) -> bytes:
+        """The body, before any coding; of what is not streamed."""
+        return script(self.size) if self.content_type.startswith("application/javascript") else page(self.size)
+
+
+def _stream(megabytes: int, requests: int, connections: int, chunked: bool, group: str = "streamed") -> Case:
+    how = "chunked" if chunked else "length"
+    title = f"{megabytes} MB, {'chunked' if chunked else 'Content-Length'}"
+    return Case(
+        f"{megabytes}m-{how}",
+        title,
+        group,
+        f"/stream/{megabytes}/{how}",
+        megabytes * MEGABYTE,
+        requests,
+        connections,
+        "application/octet-stream",
+        chunked=chunked,
+    )
+
+
+_SCRIPT = "application/javascript; charset=utf-8"
+
+CASES: dict[str, Case] = {
+    case.key: case
+    for case in (
+        Case("page-10k", "10 KB page", "captured", "/tools", 10240, 2000),
+        Case("page-100k", "100 KB page", "captured", "/catalogue", 102400, 600),
+        Case("page-10k-gzip", "10 KB page, gzip", "captured", "/tools", 10240, 1000, coding="gzip"),
+        Case("asset-10k", "10 KB JavaScript", "uncaptured", "/static/shop.js", 10240, 2000, content_type=_SCRIPT),
+        Case("excluded-10k", "10 KB page, excluded", "uncaptured", NOT_CAPTURED + "orders", 10240, 2000),
+        _stream(1, 100, 8, chunked=False),
+        _stream(1, 100, 8, chunked=True),
+        _stream(16, 8, 4, chunked=False),
+        _stream(16, 8, 4, chunked=True),
+        _stream(64, 20, 20, chunked=False, group="memory"),
+    )
+}
+_BY_PATH = {(case.path, case.coding): case for case in CASES.values()}
+
+
+def case_of(path: str, coding: str) -> Case | None:
+    """What a request is for, from its path and the coding that it accepts; None where there is nothing such."""
+    return _BY_PATH.get((path, coding)) or _BY_PATH.get((path, "identity"))
+
+
+@cache
+def _coded(case: Case) -> bytes:
+    if case.coding != "gzip":
+        return case.body
+    coder = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return coder.compress(case.body) + coder.flush()
+
+
+def answer_head(case: Case, number: int) -> bytes:
+    """The head of the application's answer: no two are alike, so remembering one must not pay here.
+
+    :param number: the request's, which comes back in a field, so that nobody gets another's answer unseen.
+    """
+    if case.chunked:
+        length = b"Transfer-Encoding: chunked\r\n"
+    else:
+        length = b"Content-Length: %d\r\n" % (case.size if case.streamed else len(_coded(case)))
     return (
-        b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Mon, 03 Mar 2025 10:00:00 GMT\r\n"
-        b"Content-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n%bVary: Accept-Encoding, Cookie\r\n"
-        b"Cache-Control: private, max-age=0\r\nSet-Cookie: seen=1; Path=/; HttpOnly\r\n\r\n%b"
-    ) % (len(body), more, body)
+        b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Mon, 03 Mar 2025 10:%02d:%02d GMT\r\nContent-Type: %b\r\n%b"
+        b"%bVary: Accept-Encoding, Cookie\r\nCache-Control: private, max-age=0\r\n"
+        b"Set-Cookie: seen=%08x; Path=/; HttpOnly\r\nX-Request-Id: %d\r\n\r\n"
+    ) % (
+        number // 60 % 60,
+        number % 60,
+        case.content_type.encode(),
+        length,
+        b"Content-Encoding: gzip\r\n" if case.coding == "gzip" else b"",
+        number * 2654435761 & 0xFFFFFFFF,
+        number,
+    )
+
+
+def answer_of(case: Case, number: int) -> bytes:
+    """The whole answer; of what is not streamed."""
+    return answer_head(case, number) + _coded(case)
+
+
+_AGENTS = (
+    '"Chromium";v="130", "Not?A_Brand";v="99"\r\nsec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: "Linux"\r\n'
+    "Upgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 "
+    "(KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36",
+    '"Google Chrome";v="131", "Chromium";v="131"\r\nsec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: "Windows"\r\n'
+    "Upgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 "
+    "(KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+    '"Google Chrome";v="129", "Chromium";v="129"\r\nsec-ch-ua-mobile: ?1\r\nsec-ch-ua-platform: "Android"\r\n'
+    "Upgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 "
+    "(KHTML, like Gecko) Chrome/129.0.0.0 Mobile Safari/537.36",
+)
+_FOR_A_PAGE = (
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n"
+    "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\n"
+)
+_FOR_THE_REST = "Accept: */*\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: script\r\n"
+_LANGUAGES = ("en-GB,en;q=0.9,de;q=0.8", "de-DE,de;q=0.9,en;q=0.7", "fr-FR,fr;q=0.9", "en-US,en;q=0.9", "pl,en;q=0.5")
+
+
+def request_for(case: Case, number: int) -> bytes:
+    """What a visitor's browser sends.
+
+    :param number: of visitor and request: no two heads are alike on a real site, so remembering one must not pay here.
+    """
+    kept = number * 2654435761 & 0xFFFFFFFF
+    return (
+        f"GET {case.path}?page={number}&sort=price HTTP/1.1\r\nHost: {HOST}\r\nConnection: keep-alive\r\n"
+        f"sec-ch-ua: {_AGENTS[number % 3]}\r\n"
+        f"{_FOR_A_PAGE if case.content_type.startswith('text/html') else _FOR_THE_REST}"
+        f"Referer: http://{HOST}/tools?page={number % 89}&sort=price\r\nAccept-Encoding: {case.coding}\r\n"
+        f"Accept-Language: {_LANGUAGES[number % 5]}\r\n"
+        f"Cookie: SRV=n1; sessionid=3v9k2m5x8q1z{number:012d}; csrftoken=Zk3Pq8Lw2Rt6{kept:08x}; "
+        f"_ga=GA1.1.{kept}.1732{number:06d}; theme=light; consent=all\r\n"
+        "\r\n"
+    ).encode()
+
+
+# The two that bench.micro times: the 10 KB page, plain or coded.
+
+#: The 10 KB page.
+PAGE = page(10240)
+
+
+def _page_case(coding: str) -> Case:
+    return CASES["page-10k-gzip" if coding == "gzip" else "page-10k"]
+
+
+def answer(coding: str, number: int = 1) -> bytes:
+    """The application's whole answer with the 10 KB page; ``gzip``: as by an application that keeps its pages coded."""
+    return answer_of(_page_case(coding), number)
 
 
 def request(coding: str, number: int = 1) -> bytes:
-    """What a visitor's browser sends.
-
-    :param number: of the visitor and page: no two heads are alike on a real site, so remembering one must not pay here.
-    """
-    return (
-        f"GET /tools?page={number}&sort=price HTTP/1.1\r\nHost: {HOST}\r\nConnection: keep-alive\r\n"
-        'sec-ch-ua: "Chromium";v="130", "Not?A_Brand";v="99"\r\nsec-ch-ua-mobile: ?0\r\n'
-        'sec-ch-ua-platform: "Linux"\r\nUpgrade-Insecure-Requests: 1\r\n'
-        "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-        "Chrome/130.0.0.0 Safari/537.36\r\n"
-        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n"
-        "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\n"
-        f"Referer: http://{HOST}/tools?page=2&sort=price\r\nAccept-Encoding: {coding}\r\n"
-        "Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n"
-        f"Cookie: SRV=n1; sessionid=3v9k2m5x8q1z7w4c{number:04d}; csrftoken=Zk3Pq8Lw2Rt6Yv1Xs9Mc; "
-        "theme=light; consent=all\r\n"
-        "\r\n"
-    ).encode()
+    """A browser's request for the 10 KB page."""
+    return request_for(_page_case(coding), number)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
 import time
-from http.client import HTTPConnection
-from pathlib import Path
 
-from bench.peers.interface import Peer, PeerFailed
-from bench.workload import HOST
+from bench.peers.interface import Peer
+from bench.targets import COMPANION
+from bench.workload import HOST, NOT_CAPTURED
 from lbcompanion.signatures import Signer
 
 _CONFIGURATION = """\
@@ -21,6 +18,9 @@ upstream = "tcp:127.0.0.1:{origin_port}"
 secret_file = "farm.secret"
 state_dir = "state"
 admin = "tcp:{admin_port}:interface=127.0.0.1"
+
+[capture]
+exclude = ["{not_captured}**"]
 """
 
 _MAIN = "import sys; from lbcompanion.cli import main; sys.exit(main())"
@@ -29,7 +29,7 @@ _MAIN = "import sys; from lbcompanion.cli import main; sys.exit(main())"
 class Companion(Peer):
     """Capture with masks and excluded blocks, injection, memory store, admin listener, notices: all on."""
 
-    name = "lbcompanion"
+    name = COMPANION
 
     @classmethod
     def missing(cls) -> str:
@@ -40,23 +40,14 @@ class Companion(Peer):
         """The command of the project, run by this very Python."""
         self._secret = secrets.token_hex(32)
         (self.folder / "farm.secret").write_text(self._secret)
-        configuration = _CONFIGURATION.format(port=self.port, origin_port=self.origin_port, admin_port=self.admin_port)
+        configuration = _CONFIGURATION.format(
+            port=self.port, origin_port=self.origin_port, admin_port=self.admin_port, not_captured=NOT_CAPTURED
+        )
         (self.folder / "n1.toml").write_text(configuration)
-        root = str(Path(__file__).resolve().parents[2])
-        return [
-            *("env", "PYTHONPATH=" + os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))),
-            *(sys.executable, "-P", "-c", _MAIN, "node", "--config", "n1.toml"),
-        ]
+        return self.by_python("-c", _MAIN, "node", "--config", "n1.toml")
 
     def copy(self, token: str) -> bytes:
         """Fetch it as the crawler does, signed."""
         path = f"/_lbc/page/{token}"
         signed = Signer(self._secret.encode()).sign("GET", f"http://{HOST}{path}", secrets.token_hex(16), time.time())
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
-        connection.request("GET", path, headers={"Host": HOST, **dict(signed)})
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        if answer.status != 200:
-            raise PeerFailed(f"{self.name} has no copy: {answer.status}")
-        return body
+        return self.fetched(path, dict(signed))

@@ -7,15 +7,18 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import ClassVar
 
 from bench.machine import family
+from bench.workload import HOST
 from lbcompanion.errors import CompanionError
 
-_START_SECONDS = 15.0
+_START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
 #: Daemons live where an ordinary user's PATH does not look.
 _FURTHER = ("/usr/sbin", "/usr/local/sbin", "/sbin")
@@ -39,10 +42,12 @@ class Peer(ABC):
     :param admin_port: another port, for whatever it needs one for.
     :cvar name: as it stands in tables; unique.
     :cvar tagged: whether it captures each page and inserts the tag; False: it only passes pages on.
+    :cvar share: of the requests of a round; small for those that take long, so that a run ends in time.
     """
 
     name: ClassVar[str]
     tagged: ClassVar[bool] = True
+    share: ClassVar[float] = 1.0
 
     def __init__(self, folder: Path, origin_port: int, port: int, admin_port: int) -> None:
         self.folder = folder
@@ -56,6 +61,11 @@ class Peer(ABC):
     def missing(cls) -> str:
         """What it lacks on this machine; empty where it can run."""
 
+    @classmethod
+    def version(cls) -> str:
+        """Which of its versions this is; empty where that says nothing."""
+        return ""
+
     @abstractmethod
     def command(self) -> list[str]:
         """Write its configuration; the command that runs it in the foreground."""
@@ -66,6 +76,27 @@ class Peer(ABC):
         :raises PeerFailed: where it has none.
         """
         raise PeerFailed(f"{self.name} keeps no copies")
+
+    def fetched(self, path: str, fields: dict[str, str]) -> bytes:
+        """The body of an answer, asked for on a connection of its own.
+
+        :raises PeerFailed: for a status other than 200.
+        """
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection.request("GET", path, headers={"Host": HOST, **fields})
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        if answer.status != 200:
+            raise PeerFailed(f"{self.name} has no copy: {answer.status}")
+        return body
+
+    @staticmethod
+    def by_python(*arguments: str) -> list[str]:
+        """The command that runs Python with this project to be imported, as this very process is."""
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        return ["env", f"PYTHONPATH={path}", sys.executable, "-P", *arguments]
 
     @property
     def pids(self) -> list[int]:

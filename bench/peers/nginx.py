@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from http.client import HTTPConnection
+import subprocess
 from pathlib import Path
 
-from bench.peers.interface import Peer, PeerFailed, program
-from bench.workload import HOST
+from bench.peers.interface import Peer, program
+from bench.targets import NGINX, NGINX_LUA
+from bench.workload import NOT_CAPTURED
 
 _MODULES = Path("/usr/lib/nginx/modules")
 
-# As one who knows nginx would set it up: kept connections on both sides, a page fits into one buffer, no access log.
+# As one who knows nginx would set it up: kept connections on both sides, a page fits into the buffers, a download that
+# does not slows the application instead of filling the disk, no access log.
 _CONFIGURATION = """\
 {modules}
 {user}
@@ -29,6 +31,7 @@ http {{
     keepalive_requests 100000000;
     proxy_buffer_size 16k;
     proxy_buffers 8 16k;
+    proxy_max_temp_file_size 0;
     upstream application {{
         server 127.0.0.1:{origin_port};
         keepalive 64;
@@ -39,6 +42,14 @@ http {{
         listen 127.0.0.1:{port} backlog=1024;
 {server}
         location / {{
+{proxying}
+{location}
+        }}
+    }}
+}}
+"""
+
+_PROXYING = """\
             proxy_pass http://application;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -46,15 +57,11 @@ http {{
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header X-Forwarded-Host $http_host;
-{location}
-        }}
-    }}
-}}
 """
 
-# The dictionary holds about as many pages as the companion's memory store does by default (10,000).
+# The dictionary is as large as the companion's memory store is by default.
 _HTTP = """\
-    lua_shared_dict copies 120m;
+    lua_shared_dict copies 256m;
     gzip on; gzip_comp_level 3; gzip_min_length 1;
     init_by_lua_block {
         local ffi = require "ffi"
@@ -73,14 +80,18 @@ _HTTP = """\
     }
 """
 
-_SERVER = """\
-        location /_lbc/page/ {
-            content_by_lua_block {
+_SERVER = f"""\
+        location {NOT_CAPTURED} {{
+{_PROXYING}
+            proxy_set_header Accept-Encoding $http_accept_encoding;
+        }}
+        location /_lbc/page/ {{
+            content_by_lua_block {{
                 local page = ngx.shared.copies:get(ngx.var.uri:sub(12))
                 if not page then return ngx.exit(404) end
                 ngx.print(page)
-            }
-        }
+            }}
+        }}
 """
 
 _SCRIPT = '<script async src="/_lbc/fetch-from.js?v=0a1b2c3d4e5f" data-lbc-token="$lbc_token"'
@@ -123,6 +134,12 @@ class _Nginx(Peer):
         """nginx itself, as far as can be seen."""
         return "" if program("nginx") else "the program nginx"
 
+    @classmethod
+    def version(cls) -> str:
+        """As it says itself."""
+        told = subprocess.run([program("nginx") or "", "-v"], capture_output=True, text=True, check=False).stderr
+        return told.strip().rpartition("/")[2]
+
     def _command(self, modules: str, http: str, server: str, location: str) -> list[str]:
         text = _CONFIGURATION.format(
             modules=modules,
@@ -132,6 +149,7 @@ class _Nginx(Peer):
             port=self.port,
             http=http,
             server=server,
+            proxying=_PROXYING,
             location=location,
         )
         (self.folder / "nginx.conf").write_text(text)
@@ -143,7 +161,7 @@ class _Nginx(Peer):
 class NginxLua(_Nginx):
     """What an operator could build without us: token and copy in Lua, tag by sub_filter, copies in a shared dict."""
 
-    name = "nginx, sub_filter + Lua"
+    name = NGINX_LUA
 
     @classmethod
     def missing(cls) -> str:
@@ -162,20 +180,13 @@ class NginxLua(_Nginx):
 
     def copy(self, token: str) -> bytes:
         """From the shared dict; unsigned, since nginx cannot check signatures."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
-        connection.request("GET", f"/_lbc/page/{token}", headers={"Host": HOST})
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        if answer.status != 200:
-            raise PeerFailed(f"{self.name} has no copy: {answer.status}")
-        return body
+        return self.fetched(f"/_lbc/page/{token}", {})
 
 
 class NginxPlain(_Nginx):
     """A proxy that only passes on: what any proxying costs here."""
 
-    name = "nginx, plain proxying"
+    name = NGINX
     tagged = False
 
     def command(self) -> list[str]:

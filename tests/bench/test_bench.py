@@ -9,81 +9,114 @@ import sys
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from bench.machine import Cpu, Disturbance, family
-from bench.peers import PEERS, REFERENCE
+from bench.machine import Cpu, Disturbance, descriptors, family, python, resident_megabytes
+from bench.peers import PEERS, QUICK, REFERENCE, STREAM_REFERENCE
 from bench.report import figures, show
 from bench.rounds import Samples
 
 ROOT = Path(__file__).parents[2]
-
-
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
-    )
+CASES = ("page-10k", "page-10k-gzip", "excluded-10k", "1m-chunked")
 
 
 def small(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    few = ("--rounds", "1", "--requests", "40", "--connections", "4", "--no-micro", "--json")
-    return bench(*few, "--results", str(folder), *more)
+    few = ("--rounds", "1", "--scale", "0.02", "--waits", "20", "--slow-seconds", "0.5", "--json")
+    cases = [word for key in CASES for word in ("--case", key)]
+    command = [sys.executable, "-m", "bench", *few, *cases, "--results", str(folder), *more]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def runs(folder: Path, name: str) -> None:
+    done = small(folder, "--peer", name)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert {*told["figures"]} == {*CASES}
+    measured = {*told["figures"]["page-10k"]}
+    assert measured
+    assert measured | {*told["left_out"]} == {peer.name for peer in PEERS if name in peer.name}
+    for peer in measured:
+        assert told["figures"]["1m-chunked"][peer]["cpu_us"]["median"] > 0
+        assert "added_p99_us" in told["figures"]["page-10k"][peer]
+        assert told["memory"][peer]["before_mb"] > 0
+    assert json.loads(next(folder.glob("*.json")).read_text()) == told
 
 
 def test_a_small_run_of_the_companion(tmp_path: Path) -> None:
-    done = small(tmp_path, "--peer", "lbcompanion")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert {*told["figures"]} == {"identity", "gzip"}
-    assert told["figures"]["identity"]["lbcompanion"]["cpu_us"]["median"] > 0
-    assert [json.loads(one.read_text()) for one in tmp_path.iterdir()] == [told]
+    runs(tmp_path, "lbcompanion")
 
 
-def test_a_small_run_of_nginx(tmp_path: Path, need_program) -> None:
-    need_program("nginx")
-    done = small(tmp_path, "--peer", "nginx")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert {*told["figures"]["identity"]} | {*told["left_out"]} == {peer.name for peer in PEERS if "nginx" in peer.name}
+@pytest.mark.parametrize("name", ["aiohttp", "twisted"])
+def test_a_small_run_of_other_python(tmp_path: Path, name: str) -> None:
+    runs(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["nginx", "HAProxy"])
+def test_a_small_run_of_its_peers(tmp_path: Path, name: str, need_program) -> None:
+    need_program(name.lower())
+    runs(tmp_path, name)
 
 
 def test_peers_have_names_of_their_own() -> None:
     names = [peer.name for peer in PEERS]
     assert len(set(names)) == len(names)
-    assert REFERENCE in names
+    assert {REFERENCE, STREAM_REFERENCE} < {peer.name for peer in QUICK} < {*names}
 
 
-def test_cpu_time_is_seen() -> None:
-    before = Cpu.of([os.getpid()])
+def test_cpu_time_memory_and_descriptors_are_seen() -> None:
+    us = [os.getpid()]
+    before = Cpu.of(us)
     assert sum(range(2000000))
-    used = Cpu.of([os.getpid()]).since(before)
+    used = Cpu.of(us).since(before)
     assert 0 < used.total < 10
     assert os.getpid() in family(os.getpid())
+    held = b"\1" * (64 << 20)
+    grown = resident_megabytes(us)
+    del held
+    assert grown - resident_megabytes(us) > 50
+    open_now = descriptors(us)
+    with (ROOT / "Makefile").open():
+        assert descriptors(us) == open_now + 1
+
+
+def test_which_python_is_told() -> None:
+    assert sys.version.split()[0] in python()
+    assert "took" in python()
 
 
 def test_ratios_are_taken_round_by_round() -> None:
     def samples(*cpu: float) -> Samples:
         nothing = [0.0] * len(cpu)
-        return Samples(list(cpu), nothing, nothing, nothing, nothing)
+        return Samples(list(cpu), nothing, nothing)
 
     told = figures({"ours": samples(20, 60, 40), REFERENCE: samples(10, 30, 40)}, REFERENCE)
-    assert told["ours"]["cpu_us"] == {"median": 40, "min": 20, "max": 60}
-    assert told["ours"]["cpu_ratio"] == {"median": 2, "min": 1, "max": 2}
+    assert told["ours"]["cpu_us"] == {"median": 40, "min": 20, "max": 60, "rounds": [20, 60, 40]}
+    assert told["ours"]["cpu_ratio"] == {"median": 2, "min": 1, "max": 2, "rounds": [2, 2, 1]}
     assert "cpu_ratio" not in figures({"ours": samples(1)}, REFERENCE)["ours"]
+    assert "added_p50_us" not in told["ours"]
 
 
 def test_what_was_left_out_and_what_disturbed_is_said() -> None:
     out = StringIO()
-    told = Disturbance().told(0.0)
-    how = {"rounds": 1, "requests": 1, "connections": 1, "reference": REFERENCE}
     result = {
         "figures": {},
-        "how": how,
+        "memory": {},
+        "how": {"rounds": 1, "sip_seconds": 0},
         "left_out": {"a peer": "the program it needs"},
-        "disturbance": {**told, "steal_percent": 9.0},
+        "versions": {"another": "1.2.3"},
+        "disturbance": {**Disturbance().told(0.0), "steal_percent": 9.0},
         "machine": {"cores": 2, "processor": "one", "kernel": "6"},
-        "python": "3",
+        "python": "CPython 3",
     }
     show(Console(file=out, width=200), result)
     assert "LEFT OUT: a peer: the program it needs is not here" in out.getvalue()
     assert "DISTURBED" in out.getvalue()
+
+
+@pytest.mark.parametrize("how", ["sampled", "calls"])
+def test_a_profile_names_the_companions_functions(how: str) -> None:
+    command = [sys.executable, "-m", "bench", "--profile", how, "--scale", "0.05", "--case", "page-10k"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "lbcompanion/" in done.stdout

@@ -1,0 +1,29 @@
+"""``twisted.web.proxy.ReverseProxyResource``: what Twisted has for the purpose. It passes on, and captures nothing."""
+
+from __future__ import annotations
+
+import twisted
+from bench.peers.interface import Peer
+from bench.targets import TWISTED
+
+
+class TwistedWeb(Peer):
+    """A site with that resource at its root; a connection of its own to the application for each request."""
+
+    name = TWISTED
+    tagged = False
+    share = 0.3
+
+    @classmethod
+    def missing(cls) -> str:
+        """Nothing: the companion needs Twisted too."""
+        return ""
+
+    @classmethod
+    def version(cls) -> str:
+        """Twisted's."""
+        return twisted.__version__
+
+    def command(self) -> list[str]:
+        """The module, by this very Python."""
+        return self.by_python("-m", "bench.proxies.twisted_web", str(self.port), str(self.origin_port))

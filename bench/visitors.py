@@ -1,0 +1,148 @@
+"""Visitors on kept connections, bounded in requests and in time; every answer is judged."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections.abc import Iterator
+from itertools import count
+from statistics import quantiles
+from typing import Any
+
+from bench.answers import Answer, Wrong
+from bench.workload import CASES, Case, request_for
+
+_READ_BYTES = 262144
+#: What a slow reader takes at once, and how long it then waits.
+_SIP_BYTES = 4096
+_SIP_SECONDS = 0.1
+
+
+class Visitor:
+    """One kept connection, one request at a time.
+
+    :param numbers: of requests; shared by all visitors, so that no two are alike.
+    """
+
+    def __init__(self, port: int, case: Case, numbers: Iterator[int]) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._case = case
+        self._numbers = numbers
+        self.asked_at = 0
+
+    def ask(self) -> None:
+        """Send the next request."""
+        number = next(self._numbers)
+        self.answer = Answer(self._case, number)
+        wanted = request_for(self._case, number)
+        self.asked_at = time.perf_counter_ns()
+        self.socket.sendall(wanted)
+
+    def read(self, size: int = _READ_BYTES) -> bool:
+        """Take in what is there.
+
+        :returns: whether the answer is whole now.
+        :raises Wrong: where it is not as it must be.
+        """
+        data = self.socket.recv(size)
+        if not data:
+            raise Wrong("the connection was closed")
+        self.answer.feed(data)
+        return self.answer.whole
+
+    def wait(self) -> int:
+        """Ask, read all of the answer; the nanoseconds from the one to the other."""
+        self.ask()
+        while not self.read():
+            pass
+        return time.perf_counter_ns() - self.asked_at
+
+
+class Visitors:
+    """What can be done to a port. Requests are numbered on from one to the next."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def load(
+        self, port: int, case: str, tagged: bool, requests: int, connections: int, seconds: float
+    ) -> dict[str, Any]:
+        """A closed loop: each visitor asks again as soon as it has its answer.
+
+        :param tagged: every page must have a tag, each with a token of its own.
+        :param seconds: when to give up.
+        :raises Wrong: for the first answer that is not right, and where time is over.
+        """
+        wanted = CASES[case]
+        visitors = [Visitor(port, wanted, self._numbers) for _ in range(min(connections, requests))]
+        selector = selectors.DefaultSelector()
+        tokens: set[str] = set()
+        token = ""
+        done, left = 0, requests - len(visitors)
+        begun = time.perf_counter()
+        for visitor in visitors:
+            selector.register(visitor.socket, selectors.EVENT_READ, visitor)
+            visitor.ask()
+        while done < requests:
+            if time.perf_counter() - begun > seconds:
+                raise Wrong(f"only {done} of {requests} answers in time")
+            for key, _ in selector.select(1):
+                visitor = key.data
+                if not visitor.read():
+                    continue
+                done += 1
+                token = visitor.answer.check(tagged)
+                tokens.add(token)
+                if left:
+                    left -= 1
+                    visitor.ask()
+        took = time.perf_counter() - begun
+        for visitor in visitors:
+            visitor.socket.close()
+        if tagged and len(tokens) != requests:
+            raise Wrong("a token was given twice")
+        return {"per_second": requests / took, "last_token": token}
+
+    def waits(self, port: int, direct: int, case: str, tagged: bool, requests: int) -> dict[str, float]:
+        """Waits of one visitor, who asks the peer and the application itself by turns.
+
+        :param direct: the application's own port.
+        :returns: medians and 99th percentiles, in microseconds.
+        :raises Wrong: for the first answer that is not right.
+        """
+        through, beside = (Visitor(one, CASES[case], self._numbers) for one in (port, direct))
+        waits: list[int] = []
+        direct_waits: list[int] = []
+        for _ in range(requests):
+            direct_waits.append(beside.wait())
+            beside.answer.check(False)
+            waits.append(through.wait())
+            through.answer.check(tagged)
+        through.socket.close()
+        beside.socket.close()
+        told = {}
+        for name, values in (("", waits), ("direct_", direct_waits)):
+            hundredths = quantiles(values, n=100)
+            told[f"{name}p50_us"] = hundredths[49] / 1000
+            told[f"{name}p99_us"] = hundredths[98] / 1000
+        return told
+
+    def sip(self, port: int, case: str, readers: int, seconds: float) -> dict[str, Any]:
+        """Slow readers: each takes a little, then waits; after some seconds all leave.
+
+        :returns: the bytes that they had, all right as far as they go.
+        :raises Wrong: for the first that are not right.
+        """
+        visitors = [Visitor(port, CASES[case], self._numbers) for _ in range(readers)]
+        for visitor in visitors:
+            visitor.ask()
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for visitor in visitors:
+                visitor.read(_SIP_BYTES)
+            time.sleep(_SIP_SECONDS)
+        for visitor in visitors:
+            visitor.socket.close()
+        return {"bytes": sum(visitor.answer.size for visitor in visitors)}

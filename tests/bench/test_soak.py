@@ -1,0 +1,104 @@
+"""The soak does all kinds of requests, checks every answer, and says what has grown."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.answers import Wrong
+from bench.soak import crew
+from bench.soak.crew import Visit
+from bench.soak.flat import GROWTH_DESCRIPTORS, GROWTH_MEGABYTES, Sample, descriptors, memory
+from bench.soak.visits import MIX, Plan, Visitor, mixed
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_small_soak() -> None:
+    command = [sys.executable, "-m", "bench.soak", "--requests", "2000", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert {*told["done"]} == {*MIX}
+    assert told["samples"][-1][0] == sum(told["done"].values()) == 2000
+
+
+def test_the_mix_is_of_a_hundred_and_names_what_there_is() -> None:
+    assert sum(MIX.values()) == 100
+    assert all(callable(getattr(Visitor, kind)) for kind in MIX)
+    assert mixed() == mixed()
+    assert sorted({*mixed()}) == sorted(MIX)
+
+
+def samples(resident: list[float], opened: list[int]) -> list[Sample]:
+    return [Sample(at, float(at), *both) for at, both in enumerate(zip(resident, opened, strict=True))]
+
+
+@given(st.lists(st.floats(50, 57), min_size=20, max_size=200), st.integers(0, 90))
+def test_what_wavers_is_flat(resident: list[float], opened: int) -> None:
+    seen = samples(resident, [opened] * len(resident))
+    assert memory(seen).flat
+    assert descriptors(seen).flat
+
+
+@given(st.integers(20, 300), st.floats(50, 120))
+def test_what_grows_is_not(number: int, start: float) -> None:
+    """Also where the whole growth is little for each sample."""
+    step = 2 * GROWTH_MEGABYTES / number
+    seen = samples(
+        [start + at * step for at in range(number)], [at * 2 * GROWTH_DESCRIPTORS // number for at in range(number)]
+    )
+    assert not memory(seen).flat
+    assert not descriptors(seen).flat
+
+
+def test_growth_while_warming_is_none() -> None:
+    resident = [float(min(at, 20)) * 10 for at in range(100)]
+    assert memory(samples(resident, [0] * 100)).flat
+
+
+def test_a_large_heap_may_waver_by_a_twentieth() -> None:
+    assert memory(samples([1000.0] * 50 + [1049.0] * 50, [0] * 100)).flat
+    assert not memory(samples([1000.0] * 50 + [1051.0] * 50, [0] * 100)).flat
+
+
+def test_visitors_wait_beside_each_other() -> None:
+    ours, theirs = socket.socketpair()
+    said: list[str] = []
+
+    def reads() -> Visit:
+        yield ours
+        said.append(f"heard {ours.recv(9).decode()}")
+
+    def writes() -> Visit:
+        yield 0.01
+        said.append("waited")
+        theirs.send(b"words")
+
+    with ours, theirs:
+        crew.run([reads(), writes()])
+    assert said == ["waited", "heard words"]
+
+
+def test_one_who_is_wronged_ends_all() -> None:
+    def wronged() -> Visit:
+        yield 0.0
+        raise Wrong("not the page")
+
+    with pytest.raises(Wrong, match="not the page"):
+        crew.run([wronged()])
+
+
+def test_a_token_may_not_come_twice() -> None:
+    plan = Plan(1, b"secret", 1, 2, lambda done: None)
+    plan.page_came("a", 10)
+    plan.page_came("b", 10)
+    with pytest.raises(Wrong, match="twice"):
+        plan.page_came("a", 10)
