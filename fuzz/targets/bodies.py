@@ -79,7 +79,8 @@ def check(data: bytes) -> Hashable:
     assert _read(pieces, BadResponse) == ours, "another cut"
     theirs = h11_reading.requests(HEAD + written)
     if ours[0] == "done":
-        _, body, rest, trailers = ours
+        _, body, rest, written_so = ours
+        trailers = [(name.lower(), value) for name, value in written_so]
         if not theirs.messages:
             assert LOOSER.search(written), theirs.refused
             return "looser"

@@ -36,11 +36,8 @@ TOKENS: tuple[bytes, ...] = (
 #: reads as header fields and which are passed on: inputs with them are not judged.
 NOT_JUDGED = bodies.LOOSER
 
-#: Faults that are known and not repaired yet; a repair takes its line out. A host with a bracket that has no other half
-#: raises where the page's address is taken apart; the framing of an interim answer is not looked at.
-KNOWN_FAULTS = re.compile(
-    rb"(?im)(^host:[^\n]*[\[\]]|HTTP/1\.[01] 1[0-9]{2}[^\n]*\n([^\r\n]+\r\n)*?(transfer-encoding|content-length):)"
-)
+#: What is known to differ: the framing that an interim answer states is not looked at, since it is not passed on.
+KNOWN = re.compile(rb"(?im)HTTP/1\.[01] 1[0-9]{2}[^\n]*\n([^\r\n]+\r\n)*?(transfer-encoding|content-length):")
 
 
 @frozen
@@ -62,7 +59,7 @@ def check(data: bytes) -> Hashable:
     """See :class:`fuzz.target.Target`."""
     choices, raw = data[:CHOICES], data[CHOICES:]
     how = Given(choices[0] & 1, METHODS[choices[1] & 3], bool(choices[1] & 4), bool(choices[1] & 8))
-    if not raw or NOT_JUDGED.search(raw) or KNOWN_FAULTS.search(raw):
+    if not raw or NOT_JUDGED.search(raw) or KNOWN.search(raw):
         return "not judged"
     return _asked(raw, choices[2:], how) if how.side else _answered(raw, choices[2:], how)
 

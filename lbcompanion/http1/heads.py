@@ -17,8 +17,9 @@ from lbcompanion.http1.lines import CLEAN, DOUBLED, OF_REQUEST, OF_RESPONSE, Lin
 Field = tuple[bytes, bytes]
 
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
-# RFC 3986 section 3.2.2 without user information, and a port; empty is allowed (RFC 9110 section 7.2).
-_HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+;=%:\[\]]*")
+# RFC 3986 section 3.2.2 without user information: a name, an IPv4 address, or an IPv6 one in brackets; and a port.
+# Empty is allowed (RFC 9110 section 7.2).
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]*)(?::[0-9]{0,5})?")
 # RFC 9110 section 9.1, of those that are written in capitals, as all are that are registered.
 _METHOD = re.compile(rb"[A-Z][A-Z0-9_\-]{0,31}")
 # Visible ASCII: everything else must come percent-encoded (RFC 3986 section 2).
@@ -215,6 +216,9 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
 
 def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, bytes], int, int]:
     """What the compiled reader gives, of any head that can be read in one way."""
+    if never_ends(raw):
+        # First, since it is told of heads that are not whole yet.
+        raise BadRequest(400, "a bare LF in the head")
     first = raw.find(b"\r\n")
     parts = raw[:first].split(b" ")
     if len(parts) != 3:
