@@ -45,8 +45,10 @@ def run_node(settings: NodeSettings, *, json_lines: bool | None = None) -> int:
     asyncioreactor.install(loop)
     from twisted.internet import reactor
 
+    from lbcompanion.node.heap import keep_freed_memory
     from lbcompanion.node.service import NodeService
 
+    keep_freed_memory()
     return run_service(NodeService(settings, reactor, loop), reactor, json_lines)
 
 

@@ -170,16 +170,22 @@ class ChunkedReader:
 
         :raises ProtocolError: of the class given, where the chunks break the grammar.
         """
+        pieces, rest = self.feed_pieces(data)
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces), rest
+
+    def feed_pieces(self, data: bytes) -> tuple[list[bytes | memoryview], bytes]:
+        """The same, with the body bytes left where they are: views of ``data``, chunk by chunk."""
         if self._held:
             data = self._held + data
             self._held = b""
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
         at = 0
         end = len(data)
+        view = memoryview(data)
         while at < end and not self.done:
             if self._state == self._DATA:
                 take = min(self._left, end - at)
-                pieces.append(data[at : at + take])
+                pieces.append(view[at : at + take])
                 at += take
                 self._left -= take
                 if not self._left:
@@ -200,11 +206,10 @@ class ChunkedReader:
                 self._line(data[at:line_end])
                 at = line_end + 2
         rest = data[at:] if at < end else b""
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.done:
-            return body, rest
+            return pieces, rest
         self._held = rest
-        return body, b""
+        return pieces, b""
 
     def _line_end(self, data: bytes, at: int) -> int:
         limit = _MAX_SIZE_LINE if self._state == self._SIZE else _MAX_TRAILER

@@ -291,18 +291,31 @@ class Exchange:
         visitor, reader, pipeline = self._visitor, self._reader, self._pipeline
         assert visitor is not None
         assert reader is not None
-        out, leftover = reader.feed(data)
-        whole = reader.done
-        if pipeline is not None:
-            out = pipeline.feed(out) if out else b""
-            if whole:
-                out += pipeline.finish()
-        if self._out_chunked:
-            out = chunk(out) + (last_chunk(self._trailers()) if whole else b"")
-        if out:
-            visitor.link.write(out)
-        if whole:
+        if pipeline is None and self._out_chunked and isinstance(reader, ChunkedReader):
+            leftover = self._pass_chunks(visitor, reader, data)
+        else:
+            out, leftover = reader.feed(data)
+            if pipeline is not None:
+                out = pipeline.feed(out) if out else b""
+                if reader.done:
+                    out += pipeline.finish()
+            if self._out_chunked:
+                out = chunk(out) + (last_chunk(self._trailers()) if reader.done else b"")
+            if out:
+                visitor.link.write(out)
+        if reader.done:
             self._finish(leftover)
+
+    def _pass_chunks(self, visitor: VisitorConnection, reader: ChunkedReader, data: bytes) -> bytes:
+        """What came in chunks goes out as one, copied once; gives what lies beyond the body."""
+        pieces, leftover = reader.feed_pieces(data)
+        size = sum(map(len, pieces))
+        end = last_chunk(reader.trailers) if reader.done else b""
+        if size:
+            visitor.link.write(b"".join((b"%x\r\n" % size, *pieces, b"\r\n", end)))
+        elif end:
+            visitor.link.write(end)
+        return leftover
 
     def _trailers(self) -> list[Field]:
         # A changed body's trailers would speak of the bytes as they were (digests above all).

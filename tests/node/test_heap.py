@@ -1,0 +1,31 @@
+"""Freed memory stays with the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# The high-water mark of a large allocation that was given back: glibc without the setting unmaps it.
+_PROGRAM = """
+from lbcompanion.node.heap import keep_freed_memory
+def resident():
+    with open("/proc/self/statm") as told:
+        return int(told.read().split()[1]) * 4096
+kept = keep_freed_memory() if {kept} else False
+data = bytearray(8 << 20)
+del data
+print(kept, resident())
+"""
+
+
+def _run(kept: bool) -> tuple[bool, int]:
+    out = subprocess.run([sys.executable, "-c", _PROGRAM.format(kept=kept)], capture_output=True, text=True, check=True)
+    told, resident = out.stdout.split()
+    return told == "True", int(resident)
+
+
+def test_freed_memory_stays() -> None:
+    took, kept = _run(True)
+    _, given_back = _run(False)
+    assert took
+    assert kept - given_back > 4 << 20
