@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import NOTHING, Factory, fields_dict
+from attrs import NOTHING, Factory, asdict, fields_dict
 
 from lbcompanion import config_tables, settings
 from tests.test_arrows import FLOOR_OF
@@ -91,3 +91,9 @@ def test_every_command_named_exists() -> None:
 def test_every_room_is_told() -> None:
     house = (DOCS / "house.rst").read_text()
     assert {room for room in FLOOR_OF if f"``{room}``" not in house} == set()
+
+
+def test_every_limit_is_in_the_table_of_limits_with_its_default() -> None:
+    text = (DOCS / "limits.rst").read_text()
+    rows = dict(re.findall(r"   \* - ``(\w+)``\n     - (\d+)", text))
+    assert {name: int(default) for name, default in rows.items()} == asdict(settings.LimitsTable())
