@@ -85,7 +85,8 @@ def check(data: bytes) -> Hashable:
             return "looser"
         message = theirs.messages[0]
         assert message.body == body
-        assert message.trailers == trailers
+        # Fewer: those that may be no trailers are left out by the reader.
+        assert [field for field in message.trailers if field in trailers] == trailers
         if len(theirs.messages) == 1:
             while rest.startswith(b"\r\n"):
                 rest = rest[2:]
