@@ -40,7 +40,7 @@ _PARAMETER = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|'(
 _META_CHARSET = re.compile(r"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|([^\t\n\f\r ;"']+))""", re.I)
 _PRESCAN = re.compile(
     rb"(?i)<(?:!--(?:-?>|(?:[^-]++|-(?!->))*-->)|(meta[" + WS + rb"/]" + ATTRIBUTES + rb">)"
-    rb"|/?[a-z][^" + WS + rb">]*+" + ATTRIBUTES + rb">|(?!!--|/[a-z])[!/?][^>]*+>)"
+    rb"|(?:/|(?!meta[" + WS + rb"/]))[a-z][^" + WS + rb">]*+" + ATTRIBUTES + rb">|(?!!--|/[a-z])[!/?][^>]*+>)"
 )
 # A token that does not end in there: nothing behind its start is looked at, whatever it looks like.
 _UNENDED = re.compile(rb"<(?:[A-Za-z/!?]|\Z)")

@@ -20,14 +20,12 @@ from lbcompanion.node.application import Answered, NoPageError
 from lbcompanion.node.callers import CallerVerdict
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalRequest
-from lbcompanion.node.policy import Policy
+from lbcompanion.node.policy import NO_TOKEN, Policy
 from lbcompanion.settings import NodeSettings
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.tokens import Tokens, hide
 
 _SECRET = frozenset({"secret", "public_keys", "url"})
-# Stands for that of a page which is not kept.
-_NO_TOKEN = "none"
 #: So much of a page, and of its copy, is shown; in bytes.
 SHOWN_BYTES = 262144
 
@@ -119,8 +117,9 @@ class Debug:
         judged = eligible(head.fields, answer.status, answer.fields, head.method)
         why = plan.reason or plan.not_captured(answer, judged)
         origin = policy.origin(head, False, scheme)
-        policies = policy.policies(answer, origin)
-        verdict = judge(policies, origin + policy.script_url, inline=policy.inline)
+        inserted = policy.insert(NO_TOKEN, origin, judged.xhtml)
+        policies = policy.policies(answer, origin, inserted)
+        verdict = judge(policies, origin + policy.script_url, inserted=inserted)
         not_injected = judged.reason or ("" if self._settings.inject.enabled else "injection is off")
         if not not_injected and not verdict.allowed:
             not_injected = f"blocked by CSP: {verdict.directive}"
@@ -150,8 +149,9 @@ class Debug:
         shown = page
         if decided["injected"]:
             origin = self._policy.origin(head, False, scheme)
-            policies = self._policy.policies(answered.head, origin)
-            injector = self._policy.plan(head, "", False, scheme).injector(policies, judged, _NO_TOKEN, origin)
+            inserted = self._policy.insert(NO_TOKEN, origin, judged.xhtml)
+            policies = self._policy.policies(answered.head, origin, inserted)
+            injector = self._policy.plan(head, "", False, scheme).injector(policies, judged, NO_TOKEN, origin)
             shown = page if injector is None else injector.feed(page) + injector.finish()
             if injector is not None and not injector.placed:
                 why = injector.refusal.value if injector.refusal else ""

@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.charset import utf_16_of
-from lbcompanion.html.csp import judge
+from lbcompanion.html.csp import TAG, Inserted, judge
 from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.eligible import Eligibility, eligible
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
-from lbcompanion.html.snippets import Snippet, default_tag_parts
+from lbcompanion.html.snippets import Snippet, default_tag_parts, inline_hashes
 from lbcompanion.html.usual import usual_place
 from lbcompanion.http1.codings import DECODABLE, coding_of, offer
 from lbcompanion.http1.fields import end_to_end
@@ -44,6 +44,9 @@ _ACCEPT_ENCODING = re.compile(rb"(?im)^(accept-encoding: )[^\r\n]*\r\n")
 # Many visitors say the same: what was worked out once is kept, bounded, since it is the peers who say it.
 _MOST_KEPT = 1024
 
+
+#: Stands where a page has none.
+NO_TOKEN = "none"
 
 #: Why a page got no script, where a policy forbids it; the directive follows.
 BLOCKED = Refusal.CSP.value
@@ -95,18 +98,18 @@ class Policy(Recording):
         self._tags: dict[str, tuple[bytes, bytes, bytes]] = {}
         self.built_in = self.top is None and self.bottom is None
         self._judged: dict[tuple[object, ...], Eligibility] = {}
-        self.inline = any(snippet is not None and snippet.inline for snippet in (self.top, self.bottom))
+        self.inserted = _inserted([snippet for snippet in (self.top, self.bottom) if snippet is not None])
 
     def plan(self, head: RequestHead, peer: str, trusted: bool, scheme: str) -> RequestPlan:
         """Decide about a request; see :class:`RequestPlan`."""
         return RequestPlan(self, head, peer, trusted, scheme)
 
-    def policies(self, head: ResponseHead, origin: str) -> list[bytes]:
+    def policies(self, head: ResponseHead, origin: str, inserted: Inserted) -> list[bytes]:
         """The enforcing policies that the visitor gets with a page into which a script goes."""
         values = head.all(b"content-security-policy") if head.marks & POLICY else []
         if not values or not self.adapts:
             return values
-        return adapt(values, origin + self.script_url, inline=self.inline) or values
+        return adapt(values, origin + self.script_url, inserted=inserted) or values
 
     def origin(self, head: RequestHead, trusted: bool, scheme: str) -> str:
         """The public origin that this request was made to."""
@@ -124,6 +127,26 @@ class Policy(Recording):
     def fetch_from(self, origin: str) -> str:
         """The address of a copy up to its token."""
         return f"{self.settings.node.direct_origin.rstrip('/') or origin}{self.prefix}/page/"
+
+    def insert(self, token: str, origin: str, xhtml: bool) -> Inserted:
+        """What is inserted into one page, for policies to judge: scripts in line differ from page to page."""
+        if not self.inserted.inline or xhtml:
+            return self.inserted
+        return evolve(self.inserted, hashes=inline_hashes(b"".join(self.filled(token, origin, None))))
+
+    def filled(self, token: str, origin: str, nonce: str | None) -> tuple[bytes, bytes]:
+        """The operator's snippets for one page."""
+        values = {
+            "fetch_from": self.fetch_from(origin) + token,
+            "token": token,
+            "node": self.settings.node.name,
+            "prefix": self.prefix,
+            "nonce": nonce or "",
+        }
+        return (
+            self.top.fill(values) if self.top is not None else b"",
+            self.bottom.fill(values) if self.bottom is not None else b"",
+        )
 
     def usual_tag(self, token: str, origin: str) -> bytes:
         """The built-in tag for a page without a policy."""
@@ -178,6 +201,19 @@ class Policy(Recording):
             if len(self._judged) < _MOST_KEPT:
                 self._judged[key] = judged
         return judged
+
+
+def _inserted(snippets: list[Snippet]) -> Inserted:
+    """What policies have to judge, as far as it is the same in all pages."""
+    scripts = [snippet for snippet in snippets if snippet.external or snippet.inline]
+    if not snippets:
+        return TAG
+    return Inserted(
+        any(snippet.external for snippet in scripts),
+        any(snippet.inline for snippet in scripts),
+        (),
+        all(snippet.uses_nonce for snippet in scripts),
+    )
 
 
 class RequestPlan:
@@ -258,7 +294,9 @@ class RequestPlan:
             return self._robots_reply(head)
         if head.status == 304 and self._mapped:
             policy = self.policy
-            policies = policy.policies(head, policy.origin(self._head, self._trusted, self._scheme))
+            # The page in the visitor's cache has scripts in line with a token that is not known here.
+            origin = policy.origin(self._head, self._trusted, self._scheme)
+            policies = policy.policies(head, origin, policy.inserted)
             return Reply(_with_policies(_our_tag(end_to_end(head)), policies))
         if not self.reason:
             content_type = head.seen.get(b"content-type")
@@ -278,11 +316,13 @@ class RequestPlan:
             return Reply(end_to_end(head))
         inject = judged.inject and policy.settings.inject.enabled
         origin = policy.origin(request, self._trusted, self._scheme)
-        policies = policy.policies(head, origin) if inject else []
+        # A HEAD leaves no copy; its fields are the GET's all the same, but for a hash over the token.
+        token = NO_TOKEN if is_head else policy.copies.begin()
+        inserted = policy.insert(token, origin, judged.xhtml) if inject and head.marks & POLICY else policy.inserted
+        policies = policy.policies(head, origin, inserted) if inject else []
         if is_head:
-            changed = inject and not self._blocked(policies, origin)
+            changed = inject and not self._blocked(policies, origin, inserted)
             return Reply(self._visitor_lines(head, changed, policies), _NoBody() if changed else None)
-        token = policy.copies.begin()
         insertion = Insertion(self, policies, judged, token, origin) if inject else None
         if insertion is not None and policies and not insertion.allowed:
             insertion = None
@@ -333,10 +373,10 @@ class RequestPlan:
             lines = without(lines, (b"cache-control", b"etag", b"last-modified")) + b"Cache-Control: no-store\r\n"
         return lines
 
-    def _blocked(self, policies: list[bytes], origin: str) -> str:
+    def _blocked(self, policies: list[bytes], origin: str, inserted: Inserted) -> str:
         """The directive of the page's header that forbids the script, if one does."""
         policy = self.policy
-        return judge(policies, origin + policy.script_url, inline=policy.inline).directive if policies else ""
+        return judge(policies, origin + policy.script_url, inserted=inserted).directive if policies else ""
 
     def injector(self, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> Injector | None:
         """The injector for a page, None where the page's policy forbids the script."""
@@ -354,23 +394,14 @@ class RequestPlan:
         policy = self.policy
         nonce = None
         if policies or more:
-            verdict = judge([*policies, *more], origin + policy.script_url, inline=policy.inline)
+            inserted = policy.insert(token, origin, judged.xhtml)
+            verdict = judge([*policies, *more], origin + policy.script_url, inserted=inserted)
             if not verdict.allowed:
                 return verdict.directive
             nonce = verdict.nonce
         if policy.top is None and policy.bottom is None:
             return policy.tag(token, origin, nonce, judged.xhtml), b""
-        values = {
-            "fetch_from": policy.fetch_from(origin) + token,
-            "token": token,
-            "node": policy.settings.node.name,
-            "prefix": policy.prefix,
-            "nonce": nonce or "",
-        }
-        return (
-            policy.top.fill(values) if policy.top is not None else b"",
-            policy.bottom.fill(values) if policy.bottom is not None else b"",
-        )
+        return policy.filled(token, origin, nonce)
 
     def blocked_by(self, directive: str) -> None:
         """Count that the page's policy forbids the script."""

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.html.charset import is_ascii_superset, of_bom, of_content_type, of_page, prescan
+from tests.html.prescan import UNKNOWN, prescanned
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,8 @@ def test_the_byte_order_mark(start: bytes, name: str | None) -> None:
         (b'<a title="<meta charset=koi8-r>', None),
         (b"</a title='<meta charset=koi8-r>", None),
         (b"</a title='><meta charset=koi8-r>", None),
+        (b"<meta/=='><meta charset=koi8-r>", None),
+        (b"</meta/=='><meta charset=koi8-r>", "koi8-r"),
         (b"</1 title='><meta charset=koi8-r>", "koi8-r"),
         (b"<!<meta charset=ascii><meta charset=koi8-r>", "koi8-r"),
         (b'<!--"><meta charset=ascii>--><meta charset=koi8-r>', "koi8-r"),
@@ -60,6 +63,7 @@ def test_the_byte_order_mark(start: bytes, name: str | None) -> None:
     ],
 )
 def test_the_meta_tag(page: bytes, name: str | None) -> None:
+    assert b"&" in page or prescanned(page) == name
     found = prescan(page)
     assert (found.name if found else None) == name
     if found:
@@ -83,3 +87,16 @@ def test_no_superset_of_ascii(name: str) -> None:
 @given(st.binary(max_size=200) | st.text("<>!-/meta charset='\"=x", max_size=200).map(str.encode))
 def test_total(page: bytes) -> None:
     of_page(page, page)
+
+
+PIECES = st.sampled_from(
+    b"<meta | charset=utf-8|charset=|'|\"|>|/|=|<!--|-->|--!>|<!|<?|</|<a |</a |<a/|x|http-equiv=content-type|"
+    b" content='text/html; charset=koi8-r'|\t|-|<metal |<META/".split(b"|")
+)
+
+
+@given(st.lists(PIECES, max_size=14))
+def test_as_the_standard_words_it(pieces: list[bytes]) -> None:
+    page = b"".join(pieces)
+    found = prescan(page)
+    assert prescanned(page) in (found and found.name, UNKNOWN)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 
+from lbcompanion.html.snippets import inline_hashes
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.application import Answered, NoPageError
@@ -247,6 +248,29 @@ def test_adapted_in_get_head_and_304_alike() -> None:
     rig.app.answers(b"HTTP/1.1 304 Not Modified\r\n" + policy + b'\r\nETag: "a"\r\n\r\n')
     (again,) = rig.ask(request(b"/", b"If-None-Match: " + (got.get(b"etag") or b"")))
     assert (again.status, again.get(b"content-security-policy")) == (304, made)
+
+
+def test_adapted_by_the_hash_of_what_the_page_got() -> None:
+    rig = Rig(inject=InjectTable(csp="adapt", top=b"<script>told = '{token}'</script>"))
+    rig.app.answers(html(PAGE, CSP + b"script-src 'strict-dynamic'"))
+    got = rig.get(b"/shop")
+    (script,) = inline_hashes(got.body[got.body.index(b"<script") : got.body.index(b"</script>") + 9])
+    assert got.get(b"content-security-policy") == f"script-src 'strict-dynamic' {script}".encode()
+    told = debug(
+        rig, ("url", "/x"), ("answer", "Content-Type: text/html"), ("answer", "Content-Security-Policy: script-src")
+    )
+    assert told["decision"]["answer"]["injected"]
+    head = rig.get(method=b"HEAD")
+    assert (head.get(b"content-security-policy") or b"").startswith(b"script-src 'strict-dynamic' 'sha256-")
+    assert head.get(b"content-length") is None
+
+
+def test_a_snippet_without_a_place_for_the_nonce_is_not_let_in_by_it() -> None:
+    for top, placed in ((b"<script>{token}</script>", False), (b"<script nonce='{nonce}'>{token}</script>", True)):
+        rig = Rig(inject=InjectTable(top=top))
+        rig.app.answers(html(PAGE, CSP + b"script-src 'nonce-abc'"))
+        assert (b"<script" in rig.get(b"/shop").body) is placed
+        assert bool(debug(rig)["counted"]["not_injected"]) is not placed
 
 
 def test_by_address_alone() -> None:
