@@ -449,7 +449,7 @@ class Insertion:
         policy = self._plan.policy
         judged = self._judged
         top, bottom = self._snippets
-        if bottom or judged.xhtml or policy.skip_if is not None or policy.anchors is not None:
+        if bottom or not top or judged.xhtml or policy.skip_if is not None or policy.anchors is not None:
             return None
         at = usual_place(page, judged.charset, len(top))
         return None if at is None else [page[:at], top, page[at:]]
