@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from lbcompanion import allowed, endpoint_strings
+from lbcompanion import allowed, endpoint_strings, store_urls
 from lbcompanion.allowed import Check, Refused
 from lbcompanion.html.copy import Masks
 from lbcompanion.model import NODE_NAME, RouteKind
@@ -20,20 +20,13 @@ NAME_ALLOWED = "1 to 32 letters, digits, _ or -"
 _LADDER = tuple(kind.value for kind in RouteKind)
 
 
-def _sqlite(other: str = "") -> Check:
-    what = "sqlite:///FILE" + (f", or {other}" if other else "")
-
-    def check(value: object, folder: Path) -> str:
-        if other and value == other:
-            return other
-        if not isinstance(value, str):
-            raise Refused(what)
-        file = value.removeprefix("sqlite:///")
-        if file == value or not file or file.startswith(":") or "?" in file or not value.isprintable():
-            raise Refused(what, allowed.hide_password(value))
-        return f"sqlite:///{(folder / file).absolute()}"
-
-    return check
+def _queue(value: object, folder: Path) -> str:
+    if not isinstance(value, str):
+        raise Refused("sqlite:///FILE")
+    try:
+        return store_urls.sqlite_url(value, folder)
+    except Refused as error:
+        raise Refused("sqlite:///FILE", error.shown) from None
 
 
 def _selector(value: object, folder: Path) -> str:
@@ -146,7 +139,7 @@ NODE: Mapping[str, Table] = {
         "csp": allowed.choice("respect", "adapt"),
     },
     "store": {
-        "url": _sqlite("memory:"),
+        "url": store_urls.store_url,
         "max_pages": allowed.whole(1),
         "max_bytes": allowed.whole(1),
         "max_seconds": _positive,
@@ -194,7 +187,7 @@ CRAWLER: Table = {
     "admin": endpoint_strings.server,
     "secret_file": allowed.path,
     "state_dir": allowed.path,
-    "queue": _sqlite(),
+    "queue": _queue,
     "archive_dir": allowed.path,
     "concurrency": allowed.whole(1, 10000),
     "requisites": allowed.flag,

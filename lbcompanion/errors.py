@@ -77,6 +77,14 @@ class StoreError(CompanionError):
     """A store that cannot do what was asked of it now: down, full or broken."""
 
 
+class StoreUnreachable(StoreError):
+    """A store that cannot be reached, or does not answer: nothing can be asked of it now."""
+
+
+class PageRefused(StoreError):
+    """A page that this store can never keep; others it can."""
+
+
 class NoticeError(CompanionError):
     """A notice that cannot be read; :ivar status: is 400 or 413."""
 

@@ -48,6 +48,9 @@ def find_program(name: str) -> str | None:
     if name == "chromium":
         cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
         return next((str(one) for one in sorted(cache.glob("chromium-*/chrome-linux*/chrome"))), None)
+    if name == "postgres":  # of any version
+        versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda one: int(one.parts[4]))
+        return str(versions[-1]) if versions else None
     if name == "envoy":  # in a wheel
         package = find_spec("envoy")
         wheel = Path(next(iter((package and package.submodule_search_locations) or ("",)))) / "_bin" / "envoy"

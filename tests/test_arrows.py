@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 FLOORS = (
     ("errors", "model"),
     (
-        *("settings", "allowed", "endpoint_strings", "config_tables", "config"),
+        *("settings", "allowed", "endpoint_strings", "store_urls", "config_tables", "config"),
         *("tokens", "signatures", "wire", "http1", "html", "sticky"),
     ),
     ("stores", "logs", "balancers", "plugins"),

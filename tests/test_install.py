@@ -103,9 +103,19 @@ def test_twistd_lists_both_plugins(bin_folder: Path) -> None:
         assert "--config" in run(bin_folder / "twistd", plugin, "--help", cwd=bin_folder)
 
 
+#: Extras that users install, for what not everybody needs.
+_EXTRAS = ("redis", "postgres", "mysql")
+
+
 def dependencies() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {re.split(r"[\[<>=!~; ]", needed)[0] for needed in project["dependencies"]}
+    extras = [needed for extra in _EXTRAS for needed in project["optional-dependencies"][extra]]
+    return {re.split(r"[\[<>=!~; ]", needed)[0] for needed in [*project["dependencies"], *extras]}
+
+
+def test_no_extra_is_imported_before_it_is_asked_for() -> None:
+    tried = "import sys, lbcompanion.node.service; print(*{'redis', 'psycopg', 'pymysql'} & {*sys.modules})"
+    assert run(sys.executable, "-c", tried, cwd=ROOT).strip() == ""
 
 
 def test_every_dependency_is_explained() -> None:

@@ -9,7 +9,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from lbcompanion.errors import StoreError, TokenError
+from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable, TokenError
 from lbcompanion.http1.heads import Field
 from lbcompanion.model import Miss, MissReason, Page, to_rfc3339
 from lbcompanion.node.counters import Counters
@@ -70,6 +70,8 @@ class Copies:
         self.outlives: Callable[[str], bool] = _goes
         self._pending: dict[str, float] = {}
         self._store_works = True
+        #: It can be reached and takes no page: what shows that it can be reached says nothing new then.
+        self._store_refuses = False
 
     def live_in(self, store: IPageStore) -> None:
         """Where copies live from now on."""
@@ -101,12 +103,15 @@ class Copies:
         counters.captured += 1
         counters.captured_bytes += len(page.body)
         self._pending.pop(page.token, None)
+        self._store_refuses = False
         if not self._store_works:
             self._store_is(True, "")
 
     def _not_kept(self, token: str, failure: Failure) -> None:
         self._counters.failed_open["store"] += 1
-        self._store_is(False, failure.getErrorMessage() if failure.check(StoreError) else type(failure.value).__name__)
+        if not failure.check(PageRefused):
+            self._store_refuses = not failure.check(StoreUnreachable)
+            self._store_is(False, _why(failure.value))
         self.lost(token, "the store could not keep it")
 
     def lost(self, token: str, why: str) -> None:
@@ -118,7 +123,15 @@ class Copies:
         except Exception:
             self._counters.failed_open["store"] += 1
 
+    def sweep(self) -> None:
+        """Have the store take away what is past its time, and see by that whether it can be reached."""
+        maybeDeferred(self._store.sweep).addCallbacks(
+            lambda _: self._store_is(True, ""), lambda failure: self._store_is(False, _why(failure.value))
+        )
+
     def _store_is(self, works: bool, why: str) -> None:
+        if works and self._store_refuses:
+            return
         if works != self._store_works:
             self._store_works = works
             self._log("store works again" if works else "store fails", why)
@@ -159,8 +172,8 @@ class Copies:
             return self._store_failed(error)
         self._store_is(True, "")
         if isinstance(found, Page):
-            return self._given(ask, found, take)
-        if owner != self._node and found.reason is MissReason.UNKNOWN:
+            return self._given(ask, found, take, owner)
+        if owner != self._node and found == Miss(MissReason.UNKNOWN):
             passed = None if ask.hopped else self._pass_on(b"GET" if take else b"HEAD", owner, ask)
             if passed is not None:
                 answer = await passed
@@ -169,7 +182,7 @@ class Copies:
             found = Miss(MissReason.MISROUTED, owner=owner)
         return self._missed(ask, found, owner)
 
-    def _given(self, ask: Ask, page: Page, take: bool) -> LocalAnswer:
+    def _given(self, ask: Ask, page: Page, take: bool, owner: str) -> LocalAnswer:
         self._counters.fetches["given"] += 1
         self._log("copy given", hide(page.token))
         digest = repr_digest(page.sha256)
@@ -183,7 +196,8 @@ class Copies:
             *self.identity(ask.token, ask.nonce, digest),
             *page_fields(page),
             (b"Repr-Digest", digest.encode()),
-            (b"Lbc-Via", b"own"),
+            # Another node's copy can only be in a store that both use.
+            (b"Lbc-Via", b"own" if owner == self._node else b"store"),
             *GUARDS,
         ]
         return LocalAnswer(200, fields, page.body, sent if take else None)
@@ -216,7 +230,7 @@ class Copies:
         return LocalAnswer(503, [(b"Content-Type", b"application/problem+json"), (b"Retry-After", b"1"), *GUARDS], body)
 
     def _store_failed(self, error: Exception) -> LocalAnswer:
-        self._store_is(False, str(error) if isinstance(error, StoreError) else type(error).__name__)
+        self._store_is(False, _why(error))
         return self._later("the store fails")
 
     def drop(self, ask: Ask) -> Deferred[LocalAnswer]:
@@ -230,14 +244,13 @@ class Copies:
     async def _drop(self, ask: Ask, owner: str) -> LocalAnswer:
         try:
             dropped = await self._stays(ask.token) or await self._store.drop(ask.token)
-            if not dropped and owner == self._node:
-                found = await self._store.peek(ask.token)
+            found = None if dropped else await self._store.peek(ask.token)
         except Exception as error:
             return self._store_failed(error)
         if dropped:
             self._counters.fetches["dropped"] += 1
             return LocalAnswer(204, list(GUARDS))
-        if owner != self._node:
+        if owner != self._node and found == Miss(MissReason.UNKNOWN):
             passed = None if ask.hopped else self._pass_on(b"DELETE", owner, ask)
             if passed is not None:
                 answer = await passed
@@ -270,6 +283,10 @@ class Copies:
 
 def _goes(url: str) -> bool:
     return False
+
+
+def _why(error: BaseException | None) -> str:
+    return str(error) if isinstance(error, StoreError) else type(error).__name__
 
 
 def page_fields(page: Page) -> list[Field]:

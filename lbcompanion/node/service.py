@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.server import Site
 
-from lbcompanion.errors import ConfigError
+from lbcompanion.errors import ConfigError, StoreError
 from lbcompanion.html.copy import Masks
 from lbcompanion.html.recorder import recorder_source, versioned
 from lbcompanion.model import Page
@@ -45,6 +45,7 @@ from lbcompanion.settings import NodeSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.registry import open_store
 from lbcompanion.stores.threads import OneThread
+from lbcompanion.stores.timely import in_time
 from lbcompanion.tokens import Tokens
 
 _SWEEP_TICKS = 5
@@ -99,7 +100,7 @@ class NodeService(MultiService):
         counters = self.counters = Counters()
         self._store_thread = self._thread(reactor, "lbcompanion-store")
         self._spool_thread = self._thread(reactor, "lbcompanion-spool")
-        self.store = open_store(settings.store, self._now, self._store_thread)
+        self.store = in_time(open_store(settings.store, self._now, self._store_thread), reactor)
         tokens = Tokens(node.secret, node.name, os.urandom)
         self._peers = Peers(
             node.name,
@@ -247,7 +248,7 @@ class NodeService(MultiService):
         self._ticks += 1
         if self._ticks % _SWEEP_TICKS == 0:
             self.copies.tick()
-            self.store.sweep().addErrback(lambda _: None)
+            self.copies.sweep()
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         return {
@@ -301,7 +302,10 @@ class NodeService(MultiService):
             await self.deliverer.stop()
         if self.spool is not None:
             await self.spool.close()
-        await self.store.close()
+        try:
+            await self.store.close()
+        except StoreError as error:
+            self._say("store not closed", str(error))
         await self._peers.close()
         if self._admin_listener is not None:
             await maybeDeferred(self._admin_listener.stopListening)

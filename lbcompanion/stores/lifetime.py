@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from lbcompanion.errors import StoreError
+from lbcompanion.errors import PageRefused
 from lbcompanion.model import MissReason, Page
 from lbcompanion.settings import StoreTable
 
@@ -32,7 +32,7 @@ def reason_to_go(settings: StoreTable, stored_at: float, sent_at: float | None, 
 def check_size(settings: StoreTable, page: Page) -> None:
     """Let a page pass that can be kept at all.
 
-    :raises StoreError: where it alone is larger than the whole store may be.
+    :raises PageRefused: where it alone is larger than the whole store may be.
     """
     if len(page.body) > settings.max_bytes or settings.max_pages < 1:
-        raise StoreError(f"a page of {len(page.body)} bytes is more than this store may hold")
+        raise PageRefused(f"a page of {len(page.body)} bytes is more than this store may hold")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
 from lbcompanion.html.inject import Injector
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
@@ -241,6 +242,55 @@ def test_a_store_that_fails() -> None:
     served(rig)
     assert rig.copies.store_works
     assert rig.logged[1:] == ["store works again: "]
+
+
+class Moody(MemoryStore):
+    """Fails to put with the error that the test chose."""
+
+    error: StoreError | None = None
+
+    def put_now(self, page: Any) -> None:
+        if self.error is not None:
+            raise self.error
+        super().put_now(page)
+
+
+def test_a_sweep_shows_whether_the_store_is_there() -> None:
+    rig = Rig(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
+    rig.copies.sweep()
+    rig.copies.sweep()
+    assert not rig.copies.store_works
+    rig.store.failing = False
+    rig.copies.sweep()
+    rig.copies.sweep()
+    assert rig.copies.store_works
+    assert rig.logged == ["store fails: down on purpose", "store works again: "]
+
+
+def test_a_store_that_is_there_and_takes_no_page() -> None:
+    rig = Rig(store=Moody(StoreTable(), lambda: 0.0))
+    rig.store.error = StoreError("it is full")
+    for _ in range(3):
+        served(rig)
+        rig.copies.sweep()
+    assert not rig.copies.store_works
+    assert rig.logged == ["store fails: it is full"]
+    rig.store.error = StoreUnreachable("gone")
+    served(rig)
+    rig.copies.sweep()
+    assert rig.copies.store_works
+    rig.store.error = None
+    served(rig)
+    assert rig.logged == ["store fails: it is full", "store works again: "]
+
+
+def test_a_page_that_no_store_could_keep_says_nothing_of_the_store() -> None:
+    rig = Rig(store=Moody(StoreTable(), lambda: 0.0))
+    rig.store.error = PageRefused("too large")
+    served(rig)
+    assert rig.counters.captured == 0
+    assert rig.copies.store_works
+    assert rig.logged == []
 
 
 def test_a_store_that_raises() -> None:

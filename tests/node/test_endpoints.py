@@ -195,6 +195,44 @@ def test_so_is_a_store_that_raises(method: str) -> None:
     assert rig.fetch(rig.tokens.mint(), method).status == 503
 
 
+# A store that several nodes share.
+
+
+def sharing() -> tuple[Rig, Rig, str]:
+    """Two nodes, and the token of a page of the first one's."""
+    store = MemoryStore(StoreTable(), lambda: 1000.0)
+    one, other = Rig(store=store), Rig(store=store, name="n2")
+    one.get(b"/shop?q=1")
+    return one, other, one.page.token
+
+
+def test_any_node_answers_from_a_central_store() -> None:
+    one, other, token = sharing()
+    answer = other.fetch(token, nonce="abc")
+    assert (answer.status, answer.body) == (200, PAGE)
+    assert (answer.get(b"lbc-node"), answer.get(b"lbc-via")) == (b"n2", b"store")
+    assert answer.get(b"lbc-proof") == proved("n2", token, "abc", digest(PAGE))
+    assert one.fetch(token).get(b"lbc-via") == b"own"
+    assert other.fetch(token, "DELETE").status == 204
+    for rig in (one, other):
+        assert (rig.fetch(token).status, rig.fetch(token).json["reason"]) == (404, "pulled")
+
+
+def test_any_node_knows_what_became_of_a_page() -> None:
+    one, other, _ = sharing()
+    token = one.copies.begin()
+    one.copies.lost(token, "grew too large")
+    told = other.fetch(token).json
+    assert (told["reason"], told["detail"]) == ("unknown", "grew too large")
+    one.store.mark(token, Miss(MissReason.EXPIRED))
+    assert other.fetch(token).json["reason"] == "expired"
+    assert other.fetch(token, "DELETE").json["reason"] == "expired"
+    # Of a page that is on its way into the store only its owner knows.
+    assert other.fetch(one.copies.begin()).json == {
+        "type": "about:blank", "title": "no copy here", "status": 404, "reason": "misrouted", "owner": "n1"
+    }  # fmt: skip
+
+
 # Who may fetch.
 
 

@@ -70,6 +70,7 @@ class Farm:
 
     :param folder: gets configurations, state, archive and logs.
     :param store: ``[store] url`` of the nodes, ``NAME`` in it filled in.
+    :param store_lines: what stands below it.
     :param peers: whether nodes know each other's address.
     :param site_lines: what the crawler is told besides, by the companions' public ports.
     """
@@ -82,6 +83,7 @@ class Farm:
     sticking: Sticking
     give_up_seconds: int = 30
     store: str = "memory:"
+    store_lines: str = ""
     peers: bool = False
     public: dict[str, int] = Factory(dict)
     admin: dict[str, int] = Factory(dict)
@@ -140,7 +142,7 @@ state_dir = "state-{name}"
 admin = "{_listen(self.admin[name])}"
 [store]
 url = "{self.store.replace("NAME", name)}"
-[sticky]
+{self.store_lines}[sticky]
 {self.sticking.toml()}[peers]
 {peers}[crawler]
 intake = "http://127.0.0.1:{self.taps["notices"].port}"

@@ -14,7 +14,8 @@ from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
 from lbcompanion.testing.stores import WallClockByHand, a_page
-from tests.stores.opening import result_of
+from tests.stores.opening import open_at, result_of
+from tests.stores.servers import Server, at_server, running
 
 TOKENS = st.sampled_from([f"t{number}" for number in range(8)])
 TABLES = (
@@ -76,7 +77,10 @@ class Dictionary:
 
 
 def run_store_machine(
-    open_store: Callable[[StoreTable, Callable[[], float]], Any], overhead: int = 0, durable: bool = False
+    open_store: Callable[[StoreTable, Callable[[], float]], Any],
+    overhead: int = 0,
+    durable: bool = False,
+    examples: int = 60,
 ) -> None:
     """Run it against a kind of store.
 
@@ -174,7 +178,7 @@ def run_store_machine(
 
             def kill(self, store: Any) -> None:
                 # A process that died: its connection is there no more, but nothing was said on the way out.
-                store._database.disconnect()
+                store.outside.disconnect()
 
         @invariant()
         def limits_hold(self) -> None:
@@ -193,9 +197,22 @@ def run_store_machine(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=20 if durable else 60,
+            max_examples=examples,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def run_machine_at(kind: type[Server], examples: int) -> None:
+    """The state machine against a real server, emptied for each run."""
+    runs: set[Callable[[], float]] = set()
+
+    def open_run(table: StoreTable, clock: Callable[[], float]) -> Any:
+        # Each run has a clock of its own; within one, the store is opened again and again.
+        server = at_server(kind) if clock in runs else running(kind)
+        runs.add(clock)
+        return open_at(server, table, clock)
+
+    run_store_machine(open_run, durable=True, examples=examples)

@@ -6,8 +6,11 @@ import pytest
 
 from lbcompanion.errors import ConfigError
 from lbcompanion.settings import StoreTable
+from lbcompanion.store_urls import SERVED
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.registry import open_store
+from lbcompanion.stores.queued import QueuedStore
+from lbcompanion.stores.redis import RedisStore
+from lbcompanion.stores.registry import PROVIDERS, open_store
 from lbcompanion.stores.sealing import SealedStore
 from lbcompanion.stores.sql import SqlStore
 from lbcompanion.testing.stores import WallClockByHand, a_page
@@ -31,22 +34,33 @@ def test_sqlite_opens_nothing_before_it_is_asked(tmp_path: Path) -> None:
     result_of(store.close())
 
 
-@pytest.mark.parametrize("scheme", ["redis", "postgresql", "postgresql+psycopg", "mysql", "mssql", "mssql+pyodbc"])
-def test_what_is_to_come(scheme: str) -> None:
-    with pytest.raises(ConfigError, match="not in this version yet") as caught:
-        opened(f"{scheme}://user:hunter2@db/pages")
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("redis://db", RedisStore),
+        ("rediss://user:hunter2@db:6380/3", RedisStore),
+        ("valkey://db/0", RedisStore),
+        ("postgresql://user:hunter2@db/pages?sslmode=require", SqlStore),
+        ("mysql://user:hunter2@db/pages", SqlStore),
+        ("mariadb://db/pages", SqlStore),
+    ],
+)
+def test_nor_does_what_is_served(url: str, kind: type[QueuedStore]) -> None:
+    store = opened(url)
+    assert isinstance(store, kind)
+    assert not store.outside.is_open
+    result_of(store.close())
+
+
+def test_each_url_has_its_provider() -> None:
+    assert set(PROVIDERS) == {"memory", "sqlite"} | {kind.scheme for kind in SERVED.values()}
+
+
+def test_what_is_not() -> None:
+    with pytest.raises(ConfigError, match="SQL Server is not served") as caught:
+        opened("mssql://user:hunter2@db/pages")
     assert caught.value.key == "store.url"
     assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["", "memory", "sqlit:///x", "file:///x", "memory:x", "sqlite://", "sqlite:///:memory:", "sqlite:///x?mode=ro",
-     "sqlite+aiosqlite:///x", "sqlite://host:port/x"],
-)  # fmt: skip
-def test_what_is_not(url: str) -> None:
-    with pytest.raises(ConfigError, match="memory:"):
-        opened(url)
 
 
 def test_a_key_file_seals(tmp_path: Path) -> None:

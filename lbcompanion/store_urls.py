@@ -1,0 +1,151 @@
+"""What ``[store] url`` may be: which stores there are, how each one's URL is written, and which driver it needs.
+
+Checked when a configuration is read and again when the store is opened; nothing is opened here. What stands behind a
+scheme is never shown, as it may hold a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from attrs import frozen
+
+from lbcompanion import allowed
+from lbcompanion.allowed import Refused
+
+#: Whether a module can be imported.
+FindModule = Callable[[str], object]
+
+
+@frozen
+class Served:
+    """A kind of store that a server of its own keeps.
+
+    :ivar form: its URL, as a message shows it.
+    :ivar module: the driver's module.
+    :ivar extra: the extra of this package that brings the driver.
+    :ivar files: options after ``?`` that name files; relative ones start at the configuration's folder.
+    :ivar options: other such options.
+    :ivar scheme: what it is called in the end.
+    :ivar numbered: whether a database is a number, and may be left out.
+    """
+
+    form: str
+    module: str
+    extra: str
+    files: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    scheme: str = ""
+    numbered: bool = False
+
+
+_REDIS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_REDIS = Served("redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]", "redis", "redis", scheme="redis", numbered=True)
+_REDIS_TLS = Served("rediss://...", "redis", "redis", _REDIS_FILES, scheme="rediss", numbered=True)
+_POSTGRESQL = Served(
+    "postgresql://[USER:PASSWORD@]HOST[:PORT]/DATABASE",
+    "psycopg",
+    "postgres",
+    ("sslrootcert", "sslcert", "sslkey"),
+    ("sslmode", "host", "target_session_attrs"),
+    "postgresql",
+)
+_MYSQL = Served(
+    "mysql://[USER:PASSWORD@]HOST[:PORT]/DATABASE",
+    "pymysql",
+    "mysql",
+    ("ssl_ca", "ssl_cert", "ssl_key"),
+    ("unix_socket",),
+    "mysql",
+)
+
+#: By scheme.
+SERVED: Mapping[str, Served] = {
+    "redis": _REDIS,
+    "rediss": _REDIS_TLS,
+    "valkey": _REDIS,
+    "valkeys": _REDIS_TLS,
+    "postgresql": _POSTGRESQL,
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+}
+#: What the manual of another day may have, and why it is not here.
+_NOT_HERE = {
+    "mssql": "SQL Server is not served: no server was there to test with",
+    "postgres": "written postgresql://",
+}
+_SQLITE = "sqlite:///FILE"
+FORMS = "memory:, " + ", ".join((_SQLITE, _REDIS.form, _REDIS_TLS.form, _POSTGRESQL.form, _MYSQL.form))
+
+
+def store_url(value: object, folder: Path, find_module: FindModule = find_spec) -> str:
+    """A check of :mod:`lbcompanion.allowed`: the URL with its scheme's usual name and with absolute paths.
+
+    :raises Refused: for a URL of no known form, and where the driver is not installed.
+    """
+    if not isinstance(value, str) or not value.isprintable() or ":" not in value:
+        raise Refused(FORMS, "no URL" if isinstance(value, str) else None)
+    scheme = value.partition(":")[0]
+    if scheme == "memory":
+        if value.rstrip("/") != "memory:":
+            raise Refused("memory: alone", "memory: with something behind it")
+        return "memory:"
+    if scheme == "sqlite":
+        return sqlite_url(value, folder)
+    kind = SERVED.get(scheme)
+    if kind is None:
+        plain, plus, _ = scheme.partition("+")
+        hint = _NOT_HERE.get(plain, "without a driver's name" if plus and plain in SERVED else "")
+        raise Refused(FORMS + (f" ({hint})" if hint else ""), allowed.hide_password(value))
+    checked = _served(kind, value, folder)
+    if find_module(kind.module) is None:
+        how = f"the same once its driver is there (pip install 'lbcompanion[{kind.extra}]'), or another store"
+        raise Refused(how, f"{scheme}: whose driver, {kind.module}, is not installed")
+    return checked
+
+
+def sqlite_url(value: str, folder: Path) -> str:
+    """``sqlite:///FILE`` with the file's absolute path.
+
+    :raises Refused: for anything else.
+    """
+    file = value.removeprefix("sqlite:///")
+    if file == value or not file or file.startswith(":") or "?" in file or not value.isprintable():
+        raise Refused(f"{_SQLITE}; for copies in memory, memory:", allowed.hide_password(value))
+    return f"sqlite:///{(folder / file).absolute()}"
+
+
+def _served(kind: Served, value: str, folder: Path) -> str:
+    shown = allowed.hide_password(value)
+    try:
+        parts = urlsplit(value)
+        port_is_right = parts.port != 0
+        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise Refused(kind.form, shown) from None
+    elsewhere = {"host", "unix_socket"} & {key for key, _ in options}
+    if not (parts.hostname or elsewhere) or not port_is_right or parts.fragment or not _names_database(kind, parts):
+        raise Refused(kind.form, shown)
+    known = (*kind.files, *kind.options)
+    for key, _ in options:
+        if key not in known:
+            right = ", ".join(known) if known else "none"
+            raise Refused(f"{kind.form}; after a ?: {right}", f'{parts.scheme}: with the option "{key}"')
+    checked = [(key, _file(key, file, folder) if key in kind.files else file) for key, file in options]
+    return f"{kind.scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(checked)}" if checked else "")
+
+
+def _names_database(kind: Served, parts: SplitResult) -> bool:
+    name = parts.path.removeprefix("/")
+    if kind.numbered:
+        return not name or (name.isascii() and name.isdigit())
+    return bool(name) and "/" not in name
+
+
+def _file(key: str, name: str, folder: Path) -> str:
+    where = (folder / name).absolute()
+    allowed.content(where, f"a file that can be read, for {key}")
+    return str(where)

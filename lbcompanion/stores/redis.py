@@ -1,0 +1,241 @@
+"""``redis:`` and ``rediss:``: copies in a Redis or Valkey server, which all nodes may share.
+
+What is done there is written down in :mod:`~lbcompanion.stores.redis_scripts`. All that waits goes there at once and is
+answered at once (pipelining).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha1
+from math import ceil
+from typing import Any
+
+from attrs import frozen
+from redis import ConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
+from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.settings import StoreTable
+from lbcompanion.stores.engines import CONNECT_SECONDS, STATEMENT_SECONDS
+from lbcompanion.stores.lifetime import WallClock
+from lbcompanion.stores.queued import Outside, QueuedStore, Request
+from lbcompanion.stores.redis_scripts import SCRIPTS
+from lbcompanion.stores.threads import DeferToThread
+
+#: Redis lets a copy go by itself so much after its time: by then a node has done it, and told why.
+LEFT_SECONDS = 5
+#: How long tombstones and what is counted outlive the last copy where no node comes any more.
+TOLD_SECONDS = 86400
+
+#: Of a page, but for its token.
+_FIELDS = ("url", "method", "status", "content_type", "captured_at", "body", "sha256")
+_SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest().encode() for name, text in SCRIPTS.items()}
+_TOLD_CHARS = 200
+
+
+class RedisStore(QueuedStore):
+    """Copies in Redis.
+
+    :param url: as redis-py reads it.
+    """
+
+    def __init__(self, url: str, settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread) -> None:
+        super().__init__(_Server(url, settings), settings, clock, defer_to_thread)
+
+
+@frozen
+class _Command:
+    """A script to run, and how its answer is read."""
+
+    verb: str
+    arguments: Sequence[Any]
+    read: Callable[[Any], object]
+
+
+class _Commands:
+    """Requests as the commands that do them."""
+
+    def __init__(self, settings: StoreTable) -> None:
+        self._settings = settings
+        grace = settings.pull_grace_seconds if settings.delete_after_pull else -1.0
+        self._grace = grace
+        self._limits = (settings.max_pages, settings.max_bytes, ceil((settings.max_seconds + TOLD_SECONDS) * 1000))
+        self._lasts_ms = ceil((settings.max_seconds + LEFT_SECONDS) * 1000)
+
+    def of(self, request: Request) -> _Command:
+        """The command for a request.
+
+        :raises UnicodeEncodeError: where what it says cannot be written down.
+        """
+        arguments, read = self._own_part(request)
+        settings, now = self._settings, request.now
+        over = (repr(now - settings.max_seconds), repr(now - settings.pull_grace_seconds))
+        head = (repr(now), repr(float(settings.max_seconds)), repr(float(self._grace)), *over, *self._limits)
+        token = (request.token,) if request.token else ()
+        return _Command(request.verb, (*head, *token, *arguments), read)
+
+    def _own_part(self, request: Request) -> tuple[Sequence[Any], Callable[[Any], object]]:
+        page, miss = request.page, request.miss
+        if page is not None:
+            values = [part for name in _FIELDS for part in (name, _written(getattr(page, name)))]
+            return (len(page.body), self._lasts_ms, *values), _nothing
+        if miss is not None:
+            return ("\0".join((miss.reason.value, miss.detail, miss.owner)),), _nothing
+        if request.verb == "find":
+            return _FIELDS, lambda found: _page_or_miss(request.token, found)
+        return (), _READERS[request.verb]
+
+
+class _Server(Outside):
+    """One connection to Redis; blocking."""
+
+    def __init__(self, url: str, settings: StoreTable) -> None:
+        super().__init__()
+        # Trying again is this class' own affair.
+        self._pool = ConnectionPool.from_url(
+            url,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=STATEMENT_SECONDS,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._commands = _Commands(settings)
+        self._connection: Any = None
+        self._counters = {"put": 0, "evicted": 0, "expired": 0, "pulled": 0}
+
+    @property
+    def is_open(self) -> bool:
+        """As far as is known."""
+        return self._connection is not None
+
+    def attempt(self, requests: Sequence[Request]) -> list[object]:
+        """Send all of them, then read all answers."""
+        try:
+            commands = [self._command_of(request) for request in requests]
+            replies = self._ask([(b"EVALSHA", _SHAS[one.verb], 0, *one.arguments) for one in commands if one])
+        except (RedisError, OSError) as error:
+            raise StoreUnreachable(_told(error)) from error
+        spoilt = PageRefused("a page that cannot be written down")
+        return [spoilt if one is None else self._read(one, next(replies)) for one in commands]
+
+    def _command_of(self, request: Request) -> _Command | None:
+        try:
+            return self._commands.of(request)
+        except UnicodeEncodeError:
+            return None
+
+    def disconnect(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(RedisError, OSError):
+                connection.disconnect()
+
+    def _ask(self, commands: Iterable[tuple[Any, ...]]) -> Any:
+        connection = self._connect()
+        sent = list(commands)
+        connection.send_packed_command(connection.pack_commands(sent))
+        # All are read before the first error is told, or the next request would read what is left.
+        return iter([_reply(connection) for _ in sent])
+
+    def _connect(self) -> Any:
+        if self._connection is None:
+            connection: Any = self._pool.make_connection()
+            try:
+                connection.connect()
+                connection.send_packed_command(
+                    connection.pack_commands([("SCRIPT", "LOAD", text) for text in SCRIPTS.values()])
+                )
+                for sha in _SHAS.values():
+                    loaded = connection.read_response()
+                    assert loaded in (sha, sha.decode())
+            except BaseException:
+                with suppress(RedisError, OSError):
+                    connection.disconnect()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _read(self, command: _Command, reply: Any) -> object:
+        if isinstance(reply, ResponseError):
+            return StoreError(_told(reply))
+        expired, pulled, evicted, value = reply
+        for name, number in (("expired", expired), ("pulled", pulled), ("evicted", evicted)):
+            self._counters[name] += number
+        if command.verb == "put":
+            self._counters["put"] += 1
+        result = command.read(value)
+        return {**result, **self._counters} if isinstance(result, dict) else result
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except (NoScriptError, ReadOnlyError) as error:
+        # Scripts were flushed, or it is a replica now: a fresh connection finds its scripts, or another server.
+        raise RedisConnectionError(str(error)) from error
+    except ResponseError as error:
+        return error
+
+
+def _written(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return (value if isinstance(value, str) else repr(value)).encode()
+
+
+def _page_or_miss(token: str, found: Any) -> Page | Miss:
+    if found is None:
+        return Miss(MissReason.UNKNOWN)
+    if isinstance(found, bytes):
+        reason, *more = found.decode().split("\0")
+        return Miss(MissReason(reason), *more)
+    told = dict(zip(_FIELDS, found, strict=True))
+    return Page(
+        token=token,
+        url=told["url"].decode(),
+        method=told["method"].decode(),
+        status=int(told["status"]),
+        content_type=told["content_type"].decode(),
+        captured_at=float(told["captured_at"]),
+        body=told["body"],
+        sha256=told["sha256"],
+    )
+
+
+def _nothing(_: object) -> None:
+    return None
+
+
+def _tokens(found: Sequence[bytes]) -> list[str]:
+    return [token.decode() for token in found]
+
+
+def _totals(found: Sequence[Any]) -> dict[str, int]:
+    return {"pages": int(found[0]), "bytes": int(found[1])}
+
+
+#: How answers are read that need nothing but themselves.
+_READERS: Mapping[str, Callable[[Any], object]] = {
+    "sent": _nothing,
+    "drop": bool,
+    "sweep": int,
+    "tokens": _tokens,
+    "stats": _totals,
+}
+
+
+def _told(error: Exception) -> str:
+    """What went wrong. Redis' own errors and the system's hold no arguments."""
+    if isinstance(error, RedisTimeoutError):
+        return "the store's Redis does not answer"
+    said = " ".join(str(error).split())[:_TOLD_CHARS] or type(error).__name__
+    return f"the store's Redis {'cannot be used' if isinstance(error, RedisConnectionError) else 'refuses'}: {said}"

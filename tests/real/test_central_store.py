@@ -1,0 +1,154 @@
+"""A balancer that sticks not at all, three nodes, one store that all share: whoever is asked has the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbcompanion.demo.ports import ReservedPorts
+from tests.real import balancers
+from tests.real.children import Children, wait_for
+from tests.real.farm import NODES, Applications, Farm, Sticking, fetched, plain_applications
+from tests.real.private_site import SECRETS
+from tests.real.visitor import View, Visitor
+from tests.stores.servers import IN_URL, PASSWORD, Postgresql, Redis, Server, running
+
+VISITS = 24
+WRONG = "the store fails; pages pass without a copy"
+ANY_ONLY = 'ladder = ["any"]\n'
+
+
+@pytest.fixture(scope="module")
+def applications(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applications]:
+    folder = tmp_path_factory.mktemp("applications")
+    ports, children = ReservedPorts(), Children(folder)
+    try:
+        yield plain_applications(children, ports, folder, "tests.real.private_site")
+    finally:
+        children.kill()
+        ports.release()
+
+
+def looked(farm: Farm, count: int, path: str = "/page", notice: bool = True) -> list[View]:
+    """Visitors who each look at one page."""
+    views = []
+    for number in range(count):
+        visitor = Visitor(farm.site)
+        views.append(visitor.view(f"{path}/{number}"))
+        if notice:
+            visitor.notice(views[-1])
+    return views
+
+
+def all_kept(farm: Farm) -> None:
+    for name in NODES:
+        farm.settled(name)
+
+
+def wrong_at(farm: Farm, name: str) -> list[str]:
+    status, body = fetched(farm.admin[name], "/readyz")
+    assert status == 200
+    found: list[str] = json.loads(body)["wrong"]
+    return found
+
+
+def logs(farm: Farm) -> dict[str, str]:
+    return {name: farm.children[f"companion-{name}"].log.read_text() for name in NODES}
+
+
+def noticed_late(farm: Farm, views: list[View]) -> None:
+    for view in views:
+        Visitor(farm.site).notice(view)
+
+
+def attempts(farm: Farm, view: View) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = farm.recordings().get(view.token, {}).get("attempts", [])
+    return found
+
+
+@pytest.mark.parametrize(("kind", "sealed"), [(Redis, True), (Postgresql, False)], ids=["redis, sealed", "postgresql"])
+def test_any_node_has_every_page(new_farm, applications, tmp_path: Path, kind: type[Server], sealed: bool) -> None:
+    server = running(kind)
+    (tmp_path / "seal.key").write_bytes(b"thirty-two bytes that are a key.")
+    lines = 'encryption_key_file = "seal.key"\n' * sealed
+    farm = new_farm(
+        balancers.not_sticky(), Sticking(), applications,
+        store=server.url, store_lines=lines, site_lines=lambda public: ANY_ONLY, give_up_seconds=40,
+    )  # fmt: skip
+    # Byte for byte, at the first attempt, whoever made it and whoever is asked. (A notice that is quicker than the
+    # store, as no browser's is, is told to come again.)
+    views = looked(farm, VISITS, notice=False)
+    all_kept(farm)
+    noticed_late(farm, views)
+    found = farm.finished([view.token for view in views])
+    farm.check_archived(views, found)
+    told = [found[view.token] for view in views]
+    assert [[one["result"] for one in said["attempts"]] for said in told] == [["archived"]] * VISITS
+    assert {said["route"] for said in told} == {"any"}
+    assert {said["answered_by"] for said in told} == {said["origin_node"] for said in told} == set(NODES)
+    assert any(said["answered_by"] != said["origin_node"] for said in told)
+
+    # What is nobody's business never leaves the node; sealed, nothing can be read where it lies.
+    private = looked(farm, 3, "/private", notice=False)
+    all_kept(farm)
+    lies_there = server.content()
+    assert lies_there
+    assert [secret for secret in SECRETS if secret in lies_there] == []
+    assert (b"/private/" in lies_there, b"<!DOCTYPE html>" in lies_there) == (not sealed, not sealed)
+    noticed_late(farm, private)
+    farm.finished([view.token for view in private])
+    for view in private:
+        assert all(secret in farm.made(view).body for secret in SECRETS)
+        archived = farm.archived(view.token)
+        assert archived.startswith(b"<!DOCTYPE html>")
+        assert [secret for secret in SECRETS if secret in archived] == []
+
+    through_an_outage(farm, server)
+    for said in logs(farm).values():
+        assert PASSWORD not in said
+        assert IN_URL not in said
+
+
+def through_an_outage(farm: Farm, server: Server) -> None:
+    """Visitors have their pages, ``/readyz`` and one line tell; and when the store is back, all is as before."""
+    waiting = looked(farm, 3, notice=False)
+    all_kept(farm)
+    server.stop()
+    unkept = looked(farm, 6)
+    for name in NODES:
+        wait_for(f"{name} says what is wrong", lambda name=name: WRONG in wrong_at(farm, name), 15)
+    noticed_late(farm, waiting)
+    for view in waiting:
+        tried = wait_for("a vain attempt", lambda view=view: attempts(farm, view), 15)
+        assert {one["result"] for one in tried} == {"status 503"}
+    server.start()
+    for name in NODES:
+        wait_for(f"{name} is well again", lambda name=name: WRONG not in wrong_at(farm, name), 15)
+    for said in logs(farm).values():
+        assert (said.count("store fails: "), said.count("store works again")) == (1, 1)
+    # What Redis held has gone with it.
+    later = looked(farm, 6) + (waiting if isinstance(server, Postgresql) else [])
+    farm.check_archived(later, farm.finished([view.token for view in later]))
+    assert all(farm.made(view).body == view.body for view in unkept)
+
+
+def test_a_store_that_is_not_there_at_the_start(new_farm, applications, tmp_path: Path) -> None:
+    server = running(Redis)
+    server.stop()
+    farm = new_farm(
+        balancers.not_sticky(), Sticking(), applications,
+        store=server.url, site_lines=lambda public: ANY_ONLY,
+    )  # fmt: skip
+    for view in looked(farm, 6):
+        assert view.body == farm.made(view).body
+    for name in NODES:
+        wait_for(f"{name} says what is wrong", lambda name=name: WRONG in wrong_at(farm, name), 15)
+    server.start()
+    for name in NODES:
+        wait_for(f"{name} is well again", lambda name=name: WRONG not in wrong_at(farm, name), 15)
+    views = looked(farm, 6)
+    farm.check_archived(views, farm.finished([view.token for view in views]))

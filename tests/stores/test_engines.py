@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import psycopg
+import pymysql
+import pytest
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
+
+from lbcompanion.stores.engines import is_broken, is_crossed, told
+from lbcompanion.testing.stores import page_store_contract
+from tests.stores.machine import run_machine_at
+from tests.stores.opening import served_by
+from tests.stores.servers import Mariadb, Postgresql
+
+TestPostgresqlStore = page_store_contract("TestPostgresqlStore", served_by(Postgresql))
+TestMariadbStore = page_store_contract("TestMariadbStore", served_by(Mariadb))
+
+SECRET = "a-whole-token"
+
+
+@pytest.mark.parametrize("kind", [Postgresql, Mariadb])
+def test_any_order_of_calls(kind):
+    run_machine_at(kind, 2)
+
+
+def mysql(wrapper, kind, code, text):
+    return wrapper("INSERT", {}, kind(code, text))
+
+
+def postgresql(state):
+    cause = type(psycopg.errors.lookup(state).__name__, (psycopg.errors.lookup(state),), {})()
+    return OperationalError("INSERT", {}, cause)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (mysql(IntegrityError, pymysql.IntegrityError, 1062, f"Duplicate entry '{SECRET}'"), "IntegrityError 1062"),
+        (mysql(DataError, pymysql.DataError, 1366, f"Incorrect string value '{SECRET}'"), "DataError 1366"),
+        (mysql(ProgrammingError, pymysql.ProgrammingError, 1064, f"near '{SECRET}'"), "ProgrammingError 1064"),
+        (mysql(OperationalError, pymysql.OperationalError, 1045, "Access denied for user"), "Access denied for user"),
+        (mysql(OperationalError, pymysql.OperationalError, 2003, "Can't connect\n to db"), "Can't connect to db"),
+        (ValueError(SECRET), "ValueError"),
+        (FileNotFoundError(2, "No such file", SECRET), "No such file"),
+    ],
+)
+def test_what_an_error_says_and_what_not(error, said):
+    assert told(error).endswith(said)
+    assert SECRET not in told(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "crossed", "broken"),
+    [
+        (mysql(OperationalError, pymysql.OperationalError, 1213, "Deadlock found"), True, True),
+        (mysql(OperationalError, pymysql.OperationalError, 1205, "Lock wait timeout"), True, True),
+        (mysql(IntegrityError, pymysql.IntegrityError, 1062, "Duplicate entry"), True, False),
+        (mysql(OperationalError, pymysql.OperationalError, 2006, "gone away"), False, True),
+        (mysql(DataError, pymysql.DataError, 1406, "Data too long"), False, False),
+        (postgresql("40P01"), True, True),
+        (postgresql("40001"), True, True),
+        (postgresql("57014"), False, True),
+        (UnicodeEncodeError("utf-8", "x", 0, 1, "no"), False, False),
+    ],
+)
+def test_which_errors_are_whose(error, crossed, broken):
+    assert is_crossed(error) is crossed
+    assert is_broken(error) is broken

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbcompanion.errors import StoreError, StoreUnreachable
+from lbcompanion.settings import StoreTable
+from lbcompanion.stores.queued import WAITING_BYTES, Outside, QueuedStore, Request
+from lbcompanion.testing.stores import WallClockByHand, a_page
+from tests.stores.opening import at_once
+from tests.stores.test_threads import HeldThread
+
+
+class Script(Outside):
+    """Does as the test wrote it down: ``works``, or ``breaks``, one word for each attempt, then works."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__()
+        self.words = list(words)
+        self.attempts = 0
+        self.connected = False
+        self.now = 100.0
+        self.monotonic = lambda: self.now
+
+    @property
+    def is_open(self) -> bool:
+        return self.connected
+
+    def attempt(self, requests: Sequence[Request]) -> list[object]:
+        self.attempts += 1
+        if self.words and self.words.pop(0) == "breaks":
+            raise StoreUnreachable(f"broke at attempt {self.attempts}")
+        self.connected = True
+        return [self.attempts for _ in requests]
+
+    def disconnect(self) -> None:
+        self.connected = False
+
+
+class TestConnections(SynchronousTestCase):
+    def opened(self, outside: Script) -> QueuedStore:
+        return QueuedStore(outside, StoreTable(), WallClockByHand(), at_once)
+
+    def test_one_that_was_closed_meanwhile_is_made_anew(self) -> None:
+        outside = Script("works", "breaks", "works")
+        store = self.opened(outside)
+        assert self.successResultOf(store.sweep()) == 1
+        assert self.successResultOf(store.sweep()) == 3
+
+    def test_a_fresh_one_that_breaks_is_not_tried_again_at_once(self) -> None:
+        outside = Script("breaks", "works")
+        store = self.opened(outside)
+        self.failureResultOf(store.sweep(), StoreUnreachable)
+        assert outside.attempts == 1
+
+    def test_what_cannot_be_reached_is_left_alone_for_a_while(self) -> None:
+        outside = Script("works", "breaks", "breaks", "works")
+        store = self.opened(outside)
+        self.successResultOf(store.sweep())
+        for _ in range(5):
+            said = self.failureResultOf(store.sweep(), StoreUnreachable).value
+            assert str(said) == "broke at attempt 3"
+        outside.now += 0.99
+        self.failureResultOf(store.sweep(), StoreUnreachable)
+        assert not outside.is_open
+        outside.now += 0.01
+        assert self.successResultOf(store.sweep()) == 4
+
+    def test_it_breaks_again_after_the_rest(self) -> None:
+        outside = Script("breaks", "breaks", "works")
+        store = self.opened(outside)
+        self.failureResultOf(store.sweep(), StoreUnreachable)
+        outside.now += 1
+        self.failureResultOf(store.sweep(), StoreUnreachable)
+        outside.now += 1
+        assert self.successResultOf(store.sweep()) == 3
+
+
+class TestWaiting(SynchronousTestCase):
+    def test_a_copy_that_nobody_waits_for_takes_its_room_all_the_same(self) -> None:
+        thread = HeldThread()
+        store = QueuedStore(Script(), StoreTable(max_bytes=WAITING_BYTES * 2), WallClockByHand(), thread)
+        page = a_page("a", bytes(WAITING_BYTES))
+        putting = store.put(page)
+        putting.cancel()
+        self.failureResultOf(putting, CancelledError)
+        assert "too slow" in str(self.failureResultOf(store.put(a_page("b")), StoreError).value)
+        thread.let_go()
+        kept = store.put(a_page("b"))
+        thread.let_go()
+        self.successResultOf(kept)
