@@ -77,6 +77,10 @@ class StoreError(CompanionError):
     """A store that cannot do what was asked of it now: down, full or broken."""
 
 
+class PageOnItsWay(StoreError):
+    """A page that another process of this node is still capturing: there will be a copy soon, ask again."""
+
+
 class NoticeError(CompanionError):
     """A notice that cannot be read; :ivar status: is 400 or 413."""
 
