@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FAILED = 1
 BAD_CONFIGURATION = 2
+#: A node that is told to stop has stopped within 30 seconds.
+DRAIN_SECONDS = 35.0
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
 _URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?([/?][\x21-\x22\x24-\x7e]*)?", re.ASCII)
@@ -140,12 +142,43 @@ def _kind(settings: NodeSettings | CrawlerSettings) -> tuple[str, str]:
 @main.command()
 @_config
 @_log_json
-def node(file: str, log_json: bool) -> None:
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Take the ports over from the process that runs this node now; no connection is refused meanwhile.",
+)
+def node(file: str, log_json: bool, take_over: bool) -> None:
     """Run a companion in the foreground until SIGTERM or Ctrl-C."""
     settings = config.read_node(file)
     from lbcompanion import running
 
-    sys.exit(running.run_node(settings, json_lines=log_json or None))
+    sys.exit(running.run_node(settings, json_lines=log_json or None, take_over=take_over))
+
+
+@main.command()
+@_config
+@_json
+def drain(file: str, as_json: bool) -> None:
+    """Have a running companion stop: it turns unready, finishes what runs, and ends. Tells what became of its copies.
+
+    Run it on the node itself, as the companion's own user.
+    """
+    settings = config.read_node(file)
+    from lbcompanion.node.control import RunningNode
+
+    running_node = RunningNode(settings.node.state_dir, settings.node.name)
+    running_node.drain()
+    said: dict[str, Any] = {}
+    while (more := running_node.read(DRAIN_SECONDS)) is not None:
+        said |= more
+    copies = {word: said[word] for word in ("handed_over", "kept", "lost") if word in said}
+    if as_json:
+        click.echo(json.dumps({"node": settings.node.name, "stopped": bool(said.get("done")), "copies": copies}))
+    else:
+        told = ", ".join(f"{count} copies {word.replace('_', ' ')}" for word, count in copies.items())
+        click.echo(f"{settings.node.name} has stopped" + (f"; {told}" if told else ""))
+    if not said.get("done"):
+        sys.exit(FAILED)
 
 
 @main.command()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lbcompanion import allowed, endpoint_strings, store_urls
 from lbcompanion.allowed import Check, Refused
+from lbcompanion.certificates import BadCertificate, ClientCertificates, ServerCertificate
+from lbcompanion.endpoint_strings import EndpointString
 from lbcompanion.html.copy import Masks
 from lbcompanion.model import NODE_NAME, RouteKind
 from lbcompanion.sticky.dialects import AUTO, known_names
@@ -40,10 +42,26 @@ def _selector(value: object, folder: Path) -> str:
     return value
 
 
-def _one_worker(value: object, folder: Path) -> int:
-    if value is True or value != 1 or not isinstance(value, int):
-        raise Refused("1; several processes for one node are not in this version yet")
-    return value
+def _with_certificates(check: Check, make: Callable[[EndpointString], object], what: str) -> Check:
+    """An endpoint string whose files for TLS, where it names any, are there and fit together."""
+
+    def both(value: object, folder: Path) -> str:
+        text: str = check(value, folder)
+        endpoint = endpoint_strings.parse(text)
+        try:
+            if endpoint.encrypted:
+                make(endpoint)
+        except BadCertificate as error:
+            raise Refused(f"{what} ({error})") from None
+        return text
+
+    return both
+
+
+_SHOWN = "a certificate in PEM and its key"
+_listener = _with_certificates(endpoint_strings.listener, ServerCertificate, _SHOWN)
+_admin = _with_certificates(endpoint_strings.server, ServerCertificate, _SHOWN)
+_upstream = _with_certificates(endpoint_strings.client, ClientCertificates, "authorities in PEM that can be read")
 
 
 def _dialect(value: object, folder: Path) -> str:
@@ -92,16 +110,16 @@ NODE: Mapping[str, Table] = {
     "node": {
         "name": _node_name,
         "listen": allowed.each(
-            endpoint_strings.server,
+            _listener,
             'a list of one or more endpoint strings such as ["tcp:8080"]',
             least=1,
             unique=True,
         ),
-        "upstream": endpoint_strings.client,
+        "upstream": _upstream,
         "secret_file": allowed.path,
         "state_dir": allowed.path,
-        "admin": endpoint_strings.server,
-        "workers": _one_worker,
+        "admin": _admin,
+        "workers": allowed.whole(1, 64),
         "prefix": allowed.prefix,
         "public_origin": allowed.origin(empty=True),
         "direct_origin": allowed.origin(empty=True),

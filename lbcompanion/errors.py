@@ -85,6 +85,10 @@ class PageRefused(StoreError):
     """A page that this store can never keep; others it can."""
 
 
+class PageOnItsWay(StoreError):
+    """A page that another process of this node is still capturing: there will be a copy soon, ask again."""
+
+
 class NoticeError(CompanionError):
     """A notice that cannot be read; :ivar status: is 400 or 413."""
 

@@ -7,8 +7,10 @@ on the loop's own transports; everything else runs on the platform's default rea
 from __future__ import annotations
 
 import asyncio
+import signal
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
@@ -18,7 +20,13 @@ from twisted.python.failure import Failure
 
 from lbcompanion import logs
 from lbcompanion.errors import CompanionError
+from lbcompanion.node.control import ControlError, RunningNode
+from lbcompanion.node.places import Place
 from lbcompanion.settings import CrawlerSettings, NodeSettings
+
+if TYPE_CHECKING:
+    from lbcompanion.node.service import NodeService
+    from lbcompanion.node.supervisor import Supervisor
 
 #: A service is stopped for good after this time (the manual promises 30 s from the signal to the exit).
 STOP_SECONDS = 28.0
@@ -32,24 +40,82 @@ class Interrupted(CompanionError):
     """A signal ended the work before it was done."""
 
 
-def run_node(settings: NodeSettings, *, json_lines: bool | None = None) -> int:
-    """Run a companion until a signal ends it.
+def run_node(settings: NodeSettings, *, json_lines: bool | None = None, take_over: bool = False) -> int:
+    """Run a companion until a signal ends it: in this process, or in ``node.workers`` ones.
 
+    :param take_over: take the ports over from the process that runs this node now, if one does.
     :returns: the exit code: 0, or 1 where it could not start.
     :raises ConfigError: where only opening the store shows that it cannot be used; no port is open then.
+    :raises ControlError: where the process that is to be taken over from does not answer.
     """
-    from twisted.internet import asyncioreactor
+    alone = settings.node.workers == 1
+    loop = None
+    if alone:
+        from twisted.internet import asyncioreactor
 
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    asyncioreactor.install(loop)
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        asyncioreactor.install(loop)
     from twisted.internet import reactor
 
-    from lbcompanion.node.heap import keep_freed_memory
-    from lbcompanion.node.service import NodeService
+    return run_service(make_node(settings, reactor, loop, json_lines, False, take_over), reactor, json_lines)
 
-    keep_freed_memory()
-    return run_service(NodeService(settings, reactor, loop), reactor, json_lines)
+
+def make_node(
+    settings: NodeSettings,
+    reactor: Any,
+    loop: asyncio.AbstractEventLoop | None,
+    json_lines: bool | None,
+    relay: bool,
+    take_over: bool,
+) -> NodeService | Supervisor:
+    """The service of a companion: of one process, or the supervisor of several.
+
+    :param relay: whether what workers say is told in this process's own log.
+    :raises ConfigError: (and ControlError) as :func:`run_node`.
+    """
+    from lbcompanion.node.service import NodeService
+    from lbcompanion.node.supervisor import Supervisor
+    from lbcompanion.stores.registry import open_store
+    from lbcompanion.stores.threads import OneThread
+
+    older = _running_node(settings) if take_over else None
+    place = Place(sockets=tuple(older.sockets()), takes_over=True) if older is not None else Place()
+    service: NodeService | Supervisor
+    if settings.node.workers == 1:
+        service = NodeService(settings, reactor, loop, place=place)
+    else:
+        # The workers open it, but a store that cannot be used is to be told before any of them starts.
+        open_store(settings.store, time.time, OneThread(reactor))
+        service = Supervisor(settings, reactor, json_lines, relay, place)
+    if older is not None:
+        service.started.addCallbacks(lambda _: _take_its_place(older, place), lambda _: older.close())
+    reload_at_hangup(reactor, service.reload)
+    return service
+
+
+def _running_node(settings: NodeSettings) -> RunningNode | None:
+    node = settings.node
+    try:
+        return RunningNode(node.state_dir, node.name)
+    except ControlError:
+        # Nobody is there: then there is nothing to take over, and a start as any other does it.
+        return None
+
+
+def _take_its_place(older: RunningNode, place: Place) -> None:
+    try:
+        older.leave_to(place.group)
+    except ControlError as error:
+        log.error("the older process was not told to leave: {why}", why=str(error))
+    else:
+        log.info("taken over: the older process finishes what it has, and leaves")
+    older.close()
+
+
+def reload_at_hangup(reactor: Any, reload: Callable[[], None]) -> None:
+    """Have SIGHUP read certificates anew."""
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
 
 
 def run_crawler(settings: CrawlerSettings, *, json_lines: bool | None = None) -> int:

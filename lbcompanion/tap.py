@@ -12,14 +12,15 @@ from twisted.python.failure import Failure
 
 from lbcompanion import config, plugins
 from lbcompanion.errors import ConfigError
-from lbcompanion.running import tell_failed_start
+from lbcompanion.running import make_node, tell_failed_start
 from lbcompanion.settings import NodeSettings
 
 
 class Options(usage.Options):
-    """``--config FILE``."""
+    """``--config FILE``, ``--take-over``."""
 
     optParameters = [["config", "c", None, "The companion's configuration, a TOML file."]]  # noqa: RUF012
+    optFlags = [["take-over", None, "Take the ports over from the process that runs this node now."]]  # noqa: RUF012
     settings: NodeSettings
 
     def postOptions(self) -> None:
@@ -54,12 +55,11 @@ def stopping_where_it_fails(service: IService, reactor: Any) -> IService:
 
 
 def makeService(options: Options) -> IService:
-    """Make the companion, on twistd's own reactor."""
+    """Make the companion, on twistd's own reactor; its workers, where it has several, run on asyncio's."""
     from twisted.internet import reactor
 
-    from lbcompanion.node.service import NodeService
-
     try:
-        return stopping_where_it_fails(NodeService(options.settings, reactor), reactor)
+        service = make_node(options.settings, reactor, None, None, True, bool(options["take-over"]))
+        return stopping_where_it_fails(service, reactor)
     except ConfigError as error:  # what only the opening of a store can tell
         refuse(error)

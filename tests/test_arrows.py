@@ -17,13 +17,13 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 FLOORS = (
     ("errors", "model"),
     (
-        *("settings", "allowed", "endpoint_strings", "store_urls", "config_tables", "config"),
+        *("settings", "allowed", "endpoint_strings", "store_urls", "certificates", "config_tables", "config"),
         *("tokens", "signatures", "wire", "http1", "html", "sticky"),
     ),
     ("stores", "logs", "balancers", "plugins"),
     ("node", "crawler"),
     ("doctor", "demo"),
-    ("cli", "running", "starters", "tap", "crawler_tap"),
+    ("cli", "running", "starters", "tap", "crawler_tap", "worker"),
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 #: Rooms of one floor that are strangers all the same.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.allowed import Refused
-from lbcompanion.endpoint_strings import EndpointString, client, optional_client, parse, server
+from lbcompanion.endpoint_strings import EndpointString, client, listener, optional_client, parse, server
 
 HERE = Path()
 
@@ -19,7 +19,7 @@ RIGHT_SERVERS = [
     "tcp6:8080",
     "unix:/run/lbc.sock",
     "unix:/run/a\\:b.sock:mode=660",
-    "ssl:443:privateKey=a.pem:certKey=b.pem",
+    "ssl:443:privateKey=/run/a.pem:certKey=/run/b.pem",
 ]
 WRONG_SERVERS = [
     "",
@@ -33,8 +33,23 @@ WRONG_SERVERS = [
     "unix:",
     ":8080",
     "tcp:1:a=b",
+    "tcp:1:backlog=0",
+    "unix:/run/a:mode=999",
+    "unix:/run/a:lockfile=yes",
+    "ssl:443",
+    "haproxy:tcp:80",
+    "systemd:index=0",
     "x\n",
 ]
+RIGHT_LISTENERS = [
+    *RIGHT_SERVERS,
+    "haproxy:tcp:8080",
+    "haproxy:unix:/run/lbc.sock",
+    "systemd:domain=INET:index=0",
+    "systemd:name=web",
+    "haproxy:systemd:name=web",
+]
+WRONG_LISTENERS = ["haproxy:", "haproxy:haproxy:tcp:80", "haproxy", "systemd:", "systemd:index=0:name=web", "systemd:7"]
 RIGHT_CLIENTS = [
     "tcp:127.0.0.1:8000",
     "tcp:localhost:8000",
@@ -42,8 +57,20 @@ RIGHT_CLIENTS = [
     "tcp:\\:\\:1:80",
     "unix:/run/app.sock",
     "tls:h:443",
+    "tls:h:443:trustRoots=/etc/roots:endpoint=unix\\:/run/app.sock",
+    "ssl:h:443:hostname=app",
 ]
-WRONG_CLIENTS = ["", "tcp:80", "tcp:h:0", "tcp:h:http", "localhost:80", "tcp::80", "https://h"]
+WRONG_CLIENTS = [
+    "",
+    "tcp:80",
+    "tcp:h:0",
+    "tcp:h:http",
+    "localhost:80",
+    "tcp::80",
+    "https://h",
+    "haproxy:tcp:h:80",
+    "tls:h:443:endpoint=tls\\:h\\:1",
+]
 
 
 @pytest.mark.parametrize("text", RIGHT_SERVERS)
@@ -66,6 +93,36 @@ def test_a_wrong_server_is_refused(text: str) -> None:
 def test_a_wrong_client_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="endpoint string"):
         client(text, HERE)
+
+
+@pytest.mark.parametrize("text", RIGHT_LISTENERS)
+def test_a_right_listener_stays_as_it_is(text: str) -> None:
+    assert listener(text, HERE) == text
+
+
+@pytest.mark.parametrize(
+    "text", [*WRONG_LISTENERS, *(one for one in WRONG_SERVERS if one[:7] not in ("haproxy", "systemd"))]
+)
+def test_a_wrong_listener_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match="endpoint string"):
+        listener(text, HERE)
+
+
+def test_paths_start_at_the_file_s_folder() -> None:
+    folder = Path("/etc/a:b")
+    assert listener("haproxy:unix:lbc.sock:mode=660", folder) == "haproxy:unix:/etc/a\\:b/lbc.sock:mode=660"
+    assert server("ssl:443:privateKey=k:certKey=/c", folder) == "ssl:443:privateKey=/etc/a\\:b/k:certKey=/c"
+    assert client("tls:h:443:trustRoots=roots", folder) == "tls:h:443:trustRoots=/etc/a\\:b/roots"
+    assert client("unix:path=app.sock", folder) == "unix:/etc/a\\:b/app.sock"
+
+
+@pytest.mark.parametrize("text", [*RIGHT_LISTENERS, *RIGHT_CLIENTS])
+def test_what_is_written_anew_is_read_as_the_same(text: str) -> None:
+    assert parse(str(parse(text))) == parse(text)
+
+
+def test_haproxy_before_it() -> None:
+    assert parse("haproxy:tcp:8080") == EndpointString("tcp", ("8080",), {}, proxied=True)
 
 
 def test_empty_where_it_may_be() -> None:

@@ -180,7 +180,7 @@ def _listener(file: str, listen: Iterable[str]) -> tuple[str, int]:
     """Interface and port of the first listener that a balancer can connect to."""
     for text in listen:
         endpoint = parse(text)
-        if endpoint.kind in ("tcp", "tcp6") and endpoint.args and endpoint.args[0] != "0":
+        if endpoint.kind in ("tcp", "tcp6") and not endpoint.proxied and endpoint.args[0] != "0":
             return endpoint.options.get("interface", ""), int(endpoint.args[0])
     raise ConfigError(file, "node.listen", ", ".join(listen), _LISTEN_ALLOWED)
 

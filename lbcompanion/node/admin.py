@@ -10,21 +10,21 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import Resource
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lbcompanion.node.counters import Counters
+from lbcompanion.node.figures import Figures
 
 
 class NodeMetrics(Collector):
-    """Brings the plain counters into the form of Prometheus when asked.
+    """Brings the plain counters into the form of Prometheus."""
 
-    :param gauges: name to help and value of what is so now.
-    """
-
-    def __init__(self, counters: Counters, gauges: Callable[[], dict[str, tuple[str, float]]]) -> None:
-        self._counters = counters
-        self._gauges = gauges
+    def __init__(self, figures: Figures) -> None:
+        self._counters = figures.counters
+        self._gauges = figures.gauges
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, names beginning with ``lbcompanion_``."""
@@ -50,7 +50,7 @@ class NodeMetrics(Collector):
         yield _counter("tunnels", "connections switched to another protocol", c.tunnels)
         yield GaugeMetricFamily("lbcompanion_connections_open", "visitor connections now", c.connections_open)
         yield GaugeMetricFamily("lbcompanion_capturing_bytes", "memory of copies under way", c.capturing_bytes)
-        for name, (text, value) in self._gauges().items():
+        for name, (text, value) in self._gauges.items():
             yield GaugeMetricFamily(f"lbcompanion_{name}", text, value)
 
 
@@ -66,47 +66,93 @@ def _labelled(name: str, text: str, label: str, values: Counter[Any]) -> Metric:
 
 
 class _Page(Resource):
-    """One address, answered by a function of no arguments: status, content type, body."""
+    """One address, answered by a function of no arguments: status, content type, body, once they are known."""
 
     isLeaf = True
 
-    def __init__(self, answer: Callable[[], tuple[int, str, bytes]]) -> None:
+    def __init__(self, answer: Callable[[], Deferred[tuple[int, str, bytes]]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._answer = answer
 
-    def render_GET(self, request: Request) -> bytes:
-        """Answer."""
-        status, content_type, body = self._answer()
-        request.setResponseCode(status)
-        request.setHeader("Content-Type", content_type)
-        request.setHeader("Cache-Control", "no-store")
-        return body
+    def render_GET(self, request: Request) -> int:
+        """Answer, once it is known."""
+        gone: list[object] = []
+        request.notifyFinish().addBoth(gone.append)
+
+        def written(told: tuple[int, str, bytes]) -> None:
+            if not gone:
+                status, content_type, body = told
+                request.setResponseCode(status)
+                request.setHeader("Content-Type", content_type)
+                request.setHeader("Cache-Control", "no-store")
+                request.write(body if request.method != b"HEAD" else b"")
+                request.finish()
+
+        def failed(failure: Failure) -> None:
+            written((500, "text/plain", f"{failure.type.__name__ if failure.type else 'failed'}\n".encode()))
+
+        self._answer().addCallback(written).addErrback(failed)
+        return NOT_DONE_YET
 
 
-def admin_site(
-    ready: Callable[[], tuple[bool, dict[str, Any]]],
-    status: Callable[[], dict[str, Any]],
-    collector: NodeMetrics,
-) -> Resource:
-    """The admin listener's resource.
+def admin_site(look: Callable[[], Deferred[Figures]], asked: Callable[[], None]) -> Site:
+    """The admin listener's site.
 
-    :param ready: whether balancers should send visitors here, and what is wrong or right, by name.
-    :param status: what ``/status`` tells.
+    :param look: gives the figures of now.
+    :param asked: called before each answer about readiness.
     """
-    registry = CollectorRegistry()
-    registry.register(collector)
 
-    def readyz() -> tuple[int, str, bytes]:
-        is_ready, said = ready()
-        return (200 if is_ready else 503), "application/json", _json({"ready": is_ready, **said})
+    def readyz() -> Deferred[tuple[int, str, bytes]]:
+        asked()
+        return look().addCallback(_readiness)
 
     root = Resource()
-    root.putChild(b"healthz", _Page(lambda: (200, "text/plain", b"ok\n")))
+    root.putChild(b"healthz", _Page(lambda: succeed((200, "text/plain", b"ok\n"))))
     root.putChild(b"readyz", _Page(readyz))
-    root.putChild(b"status", _Page(lambda: (200, "application/json", _json(status()))))
-    metrics_type = "text/plain; version=0.0.4; charset=utf-8"
-    root.putChild(b"metrics", _Page(lambda: (200, metrics_type, generate_latest(registry))))
-    return root
+    root.putChild(b"status", _Page(lambda: look().addCallback(_status)))
+    root.putChild(b"metrics", _Page(lambda: look().addCallback(_metrics)))
+    return _QuietSite(root)  # type: ignore[no-untyped-call]
+
+
+class _QuietSite(Site):
+    """Health checks come every second or two: no line for each."""
+
+    noisy = False
+
+    def log(self, request: HttpRequest) -> None:
+        """Nothing."""
+
+
+def _readiness(figures: Figures) -> tuple[int, str, bytes]:
+    said = {"ready": figures.ready, "wrong": figures.wrong}
+    return (200 if figures.ready else 503), "application/json", _json(said)
+
+
+def _metrics(figures: Figures) -> tuple[int, str, bytes]:
+    registry = CollectorRegistry()
+    registry.register(NodeMetrics(figures))
+    return 200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry)
+
+
+def _status(figures: Figures) -> tuple[int, str, bytes]:
+    counters = figures.counters
+    said: dict[str, Any] = {
+        "node": figures.node,
+        "ready": figures.ready,
+        "connections": counters.connections_open,
+        "requests": counters.requests,
+        "captured": counters.captured,
+        "injected": counters.injected,
+        "not_captured": dict(counters.not_captured),
+        "not_injected": dict(counters.not_injected),
+        "failed_open": dict(counters.failed_open),
+        "notices": dict(counters.notices),
+        "fetches": dict(counters.fetches),
+        "wrong": figures.wrong,
+    }
+    if figures.workers:
+        said["workers"] = figures.workers
+    return 200, "application/json", _json(said)
 
 
 def _json(said: dict[str, Any]) -> bytes:

@@ -3,38 +3,207 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from typing import Any
 
-from lbcompanion.node.links import Machine
+from lbcompanion.certificates import ClientCertificates, ServerCertificate
+from lbcompanion.node.links import Link, Machine
+from lbcompanion.node.openings import HeaderFirst, Openings, ToldLink
+from lbcompanion.node.proxy_header import ProxyHeader
+from lbcompanion.node.sockets import BACKLOG
 from lbcompanion.node.upstream import UpstreamConnection
 
-_BACKLOG = 2048
+#: How many connections one process takes at a time where several share the socket, so that none takes them all.
+_FAIR_SHARE = 8
+#: How long a closing TLS connection may take to send what is written and to hear the other end's close: not sooner
+#: than :mod:`.visitor` gives a plain one up.
+_TLS_CLOSING_SECONDS = 60.0
+#: How long a visitor has to say goodbye over TLS once everything is written.
+_GOODBYE_SECONDS = 1.0
 
 
-async def listen_tcp(
-    loop: asyncio.AbstractEventLoop, make: Callable[[], Machine], host: str | None, port: int
+async def serve_socket(
+    loop: asyncio.AbstractEventLoop,
+    listening: socket.socket,
+    make: Callable[[], Machine],
+    certificate: ServerCertificate | None = None,
+    openings: Openings | None = None,
+    head_seconds: float = 10.0,
+    shared: bool = False,
 ) -> asyncio.Server:
-    """Listen; each connection gets a fresh machine.
+    """Serve an open socket; each connection gets a fresh machine.
 
-    :param host: None: all addresses.
-    :raises OSError: where the port cannot be had.
+    :param certificate: None: without TLS.
+    :param openings: None: connections begin with no PROXY header.
+    :param head_seconds: for a TLS handshake.
+    :param shared: whether other processes serve the same socket.
     """
-    # asyncio asks for its own base class in types only.
-    factory: Any = make
-    return await loop.create_server(factory, host, port, backlog=_BACKLOG, reuse_address=True)
+    factory: Any = make  # asyncio asks for its own base class, in types only
+    if certificate is not None or openings is not None:
+        factory = _Opener(loop, make, certificate, openings, head_seconds)
+    server = await loop.create_server(factory, sock=listening, backlog=_FAIR_SHARE if shared else BACKLOG)
+    if shared:
+        # asyncio uses one number for what it takes at once and for what may wait.
+        listening.listen(BACKLOG)
+    return server
+
+
+class _Opener:
+    """Makes what stands at the start of a connection: a header's reader, TLS, or the one and then the other.
+
+    What balancers send comes before TLS begins, in the clear. :meth:`asyncio.loop.start_tls` would lose what came in
+    the same piece as the header, so the protocol that it uses is put in place here, and fed.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[[], Machine],
+        certificate: ServerCertificate | None,
+        openings: Openings | None,
+        head_seconds: float,
+    ) -> None:
+        self._loop = loop
+        self._make = make
+        self._certificate = certificate
+        self._openings = openings
+        self._head_seconds = head_seconds
+
+    def __call__(self) -> Any:
+        if self._openings is not None:
+            return HeaderFirst(self._openings, self._told)
+        return self._tls(None, None)
+
+    def _tls(self, peername: tuple[str, int] | None, encrypted: bool | None) -> _Tls:
+        assert self._certificate is not None
+        app: Any = _InTls(self._make(), peername, encrypted)
+        app.tls = tls = _Tls(
+            self._loop,
+            app,
+            self._certificate.context,
+            None,  # type: ignore[arg-type]  # nobody waits for the handshake
+            server_side=True,
+            ssl_handshake_timeout=self._head_seconds,  # type: ignore[arg-type]  # typeshed knows whole seconds only
+            ssl_shutdown_timeout=_TLS_CLOSING_SECONDS,
+        )
+        return tls
+
+    def _told(self, transport: Any, header: ProxyHeader, rest: bytes) -> None:
+        if self._certificate is None:
+            machine = self._make()
+            transport.set_protocol(machine)
+            machine.connection_made(ToldLink(transport, header.source, header.encrypted))
+            if rest:
+                machine.data_received(rest)
+            return
+        tls = self._tls(header.source, header.encrypted)
+        transport.set_protocol(tls)
+        tls.connection_made(transport)
+        while rest:
+            room = memoryview(tls.get_buffer(len(rest)))
+            piece = rest[: len(room)]
+            room[: len(piece)] = piece
+            tls.buffer_updated(len(piece))
+            rest = rest[len(piece) :]
+
+
+class _Tls(SSLProtocol):
+    """TLS on a visitor's connection, which does not wait long for the visitor's own goodbye.
+
+    asyncio waits for the peer's ``close_notify``; RFC 8446 section 6.1 asks for none, and who keeps a connection open
+    after it has read our end would hold up a process that is to leave.
+    """
+
+    _raw: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        """The connection stands: TLS begins on it."""
+        self._raw = transport
+        self._made_on = asyncio.get_running_loop()
+        super().connection_made(transport)
+
+    def end_soon(self) -> None:
+        """The machine has closed: close for good a moment after everything is written."""
+        self._made_on.call_later(_GOODBYE_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if self._raw.get_write_buffer_size() == 0:
+            self._raw.abort()
+        else:
+            self.end_soon()
+
+
+class _TlsLink(ToldLink):
+    """A link over asyncio's TLS, which knows no half of a connection.
+
+    :param tls: whose connection is to end soon after :meth:`close`; None: as asyncio does it.
+    """
+
+    def __init__(self, link: Any, peername: tuple[str, int] | None, encrypted: bool | None, tls: _Tls | None) -> None:
+        super().__init__(link, peername, encrypted)
+        self._close = link.close
+        self._tls = tls
+        self.write_eof = _nothing
+        self.close = self._close_soon
+
+    def _close_soon(self) -> None:
+        self._close()
+        if self._tls is not None:
+            self._tls.end_soon()
+
+
+def _nothing() -> None:
+    """Tell nothing: who waits for our end reads it in the answer's framing, and the close follows soon."""
+
+
+class _InTls:
+    """A machine in front of another, within TLS. Both what it gets and what it asks for go straight on."""
+
+    def __init__(self, machine: Machine, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
+        self._machine = machine
+        self._told = (peername, encrypted)
+        self.tls: _Tls | None = None
+        self.data_received = machine.data_received
+        self.connection_lost = machine.connection_lost
+        self.pause_writing = machine.pause_writing
+        self.resume_writing = machine.resume_writing
+
+    def connection_made(self, transport: Any) -> None:
+        """The handshake is done."""
+        self._machine.connection_made(_TlsLink(transport, *self._told, self.tls))
+
+    def eof_received(self) -> bool:
+        """The peer said that it closes; TLS keeps no direction open, whatever the machine would like."""
+        self._machine.eof_received()
+        return False
 
 
 class AsyncioDialer:
     """Makes connections to one address.
 
     :param where: ``("tcp", host, port)`` or ``("unix", path)``.
+    :param local: the address to connect from; empty: any.
+    :param certificates: None: without TLS.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, where: tuple[Any, ...], timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        where: tuple[Any, ...],
+        timeout_seconds: float,
+        local: str = "",
+        certificates: ClientCertificates | None = None,
+    ) -> None:
         self._loop = loop
         self._where = where
         self._timeout_seconds = timeout_seconds
+        self._more: dict[str, Any] = {"local_addr": (local, 0)} if local else {}
+        self._in_tls = certificates is not None
+        if certificates is not None:
+            self._more |= {"ssl": certificates.context, "server_hostname": certificates.hostname}
         self._dialling: set[asyncio.Task[None]] = set()
 
     def __call__(self, upstream: UpstreamConnection) -> None:
@@ -44,16 +213,24 @@ class AsyncioDialer:
         task.add_done_callback(self._dialling.discard)
 
     async def _dial(self, upstream: UpstreamConnection) -> None:
-        factory: Any = lambda: upstream  # noqa: E731
+        machine: Any = _InTls(upstream, None, None) if self._in_tls else upstream
+        factory: Any = lambda: machine  # noqa: E731
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 if self._where[0] == "unix":
-                    await self._loop.create_unix_connection(factory, self._where[1])
+                    await self._loop.create_unix_connection(factory, self._where[1], **self._more)
                 else:
-                    await self._loop.create_connection(factory, self._where[1], self._where[2])
+                    await self._loop.create_connection(factory, self._where[1], self._where[2], **self._more)
         except TimeoutError:
             upstream.dial_failed("timeout")
         except ConnectionRefusedError:
             upstream.dial_failed("refused")
+        except ssl.SSLError:
+            upstream.dial_failed("tls")
         except OSError:
             upstream.dial_failed("unreachable")
+
+
+def _checked(link: _TlsLink, machine: _InTls) -> tuple[Link, Machine]:
+    """The type checker's word that they are what they stand for."""
+    return link, machine

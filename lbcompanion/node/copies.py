@@ -9,7 +9,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable, TokenError
+from lbcompanion.errors import PageOnItsWay, PageRefused, StoreError, StoreUnreachable, TokenError
 from lbcompanion.http1.heads import Field
 from lbcompanion.model import Miss, MissReason, Page, to_rfc3339
 from lbcompanion.node.counters import Counters
@@ -141,6 +141,11 @@ class Copies:
         """Whether the store did what was last asked of it."""
         return self._store_works
 
+    def on_its_way(self, token: str) -> bool:
+        """Whether a page of that token is being captured here."""
+        begun = self._pending.get(token)
+        return begun is not None and self._clock() - begun < _MAX_PENDING_SECONDS
+
     @property
     def pending(self) -> int:
         """Pages that are on their way into the store."""
@@ -160,8 +165,7 @@ class Copies:
             owner = self._tokens.owner_of(ask.token)
         except TokenError:
             return succeed(self._missed(ask, Miss(MissReason.UNKNOWN, "not a token of this farm's"), ""))
-        begun = self._pending.get(ask.token)
-        if begun is not None and self._clock() - begun < _MAX_PENDING_SECONDS:
+        if self.on_its_way(ask.token):
             return succeed(self._later("the page is still on its way"))
         return Deferred.fromCoroutine(self._get(ask, owner, take))
 
@@ -230,6 +234,8 @@ class Copies:
         return LocalAnswer(503, [(b"Content-Type", b"application/problem+json"), (b"Retry-After", b"1"), *GUARDS], body)
 
     def _store_failed(self, error: Exception) -> LocalAnswer:
+        if isinstance(error, PageOnItsWay):
+            return self._later(str(error))
         self._store_is(False, _why(error))
         return self._later("the store fails")
 

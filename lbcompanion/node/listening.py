@@ -1,52 +1,174 @@
-"""Opening the visitors' listeners and reaching the application, on whichever transports fit the reactor."""
+"""Serving the visitors' sockets and reaching the application, on whichever transports fit the reactor."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.endpoints import HostnameEndpoint, clientFromString, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionRefusedError, TimeoutError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from lbcompanion.endpoint_strings import parse
-from lbcompanion.node.asyncio_links import AsyncioDialer, listen_tcp
+from lbcompanion.certificates import BadCertificate, ClientCertificates, ServerCertificate
+from lbcompanion.endpoint_strings import EndpointString, parse
+from lbcompanion.node.asyncio_links import AsyncioDialer, serve_socket
 from lbcompanion.node.links import Machine
-from lbcompanion.node.twisted_links import MachineFactory
+from lbcompanion.node.openings import Openings
+from lbcompanion.node.sockets import remove_path
+from lbcompanion.node.twisted_links import (
+    DiallingFactory,
+    HeaderFactory,
+    MachineFactory,
+    SharedUnixPort,
+    encrypting,
+)
 from lbcompanion.node.upstream import UpstreamConnection
+
+_TWISTED_TIMEOUT_SECONDS = 30
 
 
 class Listener:
-    """An open listener; :ivar port: 0 for one that has none (a unix socket)."""
+    """An open listener.
 
-    def __init__(self, port: int, close: Callable[[], Any]) -> None:
-        self.port = port
+    :ivar port: 0 for one that has none (a unix socket).
+    :ivar socket: the listening socket, for whoever is to serve it as well; this listener's own descriptor of it.
+    :ivar certificate: what it shows; None without TLS.
+    """
+
+    def __init__(
+        self, listening: socket.socket, close: Callable[[], Any], certificate: ServerCertificate | None = None
+    ) -> None:
+        name = listening.getsockname()
+        self.port: int = name[1] if isinstance(name, tuple) else 0
+        self.socket = listening.dup()
+        self.certificate = certificate
         self._close = close
 
-    def close(self) -> Any:
-        """Take no more connections; those that stand go on. May give a Deferred."""
+    def close(self, shared: bool = False) -> Any:
+        """Take no more connections; those that stand go on. May give a Deferred.
+
+        :param shared: whether others go on serving the same socket, so that a unix socket's file has to stay.
+        """
+        if not shared:
+            remove_path(self.socket)
+        self.socket.close()
         return self._close()
 
 
-async def listen(
-    description: str, make: Callable[[], Machine], reactor: Any, loop: asyncio.AbstractEventLoop | None
-) -> Listener:
-    """Open one listener.
+class Held:
+    """A listener of a reactor that knows no sockets (in memory)."""
 
-    :param description: a Twisted server endpoint string.
+    certificate: ServerCertificate | None = None
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+        self.port: int = getattr(port.getHost(), "port", 0)
+
+    def close(self, shared: bool = False) -> Any:
+        """Take no more connections."""
+        return self._port.stopListening()
+
+
+AnyListener = Listener | Held
+
+
+async def serve(
+    description: str,
+    listening: socket.socket,
+    make: Callable[[], Machine],
+    openings: Openings,
+    reactor: Any,
+    loop: asyncio.AbstractEventLoop | None,
+    shared: bool = False,
+) -> Listener:
+    """Serve an open socket, which is the listener's from then on.
+
+    :param description: the endpoint string that it was opened by.
+    :param openings: where connections wait for a PROXY header, if the description has them begin with one.
     :param loop: the loop that the reactor runs on; None: Twisted's own transports are used.
-    :raises OSError: (or Twisted's ``CannotListenError``) where it cannot be opened.
+    :param shared: whether other processes serve the same socket.
+    :raises BadCertificate: where the description names one that cannot be used.
     """
     endpoint = parse(description)
-    if loop is not None and endpoint.kind == "tcp" and "backlog" not in endpoint.options:
-        host = endpoint.options.get("interface") or None
-        opening = listen_tcp(loop, make, host, int(endpoint.args[0]))
-        server: asyncio.Server = await Deferred.fromFuture(asyncio.ensure_future(opening, loop=loop))
-        return Listener(server.sockets[0].getsockname()[1], server.close)
-    port: Any = await serverFromString(reactor, description).listen(MachineFactory(make))
-    return Listener(getattr(port.getHost(), "port", 0), port.stopListening)
+    certificate = ServerCertificate(endpoint) if endpoint.encrypted else None
+    wait = openings if endpoint.proxied else None
+    if loop is not None:
+        serving = serve_socket(loop, listening, make, certificate, wait, openings.hub.limits.head_seconds, shared)
+        server: asyncio.Server = await Deferred.fromFuture(asyncio.ensure_future(serving, loop=loop))
+        return Listener(listening, server.close, certificate)
+    factory: Factory = MachineFactory(make)
+    if wait is not None:
+        factory = HeaderFactory(make, certificate, wait)
+    elif certificate is not None:
+        factory = encrypting(factory, certificate)
+    return adopt(listening, factory, reactor, certificate)
+
+
+def serve_site(description: str, listening: socket.socket, site: Factory, reactor: Any) -> Listener:
+    """Serve an open socket by a factory of Twisted's.
+
+    :raises BadCertificate: as :func:`serve` does.
+    """
+    endpoint = parse(description)
+    certificate = ServerCertificate(endpoint) if endpoint.encrypted else None
+    return adopt(listening, encrypting(site, certificate) if certificate else site, reactor, certificate)
+
+
+def adopt(
+    listening: socket.socket, factory: Factory, reactor: Any, certificate: ServerCertificate | None = None
+) -> Listener:
+    """Have Twisted serve an open socket, which is closed here: Twisted keeps a descriptor of its own."""
+    port: Any
+    listening.setblocking(False)
+    if listening.family is socket.AF_UNIX:
+        port = SharedUnixPort._fromListeningDescriptor(  # type: ignore[no-untyped-call]
+            reactor, listening.fileno(), factory
+        )
+        port.startListening()
+    else:
+        port = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+    listener = Listener(listening, port.stopListening, certificate)
+    listening.close()
+    return listener
+
+
+def reload_certificates(listeners: Sequence[AnyListener], say: Callable[[str, str], None]) -> None:
+    """Read all certificates anew; one that cannot be used is told, and the old one stays."""
+    for listener in listeners:
+        if listener.certificate is not None:
+            try:
+                listener.certificate.reload()
+            except BadCertificate as error:
+                say("certificate not reloaded, the old one stays", str(error))
+            else:
+                say("certificate reloaded", f"port {listener.port}")
+
+
+def client_endpoint(description: str, reactor: Any) -> IStreamClientEndpoint:
+    """Twisted's way to the application; where it speaks TLS, verified.
+
+    :raises BadCertificate: where a file that the description names cannot be used.
+    """
+    endpoint = parse(description)
+    if not endpoint.encrypted:
+        plain: IStreamClientEndpoint = clientFromString(reactor, description)
+        return plain
+    inner = endpoint.options.get("endpoint")
+    if inner:
+        way: Any = clientFromString(reactor, inner)
+    else:
+        timeout = int(endpoint.options.get("timeout", _TWISTED_TIMEOUT_SECONDS))
+        bind = endpoint.options.get("bindAddress")
+        way = HostnameEndpoint(
+            reactor, endpoint.args[0].encode("idna"), int(endpoint.args[1]), timeout, (bind, 0) if bind else None
+        )
+    wrapped: IStreamClientEndpoint = wrapClientTLS(ClientCertificates(endpoint).for_twisted(), way)
+    return wrapped
 
 
 def dialer(
@@ -55,13 +177,18 @@ def dialer(
     """How to reach the application.
 
     :param description: a Twisted client endpoint string.
+    :raises BadCertificate: where a file that it names cannot be used.
     """
     endpoint = parse(description)
-    if loop is not None and endpoint.kind == "tcp" and not endpoint.options:
-        return AsyncioDialer(loop, ("tcp", endpoint.args[0], int(endpoint.args[1])), timeout_seconds)
-    if loop is not None and endpoint.kind == "unix" and not endpoint.options:
-        return AsyncioDialer(loop, ("unix", endpoint.args[0]), timeout_seconds)
-    client = clientFromString(reactor, description)
+    if "timeout" in endpoint.options:
+        timeout_seconds = min(timeout_seconds, float(endpoint.options["timeout"]))
+    if loop is not None:
+        certificates = ClientCertificates(endpoint) if endpoint.encrypted else None
+        where = parse(endpoint.options["endpoint"]) if "endpoint" in endpoint.options else endpoint
+        return AsyncioDialer(
+            loop, _where(where), timeout_seconds, endpoint.options.get("bindAddress", ""), certificates
+        )
+    client = client_endpoint(description, reactor)
 
     def dial(upstream: UpstreamConnection) -> None:
         def failed(failure: Failure) -> None:
@@ -69,11 +196,22 @@ def dialer(
             if upstream.link is None:
                 upstream.dial_failed(_word(failure))
 
-        connecting = client.connect(MachineFactory.of_one(upstream))
+        factory = (
+            DiallingFactory(upstream, timeout_seconds, reactor)
+            if endpoint.encrypted
+            else MachineFactory.of_one(upstream)
+        )
+        connecting = client.connect(factory)
         connecting.addTimeout(timeout_seconds, reactor)
         connecting.addErrback(failed)
 
     return dial
+
+
+def _where(endpoint: EndpointString) -> tuple[Any, ...]:
+    if endpoint.kind == "unix":
+        return "unix", endpoint.args[0]
+    return "tcp", endpoint.args[0], int(endpoint.args[1])
 
 
 def _word(failure: Failure) -> str:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from lbcompanion.endpoint_strings import parse
 from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
+from lbcompanion.node.listening import client_endpoint
 
 _LOOK_SECONDS = 2.0
 _CONNECT_SECONDS = 2.0
@@ -22,8 +25,40 @@ _MOST_WAIT_SECONDS = 5.0
 _TOLD_TWICE = 2
 
 
+class Leaving:
+    """Whether this node is about to stop, and whether those who ask have heard it.
+
+    :ivar told: whether it is.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._asked_at = float("-inf")
+        self._told_times = 0
+        self.told = False
+
+    def asked(self) -> None:
+        """Somebody asks for readiness."""
+        self._asked_at = self._reactor.seconds()
+        if self.told:
+            self._told_times += 1
+
+    async def leave(self, quietly: bool) -> None:
+        """Say that the node is leaving, and wait until balancers that ask have heard it (or for 5 s).
+
+        :param quietly: nobody need hear of it: another process goes on serving.
+        """
+        self.told = True
+        seconds = self._reactor.seconds
+        begun = seconds()
+        if quietly or begun - self._asked_at > _ASKED_LATELY_SECONDS:
+            return
+        while self._told_times < _TOLD_TWICE and seconds() - begun < _MOST_WAIT_SECONDS:
+            await deferLater(self._reactor, 0.1, lambda: None)
+
+
 class Readiness:
-    """Looks at the application from time to time, and remembers who asks.
+    """Looks at the application from time to time, and says what is wrong.
 
     :param upstream: the application's client endpoint string.
     :param crawler_reached: whether the last delivery of notices reached the crawler.
@@ -39,7 +74,8 @@ class Readiness:
         log: Callable[[str, str], None],
     ) -> None:
         self._reactor = reactor
-        self._endpoint = clientFromString(reactor, upstream)
+        self._endpoint = client_endpoint(upstream, reactor)
+        self._encrypted = parse(upstream).encrypted
         self._counters = counters
         self._copies = copies
         self._crawler_reached = crawler_reached
@@ -48,9 +84,7 @@ class Readiness:
         self._looking.clock = reactor
         self._upstream_works = True
         self._answers_seen = 0
-        self._asked_at = float("-inf")
-        self._told_leaving = 0
-        self._leaving = False
+        self.leaving = Leaving(reactor)
 
     def start(self) -> None:
         """Begin to look."""
@@ -64,12 +98,12 @@ class Readiness:
     @property
     def ready(self) -> bool:
         """Whether visitors should come here."""
-        return self._upstream_works and not self._leaving
+        return self._upstream_works and not self.leaving.told
 
     def wrong(self) -> list[str]:
         """What is wrong now, in words. Only the first two keep visitors away."""
         said = []
-        if self._leaving:
+        if self.leaving.told:
             said.append("the node is leaving")
         if not self._upstream_works:
             said.append("the application cannot be reached")
@@ -79,26 +113,19 @@ class Readiness:
             said.append("the crawler cannot be reached; notices wait")
         return said
 
-    def asked(self) -> tuple[bool, dict[str, Any]]:
-        """Answer ``/readyz``."""
-        self._asked_at = self._reactor.seconds()
-        if self._leaving:
-            self._told_leaving += 1
-        return self.ready, {"wrong": self.wrong()}
-
     def _look(self) -> Deferred[None] | None:
         answers = sum(self._counters.responses.values()) - self._counters.responses[502] - self._counters.responses[504]
         answered, self._answers_seen = answers > self._answers_seen, answers
         if answered and self._upstream_works:
             # It answers visitors: nothing proves better that it can be reached.
             return None
-        connecting: Deferred[Any] = self._endpoint.connect(_knocking)
+        knock = _Knock(self._encrypted)
+        connecting: Deferred[Any] = self._endpoint.connect(_Knocking(knock))
+        connecting.addCallback(lambda _: knock.opened)
         connecting.addTimeout(_CONNECT_SECONDS, self._reactor)
         return connecting.addCallbacks(self._works, self._fails)
 
-    def _works(self, knock: Any) -> None:
-        if knock is not None and knock.transport is not None:
-            knock.transport.loseConnection()
+    def _works(self, _: None) -> None:
         self._upstream_is(True, "")
 
     def _fails(self, failure: Failure) -> None:
@@ -109,20 +136,44 @@ class Readiness:
             self._upstream_works = works
             self._log("application reached again" if works else "application not reached", why)
 
-    async def leave(self) -> None:
-        """Say that the node is leaving, and wait until balancers that ask have heard it (or for 5 s)."""
-        self._leaving = True
-        seconds = self._reactor.seconds
-        begun = seconds()
-        if begun - self._asked_at > _ASKED_LATELY_SECONDS:
-            return
-        while self._told_leaving < _TOLD_TWICE and seconds() - begun < _MOST_WAIT_SECONDS:
-            await deferLater(self._reactor, 0.1, lambda: None)
 
-
+@implementer(IHandshakeListener)
 class _Knock(Protocol):
-    """A connection that only wants to know whether somebody is there."""
+    """A connection that only wants to know whether somebody is there, and over TLS whether it is the right one."""
+
+    def __init__(self, encrypted: bool) -> None:
+        self.opened: Deferred[None] = Deferred(lambda _: self._leave())
+        self._encrypted = encrypted
+
+    def connectionMade(self) -> None:
+        """Somebody is there."""
+        if not self._encrypted:
+            self._opened()
+
+    def handshakeCompleted(self) -> None:
+        """It is the right one."""
+        self._opened()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Nobody opened, unless somebody did before."""
+        if not self.opened.called:
+            self.opened.errback(reason)
+
+    def _opened(self) -> None:
+        if not self.opened.called:
+            self.opened.callback(None)
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
 
 
-_knocking = Factory.forProtocol(_Knock)
-_knocking.noisy = False
+class _Knocking(Factory):
+    noisy = False
+
+    def __init__(self, knock: _Knock) -> None:
+        self._knock = knock
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        return self._knock

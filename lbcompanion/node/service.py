@@ -5,40 +5,49 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import socket
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorSocket
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import Request
-from twisted.web.server import Site
 
 from lbcompanion.errors import ConfigError, StoreError
 from lbcompanion.html.copy import Masks
 from lbcompanion.html.recorder import recorder_source, versioned
 from lbcompanion.model import Page
-from lbcompanion.node.admin import NodeMetrics, admin_site
+from lbcompanion.node.admin import admin_site
 from lbcompanion.node.application import Application
 from lbcompanion.node.callers import Callers
 from lbcompanion.node.capture import CaptureRules
+from lbcompanion.node.control import ControlSocket
 from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.debug import Debug
 from lbcompanion.node.endpoints import Endpoints
+from lbcompanion.node.figures import Figures, to_json
+from lbcompanion.node.heap import keep_freed_memory
 from lbcompanion.node.hub import Hub
-from lbcompanion.node.listening import Listener, dialer, listen
+from lbcompanion.node.listening import AnyListener, Held, Listener, dialer, reload_certificates, serve, serve_site
 from lbcompanion.node.notices import Deliverer, NoticeDesk
+from lbcompanion.node.openings import Openings
 from lbcompanion.node.peers import Peers
+from lbcompanion.node.places import Place, stop_reactor
 from lbcompanion.node.policy import Policy, Script
 from lbcompanion.node.readiness import Readiness
+from lbcompanion.node.shared_store import HandingOver, SharedStore, SiblingDesk
+from lbcompanion.node.siblings import Frame, Siblings
+from lbcompanion.node.sockets import open_sockets
 from lbcompanion.node.spool import Spool
+from lbcompanion.node.twisted_links import MachineFactory
 from lbcompanion.node.upstream import Upstreams
 from lbcompanion.node.visitor import VisitorConnection
 from lbcompanion.settings import NodeSettings
@@ -51,8 +60,13 @@ from lbcompanion.tokens import Tokens
 _SWEEP_TICKS = 5
 _SPARE_DESCRIPTORS = 200
 #: How long running exchanges may take to finish once the listeners are closed.
-DRAIN_SECONDS = 20.0
+DRAIN_SECONDS = 14.0
+#: How long copies may take to go to another process then.
+HAND_OVER_SECONDS = 6.0
 _DRAIN_STEP_SECONDS = 0.05
+#: So long a connection that was taken in the last moment has for its first request.
+_SETTLE_SECONDS = 1.0
+_WAKE_SECONDS = 0.05
 
 
 class NodeService(MultiService):
@@ -61,6 +75,7 @@ class NodeService(MultiService):
     :param loop: the asyncio loop that the reactor runs on; None: all transports are Twisted's.
     :param now: the time, seconds since the epoch.
     :param thread: gives a thread of that name for blocking work.
+    :param place: this process's among those of the node; None: it is the only one.
     :ivar started: fires once all listeners are open, fails where one cannot be.
     :ivar ports: of the visitors' listeners, in the order of ``node.listen``.
     :ivar admin_port: of the admin listener.
@@ -74,8 +89,12 @@ class NodeService(MultiService):
         loop: asyncio.AbstractEventLoop | None = None,
         now: Callable[[], float] = time.time,
         thread: Callable[[Any, str], OneThread] = OneThread,
+        place: Place | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._place = place or Place()
+        #: The processes that take this one's place; None where none do.
+        self._successor: str | None = None
         self._now = now
         self._thread = thread
         self._settings = settings
@@ -85,8 +104,12 @@ class NodeService(MultiService):
         self.started: Deferred[None] = Deferred()
         self.ports: list[int] = []
         self.admin_port = 0
-        self._listeners: list[Listener] = []
+        self._listeners: list[AnyListener] = []
         self._admin_listener: Any = None
+        self._control: ControlSocket | None = None
+        self._waking = False
+        # What became of the copies in the end, by word.
+        self._fate: dict[str, int] = {}
         self._ticks = 0
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
@@ -100,7 +123,10 @@ class NodeService(MultiService):
         counters = self.counters = Counters()
         self._store_thread = self._thread(reactor, "lbcompanion-store")
         self._spool_thread = self._thread(reactor, "lbcompanion-spool")
-        self.store = in_time(open_store(settings.store, self._now, self._store_thread), reactor)
+        # Processes that share a machine's files and sockets may be several; those in memory (tests) never are.
+        self._siblings = self._find_siblings() if IReactorSocket.providedBy(reactor) else None
+        inner = in_time(open_store(settings.store, self._now, self._store_thread), reactor)
+        self.store = SharedStore(inner, self._siblings)
         tokens = Tokens(node.secret, node.name, os.urandom)
         self._peers = Peers(
             node.name,
@@ -120,10 +146,11 @@ class NodeService(MultiService):
         self.deliverer: Deliverer | None = None
         if settings.crawler.intake:
             self.spool = Spool(node.state_dir / "notices.db", self._spool_thread)
-            self.deliverer = Deliverer(
-                settings.crawler.intake, node.secret, self.spool, reactor, _nonce, self._now, counters, self._say
-            )
-        wake = self.deliverer.wake if self.deliverer is not None else _nothing
+            if self._place.delivers:
+                self.deliverer = Deliverer(
+                    settings.crawler.intake, node.secret, self.spool, reactor, _nonce, self._now, counters, self._say
+                )
+        wake = self._wake_another if self.deliverer is None else self.deliverer.wake
         desk = NoticeDesk(node.name, tokens, reader, copies, self.spool, counters, self._now, wake)
         by_server = settings.crawler.notices in {"server", "both"}
 
@@ -154,6 +181,8 @@ class NodeService(MultiService):
             clock=reactor.seconds,
             log=self._say,
         )
+        self._openings = Openings(self.hub)
+        self._desk = SiblingDesk(self.store.inner, copies.on_its_way)
         callers = Callers(settings.fetch, node.secret, self.hub.trusts, self._now)
         application = Application(node.upstream, reactor, settings.capture.max_page_bytes)
         debug = Debug(settings, policy, tokens, self.store, application.ask)
@@ -176,6 +205,39 @@ class NodeService(MultiService):
         )
         return Script(recorder.source, recorder.version)
 
+    def _find_siblings(self) -> Siblings | None:
+        node = self._settings.node
+        try:
+            return Siblings(
+                node.state_dir, node.name, self._place.group, self._reactor, self._settings.capture.max_page_bytes * 2
+            )
+        except OSError as error:
+            if self._place.number:
+                raise
+            self._say("no other process can help or be helped", f"{node.state_dir}: {error.strerror}")
+            return None
+
+    def _wake_another(self) -> None:
+        """A notice waits: the process that delivers hears of it, soon, and once for many."""
+        if self._siblings is not None and not self._waking:
+            self._waking = True
+            self._reactor.callLater(_WAKE_SECONDS, self._woken)
+
+    def _woken(self) -> None:
+        self._waking = False
+        if self._siblings is not None:
+            self._siblings.tell_all({"do": "wake"})
+
+    async def _answer_sibling(self, question: Frame) -> Frame:
+        verb = question.said["do"]
+        if verb == "figures":
+            return Frame(to_json(self.figures()))
+        if verb == "wake":
+            if self.deliverer is not None:
+                self.deliverer.wake()
+            return Frame({})
+        return await self._desk.answer(question)
+
     def _crawler_reached(self) -> bool:
         return self.deliverer is None or self.deliverer.reachable
 
@@ -190,25 +252,87 @@ class NodeService(MultiService):
         return Deferred.fromCoroutine(self._start()).addCallbacks(self._has_started, self._not_started)
 
     async def _start(self) -> None:
+        if self._loop is not None:
+            keep_freed_memory()
         settings = self._settings
         self._fit_descriptors()
-        for description in settings.node.listen:
-            listener = await listen(description, self._visitor, self._reactor, self._loop)
+        for listener in await self._open():
             self._listeners.append(listener)
             self.ports.append(listener.port)
-        if settings.node.admin:
-            metrics = NodeMetrics(self.counters, self._gauges)
-            site = _QuietSite(  # type: ignore[no-untyped-call]
-                admin_site(self.readiness.asked, self._status, metrics)
-            )
-            self._admin_listener = await serverFromString(self._reactor, settings.node.admin).listen(site)
-            self.admin_port = getattr(self._admin_listener.getHost(), "port", 0)
+        if self._siblings is not None:
+            self._siblings.listen(self._answer_sibling)
+        if self._siblings is not None and not self._place.number:
+            self._control = self._take_control()
         self._ticking.start(1.0, now=False)
         self.readiness.start()
         if self.deliverer is not None:
             # What an earlier life of this node left waiting.
             self.deliverer.wake()
-        self._say("started", f"node {settings.node.name} on {', '.join(settings.node.listen)}")
+        self._say("started", f"{self._name()} on {', '.join(settings.node.listen)}")
+
+    def _name(self) -> str:
+        worker = f", worker {self._place.number}," if self._place.number else ""
+        return f"node {self._settings.node.name}{worker}"
+
+    async def _open(self) -> Sequence[AnyListener]:
+        """Open, or take over, all that is listened on."""
+        node, place = self._settings.node, self._place
+        admin = [node.admin] if node.admin and not place.number else []
+        site: Any = admin_site(lambda: succeed(self.figures()), self.readiness.leaving.asked)
+        if not IReactorSocket.providedBy(self._reactor):
+            return await self._open_in_memory(site if admin else None)
+        descriptions = [*node.listen, *admin]
+        sockets = list(place.sockets) if place.number else open_sockets(descriptions, place.sockets)
+        listeners = []
+        shared = place.number > 0
+        for description, listening in zip(node.listen, sockets, strict=False):
+            listener = await serve(
+                description, listening, self._visitor, self._openings, self._reactor, self._loop, shared
+            )
+            listeners.append(listener)
+        if admin:
+            self._admin_listener = serve_site(node.admin, sockets[-1], site, self._reactor)
+            self.admin_port = self._admin_listener.port
+        return listeners
+
+    async def _open_in_memory(self, site: Any) -> Sequence[AnyListener]:
+        """The same on a reactor without sockets."""
+        node = self._settings.node
+        listeners = []
+        for description in node.listen:
+            port: Any = await serverFromString(self._reactor, description).listen(MachineFactory(self._visitor))
+            listeners.append(Held(port))
+        if site is not None:
+            self._admin_listener = Held(await serverFromString(self._reactor, node.admin).listen(site))
+            self.admin_port = self._admin_listener.port
+        return listeners
+
+    def _take_control(self) -> ControlSocket | None:
+        node = self._settings.node
+        control = ControlSocket(node.state_dir, node.name, self._place.group, self._sockets, self.leave, self._reactor)
+        if control.listen(self._place.takes_over):
+            return control
+        self._say("no control", "another process of this node's name has the control socket")
+        return None
+
+    def _sockets(self) -> list[socket.socket]:
+        listeners = [*self._listeners, *([self._admin_listener] if self._admin_listener is not None else [])]
+        return [listener.socket for listener in listeners if isinstance(listener, Listener)]
+
+    def leave(self, successor: str | None) -> None:
+        """Stop, and the reactor with it.
+
+        :param successor: the group of processes that serve the same ports from now on; None: nobody does.
+        """
+        if not self.readiness.leaving.told:
+            self._successor = successor
+            self.readiness.leaving.told = True
+            stop_reactor(self._reactor)
+
+    def reload(self) -> None:
+        """Read the listeners' certificates anew."""
+        admin = [self._admin_listener] if self._admin_listener is not None else []
+        reload_certificates([*self._listeners, *admin], self._say)
 
     def _fit_descriptors(self) -> None:
         """Take as many descriptors as allowed; where they do not reach, take fewer connections."""
@@ -249,30 +373,18 @@ class NodeService(MultiService):
         if self._ticks % _SWEEP_TICKS == 0:
             self.copies.tick()
             self.copies.sweep()
+        self._openings.tick(now)
 
-    def _gauges(self) -> dict[str, tuple[str, float]]:
-        return {
+    def figures(self) -> Figures:
+        """What this process has to tell of itself now."""
+        waiting = self.spool.waiting if self.spool is not None and self.deliverer is not None else 0
+        gauges = {
             "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
             "upstream_idle": ("idle connections to the application", self.hub.upstreams.idle),
             "pages_pending": ("pages on their way into the store", self.copies.pending),
-            "notices_waiting": ("notices that wait for the crawler", self.spool.waiting if self.spool else 0),
+            "notices_waiting": ("notices that wait for the crawler", waiting),
         }
-
-    def _status(self) -> dict[str, Any]:
-        return {
-            "node": self._settings.node.name,
-            "ready": self.readiness.ready,
-            "connections": self.counters.connections_open,
-            "requests": self.counters.requests,
-            "captured": self.counters.captured,
-            "injected": self.counters.injected,
-            "not_captured": dict(self.counters.not_captured),
-            "not_injected": dict(self.counters.not_injected),
-            "failed_open": dict(self.counters.failed_open),
-            "notices": dict(self.counters.notices),
-            "fetches": dict(self.counters.fetches),
-            "wrong": self.readiness.wrong(),
-        }
+        return Figures(self._settings.node.name, self.counters, gauges, self.readiness.ready, self.readiness.wrong())
 
     # Stop.
 
@@ -282,15 +394,24 @@ class NodeService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await self.readiness.leave()
+        taken_over = self._successor is not None
+        seconds = self._reactor.seconds
+        if taken_over and self._admin_listener is not None:
+            # Whoever asks for readiness is to be answered by those who serve.
+            await maybeDeferred(self._admin_listener.close, True)
+            self._admin_listener = None
+        if taken_over and self.deliverer is not None:
+            # Notices that come in here go on into the spool, from which the successor delivers.
+            await self.deliverer.stop()
+        await self.readiness.leaving.leave(taken_over or self._place.number > 0)
+        deadline = seconds() + DRAIN_SECONDS
+        shared = taken_over or self._place.number > 0
         for listener in self._listeners:
-            await maybeDeferred(listener.close)
-        self.hub.draining = True
-        self.hub.upstreams.close()
+            await maybeDeferred(listener.close, shared)
+        await self._settle(seconds() + _SETTLE_SECONDS)
         for connection in list(self.hub.connections):
             connection.close_if_idle()  # type: ignore[attr-defined]
-        deadline = self._reactor.seconds() + DRAIN_SECONDS
-        while self.hub.connections and self._reactor.seconds() < deadline:
+        while self.hub.connections and seconds() < deadline:
             await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
         cut = list(self.hub.connections)
         for connection in cut:
@@ -298,8 +419,54 @@ class NodeService(MultiService):
         if self._ticking.running:
             self._ticking.stop()
         self.readiness.stop()
+        await self._hand_over()
+        await self._close_all()
+        self._say("stopped", f"{len(cut)} connections cut")
+
+    async def _settle(self, until: float) -> None:
+        """Let connections that were taken in the last moment come to their first request: none of them is to be
+        closed unheard because another process takes over, or a balancer was slow to hear."""
+        while len(self._openings) and self._reactor.seconds() < until:
+            await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
+        # What the loop has accepted already reaches its machine in its next turns.
+        await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
+        self.hub.draining = True
+        self.hub.upstreams.close()
+        while self.hub.connections and self._reactor.seconds() < until:
+            await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
+
+    async def _hand_over(self) -> None:
+        """Give the copies to the processes that take this one's place; where none do, tell what becomes of them."""
+        if self._successor is None or self._siblings is None:
+            await self._tell_of_copies()
+            return
+        giving = HandingOver(self.store.inner, self._siblings, self._successor)
+        try:
+            await Deferred.fromCoroutine(giving.run()).addTimeout(HAND_OVER_SECONDS, self._reactor)
+        except Exception as error:
+            self._say("not all copies handed over", type(error).__name__)
+        self._say("copies handed over", f"{giving.handed}, {giving.lost} lost")
+        self._fate = {"handed_over": giving.handed, "lost": giving.lost}
+
+    async def _tell_of_copies(self) -> None:
+        try:
+            held = len(await self.store.tokens())
+        except StoreError:
+            return
+        if not held:
+            return
+        if self._settings.store.url.startswith("memory:"):
+            self._fate["lost"] = held
+            self._say("copies lost", f"{held}: they are in this process's memory only, and no other takes its place")
+        else:
+            self._fate["kept"] = held
+            self._say("copies kept", f"{held}: they outlast this process, in its store")
+
+    async def _close_all(self) -> None:
         if self.deliverer is not None:
             await self.deliverer.stop()
+        if self._siblings is not None:
+            await self._siblings.close()
         if self.spool is not None:
             await self.spool.close()
         try:
@@ -308,19 +475,12 @@ class NodeService(MultiService):
             self._say("store not closed", str(error))
         await self._peers.close()
         if self._admin_listener is not None:
-            await maybeDeferred(self._admin_listener.stopListening)
+            await maybeDeferred(self._admin_listener.close)
+        if self._control is not None:
+            self._control.tell_end({"done": True, **self._fate})
+            await self._control.close()
         self._store_thread.stop()
         self._spool_thread.stop()
-        self._say("stopped", f"{len(cut)} connections cut")
-
-
-class _QuietSite(Site):
-    """Health checks come every second or two: no line for each."""
-
-    noisy = False
-
-    def log(self, request: Request) -> None:
-        """Nothing."""
 
 
 class _NoEndpoints:

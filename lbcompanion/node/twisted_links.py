@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    IPushProducer,
+    ISSLTransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Port as TcpPort
+from twisted.internet.unix import Port as UnixPort
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lbcompanion.certificates import ServerCertificate
 from lbcompanion.node.links import Machine
+from lbcompanion.node.openings import HeaderFirst, Openings, Told
+from lbcompanion.node.proxy_header import ProxyHeader
+from lbcompanion.node.upstream import UpstreamConnection
 
 
 class TwistedLink:
@@ -137,3 +152,131 @@ class MachineFactory(Factory):
     def of_one(cls, machine: Machine) -> MachineFactory:
         """For a connection that is made, not taken: all it can give is this machine."""
         return cls(lambda: machine)
+
+
+@implementer(IHandshakeListener)
+class _DiallingProtocol(TwistedProtocol):
+    """A connection to the application over TLS: its machine hears of it once the handshake is done, or has failed."""
+
+    def __init__(self, upstream: UpstreamConnection, timeout_seconds: float, reactor: Any) -> None:
+        super().__init__(upstream)
+        self._upstream = upstream
+        self._stands = False
+        self._why = "tls"
+        self._patience = reactor.callLater(timeout_seconds, self._too_late)
+
+    def connectionMade(self) -> None:
+        """TCP stands; TLS begins."""
+
+    def handshakeCompleted(self) -> None:
+        """The application is who it should be."""
+        self._patience.cancel()
+        self._stands = True
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It was not, or the connection is gone."""
+        if self._stands:
+            super().connectionLost(reason)
+            return
+        if self._patience.active():
+            self._patience.cancel()
+        self._upstream.dial_failed(self._why)
+
+    def _too_late(self) -> None:
+        self._why = "timeout"
+        transport: Any = self.transport
+        transport.abortConnection()
+
+
+class DiallingFactory(Factory):
+    """For one connection to the application over TLS.
+
+    :param timeout_seconds: for the handshake.
+    """
+
+    noisy = False
+
+    def __init__(self, upstream: UpstreamConnection, timeout_seconds: float, reactor: Any) -> None:
+        self._upstream = upstream
+        self._timeout_seconds = timeout_seconds
+        self._reactor = reactor
+
+    def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
+        """The protocol around its machine."""
+        return _DiallingProtocol(self._upstream, self._timeout_seconds, self._reactor)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _Shown:
+    """Begins TLS with what the certificate's files held when they were last read."""
+
+    def __init__(self, certificate: ServerCertificate) -> None:
+        self._certificate = certificate
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """A fresh connection."""
+        return SSL.Connection(self._certificate.twisted_context, None)
+
+
+def encrypting(factory: Factory, certificate: ServerCertificate) -> Factory:
+    """A factory whose connections speak TLS and then are the other's."""
+    wrapped: Any = TLSMemoryBIOFactory(_Shown(certificate), False, factory)
+    wrapped.noisy = False
+    made: Factory = wrapped
+    return made
+
+
+class HeaderFactory(Factory):
+    """Gives each connection a reader of the PROXY header, behind which the visitor's machine takes its place.
+
+    :param certificate: None: no TLS behind the header.
+    """
+
+    noisy = False
+
+    def __init__(self, make: Callable[[], Machine], certificate: ServerCertificate | None, openings: Openings) -> None:
+        self._make = make
+        self._certificate = certificate
+        self._openings = openings
+
+    def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
+        """The reader."""
+        protocol: TwistedProtocol
+
+        def told(link: Any, header: ProxyHeader, rest: bytes) -> None:
+            transport: Any = protocol.transport
+            transport.unregisterProducer()
+            factory: Factory = MachineFactory(lambda: Told(self._make(), header))
+            if self._certificate is not None:
+                factory = encrypting(factory, self._certificate)
+            inner: Any = factory.buildProtocol(addr)
+            transport.protocol = inner
+            inner.makeConnection(transport)
+            if rest:
+                inner.dataReceived(rest)
+
+        protocol = TwistedProtocol(HeaderFirst(self._openings, told))
+        return protocol
+
+
+class SharedUnixPort(UnixPort):
+    """A unix socket that others may serve as well: Twisted's own port for one that was handed over would change its
+    mode, shut it down for all of them, and remove its file."""
+
+    def startListening(self) -> None:
+        """Take connections."""
+        port: Any = self
+        port._shouldShutdown = False
+        port.factory.doStart()
+        port.socket, port._preexistingSocket = port._preexistingSocket, None
+        port.connected = True
+        port.fileno = port.socket.fileno
+        port.numberAccepts = 100
+        port.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Take no more."""
+        port: Any = self
+        port._logConnectionLostMsg = lambda: None
+        TcpPort.connectionLost(self, reason)

@@ -145,7 +145,7 @@ class VisitorConnection:
         hub.counters.connections += 1
         here = hub.per_address.get(self.peer, 0)
         most = hub.limits.connections_per_address
-        if len(hub.connections) >= hub.limits.connections or (most and here >= most) or hub.draining:
+        if len(hub.connections) >= hub.limits.connections or (most and here >= most):
             hub.counters.connections_refused += 1
             link.write(_plain(503, b"the companion takes no more connections now"))
             link.close()

@@ -1,0 +1,198 @@
+"""Certificates and keys of endpoint strings: read, checked against each other, made into contexts for TLS.
+
+A context each for the two libraries that speak TLS here: :mod:`ssl` on asyncio's transports, pyOpenSSL on Twisted's.
+TLS 1.2 and 1.3; by ALPN (RFC 7301) HTTP/1.1 alone. Towards the application its certificate is always verified.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509 import Certificate, load_pem_x509_certificates
+from OpenSSL import SSL
+
+from lbcompanion.endpoint_strings import EndpointString
+from lbcompanion.errors import CompanionError
+
+PROTOCOL = "http/1.1"
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class BadCertificate(CompanionError):
+    """A certificate, key or list of authorities cannot be used; the text says which file and why, never what is in
+    it."""
+
+
+class ServerCertificate:
+    """What a TLS listener shows to visitors; may be read anew while it listens.
+
+    :param endpoint: with ``privateKey``, and ``certKey``, ``extraCertChain``, ``dhParameters`` where they are others.
+    :raises BadCertificate: where it cannot be used.
+    """
+
+    def __init__(self, endpoint: EndpointString) -> None:
+        options = endpoint.options
+        self._key = options["privateKey"]
+        self._certificate = options.get("certKey") or self._key
+        self._chain = options.get("extraCertChain", "")
+        self._dh = options.get("dhParameters", "")
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the files anew: connections that begin from now on get what is in them.
+
+        :raises BadCertificate: where they cannot be used; what was read before stays then.
+        """
+        chain = _read(self._certificate)
+        if self._chain:
+            chain += b"\n" + _read(self._chain)
+        key = _read(self._key)
+        try:
+            made = self._for_asyncio(chain, key), self._for_twisted(chain, key)
+        except (OSError, ValueError, TypeError, SSL.Error) as error:
+            # ssl.SSLError is an OSError. Its text names OpenSSL's reason, nothing of the files' content.
+            raise BadCertificate(f"{self._certificate} with {self._key}: {_reason(error)}") from None
+        #: For asyncio's transports, and for Twisted's.
+        self.context, self.twisted_context = made
+
+    def _for_asyncio(self, chain: bytes, key: bytes) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.set_alpn_protocols([PROTOCOL])
+        with _as_file(chain) as chain_file, _as_file(key) as key_file:
+            # Without a password to give, OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(chain_file, key_file, password=_no_password)
+        if self._dh:
+            context.load_dh_params(self._dh)
+        return context
+
+    def _for_twisted(self, chain: bytes, key: bytes) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        certificate, *further = load_pem_x509_certificates(chain)
+        private: Any = load_pem_private_key(key, None)
+        context.use_certificate(certificate)
+        context.use_privatekey(private)
+        context.check_privatekey()
+        for one in further:
+            context.add_extra_chain_cert(one)
+        context.set_alpn_select_callback(_choose_protocol)
+        if self._dh:
+            context.load_tmp_dh(self._dh.encode())
+        return context
+
+
+def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> Any:
+    # A client that offers none of ours goes on without ALPN, as it does with the ssl module.
+    return PROTOCOL.encode() if PROTOCOL.encode() in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+class ClientCertificates:
+    """How the application is verified, and what is shown to it where it asks.
+
+    :param endpoint: a ``tls:`` or ``ssl:`` client; ``trustRoots`` (``caCertsDir``) is a folder of ``.pem`` files, or
+        one file. Without it the system's authorities are trusted.
+    :ivar hostname: the name, or the address, that the application's certificate must bear.
+    :ivar authorities: those trusted; None: the system's.
+    :raises BadCertificate: where a file cannot be used.
+    """
+
+    def __init__(self, endpoint: EndpointString) -> None:
+        options = endpoint.options
+        self.hostname = options.get("hostname") or endpoint.args[0]
+        roots = options.get("trustRoots") or options.get("caCertsDir") or ""
+        self._certificate = options.get("certificate") or options.get("certKey") or ""
+        self._key = options.get("privateKey") or self._certificate
+        self.authorities = _authorities(Path(roots)) if roots else None
+        self.context = self._for_asyncio(roots)
+
+    def _for_asyncio(self, roots: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols([PROTOCOL])
+        try:
+            if self.authorities is None:
+                context.load_default_certs()
+            else:
+                context.load_verify_locations(cadata="\n".join(_pem(one) for one in self.authorities))
+            if self._certificate:
+                context.load_cert_chain(self._certificate, self._key, password=_no_password)
+        except OSError as error:
+            raise BadCertificate(f"{self._certificate or roots}: {_reason(error)}") from None
+        return context
+
+    def for_twisted(self) -> Any:
+        """Twisted's way of making verified connections: an ``IOpenSSLClientConnectionCreator``."""
+        from twisted.internet import ssl as twisted_ssl  # noqa: PLC0415 - only where Twisted's transports are used
+
+        roots: Any = None
+        if self.authorities is not None:
+            loaded = [twisted_ssl.Certificate.loadPEM(_pem(one).encode()) for one in self.authorities]
+            roots = twisted_ssl.trustRootFromCertificates(loaded)
+        mine = None
+        if self._certificate:
+            pems = _read(self._certificate) + b"\n" + _read(self._key)
+            mine = twisted_ssl.PrivateCertificate.loadPEM(pems)
+        return twisted_ssl.optionsForClientTLS(
+            self.hostname, trustRoot=roots, clientCertificate=mine, acceptableProtocols=[PROTOCOL.encode()]
+        )
+
+
+def _authorities(roots: Path) -> list[Certificate]:
+    try:
+        files = sorted(roots.glob("*.pem")) if roots.is_dir() else [roots]
+        texts = [file.read_text(encoding="latin-1") for file in files]
+        found = [
+            one for text in texts for pem in _PEM.findall(text) for one in load_pem_x509_certificates(pem.encode())
+        ]
+    except (OSError, ValueError) as error:
+        raise BadCertificate(f"{roots}: {_reason(error)}") from None
+    if not found:
+        raise BadCertificate(f"{roots}: no certificate in there")
+    return found
+
+
+def _pem(certificate: Certificate) -> str:
+    return ssl.DER_cert_to_PEM_cert(certificate.public_bytes(Encoding.DER))
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise BadCertificate(f"{path}: {error.strerror}") from None
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """A file in memory only: the ssl module takes certificates from files alone, and all must be of one moment."""
+    descriptor = os.memfd_create("lbcompanion", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _no_password() -> str:
+    raise ValueError("the key is sealed with a password, which nobody can give here")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not usable").lower().replace("_", " ")
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, SSL.Error):
+        return "not usable together"
+    return "not in PEM, or sealed with a password"

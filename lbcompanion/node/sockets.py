@@ -1,0 +1,165 @@
+"""Listening sockets: opened by endpoint strings, or taken over from whoever has them (a supervisor, an older process).
+
+A socket is opened here once and then served on whichever transports there are; that is what lets several processes
+share one, so that none of its connections is lost when one of them goes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.endpoints import serverFromString
+
+from lbcompanion.endpoint_strings import EndpointString, parse
+
+#: Connections that may wait to be taken; the kernel cuts it down to net.core.somaxconn.
+BACKLOG = 2048
+_UNIX_MODE = "666"
+
+
+@frozen
+class _Address:
+    family: socket.AddressFamily
+    name: object
+
+
+def open_sockets(descriptions: Sequence[str], inherited: Iterable[socket.socket] = ()) -> list[socket.socket]:
+    """Open a listening socket for each server endpoint string.
+
+    :param inherited: open sockets; one that has the address asked for is used instead of a new one.
+    :returns: in the order of the descriptions; not blocking.
+    :raises OSError: where one cannot be opened; those opened before are closed then.
+    """
+    endpoints = [parse(description) for description in descriptions]
+    there: dict[_Address, socket.socket] = {_Address(one.family, one.getsockname()): one for one in inherited}
+    opened: dict[int, socket.socket] = {}
+    try:
+        # IPv4 first: where both want one port, the IPv6 socket has to know.
+        for number in sorted(range(len(endpoints)), key=lambda n: endpoints[n].kind == "tcp6"):
+            try:
+                opened[number] = _open(endpoints[number], there, endpoints)
+            except OSError as error:
+                what = f"cannot listen on {descriptions[number]}: {error.strerror or error}"
+                raise OSError(error.errno, what) from None
+    except BaseException:
+        for one in opened.values():
+            one.close()
+        raise
+    return [opened[number] for number in range(len(endpoints))]
+
+
+def _open(
+    endpoint: EndpointString, there: Mapping[_Address, socket.socket], all_of_them: Sequence[EndpointString]
+) -> socket.socket:
+    if endpoint.kind == "systemd":
+        return _ready(_systemd_socket(endpoint))
+    address = _address(endpoint)
+    held = there.get(address)
+    if held is not None:
+        return _ready(held)
+    made = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        if address.family is socket.AF_UNIX:
+            _bind_unix(made, endpoint)
+        else:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if address.family is socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, _shares_port(endpoint, all_of_them))
+            made.bind(address.name)  # type: ignore[arg-type]
+        made.listen(int(endpoint.options.get("backlog", BACKLOG)))
+    except BaseException:
+        made.close()
+        raise
+    return _ready(made)
+
+
+def _ready(made: socket.socket) -> socket.socket:
+    made.setblocking(False)
+    return made
+
+
+def _address(endpoint: EndpointString) -> _Address:
+    """Where it listens, in the form that ``getsockname`` tells."""
+    if endpoint.kind == "unix":
+        return _Address(socket.AF_UNIX, endpoint.args[0])
+    host = endpoint.options.get("interface") or ("::" if endpoint.kind == "tcp6" else "0.0.0.0")
+    port = int(endpoint.args[0])
+    family, _, _, _, name = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return _Address(family, name)
+
+
+def _shares_port(endpoint: EndpointString, others: Sequence[EndpointString]) -> bool:
+    """Whether the same port is asked for with IPv4 as well: then this socket must leave that alone."""
+    return any(
+        other.kind not in {"unix", "systemd"}
+        and other.args[0] == endpoint.args[0] != "0"
+        and _address(other).family is socket.AF_INET
+        for other in others
+    )
+
+
+def _bind_unix(made: socket.socket, endpoint: EndpointString) -> None:
+    path = endpoint.args[0]
+    mode = int(endpoint.options.get("mode", _UNIX_MODE), 8)
+    try:
+        bind_path(made, path, mode)
+    except OSError:
+        if not _is_stale(path):
+            raise
+        os.unlink(path)
+        bind_path(made, path, mode)
+
+
+def bind_path(made: socket.socket, path: str, mode: int) -> None:
+    """Bind a unix socket whose file has this mode from its first moment."""
+    before = os.umask(0o777 & ~mode)
+    try:
+        made.bind(path)
+    finally:
+        os.umask(before)
+
+
+def _is_stale(path: str) -> bool:
+    """Whether a unix socket lies there that nobody listens on any more."""
+    with suppress(OSError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                return True
+    return False
+
+
+def remove_path(listening: socket.socket) -> None:
+    """Take away the file of a unix socket that listens no more; any other socket has none."""
+    if listening.family is socket.AF_UNIX:
+        path = listening.getsockname()
+        if isinstance(path, str) and path:
+            with suppress(OSError):
+                os.unlink(path)
+
+
+def _from_systemd(endpoint: EndpointString) -> socket.socket:
+    """A socket that systemd opened (sd_listen_fds(3)).
+
+    Twisted takes what systemd tells out of the environment when it is imported, so it is asked.
+    """
+    which = {key: value for key, value in endpoint.options.items() if key != "domain"}
+    asked: Any = serverFromString(None, str(EndpointString("systemd", (), {"domain": "INET", **which})))
+    return socket.socket(fileno=os.dup(asked.fileno))
+
+
+def _systemd_socket(endpoint: EndpointString) -> socket.socket:
+    try:
+        return _from_systemd(endpoint)
+    except (IndexError, KeyError):
+        raise OSError(0, "systemd handed over no such socket") from None

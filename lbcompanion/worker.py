@@ -1,0 +1,74 @@
+"""One worker of a node: a process that :mod:`lbcompanion.node.supervisor` starts, never a user."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import socket
+import threading
+from typing import Any
+
+from lbcompanion import plugins, running
+from lbcompanion.node.places import Place
+from lbcompanion.node.supervisor import ANSWERS_FD, FIRST_SOCKET_FD, LEAVE, ORDERS_FD, STARTED, Orders
+
+
+def main() -> int:
+    """Serve until the supervisor says so, or is gone.
+
+    :returns: the exit code.
+    """
+    # Ctrl-C on a terminal is for the supervisor, which tells its workers in its own time.
+    os.setpgid(0, 0)
+    orders = read_orders(ORDERS_FD)
+    plugins.load_dialects()
+    sockets = tuple(socket.socket(fileno=FIRST_SOCKET_FD + at) for at in range(len(orders.settings.node.listen)))
+    from twisted.internet import asyncioreactor
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    asyncioreactor.install(loop)
+    from twisted.internet import reactor
+
+    from lbcompanion.node.service import NodeService
+
+    # What only making it can tell of a configuration, its supervisor has seen before.
+    service = NodeService(orders.settings, reactor, loop, place=Place(orders.group, orders.number, sockets))
+    service.started.addCallback(lambda _: os.write(ANSWERS_FD, STARTED))
+    service.started.addErrback(lambda _: None)
+    threading.Thread(target=_wait_for_the_end, args=(reactor, service), daemon=True).start()
+    return running.run_service(service, reactor, orders.json_lines)
+
+
+def read_orders(descriptor: int) -> Orders:
+    """What the supervisor wrote first.
+
+    :raises EOFError: where it is gone already.
+    """
+    size = int.from_bytes(_exactly(descriptor, 4), "big")
+    orders: Orders = pickle.loads(_exactly(descriptor, size))
+    return orders
+
+
+def _exactly(descriptor: int, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        data = os.read(descriptor, size - len(found))
+        if not data:
+            raise EOFError("the supervisor is gone")
+        found += data
+    return found
+
+
+def _wait_for_the_end(reactor: Any, service: Any) -> None:
+    """Blocks until the supervisor says that this worker is to leave, or is there no more, however it went."""
+    line = b""
+    while not line.endswith(b"\n"):
+        data = os.read(ORDERS_FD, 1)
+        if not data:
+            break
+        line += data
+    words = line.split()
+    successor = words[1].decode() if len(words) > 1 and words[0] == LEAVE else None
+    reactor.callFromThread(service.leave, successor)

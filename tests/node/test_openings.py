@@ -1,0 +1,158 @@
+"""Connections that begin with a PROXY header, in memory: who may send one, how long, and what the visitor is then."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from lbcompanion.node.openings import HeaderFirst, Openings, ToldLink
+from lbcompanion.node.proxy_header import ProxyHeader
+from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.settings import FetchTable, LimitsTable
+from lbcompanion.testing.links import FarEnd, MemoryLink
+from tests.node.rig import Answer, Rig, read_answers, request
+from tests.node.test_proxy_header import FOUR, NO_TLS, SIX, TLS, UNIX, v2
+
+BALANCER = ("10.0.0.1", 5000)
+LINE = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"
+
+
+class Proxied(Rig):
+    def __init__(self, **tables: Any) -> None:
+        super().__init__(node={"trusted_proxies": (ip_network("10.0.0.0/8"),)}, **tables)
+        self.openings = Openings(self.hub)
+
+    def connect(self, peer: object = BALANCER) -> FarEnd:
+        relay = _Relay()
+
+        def done(link: Any, header: ProxyHeader, rest: bytes) -> None:
+            relay.machine = VisitorConnection(self.hub)
+            relay.machine.connection_made(ToldLink(link, header.source, header.encrypted))
+            if rest:
+                relay.machine.data_received(rest)
+
+        relay.machine = HeaderFirst(self.openings, done)
+        return MemoryLink(self.loop, relay, peer).connect()
+
+    def ask(self, *pieces: bytes, **more: Any) -> list[Answer]:
+        return super().ask(*pieces, **{"peer": BALANCER, **more})
+
+    def pass_time(self, seconds: float, step: float = 1.0) -> None:
+        super().pass_time(seconds, step)
+        self.openings.tick(self.clock.seconds())
+        self.run()
+
+
+class _Relay:
+    """What ``set_protocol`` does for a transport: another machine takes the place of the first."""
+
+    machine: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.machine, name)
+
+
+@pytest.mark.parametrize(
+    ("header", "peer", "scheme"),
+    [
+        (LINE, b"203.0.113.9", b"http"),
+        (v2(0x11, FOUR + TLS), b"203.0.113.9", b"https"),
+        (v2(0x11, FOUR + NO_TLS), b"203.0.113.9", b"http"),
+        (v2(0x21, SIX), b"2001:db8::9", b"http"),
+        (b"PROXY UNKNOWN\r\n", b"10.0.0.1", b"http"),
+        (v2(0x31, UNIX), b"10.0.0.1", b"http"),
+        (v2(0x00, b"", command=0x20), b"10.0.0.1", b"http"),
+    ],
+)
+def test_the_visitor_is_who_the_balancer_says_at_any_cut(header: bytes, peer: bytes, scheme: bytes) -> None:
+    raw = header + request(b"/a")
+    for cut in range(1, len(raw)):
+        rig = Proxied()
+        (answer,) = rig.ask(raw[:cut], raw[cut:])
+        assert answer.status == 200
+        (seen,) = rig.app.seen
+        assert seen.get(b"x-forwarded-for") == peer
+        assert seen.get(b"x-forwarded-proto") == scheme
+        assert len(rig.openings) == 0
+
+
+def test_a_stranger_is_closed_unheard() -> None:
+    rig = Proxied()
+    visitor = rig.connect(("198.51.100.1", 4711))
+    visitor.send(LINE + request())
+    rig.run()
+    assert visitor.aborted
+    assert visitor.received == b""
+    assert rig.app.seen == []
+    assert rig.counters.connections_refused == 1
+    assert rig.logged == ["PROXY header refused: 198.51.100.1: no trusted proxy"]
+
+
+def test_a_balancer_without_a_header_is_closed() -> None:
+    rig = Proxied()
+    visitor = rig.connect()
+    visitor.send(request())
+    rig.run()
+    assert (visitor.aborted, visitor.received, rig.app.seen) == (True, b"", [])
+
+
+def test_a_header_on_a_listener_that_expects_none_is_no_request() -> None:
+    rig = Rig(node={"trusted_proxies": (ip_network("10.0.0.0/8"),)})
+    for raw in (LINE, v2(0x11, FOUR)):
+        (answer,) = rig.ask(raw + request(), peer=BALANCER)
+        assert answer.status == 400
+
+
+@pytest.mark.parametrize("sent", [b"", LINE[:10], v2(0x11, FOUR)[:20]])
+def test_a_header_has_its_time(sent: bytes) -> None:
+    rig = Proxied(limits=LimitsTable(head_seconds=5))
+    visitor = rig.connect()
+    visitor.send(sent)
+    rig.pass_time(4)
+    assert not visitor.closed
+    rig.pass_time(2)
+    assert visitor.aborted
+    assert rig.counters.timeouts == {"proxy header": 1}
+    assert len(rig.openings) == 0
+
+
+def test_those_who_wait_are_bounded_in_number() -> None:
+    rig = Proxied(limits=LimitsTable(connections=3))
+    visitors = [rig.connect() for _ in range(5)]
+    rig.run()
+    assert [visitor.aborted for visitor in visitors] == [False] * 3 + [True] * 2
+    for visitor in visitors:
+        visitor.send_eof()
+    rig.run()
+    assert len(rig.openings) == 0
+    assert all(visitor.closed for visitor in visitors)
+
+
+def test_the_told_address_counts_for_the_cap_of_each_address() -> None:
+    rig = Proxied(limits=LimitsTable(connections_per_address=1))
+    first = rig.connect()
+    first.send(LINE)
+    rig.run()
+    other = rig.connect()
+    other.send(LINE.replace(b"203.0.113.9", b"203.0.113.10"))
+    rig.run()
+    second = rig.connect()
+    second.send(LINE)
+    rig.run()
+    assert not first.closed
+    assert not other.closed
+    (answer,) = read_answers(second.received, [b"GET"], True)
+    assert answer.status == 503
+
+
+def test_the_told_address_counts_for_who_may_fetch() -> None:
+    rig = Proxied(fetch=FetchTable(addresses=(ip_network("203.0.113.9"),)))
+    rig.on_kept = lambda page, cookie: (rig.kept.append((page, cookie)), rig.copies.keep(page))[0]
+    rig.ask(LINE + request())
+    path = f"/_lbc/page/{rig.page.token}"
+    for line, status in ((LINE, 200), (LINE.replace(b"113.9", b"113.8"), 403)):
+        signed = rig.signed("GET", path)
+        (answer,) = rig.ask(line + request(path.encode(), *signed))
+        assert answer.status == status

@@ -1,0 +1,305 @@
+"""A node of several processes: they serve one port, help each other, die and come again, and leave together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbcompanion.testing.strategies import SECRET
+from lbcompanion.tokens import proof_holds
+from tests.node.rig import PAGE, Answer, read_answers, request, without_tag
+from tests.node.stand import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
+from tests.node.test_service import WAIT, _application, _Server, read_on  # noqa: F401 - a fixture
+
+LAST = b"Connection: close"
+# A page of which a first half is passed on before the second comes.
+LONG = PAGE.replace(b"<p>", b"<p>" + b"word " * 4000)
+
+
+def pids(stand: Stand) -> list[int]:
+    return [one["pid"] for one in stand.ask_admin("/status").json["workers"]]
+
+
+def is_there(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(") ")[2][:1] != "Z"
+    except OSError:
+        return False
+
+
+@contextmanager
+def only(stand: Stand, worker: int) -> Iterator[None]:
+    """All other workers stand still: whoever connects now gets this one."""
+    others = [pid for number, pid in enumerate(pids(stand)) if number != worker]
+    for pid in others:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def connected_to(stand: Stand, *workers: int) -> Iterator[list[socket.socket]]:
+    """A connection to each of these workers."""
+    made = []
+    for worker in workers:
+        with only(stand, worker):
+            asking = stand.connect()
+            ask_once(asking, request(b"/_lbc/whoami"))
+            made.append(asking)
+    yield made
+    for asking in made:
+        asking.close()
+
+
+def page(asking: socket.socket) -> str:
+    """Look at a page; its token."""
+    answer = ask_once(asking, request(b"/page"))
+    assert without_tag(answer.body) == PAGE
+    return token_in(answer.body)
+
+
+def upstream(application: _Server) -> str:
+    return f"tcp:127.0.0.1:{application.server_address[1]}"
+
+
+def asked(stand: Stand, worker: int, raw: bytes, method: bytes = b"GET", later: bool = False) -> Answer:
+    """One request to one worker; while a copy is on its way into the store, asked again, unless ``later``."""
+    while True:
+        with connected_to(stand, worker) as (asking,):
+            (answer,) = ask(asking, raw, methods=(method,))
+        if answer.status != 503 or later:
+            return answer
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("store", ["memory:", "sqlite:///pages.db"])
+def test_workers_have_one_another_s_copies(tmp_path: Path, application: _Server, way: str, store: str) -> None:
+    more = f'[crawler]\nintake = ""\n[store]\nurl = "{store}"'
+    with standing(tmp_path, upstream(application), node="workers = 3", more=more, way=way) as stand:
+        with connected_to(stand, 0, 1, 2) as made:
+            tokens = [page(asking) for asking in made]
+        for token in tokens:
+            for worker in range(3):
+                raw = signed(token)
+                answer = asked(stand, worker, raw)
+                assert (answer.status, answer.body) == (200, PAGE)
+                assert answer.get(b"lbc-via") == b"own"
+                nonce = raw.partition(b"Lbc-Nonce: ")[2].partition(b"\r\n")[0].decode()
+                told = [(answer.get(name) or b"").decode() for name in (b"lbc-proof", b"repr-digest")]
+                assert proof_holds(told[0], SECRET, "n1", token, nonce, told[1])
+        assert asked(stand, 1, signed(tokens[0], "HEAD"), b"HEAD").get(b"content-length") == b"%d" % len(PAGE)
+        # The first worker's copy is confirmed to the second, and the third knows.
+        assert asked(stand, 1, signed(tokens[0], "DELETE"), b"DELETE").status == 204
+        for worker in (0, 1, 2):
+            answer = asked(stand, worker, signed(tokens[0]))
+            assert (answer.status, answer.json["reason"]) == (404, "pulled")
+        assert asked(stand, 2, signed(tokens[0], "DELETE"), b"DELETE").status == 204
+        assert asked(stand, 2, signed(tokens[1])).status == 200
+        figures = stand.ask_admin("/status").json
+        assert figures["captured"] == 3
+        assert figures["ready"] is True
+        assert [one["serves"] for one in figures["workers"]] == [True] * 3
+        assert stand.metric("lbcompanion_pages_captured_total") == 3
+        assert stand.metric("lbcompanion_workers") == 3
+        if way == "command":
+            assert stand.stop() == 0
+
+
+def test_reasons_go_round(tmp_path: Path, application: _Server) -> None:
+    more = '[crawler]\nintake = ""\n[store]\nmax_pages = 1\nmax_seconds = 6\npull_grace_seconds = 0'
+    with standing(tmp_path, upstream(application), node="workers = 2", more=more) as stand:
+        with connected_to(stand, 0, 0, 1) as made:
+            evicted, held, pulled = [page(asking) for asking in made]
+        assert asked(stand, 1, signed(evicted)).json["reason"] == "evicted"
+        # Sent whole once, by whichever worker, and its grace is over.
+        assert asked(stand, 0, signed(pulled)).status == 200
+        wait_until(lambda: asked(stand, 0, signed(pulled)).status == 404)
+        assert asked(stand, 1, signed(pulled)).json["reason"] == "pulled"
+        wait_until(lambda: asked(stand, 1, signed(held, "HEAD"), b"HEAD").status == 404)
+        assert asked(stand, 1, signed(held)).json["reason"] == "expired"
+        forged = "1" + "A" * 30 + "n1"
+        assert asked(stand, 0, signed(forged)).json["reason"] == "unknown"
+
+
+def test_a_page_on_its_way_elsewhere_is_worth_waiting_for(tmp_path: Path) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    upstream = f"tcp:127.0.0.1:{server.getsockname()[1]}"
+    with server, standing(tmp_path, upstream, node="workers = 2") as stand:
+        with connected_to(stand, 0) as (asking,):
+            asking.sendall(request(b"/page", LAST))
+            application = wait_for_request(server)
+            application.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + LONG[:18000])
+            found = read_on(asking, lambda found: b"data-lbc-token" in found and b"</script>" in found)
+            token = token_in(found)
+            answer = asked(stand, 1, signed(token), later=True)
+            assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
+            application.sendall(LONG[18000:])
+            application.close()
+            read_on(asking)
+        assert asked(stand, 1, signed(token)).body == LONG
+
+
+def wait_for_request(server: socket.socket) -> socket.socket:
+    """The connection on which a request comes; those that only look whether somebody is there are let go."""
+    server.settimeout(WAIT)
+    while True:
+        connection, _ = server.accept()
+        connection.settimeout(WAIT)
+        if connection.recv(65536):
+            return connection
+        connection.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: _Server, way: str) -> None:
+    with standing(tmp_path, upstream(application), node="workers = 2", way=way) as stand:
+        first, second = pids(stand)
+        with connected_to(stand, 1) as (asking,):
+            token = page(asking)
+            before = stand.metric("lbcompanion_requests_total")
+            # What waits in the port's queue while a worker dies is another's to take.
+            os.kill(first, signal.SIGSTOP)
+            os.kill(first, signal.SIGKILL)
+            for _ in range(100):
+                (answer,) = stand.ask(request(b"/page", LAST))
+                assert answer.status == 200
+            assert page(asking)
+            wait_until(lambda: stand.metric("lbcompanion_workers") == 2, stand.said())
+            assert pids(stand)[1] == second
+            assert stand.metric("lbcompanion_worker_restarts") == 1
+            # What the dead one counted stays counted.
+            assert stand.metric("lbcompanion_requests_total") >= before + 101
+        assert asked(stand, 0, signed(token)).status == 200
+        assert stand.said().count("worker died") == 1
+
+
+def test_one_that_dies_again_and_again_is_started_later_and_later(tmp_path: Path, application: _Server) -> None:
+    with standing(tmp_path, upstream(application), node="workers = 2") as stand:
+        first = pids(stand)[0]
+        for times in (1, 2, 3):
+            # As soon as it is there, it is gone again: before it could be called steady.
+            there = wait_until(lambda: [pid for pid in pids(stand)[:1] if pid])[0]
+            os.kill(there, signal.SIGKILL)
+            wait_until(lambda times=times: stand.said().count("worker died") == times)
+            assert "1 of 2 workers do not serve" in stand.ask_admin("/readyz").body.decode()
+            assert stand.ask_admin("/readyz").status == 200
+        waits = [line.rpartition(" in ")[2] for line in stand.said().splitlines() if "worker died" in line]
+        assert waits in (["0.4 s", "0.8 s", "1.6 s"], ["0.2 s", "0.4 s", "0.8 s"])  # the first may have been steady
+        wait_until(lambda: stand.metric("lbcompanion_workers") == 2)
+        assert pids(stand)[0] != first
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_all_finish_and_leave(tmp_path: Path, application: _Server, way: str) -> None:
+    application.go_on.clear()
+    with standing(tmp_path, upstream(application), node="workers = 2", way=way) as stand:
+        there = pids(stand)
+        with connected_to(stand, 0, 1, 0) as (one, other, idle):
+            for asking in (one, other):
+                application.slow.clear()
+                asking.sendall(request(b"/slow"))
+                assert application.slow.wait(WAIT)
+            life = stand.lives[-1]
+            life.send_signal(signal.SIGTERM)
+            wait_until(lambda: stand.ask_admin("/readyz").status == 503)
+            stand.ask_admin("/readyz")
+            assert idle.recv(10) == b""
+            assert life.poll() is None
+            application.go_on.set()
+            for asking in (one, other):
+                (answer,) = read_answers(read_on(asking), [b"GET"], True)
+                assert answer.body == b"abcd"
+        assert life.wait(30) == (0 if way == "command" else -signal.SIGTERM)
+        assert not any(map(is_there, there))
+        assert stand.said().count("0 connections cut") == 2
+        assert not list((tmp_path / "state").rglob("*.sock"))
+        assert not list((tmp_path / "state").rglob("*.control"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_without_their_supervisor_workers_leave(tmp_path: Path, application: _Server, way: str) -> None:
+    with standing(tmp_path, upstream(application), node="workers = 2", way=way) as stand:
+        there = pids(stand)
+        stand.lives[-1].kill()
+        wait_until(lambda: not any(map(is_there, there)), "workers are still there")
+        with pytest.raises(ConnectionRefusedError):
+            stand.connect()
+
+
+def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, application: _Server) -> None:
+    stand = Stand(tmp_path, upstream(application), node="workers = 2")
+    (tmp_path / "state").write_text("no folder")
+    life = stand.start()
+    assert life.wait(WAIT) == 1
+    assert "not started" in stand.said()
+    assert "state" in stand.said()
+    assert "Traceback" not in stand.said()
+
+
+class _Intake(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.notices.extend(json.loads(body)["notices"])  # type: ignore[attr-defined]
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def intake() -> Iterator[Any]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Intake)
+    server.notices = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def notice(asking: socket.socket, token: str) -> None:
+    """Tell that a page was viewed."""
+    said = {"token": token, "url": "http://www.example.com/page", "cookies": {}, "viewed_at": "2026-11-23T21:10:00Z"}
+    body = json.dumps(said).encode()
+    head = request(b"/_lbc/notice", b"Content-Length: %d" % len(body), method=b"POST")
+    asking.sendall(head + body)
+    assert b" 204 " in read_on(asking, lambda found: found.endswith(b"\r\n\r\n"))
+
+
+def test_one_worker_delivers_everybody_s_notices(tmp_path: Path, application: _Server) -> None:
+    with intake() as crawler:
+        more = f'[crawler]\nintake = "http://127.0.0.1:{crawler.server_address[1]}"'
+        with standing(tmp_path, upstream(application), node="workers = 3", more=more) as stand:
+            with connected_to(stand, 0, 1, 2) as made:
+                tokens = [page(asking) for asking in made]
+                # Each notice lands at a worker that has not got the copy.
+                for asking, token in zip([*made[1:], made[0]], tokens, strict=True):
+                    notice(asking, token)
+            wait_until(lambda: len(crawler.notices) >= 3, "notices did not arrive")
+            time.sleep(0.2)
+            assert sorted(one["token"] for one in crawler.notices) == sorted(tokens)
+            assert {one["page_url"] for one in crawler.notices} == {"http://www.example.com/page"}
+            assert stand.metric('lbcompanion_notices_total{what="delivered"}') == 3
+            # The one that delivers dies, and the next of its number goes on.
+            with suppress(ProcessLookupError):
+                os.kill(pids(stand)[0], signal.SIGKILL)
+            with stand.connect() as asking:
+                token = page(asking)
+                notice(asking, token)
+            wait_until(lambda: token in {one["token"] for one in crawler.notices}, "the notice did not arrive")

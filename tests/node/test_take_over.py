@@ -1,0 +1,196 @@
+"""A new process takes a node's ports over: no connection is refused or cut, and no copy is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lbcompanion.demo.children import own_command
+from tests.node.rig import PAGE, request, without_tag
+from tests.node.stand import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
+from tests.node.test_listening import AUTHORITY, IN_TLS
+from tests.node.test_service import ROOT, WAIT, _application, _Server, read_on  # noqa: F401 - a fixture
+from tests.node.test_supervisor import is_there, pids, upstream
+
+LAST = b"Connection: close"
+
+
+class Visitors:
+    """Open connections all the time, one after the other, and look at a page on each.
+
+    :ivar failed: what went wrong, in words.
+    """
+
+    def __init__(self, stand: Stand, tls: bool) -> None:
+        self._stand = stand
+        self._tls = tls
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._visit) for _ in range(2)]
+        self.failed: list[str] = []
+        self.tokens: list[str] = []
+
+    def __enter__(self) -> Visitors:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _visit(self) -> None:
+        for _ in range(1000):
+            if self._done.is_set():
+                return
+            try:
+                with self._stand.connect_tls(AUTHORITY.pem) if self._tls else self._stand.connect() as asking:
+                    time.sleep(0.005)  # so that some are open and silent when the old process closes its listener
+                    (answer,) = ask(asking, request(b"/page", LAST))
+                assert without_tag(answer.body) == PAGE
+                self.tokens.append(token_in(answer.body))
+            except Exception as error:
+                self.failed.append(repr(error))
+            time.sleep(0.02)
+
+
+def take_over(stand: Stand, way: str) -> subprocess.Popen[bytes]:
+    """Start a new process, and wait until it has said that it took over."""
+    before = stand.said().count("taken over")
+    life = stand.start(way, "--take-over")
+
+    def taken() -> bool:
+        assert life.poll() is None, stand.said()
+        return stand.said().count("taken over") > before
+
+    wait_until(taken, "not taken over", 3 * WAIT)
+    return life
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["alone", "workers", "tls"])
+def test_visitors_see_nothing(tmp_path: Path, application: _Server, way: str, kind: str) -> None:
+    AUTHORITY.write(tmp_path, "a", "www.example.com")
+    listen = (IN_TLS,) if kind == "tls" else ("tcp:{port}:interface=127.0.0.1", "unix:lbc.sock")
+    node = "workers = 2" if kind == "workers" else ""
+    application.go_on.clear()
+    application.slow.clear()
+    with standing(tmp_path, upstream(application), *listen, node=node, way=way) as stand:
+        old = stand.lives[0]
+        connect = (lambda: stand.connect_tls(AUTHORITY.pem)) if kind == "tls" else stand.connect
+        with Visitors(stand, kind == "tls") as visitors, connect() as slow, connect() as idle:
+            wait_until(lambda: len(visitors.tokens) >= 10)
+            ask_once(idle, request(b"/page"))
+            slow.sendall(request(b"/slow"))
+            assert application.slow.wait(WAIT)
+            take_over(stand, way)
+            # What runs in the old process goes on, and what rests there is closed.
+            assert idle.recv(100) == b""
+            assert old.poll() is None
+            assert stand.ask_admin("/readyz").status == 200
+            application.go_on.set()
+            assert read_on(slow).endswith(b"abcd")
+            assert old.wait(30) == 0
+            so_far = len(visitors.tokens)
+            wait_until(lambda: len(visitors.tokens) >= so_far + 10, str((visitors.failed[:5], so_far)))
+        assert visitors.failed == []
+        assert len(visitors.tokens) > 20
+        # Every copy that the old process had is the new one's.
+        for token in visitors.tokens[:200]:
+            with connect() as asking:
+                (answer,) = ask(asking, signed(token) if kind != "tls" else signed(token, scheme="https"))
+            assert (answer.status, answer.body, answer.get(b"lbc-via")) == (200, PAGE, b"own"), stand.said()
+        assert stand.ask_admin("/readyz").json == {"ready": True, "wrong": []}
+        if kind != "tls":
+            assert (tmp_path / "lbc.sock").exists()
+        assert stand.stop() in {0, -signal.SIGTERM}
+        assert not (tmp_path / "lbc.sock").exists()
+
+
+def test_a_node_may_change_from_one_process_to_several_and_back(tmp_path: Path, application: _Server) -> None:
+    with standing(tmp_path, upstream(application)) as stand:
+        (answer,) = stand.ask(request(b"/page", LAST))
+        token = token_in(answer.body)
+        written = stand.file.read_text()
+        stand.file.write_text(written.replace("[crawler]", "workers = 2\n[crawler]"))
+        take_over(stand, "command")
+        assert stand.lives[0].wait(30) == 0
+        workers = pids(stand)
+        assert len(workers) == 2
+        for _ in range(4):
+            (answer,) = stand.ask(signed(token))
+            assert answer.status == 200
+        stand.file.write_text(written)
+        take_over(stand, "command")
+        assert stand.lives[1].wait(30) == 0
+        assert not any(map(is_there, workers))
+        (answer,) = stand.ask(signed(token))
+        assert answer.status == 200
+        assert stand.stop() == 0
+
+
+def test_where_nobody_runs_it_is_a_start_as_any_other(tmp_path: Path, application: _Server) -> None:
+    stand = Stand(tmp_path, upstream(application))
+    life = stand.start("command", "--take-over")
+    try:
+        stand.wait_until_ready()
+        assert stand.stop() == 0
+    finally:
+        if life.poll() is None:
+            life.kill()
+            life.wait()
+
+
+def test_a_successor_that_fails_leaves_the_old_one_serving(tmp_path: Path, application: _Server) -> None:
+    with standing(tmp_path, upstream(application)) as stand:
+        written = stand.file.read_text()
+        stand.file.write_text(written.replace('listen = ["', 'listen = ["tcp:1:interface=192.0.2.1", "'))
+        life = stand.start("command", "--take-over")
+        assert life.wait(3 * WAIT) == 1
+        assert "cannot listen on tcp:1:interface=192.0.2.1" in stand.said()
+        (answer,) = stand.ask(request(b"/page", LAST))
+        assert answer.status == 200
+        assert stand.ask_admin("/readyz").status == 200
+        # And another may still try.
+        stand.file.write_text(written)
+        take_over(stand, "command")
+        assert stand.lives[0].wait(30) == 0
+
+
+def test_a_second_start_without_it_changes_nothing(tmp_path: Path, application: _Server) -> None:
+    with standing(tmp_path, upstream(application)) as stand:
+        assert stand.start().wait(3 * WAIT) == 1
+        assert "Address already in use" in stand.said()
+        (answer,) = stand.ask(request(b"/page", LAST))
+        assert answer.status == 200
+        stand.lives.reverse()
+        assert stand.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("store", ["memory:", "sqlite:///pages.db"])
+def test_drain_waits_for_the_end_and_tells(tmp_path: Path, application: _Server, workers: int, store: str) -> None:
+    more = f'[crawler]\nintake = ""\n[store]\nurl = "{store}"'
+    with standing(tmp_path, upstream(application), node=f"workers = {workers}", more=more) as stand:
+        (answer,) = stand.ask(request(b"/page", LAST))
+        assert answer.status == 200
+        command = own_command("drain", "--config", str(stand.file), "--json")
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert (said["node"], said["stopped"]) == ("n1", True)
+        if workers == 1:
+            assert said["copies"] == {"lost" if store == "memory:" else "kept": 1}
+        assert stand.lives[0].wait(WAIT) == 0
+        assert f"copies {'lost' if store == 'memory:' else 'kept'}: 1" in stand.said()
+        again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert again.returncode == 1
+        assert "no node n1 runs" in again.stderr
