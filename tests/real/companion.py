@@ -5,17 +5,28 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lbcompanion.demo.children import own_command
 from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
 from tests.real.children import Child, Children, wait_for
 
 SECRET = b"the farm's secret of these tests, long enough"
 _SETTLE_SECONDS = 5.0
+# A module that stands for None cannot be imported: as where nothing was compiled.
+_IN_PYTHON = (
+    sys.executable,
+    "-P",
+    "-c",
+    "import sys; sys.modules['lbcompanion.http1._lines'] = None; from lbcompanion.cli import main; sys.exit(main())",
+    "node",
+    "--config",
+)
 #: What a log has only where an error of the companion's own came through.
 _TRACES = ("Traceback (most recent call last)", "Unhandled", "Task exception was never retrieved")
 
@@ -24,11 +35,20 @@ class Companion:
     """A ``lbcompanion node`` process.
 
     :param more: further lines of its file; lines before the first table are ``[node]``'s.
+    :param compiled: whether it may read heads with what was compiled; else Python does it.
     :ivar port: where visitors come in.
     :ivar application_port: where it looks for the application; nothing listens there, the port is held.
     """
 
-    def __init__(self, folder: Path, children: Children, ports: ReservedPorts, name: str, more: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        children: Children,
+        ports: ReservedPorts,
+        name: str,
+        more: str = "",
+        compiled: bool = True,
+    ) -> None:
         self.port, self.application_port, self.admin_port = ports.take(), ports.take(), ports.take()
         self.name = name
         (folder / "farm.secret").write_bytes(SECRET)
@@ -46,7 +66,8 @@ admin = "tcp:{self.admin_port}:interface={LOOPBACK}"
 intake = ""
 """
         )
-        self.child: Child = children.lbcompanion(name, "node", "--config", str(self._file))
+        command = own_command("node", "--config", str(self._file)) if compiled else [*_IN_PYTHON, str(self._file)]
+        self.child: Child = children.start(name, command)
 
     def wait(self) -> None:
         """Until it answers."""
@@ -127,11 +148,11 @@ intake = ""
 
 
 @contextmanager
-def companion(folder: Path, more: str = "") -> Iterator[Companion]:
+def companion(folder: Path, more: str = "", compiled: bool = True) -> Iterator[Companion]:
     """A companion of its own for one test; ended behind it."""
     ports, children = ReservedPorts(), Children(folder)
     try:
-        one = Companion(folder, children, ports, "companion", more)
+        one = Companion(folder, children, ports, "companion", more, compiled)
         one.wait()
         yield one
     finally:
