@@ -1,13 +1,19 @@
-"""One running companion before an application that a test plays itself: its ports, what it tells about itself."""
+"""One running companion before an application that a test plays itself: its ports, what it tells about itself.
+
+With ``LBC_TEST_TWISTD=1`` it is started by twistd on Twisted's own transports, so that every test that runs one can be
+run on them too.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,8 +72,7 @@ admin = "tcp:{self.admin_port}:interface={LOOPBACK}"
 intake = ""
 """
         )
-        command = own_command("node", "--config", str(self._file)) if compiled else [*_IN_PYTHON, str(self._file)]
-        self.child: Child = children.start(name, command)
+        self.child: Child = children.start(name, _command(compiled, str(self._file)))
 
     def wait(self) -> None:
         """Until it answers."""
@@ -145,6 +150,16 @@ intake = ""
         """How much memory it holds now."""
         text = Path(f"/proc/{self.child.pid}/status").read_text()
         return int(text.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+#: How it ends once it has stopped in good order: twistd ends by the signal that it was sent.
+STOPPED = -signal.SIGTERM if os.environ.get("LBC_TEST_TWISTD") else 0
+
+
+def _command(compiled: bool, file: str) -> Sequence[str]:
+    if os.environ.get("LBC_TEST_TWISTD"):
+        return [sys.executable, "-m", "twisted", "--reactor=epoll", "lbcompanion", "--config", file]
+    return own_command("node", "--config", file) if compiled else [*_IN_PYTHON, file]
 
 
 @contextmanager
