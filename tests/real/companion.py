@@ -42,6 +42,7 @@ class Companion:
 
     :param more: further lines of its file; lines before the first table are ``[node]``'s.
     :param compiled: whether it may read heads with what was compiled; else Python does it.
+    :param descriptors: how many it may have open, 0: as many as these tests.
     :ivar port: where visitors come in.
     :ivar application_port: where it looks for the application; nothing listens there, the port is held.
     """
@@ -54,6 +55,7 @@ class Companion:
         name: str,
         more: str = "",
         compiled: bool = True,
+        descriptors: int = 0,
     ) -> None:
         self.port, self.application_port, self.admin_port = ports.take(), ports.take(), ports.take()
         self.name = name
@@ -72,7 +74,8 @@ admin = "tcp:{self.admin_port}:interface={LOOPBACK}"
 intake = ""
 """
         )
-        self.child: Child = children.start(name, _command(compiled, str(self._file)))
+        limited = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
+        self.child: Child = children.start(name, [*limited, *_command(compiled, str(self._file))])
 
     def wait(self) -> None:
         """Until it answers."""
@@ -163,11 +166,11 @@ def _command(compiled: bool, file: str) -> Sequence[str]:
 
 
 @contextmanager
-def companion(folder: Path, more: str = "", compiled: bool = True) -> Iterator[Companion]:
+def companion(folder: Path, more: str = "", compiled: bool = True, descriptors: int = 0) -> Iterator[Companion]:
     """A companion of its own for one test; ended behind it."""
     ports, children = ReservedPorts(), Children(folder)
     try:
-        one = Companion(folder, children, ports, "companion", more, compiled)
+        one = Companion(folder, children, ports, "companion", more, compiled, descriptors)
         one.wait()
         yield one
     finally:

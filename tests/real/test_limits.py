@@ -135,6 +135,30 @@ def test_connections_of_one_address(tmp_path: Path) -> None:
         assert not front.left_open()
 
 
+def test_too_few_descriptors(tmp_path: Path) -> None:
+    """Where few may be open, fewer connections are taken; nothing fails for want of one."""
+
+    async def crowd(front: Companion) -> int:
+        async with StreamingApplication(front.application_port):
+            inside = [await asyncio.open_connection(LOOPBACK, front.port) for _ in range(120)]
+            told = []
+            for reader, writer in inside:
+                # Each holds one to the application as well, where it is let in.
+                writer.write(b"GET /bytes?10000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+                with suppress(ConnectionError):
+                    told.append(await reader.readline())
+            for _, writer in inside:
+                writer.transport.abort()
+            await _until_served(front)
+            return told.count(b"HTTP/1.1 200 OK\r\n")
+
+    with companion(tmp_path, descriptors=300) as front:
+        assert asyncio.run(crowd(front)) == 50
+        assert "too few file descriptors" in front.child.log.read_text()
+        assert not front.left_open()
+        assert not front.failures()
+
+
 async def _until_served(front: Companion) -> None:
     until = time.monotonic() + _PATIENCE_SECONDS
     while await _visit(front) != b"HTTP/1.1 200 OK":
