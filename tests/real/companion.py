@@ -155,12 +155,13 @@ intake = ""
         return int(text.partition("VmRSS:")[2].split()[0]) * 1024
 
 
+TWISTD = bool(os.environ.get("LBC_TEST_TWISTD"))
 #: How it ends once it has stopped in good order: twistd ends by the signal that it was sent.
-STOPPED = -signal.SIGTERM if os.environ.get("LBC_TEST_TWISTD") else 0
+STOPPED = -signal.SIGTERM if TWISTD else 0
 
 
 def _command(compiled: bool, file: str) -> Sequence[str]:
-    if os.environ.get("LBC_TEST_TWISTD"):
+    if TWISTD:
         return [sys.executable, "-m", "twisted", "--reactor=epoll", "lbcompanion", "--config", file]
     return own_command("node", "--config", file) if compiled else [*_IN_PYTHON, file]
 
