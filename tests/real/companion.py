@@ -1,21 +1,38 @@
-"""One running companion before an application that a test plays itself: its ports, what it tells about itself."""
+"""One running companion before an application that a test plays itself: its ports, what it tells about itself.
+
+With ``LBC_TEST_TWISTD=1`` it is started by twistd on Twisted's own transports, so that every test that runs one can be
+run on them too.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import socket
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lbcompanion.demo.children import own_command
 from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
 from tests.real.children import Child, Children, wait_for
 
 SECRET = b"the farm's secret of these tests, long enough"
 _SETTLE_SECONDS = 5.0
+# A module that stands for None cannot be imported: as where nothing was compiled.
+_IN_PYTHON = (
+    sys.executable,
+    "-P",
+    "-c",
+    "import sys; sys.modules['lbcompanion.http1._lines'] = None; from lbcompanion.cli import main; sys.exit(main())",
+    "node",
+    "--config",
+)
 #: What a log has only where an error of the companion's own came through.
 _TRACES = ("Traceback (most recent call last)", "Unhandled", "Task exception was never retrieved")
 
@@ -24,11 +41,22 @@ class Companion:
     """A ``lbcompanion node`` process.
 
     :param more: further lines of its file; lines before the first table are ``[node]``'s.
+    :param compiled: whether it may read heads with what was compiled; else Python does it.
+    :param descriptors: how many it may have open, 0: as many as these tests.
     :ivar port: where visitors come in.
     :ivar application_port: where it looks for the application; nothing listens there, the port is held.
     """
 
-    def __init__(self, folder: Path, children: Children, ports: ReservedPorts, name: str, more: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        children: Children,
+        ports: ReservedPorts,
+        name: str,
+        more: str = "",
+        compiled: bool = True,
+        descriptors: int = 0,
+    ) -> None:
         self.port, self.application_port, self.admin_port = ports.take(), ports.take(), ports.take()
         self.name = name
         (folder / "farm.secret").write_bytes(SECRET)
@@ -46,7 +74,8 @@ admin = "tcp:{self.admin_port}:interface={LOOPBACK}"
 intake = ""
 """
         )
-        self.child: Child = children.lbcompanion(name, "node", "--config", str(self._file))
+        limited = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
+        self.child: Child = children.start(name, [*limited, *_command(compiled, str(self._file))])
 
     def wait(self) -> None:
         """Until it answers."""
@@ -126,12 +155,23 @@ intake = ""
         return int(text.partition("VmRSS:")[2].split()[0]) * 1024
 
 
+TWISTD = bool(os.environ.get("LBC_TEST_TWISTD"))
+#: How it ends once it has stopped in good order: twistd ends by the signal that it was sent.
+STOPPED = -signal.SIGTERM if TWISTD else 0
+
+
+def _command(compiled: bool, file: str) -> Sequence[str]:
+    if TWISTD:
+        return [sys.executable, "-m", "twisted", "--reactor=epoll", "lbcompanion", "--config", file]
+    return own_command("node", "--config", file) if compiled else [*_IN_PYTHON, file]
+
+
 @contextmanager
-def companion(folder: Path, more: str = "") -> Iterator[Companion]:
+def companion(folder: Path, more: str = "", compiled: bool = True, descriptors: int = 0) -> Iterator[Companion]:
     """A companion of its own for one test; ended behind it."""
     ports, children = ReservedPorts(), Children(folder)
     try:
-        one = Companion(folder, children, ports, "companion", more)
+        one = Companion(folder, children, ports, "companion", more, compiled, descriptors)
         one.wait()
         yield one
     finally:

@@ -19,6 +19,7 @@ _PAGE = b"<!doctype html><html><head><title>x</title></head><body>" + b"<p>more<
 class StreamingApplication:
     """Listens while it is entered.
 
+    :ivar said: by path, what to answer instead, byte for byte.
     :ivar asked: how many requests began.
     :ivar sent: bytes of bodies that the companion took, of all answers.
     :ivar taken: bytes of bodies that came.
@@ -29,6 +30,7 @@ class StreamingApplication:
         self._port = port
         self._server: asyncio.Server | None = None
         self.let_go = asyncio.Event()
+        self.said: dict[bytes, bytes] = {}
         self.asked = 0
         self.sent = 0
         self.taken = 0
@@ -53,7 +55,8 @@ class StreamingApplication:
         assert task is not None
         self._running.add(task)
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
+            # It is cancelled at the end of a test only.
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while True:
                     head = await reader.readuntil(b"\r\n\r\n")
                     try:
@@ -74,6 +77,10 @@ class StreamingApplication:
             count = await self._chunks(reader)
         elif b"\r\ncontent-length: " in fields:
             count = await self._length(reader, int(fields.partition(b"\r\ncontent-length: ")[2].split(b"\r\n", 1)[0]))
+        if path in self.said:
+            writer.write(self.said[path])
+            await writer.drain()
+            return
         if path == b"/held":
             await self.let_go.wait()
         if size:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 
 import pytest
 
 from lbcompanion.demo.ports import LOOPBACK
+from lbcompanion.http1.framing import ChunkedReader
 from tests.real.companion import Companion, companion
 from tests.real.streaming_application import StreamingApplication
 
@@ -171,3 +174,66 @@ def test_slow_application(front: Companion) -> None:
         return peak.grown
 
     assert asyncio.run(run()) < _GROWTH
+
+
+def test_page_that_swells(front: Companion) -> None:
+    """A page of 100 MB in 100 KB of gzip reaches the visitor, coded as it was, and is not kept."""
+    page = b"<!doctype html><html><head><title>x</title></head><body>"
+    coder = zlib.compressobj(9, zlib.DEFLATED, 31)
+    coded = coder.compress(page) + b"".join(coder.compress(bytes(_MEGABYTE)) for _ in range(100)) + coder.flush()
+
+    async def swell(application: StreamingApplication) -> None:
+        application.said[b"/swells"] = (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+            % len(coded)
+        ) + coded
+        reader, writer = await _open(
+            front, b"GET /swells HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"\r\nContent-Encoding: gzip\r\n" in head
+        body = await reader.read()
+        writer.close()
+        whole = _unchunked(body) if b"\r\nTransfer-Encoding: chunked\r\n" in head else body
+        assert _inflated(whole) >= len(page) + 100 * _MEGABYTE
+
+    captured = front.metric("pages_captured_total")
+    assert _run(front, swell) < _GROWTH
+    assert front.metric("pages_captured_total") == captured
+
+
+def _unchunked(body: bytes) -> bytes:
+    reader = ChunkedReader()
+    data, rest = reader.feed(body)
+    assert reader.done
+    assert not rest
+    return data
+
+
+def _inflated(coded: bytes) -> int:
+    decoder = zlib.decompressobj(31)
+    count = 0
+    while coded:
+        count += len(decoder.decompress(coded, _MEGABYTE))
+        coded = decoder.unconsumed_tail
+    assert decoder.eof
+    return count
+
+
+def test_visitor_who_only_asks(front: Companion) -> None:
+    """A hundred thousand requests in a pipeline whose answers nobody takes: at some time no more are read."""
+
+    async def ask(application: StreamingApplication) -> None:
+        _, writer = await _open(front, b"")
+        asking = b"GET /_lbc/fetch-from.js HTTP/1.1\r\nHost: a\r\n\r\n" * 1000
+        sent = 0
+        with suppress(TimeoutError):
+            for _ in range(100):
+                writer.write(asking)
+                async with asyncio.timeout(2):
+                    await writer.drain()
+                sent += 1
+        assert sent < 100
+        writer.transport.abort()
+
+    assert _run(front, ask) < _GROWTH

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lbcompanion.demo.ports import LOOPBACK
-from tests.real.companion import Companion, companion
+from tests.real.companion import STOPPED, Companion, companion
 from tests.real.streaming_application import StreamingApplication
 
 _PATIENCE_SECONDS = 20.0
@@ -62,7 +62,7 @@ def test_sigterm(tmp_path: Path) -> None:
 
     with companion(tmp_path) as front:
         asyncio.run(asyncio.wait_for(stop(front), _PATIENCE_SECONDS))
-        assert front.child.ended() == 0
+        assert front.child.ended() == STOPPED
         assert "Traceback" not in front.child.last_words()
 
 
