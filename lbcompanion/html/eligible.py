@@ -24,7 +24,7 @@ _DOCUMENTS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embe
 _NAVIGATIONS = frozenset({b"navigate", b"nested-navigate"})
 _PARTIAL = frozenset({b"hx-request", b"turbo-frame", b"x-pjax"})
 _PREFETCH = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
-_OF_REQUEST = _PARTIAL | _PREFETCH | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-requested-with"}
+_OF_REQUEST = _PARTIAL | _PREFETCH | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-requested-with", b"cache-control"}
 _OF_RESPONSE = frozenset({b"content-type", b"content-disposition", b"cache-control"})
 # Between the values of several lines: no value can hold a line feed.
 _LINES = b"\n, "
@@ -74,7 +74,7 @@ def eligible(request_fields: Fields, status: int, response_fields: Fields, metho
     asked = _collected(request_fields, _OF_REQUEST)
     fragment = _is_fragment(asked)
     reason = ""
-    if b"no-transform" in answer.get(b"cache-control", b"").lower():
+    if b"no-transform" in (answer.get(b"cache-control", b"") + asked.get(b"cache-control", b"")).lower():
         reason = "no-transform"
     elif _is_prefetch(asked):
         reason = "prefetch"

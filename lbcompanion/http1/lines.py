@@ -62,6 +62,7 @@ OF_REQUEST: dict[bytes, int] = {
     b"host": _ONCE,
     b"cookie": 0,
     b"accept-encoding": 0,
+    b"cache-control": 0,
     b"expect": EXPECT,
     b"x-forwarded-for": FORWARDED | _OUT,
     b"x-forwarded-proto": FORWARDED | _OUT,

@@ -186,6 +186,11 @@ class Capturing:
         try:
             for piece in self._decoder.steps(data):
                 page = self._page(piece)
+                if self._why and not self._given and not self._taken:
+                    # It grows beyond all measure, and nothing of it went out yet: it passes by as it came, since to
+                    # undo and code again what a few bytes stand for would keep all other visitors waiting.
+                    self._broken = True
+                    return data
                 if page:
                     out.append(self._encoder.feed(page))
         except CodingError as error:
@@ -262,6 +267,8 @@ class Capturing:
             except CodingError as error:
                 self._stop_copy(error.why)
         if self._injector is None or (self._broken and self._encoder is not None):
+            if self._injector is not None and self._why:
+                self._counters.left_alone(self._facts.request.path, self._why)
             return b""
         try:
             out = b"" if self._off else self._injector.finish()

@@ -6,6 +6,9 @@ The machines never import a loop. On asyncio its own transports are links as the
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 from typing import Any, Protocol
 
 
@@ -72,6 +75,19 @@ class Machine(Protocol):
     def resume_writing(self) -> None:
         """The link's queue is low again."""
         ...
+
+
+def reset(link: Link) -> None:
+    """Close at once so that the peer sees an error, not an end: where only the close tells where an answer ends.
+
+    asyncio closes in order whatever is asked of it; the socket has to be told (SO_LINGER, socket(7)). Twisted does so
+    by itself.
+    """
+    told = link.get_extra_info("socket")
+    if told is not None:
+        with contextlib.suppress(OSError):
+            told.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    link.abort()
 
 
 def peer_host(link: Link) -> str:

@@ -194,6 +194,8 @@ class Policy(Recording):
             head.status,
             seen.get(b"content-type"),
             seen.get(b"cache-control"),
+            # A browser that asks for fresh pages says much the same each time.
+            asked.get(b"cache-control"),
         )
         judged = self._judged.get(key)
         if judged is None:

@@ -12,7 +12,7 @@ from lbcompanion.http1.heads import Field, RequestHead, head_end, never_ends, re
 from lbcompanion.http1.lines import FORWARDED
 from lbcompanion.node.exchange import Exchange
 from lbcompanion.node.hub import Hub
-from lbcompanion.node.links import Link, peer_host
+from lbcompanion.node.links import Link, peer_host, reset
 from lbcompanion.node.local import LocalExchange
 
 # Bytes of pipelined requests that wait for their turn; beyond that the visitor is not read.
@@ -274,7 +274,7 @@ class VisitorConnection:
         self._exchange = None
         self._close()
         if not seen:
-            self.link.abort()
+            reset(self.link)
 
     def tick(self, now: float) -> None:
         """Look at deadlines: heads and idle time absolute, bodies by their rate, waiting answers by their progress."""

@@ -384,6 +384,7 @@ def test_a_node_without_its_application_serves_and_says_so(tmp_path: Path) -> No
             try:
                 ready = node.ask_admin("/readyz")
             except OSError:
+                time.sleep(0.05)
                 continue
             if ready.status == 503:
                 break

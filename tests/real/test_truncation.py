@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from lbcompanion.demo.ports import LOOPBACK
-from tests.real.companion import TWISTD, Companion, companion
+from tests.real.companion import Companion, companion
 
 _PAGE = b"<!doctype html><html><head><title>x</title></head><body>" + b"<p>more to come" * 50
 _CODED = gzip.compress(_PAGE * 20, mtime=0)
@@ -86,9 +86,6 @@ def test_end(name: str, front: Companion) -> None:
 
 
 # To a visitor of 1.0 an answer without a length ends with the connection, which must not look like its end.
-@pytest.mark.xfail(
-    not TWISTD, strict=True, reason="asyncio's abort() sends no reset: half an answer looks like a whole one"
-)
 @pytest.mark.parametrize("name", [name for name in _ENDS if not name.startswith("length")])
 def test_end_for_old_visitors(name: str, front: Companion) -> None:
     _ends(name, b"1.0", front)
