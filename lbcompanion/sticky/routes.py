@@ -52,6 +52,9 @@ class Source(Enum):
         return self is not Source.MINTED
 
 
+_HANDED_OUT = frozenset({Source.MINTED, Source.SESSION})
+
+
 @frozen
 class Route:
     """A routing cookie of the crawler's own for one node of one site.
@@ -235,7 +238,7 @@ class Routes:
 
     def doubts(self, site: str, node: str, cookies: Iterable[RoutingCookie], now: float, after: int = 2) -> bool:
         """Whether cookies of these names, though a dialect claims them, are hardly what this balancer goes by: many of
-        them led elsewhere lately, or one that it hands out itself is not among them.
+        them led elsewhere lately, or one that our own route needs is not among them, of those handed out to anybody.
 
         :param after: how many must have led elsewhere.
         """
@@ -244,5 +247,5 @@ class Routes:
         if told.in_vain >= after and told.helped < _HELPED_FOR_EACH * told.in_vain:
             return True
         own = self.of(site, node)
-        handed = own is not None and own.state is RouteState.PROVEN and own.source is Source.MINTED
+        handed = own is not None and own.state is RouteState.PROVEN and own.source in _HANDED_OUT
         return handed and own is not None and not {cookie.name for cookie in own.cookies} <= names

@@ -181,12 +181,13 @@ def test_names_that_mostly_lead_home_are_trusted() -> None:
     assert table.doubts("main", "n1", COOKIES, 2.0)
 
 
-def test_a_cookie_without_what_the_balancer_hands_out_is_doubted() -> None:
+def test_a_cookie_without_what_our_own_route_needs_is_doubted() -> None:
     minted = evolve(route(RouteState.PROVEN), cookies=(RoutingCookie("outer", "a"), RoutingCookie("inner", "b")))
     table = Routes([minted])
     assert table.doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
     assert not table.doubts("main", "n1", (RoutingCookie("inner", "d"), RoutingCookie("outer", "c")), 0.0)
-    for less in (evolve(minted, state=RouteState.STALE), evolve(minted, source=Source.SESSION)):
+    assert Routes([evolve(minted, source=Source.SESSION)]).doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
+    for less in (evolve(minted, state=RouteState.STALE), evolve(minted, source=Source.INVENTED)):
         assert not Routes([less]).doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
 
 
