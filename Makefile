@@ -54,7 +54,8 @@ $(VENV)/pages/.ready: | $(VENV)/.ready-test
 	@sh .ci/pages $(@D) && touch $@ || echo "tests of large real pages are left out" >&2
 
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready lint types
-	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd
+	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
+	    varnishd varnish-header pen tomcat
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.ready-test

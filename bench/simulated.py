@@ -161,6 +161,14 @@ class SimulatedFetcher:
             raise FetchFailed("status 503")
         return Seen(choice.node, choice.set_cookies)
 
+    async def post(self) -> tuple[str, ...]:
+        """What is handed out in answer to POST: the same as to GET."""
+        self._farm.figures.probes += 1
+        choice = self._farm.asked_by_crawler(Way())
+        if not choice.node:
+            raise FetchFailed("status 503")
+        return tuple(choice.set_cookies)
+
     async def open_session(self) -> tuple[str, ...]:
         """Begin a session."""
         self._farm.figures.probes += 1

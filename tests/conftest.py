@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 _FURTHER = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 #: Other names under which a program is found.
 _NAMES = {"chromium": ("chromium", "google-chrome", "google-chrome-stable")}
+_TOMCAT = Path("/usr/share/tomcat10/bin/bootstrap.jar")
 _LEFT_OUT = "needs the program "
 
 # Deadlines are off everywhere: a shared machine with two cores stumbles, the code under test does not.
@@ -51,6 +52,8 @@ def find_program(name: str) -> str | None:
     if name == "postgres":  # of any version
         versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda one: int(one.parts[4]))
         return str(versions[-1]) if versions else None
+    if name == "tomcat":  # no program of its own: a Java machine is started with it
+        return str(_TOMCAT) if _TOMCAT.is_file() else None
     if name == "envoy":  # in a wheel
         package = find_spec("envoy")
         wheel = Path(next(iter((package and package.submodule_search_locations) or ("",)))) / "_bin" / "envoy"

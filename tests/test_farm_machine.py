@@ -112,7 +112,7 @@ class FarmMachine(RuleBasedStateMachine):
 
     def _secrets(self) -> list[bytes]:
         if self.kind.session_routes:
-            return [forgery(number) for number in range(1, self.farm.ledger.sessions + 1)]
+            return [forgery(number) for number in self.farm.ledger.of_visitors]
         return self.farm.ledger.secrets()
 
     def _overheard(self, end: End, data: bytes) -> None:

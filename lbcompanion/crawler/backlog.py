@@ -188,6 +188,12 @@ class Backlog:
                 update(RECORDINGS).where(RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now).values(next_at=now)
             )
 
+    def wake_node(self, node: str, now: float) -> None:
+        """Make every waiting notice of an origin node due: there is news of it."""
+        waiting = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now, RECORDINGS.c.origin_node == node
+        with self._change() as connection:
+            connection.execute(update(RECORDINGS).where(*waiting).values(next_at=now))
+
     def postpone(self, token: str, rounds: int, attempts: tuple[Attempt, ...], next_at: float) -> None:
         """End a round without an outcome.
 

@@ -25,6 +25,8 @@ _T = TypeVar("_T")
 
 #: How long the crawl rests after its own disk or database failed, in seconds.
 _TROUBLE_SECONDS = 5.0
+#: A node that comes and goes does not wake its notices more often than that.
+_WOKEN_AGAIN_SECONDS = 5.0
 _LONGEST_NAP_SECONDS = 30.0
 
 
@@ -73,11 +75,14 @@ class Crawl:
         self._running: dict[str, Deferred[None]] = {}
         self._busy_nodes: Counter[str] = Counter()
         self._troubled: set[str] = set()
+        self._woken_at: dict[str, float] = {}
         self._looking = False
         self._look_again = False
         self._stopped = False
         self._nap: IDelayedCall | None = None
         self._log = Logger()
+        for crew in crews.values():
+            crew.minter.when_proven = self._is_back
 
     def wake(self) -> None:
         """Look for due notices now; called when one came in, when a round ended, when a back-off did."""
@@ -191,9 +196,21 @@ class Crawl:
 
     def _judge(self, owner: str, over: RoundOver) -> None:
         if isinstance(over.step, End) and any(each.node == owner for each in over.attempts):
-            self._troubled.discard(owner)
+            self._is_back(owner)
         elif isinstance(over.step, Wait):
             self._troubled.add(owner)
+
+    def _is_back(self, node: str) -> None:
+        """There is a way to a node again: those who wait for it need not wait for the end of their back-off, which may
+        be due to that alone."""
+        if node not in self._troubled:
+            return
+        self._troubled.discard(node)
+        now = self._now()
+        if not self._stopped and now - self._woken_at.get(node, 0.0) >= _WOKEN_AGAIN_SECONDS:
+            self._woken_at[node] = now
+            woken = self._defer(self._backlog.wake_node, node, now)
+            woken.addCallbacks(lambda _done: self.wake(), self._trouble)
 
     async def _lose(self, job: Pending, reason: str, attempts: tuple[Attempt, ...]) -> None:
         await self._defer(self._backlog.lose, job.token, reason, attempts, self._now())

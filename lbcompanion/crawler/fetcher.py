@@ -172,6 +172,15 @@ class SiteFetcher:
             raise FetchFailed("unproven")
         return Seen(node, reply.all("set-cookie"))
 
+    async def post(self) -> tuple[str, ...]:
+        """POST to ``whoami``, which refuses it and changes nothing: what the balancers hand out all the same.
+
+        :raises FetchFailed: where no answer came.
+        """
+        headers = [("Cache-Control", "no-cache")]
+        url = self._url(Way(), "/whoami")
+        return (await self._through.ask("POST", url, headers, _SMALL_BYTES, _WHOAMI_SECONDS)).all("set-cookie")
+
     async def open_session(self) -> tuple[str, ...]:
         """Begin a session of our own at the application, without a cookie: what it, and the balancers, hand out.
 

@@ -25,6 +25,7 @@ class Means(Enum):
     """How a campaign asks; from the gentlest on."""
 
     BARE = "without a cookie"
+    POST = "by POST"
     INVENTED = "with a key of our own"
     SESSION = "with a session of our own"
 
@@ -33,11 +34,9 @@ class Means(Enum):
 class Plan:
     """By which means a campaign goes on, from what came of the ones before.
 
-    :ivar may_guess: whether the operator said what sticks: only then may keys or sessions of our own be tried.
     :ivar has_name: whether it is known under which name a key is looked for.
     """
 
-    may_guess: bool
     has_name: bool
     means: Means = Means.BARE
     exhausted: bool = False
@@ -47,18 +46,16 @@ class Plan:
 
     def came_of_it(self, helped: bool | None) -> None:
         """:param helped: whether the node that answered has a proven route now; None: nothing was handed out."""
+        posted = self.means is Means.POST
         self._bare += helped is None and self.means is Means.BARE
         self._in_vain = 0 if helped else self._in_vain + 1
         self._sessions += self.means is Means.SESSION
         if self.means is Means.SESSION:
             self.exhausted = helped is None or self._in_vain >= _FAILED_GUESSES or self._sessions >= _MOST_SESSIONS
-        elif self._bare >= _BARE_ANSWERS or self._in_vain >= _FAILED_GUESSES:
+        elif self._bare >= _BARE_ANSWERS or self._in_vain >= _FAILED_GUESSES or (posted and helped is None):
             self._next()
 
     def _next(self) -> None:
-        if not self.may_guess:
-            self.exhausted = self._bare >= _BARE_ANSWERS
-            return
-        by_key = self.means is Means.BARE and self.has_name
-        self.means = Means.INVENTED if by_key else Means.SESSION
+        following = {Means.BARE: Means.POST, Means.POST: Means.INVENTED if self.has_name else Means.SESSION}
+        self.means = following.get(self.means, Means.SESSION)
         self._bare = self._in_vain = 0

@@ -1,9 +1,9 @@
 """Routing cookies of the crawler's own: asked of the balancer without a cookie, verified by replay, kept per node.
 
 ``whoami`` sets none of the application's cookies, so every ``Set-Cookie`` of its answer comes from a balancer;
-the proof says which node answered. Where no balancer hands a cookie out, it may look at one of the application's:
-then a key of our own invention, or a session of our own, may turn out to lead somewhere. One campaign at a time for
-each site, one request at a time; it serves all who wait for one.
+the proof says which node answered. Where no balancer hands a cookie out, some do in answer to POST, or it may look at
+one of the application's: then a key of our own invention, or a session of our own, may turn out to lead somewhere. One
+campaign at a time for each site, one request at a time; it serves all who wait for one.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Minter:
         self._waits: dict[str, float] = {}
         self._barren = False
         self._log = Logger()
+        #: Told of a node to which there was no proven route, and is one now.
+        self.when_proven: Callable[[str], object] = lambda _node: None
         #: How many routes were proven, for the metrics.
         self.proven = 0
 
@@ -96,15 +98,16 @@ class Minter:
         return done
 
     async def reprove(self, node: str) -> bool:
-        """Replay the proven route to a node once, so that it is known to hold before a fetch needs it.
+        """Replay the proven route to a node once, so that it is known to hold before a fetch needs it; one that is not
+        proven now as often as a new one.
 
-        :returns: whether it does. Where another node answered, the route is stale from now on; where nobody did,
+        :returns: whether it holds. Where another node answered, the route is stale from now on; where nobody did,
             nothing is known and nothing changes.
         """
         route = self._routes.of(self._site.name, node)
         if route is None:
             return False
-        proof = await self._prover.prove(route, replays=1)
+        proof = await self._prover.prove(route, replays=int(route.state is RouteState.PROVEN))
         if proof.route is None:
             self._routes.went_down(self._site.name, node)
         self._conclude(route, proof)
@@ -180,7 +183,7 @@ class Minter:
 
     async def _campaign(self) -> None:
         await self._try_what_is_there()
-        plan, failures = Plan(self._may_guess(), bool(self._invented())), 0
+        plan, failures = Plan(bool(self._invented())), 0
         self._barren = False
         for number in range(MOST_PROBES):
             known = len(self._known())  # it grows while the site's nodes are seen for the first time
@@ -200,8 +203,10 @@ class Minter:
         return self._routes.nodes(self._site.name) | frozenset(self._site.nodes) | self._wanted
 
     async def _ask_by(self, means: Means) -> bool | None:
+        if means is Means.POST:
+            return await self._ask_with(await self._fetcher.post(), Source.MINTED)
         if means is Means.SESSION:
-            return await self._ask_with_session()
+            return await self._ask_with(await self._fetcher.open_session(), Source.SESSION)
         return await self._ask(self._invented() if means is Means.INVENTED else ())
 
     async def _try_what_is_there(self) -> None:
@@ -216,10 +221,6 @@ class Minter:
                 if await self._proves(each):
                     break
 
-    def _may_guess(self) -> bool:
-        """Whether the operator said what sticks."""
-        return bool(self._site.sticky.cookies) or self._site.sticky.dialect != AUTO
-
     def _invented(self) -> tuple[RoutingCookie, ...]:
         """A key of our own under the name that routes, where no balancer hands a cookie out."""
         sticky = self._site.sticky
@@ -233,17 +234,18 @@ class Minter:
         candidates = self._prover.candidates(seen.node, seen.set_cookies, invented)
         return await self._learn(seen.node, candidates) if candidates else None
 
-    async def _ask_with_session(self) -> bool | None:
-        """The same with a session of our own at the application."""
-        handed = await self._fetcher.open_session()
-        candidates = self._prover.candidates("", handed, source=Source.SESSION)
+    async def _ask_with(self, handed: tuple[str, ...], source: Source) -> bool | None:
+        """The same with what an answer handed out that did not say whose it was."""
+        candidates = self._prover.candidates("", handed, source=source)
         if not candidates:
             return None
+        known = False
         for each in candidates:
-            seen = await self._prover.probe(Way(each.cookies))
-            if await self._learn(seen.node, [evolve(each, node=seen.node)]):
+            node = (await self._prover.probe(Way(each.cookies))).node
+            known = self._fresh(node)
+            if not known and await self._proves(evolve(each, node=node)):
                 return True
-        return False
+        return known
 
     async def _learn(self, node: str, candidates: list[Route]) -> bool:
         """Verify what may lead to the node; True also where a route to it is there already."""
@@ -273,6 +275,7 @@ class Minter:
             if there is None or there.state is not RouteState.PROVEN:
                 self.proven += 1
                 self._log.info("route to {node} of {site} is proven", node=node, site=site)
+                self.when_proven(node)
             if self._fresh(node):
                 self._tell(node)
             return

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from lbcompanion.crawler.client import FetchFailed
 from lbcompanion.crawler.fetcher import Seen, SiteFetcher, Way
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.cookies import names_match
+from lbcompanion.sticky.cookies import handed_out, names_match
 from lbcompanion.sticky.lasting import Handed, kept, soonest
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
@@ -22,8 +22,6 @@ from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
 VERIFY_REPLAYS = 2
 #: The same of a cookie that no balancer handed to us: one it does not know is spread, and may meet the node by chance.
 VERIFY_GUESSES = 4
-
-_GUESSES = frozenset({Source.INVENTED, Source.SESSION, Source.TRAFFIC})
 
 
 @frozen
@@ -68,7 +66,7 @@ class Prover:
 
         :param replays: how many; 0: as many as befit the source of its cookies.
         """
-        guessed = route.source in _GUESSES and route.proven_at is None
+        guessed = route.source.guessed and (route.proven_at is None or route.state is not RouteState.PROVEN)
         for _ in range(replays or (VERIFY_GUESSES if guessed else VERIFY_REPLAYS)):
             try:
                 seen = await self.probe(Way(route.cookies))
@@ -79,6 +77,9 @@ class Prover:
             # The right node by chance: the balancer says that the cookie sent is not the one for it.
             if self._reader.moved(route.cookies, seen.set_cookies) is True:
                 return Proof(elsewhere=seen.node)
+            # A balancer that hands out another cookie had nothing to go by in those that came.
+            if guessed and not handed_out(seen.set_cookies).keys() <= {cookie.name for cookie in route.cookies}:
+                return Proof()
             route = self.renewed(route, seen.set_cookies)
         return Proof(evolve(route, state=RouteState.PROVEN, proven_at=self._now()))
 
@@ -125,7 +126,7 @@ class Prover:
         plain = {name: one.value for name, one in handed.items()}
         read = self._reader.read(plain) if plain else ()
         whole = tuple(RoutingCookie(name, value) for name, value in plain.items())
-        if source is Source.SESSION and not self._named(whole):
+        if source is Source.SESSION and self._reader.knows_names and not self._named(whole):
             whole = ()
         found: list[Route] = []
         for cookies, dialect, origin in (

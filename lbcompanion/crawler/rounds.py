@@ -15,6 +15,7 @@ from lbcompanion.crawler.fetcher import Copy, NoCopy, SiteFetcher, Way
 from lbcompanion.crawler.minting import Minter
 from lbcompanion.model import Attempt, RouteKind, RoutingCookie
 from lbcompanion.settings import KnownNode, SiteSettings
+from lbcompanion.sticky.cookies import handed_out
 from lbcompanion.sticky.dialects import NodeFacts
 from lbcompanion.sticky.ladder import (
     ARCHIVED,
@@ -138,6 +139,7 @@ class Rounds:
             recorded=job.cookies,
             recorded_safe=bool(job.cookies) and crew.reader.replay_is_safe(pairs),
             recorded_keyed=crew.reader.replay_is_keyed(pairs),
+            recorded_doubted=self._routes.doubts(site.name, owner, job.cookies, now, 1 if crew.reader.guesses else 2),
             recorded_misled=self._routes.misled(site.name, owner, job.cookies, now),
             node_up=self._routes.is_up(site.name, owner, now),
             own=self._routes.current(site.name, owner, now),
@@ -191,6 +193,8 @@ class Rounds:
         site, now, learnt = crew.settings.name, self._now(), []
         if answer.node:
             self._routes.saw(site, answer.node, now)
+            if kind is RouteKind.RECORDED:
+                self._came_of_recorded(site, way, answer, answer.node == owner)
         if answer.node == owner and way.cookies:
             learnt += self._held(crew, owner, way.cookies, answer)
         elif answer.node != owner:
@@ -205,9 +209,17 @@ class Rounds:
             learnt.append(crew.minter.offer(answer.node, answer.set_cookies))
         return [words for words in learnt if words]
 
+    def _came_of_recorded(self, site: str, way: Way, answer: Copy | NoCopy, helped: bool) -> None:
+        """Where the balancer handed out another cookie the node was met by chance, which says nothing."""
+        by_chance = not handed_out(answer.set_cookies).keys() <= {cookie.name for cookie in way.cookies}
+        if not (helped and by_chance):
+            self._routes.came_of_recorded(site, way.cookies, helped, self._now())
+
     def _held(self, crew: SiteCrew, owner: str, cookies: tuple[RoutingCookie, ...], answer: Copy | NoCopy) -> list[str]:
         """The cookies led to the owner: where they are those of our own route, it is proven anew."""
         before = self._routes.of(crew.settings.name, owner)
+        if before is not None and before.source.guessed and before.state is not RouteState.PROVEN:
+            return []  # it may have been chance: more than one replay is to prove it
         changed = self._routes.proved(crew.settings.name, owner, cookies, self._now())
         if changed is None or before is None:
             return []

@@ -19,6 +19,8 @@ from lbcompanion.sticky.routes import Routes, RouteState
 LOOK_SECONDS = 1.0
 #: How old a proof may become, in seconds, of a node that pages come from.
 REPROVE_SECONDS = 15.0
+#: How often it is tried, in seconds, whether a route that led elsewhere leads to its node again.
+RETURN_SECONDS = 3.0
 #: For how long after a notice its node's route is kept warm, in seconds.
 LIVELY_SECONDS = 300.0
 
@@ -99,14 +101,24 @@ class Warmth:
         route = self._routes.of(site, node)
         if route is None or route.state is not RouteState.PROVEN or route.wants_refresh(now):
             minter = self._crews[site].minter
-            return minter.may_mint(node) and not minter.busy
+            return (minter.may_mint(node) or self._may_be_back(site, node)) and not minter.busy
         since = max(route.proven_at or 0.0, self._looked_at.get((site, node), 0.0))
         return now - since >= REPROVE_SECONDS
+
+    def _may_be_back(self, site: str, node: str) -> bool:
+        """Whether its route led to it once, and not now: a node that was away is mostly back under its old value."""
+        now, route = self._now(), self._routes.current(site, node, self._now())
+        was_proven = route is not None and route.state is RouteState.STALE and route.proven_at is not None
+        lives = route is not None and not route.has_expired(now)
+        return was_proven and lives and now - self._looked_at.get((site, node), 0.0) >= RETURN_SECONDS
 
     async def _look_after(self, site: str, node: str) -> None:
         minter = self._crews[site].minter
         route = self._routes.of(site, node)
         if route is None or route.state is not RouteState.PROVEN or route.wants_refresh(self._now()):
+            if not minter.may_mint(node):
+                await minter.reprove(node)
+                return
             await minter.mint(node)
         else:
             await minter.reprove(node)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from lbcompanion.doctor.diagnosis import CookieSeen, Diagnosis
+from lbcompanion.doctor.observed import Spot
 from lbcompanion.settings import StickyTable
-from lbcompanion.sticky.dialects import AUTO, GENERIC
+from lbcompanion.sticky.dialects import AUTO, GENERIC, haproxy_postonly
 from lbcompanion.sticky.reader import CookieReader
 
 #: Bases on which the nodes' names are those of their files.
@@ -74,6 +75,8 @@ def _choices(cookies: list[CookieSeen]) -> Iterator[str]:
     if len(names) == 1 and all(writer.grounds != "any_text" for writer in surest):
         yield names.pop()
     elif len(cookies) == 1:
+        if set(cookies[0].spots) == {Spot.POST}:
+            yield haproxy_postonly.DIALECT.name
         # A plain word that nobody moves by: as HAProxy's insertion writes it.
         yield from (one.dialect for one in cookies[0].writers if one.node and not one.moves_visitor)
     yield AUTO

@@ -182,8 +182,8 @@ def _reach(seen: Seen) -> Iterator[Finding]:
         if Spot.POST in one.spots and not {Spot.PAGE, Spot.WHOAMI, Spot.ROOT} & set(one.spots):
             yield _warning(
                 "post-only",
-                f"{given.name} is handed out in answer to POST only: visitors who only read do not stick, and "
-                "the crawler, which asks by GET, cannot get one of its own.",
+                f"{given.name} is handed out in answer to POST only: visitors who only read do not stick. The crawler "
+                "gets values of its own by POST to whoami.",
             )
         reached = {spot for spot in (Spot.PAGE, Spot.ROOT) if seen.observed.at(spot)}
         if Spot.PAGE not in one.spots and Spot.ROOT in one.spots and Spot.PAGE in reached:

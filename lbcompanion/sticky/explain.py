@@ -43,15 +43,20 @@ class Finding:
     note: str
 
 
+_LINE = re.compile(r"\A\s*cookie:", re.IGNORECASE)
 _ORDER = list(Grounds)
 # Texts that no dialect with a form of its own would write: whoever reads one of them reads anything.
 _ANY_TEXTS = ("x,\\z", "x")
 
 
 def explain(header: str | bytes) -> tuple[Finding, ...]:
-    """Say of each cookie, in the header's order, which dialects could have written it, the surest first."""
+    """Say of each cookie, in the header's order, which dialects could have written it, the surest first.
+
+    :param header: its value; a whole line, with ``Cookie:`` before it, will do.
+    """
+    text = header.decode("latin-1") if isinstance(header, bytes) else header
     findings: list[Finding] = []
-    for name, value in parse(header).items():
+    for name, value in parse(_LINE.sub("", text)).items():
         findings.extend(_of_one(name, value))
     return tuple(findings)
 

@@ -49,6 +49,7 @@ class Knowledge:
     :ivar recorded: the routing cookies of the notice.
     :ivar recorded_safe: whether their replay moves nobody, by their dialect.
     :ivar recorded_keyed: whether they may be younger than the page, and then lead elsewhere, by their dialect.
+    :ivar recorded_doubted: whether it was learnt that cookies of their names are hardly what this balancer goes by.
     :ivar recorded_misled: whether just these led to another node a moment ago.
     :ivar node_up: whether the owner gave a proven answer a moment ago.
     :ivar own: the crawler's own route to the owner, in whatever state; only a proven one is used for a fetch.
@@ -62,6 +63,7 @@ class Knowledge:
     recorded: tuple[RoutingCookie, ...] = ()
     recorded_safe: bool = False
     recorded_keyed: bool = False
+    recorded_doubted: bool = False
     recorded_misled: bool = False
     node_up: bool = False
     own: Route | None = None
@@ -152,7 +154,8 @@ def _order(ladder: tuple[str, ...], known: Knowledge) -> tuple[str, ...]:
     That the node is up says less than it seems: a table may have bound the visitor's key to another node, which is
     down just now, and the replay would bind it anew.
 
-    A key that may be younger than the page comes after our own cookie, too.
+    A key that may be younger than the page, and a cookie of which it was learnt that it hardly routes, come after our
+    own cookie, too.
     """
     first, own = RouteKind.RECORDED.value, RouteKind.OWN.value
     if first not in ladder:
@@ -160,7 +163,7 @@ def _order(ladder: tuple[str, ...], known: Knowledge) -> tuple[str, ...]:
     others = tuple(rung for rung in ladder if rung != first)
     if known.recorded_safe:
         at = ladder.index(first)
-        if known.recorded_keyed and own in others:
+        if (known.recorded_keyed or known.recorded_doubted) and own in others:
             at = max(at, others.index(own) + 1)
         return (*others[:at], first, *others[at:])
     at = others.index(RouteKind.ANY.value) if RouteKind.ANY.value in others else len(others)

@@ -34,6 +34,16 @@ class CookieReader:
         # Names are few and dialects are many; which of them a name could belong to is found once.
         self._candidates = lru_cache(_NAMES_REMEMBERED)(self._find_candidates)
 
+    @property
+    def guesses(self) -> bool:
+        """Whether nobody said what sticks: cookies are known by their names and looks alone."""
+        return self._fixed is None and not self._names
+
+    @property
+    def knows_names(self) -> bool:
+        """Whether it is known what the sticky cookies are called: somebody said it, or their dialect has names."""
+        return bool(self._names or (self._fixed is not None and self._fixed.cookie_names))
+
     def read(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
         """The routing cookies among these, each cut down to its routing part, in their order. Several tiers of
         balancers have one each, and all are kept; but for what could not be sent again (see
@@ -148,6 +158,8 @@ class CookieReader:
         return list(shares.values())
 
     def _better(self, name: str, values: list[str]) -> str:
+        if self._fixed is None and len(values) == 2 and values[1].endswith(f"~{values[0]}"):
+            return values[1]  # on its way to the node the request lost a prefix: by that it was routed
         if len(set(values)) == 1:  # where a dialect needs several cookies together, one alone cannot be judged
             return values[0]
         readable = [value for value in values if self.read({name: value})]

@@ -20,6 +20,11 @@ UP_SECONDS = 20.0
 REFRESH_SHARE = 0.25
 REFRESH_SECONDS = 120.0
 
+#: For how long it is remembered, in seconds, that the cookies of some names led elsewhere.
+DOUBT_SECONDS = 600.0
+#: For each that led elsewhere, how many must have led home for their names to be trusted all the same.
+_HELPED_FOR_EACH = 4
+
 _MAX_MISLED = 4096
 #: How many guesses from traffic are remembered for one node.
 _MAX_HINTS = 3
@@ -40,6 +45,14 @@ class Source(Enum):
     INVENTED = "invented"  # a key of the crawler's own that turned out to lead there
     SESSION = "session"  # a session of the crawler's own at the application
     TRAFFIC = "traffic"  # recorded for a visitor of the node: a node's value, nobody's in particular
+
+    @property
+    def guessed(self) -> bool:
+        """Whether no balancer handed them out, so that their reaching a node once may be chance."""
+        return self is not Source.MINTED
+
+
+_HANDED_OUT = frozenset({Source.MINTED, Source.SESSION})
 
 
 @frozen
@@ -75,6 +88,19 @@ class Route:
         return now >= self.expires_at - ahead
 
 
+@frozen
+class _Replayed:
+    """What came of the replays of visitors' cookies of some names."""
+
+    helped: int = 0
+    in_vain: int = 0
+    when: float = 0.0
+
+    def at(self, now: float) -> _Replayed:
+        """What of it still counts."""
+        return self if 0 <= now - self.when < DOUBT_SECONDS else _Replayed()
+
+
 class Routes:
     """The table of the crawler's own routes, one per site and node, and what else was learnt on the way.
 
@@ -86,6 +112,7 @@ class Routes:
         self._misled: dict[tuple[str, str, tuple[RoutingCookie, ...]], float] = {}
         self._seen: dict[tuple[str, str], float] = {}
         self._hints: dict[tuple[str, str], tuple[Route, ...]] = {}
+        self._replayed: dict[tuple[str, frozenset[str]], _Replayed] = {}
 
     def __iter__(self) -> Iterator[Route]:
         return iter(sorted(self._routes.values(), key=lambda route: (route.site, route.node)))
@@ -198,3 +225,27 @@ class Routes:
         """Whether these cookies led elsewhere within the last :data:`MISLED_SECONDS`."""
         when = self._misled.get((site, node, cookies))
         return when is not None and 0 <= now - when < MISLED_SECONDS
+
+    def came_of_recorded(self, site: str, cookies: Iterable[RoutingCookie], helped: bool, now: float) -> None:
+        """A visitor's cookies were replayed.
+
+        :param helped: whether they led where they should; else another node gave a proven answer.
+        """
+        key = site, frozenset(cookie.name for cookie in cookies)
+        if key in self._replayed or len(self._replayed) < _MAX_MISLED:
+            before = self._replayed.get(key, _Replayed()).at(now)
+            self._replayed[key] = _Replayed(before.helped + helped, before.in_vain + (not helped), now)
+
+    def doubts(self, site: str, node: str, cookies: Iterable[RoutingCookie], now: float, after: int = 2) -> bool:
+        """Whether cookies of these names, though a dialect claims them, are hardly what this balancer goes by: many of
+        them led elsewhere lately, or one that our own route needs is not among them, of those handed out to anybody.
+
+        :param after: how many must have led elsewhere.
+        """
+        names = frozenset(cookie.name for cookie in cookies)
+        told = self._replayed.get((site, names), _Replayed()).at(now)
+        if told.in_vain >= after and told.helped < _HELPED_FOR_EACH * told.in_vain:
+            return True
+        own = self.of(site, node)
+        handed = own is not None and own.state is RouteState.PROVEN and own.source in _HANDED_OUT
+        return handed and own is not None and not {cookie.name for cookie in own.cookies} <= names

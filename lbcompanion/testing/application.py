@@ -38,15 +38,17 @@ class Ledger:
 
     :ivar made: how many pages were made.
     :ivar sessions: how many sessions were begun.
+    :ivar of_visitors: the numbers of those that were begun by visits; others are the crawler's own.
     """
 
     pages: dict[str, Served] = field(factory=dict)
     made: int = 0
     sessions: int = 0
+    of_visitors: list[int] = field(factory=list)
 
     def secrets(self) -> list[bytes]:
-        """The values of all sessions and all forgery protections given out."""
-        return [text(number) for number in range(1, self.sessions + 1) for text in (session, forgery)]
+        """The values of all sessions and all forgery protections given to visitors."""
+        return [text(number) for number in self.of_visitors for text in (session, forgery)]
 
 
 def session(number: int) -> bytes:
@@ -84,9 +86,12 @@ class _Application(Resource):
             f"<!doctype html><html><head><meta charset=utf-8><title>{ledger.made}</title>{sheet}</head>"
             f"<body>{self._node} made page {ledger.made} for {visit} by {method}</body></html>"
         ).encode()
-        ledger.pages[visit] = Served(visit, self._node, method, body)
+        if method != "HEAD":
+            ledger.pages[visit] = Served(visit, self._node, method, body)
         if not request.getCookie(SESSION.encode()):
             ledger.sessions += 1
+            if visit:
+                ledger.of_visitors.append(ledger.sessions)
             request.addCookie(SESSION, session(ledger.sessions).decode(), path="/", httpOnly=True)
             request.addCookie(FORGERY, forgery(ledger.sessions).decode(), path="/")
         request.setHeader("content-type", "text/html")

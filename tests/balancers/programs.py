@@ -33,6 +33,13 @@ def _apache(file: Path, folder: Path, *more: str) -> list[str]:
     ]
 
 
+def _varnish(file: Path, folder: Path) -> list[str]:
+    # Where it serves stands on its command line; the file beside it says where.
+    port = (folder / "varnish.port").read_text()
+    itself = ["-F", "-j", "none", "-n", str(folder / "varnish"), "-s", "malloc,8m", "-p", "vcc_allow_inline_c=off"]
+    return [need_program("varnishd"), *itself, "-a", f"127.0.0.1:{port}", "-f", str(file)]
+
+
 def _caddy(does: str, file: Path, *more: str) -> list[str]:
     return [need_program("caddy"), does, "--adapter", "caddyfile", "--config", str(file), *more]
 
@@ -53,4 +60,5 @@ RUNS: Mapping[str, Command] = {
     "envoy": lambda file, folder: [
         *(need_program("envoy"), "--use-dynamic-base-id", "--concurrency", "1", "-l", "warn", "-c", str(file))
     ],
+    "varnish": _varnish,
 }

@@ -83,3 +83,22 @@ class Suffixing(Balancer):
             line = f"JSESSIONID=0123456789ABCDEF.{node.name}; path=/; HttpOnly"
             request.responseHeaders.addRawHeader(b"set-cookie", line.encode())
         return node
+
+
+class Spreading(Balancer):
+    """Sticks by nothing; the application has a session all the same."""
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        if request.path == b"/":
+            request.responseHeaders.addRawHeader(b"set-cookie", b"sess=0123456789abcdef; path=/; HttpOnly")
+        return self._next()
+
+
+class Posting(Balancer):
+    """Inserts its cookie into answers to POST only."""
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        if request.method == b"POST":
+            return super()._insert(request, cookies)
+        wanted = self.nodes.get(cookies.get("SRV", ""))
+        return wanted if wanted is not None and wanted.up else self._next()

@@ -84,6 +84,13 @@ class AgainstADict(RuleBasedStateMachine):
         for known in self.model.values():
             known["next"] = min(known["next"], self.now)
 
+    @rule(node=st.sampled_from(["n1", "n2", "n3"]))
+    def wake_node(self, node: str) -> None:
+        self.backlog.wake_node(node, self.now)
+        for known in self.model.values():
+            if known["node"] == node:
+                known["next"] = min(known["next"], self.now)
+
     @invariant()
     def same_due(self) -> None:
         due = [

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.backlog import Arrival
 from lbcompanion.settings import StickyTable
+from tests.crawler.balancers import Spreading
 from tests.crawler.farm import Farm
 from tests.crawler.rig import Rig
 
@@ -48,6 +49,26 @@ class CrawlTests(SynchronousTestCase):
             rig.take(token)
             self.assertEqual((rig.row(token)["outcome"], rig.row(token)["route"]), ("archived", "own"))
         self.assertEqual([route.state.value for route in rig.backlog.routes()], ["proven"] * 3)
+
+    def test_a_cookie_that_met_its_node_by_chance_is_no_route(self) -> None:
+        farm = Farm(names=("n1", "n2"), balancer=Spreading)
+        rig = self.rig(farm, sticky=StickyTable())
+        farm.nodes["n2"].up = False
+        token = farm.nodes["n1"].capture(b"x")
+        rig.take(token, {"JSESSIONID": ".n1"})
+        self.assertEqual(rig.row(token)["route"], "recorded")
+        self.assertEqual([(one.node, one.state.value) for one in rig.routes], [("n1", "candidate")])
+
+    def test_names_that_do_not_route_come_after_a_route_of_our_own(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm, sticky=StickyTable())
+        for name in ("n3", "n1", "n2"):
+            rig.take(farm.nodes[name].capture(name.encode()), {"JSESSIONID": f".{name}"})
+        for name in ("n1", "n2", "n3") * 4:
+            token = farm.nodes[name].capture(name.encode())
+            rig.take(token, {"JSESSIONID": f".{name}"})
+            rig.run(1)
+            self.assertEqual([(a["route"], a["result"]) for a in self.attempts(rig, token)], [("own", "archived")])
 
     def test_misleading_cookie_moves_down_at_once(self) -> None:
         farm = Farm()

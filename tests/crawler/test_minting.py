@@ -14,7 +14,7 @@ from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState
-from tests.crawler.balancers import Hashing, Lasting, Learning, Rotating, Suffixing
+from tests.crawler.balancers import Hashing, Lasting, Learning, Posting, Rotating, Spreading, Suffixing
 from tests.crawler.farm import SECRET, Farm
 
 
@@ -173,18 +173,53 @@ class MinterTests(SynchronousTestCase):
         self.settle()
         self.successResultOf(done)
         self.assertEqual(self.state("n3"), "proven")
-        self.assertTrue(all(route.cookies[0].value == f".{route.node}" for route in self.routes))
+        proven = [route for route in self.routes if route.state is RouteState.PROVEN]
+        self.assertTrue(all(route.cookies[0].value == f".{route.node}" for route in proven))
 
-    def test_no_session_is_opened_unless_it_is_known_what_sticks(self) -> None:
-        farm = Farm(balancer=Suffixing)
+    def test_told_nothing_a_session_of_our_own_is_tried_as_well(self) -> None:
+        for balancer, names in ((Suffixing, ["JSESSIONID"]), (Learning, ["sess", "lang"])):
+            minter = self.set_up(Farm(balancer=balancer))
+            for node in ("n1", "n2", "n3"):
+                done = minter.mint(node)
+                self.settle()
+                self.successResultOf(done)
+                route = self.routes.of("main", node)
+                assert route is not None
+                self.assertEqual((route.state.value, route.source.value), ("proven", "session"))
+                self.assertEqual([each.name for each in route.cookies], names)
+
+    def test_where_nothing_sticks_it_is_asked_less_and_less_often(self) -> None:
+        farm = Farm(balancer=Spreading)
         minter = self.set_up(farm)
-        self.successResultOf(minter.mint("n3"))
-        self.assertTrue(all("/_lbc/" in uri for uri in farm.hosts.uris))
         waits = []
-        for _ in range(8):
+        for _ in range(9):
+            done = minter.mint("n3")
+            self.settle()
+            self.successResultOf(done)
+            self.assertNotEqual(self.state("n3"), "proven")
             waits.append(self.waits_for(minter, "n3"))
-            self.successResultOf(minter.mint("n3"))
-        self.assertEqual(max(waits), 256)
+        self.assertGreater(max(waits), 280)
+        sessions = [uri for uri in farm.hosts.uris if "/_lbc/" not in uri]
+        self.assertLessEqual(len(sessions), 9 * 4)
+
+    def test_a_cookie_that_comes_in_answer_to_post_only(self) -> None:
+        for told in ({}, {"cookies": ("SRV",)}, {"dialect": "haproxy-postonly", "cookies": ("SRV",)}):
+            minter = self.set_up(Farm(balancer=Posting), **told)
+            for node in ("n1", "n2", "n3"):
+                self.successResultOf(minter.mint(node))
+                route = self.routes.of("main", node)
+                assert route is not None
+                self.assertEqual((route.state.value, route.source.value), ("proven", "minted"))
+                self.assertEqual(route.cookies, (RoutingCookie("SRV", node),))
+
+    def test_a_guess_is_nothing_where_the_balancer_hands_out_another_cookie(self) -> None:
+        minter = self.set_up(Farm(names=("n1",)))
+        minter.recorded("n1", (RoutingCookie("JSESSIONID", ".n1"),))
+        self.successResultOf(minter.mint("n1"))
+        route = self.routes.of("main", "n1")
+        assert route is not None
+        self.assertEqual((route.state.value, route.source.value), ("proven", "minted"))
+        self.assertEqual(route.cookies, (RoutingCookie("SRV", "n1"),))
 
     def waits_for(self, minter: Minter, node: str) -> int:
         for seconds in range(1000):
@@ -232,11 +267,9 @@ def test_budget(nodes: int, probes: int) -> None:
     assert budget(nodes) == probes
 
 
-@given(st.booleans(), st.booleans(), st.lists(st.sampled_from([True, False, None]), max_size=60))
-def test_the_means_become_bolder_only_in_vain_and_where_allowed(
-    may_guess: bool, has_name: bool, answers: list[bool | None]
-) -> None:
-    plan, order = Plan(may_guess, has_name), list(Means)
+@given(st.booleans(), st.lists(st.sampled_from([True, False, None]), max_size=60))
+def test_the_means_become_bolder_only_in_vain(has_name: bool, answers: list[bool | None]) -> None:
+    plan, order = Plan(has_name), list(Means)
     sessions = 0
     for answer in answers:
         if plan.exhausted:
@@ -246,6 +279,5 @@ def test_the_means_become_bolder_only_in_vain_and_where_allowed(
         plan.came_of_it(answer)
         assert order.index(plan.means) >= order.index(before)
         assert plan.means is before or not answer
-        assert may_guess or plan.means is Means.BARE
         assert has_name or plan.means is not Means.INVENTED
     assert sessions <= 24

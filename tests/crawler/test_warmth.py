@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler import shown
-from lbcompanion.crawler.warmth import LIVELY_SECONDS, REPROVE_SECONDS
+from lbcompanion.crawler.warmth import LIVELY_SECONDS, LOOK_SECONDS, REPROVE_SECONDS, RETURN_SECONDS
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.routes import UP_SECONDS
 from tests.crawler.balancers import Lasting
@@ -76,6 +76,30 @@ class WarmthTests(SynchronousTestCase):
         rig.run(40)
         self.assertEqual(self.states(rig)["n2"], "proven")
         self.assertEqual([each["result"] for each in self.visit(rig, "n2")], ["archived"])
+
+    def test_who_waits_for_a_node_is_served_soon_after_its_return(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        self.visit(rig, "n2")
+        farm.nodes["n2"].up = False
+        token = farm.nodes["n2"].capture(b"x")
+        rig.take(token)
+        rig.run(45)  # back-offs of half a minute by now
+        self.assertIsNone(rig.row(token)["outcome"])
+        farm.nodes["n2"].up = True
+        rig.run(RETURN_SECONDS + 2 * LOOK_SECONDS)
+        self.assertEqual(rig.row(token)["outcome"], "archived")
+
+    def test_a_node_that_stays_away_is_asked_for_gently(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm, give_up=10_000)
+        self.visit(rig, "n2")
+        farm.nodes["n2"].up = False
+        rig.take(farm.nodes["n2"].capture(b"x"))
+        rig.run(40)
+        asked = len(farm.balancer.asked)
+        rig.run(60)
+        self.assertLess(len(farm.balancer.asked) - asked, 60 * 2)
 
     def test_a_cookie_that_ends_never_ends_while_it_is_needed(self) -> None:
         farm = Farm(balancer=Lasting)

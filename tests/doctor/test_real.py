@@ -144,6 +144,7 @@ def test_a_cookie_after_post_only(ground):
     said = ground.examined(stands.haproxy_with("insert postonly"))
     assert said["sticks_by"] == ["SRV"]
     assert "post-only" in codes(said)
+    assert said["dialect"] == "haproxy-postonly"
 
 
 @pytest.mark.parametrize(

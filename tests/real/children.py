@@ -104,9 +104,13 @@ class Children:
         """Start a module of these tests, or of a library, with this very Python."""
         return self.start(name, [sys.executable, "-m", module, *arguments], **environment)
 
-    def lbcompanion(self, name: str, *arguments: str) -> Child:
-        """Start the project's own command."""
-        return self.start(name, own_command(*arguments))
+    def lbcompanion(self, name: str, *arguments: str, plugins: Path | None = None) -> Child:
+        """Start the project's own command.
+
+        :param plugins: a folder with drop-ins from outside.
+        """
+        path = {} if plugins is None else {"PYTHONPATH": f"{_ROOT}{os.pathsep}{plugins}"}
+        return self.start(name, own_command(*arguments), **path)
 
     def kill(self) -> None:
         """End all, without the time that a companion takes to leave in good order."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from attrs import Factory, define, frozen
@@ -33,12 +34,15 @@ class Sticking:
     cookies: tuple[str, ...] = ()
     dialect: str = "auto"
     allow: tuple[str, ...] = ()
+    part: str = "whole"
+    replay_safe: bool = False
 
     def toml(self) -> str:
         """The keys of a node's ``[sticky]``, and of a crawler's site."""
         return (
             f'dialect = "{self.dialect}"\ncookies = {json.dumps(self.cookies)}\n'
             f"allow_credentials = {json.dumps(self.allow)}\n"
+            f"part = {json.dumps(self.part)}\nreplay_safe = {json.dumps(self.replay_safe)}\n"
         )
 
 
@@ -72,6 +76,7 @@ class Farm:
     :param store: ``[store] url`` of the nodes, ``NAME`` in it filled in.
     :param store_lines: what stands below it.
     :param peers: whether nodes know each other's address.
+    :param plugins: a folder with drop-ins that companions and crawler find.
     :param site_lines: what the crawler is told besides, by the companions' public ports.
     """
 
@@ -85,6 +90,7 @@ class Farm:
     store: str = "memory:"
     store_lines: str = ""
     peers: bool = False
+    plugins: Path | None = None
     public: dict[str, int] = Factory(dict)
     admin: dict[str, int] = Factory(dict)
     taps: dict[str, Wiretap] = Factory(dict)
@@ -92,6 +98,7 @@ class Farm:
     site: int = 0
     api: int = 0
     balanced: int = 0
+    intake: int = 0
 
     def start(self) -> None:
         """Start it, and wait until all is ready. Three taps listen in: on visitors, on notices, on the crawler."""
@@ -104,19 +111,31 @@ class Farm:
         self.site = self.taps["visitors"].port
         for name in NODES:
             self.start_companion(name)
-        (self.folder / "crawler.toml").write_text(self._crawler_config(intake))
-        self.children.lbcompanion("crawler", "crawler", "--config", str(self.folder / "crawler.toml"))
+        self.intake = intake
+        self.start_crawler()
         for name in NODES:
             self.wait_ready(name)
-        command = self.balancer(self.folder, balancer, self.public, self.admin)
-        running = self.children.start("balancer", command)
         wait_for("crawler", lambda: listens(self.api, "/healthz"), 20, self.children["crawler"])
-        wait_for("balancer", lambda: listens(balancer, "/_lbc/whoami"), 20, running)
+        self.start_balancer()
+
+    def start_crawler(self) -> None:
+        """Start it, told of the nodes as they are now."""
+        (self.folder / "crawler.toml").write_text(self._crawler_config(self.intake))
+        self.children.lbcompanion(
+            "crawler", "crawler", "--config", str(self.folder / "crawler.toml"), plugins=self.plugins
+        )
+
+    def start_balancer(self) -> None:
+        """Start it, for the nodes as they are now."""
+        command = self.balancer(self.folder, self.balanced, self.public, self.admin)
+        running = self.children.start("balancer", command)
+        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami"), 20, running)
 
     def start_companion(self, name: str) -> Child:
         """Start it with the ports that it has now."""
         (self.folder / f"{name}.toml").write_text(self._node_config(name))
-        return self.children.lbcompanion(f"companion-{name}", "node", "--config", str(self.folder / f"{name}.toml"))
+        command = "node", "--config", str(self.folder / f"{name}.toml")
+        return self.children.lbcompanion(f"companion-{name}", *command, plugins=self.plugins)
 
     def wait_ready(self, name: str) -> None:
         child = self.children[f"companion-{name}"]
@@ -167,6 +186,15 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         return self.store != "memory:" and "NAME" not in self.store
 
     # What is known of it, from outside.
+
+    def asked_who(self, cookies: Mapping[str, str] | None = None, address: str = "127.0.0.1") -> str:
+        """Which node the balancer sends a request with these cookies, from this address, to; empty: none."""
+        line = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
+        try:
+            status, body = fetched(self.balanced, "/_lbc/whoami", {"Cookie": line} if line else {}, address)
+        except (OSError, http.client.HTTPException):
+            return ""
+        return str(json.loads(body)["node"]) if status == 200 else ""
 
     def owner(self, token: str) -> str:
         return Tokens(SECRET).owner_of(token)
@@ -227,9 +255,11 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         return found
 
     def kept_files(self) -> Iterator[tuple[str, bytes]]:
-        """Everything that companions, balancer and crawler wrote: state, databases, logs, archive (unpacked too)."""
+        """Everything that companions, balancer and crawler wrote: state, databases, logs, archive (unpacked too); but
+        for Varnish's memory, which holds every request that it passed on."""
+        apart = {self.applications.ledger, self.folder / "varnish"}
         for file in sorted(self.folder.rglob("*")):
-            if file.is_file() and self.applications.ledger not in file.parents:
+            if file.is_file() and apart.isdisjoint(file.parents):
                 name, body = str(file.relative_to(self.folder)), file.read_bytes()
                 yield name, body
                 if name.endswith(".gz"):
@@ -263,11 +293,13 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
             assert [text for text in secrets if text.encode() in heard] == [], tap
 
 
-def fetched(port: int, path: str) -> tuple[int, bytes]:
+def fetched(
+    port: int, path: str, headers: Mapping[str, str] = MappingProxyType({}), address: str = "127.0.0.1"
+) -> tuple[int, bytes]:
     """A GET: status and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(address, 0))
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from attrs import frozen
 
+from lbcompanion.sticky.cookies import names_match
 from tests.real.ledger import PAGE_ID
 
 _TAG = re.compile(
@@ -43,14 +45,19 @@ class View:
 class Visitor:
     """One visitor, on a kept connection.
 
-    :param told: the names of the cookies that the page's script is told to look for.
+    :param told: the names, or patterns, of the cookies that the page's script is told to look for.
+    :param address: where he comes from; empty: wherever.
+    :param forgiving: whether he asks once more where a connection was closed, as browsers do with a kept one.
     """
 
-    def __init__(self, port: int, told: tuple[str, ...] = ()) -> None:
+    def __init__(self, port: int, told: tuple[str, ...] = (), address: str = "", forgiving: bool = False) -> None:
         self._origin = f"http://127.0.0.1:{port}"
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", port, timeout=20, source_address=(address, 0) if address else None
+        )
         self.cookies: dict[str, str] = {}
         self._told = told
+        self._forgiving = forgiving
         self._hidden: set[str] = set()
 
     def view(self, path: str) -> View:
@@ -63,7 +70,8 @@ class Visitor:
     def notice(self, view: View) -> None:
         """Say that it was seen, with those of the cookies that a script may read."""
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        cookies = {name: self.cookies[name] for name in self._told if name in self.cookies.keys() - self._hidden}
+        readable = self.cookies.keys() - self._hidden
+        cookies = {name: self.cookies[name] for name in readable if names_match(self._told, name)}
         said = json.dumps({"token": view.token, "url": view.url, "cookies": cookies, "viewed_at": now})
         status, _, _ = self._ask("POST", "/_lbc/notice", said.encode())
         assert status == 204, f"notice: status {status}"
@@ -74,13 +82,7 @@ class Visitor:
             headers["Content-Type"] = "text/plain;charset=UTF-8"
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        try:
-            self._connection.request(method, path, body, headers)
-            answer = self._connection.getresponse()
-            received = answer.read()
-        except (OSError, http.client.HTTPException):
-            self._connection.close()
-            raise
+        answer, received = self._exchange(method, path, body, headers, self._forgiving)
         for line in answer.headers.get_all("Set-Cookie", []):
             pair, _, attributes = line.partition(";")
             name, _, value = pair.partition("=")
@@ -88,3 +90,16 @@ class Visitor:
             if "httponly" in attributes.lower():
                 self._hidden.add(name.strip())
         return answer.status, answer.getheader(PAGE_ID, ""), received
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], again: bool
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        try:
+            self._connection.request(method, path, body, dict(headers))
+            answer = self._connection.getresponse()
+            return answer, answer.read()
+        except (OSError, http.client.HTTPException) as failure:
+            self._connection.close()
+            if not again or not isinstance(failure, ConnectionResetError | BrokenPipeError):
+                raise
+            return self._exchange(method, path, body, headers, again=False)

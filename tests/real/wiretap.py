@@ -47,8 +47,9 @@ class Wiretap:
     def _accept(self) -> None:
         while True:
             try:
-                here, _ = self._listening.accept()
-                there = socket.create_connection(("127.0.0.1", self._target))
+                here, (address, _) = self._listening.accept()
+                # From the address that asks: some balancers go by it.
+                there = socket.create_connection(("127.0.0.1", self._target), source_address=(address, 0))
             except ConnectionRefusedError:
                 here.close()
                 continue

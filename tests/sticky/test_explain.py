@@ -65,3 +65,9 @@ def test_a_name_that_looks_like_a_pattern_is_a_name() -> None:
 @given(cookie_headers())
 def test_every_cookie_is_spoken_of(header: str) -> None:
     assert [*dict.fromkeys(finding.cookie for finding in explain(header))] == [*parse(header)]
+
+
+def test_a_whole_line_will_do() -> None:
+    line = "ROUTEID=.n2; Cookie: x=1"
+    assert explain(f"Cookie: {line}") == explain(f" cookie:{line}".encode()) == explain(line)
+    assert [one.cookie for one in explain(f"Cookie: {line}")][-1] == "Cookie: x"

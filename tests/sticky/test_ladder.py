@@ -136,11 +136,11 @@ def test_unsafe_cookies_come_after_all_that_moves_nobody() -> None:
 
 
 def test_a_key_that_may_be_younger_than_the_page_comes_after_our_own_cookie() -> None:
-    keyed = evolve(FULL, recorded_keyed=True)
-    assert step(keyed) == Try(RouteKind.OWN, OURS)
-    assert step(keyed, went(("own", "n2", "misrouted"))) == Try(RouteKind.RECORDED, RECORDED)
-    assert step(evolve(keyed, own=None)) == Mint()
-    assert step(evolve(keyed, own=None), Past(minted=True)) == Try(RouteKind.RECORDED, RECORDED)
+    for later in (evolve(FULL, recorded_keyed=True), evolve(FULL, recorded_doubted=True)):
+        assert step(later) == Try(RouteKind.OWN, OURS)
+        assert step(later, went(("own", "n2", "misrouted"))) == Try(RouteKind.RECORDED, RECORDED)
+        assert step(evolve(later, own=None)) == Mint()
+        assert step(evolve(later, own=None), Past(minted=True)) == Try(RouteKind.RECORDED, RECORDED)
 
 
 def test_the_back_off_grows_and_is_bounded() -> None:
@@ -202,6 +202,8 @@ def test_it_ends_within_its_bound_and_never_risks_a_visitor(
             owner="n1",
             recorded=data.draw(st.sampled_from([(), RECORDED])),
             recorded_safe=data.draw(st.booleans()),
+            recorded_keyed=data.draw(st.booleans()),
+            recorded_doubted=data.draw(st.booleans()),
             recorded_misled=data.draw(st.booleans()),
             node_up=data.draw(st.booleans()),
             own=data.draw(st.sampled_from([None, *(own(state) for state in RouteState)])),

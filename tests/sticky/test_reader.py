@@ -87,6 +87,9 @@ def test_what_the_balancer_takes_away_is_known_from_the_script() -> None:
 
 def test_a_form_that_is_recognised_comes_before_any_text() -> None:
     assert pairs(reader("auto", "app").merge({"app": "abc"}, {"app": "n2~abc"})) == [("app", "n2~")]
+    # The request's own has a form that is known, and is not what routes: Tomcat's suffix behind HAProxy's prefix.
+    merged = reader("auto", "JSESSIONID").merge({"JSESSIONID": "AB.n3"}, {"JSESSIONID": "n2~AB.n3"})
+    assert pairs(merged) == [("JSESSIONID", "n2~")]
 
 
 def test_two_tiers_from_two_sides() -> None:

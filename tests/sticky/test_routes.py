@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.routes import MISLED_SECONDS, REFRESH_SECONDS, UP_SECONDS, Route, Routes, RouteState, Source
+from lbcompanion.sticky.routes import (
+    DOUBT_SECONDS,
+    MISLED_SECONDS,
+    REFRESH_SECONDS,
+    UP_SECONDS,
+    Route,
+    Routes,
+    RouteState,
+    Source,
+)
 
 COOKIES = (RoutingCookie("SRV", "n1"),)
 OTHER = (RoutingCookie("SRV", "n9"),)
@@ -145,6 +154,48 @@ def test_whatever_is_guessed_a_route_that_was_proven_stays(events: list[tuple[st
         assert len(table.hints("main", node)) <= 3
         there = table.of("main", node)
         assert all(there is not None and hint.cookies != there.cookies for hint in table.hints("main", node))
+
+
+def test_names_that_lead_elsewhere_are_doubted_for_a_while() -> None:
+    table, names = Routes(), (RoutingCookie("JSESSIONID", ".n1"),)
+    assert not table.doubts("main", "n1", names, 0.0)
+    table.came_of_recorded("main", names, False, 1.0)
+    assert not table.doubts("main", "n1", names, 1.0)
+    assert table.doubts("main", "n1", names, 1.0, after=1)
+    # Whatever their values, whoever's node.
+    table.came_of_recorded("main", (RoutingCookie("JSESSIONID", ".n2"),), False, 2.0)
+    assert table.doubts("main", "n3", names, 2.0)
+    assert not table.doubts("other", "n3", names, 2.0)
+    assert not table.doubts("main", "n3", COOKIES, 2.0)
+    assert not table.doubts("main", "n3", names, 2.0 + DOUBT_SECONDS)
+
+
+def test_names_that_mostly_lead_home_are_trusted() -> None:
+    table = Routes()
+    for _ in range(30):
+        table.came_of_recorded("main", COOKIES, True, 1.0)
+    for number in range(7):
+        table.came_of_recorded("main", COOKIES, False, 2.0)
+        assert not table.doubts("main", "n1", COOKIES, 2.0), number
+    table.came_of_recorded("main", COOKIES, False, 2.0)
+    assert table.doubts("main", "n1", COOKIES, 2.0)
+
+
+def test_a_cookie_without_what_our_own_route_needs_is_doubted() -> None:
+    minted = evolve(route(RouteState.PROVEN), cookies=(RoutingCookie("outer", "a"), RoutingCookie("inner", "b")))
+    table = Routes([minted])
+    assert table.doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
+    assert not table.doubts("main", "n1", (RoutingCookie("inner", "d"), RoutingCookie("outer", "c")), 0.0)
+    assert Routes([evolve(minted, source=Source.SESSION)]).doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
+    for less in (evolve(minted, state=RouteState.STALE), evolve(minted, source=Source.INVENTED)):
+        assert not Routes([less]).doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
+
+
+def test_the_memory_of_doubts_is_bounded() -> None:
+    table = Routes()
+    for number in range(10_000):
+        table.came_of_recorded("main", (RoutingCookie(f"c{number}", "x"),), False, 5.0)
+    assert len(table._replayed) <= 4096
 
 
 def test_in_order() -> None:
