@@ -7,6 +7,8 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 SOURCES = lbcompanion tests twisted setup.py $(wildcard bench fuzz docs examples)
 ARGS ?=
+# Many tests wait for programs; a file's tests stay together, and files come in their order, the long ones early.
+PROCESSES ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test lint format types docs bench soak simulate fuzz changes clean
 
@@ -56,7 +58,7 @@ $(VENV)/pages/.ready: | $(VENV)/.ready-test
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
 	    varnishd varnish-header pen tomcat
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check $(SOURCES)

@@ -7,7 +7,6 @@ from typing import Any
 import treq
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString
 from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
@@ -15,6 +14,7 @@ from zope.interface import implementer
 
 from lbcompanion.errors import CompanionError
 from lbcompanion.http1.heads import RequestHead, ResponseHead
+from lbcompanion.node.listening import client_endpoint
 
 _TIMEOUT_SECONDS = 10.0
 # Written anew, or of no use here.
@@ -54,7 +54,7 @@ class Application:
     """
 
     def __init__(self, upstream: str, reactor: Any, max_bytes: int) -> None:
-        self._agent = Agent.usingEndpointFactory(reactor, _Always(clientFromString(reactor, upstream)))
+        self._agent = Agent.usingEndpointFactory(reactor, _Always(client_endpoint(upstream, reactor)))
         self._reactor = reactor
         self._max_bytes = max_bytes
 

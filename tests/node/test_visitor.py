@@ -254,7 +254,14 @@ def test_while_leaving_idle_connections_go_and_running_requests_end() -> None:
     assert only(running).body == b"abcd"
     assert running.closed
     assert rig.hub.connections == set()
-    assert rig.get().status == 503
+
+
+def test_while_leaving_who_was_let_in_at_the_last_moment_is_served() -> None:
+    rig = Rig()
+    rig.app.answers(html(b"x"))
+    rig.hub.draining = True
+    answer = rig.get()
+    assert (answer.status, answer.get(b"connection")) == (200, b"close")
 
 
 def test_while_leaving_new_answers_say_so() -> None:
