@@ -428,6 +428,11 @@ class VisitorConnection:
         exchange.start()
         if self._body is not None and rest and self._exchange is exchange:
             self._take_body(rest)
+        if self._eof_at and self._body is not None and self._exchange is exchange:
+            # The rest of it will never come.
+            self._exchange = None
+            exchange.visitor_lost()
+            self._close()
 
     def _wait_for_head(self, begun: bytes) -> None:
         """The rest of a head is to come, within its time."""

@@ -317,3 +317,18 @@ def test_a_connection_ends_in_order_after_its_requests() -> None:
     assert [answer.get(b"connection") for answer in answers] == [None, None, b"close"]
     assert visitor.eof
     assert rig.counters.connections_worn == 1
+
+
+def test_a_request_cut_off_behind_another_is_not_waited_for() -> None:
+    rig = Rig()
+    rig.app.on_request = lambda connection, seen: None
+    visitor = rig.connect()
+    visitor.send(request() + request(b"/more", b"Content-Length: 9", method=b"POST") + b"abc")
+    rig.run()
+    visitor.send_eof()
+    rig.run()
+    rig.app.connections[0].send(html(b"x"))
+    rig.run()
+    assert only(visitor).status == 200
+    assert visitor.closed
+    assert len(rig.app.seen) == 1
