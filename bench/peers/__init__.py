@@ -1,7 +1,7 @@
 """The proxies that are measured: one class each, in the order in which they run. A new one is added to ``PEERS``."""
 
 from bench.peers.aiohttp_proxy import AiohttpProxy
-from bench.peers.companion import Companion
+from bench.peers.companion import Companion, CompanionInPython
 from bench.peers.haproxy import HAProxy
 from bench.peers.interface import Peer
 from bench.peers.mitmproxy import Mitmproxy
@@ -13,7 +13,9 @@ REFERENCE = NginxLua.name
 #: What is streamed, against this one.
 STREAM_REFERENCE = NginxPlain.name
 
-PEERS: tuple[type[Peer], ...] = (Companion, NginxLua, NginxPlain, HAProxy, AiohttpProxy, TwistedWeb, Mitmproxy)
+PEERS: tuple[type[Peer], ...] = (
+    *(Companion, CompanionInPython, NginxLua, NginxPlain, HAProxy, AiohttpProxy, TwistedWeb, Mitmproxy),
+)
 
 #: Those of a quick run.
 QUICK: tuple[type[Peer], ...] = (Companion, NginxLua, NginxPlain)

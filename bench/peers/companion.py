@@ -8,6 +8,7 @@ import time
 from bench.peers.interface import Peer
 from bench.targets import COMPANION
 from bench.workload import HOST, NOT_CAPTURED
+from lbcompanion.http1.lines import compiled
 from lbcompanion.signatures import Signer
 
 _CONFIGURATION = """\
@@ -51,3 +52,18 @@ class Companion(Peer):
         path = f"/_lbc/page/{token}"
         signed = Signer(self._secret.encode()).sign("GET", f"http://{HOST}{path}", secrets.token_hex(16), time.time())
         return self.fetched(path, dict(signed))
+
+
+class CompanionInPython(Companion):
+    """The same without the compiled reader of heads."""
+
+    name = f"{COMPANION}, heads read in Python"
+
+    @classmethod
+    def missing(cls) -> str:
+        """The compiled reader: without it this is no other than the first."""
+        return "" if compiled() is not None else "the compiled reader of heads"
+
+    def command(self) -> list[str]:
+        """Told by the environment."""
+        return ["env", "LBC_READER=python", *super().command()]

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from lbcompanion.errors import ConfigError, StoreError
 from lbcompanion.html.copy import Masks
 from lbcompanion.html.recorder import recorder_source, versioned
+from lbcompanion.http1.heads import read_in_python
 from lbcompanion.model import Page
 from lbcompanion.node.admin import admin_site
 from lbcompanion.node.application import Application
@@ -254,6 +255,8 @@ class NodeService(MultiService):
     async def _start(self) -> None:
         if self._loop is not None:
             keep_freed_memory()
+        if os.environ.get("LBC_READER") == "python":
+            read_in_python()
         settings = self._settings
         self._fit_descriptors()
         for listener in await self._open():
