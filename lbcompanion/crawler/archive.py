@@ -33,6 +33,8 @@ from lbcompanion.model import Attempt, to_rfc3339
 #: A file that has grown beyond this is not continued.
 ROTATE_BYTES = 1 << 30
 
+# How each record begins, since each is a gzip member of its own (WARC 1.1, annex D).
+_GZIP_MEMBER = b"\x1f\x8b"
 _NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
 
 
@@ -183,7 +185,12 @@ class Archive:
         try:
             with (self._folder / file).open("rb") as stream:
                 stream.seek(offset)
+                if stream.read(2) != _GZIP_MEMBER:
+                    raise ArchiveError("no record begins there")
+                stream.seek(offset)
                 return bytes(next(iter(ArchiveIterator(stream))).content_stream().read())
+        except ArchiveError:
+            raise
         except Exception as failure:  # warcio has no error of its own for all that a torn file does
             raise ArchiveError(f"the record cannot be read: {type(failure).__name__}") from None
 
