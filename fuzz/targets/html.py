@@ -63,9 +63,10 @@ _CUTS = 6
 _CHOICES = 8 + _CUTS
 _EVERY_CUT_BYTES = 300
 _TREE_BYTES = 1500
-# What the other parser reads otherwise than the HTML Standard says: "---!>" ends a comment (13.2.5.51), one byte order
-# mark is taken away and not two (Encoding, section 6), and "</br>" ends the head (13.2.6.4.4).
-_MISREAD = re.compile(rb"(?i)---!>|\A(?:\xef\xbb\xbf){2}|</br")
+# What the other parser reads otherwise than the HTML Standard says: "---!>" ends a comment (13.2.5.51) and "<!--!>"
+# does not (13.2.5.43), one byte order mark is taken away and not two (Encoding, section 6), and "</br>" ends the head
+# (13.2.6.4.4).
+_MISREAD = re.compile(rb"(?i)---!>|<!--!>|\A(?:\xef\xbb\xbf){2}|</br")
 
 
 class Plan:
