@@ -22,6 +22,8 @@ _BREAKOUT = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
     b" nobr ol p pre ruby s small span strong strike sub sup table tt u ul var".split()
 )
+# End tags that do the same.
+_BREAKOUT_ENDS = (b"p", b"br")
 _TAG_END = rb"(?=[" + WS + rb"/>])"
 _NAME_REST = rb"[^" + WS + rb"/>]*+"
 _STACKED = (*_FOREIGN, b"template", *_HTML_AGAIN)
@@ -42,7 +44,7 @@ def _run(starts: Iterable[bytes], ends: Iterable[bytes]) -> re.Pattern[bytes]:
 # Outside of all that is nested, inside of a template or where HTML is read again, directly inside of svg or math.
 _PLAIN_RUN = _run((*RAW_TEXT, *_FOREIGN, b"template", b"plaintext", b"frameset"), (b"body",))
 _NESTED_RUN = _run((*RAW_TEXT, *_STACKED, b"plaintext", b"frameset"), (b"body", *_STACKED))
-_FOREIGN_RUN = _run((*_STACKED, *_BREAKOUT), (b"body", *_STACKED))
+_FOREIGN_RUN = _run((*_STACKED, *_BREAKOUT), (b"body", *_STACKED, *_BREAKOUT_ENDS))
 _XML_RUN = _run(_STACKED, (b"body", *_STACKED))
 _TAG = re.compile(rb"<(/?[A-Za-z][^" + WS + rb"/>]*+)" + ATTRIBUTES + rb">")
 _RAW_END = {name: re.compile(rb"(?i)</" + name + _TAG_END) for name in RAW_TEXT}
@@ -177,14 +179,14 @@ class Bottom:
         foreign = self._in_foreign()
         if name == b"/body":
             self._take_body_end(at)
+        elif foreign and not self._xhtml and (name in _BREAKOUT or (name[1:] in _BREAKOUT_ENDS and name[:1] == b"/")):
+            while self._in_foreign():
+                self._stack.pop()
         elif name.startswith(b"/"):
             self._pop(name[1:])
         elif name in _FOREIGN or name == b"template":
             if not (closed and (name in _FOREIGN or self._xhtml)):
                 self._stack.append(name)
-        elif foreign and not self._xhtml and name in _BREAKOUT:
-            while self._in_foreign():
-                self._stack.pop()
         elif name in _HTML_AGAIN and foreign:
             if not closed:
                 self._stack.append(name)

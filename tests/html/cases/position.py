@@ -94,6 +94,9 @@ PAGES = [
     "<html><head>{T}</head><body><svg><title></body></title><style><a b='</svg>'></style></svg>{B}</body>",
     "<html><head>{T}</head><body><svg><![CDATA[ </svg></body> ]]></svg>{B}</body>",
     "<html><head>{T}</head><body><svg><p>x{B}</body>",
+    "<html><head>{T}</head><body><svg></p><textarea></body></textarea>{B}</body>",
+    "<html><head>{T}</head><body><math></br><title></body></title>{B}</body>",
+    "<html><head>{T}</head><body><svg></path></body></svg>{B}</body>",
     "<html><head>{T}</head><body><svg><foreignObject><p><textarea></svg></textarea></body></foreignObject></svg>{B}</body>",
     "<html><head>{T}</head><body><math><mi>x</body></math>{B}</body>",
     # Several ends.
