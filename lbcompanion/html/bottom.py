@@ -44,7 +44,7 @@ def _run(starts: Iterable[bytes], ends: Iterable[bytes]) -> re.Pattern[bytes]:
 # Outside of all that is nested, inside of a template or where HTML is read again, directly inside of svg or math.
 _PLAIN_RUN = _run((*RAW_TEXT, *_FOREIGN, b"template", b"plaintext", b"frameset"), (b"body",))
 _NESTED_RUN = _run((*RAW_TEXT, *_STACKED, b"plaintext", b"frameset"), (b"body", *_STACKED))
-_FOREIGN_RUN = _run((*_STACKED, *_BREAKOUT), (b"body", *_STACKED, *_BREAKOUT_ENDS))
+_FOREIGN_RUN = _run((*_STACKED, *_BREAKOUT), (b"body", *_STACKED, *_BREAKOUT))
 _XML_RUN = _run(_STACKED, (b"body", *_STACKED))
 _TAG = re.compile(rb"<(/?[A-Za-z][^" + WS + rb"/>]*+)" + ATTRIBUTES + rb">")
 _RAW_END = {name: re.compile(rb"(?i)</" + name + _TAG_END) for name in RAW_TEXT}
@@ -182,6 +182,10 @@ class Bottom:
         elif foreign and not self._xhtml and (name in _BREAKOUT or (name[1:] in _BREAKOUT_ENDS and name[:1] == b"/")):
             while self._in_foreign():
                 self._stack.pop()
+        elif foreign and not self._xhtml and name[:1] == b"/" and name[1:] in _BREAKOUT:
+            # It closes all of it where such an element is open outside, and nothing where none is (section 13.2.6.5,
+            # "any other end tag"): what is open outside is not known here.
+            self._over = True
         elif name.startswith(b"/"):
             self._pop(name[1:])
         elif name in _FOREIGN or name == b"template":

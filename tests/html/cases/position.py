@@ -97,6 +97,7 @@ PAGES = [
     "<html><head>{T}</head><body><svg></p><textarea></body></textarea>{B}</body>",
     "<html><head>{T}</head><body><math></br><title></body></title>{B}</body>",
     "<html><head>{T}</head><body><svg></path></body></svg>{B}</body>",
+    "<html><head>{T}</head><body><i><svg></i><script></body>",
     "<html><head>{T}</head><body><svg><foreignObject><p><textarea></svg></textarea></body></foreignObject></svg>{B}</body>",
     "<html><head>{T}</head><body><math><mi>x</body></math>{B}</body>",
     # Several ends.
