@@ -38,6 +38,7 @@ class Case:
     :ivar by_address: whether it goes by where visitors come from.
     :ivar tomcat: whether real Tomcats are the application.
     :ivar readdressed: whom the balancer moves when a node gets another address.
+    :ivar roaming: whether the balancer gives visitors of the other nodes to one another too while a node is away.
     """
 
     kind: Kind
@@ -50,6 +51,7 @@ class Case:
     by_address: bool = False
     tomcat: bool = False
     readdressed: str = NOBODY
+    roaming: bool = False
 
 
 def _dynamic(public: Mapping[str, int]) -> str:
@@ -106,7 +108,8 @@ TOLD: Mapping[str, Case] = {
     "nginx userid": Case(nginx.USERID, Sticking(("uid",), "nginx-userid"), BOTH, readdressed=ANYBODY),
     "caddy": Case(caddy.COOKIE, Sticking(("lb",), "caddy"), readdressed=ITS_OWN),
     "envoy": Case(envoy.STATEFUL, Sticking(("stuck",), "envoy"), readdressed=ITS_OWN),
-    "envoy ring hash": Case(envoy.RING, Sticking(("ring",), "envoy-hash"), BOTH, readdressed=ANYBODY),
+    # A ring of 1,024 points, whatever the number of nodes: each has more of them while one is away.
+    "envoy ring hash": Case(envoy.RING, Sticking(("ring",), "envoy-hash"), BOTH, readdressed=ANYBODY, roaming=True),
     "envoy maglev": Case(envoy.MAGLEV, Sticking(("ring",), "envoy-hash"), BOTH, readdressed=ANYBODY),
     "varnish shard": Case(varnish.SHARD, Sticking((SHOPPER,), "varnish-hash"), BOTH, late=True),
     "varnish, rules of one's own": Case(varnish.RULE, Sticking(("seat",), "varnish-vcl"), BOTH),

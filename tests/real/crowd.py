@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tests.real.farm import NODES, Farm
@@ -28,6 +29,7 @@ class Crowd:
         self._sticks = sticks
         self._late = late
         self._addresses = addresses
+        self._roaming = False
 
     @property
     def everybody(self) -> list[int]:
@@ -73,6 +75,8 @@ class Crowd:
         return view
 
     def _was_at(self, number: int, node: str) -> None:
+        if self._roaming:
+            return
         nodes = self._nodes[number]
         nodes.append(node)
         assert len(set(nodes)) == 1 or not self._sticks, f"visitor {number} was moved: {nodes}"
@@ -93,6 +97,15 @@ class Crowd:
             else:
                 self.visitors[number].notice(view)
         return found
+
+    @contextmanager
+    def roaming(self, allowed: bool) -> Iterator[None]:
+        """Meanwhile the balancer itself may give anybody to any node; afterwards each is to be home again."""
+        self._roaming = allowed
+        try:
+            yield
+        finally:
+            self._roaming = False
 
     def resettle(self, numbers: Collection[int]) -> None:
         """The balancer itself may have given these to another node: they look where they are now."""

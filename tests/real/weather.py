@@ -101,7 +101,8 @@ def gone_and_back(crowd: Crowd, case: Case) -> set[int]:
         noticed_by(farm, "n1", view, crowd.visitors[number].cookies)
     tried = [view.token for _, view in waiting]
     wait_for("attempts", lambda: all(farm.recordings().get(token, {}).get("attempts") for token in tried), 20)
-    others = poisoned(crowd, case, stale, quiet[0])
+    with crowd.roaming(case.roaming):
+        others = poisoned(crowd, case, stale, quiet[0])
     farm.check_archived(others, farm.finished([view.token for view in others], 30))
     if not farm.central:
         assert [farm.recordings()[token]["outcome"] for token in tried] == [None] * len(tried)
