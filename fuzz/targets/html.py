@@ -53,7 +53,19 @@ _WORDS = """
 """
 TOKENS: tuple[bytes, ...] = (
     *(word.replace("~", " ").encode() for word in _WORDS.split()),
-    *(b" ", b"\n", b"\t", b"\r\n", b"\x0c", b"\x00", b"\x1b$B", b"\xff", b"a" * 1000, b"<!--" + b" " * 990 + b"-->"),
+    *(
+        b" ",
+        b"\n",
+        b"\t",
+        b"\r\n",
+        b"\x0c",
+        b"\x00",
+        b"\x1b$B",
+        b"\xff",
+        b"a" * 1000,
+        b"<!--" + b" " * 990 + b"-->",
+        b"<a " + b"b=c " * 1500,
+    ),
 )
 
 _ENCODINGS = ("", "", "", "", "utf-16-le", "utf-16-be")

@@ -7,9 +7,14 @@ import re
 from attrs import frozen
 
 from lbcompanion.html.bottom import Bottom
+from lbcompanion.html.markup import BOGUS_COMMENT, END_TAG, START_TAG
 
 #: So many matches of one pattern are looked at.
 MAX_MATCHES = 10000
+
+_TOKEN = re.compile(START_TAG + rb"|" + END_TAG + rb"|" + BOGUS_COMMENT)
+# Enough to tell any token's kind.
+_TOLD_BYTES = 16
 
 
 @frozen
@@ -60,4 +65,11 @@ def find(page: bytes, anchor: Anchor, least: int, xhtml: bool, last: bool) -> in
             found = offset
             if not last:
                 break
+        elif reader.unread >= _TOLD_BYTES:
+            # Within a token that would be read anew up to each further match: its end is looked for once.
+            token = _TOKEN.match(page, offset - reader.unread)
+            if token is None:
+                break
+            position = token.end()
+            reader.feed(page[offset:position])
     return found

@@ -14,6 +14,11 @@ from lbcompanion.html.markup import ATTRIBUTES, BOGUS_COMMENT, NOTHING, RAW_TEXT
 #: A ``</body>`` further behind another one than this, in bytes, is not waited for.
 MAX_HELD_BYTES = 16384
 
+# A tag that does not end is read anew with each further piece, so that its end is seen at once; a long one only so
+# often. From then on it is read when it has grown by a half, so that a page takes a time linear to its length.
+_LONG_TAG_BYTES = 4096
+_READ_ANEW = 16
+
 _FOREIGN = (b"svg", b"math")
 # Inside of foreign elements, HTML is read as such again in these (section 13.2.6, "integration point").
 _HTML_AGAIN = (b"foreignobject", b"desc", b"title", b"annotation-xml", b"mi", b"mo", b"mn", b"ms", b"mtext")
@@ -85,6 +90,12 @@ class Bottom:
         self._stack: list[bytes] = []
         self._until: re.Pattern[bytes] | None = None
         self._script_depth = -1
+        # A long tag that has not ended: what came since it was read last, where it begins, how often it was read.
+        self._later: list[bytes] = []
+        self._later_bytes = 0
+        self._later_ends = False
+        self._tag_at = -1
+        self._tag_read = 0
 
     def feed(self, chunk: bytes, at_end: bool = False) -> bytes:
         """Take the next piece of the page in.
@@ -94,8 +105,16 @@ class Bottom:
         """
         if self._over:
             return chunk
+        if self._tag_at >= 0:
+            self._later.append(chunk)
+            self._later_bytes += len(chunk)
+            self._later_ends = self._later_ends or b">" in chunk
+            if not at_end and not (self._later_ends and self._is_worth_reading()):
+                return b""
+            chunk = self._take_later()
         data = self._held + chunk if self._held else chunk
         over = self._read(data, at_end)
+        self._look_for_long_tag(data)
         if self._candidate >= 0 and (at_end or over or self._scan - self._candidate > MAX_HELD_BYTES):
             return self._insert(data)
         if at_end:
@@ -112,13 +131,37 @@ class Bottom:
 
     def held(self) -> bytes:
         """What is held back, for a page that was cut off."""
-        return self._held
+        return self._held + b"".join(self._later)
+
+    @property
+    def unread(self) -> int:
+        """How many of the last bytes belong to a token that has not ended; a comment or raw text is none."""
+        return len(self._held) - self._scan + self._later_bytes
 
     @property
     def in_plain(self) -> bool:
         """Whether a tag that came next would be read as one, and neither in a template nor in svg, math, frames."""
         nested = self._stack or self._until or self._script_depth >= 0
         return self._scan == len(self._held) and not (nested or self._frames or self._over)
+
+    def _is_worth_reading(self) -> bool:
+        return self._tag_read < _READ_ANEW or 2 * self._later_bytes > len(self._held)
+
+    def _take_later(self) -> bytes:
+        later = b"".join(self._later)
+        self._later = []
+        self._later_bytes = 0
+        self._later_ends = False
+        return later
+
+    def _look_for_long_tag(self, data: bytes) -> None:
+        """Whether reading stopped at a tag that is long already, and whether it did so before."""
+        if len(data) - self._scan < _LONG_TAG_BYTES or self._over or self._until or self._script_depth >= 0:
+            self._tag_at = -1
+            return
+        at = self._passed + self._scan
+        self._tag_read = self._tag_read + 1 if at == self._tag_at else 0
+        self._tag_at = at
 
     def _insert(self, data: bytes) -> bytes:
         self.placed = self._over = True
