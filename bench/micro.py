@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from timeit import Timer
@@ -62,6 +62,9 @@ class _Wire:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.write = self.written.append
+
+    def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
+        self.written.append(b"".join(list_of_data))
 
     def close(self) -> None: ...
 

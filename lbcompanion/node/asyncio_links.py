@@ -1,4 +1,4 @@
-"""The machines on asyncio's own transports, which are links as they are: the fast way, on the standard loop."""
+"""The machines on asyncio's loop: plain connections on links of ours, TLS on asyncio's own transports."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lbcompanion.certificates import ClientCertificates, ServerCertificate
 from lbcompanion.node.links import Link, Machine
 from lbcompanion.node.openings import HeaderFirst, Openings, ToldLink
 from lbcompanion.node.proxy_header import ProxyHeader
+from lbcompanion.node.socket_links import SocketLink, SocketServer, connected_to
 from lbcompanion.node.sockets import BACKLOG
 from lbcompanion.node.upstream import UpstreamConnection
 
@@ -33,7 +34,7 @@ async def serve_socket(
     openings: Openings | None = None,
     head_seconds: float = 10.0,
     shared: bool = False,
-) -> asyncio.Server:
+) -> asyncio.Server | SocketServer:
     """Serve an open socket; each connection gets a fresh machine.
 
     :param certificate: None: without TLS.
@@ -44,10 +45,13 @@ async def serve_socket(
     factory: Any = make  # asyncio asks for its own base class, in types only
     if certificate is not None or openings is not None:
         factory = _Opener(loop, make, certificate, openings, head_seconds)
-    server = await loop.create_server(factory, sock=listening, backlog=_FAIR_SHARE if shared else BACKLOG)
-    if shared:
-        # asyncio uses one number for what it takes at once and for what may wait.
+    most = _FAIR_SHARE if shared else BACKLOG
+    if certificate is None:
         listening.listen(BACKLOG)
+        return SocketServer(loop, listening, factory, most)
+    server = await loop.create_server(factory, sock=listening, backlog=most)
+    # asyncio uses one number for what it takes at once and for what may wait.
+    listening.listen(BACKLOG)
     return server
 
 
@@ -200,10 +204,8 @@ class AsyncioDialer:
         self._loop = loop
         self._where = where
         self._timeout_seconds = timeout_seconds
-        self._more: dict[str, Any] = {"local_addr": (local, 0)} if local else {}
-        self._in_tls = certificates is not None
-        if certificates is not None:
-            self._more |= {"ssl": certificates.context, "server_hostname": certificates.hostname}
+        self._local = local
+        self._certificates = certificates
         self._dialling: set[asyncio.Task[None]] = set()
 
     def __call__(self, upstream: UpstreamConnection) -> None:
@@ -213,14 +215,12 @@ class AsyncioDialer:
         task.add_done_callback(self._dialling.discard)
 
     async def _dial(self, upstream: UpstreamConnection) -> None:
-        machine: Any = _InTls(upstream, None, None) if self._in_tls else upstream
-        factory: Any = lambda: machine  # noqa: E731
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                if self._where[0] == "unix":
-                    await self._loop.create_unix_connection(factory, self._where[1], **self._more)
-                else:
-                    await self._loop.create_connection(factory, self._where[1], self._where[2], **self._more)
+                connected = await connected_to(self._loop, self._where, self._local)
+                if self._certificates is not None:
+                    await self._encrypt(upstream, connected, self._certificates)
+                    return
         except TimeoutError:
             upstream.dial_failed("timeout")
         except ConnectionRefusedError:
@@ -229,8 +229,22 @@ class AsyncioDialer:
             upstream.dial_failed("tls")
         except OSError:
             upstream.dial_failed("unreachable")
+        else:
+            SocketLink(self._loop, connected, upstream).start()
+
+    async def _encrypt(
+        self, upstream: UpstreamConnection, connected: socket.socket, certificates: ClientCertificates
+    ) -> None:
+        factory: Any = lambda: _InTls(upstream, None, None)  # noqa: E731
+        try:
+            await self._loop.create_connection(
+                factory, sock=connected, ssl=certificates.context, server_hostname=certificates.hostname
+            )
+        except BaseException:
+            connected.close()
+            raise
 
 
-def _checked(link: _TlsLink, machine: _InTls) -> tuple[Link, Machine]:
+def _checked(link: _TlsLink | SocketLink, machine: _InTls) -> tuple[Link, Machine]:
     """The type checker's word that they are what they stand for."""
     return link, machine

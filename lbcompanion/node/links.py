@@ -1,7 +1,7 @@
 """What the machines of this room expect of a connection: the words of :mod:`asyncio`'s transports.
 
-The machines never import a loop. On asyncio its own transports are links as they are; on other reactors
-:mod:`lbcompanion.node.twisted_links` speaks the same words.
+The machines never import a loop. On asyncio :mod:`lbcompanion.node.socket_links` are its links, and for TLS its own
+transports as they are; on other reactors :mod:`lbcompanion.node.twisted_links` speaks the same words.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 
@@ -17,6 +18,10 @@ class Link(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send, or queue what cannot go now; the machine is told to pause by ``pause_writing``."""
+        ...
+
+    def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
+        """Write all of them, in their order."""
         ...
 
     def close(self) -> None:

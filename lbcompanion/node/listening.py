@@ -19,6 +19,7 @@ from lbcompanion.endpoint_strings import EndpointString, parse
 from lbcompanion.node.asyncio_links import AsyncioDialer, serve_socket
 from lbcompanion.node.links import Machine
 from lbcompanion.node.openings import Openings
+from lbcompanion.node.socket_links import SocketServer
 from lbcompanion.node.sockets import remove_path
 from lbcompanion.node.twisted_links import (
     DiallingFactory,
@@ -99,7 +100,7 @@ async def serve(
     wait = openings if endpoint.proxied else None
     if loop is not None:
         serving = serve_socket(loop, listening, make, certificate, wait, openings.hub.limits.head_seconds, shared)
-        server: asyncio.Server = await Deferred.fromFuture(asyncio.ensure_future(serving, loop=loop))
+        server: asyncio.Server | SocketServer = await Deferred.fromFuture(asyncio.ensure_future(serving, loop=loop))
         return Listener(listening, server.close, certificate)
     factory: Factory = MachineFactory(make)
     if wait is not None:

@@ -5,7 +5,7 @@ No I/O here: :mod:`.asyncio_links` and :mod:`.twisted_links` say what follows on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lbcompanion.node.hub import Hub
@@ -133,6 +133,7 @@ class ToldLink:
         self._peername = peername
         self._encrypted = encrypted
         self.write: Callable[[bytes], None] = link.write
+        self.writelines: Callable[[Sequence[bytes | memoryview]], None] = link.writelines
         self.close: Callable[[], None] = link.close
         self.write_eof: Callable[[], None] = link.write_eof
         self.abort: Callable[[], None] = link.abort

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from OpenSSL import SSL
@@ -38,6 +38,10 @@ class TwistedLink:
     def write(self, data: bytes) -> None:
         """See :class:`~lbcompanion.node.links.Link`."""
         self._transport.write(data)
+
+    def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        self._transport.write(b"".join(list_of_data))
 
     def close(self) -> None:
         """See :class:`~lbcompanion.node.links.Link`."""

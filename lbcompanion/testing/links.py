@@ -6,7 +6,7 @@ within ``write`` as well.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lbcompanion.node.links import Link, Machine
@@ -78,6 +78,10 @@ class MemoryLink:
         if self._queued > HIGH_WATER and not self._full:
             self._full = True
             self._machine.pause_writing()
+
+    def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
+        """See :class:`~lbcompanion.node.links.Link`."""
+        self.write(b"".join(list_of_data))
 
     def close(self) -> None:
         """See :class:`~lbcompanion.node.links.Link`."""
