@@ -17,6 +17,8 @@ from lbcompanion.http1.lines import DOUBLED, FRAMED
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 # RFC 9112 section 7.1.1; a chunk's extensions are read over, within reason, and never passed on.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+# What is between two chunks, as nearly everybody writes it.
+_NEXT_CHUNK = re.compile(rb"\r\n([1-9A-Fa-f][0-9A-Fa-f]{0,14})\r\n").match
 _MAX_SIZE_LINE = 1024
 _MAX_TRAILER = 16384
 _TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
@@ -184,12 +186,7 @@ class ChunkedReader:
         view = memoryview(data)
         while at < end and not self.done:
             if self._state == self._DATA:
-                take = min(self._left, end - at)
-                pieces.append(view[at : at + take])
-                at += take
-                self._left -= take
-                if not self._left:
-                    self._state = self._DATA_END
+                at = self._data(data, view, at, pieces)
             elif self._state == self._DATA_END:
                 if end - at < 2:
                     if data[at] != 13:
@@ -210,6 +207,25 @@ class ChunkedReader:
             return pieces, rest
         self._held = rest
         return pieces, b""
+
+    def _data(self, data: bytes, view: memoryview, at: int, pieces: list[bytes | memoryview]) -> int:
+        """Read on in a chunk, and in those behind it as long as they look as nearly all do; tells how far it came."""
+        end = len(data)
+        left = self._left
+        while left <= end - at:
+            pieces.append(view[at : at + left])
+            at += left
+            following = _NEXT_CHUNK(data, at)
+            if following is None:
+                self._left = 0
+                self._state = self._DATA_END
+                return at
+            at = following.end()
+            left = int(following[1], 16)
+        if at < end:
+            pieces.append(view[at:])
+        self._left = left - (end - at)
+        return end
 
     def _line_end(self, data: bytes, at: int) -> int:
         limit = _MAX_SIZE_LINE if self._state == self._SIZE else _MAX_TRAILER

@@ -23,7 +23,7 @@ HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
 
 _LEAST_READ_BYTES = 16384
-_MOST_READ_BYTES = 262144
+_MOST_READ_BYTES = 524288
 # A reader whose pieces are a small part of what it is ready for is ready for less from then on.
 _SMALL_PART = 16
 # What one call sends at most; the kernel takes 1,024 (IOV_MAX).
@@ -157,6 +157,8 @@ class SocketLink:
         if not (self._closing or self._paused):
             self._paused = True
             self._loop.remove_reader(self._fd)
+            # Whoever is to take it is slower than the peer, so that less is to be kept for them at a time.
+            self._read_bytes = max(self._read_bytes // 2, _LEAST_READ_BYTES)
 
     def resume_reading(self) -> None:
         """See :class:`~lbcompanion.node.links.Link`."""
