@@ -1,7 +1,7 @@
 """Runs a service, or one piece of work, in the foreground: the only place where a reactor is chosen.
 
 A companion runs on Twisted's asyncio reactor over the standard asyncio loop, so that the visitors' bytes can travel
-on the loop's own transports; everything else runs on the platform's default reactor.
+on links of that loop (:mod:`lbcompanion.node.socket_links`); everything else runs on the platform's default reactor.
 """
 
 from __future__ import annotations

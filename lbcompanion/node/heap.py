@@ -1,8 +1,8 @@
 """The C library's heap, told how a proxy uses it.
 
-The event loop reads up to 256 KiB at once into fresh memory. glibc gives so large a piece back to the kernel as soon as
-it is free, and asks for it again at the next read: as much work as the rest of a streamed body takes together. With
-both thresholds raised, freed memory is kept and used again (mallopt(3)).
+A body that comes fast is read up to half a megabyte at a time, into fresh memory. glibc gives so large a piece back to
+the kernel as soon as it is free, and asks for it again at the next read: as much work as the rest of a streamed body
+takes together. With both thresholds raised, freed memory is kept and used again (mallopt(3)).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every link says the same words: asyncio's own transports, Twisted's, and those in memory."""
+"""Every link says the same words: those over sockets, asyncio's own transports, Twisted's, and those in memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import inspect
 import pytest
 
 from lbcompanion.node.links import Link, peer_host
+from lbcompanion.node.socket_links import SocketLink
 from lbcompanion.node.twisted_links import TwistedLink
 from lbcompanion.testing.links import FarEnd, MemoryLink, MemoryLoop
 
 WORDS = [name for name, _ in inspect.getmembers(Link, inspect.isfunction) if not name.startswith("_")]
 
 
-@pytest.mark.parametrize("kind", [MemoryLink, TwistedLink, asyncio.Transport])
+@pytest.mark.parametrize("kind", [MemoryLink, SocketLink, TwistedLink, asyncio.Transport])
 @pytest.mark.parametrize("word", WORDS)
 def test_every_kind_knows_every_word(kind: type, word: str) -> None:
     theirs = inspect.signature(getattr(kind, word)).parameters

@@ -1,0 +1,418 @@
+"""Links of our own on asyncio's loop, over real sockets: what they tell a machine, and what they do as it says."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import os
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lbcompanion.node.links import Machine, reset
+from lbcompanion.node.socket_links import HIGH_WATER_BYTES, SocketLink, SocketServer, connected_to
+
+#: More than any socket takes at once.
+MUCH = 8_000_000
+WAIT = 20.0
+
+
+class Noted:
+    """A machine that notes what it is told."""
+
+    def __init__(self, keeps: bool = False) -> None:
+        self.told: list[Any] = []
+        self.received = bytearray()
+        self.pieces: list[int] = []
+        self.keeps = keeps
+        self.on_data: Callable[[bytes], None] = lambda data: None
+        self.fails = ""
+
+    def _tell(self, word: Any) -> None:
+        self.told.append(word)
+        if word == self.fails:
+            raise ValueError(word)
+
+    def connection_made(self, link: Any) -> None:
+        self.link = link
+        self._tell("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.pieces.append(len(data))
+        self.on_data(data)
+        if self.fails == "data":
+            raise ValueError("data")
+
+    def eof_received(self) -> bool:
+        self._tell("eof")
+        return self.keeps
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._tell(None if exc is None else type(exc))
+
+    def pause_writing(self) -> None:
+        self._tell("pause")
+
+    def resume_writing(self) -> None:
+        self._tell("resume")
+
+
+class Ground:
+    """One link, whose other end the test holds, and the loop's complaints."""
+
+    def __init__(self, machine: Noted) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.complaints: list[str] = []
+        self.loop.set_exception_handler(lambda loop, context: self.complaints.append(context["message"]))
+        ours, self.far = socket.socketpair()
+        for one in (ours, self.far):
+            one.setblocking(False)
+        self.ours = ours
+        self.machine = machine
+        self.link = SocketLink(self.loop, ours, machine, ("192.0.2.7", 4711))
+        self.link.start()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(WAIT):
+            while not holds():
+                await asyncio.sleep(0.001)
+
+    async def read(self, most: int = 1 << 30) -> bytes:
+        """What the other end gets, to its end or so much."""
+        found = bytearray()
+        async with asyncio.timeout(WAIT):
+            while len(found) < most and (data := await self.loop.sock_recv(self.far, 65536)):
+                found += data
+        return bytes(found)
+
+    @property
+    def gone(self) -> bool:
+        return self.ours.fileno() < 0
+
+
+def run(what: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(what)
+
+
+def test_bytes_come_and_go() -> None:
+    async def go() -> None:
+        machine = Noted()
+        ground = Ground(machine)
+        machine.on_data = lambda data: machine.link.write(data[::-1])
+        ground.far.send(b"abc")
+        assert await ground.read(3) == b"cba"
+        ground.far.shutdown(socket.SHUT_WR)
+        await ground.until(lambda: ground.gone)
+        assert machine.told == ["made", "eof", None]
+        assert await ground.read() == b""
+
+    run(go())
+
+
+def test_reads_grow_with_what_comes_and_shrink_again() -> None:
+    async def go() -> None:
+        machine = Noted()
+        ground = Ground(machine)
+        async with asyncio.timeout(WAIT):
+            await ground.loop.sock_sendall(ground.far, bytes(MUCH))
+        await ground.until(lambda: len(machine.received) == MUCH)
+        assert machine.pieces[0] == 16384
+        largest = max(machine.pieces)
+        assert largest > 65536
+        for _ in range(6):
+            before = len(machine.received)
+            ground.far.send(b"x")
+            await ground.until(lambda: len(machine.received) > before)  # noqa: B023
+        assert ground.link._read_bytes == 16384  # what an idle connection holds for its next bytes
+        ground.link.abort()
+
+    run(go())
+
+
+def test_what_cannot_go_at_once_waits_and_the_machine_hears_of_it() -> None:
+    async def go() -> None:
+        machine = Noted()
+        ground = Ground(machine)
+        data = os.urandom(MUCH)
+        ground.link.write(data)
+        assert machine.told == ["made", "pause"]
+        waiting = ground.link.get_write_buffer_size()
+        assert MUCH > waiting > HIGH_WATER_BYTES
+        ground.link.writelines([b"and", memoryview(b" more"), b""])
+        assert ground.link.get_write_buffer_size() == waiting + 8
+        ground.link.close()
+        ground.link.write(b"too late")
+        assert await ground.read() == data + b"and more"
+        await ground.until(lambda: ground.gone)
+        assert machine.told == ["made", "pause", "resume", None]
+
+    run(go())
+
+
+@settings(max_examples=30)
+@given(st.lists(st.lists(st.sampled_from([0, 1, 3, 1000, 70_000, 300_000]), max_size=300), max_size=4))
+def test_pieces_arrive_in_their_order(writes: list[list[int]]) -> None:
+    async def go() -> None:
+        ground = Ground(Noted())
+        sent = bytearray()
+        for number, sizes in enumerate(writes):
+            pieces = [bytes([number + 1, at % 251]) * (size // 2) + b"!" * (size % 2) for at, size in enumerate(sizes)]
+            if number % 2:
+                ground.link.write(b"".join(pieces))
+            else:
+                ground.link.writelines(pieces)
+            sent += b"".join(pieces)
+        ground.link.close()
+        assert await ground.read() == bytes(sent)
+
+    run(go())
+
+
+def test_an_end_in_one_direction() -> None:
+    async def go() -> None:
+        machine = Noted(keeps=True)
+        ground = Ground(machine)
+        ground.link.write(bytes(MUCH))
+        ground.link.write_eof()
+        ground.link.write(b"too late")
+        assert len(await ground.read()) == MUCH
+        ground.far.send(b"still heard")
+        await ground.until(lambda: machine.received == b"still heard")
+        ground.far.close()
+        await ground.until(lambda: "eof" in machine.told)
+        assert not ground.gone
+        ground.link.close()
+        await ground.until(lambda: ground.gone)
+        assert machine.told[-2:] == ["eof", None]
+
+    run(go())
+
+
+def test_the_peers_end_leaves_our_direction_open() -> None:
+    async def go() -> None:
+        machine = Noted(keeps=True)
+        ground = Ground(machine)
+        ground.far.shutdown(socket.SHUT_WR)
+        await ground.until(lambda: "eof" in machine.told)
+        ground.link.pause_reading()
+        ground.link.resume_reading()  # not told of the end again
+        await asyncio.sleep(0.01)
+        ground.link.write(b"answer")
+        ground.link.close()
+        assert await ground.read() == b"answer"
+        assert machine.told.count("eof") == 1
+
+    run(go())
+
+
+def test_reading_pauses() -> None:
+    async def go() -> None:
+        machine = Noted()
+        ground = Ground(machine)
+        ground.link.pause_reading()
+        ground.link.pause_reading()
+        ground.far.send(b"a")
+        await asyncio.sleep(0.02)
+        assert not machine.received
+        ground.link.resume_reading()
+        ground.link.resume_reading()
+        await ground.until(lambda: machine.received)
+        ground.link.close()
+        ground.link.resume_reading()
+        await ground.until(lambda: ground.gone)
+
+    run(go())
+
+
+def test_abort_loses_what_waits_and_is_told_later() -> None:
+    async def go() -> None:
+        machine = Noted()
+        ground = Ground(machine)
+        ground.link.write(bytes(MUCH))
+        ground.link.close()
+        ground.link.abort()
+        ground.link.abort()
+        assert machine.told == ["made", "pause"]
+        assert ground.link.get_write_buffer_size() == 0
+        await ground.until(lambda: ground.gone)
+        assert machine.told == ["made", "pause", None]
+        assert len(await ground.read()) < MUCH
+        for word in (ground.link.close, ground.link.abort, ground.link.write_eof, ground.link.pause_reading):
+            word()
+
+    run(go())
+
+
+def test_reset_is_an_error_to_the_peer() -> None:
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        machines: list[Noted] = []
+
+        def make() -> Noted:
+            machines.append(Noted())
+            return machines[-1]
+
+        with listening() as door:
+            server = SocketServer(loop, door, make, 10)
+            asking = await connected_to(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))
+            async with asyncio.timeout(WAIT):
+                while not machines:
+                    await asyncio.sleep(0.001)
+                reset(machines[0].link)
+                with pytest.raises(ConnectionResetError):
+                    await loop.sock_recv(asking, 10)
+            assert machines[0].told == ["made", None]
+            asking.close()
+            server.close()
+            server.close()
+
+    run(go())
+
+
+def test_a_peer_that_breaks_off() -> None:
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        with listening() as door:
+            asked = await connected_to(loop, ("tcp", "localhost", door.getsockname()[1]), "127.0.0.1")
+            taken = await loop.sock_accept(door)
+            assert taken[1][0] == "127.0.0.1"
+            machine = Noted()
+            link = SocketLink(loop, asked, machine)
+            link.start()
+            assert link.get_extra_info("peername") == door.getsockname()
+            assert link.get_extra_info("socket") is asked
+            assert link.get_extra_info("ssl_object", "none") == "none"
+            link.write(bytes(MUCH))
+            taken[0].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            taken[0].close()
+            async with asyncio.timeout(WAIT):
+                while machine.told[-1] is not ConnectionResetError:
+                    await asyncio.sleep(0.001)
+            assert asked.fileno() < 0
+            assert machine.told == ["made", "pause", ConnectionResetError]
+
+    run(go())
+
+
+@pytest.mark.parametrize("writes", ["write", "writelines"])
+def test_writing_to_who_has_left(writes: str) -> None:
+    async def go() -> None:
+        machine = Noted()
+        ground = Ground(machine)
+        ground.link.pause_reading()
+        ground.far.close()
+        ground.link.write(b"a") if writes == "write" else ground.link.writelines([b"a", b"b"])
+        ground.link.write(b"again")
+        assert machine.told == ["made"]
+        await ground.until(lambda: ground.gone)
+        assert machine.told == ["made", BrokenPipeError]
+        assert not ground.complaints
+
+    run(go())
+
+
+@pytest.mark.parametrize("fails", ["made", "data", "eof", "pause", "resume"])
+def test_a_fault_in_a_machine_ends_its_connection_only(fails: str) -> None:
+    async def go() -> None:
+        machine = Noted()
+        machine.fails = fails
+        ground = Ground(machine)
+        if fails == "data":
+            ground.far.send(b"x")
+        if fails in {"pause", "resume"}:
+            ground.link.write(bytes(MUCH))
+            await ground.read()
+        if fails == "eof":
+            ground.far.shutdown(socket.SHUT_WR)
+        await ground.until(lambda: ground.gone)
+        assert machine.told[-1] is ValueError
+        assert len(ground.complaints) == 1
+
+    run(go())
+
+
+def listening() -> closing[socket.socket]:
+    door = socket.create_server(("127.0.0.1", 0))
+    door.setblocking(False)
+    return closing(door)
+
+
+class _Exhausted:
+    """A listening socket of a process that has no descriptor left, for so many questions."""
+
+    def __init__(self, door: socket.socket, number: int, times: int) -> None:
+        self._door = door
+        self._number = number
+        self.times = times
+
+    def accept(self) -> Any:
+        if self.times:
+            self.times -= 1
+            raise OSError(self._number, "no more")
+        return self._door.accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._door, name)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_no_descriptor_left(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lbcompanion.node.socket_links._RETRY_SECONDS", 0.05)
+
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        complaints: list[str] = []
+        loop.set_exception_handler(lambda loop, context: complaints.append(context["message"]))
+        made: list[Machine] = []
+
+        def make() -> Noted:
+            made.append(Noted())
+            return made[-1]  # type: ignore[return-value]
+
+        with listening() as door:
+            exhausted: Any = _Exhausted(door, number, 2)
+            server = SocketServer(loop, exhausted, make, 10)
+            with closing(await connected_to(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))):
+                async with asyncio.timeout(WAIT):
+                    while not made:
+                        await asyncio.sleep(0.005)
+            assert len(complaints) == 2
+            assert exhausted.times == 0
+            exhausted.times = 1
+            with closing(await connected_to(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))):
+                async with asyncio.timeout(WAIT):
+                    while exhausted.times:
+                        await asyncio.sleep(0.005)
+            server.close()  # while it waits
+
+    run(go())
+
+
+def test_nobody_to_connect_to(tmp_path: Any) -> None:
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        with listening() as door:
+            port = door.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            await connected_to(loop, ("tcp", "127.0.0.1", port))
+        with pytest.raises(FileNotFoundError):
+            await connected_to(loop, ("unix", str(tmp_path / "none.sock")))
+        with pytest.raises(OSError, match=r"."):
+            await connected_to(loop, ("tcp", "no.such.name.invalid", port))
+
+    run(go())
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_leaks() -> Iterator[None]:
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
