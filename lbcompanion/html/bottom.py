@@ -20,8 +20,15 @@ _LONG_TAG_BYTES = 4096
 _READ_ANEW = 16
 
 _FOREIGN = (b"svg", b"math")
-# Inside of foreign elements, HTML is read as such again in these (section 13.2.6, "integration point").
-_HTML_AGAIN = (b"foreignobject", b"desc", b"title", b"annotation-xml", b"mi", b"mo", b"mn", b"ms", b"mtext")
+# Inside of foreign elements, HTML is read as such again in these (section 13.2.6, "integration point"). Which end tags
+# count there depends on what HTML is open, so that is followed; whatever is not closed in order makes it unsure.
+_HTML_AGAIN = (b"foreignobject", b"desc", b"title", b"mi", b"mo", b"mn", b"ms", b"mtext")
+# Elements of MathML that may or may not be read as HTML, or hold it.
+_UNSURE = (b"annotation-xml", b"mglyph", b"malignmark")
+# Elements of HTML that nothing closes (section 13.1.2, and those of old that the tree's rules treat alike).
+_VOID = frozenset(
+    b"area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr".split()
+)
 # Start tags that close all foreign elements around them (section 13.2.6.5).
 _BREAKOUT = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
@@ -31,7 +38,7 @@ _BREAKOUT = frozenset(
 _BREAKOUT_ENDS = (b"p", b"br")
 _TAG_END = rb"(?=[" + WS + rb"/>])"
 _NAME_REST = rb"[^" + WS + rb"/>]*+"
-_STACKED = (*_FOREIGN, b"template", *_HTML_AGAIN)
+_STACKED = (*_FOREIGN, b"template", *_HTML_AGAIN, *_UNSURE)
 
 
 def _run(starts: Iterable[bytes], ends: Iterable[bytes]) -> re.Pattern[bytes]:
@@ -51,6 +58,10 @@ _PLAIN_RUN = _run((*RAW_TEXT, *_FOREIGN, b"template", b"plaintext", b"frameset")
 _NESTED_RUN = _run((*RAW_TEXT, *_STACKED, b"plaintext", b"frameset"), (b"body", *_STACKED))
 _FOREIGN_RUN = _run((*_STACKED, *_BREAKOUT), (b"body", *_STACKED, *_BREAKOUT))
 _XML_RUN = _run(_STACKED, (b"body", *_STACKED))
+# Where HTML is read again, every tag counts.
+_FOLLOWED_RUN = re.compile(
+    rb"(?:[^<]++|(?!<!(?:--|\[CDATA\[))" + BOGUS_COMMENT + rb"|" + NOTHING + rb"|<(?![A-Za-z/!?]))*"
+)
 _TAG = re.compile(rb"<(/?[A-Za-z][^" + WS + rb"/>]*+)" + ATTRIBUTES + rb">")
 _RAW_END = {name: re.compile(rb"(?i)</" + name + _TAG_END) for name in RAW_TEXT}
 # A script in which a comment starts may hold a script (section 13.2.5.17 and on).
@@ -194,7 +205,13 @@ class Bottom:
             return _XML_RUN
         if not self._stack:
             return _PLAIN_RUN
-        return _FOREIGN_RUN if self._in_foreign() else _NESTED_RUN
+        if self._in_foreign():
+            return _FOREIGN_RUN
+        return _FOLLOWED_RUN if self._is_followed() else _NESTED_RUN
+
+    def _is_followed(self) -> bool:
+        """Whether HTML is read again within svg or math, so that its elements are on the stack too."""
+        return bool(self._stack) and not self._xhtml and self._stack[-1] not in (*_FOREIGN, b"template")
 
     def _in_foreign(self) -> bool:
         return bool(self._stack) and self._stack[-1] in _FOREIGN
@@ -222,9 +239,12 @@ class Bottom:
         foreign = self._in_foreign()
         if name == b"/body":
             self._take_body_end(at)
+        elif name in _UNSURE and self._stack and not self._xhtml:
+            self._over = True
         elif foreign and not self._xhtml and (name in _BREAKOUT or (name[1:] in _BREAKOUT_ENDS and name[:1] == b"/")):
             while self._in_foreign():
                 self._stack.pop()
+            self._open(name)
         elif foreign and not self._xhtml and name[:1] == b"/" and name[1:] in _BREAKOUT:
             # It closes all of it where such an element is open outside, and nothing where none is (section 13.2.6.5,
             # "any other end tag"): what is open outside is not known here.
@@ -239,6 +259,16 @@ class Bottom:
                 self._stack.append(name)
         elif not self._xhtml:
             self._take_text_start(name)
+            self._open(name)
+
+    def _open(self, name: bytes) -> None:
+        """Follow an element of HTML, where that is done."""
+        if not self._is_followed() or name in _VOID or name.startswith(b"/"):
+            return
+        if name in _HTML_AGAIN and name not in _RAW_END:
+            # One of HTML with the name of svg's or math's: not worth telling apart.
+            self._over = True
+        self._stack.append(name)
 
     def _take_text_start(self, name: bytes) -> None:
         if name == b"script":
@@ -259,13 +289,22 @@ class Bottom:
             self._candidate = at
 
     def _pop(self, name: bytes) -> None:
-        # What is opened outside of a template is not closed inside of it (section 13.2.6.4.7, "special").
+        followed = self._is_followed()
         for index in range(len(self._stack) - 1, -1, -1):
-            if self._stack[index] == name:
+            one = self._stack[index]
+            if one == name:
                 del self._stack[index:]
                 return
-            if self._stack[index] == b"template" and not self._xhtml:
+            # What is opened outside of a template is not closed inside of it (section 13.2.6.4.7, "special").
+            if one == b"template" and not self._xhtml:
                 return
+            if one not in _STACKED and name != b"template":
+                # An open element of HTML: it is closed out of order, or this closes nothing (section 13.2.6.4.7).
+                self._over = name in self._stack
+                return
+        if followed and self._stack[-1] in _HTML_AGAIN and name not in _BREAKOUT_ENDS:
+            # It may close an element of svg or math around it, which is not followed (section 13.2.6.5).
+            self._over = True
 
     def _read_until(self, end: re.Pattern[bytes], data: bytes, at_end: bool) -> None:
         found = end.search(data, self._scan)

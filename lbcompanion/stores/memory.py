@@ -17,6 +17,7 @@ from lbcompanion.stores.interface import IImmediateStore
 from lbcompanion.stores.lifetime import WallClock, check_size, reason_to_go
 
 _COUNTERS = {MissReason.EVICTED: "evicted", MissReason.EXPIRED: "expired", MissReason.PULLED: "pulled"}
+_GONE = {reason: Miss(reason) for reason in _COUNTERS}
 
 
 @define
@@ -28,7 +29,7 @@ class _Kept:
 
 @implementer(IImmediateStore)
 class MemoryStore:
-    """Copies in ordered dictionaries: all and the unsent in the order they came, the sent in the order they went.
+    """Copies in ordered dictionaries: all in the order they came, the sent in the order they went.
 
     The first of each is thereby the next to expire, to be evicted, or to be past its grace. (OrderedDict, as a plain
     dict walks over the holes that removals leave at its front.)
@@ -40,7 +41,6 @@ class MemoryStore:
         self._settings = settings
         self._clock = clock
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._unsent: OrderedDict[str, None] = OrderedDict()
         self._sent: OrderedDict[str, None] = OrderedDict()
         self._tombstones: OrderedDict[str, Miss] = OrderedDict()
         self._bytes = 0
@@ -75,7 +75,6 @@ class MemoryStore:
             self._retire_due(now)
             self._make_room(size)
         self._kept[token] = _Kept(page, now)
-        self._unsent[token] = None
         self._bytes += size
         self._counters["put"] += 1
 
@@ -99,7 +98,6 @@ class MemoryStore:
         kept = self._living(token)
         if kept is not None and kept.sent_at is None:
             kept.sent_at = self._clock()
-            del self._unsent[token]
             self._sent[token] = None
         return succeed(None)
 
@@ -144,7 +142,7 @@ class MemoryStore:
     def close(self) -> Deferred[None]:
         """Forget everything."""
         self._closed = True
-        for held in (self._kept, self._unsent, self._sent, self._tombstones):
+        for held in (self._kept, self._sent, self._tombstones):
             held.clear()
         self._bytes = 0
         return succeed(None)
@@ -183,17 +181,18 @@ class MemoryStore:
 
     def _make_room(self, size: int) -> None:
         while len(self._kept) >= self._settings.max_pages or self._bytes + size > self._settings.max_bytes:
-            self._retire(next(iter(self._sent or self._unsent)), MissReason.EVICTED)
+            # The first of all is one that was not sent, where none was.
+            self._retire(next(iter(self._sent or self._kept)), MissReason.EVICTED)
 
     def _retire(self, token: str, reason: MissReason) -> None:
         self._remove(token)
         self._counters[_COUNTERS[reason]] += 1
-        self._bury(token, Miss(reason))
+        self._bury(token, _GONE[reason])
 
     def _remove(self, token: str) -> None:
         self._bytes -= len(self._kept.pop(token).page.body)
-        self._unsent.pop(token, None)
-        self._sent.pop(token, None)
+        if self._sent:
+            self._sent.pop(token, None)
 
     def _bury(self, token: str, miss: Miss) -> None:
         self._tombstones[token] = miss
