@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.node.counters import Counters
+from lbcompanion.node.links import Link
 from lbcompanion.node.upstream import Upstreams
 from lbcompanion.settings import LimitsTable, Networks
 
@@ -108,9 +109,27 @@ class Plan(Protocol):
         ...
 
 
+class Connection(Protocol):
+    """A visitor's connection, as whoever looks after all of them sees it."""
+
+    link: Link
+
+    def tick(self, now: float) -> None:
+        """Look at deadlines."""
+        ...
+
+    def close_if_idle(self) -> None:
+        """Close where nothing runs."""
+        ...
+
+
 @define
 class Hub:
-    """The shared things, and the few facts that the hot path asks again and again."""
+    """The shared things, and the few facts that the hot path asks again and again.
+
+    :ivar connections: those that count.
+    :ivar turned_away: those that were told that there are too many, and may still be sending.
+    """
 
     limits: LimitsTable
     prefix: bytes
@@ -122,9 +141,18 @@ class Hub:
     clock: Callable[[], float]
     log: Callable[[str, str], None] = field(default=lambda event, detail: None)
     draining: bool = False
-    connections: set[object] = field(factory=set)
+    connections: set[Connection] = field(factory=set)
+    turned_away: set[Connection] = field(factory=set)
     per_address: dict[str, int] = field(factory=dict)
     trust: dict[str, bool] = field(factory=dict)
+
+    def tick(self, now: float) -> None:
+        """Have all connections look at their deadlines; an error in one keeps no other from it."""
+        for connection in (*self.connections, *self.turned_away):
+            try:
+                connection.tick(now)
+            except Exception as error:
+                self.counters.failed_open[f"tick: {type(error).__name__}"] += 1
 
     def trusts(self, peer: str) -> bool:
         """Whether an address is one of ``trusted_proxies``; a unix socket's peer (empty) is."""

@@ -366,11 +366,7 @@ class NodeService(MultiService):
 
     def _tick(self) -> None:
         now = self._reactor.seconds()
-        for connection in list(self.hub.connections):
-            try:
-                connection.tick(now)  # type: ignore[attr-defined]
-            except Exception as error:
-                self.counters.failed_open[f"tick: {type(error).__name__}"] += 1
+        self.hub.tick(now)
         self.hub.upstreams.tick(now)
         self._ticks += 1
         if self._ticks % _SWEEP_TICKS == 0:
@@ -413,12 +409,12 @@ class NodeService(MultiService):
             await maybeDeferred(listener.close, shared)
         await self._settle(seconds() + _SETTLE_SECONDS)
         for connection in list(self.hub.connections):
-            connection.close_if_idle()  # type: ignore[attr-defined]
+            connection.close_if_idle()
         while self.hub.connections and seconds() < deadline:
             await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
         cut = list(self.hub.connections)
         for connection in cut:
-            connection.link.abort()  # type: ignore[attr-defined]
+            connection.link.abort()
         if self._ticking.running:
             self._ticking.stop()
         self.readiness.stop()

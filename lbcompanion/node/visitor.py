@@ -25,6 +25,8 @@ _EOF_PAUSE_SECONDS = 5.0
 # how long the last bytes may take to go out.
 _LINGER_SECONDS = 2.0
 _CLOSING_SECONDS = 60.0
+# Of those who come when there are too many connections, so many at a time.
+_MOST_TURNED_AWAY = 100
 
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 _REASONS = {
@@ -148,7 +150,11 @@ class VisitorConnection:
         if len(hub.connections) >= hub.limits.connections or (most and here >= most):
             hub.counters.connections_refused += 1
             link.write(_plain(503, b"the companion takes no more connections now"))
-            link.close()
+            if len(hub.turned_away) < _MOST_TURNED_AWAY:
+                hub.turned_away.add(self)
+                self._linger()
+            else:
+                link.close()
             return
         self._open = self._counted = True
         hub.connections.add(self)
@@ -189,6 +195,8 @@ class VisitorConnection:
         if self._counted:
             self._counted = False
             self._uncount()
+        else:
+            self._hub.turned_away.discard(self)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.visitor_lost()

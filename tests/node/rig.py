@@ -372,8 +372,7 @@ class Rig:
         while seconds > 0:
             self.clock.advance(min(step, seconds))
             seconds -= step
-            for connection in list(self.hub.connections):
-                connection.tick(self.clock.seconds())  # type: ignore[attr-defined]
+            self.hub.tick(self.clock.seconds())
             self.upstreams.tick(self.clock.seconds())
             self.run()
 

@@ -209,10 +209,37 @@ def test_connections_are_bounded_in_all() -> None:
     visitors = [rig.connect() for _ in range(4)]
     rig.run()
     assert only(visitors[3]).status == 503
-    assert visitors[3].closed
     assert rig.counters.connections_refused == 1
     visitors[0].reset()
     assert rig.get().status == 200
+
+
+def test_who_is_turned_away_gets_to_read_it() -> None:
+    """What they still send is read over, else the close would be a reset that takes the answer along."""
+    rig = Rig(limits=LimitsTable(connections=1))
+    inside = rig.connect()
+    turned_away = [rig.connect() for _ in range(101)]
+    rig.run()
+    assert turned_away[100].closed
+    for one in turned_away[:100]:
+        assert one.eof
+        assert not one.closed
+        one.send(request())
+    rig.run()
+    assert {only(one).status for one in turned_away} == {503}
+    assert rig.app.seen == []
+    turned_away[0].send_eof()
+    rig.run()
+    assert turned_away[0].closed
+    turned_away[1].reset()
+    again = rig.connect()
+    rig.run()
+    assert not again.closed
+    rig.pass_time(4)
+    rig.run()
+    assert all(one.closed for one in [*turned_away, again])
+    assert not rig.hub.turned_away
+    assert not inside.closed
 
 
 def test_connections_are_bounded_for_each_address() -> None:

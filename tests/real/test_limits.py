@@ -100,8 +100,9 @@ def test_connections(tmp_path: Path) -> None:
             for reader, writer in inside:
                 writer.write(_SHORT)
                 assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-            # Told as soon as it comes: what it would have asked may not be read any more.
+            # Told as soon as it comes; what it asks is read over.
             assert await _visit(front, b"") == b"HTTP/1.1 503 Service Unavailable"
+            assert await _visit(front) == b"HTTP/1.1 503 Service Unavailable"
             inside.pop()[1].close()
             await _until_served(front)
             for _, writer in inside:
