@@ -146,6 +146,13 @@ def elsewhere(crowd: Crowd, case: Case, astray: set[int]) -> None:
     farm.start_companion(AWAY)
     farm.wait_ready(AWAY)
     case.kind.readdress(farm, AWAY)
+    for name in NODES if farm.peers else ():  # those who have each other's addresses in their files
+        if name != AWAY:
+            farm.children[f"companion-{name}"].send(signal.SIGTERM)
+            assert farm.children[f"companion-{name}"].ended() == 0
+            farm.start_companion(name)
+            farm.wait_ready(name)
+            case.kind.sees_up(farm, name)
     if farm.site_lines(farm.public) != before:  # what is configured must be configured anew
         farm.children["crawler"].send(signal.SIGTERM)
         assert farm.children["crawler"].ended() == 0

@@ -45,6 +45,8 @@ static_resources:
     common_lb_config:
       override_host_status: {{ statuses: [UNKNOWN, HEALTHY, DEGRADED, DRAINING] }}
       ignore_new_hosts_until_first_hc: true
+    # Health is asked for at another port, which answers for the new address as well: the old one would stay for good.
+    ignore_health_on_host_removal: true
     health_checks:
     - {{ timeout: 10s, interval: 0.3s, no_traffic_interval: 0.3s, unhealthy_threshold: 2, healthy_threshold: 1,
         http_health_check: {{ path: /readyz }} }}
