@@ -129,6 +129,17 @@ class Notice:
     by: Told = Told.BROWSER
 
 
+@frozen
+class Loss:
+    """ "This copy is gone", as the node that had it tells the crawler.
+
+    :ivar reason: why, in words.
+    """
+
+    token: str
+    reason: str
+
+
 class RouteKind(Enum):
     """A way to bring a fetch to a given node; the order is the default ladder."""
 
