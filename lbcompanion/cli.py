@@ -175,7 +175,11 @@ def drain(file: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"node": settings.node.name, "stopped": bool(said.get("done")), "copies": copies}))
     else:
-        told = ", ".join(f"{count} copies {word.replace('_', ' ')}" for word, count in copies.items())
+        # Whoever drains a node has nothing take its place.
+        words = {"handed_over": "handed over to peers"}
+        told = ", ".join(
+            f"{count} {'copy' if count == 1 else 'copies'} {words.get(word, word)}" for word, count in copies.items()
+        )
         click.echo(f"{settings.node.name} has stopped" + (f"; {told}" if told else ""))
     if not said.get("done"):
         sys.exit(FAILED)

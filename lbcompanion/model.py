@@ -56,6 +56,7 @@ class Page:
     :ivar captured_at: when the head of the response arrived.
     :ivar body: the bytes, content coding undone, masks and excluded blocks taken out.
     :param sha256: SHA-256 of ``body``, 32 bytes; empty: not known yet.
+    :ivar kept_at: since when it is kept, where another node had it before; None: since a store takes it.
     """
 
     token: str
@@ -66,6 +67,7 @@ class Page:
     captured_at: float
     body: bytes = field(repr=False)
     _sha256: bytes = field(default=b"", repr=False, eq=False)
+    kept_at: float | None = field(default=None, eq=False)
 
     @property
     def sha256(self) -> bytes:
@@ -125,6 +127,17 @@ class Notice:
     noticed_at: float
     page_url: str = ""
     by: Told = Told.BROWSER
+
+
+@frozen
+class Loss:
+    """ "This copy is gone", as the node that had it tells the crawler.
+
+    :ivar reason: why, in words.
+    """
+
+    token: str
+    reason: str
 
 
 class RouteKind(Enum):

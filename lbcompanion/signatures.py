@@ -161,8 +161,30 @@ class Verifier:
         :returns: the key id.
         :raises SignatureRefused: says which rule was broken. Nothing else is raised, whatever the peer sends.
         """
+        return self._believe(method, authority, path, fields, body or b"", now)
+
+    def verify_head(
+        self, method: str, authority: str, path: str, fields: Sequence[tuple[bytes, bytes]], now: float
+    ) -> str:
+        """Tell who signed a request whose body is still to come: that it will have the digest that is signed is not
+        known yet. The parameters are those of :meth:`verify`.
+
+        :returns: the key id.
+        :raises SignatureRefused: as :meth:`verify`.
+        """
+        return self._believe(method, authority, path, fields, None, now)
+
+    def _believe(
+        self,
+        method: str,
+        authority: str,
+        path: str,
+        fields: Sequence[tuple[bytes, bytes]],
+        body: bytes | None,
+        now: float,
+    ) -> str:
         try:
-            return self._verify(method, authority, path, fields, body or b"", now)
+            return self._verify(method, authority, path, fields, body, now)
         except SignatureRefused:
             raise
         except Exception as error:
@@ -170,14 +192,20 @@ class Verifier:
             raise SignatureRefused(f"the signature cannot be read: {type(error).__name__}") from error
 
     def _verify(
-        self, method: str, authority: str, path: str, fields: Sequence[tuple[bytes, bytes]], body: bytes, now: float
+        self,
+        method: str,
+        authority: str,
+        path: str,
+        fields: Sequence[tuple[bytes, bytes]],
+        body: bytes | None,
+        now: float,
     ) -> str:
         if not _AUTHORITY.fullmatch(authority) or not _TARGET.fullmatch(path):
             raise SignatureRefused("the request's host or target cannot be part of a signature")
         lines = _Fields((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
         components, parameters = _ours(lines)
         key_id = self._judge_parameters(parameters, now)
-        _judge_coverage(components, lines, bool(body))
+        _judge_coverage(components, lines, body != b"")
         headers = _Fields(
             [pair for pair in lines.items() if pair[0] not in {"signature-input", "signature"}]
             + [(name, http_sf.ser({LABEL: _member(lines, name)})) for name in ("signature-input", "signature")]
@@ -202,7 +230,9 @@ class Verifier:
             raise SignatureRefused(f"alg has to be {self._algorithms[key_id]} with this key")
         return key_id
 
-    def _check(self, verifier: HTTPMessageVerifier, method: str, rest: str, headers: _Fields, body: bytes) -> None:
+    def _check(
+        self, verifier: HTTPMessageVerifier, method: str, rest: str, headers: _Fields, body: bytes | None
+    ) -> None:
         """Recompute the signature. Behind a balancer the visitor's scheme is not known, and with it which port is
         the default that RFC 9421 section 2.2.3 leaves out: either will do."""
         refused: Exception | None = None

@@ -55,7 +55,8 @@ dialect = "auto"
 cookies = []
 
 [peers]
-# The other nodes' companions, where this one can reach them: a fetch that went astray is handed on.
+# The other nodes' companions, where this one can reach them: a fetch that went astray is handed on, and copies in
+# memory are handed over when this node stops.
 {peers}
 [crawler]
 # Where the crawler takes notices: its own [crawler] listen.

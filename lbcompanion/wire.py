@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from attrs import field, frozen
 
 from lbcompanion.errors import NoticeError
-from lbcompanion.model import Notice, Told, from_rfc3339, to_rfc3339
+from lbcompanion.model import Loss, Notice, Told, from_rfc3339, to_rfc3339
 
 #: What a browser's notice may weigh.
 BROWSER_LIMIT_BYTES = 16384
@@ -25,6 +25,7 @@ _MAX_URL_CHARS = 131072
 _MAX_COOKIES = 1024
 _MAX_NAME_CHARS = 4096
 _MAX_VALUE_CHARS = 4096
+_MAX_REASON_CHARS = 300
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
 _URL = re.compile(r"https?://[^\x00-\x20\x7f\ud800-\udfff]+", re.IGNORECASE)
@@ -60,8 +61,8 @@ def read_browser_notice(body: bytes) -> BrowserNotice:
     return BrowserNotice(_token(entry, ""), _url(entry, "", "url"), _cookies(entry, ""), _time(entry, "", "viewed_at"))
 
 
-def write_notices(notices: Sequence[Notice]) -> bytes:
-    """Write notices for the crawler's intake."""
+def write_notices(notices: Sequence[Notice], losses: Sequence[Loss] = ()) -> bytes:
+    """Write notices for the crawler's intake, and which copies are lost; an older crawler reads over these."""
     entries = [
         {
             "token": notice.token,
@@ -74,18 +75,38 @@ def write_notices(notices: Sequence[Notice]) -> bytes:
         }
         for notice in notices
     ]
-    return json.dumps({"notices": entries}, separators=(",", ":")).encode("ascii")
+    said: dict[str, Any] = {"notices": entries}
+    if losses:
+        said["lost"] = [{"token": loss.token, "reason": loss.reason} for loss in losses]
+    return json.dumps(said, separators=(",", ":")).encode("ascii")
 
 
 def read_notices(body: bytes, limit_bytes: int = BATCH_LIMIT_BYTES) -> list[Notice]:
-    """Read what a node handed over: all of it, or nothing.
+    """Read the notices that a node handed over: see :func:`read_delivery`."""
+    return read_delivery(body, limit_bytes)[0]
+
+
+def read_delivery(body: bytes, limit_bytes: int = BATCH_LIMIT_BYTES) -> tuple[list[Notice], list[Loss]]:
+    """Read what a node handed over, notices and losses: all of it, or nothing.
 
     :raises NoticeError: with 413 where it is longer than ``limit_bytes``; with 400 where any entry is malformed.
     """
-    entries = _object(_json(body, limit_bytes), "the body").get("notices")
+    said = _object(_json(body, limit_bytes), "the body")
+    entries, lost = said.get("notices"), said.get("lost", [])
     if not isinstance(entries, list):
         raise NoticeError("notices: has to be a list")
-    return [_notice(entry, f"notices[{index}]") for index, entry in enumerate(entries)]
+    if not isinstance(lost, list):
+        raise NoticeError("lost: has to be a list")
+    notices = [_notice(entry, f"notices[{index}]") for index, entry in enumerate(entries)]
+    return notices, [_loss(entry, f"lost[{index}]") for index, entry in enumerate(lost)]
+
+
+def _loss(entry: object, where: str) -> Loss:
+    said = _object(entry, where)
+    reason = said.get("reason")
+    if not isinstance(reason, str) or not 0 < len(reason) <= _MAX_REASON_CHARS or _UNSENDABLE.search(reason):
+        _refuse(where, "reason", f"a text of 1 to {_MAX_REASON_CHARS} characters, none of them a control")
+    return Loss(_token(said, where), reason)
 
 
 def _notice(entry: object, where: str) -> Notice:

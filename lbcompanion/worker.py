@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pickle
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 from lbcompanion import plugins, running
 from lbcompanion.node.places import Place
-from lbcompanion.node.supervisor import ANSWERS_FD, FIRST_SOCKET_FD, LEAVE, ORDERS_FD, STARTED, Orders
+from lbcompanion.node.supervisor import ANSWERS_FD, FATE, FIRST_SOCKET_FD, LEAVE, ORDERS_FD, STARTED, Orders
 
 
 def main() -> int:
@@ -38,7 +40,10 @@ def main() -> int:
     service.started.addCallback(lambda _: os.write(ANSWERS_FD, STARTED))
     service.started.addErrback(lambda _: None)
     threading.Thread(target=_wait_for_the_end, args=(reactor, service), daemon=True).start()
-    return running.run_service(service, reactor, orders.json_lines)
+    code = running.run_service(service, reactor, orders.json_lines)
+    with suppress(OSError):  # a supervisor that is gone hears nothing
+        os.write(ANSWERS_FD, FATE + json.dumps(service.fate).encode() + b"\n")
+    return code
 
 
 def read_orders(descriptor: int) -> Orders:

@@ -316,3 +316,32 @@ def test_what_cannot_be_signed_says_so() -> None:
     for method, url in (("get", URL), ("GET", "/_lbc"), ("GET", "https://www.example.com/a b")):
         with pytest.raises(SignatureRefused, match="cannot be signed"):
             Signer(SECRET).sign(method, url, NONCE, NOW)
+
+
+def head_verified(fields: Fields, method: str = "PUT", path: str = PATH) -> str:
+    return VERIFIER.verify_head(method, HOST, path, fields, NOW)
+
+
+def test_a_head_is_judged_before_its_body_comes() -> None:
+    fields = signed(b"a body", "PUT")
+    assert head_verified(fields) == FARM
+    assert VERIFIER.verify("PUT", HOST, PATH, fields, b"a body", NOW) == FARM
+    with pytest.raises(SignatureRefused, match="content-digest is not that of the body"):
+        VERIFIER.verify("PUT", HOST, PATH, fields, b"another body", NOW)
+    foreign = by_library(body=b"a body")
+    assert VERIFIER.verify_head("GET", HOST, PATH, foreign, NOW) == "studio"
+
+
+def test_a_head_that_does_not_say_which_body_will_come_is_refused() -> None:
+    with pytest.raises(SignatureRefused, match="content-digest is not covered"):
+        head_verified(signed(None, "PUT"))
+    for changed in (
+        [(name, value) for name, value in signed(b"x", "PUT") if name != b"content-digest"],
+        [(name, b"sha-256=:YWJj:" if name == b"content-digest" else value) for name, value in signed(b"x", "PUT")],
+    ):
+        with pytest.raises(SignatureRefused):
+            head_verified(changed)
+    with pytest.raises(SignatureRefused):
+        head_verified(signed(b"x", "PUT"), path=PATH + "d")
+    with pytest.raises(SignatureRefused):
+        head_verified(signed(b"x", "PUT", now=NOW - 1000))

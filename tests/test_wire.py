@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.errors import NoticeError
-from lbcompanion.model import Notice, from_rfc3339
+from lbcompanion.model import Loss, Notice, from_rfc3339
 from lbcompanion.testing.strategies import notices
-from lbcompanion.wire import BROWSER_LIMIT_BYTES, read_browser_notice, read_notices, write_notices
+from lbcompanion.wire import BROWSER_LIMIT_BYTES, read_browser_notice, read_delivery, read_notices, write_notices
 
 GOOD: dict[str, Any] = {
     "token": "1abcDEF-_n1",
@@ -126,6 +126,30 @@ def test_too_much_is_too_much() -> None:
     with pytest.raises(NoticeError) as caught:
         read_notices(write_notices([]), 5)
     assert caught.value.status == 413
+
+
+def test_losses_stand_beside_the_notices() -> None:
+    losses = [Loss("1abc", "the node stopped"), Loss("1abd", "caf\u00e9")]
+    assert read_delivery(write_notices([], losses)) == ([], losses)
+    # Nothing new is said where none are lost, and where a node says nothing of them none are.
+    assert write_notices([]) == b'{"notices":[]}'
+    assert read_delivery(b'{"notices":[]}') == ([], [])
+    # An older crawler reads over them.
+    assert json.loads(write_notices([], losses))["notices"] == []
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {}, None, "x", [1], [{}], [{"token": "1abc"}], [{"token": "1abc", "reason": 5}], [{"reason": "it went"}],
+        [{"token": "1abc", "reason": ""}], [{"token": "1abc", "reason": "a\nb"}], [{"token": "1 c", "reason": "a"}],
+        [{"token": "1abc", "reason": "a" * 301}],
+    ],
+)  # fmt: skip
+def test_losses_that_are_malformed(lost: Any) -> None:
+    with pytest.raises(NoticeError, match="lost") as caught:
+        read_delivery(json.dumps({"notices": [], "lost": lost}).encode())
+    assert caught.value.status == 400
 
 
 @given(st.lists(notices(), max_size=4))

@@ -12,18 +12,23 @@ from contextlib import contextmanager
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import Engine, create_engine, event, func, insert, inspect, select, text, update
+from sqlalchemy import Engine, create_engine, delete, event, func, insert, inspect, select, text, update
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from lbcompanion.crawler.schema import FILES, METADATA, PAYLOADS, RECORDINGS, ROUTES
+from lbcompanion.crawler.schema import FILES, LOSSES, METADATA, PAYLOADS, RECORDINGS, ROUTES
 from lbcompanion.errors import CompanionError
-from lbcompanion.model import Attempt, Notice, RouteKind, RoutingCookie
+from lbcompanion.model import Attempt, Loss, Notice, RouteKind, RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState, Source
 
 #: How many attempts of one notice are kept: the first ones and the last ones.
 _FIRST_KEPT, _LAST_KEPT = 10, 40
+#: For so long, in seconds, and for so many, it is remembered that a copy is lost of which no notice has come: a page
+#: may lie in a browser's back-forward cache, and a notice in a node's spool.
+LOSS_SECONDS = 86400.0
+LOSSES_KEPT = 100_000
+_AT_ONCE = 500
 
 
 class BacklogError(CompanionError):
@@ -49,7 +54,10 @@ class Arrival:
 
 @frozen
 class Pending:
-    """A notice that is under way."""
+    """A notice that is under way.
+
+    :ivar lost: why the copy is lost, as its node told; empty where none did.
+    """
 
     token: str
     site: str
@@ -58,6 +66,7 @@ class Pending:
     received_at: float
     rounds: int
     attempts: tuple[Attempt, ...]
+    lost: str = ""
 
 
 @frozen
@@ -152,6 +161,33 @@ class Backlog:
                     connection.execute(update(RECORDINGS).where(where).values(cookies=cookies))
         return new
 
+    def add_losses(self, losses: Iterable[Loss], now: float) -> int:
+        """Remember which copies are lost; what is under way for them is due at once.
+
+        :returns: of how many that was not known.
+        """
+        reasons = {loss.token: loss.reason for loss in losses}
+        tokens = list(reasons)
+        new = 0
+        with self._change() as connection:
+            for start in range(0, len(tokens), _AT_ONCE):
+                some = tokens[start : start + _AT_ONCE]
+                known = set(connection.execute(select(LOSSES.c.token).where(LOSSES.c.token.in_(some))).scalars())
+                rows = [{"token": one, "reason": reasons[one], "told_at": now} for one in some if one not in known]
+                if rows:
+                    connection.execute(insert(LOSSES), rows)
+                waiting = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now, RECORDINGS.c.token.in_(some)
+                connection.execute(update(RECORDINGS).where(*waiting).values(next_at=now))
+                new += len(rows)
+            _forget_losses(connection, now)
+        return new
+
+    def loss_of(self, token: str) -> str:
+        """Why a copy is lost; empty where no node said so."""
+        with self._change() as connection:
+            found = connection.execute(select(LOSSES.c.reason).where(LOSSES.c.token == token)).scalar()
+        return found or ""
+
     def due(
         self, now: float, limit: int, running: Collection[str] = (), full_nodes: Collection[str] = ()
     ) -> list[Pending]:
@@ -161,7 +197,8 @@ class Backlog:
         :param full_nodes: origin nodes to leave out.
         """
         query = (
-            select(RECORDINGS)
+            select(RECORDINGS, LOSSES.c.reason.label("lost"))
+            .select_from(RECORDINGS.outerjoin(LOSSES, LOSSES.c.token == RECORDINGS.c.token))
             .where(RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at <= now)
             .order_by(RECORDINGS.c.next_at, RECORDINGS.c.id)
             .limit(limit + len(running))
@@ -327,6 +364,15 @@ def _add_columns(connection: Connection) -> None:
                 connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
 
 
+def _forget_losses(connection: Connection, now: float) -> None:
+    """Those that are old, and of too many the oldest."""
+    connection.execute(delete(LOSSES).where(LOSSES.c.told_at < now - LOSS_SECONDS))
+    newest = select(LOSSES.c.told_at).order_by(LOSSES.c.told_at.desc()).offset(LOSSES_KEPT).limit(1)
+    bound = connection.execute(newest).scalar()
+    if bound is not None:
+        connection.execute(delete(LOSSES).where(LOSSES.c.told_at <= bound))
+
+
 def _filter(name: str, wanted: str) -> Any:
     if name == "outcome":
         return RECORDINGS.c.outcome.is_(None) if wanted == "open" else RECORDINGS.c.outcome == wanted
@@ -378,6 +424,7 @@ def _pending(row: Row[Any]) -> Pending:
         received_at=row.received_at,
         rounds=row.rounds,
         attempts=load_attempts(row.attempts),
+        lost=row.lost or "",
     )
 
 

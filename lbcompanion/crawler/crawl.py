@@ -18,7 +18,7 @@ from lbcompanion.crawler.requisites import Requisites
 from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
 from lbcompanion.crawler.warmth import Warmth
 from lbcompanion.model import Attempt, Verdict
-from lbcompanion.sticky.ladder import ARCHIVED, End, Wait
+from lbcompanion.sticky.ladder import ARCHIVED, FINAL, End, Wait
 from lbcompanion.tokens import hide
 
 _T = TypeVar("_T")
@@ -184,15 +184,22 @@ class Crawl:
         self._judge(job.owner, over)
         attempts = (*job.attempts, *over.attempts)
         if isinstance(over.step, Wait):
-            if self._stopped:
-                return
-            await self._defer(
-                self._backlog.postpone, job.token, job.rounds + 1, attempts, self._now() + over.step.seconds
-            )
+            await self._wait(job, over.step.seconds, attempts)
         elif over.step.outcome.verdict is Verdict.LOST:
-            await self._lose(job, over.step.outcome.reason, attempts)
+            reason = over.step.outcome.reason
+            await self._lose(job, reason if reason in FINAL or not job.lost else job.lost, attempts)
         else:
             await self._store(crew, job, over, attempts)
+
+    async def _wait(self, job: Pending, seconds: float, attempts: tuple[Attempt, ...]) -> None:
+        """A round gave no copy: there will be another, unless the copy is known to be lost. One whole round is made
+        all the same for such a copy: a peer may have it whose answer its node did not hear."""
+        if job.lost:
+            await self._lose(job, job.lost, attempts)
+        elif not self._stopped:
+            if await self._defer(self._backlog.loss_of, job.token):
+                seconds = 0.0  # it was told while the round ran
+            await self._defer(self._backlog.postpone, job.token, job.rounds + 1, attempts, self._now() + seconds)
 
     def _judge(self, owner: str, over: RoundOver) -> None:
         if isinstance(over.step, End) and any(each.node == owner for each in over.attempts):

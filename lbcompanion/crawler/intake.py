@@ -13,11 +13,11 @@ from lbcompanion.crawler.backlog import Arrival
 from lbcompanion.crawler.quiet import QuietSite
 from lbcompanion.crawler.requisites import origin_of
 from lbcompanion.errors import NoticeError, SignatureRefused, TokenError
-from lbcompanion.model import Notice
+from lbcompanion.model import Loss, Notice
 from lbcompanion.settings import SiteSettings
 from lbcompanion.signatures import Verifier
 from lbcompanion.tokens import Tokens
-from lbcompanion.wire import BATCH_LIMIT_BYTES, read_notices
+from lbcompanion.wire import BATCH_LIMIT_BYTES, read_delivery
 
 _IDLE_SECONDS = 60
 
@@ -62,8 +62,9 @@ def site_for(notice: Notice, sites: Mapping[str, SiteSettings]) -> str:
 class Intake(Resource):
     """``/notices``.
 
-    :param accept: keeps arrivals durably; its Deferred gives how many were new.
-    :param took: told what came of notices: ``new``, ``duplicate``, ``refused``, and how many.
+    :param accept: keeps arrivals, and the words that copies are lost, durably; its Deferred gives how many of the first
+        were new.
+    :param took: told what came of notices: ``new``, ``duplicate``, ``refused``, ``lost``, and how many.
     """
 
     isLeaf = True
@@ -72,7 +73,7 @@ class Intake(Resource):
         self,
         secret: bytes,
         sites: Mapping[str, SiteSettings],
-        accept: Callable[[list[Arrival]], Deferred[int]],
+        accept: Callable[[list[Arrival], list[Loss]], Deferred[int]],
         now: Callable[[], float],
         took: Callable[[str, int], None],
     ) -> None:
@@ -93,7 +94,7 @@ class Intake(Resource):
         if getattr(request, "too_large", False):
             return self._refuse(request, 413, f"more than {BATCH_LIMIT_BYTES} bytes")
         try:
-            arrivals = self._read(request)
+            arrivals, losses = self._read(request)
         except SignatureRefused as refused:
             request.setHeader(b"www-authenticate", b"Signature")
             return self._refuse(request, 401, str(refused))
@@ -103,26 +104,32 @@ class Intake(Resource):
             return self._refuse(request, 400, "a token that is not this farm's")
         gone: list[bool] = []
         request.notifyFinish().addErrback(lambda _failure: gone.append(True))
-        kept = self._accept(arrivals)
-        kept.addCallback(self._accepted, request, len(arrivals), gone)
+        kept = self._accept(arrivals, losses)
+        kept.addCallback(self._accepted, request, len(arrivals), len(losses), gone)
         kept.addErrback(self._failed, request, gone)
         return NOT_DONE_YET
 
-    def _read(self, request: Request) -> list[Arrival]:
+    def _read(self, request: Request) -> tuple[list[Arrival], list[Loss]]:
         body = request.content.read() if request.content is not None else b""
         host = request.getHeader(b"host") or b""
         fields = [
             (name.lower(), value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
         ]
         self._verifier.verify("POST", host.decode("latin-1"), request.uri.decode("latin-1"), fields, body, self._now())
-        return [
+        notices, losses = read_delivery(body)
+        for loss in losses:
+            self._tokens.owner_of(loss.token)
+        arrivals = [
             Arrival(notice, self._tokens.owner_of(notice.token), site_for(notice, self._sites))
-            for notice in _each_once(read_notices(body))
+            for notice in _each_once(notices)
         ]
+        return arrivals, losses
 
-    def _accepted(self, new: int, request: Request, count: int, gone: list[bool]) -> None:
+    def _accepted(self, new: int, request: Request, count: int, lost: int, gone: list[bool]) -> None:
         self._took("new", new)
         self._took("duplicate", count - new)
+        if lost:
+            self._took("lost", lost)
         if not gone:
             request.setResponseCode(202)
             request.finish()

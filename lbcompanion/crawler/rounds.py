@@ -107,7 +107,7 @@ class Rounds:
                 past = evolve(past, minted=True)
                 notes.append(self._minted(crew, job.owner))
             elif isinstance(step, Ask):
-                past = evolve(past, asked=True, minted=await self._ask(crew, job.owner) or past.minted)
+                past = evolve(past, asked=True, minted=await self._ask(crew, job) or past.minted)
                 notes.append(f"{job.owner} is {'' if self._is_up(crew, job.owner) else 'not known to be '}up")
             else:
                 way, route = Way(step.cookies, step.direct), step.route.value
@@ -143,7 +143,7 @@ class Rounds:
             recorded_misled=self._routes.misled(site.name, owner, job.cookies, now),
             node_up=self._routes.is_up(site.name, owner, now),
             own=self._routes.current(site.name, owner, now),
-            may_mint=crew.minter.may_mint(owner),
+            may_mint=self._may_mint(crew, job),
             computed=computed,
             computed_misled=self._routes.misled(site.name, owner, computed, now),
             direct=configured.direct,
@@ -159,8 +159,14 @@ class Rounds:
         by_dialect = crew.reader.compute(facts(owner))
         return by_dialect or computed_by_rule(self._routes.examples(site.name), crew.reader, facts, owner)
 
-    async def _ask(self, crew: SiteCrew, owner: str) -> bool:
+    def _may_mint(self, crew: SiteCrew, job: Pending) -> bool:
+        """A copy that its node told lost is looked for once more, with others that may have it: no campaign, which
+        takes seconds, for a way to that node."""
+        return not job.lost and crew.minter.may_mint(job.owner)
+
+    async def _ask(self, crew: SiteCrew, job: Pending) -> bool:
         """Find out if the owner is up, without the visitor's cookie; True where that took a campaign."""
+        owner = job.owner
         own = self._routes.of(crew.settings.name, owner)
         direct = crew.settings.nodes.get(owner, KnownNode()).direct
         ways = [Way(own.cookies)] if own is not None and own.state is not RouteState.STALE else []
@@ -174,7 +180,7 @@ class Rounds:
             if seen.node == owner:
                 return False
             self._stale(crew.settings.name, owner, way.cookies)
-        if not crew.minter.may_mint(owner):
+        if not self._may_mint(crew, job):
             return False
         await crew.minter.mint(owner)
         return True

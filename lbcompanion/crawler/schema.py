@@ -38,6 +38,16 @@ RECORDINGS = Table(
     Index("recordings_due", "outcome", "next_at"),
 )
 
+#: Copies that their nodes said are lost, for as long as notices of them may come.
+LOSSES = Table(
+    "losses",
+    METADATA,
+    Column("token", String(80), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("told_at", Float, nullable=False),
+    Index("losses_told_at", "told_at"),
+)
+
 ROUTES = Table(
     "routes",
     METADATA,

@@ -30,6 +30,7 @@ from lbcompanion.crawler.meters import Meters
 from lbcompanion.crawler.rounds import Rounds
 from lbcompanion.crawler.warmth import Warmth
 from lbcompanion.errors import CompanionError
+from lbcompanion.model import Loss
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.sticky.ladder import Limits
 from lbcompanion.sticky.routes import Route, Routes
@@ -162,11 +163,18 @@ class CrawlerService(MultiService):
             return
         self._defer(self._backlog.keep_route, route).addErrback(failed)
 
-    def _accept(self, arrivals: list[Arrival]) -> Deferred[int]:
-        return self._defer(self._backlog.add, arrivals, self._now()).addCallback(self._accepted)
+    def _accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
+        return self._defer(self._keep, arrivals, losses).addCallback(self._kept, bool(losses))
 
-    def _accepted(self, new: int) -> int:
-        if new and self._crawl is not None:
+    def _keep(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
+        now = self._now()
+        if losses:
+            # First, so that what comes with them is known to be lost when it is looked at.
+            self._backlog.add_losses(losses, now)
+        return self._backlog.add(arrivals, now)
+
+    def _kept(self, new: int, lost: bool) -> int:
+        if (new or lost) and self._crawl is not None:
             self._crawl.wake()
         return new
 

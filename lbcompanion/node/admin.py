@@ -47,6 +47,7 @@ class NodeMetrics(Collector):
         yield _labelled("failed_open", "errors of the companion that no visitor saw", "where", c.failed_open)
         yield _labelled("fetches", "fetches of copies by result", "result", c.fetches)
         yield _labelled("notices", "notices by what became of them", "what", c.notices)
+        yield _labelled("copies_handed", "copies that changed nodes when one stopped", "what", c.handed)
         yield _counter("tunnels", "connections switched to another protocol", c.tunnels)
         yield GaugeMetricFamily("lbcompanion_connections_open", "visitor connections now", c.connections_open)
         yield GaugeMetricFamily("lbcompanion_capturing_bytes", "memory of copies under way", c.capturing_bytes)
@@ -148,6 +149,7 @@ def _status(figures: Figures) -> tuple[int, str, bytes]:
         "failed_open": dict(counters.failed_open),
         "notices": dict(counters.notices),
         "fetches": dict(counters.fetches),
+        "handed": dict(counters.handed),
         "wrong": figures.wrong,
     }
     if figures.workers:

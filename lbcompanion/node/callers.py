@@ -10,7 +10,7 @@ from attrs import frozen
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.node.hub import LocalRequest
 from lbcompanion.settings import FetchTable, Networks
-from lbcompanion.signatures import Verifier
+from lbcompanion.signatures import FARM, Verifier
 
 
 @frozen
@@ -57,6 +57,33 @@ class Callers:
             )
         except SignatureRefused as refused:
             return CallerVerdict(False, address, why=str(refused))
+        return CallerVerdict(True, address, key)
+
+    def judge_node(self, request: LocalRequest, *, body_follows: bool = False) -> CallerVerdict:
+        """Whether this caller is a node of this farm, which may put copies: by the farm's own signature, whatever is
+        allowed to those who fetch.
+
+        :param body_follows: the head alone is judged; so it is, too, where the body was cut.
+        """
+        address = self._address(request)
+        if self._fetch.addresses and not _listed(address, self._fetch.addresses):
+            return CallerVerdict(False, address, why="the address is not listed")
+        head = request.head
+        told = (
+            head.method.decode("ascii"),
+            (head.get(b"host") or b"").decode("latin-1").lower(),
+            head.path.decode("latin-1"),
+            head.fields,
+        )
+        try:
+            if body_follows or request.cut:
+                key = self._verifier.verify_head(*told, self._clock())
+            else:
+                key = self._verifier.verify(*told, request.body or None, self._clock())
+        except SignatureRefused as refused:
+            return CallerVerdict(False, address, why=str(refused))
+        if key != FARM:
+            return CallerVerdict(False, address, key, "only nodes of this farm may put copies")
         return CallerVerdict(True, address, key)
 
     def _address(self, request: LocalRequest) -> str:

@@ -43,8 +43,9 @@ class Ask:
 class Copies:
     """Keeps pages and answers for them.
 
-    :param pass_on: ``pass_on(method, owner, ask)`` asks the owner; None where its address is not known.
+    :param pass_on: ``pass_on(method, owner, ask)`` asks the owner and other peers; None where none of them is known.
     :param clock: seconds since the epoch.
+    :param shared: whether other nodes may use this very store.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Copies:
         counters: Counters,
         log: Callable[[str, str], None],
         pass_on: Callable[[bytes, str, Ask], Deferred[LocalAnswer | None] | None],
+        shared: bool = True,
     ) -> None:
         self._node = node
         self._secret = secret
@@ -66,6 +68,8 @@ class Copies:
         self._counters = counters
         self._log = log
         self._pass_on = pass_on
+        # Another node's copy can only be in a store that both use, or have been given by it.
+        self._via_of_others = b"store" if shared else b"peer"
         #: Whether the copy of a page with this address stays although it was fetched.
         self.outlives: Callable[[str], bool] = _goes
         self._pending: dict[str, float] = {}
@@ -177,14 +181,22 @@ class Copies:
         self._store_is(True, "")
         if isinstance(found, Page):
             return self._given(ask, found, take, owner)
-        if owner != self._node and found == Miss(MissReason.UNKNOWN):
-            passed = None if ask.hopped else self._pass_on(b"GET" if take else b"HEAD", owner, ask)
-            if passed is not None:
-                answer = await passed
-                if answer is not None:
-                    return answer
-            found = Miss(MissReason.MISROUTED, owner=owner)
+        if found == Miss(MissReason.UNKNOWN):
+            answer = await self._elsewhere(b"GET" if take else b"HEAD", owner, ask)
+            if answer is not None:
+                return answer
+            if owner != self._node:
+                found = Miss(MissReason.MISROUTED, owner=owner)
         return self._missed(ask, found, owner)
+
+    async def _elsewhere(self, method: bytes, owner: str, ask: Ask) -> LocalAnswer | None:
+        """What others answer for a copy that is not here: its owner, or, of this node's own, who keeps it since this
+        node stopped. None where none of them knows more."""
+        passed = None if ask.hopped else self._pass_on(method, owner, ask)
+        answer = None if passed is None else await passed
+        if answer is not None:
+            self._counters.fetches["passed on"] += 1
+        return answer
 
     def _given(self, ask: Ask, page: Page, take: bool, owner: str) -> LocalAnswer:
         self._counters.fetches["given"] += 1
@@ -200,8 +212,7 @@ class Copies:
             *self.identity(ask.token, ask.nonce, digest),
             *page_fields(page),
             (b"Repr-Digest", digest.encode()),
-            # Another node's copy can only be in a store that both use.
-            (b"Lbc-Via", b"own" if owner == self._node else b"store"),
+            (b"Lbc-Via", b"own" if owner == self._node else self._via_of_others),
             *GUARDS,
         ]
         return LocalAnswer(200, fields, page.body, sent if take else None)
@@ -256,13 +267,12 @@ class Copies:
         if dropped:
             self._counters.fetches["dropped"] += 1
             return LocalAnswer(204, list(GUARDS))
-        if owner != self._node and found == Miss(MissReason.UNKNOWN):
-            passed = None if ask.hopped else self._pass_on(b"DELETE", owner, ask)
-            if passed is not None:
-                answer = await passed
-                if answer is not None:
-                    return answer
-            return self._missed(ask, Miss(MissReason.MISROUTED, owner=owner), owner)
+        if found == Miss(MissReason.UNKNOWN):
+            answer = await self._elsewhere(b"DELETE", owner, ask)
+            if answer is not None:
+                return answer
+            if owner != self._node:
+                return self._missed(ask, Miss(MissReason.MISROUTED, owner=owner), owner)
         return self._missed(ask, found if isinstance(found, Miss) else Miss(MissReason.UNKNOWN), owner)
 
     async def _stays(self, token: str) -> bool:

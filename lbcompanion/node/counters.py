@@ -40,6 +40,7 @@ class Counters:
     :ivar not_injected: by reason, captured pages that got no script.
     :ivar recent: the latest decisions about HTML answers, the newest last.
     :ivar failed_open: by place, errors of ours that a visitor never saw.
+    :ivar handed: by word, copies that went to peers or came from them when a node stopped.
     """
 
     connections: int = 0
@@ -61,6 +62,7 @@ class Counters:
     failed_open: Counter[str] = Factory(Counter)
     fetches: Counter[str] = Factory(Counter)
     notices: Counter[str] = Factory(Counter)
+    handed: Counter[str] = Factory(Counter)
     tunnels: int = 0
     capturing_bytes: int = 0
     recent: deque[Decision] = Factory(lambda: deque(maxlen=RECENT))

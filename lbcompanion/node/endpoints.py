@@ -17,6 +17,7 @@ from lbcompanion.node.debug_page import GUARD, render, wants_html
 from lbcompanion.node.hub import LocalAnswer, LocalRequest
 from lbcompanion.node.notices import NoticeDesk
 from lbcompanion.node.policy import Script
+from lbcompanion.node.taking import Taking
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
 _NONCE = re.compile(r"[A-Za-z0-9_+/=.-]{1,128}", re.ASCII)
@@ -26,6 +27,7 @@ _YEAR = 31536000
 class Endpoints:
     """Finds the answer by path and method.
 
+    :param taking: takes the copies of peers that stop.
     :param debug: ``debug(request, verdict)`` gives what the debug page tells an allowed caller.
     """
 
@@ -36,6 +38,7 @@ class Endpoints:
         callers: Callers,
         copies: Copies,
         desk: NoticeDesk,
+        taking: Taking,
         script: Script,
         counters: Counters,
         log: Callable[[str, str], None],
@@ -46,6 +49,7 @@ class Endpoints:
         self._callers = callers
         self._copies = copies
         self._desk = desk
+        self._taking = taking
         self._script = script
         self._counters = counters
         self._log = log
@@ -71,8 +75,10 @@ class Endpoints:
 
     def _page(self, request: LocalRequest, token: str) -> Deferred[LocalAnswer]:
         method = request.head.method
+        if method == b"PUT":
+            return self._put(request, token)
         if method not in {b"GET", b"HEAD", b"DELETE"}:
-            return succeed(_not_allowed("GET, HEAD, DELETE"))
+            return succeed(_not_allowed("GET, HEAD, DELETE, PUT"))
         verdict = self._callers.judge(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
@@ -82,6 +88,20 @@ class Endpoints:
         if method == b"DELETE":
             return self._copies.drop(ask)
         return self._copies.get(ask, take=method == b"GET")
+
+    def most_body(self, request: LocalRequest) -> int:
+        """How long a body is worth reading of a ``PUT`` whose head this is."""
+        page = request.head.path[len(self._prefix) :].startswith(b"/page/")
+        allowed = page and self._callers.judge_node(request, body_follows=True).allowed
+        return self._taking.most_body if allowed else 0
+
+    def _put(self, request: LocalRequest, token: str) -> Deferred[LocalAnswer]:
+        verdict = self._callers.judge_node(request)
+        if not verdict.allowed:
+            return succeed(self._forbidden(verdict))
+        if not _TOKEN.fullmatch(token):
+            return succeed(_problem(404, "not a token", "unknown"))
+        return Deferred.fromCoroutine(self._taking.take(token, _nonce(request), request.body, request.cut))
 
     def _forbidden(self, verdict: CallerVerdict) -> LocalAnswer:
         self._counters.fetches["forbidden"] += 1

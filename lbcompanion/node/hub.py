@@ -22,6 +22,7 @@ class LocalRequest:
 
     :ivar peer: the peer's address as text.
     :ivar scheme: ``http`` or ``https``, as the visitor's side was told.
+    :ivar cut: the body was longer than is read, and is not whole.
     """
 
     head: RequestHead
@@ -29,6 +30,7 @@ class LocalRequest:
     peer: str
     trusted: bool
     scheme: str
+    cut: bool = False
 
 
 @frozen
@@ -51,6 +53,10 @@ class Local(Protocol):
 
     def answer(self, request: LocalRequest) -> Deferred[LocalAnswer]:
         """Answer; an exception or a failure becomes 500."""
+        ...
+
+    def most_body(self, request: LocalRequest) -> int:
+        """How long a body is worth reading of a ``PUT`` whose head this is; 0: it is refused without."""
         ...
 
 

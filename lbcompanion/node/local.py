@@ -22,7 +22,7 @@ MAX_BODY = 16384 + 1
 class LocalExchange:
     """One request for us: its body is collected (bounded), the answer may take its time."""
 
-    __slots__ = ("_answering", "_body", "_full", "_has_body", "_head", "_hub", "_size", "_visitor", "begun")
+    __slots__ = ("_answering", "_body", "_full", "_has_body", "_head", "_hub", "_most", "_size", "_visitor", "begun")
 
     def __init__(self, visitor: VisitorConnection, hub: Hub, head: RequestHead, has_body: bool) -> None:
         self._has_body = has_body
@@ -31,6 +31,7 @@ class LocalExchange:
         self._head = head
         self._body: list[bytes] = []
         self._size = 0
+        self._most = MAX_BODY
         self._answering: Deferred[LocalAnswer] | None = None
         self._full = False
         self.begun = False
@@ -39,7 +40,16 @@ class LocalExchange:
         """Begin; a request without a body is answered at once."""
         visitor = self._visitor
         assert visitor is not None
+        most = MAX_BODY
+        if self._has_body and self._head.method == b"PUT":
+            # Only who may put is listened to for longer than a notice takes.
+            most = self._hub.local.most_body(self._request(visitor))
+        self._most = most or MAX_BODY
         if self._head.get(b"expect") is not None and self._head.version == 11:
+            if not most:
+                self._full = True
+                self._answer()
+                return
             visitor.link.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self._has_body:
             self.body_end([])
@@ -47,9 +57,11 @@ class LocalExchange:
     def body(self, data: bytes) -> None:
         """Keep what is within bounds; the rest is only counted."""
         self._size += len(data)
-        if self._size <= MAX_BODY:
+        if self._full:
+            return
+        if self._size <= self._most:
             self._body.append(data)
-        elif not self._full:
+        else:
             self._full = True
             self._body.append(b"\0" * MAX_BODY)
             self._answer()
@@ -62,17 +74,20 @@ class LocalExchange:
     def _answer(self) -> None:
         visitor = self._visitor
         assert visitor is not None
-        request = LocalRequest(
+        self._answering = maybeDeferred(self._hub.local.answer, self._request(visitor))
+        self._answering.addErrback(self._failed)
+        self._answering.addCallback(self._write)
+        self._answering.addErrback(self._unwritten)
+
+    def _request(self, visitor: VisitorConnection) -> LocalRequest:
+        return LocalRequest(
             self._head,
             b"".join(self._body),
             visitor.peer,
             visitor.trusted,
             visitor.scheme(self._head),
+            self._full,
         )
-        self._answering = maybeDeferred(self._hub.local.answer, request)
-        self._answering.addErrback(self._failed)
-        self._answering.addCallback(self._write)
-        self._answering.addErrback(self._unwritten)
 
     def _failed(self, failure: Failure) -> LocalAnswer:
         self._hub.counters.failed_open["endpoint"] += 1

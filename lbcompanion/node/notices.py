@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import treq
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IConsumer, IDelayedCall
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
 
 from lbcompanion.errors import NoticeError, StoreError, TokenError
-from lbcompanion.model import Notice, Page, Told
+from lbcompanion.model import Loss, Notice, Page, Told
 from lbcompanion.node.copies import GUARDS, Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer, LocalRequest
+from lbcompanion.node.outgoing import AtOnce
 from lbcompanion.node.spool import Spool
 from lbcompanion.signatures import Signer
 from lbcompanion.sticky.cookies import parse
@@ -28,10 +28,13 @@ from lbcompanion.tokens import Tokens
 from lbcompanion.wire import read_browser_notice, write_notices
 
 _BATCH = 100
+# Of lost copies, which are said in a few words each.
+_LOSSES = 5000
 _TIMEOUT_SECONDS = 20.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _STOP_SECONDS = 2.0
+_STEP_SECONDS = 0.02
 
 
 class NoticeDesk:
@@ -165,26 +168,41 @@ class Deliverer:
 
     async def _deliver(self) -> bool:
         while not self._stopped:
-            waiting = await self._spool.oldest(_BATCH)
-            if not waiting:
+            # Asked for together, so that the spool's thread answers together.
+            asked, asked_too = self._spool.oldest(_BATCH), self._spool.losses(_LOSSES)
+            waiting, losses = await asked, await asked_too
+            if not waiting and not losses:
                 return True
-            status = await self._post([notice for _, notice in waiting])
+            status = await self._post([notice for _, notice in waiting], losses)
             if status == 202:
-                await self._spool.remove([number for number, _ in waiting])
-                self._counters.notices["delivered"] += len(waiting)
+                await self._removed(waiting, losses)
                 self._reached(True, "")
                 continue
             if status in {400, 413}:
                 # One that the crawler cannot read must not hold up the others.
-                status = await self._one_by_one(waiting)
+                status = await self._one_by_one(waiting, losses)
                 if status == 202:
                     continue
             self._reached(False, f"the intake answered {status}")
             return False
         return False
 
-    async def _one_by_one(self, waiting: list[tuple[int, Notice]]) -> int:
+    async def _removed(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> None:
+        if waiting:
+            await self._spool.remove([number for number, _ in waiting])
+            self._counters.notices["delivered"] += len(waiting)
+        if losses:
+            await self._spool.remove_losses(losses)
+            self._counters.notices["losses delivered"] += len(losses)
+
+    async def _one_by_one(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> int:
         """202 once the crawler took, or refused for good, each of them; else what it answered instead."""
+        if losses:
+            status = await self._post([], losses)
+            if status not in {202, 400, 413}:
+                return status
+            self._counters.notices["losses delivered" if status == 202 else "refused by crawler"] += len(losses)
+            await self._spool.remove_losses(losses)
         for number, notice in waiting:
             status = await self._post([notice])
             if status not in {202, 400, 413}:
@@ -193,15 +211,15 @@ class Deliverer:
             await self._spool.remove([number])
         return 202
 
-    async def _post(self, notices: list[Notice]) -> int:
-        body = write_notices(notices)
+    async def _post(self, notices: list[Notice], losses: Sequence[Loss] = ()) -> int:
+        body = write_notices(notices, losses)
         headers = Headers()
         for name, value in self._signer.sign("POST", self._url, self._nonces(), self._clock(), body):
             headers.addRawHeader(name, value)
         headers.addRawHeader("Content-Type", "application/json")
         response = await self._client.post(
             self._url,
-            data=_AtOnce(body),
+            data=AtOnce(body),
             headers=headers,
             allow_redirects=False,
             timeout=_TIMEOUT_SECONDS,
@@ -232,6 +250,18 @@ class Deliverer:
         self._later = self._reactor.callLater(self._wait_seconds, self._start)
         self._wait_seconds = min(self._wait_seconds * 2, _LONGEST_WAIT_SECONDS)
 
+    async def hurry(self, seconds: float) -> None:
+        """Deliver what waits, without a pause before; returns once that is done, or failed, or for so long at most."""
+        until = self._reactor.seconds() + seconds
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        self._again = True
+        if self._busy is None and not self._stopped:
+            self._start()
+        while (self._busy is not None or (self._again and self.reachable)) and self._reactor.seconds() < until:
+            await deferLater(self._reactor, _STEP_SECONDS, lambda: None)
+
     def stop(self) -> Deferred[None]:
         """Deliver no more; what waits stays in the spool. Fires once nothing is under way."""
         self._stopped = True
@@ -252,28 +282,6 @@ class Deliverer:
 
             self._busy.addBoth(ended)
         return done.addCallback(lambda _: self._pool.closeCachedConnections())
-
-
-@implementer(IBodyProducer)
-class _AtOnce:
-    """A body that is there already, in one write: treq's own producer asks the global reactor for time to copy it."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length = len(body)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        pass
-
-    def resumeProducing(self) -> None:
-        pass
-
-    def stopProducing(self) -> None:
-        pass
 
 
 def _text(status: int, why: str) -> LocalAnswer:

@@ -35,6 +35,8 @@ from lbcompanion.node.counters import Counters
 from lbcompanion.node.debug import Debug
 from lbcompanion.node.endpoints import Endpoints
 from lbcompanion.node.figures import Figures, to_json
+from lbcompanion.node.giving import Giving
+from lbcompanion.node.handover import HAND_OVER_SECONDS, HandOver
 from lbcompanion.node.heap import keep_freed_memory
 from lbcompanion.node.hub import Hub
 from lbcompanion.node.listening import AnyListener, Held, Listener, dialer, reload_certificates, serve, serve_site
@@ -44,10 +46,11 @@ from lbcompanion.node.peers import Peers
 from lbcompanion.node.places import Place, stop_reactor
 from lbcompanion.node.policy import Policy, Script
 from lbcompanion.node.readiness import Readiness
-from lbcompanion.node.shared_store import HandingOver, SharedStore, SiblingDesk
+from lbcompanion.node.shared_store import SharedStore, SiblingDesk
 from lbcompanion.node.siblings import Frame, Siblings
 from lbcompanion.node.sockets import open_sockets
 from lbcompanion.node.spool import Spool
+from lbcompanion.node.taking import Taking
 from lbcompanion.node.twisted_links import MachineFactory
 from lbcompanion.node.upstream import Upstreams
 from lbcompanion.node.visitor import VisitorConnection
@@ -62,8 +65,6 @@ _SWEEP_TICKS = 5
 _SPARE_DESCRIPTORS = 200
 #: How long running exchanges may take to finish once the listeners are closed.
 DRAIN_SECONDS = 14.0
-#: How long copies may take to go to another process then.
-HAND_OVER_SECONDS = 6.0
 _DRAIN_STEP_SECONDS = 0.05
 #: So long a connection that was taken in the last moment has for its first request.
 _SETTLE_SECONDS = 1.0
@@ -109,8 +110,6 @@ class NodeService(MultiService):
         self._admin_listener: Any = None
         self._control: ControlSocket | None = None
         self._waking = False
-        # What became of the copies in the end, by word.
-        self._fate: dict[str, int] = {}
         self._ticks = 0
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
@@ -140,7 +139,15 @@ class NodeService(MultiService):
             settings.capture.max_page_bytes * 2,
         )
         copies = self.copies = Copies(
-            node.name, node.secret, self.store, tokens, self._now, counters, self._say, self._peers.pass_on
+            node.name,
+            node.secret,
+            self.store,
+            tokens,
+            self._now,
+            counters,
+            self._say,
+            self._peers.pass_on,
+            shared=not self._in_memory,
         )
         reader = CookieReader(settings.sticky)
         self.spool: Spool | None = None
@@ -148,9 +155,7 @@ class NodeService(MultiService):
         if settings.crawler.intake:
             self.spool = Spool(node.state_dir / "notices.db", self._spool_thread)
             if self._place.delivers:
-                self.deliverer = Deliverer(
-                    settings.crawler.intake, node.secret, self.spool, reactor, _nonce, self._now, counters, self._say
-                )
+                self.deliverer = self._deliverer(self.spool)
         wake = self._wake_another if self.deliverer is None else self.deliverer.wake
         desk = NoticeDesk(node.name, tokens, reader, copies, self.spool, counters, self._now, wake)
         by_server = settings.crawler.notices in {"server", "both"}
@@ -187,10 +192,53 @@ class NodeService(MultiService):
         callers = Callers(settings.fetch, node.secret, self.hub.trusts, self._now)
         application = Application(node.upstream, reactor, settings.capture.max_page_bytes)
         debug = Debug(settings, policy, tokens, self.store, application.ask)
+        taking = Taking(
+            node.name,
+            tokens,
+            copies,
+            self.store,
+            settings.store,
+            settings.capture.max_page_bytes,
+            lambda: self.readiness.leaving.told,
+            self._now,
+            counters,
+            self._say,
+        )
         self.hub.local = Endpoints(
-            node.name, node.prefix, callers, copies, desk, script, counters, self._say, debug.tell
+            node.name, node.prefix, callers, copies, desk, taking, script, counters, self._say, debug.tell
+        )
+        giving = Giving(self.store.inner, self._peers, tokens, self._now, reactor, counters)
+        self._handover = HandOver(
+            self.store.inner,
+            self._in_memory,
+            self._siblings,
+            giving,
+            self.spool,
+            self._last_deliverer,
+            reactor,
+            self._say,
         )
         self.readiness = Readiness(node.upstream, reactor, counters, copies, self._crawler_reached, self._say)
+
+    @property
+    def _in_memory(self) -> bool:
+        """Whether copies go with this process."""
+        return self._settings.store.url.startswith("memory:")
+
+    def _last_deliverer(self, spool: Spool) -> tuple[Deliverer, bool]:
+        return (self._deliverer(spool), True) if self.deliverer is None else (self.deliverer, False)
+
+    def _deliverer(self, spool: Spool) -> Deliverer:
+        return Deliverer(
+            self._settings.crawler.intake,
+            self._settings.node.secret,
+            spool,
+            self._reactor,
+            _nonce,
+            self._now,
+            self.counters,
+            self._say,
+        )
 
     def _script(self, reader: CookieReader) -> Script:
         capture, inject = self._settings.capture, self._settings.inject
@@ -387,6 +435,11 @@ class NodeService(MultiService):
 
     # Stop.
 
+    @property
+    def fate(self) -> dict[str, int]:
+        """What became of the copies in the end, by word."""
+        return self._handover.fate
+
     def stopService(self) -> Deferred[None]:
         """Drain and close; the Deferred fires when that is done (CONTRACT section 9)."""
         super().stopService()  # type: ignore[no-untyped-call]
@@ -418,7 +471,8 @@ class NodeService(MultiService):
         if self._ticking.running:
             self._ticking.stop()
         self.readiness.stop()
-        await self._hand_over()
+        # What time the running requests left is the copies'.
+        await self._handover.run(self._successor, HAND_OVER_SECONDS + max(deadline - seconds(), 0.0))
         await self._close_all()
         self._say("stopped", f"{len(cut)} connections cut")
 
@@ -433,33 +487,6 @@ class NodeService(MultiService):
         self.hub.upstreams.close()
         while self.hub.connections and self._reactor.seconds() < until:
             await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
-
-    async def _hand_over(self) -> None:
-        """Give the copies to the processes that take this one's place; where none do, tell what becomes of them."""
-        if self._successor is None or self._siblings is None:
-            await self._tell_of_copies()
-            return
-        giving = HandingOver(self.store.inner, self._siblings, self._successor)
-        try:
-            await Deferred.fromCoroutine(giving.run()).addTimeout(HAND_OVER_SECONDS, self._reactor)
-        except Exception as error:
-            self._say("not all copies handed over", type(error).__name__)
-        self._say("copies handed over", f"{giving.handed}, {giving.lost} lost")
-        self._fate = {"handed_over": giving.handed, "lost": giving.lost}
-
-    async def _tell_of_copies(self) -> None:
-        try:
-            held = len(await self.store.tokens())
-        except StoreError:
-            return
-        if not held:
-            return
-        if self._settings.store.url.startswith("memory:"):
-            self._fate["lost"] = held
-            self._say("copies lost", f"{held}: they are in this process's memory only, and no other takes its place")
-        else:
-            self._fate["kept"] = held
-            self._say("copies kept", f"{held}: they outlast this process, in its store")
 
     async def _close_all(self) -> None:
         if self.deliverer is not None:
@@ -476,7 +503,7 @@ class NodeService(MultiService):
         if self._admin_listener is not None:
             await maybeDeferred(self._admin_listener.close)
         if self._control is not None:
-            self._control.tell_end({"done": True, **self._fate})
+            self._control.tell_end({"done": True, **self.fate})
             await self._control.close()
         self._store_thread.stop()
         self._spool_thread.stop()
@@ -488,6 +515,10 @@ class _NoEndpoints:
     @staticmethod
     def answer(request: object) -> Any:
         raise RuntimeError("the endpoints are not there yet")
+
+    @staticmethod
+    def most_body(request: object) -> int:
+        return 0
 
 
 def _masks(selectors: tuple[str, ...]) -> Masks | None:

@@ -155,7 +155,7 @@ class HandingOver:
     """Gives all copies to the processes of another group, before this one leaves.
 
     :ivar handed: how many went over.
-    :ivar lost: how many did not.
+    :ivar failed: the tokens of those that could not go.
     """
 
     def __init__(self, store: IPageStore, siblings: Siblings, group: str) -> None:
@@ -164,12 +164,12 @@ class HandingOver:
         self._group = group
         self._left: list[str] = []
         self.handed = 0
-        self.failed = 0
+        self.failed: list[str] = []
 
     @property
-    def lost(self) -> int:
-        """How many could not be given, or have not been yet."""
-        return self.failed + len(self._left)
+    def lost(self) -> list[str]:
+        """The tokens of those that could not be given, or have not been yet."""
+        return [*self.failed, *self._left]
 
     async def run(self) -> None:
         """Give them, the youngest first: those are waited for the longest; several at a time."""
@@ -184,8 +184,11 @@ class HandingOver:
                 if isinstance(page, Page):
                     await self._given_to_one(page)
                     self.handed += 1
-            except (StoreError, CancelledError):
-                self.failed += 1
+            except StoreError:
+                self.failed.append(token)
+            except CancelledError:  # the time is over
+                self.failed.append(token)
+                return
 
     async def _given_to_one(self, page: Page) -> None:
         """Give a copy to one of them, each time to another.

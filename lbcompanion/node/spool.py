@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,17 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import NoticeError, StoreError
-from lbcompanion.model import Notice
+from lbcompanion.model import Loss, Notice
 from lbcompanion.stores.threads import BatchQueue, DeferToThread
 from lbcompanion.wire import read_notices, write_notices
 
 #: More than this does not wait: a crawler that is gone for good must not fill the node's disk.
 MAX_WAITING = 100_000
 
-_TABLE = "CREATE TABLE IF NOT EXISTS waiting (id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT UNIQUE, notice BLOB)"
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS waiting (id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT UNIQUE, notice BLOB)",
+    "CREATE TABLE IF NOT EXISTS lost (token TEXT PRIMARY KEY, reason TEXT)",
+)
 
 
 @frozen
@@ -37,17 +40,36 @@ class _Remove:
     ids: tuple[int, ...]
 
 
+@frozen
+class _AddLosses:
+    losses: Mapping[str, str]
+
+
+@frozen
+class _Losses:
+    count: int
+
+
+@frozen
+class _RemoveLosses:
+    tokens: tuple[str, ...]
+
+
+_Request = _Add | _Oldest | _Remove | _AddLosses | _Losses | _RemoveLosses
+
+
 class Spool:
     """A queue in an SQLite file; all work is done in one thread, what waits at once in one transaction.
 
-    A token waits once: a second notice for it, while the first still waits, changes nothing.
+    A token waits once: a second notice for it, while the first still waits, changes nothing. Beside the notices wait
+    the words that copies were lost.
     """
 
     def __init__(self, path: Path, defer_to_thread: DeferToThread, max_waiting: int = MAX_WAITING) -> None:
         self._path = path
         self._max_waiting = max_waiting
         self._database: sqlite3.Connection | None = None
-        self._queue: BatchQueue[_Add | _Oldest | _Remove] = BatchQueue(self._run, defer_to_thread)
+        self._queue: BatchQueue[_Request] = BatchQueue(self._run, defer_to_thread)
         self.waiting = 0
         self.unreadable = 0
 
@@ -62,6 +84,18 @@ class Spool:
     def remove(self, ids: Sequence[int]) -> Deferred[None]:
         """They were delivered."""
         return self._queue.ask(_Remove(tuple(ids)))
+
+    def add_losses(self, losses: Mapping[str, str]) -> Deferred[None]:
+        """Keep the words that copies were lost, by their tokens the reasons; no more than may wait."""
+        return self._queue.ask(_AddLosses(losses))
+
+    def losses(self, count: int) -> Deferred[list[Loss]]:
+        """Some of those that wait."""
+        return self._queue.ask(_Losses(count))
+
+    def remove_losses(self, losses: Sequence[Loss]) -> Deferred[None]:
+        """They were delivered."""
+        return self._queue.ask(_RemoveLosses(tuple(loss.token for loss in losses)))
 
     def close(self) -> Deferred[None]:
         """Let go of the file."""
@@ -81,12 +115,13 @@ class Spool:
             database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=5)
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=FULL")
-            database.execute(_TABLE)
+            for table in _TABLES:
+                database.execute(table)
             self._database = database
             self.waiting = database.execute("SELECT count(*) FROM waiting").fetchone()[0]
         return self._database
 
-    def _run(self, requests: Sequence[_Add | _Oldest | _Remove]) -> Sequence[object]:
+    def _run(self, requests: Sequence[_Request]) -> Sequence[object]:
         try:
             database = self._opened()
             database.execute("BEGIN IMMEDIATE")
@@ -102,7 +137,7 @@ class Spool:
         self.waiting = database.execute("SELECT count(*) FROM waiting").fetchone()[0]
         return results
 
-    def _one(self, database: sqlite3.Connection, request: _Add | _Oldest | _Remove) -> Any:
+    def _one(self, database: sqlite3.Connection, request: _Request) -> Any:
         if isinstance(request, _Add):
             if self.waiting >= self._max_waiting:
                 return False
@@ -111,7 +146,21 @@ class Spool:
             return True
         if isinstance(request, _Oldest):
             return self._oldest(database, request.count)
-        database.executemany("DELETE FROM waiting WHERE id = ?", [(number,) for number in request.ids])
+        if isinstance(request, _Remove):
+            database.executemany("DELETE FROM waiting WHERE id = ?", [(number,) for number in request.ids])
+            return None
+        return self._about_losses(database, request)
+
+    def _about_losses(self, database: sqlite3.Connection, request: _AddLosses | _Losses | _RemoveLosses) -> Any:
+        if isinstance(request, _Losses):
+            rows = database.execute("SELECT token, reason FROM lost LIMIT ?", (request.count,)).fetchall()
+            return [Loss(token, reason) for token, reason in rows]
+        if isinstance(request, _RemoveLosses):
+            database.executemany("DELETE FROM lost WHERE token = ?", [(token,) for token in request.tokens])
+            return None
+        room = self._max_waiting - database.execute("SELECT count(*) FROM lost").fetchone()[0]
+        rows = list(request.losses.items())[: max(room, 0)]
+        database.executemany("INSERT OR IGNORE INTO lost (token, reason) VALUES (?, ?)", rows)
         return None
 
     def _oldest(self, database: sqlite3.Connection, count: int) -> list[tuple[int, Notice]]:

@@ -11,10 +11,13 @@ sockets follow from 5 on.
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import socket
 import sys
+from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from attrs import define, frozen
@@ -44,6 +47,8 @@ ANSWERS_FD = 4
 FIRST_SOCKET_FD = 5
 #: What a worker says once it serves.
 STARTED = b"started\n"
+#: Before what a worker says of its copies in the end.
+FATE = b"fate "
 #: How workers are told to leave; a group's name may follow.
 LEAVE = b"leave"
 
@@ -127,6 +132,7 @@ class Supervisor(MultiService):
         # What those counted that are no more.
         self._gone = Counters()
         self._latest: dict[str, Counters] = {}
+        self._fate: Counter[str] = Counter()
         self._all_serve: Deferred[None] = Deferred()
         self._all_gone: Deferred[None] | None = None
         self.started: Deferred[None] = Deferred()
@@ -221,6 +227,11 @@ class Supervisor(MultiService):
         worker.restarts += 1
         self._say("worker died", f"{worker.number}: {how}; started anew in {worker.wait_seconds:g} s")
         worker.later = self._reactor.callLater(worker.wait_seconds, self._spawn, worker)
+
+    def told_fate(self, told: bytes) -> None:
+        """A worker says what became of its copies."""
+        with suppress(ValueError, TypeError, AttributeError):
+            self._fate.update({str(word): int(count) for word, count in json.loads(told).items()})
 
     def relayed(self, worker: _Worker, line: str) -> None:
         """A worker said something."""
@@ -317,7 +328,7 @@ class Supervisor(MultiService):
         if self._admin is not None:
             await maybeDeferred(self._admin.close)
         if self._control is not None:
-            self._control.tell_end({"done": True})
+            self._control.tell_end({"done": True, **self._fate})
             await self._control.close()
         if self._siblings is not None:
             await self._siblings.close()
@@ -359,6 +370,8 @@ class _Process(ProcessProtocol):
                 self._supervisor.relayed(self._worker, line.decode(errors="replace"))
             elif line + b"\n" == STARTED:
                 self._supervisor.serves(self._worker)
+            elif line.startswith(FATE):
+                self._supervisor.told_fate(line[len(FATE) :])
 
     def processEnded(self, reason: Failure) -> None:
         """It is gone."""

@@ -18,7 +18,8 @@ class IPageStore(Interface):
 
     def put(page: Page) -> Deferred[None]:
         """Keep a copy. Where a limit is reached, copies that were sent already go first, then the oldest; each
-        leaves ``evicted``. A single page larger than ``max_bytes`` is refused with ``StoreError``."""
+        leaves ``evicted``. A single page larger than ``max_bytes`` is refused with ``StoreError``. Its age counts from
+        ``page.kept_at`` where that is known, else from now."""
 
     def peek(token: str) -> Deferred[Page | Miss]:
         """The copy, or why there is none. Takes nothing away (``HEAD``)."""

@@ -5,6 +5,7 @@ than the copy in question and those that have to leave.
 from __future__ import annotations
 
 from collections import OrderedDict
+from heapq import heappop, heappush
 
 from attrs import define
 from twisted.internet.defer import Deferred, fail, succeed
@@ -32,7 +33,8 @@ class MemoryStore:
     """Copies in ordered dictionaries: all in the order they came, the sent in the order they went.
 
     The first of each is thereby the next to expire, to be evicted, or to be past its grace. (OrderedDict, as a plain
-    dict walks over the holes that removals leave at its front.)
+    dict walks over the holes that removals leave at its front.) Copies that are older than their place, since another
+    node kept them before, stand in a heap as well.
 
     :param clock: seconds since the epoch.
     """
@@ -42,6 +44,7 @@ class MemoryStore:
         self._clock = clock
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._sent: OrderedDict[str, None] = OrderedDict()
+        self._older: list[tuple[float, str]] = []
         self._tombstones: OrderedDict[str, Miss] = OrderedDict()
         self._bytes = 0
         self._counters = {"put": 0, "evicted": 0, "expired": 0, "pulled": 0}
@@ -74,7 +77,12 @@ class MemoryStore:
             # Those whose time is over go first, and are told apart from those that have to make room.
             self._retire_due(now)
             self._make_room(size)
-        self._kept[token] = _Kept(page, now)
+        kept_at = page.kept_at
+        if kept_at is None or kept_at >= now:
+            self._kept[token] = _Kept(page, now)
+        else:
+            self._kept[token] = _Kept(page, kept_at)
+            heappush(self._older, (kept_at, token))
         self._bytes += size
         self._counters["put"] += 1
 
@@ -144,6 +152,7 @@ class MemoryStore:
         self._closed = True
         for held in (self._kept, self._sent, self._tombstones):
             held.clear()
+        self._older.clear()
         self._bytes = 0
         return succeed(None)
 
@@ -167,7 +176,7 @@ class MemoryStore:
 
     def _retire_due(self, now: float) -> int:
         """Take away the copies whose time is over, from the two ends where they wait; how many they were."""
-        gone = 0
+        gone = self._retire_older(now) if self._older else 0
         for queue in (self._kept, self._sent):
             while queue:
                 token = next(iter(queue))
@@ -175,6 +184,17 @@ class MemoryStore:
                 reason = reason_to_go(self._settings, kept.stored_at, kept.sent_at, now)
                 if reason is None:
                     break
+                self._retire(token, reason)
+                gone += 1
+        return gone
+
+    def _retire_older(self, now: float) -> int:
+        gone = 0
+        while self._older and self._older[0][0] + self._settings.max_seconds <= now:
+            _, token = heappop(self._older)
+            kept = self._kept.get(token)
+            reason = None if kept is None else reason_to_go(self._settings, kept.stored_at, kept.sent_at, now)
+            if reason is not None:
                 self._retire(token, reason)
                 gone += 1
         return gone

@@ -37,7 +37,7 @@ Verb = Literal["put", "find", "sent", "drop", "mark", "sweep", "tokens", "stats"
 class Request:
     """One thing to do.
 
-    :ivar now: when it was asked, in seconds since the epoch.
+    :ivar now: when it was asked, in seconds since the epoch; of a copy that is kept since before, since when.
     :ivar token: the copy that it is about; empty for what is about all.
     :ivar page: the copy to keep, for ``put`` only.
     :ivar miss: the tombstone's, for ``mark`` only.
@@ -140,7 +140,9 @@ class QueuedStore:
         self._waiting_bytes += size
         # Of two Deferreds: who no longer waits for the outer one does not make the copy wait any less.
         kept: Deferred[None] = Deferred()
-        asked: Deferred[None] = self._ask("put", page.token, page=page)
+        now = self._clock()
+        since = now if page.kept_at is None else min(page.kept_at, now)
+        asked: Deferred[None] = self._queue.ask(Request("put", since, page.token, page))
         asked.addBoth(self._no_longer_waits, size).chainDeferred(kept)
         return kept
 
@@ -180,8 +182,8 @@ class QueuedStore:
         """Finish what waits, then let go of the connection."""
         return self._queue.close(self.outside.disconnect)
 
-    def _ask(self, verb: Verb, token: str = "", page: Page | None = None, miss: Miss | None = None) -> Deferred[Any]:
-        return self._queue.ask(Request(verb, self._clock(), token, page, miss))
+    def _ask(self, verb: Verb, token: str = "", miss: Miss | None = None) -> Deferred[Any]:
+        return self._queue.ask(Request(verb, self._clock(), token, miss=miss))
 
     def _no_longer_waits(self, result: Failure | None, size: int) -> Failure | None:
         self._waiting_bytes -= size

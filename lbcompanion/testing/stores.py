@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.trial.unittest import TestCase
@@ -187,6 +188,25 @@ class _PageStoreContract(TestCase):
         await store.sent("a")
         self.clock.advance(10)
         await self.assert_miss(store, "a", MissReason.EXPIRED)
+
+    async def test_what_another_node_kept_is_as_old_as_it_was_there(self) -> None:
+        store = await self.filled("a")
+        await store.put(evolve(a_page("b"), kept_at=self.clock.now - 500))
+        await store.put(evolve(a_page("c"), kept_at=self.clock.now + 500))
+        self.clock.advance(99)
+        assert await store.sweep() == 0
+        assert sorted(await store.tokens()) == ["a", "b", "c"]
+        self.clock.advance(1)
+        await self.assert_miss(store, "b", MissReason.EXPIRED)
+        await store.put(evolve(a_page("d"), kept_at=self.clock.now - 590))
+        self.clock.advance(10)
+        assert await store.sweep() == 1
+        await self.assert_held(store, "a", "c")
+        self.clock.advance(489)
+        await self.assert_miss(store, "a", MissReason.EXPIRED)
+        await self.assert_held(store, "c")
+        self.clock.advance(1)
+        await self.assert_miss(store, "c", MissReason.EXPIRED)
 
     async def test_a_drop_pulls_at_once(self) -> None:
         store = await self.filled("a", "b")

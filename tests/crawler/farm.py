@@ -50,6 +50,7 @@ class Node(Resource):
         self.pages: dict[str, Page] = {}
         self.gone: dict[str, str] = {}
         self.peers: dict[str, Node] = {}
+        self.keeps_for: dict[str, Node] = {}
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.lie: Callable[[Request], bytes | None] = lambda _request: None
         self.assets: dict[str, tuple[str, bytes]] = {}
@@ -104,6 +105,8 @@ class Node(Resource):
         owner = self._tokens.owner_of(token)
         if owner != self.name and owner in self.peers and self.peers[owner].up:
             holder, via = self.peers[owner], "peer"
+        elif owner in self.keeps_for and token in self.keeps_for[owner].pages:
+            holder, via = self.keeps_for[owner], "peer"
         elif owner != self.name:
             return self._miss(request, token, nonce, "misrouted")
         else:

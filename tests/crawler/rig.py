@@ -12,6 +12,7 @@ from lbcompanion.crawler.crews import make_crews
 from lbcompanion.crawler.meters import Meters
 from lbcompanion.crawler.rounds import Rounds
 from lbcompanion.crawler.warmth import Warmth
+from lbcompanion.model import Loss
 from lbcompanion.sticky.ladder import Limits
 from lbcompanion.sticky.routes import Routes
 from lbcompanion.tokens import Tokens
@@ -53,6 +54,11 @@ class Rig:
     def take(self, token: str, cookies: dict[str, str] | None = None) -> None:
         owner = Tokens(SECRET).owner_of(token)
         self.backlog.add([Arrival(self.farm.notice(token, cookies), owner, "main")], self.farm.now())
+        self.crawl.wake()
+
+    def told_lost(self, token: str, reason: str) -> None:
+        """A node says that a copy is lost."""
+        self.backlog.add_losses([Loss(token, reason)], self.farm.now())
         self.crawl.wake()
 
     def row(self, token: str) -> Any:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +10,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from lbcompanion.crawler.backlog import AlreadyEnded, Arrival, Backlog, BacklogError, Kept, load_attempts, open_engine
-from lbcompanion.model import Attempt, Notice, RouteKind, RoutingCookie, Told
+from lbcompanion.crawler.backlog import (
+    LOSS_SECONDS,
+    LOSSES_KEPT,
+    AlreadyEnded,
+    Arrival,
+    Backlog,
+    BacklogError,
+    Kept,
+    load_attempts,
+    open_engine,
+)
+from lbcompanion.model import Attempt, Loss, Notice, RouteKind, RoutingCookie, Told
 from lbcompanion.sticky.routes import Route, RouteState, Source
 
 TOKENS = [f"token{number}" for number in range(6)]
@@ -226,3 +238,51 @@ def test_attempts_are_kept_with_what_was_learnt() -> None:
     row = backlog.recording("token1")
     assert row is not None
     assert load_attempts(row["attempts"]) == attempts
+
+
+def test_losses_are_remembered_and_what_waits_for_them_is_due() -> None:
+    backlog = fresh()
+    backlog.add([arrival("token0"), arrival("token1")], 0.0)
+    for token in ("token0", "token1"):
+        backlog.postpone(token, 1, (), 1000.0)
+    assert backlog.due(10.0, 5) == []
+    assert backlog.add_losses([Loss("token0", "it went"), Loss("token2", "it went")], 10.0) == 2
+    (due,) = backlog.due(10.0, 5)
+    assert (due.token, due.lost) == ("token0", "it went")
+    assert backlog.add_losses([Loss("token0", "otherwise")], 11.0) == 0
+    assert backlog.due(11.0, 5)[0].lost == "it went"
+    # A notice that comes later finds it.
+    backlog.add([arrival("token2")], 12.0)
+    assert [one.lost for one in backlog.due(12.0, 5)] == ["it went", "it went"]
+    assert [backlog.loss_of(token) for token in ("token1", "token2")] == ["", "it went"]
+    backlog.lose("token0", "it went", (), 12.0)
+    assert backlog.add_losses([Loss("token0", "it went")], 13.0) == 0
+    assert backlog.recording("token0")["outcome"] == "lost"
+
+
+def test_losses_are_forgotten_in_time_and_when_they_are_too_many() -> None:
+    backlog = fresh()
+    backlog.add_losses([Loss("token0", "it went")], 0.0)
+    backlog.add_losses([Loss("token1", "it went")], LOSS_SECONDS)
+    assert backlog.loss_of("token0") == "it went"
+    backlog.add_losses([Loss("token2", "it went")], LOSS_SECONDS + 1)
+    assert [backlog.loss_of(token) for token in ("token0", "token1")] == ["", "it went"]
+    many = fresh()
+    many.add_losses([Loss(f"old{number}", "it went") for number in range(3)], 0.0)
+    many.add_losses([Loss(f"new{number}", "it went") for number in range(LOSSES_KEPT - 1)], 1.0)
+    assert [many.loss_of(token) for token in ("old0", "new0", f"new{LOSSES_KEPT - 2}")] == ["", "it went", "it went"]
+
+
+def test_a_queue_of_an_earlier_version_learns_of_losses(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'crawler.db'}"
+    before = Backlog(open_engine(url))
+    before.open()
+    before.add([arrival("token0")], 0.0)
+    before.close()
+    with sqlite3.connect(tmp_path / "crawler.db") as database:
+        database.execute("DROP TABLE losses")
+    backlog = Backlog(open_engine(url))
+    backlog.open()
+    assert backlog.due(1.0, 5)[0].lost == ""
+    assert backlog.add_losses([Loss("token0", "it went")], 1.0) == 1
+    backlog.close()

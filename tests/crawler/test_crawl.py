@@ -179,6 +179,109 @@ class CrawlTests(SynchronousTestCase):
         self.assertEqual((row["outcome"], row["answered_by"] in {"n1", "n2"}), ("archived", True))
         self.assertEqual(rig.page(token), b"handed over")
 
+    def test_a_copy_that_its_node_told_lost_is_waited_for_no_longer(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm, sticky=INSERT)
+        token = farm.nodes["n2"].capture(b"x")
+        farm.nodes["n2"].up = False
+        rig.take(token, {"SRV": "n2"})
+        rig.run(20)
+        self.assertIsNone(rig.row(token)["outcome"])
+        before = len(self.attempts(rig, token))
+        rig.told_lost(token, "the node stopped")
+        rig.run(2)
+        row = rig.row(token)
+        self.assertEqual((row["outcome"], row["reason"], row["cookies"]), ("lost", "the node stopped", "{}"))
+        # Another way had its chance.
+        self.assertGreater(len(self.attempts(rig, token)), before)
+
+    def test_a_notice_that_comes_after_that_word(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm, sticky=INSERT)
+        token = farm.nodes["n2"].capture(b"x")
+        farm.nodes["n2"].up = False
+        rig.told_lost(token, "the node stopped")
+        self.assertIsNone(rig.row(token))
+        rig.run(100)
+        rig.take(token, {"SRV": "n2"})
+        rig.run(2)
+        self.assertEqual((rig.row(token)["outcome"], rig.row(token)["reason"]), ("lost", "the node stopped"))
+
+    def test_a_copy_that_can_be_had_all_the_same_is_archived(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm, sticky=INSERT)
+        early, late = farm.nodes["n2"].capture(b"x"), farm.nodes["n2"].capture(b"y")
+        farm.nodes["n2"].up = False
+        rig.take(early, {"SRV": "n2"})
+        rig.run(5)
+        # A peer has them, whose answer the node did not hear.
+        farm.nodes["n3"].pages |= farm.nodes["n2"].pages
+        for name in ("n1", "n3"):
+            farm.nodes[name].keeps_for["n2"] = farm.nodes["n3"]
+        for token in (early, late):
+            rig.told_lost(token, "the node stopped")
+        rig.take(late, {"SRV": "n2"})
+        rig.run(10)
+        self.assertEqual([rig.row(token)["outcome"] for token in (early, late)], ["archived", "archived"])
+        # What is archived stays so.
+        rig.told_lost(early, "the node stopped")
+        self.assertEqual(rig.row(early)["outcome"], "archived")
+
+    def test_its_own_last_word_says_more(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm, sticky=INSERT)
+        token = farm.nodes["n2"].capture(b"x")
+        farm.nodes["n2"].forget(token, "expired")
+        rig.told_lost(token, "the node stopped")
+        rig.take(token, {"SRV": "n2"})
+        self.assertEqual(rig.row(token)["reason"], "expired")
+
+    def test_that_word_while_a_round_runs(self) -> None:
+        farm = Farm(("n1",))
+        rig = self.rig(farm, ladder=("any",))
+        token = farm.nodes["n1"].capture(b"x")
+        farm.nodes["n1"].lie = lambda _request: b"HANG"
+        rig.take(token)
+        rig.run(5)
+        rig.told_lost(token, "the node stopped")
+        farm.nodes["n1"].up = False
+        rig.run(14)
+        self.assertIsNone(rig.row(token)["outcome"])
+        rig.run(2)
+        self.assertEqual((rig.row(token)["outcome"], rig.row(token)["reason"]), ("lost", "the node stopped"))
+        self.assertEqual([a["result"] for a in self.attempts(rig, token)], ["timeout", "status 503"])
+
+    def test_routes_are_not_spoilt_by_a_peer_that_answers_for_a_node_that_is_away(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm, sticky=INSERT)
+        for name in ("n1", "n2", "n3"):
+            rig.take(farm.nodes[name].capture(name.encode()))
+            rig.run(2)
+        self.assertEqual({route.state.value for route in rig.routes}, {"proven"})
+        farm.nodes["n2"].up = False
+        for node in farm.nodes.values():
+            node.keeps_for["n2"] = farm.nodes["n3"]
+        kept = [farm.nodes["n2"].capture(b"kept %d" % number) for number in range(6)]
+        for token in kept:
+            farm.nodes["n3"].pages[token] = farm.nodes["n2"].pages.pop(token)
+            rig.take(token, {"SRV": "n2"})
+            rig.run(15)
+            row = rig.row(token)
+            self.assertEqual((row["outcome"], row["answered_by"] in {"n1", "n3"}), ("archived", True))
+        # The others' visitors go on as before, and n2's as soon as it is back.
+        farm.nodes["n2"].up = True
+        for name in ("n1", "n3"):
+            token = farm.nodes[name].capture(b"after")
+            rig.take(token, {"SRV": name})
+            self.assertEqual((rig.row(token)["outcome"], rig.row(token)["answered_by"]), ("archived", name))
+        rig.run(15)
+        token = farm.nodes["n2"].capture(b"back")
+        rig.take(token, {"SRV": "n2"})
+        rig.run(5)
+        self.assertEqual((rig.row(token)["outcome"], rig.row(token)["answered_by"]), ("archived", "n2"))
+        self.assertEqual([a["route"] for a in self.attempts(rig, token)], ["recorded"])
+        self.assertEqual({route.state.value for route in rig.routes}, {"proven"})
+
     def test_forged_answers_do_not_count(self) -> None:
         farm = Farm(("n1",))
         rig = self.rig(farm)

@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 
 from lbcompanion.crawler.backlog import Arrival, BacklogError
 from lbcompanion.crawler.intake import Intake, intake_site, site_for
-from lbcompanion.model import Notice
+from lbcompanion.model import Loss, Notice
 from lbcompanion.settings import SiteSettings
 from lbcompanion.signatures import Signer
 from lbcompanion.wire import BATCH_LIMIT_BYTES, write_notices
@@ -26,6 +26,7 @@ class IntakeTests(SynchronousTestCase):
         self.farm = Farm()
         self.token = self.farm.nodes["n1"].capture(b"x")
         self.accepted: list[Arrival] = []
+        self.lost: list[Loss] = []
         self.counted: list[tuple[str, int]] = []
         self.result: Any = None
         intake = Intake(
@@ -39,10 +40,11 @@ class IntakeTests(SynchronousTestCase):
         agent._serverFactory = intake_site(intake, Clock())
         self.http = HTTPClient(agent, data_to_body_producer=_SynchronousProducer)
 
-    def accept(self, arrivals: list[Arrival]) -> Deferred[int]:
+    def accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
         if self.result is not None:
             return fail(self.result)
         self.accepted += arrivals
+        self.lost += losses
         return succeed(len(arrivals))
 
     def post(self, body: bytes, sign: bool = True, method: str = "POST", secret: bytes = SECRET) -> int:
@@ -76,6 +78,16 @@ class IntakeTests(SynchronousTestCase):
         altered = self.token[:10] + ("A" if self.token[10] != "A" else "B") + self.token[11:]
         self.assertEqual(self.post(write_notices([self.farm.notice(altered)])), 400)
         self.assertEqual(self.accepted, [])
+
+    def test_lost_copies(self) -> None:
+        loss = Loss(self.token, "the node stopped")
+        self.assertEqual(self.post(write_notices([], [loss])), 202)
+        self.assertEqual((self.accepted, self.lost), ([], [loss]))
+        self.assertEqual(self.counted[-1], ("lost", 1))
+        altered = self.token[:10] + ("A" if self.token[10] != "A" else "B") + self.token[11:]
+        self.assertEqual(self.post(write_notices([], [Loss(altered, "the node stopped")])), 400)
+        self.assertEqual(self.post(write_notices([], [loss]), sign=False), 401)
+        self.assertEqual(self.lost, [loss])
 
     def test_too_large(self) -> None:
         self.assertEqual(self.post(b"x" * (BATCH_LIMIT_BYTES + 1)), 413)

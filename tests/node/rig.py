@@ -30,9 +30,10 @@ from lbcompanion.node.hub import Hub, LocalAnswer
 from lbcompanion.node.notices import NoticeDesk
 from lbcompanion.node.policy import Policy, Script
 from lbcompanion.node.spool import Spool
+from lbcompanion.node.taking import Taking
 from lbcompanion.node.upstream import UpstreamConnection, Upstreams
 from lbcompanion.node.visitor import VisitorConnection
-from lbcompanion.settings import NodeSettings, NodeTable
+from lbcompanion.settings import NodeSettings, NodeTable, StoreTable
 from lbcompanion.signatures import Signer
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.memory import MemoryStore
@@ -281,10 +282,11 @@ def settings(name: str = "n1", **tables: Any) -> NodeSettings:
 class Rig:
     """One companion.
 
-    :param store: by default a memory store.
+    :param store: by default a memory store; of these settings, where it is given some.
     :param policy: the class of the policy.
     :param pass_on: how to reach other nodes.
     :param spool: where its notices wait; None: it sends none on.
+    :param shared: whether other nodes may use its store.
     :param tables: of the settings.
     """
 
@@ -295,8 +297,11 @@ class Rig:
         pass_on: Callable[[bytes, str, Ask], Deferred[LocalAnswer | None] | None] = lambda method, owner, ask: None,
         spool: Spool | None = None,
         name: str = "n1",
+        shared: bool = True,
         **tables: Any,
     ) -> None:
+        if isinstance(store, StoreTable):
+            tables["store"], store = store, None
         self.settings = settings(name, **tables)
         self.clock = Clock()
         self.clock.advance(1000)
@@ -306,7 +311,9 @@ class Rig:
         self.store = store if store is not None else MemoryStore(self.settings.store, self.now)
         entropy = itertools.count()
         self.tokens = Tokens(SECRET, name, lambda count: bytes(next(entropy) % 256 for _ in range(count)))
-        self.copies = Copies(name, SECRET, self.store, self.tokens, self.now, self.counters, self.log, pass_on)
+        self.copies = Copies(
+            name, SECRET, self.store, self.tokens, self.now, self.counters, self.log, pass_on, shared=shared
+        )
         reader = CookieReader(self.settings.sticky)
         self.woken = 0
         self.desk = NoticeDesk(name, self.tokens, reader, self.copies, spool, self.counters, self.now, self._wake)
@@ -340,13 +347,29 @@ class Rig:
         callers = Callers(self.settings.fetch, SECRET, self.hub.trusts, self.now)
         self.asking: Callable[[RequestHead], Deferred[Answered]] = lambda head: fail(NoPageError("no application"))
         debug = Debug(self.settings, self.policy, self.tokens, self.store, self._ask)
+        self.leaving = False
+        taking = Taking(
+            name,
+            self.tokens,
+            self.copies,
+            self.store,
+            self.settings.store,
+            capture.max_page_bytes,
+            lambda: self.leaving,
+            self.now,
+            self.counters,
+            self.log,
+        )
         self.endpoints = Endpoints(
-            name, "/_lbc", callers, self.copies, self.desk, self.script, self.counters, self.log, debug.tell
+            name, "/_lbc", callers, self.copies, self.desk, taking, self.script, self.counters, self.log, debug.tell
         )
         self.hub.local = self.endpoints
         self.signer = Signer(SECRET)
 
     def answer(self, request: object) -> Any:
+        raise AssertionError("the endpoints come later")
+
+    def most_body(self, request: object) -> int:
         raise AssertionError("the endpoints come later")
 
     def now(self) -> float:

@@ -349,7 +349,7 @@ def test_the_script() -> None:
 @pytest.mark.parametrize(
     ("path", "methods", "allowed"),
     [
-        (b"/_lbc/page/x", [b"POST", b"PUT", b"OPTIONS"], b"GET, HEAD, DELETE"),
+        (b"/_lbc/page/x", [b"POST", b"PATCH", b"OPTIONS"], b"GET, HEAD, DELETE, PUT"),
         (b"/_lbc/whoami", [b"POST", b"DELETE"], b"GET, HEAD"),
         (b"/_lbc/fetch-from.js", [b"POST"], b"GET, HEAD"),
         (b"/_lbc/notice", [b"GET", b"PUT", b"HEAD"], b"POST"),

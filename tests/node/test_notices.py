@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from lbcompanion.model import Notice, Told
+from lbcompanion.model import Loss, Notice, Told
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.notices import Deliverer
 from lbcompanion.node.spool import Spool
@@ -25,7 +25,7 @@ from lbcompanion.stores.threads import OneThread
 from lbcompanion.testing.stores import SlowStore
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens
-from lbcompanion.wire import read_notices
+from lbcompanion.wire import read_delivery
 from tests.node.rig import EPOCH, Answer, Rig, at_once, new_folder, read_answers, request
 from tests.node.test_endpoints import Odd
 
@@ -190,6 +190,7 @@ class Crawler(Resource):
         super().__init__()
         self.status: Callable[[list[Notice]], int] = lambda notices: 202
         self.taken: list[str] = []
+        self.lost: list[Loss] = []
         self.asked = 0
 
     def render_POST(self, request: Request) -> bytes:
@@ -198,11 +199,12 @@ class Crawler(Resource):
         fields = [(key.lower(), value) for key, values in request.requestHeaders.getAllRawHeaders() for value in values]
         host = request.getHeader(b"host").decode()
         Verifier(SECRET).verify("POST", host, "/notices", fields, body, EPOCH)
-        notices = read_notices(body)
+        notices, losses = read_delivery(body)
         status = self.status(notices)
         request.setResponseCode(status)
         if status == 202:
             self.taken += [notice.url for notice in notices]
+            self.lost += losses
         return b""
 
 
@@ -291,6 +293,46 @@ class DeliveryTests(TestCase):
         yield self.until(lambda: len(self.crawler.taken) == 2)
         yield self.until(lambda: self.deliverer.reachable)
         assert [line.partition(":")[0] for line in self.logged] == ["crawler not reached", "crawler reached again"]
+
+    @inlineCallbacks
+    def test_lost_copies_go_with_the_notices(self) -> Any:
+        yield self.add("a")
+        yield self.spool.add_losses({"t1": "it went"})
+        self.deliverer.wake()
+        yield self.until(lambda: self.counters.notices == {"delivered": 1, "losses delivered": 1})
+        assert (self.crawler.taken, self.crawler.lost) == (["http://a/a"], [Loss("t1", "it went")])
+        assert self.crawler.asked == 1
+        assert (yield self.spool.losses(10)) == []
+
+    @inlineCallbacks
+    def test_a_crawler_that_refuses_a_batch_hears_of_lost_copies_alone(self) -> Any:
+        self.crawler.status = lambda notices: 400 if notices else 202
+        yield self.add("a")
+        yield self.spool.add_losses({"t1": "it went"})
+        self.deliverer.wake()
+        yield self.until(lambda: self.counters.notices == {"refused by crawler": 1, "losses delivered": 1})
+        assert self.crawler.lost == [Loss("t1", "it went")]
+
+    @inlineCallbacks
+    def test_in_a_hurry_nothing_is_waited_for(self) -> Any:
+        yield self.down()
+        yield self.add("a")
+        self.deliverer.wake()
+        yield self.until(lambda: not self.deliverer.reachable)
+        # The next try would be half a second or more away.
+        yield Deferred.fromCoroutine(self.deliverer.hurry(5.0))
+        assert self.crawler.taken == []
+        self.up()
+        yield self.spool.add_losses({"t1": "it went"})
+        yield Deferred.fromCoroutine(self.deliverer.hurry(5.0))
+        assert (self.crawler.taken, self.crawler.lost) == (["http://a/a"], [Loss("t1", "it went")])
+        # What came while a delivery was under way goes with another.
+        yield self.spool.add_losses({"t2": "it went"})
+        self.deliverer.wake()
+        yield self.until(lambda: self.deliverer._busy is not None or len(self.crawler.lost) == 2)
+        yield self.spool.add_losses({"t3": "it went"})
+        yield Deferred.fromCoroutine(self.deliverer.hurry(5.0))
+        assert sorted(loss.token for loss in self.crawler.lost) == ["t1", "t2", "t3"]
 
     @inlineCallbacks
     def test_they_survive_a_restart(self) -> Any:

@@ -1,4 +1,5 @@
-"""Passing a fetch on to the owner: one hop, signed, proven, without loops; two real services in one process."""
+"""Passing a fetch on to the owner and to who keeps its copies, and giving copies to peers: one hop, signed, proven,
+without loops; real services in one process."""
 
 from __future__ import annotations
 
@@ -8,15 +9,21 @@ from typing import Any
 import attrs
 import treq
 from twisted.internet import reactor as global_reactor
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lbcompanion.model import Miss, MissReason
+from lbcompanion.model import Loss, Miss, MissReason
+from lbcompanion.node.giving import NO_TIME
+from lbcompanion.node.peers import in_order
 from lbcompanion.node.service import NodeService
-from lbcompanion.signatures import Signer
-from lbcompanion.testing.stores import a_page
+from lbcompanion.settings import CaptureTable, StoreTable
+from lbcompanion.signatures import Signer, Verifier
+from lbcompanion.testing.stores import FailingStore, a_page
 from lbcompanion.testing.strategies import SECRET
-from lbcompanion.tokens import Tokens, proof_holds
+from lbcompanion.tokens import Tokens, proof, proof_holds
+from lbcompanion.wire import read_delivery
 from tests.node.rig import Rig, new_folder, settings
 
 reactor: Any = global_reactor
@@ -25,6 +32,16 @@ BODY = b"<!doctype html><p>the copy of n1"
 
 def token_of(owner: str, seed: bytes = b"x") -> str:
     return Tokens(SECRET, owner, lambda count: (seed * count)[:count]).mint()
+
+
+@inlineCallbacks
+def ask(origin: str, token: str, method: str = "GET", **more: str) -> Any:
+    url = f"{origin}/_lbc/page/{token}"
+    headers = dict(Signer(SECRET).sign(method, url, "nonce-1", time.time())) | more
+    response = yield treq.request(method, url, headers=headers, persistent=False, reactor=reactor)
+    body = yield response.content()
+    told = {name.lower().decode(): values[0].decode("latin-1") for name, values in response.headers.getAllRawHeaders()}
+    return response.code, told, body
 
 
 class PeersTests(TestCase):
@@ -51,16 +68,8 @@ class PeersTests(TestCase):
         for service in self.services.values():
             yield service.stopService()
 
-    @inlineCallbacks
     def ask(self, at: str, token: str, method: str = "GET", **more: str) -> Any:
-        url = f"{self.urls[at]}/_lbc/page/{token}"
-        headers = dict(Signer(SECRET).sign(method, url, "nonce-1", time.time())) | more
-        response = yield treq.request(method, url, headers=headers, persistent=False, reactor=reactor)
-        body = yield response.content()
-        told = {
-            name.lower().decode(): values[0].decode("latin-1") for name, values in response.headers.getAllRawHeaders()
-        }
-        return response.code, told, body
+        return ask(self.urls[at], token, method, **more)
 
     @inlineCallbacks
     def test_the_owner_answers_through_its_peer(self) -> Any:
@@ -105,6 +114,8 @@ class PeersTests(TestCase):
 
     @inlineCallbacks
     def test_an_answer_that_is_not_the_owners_is_none(self) -> Any:
+        # Nobody but n1, who is asked as n3.
+        del self.urls["n1"]
         token = token_of("n3")
         yield self.services["n1"].store.put(a_page(token, BODY))
         status, _, body = yield self.ask("n2", token)
@@ -120,6 +131,324 @@ class PeersTests(TestCase):
             status, _, body = yield self.ask("n2", token, method)
             assert status == 404
             assert b'"misrouted"' in body
+
+
+class FourNodesTests(TestCase):
+    """n1 to n4 know each other; n2 is the one that goes and comes."""
+
+    names = ("n1", "n2", "n3", "n4")
+
+    @inlineCallbacks
+    def setUp(self) -> Any:
+        self.urls: dict[str, str] = {}
+        self.services: dict[str, NodeService] = {}
+        self.folder = new_folder(self)
+        for name in self.names:
+            yield self.start(name)
+
+    @inlineCallbacks
+    def start(self, name: str, intake: str = "", **tables: Any) -> Any:
+        told = settings(name, peers=self.urls, node={"state_dir": self.folder / name, "admin": ""}, **tables)
+        node = attrs.evolve(told.node, listen=("tcp:0:interface=127.0.0.1",))
+        crawler = attrs.evolve(told.crawler, intake=intake)
+        service = self.services[name] = NodeService(attrs.evolve(told, node=node, crawler=crawler), reactor)
+        yield service.startService()
+        self.urls[name] = f"http://127.0.0.1:{service.ports[0]}"
+
+    @inlineCallbacks
+    def stop(self, name: str) -> Any:
+        service = self.services.pop(name)
+        yield service.stopService()
+        return service
+
+    @inlineCallbacks
+    def tearDown(self) -> Any:
+        for name in list(self.services):
+            yield self.stop(name)
+
+    def put(self, name: str, token: str, body: bytes = BODY, **more: Any) -> Any:
+        page = attrs.evolve(a_page(token, body), **{"captured_at": time.time(), **more})
+        return self.services[name].store.put(page)
+
+    @inlineCallbacks
+    def holders(self, token: str) -> Any:
+        found = []
+        for name, service in self.services.items():
+            if token in (yield service.store.tokens()):
+                found.append(name)
+        return found
+
+    def ask(self, at: str, token: str, method: str = "GET", **more: str) -> Any:
+        return ask(self.urls[at], token, method, **more)
+
+    @inlineCallbacks
+    def test_copies_go_to_the_first_peer_in_order_and_are_found_there(self) -> Any:
+        tokens = [token_of("n2", bytes([seed])) for seed in range(12)]
+        for token in tokens:
+            yield self.put("n2", token, token.encode())
+        gone = yield self.stop("n2")
+        assert gone.fate == {"handed_over": 12, "lost": 0}
+        assert gone.counters.handed == {"given": 12}
+        first = {token: in_order(token, ["n1", "n3", "n4"])[0] for token in tokens}
+        assert len(set(first.values())) > 1
+        for token in tokens:
+            assert (yield self.holders(token)) == [first[token]]
+        # Whoever is asked finds it, though the owner is away.
+        for token, at in zip(tokens, ["n1", "n3", "n4"] * 4, strict=True):
+            status, told, body = yield self.ask(at, token)
+            assert (status, body, told["lbc-node"], told["lbc-via"]) == (200, token.encode(), at, "peer")
+            assert proof_holds(told["lbc-proof"], SECRET, at, token, "nonce-1", told["repr-digest"])
+        # So does the owner once it is back, and tells where it came from; the crawler's word reaches the holder.
+        yield self.start("n2")
+        for token in tokens:
+            status, told, body = yield self.ask("n2", token)
+            assert (status, body, told["lbc-node"], told["lbc-via"]) == (200, token.encode(), "n2", "peer")
+            status, told, body = yield self.ask("n2", token, "HEAD")
+            assert (status, body, told["content-length"]) == (200, b"", str(len(token)))
+            status, _, _ = yield self.ask("n2", token, "DELETE")
+            assert status == 204
+            assert (yield self.holders(token)) == []
+            _, _, body = yield self.ask("n2", token)
+            assert b'"pulled"' in body
+        assert self.services["n2"].counters.fetches["passed on"] == 48
+
+    @inlineCallbacks
+    def test_what_was_given_keeps_its_age(self) -> Any:
+        token = token_of("n2")
+        yield self.put("n2", token, captured_at=time.time() - 300)
+        yield self.stop("n2")
+        (holder,) = yield self.holders(token)
+        page = yield self.services[holder].store.peek(token)
+        assert time.time() - 310 < page.kept_at < time.time() - 299
+        assert page == attrs.evolve(a_page(token, BODY), captured_at=page.captured_at)
+
+    @inlineCallbacks
+    def test_who_refuses_is_passed_over_and_asked_once(self) -> Any:
+        tokens = [token_of("n2", bytes([seed])) for seed in range(24)]
+        yield self.stop("n1")
+        self.services["n3"].readiness.leaving.told = True
+        for token in tokens:
+            yield self.put("n2", token)
+        gone = yield self.stop("n2")
+        assert gone.fate == {"handed_over": 24, "lost": 0}
+        for token in tokens:
+            assert (yield self.holders(token)) == ["n4"]
+        # As many as were under way at once.
+        assert 1 <= self.services["n3"].counters.handed["refused"] <= 8
+        self.services["n3"].readiness.leaving.told = False
+
+    @inlineCallbacks
+    def test_a_page_too_large_for_one_goes_to_another(self) -> Any:
+        yield self.stop("n4")
+        yield self.stop("n1")
+        yield self.start("n1", capture=CaptureTable(max_page_bytes=10))
+        del self.urls["n4"]
+        tokens = [token_of("n2", bytes([seed])) for seed in range(8)]
+        for token in tokens:
+            yield self.put("n2", token)
+        small = token_of("n2", b"s")
+        yield self.put("n2", small, b"small")
+        gone = yield self.stop("n2")
+        assert gone.fate == {"handed_over": 9, "lost": 0}
+        for token in tokens:
+            assert (yield self.holders(token)) == ["n3"]
+        assert (yield self.holders(small)) == in_order(small, ["n1", "n3"])[:1]
+
+    @inlineCallbacks
+    def test_a_peer_that_is_not_who_it_is_taken_for_gets_nothing(self) -> Any:
+        for name in ("n3", "n4"):
+            yield self.stop(name)
+            del self.urls[name]
+        # What listens where n1 is to be is another node.
+        self.urls["n1"], true = self.urls["n2"], self.urls["n1"]
+        seen: list[bytes] = []
+        listening = reactor.listenTCP(0, Site(Anything(seen)), interface="127.0.0.1")
+        self.urls["n1"] = f"http://127.0.0.1:{listening.getHost().port}"
+        token = token_of("n2")
+        yield self.put("n2", token)
+        gone = yield self.stop("n2")
+        assert gone.fate == {"lost": 1}
+        assert seen == [b"GET /_lbc/whoami"]
+        self.urls["n1"] = true
+        yield listening.stopListening()
+
+    @inlineCallbacks
+    def test_a_peer_that_is_slow_does_not_hold_up_the_stop(self) -> Any:
+        listening = reactor.listenTCP(0, Site(Slow("n3")), interface="127.0.0.1")
+        for name in ("n1", "n4"):
+            del self.urls[name]
+        yield self.stop("n3")
+        self.urls["n3"] = f"http://127.0.0.1:{listening.getHost().port}"
+        for seed in range(20):
+            yield self.put("n2", token_of("n2", bytes([seed])))
+        giving = self.services["n2"]._handover._giving
+        begun = time.monotonic()
+        yield Deferred.fromCoroutine(giving.run(reactor.seconds() + 0.5))
+        assert time.monotonic() - begun < 5
+        assert (giving.given, set(giving.lost.values())) == ({}, {NO_TIME})
+        assert len(giving.lost) == 20
+        yield listening.stopListening()
+
+    @inlineCallbacks
+    def test_what_nobody_takes_is_told_to_the_crawler(self) -> Any:
+        intake = Intake()
+        listening = reactor.listenTCP(0, Site(intake), interface="127.0.0.1")
+        yield self.stop("n2")
+        yield self.start("n2", f"http://127.0.0.1:{listening.getHost().port}", store=StoreTable(max_bytes=20_000_000))
+        # All others can take small pages only.
+        for name in ("n1", "n3", "n4"):
+            yield self.stop(name)
+            yield self.start(name, capture=CaptureTable(max_page_bytes=100))
+        small, large = token_of("n2", b"s"), token_of("n2", b"l")
+        yield self.put("n2", small, b"small")
+        yield self.put("n2", large, bytes(101))
+        gone = yield self.stop("n2")
+        assert gone.fate == {"handed_over": 1, "lost": 1}
+        assert gone.counters.handed == {"given": 1, "lost": 1}
+        assert intake.losses == [Loss(large, "the node stopped, and no peer took the copy")]
+        assert gone.counters.notices == {"losses delivered": 1}
+        yield listening.stopListening()
+
+    @inlineCallbacks
+    def test_a_copy_of_anothers_goes_on_but_not_to_its_owner(self) -> Any:
+        token = token_of("n1")
+        yield self.put("n2", token)
+        gone = yield self.stop("n2")
+        assert gone.fate == {"handed_over": 1, "lost": 0}
+        assert (yield self.holders(token)) == in_order(token, ["n3", "n4"])[:1]
+
+    @inlineCallbacks
+    def test_the_search_asks_three_beside_the_owner_and_no_more(self) -> Any:
+        yield self.start("n5")
+        token = token_of("n2")
+        order = in_order(token, ["n1", "n3", "n4", "n5"])
+        yield self.put(order[3], token)
+        status, _, body = yield self.ask("n2", token)
+        assert (status, b'"unknown"' in body) == (404, True)
+        yield self.services[order[3]].store.drop(token)
+        yield self.put(order[2], token)
+        status, told, _ = yield self.ask("n2", token)
+        assert (status, told["lbc-via"]) == (200, "peer")
+        # From elsewhere the owner comes first, and knows nothing: that is not the end.
+        status, told, _ = yield self.ask(order[0], token)
+        assert (status, told["lbc-node"]) == (200, order[0])
+
+    @inlineCallbacks
+    def test_the_owners_own_word_counts(self) -> Any:
+        token = token_of("n2")
+        for reason, word in ((MissReason.EXPIRED, b"expired"), (MissReason.UNKNOWN, b"larger than")):
+            yield self.services["n2"].store.mark(
+                token, Miss(reason, "larger than max_page_bytes" * (word != b"expired"))
+            )
+            yield self.put(in_order(token, ["n3", "n4"])[0], token)
+            status, _, body = yield self.ask("n1", token)
+            assert (status, word in body) == (404, True)
+            status, _, body = yield self.ask("n2", token)
+            assert (status, word in body) == (404, True)
+
+    @inlineCallbacks
+    def test_where_nobody_has_it_the_owner_has_forgotten_it(self) -> Any:
+        token = token_of("n2")
+        for at in ("n1", "n2"):
+            for method in ("GET", "HEAD", "DELETE"):
+                status, told, body = yield self.ask(at, token, method)
+                assert (status, told["lbc-node"]) == (404, at)
+                assert proof_holds(told["lbc-proof"], SECRET, at, token, "nonce-1", told["repr-digest"])
+                assert method == "HEAD" or b'"unknown"' in body
+
+    @inlineCallbacks
+    def test_why_a_peer_lost_it_is_told(self) -> Any:
+        token = token_of("n2")
+        yield self.services[in_order(token, ["n1", "n3", "n4"])[1]].store.mark(token, Miss(MissReason.EXPIRED))
+        status, told, body = yield self.ask("n2", token)
+        assert (status, b'"expired"' in body, told["lbc-node"]) == (404, True, "n2")
+
+    @inlineCallbacks
+    def test_who_was_asked_by_a_peer_asks_nobody(self) -> Any:
+        token = token_of("n2")
+        for name in ("n1", "n3", "n4"):
+            yield self.put(name, token)
+        for method in ("GET", "DELETE"):
+            status, _, body = yield self.ask("n2", token, method, **{"Lbc-Hop": "n9"})
+            assert (status, b'"unknown"' in body) == (404, True)
+        assert (yield self.holders(token)) == ["n1", "n3", "n4"]
+        assert self.services["n2"].counters.fetches["passed on"] == 0
+
+    @inlineCallbacks
+    def test_a_peer_that_cannot_now_is_asked_again_where_nobody_else_has_it(self) -> Any:
+        token = token_of("n2")
+        first, second, _ = in_order(token, ["n1", "n3", "n4"])
+        self.services[first].copies.live_in(FailingStore(self.services[first].store))
+        status, told, _ = yield self.ask("n2", token)
+        assert (status, told["retry-after"]) == (503, "1")
+        yield self.put(second, token)
+        status, _, body = yield self.ask("n2", token)
+        assert (status, body) == (200, BODY)
+
+
+class Intake(Resource):
+    """The crawler's."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: list[Loss] = []
+
+    def render_POST(self, request: Request) -> bytes:
+        body = request.content.read()
+        fields = [
+            (name.lower(), value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
+        ]
+        host = request.getHeader(b"host").decode()
+        Verifier(SECRET).verify("POST", host, "/notices", fields, body, time.time())
+        self.losses += read_delivery(body)[1]
+        request.setResponseCode(202)
+        return b""
+
+
+class Slow(Resource):
+    """A node that proves who it is, and then takes its time."""
+
+    isLeaf = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def render(self, request: Request) -> bytes | int:
+        if request.method == b"PUT":
+            return NOT_DONE_YET
+        nonce = (request.getHeader(b"lbc-nonce") or b"").decode()
+        request.setHeader(b"lbc-proof", proof(SECRET, self._name, "", nonce).encode())
+        return b"{}"
+
+
+class Anything(Resource):
+    """Answers 204 to whatever is asked."""
+
+    isLeaf = True
+
+    def __init__(self, seen: list[bytes]) -> None:
+        super().__init__()
+        self._seen = seen
+
+    def render(self, request: Request) -> bytes:
+        self._seen.append(request.method + b" " + request.path)
+        request.setResponseCode(204)
+        return b""
+
+
+def test_the_order_is_everybodys_and_spreads() -> None:
+    tokens = [token_of("n2", bytes([seed])) for seed in range(250)]
+    names = ["n1", "n3", "n4"]
+    orders = {token: in_order(token, names) for token in tokens}
+    assert all(in_order(token, reversed(names)) == order for token, order in orders.items())
+    firsts = [order[0] for order in orders.values()]
+    assert all(50 < firsts.count(name) < 120 for name in names)
+    # Who comes or goes moves no others.
+    for token, order in orders.items():
+        assert in_order(token, ["n1", "n3"]) == [name for name in order if name != "n4"]
 
 
 def test_a_store_that_holds_a_copy_of_anothers_answers_itself() -> None:

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.errors import StoreError
-from lbcompanion.model import Notice
+from lbcompanion.model import Loss, Notice
 from lbcompanion.node.spool import Spool
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens
@@ -80,6 +80,36 @@ class SpoolTests(SynchronousTestCase):
         assert self.names() == ["c"]
         assert self.spool.unreadable == 2
         assert self.spool.waiting == 1
+
+    def test_lost_copies_wait_beside_the_notices(self) -> None:
+        self.result(self.spool.add(notice("a")))
+        self.result(self.spool.add_losses({"t1": "it went", "t2": "it went"}))
+        self.result(self.spool.add_losses({"t1": "otherwise"}))
+        self.result(self.spool.close())
+        self.spool = Spool(self.path, at_once)
+        assert self.result(self.spool.losses(10)) == [Loss("t1", "it went"), Loss("t2", "it went")]
+        assert len(self.result(self.spool.losses(1))) == 1
+        self.result(self.spool.remove_losses([Loss("t1", "it went")]))
+        assert self.result(self.spool.losses(10)) == [Loss("t2", "it went")]
+        assert self.names() == ["a"]
+        assert self.spool.waiting == 1
+
+    def test_no_more_lost_copies_wait_than_may(self) -> None:
+        self.spool = Spool(self.path, at_once, max_waiting=2)
+        self.result(self.spool.add_losses(dict.fromkeys(["t1", "t2", "t3"], "it went")))
+        assert len(self.result(self.spool.losses(10))) == 2
+        self.result(self.spool.add_losses({"t4": "it went"}))
+        assert len(self.result(self.spool.losses(10))) == 2
+        assert self.result(self.spool.add(notice("a"))) is True
+
+    def test_a_spool_of_an_earlier_version_takes_them_too(self) -> None:
+        self.path.parent.mkdir()
+        with sqlite3.connect(self.path) as database:
+            database.execute(
+                "CREATE TABLE waiting (id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT UNIQUE, notice BLOB)"
+            )
+        self.result(self.spool.add_losses({"t1": "it went"}))
+        assert self.result(self.spool.losses(10)) == [Loss("t1", "it went")]
 
     def test_a_disk_that_fails_and_works_again(self) -> None:
         self.path.parent.write_text("not a folder")

@@ -76,6 +76,7 @@ class Farm:
     :param store: ``[store] url`` of the nodes, ``NAME`` in it filled in.
     :param store_lines: what stands below it.
     :param peers: whether nodes know each other's address.
+    :param workers: how many processes each node is.
     :param plugins: a folder with drop-ins that companions and crawler find.
     :param site_lines: what the crawler is told besides, by the companions' public ports.
     """
@@ -90,6 +91,7 @@ class Farm:
     store: str = "memory:"
     store_lines: str = ""
     peers: bool = False
+    workers: int = 1
     plugins: Path | None = None
     public: dict[str, int] = Factory(dict)
     admin: dict[str, int] = Factory(dict)
@@ -159,6 +161,7 @@ upstream = "tcp:127.0.0.1:{self.applications.ports[name]}"
 secret_file = "farm.secret"
 state_dir = "state-{name}"
 admin = "{_listen(self.admin[name])}"
+workers = {self.workers}
 [store]
 url = "{self.store.replace("NAME", name)}"
 {self.store_lines}[sticky]
