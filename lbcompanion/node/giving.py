@@ -80,10 +80,10 @@ class Giving:
                 await self._given_to_one(page)
 
     async def _given_to_one(self, page: Page) -> None:
-        """Give a copy to the first peer that takes it."""
+        """Give a copy to the first peer that takes it; one that is kept for another node goes home if that is back."""
         owner = self._owner(page.token)
         written = page_frame(page, age=max(self._clock() - page.captured_at, 0.0)).written()
-        for name in in_order(page.token, self._takers - {owner}):
+        for name in (owner, *in_order(page.token, self._takers - {owner})):
             if name in self._takers and await self._takes(name, page, written):
                 self.given[name] += 1
                 self._counters.handed["given"] += 1

@@ -193,7 +193,6 @@ class NodeService(MultiService):
         application = Application(node.upstream, reactor, settings.capture.max_page_bytes)
         debug = Debug(settings, policy, tokens, self.store, application.ask)
         taking = Taking(
-            node.name,
             tokens,
             copies,
             self.store,

@@ -349,7 +349,6 @@ class Rig:
         debug = Debug(self.settings, self.policy, self.tokens, self.store, self._ask)
         self.leaving = False
         taking = Taking(
-            name,
             self.tokens,
             self.copies,
             self.store,

@@ -310,12 +310,18 @@ class FourNodesTests(TestCase):
         yield listening.stopListening()
 
     @inlineCallbacks
-    def test_a_copy_of_anothers_goes_on_but_not_to_its_owner(self) -> Any:
+    def test_a_copy_of_anothers_goes_home_or_on(self) -> Any:
         token = token_of("n1")
         yield self.put("n2", token)
+        yield self.stop("n1")
         gone = yield self.stop("n2")
         assert gone.fate == {"handed_over": 1, "lost": 0}
-        assert (yield self.holders(token)) == in_order(token, ["n3", "n4"])[:1]
+        holder = in_order(token, ["n3", "n4"])[0]
+        assert (yield self.holders(token)) == [holder]
+        yield self.start("n1")
+        gone = yield self.stop(holder)
+        assert gone.fate == {"handed_over": 1, "lost": 0}
+        assert (yield self.holders(token)) == ["n1"]
 
     @inlineCallbacks
     def test_the_search_asks_three_beside_the_owner_and_no_more(self) -> Any:

@@ -124,6 +124,16 @@ def test_what_the_crawler_has_does_not_come_back() -> None:
     assert rig.fetch(page.token).json["reason"] == "pulled"
 
 
+def test_its_own_comes_back() -> None:
+    """It had given it away when it stopped, and whoever kept it stops now."""
+    rig = Rig()
+    page = a_copy("n1")
+    assert rig.fetch(page.token).json["reason"] == "unknown"
+    assert put(rig, page).status == 204
+    answer = rig.fetch(page.token)
+    assert (answer.body, answer.get(b"lbc-via")) == (BODY, b"own")
+
+
 # Who may not.
 
 
@@ -244,7 +254,6 @@ def test_nothing_else_takes_a_put_nor_reads_it(path: str) -> None:
 @pytest.mark.parametrize(
     ("page", "status"),
     [
-        (a_copy("n1"), 409),
         (attrs.evolve(a_copy(), token=token_of("n2", secret=b"another farm's")), 400),
         (attrs.evolve(a_copy(), token="1" + "x" * 40), 400),
         (attrs.evolve(a_copy(), sha256=bytes(32)), 400),

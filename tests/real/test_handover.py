@@ -92,6 +92,28 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
     wait_for("the route to be proven again", all_proven, 20)
 
 
+def test_all_nodes_are_started_anew_one_after_the_other(new_farm: Any) -> None:
+    """Whoever keeps copies of a node that is back gives them back to it, before it stops itself."""
+    farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=60, peers=True)
+    visitor, first = visitor_of(farm, GOES)
+    views = [first, *(visitor.view(f"/page-{number}") for number in range(7))]
+    farm.settled(GOES)
+    for name in (GOES, *(name for name in NODES if name != GOES)):
+        companion = farm.children[f"companion-{name}"]
+        companion.send(signal.SIGTERM)
+        assert companion.ended() == 0
+        companion.start()
+        farm.wait_ready(name)
+        wait_for(f"{name} behind the balancer", lambda name=name: farm.asked_who({"SRV": name}) == name, 20)
+        assert "; 0 lost" in log_of(farm, name) or "copies handed over" not in log_of(farm, name)
+    for view in views:
+        visitor.notice(view)
+    found = farm.finished([view.token for view in views], 40)
+    farm.check_archived(views, found)
+    assert metric(farm, GOES, 'copies_handed_total{what="taken"}') >= len(views)
+    assert metric(farm, GOES, 'fetches_total{result="given"}') >= len(views)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_without_peers_the_loss_is_told_at_once(new_farm: Any, workers: int) -> None:
     farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=600, workers=workers)
