@@ -19,18 +19,13 @@ from click.testing import CliRunner
 
 from lbcompanion.cli import main
 from lbcompanion.demo.children import own_command
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 30
 STOP_SECONDS = 30
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def by_command(kind: str, file: Path) -> list[str]:

@@ -19,7 +19,8 @@ from lbcompanion.demo.children import own_command
 from lbcompanion.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
 from tests.node.rig import Answer, read_answers, request
-from tests.node.test_service import ROOT, TWISTD, WAIT, free_port, read_on
+from tests.node.test_service import ROOT, TWISTD, WAIT, read_on
+from tests.ports import free_port
 
 WAYS = ("command", "twistd")
 

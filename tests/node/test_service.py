@@ -24,17 +24,12 @@ from lbcompanion.demo.children import own_command
 from lbcompanion.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
 from tests.node.rig import PAGE, Answer, html, read_answers, request, without_tag
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 TWISTD = "from twisted.scripts.twistd import run; run()"
 WAIT = 20.0
 BIG = bytes(range(256)) * 20_000
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class _Handler(socketserver.BaseRequestHandler):
@@ -402,9 +397,9 @@ def test_a_node_without_its_application_serves_and_says_so(tmp_path: Path) -> No
 
 def test_a_port_in_use_ends_the_start(tmp_path: Path) -> None:
     with socket.socket() as taken:
-        node_port = free_port()
-        taken.bind(("127.0.0.1", node_port))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
+        node_port = taken.getsockname()[1]
         file = tmp_path / "node.toml"
         (tmp_path / "farm.secret").write_bytes(SECRET)
         file.write_text(
