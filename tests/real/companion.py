@@ -23,7 +23,8 @@ from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
 from tests.real.children import Child, Children, wait_for
 
 SECRET = b"the farm's secret of these tests, long enough"
-_SETTLE_SECONDS = 5.0
+# Longer than an idle connection to the application is kept (30 s, looked at every second).
+_SETTLE_SECONDS = 45.0
 # A module that stands for None cannot be imported: as where nothing was compiled.
 _IN_PYTHON = (
     sys.executable,
