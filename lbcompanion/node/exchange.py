@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from lbcompanion.errors import BadResponse
 from lbcompanion.http1.fields import agrees, end_to_end, keeps_alive, upgrade_of
@@ -30,10 +29,8 @@ from lbcompanion.http1.heads import (
 )
 from lbcompanion.http1.lines import FRAMED, UPGRADE
 from lbcompanion.node.hub import Hub, LocalAnswer, Pipeline
+from lbcompanion.node.links import VisitorSide
 from lbcompanion.node.upstream import UpstreamConnection
-
-if TYPE_CHECKING:
-    from lbcompanion.node.visitor import VisitorConnection
 
 # RFC 9110 section 9.2.2, of those without a body: what may be asked twice.
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
@@ -71,8 +68,8 @@ class Exchange:
     _asked_upgrade: bytes | None = None
     begun = False
 
-    def __init__(self, visitor: VisitorConnection, hub: Hub, head: RequestHead, framing: Framing) -> None:
-        self._visitor: VisitorConnection | None = visitor
+    def __init__(self, visitor: VisitorSide, hub: Hub, head: RequestHead, framing: Framing) -> None:
+        self._visitor: VisitorSide | None = visitor
         self._hub = hub
         self._head = head
         self._framing = framing
@@ -314,7 +311,7 @@ class Exchange:
         if reader.done:
             self._finish(leftover)
 
-    def _pass_chunks(self, visitor: VisitorConnection, reader: ChunkedReader, data: bytes) -> bytes:
+    def _pass_chunks(self, visitor: VisitorSide, reader: ChunkedReader, data: bytes) -> bytes:
         """What came in chunks goes out as one, without a copy of ours; gives what lies beyond the body."""
         pieces, leftover = reader.feed_pieces(data)
         size = sum(map(len, pieces))

@@ -12,6 +12,8 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from lbcompanion.http1.heads import Field, RequestHead
+
 
 class Link(Protocol):
     """One byte connection, as the machine at its end sees it."""
@@ -79,6 +81,89 @@ class Machine(Protocol):
 
     def resume_writing(self) -> None:
         """The link's queue is low again."""
+        ...
+
+
+class AnyExchange(Protocol):
+    """One request and its answer, whoever answers."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the visitor got a first byte of the answer."""
+        ...
+
+    def body(self, data: bytes) -> None:
+        """Bytes of the request's body."""
+        ...
+
+    def body_end(self, trailers: list[Field]) -> None:
+        """The request's body is whole."""
+        ...
+
+    def visitor_full(self) -> None:
+        """The visitor takes no more for now."""
+        ...
+
+    def visitor_drained(self) -> None:
+        """It takes more again."""
+        ...
+
+    def visitor_lost(self) -> None:
+        """The visitor is gone."""
+        ...
+
+    def has_moved(self) -> bool:
+        """Whether anything came of the answer since this was last asked."""
+        ...
+
+    def tick(self, now: float) -> None:
+        """Look at deadlines."""
+        ...
+
+
+class VisitorSide(Protocol):
+    """A visitor's connection, as the exchange that runs on it sees it.
+
+    :ivar full: the visitor takes no more for now.
+    :ivar peer: the peer's address as text, empty for a unix socket.
+    :ivar trusted: whether the peer is one of ``trusted_proxies``.
+    """
+
+    link: Link
+    full: bool
+    peer: str
+    trusted: bool
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether another request may follow on this connection."""
+        ...
+
+    def scheme(self, head: RequestHead) -> str:
+        """``http`` or ``https``, as the visitor's browser spoke it."""
+        ...
+
+    def pause(self) -> None:
+        """Stop reading from the visitor."""
+        ...
+
+    def resume(self) -> None:
+        """Read from the visitor again."""
+        ...
+
+    def becomes_tunnel(self) -> None:
+        """Pass bytes both ways unread from now on (after a 101)."""
+        ...
+
+    def done(self, keep_alive: bool) -> None:
+        """The exchange is complete and its answer is written."""
+        ...
+
+    def broken(self, seen: bool = False) -> None:
+        """The answer cannot be completed: close so that the visitor sees that it was cut.
+
+        :param seen: a close shows it, because the answer said where it would end.
+        """
         ...
 
 

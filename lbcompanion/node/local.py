@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from lbcompanion.http1.heads import Field, RequestHead, write_fields, write_status_line
 from lbcompanion.node.hub import Hub, LocalAnswer, LocalRequest
-
-if TYPE_CHECKING:
-    from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.node.links import VisitorSide
 
 #: The largest body of a request of ours, with room to tell 413 from a cut.
 MAX_BODY = 16384 + 1
@@ -24,9 +21,9 @@ class LocalExchange:
 
     __slots__ = ("_answering", "_body", "_full", "_has_body", "_head", "_hub", "_most", "_size", "_visitor", "begun")
 
-    def __init__(self, visitor: VisitorConnection, hub: Hub, head: RequestHead, has_body: bool) -> None:
+    def __init__(self, visitor: VisitorSide, hub: Hub, head: RequestHead, has_body: bool) -> None:
         self._has_body = has_body
-        self._visitor: VisitorConnection | None = visitor
+        self._visitor: VisitorSide | None = visitor
         self._hub = hub
         self._head = head
         self._body: list[bytes] = []
@@ -79,7 +76,7 @@ class LocalExchange:
         self._answering.addCallback(self._write)
         self._answering.addErrback(self._unwritten)
 
-    def _request(self, visitor: VisitorConnection) -> LocalRequest:
+    def _request(self, visitor: VisitorSide) -> LocalRequest:
         return LocalRequest(
             self._head,
             b"".join(self._body),

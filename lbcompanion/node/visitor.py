@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from lbcompanion.errors import BadRequest
 from lbcompanion.http1.fields import keeps_alive
 from lbcompanion.http1.framing import BodyKind, BodyReader, ChunkedReader, body_reader, request_framing
-from lbcompanion.http1.heads import Field, RequestHead, head_end, never_ends, read_request_head
+from lbcompanion.http1.heads import RequestHead, head_end, never_ends, read_request_head
 from lbcompanion.http1.lines import FORWARDED
 from lbcompanion.node.exchange import Exchange
 from lbcompanion.node.hub import Hub
-from lbcompanion.node.links import Link, peer_host, reset
+from lbcompanion.node.links import AnyExchange, Link, VisitorSide, peer_host, reset
 from lbcompanion.node.local import LocalExchange
 
 # Bytes of pipelined requests that wait for their turn; beyond that the visitor is not read.
@@ -38,43 +38,6 @@ _REASONS = {
     503: b"Service Unavailable",
     505: b"HTTP Version Not Supported",
 }
-
-
-class AnyExchange(Protocol):
-    """One request and its answer, whoever answers."""
-
-    @property
-    def begun(self) -> bool:
-        """Whether the visitor got a first byte of the answer."""
-        ...
-
-    def body(self, data: bytes) -> None:
-        """Bytes of the request's body."""
-        ...
-
-    def body_end(self, trailers: list[Field]) -> None:
-        """The request's body is whole."""
-        ...
-
-    def visitor_full(self) -> None:
-        """The visitor takes no more for now."""
-        ...
-
-    def visitor_drained(self) -> None:
-        """It takes more again."""
-        ...
-
-    def visitor_lost(self) -> None:
-        """The visitor is gone."""
-        ...
-
-    def has_moved(self) -> bool:
-        """Whether anything came of the answer since this was last asked."""
-        ...
-
-    def tick(self, now: float) -> None:
-        """Look at deadlines."""
-        ...
 
 
 class VisitorConnection:
@@ -498,3 +461,7 @@ def _plain(status: int, why: bytes) -> bytes:
         len(why) + 1,
         why,
     )
+
+
+if TYPE_CHECKING:
+    _: type[VisitorSide] = VisitorConnection
