@@ -27,6 +27,7 @@ from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import Hub
 from lbcompanion.node.policy import Policy, Script
+from lbcompanion.node.recording import Recording
 from lbcompanion.node.upstream import UpstreamConnection, Upstreams
 from lbcompanion.node.visitor import VisitorConnection
 from lbcompanion.settings import CaptureTable, LimitsTable, NodeSettings, NodeTable, StoreTable
@@ -53,7 +54,9 @@ def _policy() -> tuple[Policy, MemoryStore]:
         lambda method, owner, ask: succeed(None),
     )
     rules = CaptureRules(4194304, 134217728, 100, True, Masks(CaptureTable().mask), lambda page, cookie: None)
-    return Policy(settings, copies, counters, rules, Script(b"", "0a1b2c3d4e5f"), time.time), store
+    return Policy(
+        settings, copies, counters, rules, Recording(settings.capture), Script(b"", "0a1b2c3d4e5f"), time.time
+    ), store
 
 
 class _Wire:
@@ -90,7 +93,7 @@ def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], obj
     hub = Hub(
         limits=LimitsTable(),
         prefix=b"/_lbc",
-        trusted_proxies=(),
+        trusts=lambda peer: False,
         upstreams=Upstreams(dialled.append, 64, time.monotonic, policy.counters),
         local=None,  # type: ignore[arg-type]
         plan=policy.plan,

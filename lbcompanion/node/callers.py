@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from attrs import frozen
 
 from lbcompanion.errors import SignatureRefused
+from lbcompanion.node.client_info import address_of, is_listed
 from lbcompanion.node.hub import LocalRequest
-from lbcompanion.settings import FetchTable, Networks
+from lbcompanion.settings import FetchTable
 from lbcompanion.signatures import FARM, Verifier
 
 
@@ -41,7 +41,7 @@ class Callers:
     def judge(self, request: LocalRequest) -> CallerVerdict:
         """Whether this caller may fetch, delete, and look at the debug page."""
         address = self._address(request)
-        if self._fetch.addresses and not _listed(address, self._fetch.addresses):
+        if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
             return CallerVerdict(False, address, why="the address is not listed")
         if self._fetch.signature == "off":
             return CallerVerdict(True, address)
@@ -66,7 +66,7 @@ class Callers:
         :param body_follows: the head alone is judged; so it is, too, where the body was cut.
         """
         address = self._address(request)
-        if self._fetch.addresses and not _listed(address, self._fetch.addresses):
+        if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
             return CallerVerdict(False, address, why="the address is not listed")
         head = request.head
         told = (
@@ -87,20 +87,8 @@ class Callers:
         return CallerVerdict(True, address, key)
 
     def _address(self, request: LocalRequest) -> str:
-        """The peer's, or from a trusted proxy the last address in the named header that is no trusted proxy's."""
+        """The caller's: the peer's, or the one that a trusted proxy tells in the named field."""
         name = self._fetch.address_header.lower().encode()
         if not name or not request.trusted:
             return request.peer
-        told = [part.strip() for line in request.head.all(name) for part in line.decode("latin-1").split(",")]
-        for address in reversed(told):
-            if address and not self._trusted(address):
-                return address
-        return told[0] if told and told[0] else request.peer
-
-
-def _listed(text: str, networks: Networks) -> bool:
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    return any(address in network for network in networks)
+        return address_of(request.head, request.peer, name, self._trusted)

@@ -96,13 +96,13 @@ class Debug:
         return said
 
     def _decision(self, query: dict[str, list[str]], head: RequestHead, scheme: str) -> dict[str, Any]:
-        why = self._policy.refusal(head)
+        why = self._policy.recording.refusal(head)
         said: dict[str, Any] = {
             "captured": not why,
             "reason": why or "its answer decides (status, type, size)",
-            "rules": [{"rule": rule, "says": says} for rule, says in self._policy.rules_for(head)],
-            "uncacheable": self._policy.uncacheable(head),
-            "outlives_pull": self._policy.outlives(head.target.decode("latin-1")),
+            "rules": [{"rule": rule, "says": says} for rule, says in self._policy.recording.rules_for(head)],
+            "uncacheable": self._policy.recording.uncacheable(head),
+            "outlives_pull": self._policy.recording.outlives(head.target.decode("latin-1")),
         }
         if "answer" in query or "status" in query:
             answer = [*_fields(query.get("answer", ["Content-Type: text/html"]))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -13,7 +12,7 @@ from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.links import Link
 from lbcompanion.node.upstream import Upstreams
-from lbcompanion.settings import LimitsTable, Networks
+from lbcompanion.settings import LimitsTable
 
 
 @frozen
@@ -133,13 +132,14 @@ class Connection(Protocol):
 class Hub:
     """The shared things, and the few facts that the hot path asks again and again.
 
+    :ivar trusts: whether a peer is one of ``trusted_proxies``.
     :ivar connections: those that count.
     :ivar turned_away: those that were told that there are too many, and may still be sending.
     """
 
     limits: LimitsTable
     prefix: bytes
-    trusted_proxies: Networks
+    trusts: Callable[[str], bool]
     upstreams: Upstreams
     local: Local
     plan: Callable[[RequestHead, str, bool, str], Plan]
@@ -150,7 +150,6 @@ class Hub:
     connections: set[Connection] = field(factory=set)
     turned_away: set[Connection] = field(factory=set)
     per_address: dict[str, int] = field(factory=dict)
-    trust: dict[str, bool] = field(factory=dict)
 
     def tick(self, now: float) -> None:
         """Have all connections look at their deadlines; an error in one keeps no other from it."""
@@ -159,17 +158,3 @@ class Hub:
                 connection.tick(now)
             except Exception as error:
                 self.counters.failed_open[f"tick: {type(error).__name__}"] += 1
-
-    def trusts(self, peer: str) -> bool:
-        """Whether an address is one of ``trusted_proxies``; a unix socket's peer (empty) is."""
-        known = self.trust.get(peer)
-        if known is None:
-            if len(self.trust) > 10000:
-                self.trust.clear()
-            try:
-                address = ip_address(peer.partition("%")[0])
-                known = any(address in network for network in self.trusted_proxies)
-            except ValueError:
-                known = not peer
-            self.trust[peer] = known
-        return known

@@ -25,6 +25,7 @@ from lbcompanion.http1.heads import RequestHead, ResponseHead, without
 from lbcompanion.http1.lines import ASKED, CODED, CONDITION, DOUBLED, FORWARDED, OF_BODY, PARTIAL, POLICY
 from lbcompanion.node import robots
 from lbcompanion.node.capture import CaptureRules, Capturing, Facts
+from lbcompanion.node.client_info import forwarded_on, forwarding_lines, host_of
 from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer, Reply
@@ -60,7 +61,7 @@ class Script:
     version: str
 
 
-class Policy(Recording):
+class Policy:
     """The compiled settings.
 
     :param wall_clock: seconds since the epoch.
@@ -72,11 +73,12 @@ class Policy(Recording):
         copies: Copies,
         counters: Counters,
         rules: CaptureRules,
+        recording: Recording,
         script: Script,
         wall_clock: Callable[[], float],
     ) -> None:
-        super().__init__(settings.capture)
         self.settings = settings
+        self.recording = recording
         self.copies = copies
         self.counters = counters
         self.rules = rules
@@ -85,7 +87,7 @@ class Policy(Recording):
         self._public_origin = settings.node.public_origin.rstrip("/")
         self.script_url = f"{self.prefix}/fetch-from.js?v={script.version}"
         if settings.capture.outlive_pull:
-            copies.outlives = self.outlives
+            copies.outlives = recording.outlives
         inject = settings.inject
         self.top = Snippet(inject.top) if inject.top is not None else None
         self.bottom = Snippet(inject.bottom) if inject.bottom is not None else None
@@ -115,7 +117,7 @@ class Policy(Recording):
         """The public origin that this request was made to."""
         if self._public_origin:
             return self._public_origin
-        host = (head.get(b"x-forwarded-host") if trusted and head.marks & FORWARDED else None) or head.seen.get(b"host")
+        host = host_of(head, trusted)
         key = (scheme, host)
         known = self._origins.get(key)
         if known is None:
@@ -167,7 +169,7 @@ class Policy(Recording):
         key = (peer, scheme, host)
         lines = self._forwarded.get(key)
         if lines is None:
-            lines = _forwarded_lines(peer.encode(), scheme.encode(), host)
+            lines = forwarding_lines(peer.encode(), scheme.encode(), host)
             if len(self._forwarded) >= _MOST_KEPT:
                 self._forwarded.clear()
             self._forwarded[key] = lines
@@ -236,7 +238,7 @@ class RequestPlan:
         self._robots = head.target == b"/robots.txt" and head.method in {b"GET", b"HEAD"}
         self._asked = head.marks & ASKED != 0 and head.get(b"lbc-capture") == b"1"
         try:
-            self.reason = policy.refusal(head)
+            self.reason = policy.recording.refusal(head)
         except Exception as error:
             policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
             self.reason = "failed"
@@ -258,20 +260,8 @@ class RequestPlan:
         if marks & CONDITION and b"-lbc" in lines:
             lines = self._their_tags(lines)
         if marks & FORWARDED:
-            return lines + self._forwarded()
+            return lines + forwarded_on(head, self._trusted, self._peer, self._scheme)
         return lines + policy.forwarded(self._peer, self._scheme, head.seen.get(b"host"))
-
-    def _forwarded(self) -> bytes:
-        """What proxies before us say is added to, and believed, of those we trust, about scheme and host."""
-        head = self._head
-        seen = head.seen
-        proto = seen.get(b"x-forwarded-proto") if self._trusted else None
-        host = seen.get(b"x-forwarded-host") if self._trusted else None
-        return _forwarded_lines(
-            b", ".join(part for part in (seen.get(b"x-forwarded-for"), self._peer.encode()) if part),
-            proto if proto is not None else self._scheme.encode(),
-            host if host is not None else seen.get(b"host"),
-        )
 
     def _their_tags(self, lines: bytes) -> bytes:
         """Our entity tags in the conditions as the application knows them."""
@@ -347,7 +337,7 @@ class RequestPlan:
     def not_captured(self, head: ResponseHead, judged: Eligibility) -> str:  # noqa: PLR0911 - as above
         """Why no copy is taken of this answer; empty where one is."""
         policy = self.policy
-        if head.status not in policy.statuses:
+        if head.status not in policy.recording.statuses:
             return "status"
         if not judged.page:
             return judged.reason
@@ -371,7 +361,7 @@ class RequestPlan:
             lines = _our_tag(without(lines, _CHANGED))
         if changed and policies and self.policy.adapts:
             lines = _with_policies(lines, policies)
-        if self.policy.uncacheable(self._head):
+        if self.policy.recording.uncacheable(self._head):
             lines = without(lines, (b"cache-control", b"etag", b"last-modified")) + b"Cache-Control: no-store\r\n"
         return lines
 
@@ -526,12 +516,6 @@ def _anchors(inject: InjectTable) -> Anchors | None:
     top = one(inject.top_after, inject.top_before)
     bottom = one(inject.bottom_after, inject.bottom_before)
     return Anchors(top, bottom) if top or bottom else None
-
-
-def _forwarded_lines(addresses: bytes, proto: bytes, host: bytes | None) -> bytes:
-    lines = b"X-Forwarded-For: %b\r\n" % addresses if addresses else b""
-    lines += b"X-Forwarded-Proto: %b\r\n" % proto
-    return lines if host is None else lines + b"X-Forwarded-Host: %b\r\n" % host
 
 
 def _with_policies(lines: bytes, policies: list[bytes]) -> bytes:

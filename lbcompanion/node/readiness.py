@@ -8,59 +8,25 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbcompanion.endpoint_strings import parse
 from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
+from lbcompanion.node.leaving import Leaving
 from lbcompanion.node.listening import client_endpoint
 
 _LOOK_SECONDS = 2.0
 _CONNECT_SECONDS = 2.0
-# While leaving: whoever asked for readiness lately is given time to hear that it is over.
-_ASKED_LATELY_SECONDS = 15.0
-_MOST_WAIT_SECONDS = 5.0
-_TOLD_TWICE = 2
-
-
-class Leaving:
-    """Whether this node is about to stop, and whether those who ask have heard it.
-
-    :ivar told: whether it is.
-    """
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._asked_at = float("-inf")
-        self._told_times = 0
-        self.told = False
-
-    def asked(self) -> None:
-        """Somebody asks for readiness."""
-        self._asked_at = self._reactor.seconds()
-        if self.told:
-            self._told_times += 1
-
-    async def leave(self, quietly: bool) -> None:
-        """Say that the node is leaving, and wait until balancers that ask have heard it (or for 5 s).
-
-        :param quietly: nobody need hear of it: another process goes on serving.
-        """
-        self.told = True
-        seconds = self._reactor.seconds
-        begun = seconds()
-        if quietly or begun - self._asked_at > _ASKED_LATELY_SECONDS:
-            return
-        while self._told_times < _TOLD_TWICE and seconds() - begun < _MOST_WAIT_SECONDS:
-            await deferLater(self._reactor, 0.1, lambda: None)
 
 
 class Readiness:
     """Looks at the application from time to time, and says what is wrong.
 
     :param upstream: the application's client endpoint string.
+    :param leaving: the state of a node that stops.
     :param crawler_reached: whether the last delivery of notices reached the crawler.
     """
 
@@ -70,6 +36,7 @@ class Readiness:
         reactor: Any,
         counters: Counters,
         copies: Copies,
+        leaving: Leaving,
         crawler_reached: Callable[[], bool],
         log: Callable[[str, str], None],
     ) -> None:
@@ -78,13 +45,13 @@ class Readiness:
         self._encrypted = parse(upstream).encrypted
         self._counters = counters
         self._copies = copies
+        self.leaving = leaving
         self._crawler_reached = crawler_reached
         self._log = log
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
         self._upstream_works = True
         self._answers_seen = 0
-        self.leaving = Leaving(reactor)
 
     def start(self) -> None:
         """Begin to look."""
@@ -98,12 +65,12 @@ class Readiness:
     @property
     def ready(self) -> bool:
         """Whether visitors should come here."""
-        return self._upstream_works and not self.leaving.told
+        return self._upstream_works and not self.leaving.begun
 
     def wrong(self) -> list[str]:
         """What is wrong now, in words. Only the first two keep visitors away."""
         said = []
-        if self.leaving.told:
+        if self.leaving.begun:
             said.append("the node is leaving")
         if not self._upstream_works:
             said.append("the application cannot be reached")

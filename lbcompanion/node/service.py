@@ -20,42 +20,31 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lbcompanion.errors import ConfigError, StoreError
-from lbcompanion.html.copy import Masks
-from lbcompanion.html.recorder import recorder_source, versioned
+from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import read_in_python
-from lbcompanion.model import Page
 from lbcompanion.node.admin import admin_site
 from lbcompanion.node.application import Application
-from lbcompanion.node.callers import Callers
-from lbcompanion.node.capture import CaptureRules
 from lbcompanion.node.control import ControlSocket
-from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
-from lbcompanion.node.debug import Debug
-from lbcompanion.node.endpoints import Endpoints
 from lbcompanion.node.figures import Figures, to_json
 from lbcompanion.node.giving import Giving
 from lbcompanion.node.handover import HAND_OVER_SECONDS, HandOver
 from lbcompanion.node.heap import keep_freed_memory
-from lbcompanion.node.hub import Hub
+from lbcompanion.node.leaving import Leaving
 from lbcompanion.node.listening import AnyListener, Held, Listener, dialer, reload_certificates, serve, serve_site
-from lbcompanion.node.notices import Deliverer, NoticeDesk
+from lbcompanion.node.notices import Deliverer
 from lbcompanion.node.openings import Openings
 from lbcompanion.node.peers import Peers
 from lbcompanion.node.places import Place, stop_reactor
-from lbcompanion.node.policy import Policy, Script
 from lbcompanion.node.readiness import Readiness
 from lbcompanion.node.shared_store import SharedStore, SiblingDesk
 from lbcompanion.node.siblings import Frame, Siblings
 from lbcompanion.node.sockets import open_sockets
 from lbcompanion.node.spool import Spool
-from lbcompanion.node.taking import Taking
 from lbcompanion.node.twisted_links import MachineFactory
-from lbcompanion.node.upstream import Upstreams
 from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.node.wiring import Surroundings, build
 from lbcompanion.settings import NodeSettings
-from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.registry import open_store
 from lbcompanion.stores.threads import OneThread
 from lbcompanion.stores.timely import in_time
@@ -119,7 +108,6 @@ class NodeService(MultiService):
         """Make all parts; nothing is opened yet."""
         settings, reactor = self._settings, self._reactor
         node = settings.node
-        limits = settings.limits
         counters = self.counters = Counters()
         self._store_thread = self._thread(reactor, "lbcompanion-store")
         self._spool_thread = self._thread(reactor, "lbcompanion-spool")
@@ -128,6 +116,7 @@ class NodeService(MultiService):
         inner = in_time(open_store(settings.store, self._now, self._store_thread), reactor)
         self.store = SharedStore(inner, self._siblings)
         tokens = Tokens(node.secret, node.name, os.urandom)
+        self._leaving = Leaving(reactor)
         self._peers = Peers(
             node.name,
             node.secret,
@@ -138,86 +127,47 @@ class NodeService(MultiService):
             self._now,
             settings.capture.max_page_bytes * 2,
         )
-        copies = self.copies = Copies(
-            node.name,
-            node.secret,
-            self.store,
-            tokens,
-            self._now,
-            counters,
-            self._say,
-            self._peers.pass_on,
-            shared=not self._in_memory,
-        )
-        reader = CookieReader(settings.sticky)
         self.spool: Spool | None = None
         self.deliverer: Deliverer | None = None
         if settings.crawler.intake:
             self.spool = Spool(node.state_dir / "notices.db", self._spool_thread)
             if self._place.delivers:
                 self.deliverer = self._deliverer(self.spool)
-        wake = self._wake_another if self.deliverer is None else self.deliverer.wake
-        desk = NoticeDesk(node.name, tokens, reader, copies, self.spool, counters, self._now, wake)
-        by_server = settings.crawler.notices in {"server", "both"}
-
-        def kept(page: Page, cookie: bytes) -> None:
-            if self.policy.own_notice(page, cookie):
-                desk.of_our_own(page, cookie)
-
-        rules = CaptureRules(
-            settings.capture.max_page_bytes,
-            limits.capturing_bytes,
-            limits.expansion_ratio,
-            settings.capture.exclude_blocks,
-            _masks(settings.capture.mask),
-            kept if by_server else None,
+        parts = build(
+            Surroundings(
+                settings=settings,
+                now=self._now,
+                monotonic=reactor.seconds,
+                log=self._say,
+                counters=counters,
+                store=self.store,
+                shared_store=not self._in_memory,
+                tokens=tokens,
+                dial=dialer(node.upstream, settings.limits.upstream_connect_seconds, reactor, self._loop),
+                ask_application=Application(node.upstream, reactor, settings.capture.max_page_bytes).ask,
+                pass_on=self._peers.pass_on,
+                spool=self.spool,
+                on_notice=self._wake_another if self.deliverer is None else self.deliverer.wake,
+                leaving=lambda: self._leaving.begun,
+            )
         )
-        script = self._script(reader)
-        policy = self.policy = Policy(settings, copies, counters, rules, script, self._now)
-        dial = dialer(node.upstream, limits.upstream_connect_seconds, reactor, self._loop)
-        upstreams = Upstreams(dial, limits.upstream_idle, reactor.seconds, counters)
-        self.hub = Hub(
-            limits=limits,
-            prefix=node.prefix.encode(),
-            trusted_proxies=node.trusted_proxies,
-            upstreams=upstreams,
-            local=_NoEndpoints,
-            plan=policy.plan,
-            counters=counters,
-            clock=reactor.seconds,
-            log=self._say,
-        )
+        copies = self.copies = parts.copies
+        self.hub = parts.hub
         self._openings = Openings(self.hub)
         self._desk = SiblingDesk(self.store.inner, copies.on_its_way)
-        callers = Callers(settings.fetch, node.secret, self.hub.trusts, self._now)
-        application = Application(node.upstream, reactor, settings.capture.max_page_bytes)
-        debug = Debug(settings, policy, tokens, self.store, application.ask)
-        taking = Taking(
-            tokens,
-            copies,
-            self.store,
-            settings.store,
-            settings.capture.max_page_bytes,
-            lambda: self.readiness.leaving.told,
-            self._now,
-            counters,
-            self._say,
-        )
-        self.hub.local = Endpoints(
-            node.name, node.prefix, callers, copies, desk, taking, script, counters, self._say, debug.tell
-        )
-        giving = Giving(self.store.inner, self._peers, tokens, self._now, reactor, counters)
         self._handover = HandOver(
             self.store.inner,
             self._in_memory,
             self._siblings,
-            giving,
+            Giving(self.store.inner, self._peers, tokens, self._now, reactor, counters),
             self.spool,
             self._last_deliverer,
             reactor,
             self._say,
         )
-        self.readiness = Readiness(node.upstream, reactor, counters, copies, self._crawler_reached, self._say)
+        self.readiness = Readiness(
+            node.upstream, reactor, counters, copies, self._leaving, self._crawler_reached, self._say
+        )
 
     @property
     def _in_memory(self) -> bool:
@@ -238,20 +188,6 @@ class NodeService(MultiService):
             self.counters,
             self._say,
         )
-
-    def _script(self, reader: CookieReader) -> Script:
-        capture, inject = self._settings.capture, self._settings.inject
-        recorder = versioned(
-            recorder_source(
-                reader.names_for_script(),
-                self._settings.node.prefix,
-                inject.clicktale_names,
-                ratio=capture.ratio,
-                visitor_cookie=capture.visitor_cookie,
-                force_parameter=capture.force_parameter,
-            )
-        )
-        return Script(recorder.source, recorder.version)
 
     def _find_siblings(self) -> Siblings | None:
         node = self._settings.node
@@ -328,7 +264,7 @@ class NodeService(MultiService):
         """Open, or take over, all that is listened on."""
         node, place = self._settings.node, self._place
         admin = [node.admin] if node.admin and not place.number else []
-        site: Any = admin_site(lambda: succeed(self.figures()), self.readiness.leaving.asked)
+        site: Any = admin_site(lambda: succeed(self.figures()), self._leaving.asked)
         if not IReactorSocket.providedBy(self._reactor):
             return await self._open_in_memory(site if admin else None)
         descriptions = [*node.listen, *admin]
@@ -374,9 +310,9 @@ class NodeService(MultiService):
 
         :param successor: the group of processes that serve the same ports from now on; None: nobody does.
         """
-        if not self.readiness.leaving.told:
+        if not self._leaving.begun:
             self._successor = successor
-            self.readiness.leaving.told = True
+            self._leaving.begun = True
             stop_reactor(self._reactor)
 
     def reload(self) -> None:
@@ -454,7 +390,7 @@ class NodeService(MultiService):
         if taken_over and self.deliverer is not None:
             # Notices that come in here go on into the spool, from which the successor delivers.
             await self.deliverer.stop()
-        await self.readiness.leaving.leave(taken_over or self._place.number > 0)
+        await self._leaving.leave(taken_over or self._place.number > 0)
         deadline = seconds() + DRAIN_SECONDS
         shared = taken_over or self._place.number > 0
         for listener in self._listeners:
@@ -506,27 +442,6 @@ class NodeService(MultiService):
             await self._control.close()
         self._store_thread.stop()
         self._spool_thread.stop()
-
-
-class _NoEndpoints:
-    """Stands in until the endpoints are made."""
-
-    @staticmethod
-    def answer(request: object) -> Any:
-        raise RuntimeError("the endpoints are not there yet")
-
-    @staticmethod
-    def most_body(request: object) -> int:
-        return 0
-
-
-def _masks(selectors: tuple[str, ...]) -> Masks | None:
-    if not selectors:
-        return None
-    try:
-        return Masks(selectors)
-    except ValueError as error:
-        raise ConfigError("", "capture.mask", str(error), "CSS selectors") from None
 
 
 def _nonce() -> str:

@@ -34,9 +34,9 @@ from lbcompanion.node.admin import admin_site
 from lbcompanion.node.control import ControlSocket
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.figures import Figures, added, from_json, summed, without_gauges
+from lbcompanion.node.leaving import Leaving
 from lbcompanion.node.listening import Listener, reload_certificates, serve_site
 from lbcompanion.node.places import Place, stop_reactor
-from lbcompanion.node.readiness import Leaving
 from lbcompanion.node.siblings import Frame, Siblings
 from lbcompanion.node.sockets import open_sockets, remove_path
 from lbcompanion.settings import NodeSettings
@@ -216,7 +216,7 @@ class Supervisor(MultiService):
         served, worker.serves, worker.process = worker.serves, False, None
         if self._all_gone is not None and not any(one.process for one in self._workers) and not self._all_gone.called:
             self._all_gone.callback(None)
-        if self._stopping or self._leaving.told:
+        if self._stopping or self._leaving.begun:
             return
         if not self._all_serve.called and not any(one.serves for one in self._workers) and not served:
             self._all_serve.errback(WorkerFailed(f"worker {worker.number} ended before it served: {how}"))
@@ -252,7 +252,7 @@ class Supervisor(MultiService):
             self._gone = added([self._gone, without_gauges(self._latest.pop(name))])
         self._latest |= {name: one.counters for name, one in told.items()}
         counters = added([self._gone, *self._latest.values()])
-        ready = self.started.called and not self._leaving.told and any(one.ready for one in told.values())
+        ready = self.started.called and not self._leaving.begun and any(one.ready for one in told.values())
         gauges = summed(told.values())
         if "ready" in gauges:
             gauges["ready"] = (gauges["ready"][0], float(ready))
@@ -264,7 +264,7 @@ class Supervisor(MultiService):
         return sum(worker.restarts for worker in self._workers)
 
     def _wrong(self, told: dict[str, Figures]) -> list[str]:
-        said = ["the node is leaving"] if self._leaving.told else []
+        said = ["the node is leaving"] if self._leaving.begun else []
         down = len(self._workers) - sum(worker.serves for worker in self._workers)
         if down:
             said.append(f"{down} of {len(self._workers)} workers do not serve")
@@ -300,9 +300,9 @@ class Supervisor(MultiService):
 
     def leave(self, successor: str | None) -> None:
         """Stop, and the reactor with it; see :meth:`lbcompanion.node.service.NodeService.leave`."""
-        if not self._leaving.told:
+        if not self._leaving.begun:
             self._successor = successor
-            self._leaving.told = True
+            self._leaving.begun = True
             stop_reactor(self._reactor)
 
     # Stop.

@@ -9,7 +9,7 @@ from lbcompanion.errors import BadRequest
 from lbcompanion.http1.fields import keeps_alive
 from lbcompanion.http1.framing import BodyKind, BodyReader, ChunkedReader, body_reader, request_framing
 from lbcompanion.http1.heads import RequestHead, head_end, never_ends, read_request_head
-from lbcompanion.http1.lines import FORWARDED
+from lbcompanion.node.client_info import scheme_of
 from lbcompanion.node.exchange import Exchange
 from lbcompanion.node.hub import Hub
 from lbcompanion.node.links import AnyExchange, Link, VisitorSide, peer_host, reset
@@ -208,11 +208,7 @@ class VisitorConnection:
 
     def scheme(self, head: RequestHead) -> str:
         """``http`` or ``https``: what the visitor's browser spoke, as far as it can be known here."""
-        if head.marks & FORWARDED and self.trusted:
-            told = head.get(b"x-forwarded-proto")
-            if told is not None and told.lower() in {b"http", b"https"}:
-                return told.lower().decode()
-        return self._scheme
+        return scheme_of(head, self.trusted, self._scheme)
 
     @property
     def keep_alive(self) -> bool:

@@ -18,6 +18,7 @@ from lbcompanion.node.capture import CaptureRules
 from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.policy import Policy, Script
+from lbcompanion.node.recording import Recording
 from lbcompanion.settings import NodeSettings, NodeTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.tokens import Tokens
@@ -76,7 +77,9 @@ class Rig:
         rules = CaptureRules(
             capture.max_page_bytes, 1 << 27, 100, capture.exclude_blocks, masks, lambda page, cookie: None
         )
-        self.policy = Policy(settings, kept, self.counters, rules, Script(b"", "1"), lambda: 0.0)
+        self.policy = Policy(
+            settings, kept, self.counters, rules, Recording(settings.capture), Script(b"", "1"), lambda: 0.0
+        )
 
     def copy(self) -> bytes | None:
         found: list[object] = []

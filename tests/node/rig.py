@@ -15,27 +15,19 @@ import h11
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 
-from lbcompanion.html.copy import Masks
-from lbcompanion.html.recorder import recorder_source, versioned
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import Page
 from lbcompanion.node.application import Answered, NoPageError
-from lbcompanion.node.callers import Callers
-from lbcompanion.node.capture import CaptureRules
-from lbcompanion.node.copies import Ask, Copies
+from lbcompanion.node.copies import Ask
 from lbcompanion.node.counters import Counters
-from lbcompanion.node.debug import Debug
-from lbcompanion.node.endpoints import Endpoints
-from lbcompanion.node.hub import Hub, LocalAnswer
-from lbcompanion.node.notices import NoticeDesk
-from lbcompanion.node.policy import Policy, Script
+from lbcompanion.node.hub import LocalAnswer
+from lbcompanion.node.policy import Policy
 from lbcompanion.node.spool import Spool
-from lbcompanion.node.taking import Taking
-from lbcompanion.node.upstream import UpstreamConnection, Upstreams
+from lbcompanion.node.upstream import UpstreamConnection
 from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.node.wiring import Surroundings, build
 from lbcompanion.settings import NodeSettings, NodeTable, StoreTable
 from lbcompanion.signatures import Signer
-from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.links import FarEnd, MemoryLink, MemoryLoop
 from lbcompanion.testing.strategies import SECRET
@@ -311,65 +303,35 @@ class Rig:
         self.store = store if store is not None else MemoryStore(self.settings.store, self.now)
         entropy = itertools.count()
         self.tokens = Tokens(SECRET, name, lambda count: bytes(next(entropy) % 256 for _ in range(count)))
-        self.copies = Copies(
-            name, SECRET, self.store, self.tokens, self.now, self.counters, self.log, pass_on, shared=shared
-        )
-        reader = CookieReader(self.settings.sticky)
         self.woken = 0
-        self.desk = NoticeDesk(name, self.tokens, reader, self.copies, spool, self.counters, self.now, self._wake)
-        capture, limits = self.settings.capture, self.settings.limits
         self.kept: list[tuple[Page, bytes]] = []
         self.on_kept: Callable[[Page, bytes], None] = lambda page, cookie: self.kept.append((page, cookie))
-        rules = CaptureRules(
-            capture.max_page_bytes,
-            limits.capturing_bytes,
-            limits.expansion_ratio,
-            capture.exclude_blocks,
-            Masks(capture.mask) if capture.mask else None,
-            self._keep,
-        )
-        recorder = versioned(recorder_source(["SRV"], "/_lbc", False))
-        self.script = Script(recorder.source, recorder.version)
-        self.policy = policy(self.settings, self.copies, self.counters, rules, self.script, self.now)
-        self.app = Application(self.loop)
-        self.upstreams = Upstreams(self.app.dial, limits.upstream_idle, self.clock.seconds, self.counters)
-        self.hub = Hub(
-            limits=limits,
-            prefix=b"/_lbc",
-            trusted_proxies=self.settings.node.trusted_proxies,
-            upstreams=self.upstreams,
-            local=self,
-            plan=self.policy.plan,
-            counters=self.counters,
-            clock=self.clock.seconds,
-            log=self.log,
-        )
-        callers = Callers(self.settings.fetch, SECRET, self.hub.trusts, self.now)
         self.asking: Callable[[RequestHead], Deferred[Answered]] = lambda head: fail(NoPageError("no application"))
-        debug = Debug(self.settings, self.policy, self.tokens, self.store, self._ask)
         self.leaving = False
-        taking = Taking(
-            self.tokens,
-            self.copies,
-            self.store,
-            self.settings.store,
-            capture.max_page_bytes,
-            lambda: self.leaving,
-            self.now,
-            self.counters,
-            self.log,
+        self.app = Application(self.loop)
+        parts = build(
+            Surroundings(
+                settings=self.settings,
+                now=self.now,
+                monotonic=self.clock.seconds,
+                log=self.log,
+                counters=self.counters,
+                store=self.store,
+                shared_store=shared,
+                tokens=self.tokens,
+                dial=self.app.dial,
+                ask_application=self._ask,
+                pass_on=pass_on,
+                spool=spool,
+                on_notice=self._wake,
+                leaving=lambda: self.leaving,
+                on_captured=self._keep,
+                policy=policy,
+            )
         )
-        self.endpoints = Endpoints(
-            name, "/_lbc", callers, self.copies, self.desk, taking, self.script, self.counters, self.log, debug.tell
-        )
-        self.hub.local = self.endpoints
+        self.copies, self.desk, self.policy, self.script = parts.copies, parts.desk, parts.policy, parts.script
+        self.endpoints, self.hub, self.upstreams = parts.endpoints, parts.hub, parts.hub.upstreams
         self.signer = Signer(SECRET)
-
-    def answer(self, request: object) -> Any:
-        raise AssertionError("the endpoints come later")
-
-    def most_body(self, request: object) -> int:
-        raise AssertionError("the endpoints come later")
 
     def now(self) -> float:
         return EPOCH + float(self.clock.seconds())

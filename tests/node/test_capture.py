@@ -18,6 +18,7 @@ from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.hub import Reply
 from lbcompanion.node.policy import Policy
+from lbcompanion.node.recording import Recording
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable, StoreTable
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
@@ -387,6 +388,12 @@ def test_a_mask_that_raises_gives_no_copy() -> None:
 
 
 class RefusalRaises(Policy):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.recording = RaisingRecording(self.settings.capture)
+
+
+class RaisingRecording(Recording):
     def refusal(self, head: RequestHead) -> str:
         raise ZeroDivisionError
 

@@ -210,10 +210,10 @@ def test_the_rules_told_are_those_that_decide(
 ) -> None:
     rig = Rig(capture=CaptureTable(include=include, exclude=exclude, enabled=enabled))
     head = RequestHead.of(method, target, 11, fields)
-    says = [said for _, said in rig.policy.rules_for(head)]
+    says = [said for _, said in rig.policy.recording.rules_for(head)]
     no = ("off", "not listed", "not a document", "not included", "excluded", "0:")
     against = [said for said in says if said.startswith(no) and not said.endswith("but forced")]
-    assert bool(rig.policy.refusal(head)) == bool(against)
+    assert bool(rig.policy.recording.refusal(head)) == bool(against)
 
 
 def test_a_copy_that_outlives_the_pull() -> None:
@@ -228,7 +228,7 @@ def test_a_copy_that_outlives_the_pull() -> None:
 def test_own_notices_wait_for_the_browsers_lots() -> None:
     def may(cookie: bytes, ratio: float, url: str = "http://a/b") -> bool:
         page = Page("t", url, "GET", 200, "text/html", 0.0, b"", b"")
-        return Rig(capture=CaptureTable(ratio=ratio)).policy.own_notice(page, cookie)
+        return Rig(capture=CaptureTable(ratio=ratio)).policy.recording.own_notice(page, cookie)
 
     assert may(b"", 1)
     assert not may(b"", 0.5)

@@ -226,7 +226,7 @@ class FourNodesTests(TestCase):
     def test_who_refuses_is_passed_over_and_asked_once(self) -> Any:
         tokens = [token_of("n2", bytes([seed])) for seed in range(24)]
         yield self.stop("n1")
-        self.services["n3"].readiness.leaving.told = True
+        self.services["n3"].readiness.leaving.begun = True
         for token in tokens:
             yield self.put("n2", token)
         gone = yield self.stop("n2")
@@ -235,7 +235,7 @@ class FourNodesTests(TestCase):
             assert (yield self.holders(token)) == ["n4"]
         # As many as were under way at once.
         assert 1 <= self.services["n3"].counters.handed["refused"] <= 8
-        self.services["n3"].readiness.leaving.told = False
+        self.services["n3"].readiness.leaving.begun = False
 
     @inlineCallbacks
     def test_a_page_too_large_for_one_goes_to_another(self) -> Any:

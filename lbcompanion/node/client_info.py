@@ -1,0 +1,98 @@
+"""Who the visitor is: the peer, the proxies that are trusted, and what their forwarding fields say.
+
+A forwarding field is believed only where the peer is one of ``trusted_proxies``: everybody else can write what they
+like into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from lbcompanion.http1.heads import RequestHead
+from lbcompanion.http1.lines import FORWARDED
+from lbcompanion.settings import Networks
+
+_SCHEMES = frozenset({b"http", b"https"})
+# Peers are looked up again and again; an address is some 40 bytes.
+_MAX_KNOWN_PEERS = 10_000
+
+
+class TrustedProxies:
+    """The networks of ``trusted_proxies``."""
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks = networks
+        self._known: dict[str, bool] = {}
+
+    def trusts(self, peer: str) -> bool:
+        """Whether an address belongs to a trusted proxy; the peer of a unix socket (empty) does.
+
+        :param peer: an IP address as text, with or without a zone.
+        """
+        known = self._known.get(peer)
+        if known is None:
+            if len(self._known) > _MAX_KNOWN_PEERS:
+                self._known.clear()
+            known = self._known[peer] = is_listed(peer, self._networks) if peer else True
+        return known
+
+
+def is_listed(address: str, networks: Networks) -> bool:
+    """Whether an address is in one of the networks; text that is no address is in none."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+def scheme_of(head: RequestHead, trusted: bool, own: str) -> str:
+    """``http`` or ``https``: what the visitor's browser spoke, as far as the companion can know it.
+
+    :param own: the scheme of the connection to the companion.
+    """
+    if trusted and head.marks & FORWARDED:
+        value = head.get(b"x-forwarded-proto")
+        if value is not None and value.lower() in _SCHEMES:
+            return value.lower().decode()
+    return own
+
+
+def host_of(head: RequestHead, trusted: bool) -> bytes | None:
+    """The host that the visitor's browser asked for; None: the request names none."""
+    forwarded = head.get(b"x-forwarded-host") if trusted and head.marks & FORWARDED else None
+    return forwarded or head.seen.get(b"host")
+
+
+def address_of(head: RequestHead, peer: str, field: bytes, trusts: Callable[[str], bool]) -> str:
+    """The client's address from a field to which each proxy appends the address of its peer (X-Forwarded-For).
+
+    :param peer: the trusted proxy's address, the answer where the field is missing.
+    :param field: the field's name in lower case.
+    :return: the last address that is no trusted proxy's; where all are, the first one.
+    """
+    members = [part.strip() for line in head.all(field) for part in line.decode("latin-1").split(",")]
+    for address in reversed(members):
+        if address and not trusts(address):
+            return address
+    return members[0] if members and members[0] else peer
+
+
+def forwarding_lines(addresses: bytes, scheme: bytes, host: bytes | None) -> bytes:
+    """The field lines that tell the application who the visitor is (X-Forwarded-For, -Proto, -Host)."""
+    lines = b"X-Forwarded-For: %b\r\n" % addresses if addresses else b""
+    lines += b"X-Forwarded-Proto: %b\r\n" % scheme
+    return lines if host is None else lines + b"X-Forwarded-Host: %b\r\n" % host
+
+
+def forwarded_on(head: RequestHead, trusted: bool, peer: str, scheme: str) -> bytes:
+    """The same lines for a request that came with some: appended to, and kept where a trusted proxy wrote them."""
+    seen = head.seen
+    proto = seen.get(b"x-forwarded-proto") if trusted else None
+    host = seen.get(b"x-forwarded-host") if trusted else None
+    return forwarding_lines(
+        b", ".join(part for part in (seen.get(b"x-forwarded-for"), peer.encode()) if part),
+        proto if proto is not None else scheme.encode(),
+        host if host is not None else seen.get(b"host"),
+    )

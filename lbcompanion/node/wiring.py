@@ -1,0 +1,187 @@
+"""Puts the parts of a companion's visitor path and of its endpoints together; opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from lbcompanion.errors import ConfigError
+from lbcompanion.html.copy import Masks
+from lbcompanion.html.recorder import recorder_source, versioned
+from lbcompanion.http1.heads import RequestHead
+from lbcompanion.model import Page
+from lbcompanion.node.application import Answered
+from lbcompanion.node.callers import Callers
+from lbcompanion.node.capture import CaptureRules
+from lbcompanion.node.client_info import TrustedProxies
+from lbcompanion.node.copies import Ask, Copies
+from lbcompanion.node.counters import Counters
+from lbcompanion.node.debug import Debug
+from lbcompanion.node.endpoints import Endpoints
+from lbcompanion.node.hub import Hub, LocalAnswer
+from lbcompanion.node.notices import NoticeDesk
+from lbcompanion.node.policy import Policy, Script
+from lbcompanion.node.recording import Recording
+from lbcompanion.node.spool import Spool
+from lbcompanion.node.taking import Taking
+from lbcompanion.node.upstream import UpstreamConnection, Upstreams
+from lbcompanion.settings import NodeSettings
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.stores.interface import IPageStore
+from lbcompanion.tokens import Tokens
+
+
+@frozen(kw_only=True)
+class Surroundings:
+    """What the parts get from outside: settings, time, and everything that does I/O.
+
+    :ivar now: seconds since the epoch.
+    :ivar monotonic: seconds that only go forward.
+    :ivar shared_store: whether other nodes may use this very store.
+    :ivar dial: starts a connection to the application.
+    :ivar ask_application: makes one request to the application, for the debug page.
+    :ivar pass_on: asks other nodes for a copy: ``pass_on(method, owner, ask)``; None where none of them is known.
+    :ivar spool: where notices wait for the crawler; None: they are not sent on.
+    :ivar on_notice: called after each notice that was written to the spool.
+    :ivar leaving: whether the node is about to stop.
+    :ivar on_captured: called with each captured page and the request's Cookie header; None: as ``crawler.notices``
+        says.
+    :ivar policy: the class that decides about pages.
+    """
+
+    settings: NodeSettings
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+    log: Callable[[str, str], None]
+    counters: Counters
+    store: IPageStore
+    shared_store: bool
+    tokens: Tokens
+    dial: Callable[[UpstreamConnection], None]
+    ask_application: Callable[[RequestHead], Deferred[Answered]]
+    pass_on: Callable[[bytes, str, Ask], Deferred[LocalAnswer | None] | None]
+    spool: Spool | None
+    on_notice: Callable[[], None]
+    leaving: Callable[[], bool]
+    on_captured: Callable[[Page, bytes], None] | None = None
+    policy: type[Policy] = Policy
+
+
+@frozen(kw_only=True)
+class Parts:
+    """The parts that others than their neighbours use."""
+
+    copies: Copies
+    desk: NoticeDesk
+    policy: Policy
+    script: Script
+    endpoints: Endpoints
+    hub: Hub
+
+
+def build(given: Surroundings) -> Parts:
+    """Make all parts, each after those that it needs.
+
+    :raises ConfigError: for a mask that is no CSS selector.
+    """
+    settings, counters = given.settings, given.counters
+    node, capture, limits = settings.node, settings.capture, settings.limits
+    proxies = TrustedProxies(node.trusted_proxies)
+    copies = Copies(
+        node.name,
+        node.secret,
+        given.store,
+        given.tokens,
+        given.now,
+        counters,
+        given.log,
+        given.pass_on,
+        shared=given.shared_store,
+    )
+    reader = CookieReader(settings.sticky)
+    desk = NoticeDesk(node.name, given.tokens, reader, copies, given.spool, counters, given.now, given.on_notice)
+    script = _script(settings, reader)
+    recording = Recording(capture)
+    rules = CaptureRules(
+        capture.max_page_bytes,
+        limits.capturing_bytes,
+        limits.expansion_ratio,
+        capture.exclude_blocks,
+        _masks(capture.mask),
+        given.on_captured or _server_notices(settings, recording, desk),
+    )
+    policy = given.policy(settings, copies, counters, rules, recording, script, given.now)
+    endpoints = Endpoints(
+        node.name,
+        node.prefix,
+        Callers(settings.fetch, node.secret, proxies.trusts, given.now),
+        copies,
+        desk,
+        Taking(
+            given.tokens,
+            copies,
+            given.store,
+            settings.store,
+            capture.max_page_bytes,
+            given.leaving,
+            given.now,
+            counters,
+            given.log,
+        ),
+        script,
+        counters,
+        given.log,
+        Debug(settings, policy, given.tokens, given.store, given.ask_application).tell,
+    )
+    hub = Hub(
+        limits=limits,
+        prefix=node.prefix.encode(),
+        trusts=proxies.trusts,
+        upstreams=Upstreams(given.dial, limits.upstream_idle, given.monotonic, counters),
+        local=endpoints,
+        plan=policy.plan,
+        counters=counters,
+        clock=given.monotonic,
+        log=given.log,
+    )
+    return Parts(copies=copies, desk=desk, policy=policy, script=script, endpoints=endpoints, hub=hub)
+
+
+def _script(settings: NodeSettings, reader: CookieReader) -> Script:
+    capture = settings.capture
+    recorder = versioned(
+        recorder_source(
+            reader.names_for_script(),
+            settings.node.prefix,
+            settings.inject.clicktale_names,
+            ratio=capture.ratio,
+            visitor_cookie=capture.visitor_cookie,
+            force_parameter=capture.force_parameter,
+        )
+    )
+    return Script(recorder.source, recorder.version)
+
+
+def _server_notices(
+    settings: NodeSettings, recording: Recording, desk: NoticeDesk
+) -> Callable[[Page, bytes], None] | None:
+    """What sends the node's own notices of captured pages; None where ``crawler.notices`` is ``browser``."""
+    if settings.crawler.notices not in {"server", "both"}:
+        return None
+
+    def captured(page: Page, cookie: bytes) -> None:
+        if recording.own_notice(page, cookie):
+            desk.of_our_own(page, cookie)
+
+    return captured
+
+
+def _masks(selectors: tuple[str, ...]) -> Masks | None:
+    if not selectors:
+        return None
+    try:
+        return Masks(selectors)
+    except ValueError as error:
+        raise ConfigError("", "capture.mask", str(error), "CSS selectors") from None
