@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from lbcompanion.http1.decoders import CodingError, Inflater, Reader, Unbrotli, Unzstd
 from lbcompanion.http1.encoders import Brotli, Deflater, Writer, Zstd, whole_brotli, whole_deflate, whole_zstd
@@ -48,6 +48,10 @@ DECODABLE = frozenset(_READERS)
 # What stands for any coding is offered as these; x-gzip is gzip's old name.
 _ANY = (b"gzip", b"deflate", b"br", b"zstd")
 _PLAIN = frozenset({b"", b"identity", b"none"})
+# Browsers write some 30 bytes. What is longer by far is not read: the visitor chooses how much work it would be.
+_LONGEST_ACCEPT = 1024
+# ``*`` with a weight, some white space included; its weight is written four times.
+_LONGEST_ANY = 32
 # RFC 9110 section 12.4.2: a weight of 0 is "not acceptable".
 _REFUSED = re.compile(rb";[ \t]*q=0(?:\.0*)?[ \t]*$", re.IGNORECASE)
 
@@ -151,20 +155,22 @@ def offer(accept: bytes | None) -> bytes:
     """What to ask of the application for a visitor's ``Accept-Encoding``: the same, less what cannot be undone here.
 
     Members keep their weights, refusals (``q=0``) stay, and ``*`` becomes the codings spoken here that are not named
-    beside it. Dictionary codings (dcb, dcz) go: no dictionary is known here.
+    beside it. Of members that name one coding the first counts. Dictionary codings (dcb, dcz) go: no dictionary is
+    known here. The result is at most 128 bytes longer than the header.
 
-    :returns: ``identity`` where nothing is left that asks for something.
+    :returns: ``identity`` where nothing is left that asks for something, and for a header of more than 1,024 bytes.
     """
+    if not accept or len(accept) > _LONGEST_ACCEPT:
+        return b"identity"
+    members: dict[bytes, bytes] = {}
+    for member in accept.split(b","):
+        members.setdefault(_named(member), member.strip(b" \t"))
     kept: list[bytes] = []
     asked = False
-    members = [member.strip(b" \t") for member in (accept or b"").split(b",")]
-    for member in members:
-        name, mark, weight = member.partition(b";")
-        coding = name.strip(b" \t").lower()
+    for coding, member in members.items():
         refused = _REFUSED.search(member) is not None
         if coding == b"*" and not refused:
-            named = {other.partition(b";")[0].strip(b" \t").lower() for other in members}
-            more = [any_coding + mark + weight for any_coding in _ANY if any_coding not in named]
+            more = _for_any(member, members)
         elif coding in DECODABLE or coding in {b"identity", b"*"}:
             more = [member]
         else:
@@ -172,3 +178,15 @@ def offer(accept: bytes | None) -> bytes:
         kept += more
         asked = asked or (bool(more) and not refused)
     return b", ".join(kept) if asked else b"identity"
+
+
+def _named(member: bytes) -> bytes:
+    return member.partition(b";")[0].strip(b" \t").lower()
+
+
+def _for_any(member: bytes, members: Container[bytes]) -> list[bytes]:
+    """What stands for ``*``, each with its weight; nothing for a weight that is longer than any valid one."""
+    if len(member) > _LONGEST_ANY:
+        return []
+    weight = member[1:]
+    return [coding + weight for coding in _ANY if coding not in members]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import islice
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
@@ -15,6 +16,14 @@ from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts
 
 # How many names of cookies a reader remembers its findings for: visitors can make up as many as they like.
 _NAMES_REMEMBERED = 1024
+# And how long such a name may be, since it is kept with them.
+_LONGEST_REMEMBERED = 256
+
+#: How many cookies of a request, or of a notice, are looked at: browsers keep at most 180 for one site. A visitor can
+#: send thousands, and each of them takes work.
+MOST_LOOKED_AT = 200
+# The name of one character, ``=``, and ``; ``: a cookie is never shorter on the line.
+_SHORTEST = len("a=; ")
 
 
 class CookieReader:
@@ -47,12 +56,19 @@ class CookieReader:
     def read(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
         """The routing cookies among these, each cut down to its routing part, in their order. Several tiers of
         balancers have one each, and all are kept; but for what could not be sent again (see
-        :func:`lbcompanion.sticky.cookies.safe_to_send`).
+        :func:`lbcompanion.sticky.cookies.safe_to_send`), and for what stands behind the first
+        :data:`MOST_LOOKED_AT` cookies.
 
         :param cookies: what :func:`lbcompanion.sticky.cookies.parse` gives, or what the script read.
         """
-        sendable, weight = [], 0
+        return self._read(_first(cookies))
+
+    def _read(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
+        sendable: list[RoutingCookie] = []
+        weight = 0
         for cookie in self._found(cookies):
+            if weight + _SHORTEST > MAX_SENT_BYTES:
+                break
             line_bytes = len(render([cookie])) + len("; ")
             if safe_to_send([cookie]) and weight + line_bytes <= MAX_SENT_BYTES:
                 sendable.append(cookie)
@@ -64,8 +80,10 @@ class CookieReader:
             return self._fixed.read(cookies, self._names, self._allow)
         kept: dict[str, RoutingCookie] = {}
         for dialect, share in self._shares(cookies):
-            # An allowed name was set free as a whole; a dialect that knows its form still cuts it down.
-            for cookie in dialect.read(share, self._names or tuple(share), self._allow):
+            # An allowed name was set free as a whole; a dialect that knows its form still cuts it down. Without
+            # configured names a dialect goes by its own, which all of its share fit; never by the visitor's, which
+            # it would have to compare with each other, and could take for patterns.
+            for cookie in dialect.read(share, self._names, self._allow):
                 kept[cookie.name] = cookie
         return tuple(kept[name] for name in cookies if name in kept)
 
@@ -74,12 +92,14 @@ class CookieReader:
 
         Per name, of the request's value and the script's the one that can be cut down to a routing part, the
         request's if both can. Without a fixed dialect a value whose form is recognised comes before one that is not:
-        behind a HAProxy prefix the node sees ``abc``, the script ``n2~abc``.
+        behind a HAProxy prefix the node sees ``abc``, the script ``n2~abc``. Of each side the first
+        :data:`MOST_LOOKED_AT` are looked at.
         """
+        sides = (_first(request), _first(script))
         chosen = {}
-        for name in [*request, *(name for name in script if name not in request)]:
-            chosen[name] = self._better(name, [side[name] for side in (request, script) if name in side])
-        return self.read(chosen)
+        for name in {**sides[0], **sides[1]}:
+            chosen[name] = self._better(name, [side[name] for side in sides if name in side])
+        return self._read(chosen)
 
     def replay_is_safe(self, cookies: Iterable[tuple[str, str]]) -> bool:
         """Whether these routing cookies may be sent while their node's state is not known.
@@ -137,10 +157,13 @@ class CookieReader:
             return self._fixed if self._fixed.read({name: value}, self._names, self._allow) else None
         if self._names and not names_match(self._names, name):
             return None
-        for dialect in self._candidates(name):
+        for dialect in self._candidates_of(name):
             if dialect.recognises(name, value):
                 return dialect
         return GENERIC if self._names else None
+
+    def _candidates_of(self, name: str) -> tuple[Dialect, ...]:
+        return self._candidates(name) if len(name) <= _LONGEST_REMEMBERED else self._find_candidates(name)
 
     def _find_candidates(self, name: str) -> tuple[Dialect, ...]:
         """Without configured names only a name that a dialect is known by counts: a shape alone is too little then."""
@@ -167,6 +190,11 @@ class CookieReader:
             told = [value for value in readable if self.dialect_of(name, value) is not GENERIC]
             readable = told or readable
         return (readable or values)[0]
+
+
+def _first(cookies: Mapping[str, str]) -> Mapping[str, str]:
+    """As many as are looked at."""
+    return cookies if len(cookies) <= MOST_LOOKED_AT else dict(islice(cookies.items(), MOST_LOOKED_AT))
 
 
 def _configured(sticky: StickyTable) -> Dialect | None:

@@ -94,6 +94,7 @@ def test_answers_go_end_to_end() -> None:
     [
         (b"/", b"gzip, br, zstd, dcb, dcz", b"gzip, br, zstd"),
         (b"/", b"dcb", b"identity"),
+        (b"/", b"*" + b",*" * 10000, b"identity"),
         (b"/robots.txt", b"gzip", b"identity"),
         (b"/", None, None),
     ],

@@ -1,14 +1,20 @@
 """What configuration makes of cookies."""
 
+import re
+from collections.abc import Iterator
+from itertools import islice
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lbcompanion.model import Notice, RoutingCookie
 from lbcompanion.settings import StickyTable
-from lbcompanion.sticky.cookies import parse
-from lbcompanion.sticky.dialects import ALL, AUTO, NAMES, NodeFacts, Sample
-from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.sticky import cookies as sticky_cookies
+from lbcompanion.sticky.cookies import MAX_SENT_BYTES, parse, render
+from lbcompanion.sticky.dialects import ALL, AUTO, NAMES, NodeFacts, Sample, use_further
+from lbcompanion.sticky.dialects.shapes import WholeValue
+from lbcompanion.sticky.reader import MOST_LOOKED_AT, CookieReader
 from lbcompanion.testing.dialects import SESSIONS
 from lbcompanion.testing.strategies import cookie_headers, cookie_names, cookies
 from lbcompanion.wire import read_notices, write_notices
@@ -258,3 +264,89 @@ def test_any_header_is_read_and_read_again_alike(dialect: str, header: str) -> N
         assert reads.read(dict(pairs(read))) == read
     assert not {cookie.name for cookie in read} - set(parse(header))
     reads.moved(read, tuple(header.split(";")))
+
+
+def shaped(count: int, name: str = "_{:05x}", value: str = "http://x") -> dict[str, str]:
+    """Cookies of the shape of a balancer's, as many as a visitor makes up."""
+    return {name.format(number): value for number in range(count)}
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names and patterns with which cookies' names were compared: one for each step."""
+    steps: list[str] = []
+    compiled = sticky_cookies._compiled
+
+    def counted(name: str) -> re.Pattern[str] | None:
+        steps.append(name)
+        return compiled(name)
+
+    monkeypatch.setattr(sticky_cookies, "_compiled", counted)
+    return steps
+
+
+@pytest.mark.parametrize("names", [(), ("/^_/",), ("SRV", "/^BIG/")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("_{:05x}", "http://x"), ("BIGipServerp{}", "1677787402.36895.0000"), ("/{}/", "x")]
+)
+def test_the_work_is_linear_in_the_cookies_up_to_a_bound(
+    names: tuple[str, ...], name: str, value: str, compared: list[str]
+) -> None:
+    def steps(count: int) -> int:
+        compared.clear()
+        reads = reader("auto", *names)
+        reads.read(shaped(count, name, value))
+        reads.merge(shaped(count, name, value), shaped(count, name, f"{value}1"))
+        return len(compared)
+
+    assert steps(100) <= 2.2 * steps(50)
+    assert steps(3600) == steps(MOST_LOOKED_AT) <= 4.4 * steps(50)
+
+
+def test_cookies_beyond_the_bound_are_not_looked_at() -> None:
+    many = shaped(MOST_LOOKED_AT - 1, "x{}") | {"SERVERID": "n1", "ROUTEID": ".n1"}
+    assert pairs(reader().read(many)) == [("SERVERID", "n1")]
+    assert pairs(reader("haproxy-insert", "SERVERID", "ROUTEID").read(many)) == [("SERVERID", "n1")]
+    # Each side has its own bound: what the balancer takes off a request, the script alone can read.
+    assert pairs(reader().merge(shaped(3600, "x{}"), {"ROUTEID": ".n1"})) == [("ROUTEID", ".n1")]
+
+
+def test_four_kilobytes_are_the_most_that_is_read() -> None:
+    read = reader().read(shaped(3600, value="http://" + "x" * 50))
+    assert 0 < len(render(read)) <= MAX_SENT_BYTES
+    assert len(read) == MAX_SENT_BYTES // len("_00000=http://; " + "x" * 50)
+
+
+anything = WholeValue(name="anything", samples=(), cookie_names=("/./",), form=r"[a-z0-9]{1,9}")
+
+
+@pytest.fixture
+def plugin() -> Iterator[None]:
+    """A dialect from outside, whose cookie may have any name."""
+    use_further((anything,))
+    yield
+    use_further(())
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_visitor_s_name_is_never_a_pattern(compared: list[str]) -> None:
+    names = [f"/{number}(/" for number in range(20)] + ["/(a+)+$/", "/./", "a" * 40]
+    assert pairs(reader().read(dict.fromkeys([*names, "lb"], "n1"))) == [("a" * 40, "n1"), ("lb", "n1")]
+    assert not set(compared) & set(names) - set(anything.cookie_names)
+
+
+def test_long_names_are_not_remembered() -> None:
+    reads = reader()
+    name = "BIGipServer" + "p" * 3000
+    assert pairs(reads.read({name: "1677787402.36895.0000"})) == [(name, "1677787402.36895.0000")]
+    assert reads._candidates.cache_info().currsize == 0
+
+
+@given(st.sampled_from((AUTO, *NAMES)), names_or_none, cookies(), st.integers(0, 400))
+def test_what_follows_the_bound_changes_nothing(
+    dialect: str, names: tuple[str, ...], seen: dict[str, str], more: int
+) -> None:
+    reads = reader(dialect, *names)
+    all_of_them = {**seen, **shaped(MOST_LOOKED_AT)}
+    first = dict(islice(all_of_them.items(), MOST_LOOKED_AT))
+    assert reads.read({**all_of_them, **shaped(more, "_f{:04x}")}) == reads.read(first)
