@@ -23,7 +23,7 @@ from lbcompanion.sticky.cookies import is_pattern
 from lbcompanion.sticky.dialects import AUTO, by_name
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
-from lbcompanion.sticky.rules import tells_node
+from lbcompanion.sticky.rules import may_be_taken_over
 
 _FIRST_WAIT_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 30.0
@@ -139,11 +139,12 @@ class Minter:
         return f"a cookie for {node} was handed out"
 
     def recorded(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
-        """A notice came with these for a page of the node: where they are the node's and no visitor's, a guess."""
+        """A notice came with these for a page of the node: where they are the node's and can be no visitor's session, a
+        guess."""
         route = self._routes.of(self._site.name, node)
         if not cookies or (route is not None and (route.state is RouteState.PROVEN or route.cookies == cookies)):
             return
-        if not tells_node(self._reader, cookies):
+        if not may_be_taken_over(self._reader, cookies):
             return
         dialect = self._prover.dialects(cookies)
         candidate = Route(self._site.name, node, cookies, dialect, RouteState.CANDIDATE, self._now())

@@ -69,7 +69,11 @@ def reads(sticky: StickyTable, diagnosis: Diagnosis) -> bool:
 
 
 def _choices(cookies: list[CookieSeen]) -> Iterator[str]:
-    """Dialects to try, the surest first; where the cookies are of several, each is judged by itself."""
+    """Dialects to try, the surest first; where the cookies are of several, each is judged by itself. A session that no
+    dialect can cut down is nobody's but the visitor's: no dialect that would record it whole is advised."""
+    if any(one.credential and not any(writer.is_sure for writer in one.writers) for one in cookies):
+        yield GENERIC.name
+        return
     surest = {one.writers[0] for one in cookies if one.writers}
     names = {writer.dialect for writer in surest}
     if len(names) == 1 and all(writer.grounds != "any_text" for writer in surest):

@@ -56,6 +56,11 @@ class Writer:
     node: str | None
     moves_visitor: bool
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the cookie is this dialect's beyond reasonable doubt."""
+        return self.grounds == "recognised"
+
 
 @frozen
 class CookieSeen:
@@ -65,7 +70,8 @@ class CookieSeen:
     :ivar spots: where it was handed out.
     :ivar sticks: whether it brings a request back to its node; None where that could not be told.
     :ivar routing_part: whether its routing part alone is enough; None where that is the whole, or was not tried.
-    :ivar credential: whether it looks like a session's or a secret's.
+    :ivar credential: whether it looks like a session's or a secret's, by its name or its value, or by what was seen:
+        a value as long as an id that is another one in every answer.
     :ivar writers: who could have written it, the surest first.
     """
 

@@ -9,8 +9,8 @@ from lbcompanion.doctor.faults import Seen, findings
 from lbcompanion.doctor.identity import Basis, Feature, Names, basis_of, feature_of
 from lbcompanion.doctor.observed import Given, How, Observed, Replay, Spot
 from lbcompanion.doctor.sticking import Sticking, outcome, sticking
-from lbcompanion.sticky.credentials import looks_like_credential
-from lbcompanion.sticky.explain import Grounds, explain
+from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id
+from lbcompanion.sticky.explain import explain
 
 #: The kinds of replay that show whether a cookie leads back; the others only show which ones are needed.
 _TELLING = (How.WHOLE, How.REDUCED, How.INVENTED)
@@ -49,6 +49,12 @@ def judge(observed: Observed) -> Diagnosis:
     )
 
 
+def _known(given: Given) -> bool:
+    """Whether a dialect is sure that this cookie is its own."""
+    writers = _writers(given)
+    return bool(writers) and writers[0].is_sure
+
+
 def _nodes(observed: Observed, names: Names) -> tuple[NodeSeen, ...]:
     spots = (Spot.WHOAMI, Spot.POST) if observed.companions else (Spot.PAGE,)
     counted = Counter(name for one in observed.bare if one.spot in spots and (name := names.of(one)))
@@ -70,11 +76,9 @@ def _a_balancers(observed: Observed, names: tuple[str, ...]) -> bool:
     """Whether any of these is a balancer's own: a companion's answer sets none itself, or it is known by its form."""
     for answer in observed.bare:
         for given in answer.given:
-            if given.name in names and not given.deleted:
-                writers = _writers(given)
-                known = bool(writers) and writers[0].grounds == Grounds.RECOGNISED.name.lower()
-                if known or (observed.companions and answer.spot is Spot.WHOAMI):
-                    return True
+            companions = observed.companions and answer.spot is Spot.WHOAMI
+            if given.name in names and not given.deleted and (companions or _known(given)):
+                return True
     return False
 
 
@@ -92,11 +96,22 @@ def _cookies(observed: Observed, feature: Feature, found: Sticking, sticky: bool
             tuple(spots[name]),
             _sticks(name, observed, feature, found, sticky),
             _part(name, observed, feature),
-            looks_like_credential(name, given.value),
+            looks_like_credential(name, given.value) or _visitors_own(given, observed),
             _writers(given),
         )
         for name, given in first.items()
     )
+
+
+def _visitors_own(given: Given, observed: Observed) -> bool:
+    """Whether a value as long as a session's id is one: no dialect is sure of it, no companion's answer hands the
+    cookie out, which would be a balancer's doing, and no value of it comes twice."""
+    if not looks_like_id(given.value) or _known(given):
+        return False
+    handed = [(answer.spot, one.value) for answer in observed.bare for one in answer.given if one.name == given.name]
+    if observed.companions and any(spot in (Spot.WHOAMI, Spot.POST) for spot, _ in handed):
+        return False
+    return len({value for _, value in handed}) == len(handed)
 
 
 def _sticks(name: str, observed: Observed, feature: Feature, found: Sticking, sticky: bool) -> bool | None:

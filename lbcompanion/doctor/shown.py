@@ -147,7 +147,12 @@ def _could_be(cookie: CookieSeen) -> str:
     same = [one for one in cookie.writers if one.grounds == grounds]
     # Of those that take any text, the ones that would name a node by it come first.
     names = [one.dialect for one in sorted(same, key=lambda one: one.node is None)]
-    said = {"recognised": "", "form": " (by its shape)", "any_text": " (any text would fit)"}[grounds]
+    said = {
+        "recognised": "",
+        "name": " (by its name and shape)",
+        "form": " (by its shape)",
+        "any_text": " (any text would fit)",
+    }[grounds]
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") + said
 
 

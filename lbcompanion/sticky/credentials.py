@@ -2,6 +2,9 @@
 
 A guess by name and by shape, on the careful side: what is held back by mistake costs a rung of the ladder, and
 ``allow_credentials`` names it free; what is recorded by mistake is a leak.
+
+A session may have any name. Where nobody said what writes a cookie, its value decides: one that is as long as a
+session's id and does not read as the name or the address of a node is taken for a session's.
 """
 
 from __future__ import annotations
@@ -32,6 +35,29 @@ _LABEL = re.compile(r"\.?([a-z][a-z_.-]{0,19}|[A-Z][A-Z_.-]{0,19}|[A-Z][a-z_.-]{
 # A JSON object in base64 (JWT, Laravel), a signed session of Express, an authorisation line.
 _SECRET_VALUE = re.compile(r"\"?(eyJ.{16,}|s(:|%3[Aa]).{16,}|(Bearer|Basic)( |%20|\+).*)", re.DOTALL)
 
+#: From this length on a value can be a session's id: 16 hex digits are 64 bits, the least that is used for one.
+ID_LENGTH = 16
+# One part of a node's name: a word with a number (``web01``, ``nodeA``, ``appServer2``), a number, or one with a letter
+# (``us-east-1a``). Without a separator no such part is as long as an id.
+_WORD = (
+    r"(?:(?![A-Za-z0-9]{16})(?:[a-z]{1,12}|[A-Z]{1,12}|(?:[a-z]{2,12}|[A-Z][a-z]{1,11})(?:[A-Z][a-z]{2,11})?[A-Z]?)"
+    r"[0-9]{0,4}|[0-9]{1,5}[a-z]?)"
+)
+_SEPARATOR = r"[._:| -]"
+_HOST = rf"(?:{_WORD}(?:[.-]{_WORD})*|\[[0-9A-Fa-f:.]{{2,45}}(?:%[0-9]{{1,5}})?\])(?::[0-9]{{1,5}})?"
+# What Kubernetes appends to the name of a deployment for a pod; its alphabet has no vowels and no 0, 1 and 3.
+_POD = rf"(?:{_WORD}-)+[bcdfghjklmnpqrstvwxz2456789]{{6,10}}-[bcdfghjklmnpqrstvwxz2456789]{{5}}"
+_PLAIN = re.compile(
+    rf"{_SEPARATOR}?{_WORD}(?:{_SEPARATOR}{_WORD})*[~|]?"
+    rf"|(?:https?://)?{_HOST}/?"
+    rf"|{_POD}"
+    r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}%[0-9]{1,5}:[0-9]{1,5}"  # an address in a route domain
+    r"|i-[0-9a-f]{8}(?:[0-9a-f]{9})?",  # an instance of EC2
+    re.ASCII,
+)
+# How Express marks a signed cookie, and one with JSON.
+_EXPRESS = re.compile(r"[sj](:|%3[Aa])")
+
 
 def credential_name(name: str) -> bool:
     """Whether a cookie of this name is a session's or a secret's, whatever it holds."""
@@ -56,3 +82,20 @@ def looks_like_credential(name: str, value: str) -> bool:
         return True
     lower = name.lower()
     return _SOFT.search(lower) is not None and not _BALANCERS.search(lower) and not is_label(value)
+
+
+def plain_text(value: str) -> bool:
+    """Whether a text reads as the name or the address of a node: words and short numbers, a host's name, ``ip:port``, a
+    URL, a pod, an instance. Nobody's secret is written so."""
+    return _PLAIN.fullmatch(value) is not None and not _EXPRESS.match(value)
+
+
+def looks_like_id(value: str) -> bool:
+    """Whether a value may be a session's id: as long as one, and not as plain as a node's name or address."""
+    bare = value.strip('"')
+    return len(bare) >= ID_LENGTH and not plain_text(bare)
+
+
+def may_be_session(name: str, value: str) -> bool:
+    """Whether a cookie of which nobody knows who writes it may be a session's credential, by its name or its value."""
+    return looks_like_credential(name, value) or looks_like_id(value)

@@ -8,15 +8,16 @@ from enum import Enum
 from attrs import field, frozen
 
 from lbcompanion.sticky.cookies import parse
-from lbcompanion.sticky.credentials import looks_like_credential
+from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id
 from lbcompanion.sticky.dialects import GENERIC, by_name, known
 from lbcompanion.sticky.dialects.interface import Dialect
 
 
 class Grounds(Enum):
-    """Why a dialect is named; the order is from sure to vague."""
+    """Why a dialect is named; the order is from sure to vague. Only the first is enough to record by."""
 
     RECOGNISED = "its name and shape are this dialect's"
+    NAME = "its name and shape would fit"
     FORM = "its shape would fit"
     ANY_TEXT = "any text would fit"
 
@@ -64,12 +65,12 @@ def explain(header: str | bytes) -> tuple[Finding, ...]:
 def _of_one(name: str, value: str) -> list[Finding]:
     found = [finding for dialect in known() if (finding := _by(dialect, name, value)) is not None]
     if not found:
-        return [Finding("", name, None, "", False, None, _unread(name, value))]
+        return [_unread(name, value)]
     sure = [finding for finding in found if finding.grounds is Grounds.RECOGNISED]
     if held := [finding for finding in sure if by_name(finding.dialect).held_back]:
         return held  # whatever else could read it, nobody shall
     # A cookie that is one dialect's beyond doubt need not be put down to every dialect that takes any text.
-    told = sure + [f for f in found if f.grounds is Grounds.FORM] if sure else found
+    told = sure + [f for f in found if f.grounds in (Grounds.NAME, Grounds.FORM)] if sure else found
     # Of one certainty, those that say the same stand together; else the dialects' order stays.
     said = list(dict.fromkeys((finding.node, finding.replay, finding.note) for finding in told))
     return sorted(
@@ -91,11 +92,9 @@ def _by(dialect: Dialect, name: str, value: str) -> Finding | None:
     read = dialect.read({name: value}, _exactly(name) if dialect.renamable else ())
     if not read:
         return _needs_others(dialect, name) if recognised else None
-    grounds = Grounds.FORM
-    if recognised:
-        grounds = Grounds.RECOGNISED
-    elif dialect is GENERIC or any(dialect.read({"any": text}, ("any",)) for text in _ANY_TEXTS):
-        grounds = Grounds.ANY_TEXT
+    grounds = _grounds(dialect, name, value, recognised)
+    if grounds is not Grounds.RECOGNISED and looks_like_id(read[0].value):
+        return _not_vouched_for(dialect, name, grounds)
     safety = "not replayed unless its node is known to be up" if dialect.moves_visitor else "safe to replay"
     return Finding(
         dialect.name,
@@ -108,15 +107,37 @@ def _by(dialect: Dialect, name: str, value: str) -> Finding | None:
     )
 
 
+def _grounds(dialect: Dialect, name: str, value: str, recognised: bool) -> Grounds:
+    if recognised:
+        return Grounds.RECOGNISED
+    if dialect is GENERIC or any(dialect.read({"any": text}, ("any",)) for text in _ANY_TEXTS):
+        return Grounds.ANY_TEXT
+    return Grounds.NAME if dialect.read({name: value}, ()) else Grounds.FORM
+
+
+def _not_vouched_for(dialect: Dialect, name: str, grounds: Grounds) -> Finding | None:
+    """A value as long as a session's id, which a dialect's own form would fit: that form is too common to go by."""
+    if grounds is Grounds.ANY_TEXT:
+        return None
+    note = f"{grounds.value}, but it may be a session's credential: not recorded, unless this dialect is configured"
+    return Finding(dialect.name, name, None, "", dialect.moves_visitor, grounds, note)
+
+
 def _needs_others(dialect: Dialect, name: str) -> Finding:
     """A cookie that is a dialect's, but routes only with others."""
     note = f"{Grounds.RECOGNISED.value}; not recorded alone: it routes together with another cookie"
     return Finding(dialect.name, name, None, "", dialect.moves_visitor, Grounds.RECOGNISED, note)
 
 
-def _unread(name: str, value: str) -> str:
+def _unread(name: str, value: str) -> Finding:
+    note = "no known dialect writes this"
     if not value:
-        return "empty: no balancer sticks by it"
-    if looks_like_credential(name, value):
-        return "looks like a session's credential: not recorded, unless allow_credentials names it"
-    return "no known dialect writes this"
+        note = "empty: no balancer sticks by it"
+    elif looks_like_credential(name, value):
+        note = "looks like a session's credential: not recorded, unless allow_credentials names it"
+    elif looks_like_id(value):
+        note = (
+            "may be a session's credential, by its length: not recorded, unless allow_credentials names it or the "
+            "dialect that writes it is configured"
+        )
+    return Finding("", name, None, "", False, None, note)

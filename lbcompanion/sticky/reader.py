@@ -49,6 +49,11 @@ class CookieReader:
         return self._fixed is None and not self._names
 
     @property
+    def judges_each(self) -> bool:
+        """Whether no dialect is configured, so that each cookie is judged by itself."""
+        return self._fixed is None
+
+    @property
     def knows_names(self) -> bool:
         """Whether it is known what the sticky cookies are called: somebody said it, or their dialect has names."""
         return bool(self._names or (self._fixed is not None and self._fixed.cookie_names))

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.cookies import safe_to_send
-from lbcompanion.sticky.dialects.interface import NodeFacts
+from lbcompanion.sticky.cookies import render, safe_to_send
+from lbcompanion.sticky.credentials import looks_like_id
+from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, RouteState
+
+#: What a visitor's cookies may weigh for the crawler to send them for others; a balancer's weigh 20 to 200 bytes.
+_MAX_TAKEN_BYTES = 512
 
 
 def computed_by_rule(
@@ -48,9 +52,30 @@ def tells_node(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bool:
     return bool(told) and all(told)
 
 
+def may_be_taken_over(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bool:
+    """Whether the cookies of one visitor may become the crawler's own route to the node, and so be sent for the pages
+    of others: they are node values, none of them can be a session's whatever dialect is configured, and they are as few
+    and as small as a balancer's are. A visitor writes what he likes; names and values are no proof.
+    """
+    found = list(cookies)
+    writers = [reader.dialect_of(cookie.name, cookie.value) for cookie in found]
+    few = len({dialect.name for dialect in writers if dialect is not None}) == len(found)
+    if not few or len(render(found)) > _MAX_TAKEN_BYTES or not tells_node(reader, found):
+        return False
+    return not any(dialect and _is_opaque(dialect, cookie) for dialect, cookie in zip(writers, found, strict=True))
+
+
+def _is_opaque(dialect: Dialect, cookie: RoutingCookie) -> bool:
+    """Whether the value, or what the dialect reads in it, may be a session's id: an address in base64 is none."""
+    told = dialect.reveal(cookie)
+    return looks_like_id(cookie.value if told is None else told)
+
+
 def _tells_node(reader: CookieReader, cookie: RoutingCookie) -> bool:
     dialect = reader.dialect_of(cookie.name, cookie.value)
     if dialect is None or dialect.moves_visitor:
+        return False
+    if reader.judges_each and _is_opaque(dialect, cookie):
         return False
     # Where a dialect compares what is handed out with what was sent, the value stands for the node.
     return dialect.reveal(cookie) is not None or dialect.moved((cookie,), (f"{cookie.name}={cookie.value}",)) is False

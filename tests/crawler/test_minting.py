@@ -253,6 +253,23 @@ class MinterTests(SynchronousTestCase):
             minter.recorded("n2", (RoutingCookie("SRV", "visitor17"),))
             self.assertEqual(self.state("n2"), "none", dialect)
 
+    def test_a_visitors_session_is_no_candidate_whatever_is_configured(self) -> None:
+        name, value = "d1a5e9d2c4b64f0d8f3f2f6c1b7e9a55", "9f86d081884c7d659a2feaa0c55ad015"
+        for dialect in ("auto", "openshift-router", "haproxy-insert", "nginx-sticky", "haproxy-rewrite"):
+            for names in ((), (name,)):
+                minter = self.set_up(Farm(), dialect=dialect, cookies=names, allow_credentials=names)
+                minter.recorded("n2", (RoutingCookie(name, value),))
+                self.assertEqual(self.state("n2"), "none", dialect)
+
+    def test_many_cookies_of_one_visitor_are_no_candidate(self) -> None:
+        minter = self.set_up(Farm())
+        urls = tuple(RoutingCookie(f"_{number:05x}", "http://x") for number in range(240))
+        for cookies in (urls, urls[:2], (RoutingCookie("_00000", f"http://{'x.' * 250}x"),)):
+            minter.recorded("n1", cookies)
+            self.assertEqual(self.state("n1"), "none")
+        minter.recorded("n1", (RoutingCookie("_00000", "http://n1:8080"),))
+        self.assertEqual(self.state("n1"), "candidate")
+
     def test_what_was_handed_out_on_the_way_is_a_candidate(self) -> None:
         minter = self.set_up(Farm())
         self.assertIn("n3", minter.offer("n3", ("SRV=n3; path=/",)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from hashlib import sha256
 
 import pytest
 from attrs import evolve
@@ -13,7 +14,7 @@ from lbcompanion.doctor.advice import advice, reads
 from lbcompanion.doctor.diagnosis import Severity
 from lbcompanion.doctor.identity import Basis
 from lbcompanion.doctor.judge import judge
-from lbcompanion.doctor.observed import Spot
+from lbcompanion.doctor.observed import Given, Spot
 from lbcompanion.settings import StickyTable
 from tests.doctor.model import NODES, Site, hashed, insert, nobody, source, tiers
 
@@ -92,6 +93,37 @@ def test_the_applications_cookie_may_be_the_key():
     assert (found.sticky, found.sticks_by, found.invented) == (True, ("sid",), False)
     assert "session" in codes(found)
     assert (configuration(found)["dialect"], configuration(found)["cookies"]) == ("generic", ["sid"])
+
+
+@pytest.mark.parametrize("name", ["DokuWiki", "fe_typo_user", "frontend", "zenid", "d1a5e9d2c4b64f0d8f3f2f6c1b7e9a55"])
+@pytest.mark.parametrize("companions", [True, False])
+def test_a_session_under_any_name_is_told_and_not_advised_to_be_recorded(name, companions):
+    def written(answer, turn):
+        given = (evolve(one, value=sha256(one.value.encode()).hexdigest()[:32]) for one in answer.given)
+        return evolve(answer, given=tuple(given))
+
+    found = judge(Site(hashed(name), session=name, companions=companions, change=written).look())
+    assert [one.credential for one in found.cookies] == [True]
+    if companions:
+        assert "session" in codes(found)
+        assert (configuration(found)["dialect"], configuration(found)["cookies"]) == ("generic", [name])
+
+
+def test_a_balancers_opaque_cookie_under_a_name_of_its_own_is_no_session():
+    def written(answer, turn):
+        given = (evolve(one, value=sha256(one.value.encode()).hexdigest()[:16]) for one in answer.given)
+        return evolve(answer, given=tuple(given))
+
+    hashes = {sha256(node.encode()).hexdigest()[:16]: node for node in NODES}
+
+    def choose(cookies, turn):
+        node = hashes.get(cookies.get("_1a2b3", ""))
+        return (node, ()) if node else (NODES[turn % 3], (Given("_1a2b3", NODES[turn % 3]),))
+
+    found = judge(Site(choose, session="", change=written).look())
+    assert [one.credential for one in found.cookies] == [False]
+    assert "session" not in codes(found)
+    assert configuration(found)["dialect"] == "traefik"
 
 
 def test_any_value_of_a_configured_cookie_may_be_the_key():

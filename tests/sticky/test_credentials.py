@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbcompanion.sticky.credentials import looks_like_credential
+from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id, may_be_session, plain_text
 from lbcompanion.testing.dialects import SESSIONS
 
 
@@ -47,3 +47,30 @@ def test_names_and_values_that_hint_at_one(name: str, value: str) -> None:
 )
 def test_balancers_are_let_through(name: str, value: str) -> None:
     assert not looks_like_credential(name, value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "n1", "web-01", "srv0012", "appServer2", "nodeA", ".node1.node2", "node1.www.example.com", "10.0.0.11:8080",
+        "[2001:db8::11]:8080", "http://10.0.0.11:8080", "https://node1.example.com/", "10.0.0.11%5:8080",
+        "ip-10-0-0-11.eu-west-1.compute.internal", "shop-frontend-7d9c6b5f4-x2k9z", "i-0abc12345def67890", "us-east-1a",
+    ],
+)  # fmt: skip
+def test_nodes_are_plain(value: str) -> None:
+    assert plain_text(value)
+    assert not looks_like_id(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0lbpd3mo3sc7r3v2ot59qdsl7d", "9f86d081884c7d659a2feaa0c55ad015", "5e9550b74eb06698", "0" * 16, "a" * 32,
+        "0b5d8f6e-3a1c-4c2d-9e7f-5a6b7c8d9e0f", "BAh7B0kiD3Nlc3Npb25faWQGOgZFVEki", '"0a1b2c3d4e5f6071"',
+        "Gp-Xk5q7rQ_8s9t0u", "02DiuFnsSsHWYH8WqVXaqGvd",
+    ],
+)  # fmt: skip
+def test_ids_are_told_by_their_values(value: str) -> None:
+    assert looks_like_id(value)
+    assert may_be_session("anything", value)
+    assert not looks_like_credential("anything", value)

@@ -1,5 +1,6 @@
 """What is told of a Cookie header."""
 
+import pytest
 from hypothesis import given
 
 from lbcompanion.sticky.cookies import parse
@@ -31,6 +32,25 @@ def test_a_session_is_not_shown() -> None:
     assert finding.dialect == ""
     assert "allow_credentials" in finding.note
     assert "u8mq" not in repr(finding) + finding.replay
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "DokuWiki=0lbpd3mo3sc7r3v2ot59qdsl7d",
+        "fe_typo_user=9f86d081884c7d659a2feaa0c55ad015",
+        "d1a5e9d2c4b64f0d8f3f2f6c1b7e9a55=9f86d081884c7d659a2feaa0c55ad015",
+        "_1a2b3=3abb336021d0fdb1",
+        "_app=BAh7B0kiD3Nlc3Npb25faWQGOgZFVEkiJTlm",
+        "JSESSIONID=node1.9f86d081884c7d659a2feaa0c55ad015",
+        "PHPSESSID=q2w8e5r3t6y0u1i9o8p7a6s5~x",
+    ],
+)
+def test_a_session_under_any_name_is_not_safe_to_replay(cookie: str) -> None:
+    for finding in explain(cookie):
+        assert finding.replay == ""
+        assert "not recorded, unless" in finding.note
+        assert finding.grounds is not Grounds.RECOGNISED
 
 
 def test_addresses_are_decoded() -> None:

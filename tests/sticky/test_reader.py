@@ -1,8 +1,10 @@
 """What configuration makes of cookies."""
 
 import re
+from base64 import b32encode, b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from itertools import islice
+from uuid import UUID
 
 import pytest
 from hypothesis import assume, given
@@ -11,10 +13,11 @@ from hypothesis import strategies as st
 from lbcompanion.model import Notice, RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky import cookies as sticky_cookies
-from lbcompanion.sticky.cookies import MAX_SENT_BYTES, parse, render
-from lbcompanion.sticky.dialects import ALL, AUTO, NAMES, NodeFacts, Sample, use_further
+from lbcompanion.sticky.cookies import MAX_SENT_BYTES, is_pattern, names_match, parse, render
+from lbcompanion.sticky.dialects import ALL, AUTO, NAMES, NodeFacts, Sample, by_name, use_further
 from lbcompanion.sticky.dialects.shapes import WholeValue
 from lbcompanion.sticky.reader import MOST_LOOKED_AT, CookieReader
+from lbcompanion.sticky.rules import tells_node
 from lbcompanion.testing.dialects import SESSIONS
 from lbcompanion.testing.strategies import cookie_headers, cookie_names, cookies
 from lbcompanion.wire import read_notices, write_notices
@@ -241,6 +244,81 @@ def test_every_dialect_with_a_name_of_its_own_is_read_unasked() -> None:
     assert named - {name for name, _ in TOLD} == {"aws-alb-application"}
     for _, sample in TOLD:
         assert pairs(reader().read(parse(sample.cookie))) == list(sample.reads), sample.cookie
+
+
+JOOMLA = "d1a5e9d2c4b64f0d8f3f2f6c1b7e9a55"
+HEX = "9f86d081884c7d659a2feaa0c55ad015"
+#: Sessions of applications, whole or beside what a balancer could have written; the secret that must not be read.
+HIDDEN = [
+    (JOOMLA, HEX, HEX),
+    ("DokuWiki", "0lbpd3mo3sc7r3v2ot59qdsl7d", "0lbpd3mo3sc7r3v2ot59qdsl7d"),
+    ("fe_typo_user", HEX, HEX),
+    ("frontend", "0lbpd3mo3sc7r3v2ot59qdsl7d", "0lbpd3mo3sc7r3v2ot59qdsl7d"),
+    ("zenid", "0lbpd3mo3sc7r3v2ot59qdsl7d", "0lbpd3mo3sc7r3v2ot59qdsl7d"),
+    ("oc8kz1x9v7q2", "0lbpd3mo3sc7r3v2ot59qdsl7d", "0lbpd3mo3sc7r3v2ot59qdsl7d"),
+    ("_app", "BAh7B0kiD3Nlc3Npb25faWQGOgZFVEkiJTlm", "BAh7B0kiD3Nlc3Npb25faWQGOgZFVEkiJTlm"),
+    ("JSESSIONID", f"node1.{HEX}", HEX),
+    ("JSESSIONID", "node1.8f2c9a8f2c9a", "8f2c9a8f2c9a"),
+    ("JSESSIONID", "h.payload.sig", "payload"),
+    ("JSESSIONID", f"h.{HEX}.sig", HEX),
+    ("JSESSIONID", f".{HEX}", HEX),
+    ("JSESSIONID", f"0001abc:{HEX}", HEX),
+    ("JSESSIONID", "abc!12345678901234567890", "12345678901234567890"),
+    ("PHPSESSID", "q2w8e5r3t6y0u1i9o8p7a6s5~x", "q2w8e5"),
+    ("sessionid", "8f2c9a8f2c9a~x", "8f2c9a"),
+    ("connect.sid", "s:SECRET~x", "SECRET"),
+    ("connect.sid", "s:8f2c9a8f2c9a~x", "8f2c9a"),
+    ("shop", f"{HEX}|Z3SFg|Z3SFg", HEX),
+    ("shop", f".{HEX}", HEX),
+    ("_1a2b3", "3abb336021d0fdb1", "3abb336021d0fdb1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "secret"), HIDDEN)
+def test_a_session_is_not_recorded_by_its_name_or_its_shape(name: str, value: str, secret: str) -> None:
+    for names in ((), (name,), ("/./",)):
+        for reads in (reader("auto", *names), reader("generic", *names)):
+            assert not [kept for kept in reads.read({name: value}) if secret in kept.value]
+            assert not [kept for kept in reads.merge({}, {name: value}) if secret in kept.value]
+    assert pairs(reader("auto", name, allow=(name,)).read({"x": "y", name: value}))
+
+
+def test_what_is_configured_may_be_opaque() -> None:
+    assert pairs(reader("openshift-router").read({JOOMLA: HEX})) == [(JOOMLA, HEX)]
+    assert pairs(reader("openshift-router", "route").read({JOOMLA: HEX, "route": HEX})) == [("route", HEX)]
+    assert pairs(reader("traefik").read({"_1a2b3": HEX[:16]})) == [("_1a2b3", HEX[:16])]
+    assert JOOMLA not in " ".join(reader().names_for_script())
+    assert "/^[0-9a-f]{32}$/" not in reader().names_for_script()
+
+
+#: What libraries make sessions of: bytes by chance, written in some way.
+ids = st.binary(min_size=16, max_size=48).flatmap(
+    lambda raw: st.sampled_from(
+        (
+            raw.hex(),
+            raw.hex()[:26],
+            raw.hex().upper(),
+            b64encode(raw).decode(),
+            urlsafe_b64encode(raw).decode().rstrip("="),
+            b32encode(raw).decode().lower().rstrip("="),
+            str(UUID(bytes=raw[:16])),
+        )
+    )
+)
+#: What is written in these forms is an address.
+DECODING = [by_name(name) for name in ("envoy", "bigip", "netscaler")]
+#: Names that only balancers use are proof enough.
+TAKEN = {name for dialect in ALL for name in dialect.cookie_names}
+
+
+@given(cookie_names() | st.from_regex("[0-9a-f]{32}|_[0-9a-f]{5}", fullmatch=True), ids, st.booleans())
+def test_ids_are_never_recorded_under_auto(name: str, value: str, named: bool) -> None:
+    assume(not names_match(TAKEN - {"/^_[0-9a-f]{5}$/"}, name) and not is_pattern(name))
+    assume(not any(dialect.reveal(RoutingCookie(name, value)) for dialect in DECODING))
+    for reads in (reader("auto", *((name,) if named else ())), reader("auto", "/./")):
+        assert reads.read({name: value}) == ()
+        assert reads.merge({name: value}, {name: value}) == ()
+        assert not tells_node(reads, [RoutingCookie(name, value)])
 
 
 @given(

@@ -68,6 +68,8 @@ def test_what_shows_no_rule(learnt: Route) -> None:
         ("haproxy-table", "sess", "8f2c9a", False),
         ("generic", "where", "rack-4", False),
         ("auto", "anything", "n1", False),
+        ("auto", "ROUTEID", ".n1", True),
+        ("auto", "srv_id", "3fa9a8ccac67ea9d9aca6123ed2a6c5a", False),
     ],
 )
 def test_whose_value_it_is(dialect: str, name: str, value: str, tells: bool) -> None:

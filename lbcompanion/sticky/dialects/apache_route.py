@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lbcompanion.sticky.credentials import looks_like_credential
+from lbcompanion.sticky.credentials import may_be_session
 from lbcompanion.sticky.dialects.interface import Sample
 from lbcompanion.sticky.dialects.shapes import AfterSeparator, Signal
 
@@ -20,7 +20,7 @@ class ApacheRoute(AfterSeparator):
 
     def recognises(self, name: str, value: str) -> bool:
         """By the recipe's name, or by a value that begins with the dot."""
-        plain = value.startswith(".") and not looks_like_credential(name, value)
+        plain = value.startswith(".") and not may_be_session(name, value)
         return super().recognises(name, value) or (plain and self.cut(name, value, False) is not None)
 
 

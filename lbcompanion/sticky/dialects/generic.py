@@ -1,7 +1,8 @@
 """The dialect that configuration describes: a named cookie, which part of it routes, and whether a replay is safe.
 
 As long as nothing else is said, the whole value routes, unless it may be a session's, and a replay counts as one that
-could move the visitor.
+could move the visitor. A value as long as a session's id, under whatever name, may be one; see
+:mod:`lbcompanion.sticky.credentials`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.credentials import is_label, looks_like_credential
+from lbcompanion.sticky.credentials import is_label, may_be_session
 from lbcompanion.sticky.dialects.interface import Sample
 from lbcompanion.sticky.dialects.shapes import NODE_TEXT, Shape, compiled
 
@@ -95,7 +96,7 @@ class Generic(Shape):
             return cut
         if self.part.separator and is_label(cut.strip(self.part.separator)):
             return cut
-        return None if looks_like_credential(name, cut) else cut
+        return None if may_be_session(name, cut) else cut
 
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """The part without its separator, where there is one; a whole value may be anything."""

@@ -48,8 +48,8 @@ class HaproxyDated(HaproxyInsert):
     """The id before the first bar, whether the dates are there or not."""
 
     def recognises(self, name: str, value: str) -> bool:
-        """By the dates."""
-        return _DATED.fullmatch(value) is not None and self.cut(name, value, False) is not None
+        """By the dates behind a plain id."""
+        return _DATED.fullmatch(value) is not None and self._is_plain(name, value)
 
 
 DIALECT = HaproxyDated(

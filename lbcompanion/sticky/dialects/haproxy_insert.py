@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lbcompanion.sticky.credentials import looks_like_credential
+from lbcompanion.sticky.credentials import looks_like_credential, may_be_session
 from lbcompanion.sticky.dialects.interface import Sample
 from lbcompanion.sticky.dialects.shapes import BeforeSeparator, Signal, compiled
 
@@ -27,10 +27,12 @@ class HaproxyInsert(BeforeSeparator):
         return None if bare is None or (not own and looks_like_credential(name, bare)) else bare
 
     def recognises(self, name: str, value: str) -> bool:
-        """By a name of the manual's, or by the dates."""
-        return super().recognises(name, value) or (
-            _DATED.fullmatch(value) is not None and self.cut(name, value, False) is not None
-        )
+        """By a name of the manual's, or by the dates behind a plain id."""
+        return super().recognises(name, value) or (_DATED.fullmatch(value) is not None and self._is_plain(name, value))
+
+    def _is_plain(self, name: str, value: str) -> bool:
+        bare = self.cut(name, value, False)
+        return bare is not None and not may_be_session(name, bare)
 
 
 DIALECT = HaproxyInsert(

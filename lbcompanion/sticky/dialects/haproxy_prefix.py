@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from lbcompanion.sticky.credentials import plain_text
 from lbcompanion.sticky.dialects.interface import Sample
 from lbcompanion.sticky.dialects.shapes import BeforeSeparator, Signal
 
@@ -18,8 +19,9 @@ class HaproxyPrefix(BeforeSeparator):
     """The id before the first tilde."""
 
     def recognises(self, name: str, value: str) -> bool:
-        """By the tilde, whatever the name: the cookie is the application's."""
-        return self.cut(name, value, False) is not None
+        """By the tilde, whatever the name, where a plain text stands before it: the cookie is the application's, and
+        its own values may hold tildes."""
+        return self.cut(name, value, False) is not None and plain_text(value.partition(self.separator)[0])
 
 
 DIALECT = HaproxyPrefix(

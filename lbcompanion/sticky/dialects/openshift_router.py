@@ -3,11 +3,15 @@
 ``pod:POD:SERVICE:PORT NAME:IP:PORT``, or ``ept:...``; with the dynamic configuration manager the value is
 ``haproxy-dynamic``'s, with the cookie's name for a key. HAProxy takes the cookie off before the node sees the request.
 Read in the source, not measured.
+
+Applications write such names and values too: Joomla's session is an MD5 under an MD5. So nothing is this dialect's
+unless it is configured, and where the application is one of these, the cookie's name as well.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from hashlib import md5
 
 from attrs import evolve, frozen
@@ -18,6 +22,8 @@ from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
 from lbcompanion.sticky.dialects.shapes import Signal, first_plain
 
 _DESCRIBED = re.compile(r"(pod|ept):[A-Za-z0-9_.:\[\]-]{1,400}", re.ASCII)
+# Not among ``cookie_names``: those are looked for where nothing is configured.
+_MADE_UP = ("/^[0-9a-f]{32}$/",)
 _NAME, _VALUE = "1e2670d92730b515ce3a1bb65da45062", "d41d8cd98f00b204e9800998ecf8427e"
 _SOURCE = "read in openshift/router, August 2026"
 
@@ -25,6 +31,16 @@ _SOURCE = "read in openshift/router, August 2026"
 @frozen(kw_only=True)
 class OpenShiftRouter(HaproxyDynamic):
     """A hash of a description, or of an address."""
+
+    def recognises(self, name: str, value: str) -> bool:
+        """Never: neither name nor value is telling."""
+        return False
+
+    def read(
+        self, cookies: Mapping[str, str], names: tuple[str, ...], allow: tuple[str, ...] = ()
+    ) -> tuple[RoutingCookie, ...]:
+        """As of any whole value; where no name is configured, under the names that the router makes up."""
+        return super().read(cookies, names or _MADE_UP, allow)
 
     def write(self, node: NodeFacts) -> str | None:
         """For the description of an endpoint, or an ``ip:port``."""
@@ -40,11 +56,10 @@ class OpenShiftRouter(HaproxyDynamic):
 
 DIALECT = OpenShiftRouter(
     name="openshift-router",
-    cookie_names=("/^[0-9a-f]{32}$/",),
     form=r"[0-9a-f]{32}|[0-9a-f]{16}",
     signal=Signal.WHERE_MOVED,
     samples=(
-        Sample(f"{_NAME}={_VALUE}", ((_NAME, _VALUE),), None, _SOURCE),
+        Sample(f"{_NAME}={_VALUE}", ((_NAME, _VALUE),), None, _SOURCE, names=(_NAME,)),
         Sample("route=5e9550b74eb06698", (("route", "5e9550b74eb06698"),), None, _SOURCE, names=("route",)),
     ),
 )

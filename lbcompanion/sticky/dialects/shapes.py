@@ -14,11 +14,13 @@ from attrs import field, frozen
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import handed_out, is_pattern, names_match
-from lbcompanion.sticky.credentials import looks_like_credential
+from lbcompanion.sticky.credentials import ID_LENGTH, looks_like_credential, looks_like_id, plain_text
 from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
 
 #: A route, server name or clone id, as its separators leave it. Longer is no node's name, but a secret's tail.
 NODE_TEXT = r"[A-Za-z0-9_.:-]{1,64}"
+# Several routes in a row stand behind a session's id; a shorter head is that of a signed text, ``h.payload.sig``.
+_LEAST_ID_BEFORE_ROUTES = 8
 
 
 def compiled(text: str) -> re.Pattern[str]:
@@ -148,6 +150,9 @@ class WholeValue(Shape):
 class AfterSeparator(Shape):
     """The node's text stands after the first separator, a visitor's value before it; the former is enough.
 
+    Sessions hold separators too: ``node1.SECRET``, ``payload.time.signature``. What stands behind one counts as the
+    node's where nothing stands before it, where it is plain, or where it is short and behind an id of full length.
+
     :ivar separator: one character; a part of the replay.
     """
 
@@ -156,8 +161,21 @@ class AfterSeparator(Shape):
 
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
         """``abc.node1`` becomes ``.node1``."""
-        node = value.partition(self.separator)[2]
-        return self.separator + node if self.form.fullmatch(node) else None
+        head, _, node = value.partition(self.separator)
+        if not self.form.fullmatch(node):
+            return None
+        return self.separator + node if allowed or self._is_nodes(head, node) else None
+
+    def _is_nodes(self, head: str, node: str) -> bool:
+        if not head:  # a replay, cut down or made by us
+            return True
+        if self.separator in node and len(head) < _LEAST_ID_BEFORE_ROUTES:
+            return False
+        return plain_text(node) or (len(node) < ID_LENGTH and looks_like_id(head))
+
+    def recognises(self, name: str, value: str) -> bool:
+        """Whether the name is this dialect's own, and no id of a session stands behind the separator."""
+        return super().recognises(name, value) and not looks_like_id(value.partition(self.separator)[2])
 
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """What stands after the separator."""
@@ -181,9 +199,11 @@ class BeforeSeparator(Shape):
     form: re.Pattern[str] = field(default=NODE_TEXT, converter=compiled)
 
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
-        """``n2~abc`` becomes ``n2~``."""
-        node, separator, _ = value.partition(self.separator)
+        """``n2~abc`` becomes ``n2~``; where a whole session stands before the separator, nothing is read."""
+        node, separator, rest = value.partition(self.separator)
         if not self.form.fullmatch(node) or (self.keeps_separator and not separator):
+            return None
+        if self.keeps_separator and rest and not allowed and looks_like_id(node):
             return None
         return node + separator if self.keeps_separator else node
 

@@ -1,6 +1,7 @@
 """Traefik, ``sticky.cookie``: 16 hex digits of a hash of the server's URL (versions 1 and early 2: the URL itself).
 
-Services that are stacked have a cookie each, and a request needs them all.
+Services that are stacked have a cookie each, and a request needs them all. Neither the hash nor the name that Traefik
+makes up, ``_`` and five hex digits, is telling: unless this dialect is configured, only a URL is read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from hashlib import sha256
 from attrs import frozen
 
 from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.credentials import plain_text
 from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
 from lbcompanion.sticky.dialects.shapes import Signal, WholeValue
 
@@ -25,6 +27,10 @@ def _hash(url: str) -> str:
 @frozen(kw_only=True)
 class Traefik(WholeValue):
     """A hash, or a URL."""
+
+    def recognises(self, name: str, value: str) -> bool:
+        """By the name, where the value is a URL."""
+        return super().recognises(name, value) and plain_text(value)
 
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """The server's URL, in the versions that wrote it."""
@@ -45,7 +51,7 @@ DIALECT = Traefik(
     signal=Signal.WHERE_MOVED,
     form=r"[0-9a-f]{16}|https?://[^\s;@?#]{1,256}",
     samples=(
-        Sample("_1a2b3=3abb336021d0fdb1", (("_1a2b3", "3abb336021d0fdb1"),), None, _SOURCE),
+        Sample("_1a2b3=3abb336021d0fdb1", (("_1a2b3", "3abb336021d0fdb1"),), None, _SOURCE, names=("_1a2b3",)),
         Sample(
             "outer=3abb336021d0fdb1; inner=5e9550b74eb06698",
             (("outer", "3abb336021d0fdb1"), ("inner", "5e9550b74eb06698")),

@@ -12,7 +12,8 @@ from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.dialects.interface import Sample
 from lbcompanion.sticky.dialects.shapes import Shape, Signal, compiled
 
-_SESSION = compiled(r"[^!;\s]+!(-?[0-9]{1,20})(!(NONE|-?[0-9]{1,20}))?(![0-9]{1,20})?")
+# The number of a JVM has 32 bits.
+_SESSION = compiled(r"[^!;\s]+!(-?[0-9]{1,10})(!(NONE|-?[0-9]{1,20}))?(![0-9]{1,20})?")
 _SOURCE = "long-standing descriptions of the plug-in and its log"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.credentials import looks_like_id
 from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
 from lbcompanion.sticky.dialects.shapes import Shape, Signal, compiled
 
@@ -16,14 +17,25 @@ _SESSION = compiled(r"[0-9]{4}[^:;!~\s]+((?::[A-Za-z0-9_-]{1,64})+)")
 _SOURCE = "IBM documentation on clone ids; published samples"
 
 
+def _has_id(clones: str) -> bool:
+    return any(looks_like_id(clone) for clone in clones.split(":")[1:])
+
+
 @frozen(kw_only=True)
 class WebSphere(Shape):
     """The clone's id, or the ids in their order."""
 
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
-        """``0001abc:17bqcl2uu`` becomes ``0000x:17bqcl2uu``."""
+        """``0001abc:17bqcl2uu`` becomes ``0000x:17bqcl2uu``; what is as long as a session's id is no clone's."""
         found = _SESSION.fullmatch(value)
-        return f"0000x{found[1]}" if found else None
+        if found is None:
+            return None
+        replay = f"0000x{found[1]}"
+        return replay if allowed or value == replay or not _has_id(found[1]) else None
+
+    def recognises(self, name: str, value: str) -> bool:
+        """Whether the name is its own, and no id of a session stands in a clone's place."""
+        return super().recognises(name, value) and not _has_id(value)
 
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """The first clone's id."""
