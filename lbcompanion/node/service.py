@@ -25,7 +25,7 @@ from lbcompanion.html.copy import Masks
 from lbcompanion.html.recorder import recorder_source, versioned
 from lbcompanion.http1.heads import read_in_python
 from lbcompanion.model import Page
-from lbcompanion.node.admin import admin_site
+from lbcompanion.node.admin import admin_site, names_of
 from lbcompanion.node.application import Application
 from lbcompanion.node.callers import Callers
 from lbcompanion.node.capture import CaptureRules
@@ -328,7 +328,7 @@ class NodeService(MultiService):
         """Open, or take over, all that is listened on."""
         node, place = self._settings.node, self._place
         admin = [node.admin] if node.admin and not place.number else []
-        site: Any = admin_site(lambda: succeed(self.figures()), self.readiness.leaving.asked)
+        site: Any = admin_site(lambda: succeed(self.figures()), self.readiness.leaving.asked, names_of(self._settings))
         if not IReactorSocket.providedBy(self._reactor):
             return await self._open_in_memory(site if admin else None)
         descriptions = [*node.listen, *admin]
