@@ -32,6 +32,7 @@ UPPER_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Z]+", re.ASCII)
 _SHOWN_CHARS = 80
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?", re.ASCII)
 
 
 class Refused(Exception):
@@ -209,6 +210,13 @@ def _is_origin(value: str) -> bool:
 def hide_password(value: str) -> str:
     """A URL as a message may show it."""
     return '"' + re.sub(r"//[^/@]*@", "//...@", value) + '"'
+
+
+def host_name(value: object, folder: Path) -> str:
+    """A host's name as it is compared: in small letters, without a dot at the end."""
+    if not isinstance(value, str) or len(value) > 254 or not _HOST_NAME.fullmatch(value):
+        raise Refused("host names such as admin.example.com, without a port")
+    return value.lower().removesuffix(".")
 
 
 def network(value: object, folder: Path) -> IPv4Network | IPv6Network:

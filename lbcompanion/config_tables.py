@@ -96,6 +96,7 @@ _token_names = allowed.each(
     allowed.text(allowed.TOKEN, "cookie names: letters, digits and !#$%&'*+-.^_`|~"), "a list of cookie names"
 )
 _globs = allowed.each(allowed.text(None, "path patterns such as /shop/**"), "a list of path patterns")
+_host_names = allowed.each(allowed.host_name, "a list of host names")
 _positive = allowed.number(0, above=True)
 
 STICKY: Table = {
@@ -119,6 +120,7 @@ NODE: Mapping[str, Table] = {
         "secret_file": allowed.path,
         "state_dir": allowed.path,
         "admin": _admin,
+        "admin_hosts": _host_names,
         "workers": allowed.whole(1, 64),
         "prefix": allowed.prefix,
         "public_origin": allowed.origin(empty=True),
@@ -203,6 +205,7 @@ PEERS = allowed.mapping(allowed.is_node_name, f"node names: {NAME_ALLOWED}", all
 CRAWLER: Table = {
     "listen": endpoint_strings.server,
     "admin": endpoint_strings.server,
+    "admin_hosts": _host_names,
     "secret_file": allowed.path,
     "state_dir": allowed.path,
     "queue": _queue,

@@ -28,6 +28,7 @@ class NodeTable:
     secret: bytes = field(repr=False)
     state_dir: Path = Path("state")
     admin: str = "tcp:9101:interface=127.0.0.1"
+    admin_hosts: tuple[str, ...] = ()
     workers: int = 1
     prefix: str = "/_lbc"
     public_origin: str = ""
@@ -159,6 +160,7 @@ class CrawlerTable:
     secret: bytes = field(repr=False)
     listen: str = "tcp:9200:interface=127.0.0.1"
     admin: str = "tcp:9201:interface=127.0.0.1"
+    admin_hosts: tuple[str, ...] = ()
     state_dir: Path = Path("state")
     queue: str = field(default="sqlite:///crawler.db", repr=False)
     archive_dir: Path = Path("archive")

@@ -155,6 +155,15 @@ cookie = "SRV=n1"
     assert site.nodes == {"n1": settings.KnownNode("http://10.0.0.1:8080", "SRV=n1"), "n2": settings.KnownNode()}
 
 
+def test_names_of_admin_listeners(folder: Path) -> None:
+    names = 'admin_hosts = ["N1.Internal.", "crawler"]\n'
+    assert read_node(write(folder, NODE + names)).node.admin_hosts == ("n1.internal", "crawler")
+    told = CRAWLER.replace("[crawler]\n", f"[crawler]\n{names}")
+    assert read_crawler(write(folder, told)).crawler.admin_hosts == ("n1.internal", "crawler")
+    for bad in ("", ".", "a..b", "a:80", "http://a", "u@a", "*.a", "a b", "\u00e4", "a" * 255, "[::1]"):
+        assert wrong(folder, f'{NODE}admin_hosts = ["{bad}"]\n').key == "node.admin_hosts"
+
+
 def test_what_cookies_are_made_of(folder: Path) -> None:
     more = """
 dialect = "caddy"

@@ -93,6 +93,9 @@ def _health(pool: Pool) -> list[str]:
             "# Is the node ready? Asked at its admin listener.",
             "health_uri /readyz",
             f"health_port {min(ports)}",
+            "health_headers {",
+            "    Host localhost",
+            "}",
             *often,
         ]
     if not pool.ready_can_be_asked:

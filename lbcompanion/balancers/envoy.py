@@ -128,7 +128,7 @@ def _cluster(pool: Pool) -> list[str]:
         "    interval: 1s",
         "    unhealthy_threshold: 2",
         "    healthy_threshold: 1",
-        f"    http_health_check: {{ path: {path}, host: {pool.members[0].name} }}",
+        f"    http_health_check: {{ path: {path}, host: localhost }}",
         "  load_assignment:",
         "    cluster_name: nodes",
         "    endpoints:",

@@ -85,7 +85,7 @@ def _backend(pool: Pool, cookie: str) -> list[str]:
         *indented(not_asked(pool), "    "),
         "    # Is the node ready? A node that is about to stop says no, and keeps serving meanwhile.",
         "    option httpchk",
-        f"    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host {pool.members[0].name}",
+        f"    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host localhost",
         "    http-check expect status 200",
         "    default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1",
         *comment(

@@ -18,6 +18,7 @@ from lbcompanion.crawler.backlog import Backlog
 from lbcompanion.crawler.crawl import Defer
 from lbcompanion.crawler.meters import Meters
 from lbcompanion.crawler.quiet import QuietSite
+from lbcompanion.http1.admin_hosts import refusal
 from lbcompanion.sticky.routes import Routes
 
 _LIMIT, _MOST = 100, 1000
@@ -82,7 +83,10 @@ def _argument(request: Request, name: str) -> str:
 
 
 class Admin(Resource):
-    """Everything below ``/``."""
+    """Everything below ``/``.
+
+    :param hosts: the names that a request may call it by, beside addresses and ``localhost``.
+    """
 
     isLeaf = True
 
@@ -94,6 +98,7 @@ class Admin(Resource):
         routes: Routes,
         meters: Meters,
         sites: Callable[[], list[str]],
+        hosts: tuple[str, ...] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._backlog = backlog
@@ -102,6 +107,7 @@ class Admin(Resource):
         self._routes = routes
         self._meters = meters
         self._sites = sites
+        self._hosts = hosts
         self._log = Logger()
         self._answers: dict[tuple[str, ...], Callable[[Request], Coroutine[Deferred[Any], Any, Answer]]] = {
             ("healthz",): self._health,
@@ -126,6 +132,13 @@ class Admin(Resource):
         return NOT_DONE_YET
 
     async def _answer(self, request: Request) -> Answer:
+        refused = refusal(
+            lambda name: request.requestHeaders.getRawHeaders(name, []),
+            self._hosts,
+            http_1_0=request.clientproto == b"HTTP/1.0",
+        )
+        if refused is not None:
+            raise _Refused(*refused)
         if request.method not in {b"GET", b"HEAD"}:
             request.setHeader(b"allow", b"GET, HEAD")
             raise _Refused(405, "only GET and HEAD here")

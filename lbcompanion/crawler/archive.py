@@ -21,8 +21,10 @@ from lbcompanion.crawler.backlog import Backlog, Kept
 from lbcompanion.crawler.fetcher import Copy
 from lbcompanion.crawler.records import (
     Asset,
+    RecordRefused,
     asset_record,
     info_record,
+    is_recordable,
     page_record,
     request_record,
     revisit_record,
@@ -107,6 +109,7 @@ class Archive:
         """Append a page with its files, make that durable, and commit it as the notice's outcome.
 
         :raises ArchiveError: where the bytes could not be made durable; nothing counts then.
+        :raises RecordRefused: where the page is one that no record can hold; to try again would not help.
         :raises BacklogError: where they could not be committed; the next append takes their place.
         """
         try:
@@ -144,13 +147,20 @@ class Archive:
         new: dict[str, tuple[str, str]] = {}
         for asset in assets:
             digest = asset.sha256.hex()
-            first = self._payloads.get(digest) or new.get(digest)
+            first = self._first(digest) or new.get(digest)
+            try:
+                parts.append(asset_record(asset, date) if first is None else revisit_record(asset, date, *first))
+            except RecordRefused as failure:  # the page is kept all the same
+                self._log.warn("a file of a page is left out: {why}", why=str(failure))
+                continue
             if first is None:
                 new[digest] = (asset.url, date)
-                parts.append(asset_record(asset, date))
-            else:
-                parts.append(revisit_record(asset, date, *first))
         return _Blocks(b"".join(parts), page_at, tuple((digest, *first) for digest, first in new.items()))
+
+    def _first(self, digest: str) -> tuple[str, str] | None:
+        """Where a payload stands in this file already. Earlier versions noted addresses that no record can hold."""
+        first = self._payloads.get(digest)
+        return first if first is not None and is_recordable(first[0]) else None
 
     def _start_file(self) -> None:
         stamp = datetime.fromtimestamp(self._now(), UTC).strftime("%Y%m%d%H%M%S")

@@ -1,4 +1,4 @@
-"""One HTTP request at a time: treq over an Agent, kept on a short lead.
+"""One HTTP request at a time: an Agent, kept on a short lead.
 
 No cookie jar, no redirects, no decoding, a cap on the body, an absolute deadline, a connection of its own for each
 request (a balancer may stick to a connection). What the answer means is not decided here.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from attrs import field, frozen
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
-from treq.client import HTTPClient
 from twisted.internet import ssl
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import clientFromString, wrapClientTLS
@@ -41,7 +40,7 @@ from lbcompanion.errors import CompanionError
 
 CONNECT_SECONDS = 10.0
 
-#: RFC 9110 section 12.5.3: the copy's bytes are wanted as they are, and treq's decoder knows no bounds.
+#: RFC 9110 section 12.5.3: the copy's bytes are wanted as they are.
 _PLAIN = [b"identity"]
 
 
@@ -75,7 +74,7 @@ class Reply:
 
 @implementer(IAgent)
 class PlainAgent:
-    """Asks for no content coding, and takes none: treq would undo gzip without a limit."""
+    """Asks for no content coding, and takes none."""
 
     def __init__(self, agent: Any) -> None:
         self._agent = agent
@@ -232,14 +231,10 @@ class Client:
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
-        # A client of its own for every request: treq's jar would send the balancer's last choice with the next.
-        response = await HTTPClient(self._agent).request(
-            method, url, headers=sent, allow_redirects=False, unbuffered=True, reactor=self._reactor
-        )
-        # treq's wrapper of the answer passes everything on but has no types.
-        raw = cast(Any, response)
-        body = await self._body(raw, cap)
-        return Reply(raw.code, tuple(_lines(raw.headers)), body)
+        # Not by treq: that writes the address in another form than ours (``|`` as ``%7C``), which is the recorded one.
+        response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), sent)
+        body = await self._body(response, cap)
+        return Reply(response.code, tuple(_lines(response.headers)), body)
 
     async def _body(self, raw: Any, cap: int) -> bytes:
         if raw.length is not UNKNOWN_LENGTH and raw.length > cap:

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from lbcompanion.crawler.archive import Archive, ArchiveError
 from lbcompanion.crawler.backlog import AlreadyEnded, Backlog, BacklogError, Pending
 from lbcompanion.crawler.meters import Meters
+from lbcompanion.crawler.records import RecordRefused
 from lbcompanion.crawler.requisites import Requisites
 from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
 from lbcompanion.crawler.warmth import Warmth
@@ -231,9 +232,12 @@ class Crawl:
         assets = await Requisites(crew.fetcher, self._now).gather(copy, over.way) if self._with_requisites else ()
         try:
             kept = await self._defer(self._archive.store, job.token, copy, assets, over.route, attempts)
+        except RecordRefused as failure:
+            await self._lose(job, f"cannot be archived: {failure}", _not_stored(attempts))
+            return
         except (ArchiveError, BacklogError) as failure:
             self._log.error("{token}: not stored: {why}", token=hide(job.token), why=str(failure))
-            told = (*attempts[:-1], evolve(attempts[-1], result="not stored"))
+            told = _not_stored(attempts)
             await self._put_off(evolve(job, attempts=told), _TROUBLE_SECONDS)
             return
         self._meters.archived(len(copy.body), len(assets))
@@ -259,6 +263,10 @@ class Crawl:
         """Cut off what still runs; every notice of it stays in the backlog."""
         for running in list(self._running.values()):
             running.cancel()
+
+
+def _not_stored(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    return (*attempts[:-1], evolve(attempts[-1], result="not stored"))
 
 
 def _after(running: Deferred[None]) -> Deferred[None]:

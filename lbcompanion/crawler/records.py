@@ -1,16 +1,19 @@
 """WARC 1.1 records as bytes, through warcio: pages, the files that belong to them, and what came before.
 
 No ``Cookie``, ``Set-Cookie``, ``Authorization`` or ``Transfer-Encoding`` line is ever written: the HTTP heads here
-are made anew from what is known of the page.
+are made anew from what is known of the page. Every record goes through :func:`_written`, which refuses a head that
+would not be read back as it was meant: warcio itself writes a CR LF in a value as it is.
 """
 
 from __future__ import annotations
 
+import re
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from http import HTTPStatus
 from io import BytesIO
+from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -18,9 +21,17 @@ from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-unty
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
 from lbcompanion.crawler.fetcher import Copy
+from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
 
-_RESPONSE = "application/http; msgtype=response"
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
+_VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
+_ADDRESS = re.compile(r"https?://[\x21-\x7e]+", re.ASCII)
+_ADDRESS_FIELDS = frozenset({"warc-target-uri", "warc-refers-to-target-uri"})
+
+
+class RecordRefused(CompanionError):
+    """A record whose head cannot be written as it is meant; the text names the field, never its value."""
 
 
 @frozen
@@ -51,27 +62,67 @@ def _writer() -> BufferWARCWriter:
     return BufferWARCWriter(gzip=True, warc_version="WARC/1.1")
 
 
+def _written(writer: BufferWARCWriter, record: Any, body: bytes | None = None) -> bytes:
+    """A record's bytes: the one way out of this module.
+
+    :param body: what follows the HTTP head, where that is in the record too.
+    :raises RecordRefused: where a value is not printable ASCII, or an address none of HTTP's.
+    """
+    if record.rec_type != "warcinfo":
+        _check_address("WARC-Target-URI", record.rec_headers.get_header("WARC-Target-URI", ""))
+    _check_fields(record.rec_headers.headers)
+    head = record.http_headers
+    if head is not None:
+        _check("the start line", f"{head.protocol} {head.statusline}")
+        _check_fields(head.headers)
+        head.compute_headers_buffer()  # not before: it encodes what is not ASCII instead of refusing it
+    if body is not None:
+        digest = sha256(head.headers_buff + body).digest()
+        record.rec_headers.add_header("WARC-Block-Digest", warc_digest(digest))
+    writer.write_record(record)
+    return bytes(writer.get_contents())
+
+
+def is_recordable(address: str) -> bool:
+    """Whether an address can stand in a record."""
+    return _ADDRESS.fullmatch(address) is not None
+
+
+def _check_fields(fields: Iterable[tuple[str, str]]) -> None:
+    for name, value in fields:
+        if not _NAME.fullmatch(name):
+            raise RecordRefused("a field's name is none")
+        if name.lower() in _ADDRESS_FIELDS:
+            _check_address(name, value)
+        _check(name, value)
+
+
+def _check_address(name: str, value: str) -> None:
+    if not is_recordable(value):
+        raise RecordRefused(f"{name} is no address of http or https in printable ASCII")
+
+
+def _check(name: str, value: str) -> None:
+    if not _VALUE.fullmatch(value):
+        raise RecordRefused(f"{name} has other characters than printable ASCII")
+
+
 def _response(
     url: str, date: str, head: StatusAndHeaders, body: bytes, digest: bytes, more: Mapping[str, str]
 ) -> bytes:
     writer = _writer()
-    head.compute_headers_buffer()
-    names = {
-        "WARC-Date": date,
-        "WARC-Payload-Digest": warc_digest(digest),
-        "WARC-Block-Digest": warc_digest(sha256(head.headers_buff + body).digest()),
-        **more,
-    }
-    writer.write_record(
-        writer.create_warc_record(
-            url, "response", payload=BytesIO(body), length=len(body), warc_headers_dict=names, http_headers=head
-        )
+    names = {"WARC-Date": date, "WARC-Payload-Digest": warc_digest(digest), **more}
+    record = writer.create_warc_record(
+        url, "response", payload=BytesIO(body), length=len(body), warc_headers_dict=names, http_headers=head
     )
-    return bytes(writer.get_contents())
+    return _written(writer, record, body)
 
 
 def page_record(copy: Copy) -> bytes:
-    """The one ``response`` record of a page: its own address, status and time."""
+    """The one ``response`` record of a page: its own address, status and time.
+
+    :raises RecordRefused: where it cannot be written, as of each record here.
+    """
     head = _head(copy.status, copy.content_type, len(copy.body))
     return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, {"Lbc-Node": copy.node})
 
@@ -82,12 +133,10 @@ def request_record(copy: Copy) -> bytes:
     parts = urlsplit(copy.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     head = StatusAndHeaders(f"{copy.method} {target} HTTP/1.1", [("Host", parts.netloc)], is_http_request=True)
-    writer.write_record(
-        writer.create_warc_record(
-            copy.url, "request", warc_headers_dict={"WARC-Date": to_rfc3339(copy.captured_at)}, http_headers=head
-        )
+    record = writer.create_warc_record(
+        copy.url, "request", warc_headers_dict={"WARC-Date": to_rfc3339(copy.captured_at)}, http_headers=head
     )
-    return bytes(writer.get_contents())
+    return _written(writer, record)
 
 
 def asset_record(asset: Asset, date: str) -> bytes:
@@ -103,26 +152,23 @@ def revisit_record(asset: Asset, date: str, first_url: str, first_date: str) -> 
     """Says that the bytes of an asset stand in the same file already (WARC 1.1 section 6.7.2)."""
     writer = _writer()
     head = _head(200, asset.content_type, len(asset.body))
-    writer.write_record(
-        writer.create_revisit_record(
-            asset.url,
-            warc_digest(asset.sha256),
-            first_url,
-            first_date,
-            http_headers=head,
-            warc_headers_dict={"WARC-Date": date},
-        )
+    record = writer.create_revisit_record(
+        asset.url,
+        warc_digest(asset.sha256),
+        first_url,
+        first_date,
+        http_headers=head,
+        warc_headers_dict={"WARC-Date": date},
     )
-    return bytes(writer.get_contents())
+    return _written(writer, record)
 
 
 def info_record(name: str, software: str) -> bytes:
     """The ``warcinfo`` record at the start of a file."""
     writer = _writer()
-    writer.write_record(
-        writer.create_warcinfo_record(
-            name,
-            {"software": software, "format": "WARC File Format 1.1", "robots": "ignore: pages as visitors saw them"},
-        )
+    _check("software", software)
+    record = writer.create_warcinfo_record(
+        name,
+        {"software": software, "format": "WARC File Format 1.1", "robots": "ignore: pages as visitors saw them"},
     )
-    return bytes(writer.get_contents())
+    return _written(writer, record)

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, gatherResults
 
 from lbcompanion.crawler.client import FetchFailed
 from lbcompanion.crawler.fetcher import Copy, SiteFetcher, Way
 from lbcompanion.crawler.records import Asset
+from lbcompanion.html.addresses import joined
 from lbcompanion.tokens import digest_of
 
 MAX_FILES = 60
@@ -89,17 +90,13 @@ def page_links(copy: Copy) -> list[str]:
     parser = _Links()
     with suppress(ValueError, AssertionError):  # the parser gives up on some malformed declarations
         parser.feed(copy.body[:_SEARCHED_BYTES].decode("utf-8", "replace"))
-    return _whole(urljoin(copy.url, parser.base), parser.found)
+    own = joined("", copy.url)
+    return _whole(joined(own, parser.base) or own, parser.found)
 
 
 def _whole(base: str, found: Iterable[str]) -> list[str]:
-    whole: dict[str, None] = {}
-    for each in found:
-        try:
-            whole[urldefrag(urljoin(base, each)).url] = None
-        except ValueError:
-            continue
-    return list(whole)
+    """The addresses as they are checked, requested and recorded: one text for all three."""
+    return list(dict.fromkeys(filter(None, (joined(base, each) for each in found))))
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:
@@ -158,8 +155,7 @@ class Requisites:
         return [each for each in got if each is not None]
 
     async def _one(self, url: str, way: Way, cap: int, seconds: float) -> Asset | None:
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        target = "/" + url.split("/", 3)[3]
         # Asked of the configured origin (or the node's own), whatever the page calls itself.
         origin = (way.direct or self._fetcher.site.origin).rstrip("/")
         try:

@@ -137,7 +137,9 @@ class CrawlerService(MultiService):
         )
         self._meters.watch(routes, lambda: [crew.minter for crew in crews.values()])
         intake = Intake(crawler.secret, self.settings.sites, self._accept, self._now, self._meters.took)
-        admin = Admin(self._backlog, self._archive, self._defer, routes, self._meters, self._origins)
+        admin = Admin(
+            self._backlog, self._archive, self._defer, routes, self._meters, self._origins, crawler.admin_hosts
+        )
         self.intake_port = await self._listen(crawler.listen, intake_site(intake, self._reactor))
         self.admin_port = await self._listen(crawler.admin, admin_site(admin, self._reactor))
         self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)

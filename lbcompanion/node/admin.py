@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,10 +13,12 @@ from prometheus_client.registry import Collector
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from twisted.web.http import Request as HttpRequest
-from twisted.web.resource import Resource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from lbcompanion.http1.admin_hosts import refusal
 from lbcompanion.node.figures import Figures
+from lbcompanion.settings import NodeSettings
 
 
 class NodeMetrics(Collector):
@@ -96,11 +98,39 @@ class _Page(Resource):
         return NOT_DONE_YET
 
 
-def admin_site(look: Callable[[], Deferred[Figures]], asked: Callable[[], None]) -> Site:
+class _Refusal(Resource):
+    """What a request gets that does not name this listener, whatever it asks for."""
+
+    isLeaf = True
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._status = status
+        self._body = _json({"title": why, "status": status})
+
+    def render(self, request: Request) -> bytes:
+        """Refuse."""
+        request.setResponseCode(self._status)
+        request.setHeader("Content-Type", "application/problem+json")
+        request.setHeader("Cache-Control", "no-store")
+        return self._body
+
+
+def names_of(settings: NodeSettings) -> frozenset[str]:
+    """The names that a request to a node's admin listener may call it by, beside addresses and ``localhost``.
+
+    Nodes' own names are among them: balancers' checks name one of the nodes.
+    """
+    nodes = (settings.node.name, *settings.peers)
+    return frozenset({*settings.node.admin_hosts, *(name.lower() for name in nodes)})
+
+
+def admin_site(look: Callable[[], Deferred[Figures]], asked: Callable[[], None], names: Collection[str] = ()) -> Site:
     """The admin listener's site.
 
     :param look: gives the figures of now.
     :param asked: called before each answer about readiness.
+    :param names: as :func:`names_of` gives them.
     """
 
     def readyz() -> Deferred[tuple[int, str, bytes]]:
@@ -112,13 +142,29 @@ def admin_site(look: Callable[[], Deferred[Figures]], asked: Callable[[], None])
     root.putChild(b"readyz", _Page(readyz))
     root.putChild(b"status", _Page(lambda: look().addCallback(_status)))
     root.putChild(b"metrics", _Page(lambda: look().addCallback(_metrics)))
-    return _QuietSite(root)  # type: ignore[no-untyped-call]
+    return _QuietSite(root, names)
 
 
 class _QuietSite(Site):
     """Health checks come every second or two: no line for each."""
 
     noisy = False
+
+    def __init__(self, root: Resource, names: Collection[str]) -> None:
+        super().__init__(root)  # type: ignore[no-untyped-call]
+        self._names = names
+
+    def getResourceFor(self, request: Request) -> IResource:
+        """What answers a request."""
+        refused = refusal(
+            lambda name: request.requestHeaders.getRawHeaders(name, []),
+            self._names,
+            http_1_0=request.clientproto == b"HTTP/1.0",
+        )
+        if refused is not None:
+            return _Refusal(*refused)
+        found: IResource = super().getResourceFor(request)  # type: ignore[no-untyped-call]
+        return found
 
     def log(self, request: HttpRequest) -> None:
         """Nothing."""

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import read_in_python
-from lbcompanion.node.admin import admin_site
+from lbcompanion.node.admin import admin_site, names_of
 from lbcompanion.node.application import Application
 from lbcompanion.node.control import ControlSocket
 from lbcompanion.node.counters import Counters
@@ -264,7 +264,7 @@ class NodeService(MultiService):
         """Open, or take over, all that is listened on."""
         node, place = self._settings.node, self._place
         admin = [node.admin] if node.admin and not place.number else []
-        site: Any = admin_site(lambda: succeed(self.figures()), self._leaving.asked)
+        site: Any = admin_site(lambda: succeed(self.figures()), self._leaving.asked, names_of(self._settings))
         if not IReactorSocket.providedBy(self._reactor):
             return await self._open_in_memory(site if admin else None)
         descriptions = [*node.listen, *admin]

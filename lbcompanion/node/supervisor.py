@@ -30,7 +30,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import CompanionError
-from lbcompanion.node.admin import admin_site
+from lbcompanion.node.admin import admin_site, names_of
 from lbcompanion.node.control import ControlSocket
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.figures import Figures, added, from_json, summed, without_gauges
@@ -154,7 +154,7 @@ class Supervisor(MultiService):
         sockets = open_sockets([*node.listen, *admin], self._place.sockets)
         self._sockets = sockets[: len(node.listen)]
         if admin:
-            site: Any = admin_site(self._look, self._leaving.asked)
+            site: Any = admin_site(self._look, self._leaving.asked, names_of(self._settings))
             self._admin = serve_site(node.admin, sockets[-1], site, self._reactor)
             self.admin_port = self._admin.port
         try:

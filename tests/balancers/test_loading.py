@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -50,11 +51,14 @@ def test_ready_is_asked_at_the_admin_listener(product):
     assert "10.9.0.1" in text
     assert text.count("10.9.0.") == 3
     assert "9101" in text
+    assert re.search(r"[Hh]ost:? localhost\b", text)  # others than nodes' names and addresses get 421
 
 
 def test_caddy_asks_all_at_one_port_only():
     apart = [node(f"n{at}", f"tcp:8080:interface=10.0.0.{at}", f"tcp:9101:interface=10.0.0.{at}") for at in (1, 2)]
-    assert "health_uri /readyz\n\t\thealth_port 9101\n" in made("caddy", apart)
+    assert "health_uri /readyz\n\t\thealth_port 9101\n\t\thealth_headers {\n\t\t\tHost localhost\n" in made(
+        "caddy", apart
+    )
     assert "health_port" not in made("caddy", CLOSE)
     assert "health_uri /_lbc/whoami" in made("caddy", CLOSE)
 

@@ -10,10 +10,11 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.api import Admin
+from lbcompanion.crawler.api import Admin, admin_site
 from lbcompanion.settings import StickyTable
 from tests.crawler.farm import ORIGIN, Farm, immediately
 from tests.crawler.rig import Rig
+from tests.http1.admin_hosts import ALLOWED, REFUSED, answer_of
 
 BASE = "http://127.0.0.1"
 
@@ -26,8 +27,15 @@ class ApiTests(SynchronousTestCase):
         self.rig = Rig(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         self.addCleanup(self.rig.close)
         admin = Admin(
-            self.rig.backlog, self.rig.archive, immediately, self.rig.routes, self.rig.meters, lambda: [ORIGIN]
+            self.rig.backlog,
+            self.rig.archive,
+            immediately,
+            self.rig.routes,
+            self.rig.meters,
+            lambda: [ORIGIN],
+            ("crawler.internal",),
         )
+        self.site = admin_site(admin, Clock())
         self.http = StubTreq(admin)
         self.tokens = []
         for number, name in enumerate(("n1", "n2", "n3")):
@@ -103,6 +111,18 @@ class ApiTests(SynchronousTestCase):
     def test_health(self) -> None:
         self.assertEqual(self.get("/healthz")[0].code, 200)
         self.rig.backlog.close()
+
+    def test_only_known_hosts_are_answered(self) -> None:
+        page = f"/api/recordings/{self.tokens[0]}/page"
+        for path in ("/", "/api/recordings", page, "/healthz", "/metrics", "/nothing", "/dashboard.js"):
+            for case in REFUSED:
+                status, head, body = answer_of(self.site, path, case)
+                self.assertEqual(status, case.status, (path, case))
+                self.assertEqual(head["content-type"], "application/problem+json")
+                self.assertEqual(json.loads(body)["status"], case.status)
+        for case in ALLOWED:
+            self.assertEqual(answer_of(self.site, "/healthz", case)[0], 200, case)
+        self.assertEqual(answer_of(self.site, page, ALLOWED[0])[2], b"<script>0</script>")
 
     def test_the_dashboard_is_escaped(self) -> None:
         for path in ("/", "/live", f"/recording/{self.tokens[0]}", '/?node="><script>'):

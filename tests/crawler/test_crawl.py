@@ -4,6 +4,7 @@ import gzip
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -339,6 +340,17 @@ class CrawlTests(SynchronousTestCase):
         (rig.archive._folder).mkdir()
         rig.run(12)
         self.assertEqual(rig.row(token)["outcome"], "archived")
+
+    def test_what_no_record_can_hold_is_lost_with_the_reason(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n1"].capture(b"x")
+        with mock.patch("lbcompanion.crawler.fetcher._printable", return_value="text/html\r\nX: y"):
+            rig.take(token, {"SRV": "n1"})
+        self.assertEqual(rig.row(token)["outcome"], "lost")
+        reason = "cannot be archived: Content-Type has other characters than printable ASCII"
+        self.assertEqual(rig.row(token)["reason"], reason)
+        self.assertEqual([a["result"] for a in self.attempts(rig, token)], ["not stored"])
 
     @given(
         st.lists(

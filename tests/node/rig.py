@@ -234,8 +234,10 @@ def chunked(*bodies: bytes, last: bool = True) -> bytes:
     return head + b"".join(b"%x\r\n%b\r\n" % (len(b), b) for b in bodies) + (b"0\r\n\r\n" if last else b"")
 
 
-def request(target: bytes = b"/", *fields: bytes, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:
-    return b"\r\n".join([method + b" " + target + b" HTTP/" + version, b"Host: " + HOST, *fields, b"", b""])
+def request(
+    target: bytes = b"/", *fields: bytes, method: bytes = b"GET", version: bytes = b"1.1", host: bytes = HOST
+) -> bytes:
+    return b"\r\n".join([method + b" " + target + b" HTTP/" + version, b"Host: " + host, *fields, b"", b""])
 
 
 def without_tag(page: bytes) -> bytes:

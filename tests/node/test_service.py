@@ -170,7 +170,7 @@ intake = ""
 
     def ask_admin(self, path: str) -> Answer:
         with socket.create_connection(("127.0.0.1", self.admin), WAIT) as asking:
-            asking.sendall(request(path.encode(), b"Connection: close"))
+            asking.sendall(request(path.encode(), b"Connection: close", host=b"127.0.0.1"))
             (answer,) = read_answers(read_on(asking), [b"GET"], True)
             return answer
 

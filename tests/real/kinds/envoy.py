@@ -49,7 +49,7 @@ static_resources:
     ignore_health_on_host_removal: true
     health_checks:
     - {{ timeout: 10s, interval: 0.3s, no_traffic_interval: 0.3s, unhealthy_threshold: 2, healthy_threshold: 1,
-        http_health_check: {{ path: /readyz }} }}
+        http_health_check: {{ path: /readyz, host: localhost }} }}
 """
 _NODES = """resources:
 - "@type": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.html.addresses import joined
+
+PAGE = "http://www.example.com/dir/page?q=1"
+SITE = "http://www.example.com"
+
+
+# What Chromium's `new URL(text, PAGE).href` gives, less the fragment, an empty query and empty parameters.
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x.png", f"{SITE}/dir/x.png"),
+        ("", PAGE),
+        ("#top", PAGE),
+        ("?z", f"{SITE}/dir/page?z"),
+        (" \t\r\n\x00/x\x1f ", f"{SITE}/x"),
+        ("/a\tb\r\nc", f"{SITE}/abc"),
+        ("ht\ntp://www.example.com\r\n/x", f"{SITE}/x"),
+        ("/a b", f"{SITE}/a%20b"),
+        ("/\x1b\x85\u2028", f"{SITE}/%1B%C2%85%E2%80%A8"),
+        ("/\u00fcmlaut.png", f"{SITE}/%C3%BCmlaut.png"),
+        ("/q.png?x=\u00fc&y=1", f"{SITE}/q.png?x=%C3%BC&y=1"),
+        ("/back\\slash.png", f"{SITE}/back/slash.png"),
+        ("/q?back\\slash", f"{SITE}/q?back\\slash"),
+        ("\\\\other.example\\x", "http://other.example/x"),
+        ("/%7e%zz%", f"{SITE}/%7e%zz%"),
+        ("/x|[]\"<>'", f"{SITE}/x|[]%22%3C%3E'"),
+        ("/?x|[]\"<>'", f"{SITE}/?x|[]%22%3C%3E%27"),
+        ("a/../b/./c", f"{SITE}/dir/b/c"),
+        ("/a/%2e%2E/b", f"{SITE}/b"),
+        ("../../..", f"{SITE}/"),
+        (".", f"{SITE}/dir/"),
+        ("http:x", f"{SITE}/dir/x"),
+        ("http:/x", f"{SITE}/x"),
+        ("https:x", "https://x/"),
+        ("https:/\\x\\y", "https://x/y"),
+        ("HTTP://WWW.Example.COM:80", f"{SITE}/"),
+        ("http://www.ex%61mple.com:0081/", f"{SITE}:81/"),
+        ("http://www.example.com:/", f"{SITE}/"),
+        ("http://[::0001]:8080/", "http://[::1]:8080/"),
+        ("http://127.0.0.1./x", "http://127.0.0.1/x"),
+        ("////www.example.com//x", f"{SITE}//x"),
+        ("font.eot?#iefix", f"{SITE}/dir/font.eot"),
+        ("/a;", f"{SITE}/a"),
+        ("/a;/b;c", f"{SITE}/a;/b;c"),
+    ],
+)
+def test_as_browsers_read_them(text: str, expected: str) -> None:
+    assert joined(PAGE, text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("javascript:x", "data:text/css,x", "blob:http://www.example.com/x", "ftp://www.example.com/"),
+        *(
+            "//user@www.example.com/",
+            "http://u:p@www.example.com/",
+            "http://www.example.com@/",
+            "http://",
+            "http://:80/",
+        ),
+        *(
+            "http://[::1",
+            "http://[::1%25a]/",
+            "http://[x]/",
+            "http://a b/",
+            "http://a^b/",
+            "http://a%00b/",
+            "http://%ff/",
+        ),
+        *(
+            "http://a:65536/",
+            "http://a:99999999/",
+            "http://a:b/",
+            "http://a:\u0663/",
+            "http://0x7f.1/",
+            "http://1.2.3/",
+        ),
+    ],
+)
+def test_what_is_none(text: str) -> None:
+    assert joined(PAGE, text) == ""
+
+
+def test_without_a_base() -> None:
+    assert joined("", "/x") == joined("", "x") == joined("", "") == ""
+    assert joined("", "http://h/x") == "http://h/x"
+
+
+@given(st.text() | st.text("htps:/\\.@%2e?#;[]x\r\n\t \u00fc"), st.text("htps:/\\.@%2e?#;[]x\r\n\t \u00fc"))
+def test_it_is_one_text(base: str, text: str) -> None:
+    found = joined(joined(PAGE, base), text)
+    assert not found or re.fullmatch(r"https?://[a-z0-9._\[\]:-]+/[!-~]*", found)
+    assert joined(PAGE, found) == found or not found
