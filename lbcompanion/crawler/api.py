@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 
 from attrs import frozen
@@ -161,7 +162,7 @@ class Admin(Resource):
             status, why = failure.value.status, str(failure.value)
         else:
             self._log.error("a request failed: {kind}: {why}", kind=failure.type.__name__, why=str(failure.value))
-        request.setResponseCode(status)
+        request.setResponseCode(status, HTTPStatus(status).phrase.encode())
         return Answer(_text({"title": why, "status": status}), "application/problem+json")
 
     def _send(self, answer: Answer, request: Request, gone: list[bool]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from http import HTTPStatus
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -110,7 +111,7 @@ class _Refusal(Resource):
 
     def render(self, request: Request) -> bytes:
         """Refuse."""
-        request.setResponseCode(self._status)
+        request.setResponseCode(self._status, HTTPStatus(self._status).phrase.encode())
         request.setHeader("Content-Type", "application/problem+json")
         request.setHeader("Cache-Control", "no-store")
         return self._body

@@ -26,7 +26,6 @@ from lbcompanion.cli import main
 from lbcompanion.crawler.api import Admin
 from lbcompanion.crawler.api import admin_site as crawler_admin_site
 from lbcompanion.crawler.intake import Intake, intake_site
-from lbcompanion.html.recorder import recorder_source, versioned
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.admin import admin_site as node_admin_site
 from lbcompanion.node.figures import Figures
@@ -57,7 +56,7 @@ _TABLES = {
     "store": StoreTable,
 }
 _NOBODY = IPv4Address("TCP", "192.0.2.9", 4711)
-SCRIPT_VERSION = versioned(recorder_source(["SRV"], "/_lbc", False)).version
+SCRIPT_VERSION = Rig().script.version
 
 
 def network(text: str) -> Any:

@@ -65,7 +65,8 @@ def test_json(farm: Crawling) -> None:
             golden.message(path, farm.admin(get(path)))
         golden.message("POST", farm.admin(get("/api/stats", "POST")))
         golden.message("HEAD", farm.admin(get("/api/routes", "HEAD")))
-        golden.message("GET by HTTP/1.1", farm.admin(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"))
+        golden.message("GET by HTTP/1.1", farm.admin(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        golden.message("another name", farm.admin(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"))
 
 
 def test_metrics(farm: Crawling) -> None:

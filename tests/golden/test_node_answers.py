@@ -355,14 +355,15 @@ def test_admin() -> None:
         node.fetch(node.miss("expired"))
         node.get("/_lbc/page/x")
         for path in ("/healthz", "/readyz", "/status"):
-            raw = b"GET %b HTTP/1.0\r\nHost: a\r\n\r\n" % path.encode()
+            raw = b"GET %b HTTP/1.0\r\nHost: localhost\r\n\r\n" % path.encode()
             golden.message(f"GET {path}", node.admin(raw))
             golden.message(f"HEAD {path}", node.admin(raw.replace(b"GET", b"HEAD")))
         golden.message("not ready", node.admin(b"GET /readyz HTTP/1.0\r\n\r\n", ready=False))
         golden.message("workers", node.admin(b"GET /status HTTP/1.0\r\n\r\n", workers=True))
         for method, path in ((b"GET", b"/nothing"), (b"POST", b"/healthz"), (b"POST", b"/metrics")):
-            answer = without_moments(node.admin(method + b" " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n"))
+            answer = without_moments(node.admin(method + b" " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"))
             golden.values(f"{method.decode()} {path.decode()}", shown(head_without_length(answer)))
+        golden.message("another name", node.admin(b"GET /status HTTP/1.0\r\nHost: www.example.com\r\n\r\n"))
         metrics(golden, node.admin(b"GET /metrics HTTP/1.0\r\n\r\n"))
 
 
