@@ -157,6 +157,7 @@ NODE: Mapping[str, Table] = {
         "bottom_before": allowed.bytes_pattern,
         "clicktale_names": allowed.flag,
         "csp": allowed.choice("respect", "adapt"),
+        "address": allowed.choice("page", "prefix"),
     },
     "store": {
         "url": store_urls.store_url,

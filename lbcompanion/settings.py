@@ -73,6 +73,7 @@ class InjectTable:
     bottom_before: str = ""
     clicktale_names: bool = False
     csp: str = "respect"
+    address: str = "page"
 
 
 @frozen

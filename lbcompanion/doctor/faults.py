@@ -174,10 +174,14 @@ def _reach(seen: Seen) -> Iterator[Finding]:
         given = one.given
         if not given.covers(f"{seen.observed.prefix}/notice"):
             how = "" if given.path_named else ", the folder of the address that set it, since no Path is given"
-            yield _warning(
+            prefix = seen.observed.prefix
+            yield _problem(
                 "cookie-path",
-                f"{given.name} holds for {given.path} only{how}: browsers do not send it with the notice to "
-                f"{seen.observed.prefix}/, and scripts on other pages do not see it. Let the balancer set Path=/.",
+                f"{given.name} holds for {given.path} only{how}: browsers do not send it to {prefix}/. The balancer "
+                "takes what a page asks there for a newcomer's request, and answers with another node's cookie: "
+                "visitors are moved, and lose their sessions. The built-in tag asks below the page's folder instead; "
+                'snippets of your own, and inject.address = "prefix", do not. Let the balancer set Path=/, or set '
+                f'prefix = "{given.path.rstrip("/")}{prefix}" for all nodes and the crawler.',
             )
         if Spot.POST in one.spots and not {Spot.PAGE, Spot.WHOAMI, Spot.ROOT} & set(one.spots):
             yield _warning(

@@ -22,6 +22,8 @@ _PLACEHOLDER = re.compile(rb"\{(" + b"|".join(name.encode() for name in PLACEHOL
 _INLINE_SCRIPT = re.compile(rb"<script(?=[\t\n\f\r />])(?![^>]*?[\t\n\f\r /]src[\t\n\f\r ]*=)", re.IGNORECASE)
 _SCRIPT = re.compile(rb"(?i)<script" + TAG_REST)
 _SCRIPT_END = re.compile(rb"(?i)</script(?=[" + WS + rb"/>])")
+# A page at the top that may be the Path of a cookie, as /shop is: not a file's name.
+_TOP_FOLDER = re.compile(r"/[A-Za-z0-9_~-]+", re.ASCII)
 # What means the same in a JavaScript string of either quote, in an attribute's value of either quote, and in text.
 _SAFE_IN_BOTH = "-._~:/?#[]@!$()*+,;=%"
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$()*+,;=%]*", re.ASCII)
@@ -89,6 +91,19 @@ class Snippet:
         return b"".join(parts)
 
 
+def beside(path: str, prefix: str) -> str:
+    """The relative address, from a page, under which its script and its notice are asked for.
+
+    It is below the page's folder, so that the cookies of the page go along whatever their ``Path`` is, and not below
+    the prefix itself, for which a balancer may have rules that pages have not. The node needs not know under which
+    path a balancer shows the page.
+
+    :param path: the page's own, as the node sees it.
+    """
+    folder = path[1:] + "/" if _TOP_FOLDER.fullmatch(path) else ""
+    return f"./{folder}-{prefix}"
+
+
 @lru_cache(256)
 def default_tag_parts(pages_url: str, script_url: str, nonce: str | None, xhtml: bool) -> tuple[bytes, bytes, bytes]:
     """The default tag cut where the token goes: ``token.join(parts)`` is the tag.
@@ -97,7 +112,7 @@ def default_tag_parts(pages_url: str, script_url: str, nonce: str | None, xhtml:
     nonces do not come again, and would only push others out of the cache.
 
     :param pages_url: where copies can be had, with the slash before the token: ``ORIGIN/_lbc/page/``.
-    :param script_url: ``/_lbc/fetch-from.js?v=HASH``.
+    :param script_url: ``./-/_lbc/fetch-from?v=HASH``, or ``/_lbc/fetch-from.js?v=HASH``.
     :param nonce: the page's own, where its policy needs one.
     :param xhtml: attributes have values there, all of them.
     """

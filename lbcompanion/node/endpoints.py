@@ -57,12 +57,13 @@ class Endpoints:
 
     def answer(self, request: LocalRequest) -> Deferred[LocalAnswer]:
         """Answer one request."""
-        path = request.head.path[len(self._prefix) :].decode("latin-1")
+        path = self._below_prefix(request).decode("latin-1")
         if path.startswith("/page/"):
             return self._page(request, path[len("/page/") :])
         known = {
             "/whoami": ("GET, HEAD", self._whoami),
             "/fetch-from.js": ("GET, HEAD", self._fetch_from),
+            "/fetch-from": ("GET, HEAD", self._fetch_from),
             "/notice": ("POST", self._notice),
             "/debug": ("GET", self._debug_page),
         }.get(path)
@@ -72,6 +73,14 @@ class Endpoints:
         if request.head.method.decode() not in allowed.split(", "):
             return succeed(_not_allowed(allowed))
         return answer(request)
+
+    def _below_prefix(self, request: LocalRequest) -> bytes:
+        """What of a request's path stands below the prefix, which itself may stand below a page's folder."""
+        path = request.head.path
+        below = path[len(self._prefix) :]
+        if path.startswith(self._prefix) and below[:1] in {b"/", b""}:
+            return below
+        return path[path.rindex(b"/") :]
 
     def _page(self, request: LocalRequest, token: str) -> Deferred[LocalAnswer]:
         method = request.head.method
@@ -91,7 +100,7 @@ class Endpoints:
 
     def most_body(self, request: LocalRequest) -> int:
         """How long a body is worth reading of a ``PUT`` whose head this is."""
-        page = request.head.path[len(self._prefix) :].startswith(b"/page/")
+        page = self._below_prefix(request).startswith(b"/page/")
         allowed = page and self._callers.judge_node(request, body_follows=True).allowed
         return self._taking.most_body if allowed else 0
 

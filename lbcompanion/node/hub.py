@@ -134,6 +134,7 @@ class Hub:
 
     :ivar trusts: whether a peer is one of ``trusted_proxies``.
     :ivar connections: those that count.
+    :ivar beside: how the paths end that are answered below a page's folder: of its script and of its notice.
     :ivar turned_away: those that were told that there are too many, and may still be sending.
     """
 
@@ -150,6 +151,11 @@ class Hub:
     connections: set[Connection] = field(factory=set)
     turned_away: set[Connection] = field(factory=set)
     per_address: dict[str, int] = field(factory=dict)
+    beside: tuple[bytes, ...] = field(init=False)
+
+    @beside.default
+    def _all_beside(self) -> tuple[bytes, ...]:
+        return tuple(b"/-%b/%b" % (self.prefix, name) for name in (b"fetch-from", b"notice"))
 
     def tick(self, now: float) -> None:
         """Have all connections look at their deadlines; an error in one keeps no other from it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import urljoin
 
 from attrs import evolve, frozen
 
@@ -17,7 +18,7 @@ from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.eligible import Eligibility, eligible
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
-from lbcompanion.html.snippets import Snippet, default_tag_parts, inline_hashes
+from lbcompanion.html.snippets import Snippet, beside, default_tag_parts, inline_hashes
 from lbcompanion.html.usual import usual_place
 from lbcompanion.http1.codings import DECODABLE, coding_of, offer
 from lbcompanion.http1.fields import end_to_end
@@ -86,6 +87,8 @@ class Policy:
         self.prefix = settings.node.prefix
         self._public_origin = settings.node.public_origin.rstrip("/")
         self.script_url = f"{self.prefix}/fetch-from.js?v={script.version}"
+        self._version = script.version
+        self._beside_folder = self._script_beside("/")
         if settings.capture.outlive_pull:
             copies.outlives = recording.outlives
         inject = settings.inject
@@ -93,6 +96,8 @@ class Policy:
         self.bottom = Snippet(inject.bottom) if inject.bottom is not None else None
         self.skip_if = re.compile(inject.skip_if.encode()) if inject.skip_if else None
         self.anchors = _anchors(inject)
+        # With anchors the tag may stand behind a <base>, which a relative address goes by.
+        self._at_prefix = inject.address == "prefix" or self.anchors is not None
         self.adapts = inject.csp == "adapt"
         self._forwarded: dict[tuple[str, str, bytes | None], bytes] = {}
         self._offered: dict[bytes, bytes] = {}
@@ -150,19 +155,31 @@ class Policy:
             self.bottom.fill(values) if self.bottom is not None else b"",
         )
 
-    def usual_tag(self, token: str, origin: str) -> bytes:
+    def script_for(self, path: bytes) -> str:
+        """The address of the script in the built-in tag of a page of that path."""
+        if self._at_prefix:
+            return self.script_url
+        # Only a page at the top has an address of its own; all others go by their folder.
+        return self._beside_folder if b"/" in path[1:] else self._script_beside(path.decode("latin-1"))
+
+    def _script_beside(self, path: str) -> str:
+        return f"{beside(path, self.prefix)}/fetch-from?v={self._version}"
+
+    def usual_tag(self, token: str, origin: str, script: str) -> bytes:
         """The built-in tag for a page without a policy."""
+        if script not in {self._beside_folder, self.script_url}:
+            return token.encode().join(default_tag_parts.__wrapped__(self.fetch_from(origin), script, None, False))
         parts = self._tags.get(origin)
         if parts is None:
-            parts = default_tag_parts(self.fetch_from(origin), self.script_url, None, False)
+            parts = default_tag_parts(self.fetch_from(origin), script, None, False)
             if len(self._tags) < _MOST_KEPT:
                 self._tags[origin] = parts
         return token.encode().join(parts)
 
-    def tag(self, token: str, origin: str, nonce: str | None, xhtml: bool) -> bytes:
+    def tag(self, token: str, origin: str, script: str, nonce: str | None, xhtml: bool) -> bytes:
         """The built-in tag for any page."""
         parts = default_tag_parts if nonce is None else default_tag_parts.__wrapped__
-        return token.encode().join(parts(self.fetch_from(origin), self.script_url, nonce, xhtml))
+        return token.encode().join(parts(self.fetch_from(origin), script, nonce, xhtml))
 
     def forwarded(self, peer: str, scheme: str, host: bytes | None) -> bytes:
         """What a proxy says of a request that came without such words."""
@@ -385,15 +402,26 @@ class RequestPlan:
         """
         policy = self.policy
         nonce = None
+        script = self.script if policy.built_in else policy.script_url
         if policies or more:
             inserted = policy.insert(token, origin, judged.xhtml)
-            verdict = judge([*policies, *more], origin + policy.script_url, inserted=inserted)
+            page_url = origin + self._head.path.decode("latin-1")
+            verdict = judge([*policies, *more], urljoin(page_url, script), inserted=inserted)
+            if not verdict.allowed and script != policy.script_url:
+                # A policy may name the address below the prefix, and no other.
+                script = policy.script_url
+                verdict = judge([*policies, *more], origin + script, inserted=inserted)
             if not verdict.allowed:
                 return verdict.directive
             nonce = verdict.nonce
-        if policy.top is None and policy.bottom is None:
-            return policy.tag(token, origin, nonce, judged.xhtml), b""
+        if policy.built_in:
+            return policy.tag(token, origin, script, nonce, judged.xhtml), b""
         return policy.filled(token, origin, nonce)
+
+    @property
+    def script(self) -> str:
+        """The address of the script in the page's built-in tag, if no policy forbids that one."""
+        return self.policy.script_for(self._head.path)
 
     def blocked_by(self, directive: str) -> None:
         """Count that the page's policy forbids the script."""
@@ -427,7 +455,7 @@ class Insertion:
         self.allowed = True
         policy = plan.policy
         if policy.built_in and not policies and not judged.xhtml:
-            self._snippets = (policy.usual_tag(token, origin), b"")
+            self._snippets = (policy.usual_tag(token, origin, plan.script), b"")
             return
         first = plan.snippets(policies, (), judged, token, origin)
         if isinstance(first, str):

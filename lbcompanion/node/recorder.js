@@ -162,9 +162,19 @@
         ',"cookies":{' + members.join(",") + '},"viewed_at":' + JSON.stringify(new Date().toISOString()) + "}";
     };
 
-    var post = function (text) {
-      // Absolute, so that a <base> of the page's leads it nowhere else.
-      var url = location.protocol + "//" + location.host + config.prefix + "/notice";
+    // The notice goes where the script came from: below the page's folder the page's cookies go along. Elsewhere
+    // a balancer may miss its own one, and give the visitor another, which takes him to another node.
+    var noticeUrlFor = function (source) {
+      // Absolute, and not by tag.src, so that a <base> that came behind the tag leads it nowhere else.
+      var origin = location.protocol + "//" + location.host;
+      var found = /^\.\/([^?#]*\/)fetch-from\?/.exec(source || "");
+      if (found) {
+        return origin + location.pathname.replace(/[^\/]*$/, "") + found[1] + "notice";
+      }
+      return origin + config.prefix + "/notice";
+    };
+
+    var post = function (text, url) {
       try {
         if (window.navigator.sendBeacon && window.navigator.sendBeacon(url, text)) {
           return;
@@ -180,7 +190,7 @@
       }
     };
 
-    var notify = guarded(function (token) {
+    var notify = guarded(function (token, noticeUrl) {
       if (!isChosen()) {
         return;
       }
@@ -189,13 +199,13 @@
       if (text.length > 12000) {
         text = noticeText(token, location.href.split(/[?#]/)[0].slice(0, 2000));
       }
-      post(text);
+      post(text, noticeUrl);
     });
 
     var noticed = [];
 
     // One notice for a page view, as soon as the page's own scripts had their say, or when it is left before.
-    var view = function (token) {
+    var view = function (token, noticeUrl) {
       if (!token || noticed.indexOf(token) >= 0) {
         return;
       }
@@ -204,7 +214,7 @@
       var tell = function () {
         if (!told && !document.prerendering) {
           told = true;
-          notify(token);
+          notify(token, noticeUrl);
         }
       };
       if (document.prerendering) {
@@ -217,7 +227,7 @@
       }
       window.addEventListener("pageshow", function (event) {
         if (event.persisted && noticed[noticed.length - 1] === token) {
-          notify(token);
+          notify(token, noticeUrl);
         }
       });
     };
@@ -227,12 +237,13 @@
       tag = document.querySelector("script[data-lbc-token]");
     }
     var token = tag && tag.getAttribute("data-lbc-token");
+    var noticeUrl = noticeUrlFor(tag && tag.getAttribute("src"));
     var fetchFrom = tag && tag.getAttribute("data-lbc-fetch-from");
 
     // Included twice, the first one does the work.
     var first = window.FetchFromWithCookies;
     if (first && first.lbcView) {
-      first.lbcView(token);
+      first.lbcView(token, noticeUrl);
       return;
     }
 
@@ -261,6 +272,6 @@
         });
       }
     }
-    object.lbcView(token);
+    object.lbcView(token, noticeUrl);
   } catch (error) { /* the page comes first */ }
 })(window, {/* lbc:config */});

@@ -11,7 +11,12 @@ MAX_BYTES = 512000
 
 def alone(prefix: bytes) -> bytes:
     """The whole file where the application has none."""
-    return b"User-agent: *\nDisallow: %b/\n" % prefix
+    return b"User-agent: *\n" + _rules(prefix)
+
+
+def _rules(prefix: bytes) -> bytes:
+    """What is ours: all below the prefix, and the script and the notices below pages' folders."""
+    return b"Disallow: %b/\nDisallow: /*-%b/\n" % (prefix, prefix)
 
 
 def with_rule(text: bytes, prefix: bytes) -> bytes:
@@ -20,7 +25,7 @@ def with_rule(text: bytes, prefix: bytes) -> bytes:
     An agent obeys the group that names it and no other (RFC 9309 section 2.2.1), so one group at the end would not
     reach those which the application names.
     """
-    rule = b"Disallow: %b/" % prefix
+    rule = _rules(prefix).rstrip()
     out: list[bytes] = []
     in_agents = False
     for_all = False

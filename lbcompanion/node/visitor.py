@@ -382,7 +382,7 @@ class VisitorConnection:
         rest = buffer[end:]
         self._buffer = b""
         exchange: Exchange | LocalExchange
-        if head.target.startswith(self._hub.prefix) and self._is_local(head.path):
+        if self._is_local(head.path):
             exchange = LocalExchange(self, self._hub, head, has_body=self._body is not None)
         else:
             exchange = Exchange(self, self._hub, head, framing)
@@ -410,8 +410,9 @@ class VisitorConnection:
             self._deadline = self._hub.clock() + self._hub.limits.head_seconds
 
     def _is_local(self, path: bytes) -> bool:
-        size = len(self._hub.prefix)
-        return path[size : size + 1] in {b"/", b""}
+        hub = self._hub
+        size = len(hub.prefix)
+        return (path.startswith(hub.prefix) and path[size : size + 1] in {b"/", b""}) or path.endswith(hub.beside)
 
     def _take_body(self, data: bytes) -> None:
         reader = self._body

@@ -212,6 +212,14 @@ def test_attributes_that_matter(attributes, code):
     assert codes(judge(Site(insert(**attributes)).look())) == {"replay", code}
 
 
+def test_a_path_that_moves_visitors_is_a_problem():
+    found = judge(Site(insert(path="/shop/", path_named=True)).look())
+    (finding,) = [one for one in found.findings if one.code == "cookie-path"]
+    assert finding.severity is Severity.PROBLEM
+    assert "visitors are moved" in finding.text
+    assert 'prefix = "/shop/_lbc"' in finding.text
+
+
 def test_a_secure_cookie_over_plain_http():
     seen = evolve(Site(insert(secure=True)).look(), origin="http://www.example.com")
     assert "secure" in codes(judge(seen))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.html.fetchurl import decode_fetch_url, encode_fetch_url
 from lbcompanion.html.recorder import recorder_source
-from lbcompanion.html.snippets import default_tag
+from lbcompanion.html.snippets import beside, default_tag
 from tests.conftest import need_program
 
 ARGUMENTS = [
@@ -45,6 +45,7 @@ class Site:
         self.scripts: dict[str, bytes] = {}
         self.notices: list[dict[str, Any]] = []
         self.types: list[str] = []
+        self.posted: list[tuple[str, str]] = []
         self.folder: Path | None = None
         self._arrived = threading.Condition()
         site = self
@@ -66,7 +67,8 @@ class Site:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 self._answer(204, b"", {})
-                if self.path == "/_lbc/notice":
+                if self.path.endswith("/_lbc/notice"):
+                    site.posted.append((self.path, self.headers["Cookie"] or ""))
                     site.arrived(body, self.headers["Content-Type"] or "")
 
             def _answer(self, status: int, body: bytes, fields: dict[str, str]) -> None:
@@ -163,6 +165,21 @@ def test_the_notice(context: Any, site: Site, page: Any) -> None:
     assert notice["viewed_at"].endswith("Z")
     assert before - 1 <= datetime.fromisoformat(notice["viewed_at"]).timestamp() <= time.time() + 1
     assert site.types[0].lower().startswith("text/plain")
+
+
+@pytest.mark.parametrize(("path", "folder"), [("/shop", "/shop/-"), ("/shop/", "/shop/-"), ("/shop/item", "/shop/-")])
+def test_the_notice_goes_below_the_pages_folder_with_the_pages_cookies(
+    context: Any, site: Site, page: Any, path: str, folder: str
+) -> None:
+    context.add_cookies(
+        [{"name": "SRV", "value": "n1", "domain": "127.0.0.1", "path": "/shop", "httpOnly": True, "sameSite": "Lax"}]
+    )
+    site.scripts[f"{folder}/_lbc/fetch-from"] = site.scripts["/_lbc/fetch-from.js"]
+    script = f"{beside(path, '/_lbc')}/fetch-from?v=1"
+    head = default_tag("TOKEN", "u", script, None, False).decode() + '<base href="/elsewhere/">'
+    page.goto(site.add(path, head=head))
+    site.wait()
+    assert site.posted == [(f"{folder}/_lbc/notice", "SRV=n1")]
 
 
 def test_what_the_page_records_is_in_it(context: Any, site: Site, page: Any) -> None:

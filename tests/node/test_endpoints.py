@@ -328,6 +328,26 @@ def test_whoami() -> None:
     assert rig.get(b"/_lbc/whoami?x=1", method=b"HEAD").status == 200
 
 
+@pytest.mark.parametrize("folder", [b"", b"/shop", b"/shop/a.b", b"/_lbcx"])
+def test_below_a_pages_folder_there_are_the_script_and_the_notice(folder: bytes) -> None:
+    rig = Rig()
+    answer = rig.get(folder + f"/-/_lbc/fetch-from?v={rig.script.version}".encode())
+    assert (answer.status, answer.body) == (200, rig.script.source)
+    assert answer.get(b"cache-control") == b"public, max-age=31536000, immutable"
+    assert rig.get(folder + b"/-/_lbc/notice", method=b"POST").status == 400
+    assert rig.get(folder + b"/-/_lbc/notice").status == 405
+    assert rig.app.seen == []
+
+
+@pytest.mark.parametrize(
+    "end", [b"/-/_lbc/whoami", b"/-/_lbc/page/x", b"/-/_lbc/debug", b"/_lbc/notice", b"x/_lbc/fetch-from"]
+)
+def test_all_else_there_is_the_applications(end: bytes) -> None:
+    rig = Rig()
+    rig.get(b"/shop" + end)
+    assert len(rig.app.seen) == 1
+
+
 def test_the_script() -> None:
     rig = Rig()
     versioned = f"/_lbc/fetch-from.js?v={rig.script.version}".encode()

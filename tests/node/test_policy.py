@@ -205,10 +205,44 @@ def test_the_tag_and_its_values() -> None:
     tag = re.search(rb"<script.*?</script>", answer.body)
     assert tag is not None
     assert tag[0].decode() == (
-        f'<script async src="/_lbc/fetch-from.js?v={rig.script.version}" data-lbc-token="{token}"'
+        f'<script async src="./-/_lbc/fetch-from?v={rig.script.version}" data-lbc-token="{token}"'
         f' data-lbc-fetch-from="https://n1.example.com/_lbc/page/{token}" nonce="abc123"></script>'
     )
     assert answer.all(b"lbc-token") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        (b"/", "./-"),
+        (b"/index.html", "./-"),
+        (b"/shop", "./shop/-"),
+        (b"/shop/", "./-"),
+        (b"/shop/a/item.html?x=/y", "./-"),
+        (b"//evil.example/x", "./-"),
+        (b"/a%22b", "./-"),
+        (b"/a:b", "./-"),
+    ],
+)
+@pytest.mark.parametrize("fields", [(), (b"Content-Security-Policy: default-src 'self'",)])
+def test_the_script_is_asked_for_below_the_pages_folder(path: bytes, folder: str, fields: tuple[bytes, ...]) -> None:
+    rig = Rig()
+    rig.app.answers(html(PAGE, *fields))
+    assert f'<script async src="{folder}/_lbc/fetch-from?v={rig.script.version}" '.encode() in rig.get(path).body
+
+
+@pytest.mark.parametrize(
+    ("inject", "fields"),
+    [
+        (InjectTable(address="prefix"), ()),
+        (InjectTable(top_after="<head>"), ()),
+        (InjectTable(), (b"Content-Security-Policy: script-src http://www.example.com/_lbc/fetch-from.js",)),
+    ],
+)
+def test_the_script_is_asked_for_below_the_prefix(inject: InjectTable, fields: tuple[bytes, ...]) -> None:
+    rig = Rig(inject=inject)
+    rig.app.answers(html(PAGE, *fields))
+    assert f'src="/_lbc/fetch-from.js?v={rig.script.version}" '.encode() in rig.get(b"/shop/item").body
 
 
 def test_snippets_take_the_tags_place() -> None:
@@ -321,7 +355,7 @@ def test_robots_where_there_is_none(method: bytes, status: bytes) -> None:
     rig.run()
     for answer in read_answers(visitor.received, [method] * 2, False):
         assert answer.status == 200
-        assert answer.body == (b"" if method == b"HEAD" else b"User-agent: *\nDisallow: /_lbc/\n")
+        assert answer.body == (b"" if method == b"HEAD" else b"User-agent: *\nDisallow: /_lbc/\nDisallow: /*-/_lbc/\n")
         assert answer.get(b"content-type") == b"text/plain; charset=utf-8"
 
 
@@ -333,7 +367,8 @@ def test_robots_where_there_is_one() -> None:
     )
     answer = rig.get(b"/robots.txt")
     assert answer.whole
-    assert answer.body == b"User-agent: bot\r\nDisallow: /_lbc/\nDisallow: /a\r\n\nUser-agent: *\nDisallow: /_lbc/\n"
+    ours = b"Disallow: /_lbc/\nDisallow: /*-/_lbc/\n"
+    assert answer.body == b"User-agent: bot\r\n" + ours + b"Disallow: /a\r\n\nUser-agent: *\n" + ours
     assert answer.get(b"etag") == b'W/"r-lbcs"'
 
 

@@ -237,7 +237,7 @@ def check_secrets(farm: Farm, people: list[Person], tokens: list[str], hidden: b
     routing = {f"SRV={name}" for name in NODES}
     cookies = {cookie for _, _, cookie, _ in farm.taps["crawler"].requests()}
     assert routing <= cookies <= routing | {""}
-    noticed = [body for _, target, _, body in farm.taps["visitors"].requests() if target == "/_lbc/notice"]
+    noticed = [body for _, target, _, body in farm.taps["visitors"].requests() if target.endswith("/_lbc/notice")]
     assert {json.loads(body)["token"] for body in noticed} == set(tokens)
     for body in noticed:
         assert set(json.loads(body)["cookies"]) == (set() if hidden else {"SRV"})
