@@ -54,7 +54,7 @@ from lbcompanion.node.taking import Taking
 from lbcompanion.node.twisted_links import MachineFactory
 from lbcompanion.node.upstream import Upstreams
 from lbcompanion.node.visitor import VisitorConnection
-from lbcompanion.settings import NodeSettings
+from lbcompanion.settings import LimitsTable, NodeSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.registry import open_store
 from lbcompanion.stores.threads import OneThread
@@ -175,7 +175,7 @@ class NodeService(MultiService):
         script = self._script(reader)
         policy = self.policy = Policy(settings, copies, counters, rules, script, self._now)
         dial = dialer(node.upstream, limits.upstream_connect_seconds, reactor, self._loop)
-        upstreams = Upstreams(dial, limits.upstream_idle, reactor.seconds, counters)
+        upstreams = Upstreams(dial, _share(limits, node.workers), reactor.seconds, reactor.callLater, counters)
         self.hub = Hub(
             limits=limits,
             prefix=node.prefix.encode(),
@@ -426,7 +426,9 @@ class NodeService(MultiService):
         waiting = self.spool.waiting if self.spool is not None and self.deliverer is not None else 0
         gauges = {
             "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
+            "upstream_open": ("connections to the application", self.hub.upstreams.open),
             "upstream_idle": ("idle connections to the application", self.hub.upstreams.idle),
+            "upstream_waiting": ("requests that wait for a connection to the application", self.hub.upstreams.waiting),
             "pages_pending": ("pages on their way into the store", self.copies.pending),
             "notices_waiting": ("notices that wait for the crawler", waiting),
         }
@@ -506,6 +508,12 @@ class NodeService(MultiService):
             await self._control.close()
         self._store_thread.stop()
         self._spool_thread.stop()
+
+
+def _share(limits: LimitsTable, workers: int) -> LimitsTable:
+    """What one of several processes may have of the connections to the application: at least one."""
+    most = limits.upstream_connections
+    return attrs.evolve(limits, upstream_connections=max(most // workers, 1)) if most else limits
 
 
 class _NoEndpoints:

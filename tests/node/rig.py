@@ -332,7 +332,7 @@ class Rig:
         self.script = Script(recorder.source, recorder.version)
         self.policy = policy(self.settings, self.copies, self.counters, rules, self.script, self.now)
         self.app = Application(self.loop)
-        self.upstreams = Upstreams(self.app.dial, limits.upstream_idle, self.clock.seconds, self.counters)
+        self.upstreams = Upstreams(self.app.dial, limits, self.clock.seconds, self.clock.callLater, self.counters)
         self.hub = Hub(
             limits=limits,
             prefix=b"/_lbc",
