@@ -94,7 +94,7 @@ def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], obj
         limits=LimitsTable(),
         prefix=b"/_lbc",
         trusts=lambda peer: False,
-        upstreams=Upstreams(dialled.append, 64, time.monotonic, policy.counters),
+        upstreams=Upstreams(dialled.append, LimitsTable(), time.monotonic, lambda seconds, call: None, policy.counters),
         local=None,  # type: ignore[arg-type]
         plan=policy.plan,
         counters=policy.counters,

@@ -133,7 +133,10 @@ class LimitsTable:
     upstream_seconds: float = 60
     connections: int = 10000
     connections_per_address: int = 0
+    upstream_connections: int = 0
+    upstream_queue_seconds: float = 60
     upstream_idle: int = 64
+    upstream_idle_seconds: float = 4
     expansion_ratio: float = 100
     capturing_bytes: int = 134217728
 

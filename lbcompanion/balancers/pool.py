@@ -11,7 +11,7 @@ from attrs import frozen
 
 from lbcompanion.endpoint_strings import parse
 from lbcompanion.errors import ConfigError
-from lbcompanion.settings import CrawlerSettings, NodeSettings
+from lbcompanion.settings import CrawlerSettings, LimitsTable, NodeSettings
 from lbcompanion.sticky.cookies import is_pattern
 
 LOOPBACK = "127.0.0.1"
@@ -130,9 +130,14 @@ def pool_of(
         listen_host=listen[0],
         listen_port=listen[1],
         prefix=first.node.prefix,
-        first_byte_seconds=int(max(one.limits.upstream_seconds for one in nodes)),
+        first_byte_seconds=int(max(_first_byte_seconds(one.limits) for one in nodes)),
         idle_seconds=int(min(one.limits.idle_seconds for one in nodes)),
     )
+
+
+def _first_byte_seconds(limits: LimitsTable) -> float:
+    """How long a node may take until it answers: with a cap, its queue comes before the application."""
+    return limits.upstream_seconds + (limits.upstream_queue_seconds if limits.upstream_connections else 0)
 
 
 def is_address(host: str) -> bool:

@@ -34,6 +34,8 @@ class Counters:
     """Counts since the start, and gauges of now.
 
     :ivar refused: by status, messages of visitors that were refused.
+    :ivar upstream_waited: requests that had to wait, since no further connection to the application was allowed.
+    :ivar upstream_made_way: connections closed so that the application may take a new one that it does not answer.
     :ivar upstream_errors: by word, what went wrong with the application.
     :ivar captured: pages whose copy was handed to the store and kept.
     :ivar not_captured: by reason, HTML answers of which no copy was kept.
@@ -53,6 +55,8 @@ class Counters:
     timeouts: Counter[str] = Factory(Counter)
     upstream_connections: int = 0
     upstream_reused: int = 0
+    upstream_waited: int = 0
+    upstream_made_way: int = 0
     upstream_errors: Counter[str] = Factory(Counter)
     captured: int = 0
     captured_bytes: int = 0

@@ -39,8 +39,11 @@ _MAX_RESPONSE_HEAD = 262144
 _JOINED_BYTES = 32768
 _GATEWAY = {
     502: b"the application cannot be reached, or its answer cannot be read",
+    503: b"the application is busy",
     504: b"the application did not answer in time",
 }
+# When somebody who waited in vain may come again.
+_RETRY_AFTER = (b"Retry-After", b"5")
 
 
 class Exchange:
@@ -60,6 +63,7 @@ class Exchange:
     _ends_by_close = False
     _keep_alive = True
     _retried = False
+    _queued = False
     _tunnel = False
     _takes_nothing = False
     _held_back = False
@@ -108,8 +112,21 @@ class Exchange:
         return lines
 
     def _acquire(self, fresh: bool) -> None:
+        limits = self._hub.limits
+        self._deadline = self._hub.clock() + limits.upstream_connect_seconds
+        if self._hub.upstreams.acquire(self, fresh, self._retried):
+            self._queued = True
+            self._deadline = self._hub.clock() + limits.upstream_queue_seconds
+
+    def upstream_turn(self) -> None:
+        """See :class:`~lbcompanion.node.upstream.UpstreamUser`."""
+        self._queued = False
         self._deadline = self._hub.clock() + self._hub.limits.upstream_connect_seconds
-        self._hub.upstreams.acquire(self, fresh)
+
+    def _leave_queue(self) -> None:
+        if self._queued:
+            self._queued = False
+            self._hub.upstreams.leave(self)
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
         """See :class:`~lbcompanion.node.upstream.UpstreamUser`."""
@@ -397,11 +414,10 @@ class Exchange:
             return
         if not self._request_done:
             self._keep_alive = False
-        self._own_answer(
-            LocalAnswer(
-                status, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], _GATEWAY[status] + b"\n"
-            )
-        )
+        fields = [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")]
+        if status == 503:
+            fields.append(_RETRY_AFTER)
+        self._own_answer(LocalAnswer(status, fields, _GATEWAY[status] + b"\n"))
 
     def _own_answer(self, answer: LocalAnswer) -> None:
         visitor, self._visitor = self._visitor, None
@@ -439,6 +455,7 @@ class Exchange:
     def visitor_lost(self) -> None:
         """Nobody waits for the answer: the application is spared the rest of the work."""
         self._visitor = None
+        self._leave_queue()
         if self._tunnel and self._upstream is not None:
             # Its last words still reach the application.
             self._upstream.end()
@@ -484,6 +501,11 @@ class Exchange:
             if self._upstream is not None and not self._request_done and not self._takes_nothing:
                 return
             self._deadline = 0.0
+            if self._queued:
+                self._leave_queue()
+                self._hub.counters.timeouts["queue"] += 1
+                self._gateway(503, "no connection to the application came free in time")
+                return
             self._hub.counters.timeouts["upstream"] += 1
             self._gateway(504, "the application did not answer in time")
 

@@ -138,6 +138,7 @@ class NodeService(MultiService):
                 settings=settings,
                 now=self._now,
                 monotonic=reactor.seconds,
+                call_later=reactor.callLater,
                 log=self._say,
                 counters=counters,
                 store=self.store,
@@ -362,7 +363,9 @@ class NodeService(MultiService):
         waiting = self.spool.waiting if self.spool is not None and self.deliverer is not None else 0
         gauges = {
             "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
+            "upstream_open": ("connections to the application", self.hub.upstreams.open),
             "upstream_idle": ("idle connections to the application", self.hub.upstreams.idle),
+            "upstream_waiting": ("requests that wait for a connection to the application", self.hub.upstreams.waiting),
             "pages_pending": ("pages on their way into the store", self.copies.pending),
             "notices_waiting": ("notices that wait for the crawler", waiting),
         }

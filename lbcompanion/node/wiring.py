@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import ConfigError
@@ -27,7 +27,7 @@ from lbcompanion.node.recording import Recording
 from lbcompanion.node.spool import Spool
 from lbcompanion.node.taking import Taking
 from lbcompanion.node.upstream import UpstreamConnection, Upstreams
-from lbcompanion.settings import NodeSettings
+from lbcompanion.settings import LimitsTable, NodeSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.tokens import Tokens
@@ -39,6 +39,7 @@ class Surroundings:
 
     :ivar now: seconds since the epoch.
     :ivar monotonic: seconds that only go forward.
+    :ivar call_later: ``call_later(seconds, call)``, as the reactor has it.
     :ivar shared_store: whether other nodes may use this very store.
     :ivar dial: starts a connection to the application.
     :ivar ask_application: makes one request to the application, for the debug page.
@@ -54,6 +55,7 @@ class Surroundings:
     settings: NodeSettings
     now: Callable[[], float]
     monotonic: Callable[[], float]
+    call_later: Callable[[float, Callable[[], None]], object]
     log: Callable[[str, str], None]
     counters: Counters
     store: IPageStore
@@ -139,7 +141,7 @@ def build(given: Surroundings) -> Parts:
         limits=limits,
         prefix=node.prefix.encode(),
         trusts=proxies.trusts,
-        upstreams=Upstreams(given.dial, limits.upstream_idle, given.monotonic, counters),
+        upstreams=Upstreams(given.dial, _share(limits, node.workers), given.monotonic, given.call_later, counters),
         local=endpoints,
         plan=policy.plan,
         counters=counters,
@@ -147,6 +149,12 @@ def build(given: Surroundings) -> Parts:
         log=given.log,
     )
     return Parts(copies=copies, desk=desk, policy=policy, script=script, endpoints=endpoints, hub=hub)
+
+
+def _share(limits: LimitsTable, workers: int) -> LimitsTable:
+    """The limits of one of several processes: each has its part of the connections to the application, at least one."""
+    most = limits.upstream_connections
+    return evolve(limits, upstream_connections=max(most // workers, 1)) if most else limits
 
 
 def _script(settings: NodeSettings, reader: CookieReader) -> Script:

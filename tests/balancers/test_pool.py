@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from lbcompanion.balancers.pool import Member, Pool, pool_of
 from lbcompanion.errors import ConfigError
-from lbcompanion.settings import CrawlerSettings, CrawlerTable, KnownNode, SiteSettings
+from lbcompanion.settings import CrawlerSettings, CrawlerTable, KnownNode, LimitsTable, SiteSettings
 from tests.balancers.nodes import node
 
 
@@ -97,3 +98,9 @@ def test_two_nodes_of_one_name_are_refused():
 def test_an_address_for_nobody_is_refused():
     with pytest.raises(ConfigError, match="one of the nodes: n1"):
         pool(node("n1", "tcp:1"), addresses={"n9": "10.0.0.1"})
+
+
+@pytest.mark.parametrize(("cap", "seconds"), [(0, 60), (8, 90)])
+def test_a_balancer_waits_for_the_queue_before_the_application_too(cap, seconds):
+    limits = LimitsTable(upstream_connections=cap, upstream_queue_seconds=30)
+    assert pool(evolve(node("n1", "tcp:8084"), limits=limits)).first_byte_seconds == seconds

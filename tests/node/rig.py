@@ -316,6 +316,7 @@ class Rig:
                 settings=self.settings,
                 now=self.now,
                 monotonic=self.clock.seconds,
+                call_later=self.clock.callLater,
                 log=self.log,
                 counters=self.counters,
                 store=self.store,

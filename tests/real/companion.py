@@ -23,7 +23,7 @@ from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
 from tests.real.children import Child, Children, wait_for
 
 SECRET = b"the farm's secret of these tests, long enough"
-# Longer than an idle connection to the application is kept (30 s, looked at every second).
+# Longer than an idle connection to the application is kept (upstream_idle_seconds, looked at every second).
 _SETTLE_SECONDS = 45.0
 # A module that stands for None cannot be imported: as where nothing was compiled.
 _IN_PYTHON = (
