@@ -141,7 +141,7 @@ def build(given: Surroundings) -> Parts:
         limits=limits,
         prefix=node.prefix.encode(),
         trusts=proxies.trusts,
-        upstreams=Upstreams(given.dial, _share(limits, node.workers), given.monotonic, given.call_later, counters),
+        upstreams=Upstreams(given.dial, share_of(limits, node.workers), given.monotonic, given.call_later, counters),
         local=endpoints,
         plan=policy.plan,
         counters=counters,
@@ -151,7 +151,7 @@ def build(given: Surroundings) -> Parts:
     return Parts(copies=copies, desk=desk, policy=policy, script=script, endpoints=endpoints, hub=hub)
 
 
-def _share(limits: LimitsTable, workers: int) -> LimitsTable:
+def share_of(limits: LimitsTable, workers: int) -> LimitsTable:
     """The limits of one of several processes: each has its part of the connections to the application, at least one."""
     most = limits.upstream_connections
     return evolve(limits, upstream_connections=max(most // workers, 1)) if most else limits

@@ -19,7 +19,7 @@ from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.policy import Policy, Script
 from lbcompanion.node.recording import Recording
-from lbcompanion.settings import NodeSettings, NodeTable, StoreTable
+from lbcompanion.settings import InjectTable, NodeSettings, NodeTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.tokens import Tokens
 from tests.html.cases import charsets, copies, left_alone, policies, position, recording, snippets
@@ -64,7 +64,7 @@ class Rig:
 
     def __init__(self, changed: Any) -> None:
         node = NodeTable("n1", ("tcp:1",), "tcp:127.0.0.1:1", None, SECRET, public_origin=ORIGIN)  # type: ignore[arg-type]
-        settings = NodeSettings(node)
+        settings = NodeSettings(node, inject=InjectTable(address="prefix"))
         for table, values in changed.items():
             settings = attrs.evolve(settings, **{table: attrs.evolve(getattr(settings, table), **values)})
         self.counters = Counters()

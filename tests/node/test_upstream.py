@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 
 from lbcompanion.node.counters import Counters
-from lbcompanion.node.service import _share
 from lbcompanion.node.upstream import RESTED_SECONDS, UNHEARD_SECONDS, UpstreamConnection, Upstreams
+from lbcompanion.node.wiring import share_of
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.links import FarEnd
 from tests.node.rig import AppConnection, Rig, Seen, read_answers, request
@@ -236,7 +236,7 @@ def test_without_a_cap_nobody_waits() -> None:
 
 @pytest.mark.parametrize(("most", "workers", "each"), [(0, 4, 0), (64, 4, 16), (10, 4, 2), (2, 4, 1), (5, 1, 5)])
 def test_processes_share_the_cap(most: int, workers: int, each: int) -> None:
-    assert _share(LimitsTable(upstream_connections=most), workers).upstream_connections == each
+    assert share_of(LimitsTable(upstream_connections=most), workers).upstream_connections == each
 
 
 # Applications with few workers.
