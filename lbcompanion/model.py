@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from attrs import field, frozen
 
-#: What a node may be called (CONTRACT: 1-32 of ``A-Z a-z 0-9 _ -``).
+#: What a node may be called (docs/configuration.rst: 1-32 of ``A-Z a-z 0-9 _ -``).
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 
 

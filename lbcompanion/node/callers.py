@@ -1,4 +1,4 @@
-"""Who may fetch copies: signature and address, both where both are asked for (CONTRACT section 3)."""
+"""Who may fetch copies: signature and address, both where both are asked for (docs/reference-listener.rst)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the companion answers itself, below the prefix (CONTRACT section 3)."""
+"""What the companion answers itself, below the prefix (docs/reference-listener.rst)."""
 
 from __future__ import annotations
 

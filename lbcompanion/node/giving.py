@@ -1,5 +1,5 @@
 """What a node does with the copies in its memory when it stops and nobody takes its place: it gives them to its peers
-(CONTRACT section 9). What none of them takes is lost, with a reason.
+(docs/flow.rst). What none of them takes is lost, with a reason.
 """
 
 from __future__ import annotations

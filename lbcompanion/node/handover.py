@@ -1,4 +1,4 @@
-"""What becomes of a node's copies when a process of it stops (CONTRACT section 9)."""
+"""What becomes of a node's copies when a process of it stops (docs/running.rst)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking peers, and giving copies to them: one hop, signed, loop-free (CONTRACT sections 3 and 9).
+"""Asking peers, and giving copies to them: one hop, signed, loop-free (docs/reference-listener.rst, docs/flow.rst).
 
 Who asks for a copy that is not here asks its owner first. Where the owner gave no answer, or has forgotten, the copy
 may be with the peer that the owner gave it to when it stopped: in the order that :func:`in_order` makes of the token

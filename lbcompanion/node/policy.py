@@ -261,7 +261,7 @@ class RequestPlan:
             self.reason = "failed"
 
     def request_lines(self) -> bytes:
-        """The lines for the application (CONTRACT section 3, "Towards the application")."""
+        """The lines for the application (docs/reference-listener.rst, "Towards the application")."""
         head = self._head
         policy = self.policy
         marks = head.marks

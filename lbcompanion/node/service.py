@@ -379,7 +379,7 @@ class NodeService(MultiService):
         return self._handover.fate
 
     def stopService(self) -> Deferred[None]:
-        """Drain and close; the Deferred fires when that is done (CONTRACT section 9)."""
+        """Drain and close; the Deferred fires when that is done (docs/running.rst)."""
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 

@@ -1,4 +1,4 @@
-"""Taking in the copies of a peer that stops: ``PUT page/TOKEN``, from nodes of this farm alone (CONTRACT section 9)."""
+"""Taking in the copies of a peer that stops: ``PUT page/TOKEN``, from nodes of this farm alone (docs/flow.rst)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ FINAL = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason
 _UNKNOWN = MissReason.UNKNOWN.value
 _MISROUTED = MissReason.MISROUTED.value
 
-#: The order of CONTRACT section 6.
+#: The default order (docs/flow.rst).
 DEFAULT_LADDER = tuple(kind.value for kind in RouteKind)
 
 

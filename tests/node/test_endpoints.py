@@ -1,4 +1,4 @@
-"""What the companion answers itself: statuses, headers, proofs (CONTRACT section 3)."""
+"""What the companion answers itself: statuses, headers, proofs (docs/reference-listener.rst)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``PUT page/TOKEN``: the copies of a peer that stops, from nodes of this farm alone (CONTRACT section 9)."""
+"""``PUT page/TOKEN``: the copies of a peer that stops, from nodes of this farm alone (docs/flow.rst)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,0 @@
-The whole journey: companions keep copies of pages and tell a crawler of each page view; the crawler fetches every copy through the balancer from the node that made it, and archives it as WARC. With a demo, a dashboard and twistd plugins.

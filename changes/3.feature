@@ -1,1 +1,0 @@
-Over sixty dialects of stickiness, each with its evidence, are known: see "Dialects" in the manual. A dialect can be described in the configuration (``part``, ``replay_safe``) or brought by a plugin, with a contract suite for its author; cookies are computed from a node's ``address`` and the balancer's ``key``.

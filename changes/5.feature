@@ -1,1 +1,0 @@
-The script finds its place in every document that has one; UTF-16, XHTML with an internal subset, and anchors by pattern (``top_after`` and so on) are known. ``csp = "adapt"`` adds what the script needs to a page's policy. Pages can be made uncacheable, and copies made to outlive the pull, by path. The debug page shows rules, answers, and a page beside its copy.
