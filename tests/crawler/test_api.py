@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.api import Admin
 from lbcompanion.settings import StickyTable
-from tests.crawler.farm import ORIGIN, Farm, immediately
-from tests.crawler.rig import Rig
+from tests.support.in_memory_crawler import Rig
+from tests.support.simulated_farm import ORIGIN, Farm, immediately
 
 BASE = "http://127.0.0.1"
 

@@ -17,7 +17,7 @@ from twisted.web.client import Agent
 from lbcompanion.crawler.service import CrawlerService, StartFailed
 from lbcompanion.signatures import Signer
 from lbcompanion.wire import write_notices
-from tests.crawler.farm import SECRET, Farm
+from tests.support.simulated_farm import SECRET, Farm
 
 
 class ServiceTests(TestCase):

@@ -15,7 +15,7 @@ from lbcompanion.doctor.identity import Basis
 from lbcompanion.doctor.judge import judge
 from lbcompanion.doctor.observed import Spot
 from lbcompanion.settings import StickyTable
-from tests.doctor.model import NODES, Site, hashed, insert, nobody, source, tiers
+from tests.support.doctor_model import NODES, Site, hashed, insert, nobody, source, tiers
 
 
 def codes(diagnosis) -> set[str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lbcompanion.http1.coding_libraries import zstd
 from lbcompanion.settings import InjectTable, LimitsTable
 from lbcompanion.testing.strategies import cuts
-from tests.node.rig import PAGE, TAG_START, Rig, chunked, html, read_answers, request, without_tag
+from tests.support.in_memory_node import PAGE, TAG_START, Rig, chunked, html, read_answers, request, without_tag
 
 CODERS = {
     b"gzip": (gzip.compress, gzip.decompress),

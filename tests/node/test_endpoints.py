@@ -19,7 +19,7 @@ from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens
-from tests.node.rig import HOST, PAGE, Answer, Rig, html
+from tests.support.in_memory_node import HOST, PAGE, Answer, Rig, html
 
 GUARDS = {
     b"cache-control": b"no-store",

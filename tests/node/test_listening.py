@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.node.rig import PAGE, request, without_tag
-from tests.node.stand import WAYS, Stand, ask, ask_once, standing, wait_until
 from tests.node.test_proxy_header import FOUR, TLS, v2
 from tests.node.test_service import WAIT
-from tests.pems import Authority
+from tests.support.in_memory_node import PAGE, request, without_tag
+from tests.support.node_process import WAYS, Stand, ask, ask_once, standing, wait_until
+from tests.support.pems import Authority
 
 LAST = b"Connection: close"
 LINE = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"

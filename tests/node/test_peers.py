@@ -24,7 +24,7 @@ from lbcompanion.testing.stores import FailingStore, a_page
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens, proof, proof_holds
 from lbcompanion.wire import read_delivery
-from tests.node.rig import Rig, new_folder, settings
+from tests.support.in_memory_node import Rig, new_folder, settings
 
 reactor: Any = global_reactor
 BODY = b"<!doctype html><p>the copy of n1"

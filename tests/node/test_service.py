@@ -23,8 +23,8 @@ import pytest
 from lbcompanion.demo.children import own_command
 from lbcompanion.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
-from tests.node.rig import PAGE, Answer, html, read_answers, request, without_tag
-from tests.ports import free_port
+from tests.support.in_memory_node import PAGE, Answer, html, read_answers, request, without_tag
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 TWISTD = "from twisted.scripts.twistd import run; run()"

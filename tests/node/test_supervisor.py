@@ -18,9 +18,9 @@ import pytest
 
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import proof_holds
-from tests.node.rig import PAGE, Answer, read_answers, request, without_tag
-from tests.node.stand import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
 from tests.node.test_service import WAIT, _application, _Server, read_on  # noqa: F401 - a fixture
+from tests.support.in_memory_node import PAGE, Answer, read_answers, request, without_tag
+from tests.support.node_process import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
 
 LAST = b"Connection: close"
 # A page of which a first half is passed on before the second comes.

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.demo.children import own_command
-from tests.node.rig import PAGE, request, without_tag
-from tests.node.stand import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
 from tests.node.test_listening import AUTHORITY, IN_TLS
 from tests.node.test_service import ROOT, WAIT, _application, _Server, read_on  # noqa: F401 - a fixture
 from tests.node.test_supervisor import is_there, pids, upstream
+from tests.support.in_memory_node import PAGE, request, without_tag
+from tests.support.node_process import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
 
 LAST = b"Connection: close"
 

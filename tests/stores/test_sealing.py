@@ -9,8 +9,8 @@ from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.stores.sealing import OVERHEAD_BYTES, SealedStore
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
-from tests.stores.machine import run_store_machine
-from tests.stores.opening import KEY, a_folder, open_sealed, sqlite_at
+from tests.support.open_store import KEY, a_folder, open_sealed, sqlite_at
+from tests.support.store_machine import run_store_machine
 
 TestSealedMemoryStore = page_store_contract("TestSealedMemoryStore", open_sealed, OVERHEAD_BYTES)
 

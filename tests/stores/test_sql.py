@@ -21,9 +21,9 @@ from lbcompanion.stores.queued import WAITING_BYTES, Request
 from lbcompanion.stores.sql import SqlStore, in_groups
 from lbcompanion.stores.threads import OneThread
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
-from tests.stores.machine import run_store_machine
-from tests.stores.opening import a_folder, at_once, open_sqlite, sqlite_at
 from tests.stores.test_threads import HeldThread
+from tests.support.open_store import a_folder, at_once, open_sqlite, sqlite_at
+from tests.support.store_machine import run_store_machine
 
 TestSqliteStore = page_store_contract("TestSqliteStore", open_sqlite)
 

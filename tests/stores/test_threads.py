@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lbcompanion.errors import StoreError
 from lbcompanion.stores.threads import BATCH, BatchQueue, OneThread
-from tests.stores.opening import at_once
+from tests.support.open_store import at_once
 
 T = TypeVar("T")
 

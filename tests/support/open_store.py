@@ -1,0 +1,93 @@
+"""How the tests of this folder open their stores: work in threads is done at once unless a test says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from attrs import evolve
+from sqlalchemy.engine import URL
+from twisted.internet.defer import Deferred, execute
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from lbcompanion.settings import StoreTable
+from lbcompanion.stores.engines import sqlite
+from lbcompanion.stores.memory import MemoryStore
+from lbcompanion.stores.queued import QueuedStore
+from lbcompanion.stores.registry import open_store
+from lbcompanion.stores.sealing import SealedStore
+from lbcompanion.stores.sql import SqlStore
+from lbcompanion.testing.stores import OpenForTest
+from tests.support.store_servers import Server, running
+
+T = TypeVar("T")
+
+KEY = b"sixteen or more random bytes"
+
+
+def at_once(work: Callable[[], T], /) -> Deferred[T]:
+    return execute(work)
+
+
+def result_of(deferred: Deferred[T]) -> T:
+    """What a Deferred that has fired came to; its failure is raised."""
+    results: list[T | Failure] = []
+    deferred.addBoth(results.append)
+    assert results, "not fired"
+    found = results[0]
+    if isinstance(found, Failure):
+        found.raiseException()
+    return found  # type: ignore[return-value]
+
+
+def a_folder(case: SynchronousTestCase) -> Path:
+    folder = TemporaryDirectory()
+    case.addCleanup(folder.cleanup)
+    return Path(folder.name)
+
+
+def sqlite_at(
+    path: Path, settings: StoreTable, clock: Callable[[], float], defer_to_thread: object = at_once
+) -> SqlStore:
+    database = sqlite(URL.create("sqlite", database=str(path)), busy_seconds=0.05)
+    store = SqlStore(database, settings, clock, defer_to_thread)  # type: ignore[arg-type]
+    store.outside.rest_seconds = 0
+    return store
+
+
+def open_memory(case: SynchronousTestCase, settings: StoreTable, clock: Callable[[], float]) -> MemoryStore:
+    return MemoryStore(settings, clock)
+
+
+def open_sqlite(case: SynchronousTestCase, settings: StoreTable, clock: Callable[[], float]) -> SqlStore:
+    return sqlite_at(a_folder(case) / "pages.db", settings, clock)
+
+
+def open_sealed(case: SynchronousTestCase, settings: StoreTable, clock: Callable[[], float]) -> SealedStore:
+    return SealedStore(MemoryStore(settings, clock), KEY)
+
+
+def served_by(kind: type[Server]) -> OpenForTest:
+    """Opens stores at a real server of this kind, which has nothing in it then."""
+
+    def open_served(case: TestCase, settings: StoreTable, clock: Callable[[], float]) -> Any:
+        return open_at(running(kind), settings, clock)
+
+    return open_served
+
+
+def open_at(
+    server: Server,
+    settings: StoreTable,
+    clock: Callable[[], float],
+    defer_to_thread: object = at_once,
+    rest_seconds: float = 0,
+) -> QueuedStore:
+    """One node's store at a server."""
+    opened = open_store(evolve(settings, url=server.url), clock, defer_to_thread)  # type: ignore[arg-type]
+    assert isinstance(opened, QueuedStore)
+    opened.outside.rest_seconds = rest_seconds
+    return opened
