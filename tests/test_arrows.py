@@ -5,27 +5,15 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.house_map import FLOOR_OF, imports
+
 PACKAGE = "lbcompanion"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
-#: From the ground up: a room may look into those of its own floor and of the floors below.
-FLOORS = (
-    ("errors", "model"),
-    (
-        *("settings", "allowed", "endpoint_strings", "store_urls", "certificates", "config_tables", "config"),
-        *("tokens", "signatures", "wire", "http1", "html", "sticky"),
-    ),
-    ("stores", "logs", "balancers", "plugins"),
-    ("node", "crawler"),
-    ("doctor", "demo"),
-    ("cli", "running", "starters", "tap", "crawler_tap", "worker"),
-)
-FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 #: Rooms of one floor that are strangers all the same.
 STRANGERS = ({"node", "crawler"}, {"doctor", "demo"})
 #: May look everywhere, and is looked into by nobody but tests.
@@ -46,15 +34,6 @@ MODULES = sorted(path for path in ROOT.rglob("*.py"))
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imports(tree: ast.AST) -> Iterator[str]:
-    for each in ast.walk(tree):
-        if isinstance(each, ast.Import):
-            yield from (alias.name for alias in each.names)
-        elif isinstance(each, ast.ImportFrom):
-            assert each.level == 0, "imports name the whole path"
-            yield from (f"{each.module}.{alias.name}" for alias in each.names)
 
 
 def room_of(name: str) -> str | None:

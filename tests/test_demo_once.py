@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.demo.children import own_command
-from tests.conftest import need_program
+from tests.support.programs import need_program
 
 VISITS = 12
 SECONDS = 90

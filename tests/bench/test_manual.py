@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.manual import rst
 from bench.targets import COMPANION
-from tests.bench.test_plot import result
+from tests.support.bench_results import result
 
 ROOT = Path(__file__).parents[2]
 

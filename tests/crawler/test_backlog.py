@@ -14,22 +14,17 @@ from lbcompanion.crawler.backlog import (
     LOSS_SECONDS,
     LOSSES_KEPT,
     AlreadyEnded,
-    Arrival,
     Backlog,
     BacklogError,
     Kept,
     load_attempts,
     open_engine,
 )
-from lbcompanion.model import Attempt, Loss, Notice, RouteKind, RoutingCookie, Told
+from lbcompanion.model import Attempt, Loss, RouteKind, RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState, Source
+from tests.support.arrivals import arrival
 
 TOKENS = [f"token{number}" for number in range(6)]
-
-
-def arrival(token: str, node: str = "n1", cookies: dict[str, str] | None = None) -> Arrival:
-    notice = Notice(token, "http://www.example.com/", cookies or {}, 1.0, 2.0, by=Told.SERVER)
-    return Arrival(notice, node, "main")
 
 
 def kept(end: int = 100) -> Kept:

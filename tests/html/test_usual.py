@@ -10,8 +10,8 @@ from lbcompanion.html.charset import prescan, told_by_meta
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.usual import usual_place
 from tests.html.cases.position import PAGES
-from tests.html.test_inject import SOUPS, page_of
 from tests.support.html_corpus import documents
+from tests.support.html_soups import SOUPS, page_of
 
 SNIPPET = b"<script async src=x data-lbc-token=t></script>"
 

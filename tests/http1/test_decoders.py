@@ -14,12 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.http1.coding_libraries import DEFLATE, zstd
+from lbcompanion.http1.coding_libraries import zstd
 from lbcompanion.http1.decoders import STEP, CodingError, Inflater, Reader, Unbrotli, Unzstd
 from lbcompanion.testing.strategies import cuts
+from tests.support.deflate_backends import BACKENDS
 
-#: Both, where both are there; the one that is used comes first.
-BACKENDS = [DEFLATE, *([zlib] if DEFLATE is not zlib else [])]
 MIB = 1048576
 SKIPPABLE = struct.pack("<II", 0x184D2A50, 5) + b"notes"
 

@@ -26,8 +26,8 @@ from lbcompanion.testing.stores import SlowStore
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens
 from lbcompanion.wire import read_delivery
-from tests.node.test_endpoints import Odd
 from tests.support.in_memory_node import EPOCH, Answer, Rig, at_once, new_folder, read_answers, request
+from tests.support.own_answers import Odd
 
 reactor: Any = global_reactor
 URL = "https://www.example.com/shop"

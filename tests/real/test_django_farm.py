@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from lbcompanion.demo.ports import ReservedPorts
-from tests.conftest import need_program
 from tests.support import balancers
 from tests.support.children import Child, Children, wait_for
 from tests.support.django_site import PASSWORD, PEOPLE
 from tests.support.farm import NODES, Applications, Farm, Sticking, listens
+from tests.support.programs import need_program
 from tests.support.served_pages import PAGE_ID
 from tests.support.visitor import View, without_tag
 

@@ -21,7 +21,7 @@ from lbcompanion.stores.queued import WAITING_BYTES, Request
 from lbcompanion.stores.sql import SqlStore, in_groups
 from lbcompanion.stores.threads import OneThread
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
-from tests.stores.test_threads import HeldThread
+from tests.support.held_thread import HeldThread
 from tests.support.open_store import a_folder, at_once, open_sqlite, sqlite_at
 from tests.support.store_machine import run_store_machine
 

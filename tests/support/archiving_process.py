@@ -9,7 +9,7 @@ from lbcompanion.crawler.archive import Archive
 from lbcompanion.crawler.backlog import Backlog, open_engine
 from lbcompanion.crawler.fetcher import Copy
 from lbcompanion.tokens import digest_of
-from tests.crawler.test_backlog import arrival
+from tests.support.arrivals import arrival
 
 NOW = 1_795_468_200.0
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.conftest import need_program
+from tests.support.programs import need_program
 
 #: ``command(file, folder for what it writes)``.
 Command = Callable[[Path, Path], Sequence[str]]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lbcompanion.demo import haproxy
 from lbcompanion.demo.backends import Backend
-from tests.conftest import need_program
 from tests.support import sealing_balancer
+from tests.support.programs import need_program
 
 #: ``command(folder, port, ports of the companions, ports of their admin listeners)``.
 Balancer = Callable[[Path, int, Mapping[str, int], Mapping[str, int]], Sequence[str]]

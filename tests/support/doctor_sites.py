@@ -13,9 +13,9 @@ from lbcompanion.balancers.pool import Member, Pool
 from lbcompanion.demo import haproxy
 from lbcompanion.demo.backends import Backend
 from lbcompanion.demo.children import own_command
-from tests.conftest import need_program
 from tests.support import builtin_balancer
 from tests.support.balancer_programs import RUNS
+from tests.support.programs import need_program
 
 #: ``command(folder, port, ports of the nodes)``.
 Stand = Callable[[Path, int, Mapping[str, int]], Sequence[str]]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from unittest import SkipTest
 
-from tests.conftest import in_ci
+from tests.support.programs import in_ci
 
 _FOLDER = "/tree-construction/"
 _SECTIONS = (b"#errors", b"#new-errors", b"#document", b"#document-fragment", b"#script-off", b"#script-on")

@@ -18,7 +18,7 @@ from typing import Any
 from lbcompanion.demo.children import own_command
 from lbcompanion.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
-from tests.node.test_service import ROOT, TWISTD, WAIT, read_on
+from tests.support.commands import ROOT, TWISTD, WAIT, read_on
 from tests.support.in_memory_node import Answer, read_answers, request
 from tests.support.ports import free_port
 

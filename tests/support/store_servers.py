@@ -21,7 +21,7 @@ import pymysql
 import redis
 
 from lbcompanion.demo.ports import ReservedPorts
-from tests.conftest import need_program
+from tests.support.programs import need_program
 
 USER = "lbc"
 PASSWORD = "p@ss/word"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.conftest import need_program
+from tests.support.programs import need_program
 
 HOME = Path("/usr/share/tomcat10")
 

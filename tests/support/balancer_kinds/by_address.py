@@ -8,10 +8,10 @@ from typing import Any
 
 from attrs import frozen
 
-from tests.conftest import need_program
 from tests.support.balancer_kinds import nginx
 from tests.support.balancer_kinds.kind import Kind
 from tests.support.children import wait_for
+from tests.support.programs import need_program
 
 
 def _whom_strangers_get(farm: Any) -> set[str]:
