@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import marks
 from tests.support.programs import LEFT_OUT, need_program
 
 # Deadlines are off everywhere: a shared machine with two cores stumbles, the code under test does not.
@@ -24,6 +26,38 @@ settings.register_profile(
 settings.register_profile("fast", derandomize=True, deadline=None, database=None, max_examples=5)
 settings.register_profile("big", deadline=None, max_examples=5000, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("LBC_HYPOTHESIS", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch what tests do from the first on."""
+    marks.watch()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import a module all of whose tests ``-m "not ..."`` leaves out."""
+    return True if marks.of_module(collection_path) & marks.left_out(config.option.markexpr) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of whole folders their marks."""
+    for item in items:
+        for mark in marks.of_folder(item.path):
+            item.add_marker(mark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Know which test it is that opens a socket or starts a process."""
+    with marks.watching(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that did what its marks do not say."""
+    result = yield
+    marks.check(item)
+    return result
 
 
 @pytest.fixture(name="need_program")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def room_of(name: str) -> str | None:
     return parts[1] if parts[0] == PACKAGE and len(parts) > 1 and parts[1] in (*FLOOR_OF, GUEST) else None
 
 
+@cache
 def parsed(path: Path) -> ast.AST:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -97,6 +99,7 @@ def test_no_module_has_a_vague_name(path: Path) -> None:
     assert path.stem not in VAGUE
 
 
+@pytest.mark.network
 def test_no_import_touches_the_reactor() -> None:
     names = [name for path in MODULES if not (name := module_name(path)).endswith("__main__")]
     code = (

@@ -14,6 +14,8 @@ import pytest
 from lbcompanion.demo.children import own_command
 from tests.support.programs import need_program
 
+pytestmark = pytest.mark.programs
+
 VISITS = 12
 SECONDS = 90
 

@@ -19,6 +19,8 @@ import pytest
 
 from tests.support.house_map import imports
 
+pytestmark = [pytest.mark.network, pytest.mark.slow]
+
 ROOT = Path(__file__).parent.parent
 _BUILT = ("lbcompanion", "twisted", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
 

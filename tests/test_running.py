@@ -21,6 +21,8 @@ from lbcompanion.cli import main
 from lbcompanion.demo.children import own_command
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.network
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 30
 STOP_SECONDS = 30

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import treq
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
@@ -14,6 +15,8 @@ from lbcompanion.crawler.api import Admin
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import Rig
 from tests.support.simulated_farm import ORIGIN, Farm, immediately
+
+pytestmark = pytest.mark.slow
 
 BASE = "http://127.0.0.1"
 

@@ -145,6 +145,7 @@ class Dying(Backlog):
             raise Died
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["before new file", "after new file", "before commit", "after commit", "torn"])
 @pytest.mark.parametrize("earlier", [0, 2])
 def test_dying_at_any_step_leaves_exactly_one_record(tmp_path: Path, point: str, earlier: int) -> None:

@@ -122,6 +122,7 @@ class AgainstADict(RuleBasedStateMachine):
         self.backlog.close()
 
 
+@pytest.mark.slow
 def test_against_a_dict() -> None:
     run_state_machine_as_test(AgainstADict, settings=settings(max_examples=30, stateful_step_count=25))
 
@@ -255,6 +256,7 @@ def test_losses_are_remembered_and_what_waits_for_them_is_due() -> None:
     assert backlog.recording("token0")["outcome"] == "lost"
 
 
+@pytest.mark.slow
 def test_losses_are_forgotten_in_time_and_when_they_are_too_many() -> None:
     backlog = fresh()
     backlog.add_losses([Loss("token0", "it went")], 0.0)

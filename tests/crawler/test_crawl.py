@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +15,8 @@ from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import Rig
 from tests.support.simulated_balancers import Spreading
 from tests.support.simulated_farm import Farm
+
+pytestmark = pytest.mark.slow
 
 INSERT = StickyTable("haproxy-insert", cookies=("SRV",))
 

@@ -6,10 +6,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.tokens import digest_of
 from tests.support.archiving_process import archive_due, body_of, open_place
+
+pytestmark = pytest.mark.network
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,6 +17,8 @@ from lbcompanion.sticky.routes import Route, Routes, RouteState
 from tests.support.simulated_balancers import Hashing, Lasting, Learning, Posting, Rotating, Spreading, Suffixing
 from tests.support.simulated_farm import SECRET, Farm
 
+pytestmark = pytest.mark.slow
+
 
 class MinterTests(SynchronousTestCase):
     def set_up(self, farm: Farm, **sticky: object) -> Minter:

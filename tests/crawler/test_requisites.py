@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def test_style_sheets() -> None:
     assert css_links(text) == ["a.css", "b.css", "c.woff2"]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=300))
 def test_no_page_is_too_odd(text: str) -> None:
     for url in links(f"<img src='{text}'><style>{text}{text}"):

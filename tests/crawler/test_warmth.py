@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler import shown
@@ -13,6 +14,8 @@ from lbcompanion.sticky.routes import UP_SECONDS
 from tests.support.in_memory_crawler import Rig
 from tests.support.simulated_balancers import Lasting
 from tests.support.simulated_farm import Farm
+
+pytestmark = pytest.mark.slow
 
 
 class WarmthTests(SynchronousTestCase):

@@ -223,6 +223,7 @@ def test_a_configuration_in_use_is_compared(cookies, known):
     assert reads(StickyTable(cookies=cookies), judge(Site(insert()).look())) is known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choose", [insert(), hashed("sid"), tiers, nobody, source])
 @pytest.mark.parametrize("companions", [True, False])
 def test_no_secret_is_shown(choose, companions):

@@ -16,6 +16,8 @@ from tests.support.children import Children, wait_for
 from tests.support.doctor_sites import Stand
 from tests.support.farm import SECRET, listens, plain_applications
 
+pytestmark = pytest.mark.programs
+
 _NODE = """[node]
 name = "{name}"
 listen = ["tcp:{port}:interface=127.0.0.1"]

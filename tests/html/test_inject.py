@@ -38,6 +38,7 @@ def test_where_the_snippets_go(expected: str) -> None:
     assert (injector.refusal is None) == injector.placed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", PAGES)
 def test_every_single_cut_gives_the_same(expected: str) -> None:
     page = page_of(expected)

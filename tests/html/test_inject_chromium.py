@@ -15,6 +15,8 @@ from tests.support.browser import TAG, Site
 from tests.support.html_corpus import documents
 from tests.support.html_soups import page_of
 
+pytestmark = pytest.mark.browser
+
 TOP = '<script type="x" data-lbc-token="t">top</script>'
 BOTTOM = '<script type="x">bottom</script>'
 

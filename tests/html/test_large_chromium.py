@@ -15,6 +15,8 @@ import pytest
 from tests.support.browser import Site
 from tests.support.seen_alike import seen_alike
 
+pytestmark = pytest.mark.browser
+
 
 def words(chance: Random, count: int) -> str:
     return " ".join(

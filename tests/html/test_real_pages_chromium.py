@@ -21,6 +21,8 @@ from tests.support.browser import TAG, Site
 from tests.support.programs import in_ci
 from tests.support.seen_alike import seen_alike
 
+pytestmark = pytest.mark.browser
+
 FOLDER = Path(sys.prefix) / "pages"
 #: The page, and how many bytes it has at least.
 PAGES = {

@@ -15,6 +15,8 @@ from lbcompanion.html.recorder import recorder_source
 from lbcompanion.html.snippets import default_tag
 from tests.support.browser import TAG, Site
 
+pytestmark = pytest.mark.browser
+
 
 def cookies_of(context: Any, site: Site, *pairs: tuple[str, str]) -> None:
     context.add_cookies([{"name": name, "value": value, "url": site.origin} for name, value in pairs])

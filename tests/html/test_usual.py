@@ -112,6 +112,7 @@ def test_over_the_corpus() -> None:
     assert told > len(documents()) // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", PAGES)
 def test_wherever_a_page_ends(expected: str) -> None:
     page = page_of(expected)

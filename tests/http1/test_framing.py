@@ -100,6 +100,7 @@ def test_what_the_grammar_allows(written: bytes, body: bytes) -> None:
         assert reader.done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("size", [1, 2, 7, 100000])
 def test_broken_chunks_are_refused_at_any_cut(written: bytes, size: int) -> None:

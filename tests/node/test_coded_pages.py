@@ -99,6 +99,7 @@ def test_other_codings_pass_by_uncaptured(coding: bytes) -> None:
     assert rig.kept == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", CODERS)
 @pytest.mark.parametrize("inject", [True, False])
 def test_bombs_give_no_copy(coding: bytes, inject: bool) -> None:

@@ -20,6 +20,8 @@ from tests.support.node_process import WAYS, Stand, ask, ask_once, standing, wai
 from tests.support.pems import Authority
 from tests.support.proxy_headers import FOUR, TLS, v2
 
+pytestmark = pytest.mark.network
+
 LAST = b"Connection: close"
 LINE = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"
 BIG = bytes(range(256)) * 20_000

@@ -54,6 +54,7 @@ class _Relay:
         return getattr(self.machine, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("header", "peer", "scheme"),
     [

@@ -24,6 +24,8 @@ from tests.support.in_memory_node import PAGE, Answer, read_answers, request, wi
 from tests.support.ports import free_port
 from tests.support.raw_application import BIG, RawApplication
 
+pytestmark = pytest.mark.network
+
 
 class Node:
     """A running companion."""

@@ -10,6 +10,8 @@ import pytest
 from lbcompanion.node.sockets import open_sockets, remove_path
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.network
+
 
 def close(*sockets: socket.socket) -> None:
     for one in sockets:

@@ -24,6 +24,8 @@ from tests.support.node_process import WAYS, Stand, ask, ask_once, signed, stand
 from tests.support.raw_application import RawApplication
 from tests.support.worker_processes import is_there, pids, upstream
 
+pytestmark = pytest.mark.network
+
 LAST = b"Connection: close"
 # A page of which a first half is passed on before the second comes.
 LONG = PAGE.replace(b"<p>", b"<p>" + b"word " * 4000)

@@ -20,6 +20,8 @@ from tests.support.node_process import WAYS, Stand, ask, ask_once, signed, stand
 from tests.support.raw_application import RawApplication
 from tests.support.worker_processes import is_there, pids, upstream
 
+pytestmark = pytest.mark.network
+
 LAST = b"Connection: close"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,6 +16,7 @@ from tests.support.store_machine import run_store_machine
 TestSealedMemoryStore = page_store_contract("TestSealedMemoryStore", open_sealed, OVERHEAD_BYTES)
 
 
+@pytest.mark.slow
 def test_any_order_of_calls() -> None:
     run_store_machine(lambda table, clock: SealedStore(MemoryStore(table, clock), KEY), OVERHEAD_BYTES)
 

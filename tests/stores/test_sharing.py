@@ -20,6 +20,8 @@ from lbcompanion.testing.stores import WallClockByHand, a_page
 from tests.support.open_store import at_once, result_of
 from tests.support.store_servers import Mariadb, Postgresql, Redis, Server, running
 
+pytestmark = pytest.mark.programs
+
 T = TypeVar("T")
 
 KINDS: Sequence[type[Server] | None] = (None, Redis, Postgresql, Mariadb)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from tests.support.store_machine import run_store_machine
 TestSqliteStore = page_store_contract("TestSqliteStore", open_sqlite)
 
 
+@pytest.mark.slow
 def test_any_order_of_calls() -> None:
     with TemporaryDirectory() as folder:
         files: dict[Callable[[], float], Path] = {}

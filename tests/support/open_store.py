@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from attrs import evolve
 from sqlalchemy.engine import URL
 from twisted.internet.defer import Deferred, execute
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import sqlite
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.queued import QueuedStore
-from lbcompanion.stores.registry import open_store
 from lbcompanion.stores.sealing import SealedStore
 from lbcompanion.stores.sql import SqlStore
-from lbcompanion.testing.stores import OpenForTest
-from tests.support.store_servers import Server, running
 
 T = TypeVar("T")
 
@@ -68,26 +63,3 @@ def open_sqlite(case: SynchronousTestCase, settings: StoreTable, clock: Callable
 
 def open_sealed(case: SynchronousTestCase, settings: StoreTable, clock: Callable[[], float]) -> SealedStore:
     return SealedStore(MemoryStore(settings, clock), KEY)
-
-
-def served_by(kind: type[Server]) -> OpenForTest:
-    """Opens stores at a real server of this kind, which has nothing in it then."""
-
-    def open_served(case: TestCase, settings: StoreTable, clock: Callable[[], float]) -> Any:
-        return open_at(running(kind), settings, clock)
-
-    return open_served
-
-
-def open_at(
-    server: Server,
-    settings: StoreTable,
-    clock: Callable[[], float],
-    defer_to_thread: object = at_once,
-    rest_seconds: float = 0,
-) -> QueuedStore:
-    """One node's store at a server."""
-    opened = open_store(evolve(settings, url=server.url), clock, defer_to_thread)  # type: ignore[arg-type]
-    assert isinstance(opened, QueuedStore)
-    opened.outside.rest_seconds = rest_seconds
-    return opened

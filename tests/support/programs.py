@@ -8,6 +8,8 @@ import unittest
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.support import marks
+
 #: Daemons live where an ordinary user's PATH does not look.
 _FURTHER = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 #: Other names under which a program is found.
@@ -45,6 +47,7 @@ def find_program(name: str) -> str | None:
 
 def need_program(name: str) -> str:
     """The path of a program this test cannot do without; may be called in any test, set-up or fixture."""
+    marks.check_program(name)
     if found := find_program(name):
         return found
     if in_ci():

@@ -14,7 +14,8 @@ from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
 from lbcompanion.testing.stores import WallClockByHand, a_page
-from tests.support.open_store import open_at, result_of
+from tests.support.open_store import result_of
+from tests.support.served_stores import open_at
 from tests.support.store_servers import Server, at_server, running
 
 TOKENS = st.sampled_from([f"t{number}" for number in range(8)])
