@@ -10,11 +10,13 @@ ARGS ?=
 # Many tests wait for programs; a file's tests stay together, and files come in their order, the long ones early.
 PROCESSES ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test lint format types docs bench soak simulate fuzz changes clean
+.PHONY: help demo test quick test-one lint format types docs bench soak simulate fuzz changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
 	@echo "make test    lint, types, arrows and all tests"
+	@echo "make quick   lint, types and the tests that need no program, no network and no browser: for every change"
+	@echo "make test-one T=tests/test_wire.py::test_NAME   one test, file or folder, with all that it needs"
 	@echo "make lint    lint and format only"
 	@echo "make docs    the manual, into docs/_build/html"
 	@echo "make bench   figures: CPU, waits and memory beside other proxies (ARGS='--quick': under a minute)"
@@ -59,6 +61,16 @@ test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready lint type
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
 	    varnishd varnish-header pen tomcat
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
+
+# What is marked is left out (pyproject.toml says what each mark means), and few examples of each property are tried.
+# A test is worth more than its log here: nothing reads what was logged.
+quick: $(VENV)/.ready-test lint types
+	LBC_HYPOTHESIS=fast $(BIN)/python -m pytest -q -p no:logging \
+	    -m "not slow and not programs and not browser and not network" $(ARGS)
+
+test-one: $(VENV)/.ready-test
+	@test -n "$(T)" || { echo "name a test: make test-one T=tests/test_wire.py::test_NAME" >&2; exit 2; }
+	$(BIN)/python -m pytest $(T) $(ARGS)
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check $(SOURCES)

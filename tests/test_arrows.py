@@ -5,27 +5,16 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.support.house_map import FLOOR_OF, imports
+
 PACKAGE = "lbcompanion"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
-#: From the ground up: a room may look into those of its own floor and of the floors below.
-FLOORS = (
-    ("errors", "model"),
-    (
-        *("settings", "allowed", "endpoint_strings", "store_urls", "certificates", "config_tables", "config"),
-        *("tokens", "signatures", "wire", "http1", "html", "sticky"),
-    ),
-    ("stores", "logs", "balancers", "plugins"),
-    ("node", "crawler"),
-    ("doctor", "demo"),
-    ("cli", "running", "starters", "tap", "crawler_tap", "worker"),
-)
-FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 #: Rooms of one floor that are strangers all the same.
 STRANGERS = ({"node", "crawler"}, {"doctor", "demo"})
 #: May look everywhere, and is looked into by nobody but tests.
@@ -48,21 +37,13 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    for each in ast.walk(tree):
-        if isinstance(each, ast.Import):
-            yield from (alias.name for alias in each.names)
-        elif isinstance(each, ast.ImportFrom):
-            assert each.level == 0, "imports name the whole path"
-            yield from (f"{each.module}.{alias.name}" for alias in each.names)
-
-
 def room_of(name: str) -> str | None:
     """The room of a module of ours; None for the package itself and for foreign modules."""
     parts = name.split(".")
     return parts[1] if parts[0] == PACKAGE and len(parts) > 1 and parts[1] in (*FLOOR_OF, GUEST) else None
 
 
+@cache
 def parsed(path: Path) -> ast.AST:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -118,6 +99,7 @@ def test_no_module_has_a_vague_name(path: Path) -> None:
     assert path.stem not in VAGUE
 
 
+@pytest.mark.network
 def test_no_import_touches_the_reactor() -> None:
     names = [name for path in MODULES if not (name := module_name(path)).endswith("__main__")]
     code = (

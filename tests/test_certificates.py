@@ -13,7 +13,7 @@ from lbcompanion.allowed import Refused
 from lbcompanion.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.config_tables import NODE
 from lbcompanion.endpoint_strings import parse
-from tests.pems import Authority
+from tests.support.pems import Authority
 
 
 def server(certificate: Path, key: Path, more: str = "") -> ServerCertificate:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.demo.children import own_command
-from tests.conftest import need_program
+from tests.support.programs import need_program
+
+pytestmark = pytest.mark.programs
 
 VISITS = 12
 SECONDS = 90

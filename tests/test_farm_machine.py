@@ -40,6 +40,8 @@ from lbcompanion.testing.visiting import Stranger, View, Visitor
 from lbcompanion.tokens import Tokens
 from lbcompanion.wire import write_notices
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("n1", "n2", "n3")
 VISITORS = ("ann", "bob")
 #: Who sees which sort of page by which method, and whether the browser tells.

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_arrows import imports
+from tests.support.house_map import imports
+
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 ROOT = Path(__file__).parent.parent
 _BUILT = ("lbcompanion", "twisted", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")

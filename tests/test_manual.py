@@ -13,7 +13,7 @@ import pytest
 from attrs import NOTHING, Factory, asdict, fields_dict
 
 from lbcompanion import config_tables, settings
-from tests.test_arrows import FLOOR_OF
+from tests.support.house_map import FLOOR_OF
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECTION = re.compile(r"^(\[[^\n]+)\n~+\n(.*?)(?=^\[[^\n]+\n~+\n|\Z)", re.MULTILINE | re.DOTALL)

@@ -93,6 +93,7 @@ def test_what_cannot_be_used_stops_the_start(names: tuple[str, ...], said: str) 
     assert dialects.known() == dialects.ALL
 
 
+@pytest.mark.network
 def test_the_example_of_the_manual_is_found(example: Path) -> None:
     done = run(example, "-m", "lbcompanion.cli", "explain", "ACME_NODE=v1-web1-8f2c9a", "--json")
     assert done.returncode == 0, done.stderr
@@ -100,11 +101,13 @@ def test_the_example_of_the_manual_is_found(example: Path) -> None:
     assert (first["dialect"], first["node"], first["replay"]) == ("acme", "web1", "v1-web1-")
 
 
+@pytest.mark.slow
 def test_the_example_of_the_manual_keeps_the_contract(example: Path) -> None:
     done = run(example, "-m", "unittest", "-q", "test_acme")
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("command", [("-m", "lbcompanion.cli", "explain", "--list"), ("-m", "twisted", "lbcompanion")])
 def test_a_name_that_is_taken_is_exit_2(tmp_path: Path, command: tuple[str, ...]) -> None:
     folder = tmp_path / "twisted" / "plugins"

@@ -19,7 +19,9 @@ from click.testing import CliRunner
 
 from lbcompanion.cli import main
 from lbcompanion.demo.children import own_command
-from tests.ports import free_port
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.network
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 30

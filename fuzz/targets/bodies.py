@@ -17,7 +17,7 @@ from fuzz import h11_reading
 from fuzz.target import Target
 from lbcompanion.errors import BadRequest, BadResponse, ProtocolError
 from lbcompanion.http1.framing import ChunkedReader
-from tests.http1.test_framing import BROKEN
+from tests.support.http1_samples import BROKEN
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 CHOICES = 5

@@ -18,9 +18,8 @@ from attrs import frozen
 from fuzz import h11_reading
 from fuzz.target import Target
 from fuzz.targets import bodies, heads
-from tests.http1.test_framing import BROKEN
-from tests.http1.test_heads import ACCEPTED, BAD_ANSWERS, REFUSED
-from tests.node.rig import Rig, Seen, chunked, html, request, without_tag
+from tests.support.http1_samples import ACCEPTED, BAD_ANSWERS, BROKEN, REFUSED
+from tests.support.in_memory_node import Rig, Seen, chunked, html, request, without_tag
 
 CHOICES = 6
 METHODS = (b"GET", b"HEAD", b"POST", b"GET")

@@ -18,7 +18,7 @@ from fuzz.target import Target
 from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.http1.framing import BodyKind, Framing, request_framing, response_framing
 from lbcompanion.http1.heads import RequestHead, head_end, never_ends, read_request_head, read_response_head
-from tests.http1.test_heads import ACCEPTED, BAD_ANSWERS, REFUSED, answer
+from tests.support.http1_samples import ACCEPTED, BAD_ANSWERS, REFUSED, answer
 
 METHODS = (b"GET", b"HEAD", b"POST")
 MAX_LINES = 100

@@ -24,9 +24,9 @@ from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.usual import usual_place
 from lbcompanion.settings import CaptureTable
 from tests.html.cases.position import PAGES
-from tests.html.corpus import documents
-from tests.html.prescan import UNKNOWN, prescanned
-from tests.html.tree import Tree
+from tests.support.html_corpus import documents
+from tests.support.html_tree import Tree
+from tests.support.prescan import UNKNOWN, prescanned
 
 TOKEN = "FuZzToKeN5e0c"
 TOP = f'<script async src="/_lbc/fetch-from.js?v=1" data-lbc-token="{TOKEN}"></script>'.encode()

@@ -10,8 +10,10 @@ import pytest
 from lbcompanion import balancers
 from lbcompanion.balancers.pool import pool_of
 from lbcompanion.errors import ConfigError
-from tests.balancers.nodes import node
-from tests.balancers.programs import CHECKS
+from tests.support.balancer_programs import CHECKS
+from tests.support.configured_nodes import node
+
+pytestmark = pytest.mark.programs
 
 CLOSE = [node(f"n{at}", f"tcp:808{at}:interface=127.0.0.1", f"tcp:910{at}:interface=127.0.0.1") for at in (1, 2, 3)]
 FAR = [node(f"n{at}", f"tcp:8080:interface=10.0.0.{at}", f"tcp:9101:interface=10.9.0.{at}") for at in (1, 2, 3)]

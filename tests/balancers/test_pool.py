@@ -10,7 +10,7 @@ from attrs import evolve
 from lbcompanion.balancers.pool import Member, Pool, pool_of
 from lbcompanion.errors import ConfigError
 from lbcompanion.settings import CrawlerSettings, CrawlerTable, KnownNode, LimitsTable, SiteSettings
-from tests.balancers.nodes import node
+from tests.support.configured_nodes import node
 
 
 def pool(*nodes, addresses=None, listen=("", 80)) -> Pool:

@@ -17,6 +17,8 @@ from bench.peers import PEERS, QUICK, REFERENCE, STREAM_REFERENCE
 from bench.report import figures, show
 from bench.rounds import Samples
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[2]
 CASES = ("page-10k", "page-10k-gzip", "excluded-10k", "1m-chunked")
 

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench.manual import rst
 from bench.targets import COMPANION
-from tests.bench.test_plot import result
+from tests.support.bench_results import result
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +47,7 @@ def test_every_row_of_a_table_is_of_one_length() -> None:
         assert len({row.count("\n     -") for row in rows}) == 1
 
 
+@pytest.mark.network
 def test_both_files_are_written(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(whole()))
     command = [sys.executable, "-m", "bench.manual", str(tmp_path / "a.json"), "--docs", str(tmp_path)]

@@ -11,6 +11,8 @@ import pytest
 
 from bench.simulated import KINDS, Plan, Simulation
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 ROOT = Path(__file__).parents[2]
 SMALL = {"nodes": 20, "visits": 500, "seconds": 1800.0, "restarts": 200.0, "outages": 200.0}
 

@@ -18,6 +18,8 @@ from bench.soak.crew import Visit
 from bench.soak.flat import GROWTH_DESCRIPTORS, GROWTH_MEGABYTES, Sample, descriptors, memory
 from bench.soak.visits import MIX, Plan, Visitor, mixed
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[2]
 
 

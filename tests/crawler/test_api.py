@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import treq
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
@@ -12,9 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.api import Admin, admin_site
 from lbcompanion.settings import StickyTable
-from tests.crawler.farm import ORIGIN, Farm, immediately
-from tests.crawler.rig import Rig
-from tests.http1.admin_hosts import ALLOWED, REFUSED, answer_of
+from tests.support.host_spellings import ALLOWED, REFUSED, answer_of
+from tests.support.in_memory_crawler import Rig
+from tests.support.simulated_farm import ORIGIN, Farm, immediately
+
+pytestmark = pytest.mark.slow
 
 BASE = "http://127.0.0.1"
 

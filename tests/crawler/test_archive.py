@@ -13,7 +13,7 @@ from lbcompanion.crawler.backlog import Backlog, BacklogError, open_engine
 from lbcompanion.crawler.fetcher import Copy
 from lbcompanion.crawler.records import Asset, RecordRefused
 from lbcompanion.tokens import digest_of
-from tests.crawler.test_backlog import arrival
+from tests.support.arrivals import arrival
 
 NOW = 1_795_468_200.0
 
@@ -189,6 +189,7 @@ class Dying(Backlog):
             raise Died
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["before new file", "after new file", "before commit", "after commit", "torn"])
 @pytest.mark.parametrize("earlier", [0, 2])
 def test_dying_at_any_step_leaves_exactly_one_record(tmp_path: Path, point: str, earlier: int) -> None:

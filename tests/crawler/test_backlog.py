@@ -14,22 +14,17 @@ from lbcompanion.crawler.backlog import (
     LOSS_SECONDS,
     LOSSES_KEPT,
     AlreadyEnded,
-    Arrival,
     Backlog,
     BacklogError,
     Kept,
     load_attempts,
     open_engine,
 )
-from lbcompanion.model import Attempt, Loss, Notice, RouteKind, RoutingCookie, Told
+from lbcompanion.model import Attempt, Loss, RouteKind, RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState, Source
+from tests.support.arrivals import arrival
 
 TOKENS = [f"token{number}" for number in range(6)]
-
-
-def arrival(token: str, node: str = "n1", cookies: dict[str, str] | None = None) -> Arrival:
-    notice = Notice(token, "http://www.example.com/", cookies or {}, 1.0, 2.0, by=Told.SERVER)
-    return Arrival(notice, node, "main")
 
 
 def kept(end: int = 100) -> Kept:
@@ -127,6 +122,7 @@ class AgainstADict(RuleBasedStateMachine):
         self.backlog.close()
 
 
+@pytest.mark.slow
 def test_against_a_dict() -> None:
     run_state_machine_as_test(AgainstADict, settings=settings(max_examples=30, stateful_step_count=25))
 
@@ -260,6 +256,7 @@ def test_losses_are_remembered_and_what_waits_for_them_is_due() -> None:
     assert backlog.recording("token0")["outcome"] == "lost"
 
 
+@pytest.mark.slow
 def test_losses_are_forgotten_in_time_and_when_they_are_too_many() -> None:
     backlog = fresh()
     backlog.add_losses([Loss("token0", "it went")], 0.0)

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.backlog import Arrival
 from lbcompanion.settings import StickyTable
-from tests.crawler.balancers import Spreading
-from tests.crawler.farm import Farm
-from tests.crawler.rig import Rig
+from tests.support.in_memory_crawler import Rig
+from tests.support.simulated_balancers import Spreading
+from tests.support.simulated_farm import Farm
+
+pytestmark = pytest.mark.slow
 
 INSERT = StickyTable("haproxy-insert", cookies=("SRV",))
 

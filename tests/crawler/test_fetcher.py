@@ -12,7 +12,7 @@ from lbcompanion import tokens
 from lbcompanion.crawler.client import Client, FetchFailed, PlainAgent
 from lbcompanion.crawler.fetcher import Copy, NoCopy, Seen, SiteFetcher, Way, cookie_header
 from lbcompanion.model import RoutingCookie
-from tests.crawler.farm import SECRET, Farm
+from tests.support.simulated_farm import SECRET, Farm
 
 ONE = Way((RoutingCookie("SRV", "n1"),))
 

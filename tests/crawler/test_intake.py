@@ -16,7 +16,7 @@ from lbcompanion.model import Loss, Notice
 from lbcompanion.settings import SiteSettings
 from lbcompanion.signatures import Signer
 from lbcompanion.wire import BATCH_LIMIT_BYTES, write_notices
-from tests.crawler.farm import ORIGIN, SECRET, Farm
+from tests.support.simulated_farm import ORIGIN, SECRET, Farm
 
 URL = "http://crawler.local/notices"
 

@@ -6,17 +6,20 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.tokens import digest_of
-from tests.crawler.kill_child import archive_due, body_of, open_place
+from tests.support.archiving_process import archive_due, body_of, open_place
+
+pytestmark = pytest.mark.network
 
 ROOT = Path(__file__).parents[2]
 
 
 def run_and_kill(folder: Path, seconds: float) -> int:
     """Start the child, kill it a while after it began to work; how many notices it said were safe."""
-    command = [sys.executable, "-m", "tests.crawler.kill_child", str(folder)]
+    command = [sys.executable, "-m", "tests.support.archiving_process", str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         told = [child.stdout.readline()]

@@ -14,8 +14,10 @@ from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState
-from tests.crawler.balancers import Hashing, Lasting, Learning, Posting, Rotating, Spreading, Suffixing
-from tests.crawler.farm import SECRET, Farm
+from tests.support.simulated_balancers import Hashing, Lasting, Learning, Posting, Rotating, Spreading, Suffixing
+from tests.support.simulated_farm import SECRET, Farm
+
+pytestmark = pytest.mark.slow
 
 
 class MinterTests(SynchronousTestCase):

@@ -8,7 +8,7 @@ from lbcompanion.crawler.one_fetch import FetchedOnce, NotFetchable, fetch_once
 from lbcompanion.errors import TokenError
 from lbcompanion.model import Outcome, Verdict
 from lbcompanion.settings import CrawlerSettings, SiteSettings
-from tests.crawler.farm import ORIGIN, Farm
+from tests.support.simulated_farm import ORIGIN, Farm
 
 
 class FetchTests(SynchronousTestCase):

@@ -17,7 +17,7 @@ from lbcompanion.crawler.requisites import Requisites, css_links, origin_of, pag
 from lbcompanion.model import to_rfc3339
 from lbcompanion.settings import SiteSettings
 from lbcompanion.tokens import digest_of
-from tests.crawler.farm import ORIGIN, SECRET, Farm
+from tests.support.simulated_farm import ORIGIN, SECRET, Farm
 
 
 def links(markup: str, url: str = "http://www.example.com/dir/page") -> list[str]:
@@ -45,6 +45,7 @@ def test_style_sheets() -> None:
     assert css_links(text) == ["a.css", "b.css", "c.woff2"]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=300))
 def test_no_page_is_too_odd(text: str) -> None:
     for url in links(f"<img src='{text}'><style>{text}{text}"):

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import treq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -17,7 +18,9 @@ from twisted.web.client import Agent
 from lbcompanion.crawler.service import CrawlerService, StartFailed
 from lbcompanion.signatures import Signer
 from lbcompanion.wire import write_notices
-from tests.crawler.farm import SECRET, Farm
+from tests.support.simulated_farm import SECRET, Farm
+
+pytestmark = pytest.mark.network
 
 
 class ServiceTests(TestCase):

@@ -4,15 +4,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler import shown
 from lbcompanion.crawler.warmth import LIVELY_SECONDS, LOOK_SECONDS, REPROVE_SECONDS, RETURN_SECONDS
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.routes import UP_SECONDS
-from tests.crawler.balancers import Lasting
-from tests.crawler.farm import Farm
-from tests.crawler.rig import Rig
+from tests.support.in_memory_crawler import Rig
+from tests.support.simulated_balancers import Lasting
+from tests.support.simulated_farm import Farm
+
+pytestmark = pytest.mark.slow
 
 
 class WarmthTests(SynchronousTestCase):

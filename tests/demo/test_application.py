@@ -6,6 +6,7 @@ import gzip
 from hashlib import sha256
 from typing import cast
 
+import pytest
 from treq.client import HTTPClient
 from treq.content import content
 from twisted.internet import reactor
@@ -18,6 +19,8 @@ from twisted.web.http_headers import Headers
 from lbcompanion.demo.application import VISIT_HEADER, Shop
 from lbcompanion.demo.backends import one_shot_agent
 from lbcompanion.demo.ledger import Ledger, Served
+
+pytestmark = pytest.mark.network
 
 PATHS = ("/", "/orders", "/order/7", "/catalogue", "/article/8?x=y", "/report", "/ticker", "/search")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from io import BytesIO
 
+import pytest
 from treq.content import content
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
@@ -19,6 +20,8 @@ from twisted.web.server import NOT_DONE_YET
 from lbcompanion.demo.application import QuietSite
 from lbcompanion.demo.backends import Backend, HealthChecks, one_shot_agent
 from lbcompanion.demo.balancer import Balancer
+
+pytestmark = pytest.mark.network
 
 
 class Echo(Resource):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from lbcompanion.demo.children import Child, own_command
+
+pytestmark = pytest.mark.network
 
 
 class ChildTests(TestCase):

@@ -8,7 +8,9 @@ import pytest
 
 from lbcompanion.demo import haproxy
 from lbcompanion.demo.backends import Backend
-from tests.conftest import need_program
+from tests.support.programs import need_program
+
+pytestmark = pytest.mark.programs
 
 BACKENDS = [Backend("n1", "127.0.0.1:8001", "127.0.0.1:9001"), Backend("n2", "127.0.0.1:8002")]
 

@@ -8,6 +8,8 @@ import pytest
 
 from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
 
+pytestmark = pytest.mark.network
+
 
 def test_all_differ():
     ports = ReservedPorts()

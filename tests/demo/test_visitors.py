@@ -15,6 +15,8 @@ from twisted.web.resource import Resource
 from lbcompanion.demo.application import QuietSite
 from lbcompanion.demo.visitors import LOGIN, Step, VisitFailed, Visitor, next_step
 
+pytestmark = pytest.mark.network
+
 TAG = b'<script async src="/_lbc/fetch-from.js?v=1" data-lbc-token="TOKEN" data-lbc-fetch-from="x"></script>'
 BARE = b"<html><head></head><body>hello</body></html>"
 

@@ -16,7 +16,7 @@ from lbcompanion.doctor.identity import Basis
 from lbcompanion.doctor.judge import judge
 from lbcompanion.doctor.observed import Given, Spot
 from lbcompanion.settings import StickyTable
-from tests.doctor.model import NODES, Site, hashed, insert, nobody, source, tiers
+from tests.support.doctor_model import NODES, Site, hashed, insert, nobody, source, tiers
 
 
 def codes(diagnosis) -> set[str]:
@@ -263,6 +263,7 @@ def test_a_configuration_in_use_is_compared(cookies, known):
     assert reads(StickyTable(cookies=cookies), judge(Site(insert()).look())) is known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choose", [insert(), hashed("sid"), tiers, nobody, source])
 @pytest.mark.parametrize("companions", [True, False])
 def test_no_secret_is_shown(choose, companions):

@@ -11,10 +11,12 @@ import pytest
 from attrs import Factory, define
 
 from lbcompanion.demo.ports import ReservedPorts
-from tests.doctor import stands
-from tests.doctor.stands import Stand
-from tests.real.children import Children, wait_for
-from tests.real.farm import SECRET, listens, plain_applications
+from tests.support import doctor_sites
+from tests.support.children import Children, wait_for
+from tests.support.doctor_sites import Stand
+from tests.support.farm import SECRET, listens, plain_applications
+
+pytestmark = pytest.mark.programs
 
 _NODE = """[node]
 name = "{name}"
@@ -48,7 +50,7 @@ class Ground:
         try:
             wait_for("balancer", lambda: listens(port, "/"), 20, balancer)
             known = ("--config", str(self.folder / "n1.toml")) if companions else ()
-            done = stands.doctor(f"http://127.0.0.1:{port}{path}", "--json", *known)
+            done = doctor_sites.doctor(f"http://127.0.0.1:{port}{path}", "--json", *known)
         finally:
             balancer.kill()
             balancer.ended()
@@ -89,9 +91,9 @@ def cookie(said: dict, name: str) -> dict:
 @pytest.mark.parametrize(
     ("stand", "readable"),
     [
-        (stands.haproxy_with("insert"), True),
-        (stands.haproxy_with("insert indirect nocache httponly"), False),
-        (stands.builtin, True),
+        (doctor_sites.haproxy_with("insert"), True),
+        (doctor_sites.haproxy_with("insert indirect nocache httponly"), False),
+        (doctor_sites.builtin, True),
     ],
     ids=["insert", "hidden", "builtin"],
 )
@@ -108,25 +110,25 @@ def test_an_inserted_cookie_is_proven(ground, stand, readable):
 
 
 def test_a_prefix_is_cut_down(ground):
-    said = ground.examined(stands.haproxy_with("prefix", lambda text: text.replace("cookie SRV", "cookie sid")))
+    said = ground.examined(doctor_sites.haproxy_with("prefix", lambda text: text.replace("cookie SRV", "cookie sid")))
     assert (said["sticks_by"], said["dialect"]) == (["sid"], "haproxy-prefix")
     assert cookie(said, "sid")["routing_part_is_enough"] is True
 
 
 def test_no_stickiness(ground):
-    said = ground.examined(stands.haproxy_with("", stands.without_cookie), code=1)
+    said = ground.examined(doctor_sites.haproxy_with("", doctor_sites.without_cookie), code=1)
     assert (said["sticky"], said["sticks_by"], said["basis"]) == (False, [], "proven")
     assert codes(said) == {"no-stickiness"}
 
 
 def test_the_clients_address(ground):
-    said = ground.examined(stands.haproxy_with("", stands.by_source), code=1)
+    said = ground.examined(doctor_sites.haproxy_with("", doctor_sites.by_source), code=1)
     assert len(said["nodes"]) == 1
     assert "client-address" in codes(said)
 
 
 def test_a_hash_of_the_applications_cookie(ground):
-    said = ground.examined(stands.nginx_hash("sid"))
+    said = ground.examined(doctor_sites.nginx_hash("sid"))
     assert (said["sticks_by"], said["basis"]) == (["sid"], "proven")
     assert {"session", "http-only"} <= codes(said)
 
@@ -136,12 +138,12 @@ def test_a_cache_in_front(ground):
         "proxy_cache pages; proxy_ignore_headers Cache-Control Set-Cookie; proxy_cache_valid any 1m;"
         " add_header X-Cache $upstream_cache_status;"
     )
-    said = ground.examined(stands.nginx_hash("sid", stores), code=1)
+    said = ground.examined(doctor_sites.nginx_hash("sid", stores), code=1)
     assert "cache" in codes(said)
 
 
 def test_a_cookie_after_post_only(ground):
-    said = ground.examined(stands.haproxy_with("insert postonly"))
+    said = ground.examined(doctor_sites.haproxy_with("insert postonly"))
     assert said["sticks_by"] == ["SRV"]
     assert "post-only" in codes(said)
     assert said["dialect"] == "haproxy-postonly"
@@ -149,7 +151,7 @@ def test_a_cookie_after_post_only(ground):
 
 @pytest.mark.parametrize(
     "stand",
-    [stands.haproxy_with("insert"), stands.builtin, stands.printed("envoy")],
+    [doctor_sites.haproxy_with("insert"), doctor_sites.builtin, doctor_sites.printed("envoy")],
     ids=["insert", "builtin", "envoy"],
 )
 def test_without_companions_it_is_a_guess(ground, stand):
@@ -161,7 +163,9 @@ def test_without_companions_it_is_a_guess(ground, stand):
 
 
 @pytest.mark.parametrize(
-    "stand", [stands.haproxy_with("", stands.by_source), stands.nginx_hash("sid")], ids=["source", "hash"]
+    "stand",
+    [doctor_sites.haproxy_with("", doctor_sites.by_source), doctor_sites.nginx_hash("sid")],
+    ids=["source", "hash"],
 )
 def test_where_nothing_tells_the_nodes_apart(ground, stand):
     said = ground.examined(stand, companions=False, code=1)

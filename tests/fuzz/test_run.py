@@ -16,6 +16,8 @@ from fuzz import run, trial
 from fuzz.mutate import Mutator
 from fuzz.target import Target, load, names
 
+pytestmark = [pytest.mark.network, pytest.mark.slow]
+
 #: About two seconds' worth.
 INPUTS = 2000
 

@@ -40,10 +40,10 @@ from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens, digest_of, repr_digest
 from lbcompanion.wire import BATCH_LIMIT_BYTES as MOST_NOTICES_BYTES
-from tests.crawler.farm import ORIGIN, Farm, immediately
-from tests.crawler.farm import SECRET as FARM_SECRET
-from tests.crawler.rig import Rig as CrawlerRig
-from tests.node.rig import EPOCH, PAGE, Rig, at_once, html, request
+from tests.support.in_memory_crawler import Rig as CrawlerRig
+from tests.support.in_memory_node import EPOCH, PAGE, Rig, at_once, html, request
+from tests.support.simulated_farm import ORIGIN, Farm, immediately
+from tests.support.simulated_farm import SECRET as FARM_SECRET
 
 __all__ = ["EPOCH", "MOST_NOTICES_BYTES", "PAGE", "SECRET", "Crawling", "Node", "command", "html", "request"]
 

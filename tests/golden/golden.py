@@ -214,3 +214,19 @@ def compare(name: str, text: str) -> str:
     return "\n".join(
         unified_diff(expected.splitlines(), text.splitlines(), f"expected/{name}", "what came", lineterm="", n=2)
     )
+
+
+def head_without_length(answer: bytes) -> bytes:
+    """The head of an answer whose body is Twisted's."""
+    lines = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    return b"\r\n".join(line for line in lines if not line.startswith(b"Content-Length"))
+
+
+def metrics(golden: Golden, raw: bytes) -> None:
+    """Names and values apart from the words that describe them."""
+    head, _, body = without_moments(raw).partition(b"\r\n\r\n")
+    lines = body.decode().splitlines()
+    golden.values("head of the metrics", shown(head_without_length(head + b"\r\n\r\n")))
+    values = (line.partition(" ")[0] + " {time}" if "_created" in line.partition(" ")[0] else line for line in lines)
+    golden.values("metrics", "\n".join(line for line in values if not line.startswith("# HELP")))
+    golden.words("metrics", "\n".join(line for line in lines if line.startswith("# HELP")))

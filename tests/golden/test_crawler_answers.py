@@ -11,8 +11,7 @@ import pytest
 
 from tests.golden import drive
 from tests.golden.drive import Crawling
-from tests.golden.golden import Golden, shown, without_moments
-from tests.golden.test_node_answers import head_without_length, metrics
+from tests.golden.golden import Golden, head_without_length, metrics, shown, without_moments
 
 #: WARC lines that are made of chance, or of the time at which the writer ran.
 _CHANCE = re.compile(rb"(?m)^(WARC-Record-ID|WARC-Concurrent-To|WARC-Warcinfo-ID): <urn:uuid:[0-9a-f-]{36}>\r$")

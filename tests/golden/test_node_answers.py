@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from tests.golden import drive
 from tests.golden.drive import EPOCH, PAGE, SECRET, Node, html, request, token_of
-from tests.golden.golden import Golden, shown, without_moments
+from tests.golden.golden import Golden, head_without_length, metrics, shown, without_moments
 
 NONCE = "nonce-1"
 VERSION = drive.SCRIPT_VERSION
@@ -365,19 +365,3 @@ def test_admin() -> None:
             golden.values(f"{method.decode()} {path.decode()}", shown(head_without_length(answer)))
         golden.message("another name", node.admin(b"GET /status HTTP/1.0\r\nHost: www.example.com\r\n\r\n"))
         metrics(golden, node.admin(b"GET /metrics HTTP/1.0\r\n\r\n"))
-
-
-def head_without_length(answer: bytes) -> bytes:
-    """The head of an answer whose body is Twisted's."""
-    lines = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
-    return b"\r\n".join(line for line in lines if not line.startswith(b"Content-Length"))
-
-
-def metrics(golden: Golden, raw: bytes) -> None:
-    """Names and values apart from the words that describe them."""
-    head, _, body = without_moments(raw).partition(b"\r\n\r\n")
-    lines = body.decode().splitlines()
-    golden.values("head of the metrics", shown(head_without_length(head + b"\r\n\r\n")))
-    values = (line.partition(" ")[0] + " {time}" if "_created" in line.partition(" ")[0] else line for line in lines)
-    golden.values("metrics", "\n".join(line for line in values if not line.startswith("# HELP")))
-    golden.words("metrics", "\n".join(line for line in lines if line.startswith("# HELP")))

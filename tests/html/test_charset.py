@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.html.charset import is_ascii_superset, of_bom, of_content_type, of_page, prescan
-from tests.html.prescan import UNKNOWN, prescanned
+from tests.support.prescan import UNKNOWN, prescanned
 
 
 @pytest.mark.parametrize(

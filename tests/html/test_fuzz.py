@@ -16,7 +16,7 @@ from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.copy import CopyError, Masks, make_copy
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
-from tests.html.test_inject import BOTTOM, SOUPS, TOP
+from tests.support.html_soups import BOTTOM, SOUPS, TOP
 
 CODES = st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"])
 BINARY = st.binary(max_size=400) | st.builds(lambda soup, junk: soup + junk, SOUPS, st.binary(max_size=40))

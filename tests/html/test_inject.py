@@ -15,9 +15,7 @@ from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.snippets import default_tag
 from tests.html.cases.position import PAGES
-
-TOP = b"<script async src=x data-lbc-token=t></script>"
-BOTTOM = b"<script>bottom()</script>"
+from tests.support.html_soups import BOTTOM, SOUPS, TOP, page_of
 
 
 def run(page: bytes, cuts: list[int] | None = None, **settings: object) -> tuple[bytes, Injector]:
@@ -26,10 +24,6 @@ def run(page: bytes, cuts: list[int] | None = None, **settings: object) -> tuple
     edges = [0, *sorted(cuts or []), len(page)]
     out = b"".join(injector.feed(page[a:b]) for a, b in pairwise(edges))
     return out + injector.finish(), injector
-
-
-def page_of(expected: str) -> bytes:
-    return expected.replace("{T}", "").replace("{B}", "").encode()
 
 
 def filled(expected: str) -> bytes:
@@ -44,6 +38,7 @@ def test_where_the_snippets_go(expected: str) -> None:
     assert (injector.refusal is None) == injector.placed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", PAGES)
 def test_every_single_cut_gives_the_same(expected: str) -> None:
     page = page_of(expected)
@@ -54,18 +49,6 @@ def test_every_single_cut_gives_the_same(expected: str) -> None:
         assert run(page, list(range(1, len(page))))[0] == filled(expected)
 
 
-WORDS = """
-<html> <html⚡> <head> </head> <body> </body> </html> <!-- --> <!--> --!> <![CDATA[ ]]> <!doctype <?x > < / " ' =
-<script> <script </script> <style> </style> <title> </title> <textarea> </textarea> <svg> <svg/> </svg> <math> <mi>
-<template> </template> <foreignObject> </foreignObject> <desc> <p> </p> <a <meta charset=utf-8 <noscript> </noscript>
-<meta http-equiv=content-security-policy data-lbc-token <plaintext> <frameset> text \ufeff <b a=' <b a=" amp
-"""
-PIECES = st.sampled_from(WORDS.split()) | st.sampled_from(
-    [" ", "\n", "-", "<!--" + "x" * 600 + "-->", "\x00", "</body>" + "z" * 9000]
-)
-SOUPS = st.lists(PIECES, max_size=25).map(lambda parts: "".join(parts).encode()) | st.lists(PIECES, max_size=25).map(
-    lambda parts: ("<!doctype html><html><head>" + "".join(parts)).encode()
-)
 FLAGS = st.fixed_dictionaries({"xhtml": st.booleans(), "charset_known": st.booleans(), "needs_document": st.booleans()})
 
 

@@ -11,11 +11,11 @@ from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.snippets import Snippet, inline_hashes
 from tests.html.cases.position import PAGES
-from tests.html.corpus import documents
-from tests.html.test_inject import page_of
-from tests.html.test_recorder_chromium import TAG, Site, context, page, site
+from tests.support.browser import TAG, Site
+from tests.support.html_corpus import documents
+from tests.support.html_soups import page_of
 
-__all__ = ["context", "page", "site"]
+pytestmark = pytest.mark.browser
 
 TOP = '<script type="x" data-lbc-token="t">top</script>'
 BOTTOM = '<script type="x">bottom</script>'

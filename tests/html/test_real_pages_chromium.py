@@ -17,11 +17,11 @@ import pytest
 from lbcompanion.html.copy import Masks, make_copy
 from lbcompanion.html.usual import usual_place
 from lbcompanion.settings import CaptureTable
-from tests.conftest import in_ci
-from tests.html.test_large_chromium import seen_alike
-from tests.html.test_recorder_chromium import TAG, Site, context, page, site
+from tests.support.browser import TAG, Site
+from tests.support.programs import in_ci
+from tests.support.seen_alike import seen_alike
 
-__all__ = ["context", "page", "site"]
+pytestmark = pytest.mark.browser
 
 FOLDER = Path(sys.prefix) / "pages"
 #: The page, and how many bytes it has at least.

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from mimetypes import guess_type
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,134 +13,9 @@ from hypothesis import strategies as st
 from lbcompanion.html.fetchurl import decode_fetch_url, encode_fetch_url
 from lbcompanion.html.recorder import recorder_source
 from lbcompanion.html.snippets import beside, default_tag
-from tests.conftest import need_program
+from tests.support.browser import TAG, Site
 
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-TAG = default_tag("TOKEN", "http://x.test/_lbc/page/TOKEN", "/_lbc/fetch-from.js?v=1", None, False).decode()
-
-
-class Site:
-    """A site of a few pages, and the notices that came.
-
-    :ivar folder: what is no page is looked for in here.
-    """
-
-    def __init__(self) -> None:
-        self.pages: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self.scripts: dict[str, bytes] = {}
-        self.notices: list[dict[str, Any]] = []
-        self.types: list[str] = []
-        self.posted: list[tuple[str, str]] = []
-        self.folder: Path | None = None
-        self._arrived = threading.Condition()
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                if path in site.scripts:
-                    self._answer(200, site.scripts[path], {"Content-Type": "text/javascript"})
-                elif path in site.pages:
-                    self._answer(200, *site.pages[path])
-                elif site.folder and (file := site.folder / path[1:]).is_file():
-                    self._answer(200, file.read_bytes(), {"Content-Type": guess_type(path)[0] or "text/plain"})
-                else:
-                    self._answer(404, b"", {})
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                self._answer(204, b"", {})
-                if self.path.endswith("/_lbc/notice"):
-                    site.posted.append((self.path, self.headers["Cookie"] or ""))
-                    site.arrived(body, self.headers["Content-Type"] or "")
-
-            def _answer(self, status: int, body: bytes, fields: dict[str, str]) -> None:
-                self.send_response(status)
-                for name, value in fields.items():
-                    self.send_header(name, value)
-                if status != 204:
-                    self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-
-    def arrived(self, body: bytes, content_type: str) -> None:
-        with self._arrived:
-            self.notices.append(json.loads(body))
-            self.types.append(content_type)
-            self._arrived.notify_all()
-
-    def wait(self, count: int = 1) -> list[dict[str, Any]]:
-        with self._arrived:
-            self._arrived.wait_for(lambda: len(self.notices) >= count, 10)
-            return list(self.notices)
-
-    def add(self, path: str, head: str = TAG, body: str = "x", **fields: str) -> str:
-        page = f"<!DOCTYPE html><html><head>{head}<title>x</title></head><body>{body}</body></html>".encode()
-        self.pages[path] = (page, {"Content-Type": "text/html; charset=utf-8", **fields})
-        return self.origin + path
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    chromium = need_program("chromium")
-    from playwright.sync_api import sync_playwright
-
-    folder: Path = tmp_path_factory.mktemp("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch_persistent_context(
-            str(folder),
-            executable_path=chromium,
-            headless=True,
-            args=ARGUMENTS,
-            # Pages left are kept for going back to, as they are for visitors.
-            ignore_default_args=["--disable-back-forward-cache"],
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    site.scripts["/_lbc/fetch-from.js"] = recorder_source(["SRV", "/purs_.*/", "/[broken/"])
-    yield site
-    site.close()
-
-
-@pytest.fixture
-def page(context: Any) -> Iterator[Any]:
-    context.clear_cookies()
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    page.close()
-    assert errors == []
+pytestmark = pytest.mark.browser
 
 
 def cookies_of(context: Any, site: Site, *pairs: tuple[str, str]) -> None:

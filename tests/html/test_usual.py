@@ -10,8 +10,8 @@ from lbcompanion.html.charset import prescan, told_by_meta
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.usual import usual_place
 from tests.html.cases.position import PAGES
-from tests.html.corpus import documents
-from tests.html.test_inject import SOUPS, page_of
+from tests.support.html_corpus import documents
+from tests.support.html_soups import SOUPS, page_of
 
 SNIPPET = b"<script async src=x data-lbc-token=t></script>"
 
@@ -112,6 +112,7 @@ def test_over_the_corpus() -> None:
     assert told > len(documents()) // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", PAGES)
 def test_wherever_a_page_ends(expected: str) -> None:
     page = page_of(expected)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lbcompanion.http1.admin_hosts import refusal
-from tests.http1.admin_hosts import ALLOWED, REFUSED, Case
+from tests.support.host_spellings import ALLOWED, REFUSED, Case
 
 
 @pytest.mark.parametrize("case", [*ALLOWED, *REFUSED], ids=str)

@@ -116,6 +116,7 @@ def test_a_wrong_sum_is_told() -> None:
             decoded(b"gzip", [wrong])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_bomb_stays_in_bounded_steps(name: str) -> None:
     coding, write = WRITERS[name]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.http1.coding_libraries import zstd
 from lbcompanion.http1.encoders import Deflater, Zstd, whole_deflate, whole_zstd
-from tests.http1.test_decoders import BACKENDS
+from tests.support.deflate_backends import BACKENDS
 
 PAGE = b"".join(b"<li><a href='/tools/%d'>Spade no. %d</a> %d.95</li>\n" % (n, n, n * 7919 % 97) for n in range(2000))
 

@@ -25,6 +25,7 @@ from lbcompanion.http1.framing import (
 )
 from lbcompanion.http1.heads import Field, read_request_head, read_response_head
 from lbcompanion.testing.strategies import cuts
+from tests.support.http1_samples import BROKEN
 
 _TRAILERS = st.lists(
     st.tuples(st.from_regex(rb"x-[a-z]{1,8}", fullmatch=True), st.from_regex(rb"[!-~]{0,8}", fullmatch=True)),
@@ -99,40 +100,7 @@ def test_what_the_grammar_allows(written: bytes, body: bytes) -> None:
         assert reader.done
 
 
-BROKEN = {
-    "no size": b"\r\nabc\r\n0\r\n\r\n",
-    "a size that is none": b"x\r\nabc\r\n",
-    "0x3": b"0x3\r\nabc\r\n0\r\n\r\n",
-    "+3": b"+3\r\nabc\r\n0\r\n\r\n",
-    "-3": b"-3\r\nabc\r\n0\r\n\r\n",
-    "3_0": b"3_0\r\n",
-    "a blank before": b" 3\r\nabc\r\n0\r\n\r\n",
-    "a blank behind": b"3 \r\nabc\r\n0\r\n\r\n",
-    "a size beyond 64 bits": b"10000000000000003\r\nabc\r\n0\r\n\r\n",
-    "a size of bare LF": b"3\nabc\r\n0\r\n\r\n",
-    "a size of bare CR": b"3\rabc\r\n0\r\n\r\n",
-    "two CRs": b"3\r\r\nabc\r\n0\r\n\r\n",
-    "LF in an extension": b"3;a\nb\r\nabc\r\n0\r\n\r\n",
-    "CR in an extension": b"3;a\rb\r\nabc\r\n0\r\n\r\n",
-    "NUL in an extension": b"3;a\0\r\nabc\r\n0\r\n\r\n",
-    "a chunk too long": b"3\r\nabcd\r\n0\r\n\r\n",
-    "a chunk too short": b"3\r\nab\r\n0\r\n\r\n",
-    "no line end": b"3\r\nabc0\r\n\r\n",
-    "LF behind a chunk": b"3\r\nabc\n0\r\n\r\n",
-    "CR and more behind a chunk": b"3\r\nabc\rx0\r\n\r\n",
-    "LF behind the last": b"0\n\r\n",
-    "LF at the end": b"0\r\n\n",
-    "a trailer without colon": b"0\r\nX-A\r\n\r\n",
-    "a trailer with a blank before the colon": b"0\r\nX-A : b\r\n\r\n",
-    "a folded trailer": b"0\r\nX-A: b\r\n c\r\n\r\n",
-    "a trailer with NUL": b"0\r\nX-A: \0\r\n\r\n",
-    "an endless extension": b"3;" + b"a" * 2000 + b"\r\nabc\r\n0\r\n\r\n",
-    "endless zeros": b"0" * 2000 + b"\r\n\r\n",
-    "an endless trailer": b"0\r\nX-A: " + b"a" * 20000 + b"\r\n\r\n",
-    "endless trailers": b"0\r\n" + b"X-A: b\r\n" * 4000 + b"\r\n",
-}
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("written", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("size", [1, 2, 7, 100000])
 def test_broken_chunks_are_refused_at_any_cut(written: bytes, size: int) -> None:

@@ -12,7 +12,7 @@ from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.http1 import heads
 from lbcompanion.http1.heads import read_in_python, read_request_head, read_response_head
 from lbcompanion.http1.lines import DOUBLED, FRAMED, OF_REQUEST, compiled, read_lines, usual_form
-from tests.conftest import need_program
+from tests.support.programs import need_program
 
 
 @pytest.fixture(autouse=True)

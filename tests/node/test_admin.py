@@ -9,8 +9,8 @@ from twisted.internet.defer import succeed
 from lbcompanion.node.admin import admin_site, names_of
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.figures import Figures
-from tests.http1.admin_hosts import ALLOWED, REFUSED, Case, answer_of
-from tests.node.rig import settings
+from tests.support.host_spellings import ALLOWED, REFUSED, Case, answer_of
+from tests.support.in_memory_node import settings
 
 
 def site(**tables: Any) -> tuple[Any, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import inlineCallbacks
 from twisted.trial.unittest import TestCase
@@ -12,6 +13,8 @@ from twisted.web.server import Site
 
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.node.application import Application, NoPageError
+
+pytestmark = pytest.mark.network
 
 reactor: Any = global_reactor
 FIELDS = [

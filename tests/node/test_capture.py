@@ -24,7 +24,7 @@ from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore, SlowStore
 from lbcompanion.testing.strategies import cuts
-from tests.node.rig import PAGE, Rig, chunked, html, read_answers, request, without_tag
+from tests.support.in_memory_node import PAGE, Rig, chunked, html, read_answers, request, without_tag
 
 LONG = PAGE.replace(b"<p>", b"<p>" + b"all work and no play " * 400)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lbcompanion.http1.coding_libraries import zstd
 from lbcompanion.settings import InjectTable, LimitsTable
 from lbcompanion.testing.strategies import cuts
-from tests.node.rig import PAGE, TAG_START, Rig, chunked, html, read_answers, request, without_tag
+from tests.support.in_memory_node import PAGE, TAG_START, Rig, chunked, html, read_answers, request, without_tag
 
 CODERS = {
     b"gzip": (gzip.compress, gzip.decompress),
@@ -99,6 +99,7 @@ def test_other_codings_pass_by_uncaptured(coding: bytes) -> None:
     assert rig.kept == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", CODERS)
 @pytest.mark.parametrize("inject", [True, False])
 def test_bombs_give_no_copy(coding: bytes, inject: bool) -> None:

@@ -17,7 +17,7 @@ from lbcompanion.node.application import Answered, NoPageError
 from lbcompanion.node.debug_page import render, wants_html
 from lbcompanion.settings import CaptureTable, FetchTable, InjectTable
 from lbcompanion.testing.strategies import SECRET
-from tests.node.rig import PAGE, Rig, html, request
+from tests.support.in_memory_node import PAGE, Rig, html, request
 
 CSP = b"Content-Security-Policy: "
 

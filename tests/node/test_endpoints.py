@@ -19,18 +19,8 @@ from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens
-from tests.node.rig import HOST, PAGE, Answer, Rig, html
-
-GUARDS = {
-    b"cache-control": b"no-store",
-    b"x-robots-tag": b"noindex, nofollow",
-    b"content-security-policy": b"sandbox",
-    b"x-content-type-options": b"nosniff",
-}
-
-
-def guarded(answer: Answer) -> bool:
-    return all(answer.all(name) == [value] for name, value in GUARDS.items())
+from tests.support.in_memory_node import HOST, PAGE, Answer, Rig, html
+from tests.support.own_answers import Odd, guarded
 
 
 def proved(*parts: str) -> bytes:
@@ -178,15 +168,6 @@ def test_a_failing_store_is_503(method: str) -> None:
     answer = rig.fetch(rig.tokens.mint(), method)
     assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
     assert guarded(answer)
-
-
-class Odd(MemoryStore):
-    """Raises what no store should."""
-
-    def take(self, token: str) -> Any:
-        raise ZeroDivisionError
-
-    peek = drop = take
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])

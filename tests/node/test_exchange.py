@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.links import HIGH_WATER, FarEnd
 from lbcompanion.testing.strategies import cuts
-from tests.node.rig import PAGE, AppConnection, Rig, Seen, chunked, html, read_answers, request, without_tag
+from tests.support.in_memory_node import (
+    PAGE,
+    AppConnection,
+    Rig,
+    Seen,
+    chunked,
+    html,
+    read_answers,
+    request,
+    without_tag,
+)
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 

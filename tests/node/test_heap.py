@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.network
+
 # The high-water mark of a large allocation that was given back: glibc without the setting unmaps it.
 _PROGRAM = """
 from lbcompanion.node.heap import keep_freed_memory

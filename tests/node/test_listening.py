@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
-from tests.node.rig import PAGE, request, without_tag
-from tests.node.stand import WAYS, Stand, ask, ask_once, standing, wait_until
-from tests.node.test_proxy_header import FOUR, TLS, v2
-from tests.node.test_service import WAIT
-from tests.pems import Authority
+from tests.support.commands import WAIT
+from tests.support.in_memory_node import PAGE, request, without_tag
+from tests.support.listener_certificates import AUTHORITY, IN_TLS
+from tests.support.node_process import WAYS, Stand, ask, ask_once, standing, wait_until
+from tests.support.pems import Authority
+from tests.support.proxy_headers import FOUR, TLS, v2
+
+pytestmark = pytest.mark.network
 
 LAST = b"Connection: close"
 LINE = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"
@@ -72,10 +75,6 @@ def _application() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"tcp:127.0.0.1:{server.server_address[1]}"
         server.shutdown()
-
-
-AUTHORITY = Authority("visitors trust it")
-IN_TLS = "ssl:{port}:interface=127.0.0.1:privateKey=a.key:certKey=a.pem"
 
 
 def fields(body: bytes) -> dict[bytes, bytes]:

@@ -26,8 +26,8 @@ from lbcompanion.testing.stores import SlowStore
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens
 from lbcompanion.wire import read_delivery
-from tests.node.rig import EPOCH, Answer, Rig, at_once, new_folder, read_answers, request
-from tests.node.test_endpoints import Odd
+from tests.support.in_memory_node import EPOCH, Answer, Rig, at_once, new_folder, read_answers, request
+from tests.support.own_answers import Odd
 
 reactor: Any = global_reactor
 URL = "https://www.example.com/shop"
@@ -270,6 +270,7 @@ class DeliveryTests(TestCase):
             yield deferLater(reactor, 0.01, lambda: None)
         self.fail("it did not come about")
 
+    @pytest.mark.network
     @inlineCallbacks
     def test_what_waits_is_delivered_in_order_and_once(self) -> Any:
         yield self.add(*"abc")
@@ -283,6 +284,7 @@ class DeliveryTests(TestCase):
         yield self.until(lambda: len(self.crawler.taken) == 4)
         yield self.until(lambda: self.counters.notices["delivered"] == 4)
 
+    @pytest.mark.network
     @inlineCallbacks
     def test_they_wait_for_a_crawler_that_is_down(self) -> Any:
         yield self.down()
@@ -294,6 +296,7 @@ class DeliveryTests(TestCase):
         yield self.until(lambda: self.deliverer.reachable)
         assert [line.partition(":")[0] for line in self.logged] == ["crawler not reached", "crawler reached again"]
 
+    @pytest.mark.network
     @inlineCallbacks
     def test_lost_copies_go_with_the_notices(self) -> Any:
         yield self.add("a")
@@ -304,6 +307,7 @@ class DeliveryTests(TestCase):
         assert self.crawler.asked == 1
         assert (yield self.spool.losses(10)) == []
 
+    @pytest.mark.network
     @inlineCallbacks
     def test_a_crawler_that_refuses_a_batch_hears_of_lost_copies_alone(self) -> Any:
         self.crawler.status = lambda notices: 400 if notices else 202
@@ -313,6 +317,7 @@ class DeliveryTests(TestCase):
         yield self.until(lambda: self.counters.notices == {"refused by crawler": 1, "losses delivered": 1})
         assert self.crawler.lost == [Loss("t1", "it went")]
 
+    @pytest.mark.network
     @inlineCallbacks
     def test_in_a_hurry_nothing_is_waited_for(self) -> Any:
         yield self.down()
@@ -334,6 +339,7 @@ class DeliveryTests(TestCase):
         yield Deferred.fromCoroutine(self.deliverer.hurry(5.0))
         assert sorted(loss.token for loss in self.crawler.lost) == ["t1", "t2", "t3"]
 
+    @pytest.mark.network
     @inlineCallbacks
     def test_they_survive_a_restart(self) -> Any:
         yield self.down()
@@ -347,6 +353,7 @@ class DeliveryTests(TestCase):
         yield self.until(lambda: len(self.crawler.taken) == 2)
         yield self.until(lambda: self.spool.waiting == 0)
 
+    @pytest.mark.network
     @inlineCallbacks
     def test_a_crawler_that_refuses_is_asked_again(self) -> Any:
         self.crawler.status = lambda notices: 503 if self.crawler.asked < 2 else 202
@@ -354,6 +361,7 @@ class DeliveryTests(TestCase):
         self.deliverer.wake()
         yield self.until(lambda: self.crawler.taken == ["http://a/a"])
 
+    @pytest.mark.network
     @inlineCallbacks
     def test_one_that_the_crawler_cannot_read_does_not_hold_up_the_others(self) -> Any:
         self.crawler.status = lambda notices: 400 if any("b" in notice.url for notice in notices) else 202
@@ -363,6 +371,7 @@ class DeliveryTests(TestCase):
         assert self.crawler.taken == ["http://a/a", "http://a/c"]
         yield self.until(lambda: self.counters.notices == {"delivered": 2, "refused by crawler": 1})
 
+    @pytest.mark.network
     @inlineCallbacks
     def test_one_by_one_stops_where_the_crawler_fails(self) -> Any:
         self.crawler.status = lambda notices: 400 if len(notices) > 1 else 500

@@ -12,8 +12,8 @@ from lbcompanion.node.proxy_header import ProxyHeader
 from lbcompanion.node.visitor import VisitorConnection
 from lbcompanion.settings import FetchTable, LimitsTable
 from lbcompanion.testing.links import FarEnd, MemoryLink
-from tests.node.rig import Answer, Rig, read_answers, request
-from tests.node.test_proxy_header import FOUR, NO_TLS, SIX, TLS, UNIX, v2
+from tests.support.in_memory_node import Answer, Rig, read_answers, request
+from tests.support.proxy_headers import FOUR, NO_TLS, SIX, TLS, UNIX, v2
 
 BALANCER = ("10.0.0.1", 5000)
 LINE = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"
@@ -54,6 +54,7 @@ class _Relay:
         return getattr(self.machine, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("header", "peer", "scheme"),
     [

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import attrs
+import pytest
 import treq
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -24,7 +25,9 @@ from lbcompanion.testing.stores import FailingStore, a_page
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens, proof, proof_holds
 from lbcompanion.wire import read_delivery
-from tests.node.rig import Rig, new_folder, settings
+from tests.support.in_memory_node import Rig, new_folder, settings
+
+pytestmark = pytest.mark.network
 
 reactor: Any = global_reactor
 BODY = b"<!doctype html><p>the copy of n1"

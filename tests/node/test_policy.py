@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable
-from tests.node.rig import HOST, PAGE, Rig, html, read_answers, request, without_tag
+from tests.support.in_memory_node import HOST, PAGE, Rig, html, read_answers, request, without_tag
 
 PROXY = (ip_network("192.0.2.0/24"), ip_network("::1/128"))
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"

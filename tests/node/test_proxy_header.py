@@ -10,22 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.node.proxy_header import MAX_LINE, SIGNATURE, BadProxyHeader, ProxyHeader, read
+from tests.support.proxy_headers import FOUR, NO_TLS, SIX, TLS, UNIX, v2, vector
 
-
-def v2(family: int, body: bytes, command: int = 0x21) -> bytes:
-    return SIGNATURE + bytes([command, family]) + struct.pack("!H", len(body)) + body
-
-
-def vector(kind: int, value: bytes) -> bytes:
-    return bytes([kind]) + struct.pack("!H", len(value)) + value
-
-
-FOUR = ip_address("203.0.113.9").packed + ip_address("192.0.2.1").packed + struct.pack("!HH", 4711, 443)
-SIX = ip_address("2001:db8::9").packed + ip_address("2001:db8::1").packed + struct.pack("!HH", 4711, 443)
 MAPPED = ip_address("::ffff:203.0.113.9").packed + bytes(16) + struct.pack("!HH", 1, 2)
-UNIX = b"/run/a".ljust(108, b"\0") + b"/run/b".ljust(108, b"\0")
-TLS = vector(0x20, b"\x01\0\0\0\0" + vector(0x21, b"TLSv1.3"))
-NO_TLS = vector(0x20, b"\x00\0\0\0\0")
 VISITOR = ("203.0.113.9", 4711)
 
 RIGHT = [

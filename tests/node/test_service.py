@@ -7,127 +7,24 @@ import gzip
 import os
 import signal
 import socket
-import socketserver
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import h11
 import pytest
 
 from lbcompanion.demo.children import own_command
 from lbcompanion.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
-from tests.node.rig import PAGE, Answer, html, read_answers, request, without_tag
-from tests.ports import free_port
+from tests.support.commands import ROOT, TWISTD, WAIT, read_on
+from tests.support.in_memory_node import PAGE, Answer, read_answers, request, without_tag
+from tests.support.ports import free_port
+from tests.support.raw_application import BIG, RawApplication
 
-ROOT = Path(__file__).parent.parent.parent
-TWISTD = "from twisted.scripts.twistd import run; run()"
-WAIT = 20.0
-BIG = bytes(range(256)) * 20_000
-
-
-class _Handler(socketserver.BaseRequestHandler):
-    """One connection to the application: reads requests with h11, answers by their paths with raw bytes."""
-
-    def handle(self) -> None:
-        self.request.settimeout(WAIT)
-        rest = b""
-        try:
-            while (read := self._read(rest)) is not None:
-                asked, body, rest = read
-                if not self._answer(bytes(asked.target).decode(), asked, body, rest):
-                    return
-        except OSError:
-            return
-
-    def _read(self, rest: bytes) -> tuple[h11.Request, bytes, bytes] | None:
-        connection = h11.Connection(h11.SERVER)
-        connection.receive_data(rest) if rest else None
-        asked, body = None, b""
-        while True:
-            event = connection.next_event()
-            if isinstance(event, h11.Request):
-                asked = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                assert asked is not None
-                return asked, body, connection.trailing_data[0]
-            elif event is h11.NEED_DATA:
-                data = self.request.recv(65536)
-                if not data:
-                    return None
-                connection.receive_data(data)
-            else:
-                return None
-
-    def _answer(self, path: str, asked: h11.Request, body: bytes, rest: bytes) -> bool:
-        send = self.request.sendall
-        plain = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
-        if path == "/page":
-            send(html())
-        elif path == "/gzip":
-            send(html(gzip.compress(PAGE), b"Content-Encoding: gzip"))
-        elif path == "/big":
-            send(plain + b"Content-Length: %d\r\n\r\n" % len(BIG) + BIG)
-        elif path == "/chunked":
-            send(plain + b"Transfer-Encoding: chunked\r\n\r\n")
-            for at in range(0, len(BIG), 100_000):
-                piece = BIG[at : at + 100_000]
-                send(b"%x\r\n%b\r\n" % (len(piece), piece))
-            send(b"0\r\n\r\n")
-        elif path == "/close":
-            send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + PAGE)
-            return False
-        elif path == "/dies":
-            send(plain + b"Content-Length: 1000\r\n\r\nonly this")
-            return False
-        elif path == "/slow":
-            send(plain + b"Content-Length: 4\r\n\r\nab")
-            self.server.slow.set()  # type: ignore[attr-defined]
-            self.server.go_on.wait(WAIT)  # type: ignore[attr-defined]
-            send(b"cd")
-        elif path == "/echo":
-            send(plain + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        elif path == "/early":
-            send(b"HTTP/1.1 413 Much\r\nConnection: close\r\nContent-Length: 4\r\n\r\nmuch")
-        elif path == "/ws":
-            send(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + rest)
-            while data := self.request.recv(65536):
-                send(data)
-            return False
-        else:
-            send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        return True
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 64
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.slow = threading.Event()
-        self.go_on = threading.Event()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass
-
-
-@pytest.fixture(name="application", scope="module")
-def _application() -> Iterator[_Server]:
-    with _Server() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.go_on.set()
-        server.shutdown()
+pytestmark = pytest.mark.network
 
 
 class Node:
@@ -197,20 +94,6 @@ intake = ""
         return self.process.wait(WAIT)
 
 
-def read_on(asking: socket.socket, until: Callable[[bytes], bool] = lambda found: False) -> bytes:
-    """Read to the end, or until something is so."""
-    found = bytearray()
-    while not until(found):
-        try:
-            data = asking.recv(1_000_000)
-        except ConnectionResetError:
-            break
-        if not data:
-            break
-        found += data
-    return bytes(found)
-
-
 @contextmanager
 def running(folder: Path, upstream: int, way: str, more: str = "") -> Iterator[Node]:
     node = Node(folder, upstream, way, more)
@@ -232,7 +115,7 @@ def running(folder: Path, upstream: int, way: str, more: str = "") -> Iterator[N
 
 @pytest.fixture(name="node", scope="module", params=["command", "twistd"])
 def _node(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, application: _Server
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, application: RawApplication
 ) -> Iterator[Node]:
     folder = tmp_path_factory.mktemp(request.param)
     with running(folder, application.server_address[1], request.param) as node:
@@ -345,7 +228,7 @@ def test_the_admin_listener(node: Node) -> None:
 
 
 @pytest.mark.parametrize("way", ["command", "twistd"])
-def test_running_requests_end_before_the_process_does(tmp_path: Path, application: _Server, way: str) -> None:
+def test_running_requests_end_before_the_process_does(tmp_path: Path, application: RawApplication, way: str) -> None:
     application.slow.clear()
     application.go_on.clear()
     with (

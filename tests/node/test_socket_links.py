@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from lbcompanion.node.links import Machine, reset
 from lbcompanion.node.socket_links import HIGH_WATER_BYTES, SocketLink, SocketServer, connected_to
 
+pytestmark = pytest.mark.network
+
 #: More than any socket takes at once.
 MUCH = 8_000_000
 WAIT = 20.0

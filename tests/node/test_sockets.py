@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.node.sockets import open_sockets, remove_path
-from tests.ports import free_port
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.network
 
 
 def close(*sockets: socket.socket) -> None:

@@ -13,7 +13,7 @@ from lbcompanion.model import Loss, Notice
 from lbcompanion.node.spool import Spool
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens
-from tests.node.rig import at_once, new_folder
+from tests.support.in_memory_node import at_once, new_folder
 
 
 def notice(name: str) -> Notice:

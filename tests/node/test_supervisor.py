@@ -18,25 +18,17 @@ import pytest
 
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import proof_holds
-from tests.node.rig import PAGE, Answer, read_answers, request, without_tag
-from tests.node.stand import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
-from tests.node.test_service import WAIT, _application, _Server, read_on  # noqa: F401 - a fixture
+from tests.support.commands import WAIT, read_on
+from tests.support.in_memory_node import PAGE, Answer, read_answers, request, without_tag
+from tests.support.node_process import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
+from tests.support.raw_application import RawApplication
+from tests.support.worker_processes import is_there, pids, upstream
+
+pytestmark = pytest.mark.network
 
 LAST = b"Connection: close"
 # A page of which a first half is passed on before the second comes.
 LONG = PAGE.replace(b"<p>", b"<p>" + b"word " * 4000)
-
-
-def pids(stand: Stand) -> list[int]:
-    return [one["pid"] for one in stand.ask_admin("/status").json["workers"]]
-
-
-def is_there(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(") ")[2][:1] != "Z"
-    except OSError:
-        return False
 
 
 @contextmanager
@@ -73,10 +65,6 @@ def page(asking: socket.socket) -> str:
     return token_in(answer.body)
 
 
-def upstream(application: _Server) -> str:
-    return f"tcp:127.0.0.1:{application.server_address[1]}"
-
-
 def asked(stand: Stand, worker: int, raw: bytes, method: bytes = b"GET", later: bool = False) -> Answer:
     """One request to one worker; while a copy is on its way into the store, asked again, unless ``later``."""
     while True:
@@ -88,7 +76,7 @@ def asked(stand: Stand, worker: int, raw: bytes, method: bytes = b"GET", later: 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("store", ["memory:", "sqlite:///pages.db"])
-def test_workers_have_one_another_s_copies(tmp_path: Path, application: _Server, way: str, store: str) -> None:
+def test_workers_have_one_another_s_copies(tmp_path: Path, application: RawApplication, way: str, store: str) -> None:
     more = f'[crawler]\nintake = ""\n[store]\nurl = "{store}"'
     with standing(tmp_path, upstream(application), node="workers = 3", more=more, way=way) as stand:
         with connected_to(stand, 0, 1, 2) as made:
@@ -120,7 +108,7 @@ def test_workers_have_one_another_s_copies(tmp_path: Path, application: _Server,
             assert stand.stop() == 0
 
 
-def test_reasons_go_round(tmp_path: Path, application: _Server) -> None:
+def test_reasons_go_round(tmp_path: Path, application: RawApplication) -> None:
     more = '[crawler]\nintake = ""\n[store]\nmax_pages = 1\nmax_seconds = 6\npull_grace_seconds = 0'
     with standing(tmp_path, upstream(application), node="workers = 2", more=more) as stand:
         with connected_to(stand, 0, 0, 1) as made:
@@ -166,7 +154,7 @@ def wait_for_request(server: socket.socket) -> socket.socket:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: _Server, way: str) -> None:
+def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: RawApplication, way: str) -> None:
     with standing(tmp_path, upstream(application), node="workers = 2", way=way) as stand:
         first, second = pids(stand)
         with connected_to(stand, 1) as (asking,):
@@ -188,7 +176,7 @@ def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: _Serve
         assert stand.said().count("worker died") == 1
 
 
-def test_one_that_dies_again_and_again_is_started_later_and_later(tmp_path: Path, application: _Server) -> None:
+def test_one_that_dies_again_and_again_is_started_later_and_later(tmp_path: Path, application: RawApplication) -> None:
     with standing(tmp_path, upstream(application), node="workers = 2") as stand:
         first = pids(stand)[0]
         for times in (1, 2, 3):
@@ -205,7 +193,7 @@ def test_one_that_dies_again_and_again_is_started_later_and_later(tmp_path: Path
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_all_finish_and_leave(tmp_path: Path, application: _Server, way: str) -> None:
+def test_all_finish_and_leave(tmp_path: Path, application: RawApplication, way: str) -> None:
     application.go_on.clear()
     with standing(tmp_path, upstream(application), node="workers = 2", way=way) as stand:
         there = pids(stand)
@@ -232,7 +220,7 @@ def test_all_finish_and_leave(tmp_path: Path, application: _Server, way: str) ->
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_without_their_supervisor_workers_leave(tmp_path: Path, application: _Server, way: str) -> None:
+def test_without_their_supervisor_workers_leave(tmp_path: Path, application: RawApplication, way: str) -> None:
     with standing(tmp_path, upstream(application), node="workers = 2", way=way) as stand:
         there = pids(stand)
         stand.lives[-1].kill()
@@ -241,7 +229,7 @@ def test_without_their_supervisor_workers_leave(tmp_path: Path, application: _Se
             stand.connect()
 
 
-def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, application: _Server) -> None:
+def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, application: RawApplication) -> None:
     stand = Stand(tmp_path, upstream(application), node="workers = 2")
     (tmp_path / "state").write_text("no folder")
     life = stand.start()
@@ -282,7 +270,7 @@ def notice(asking: socket.socket, token: str) -> None:
     assert b" 204 " in read_on(asking, lambda found: found.endswith(b"\r\n\r\n"))
 
 
-def test_one_worker_delivers_everybody_s_notices(tmp_path: Path, application: _Server) -> None:
+def test_one_worker_delivers_everybody_s_notices(tmp_path: Path, application: RawApplication) -> None:
     with intake() as crawler:
         more = f'[crawler]\nintake = "http://127.0.0.1:{crawler.server_address[1]}"'
         with standing(tmp_path, upstream(application), node="workers = 3", more=more) as stand:

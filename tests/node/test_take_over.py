@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.demo.children import own_command
-from tests.node.rig import PAGE, request, without_tag
-from tests.node.stand import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
-from tests.node.test_listening import AUTHORITY, IN_TLS
-from tests.node.test_service import ROOT, WAIT, _application, _Server, read_on  # noqa: F401 - a fixture
-from tests.node.test_supervisor import is_there, pids, upstream
+from tests.support.commands import ROOT, WAIT, read_on
+from tests.support.in_memory_node import PAGE, request, without_tag
+from tests.support.listener_certificates import AUTHORITY, IN_TLS
+from tests.support.node_process import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
+from tests.support.raw_application import RawApplication
+from tests.support.worker_processes import is_there, pids, upstream
+
+pytestmark = pytest.mark.network
 
 LAST = b"Connection: close"
 
@@ -76,7 +79,7 @@ def take_over(stand: Stand, way: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["alone", "workers", "tls"])
-def test_visitors_see_nothing(tmp_path: Path, application: _Server, way: str, kind: str) -> None:
+def test_visitors_see_nothing(tmp_path: Path, application: RawApplication, way: str, kind: str) -> None:
     AUTHORITY.write(tmp_path, "a", "www.example.com")
     listen = (IN_TLS,) if kind == "tls" else ("tcp:{port}:interface=127.0.0.1", "unix:lbc.sock")
     node = "workers = 2" if kind == "workers" else ""
@@ -114,7 +117,7 @@ def test_visitors_see_nothing(tmp_path: Path, application: _Server, way: str, ki
         assert not (tmp_path / "lbc.sock").exists()
 
 
-def test_a_node_may_change_from_one_process_to_several_and_back(tmp_path: Path, application: _Server) -> None:
+def test_a_node_may_change_from_one_process_to_several_and_back(tmp_path: Path, application: RawApplication) -> None:
     with standing(tmp_path, upstream(application)) as stand:
         (answer,) = stand.ask(request(b"/page", LAST))
         token = token_in(answer.body)
@@ -136,7 +139,7 @@ def test_a_node_may_change_from_one_process_to_several_and_back(tmp_path: Path, 
         assert stand.stop() == 0
 
 
-def test_where_nobody_runs_it_is_a_start_as_any_other(tmp_path: Path, application: _Server) -> None:
+def test_where_nobody_runs_it_is_a_start_as_any_other(tmp_path: Path, application: RawApplication) -> None:
     stand = Stand(tmp_path, upstream(application))
     life = stand.start("command", "--take-over")
     try:
@@ -148,7 +151,7 @@ def test_where_nobody_runs_it_is_a_start_as_any_other(tmp_path: Path, applicatio
             life.wait()
 
 
-def test_a_successor_that_fails_leaves_the_old_one_serving(tmp_path: Path, application: _Server) -> None:
+def test_a_successor_that_fails_leaves_the_old_one_serving(tmp_path: Path, application: RawApplication) -> None:
     with standing(tmp_path, upstream(application)) as stand:
         written = stand.file.read_text()
         stand.file.write_text(written.replace('listen = ["', 'listen = ["tcp:1:interface=192.0.2.1", "'))
@@ -164,7 +167,7 @@ def test_a_successor_that_fails_leaves_the_old_one_serving(tmp_path: Path, appli
         assert stand.lives[0].wait(30) == 0
 
 
-def test_a_second_start_without_it_changes_nothing(tmp_path: Path, application: _Server) -> None:
+def test_a_second_start_without_it_changes_nothing(tmp_path: Path, application: RawApplication) -> None:
     with standing(tmp_path, upstream(application)) as stand:
         assert stand.start().wait(3 * WAIT) == 1
         assert "Address already in use" in stand.said()
@@ -176,7 +179,9 @@ def test_a_second_start_without_it_changes_nothing(tmp_path: Path, application: 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("store", ["memory:", "sqlite:///pages.db"])
-def test_drain_waits_for_the_end_and_tells(tmp_path: Path, application: _Server, workers: int, store: str) -> None:
+def test_drain_waits_for_the_end_and_tells(
+    tmp_path: Path, application: RawApplication, workers: int, store: str
+) -> None:
     more = f'[crawler]\nintake = ""\n[store]\nurl = "{store}"'
     with standing(tmp_path, upstream(application), node=f"workers = {workers}", more=more) as stand:
         (answer,) = stand.ask(request(b"/page", LAST))

@@ -20,8 +20,8 @@ from lbcompanion.signatures import Signer
 from lbcompanion.testing.stores import FailingStore, a_page
 from lbcompanion.testing.strategies import SECRET
 from lbcompanion.tokens import Tokens, proof_holds, repr_digest
-from tests.node.rig import EPOCH, HOST, Answer, Rig, read_answers, request
-from tests.node.test_endpoints import guarded
+from tests.support.in_memory_node import EPOCH, HOST, Answer, Rig, read_answers, request
+from tests.support.own_answers import guarded
 
 BODY = b"<!doctype html><p>the copy of n2"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

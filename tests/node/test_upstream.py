@@ -15,7 +15,7 @@ from lbcompanion.node.upstream import RESTED_SECONDS, UNHEARD_SECONDS, UpstreamC
 from lbcompanion.node.wiring import share_of
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.links import FarEnd
-from tests.node.rig import AppConnection, Rig, Seen, read_answers, request
+from tests.support.in_memory_node import AppConnection, Rig, Seen, read_answers, request
 
 
 def plain(body: bytes = b"hello", *fields: bytes) -> bytes:

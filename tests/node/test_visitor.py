@@ -6,9 +6,8 @@ import pytest
 
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.links import FarEnd
-from tests.http1.test_framing import BROKEN
-from tests.http1.test_heads import ACCEPTED, REFUSED
-from tests.node.rig import Answer, Rig, html, read_answers, request
+from tests.support.http1_samples import ACCEPTED, BROKEN, REFUSED
+from tests.support.in_memory_node import Answer, Rig, html, read_answers, request
 
 
 def only(visitor: FarEnd, method: bytes = b"GET") -> Answer:

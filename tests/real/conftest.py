@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from lbcompanion.demo.ports import ReservedPorts
-from tests.real.balancers import Balancer
-from tests.real.children import Children
-from tests.real.farm import Applications, Farm, Sticking, plain_applications
+from tests.support.balancers import Balancer
+from tests.support.children import Children
+from tests.support.farm import Applications, Farm, Sticking, plain_applications
 
 _REPORTS = pytest.StashKey[dict[str, Any]]()
 

@@ -11,9 +11,9 @@ import pytest
 
 from lbcompanion import balancers
 from lbcompanion.demo.children import own_command
-from tests.balancers.programs import RUNS
-from tests.real.farm import NODES, Sticking
-from tests.real.visitor import Visitor
+from tests.support.balancer_programs import RUNS
+from tests.support.farm import NODES, Sticking
+from tests.support.visitor import Visitor
 
 DIALECTS = {
     "haproxy": "haproxy-insert",

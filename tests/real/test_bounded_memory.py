@@ -11,8 +11,8 @@ import pytest
 
 from lbcompanion.demo.ports import LOOPBACK
 from lbcompanion.http1.framing import ChunkedReader
-from tests.real.companion import Companion, companion
-from tests.real.streaming_application import StreamingApplication
+from tests.support.companion import Companion, companion
+from tests.support.streaming_application import StreamingApplication
 
 _MEGABYTE = 1048576
 _LARGE = 200 * _MEGABYTE

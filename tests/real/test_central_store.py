@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from lbcompanion.demo.ports import ReservedPorts
-from tests.real import balancers
-from tests.real.children import Children, wait_for
-from tests.real.farm import NODES, Applications, Farm, Sticking, fetched, plain_applications
-from tests.real.private_site import SECRETS
-from tests.real.visitor import View, Visitor
-from tests.stores.servers import IN_URL, PASSWORD, Postgresql, Redis, Server, running
+from tests.support import balancers
+from tests.support.children import Children, wait_for
+from tests.support.farm import NODES, Applications, Farm, Sticking, fetched, plain_applications
+from tests.support.private_site import SECRETS
+from tests.support.store_servers import IN_URL, PASSWORD, Postgresql, Redis, Server, running
+from tests.support.visitor import View, Visitor
 
 VISITS = 24
 WRONG = "the store fails; pages pass without a copy"
@@ -27,7 +27,7 @@ def applications(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applicati
     folder = tmp_path_factory.mktemp("applications")
     ports, children = ReservedPorts(), Children(folder)
     try:
-        yield plain_applications(children, ports, folder, "tests.real.private_site")
+        yield plain_applications(children, ports, folder, "tests.support.private_site")
     finally:
         children.kill()
         ports.release()

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lbcompanion.demo.ports import LOOPBACK
-from tests.real.companion import Companion, companion
-from tests.real.raw_visitor import Answer, RawVisitor
+from tests.support.companion import Companion, companion
+from tests.support.raw_visitor import Answer, RawVisitor
 
 _VISITORS = 20
 _REQUESTS = 40

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from lbcompanion.demo.ports import ReservedPorts
-from tests.conftest import need_program
-from tests.real import balancers
-from tests.real.children import Child, Children, wait_for
-from tests.real.django_site import PASSWORD, PEOPLE
-from tests.real.farm import NODES, Applications, Farm, Sticking, listens
-from tests.real.ledger import PAGE_ID
-from tests.real.visitor import View, without_tag
+from tests.support import balancers
+from tests.support.children import Child, Children, wait_for
+from tests.support.django_site import PASSWORD, PEOPLE
+from tests.support.farm import NODES, Applications, Farm, Sticking, listens
+from tests.support.programs import need_program
+from tests.support.served_pages import PAGE_ID
+from tests.support.visitor import View, without_tag
 
 _CHROMIUM = [
     "--headless",
@@ -39,12 +39,12 @@ def admins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applications]:
     made = Applications({name: ports.take() for name in NODES}, folder / "ledger")
     made.ledger.mkdir()
     environment = {
-        "DJANGO_SETTINGS_MODULE": "tests.real.django_site",
+        "DJANGO_SETTINGS_MODULE": "tests.support.django_site",
         "LBC_TEST_DATABASE": str(folder / "site.sqlite3"),
         "LBC_TEST_LEDGER": str(made.ledger),
     }
     try:
-        prepared = children.module("prepare", "tests.real.django_site", **environment)
+        prepared = children.module("prepare", "tests.support.django_site", **environment)
         wait_for("the database", prepared.died, 60)
         assert prepared.ended() == 0, prepared.last_words()
         for name, port in made.ports.items():

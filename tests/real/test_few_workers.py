@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.demo.ports import LOOPBACK
-from tests.conftest import need_program
-from tests.real.children import Children, wait_for
-from tests.real.companion import Companion, companion
+from tests.support.children import Children, wait_for
+from tests.support.companion import Companion, companion
+from tests.support.programs import need_program
 
 _WORKERS = 8
 _REQUESTS = 256

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from lbcompanion.demo.children import own_command
-from tests.real import balancers
-from tests.real.children import wait_for
-from tests.real.farm import NODES, Farm, Sticking, fetched, listens
-from tests.real.visitor import View, Visitor
+from tests.support import balancers
+from tests.support.children import wait_for
+from tests.support.farm import NODES, Farm, Sticking, fetched, listens
+from tests.support.visitor import View, Visitor
 
 GOES = "n2"
 STICKING = Sticking(("SRV",), "haproxy-insert")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.demo.ports import LOOPBACK
-from tests.real.companion import Companion, companion
-from tests.real.streaming_application import StreamingApplication
+from tests.support.companion import Companion, companion
+from tests.support.streaming_application import StreamingApplication
 
 _SHORT = b"GET /short HTTP/1.1\r\nHost: a\r\n\r\n"
 #: How long a test waits for what must come; nothing is proven by how soon it does.

@@ -20,11 +20,11 @@ from lbcompanion.balancers.pool import Member, Pool
 from lbcompanion.demo.ports import ReservedPorts
 from lbcompanion.testing import products
 from lbcompanion.testing.sticking import Sticking
-from tests.balancers.programs import RUNS
-from tests.conftest import need_program
-from tests.real import echo_node
-from tests.real.children import Children, wait_for
-from tests.real.walk import Walk, ask, moved_off
+from tests.support import echo_node
+from tests.support.balancer_programs import RUNS
+from tests.support.children import Children, wait_for
+from tests.support.programs import need_program
+from tests.support.random_walk import Walk, ask, moved_off
 
 NODES = ("n1", "n2", "n3")
 #: Always the same walk, but for those who came for long (``make fuzz``).

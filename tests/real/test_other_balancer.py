@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.real import balancers, sealing_balancer
-from tests.real.farm import NODES, Farm, Sticking
-from tests.real.plain_site import SESSION
-from tests.real.visitor import View, Visitor
+from tests.support import balancers, sealing_balancer
+from tests.support.farm import NODES, Farm, Sticking
+from tests.support.plain_site import SESSION
+from tests.support.visitor import View, Visitor
 
 VISITORS, PAGES = 6, 2
 

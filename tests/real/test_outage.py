@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from tests.real import balancers
-from tests.real.children import wait_for
-from tests.real.farm import NODES, Farm, Sticking
-from tests.real.visitor import View, Visitor
+from tests.support import balancers
+from tests.support.children import wait_for
+from tests.support.farm import NODES, Farm, Sticking
+from tests.support.visitor import View, Visitor
 
 DEAD = "n2"
 GIVE_UP_SECONDS = 3

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.real import weather
-from tests.real.cases import TOLD, UNTOLD
-from tests.real.together import Grounds, Together, chosen
+from tests.support import routing_scenarios
+from tests.support.parallel_cases import Environment, Together, chosen
+from tests.support.routing_cases import TOLD, UNTOLD
 
 #: Who has fair weather only, and why.
 FAIR_WEATHER = {
@@ -33,24 +33,24 @@ UNDRAINED = {name for name, case in CASES.items() if case.kind.no_drain}
 @pytest.fixture(scope="module")
 def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Together]:
     """All that were chosen, running."""
-    grounds = Grounds(tmp_path_factory.mktemp("matrix"))
+    environment = Environment(tmp_path_factory.mktemp("matrix"))
     names = chosen(request.session, "test_every_page_is_archived_from_its_node")
-    together = Together(names, lambda name: run(grounds, name))
+    together = Together(names, lambda name: run(environment, name))
     try:
         yield together
     finally:
         together.stop()
-        grounds.stop()
+        environment.stop()
 
 
-def run(grounds: Grounds, name: str) -> None:
+def run(environment: Environment, name: str) -> None:
     """The whole of one case."""
     case = CASES[name]
-    more = {} if name in FAIR_WEATHER else weather.DURABLE
-    with grounds.crowd(name, case, **{**more, **case.more}) as crowd:
-        weather.visited(crowd, case)
+    more = {} if name in FAIR_WEATHER else routing_scenarios.DURABLE
+    with environment.crowd(name, case, **{**more, **case.more}) as crowd:
+        routing_scenarios.visited(crowd, case)
         if name not in FAIR_WEATHER:
-            weather.troubled(crowd, case)
+            routing_scenarios.troubled(crowd, case)
 
 
 @pytest.mark.parametrize("name", CASES)

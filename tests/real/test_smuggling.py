@@ -12,10 +12,10 @@ from contextlib import ExitStack
 import pytest
 
 from lbcompanion.demo.ports import ReservedPorts
-from tests.real.companion import Companion, companion
-from tests.real.raw_visitor import Answer, RawVisitor
-from tests.real.recording_application import RecordingApplication
-from tests.real.smuggling import FORBIDDEN_TRAILERS, Probe, Said, answers, probes
+from tests.support.companion import Companion, companion
+from tests.support.raw_visitor import Answer, RawVisitor
+from tests.support.recording_application import RecordingApplication
+from tests.support.smuggling_probes import FORBIDDEN_TRAILERS, Probe, Said, answers, probes
 
 _ANSWERS = {said.name: said for said in answers()}
 _PROBES = {probe.name: probe for probe in probes()}

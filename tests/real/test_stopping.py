@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lbcompanion.demo.ports import LOOPBACK
-from tests.real.companion import STOPPED, Companion, companion
-from tests.real.streaming_application import StreamingApplication
+from tests.support.companion import STOPPED, Companion, companion
+from tests.support.streaming_application import StreamingApplication
 
 _PATIENCE_SECONDS = 20.0
 

@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from lbcompanion.demo.ports import LOOPBACK
-from tests.real.companion import Companion, companion
+from tests.support.companion import Companion, companion
 
 _PAGE = b"<!doctype html><html><head><title>x</title></head><body>" + b"<p>more to come" * 50
 _CODED = gzip.compress(_PAGE * 20, mtime=0)

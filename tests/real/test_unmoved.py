@@ -13,11 +13,11 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from tests.conftest import need_program
-from tests.real.balancers import Balancer
-from tests.real.children import wait_for
-from tests.real.farm import NODES, Farm, Sticking
-from tests.real.kinds.haproxy import haproxy
+from tests.support.balancer_kinds.haproxy import haproxy
+from tests.support.balancers import Balancer
+from tests.support.children import wait_for
+from tests.support.farm import NODES, Farm, Sticking
+from tests.support.programs import need_program
 
 _TAG = re.compile(rb'<script async src="([^"]+)" data-lbc-token="([^"]+)"')
 _PATHS = ("/shop", "/shop/", "/shop/item", "/shop/item.html", "/shop/a/b/c", "/shop/item?q=/x/y")

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from lbcompanion.demo.ports import LOOPBACK
-from tests.real.companion import Companion, companion
+from tests.support.companion import Companion, companion
 
 _MEGABYTE = 1048576
 _TEXT = "Grüße, κόσμε, 🎈 "

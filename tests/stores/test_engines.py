@@ -7,9 +7,11 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 
 from lbcompanion.stores.engines import is_broken, is_crossed, told
 from lbcompanion.testing.stores import page_store_contract
-from tests.stores.machine import run_machine_at
-from tests.stores.opening import served_by
-from tests.stores.servers import Mariadb, Postgresql
+from tests.support.served_stores import served_by
+from tests.support.store_machine import run_machine_at
+from tests.support.store_servers import Mariadb, Postgresql
+
+pytestmark = pytest.mark.programs
 
 TestPostgresqlStore = page_store_contract("TestPostgresqlStore", served_by(Postgresql))
 TestMariadbStore = page_store_contract("TestMariadbStore", served_by(Mariadb))

@@ -17,8 +17,11 @@ from lbcompanion.stores.sql import SqlStore
 from lbcompanion.stores.threads import OneThread
 from lbcompanion.stores.timely import TimelyStore
 from lbcompanion.testing.stores import WallClockByHand, a_page
-from tests.stores.opening import at_once, open_at, result_of
-from tests.stores.servers import PASSWORD, USER, Mariadb, Postgresql, Redis, Server, running
+from tests.support.open_store import at_once, result_of
+from tests.support.served_stores import open_at
+from tests.support.store_servers import PASSWORD, USER, Mariadb, Postgresql, Redis, Server, running
+
+pytestmark = pytest.mark.programs
 
 KINDS = (Redis, Postgresql, Mariadb)
 DURABLE = (Postgresql, Mariadb)

@@ -9,8 +9,8 @@ from lbcompanion.errors import StoreError, StoreUnreachable
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.queued import WAITING_BYTES, Outside, QueuedStore, Request
 from lbcompanion.testing.stores import WallClockByHand, a_page
-from tests.stores.opening import at_once
-from tests.stores.test_threads import HeldThread
+from tests.support.held_thread import HeldThread
+from tests.support.open_store import at_once
 
 
 class Script(Outside):

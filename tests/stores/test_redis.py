@@ -21,9 +21,12 @@ from lbcompanion.settings import StoreTable
 from lbcompanion.stores.redis import LEFT_SECONDS, TOLD_SECONDS
 from lbcompanion.stores.registry import open_store
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
-from tests.stores.machine import run_machine_at
-from tests.stores.opening import at_once, open_at, result_of, served_by
-from tests.stores.servers import PASSWORD, Redis, of_its_own, running
+from tests.support.open_store import at_once, result_of
+from tests.support.served_stores import open_at, served_by
+from tests.support.store_machine import run_machine_at
+from tests.support.store_servers import PASSWORD, Redis, of_its_own, running
+
+pytestmark = pytest.mark.programs
 
 TestRedisStore = page_store_contract("TestRedisStore", served_by(Redis))
 

@@ -14,7 +14,7 @@ from lbcompanion.stores.registry import PROVIDERS, open_store
 from lbcompanion.stores.sealing import SealedStore
 from lbcompanion.stores.sql import SqlStore
 from lbcompanion.testing.stores import WallClockByHand, a_page
-from tests.stores.opening import at_once, result_of
+from tests.support.open_store import at_once, result_of
 
 
 def opened(url: str, key_file: Path | None = None) -> object:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -9,12 +10,13 @@ from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.stores.sealing import OVERHEAD_BYTES, SealedStore
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
-from tests.stores.machine import run_store_machine
-from tests.stores.opening import KEY, a_folder, open_sealed, sqlite_at
+from tests.support.open_store import KEY, a_folder, open_sealed, sqlite_at
+from tests.support.store_machine import run_store_machine
 
 TestSealedMemoryStore = page_store_contract("TestSealedMemoryStore", open_sealed, OVERHEAD_BYTES)
 
 
+@pytest.mark.slow
 def test_any_order_of_calls() -> None:
     run_store_machine(lambda table, clock: SealedStore(MemoryStore(table, clock), KEY), OVERHEAD_BYTES)
 

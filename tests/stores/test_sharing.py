@@ -17,8 +17,10 @@ from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.registry import open_store
 from lbcompanion.testing.stores import WallClockByHand, a_page
-from tests.stores.opening import at_once, result_of
-from tests.stores.servers import Mariadb, Postgresql, Redis, Server, running
+from tests.support.open_store import at_once, result_of
+from tests.support.store_servers import Mariadb, Postgresql, Redis, Server, running
+
+pytestmark = pytest.mark.programs
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,13 +22,14 @@ from lbcompanion.stores.queued import WAITING_BYTES, Request
 from lbcompanion.stores.sql import SqlStore, in_groups
 from lbcompanion.stores.threads import OneThread
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
-from tests.stores.machine import run_store_machine
-from tests.stores.opening import a_folder, at_once, open_sqlite, sqlite_at
-from tests.stores.test_threads import HeldThread
+from tests.support.held_thread import HeldThread
+from tests.support.open_store import a_folder, at_once, open_sqlite, sqlite_at
+from tests.support.store_machine import run_store_machine
 
 TestSqliteStore = page_store_contract("TestSqliteStore", open_sqlite)
 
 
+@pytest.mark.slow
 def test_any_order_of_calls() -> None:
     with TemporaryDirectory() as folder:
         files: dict[Callable[[], float], Path] = {}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from twisted.internet import reactor
@@ -11,30 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lbcompanion.errors import StoreError
 from lbcompanion.stores.threads import BATCH, BatchQueue, OneThread
-from tests.stores.opening import at_once
-
-T = TypeVar("T")
-
-
-class HeldThread:
-    """Work waits until the test lets it go."""
-
-    def __init__(self) -> None:
-        self.held: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
-        done: Deferred[T] = Deferred()
-        self.held.append((work, done))
-        return done
-
-    def let_go(self) -> None:
-        work, done = self.held.pop(0)
-        try:
-            result = work()
-        except Exception as error:
-            done.errback(error)
-        else:
-            done.callback(result)
+from tests.support.held_thread import HeldThread, T
+from tests.support.open_store import at_once
 
 
 class TestBatchQueue(SynchronousTestCase):

@@ -9,6 +9,8 @@ import pytest
 from lbcompanion.testing.farm import KINDS, Farm, is_archived
 from lbcompanion.testing.visiting import Visitor
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", KINDS)
 def test_what_a_visitor_saw_is_archived(name: str, tmp_path: Path) -> None:

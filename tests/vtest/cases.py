@@ -25,7 +25,7 @@ from attrs import frozen
 
 from lbcompanion.demo.ports import LOOPBACK
 from lbcompanion.http1.codings import DECODABLE
-from tests.real.companion import Companion
+from tests.support.companion import Companion
 
 _ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "cases"

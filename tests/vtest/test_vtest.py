@@ -16,9 +16,9 @@ from threading import Event, Thread
 import pytest
 
 from lbcompanion.demo.ports import ReservedPorts
-from tests.conftest import need_program
-from tests.real.children import Children
-from tests.real.companion import Companion
+from tests.support.children import Children
+from tests.support.companion import Companion
+from tests.support.programs import need_program
 from tests.vtest.cases import COMPANIONS, Case, all_cases, run
 
 #: Companions of each kind; the usual one has most of the cases.

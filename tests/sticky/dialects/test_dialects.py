@@ -11,6 +11,8 @@ from lbcompanion.sticky.dialects.generic import generic
 from lbcompanion.sticky.dialects.interface import Dialect
 from lbcompanion.testing.dialects import dialect_contract
 
+pytestmark = pytest.mark.slow
+
 for _dialect in ALL:
     globals()[f"Test_{_dialect.name.replace('-', '_')}"] = type(
         f"Test_{_dialect.name.replace('-', '_')}", (dialect_contract(_dialect),), {"__module__": __name__}

@@ -1,0 +1,13 @@
+"""Notices as a backlog takes them in."""
+
+from __future__ import annotations
+
+from lbcompanion.crawler.backlog import (
+    Arrival,
+)
+from lbcompanion.model import Notice, Told
+
+
+def arrival(token: str, node: str = "n1", cookies: dict[str, str] | None = None) -> Arrival:
+    notice = Notice(token, "http://www.example.com/", cookies or {}, 1.0, 2.0, by=Told.SERVER)
+    return Arrival(notice, node, "main")

@@ -1,0 +1,25 @@
+"""How processes of the companion are started, and how long is waited for them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+WAIT = 20.0
+TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
+def read_on(asking: socket.socket, until: Callable[[bytes], bool] = lambda found: False) -> bytes:
+    """Read to the end, or until something is so."""
+    found = bytearray()
+    while not until(found):
+        try:
+            data = asking.recv(1_000_000)
+        except ConnectionResetError:
+            break
+        if not data:
+            break
+        found += data
+    return bytes(found)

@@ -1,0 +1,88 @@
+"""Balancers of all sorts for the doctor to look at, in front of companions or of plain applications."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lbcompanion import balancers
+from lbcompanion.balancers.pool import Member, Pool
+from lbcompanion.demo import haproxy
+from lbcompanion.demo.backends import Backend
+from lbcompanion.demo.children import own_command
+from tests.support import builtin_balancer
+from tests.support.balancer_programs import RUNS
+from tests.support.programs import need_program
+
+#: ``command(folder, port, ports of the nodes)``.
+Stand = Callable[[Path, int, Mapping[str, int]], Sequence[str]]
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def haproxy_with(mode: str = "insert", change: Callable[[str], str] = str) -> Stand:
+    """HAProxy, its configuration changed a little."""
+
+    def command(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
+        backends = [Backend(name, f"127.0.0.1:{at}") for name, at in nodes.items()]
+        return _run("haproxy", folder, change(haproxy.configuration(port, backends, "SRV", mode)))
+
+    return command
+
+
+def without_cookie(text: str) -> str:
+    lines = [line.partition(" cookie ")[0] for line in text.splitlines() if not line.startswith("    cookie ")]
+    return "\n".join(lines) + "\n"
+
+
+def by_source(text: str) -> str:
+    return without_cookie(text).replace("balance roundrobin", "balance source")
+
+
+def printed(product: str) -> Stand:
+    """What `lbcompanion balancer-config` prints."""
+
+    def command(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
+        members = tuple(Member(name, "127.0.0.1", at) for name, at in nodes.items())
+        return _run(product, folder, balancers.configuration(product, Pool(members, "", "127.0.0.1", port)))
+
+    return command
+
+
+def nginx_hash(cookie: str, more: str = "") -> Stand:
+    """nginx, ``hash $cookie_...``."""
+
+    def command(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
+        servers = "".join(f"server 127.0.0.1:{at};" for at in nodes.values())
+        text = (
+            "events {}\nhttp {\n"
+            f"proxy_cache_path {folder}/cache keys_zone=pages:1m;\n"
+            f"upstream nodes {{ hash $cookie_{cookie} consistent; {servers} }}\n"
+            f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://nodes;"
+            f" proxy_set_header Host $http_host; {more} }} }}\n}}\n"
+        )
+        return _run("nginx", folder, text)
+
+    return command
+
+
+def builtin(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
+    """The demo's own."""
+    return [sys.executable, "-m", builtin_balancer.__name__, str(port), *(f"{name}={at}" for name, at in nodes.items())]
+
+
+def _run(product: str, folder: Path, text: str) -> Sequence[str]:
+    need_program({"apache": "apache2"}.get(product, product))
+    file = folder / f"{product}.{'yaml' if product == 'envoy' else 'conf'}"
+    file.write_text(text)
+    return RUNS[product](file, folder)
+
+
+def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    command = own_command("doctor", *arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90, cwd=_ROOT, env=environment)

@@ -1,0 +1,322 @@
+"""A farm of real processes on free ports: applications, a companion beside each, a balancer, a crawler."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from attrs import Factory, define, frozen
+from warcio.archiveiterator import ArchiveIterator
+
+from lbcompanion.demo.ports import ReservedPorts
+from lbcompanion.tokens import Tokens
+from tests.support import served_pages
+from tests.support.balancers import Balancer
+from tests.support.children import Child, Children, wait_for
+from tests.support.visitor import View
+from tests.support.wiretap import Wiretap
+
+SECRET = b"the farm's secret of these tests, long enough"
+NODES = ("n1", "n2", "n3")
+
+
+@frozen
+class Sticking:
+    """How companions and crawler are told about the balancer."""
+
+    cookies: tuple[str, ...] = ()
+    dialect: str = "auto"
+    allow: tuple[str, ...] = ()
+    part: str = "whole"
+    replay_safe: bool = False
+
+    def toml(self) -> str:
+        """The keys of a node's ``[sticky]``, and of a crawler's site."""
+        return (
+            f'dialect = "{self.dialect}"\ncookies = {json.dumps(self.cookies)}\n'
+            f"allow_credentials = {json.dumps(self.allow)}\n"
+            f"part = {json.dumps(self.part)}\nreplay_safe = {json.dumps(self.replay_safe)}\n"
+        )
+
+
+@frozen
+class Applications:
+    """Running applications: their ports by node, and the folder in which they write down what they make."""
+
+    ports: Mapping[str, int]
+    ledger: Path
+
+
+def plain_applications(
+    children: Children, ports: ReservedPorts, folder: Path, module: str = "tests.support.plain_site"
+) -> Applications:
+    """The small application, once for each node."""
+    made = Applications({name: ports.take() for name in NODES}, folder / "ledger")
+    made.ledger.mkdir()
+    for name, port in made.ports.items():
+        environment = {"LBC_TEST_NODE": name, "LBC_TEST_LEDGER": str(made.ledger)}
+        children.module(f"application-{name}", module, str(port), **environment)
+    for name, port in made.ports.items():
+        wait_for(f"application {name}", lambda port=port: listens(port, "/style.css"), 20)
+    return made
+
+
+@define
+class Farm:
+    """All of it.
+
+    :param folder: gets configurations, state, archive and logs.
+    :param store: ``[store] url`` of the nodes, ``NAME`` in it filled in.
+    :param store_lines: what stands below it.
+    :param peers: whether nodes know each other's address.
+    :param workers: how many processes each node is.
+    :param plugins: a folder with drop-ins that companions and crawler find.
+    :param site_lines: what the crawler is told besides, by the companions' public ports.
+    """
+
+    folder: Path
+    children: Children
+    ports: ReservedPorts
+    applications: Applications
+    balancer: Balancer
+    sticking: Sticking
+    give_up_seconds: int = 30
+    store: str = "memory:"
+    store_lines: str = ""
+    peers: bool = False
+    workers: int = 1
+    plugins: Path | None = None
+    public: dict[str, int] = Factory(dict)
+    admin: dict[str, int] = Factory(dict)
+    taps: dict[str, Wiretap] = Factory(dict)
+    site_lines: Callable[[Mapping[str, int]], str] = lambda public: ""
+    site: int = 0
+    api: int = 0
+    balanced: int = 0
+    intake: int = 0
+
+    def start(self) -> None:
+        """Start it, and wait until all is ready. Three taps listen in: on visitors, on notices, on the crawler."""
+        (self.folder / "farm.secret").write_bytes(SECRET + b"\n")
+        self.public = {name: self.ports.take() for name in NODES}
+        self.admin = {name: self.ports.take() for name in NODES}
+        balancer, intake, self.api = self.ports.take(), self.ports.take(), self.ports.take()
+        self.balanced = balancer
+        self.taps = {"visitors": Wiretap(balancer), "notices": Wiretap(intake), "crawler": Wiretap(balancer)}
+        self.site = self.taps["visitors"].port
+        for name in NODES:
+            self.start_companion(name)
+        self.intake = intake
+        self.start_crawler()
+        for name in NODES:
+            self.wait_ready(name)
+        wait_for("crawler", lambda: listens(self.api, "/healthz"), 20, self.children["crawler"])
+        self.start_balancer()
+
+    def start_crawler(self) -> None:
+        """Start it, told of the nodes as they are now."""
+        (self.folder / "crawler.toml").write_text(self._crawler_config(self.intake))
+        self.children.lbcompanion(
+            "crawler", "crawler", "--config", str(self.folder / "crawler.toml"), plugins=self.plugins
+        )
+
+    def start_balancer(self) -> None:
+        """Start it, for the nodes as they are now."""
+        command = self.balancer(self.folder, self.balanced, self.public, self.admin)
+        running = self.children.start("balancer", command)
+        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami"), 20, running)
+
+    def start_companion(self, name: str) -> Child:
+        """Start it with the ports that it has now."""
+        (self.folder / f"{name}.toml").write_text(self._node_config(name))
+        command = "node", "--config", str(self.folder / f"{name}.toml")
+        return self.children.lbcompanion(f"companion-{name}", *command, plugins=self.plugins)
+
+    def wait_ready(self, name: str) -> None:
+        child = self.children[f"companion-{name}"]
+        wait_for(f"companion {name}", lambda: listens(self.admin[name], "/readyz"), 20, child)
+
+    def stop(self) -> None:
+        """End what this farm started (with all that runs beside it) and close the taps."""
+        try:
+            self.children.kill()
+        finally:
+            for tap in self.taps.values():
+                tap.close()
+
+    def _node_config(self, name: str) -> str:
+        others = {other: f"http://127.0.0.1:{port}" for other, port in self.public.items() if other != name}
+        peers = "".join(f'{other} = "{url}"\n' for other, url in others.items()) if self.peers else ""
+        return f"""[node]
+name = "{name}"
+listen = ["{_listen(self.public[name])}"]
+upstream = "tcp:127.0.0.1:{self.applications.ports[name]}"
+secret_file = "farm.secret"
+state_dir = "state-{name}"
+admin = "{_listen(self.admin[name])}"
+workers = {self.workers}
+[store]
+url = "{self.store.replace("NAME", name)}"
+{self.store_lines}[sticky]
+{self.sticking.toml()}[peers]
+{peers}[crawler]
+intake = "http://127.0.0.1:{self.taps["notices"].port}"
+"""
+
+    def _crawler_config(self, intake: int) -> str:
+        return f"""[crawler]
+listen = "{_listen(intake)}"
+admin = "{_listen(self.api)}"
+secret_file = "farm.secret"
+state_dir = "state-crawler"
+archive_dir = "archive"
+give_up_after_seconds = {self.give_up_seconds}
+[sites.main]
+origin = "http://127.0.0.1:{self.site}"
+connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
+{self.sticking.toml()}{self.site_lines(self.public)}"""
+
+    @property
+    def central(self) -> bool:
+        """Whether all nodes keep their copies in one place."""
+        return self.store != "memory:" and "NAME" not in self.store
+
+    # What is known of it, from outside.
+
+    def asked_who(self, cookies: Mapping[str, str] | None = None, address: str = "127.0.0.1") -> str:
+        """Which node the balancer sends a request with these cookies, from this address, to; empty: none."""
+        line = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
+        try:
+            status, body = fetched(self.balanced, "/_lbc/whoami", {"Cookie": line} if line else {}, address)
+        except (OSError, http.client.HTTPException):
+            return ""
+        return str(json.loads(body)["node"]) if status == 200 else ""
+
+    def owner(self, token: str) -> str:
+        return Tokens(SECRET).owner_of(token)
+
+    def made(self, view: View) -> served_pages.Made:
+        """What the application made of that page."""
+        return served_pages.made(self.applications.ledger, view.page_id)
+
+    def recordings(self) -> dict[str, dict[str, Any]]:
+        """All recordings by token; a token has one."""
+        _, body = fetched(self.api, "/api/recordings?limit=1000")
+        said = json.loads(body)
+        assert said["next"] is None
+        found = {one["token"]: one for one in said["recordings"]}
+        assert len(found) == len(said["recordings"])
+        return found
+
+    def finished(self, tokens: Collection[str], seconds: float = 30.0) -> dict[str, dict[str, Any]]:
+        """All recordings, once those of these tokens have their outcome."""
+
+        def look() -> dict[str, dict[str, Any]] | None:
+            found = self.recordings()
+            return found if all(found.get(token, {}).get("outcome") for token in tokens) else None
+
+        try:
+            return wait_for("outcomes", look, seconds)
+        except AssertionError as failure:
+            found = self.recordings()
+            open_ = {token[-4:]: found.get(token) for token in tokens if not found.get(token, {}).get("outcome")}
+            raise AssertionError(f"{failure}; without one: {json.dumps(open_, indent=1)}") from None
+
+    def archived(self, token: str) -> bytes:
+        """The bytes that the crawler's API gives."""
+        status, body = fetched(self.api, f"/api/recordings/{token}/page")
+        assert status == 200
+        return body
+
+    def settled(self, name: str) -> None:
+        """Wait until a node's store has all that it captured."""
+
+        def look() -> bool:
+            return b"\nlbcompanion_pages_pending 0.0\n" in fetched(self.admin[name], "/metrics")[1]
+
+        wait_for(f"{name} has kept its pages", look, 5)
+
+    def records(self, content_type: str) -> list[tuple[str, int, str]]:
+        """URL, status and SHA-256 of every ``response`` record of a type in the archive, as a public tool reads it."""
+        found = []
+        for file in sorted((self.folder / "archive").glob("*.warc.gz")):
+            with file.open("rb") as stream:
+                for record in ArchiveIterator(stream, check_digests="raise"):
+                    digest = sha256(record.content_stream().read()).hexdigest()
+                    if record.rec_type != "response":
+                        continue
+                    if record.http_headers.get_header("Content-Type").startswith(content_type):
+                        url = record.rec_headers.get_header("WARC-Target-URI")
+                        found.append((url, int(record.http_headers.get_statuscode()), digest))
+        return found
+
+    def kept_files(self) -> Iterator[tuple[str, bytes]]:
+        """Everything that companions, balancer and crawler wrote: state, databases, logs, archive (unpacked too); but
+        for Varnish's memory, which holds every request that it passed on."""
+        apart = {self.applications.ledger, self.folder / "varnish"}
+        for file in sorted(self.folder.rglob("*")):
+            if file.is_file() and apart.isdisjoint(file.parents):
+                name, body = str(file.relative_to(self.folder)), file.read_bytes()
+                yield name, body
+                if name.endswith(".gz"):
+                    yield f"{name}, unpacked", gzip.decompress(body)
+
+    def check_archived(self, views: Sequence[View], found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Each of these pages is archived, once, byte for byte as its application made it, from that node (where
+        nodes know each other or have one store, another one may have handed it over)."""
+        assert len({view.token for view in views}) == len(views)
+        for view in views:
+            made, said = self.made(view), found[view.token]
+            assert view.body == made.body, f"{view.url}: differs by more than the tag"
+            assert (said["outcome"], said["reason"]) == ("archived", None), said
+            assert self.archived(view.token) == made.body, f"{view.url}: archived otherwise"
+            assert (said["sha256"], said["bytes"]) == (sha256(made.body).hexdigest(), len(made.body))
+            assert said["origin_node"] == self.owner(view.token) == made.node, said
+            assert said["answered_by"] == made.node or self.peers or self.central, said
+            assert said["url"] == view.url
+            assert (made.method, made.status) == (view.method, view.status)
+
+    def check_kept_secret(self, secrets: Collection[str], tokens: Collection[str] = ()) -> None:
+        """None of these is found in what was written or sent by companions and crawler; no whole token in a log."""
+        assert secrets
+        for name, body in self.kept_files():
+            assert [text for text in secrets if text.encode() in body] == [], name
+            if name.startswith(("companion", "crawler.log")):
+                assert [text for text in tokens if text.encode() in body] == [], name
+        for tap in ("notices", "crawler"):
+            heard = b"\n".join(self.taps[tap].heard())
+            assert heard
+            assert [text for text in secrets if text.encode() in heard] == [], tap
+
+
+def fetched(
+    port: int, path: str, headers: Mapping[str, str] = MappingProxyType({}), address: str = "127.0.0.1"
+) -> tuple[int, bytes]:
+    """A GET: status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(address, 0))
+    try:
+        connection.request("GET", path, headers=dict(headers))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def listens(port: int, path: str) -> bool:
+    """Whether a GET is answered by 200."""
+    try:
+        return fetched(port, path)[0] == 200
+    except (OSError, http.client.HTTPException):
+        time.sleep(0.05)
+        return False
+
+
+def _listen(port: int) -> str:
+    return f"tcp:{port}:interface=127.0.0.1"

@@ -1,0 +1,77 @@
+"""A crawler without its listeners, on a farm in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lbcompanion.crawler.archive import Archive
+from lbcompanion.crawler.backlog import Arrival, Backlog, open_engine
+from lbcompanion.crawler.crawl import Crawl
+from lbcompanion.crawler.crews import make_crews
+from lbcompanion.crawler.meters import Meters
+from lbcompanion.crawler.rounds import Rounds
+from lbcompanion.crawler.warmth import Warmth
+from lbcompanion.model import Loss
+from lbcompanion.sticky.ladder import Limits
+from lbcompanion.sticky.routes import Routes
+from lbcompanion.tokens import Tokens
+from tests.support.simulated_farm import SECRET, Farm, immediately
+
+
+class Rig:
+    """A crawler without its listeners, on a farm in memory."""
+
+    def __init__(self, farm: Farm, folder: Path, **site: Any) -> None:
+        self.farm = farm
+        settings = farm.settings(folder, **site)
+        (folder / "state").mkdir(exist_ok=True)
+        self.backlog = Backlog(open_engine(settings.crawler.queue))
+        self.backlog.open()
+        self.archive = Archive(settings.crawler.archive_dir, self.backlog, farm.now)
+        self.archive.recover()
+        self.routes = Routes(self.backlog.routes())
+        self.meters = Meters()
+        crews = make_crews(settings, farm.clock, self.routes, self.backlog.keep_route, farm.now, farm.agents)
+        limits = Limits(give_up_after_seconds=settings.crawler.give_up_after_seconds)
+        rounds = Rounds(self.routes, self.backlog.keep_route, farm.now, lambda: 0.5, limits)
+        self.crews = crews
+        self.warmth = Warmth(crews, self.routes, farm.clock, farm.now)
+        self.crawl = Crawl(
+            self.backlog,
+            self.archive,
+            immediately,
+            rounds,
+            crews,
+            farm.clock,
+            farm.now,
+            self.meters,
+            8,
+            True,
+            self.warmth,
+        )
+
+    def take(self, token: str, cookies: dict[str, str] | None = None) -> None:
+        owner = Tokens(SECRET).owner_of(token)
+        self.backlog.add([Arrival(self.farm.notice(token, cookies), owner, "main")], self.farm.now())
+        self.crawl.wake()
+
+    def told_lost(self, token: str, reason: str) -> None:
+        """A node says that a copy is lost."""
+        self.backlog.add_losses([Loss(token, reason)], self.farm.now())
+        self.crawl.wake()
+
+    def row(self, token: str) -> Any:
+        return self.backlog.recording(token)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(int(seconds * 2)):
+            self.farm.clock.advance(0.5)
+
+    def page(self, token: str) -> bytes:
+        row = self.row(token)
+        return self.archive.read_page(row["warc_file"], row["warc_offset"])
+
+    def close(self) -> None:
+        self.crawl.stop()
+        self.backlog.close()

@@ -1,0 +1,82 @@
+"""What a test's marks promise, and the watch over it: a test without marks opens no socket and starts no process.
+
+``make quick`` leaves out what is marked. A mark that was forgotten fails the test, wherever it runs.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+_TESTS = Path(__file__).parent.parent
+#: Folders all of whose tests have these marks.
+FOLDERS = {"real": ("programs",), "vtest": ("programs",)}
+#: Any of these allows sockets and processes.
+_OUTSIDE = {"network", "programs", "browser"}
+_EVENTS = {"socket.bind", "socket.connect", "subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"}
+_PYTESTMARK = re.compile(r"^pytestmark = (.+)$", re.MULTILINE)
+_MARK = re.compile(r"pytest\.mark\.(\w+)")
+
+_items: list[pytest.Item] = []
+_seen: set[str] = set()
+
+
+def of_folder(path: Path) -> tuple[str, ...]:
+    """The marks of all tests in a test module's folder."""
+    return FOLDERS.get(path.relative_to(_TESTS).parts[0], ()) if path.is_relative_to(_TESTS) else ()
+
+
+@cache
+def of_module(path: Path) -> frozenset[str]:
+    """The marks of all tests in a module, read without importing it: an extra that it needs may be missing."""
+    if not path.name.startswith("test_") or path.suffix != ".py":
+        return frozenset()
+    found = _PYTESTMARK.search(path.read_text())
+    return frozenset(of_folder(path)) | frozenset(_MARK.findall(found[1]) if found else ())
+
+
+def left_out(expression: str) -> set[str]:
+    """The marks that ``-m`` leaves out whatever else a test has: ``not A and not B``, and nothing more difficult."""
+    parts = [part.split() for part in (expression or "").split(" and ")]
+    return {part[1] for part in parts} if all(len(part) == 2 and part[0] == "not" for part in parts) else set()
+
+
+def _note(event: str, _: object) -> None:
+    if event in _EVENTS and _items:
+        _seen.add(event)
+
+
+@cache
+def watch() -> None:
+    """Note sockets and processes from now on."""
+    sys.addaudithook(_note)
+
+
+@contextmanager
+def watching(item: pytest.Item) -> Iterator[None]:
+    """What is opened in here is opened by this test."""
+    _seen.clear()
+    _items.append(item)
+    try:
+        yield
+    finally:
+        _items.remove(item)
+
+
+def check(item: pytest.Item) -> None:
+    """Fail where the test opened what its marks do not allow."""
+    if _seen and not {mark.name for mark in item.iter_markers()} & _OUTSIDE:
+        pytest.fail(f"{', '.join(sorted(_seen))}: mark this test `network`, `programs` or `browser`", pytrace=False)
+
+
+def check_program(name: str) -> None:
+    """The same for one that asks for a program, which may be missing here."""
+    for item in _items:
+        if not {mark.name for mark in item.iter_markers()} & {"programs", "browser"}:
+            pytest.fail(f"it needs {name}: mark this test `programs` or `browser`", pytrace=False)

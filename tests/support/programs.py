@@ -1,0 +1,55 @@
+"""Programs that tests need and that may be missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import unittest
+from importlib.util import find_spec
+from pathlib import Path
+
+from tests.support import marks
+
+#: Daemons live where an ordinary user's PATH does not look.
+_FURTHER = ("/usr/sbin", "/usr/local/sbin", "/sbin")
+#: Other names under which a program is found.
+_NAMES = {"chromium": ("chromium", "google-chrome", "google-chrome-stable")}
+_TOMCAT = Path("/usr/share/tomcat10/bin/bootstrap.jar")
+#: How the reason of a test begins that was left out.
+LEFT_OUT = "needs the program "
+
+
+def in_ci() -> bool:
+    """Whether everything must run."""
+    return os.environ.get("CI", "").lower() in ("true", "1")
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program, or None where it is not installed."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FURTHER))
+    for one in _NAMES.get(name, (name,)):
+        if found := shutil.which(one, path=path):
+            return found
+    if name == "chromium":
+        cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
+        return next((str(one) for one in sorted(cache.glob("chromium-*/chrome-linux*/chrome"))), None)
+    if name == "postgres":  # of any version
+        versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda one: int(one.parts[4]))
+        return str(versions[-1]) if versions else None
+    if name == "tomcat":  # no program of its own: a Java machine is started with it
+        return str(_TOMCAT) if _TOMCAT.is_file() else None
+    if name == "envoy":  # in a wheel
+        package = find_spec("envoy")
+        wheel = Path(next(iter((package and package.submodule_search_locations) or ("",)))) / "_bin" / "envoy"
+        return str(wheel) if wheel.is_file() else None
+    return None
+
+
+def need_program(name: str) -> str:
+    """The path of a program this test cannot do without; may be called in any test, set-up or fixture."""
+    marks.check_program(name)
+    if found := find_program(name):
+        return found
+    if in_ci():
+        raise AssertionError(f"{LEFT_OUT}{name}, and with CI=true nothing may be left out")
+    raise unittest.SkipTest(f"{LEFT_OUT}{name}, which is not installed here")

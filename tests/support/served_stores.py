@@ -1,0 +1,39 @@
+"""Stores at real servers, for which the extras ``redis``, ``postgres`` and ``mysql`` are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve
+from twisted.trial.unittest import TestCase
+
+from lbcompanion.settings import StoreTable
+from lbcompanion.stores.queued import QueuedStore
+from lbcompanion.stores.registry import open_store
+from lbcompanion.testing.stores import OpenForTest
+from tests.support.open_store import at_once
+from tests.support.store_servers import Server, running
+
+
+def served_by(kind: type[Server]) -> OpenForTest:
+    """Opens stores at a real server of this kind, which has nothing in it then."""
+
+    def open_served(case: TestCase, settings: StoreTable, clock: Callable[[], float]) -> Any:
+        return open_at(running(kind), settings, clock)
+
+    return open_served
+
+
+def open_at(
+    server: Server,
+    settings: StoreTable,
+    clock: Callable[[], float],
+    defer_to_thread: object = at_once,
+    rest_seconds: float = 0,
+) -> QueuedStore:
+    """One node's store at a server."""
+    opened = open_store(evolve(settings, url=server.url), clock, defer_to_thread)  # type: ignore[arg-type]
+    assert isinstance(opened, QueuedStore)
+    opened.outside.rest_seconds = rest_seconds
+    return opened

@@ -1,0 +1,104 @@
+"""Balancers in memory with other ways than :class:`tests.support.simulated_farm.Balancer` has."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from twisted.web.server import Request
+
+from tests.support.simulated_farm import Balancer, Node
+
+
+class Lasting(Balancer):
+    """Inserts a cookie that ends after a minute, without making it anew meanwhile; a node may drain."""
+
+    draining = ""
+    seconds = 60
+    generation = 1
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        name, _, generation = cookies.get("SRV", "").partition("/")
+        wanted = self.nodes.get(name)
+        if wanted is not None and wanted.up and generation == str(self.generation):
+            return wanted
+        up = [node for node in self.nodes.values() if node.up and node.name != self.draining]
+        self._turn += 1
+        node = up[self._turn % len(up)]
+        line = f"SRV={node.name}/{self.generation}; path=/; Max-Age={self.seconds}"
+        request.responseHeaders.addRawHeader(b"set-cookie", line.encode())
+        return node
+
+
+class Rotating(Balancer):
+    """Writes its cookie anew on every answer, and takes the last two only."""
+
+    def __init__(self, nodes: list[Node], kind: str = "insert") -> None:
+        super().__init__(nodes, kind)
+        self.issued: dict[str, list[str]] = {name: [] for name in self.nodes}
+        self.count = 0
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        told = cookies.get("SRV", "")
+        node = next((self.nodes[name] for name, values in self.issued.items() if told in values[-2:]), None)
+        if node is None or not node.up:
+            node = self._next()
+        if node is not None:
+            self.count += 1
+            self.issued[node.name].append(f"sealed{self.count}")
+            request.responseHeaders.addRawHeader(b"set-cookie", f"SRV=sealed{self.count}; path=/".encode())
+        return node
+
+
+class Hashing(Balancer):
+    """The hash of a cookie decides; without one, nodes take turns."""
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        up = [node for node in self.nodes.values() if node.up]
+        if not cookies.get("SRV"):
+            return self._next()
+        return up[crc32(cookies["SRV"].encode()) % len(up)]
+
+
+class Learning(Balancer):
+    """Remembers what the application hands out, and nothing else."""
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        node = self.nodes.get(self.table.get(cookies.get("sess", ""), "")) or self._next()
+        if node is not None and request.path == b"/":
+            secret = f"session{len(self.table)}"
+            self.table[secret] = node.name
+            request.responseHeaders.addRawHeader(b"set-cookie", f"sess={secret}; path=/; HttpOnly".encode())
+            request.responseHeaders.addRawHeader(b"set-cookie", b"lang=en; path=/")
+        return node
+
+
+class Suffixing(Balancer):
+    """Looks at the route behind the dot of the application's session cookie."""
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        node = self.nodes.get(cookies.get("JSESSIONID", "").partition(".")[2])
+        if node is None or not node.up:
+            node = self._next()
+        if node is not None and request.path == b"/":
+            line = f"JSESSIONID=0123456789ABCDEF.{node.name}; path=/; HttpOnly"
+            request.responseHeaders.addRawHeader(b"set-cookie", line.encode())
+        return node
+
+
+class Spreading(Balancer):
+    """Sticks by nothing; the application has a session all the same."""
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        if request.path == b"/":
+            request.responseHeaders.addRawHeader(b"set-cookie", b"sess=0123456789abcdef; path=/; HttpOnly")
+        return self._next()
+
+
+class Posting(Balancer):
+    """Inserts its cookie into answers to POST only."""
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        if request.method == b"POST":
+            return super()._insert(request, cookies)
+        wanted = self.nodes.get(cookies.get("SRV", ""))
+        return wanted if wanted is not None and wanted.up else self._next()

@@ -1,0 +1,68 @@
+"""The tests' own house: test modules stand alone, and what they share lives in ``tests/support``."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.house_map import imports
+
+ROOT = Path(__file__).parent.parent
+#: All that may import helpers of the tests.
+MODULES = sorted(path for folder in ("tests", "fuzz", "bench") for path in (ROOT / folder).rglob("*.py"))
+#: Whether it is worth while to parse a file.
+SUSPECT = re.compile(r"\bimport\b.*\b(test_|conftest)|\bfrom\b.*\b(test_|conftest)")
+
+
+def is_test_module(name: str) -> bool:
+    return any(part.startswith("test_") or part == "conftest" for part in name.split("."))
+
+
+def test_no_test_module_is_imported() -> None:
+    """A test that another file needs cannot be moved, and its fixtures come along unseen."""
+    found = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in MODULES
+        if SUSPECT.search(text := path.read_text())
+        for name in imports(ast.parse(text))
+        if name.startswith("tests.") and is_test_module(name)
+    ]
+    assert not found, "what tests share belongs into tests/support:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "so"),
+    [("tests.node.test_service.WAIT", True), ("tests.conftest.need", True), ("tests.support.commands.WAIT", False)],
+)
+def test_what_a_test_module_is(name: str, so: bool) -> None:
+    assert is_test_module(name) is so
+
+
+@pytest.mark.network
+def test_what_make_quick_runs_needs_no_extra() -> None:
+    """Modules that need a server are left out before they are imported; no other may need a client of one."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_EXTRAS], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "tests/stores/test_memory.py" in done.stdout
+
+
+_WITHOUT_EXTRAS = """
+import sys
+import pytest
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"psycopg", "redis", "pymysql"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+marks = "not slow and not programs and not browser and not network"
+sys.exit(pytest.main(["-qq", "--collect-only", "-p", "no:cacheprovider", "-m", marks, "tests"]))
+"""
