@@ -98,7 +98,7 @@ def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], obj
         local=None,  # type: ignore[arg-type]
         plan=policy.plan,
         counters=policy.counters,
-        clock=time.monotonic,
+        monotonic=time.monotonic,
     )
     visitor = VisitorConnection(hub)
     visitor.connection_made(visitor_wire)

@@ -7,12 +7,17 @@ Times are seconds since the epoch, UTC, as floats; on the wire they are RFC 3339
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from hashlib import sha256
 
 from attrs import field, frozen
+
+#: Gives the time of day: seconds since the epoch. It can jump.
+WallClock = Callable[[], float]
+#: Gives seconds that only go forward, from a moment that means nothing.
+MonotonicClock = Callable[[], float]
 
 #: What a node may be called (docs/configuration.rst: 1-32 of ``A-Z a-z 0-9 _ -``).
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)

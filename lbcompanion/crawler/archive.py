@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from lbcompanion.crawler.records import (
     revisit_record,
 )
 from lbcompanion.errors import CompanionError
-from lbcompanion.model import Attempt, to_rfc3339
+from lbcompanion.model import Attempt, WallClock, to_rfc3339
 
 #: A file that has grown beyond this is not continued.
 ROTATE_BYTES = 1 << 30
@@ -59,9 +58,7 @@ class Archive:
     :param now: the time, for the names of new files.
     """
 
-    def __init__(
-        self, folder: Path, backlog: Backlog, now: Callable[[], float], rotate_bytes: int = ROTATE_BYTES
-    ) -> None:
+    def __init__(self, folder: Path, backlog: Backlog, now: WallClock, rotate_bytes: int = ROTATE_BYTES) -> None:
         self._folder = folder
         self._backlog = backlog
         self._now = now

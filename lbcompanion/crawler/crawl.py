@@ -18,7 +18,7 @@ from lbcompanion.crawler.records import RecordRefused
 from lbcompanion.crawler.requisites import Requisites
 from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
 from lbcompanion.crawler.warmth import Warmth
-from lbcompanion.model import Attempt, Verdict
+from lbcompanion.model import Attempt, Verdict, WallClock
 from lbcompanion.sticky.ladder import ARCHIVED, FINAL, End, Wait
 from lbcompanion.tokens import hide
 
@@ -55,8 +55,8 @@ class Crawl:
         defer: Defer,
         rounds: Rounds,
         crews: Mapping[str, SiteCrew],
-        clock: IReactorTime,
-        now: Callable[[], float],
+        reactor: IReactorTime,
+        now: WallClock,
         meters: Meters,
         concurrency: int,
         requisites: bool,
@@ -67,7 +67,7 @@ class Crawl:
         self._defer = defer
         self._rounds = rounds
         self._crews = crews
-        self._clock = clock
+        self._reactor = reactor
         self._now = now
         self._meters = meters
         self._concurrency = concurrency
@@ -125,7 +125,7 @@ class Crawl:
         if self._nap is not None and self._nap.active():
             self._nap.cancel()
         if not self._stopped:
-            self._nap = self._clock.callLater(seconds, self.wake)
+            self._nap = self._reactor.callLater(seconds, self.wake)
 
     def _full_nodes(self) -> tuple[str, ...]:
         """Nodes in trouble may hold a quarter of the slots at most: their timeouts must not starve the others."""
@@ -169,7 +169,7 @@ class Crawl:
     def _rest(self) -> Deferred[None]:
         """Hold the slot for a while, where not even the putting off can be written down."""
         done: Deferred[None] = Deferred()
-        self._clock.callLater(_TROUBLE_SECONDS, done.callback, None)
+        self._reactor.callLater(_TROUBLE_SECONDS, done.callback, None)
         return done
 
     async def _work(self, job: Pending) -> None:

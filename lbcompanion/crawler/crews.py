@@ -12,6 +12,7 @@ from lbcompanion.crawler.client import Client, agent_for
 from lbcompanion.crawler.fetcher import SiteFetcher
 from lbcompanion.crawler.minting import Minter
 from lbcompanion.crawler.rounds import SiteCrew
+from lbcompanion.model import WallClock
 from lbcompanion.settings import CrawlerSettings, SiteSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes
@@ -42,7 +43,7 @@ def make_crews(
     reactor: Any,
     routes: Routes,
     keep: Callable[[Route], object],
-    now: Callable[[], float],
+    now: WallClock,
     agent_factory: AgentFactory,
 ) -> Mapping[str, SiteCrew]:
     """The crews of all sites, by the sites' names.

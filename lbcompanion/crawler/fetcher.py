@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from lbcompanion import tokens
 from lbcompanion.crawler.client import Client, FetchFailed, Reply
-from lbcompanion.model import NODE_NAME, MissReason, RoutingCookie, from_rfc3339
+from lbcompanion.model import NODE_NAME, MissReason, RoutingCookie, WallClock, from_rfc3339
 from lbcompanion.settings import SiteSettings
 from lbcompanion.signatures import Signer
 from lbcompanion.sticky.cookies import render, safe_to_send
@@ -107,7 +107,7 @@ class SiteFetcher:
         through: Client,
         direct: Client,
         nonce: Callable[[], str],
-        now: Callable[[], float],
+        now: WallClock,
     ) -> None:
         self.site = site
         self._secret = secret

@@ -13,7 +13,7 @@ from lbcompanion.crawler.backlog import Arrival
 from lbcompanion.crawler.quiet import QuietSite
 from lbcompanion.crawler.requisites import origin_of
 from lbcompanion.errors import NoticeError, SignatureRefused, TokenError
-from lbcompanion.model import Loss, Notice
+from lbcompanion.model import Loss, Notice, WallClock
 from lbcompanion.settings import SiteSettings
 from lbcompanion.signatures import Verifier
 from lbcompanion.tokens import Tokens
@@ -74,7 +74,7 @@ class Intake(Resource):
         secret: bytes,
         sites: Mapping[str, SiteSettings],
         accept: Callable[[list[Arrival], list[Loss]], Deferred[int]],
-        now: Callable[[], float],
+        now: WallClock,
         took: Callable[[str, int], None],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

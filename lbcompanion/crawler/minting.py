@@ -18,7 +18,7 @@ from lbcompanion.crawler.client import FetchFailed
 from lbcompanion.crawler.fetcher import SiteFetcher, Way
 from lbcompanion.crawler.means import MOST_PROBES, Means, Plan, budget
 from lbcompanion.crawler.proving import Proof, Prover
-from lbcompanion.model import RoutingCookie
+from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import is_pattern
 from lbcompanion.sticky.dialects import AUTO, by_name
 from lbcompanion.sticky.reader import CookieReader
@@ -48,7 +48,7 @@ class Minter:
         reader: CookieReader,
         routes: Routes,
         keep: Callable[[Route], object],
-        now: Callable[[], float],
+        now: WallClock,
         invent: Callable[[], str],
         rest: Callable[[], Awaitable[object]] = lambda: succeed(None),
     ) -> None:

@@ -18,7 +18,7 @@ from lbcompanion.crawler.requisites import origin_of
 from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.fetchurl import decode_fetch_url
-from lbcompanion.model import Attempt, Outcome, RoutingCookie, Verdict
+from lbcompanion.model import Attempt, Outcome, RoutingCookie, Verdict, WallClock
 from lbcompanion.settings import CrawlerSettings, SiteSettings
 from lbcompanion.sticky.ladder import End, Limits
 from lbcompanion.sticky.routes import Routes
@@ -52,7 +52,7 @@ def fetch_once(
     cookies: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda _text: None,
     agent_factory: AgentFactory | None = None,
-    now: Callable[[], float] = time.time,
+    now: WallClock = time.time,
 ) -> Deferred[FetchedOnce]:
     """Fetch a page once.
 
@@ -74,7 +74,7 @@ async def _fetch(
     cookies: dict[str, str],
     say: Callable[[str], None],
     agent_factory: AgentFactory,
-    now: Callable[[], float],
+    now: WallClock,
 ) -> FetchedOnce:
     url = ""
     if "/" in text:

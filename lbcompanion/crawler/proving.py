@@ -6,13 +6,11 @@ node and no other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from attrs import evolve, field, frozen
 
 from lbcompanion.crawler.client import FetchFailed
 from lbcompanion.crawler.fetcher import Seen, SiteFetcher, Way
-from lbcompanion.model import RoutingCookie
+from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import handed_out, names_match
 from lbcompanion.sticky.lasting import Handed, kept, soonest
 from lbcompanion.sticky.reader import CookieReader
@@ -42,7 +40,7 @@ class Prover:
     :param now: the time, seconds since the epoch.
     """
 
-    def __init__(self, fetcher: SiteFetcher, reader: CookieReader, routes: Routes, now: Callable[[], float]) -> None:
+    def __init__(self, fetcher: SiteFetcher, reader: CookieReader, routes: Routes, now: WallClock) -> None:
         self._fetcher = fetcher
         self._site = fetcher.site
         self._reader = reader

@@ -7,7 +7,7 @@ only the site's own origin, no redirects, never below the companion's prefix; ca
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from html.parser import HTMLParser
 from typing import Any
@@ -19,6 +19,7 @@ from lbcompanion.crawler.client import FetchFailed
 from lbcompanion.crawler.fetcher import Copy, SiteFetcher, Way
 from lbcompanion.crawler.records import Asset
 from lbcompanion.html.addresses import joined
+from lbcompanion.model import WallClock
 from lbcompanion.tokens import digest_of
 
 MAX_FILES = 60
@@ -115,7 +116,7 @@ class Requisites:
     :param now: a clock in seconds.
     """
 
-    def __init__(self, fetcher: SiteFetcher, now: Callable[[], float]) -> None:
+    def __init__(self, fetcher: SiteFetcher, now: WallClock) -> None:
         self._fetcher = fetcher
         self._now = now
 

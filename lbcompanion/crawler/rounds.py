@@ -13,7 +13,7 @@ from lbcompanion.crawler.backlog import Pending
 from lbcompanion.crawler.client import FetchFailed
 from lbcompanion.crawler.fetcher import Copy, NoCopy, SiteFetcher, Way
 from lbcompanion.crawler.minting import Minter
-from lbcompanion.model import Attempt, RouteKind, RoutingCookie
+from lbcompanion.model import Attempt, RouteKind, RoutingCookie, WallClock
 from lbcompanion.settings import KnownNode, SiteSettings
 from lbcompanion.sticky.cookies import handed_out
 from lbcompanion.sticky.dialects import NodeFacts
@@ -74,7 +74,7 @@ class Rounds:
         self,
         routes: Routes,
         keep: Callable[[Route], object],
-        now: Callable[[], float],
+        now: WallClock,
         jitter: Callable[[], float],
         limits: Limits,
         say: Callable[[str], None] = lambda _text: None,

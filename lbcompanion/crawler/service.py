@@ -30,7 +30,7 @@ from lbcompanion.crawler.meters import Meters
 from lbcompanion.crawler.rounds import Rounds
 from lbcompanion.crawler.warmth import Warmth
 from lbcompanion.errors import CompanionError
-from lbcompanion.model import Loss
+from lbcompanion.model import Loss, WallClock
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.sticky.ladder import Limits
 from lbcompanion.sticky.routes import Route, Routes
@@ -61,7 +61,7 @@ class CrawlerService(MultiService):
         self,
         settings: CrawlerSettings,
         reactor: Any,
-        now: Callable[[], float] | None = None,
+        now: WallClock | None = None,
         agent_factory: AgentFactory | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -128,7 +128,7 @@ class CrawlerService(MultiService):
             defer=self._defer,
             rounds=rounds,
             crews=crews,
-            clock=self._reactor,
+            reactor=self._reactor,
             now=self._now,
             meters=self._meters,
             concurrency=crawler.concurrency,

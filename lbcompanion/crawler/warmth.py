@@ -4,7 +4,7 @@ end, and minted again for nodes that lost theirs. At a gentle rate, and never wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from lbcompanion.crawler.rounds import SiteCrew
-from lbcompanion.model import RouteKind
+from lbcompanion.model import RouteKind, WallClock
 from lbcompanion.sticky.routes import Routes, RouteState
 
 #: One look at one site, which sends one probe at most, unless a cookie has to be minted.
@@ -29,16 +29,14 @@ class Warmth:
     """Looks after the routes of all sites.
 
     :param crews: by site name.
-    :param clock: for the time between two looks.
+    :param reactor: for the time between two looks.
     :param now: seconds since the epoch.
     """
 
-    def __init__(
-        self, crews: Mapping[str, SiteCrew], routes: Routes, clock: IReactorTime, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, crews: Mapping[str, SiteCrew], routes: Routes, reactor: IReactorTime, now: WallClock) -> None:
         self._crews = crews
         self._routes = routes
-        self._clock = clock
+        self._reactor = reactor
         self._now = now
         self._lively: dict[tuple[str, str], float] = {}
         self._looked_at: dict[tuple[str, str], float] = {}
@@ -63,7 +61,7 @@ class Warmth:
 
     def _wind_up(self) -> None:
         if not self._stopped and (self._next is None or not self._next.active()):
-            self._next = self._clock.callLater(LOOK_SECONDS, self._look)
+            self._next = self._reactor.callLater(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         now = self._now()

@@ -36,11 +36,11 @@ class Backend:
 class HealthChecks:
     """Asks the backends, twice a second, whether they take visitors."""
 
-    def __init__(self, backends: Sequence[Backend], agent: IAgent, clock: IReactorTime) -> None:
+    def __init__(self, backends: Sequence[Backend], agent: IAgent, reactor: IReactorTime) -> None:
         self._backends = backends
         self._agent = agent
         self._loop = LoopingCall(self._ask_all)
-        self._loop.clock = clock
+        self._loop.clock = reactor
 
     def start(self) -> None:
         """Ask now, and on."""

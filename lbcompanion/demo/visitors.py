@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from hashlib import sha256
 from html.parser import HTMLParser
 from http.cookiejar import Cookie
@@ -21,7 +20,7 @@ from twisted.web.iweb import IResponse
 
 from lbcompanion.demo.application import VISIT_HEADER
 from lbcompanion.errors import CompanionError
-from lbcompanion.model import to_rfc3339
+from lbcompanion.model import WallClock, to_rfc3339
 
 _TIMEOUT_SECONDS = 20.0
 _TAG = re.compile(rb"<script\b[^>]*\bdata-lbc-token=[^>]*></script>")
@@ -107,7 +106,7 @@ class Visitor:
     :param name: its name in the demo's story.
     :param site: the site's origin.
     :param cookie_names: the cookies that the recorder script is configured to record.
-    :param clock: gives the time, in seconds since the epoch.
+    :param now: the time, in seconds since the epoch.
     """
 
     def __init__(
@@ -117,13 +116,13 @@ class Visitor:
         cookie_names: tuple[str, ...],
         random: Random,
         reactor: object,
-        clock: Callable[[], float] = time,
+        now: WallClock = time,
     ) -> None:
         self.name = name
         self._site = site
         self._cookie_names = cookie_names
         self._random = random
-        self._clock = clock
+        self._now = now
         self._reactor = reactor
         self._pool = HTTPConnectionPool(reactor)
         self._jar = IndexableCookieJar()
@@ -194,7 +193,7 @@ class Visitor:
         self._loaded.add(url)
 
     async def _notice(self, token: str, url: str) -> int:
-        body = {"token": token, "url": url, "cookies": self.readable_cookies(), "viewed_at": to_rfc3339(self._clock())}
+        body = {"token": token, "url": url, "cookies": self.readable_cookies(), "viewed_at": to_rfc3339(self._now())}
         response = await self._client.post(
             self._site + "/_lbc/notice",
             json=body,

@@ -69,9 +69,9 @@ class Examiner:
         self._client = client
         self._nonce = nonce
         self._reactor = reactor
-        self._clock = reactor.seconds
+        self._monotonic = reactor.seconds
         self._told = told
-        self._began = self._clock()
+        self._began = self._monotonic()
         self._seen = Observed(
             site.origin, site.path, site.prefix, site.secret is not None, known_nodes=site.known_nodes
         )
@@ -83,7 +83,7 @@ class Examiner:
             if not await self._run(series):
                 self._seen = evolve(self._seen, finished=False)
                 break
-        return evolve(self._seen, seconds=self._clock() - self._began)
+        return evolve(self._seen, seconds=self._monotonic() - self._began)
 
     async def _run(self, series: Series) -> bool:
         """One series; whether all of it was asked."""
@@ -103,7 +103,7 @@ class Examiner:
         return len(answers) == series.times
 
     def _may_ask(self) -> bool:
-        return self._seen.requests < MOST_REQUESTS and self._clock() - self._began < MOST_SECONDS
+        return self._seen.requests < MOST_REQUESTS and self._monotonic() - self._began < MOST_SECONDS
 
     async def _ask(self, series: Series) -> Answer:
         nonce = self._nonce()
@@ -113,7 +113,7 @@ class Examiner:
         if series.cookies:
             headers.append(("Cookie", render(RoutingCookie(*one) for one in series.cookies.items())))
         method = "POST" if series.spot is Spot.POST else "GET"
-        left = max(1.0, MOST_SECONDS - (self._clock() - self._began))
+        left = max(1.0, MOST_SECONDS - (self._monotonic() - self._began))
         try:
             reply = await self._client.ask(method, self._url(series.spot), headers, _BODY_BYTES, min(10.0, left))
         except FetchFailed as failure:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from lbcompanion.errors import SignatureRefused
+from lbcompanion.model import WallClock
 from lbcompanion.node.client_info import address_of, is_listed
 from lbcompanion.node.hub import LocalRequest
 from lbcompanion.settings import FetchTable
@@ -27,16 +28,14 @@ class Callers:
     """Judges callers.
 
     :param trusted: whether an address is a trusted proxy's.
-    :param clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     """
 
-    def __init__(
-        self, fetch: FetchTable, secret: bytes, trusted: Callable[[str], bool], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, fetch: FetchTable, secret: bytes, trusted: Callable[[str], bool], now: WallClock) -> None:
         self._fetch = fetch
         self._verifier = Verifier(secret, fetch.public_keys)
         self._trusted = trusted
-        self._clock = clock
+        self._now = now
 
     def judge(self, request: LocalRequest) -> CallerVerdict:
         """Whether this caller may fetch, delete, and look at the debug page."""
@@ -53,7 +52,7 @@ class Callers:
                 head.path.decode("latin-1"),
                 head.fields,
                 request.body or None,
-                self._clock(),
+                self._now(),
             )
         except SignatureRefused as refused:
             return CallerVerdict(False, address, why=str(refused))
@@ -77,9 +76,9 @@ class Callers:
         )
         try:
             if body_follows or request.cut:
-                key = self._verifier.verify_head(*told, self._clock())
+                key = self._verifier.verify_head(*told, self._now())
             else:
-                key = self._verifier.verify(*told, request.body or None, self._clock())
+                key = self._verifier.verify(*told, request.body or None, self._now())
         except SignatureRefused as refused:
             return CallerVerdict(False, address, why=str(refused))
         if key != FARM:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from lbcompanion.errors import PageOnItsWay, PageRefused, StoreError, StoreUnreachable, TokenError
 from lbcompanion.http1.heads import Field
-from lbcompanion.model import Miss, MissReason, Page, to_rfc3339
+from lbcompanion.model import Miss, MissReason, Page, WallClock, to_rfc3339
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
@@ -44,7 +44,7 @@ class Copies:
     """Keeps pages and answers for them.
 
     :param pass_on: ``pass_on(method, owner, ask)`` asks the owner and other peers; None where none of them is known.
-    :param clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     :param shared: whether other nodes may use this very store.
     """
 
@@ -54,7 +54,7 @@ class Copies:
         secret: bytes,
         store: IPageStore,
         tokens: Tokens,
-        clock: Callable[[], float],
+        now: WallClock,
         counters: Counters,
         log: Callable[[str, str], None],
         pass_on: Callable[[bytes, str, Ask], Deferred[LocalAnswer | None] | None],
@@ -64,7 +64,7 @@ class Copies:
         self._secret = secret
         self.live_in(store)
         self._tokens = tokens
-        self._clock = clock
+        self._now = now
         self._counters = counters
         self._log = log
         self._pass_on = pass_on
@@ -87,7 +87,7 @@ class Copies:
     def begin(self) -> str:
         """A new token, whose page is on its way."""
         token = self._tokens.mint()
-        self._pending[token] = self._clock()
+        self._pending[token] = self._now()
         return token
 
     def keep(self, page: Page) -> None:
@@ -148,7 +148,7 @@ class Copies:
     def on_its_way(self, token: str) -> bool:
         """Whether a page of that token is being captured here."""
         begun = self._pending.get(token)
-        return begun is not None and self._clock() - begun < _MAX_PENDING_SECONDS
+        return begun is not None and self._now() - begun < _MAX_PENDING_SECONDS
 
     @property
     def pending(self) -> int:
@@ -157,7 +157,7 @@ class Copies:
 
     def tick(self) -> None:
         """Forget pages that have been on their way for too long: a fetch of theirs is told ``unknown`` then."""
-        oldest = self._clock() - _MAX_PENDING_SECONDS
+        oldest = self._now() - _MAX_PENDING_SECONDS
         for token in [token for token, begun in self._pending.items() if begun < oldest]:
             del self._pending[token]
 

@@ -113,15 +113,15 @@ class Exchange:
 
     def _acquire(self, fresh: bool) -> None:
         limits = self._hub.limits
-        self._deadline = self._hub.clock() + limits.upstream_connect_seconds
+        self._deadline = self._hub.monotonic() + limits.upstream_connect_seconds
         if self._hub.upstreams.acquire(self, fresh, self._retried):
             self._queued = True
-            self._deadline = self._hub.clock() + limits.upstream_queue_seconds
+            self._deadline = self._hub.monotonic() + limits.upstream_queue_seconds
 
     def upstream_turn(self) -> None:
         """See :class:`~lbcompanion.node.upstream.UpstreamUser`."""
         self._queued = False
-        self._deadline = self._hub.clock() + self._hub.limits.upstream_connect_seconds
+        self._deadline = self._hub.monotonic() + self._hub.limits.upstream_connect_seconds
 
     def _leave_queue(self) -> None:
         if self._queued:
@@ -135,7 +135,7 @@ class Exchange:
             self._hub.upstreams.release(upstream)
             return
         self._upstream = upstream
-        self._deadline = self._hub.clock() + self._hub.limits.upstream_seconds
+        self._deadline = self._hub.monotonic() + self._hub.limits.upstream_seconds
         assert upstream.link is not None
         data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
         if not self._repeatable:
@@ -160,7 +160,7 @@ class Exchange:
         self._request_done = True
         if self._framing.kind is BodyKind.CHUNKED:
             self._forward(last_chunk(trailers))
-        self._deadline = max(self._deadline, self._hub.clock() + self._hub.limits.upstream_seconds)
+        self._deadline = max(self._deadline, self._hub.monotonic() + self._hub.limits.upstream_seconds)
 
     def _forward(self, data: bytes) -> None:
         upstream = self._upstream
@@ -485,7 +485,7 @@ class Exchange:
         """The application reads slowly: the visitor is read no faster. But it has to go on some time."""
         if not self._request_done:
             self._takes_nothing = True
-            self._deadline = self._hub.clock() + self._hub.limits.upstream_seconds
+            self._deadline = self._hub.monotonic() + self._hub.limits.upstream_seconds
         if self._visitor is not None:
             self._visitor.pause()
 

@@ -33,18 +33,18 @@ _ABOUT_THIS_COPY = frozenset({400, 409, 410, 413})
 class Giving:
     """Gives all copies of a store to peers.
 
-    :param clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     :ivar given: how many each peer took, by its name.
     :ivar lost: token to reason.
     """
 
     def __init__(
-        self, store: IPageStore, peers: Peers, tokens: Tokens, clock: Any, reactor: Any, counters: Counters
+        self, store: IPageStore, peers: Peers, tokens: Tokens, now: Any, reactor: Any, counters: Counters
     ) -> None:
         self._store = store
         self._peers = peers
         self._tokens = tokens
-        self._clock = clock
+        self._now = now
         self._reactor = reactor
         self._counters = counters
         self._left: list[str] = []
@@ -82,7 +82,7 @@ class Giving:
     async def _given_to_one(self, page: Page) -> None:
         """Give a copy to the first peer that takes it; one that is kept for another node goes home if that is back."""
         owner = self._owner(page.token)
-        written = page_frame(page, age=max(self._clock() - page.captured_at, 0.0)).written()
+        written = page_frame(page, age=max(self._now() - page.captured_at, 0.0)).written()
         for name in (owner, *in_order(page.token, self._takers - {owner})):
             if name in self._takers and await self._takes(name, page, written):
                 self.given[name] += 1

@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
+from lbcompanion.model import MonotonicClock
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.links import Link
 from lbcompanion.node.upstream import Upstreams
@@ -145,7 +146,7 @@ class Hub:
     local: Local
     plan: Callable[[RequestHead, str, bool, str], Plan]
     counters: Counters
-    clock: Callable[[], float]
+    monotonic: MonotonicClock
     log: Callable[[str, str], None] = field(default=lambda event, detail: None)
     draining: bool = False
     connections: set[Connection] = field(factory=set)

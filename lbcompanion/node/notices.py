@@ -15,7 +15,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from lbcompanion.errors import NoticeError, StoreError, TokenError
-from lbcompanion.model import Loss, Notice, Page, Told
+from lbcompanion.model import Loss, Notice, Page, Told, WallClock
 from lbcompanion.node.copies import GUARDS, Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer, LocalRequest
@@ -41,7 +41,7 @@ class NoticeDesk:
     """Takes notices in: checks, reduces, and writes them to the spool.
 
     :param told: called after each notice that waits newly.
-    :param clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class NoticeDesk:
         copies: Copies,
         spool: Spool | None,
         counters: Counters,
-        clock: Callable[[], float],
+        now: WallClock,
         told: Callable[[], None],
     ) -> None:
         self._node = node
@@ -61,7 +61,7 @@ class NoticeDesk:
         self._copies = copies
         self._spool = spool
         self._counters = counters
-        self._clock = clock
+        self._now = now
         self._told = told
 
     async def take(self, request: LocalRequest) -> LocalAnswer:
@@ -80,7 +80,7 @@ class NoticeDesk:
             url=said.url,
             cookies={cookie.name: cookie.value for cookie in cookies},
             viewed_at=said.viewed_at,
-            noticed_at=self._clock(),
+            noticed_at=self._now(),
             page_url=page_url,
             by=Told.BROWSER,
         )
@@ -103,7 +103,7 @@ class NoticeDesk:
         """The node's own notice of a page that was captured (``notices = "server"``)."""
         if self._spool is None:
             return
-        now = self._clock()
+        now = self._now()
         cookies = self._reader.read(parse(cookie_header))
         notice = Notice(
             token=page.token,
@@ -131,7 +131,7 @@ class Deliverer:
         spool: Spool,
         reactor: Any,
         nonces: Callable[[], str],
-        clock: Callable[[], float],
+        now: WallClock,
         counters: Counters,
         log: Callable[[str, str], None],
     ) -> None:
@@ -140,7 +140,7 @@ class Deliverer:
         self._spool = spool
         self._reactor = reactor
         self._nonces = nonces
-        self._clock = clock
+        self._now = now
         self._counters = counters
         self._log = log
         self._pool = HTTPConnectionPool(reactor)
@@ -214,7 +214,7 @@ class Deliverer:
     async def _post(self, notices: list[Notice], losses: Sequence[Loss] = ()) -> int:
         body = write_notices(notices, losses)
         headers = Headers()
-        for name, value in self._signer.sign("POST", self._url, self._nonces(), self._clock(), body):
+        for name, value in self._signer.sign("POST", self._url, self._nonces(), self._now(), body):
             headers.addRawHeader(name, value)
         headers.addRawHeader("Content-Type", "application/json")
         response = await self._client.post(

@@ -71,7 +71,7 @@ class HeaderFirst:
             self._refuse("no trusted proxy")
         elif openings.begin(self):
             self._open = True
-            self._deadline = openings.hub.clock() + openings.hub.limits.head_seconds
+            self._deadline = openings.hub.monotonic() + openings.hub.limits.head_seconds
         else:
             link.abort()
 

@@ -20,7 +20,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from lbcompanion.http1.heads import Field
-from lbcompanion.model import MissReason
+from lbcompanion.model import MissReason, WallClock
 from lbcompanion.node.copies import GUARDS, Ask
 from lbcompanion.node.hub import LocalAnswer
 from lbcompanion.node.outgoing import AtOnce
@@ -71,7 +71,7 @@ class Peers:
 
     :param addresses: name to origin; this node's own name counts for nothing.
     :param nonces: gives a fresh nonce at each call.
-    :param clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     :param max_bytes: the largest copy that may come.
     """
 
@@ -83,7 +83,7 @@ class Peers:
         addresses: Mapping[str, str],
         reactor: Any,
         nonces: Callable[[], str],
-        clock: Callable[[], float],
+        now: WallClock,
         max_bytes: int,
     ) -> None:
         self._node = node
@@ -91,7 +91,7 @@ class Peers:
         self._prefix = prefix
         self._addresses = addresses
         self._nonces = nonces
-        self._clock = clock
+        self._now = now
         self._max_bytes = max_bytes
         self._signer = Signer(secret)
         self._pool = HTTPConnectionPool(reactor)
@@ -164,7 +164,7 @@ class Peers:
         """
         url = f"{self._addresses[name].rstrip('/')}{self._prefix}{path}"
         headers = Headers()
-        for key, value in self._signer.sign(method, url, nonce, self._clock(), body):
+        for key, value in self._signer.sign(method, url, nonce, self._now(), body):
             headers.addRawHeader(key, value)
         headers.addRawHeader(HOP, self._node)
         headers.addRawHeader("Accept-Encoding", "identity")

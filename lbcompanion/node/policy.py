@@ -6,7 +6,6 @@ Each decision has its reason in words; they are counted, and shown on the debug 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from urllib.parse import urljoin
 
 from attrs import evolve, frozen
@@ -24,6 +23,7 @@ from lbcompanion.http1.codings import DECODABLE, coding_of, offer
 from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
 from lbcompanion.http1.lines import ASKED, CODED, CONDITION, DOUBLED, FORWARDED, OF_BODY, PARTIAL, POLICY
+from lbcompanion.model import WallClock
 from lbcompanion.node import robots
 from lbcompanion.node.capture import CaptureRules, Capturing, Facts
 from lbcompanion.node.client_info import forwarded_on, forwarding_lines, host_of
@@ -65,7 +65,7 @@ class Script:
 class Policy:
     """The compiled settings.
 
-    :param wall_clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Policy:
         rules: CaptureRules,
         recording: Recording,
         script: Script,
-        wall_clock: Callable[[], float],
+        now: WallClock,
     ) -> None:
         self.settings = settings
         self.recording = recording
         self.copies = copies
         self.counters = counters
         self.rules = rules
-        self.wall_clock = wall_clock
+        self.now = now
         self.prefix = settings.node.prefix
         self._public_origin = settings.node.public_origin.rstrip("/")
         self.script_url = f"{self.prefix}/fetch-from.js?v={script.version}"
@@ -339,7 +339,7 @@ class RequestPlan:
             policy.counters.left_alone(request.path, judged.reason or "injection is off")
         pipeline = Capturing(
             token,
-            Facts(request, head, origin, policy.wall_clock(), judged.charset),
+            Facts(request, head, origin, policy.now(), judged.charset),
             policy.rules,
             policy.copies,
             policy.counters,

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import read_in_python
+from lbcompanion.model import WallClock
 from lbcompanion.node.admin import admin_site, names_of
 from lbcompanion.node.application import Application
 from lbcompanion.node.control import ControlSocket
@@ -78,7 +79,7 @@ class NodeService(MultiService):
         settings: NodeSettings,
         reactor: Any,
         loop: asyncio.AbstractEventLoop | None = None,
-        now: Callable[[], float] = time.time,
+        now: WallClock = time.time,
         thread: Callable[[Any, str], OneThread] = OneThread,
         place: Place | None = None,
     ) -> None:

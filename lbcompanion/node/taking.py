@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from lbcompanion.errors import PageRefused, StoreError, TokenError
-from lbcompanion.model import MissReason, Page
+from lbcompanion.model import MissReason, Page, WallClock
 from lbcompanion.node.copies import GUARDS, Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer
@@ -41,7 +41,7 @@ class Taking:
 
     :param leaving: whether this node stops itself.
     :param most_bytes: the largest page.
-    :param clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Taking:
         limits: StoreTable,
         most_bytes: int,
         leaving: Callable[[], bool],
-        clock: Callable[[], float],
+        now: WallClock,
         counters: Counters,
         log: Callable[[str, str], None],
     ) -> None:
@@ -62,7 +62,7 @@ class Taking:
         self._limits = limits
         self._most_bytes = most_bytes
         self._leaving = leaving
-        self._clock = clock
+        self._now = now
         self._counters = counters
         self._log = log
 
@@ -125,7 +125,7 @@ class Taking:
         if age >= self._limits.max_seconds:
             raise _Refused(410, "its time is over")
         # By its age, since two nodes' clocks may differ.
-        return evolve(page, kept_at=self._clock() - age, sha256=page.sha256)
+        return evolve(page, kept_at=self._now() - age, sha256=page.sha256)
 
     async def _is_here(self, page: Page) -> bool:
         """Whether this is known already: the peer heard no answer, and gives it again."""

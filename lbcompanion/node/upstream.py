@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from lbcompanion.model import MonotonicClock
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.links import Link
 from lbcompanion.settings import LimitsTable
@@ -170,7 +171,7 @@ class Upstreams:
 
     :param dial: starts a connection for a machine; ends in its ``connection_made`` or ``dial_failed``.
     :param limits: ``upstream_connections``, ``upstream_idle`` and ``upstream_idle_seconds`` are looked at.
-    :param clock: seconds that only go forward.
+    :param monotonic: seconds that only go forward.
     :param later: calls a function after so many seconds.
     :ivar open: connections that are used, idle, or being made.
     """
@@ -179,7 +180,7 @@ class Upstreams:
         self,
         dial: Callable[[UpstreamConnection], None],
         limits: LimitsTable,
-        clock: Callable[[], float],
+        monotonic: MonotonicClock,
         later: Callable[[float, Callable[[], None]], object],
         counters: Counters,
     ) -> None:
@@ -187,7 +188,7 @@ class Upstreams:
         self._most_open = limits.upstream_connections
         self._most_idle = limits.upstream_idle
         self._idle_seconds = limits.upstream_idle_seconds
-        self._clock = clock
+        self._monotonic = monotonic
         self._later = later
         self._counters = counters
         self._idle: list[UpstreamConnection] = []
@@ -259,7 +260,7 @@ class Upstreams:
         elif self.draining or len(self._idle) >= self._most_idle:
             upstream.discard()
         else:
-            upstream.idle_since = self._clock()
+            upstream.idle_since = self._monotonic()
             self._idle.append(upstream)
             if self._unheard:
                 self._watch()
@@ -299,7 +300,7 @@ class Upstreams:
     # Workers that idle connections hold.
 
     def _listen_for(self, upstream: UpstreamConnection, patience: float = UNHEARD_SECONDS) -> None:
-        heapq.heappush(self._unheard, (self._clock() + patience, next(self._order), patience, upstream))
+        heapq.heappush(self._unheard, (self._monotonic() + patience, next(self._order), patience, upstream))
         if self._idle:
             self._watch()
 
@@ -315,7 +316,7 @@ class Upstreams:
     def _is_needed(self) -> bool:
         """Whether a connection that was used just now must make way, since others are used again and again while a
         new one is not heard."""
-        overdue = self._overdue(self._clock())
+        overdue = self._overdue(self._monotonic())
         if overdue is None or self._turns - overdue.turn < _ROUNDS * self.open:
             return False
         self._made_way()
@@ -333,10 +334,10 @@ class Upstreams:
             return
         self._watches = True
         when = max(self._unheard[0][0], self._idle[0].idle_since + RESTED_SECONDS)
-        self._later(max(when - self._clock(), _LEAST_SECONDS), self._look)
+        self._later(max(when - self._monotonic(), _LEAST_SECONDS), self._look)
 
     def _look(self) -> None:
-        now = self._clock()
+        now = self._monotonic()
         while self._idle and self._idle[0].idle_since + RESTED_SECONDS <= now and self._overdue(now) is not None:
             self._made_way()
             self._idle[0].discard()

@@ -124,7 +124,7 @@ class VisitorConnection:
         hub.per_address[self.peer] = here + 1
         hub.counters.connections_open += 1
         self.trusted = hub.trusts(self.peer)
-        self._deadline = hub.clock() + hub.limits.head_seconds
+        self._deadline = hub.monotonic() + hub.limits.head_seconds
         self._waits_for_head = True
 
     def data_received(self, data: bytes) -> None:
@@ -149,7 +149,7 @@ class VisitorConnection:
         waits = self._open and (self._exchange is not None or bool(self._buffer and self.full))
         if not waits or self._body is not None or self._tunnel:
             return False
-        self._eof_at = self._hub.clock()
+        self._eof_at = self._hub.monotonic()
         return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -192,7 +192,7 @@ class VisitorConnection:
         if self._paused:
             self._paused = False
             # What we did not let it send does not count as slow.
-            self._body_window = self._hub.clock()
+            self._body_window = self._hub.monotonic()
             self._body_count = 0
             if self._counted:
                 self.link.resume_reading()
@@ -227,7 +227,7 @@ class VisitorConnection:
         elif not keep_alive or self._hub.draining:
             self._close()
         else:
-            self._deadline = self._hub.clock() + self._hub.limits.idle_seconds
+            self._deadline = self._hub.monotonic() + self._hub.limits.idle_seconds
             self._waits_for_head = False
             self.resume()
             if not self._busy and (self._buffer or self._eof_at):
@@ -318,7 +318,7 @@ class VisitorConnection:
         """Take nothing more; the connection goes once everything is written."""
         self._open = False
         self._buffer = b""
-        self._deadline = self._hub.clock() + _CLOSING_SECONDS
+        self._deadline = self._hub.monotonic() + _CLOSING_SECONDS
         self.link.close()
 
     def _linger(self) -> None:
@@ -327,7 +327,7 @@ class VisitorConnection:
         self._lingers = True
         self._buffer = b""
         self._body = None
-        self._deadline = self._hub.clock() + _LINGER_SECONDS
+        self._deadline = self._hub.monotonic() + _LINGER_SECONDS
         self.link.write_eof()
         self.resume()
 
@@ -388,7 +388,7 @@ class VisitorConnection:
             exchange = Exchange(self, self._hub, head, framing)
         self._exchange = exchange
         if self._body is not None:
-            self._body_window = self._hub.clock()
+            self._body_window = self._hub.monotonic()
             self._body_count = 0
         else:
             self._buffer = rest
@@ -407,7 +407,7 @@ class VisitorConnection:
             self._refuse(400, "a bare LF in the head")
         elif not self._waits_for_head and begun:
             self._waits_for_head = True
-            self._deadline = self._hub.clock() + self._hub.limits.head_seconds
+            self._deadline = self._hub.monotonic() + self._hub.limits.head_seconds
 
     def _is_local(self, path: bytes) -> bool:
         hub = self._hub

@@ -11,7 +11,7 @@ from lbcompanion.errors import ConfigError
 from lbcompanion.html.copy import Masks
 from lbcompanion.html.recorder import recorder_source, versioned
 from lbcompanion.http1.heads import RequestHead
-from lbcompanion.model import Page
+from lbcompanion.model import MonotonicClock, Page, WallClock
 from lbcompanion.node.application import Answered
 from lbcompanion.node.callers import Callers
 from lbcompanion.node.capture import CaptureRules
@@ -53,8 +53,8 @@ class Surroundings:
     """
 
     settings: NodeSettings
-    now: Callable[[], float]
-    monotonic: Callable[[], float]
+    now: WallClock
+    monotonic: MonotonicClock
     call_later: Callable[[float, Callable[[], None]], object]
     log: Callable[[str, str], None]
     counters: Counters
@@ -145,7 +145,7 @@ def build(given: Surroundings) -> Parts:
         local=endpoints,
         plan=policy.plan,
         counters=counters,
-        clock=given.monotonic,
+        monotonic=given.monotonic,
         log=given.log,
     )
     return Parts(copies=copies, desk=desk, policy=policy, script=script, endpoints=endpoints, hub=hub)

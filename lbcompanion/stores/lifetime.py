@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
 
 from lbcompanion.errors import PageRefused
 from lbcompanion.model import MissReason, Page
 from lbcompanion.settings import StoreTable
-
-#: Seconds since the epoch, as a float.
-WallClock = Callable[[], float]
 
 
 def reason_to_go(settings: StoreTable, stored_at: float, sent_at: float | None, now: float) -> MissReason | None:

@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from lbcompanion.errors import StoreError
-from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.model import Miss, MissReason, Page, WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.interface import IImmediateStore
-from lbcompanion.stores.lifetime import WallClock, check_size, reason_to_go
+from lbcompanion.stores.lifetime import check_size, reason_to_go
 
 _COUNTERS = {MissReason.EVICTED: "evicted", MissReason.EXPIRED: "expired", MissReason.PULLED: "pulled"}
 _GONE = {reason: Miss(reason) for reason in _COUNTERS}
@@ -36,12 +36,12 @@ class MemoryStore:
     dict walks over the holes that removals leave at its front.) Copies that are older than their place, since another
     node kept them before, stand in a heap as well.
 
-    :param clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     """
 
-    def __init__(self, settings: StoreTable, clock: WallClock) -> None:
+    def __init__(self, settings: StoreTable, now: WallClock) -> None:
         self._settings = settings
-        self._clock = clock
+        self._now = now
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._sent: OrderedDict[str, None] = OrderedDict()
         self._older: list[tuple[float, str]] = []
@@ -67,7 +67,7 @@ class MemoryStore:
         settings = self._settings
         size = len(page.body)
         check_size(settings, page)
-        now = self._clock()
+        now = self._now()
         token = page.token
         if token in self._kept:
             self._remove(token)
@@ -105,7 +105,7 @@ class MemoryStore:
             return fail(self._closed_error())
         kept = self._living(token)
         if kept is not None and kept.sent_at is None:
-            kept.sent_at = self._clock()
+            kept.sent_at = self._now()
             self._sent[token] = None
         return succeed(None)
 
@@ -132,13 +132,13 @@ class MemoryStore:
         """Take away what is past its time."""
         if self._closed:
             return fail(self._closed_error())
-        return succeed(self._retire_due(self._clock()))
+        return succeed(self._retire_due(self._now()))
 
     def tokens(self) -> Deferred[list[str]]:
         """All copies that live, oldest first."""
         if self._closed:
             return fail(self._closed_error())
-        self._retire_due(self._clock())
+        self._retire_due(self._now())
         return succeed(list(self._kept))
 
     def stats(self) -> Deferred[dict[str, int]]:
@@ -168,7 +168,7 @@ class MemoryStore:
         kept = self._kept.get(token)
         if kept is None:
             return None
-        reason = reason_to_go(self._settings, kept.stored_at, kept.sent_at, self._clock())
+        reason = reason_to_go(self._settings, kept.stored_at, kept.sent_at, self._now())
         if reason is None:
             return kept
         self._retire(token, reason)

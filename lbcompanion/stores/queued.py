@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from attrs import frozen
@@ -17,10 +17,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbcompanion.errors import StoreError, StoreUnreachable
-from lbcompanion.model import Miss, Page
+from lbcompanion.model import Miss, MonotonicClock, Page, WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.interface import IPageStore
-from lbcompanion.stores.lifetime import WallClock, check_size
+from lbcompanion.stores.lifetime import check_size
 from lbcompanion.stores.threads import BatchQueue, DeferToThread
 
 #: Bodies that may wait for a slow server or disk before further ones are refused, so that memory stays bounded.
@@ -62,7 +62,7 @@ class Outside(ABC):
 
     def __init__(self) -> None:
         self.rest_seconds = REST_SECONDS
-        self.monotonic: Callable[[], float] = time.monotonic
+        self.monotonic: MonotonicClock = time.monotonic
         self._resting: tuple[float, StoreUnreachable] | None = None
 
     @property
@@ -115,16 +115,14 @@ class Outside(ABC):
 class QueuedStore:
     """Copies outside this process. Nothing is connected before the first request: a node starts and serves without.
 
-    :param clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     :param defer_to_thread: where the blocking work goes; never asked twice at a time.
     """
 
-    def __init__(
-        self, outside: Outside, settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread
-    ) -> None:
+    def __init__(self, outside: Outside, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> None:
         self.outside = outside
         self._settings = settings
-        self._clock = clock
+        self._now = now
         self._queue: BatchQueue[Request] = BatchQueue(outside.run, defer_to_thread)
         self._waiting_bytes = 0
 
@@ -140,7 +138,7 @@ class QueuedStore:
         self._waiting_bytes += size
         # Of two Deferreds: who no longer waits for the outer one does not make the copy wait any less.
         kept: Deferred[None] = Deferred()
-        now = self._clock()
+        now = self._now()
         since = now if page.kept_at is None else min(page.kept_at, now)
         asked: Deferred[None] = self._queue.ask(Request("put", since, page.token, page))
         asked.addBoth(self._no_longer_waits, size).chainDeferred(kept)
@@ -183,7 +181,7 @@ class QueuedStore:
         return self._queue.close(self.outside.disconnect)
 
     def _ask(self, verb: Verb, token: str = "", miss: Miss | None = None) -> Deferred[Any]:
-        return self._queue.ask(Request(verb, self._clock(), token, miss=miss))
+        return self._queue.ask(Request(verb, self._now(), token, miss=miss))
 
     def _no_longer_waits(self, result: Failure | None, size: int) -> Failure | None:
         self._waiting_bytes -= size

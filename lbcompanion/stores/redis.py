@@ -21,10 +21,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
-from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.model import Miss, MissReason, Page, WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import CONNECT_SECONDS, STATEMENT_SECONDS
-from lbcompanion.stores.lifetime import WallClock
 from lbcompanion.stores.queued import Outside, QueuedStore, Request
 from lbcompanion.stores.redis_scripts import SCRIPTS
 from lbcompanion.stores.threads import DeferToThread
@@ -46,8 +45,8 @@ class RedisStore(QueuedStore):
     :param url: as redis-py reads it.
     """
 
-    def __init__(self, url: str, settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread) -> None:
-        super().__init__(_Server(url, settings), settings, clock, defer_to_thread)
+    def __init__(self, url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> None:
+        super().__init__(_Server(url, settings), settings, now, defer_to_thread)
 
 
 @frozen

@@ -10,10 +10,10 @@ from sqlalchemy.engine import make_url
 from lbcompanion import store_urls
 from lbcompanion.allowed import Refused
 from lbcompanion.errors import ConfigError
+from lbcompanion.model import WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores import engines
 from lbcompanion.stores.interface import IPageStore
-from lbcompanion.stores.lifetime import WallClock
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.stores.sealing import MIN_KEY_BYTES, SealedStore
 from lbcompanion.stores.sql import SqlStore
@@ -25,26 +25,26 @@ Provider = Callable[[str, StoreTable, WallClock, DeferToThread], IPageStore]
 _SQLITE_BUSY_SECONDS = 5.0
 
 
-def _open_memory(url: str, settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
-    return MemoryStore(settings, clock)
+def _open_memory(url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
+    return MemoryStore(settings, now)
 
 
-def _open_sqlite(url: str, settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
-    return SqlStore(engines.sqlite(make_url(url), _SQLITE_BUSY_SECONDS), settings, clock, defer_to_thread)
+def _open_sqlite(url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
+    return SqlStore(engines.sqlite(make_url(url), _SQLITE_BUSY_SECONDS), settings, now, defer_to_thread)
 
 
-def _open_postgresql(url: str, settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
-    return SqlStore(engines.postgresql(url), settings, clock, defer_to_thread)
+def _open_postgresql(url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
+    return SqlStore(engines.postgresql(url), settings, now, defer_to_thread)
 
 
-def _open_mysql(url: str, settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
-    return SqlStore(engines.mysql(url), settings, clock, defer_to_thread)
+def _open_mysql(url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
+    return SqlStore(engines.mysql(url), settings, now, defer_to_thread)
 
 
-def _open_redis(url: str, settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
+def _open_redis(url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
     from lbcompanion.stores.redis import RedisStore  # noqa: PLC0415 - its driver is there only where it is used
 
-    return RedisStore(url, settings, clock, defer_to_thread)
+    return RedisStore(url, settings, now, defer_to_thread)
 
 
 #: Scheme, as :func:`lbcompanion.store_urls.store_url` leaves it, to provider.
@@ -58,12 +58,12 @@ PROVIDERS: Mapping[str, Provider] = {
 }
 
 
-def open_store(settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
+def open_store(settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
     """Open the store that ``settings.url`` names, sealed where a key file is named.
 
     Nothing is connected yet: a server that cannot be reached shows in the Deferreds of the store.
 
-    :param clock: seconds since the epoch.
+    :param now: seconds since the epoch.
     :param defer_to_thread: takes blocking work off the loop (:class:`~lbcompanion.stores.threads.OneThread`).
     :raises ConfigError: for a URL or a key file that cannot be used, and where a driver is missing.
     """
@@ -71,7 +71,7 @@ def open_store(settings: StoreTable, clock: WallClock, defer_to_thread: DeferToT
         url = store_urls.store_url(settings.url, Path())
     except Refused as error:
         raise ConfigError("", "store.url", error.shown or "no URL", error.allowed) from None
-    store = PROVIDERS[url.partition(":")[0]](url, settings, clock, defer_to_thread)
+    store = PROVIDERS[url.partition(":")[0]](url, settings, now, defer_to_thread)
     if settings.encryption_key_file is None:
         return store
     return SealedStore(store, _read_key(settings.encryption_key_file))

@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
+from lbcompanion.model import WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import Database, is_broken, is_crossed, make_private, told, was_made_meanwhile
-from lbcompanion.stores.lifetime import WallClock
 from lbcompanion.stores.queued import Outside, QueuedStore, Request
 from lbcompanion.stores.rows import Room, Rows
 from lbcompanion.stores.schema import prepare
@@ -32,9 +32,9 @@ class SqlStore(QueuedStore):
     """Copies in a database."""
 
     def __init__(
-        self, database: Database, settings: StoreTable, clock: WallClock, defer_to_thread: DeferToThread
+        self, database: Database, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread
     ) -> None:
-        super().__init__(_OneConnection(database, settings), settings, clock, defer_to_thread)
+        super().__init__(_OneConnection(database, settings), settings, now, defer_to_thread)
 
 
 class _OneConnection(Outside):
