@@ -44,18 +44,24 @@ def _policy() -> tuple[Policy, MemoryStore]:
     counters = Counters()
     store = MemoryStore(StoreTable(max_pages=1000), time.time)
     copies = Copies(
-        "n1",
-        _SECRET,
-        store,
-        Tokens(_SECRET, "n1", os.urandom),
-        time.time,
-        counters,
-        lambda event, detail: None,
-        lambda method, owner, ask: succeed(None),
+        node="n1",
+        secret=_SECRET,
+        store=store,
+        tokens=Tokens(_SECRET, "n1", os.urandom),
+        now=time.time,
+        counters=counters,
+        log=lambda event, detail: None,
+        pass_on=lambda method, owner, ask: succeed(None),
     )
     rules = CaptureRules(4194304, 134217728, 100, True, Masks(CaptureTable().mask), lambda page, cookie: None)
     return Policy(
-        settings, copies, counters, rules, Recording(settings.capture), Script(b"", "0a1b2c3d4e5f"), time.time
+        settings=settings,
+        copies=copies,
+        counters=counters,
+        rules=rules,
+        recording=Recording(settings.capture),
+        script=Script(b"", "0a1b2c3d4e5f"),
+        now=time.time,
     ), store
 
 
@@ -94,7 +100,13 @@ def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], obj
         limits=LimitsTable(),
         prefix=b"/_lbc",
         trusts=lambda peer: False,
-        upstreams=Upstreams(dialled.append, LimitsTable(), time.monotonic, lambda seconds, call: None, policy.counters),
+        upstreams=Upstreams(
+            dial=dialled.append,
+            limits=LimitsTable(),
+            monotonic=time.monotonic,
+            later=lambda seconds, call: None,
+            counters=policy.counters,
+        ),
         local=None,  # type: ignore[arg-type]
         plan=policy.plan,
         counters=policy.counters,

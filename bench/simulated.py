@@ -201,9 +201,18 @@ class Simulation:
         self._reader = CookieReader(self.kind.sticky)
         routes = Routes()
         fetcher: Any = SimulatedFetcher(self, site)
-        minter = Minter(fetcher, self._reader, routes, lambda _route: None, lambda: self.now, self._invent)
+        minter = Minter(
+            fetcher=fetcher,
+            reader=self._reader,
+            routes=routes,
+            keep=lambda _route: None,
+            now=lambda: self.now,
+            invent=self._invent,
+        )
         self._crew = SiteCrew(site, fetcher, minter, self._reader)
-        self._rounds = Rounds(routes, lambda _route: None, lambda: self.now, self.chance.random, Limits())
+        self._rounds = Rounds(
+            routes=routes, keep=lambda _route: None, now=lambda: self.now, jitter=self.chance.random, limits=Limits()
+        )
 
     def _invent(self) -> str:
         return f"c{next(self._number)}"

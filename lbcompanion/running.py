@@ -87,7 +87,7 @@ def make_node(
     else:
         # The workers open it, but a store that cannot be used is to be told before any of them starts.
         open_store(settings.store, time.time, OneThread(reactor))
-        service = Supervisor(settings, reactor, json_lines, relay, place)
+        service = Supervisor(settings=settings, reactor=reactor, json_lines=json_lines, relay=relay, place=place)
     if older is not None:
         service.started.addCallbacks(lambda _: _take_its_place(older, place), lambda _: older.close())
     reload_at_hangup(reactor, service.reload)

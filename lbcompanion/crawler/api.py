@@ -93,6 +93,7 @@ class Admin(Resource):
 
     def __init__(
         self,
+        *,
         backlog: Backlog,
         archive: Archive,
         defer: Defer,

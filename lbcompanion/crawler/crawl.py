@@ -50,6 +50,7 @@ class Crawl:
 
     def __init__(
         self,
+        *,
         backlog: Backlog,
         archive: Archive,
         defer: Defer,

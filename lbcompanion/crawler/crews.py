@@ -55,9 +55,23 @@ def make_crews(
     for name, site in settings.sites.items():
         through, direct = agent_factory(site)
         seconds = settings.crawler.timeout_seconds
-        clients = Client(through, reactor, seconds), Client(direct, reactor, seconds)
-        fetcher = SiteFetcher(site, settings.crawler.secret, *clients, nonce, now)
+        fetcher = SiteFetcher(
+            site=site,
+            secret=settings.crawler.secret,
+            through=Client(through, reactor, seconds),
+            direct=Client(direct, reactor, seconds),
+            nonce=nonce,
+            now=now,
+        )
         reader = CookieReader(site.sticky)
-        minter = Minter(fetcher, reader, routes, keep, now, nonce, lambda: deferLater(reactor, REST_SECONDS))
+        minter = Minter(
+            fetcher=fetcher,
+            reader=reader,
+            routes=routes,
+            keep=keep,
+            now=now,
+            invent=nonce,
+            rest=lambda: deferLater(reactor, REST_SECONDS),
+        )
         crews[name] = SiteCrew(site, fetcher, minter, reader)
     return crews

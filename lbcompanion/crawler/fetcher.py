@@ -102,6 +102,7 @@ class SiteFetcher:
 
     def __init__(
         self,
+        *,
         site: SiteSettings,
         secret: bytes,
         through: Client,

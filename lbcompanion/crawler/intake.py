@@ -71,6 +71,7 @@ class Intake(Resource):
 
     def __init__(
         self,
+        *,
         secret: bytes,
         sites: Mapping[str, SiteSettings],
         accept: Callable[[list[Arrival], list[Loss]], Deferred[int]],

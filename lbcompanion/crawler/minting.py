@@ -44,6 +44,7 @@ class Minter:
 
     def __init__(
         self,
+        *,
         fetcher: SiteFetcher,
         reader: CookieReader,
         routes: Routes,
@@ -60,7 +61,7 @@ class Minter:
         self._now = now
         self._invent = invent
         self._rest = rest
-        self._prover = Prover(fetcher, reader, routes, now)
+        self._prover = Prover(fetcher=fetcher, reader=reader, routes=routes, now=now)
         self._wanted: set[str] = set()
         self._waiting: dict[str, list[Deferred[None]]] = {}
         self._running = False

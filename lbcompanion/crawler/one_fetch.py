@@ -87,7 +87,14 @@ async def _fetch(
     crew = crews[_site_of(url, settings.sites)]
     say(f"the token belongs to {owner}; site {crew.settings.name}, {crew.settings.origin}")
     job = Pending(token, crew.settings.name, owner, _recorded(crew, cookies, say), now(), 0, ())
-    rounds = Rounds(routes, lambda _route: None, now, random.random, Limits(give_up_after_seconds=0), say)
+    rounds = Rounds(
+        routes=routes,
+        keep=lambda _route: None,
+        now=now,
+        jitter=random.random,
+        limits=Limits(give_up_after_seconds=0),
+        say=say,
+    )
     over = await rounds.run(crew, job)
     return FetchedOnce(token, owner, _outcome(over, say), over.attempts, over.copy)
 

@@ -40,7 +40,7 @@ class Prover:
     :param now: the time, seconds since the epoch.
     """
 
-    def __init__(self, fetcher: SiteFetcher, reader: CookieReader, routes: Routes, now: WallClock) -> None:
+    def __init__(self, *, fetcher: SiteFetcher, reader: CookieReader, routes: Routes, now: WallClock) -> None:
         self._fetcher = fetcher
         self._site = fetcher.site
         self._reader = reader

@@ -72,6 +72,7 @@ class Rounds:
 
     def __init__(
         self,
+        *,
         routes: Routes,
         keep: Callable[[Route], object],
         now: WallClock,

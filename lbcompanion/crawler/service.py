@@ -121,7 +121,7 @@ class CrawlerService(MultiService):
         crawler = self.settings.crawler
         crews = make_crews(self.settings, self._reactor, routes, self._keep_route, self._now, self._agent_factory)
         limits = Limits(give_up_after_seconds=crawler.give_up_after_seconds)
-        rounds = Rounds(routes, self._keep_route, self._now, random.random, limits)
+        rounds = Rounds(routes=routes, keep=self._keep_route, now=self._now, jitter=random.random, limits=limits)
         self._crawl = Crawl(
             backlog=self._backlog,
             archive=self._archive,
@@ -133,12 +133,20 @@ class CrawlerService(MultiService):
             meters=self._meters,
             concurrency=crawler.concurrency,
             requisites=crawler.requisites,
-            warmth=Warmth(crews, routes, self._reactor, self._now),
+            warmth=Warmth(crews=crews, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._meters.watch(routes, lambda: [crew.minter for crew in crews.values()])
-        intake = Intake(crawler.secret, self.settings.sites, self._accept, self._now, self._meters.took)
+        intake = Intake(
+            secret=crawler.secret, sites=self.settings.sites, accept=self._accept, now=self._now, took=self._meters.took
+        )
         admin = Admin(
-            self._backlog, self._archive, self._defer, routes, self._meters, self._origins, crawler.admin_hosts
+            backlog=self._backlog,
+            archive=self._archive,
+            defer=self._defer,
+            routes=routes,
+            meters=self._meters,
+            sites=self._origins,
+            hosts=crawler.admin_hosts,
         )
         self.intake_port = await self._listen(crawler.listen, intake_site(intake, self._reactor))
         self.admin_port = await self._listen(crawler.admin, admin_site(admin, self._reactor))

@@ -33,7 +33,7 @@ class Warmth:
     :param now: seconds since the epoch.
     """
 
-    def __init__(self, crews: Mapping[str, SiteCrew], routes: Routes, reactor: IReactorTime, now: WallClock) -> None:
+    def __init__(self, *, crews: Mapping[str, SiteCrew], routes: Routes, reactor: IReactorTime, now: WallClock) -> None:
         self._crews = crews
         self._routes = routes
         self._reactor = reactor

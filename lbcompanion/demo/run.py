@@ -52,7 +52,7 @@ def run_demo(
                 story.line(checked), highlight=False
             )
 
-    tour = Tour(nodes, chosen, not once, reactor, told)
+    tour = Tour(nodes=nodes, balancer=chosen, durable=not once, reactor=reactor, told=told)
     reactor.addSystemEventTrigger("before", "shutdown", tour.close)
 
     async def run() -> int:

@@ -41,7 +41,7 @@ class Tour:
     """
 
     def __init__(
-        self, nodes: int, balancer: str, durable: bool, reactor: FarmReactor, told: Callable[[Checked], None]
+        self, *, nodes: int, balancer: str, durable: bool, reactor: FarmReactor, told: Callable[[Checked], None]
     ) -> None:
         self._reactor = reactor
         self._told = told

@@ -64,7 +64,9 @@ class Examiner:
     :param reactor: for the deadline, and for the pauses: a site is looked at, not loaded.
     """
 
-    def __init__(self, site: Site, client: Client, nonce: Callable[[], str], reactor: IReactorTime, told: Told) -> None:
+    def __init__(
+        self, *, site: Site, client: Client, nonce: Callable[[], str], reactor: IReactorTime, told: Told
+    ) -> None:
         self._site = site
         self._client = client
         self._nonce = nonce

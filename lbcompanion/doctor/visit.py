@@ -76,7 +76,9 @@ def visit(case: Case, reactor: Any, told: Told) -> Deferred[Visited]:
     :raises OSError: where the file of authorities cannot be read.
     """
     client = Client(agent_for(reactor, case.connect, case.ca_file), reactor, MOST_SECONDS)
-    examiner = Examiner(case.site, client, lambda: secrets.token_urlsafe(18), reactor, told)
+    examiner = Examiner(
+        site=case.site, client=client, nonce=lambda: secrets.token_urlsafe(18), reactor=reactor, told=told
+    )
 
     async def run() -> Visited:
         observed = await examiner.examine()

@@ -195,6 +195,7 @@ class AsyncioDialer:
 
     def __init__(
         self,
+        *,
         loop: asyncio.AbstractEventLoop,
         where: tuple[Any, ...],
         timeout_seconds: float,

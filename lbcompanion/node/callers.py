@@ -31,7 +31,7 @@ class Callers:
     :param now: seconds since the epoch.
     """
 
-    def __init__(self, fetch: FetchTable, secret: bytes, trusted: Callable[[str], bool], now: WallClock) -> None:
+    def __init__(self, *, fetch: FetchTable, secret: bytes, trusted: Callable[[str], bool], now: WallClock) -> None:
         self._fetch = fetch
         self._verifier = Verifier(secret, fetch.public_keys)
         self._trusted = trusted

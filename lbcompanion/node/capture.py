@@ -86,6 +86,7 @@ class Capturing:
 
     def __init__(
         self,
+        *,
         token: str,
         facts: Facts,
         rules: CaptureRules,

@@ -49,6 +49,7 @@ class ControlSocket:
 
     def __init__(
         self,
+        *,
         state_dir: Path,
         node: str,
         group: str,

@@ -50,6 +50,7 @@ class Copies:
 
     def __init__(
         self,
+        *,
         node: str,
         secret: bytes,
         store: IPageStore,

@@ -60,6 +60,7 @@ class Debug:
 
     def __init__(
         self,
+        *,
         settings: NodeSettings,
         policy: Policy,
         tokens: Tokens,

@@ -33,6 +33,7 @@ class Endpoints:
 
     def __init__(
         self,
+        *,
         node: str,
         prefix: str,
         callers: Callers,

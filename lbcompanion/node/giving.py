@@ -39,7 +39,7 @@ class Giving:
     """
 
     def __init__(
-        self, store: IPageStore, peers: Peers, tokens: Tokens, now: Any, reactor: Any, counters: Counters
+        self, *, store: IPageStore, peers: Peers, tokens: Tokens, now: Any, reactor: Any, counters: Counters
     ) -> None:
         self._store = store
         self._peers = peers

@@ -35,6 +35,7 @@ class HandOver:
 
     def __init__(
         self,
+        *,
         store: IPageStore,
         in_memory: bool,
         siblings: Siblings | None,

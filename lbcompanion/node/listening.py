@@ -187,7 +187,11 @@ def dialer(
         certificates = ClientCertificates(endpoint) if endpoint.encrypted else None
         where = parse(endpoint.options["endpoint"]) if "endpoint" in endpoint.options else endpoint
         return AsyncioDialer(
-            loop, _where(where), timeout_seconds, endpoint.options.get("bindAddress", ""), certificates
+            loop=loop,
+            where=_where(where),
+            timeout_seconds=timeout_seconds,
+            local=endpoint.options.get("bindAddress", ""),
+            certificates=certificates,
         )
     client = client_endpoint(description, reactor)
 

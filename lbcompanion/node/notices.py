@@ -46,6 +46,7 @@ class NoticeDesk:
 
     def __init__(
         self,
+        *,
         node: str,
         tokens: Tokens,
         reader: CookieReader,
@@ -126,6 +127,7 @@ class Deliverer:
 
     def __init__(
         self,
+        *,
         intake: str,
         secret: bytes,
         spool: Spool,

@@ -77,6 +77,7 @@ class Peers:
 
     def __init__(
         self,
+        *,
         node: str,
         secret: bytes,
         prefix: str,

@@ -70,6 +70,7 @@ class Policy:
 
     def __init__(
         self,
+        *,
         settings: NodeSettings,
         copies: Copies,
         counters: Counters,
@@ -109,7 +110,7 @@ class Policy:
 
     def plan(self, head: RequestHead, peer: str, trusted: bool, scheme: str) -> RequestPlan:
         """Decide about a request; see :class:`RequestPlan`."""
-        return RequestPlan(self, head, peer, trusted, scheme)
+        return RequestPlan(policy=self, head=head, peer=peer, trusted=trusted, scheme=scheme)
 
     def policies(self, head: ResponseHead, origin: str, inserted: Inserted) -> list[bytes]:
         """The enforcing policies that the visitor gets with a page into which a script goes."""
@@ -245,7 +246,7 @@ class RequestPlan:
 
     __slots__ = ("_asked", "_head", "_mapped", "_peer", "_robots", "_scheme", "_trusted", "policy", "reason")
 
-    def __init__(self, policy: Policy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:
+    def __init__(self, *, policy: Policy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:
         self.policy = policy
         self._head = head
         self._peer = peer
@@ -332,19 +333,21 @@ class RequestPlan:
         if is_head:
             changed = inject and not self._blocked(policies, origin, inserted)
             return Reply(self._visitor_lines(head, changed, policies), _NoBody() if changed else None)
-        insertion = Insertion(self, policies, judged, token, origin) if inject else None
+        insertion = (
+            Insertion(plan=self, policies=policies, judged=judged, token=token, origin=origin) if inject else None
+        )
         if insertion is not None and policies and not insertion.allowed:
             insertion = None
         if not inject:
             policy.counters.left_alone(request.path, judged.reason or "injection is off")
         pipeline = Capturing(
-            token,
-            Facts(request, head, origin, policy.now(), judged.charset),
-            policy.rules,
-            policy.copies,
-            policy.counters,
-            _coding(head),
-            insertion,
+            token=token,
+            facts=Facts(request, head, origin, policy.now(), judged.charset),
+            rules=policy.rules,
+            copies=policy.copies,
+            counters=policy.counters,
+            coding=_coding(head),
+            insertion=insertion,
         )
         lines = self._visitor_lines(head, insertion is not None, policies)
         if self._asked:
@@ -389,7 +392,7 @@ class RequestPlan:
 
     def injector(self, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> Injector | None:
         """The injector for a page, None where the page's policy forbids the script."""
-        insertion = Insertion(self, policies, judged, token, origin)
+        insertion = Insertion(plan=self, policies=policies, judged=judged, token=token, origin=origin)
         return insertion.injector() if insertion.allowed else None
 
     def snippets(
@@ -446,7 +449,9 @@ class Insertion:
 
     __slots__ = ("_judged", "_origin", "_plan", "_policies", "_snippets", "_token", "allowed")
 
-    def __init__(self, plan: RequestPlan, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> None:
+    def __init__(
+        self, *, plan: RequestPlan, policies: list[bytes], judged: Eligibility, token: str, origin: str
+    ) -> None:
         self._plan = plan
         self._policies = policies
         self._judged = judged

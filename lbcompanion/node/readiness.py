@@ -32,6 +32,7 @@ class Readiness:
 
     def __init__(
         self,
+        *,
         upstream: str,
         reactor: Any,
         counters: Counters,

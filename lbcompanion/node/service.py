@@ -119,14 +119,14 @@ class NodeService(MultiService):
         tokens = Tokens(node.secret, node.name, os.urandom)
         self._leaving = Leaving(reactor)
         self._peers = Peers(
-            node.name,
-            node.secret,
-            node.prefix,
-            settings.peers,
-            reactor,
-            _nonce,
-            self._now,
-            settings.capture.max_page_bytes * 2,
+            node=node.name,
+            secret=node.secret,
+            prefix=node.prefix,
+            addresses=settings.peers,
+            reactor=reactor,
+            nonces=_nonce,
+            now=self._now,
+            max_bytes=settings.capture.max_page_bytes * 2,
         )
         self.spool: Spool | None = None
         self.deliverer: Deliverer | None = None
@@ -158,17 +158,30 @@ class NodeService(MultiService):
         self._openings = Openings(self.hub)
         self._desk = SiblingDesk(self.store.inner, copies.on_its_way)
         self._handover = HandOver(
-            self.store.inner,
-            self._in_memory,
-            self._siblings,
-            Giving(self.store.inner, self._peers, tokens, self._now, reactor, counters),
-            self.spool,
-            self._last_deliverer,
-            reactor,
-            self._say,
+            store=self.store.inner,
+            in_memory=self._in_memory,
+            siblings=self._siblings,
+            giving=Giving(
+                store=self.store.inner,
+                peers=self._peers,
+                tokens=tokens,
+                now=self._now,
+                reactor=reactor,
+                counters=counters,
+            ),
+            spool=self.spool,
+            deliverer=self._last_deliverer,
+            reactor=reactor,
+            log=self._say,
         )
         self.readiness = Readiness(
-            node.upstream, reactor, counters, copies, self._leaving, self._crawler_reached, self._say
+            upstream=node.upstream,
+            reactor=reactor,
+            counters=counters,
+            copies=copies,
+            leaving=self._leaving,
+            crawler_reached=self._crawler_reached,
+            log=self._say,
         )
 
     @property
@@ -181,21 +194,25 @@ class NodeService(MultiService):
 
     def _deliverer(self, spool: Spool) -> Deliverer:
         return Deliverer(
-            self._settings.crawler.intake,
-            self._settings.node.secret,
-            spool,
-            self._reactor,
-            _nonce,
-            self._now,
-            self.counters,
-            self._say,
+            intake=self._settings.crawler.intake,
+            secret=self._settings.node.secret,
+            spool=spool,
+            reactor=self._reactor,
+            nonces=_nonce,
+            now=self._now,
+            counters=self.counters,
+            log=self._say,
         )
 
     def _find_siblings(self) -> Siblings | None:
         node = self._settings.node
         try:
             return Siblings(
-                node.state_dir, node.name, self._place.group, self._reactor, self._settings.capture.max_page_bytes * 2
+                state_dir=node.state_dir,
+                node=node.name,
+                group=self._place.group,
+                reactor=self._reactor,
+                max_body_bytes=self._settings.capture.max_page_bytes * 2,
             )
         except OSError as error:
             if self._place.number:
@@ -297,7 +314,14 @@ class NodeService(MultiService):
 
     def _take_control(self) -> ControlSocket | None:
         node = self._settings.node
-        control = ControlSocket(node.state_dir, node.name, self._place.group, self._sockets, self.leave, self._reactor)
+        control = ControlSocket(
+            state_dir=node.state_dir,
+            node=node.name,
+            group=self._place.group,
+            sockets=self._sockets,
+            leave=self.leave,
+            reactor=self._reactor,
+        )
         if control.listen(self._place.takes_over):
             return control
         self._say("no control", "another process of this node's name has the control socket")

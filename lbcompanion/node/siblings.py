@@ -215,7 +215,7 @@ class Siblings:
     :raises OSError: where the folder cannot be used.
     """
 
-    def __init__(self, state_dir: Path, node: str, group: str, reactor: Any, max_body_bytes: int) -> None:
+    def __init__(self, *, state_dir: Path, node: str, group: str, reactor: Any, max_body_bytes: int) -> None:
         self._folder = SocketFolder(state_dir / "siblings" / node)
         self.group = group
         self._reactor = reactor

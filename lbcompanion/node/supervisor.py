@@ -108,6 +108,7 @@ class Supervisor(MultiService):
 
     def __init__(
         self,
+        *,
         settings: NodeSettings,
         reactor: Any,
         json_lines: bool | None = None,
@@ -158,14 +159,25 @@ class Supervisor(MultiService):
             self._admin = serve_site(node.admin, sockets[-1], site, self._reactor)
             self.admin_port = self._admin.port
         try:
-            self._siblings = Siblings(node.state_dir, node.name, self._place.group, self._reactor, 0)
+            self._siblings = Siblings(
+                state_dir=node.state_dir,
+                node=node.name,
+                group=self._place.group,
+                reactor=self._reactor,
+                max_body_bytes=0,
+            )
         except OSError as error:
             raise OSError(error.errno, f"workers need {node.state_dir}: {error.strerror}") from None
         for worker in self._workers:
             self._spawn(worker)
         await self._all_serve.addTimeout(_START_SECONDS, self._reactor).addErrback(self._some_serve)
         control = ControlSocket(
-            node.state_dir, node.name, self._place.group, self._shared_sockets, self.leave, self._reactor
+            state_dir=node.state_dir,
+            node=node.name,
+            group=self._place.group,
+            sockets=self._shared_sockets,
+            leave=self.leave,
+            reactor=self._reactor,
         )
         if control.listen(self._place.takes_over):
             self._control = control

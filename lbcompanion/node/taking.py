@@ -46,6 +46,7 @@ class Taking:
 
     def __init__(
         self,
+        *,
         tokens: Tokens,
         copies: Copies,
         store: IPageStore,

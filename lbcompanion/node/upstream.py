@@ -178,6 +178,7 @@ class Upstreams:
 
     def __init__(
         self,
+        *,
         dial: Callable[[UpstreamConnection], None],
         limits: LimitsTable,
         monotonic: MonotonicClock,

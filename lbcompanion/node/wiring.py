@@ -92,18 +92,27 @@ def build(given: Surroundings) -> Parts:
     node, capture, limits = settings.node, settings.capture, settings.limits
     proxies = TrustedProxies(node.trusted_proxies)
     copies = Copies(
-        node.name,
-        node.secret,
-        given.store,
-        given.tokens,
-        given.now,
-        counters,
-        given.log,
-        given.pass_on,
+        node=node.name,
+        secret=node.secret,
+        store=given.store,
+        tokens=given.tokens,
+        now=given.now,
+        counters=counters,
+        log=given.log,
+        pass_on=given.pass_on,
         shared=given.shared_store,
     )
     reader = CookieReader(settings.sticky)
-    desk = NoticeDesk(node.name, given.tokens, reader, copies, given.spool, counters, given.now, given.on_notice)
+    desk = NoticeDesk(
+        node=node.name,
+        tokens=given.tokens,
+        reader=reader,
+        copies=copies,
+        spool=given.spool,
+        counters=counters,
+        now=given.now,
+        told=given.on_notice,
+    )
     script = _script(settings, reader)
     recording = Recording(capture)
     rules = CaptureRules(
@@ -114,34 +123,50 @@ def build(given: Surroundings) -> Parts:
         _masks(capture.mask),
         given.on_captured or _server_notices(settings, recording, desk),
     )
-    policy = given.policy(settings, copies, counters, rules, recording, script, given.now)
+    policy = given.policy(
+        settings=settings,
+        copies=copies,
+        counters=counters,
+        rules=rules,
+        recording=recording,
+        script=script,
+        now=given.now,
+    )
     endpoints = Endpoints(
-        node.name,
-        node.prefix,
-        Callers(settings.fetch, node.secret, proxies.trusts, given.now),
-        copies,
-        desk,
-        Taking(
-            given.tokens,
-            copies,
-            given.store,
-            settings.store,
-            capture.max_page_bytes,
-            given.leaving,
-            given.now,
-            counters,
-            given.log,
+        node=node.name,
+        prefix=node.prefix,
+        callers=Callers(fetch=settings.fetch, secret=node.secret, trusted=proxies.trusts, now=given.now),
+        copies=copies,
+        desk=desk,
+        taking=Taking(
+            tokens=given.tokens,
+            copies=copies,
+            store=given.store,
+            limits=settings.store,
+            most_bytes=capture.max_page_bytes,
+            leaving=given.leaving,
+            now=given.now,
+            counters=counters,
+            log=given.log,
         ),
-        script,
-        counters,
-        given.log,
-        Debug(settings, policy, given.tokens, given.store, given.ask_application).tell,
+        script=script,
+        counters=counters,
+        log=given.log,
+        debug=Debug(
+            settings=settings, policy=policy, tokens=given.tokens, store=given.store, ask=given.ask_application
+        ).tell,
     )
     hub = Hub(
         limits=limits,
         prefix=node.prefix.encode(),
         trusts=proxies.trusts,
-        upstreams=Upstreams(given.dial, share_of(limits, node.workers), given.monotonic, given.call_later, counters),
+        upstreams=Upstreams(
+            dial=given.dial,
+            limits=share_of(limits, node.workers),
+            monotonic=given.monotonic,
+            later=given.call_later,
+            counters=counters,
+        ),
         local=endpoints,
         plan=policy.plan,
         counters=counters,

@@ -181,7 +181,9 @@ class Stranger:
     def _fetcher(self, secret: bytes) -> SiteFetcher:
         client = Client(PlainAgent(Agent(self.farm.strangers)), self.farm.strangers, 20.0)
         site = SiteSettings("main", ORIGIN)
-        return SiteFetcher(site, secret, client, client, nonce, self.farm.network.now)
+        return SiteFetcher(
+            site=site, secret=secret, through=client, direct=client, nonce=nonce, now=self.farm.network.now
+        )
 
     def pull(self, token: str, node: str, secret: bytes = SECRET) -> Copy | NoCopy:
         """Fetch a copy straight from a node."""

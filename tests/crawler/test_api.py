@@ -30,13 +30,13 @@ class ApiTests(SynchronousTestCase):
         self.rig = Rig(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         self.addCleanup(self.rig.close)
         admin = Admin(
-            self.rig.backlog,
-            self.rig.archive,
-            immediately,
-            self.rig.routes,
-            self.rig.meters,
-            lambda: [ORIGIN],
-            ("crawler.internal",),
+            backlog=self.rig.backlog,
+            archive=self.rig.archive,
+            defer=immediately,
+            routes=self.rig.routes,
+            meters=self.rig.meters,
+            sites=lambda: [ORIGIN],
+            hosts=("crawler.internal",),
         )
         self.site = admin_site(admin, Clock())
         self.http = StubTreq(admin)

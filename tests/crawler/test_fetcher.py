@@ -24,7 +24,9 @@ class FetcherTests(SynchronousTestCase):
         self.token = self.n1.capture(b"<p>hello", "/a", "POST", 404)
         client = Client(PlainAgent(self.farm.hosts), self.farm.clock, 20)
         site = self.farm.settings().sites["main"]
-        self.fetcher = SiteFetcher(site, SECRET, client, client, lambda: "nonce-1", self.farm.now)
+        self.fetcher = SiteFetcher(
+            site=site, secret=SECRET, through=client, direct=client, nonce=lambda: "nonce-1", now=self.farm.now
+        )
 
     def page(self, way: Way = ONE) -> Copy | NoCopy:
         answer: Copy | NoCopy = self.successResultOf(Deferred.fromCoroutine(self.fetcher.page(self.token, way)))

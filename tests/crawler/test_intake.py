@@ -30,11 +30,11 @@ class IntakeTests(SynchronousTestCase):
         self.counted: list[tuple[str, int]] = []
         self.result: Any = None
         intake = Intake(
-            SECRET,
-            self.farm.settings().sites,
-            self.accept,
-            self.farm.now,
-            lambda what, n: self.counted.append((what, n)),
+            secret=SECRET,
+            sites=self.farm.settings().sites,
+            accept=self.accept,
+            now=self.farm.now,
+            took=lambda what, n: self.counted.append((what, n)),
         )
         agent = RequestTraversalAgent(Resource())
         agent._serverFactory = intake_site(intake, Clock())

@@ -28,9 +28,18 @@ class MinterTests(SynchronousTestCase):
         table = StickyTable(**sticky)  # type: ignore[arg-type]
         site = farm.settings(sticky=table).sites["main"]
         client = Client(PlainAgent(farm.hosts), farm.clock, 20)
-        fetcher = SiteFetcher(site, SECRET, client, client, lambda: "nonce", farm.now)
+        fetcher = SiteFetcher(
+            site=site, secret=SECRET, through=client, direct=client, nonce=lambda: "nonce", now=farm.now
+        )
         invented = iter(f"key{number}" for number in range(1000))
-        return Minter(fetcher, CookieReader(table), self.routes, self.kept.append, farm.now, lambda: next(invented))
+        return Minter(
+            fetcher=fetcher,
+            reader=CookieReader(table),
+            routes=self.routes,
+            keep=self.kept.append,
+            now=farm.now,
+            invent=lambda: next(invented),
+        )
 
     def state(self, node: str) -> str:
         route = self.routes.of("main", node)

@@ -82,7 +82,9 @@ class Gathered:
         farm.nodes["n1"].lie = lambda request: self._answer(request, css.encode("utf-8", "replace"))
         site = SiteSettings("main", ORIGIN)
         client = Client(PlainAgent(farm.hosts), farm.clock, 20)
-        fetcher = SiteFetcher(site, SECRET, client, client, lambda: "nonce", farm.now)
+        fetcher = SiteFetcher(
+            site=site, secret=SECRET, through=client, direct=client, nonce=lambda: "nonce", now=farm.now
+        )
         body = markup.encode("utf-8", "replace")
         page = Copy("n1", page_url, "GET", 200, "text/html", farm.now(), "own", digest_of(body), body)
         done: list[tuple[Asset, ...]] = []

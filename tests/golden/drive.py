@@ -105,14 +105,14 @@ class Node:
         if peers is not None:
             numbers = itertools.count(1)
             others = Peers(
-                name,
-                SECRET,
-                "/_lbc",
-                peers,
-                self.wire.reactor,
-                lambda: f"peer-nonce-{next(numbers)}",
-                lambda: EPOCH + 1000,
-                1 << 20,
+                node=name,
+                secret=SECRET,
+                prefix="/_lbc",
+                addresses=peers,
+                reactor=self.wire.reactor,
+                nonces=lambda: f"peer-nonce-{next(numbers)}",
+                now=lambda: EPOCH + 1000,
+                max_bytes=1 << 20,
             )
             more["pass_on"] = others.pass_on
             self.peers = others
@@ -180,14 +180,14 @@ class Node:
         """What goes to the crawler's intake for the notices that wait."""
         assert self.spool is not None
         deliverer = Deliverer(
-            "http://192.0.2.80:8470",
-            SECRET,
-            self.spool,
-            self.wire.reactor,
-            lambda: "notice-nonce",
-            self.rig.now,
-            self.rig.counters,
-            self.rig.log,
+            intake="http://192.0.2.80:8470",
+            secret=SECRET,
+            spool=self.spool,
+            reactor=self.wire.reactor,
+            nonces=lambda: "notice-nonce",
+            now=self.rig.now,
+            counters=self.rig.counters,
+            log=self.rig.log,
         )
         deliverer.wake()
         self.wire.reactor.advance(0.1)
@@ -303,7 +303,12 @@ class Crawling:
         self.rig = CrawlerRig(self.farm, folder, sticky=sticky)
         self.folder = folder
         admin = Admin(
-            self.rig.backlog, self.rig.archive, immediately, self.rig.routes, self.rig.meters, lambda: [ORIGIN]
+            backlog=self.rig.backlog,
+            archive=self.rig.archive,
+            defer=immediately,
+            routes=self.rig.routes,
+            meters=self.rig.meters,
+            sites=lambda: [ORIGIN],
         )
         self._admin = crawler_admin_site(admin, self.farm.clock)
         self.asked: list[str] = []
@@ -345,7 +350,11 @@ class Crawling:
         """What the intake answers."""
         sites = self.farm.settings(self.folder).sites
         intake = Intake(
-            FARM_SECRET, sites, lambda arrivals, losses: succeed(len(arrivals)), self.farm.now, lambda *_: None
+            secret=FARM_SECRET,
+            sites=sites,
+            accept=lambda arrivals, losses: succeed(len(arrivals)),
+            now=self.farm.now,
+            took=lambda *_: None,
         )
         return answered(intake_site(intake, self.farm.clock), raw)
 

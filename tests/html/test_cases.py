@@ -70,15 +70,29 @@ class Rig:
         self.counters = Counters()
         self.store = MemoryStore(StoreTable(), lambda: 0.0)
         tokens = Tokens(SECRET, "n1", bytes)
-        kept = Copies("n1", SECRET, self.store, tokens, lambda: 0.0, self.counters, lambda event, detail: None,
-                      lambda method, owner, ask: succeed(None))  # fmt: skip
+        kept = Copies(
+            node="n1",
+            secret=SECRET,
+            store=self.store,
+            tokens=tokens,
+            now=lambda: 0.0,
+            counters=self.counters,
+            log=lambda event, detail: None,
+            pass_on=lambda method, owner, ask: succeed(None),
+        )
         capture = settings.capture
         masks = Masks(capture.mask) if capture.mask else None
         rules = CaptureRules(
             capture.max_page_bytes, 1 << 27, 100, capture.exclude_blocks, masks, lambda page, cookie: None
         )
         self.policy = Policy(
-            settings, kept, self.counters, rules, Recording(settings.capture), Script(b"", "1"), lambda: 0.0
+            settings=settings,
+            copies=kept,
+            counters=self.counters,
+            rules=rules,
+            recording=Recording(settings.capture),
+            script=Script(b"", "1"),
+            now=lambda: 0.0,
         )
 
     def copy(self) -> bytes | None:

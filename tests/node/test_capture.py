@@ -388,8 +388,8 @@ def test_a_mask_that_raises_gives_no_copy() -> None:
 
 
 class RefusalRaises(Policy):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
         self.recording = RaisingRecording(self.settings.capture)
 
 

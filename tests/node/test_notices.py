@@ -227,14 +227,14 @@ class DeliveryTests(TestCase):
         self.spool = Spool(self.path, self.thread)
         nonces = iter(range(1000))
         self.deliverer = Deliverer(
-            f"http://127.0.0.1:{self.port}",
-            SECRET,
-            self.spool,
-            reactor,
-            lambda: f"n{next(nonces)}",
-            lambda: EPOCH,
-            self.counters,
-            lambda event, detail: self.logged.append(f"{event}: {detail}"),
+            intake=f"http://127.0.0.1:{self.port}",
+            secret=SECRET,
+            spool=self.spool,
+            reactor=reactor,
+            nonces=lambda: f"n{next(nonces)}",
+            now=lambda: EPOCH,
+            counters=self.counters,
+            log=lambda event, detail: self.logged.append(f"{event}: {detail}"),
         )
 
     def up(self) -> None:

@@ -407,7 +407,13 @@ class PoolMachine(RuleBasedStateMachine):
         self.queue: list[_User] = []
         self.served: list[_User] = []
         limits = LimitsTable(upstream_connections=self.most, upstream_idle=2)
-        self.pool = Upstreams(self.dialling.append, limits, self.clock.seconds, self.clock.callLater, Counters())
+        self.pool = Upstreams(
+            dial=self.dialling.append,
+            limits=limits,
+            monotonic=self.clock.seconds,
+            later=self.clock.callLater,
+            counters=Counters(),
+        )
 
     @rule(fresh=st.booleans())
     def come(self, fresh: bool) -> None:

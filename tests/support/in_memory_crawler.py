@@ -34,21 +34,23 @@ class Rig:
         self.meters = Meters()
         crews = make_crews(settings, farm.clock, self.routes, self.backlog.keep_route, farm.now, farm.agents)
         limits = Limits(give_up_after_seconds=settings.crawler.give_up_after_seconds)
-        rounds = Rounds(self.routes, self.backlog.keep_route, farm.now, lambda: 0.5, limits)
+        rounds = Rounds(
+            routes=self.routes, keep=self.backlog.keep_route, now=farm.now, jitter=lambda: 0.5, limits=limits
+        )
         self.crews = crews
-        self.warmth = Warmth(crews, self.routes, farm.clock, farm.now)
+        self.warmth = Warmth(crews=crews, routes=self.routes, reactor=farm.clock, now=farm.now)
         self.crawl = Crawl(
-            self.backlog,
-            self.archive,
-            immediately,
-            rounds,
-            crews,
-            farm.clock,
-            farm.now,
-            self.meters,
-            8,
-            True,
-            self.warmth,
+            backlog=self.backlog,
+            archive=self.archive,
+            defer=immediately,
+            rounds=rounds,
+            crews=crews,
+            reactor=farm.clock,
+            now=farm.now,
+            meters=self.meters,
+            concurrency=8,
+            requisites=True,
+            warmth=self.warmth,
         )
 
     def take(self, token: str, cookies: dict[str, str] | None = None) -> None:
