@@ -30,9 +30,9 @@ from lbcompanion.node.policy import Policy, Script
 from lbcompanion.node.recording import Recording
 from lbcompanion.node.upstream import UpstreamConnection, Upstreams
 from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.settings import CaptureTable, LimitsTable, NodeSettings, NodeTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.tokens import Tokens, digest_of
 
 _REPEATS = 15
 _SAMPLE_SECONDS = 0.02

@@ -19,7 +19,8 @@ import click
 from attrs import asdict
 from rich.console import Console
 
-from lbcompanion import __version__, allowed, balancers, config, plugins, starters
+from lbcompanion import __version__, balancer_config, checks, config, plugins
+from lbcompanion.config import templates
 from lbcompanion.errors import CompanionError, ConfigError, ConfigErrors
 from lbcompanion.model import to_rfc3339
 from lbcompanion.settings import CrawlerSettings, NodeSettings
@@ -87,12 +88,12 @@ def init(folder: Path, names: str, origin: str) -> None:
     nodes = [name.strip() for name in names.split(",") if name.strip()]
     _check_names(nodes)
     try:
-        allowed.origin(empty=False)(origin, folder)
-    except allowed.Refused as error:
+        checks.origin(empty=False)(origin, folder)
+    except checks.Refused as error:
         raise click.BadParameter(f"{origin}; allowed: {error.allowed}", param_hint="--origin") from None
-    files = starters.starter_files(nodes, origin, secrets.token_urlsafe(32))
+    files = templates.starter_files(nodes, origin, secrets.token_urlsafe(32))
     try:
-        written = starters.write_new(folder, files)
+        written = templates.write_new(folder, files)
     except FileExistsError as error:
         raise click.ClickException(f"{error.args[0]} is there already; nothing was written") from None
     except OSError as error:
@@ -102,7 +103,7 @@ def init(folder: Path, names: str, origin: str) -> None:
 
 
 def _check_names(nodes: list[str]) -> None:
-    wrong = [name for name in nodes if not allowed.is_node_name(name) or name.lower() == "crawler"]
+    wrong = [name for name in nodes if not checks.is_node_name(name) or name.lower() == "crawler"]
     if wrong or not nodes or len(set(nodes)) < len(nodes):
         said = wrong[0] if wrong else ",".join(nodes)
         raise click.BadParameter(
@@ -150,9 +151,9 @@ def _kind(settings: NodeSettings | CrawlerSettings) -> tuple[str, str]:
 def node(file: str, log_json: bool, take_over: bool) -> None:
     """Run a companion in the foreground until SIGTERM or Ctrl-C."""
     settings = config.read_node(file)
-    from lbcompanion import running
+    from lbcompanion.run import foreground
 
-    sys.exit(running.run_node(settings, json_lines=log_json or None, take_over=take_over))
+    sys.exit(foreground.run_node(settings, json_lines=log_json or None, take_over=take_over))
 
 
 @main.command()
@@ -191,9 +192,9 @@ def drain(file: str, as_json: bool) -> None:
 def crawler(file: str, log_json: bool) -> None:
     """Run the crawler in the foreground until SIGTERM or Ctrl-C."""
     settings = config.read_crawler(file)
-    from lbcompanion import running
+    from lbcompanion.run import foreground
 
-    sys.exit(running.run_crawler(settings, json_lines=log_json or None))
+    sys.exit(foreground.run_crawler(settings, json_lines=log_json or None))
 
 
 @main.command()
@@ -280,14 +281,14 @@ def fetch(url_or_token: str, file: str, cookie: str, output: Path | None, as_jso
     URL_OR_TOKEN is a fetch URL or a token; --config names the crawler's configuration.
     """
     settings = config.read_crawler(file)
-    from lbcompanion import running
     from lbcompanion.crawler.one_fetch import fetch_once
+    from lbcompanion.run import foreground
     from lbcompanion.sticky.cookies import parse
 
     def say(step: str) -> None:
         click.echo(step, err=as_json)
 
-    fetched = running.run_once(lambda reactor: fetch_once(settings, reactor, url_or_token, parse(cookie), say))
+    fetched = foreground.run_once(lambda reactor: fetch_once(settings, reactor, url_or_token, parse(cookie), say))
     if output is not None and fetched.copy is not None:
         _write(output, fetched.copy.body)
     if as_json:
@@ -349,14 +350,14 @@ def doctor(url: str, connect: str, file: str | None, as_json: bool) -> None:
     if connect:
         host, port = _host_and_port(connect, "--connect", host_needed=True)
         endpoint = f"tcp:{host.replace(':', chr(92) + ':')}:{port}"
-    from lbcompanion import running
     from lbcompanion.doctor import shown
     from lbcompanion.doctor.visit import case_of, visit
+    from lbcompanion.run import foreground
 
     out, notes = _console(sys.stdout), _console(sys.stderr)
     progress = shown.ProgressShown(notes if as_json and notes.is_terminal else None if as_json else out)
     try:
-        visited = running.run_once(lambda reactor: visit(case_of(url, endpoint, settings), reactor, progress.told))
+        visited = foreground.run_once(lambda reactor: visit(case_of(url, endpoint, settings), reactor, progress.told))
     finally:
         progress.close()
     if as_json:
@@ -373,12 +374,14 @@ def _console(file: TextIO) -> Console:
 
 
 @main.command("balancer-config")
-@click.argument("product", metavar="haproxy|nginx|apache|caddy|envoy", type=click.Choice(list(balancers.PRODUCTS)))
+@click.argument(
+    "product", metavar="haproxy|nginx|apache|caddy|envoy", type=click.Choice(list(balancer_config.PRODUCTS))
+)
 @click.option("--config", "files", required=True, multiple=True, metavar="FILE...", help="The nodes' configurations.")
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--listen", default="80", show_default=True, metavar="[HOST:]PORT", help="Where visitors are served.")
 @click.option("--address", "told", multiple=True, metavar="NODE=HOST[:PORT]", help="Where the balancer finds a node.")
-def balancer_config(
+def balancer_config_command(
     product: str, files: tuple[str, ...], more: tuple[str, ...], listen: str, told: tuple[str, ...]
 ) -> None:
     """Print a working configuration of a balancer for these nodes: sticky cookie, health checks, forwarded headers.
@@ -392,14 +395,14 @@ def balancer_config(
     if not nodes:
         raise click.UsageError("a node's configuration is needed: --config n1.toml n2.toml")
     addresses = dict(_pair(one) for one in told)
-    pool = balancers.pool_of(nodes, _host_and_port(listen, "--listen"), addresses, crawlers)
+    pool = balancer_config.pool_of(nodes, _host_and_port(listen, "--listen"), addresses, crawlers)
     for member in pool.members:
         if member.guessed:
             click.echo(
                 f"lbcompanion: where the balancer finds {member.name} is a guess: {member.address}; --address says it",
                 err=True,
             )
-    click.echo(balancers.configuration(product, pool), nl=False)
+    click.echo(balancer_config.configuration(product, pool), nl=False)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from OpenSSL import SSL
 
-from lbcompanion.allowed import Refused
-from lbcompanion.certificates import BadCertificate, ClientCertificates, ServerCertificate
-from lbcompanion.config_tables import NODE
-from lbcompanion.endpoint_strings import parse
+from lbcompanion.checks import Refused
+from lbcompanion.config.tables import NODE
+from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
+from lbcompanion.endpoints.strings import parse
 from tests.support.pems import Authority
 
 

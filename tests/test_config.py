@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from lbcompanion import config_tables, settings
-from lbcompanion.config import read_any, read_crawler, read_node
+from lbcompanion import settings
+from lbcompanion.config import read_any, read_crawler, read_node, tables
 from lbcompanion.errors import ConfigError, ConfigErrors
 
 SECRET = "0123456789abcdef-secret"
@@ -206,12 +206,10 @@ def test_every_setting_has_a_key_and_every_key_a_setting() -> None:
         "limits": settings.LimitsTable,
     }
     for name, cls in classes.items():
-        assert {f.name for f in fields(cls)} - {"secret", "top", "bottom"} == set(config_tables.NODE[name])
-    assert {f.name for f in fields(settings.CrawlerTable)} - {"secret"} == set(config_tables.CRAWLER)
-    assert {f.name for f in fields(settings.SiteSettings)} - derived | set(config_tables.STICKY) == set(
-        config_tables.SITE
-    )
-    assert {f.name for f in fields(settings.KnownNode)} == set(config_tables.KNOWN_NODE)
+        assert {f.name for f in fields(cls)} - {"secret", "top", "bottom"} == set(tables.NODE[name])
+    assert {f.name for f in fields(settings.CrawlerTable)} - {"secret"} == set(tables.CRAWLER)
+    assert {f.name for f in fields(settings.SiteSettings)} - derived | set(tables.STICKY) == set(tables.SITE)
+    assert {f.name for f in fields(settings.KnownNode)} == set(tables.KNOWN_NODE)
 
 
 # (what is put into the smallest file, or replaces it; the key named; a piece of the value named; a piece of what is

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.allowed import Refused
-from lbcompanion.endpoint_strings import EndpointString, client, listener, optional_client, parse, server
+from lbcompanion.checks import Refused
+from lbcompanion.endpoints.strings import EndpointString, client, listener, optional_client, parse, server
 
 HERE = Path()
 

@@ -31,14 +31,14 @@ from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untype
 
 from lbcompanion.crawler.fetcher import Copy, NoCopy
 from lbcompanion.model import Notice
+from lbcompanion.protocol.notices import write_notices
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.routes import UP_SECONDS
 from lbcompanion.testing.application import SESSION, forgery
 from lbcompanion.testing.farm import KINDS, SECRET, Farm, Kind, is_archived
 from lbcompanion.testing.network import End
 from lbcompanion.testing.visiting import Stranger, View, Visitor
-from lbcompanion.tokens import Tokens
-from lbcompanion.wire import write_notices
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from attrs import NOTHING, Factory, asdict, fields_dict
 
-from lbcompanion import config_tables, settings
+from lbcompanion import settings
+from lbcompanion.config import tables
 from tests.support.house_map import FLOOR_OF
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -20,18 +21,18 @@ SECTION = re.compile(r"^(\[[^\n]+)\n~+\n(.*?)(?=^\[[^\n]+\n~+\n|\Z)", re.MULTILI
 KEY = re.compile(r"^``(\w+)`` (?:required|= ``(.*)``)$", re.MULTILINE)
 
 #: Heading -> settings class, keys.
-TABLES: Mapping[str, tuple[type, config_tables.Table]] = {
-    "[node]": (settings.NodeTable, config_tables.NODE["node"]),
-    "[capture]": (settings.CaptureTable, config_tables.NODE["capture"]),
-    "[inject]": (settings.InjectTable, config_tables.NODE["inject"]),
-    "[store]": (settings.StoreTable, config_tables.NODE["store"]),
-    "[sticky]": (settings.StickyTable, config_tables.NODE["sticky"]),
-    "[fetch]": (settings.FetchTable, config_tables.NODE["fetch"]),
-    "[crawler]": (settings.ToCrawlerTable, config_tables.NODE["crawler"]),
-    "[limits]": (settings.LimitsTable, config_tables.NODE["limits"]),
-    "[crawler] of a crawler": (settings.CrawlerTable, config_tables.CRAWLER),
-    "[sites.NAME]": (settings.SiteSettings, config_tables.SITE),
-    "[sites.NAME.nodes.NODE]": (settings.KnownNode, config_tables.KNOWN_NODE),
+TABLES: Mapping[str, tuple[type, tables.Table]] = {
+    "[node]": (settings.NodeTable, tables.NODE["node"]),
+    "[capture]": (settings.CaptureTable, tables.NODE["capture"]),
+    "[inject]": (settings.InjectTable, tables.NODE["inject"]),
+    "[store]": (settings.StoreTable, tables.NODE["store"]),
+    "[sticky]": (settings.StickyTable, tables.NODE["sticky"]),
+    "[fetch]": (settings.FetchTable, tables.NODE["fetch"]),
+    "[crawler]": (settings.ToCrawlerTable, tables.NODE["crawler"]),
+    "[limits]": (settings.LimitsTable, tables.NODE["limits"]),
+    "[crawler] of a crawler": (settings.CrawlerTable, tables.CRAWLER),
+    "[sites.NAME]": (settings.SiteSettings, tables.SITE),
+    "[sites.NAME.nodes.NODE]": (settings.KnownNode, tables.KNOWN_NODE),
 }
 
 

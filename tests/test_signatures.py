@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.errors import SignatureRefused
-from lbcompanion.signatures import FARM, MAX_SKEW_SECONDS, Signer, Verifier
+from lbcompanion.protocol.signatures import FARM, MAX_SKEW_SECONDS, Signer, Verifier
 from lbcompanion.testing.strategies import SECRET
 
 NOW = 1_900_000_000.25

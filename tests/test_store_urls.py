@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.allowed import Refused
-from lbcompanion.store_urls import store_url
+from lbcompanion.checks import Refused
+from lbcompanion.stores.urls import store_url
 
 FOLDER = Path("/etc/lbcompanion")
 

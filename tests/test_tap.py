@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 from twisted.python.usage import UsageError
 
-from lbcompanion import crawler_tap, tap
 from lbcompanion.cli import main
+from lbcompanion.run import crawler_tap, tap
 
 TAPS = [(tap, "n1.toml"), (crawler_tap, "crawler.toml")]
 

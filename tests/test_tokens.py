@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.errors import TokenError
+from lbcompanion.protocol.tokens import MAX_CHARS, Tokens, digest_of, hide, proof, proof_holds, repr_digest
 from lbcompanion.testing.strategies import SECRET, node_names, tokens
-from lbcompanion.tokens import MAX_CHARS, Tokens, digest_of, hide, proof, proof_holds, repr_digest
 
 FARM = Tokens(SECRET)
 

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from lbcompanion.errors import NoticeError
 from lbcompanion.model import Loss, Notice, from_rfc3339
+from lbcompanion.protocol.notices import (
+    BROWSER_LIMIT_BYTES,
+    read_browser_notice,
+    read_delivery,
+    read_notices,
+    write_notices,
+)
 from lbcompanion.testing.strategies import notices
-from lbcompanion.wire import BROWSER_LIMIT_BYTES, read_browser_notice, read_delivery, read_notices, write_notices
 
 GOOD: dict[str, Any] = {
     "token": "1abcDEF-_n1",

@@ -9,7 +9,7 @@ from bench.peers.interface import Peer
 from bench.targets import COMPANION
 from bench.workload import HOST, NOT_CAPTURED
 from lbcompanion.http1.lines import compiled
-from lbcompanion.signatures import Signer
+from lbcompanion.protocol.signatures import Signer
 
 _CONFIGURATION = """\
 [node]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from bench.answers import Message, Stream, Whole, Wrong, judged
 from bench.soak.crew import Visit
 from bench.workload import HOST, page, piece, script
-from lbcompanion.signatures import Signer
+from lbcompanion.protocol.signatures import Signer
 
 #: Of a hundred requests, so many of each kind: the names of methods of :class:`Visitor`.
 MIX = {

@@ -19,8 +19,8 @@ from lbcompanion.crawler.requisites import Requisites
 from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
 from lbcompanion.crawler.warmth import Warmth
 from lbcompanion.model import Attempt, Verdict, WallClock
+from lbcompanion.protocol.tokens import hide
 from lbcompanion.sticky.ladder import ARCHIVED, FINAL, End, Wait
-from lbcompanion.tokens import hide
 
 _T = TypeVar("_T")
 

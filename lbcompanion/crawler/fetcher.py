@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
-from lbcompanion import tokens
 from lbcompanion.crawler.client import Client, FetchFailed, Reply
 from lbcompanion.model import NODE_NAME, MissReason, RoutingCookie, WallClock, from_rfc3339
+from lbcompanion.protocol import tokens
+from lbcompanion.protocol.signatures import Signer
 from lbcompanion.settings import SiteSettings
-from lbcompanion.signatures import Signer
 from lbcompanion.sticky.cookies import render, safe_to_send
 
 #: More than any page that a companion keeps by default (4 MiB); a guard, not a limit to be met.

@@ -14,10 +14,10 @@ from lbcompanion.crawler.quiet import QuietSite
 from lbcompanion.crawler.requisites import origin_of
 from lbcompanion.errors import NoticeError, SignatureRefused, TokenError
 from lbcompanion.model import Loss, Notice, WallClock
+from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, read_delivery
+from lbcompanion.protocol.signatures import Verifier
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import SiteSettings
-from lbcompanion.signatures import Verifier
-from lbcompanion.tokens import Tokens
-from lbcompanion.wire import BATCH_LIMIT_BYTES, read_delivery
 
 _IDLE_SECONDS = 60
 

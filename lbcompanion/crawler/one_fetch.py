@@ -19,10 +19,10 @@ from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.fetchurl import decode_fetch_url
 from lbcompanion.model import Attempt, Outcome, RoutingCookie, Verdict, WallClock
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import CrawlerSettings, SiteSettings
 from lbcompanion.sticky.ladder import End, Limits
 from lbcompanion.sticky.routes import Routes
-from lbcompanion.tokens import Tokens
 
 
 class NotFetchable(CompanionError):

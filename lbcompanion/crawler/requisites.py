@@ -20,7 +20,7 @@ from lbcompanion.crawler.fetcher import Copy, SiteFetcher, Way
 from lbcompanion.crawler.records import Asset
 from lbcompanion.html.addresses import joined
 from lbcompanion.model import WallClock
-from lbcompanion.tokens import digest_of
+from lbcompanion.protocol.tokens import digest_of
 
 MAX_FILES = 60
 MAX_FILE_BYTES = 8 * 1024 * 1024

@@ -10,11 +10,11 @@ from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from lbcompanion import tokens
 from lbcompanion.crawler.client import Client, FetchFailed, Reply
 from lbcompanion.doctor.observed import Answer, Observed, Replay, Spot, given_by
 from lbcompanion.doctor.plan import Series, next_series
 from lbcompanion.model import NODE_NAME, RoutingCookie
+from lbcompanion.protocol import tokens
 from lbcompanion.sticky.cookies import render
 
 MOST_REQUESTS = 80

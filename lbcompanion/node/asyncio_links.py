@@ -9,7 +9,7 @@ from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from typing import Any
 
-from lbcompanion.certificates import ClientCertificates, ServerCertificate
+from lbcompanion.endpoints.certificates import ClientCertificates, ServerCertificate
 from lbcompanion.node.links import Link, Machine
 from lbcompanion.node.openings import HeaderFirst, Openings, ToldLink
 from lbcompanion.node.proxy_header import ProxyHeader

@@ -10,8 +10,8 @@ from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import WallClock
 from lbcompanion.node.client_info import address_of, is_listed
 from lbcompanion.node.hub import LocalRequest
+from lbcompanion.protocol.signatures import FARM, Verifier
 from lbcompanion.settings import FetchTable
-from lbcompanion.signatures import FARM, Verifier
 
 
 @frozen

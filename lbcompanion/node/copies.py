@@ -14,8 +14,8 @@ from lbcompanion.http1.heads import Field
 from lbcompanion.model import Miss, MissReason, Page, WallClock, to_rfc3339
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer
+from lbcompanion.protocol.tokens import Tokens, digest_of, hide, proof, repr_digest
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
-from lbcompanion.tokens import Tokens, digest_of, hide, proof, repr_digest
 
 #: On every answer of ours about copies: stored by nobody, indexed by nobody, harmless when shown.
 GUARDS: list[Field] = [

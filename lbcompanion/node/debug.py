@@ -21,9 +21,9 @@ from lbcompanion.node.callers import CallerVerdict
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalRequest
 from lbcompanion.node.policy import NO_TOKEN, Policy
+from lbcompanion.protocol.tokens import Tokens, hide
 from lbcompanion.settings import NodeSettings
 from lbcompanion.stores.interface import IPageStore
-from lbcompanion.tokens import Tokens, hide
 
 _SECRET = frozenset({"secret", "public_keys", "url"})
 #: So much of a page, and of its copy, is shown; in bytes.

@@ -14,8 +14,8 @@ from lbcompanion.model import Page
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.peers import Peers, in_order
 from lbcompanion.node.siblings import page_frame
+from lbcompanion.protocol.tokens import Tokens, repr_digest
 from lbcompanion.stores.interface import IPageStore
-from lbcompanion.tokens import Tokens, repr_digest
 
 #: Why a copy is lost with the node that had it.
 NO_PEERS = "the node stopped, and it has no peers that could keep the copy"

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from lbcompanion.certificates import BadCertificate, ClientCertificates, ServerCertificate
-from lbcompanion.endpoint_strings import EndpointString, parse
+from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
+from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.node.asyncio_links import AsyncioDialer, serve_socket
 from lbcompanion.node.links import Machine
 from lbcompanion.node.openings import Openings

@@ -21,11 +21,11 @@ from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer, LocalRequest
 from lbcompanion.node.outgoing import AtOnce
 from lbcompanion.node.spool import Spool
-from lbcompanion.signatures import Signer
+from lbcompanion.protocol.notices import read_browser_notice, write_notices
+from lbcompanion.protocol.signatures import Signer
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.reader import CookieReader
-from lbcompanion.tokens import Tokens
-from lbcompanion.wire import read_browser_notice, write_notices
 
 _BATCH = 100
 # Of lost copies, which are said in a few words each.

@@ -24,8 +24,8 @@ from lbcompanion.model import MissReason, WallClock
 from lbcompanion.node.copies import GUARDS, Ask
 from lbcompanion.node.hub import LocalAnswer
 from lbcompanion.node.outgoing import AtOnce
-from lbcompanion.signatures import Signer
-from lbcompanion.tokens import digest_of, proof, proof_holds, repr_digest
+from lbcompanion.protocol.signatures import Signer
+from lbcompanion.protocol.tokens import digest_of, proof, proof_holds, repr_digest
 
 #: Who bears this goes no further.
 HOP = "Lbc-Hop"

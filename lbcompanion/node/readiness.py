@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lbcompanion.endpoint_strings import parse
+from lbcompanion.endpoints.strings import parse
 from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.leaving import Leaving

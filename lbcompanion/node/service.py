@@ -45,11 +45,11 @@ from lbcompanion.node.spool import Spool
 from lbcompanion.node.twisted_links import MachineFactory
 from lbcompanion.node.visitor import VisitorConnection
 from lbcompanion.node.wiring import Surroundings, build
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import NodeSettings
 from lbcompanion.stores.registry import open_store
 from lbcompanion.stores.threads import OneThread
 from lbcompanion.stores.timely import in_time
-from lbcompanion.tokens import Tokens
 
 _SWEEP_TICKS = 5
 _SPARE_DESCRIPTORS = 200

@@ -16,7 +16,7 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.endpoints import serverFromString
 
-from lbcompanion.endpoint_strings import EndpointString, parse
+from lbcompanion.endpoints.strings import EndpointString, parse
 
 #: Connections that may wait to be taken; the kernel cuts it down to net.core.somaxconn.
 BACKLOG = 2048

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import NoticeError, StoreError
 from lbcompanion.model import Loss, Notice
+from lbcompanion.protocol.notices import read_notices, write_notices
 from lbcompanion.stores.threads import BatchQueue, DeferToThread
-from lbcompanion.wire import read_notices, write_notices
 
 #: More than this does not wait: a crawler that is gone for good must not fill the node's disk.
 MAX_WAITING = 100_000

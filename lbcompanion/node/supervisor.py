@@ -59,7 +59,7 @@ _STEADY_SECONDS = 10.0
 #: After this long a worker that should have left is killed: a little more than it takes by itself.
 _STOP_SECONDS = 22.8
 _START_SECONDS = 60.0
-_COMMAND = [sys.executable, "-P", "-c", "import sys; from lbcompanion.worker import main; sys.exit(main())"]
+_COMMAND = [sys.executable, "-P", "-c", "import sys; from lbcompanion.run.worker import main; sys.exit(main())"]
 
 
 class WorkerFailed(CompanionError):

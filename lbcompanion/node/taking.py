@@ -16,9 +16,9 @@ from lbcompanion.node.copies import GUARDS, Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.hub import LocalAnswer
 from lbcompanion.node.siblings import Frame, page_of
+from lbcompanion.protocol.tokens import Tokens, digest_of, hide, repr_digest
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.interface import IPageStore
-from lbcompanion.tokens import Tokens, digest_of, hide, repr_digest
 
 #: What is told of a page beside its body is never more: an address may be as long as a head, each byte of it written
 #: as six.

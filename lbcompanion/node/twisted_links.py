@@ -22,7 +22,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lbcompanion.certificates import ServerCertificate
+from lbcompanion.endpoints.certificates import ServerCertificate
 from lbcompanion.node.links import Machine
 from lbcompanion.node.openings import HeaderFirst, Openings, Told
 from lbcompanion.node.proxy_header import ProxyHeader

@@ -27,10 +27,10 @@ from lbcompanion.node.recording import Recording
 from lbcompanion.node.spool import Spool
 from lbcompanion.node.taking import Taking
 from lbcompanion.node.upstream import UpstreamConnection, Upstreams
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import LimitsTable, NodeSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.interface import IPageStore
-from lbcompanion.tokens import Tokens
 
 
 @frozen(kw_only=True)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from lbcompanion import store_urls
-from lbcompanion.allowed import Refused
+from lbcompanion.checks import Refused
 from lbcompanion.errors import ConfigError
 from lbcompanion.model import WallClock
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores import engines
+from lbcompanion.stores import engines, urls
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.stores.sealing import MIN_KEY_BYTES, SealedStore
@@ -47,7 +46,7 @@ def _open_redis(url: str, settings: StoreTable, now: WallClock, defer_to_thread:
     return RedisStore(url, settings, now, defer_to_thread)
 
 
-#: Scheme, as :func:`lbcompanion.store_urls.store_url` leaves it, to provider.
+#: Scheme, as :func:`lbcompanion.stores.urls.store_url` leaves it, to provider.
 PROVIDERS: Mapping[str, Provider] = {
     "memory": _open_memory,
     "sqlite": _open_sqlite,
@@ -68,7 +67,7 @@ def open_store(settings: StoreTable, now: WallClock, defer_to_thread: DeferToThr
     :raises ConfigError: for a URL or a key file that cannot be used, and where a driver is missing.
     """
     try:
-        url = store_urls.store_url(settings.url, Path())
+        url = urls.store_url(settings.url, Path())
     except Refused as error:
         raise ConfigError("", "store.url", error.shown or "no URL", error.allowed) from None
     store = PROVIDERS[url.partition(":")[0]](url, settings, now, defer_to_thread)

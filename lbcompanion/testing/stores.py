@@ -21,9 +21,9 @@ from zope.interface.verify import verifyObject
 
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.interface import IPageStore
-from lbcompanion.tokens import digest_of
 
 T = TypeVar("T")
 

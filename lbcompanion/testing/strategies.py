@@ -9,7 +9,7 @@ from base64 import b64encode
 from hypothesis import strategies as st
 
 from lbcompanion.model import Notice, RoutingCookie, Told
-from lbcompanion.tokens import RANDOM_BYTES, Tokens
+from lbcompanion.protocol.tokens import RANDOM_BYTES, Tokens
 
 #: The farm's secret in tests.
 SECRET = b"a farm's secret, for tests only"

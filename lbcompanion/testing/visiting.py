@@ -20,8 +20,8 @@ from lbcompanion.crawler.client import Client, PlainAgent
 from lbcompanion.crawler.crews import nonce
 from lbcompanion.crawler.fetcher import Copy, NoCopy, SiteFetcher, Way
 from lbcompanion.model import to_rfc3339
+from lbcompanion.protocol.signatures import Signer
 from lbcompanion.settings import SiteSettings
-from lbcompanion.signatures import Signer
 from lbcompanion.sticky.cookies import names_match
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.testing.application import VISIT

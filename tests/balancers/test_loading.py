@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from lbcompanion import balancers
-from lbcompanion.balancers.pool import pool_of
+from lbcompanion import balancer_config
+from lbcompanion.balancer_config.pool import pool_of
 from lbcompanion.errors import ConfigError
 from tests.support.balancer_programs import CHECKS
 from tests.support.configured_nodes import node
@@ -24,11 +24,11 @@ FARMS = {"close": CLOSE, "far": FAR, "hidden": HIDDEN, "alone": ALONE}
 
 
 def made(product, nodes, listen=("127.0.0.1", 8500)):
-    return balancers.configuration(product, pool_of([("", one) for one in nodes], listen))
+    return balancer_config.configuration(product, pool_of([("", one) for one in nodes], listen))
 
 
 @pytest.mark.parametrize("farm", FARMS)
-@pytest.mark.parametrize("product", balancers.PRODUCTS)
+@pytest.mark.parametrize("product", balancer_config.PRODUCTS)
 def test_the_balancer_accepts_it(product, farm, tmp_path):
     file = tmp_path / f"balancer.{'yaml' if product == 'envoy' else 'conf'}"
     file.write_text(made(product, FARMS[farm], ("", 8500) if farm == "far" else ("127.0.0.1", 8500)))
@@ -39,11 +39,11 @@ def test_the_balancer_accepts_it(product, farm, tmp_path):
     assert [line for line in said.splitlines() if "warn" in line.lower() and "deprecat" not in line] == [], said
 
 
-@pytest.mark.parametrize("product", balancers.PRODUCTS)
+@pytest.mark.parametrize("product", balancer_config.PRODUCTS)
 def test_the_configured_cookie_is_used_and_told(product):
     text = made(product, ALONE)
     assert '#     cookies = ["MINE"]' in text
-    assert balancers.COOKIES[product] not in text.replace("$lbc", "").split("MINE", 1)[1].split()
+    assert balancer_config.COOKIES[product] not in text.replace("$lbc", "").split("MINE", 1)[1].split()
 
 
 @pytest.mark.parametrize("product", ["haproxy", "envoy"])
@@ -65,7 +65,7 @@ def test_caddy_asks_all_at_one_port_only():
     assert "health_uri /_lbc/whoami" in made("caddy", CLOSE)
 
 
-@pytest.mark.parametrize("product", balancers.PRODUCTS)
+@pytest.mark.parametrize("product", balancer_config.PRODUCTS)
 def test_where_the_admin_listener_is_out_of_reach_that_is_told(product):
     text = " ".join(line.strip(" \t#") for line in made(product, HIDDEN).splitlines())
     if product not in ("nginx", "apache"):  # these never ask there
@@ -73,7 +73,7 @@ def test_where_the_admin_listener_is_out_of_reach_that_is_told(product):
     assert ("/_lbc/whoami" in text) is (product != "nginx")
 
 
-@pytest.mark.parametrize("product", balancers.PRODUCTS)
+@pytest.mark.parametrize("product", balancer_config.PRODUCTS)
 def test_a_guess_is_told(product):
     assert "# LOOK HERE" in made(product, [node("n1", "tcp:8080"), node("n2", "tcp:8080")])
     assert "# LOOK HERE" not in made(product, CLOSE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from lbcompanion.balancers.pool import Member, Pool, pool_of
+from lbcompanion.balancer_config.pool import Member, Pool, pool_of
 from lbcompanion.errors import ConfigError
 from lbcompanion.settings import CrawlerSettings, CrawlerTable, KnownNode, LimitsTable, SiteSettings
 from tests.support.configured_nodes import node

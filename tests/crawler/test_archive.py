@@ -12,7 +12,7 @@ from lbcompanion.crawler.archive import Archive, ArchiveError
 from lbcompanion.crawler.backlog import Backlog, BacklogError, open_engine
 from lbcompanion.crawler.fetcher import Copy
 from lbcompanion.crawler.records import Asset, RecordRefused
-from lbcompanion.tokens import digest_of
+from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 
 NOW = 1_795_468_200.0

@@ -13,9 +13,9 @@ from twisted.web.resource import Resource
 from lbcompanion.crawler.backlog import Arrival, BacklogError
 from lbcompanion.crawler.intake import Intake, intake_site, site_for
 from lbcompanion.model import Loss, Notice
+from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, write_notices
+from lbcompanion.protocol.signatures import Signer
 from lbcompanion.settings import SiteSettings
-from lbcompanion.signatures import Signer
-from lbcompanion.wire import BATCH_LIMIT_BYTES, write_notices
 from tests.support.simulated_farm import ORIGIN, SECRET, Farm
 
 URL = "http://crawler.local/notices"

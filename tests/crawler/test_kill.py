@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from lbcompanion.tokens import digest_of
+from lbcompanion.protocol.tokens import digest_of
 from tests.support.archiving_process import archive_due, body_of, open_place
 
 pytestmark = pytest.mark.network

@@ -15,8 +15,8 @@ from lbcompanion.crawler.fetcher import Copy, SiteFetcher, Way
 from lbcompanion.crawler.records import Asset, asset_record, info_record, page_record, revisit_record
 from lbcompanion.crawler.requisites import Requisites, css_links, origin_of, page_links
 from lbcompanion.model import to_rfc3339
+from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import SiteSettings
-from lbcompanion.tokens import digest_of
 from tests.support.simulated_farm import ORIGIN, SECRET, Farm
 
 

@@ -16,8 +16,8 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 
 from lbcompanion.crawler.service import CrawlerService, StartFailed
-from lbcompanion.signatures import Signer
-from lbcompanion.wire import write_notices
+from lbcompanion.protocol.notices import write_notices
+from lbcompanion.protocol.signatures import Signer
 from tests.support.simulated_farm import SECRET, Farm
 
 pytestmark = pytest.mark.network

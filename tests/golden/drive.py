@@ -33,13 +33,13 @@ from lbcompanion.node.notices import Deliverer
 from lbcompanion.node.peers import Peers
 from lbcompanion.node.siblings import page_frame
 from lbcompanion.node.spool import Spool
+from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES as MOST_NOTICES_BYTES
+from lbcompanion.protocol.signatures import Signer
+from lbcompanion.protocol.tokens import Tokens, digest_of, repr_digest
 from lbcompanion.settings import CaptureTable, FetchTable, InjectTable, LimitsTable, StickyTable, StoreTable
-from lbcompanion.signatures import Signer
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
-from lbcompanion.tokens import Tokens, digest_of, repr_digest
-from lbcompanion.wire import BATCH_LIMIT_BYTES as MOST_NOTICES_BYTES
 from tests.support.in_memory_crawler import Rig as CrawlerRig
 from tests.support.in_memory_node import EPOCH, PAGE, Rig, at_once, html, request
 from tests.support.simulated_farm import ORIGIN, Farm, immediately

@@ -19,9 +19,9 @@ from lbcompanion.node.copies import Copies
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.policy import Policy, Script
 from lbcompanion.node.recording import Recording
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import InjectTable, NodeSettings, NodeTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.tokens import Tokens
 from tests.html.cases import charsets, copies, left_alone, policies, position, recording, snippets
 from tests.html.cases.case import NONE, Case
 

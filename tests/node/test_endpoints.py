@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lbcompanion.model import Miss, MissReason
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import CaptureTable, FetchTable, StoreTable, ToCrawlerTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
-from lbcompanion.tokens import Tokens
 from tests.support.in_memory_node import HOST, PAGE, Answer, Rig, html
 from tests.support.own_answers import Odd, guarded
 

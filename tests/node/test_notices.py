@@ -19,13 +19,13 @@ from lbcompanion.model import Loss, Notice, Told
 from lbcompanion.node.counters import Counters
 from lbcompanion.node.notices import Deliverer
 from lbcompanion.node.spool import Spool
+from lbcompanion.protocol.notices import read_delivery
+from lbcompanion.protocol.signatures import Verifier
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import StickyTable, StoreTable
-from lbcompanion.signatures import Verifier
 from lbcompanion.stores.threads import OneThread
 from lbcompanion.testing.stores import SlowStore
 from lbcompanion.testing.strategies import SECRET
-from lbcompanion.tokens import Tokens
-from lbcompanion.wire import read_delivery
 from tests.support.in_memory_node import EPOCH, Answer, Rig, at_once, new_folder, read_answers, request
 from tests.support.own_answers import Odd
 

@@ -19,12 +19,12 @@ from lbcompanion.model import Loss, Miss, MissReason
 from lbcompanion.node.giving import NO_TIME
 from lbcompanion.node.peers import in_order
 from lbcompanion.node.service import NodeService
+from lbcompanion.protocol.notices import read_delivery
+from lbcompanion.protocol.signatures import Signer, Verifier
+from lbcompanion.protocol.tokens import Tokens, proof, proof_holds
 from lbcompanion.settings import CaptureTable, StoreTable
-from lbcompanion.signatures import Signer, Verifier
 from lbcompanion.testing.stores import FailingStore, a_page
 from lbcompanion.testing.strategies import SECRET
-from lbcompanion.tokens import Tokens, proof, proof_holds
-from lbcompanion.wire import read_delivery
 from tests.support.in_memory_node import Rig, new_folder, settings
 
 pytestmark = pytest.mark.network

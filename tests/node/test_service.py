@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.demo.children import own_command
-from lbcompanion.signatures import Signer
+from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import ROOT, TWISTD, WAIT, read_on
 from tests.support.in_memory_node import PAGE, Answer, read_answers, request, without_tag

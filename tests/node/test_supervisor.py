@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from lbcompanion.protocol.tokens import proof_holds
 from lbcompanion.testing.strategies import SECRET
-from lbcompanion.tokens import proof_holds
 from tests.support.commands import WAIT, read_on
 from tests.support.in_memory_node import PAGE, Answer, read_answers, request, without_tag
 from tests.support.node_process import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until

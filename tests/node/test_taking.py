@@ -15,11 +15,11 @@ from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algor
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.siblings import page_frame
 from lbcompanion.node.taking import HEAD_BYTES
+from lbcompanion.protocol.signatures import Signer
+from lbcompanion.protocol.tokens import Tokens, proof_holds, repr_digest
 from lbcompanion.settings import CaptureTable, FetchTable, StoreTable
-from lbcompanion.signatures import Signer
 from lbcompanion.testing.stores import FailingStore, a_page
 from lbcompanion.testing.strategies import SECRET
-from lbcompanion.tokens import Tokens, proof_holds, repr_digest
 from tests.support.in_memory_node import EPOCH, HOST, Answer, Rig, read_answers, request
 from tests.support.own_answers import guarded
 

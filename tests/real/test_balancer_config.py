@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion import balancers
+from lbcompanion import balancer_config
 from lbcompanion.demo.children import own_command
 from tests.support.balancer_programs import RUNS
 from tests.support.farm import NODES, Sticking
@@ -44,7 +44,7 @@ def printed(product: str):
 
 @pytest.mark.parametrize("product", DIALECTS)
 def test_it_serves_and_sticks(new_farm, product):
-    cookie = balancers.COOKIES[product]
+    cookie = balancer_config.COOKIES[product]
     farm = new_farm(printed(product), Sticking((cookie,), DIALECTS[product]))
     visitors = [Visitor(farm.site) for _ in range(VISITORS)]
     views = []

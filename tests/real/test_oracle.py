@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from lbcompanion import balancers
-from lbcompanion.balancers.pool import Member, Pool
+from lbcompanion import balancer_config
+from lbcompanion.balancer_config.pool import Member, Pool
 from lbcompanion.demo.ports import ReservedPorts
 from lbcompanion.testing import products
 from lbcompanion.testing.sticking import Sticking
@@ -60,7 +60,7 @@ class Stand:
         port = self.ports.take()
         members = tuple(Member(name, "127.0.0.1", at) for name, at in self.nodes.items())
         file = self.folder / f"{product}.{'yaml' if product == 'envoy' else 'conf'}"
-        file.write_text(balancers.configuration(product, Pool(members, "", "127.0.0.1", port)))
+        file.write_text(balancer_config.configuration(product, Pool(members, "", "127.0.0.1", port)))
         self.run(product, file, port)
         return port
 

@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lbcompanion.model import Notice, RoutingCookie
+from lbcompanion.protocol.notices import read_notices, write_notices
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky import cookies as sticky_cookies
 from lbcompanion.sticky.cookies import MAX_SENT_BYTES, is_pattern, names_match, parse, render
@@ -20,7 +21,6 @@ from lbcompanion.sticky.reader import MOST_LOOKED_AT, CookieReader
 from lbcompanion.sticky.rules import tells_node
 from lbcompanion.testing.dialects import SESSIONS
 from lbcompanion.testing.strategies import cookie_headers, cookie_names, cookies
-from lbcompanion.wire import read_notices, write_notices
 
 TOMCAT = "4E3A2B1C0D9F8E7A6B5C4D3E2F1A0B9C"
 

@@ -6,13 +6,13 @@ import pytest
 
 from lbcompanion.errors import ConfigError
 from lbcompanion.settings import StoreTable
-from lbcompanion.store_urls import SERVED
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.stores.queued import QueuedStore
 from lbcompanion.stores.redis import RedisStore
 from lbcompanion.stores.registry import PROVIDERS, open_store
 from lbcompanion.stores.sealing import SealedStore
 from lbcompanion.stores.sql import SqlStore
+from lbcompanion.stores.urls import SERVED
 from lbcompanion.testing.stores import WallClockByHand, a_page
 from tests.support.open_store import at_once, result_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from lbcompanion.crawler.archive import Archive
 from lbcompanion.crawler.backlog import Backlog, open_engine
 from lbcompanion.crawler.fetcher import Copy
-from lbcompanion.tokens import digest_of
+from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 
 NOW = 1_795_468_200.0

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lbcompanion import balancers
-from lbcompanion.balancers.pool import Member, Pool
+from lbcompanion import balancer_config
+from lbcompanion.balancer_config.pool import Member, Pool
 from lbcompanion.demo import haproxy
 from lbcompanion.demo.backends import Backend
 from lbcompanion.demo.children import own_command
@@ -47,7 +47,7 @@ def printed(product: str) -> Stand:
 
     def command(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
         members = tuple(Member(name, "127.0.0.1", at) for name, at in nodes.items())
-        return _run(product, folder, balancers.configuration(product, Pool(members, "", "127.0.0.1", port)))
+        return _run(product, folder, balancer_config.configuration(product, Pool(members, "", "127.0.0.1", port)))
 
     return command
 

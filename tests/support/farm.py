@@ -16,7 +16,7 @@ from attrs import Factory, define, frozen
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.demo.ports import ReservedPorts
-from lbcompanion.tokens import Tokens
+from lbcompanion.protocol.tokens import Tokens
 from tests.support import served_pages
 from tests.support.balancers import Balancer
 from tests.support.children import Child, Children, wait_for

@@ -13,9 +13,9 @@ from lbcompanion.crawler.meters import Meters
 from lbcompanion.crawler.rounds import Rounds
 from lbcompanion.crawler.warmth import Warmth
 from lbcompanion.model import Loss
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.ladder import Limits
 from lbcompanion.sticky.routes import Routes
-from lbcompanion.tokens import Tokens
 from tests.support.simulated_farm import SECRET, Farm, immediately
 
 

@@ -26,12 +26,12 @@ from lbcompanion.node.spool import Spool
 from lbcompanion.node.upstream import UpstreamConnection
 from lbcompanion.node.visitor import VisitorConnection
 from lbcompanion.node.wiring import Surroundings, build
+from lbcompanion.protocol.signatures import Signer
+from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import NodeSettings, NodeTable, StoreTable
-from lbcompanion.signatures import Signer
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.links import FarEnd, MemoryLink, MemoryLoop
 from lbcompanion.testing.strategies import SECRET
-from lbcompanion.tokens import Tokens
 
 EPOCH = 1_795_468_200.0
 HOST = b"www.example.com"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lbcompanion.demo.children import own_command
-from lbcompanion.signatures import Signer
+from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import ROOT, TWISTD, WAIT, read_on
 from tests.support.in_memory_node import Answer, read_answers, request

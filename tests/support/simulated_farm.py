@@ -20,12 +20,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from lbcompanion import tokens
 from lbcompanion.crawler.client import PlainAgent
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import Notice, Page
+from lbcompanion.protocol import tokens
+from lbcompanion.protocol.signatures import Verifier
 from lbcompanion.settings import CrawlerSettings, CrawlerTable, KnownNode, SiteSettings, StickyTable
-from lbcompanion.signatures import Verifier
 from lbcompanion.sticky.cookies import parse
 
 SECRET = b"a farm's secret for tests"

@@ -4,14 +4,14 @@ from twisted.application.service import ServiceMaker
 
 companion = ServiceMaker(
     "lbcompanion node",
-    "lbcompanion.tap",
+    "lbcompanion.run.tap",
     "A companion: reverse proxy beside a node that keeps copies of its pages.",
     "lbcompanion",
 )
 
 crawler = ServiceMaker(
     "lbcompanion crawler",
-    "lbcompanion.crawler_tap",
+    "lbcompanion.run.crawler_tap",
     "The crawler that fetches page copies from their own nodes and archives them.",
     "lbcompanion-crawler",
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lbcompanion.balancers.pool import Pool, is_loopback
-from lbcompanion.balancers.wording import comment, indented, not_asked, opening, sticky_tables, text
+from lbcompanion.balancer_config.pool import Pool, is_loopback
+from lbcompanion.balancer_config.wording import comment, indented, not_asked, opening, sticky_tables, text
 
 
 def configuration(pool: Pool) -> str:

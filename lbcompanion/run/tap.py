@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from lbcompanion import config, plugins
 from lbcompanion.errors import ConfigError
-from lbcompanion.running import make_node, tell_failed_start
+from lbcompanion.run.foreground import make_node, tell_failed_start
 from lbcompanion.settings import NodeSettings
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lbcompanion.balancers.pool import Member, Pool, is_address, joined
-from lbcompanion.balancers.wording import comment, opening, sticky_tables, text
+from lbcompanion.balancer_config.pool import Member, Pool, is_address, joined
+from lbcompanion.balancer_config.wording import comment, opening, sticky_tables, text
 from lbcompanion.errors import ConfigError
 
 _VARIABLE = re.compile(r"[A-Za-z0-9_]+", re.ASCII)

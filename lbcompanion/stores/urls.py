@@ -13,8 +13,8 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from attrs import frozen
 
-from lbcompanion import allowed
-from lbcompanion.allowed import Refused
+from lbcompanion import checks
+from lbcompanion.checks import Refused
 
 #: Whether a module can be imported.
 FindModule = Callable[[str], object]
@@ -82,7 +82,7 @@ FORMS = "memory:, " + ", ".join((_SQLITE, _REDIS.form, _REDIS_TLS.form, _POSTGRE
 
 
 def store_url(value: object, folder: Path, find_module: FindModule = find_spec) -> str:
-    """A check of :mod:`lbcompanion.allowed`: the URL with its scheme's usual name and with absolute paths.
+    """A check of :mod:`lbcompanion.checks`: the URL with its scheme's usual name and with absolute paths.
 
     :raises Refused: for a URL of no known form, and where the driver is not installed.
     """
@@ -99,7 +99,7 @@ def store_url(value: object, folder: Path, find_module: FindModule = find_spec) 
     if kind is None:
         plain, plus, _ = scheme.partition("+")
         hint = _NOT_HERE.get(plain, "without a driver's name" if plus and plain in SERVED else "")
-        raise Refused(FORMS + (f" ({hint})" if hint else ""), allowed.hide_password(value))
+        raise Refused(FORMS + (f" ({hint})" if hint else ""), checks.hide_password(value))
     checked = _served(kind, value, folder)
     if find_module(kind.module) is None:
         how = f"the same once its driver is there (pip install 'lbcompanion[{kind.extra}]'), or another store"
@@ -114,12 +114,12 @@ def sqlite_url(value: str, folder: Path) -> str:
     """
     file = value.removeprefix("sqlite:///")
     if file == value or not file or file.startswith(":") or "?" in file or not value.isprintable():
-        raise Refused(f"{_SQLITE}; for copies in memory, memory:", allowed.hide_password(value))
+        raise Refused(f"{_SQLITE}; for copies in memory, memory:", checks.hide_password(value))
     return f"sqlite:///{(folder / file).absolute()}"
 
 
 def _served(kind: Served, value: str, folder: Path) -> str:
-    shown = allowed.hide_password(value)
+    shown = checks.hide_password(value)
     try:
         parts = urlsplit(value)
         port_is_right = parts.port != 0
@@ -147,5 +147,5 @@ def _names_database(kind: Served, parts: SplitResult) -> bool:
 
 def _file(key: str, name: str, folder: Path) -> str:
     where = (folder / name).absolute()
-    allowed.content(where, f"a file that can be read, for {key}")
+    checks.content(where, f"a file that can be read, for {key}")
     return str(where)

@@ -1,7 +1,7 @@
 """TOML -> :mod:`lbcompanion.settings`: reads a file, checks every value, and says all that is wrong at once.
 
-What each key may be stands in :mod:`lbcompanion.config_tables`; how one value is checked, in
-:mod:`lbcompanion.allowed`; the defaults, in the settings themselves. No port is opened here.
+What each key may be stands in :mod:`lbcompanion.config.tables`; how one value is checked, in
+:mod:`lbcompanion.checks`; the defaults, in the settings themselves. No port is opened here.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from attrs import fields_dict
 
-from lbcompanion import allowed
-from lbcompanion import config_tables as tables
-from lbcompanion.allowed import Check, Refused
-from lbcompanion.config_tables import Table
+from lbcompanion import checks
+from lbcompanion.checks import Check, Refused
+from lbcompanion.config import tables
+from lbcompanion.config.tables import Table
 from lbcompanion.errors import ConfigError, ConfigErrors
 from lbcompanion.settings import (
     CaptureTable,
@@ -112,7 +112,7 @@ class _Reading:
         found = given.get(dotted.rpartition(".")[2], {})
         if isinstance(found, dict):
             return found
-        self.note(dotted, allowed.show(found), f"a table, [{dotted}]")
+        self.note(dotted, checks.show(found), f"a table, [{dotted}]")
         return {}
 
     def one(self, key: str, check: Check, value: object) -> Any:
@@ -121,7 +121,7 @@ class _Reading:
             return check(value, self.folder)
         except Refused as error:
             key = f"{key}.{error.below}" if error.below else key
-            self.note(key, "missing" if value is None else error.shown or allowed.show(value), error.allowed)
+            self.note(key, "missing" if value is None else error.shown or checks.show(value), error.allowed)
             return None
 
     def table(
@@ -142,7 +142,7 @@ class _Reading:
         """Read the secret that ``secret_file`` names and put it beside it."""
         if where := values.get("secret_file"):
             values["secret"] = self.one(
-                f"{dotted}.secret_file", lambda value, folder: allowed.secret_of(where), str(where)
+                f"{dotted}.secret_file", lambda value, folder: checks.secret_of(where), str(where)
             )
 
     def done(self) -> None:
@@ -213,7 +213,7 @@ def _only_generic_is_described(reading: _Reading, sticky: Given, dotted: str) ->
         reading.note(f"{dotted}.cookies", "empty", 'one or more names, where dialect is "generic"')
     for key, unset in (("part", "whole"), ("replay_safe", False)):
         if not generic and sticky.get(key, unset) not in (unset, None):
-            reading.note(f"{dotted}.{key}", allowed.show(sticky[key]), 'set only where dialect is "generic"')
+            reading.note(f"{dotted}.{key}", checks.show(sticky[key]), 'set only where dialect is "generic"')
 
 
 def _crawler(reading: _Reading) -> CrawlerSettings:
@@ -232,7 +232,7 @@ def _crawler(reading: _Reading) -> CrawlerSettings:
 
 def _site(reading: _Reading, sites: Given, name: str) -> SiteSettings | None:
     dotted = f"sites.{name}"
-    if not allowed.is_node_name(name):
+    if not checks.is_node_name(name):
         reading.note(dotted, "no such name", _SITE_NAME)
         return None
     given = dict(reading.subtable({name: sites[name]}, dotted))
@@ -250,7 +250,7 @@ def _site(reading: _Reading, sites: Given, name: str) -> SiteSettings | None:
 
 def _known_node(reading: _Reading, nodes: Given, above: str, name: str) -> KnownNode:
     dotted = f"{above}.{name}"
-    if not allowed.is_node_name(name):
+    if not checks.is_node_name(name):
         reading.note(dotted, "no node name", tables.NAME_ALLOWED)
         return KnownNode()
     values = reading.table(KnownNode, reading.subtable(nodes, dotted), dotted, tables.KNOWN_NODE)

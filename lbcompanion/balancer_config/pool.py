@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from lbcompanion.endpoint_strings import parse
+from lbcompanion.endpoints.strings import parse
 from lbcompanion.errors import ConfigError
 from lbcompanion.settings import CrawlerSettings, LimitsTable, NodeSettings
 from lbcompanion.sticky.cookies import is_pattern

@@ -11,9 +11,10 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from lbcompanion import plugins, running
+from lbcompanion import plugins
 from lbcompanion.node.places import Place
 from lbcompanion.node.supervisor import ANSWERS_FD, FATE, FIRST_SOCKET_FD, LEAVE, ORDERS_FD, STARTED, Orders
+from lbcompanion.run import foreground
 
 
 def main() -> int:
@@ -40,7 +41,7 @@ def main() -> int:
     service.started.addCallback(lambda _: os.write(ANSWERS_FD, STARTED))
     service.started.addErrback(lambda _: None)
     threading.Thread(target=_wait_for_the_end, args=(reactor, service), daemon=True).start()
-    code = running.run_service(service, reactor, orders.json_lines)
+    code = foreground.run_service(service, reactor, orders.json_lines)
     with suppress(OSError):  # a supervisor that is gone hears nothing
         os.write(ANSWERS_FD, FATE + json.dumps(service.fate).encode() + b"\n")
     return code

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 from OpenSSL import SSL
 
-from lbcompanion.endpoint_strings import EndpointString
+from lbcompanion.endpoints.strings import EndpointString
 from lbcompanion.errors import CompanionError
 
 PROTOCOL = "http/1.1"

@@ -1,7 +1,7 @@
 """Twisted's endpoint strings, taken apart and checked before any port opens (twisted.internet.endpoints).
 
 Only the syntax: kind, what it needs and what it may bear. Whether the port is free, only opening it tells; whether
-certificates can be used, :mod:`lbcompanion.certificates`.
+certificates can be used, :mod:`lbcompanion.endpoints.certificates`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import Factory, evolve, frozen
 
-from lbcompanion.allowed import Check, Refused
+from lbcompanion.checks import Check, Refused
 
 _ESCAPED = re.compile(r"\\(.)")
 _HIGHEST_PORT = 65535

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lbcompanion.balancers.pool import Member, Pool, joined
-from lbcompanion.balancers.wording import comment, indented, not_asked, opening, sticky_tables, text
+from lbcompanion.balancer_config.pool import Member, Pool, joined
+from lbcompanion.balancer_config.wording import comment, indented, not_asked, opening, sticky_tables, text
 
 
 def configuration(pool: Pool) -> str:

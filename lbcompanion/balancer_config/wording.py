@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
 
-from lbcompanion.balancers.pool import Pool
+from lbcompanion.balancer_config.pool import Pool
 
 _WIDTH = 112
 

@@ -7,8 +7,8 @@ from twisted.python import usage
 
 from lbcompanion import config, plugins
 from lbcompanion.errors import ConfigError
+from lbcompanion.run.tap import refuse, stopping_where_it_fails
 from lbcompanion.settings import CrawlerSettings
-from lbcompanion.tap import refuse, stopping_where_it_fails
 
 
 class Options(usage.Options):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from lbcompanion.balancers import apache, caddy, envoy, haproxy, nginx
-from lbcompanion.balancers.pool import Pool, pool_of
+from lbcompanion.balancer_config import apache, caddy, envoy, haproxy, nginx
+from lbcompanion.balancer_config.pool import Pool, pool_of
 
 __all__ = ["COOKIES", "PRODUCTS", "Pool", "configuration", "pool_of"]
 
