@@ -22,14 +22,14 @@ from lbcompanion.html.snippets import default_tag
 from lbcompanion.http1.codings import Decoder, Encoder
 from lbcompanion.http1.heads import head_end, read_request_head, read_response_head
 from lbcompanion.model import Page
-from lbcompanion.node.capture import CaptureRules
-from lbcompanion.node.copies import Copies
-from lbcompanion.node.counters import Counters
-from lbcompanion.node.hub import Hub
-from lbcompanion.node.policy import Policy, Script
-from lbcompanion.node.recording import Recording
-from lbcompanion.node.upstream import UpstreamConnection, Upstreams
-from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.node.capture.page_policy import Policy, Script
+from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.rules import Recording
+from lbcompanion.node.copies.service import Copies
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.proxy.context import Hub
+from lbcompanion.node.proxy.upstream import UpstreamConnection, Upstreams
+from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.settings import CaptureTable, LimitsTable, NodeSettings, NodeTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore

@@ -165,7 +165,7 @@ def drain(file: str, as_json: bool) -> None:
     Run it on the node itself, as the companion's own user.
     """
     settings = config.read_node(file)
-    from lbcompanion.node.control import RunningNode
+    from lbcompanion.node.processes.control import RunningNode
 
     running_node = RunningNode(settings.node.state_dir, settings.node.name)
     running_node.drain()

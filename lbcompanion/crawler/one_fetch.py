@@ -17,9 +17,9 @@ from lbcompanion.crawler.fetcher import Copy
 from lbcompanion.crawler.requisites import origin_of
 from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
 from lbcompanion.errors import CompanionError
-from lbcompanion.html.fetchurl import decode_fetch_url
 from lbcompanion.model import Attempt, Outcome, RoutingCookie, Verdict, WallClock
 from lbcompanion.protocol.tokens import Tokens
+from lbcompanion.recorder.fetch_url import decode_fetch_url
 from lbcompanion.settings import CrawlerSettings, SiteSettings
 from lbcompanion.sticky.ladder import End, Limits
 from lbcompanion.sticky.routes import Routes

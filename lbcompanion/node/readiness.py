@@ -13,10 +13,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbcompanion.endpoints.strings import parse
-from lbcompanion.node.copies import Copies
-from lbcompanion.node.counters import Counters
-from lbcompanion.node.leaving import Leaving
-from lbcompanion.node.listening import client_endpoint
+from lbcompanion.node.copies.service import Copies
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.processes.drain_state import Leaving
+from lbcompanion.node.transports.listening import client_endpoint
 
 _LOOK_SECONDS = 2.0
 _CONNECT_SECONDS = 2.0

@@ -23,27 +23,35 @@ from twisted.python.failure import Failure
 from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import read_in_python
 from lbcompanion.model import WallClock
-from lbcompanion.node.admin import admin_site, names_of
-from lbcompanion.node.application import Application
-from lbcompanion.node.control import ControlSocket
-from lbcompanion.node.counters import Counters
-from lbcompanion.node.figures import Figures, to_json
-from lbcompanion.node.giving import Giving
-from lbcompanion.node.handover import HAND_OVER_SECONDS, HandOver
-from lbcompanion.node.heap import keep_freed_memory
-from lbcompanion.node.leaving import Leaving
-from lbcompanion.node.listening import AnyListener, Held, Listener, dialer, reload_certificates, serve, serve_site
-from lbcompanion.node.notices import Deliverer
-from lbcompanion.node.openings import Openings
-from lbcompanion.node.peers import Peers
-from lbcompanion.node.places import Place, stop_reactor
+from lbcompanion.node.copies.peer_export import Giving
+from lbcompanion.node.copies.peers import Peers
+from lbcompanion.node.copies.shared_store import SharedStore, SiblingDesk
+from lbcompanion.node.copy_drain import HAND_OVER_SECONDS, HandOver
+from lbcompanion.node.endpoints.application_client import Application
+from lbcompanion.node.metrics.admin import admin_site, names_of
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.metrics.status import Figures, to_json
+from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices.spool import Spool
+from lbcompanion.node.processes.control import ControlSocket
+from lbcompanion.node.processes.drain_state import Leaving
+from lbcompanion.node.processes.process_role import Place, stop_reactor
+from lbcompanion.node.processes.siblings import Frame, Siblings
+from lbcompanion.node.proxy.proxy_protocol import Openings
+from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.node.readiness import Readiness
-from lbcompanion.node.shared_store import SharedStore, SiblingDesk
-from lbcompanion.node.siblings import Frame, Siblings
-from lbcompanion.node.sockets import open_sockets
-from lbcompanion.node.spool import Spool
-from lbcompanion.node.twisted_links import MachineFactory
-from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.node.transports.listening import (
+    AnyListener,
+    Held,
+    Listener,
+    dialer,
+    reload_certificates,
+    serve,
+    serve_site,
+)
+from lbcompanion.node.transports.malloc_tuning import keep_freed_memory
+from lbcompanion.node.transports.sockets import open_sockets
+from lbcompanion.node.transports.twisted_transport import MachineFactory
 from lbcompanion.node.wiring import Surroundings, build
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import NodeSettings

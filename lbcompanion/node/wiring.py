@@ -9,25 +9,25 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import ConfigError
 from lbcompanion.html.copy import Masks
-from lbcompanion.html.recorder import recorder_source, versioned
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import MonotonicClock, Page, WallClock
-from lbcompanion.node.application import Answered
-from lbcompanion.node.callers import Callers
-from lbcompanion.node.capture import CaptureRules
-from lbcompanion.node.client_info import TrustedProxies
-from lbcompanion.node.copies import Ask, Copies
-from lbcompanion.node.counters import Counters
-from lbcompanion.node.debug import Debug
-from lbcompanion.node.endpoints import Endpoints
-from lbcompanion.node.hub import Hub, LocalAnswer
-from lbcompanion.node.notices import NoticeDesk
-from lbcompanion.node.policy import Policy, Script
-from lbcompanion.node.recording import Recording
-from lbcompanion.node.spool import Spool
-from lbcompanion.node.taking import Taking
-from lbcompanion.node.upstream import UpstreamConnection, Upstreams
+from lbcompanion.node.capture.page_policy import Policy, Script
+from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.rules import Recording
+from lbcompanion.node.copies.peer_import import Taking
+from lbcompanion.node.copies.service import Ask, Copies
+from lbcompanion.node.endpoints.application_client import Answered
+from lbcompanion.node.endpoints.debug import Debug
+from lbcompanion.node.endpoints.fetch_auth import Callers
+from lbcompanion.node.endpoints.router import Endpoints
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.notices.receiver import NoticeDesk
+from lbcompanion.node.notices.spool import Spool
+from lbcompanion.node.proxy.client_info import TrustedProxies
+from lbcompanion.node.proxy.context import Hub, LocalAnswer
+from lbcompanion.node.proxy.upstream import UpstreamConnection, Upstreams
 from lbcompanion.protocol.tokens import Tokens
+from lbcompanion.recorder.script import recorder_source, versioned
 from lbcompanion.settings import LimitsTable, NodeSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.interface import IPageStore

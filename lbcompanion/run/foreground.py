@@ -1,7 +1,7 @@
 """Runs a service, or one piece of work, in the foreground: the only place where a reactor is chosen.
 
 A companion runs on Twisted's asyncio reactor over the standard asyncio loop, so that the visitors' bytes can travel
-on links of that loop (:mod:`lbcompanion.node.socket_links`); everything else runs on the platform's default reactor.
+on links of that loop (:mod:`lbcompanion.node.transports.socket_transport`); everything else runs on the platform's default reactor.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from twisted.python.failure import Failure
 
 from lbcompanion import logs
 from lbcompanion.errors import CompanionError
-from lbcompanion.node.control import ControlError, RunningNode
-from lbcompanion.node.places import Place
+from lbcompanion.node.processes.control import ControlError, RunningNode
+from lbcompanion.node.processes.process_role import Place
 from lbcompanion.settings import CrawlerSettings, NodeSettings
 
 if TYPE_CHECKING:
+    from lbcompanion.node.processes.supervisor import Supervisor
     from lbcompanion.node.service import NodeService
-    from lbcompanion.node.supervisor import Supervisor
 
 #: A service is stopped for good after this time (the manual promises 30 s from the signal to the exit).
 STOP_SECONDS = 28.0
@@ -74,8 +74,8 @@ def make_node(
     :param relay: whether what workers say is told in this process's own log.
     :raises ConfigError: (and ControlError) as :func:`run_node`.
     """
+    from lbcompanion.node.processes.supervisor import Supervisor
     from lbcompanion.node.service import NodeService
-    from lbcompanion.node.supervisor import Supervisor
     from lbcompanion.stores.registry import open_store
     from lbcompanion.stores.threads import OneThread
 

@@ -1,4 +1,4 @@
-"""One worker of a node: a process that :mod:`lbcompanion.node.supervisor` starts, never a user."""
+"""One worker of a node: a process that :mod:`lbcompanion.node.processes.supervisor` starts, never a user."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from lbcompanion import plugins
-from lbcompanion.node.places import Place
-from lbcompanion.node.supervisor import ANSWERS_FD, FATE, FIRST_SOCKET_FD, LEAVE, ORDERS_FD, STARTED, Orders
+from lbcompanion.node.processes.process_role import Place
+from lbcompanion.node.processes.supervisor import ANSWERS_FD, FATE, FIRST_SOCKET_FD, LEAVE, ORDERS_FD, STARTED, Orders
 from lbcompanion.run import foreground
 
 

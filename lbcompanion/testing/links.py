@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lbcompanion.node.links import Link, Machine
+from lbcompanion.node.proxy.interface import Link, Machine
 
 #: What a link queues before its machine is told to pause, and how low the queue has to be to go on: asyncio's marks.
 HIGH_WATER = 65536
@@ -41,7 +41,7 @@ class MemoryLoop:
 
 
 class MemoryLink:
-    """A :class:`~lbcompanion.node.links.Link`, whose other end is :attr:`far`.
+    """A :class:`~lbcompanion.node.proxy.interface.Link`, whose other end is :attr:`far`.
 
     :param peername: what ``get_extra_info`` tells.
     """
@@ -68,7 +68,7 @@ class MemoryLink:
     # What the machine asks for.
 
     def write(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.links.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
         assert not self._wrote_eof, "written behind the end"
         if self._closing or self._lost or not data:
             return
@@ -80,22 +80,22 @@ class MemoryLink:
             self._machine.pause_writing()
 
     def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
-        """See :class:`~lbcompanion.node.links.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
         self.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        """See :class:`~lbcompanion.node.links.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
         if not self._closing:
             self._closing = True
             self._flush()
 
     def write_eof(self) -> None:
-        """See :class:`~lbcompanion.node.links.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
         self._wrote_eof = True
         self._flush()
 
     def abort(self) -> None:
-        """See :class:`~lbcompanion.node.links.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
         if not self._lost:
             self._closing = True
             self._out.clear()
@@ -103,21 +103,21 @@ class MemoryLink:
             self._loop.soon(lambda: self.lose(None))
 
     def pause_reading(self) -> None:
-        """See :class:`~lbcompanion.node.links.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
         self._reading = False
 
     def resume_reading(self) -> None:
-        """See :class:`~lbcompanion.node.links.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
         if not self._closing and not self._reading:
             self._reading = True
             self._loop.soon(self.deliver)
 
     def get_write_buffer_size(self) -> int:
-        """See :class:`~lbcompanion.node.links.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
         return self._queued
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See :class:`~lbcompanion.node.links.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
         return self._extra.get(name, default)
 
     # What the other end does.

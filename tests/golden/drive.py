@@ -27,12 +27,12 @@ from lbcompanion.crawler.api import Admin
 from lbcompanion.crawler.api import admin_site as crawler_admin_site
 from lbcompanion.crawler.intake import Intake, intake_site
 from lbcompanion.model import Miss, MissReason, Page
-from lbcompanion.node.admin import admin_site as node_admin_site
-from lbcompanion.node.figures import Figures
-from lbcompanion.node.notices import Deliverer
-from lbcompanion.node.peers import Peers
-from lbcompanion.node.siblings import page_frame
-from lbcompanion.node.spool import Spool
+from lbcompanion.node.copies.peers import Peers
+from lbcompanion.node.metrics.admin import admin_site as node_admin_site
+from lbcompanion.node.metrics.status import Figures
+from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices.spool import Spool
+from lbcompanion.node.processes.siblings import page_frame
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES as MOST_NOTICES_BYTES
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens, digest_of, repr_digest

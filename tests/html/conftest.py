@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.html.recorder import recorder_source
+from lbcompanion.recorder.script import recorder_source
 from tests.support.browser import ARGUMENTS, Site
 from tests.support.programs import need_program
 

@@ -14,11 +14,11 @@ from lbcompanion.html.copy import Masks
 from lbcompanion.html.snippets import default_tag
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
-from lbcompanion.node.capture import CaptureRules
-from lbcompanion.node.copies import Copies
-from lbcompanion.node.counters import Counters
-from lbcompanion.node.policy import Policy, Script
-from lbcompanion.node.recording import Recording
+from lbcompanion.node.capture.page_policy import Policy, Script
+from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.rules import Recording
+from lbcompanion.node.copies.service import Copies
+from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import InjectTable, NodeSettings, NodeTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore

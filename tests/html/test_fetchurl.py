@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.fetchurl import decode_fetch_url, encode_fetch_url
+from lbcompanion.recorder.fetch_url import decode_fetch_url, encode_fetch_url
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text("%;=&#+ 2B3Da", max_size=12)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode
 
-from lbcompanion.html.recorder import recorder_source, versioned
+from lbcompanion.recorder.script import recorder_source, versioned
 
 
 def test_the_configuration_is_in_it() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lbcompanion.html.fetchurl import decode_fetch_url, encode_fetch_url
-from lbcompanion.html.recorder import recorder_source
 from lbcompanion.html.snippets import beside, default_tag
+from lbcompanion.recorder.fetch_url import decode_fetch_url, encode_fetch_url
+from lbcompanion.recorder.script import recorder_source
 from tests.support.browser import TAG, Site
 
 pytestmark = pytest.mark.browser

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import succeed
 
-from lbcompanion.node.admin import admin_site, names_of
-from lbcompanion.node.counters import Counters
-from lbcompanion.node.figures import Figures
+from lbcompanion.node.metrics.admin import admin_site, names_of
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.metrics.status import Figures
 from tests.support.host_spellings import ALLOWED, REFUSED, Case, answer_of
 from tests.support.in_memory_node import settings
 

@@ -12,7 +12,7 @@ from twisted.web.http import HTTPChannel, Request
 from twisted.web.server import Site
 
 from lbcompanion.http1.heads import RequestHead
-from lbcompanion.node.application import Application, NoPageError
+from lbcompanion.node.endpoints.application_client import Application, NoPageError
 
 pytestmark = pytest.mark.network
 

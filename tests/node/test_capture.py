@@ -16,9 +16,9 @@ from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
 from lbcompanion.html.inject import Injector
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
-from lbcompanion.node.hub import Reply
-from lbcompanion.node.policy import Policy
-from lbcompanion.node.recording import Recording
+from lbcompanion.node.capture.page_policy import Policy
+from lbcompanion.node.capture.rules import Recording
+from lbcompanion.node.proxy.context import Reply
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable, StoreTable
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from lbcompanion.html.snippets import inline_hashes
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
-from lbcompanion.node.application import Answered, NoPageError
-from lbcompanion.node.debug_page import render, wants_html
+from lbcompanion.node.endpoints.application_client import Answered, NoPageError
+from lbcompanion.node.endpoints.debug_page import render, wants_html
 from lbcompanion.settings import CaptureTable, FetchTable, InjectTable
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_node import PAGE, Rig, html, request

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.network
 
 # The high-water mark of a large allocation that was given back: glibc without the setting unmaps it.
 _PROGRAM = """
-from lbcompanion.node.heap import keep_freed_memory
+from lbcompanion.node.transports.malloc_tuning import keep_freed_memory
 def resident():
     with open("/proc/self/statm") as told:
         return int(told.read().split()[1]) * 4096

@@ -7,9 +7,9 @@ import inspect
 
 import pytest
 
-from lbcompanion.node.links import Link, peer_host
-from lbcompanion.node.socket_links import SocketLink
-from lbcompanion.node.twisted_links import TwistedLink
+from lbcompanion.node.proxy.interface import Link, peer_host
+from lbcompanion.node.transports.socket_transport import SocketLink
+from lbcompanion.node.transports.twisted_transport import TwistedLink
 from lbcompanion.testing.links import FarEnd, MemoryLink, MemoryLoop
 
 WORDS = [name for name, _ in inspect.getmembers(Link, inspect.isfunction) if not name.startswith("_")]

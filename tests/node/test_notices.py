@@ -16,9 +16,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from lbcompanion.model import Loss, Notice, Told
-from lbcompanion.node.counters import Counters
-from lbcompanion.node.notices import Deliverer
-from lbcompanion.node.spool import Spool
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.notices import read_delivery
 from lbcompanion.protocol.signatures import Verifier
 from lbcompanion.protocol.tokens import Tokens

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.node.openings import HeaderFirst, Openings, ToldLink
-from lbcompanion.node.proxy_header import ProxyHeader
-from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.node.proxy.proxy_header import ProxyHeader
+from lbcompanion.node.proxy.proxy_protocol import HeaderFirst, Openings, ToldLink
+from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.settings import FetchTable, LimitsTable
 from lbcompanion.testing.links import FarEnd, MemoryLink
 from tests.support.in_memory_node import Answer, Rig, read_answers, request

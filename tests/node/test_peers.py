@@ -16,8 +16,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.model import Loss, Miss, MissReason
-from lbcompanion.node.giving import NO_TIME
-from lbcompanion.node.peers import in_order
+from lbcompanion.node.copies.peer_export import NO_TIME
+from lbcompanion.node.copies.peers import in_order
 from lbcompanion.node.service import NodeService
 from lbcompanion.protocol.notices import read_delivery
 from lbcompanion.protocol.signatures import Signer, Verifier

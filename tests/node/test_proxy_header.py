@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.node.proxy_header import MAX_LINE, SIGNATURE, BadProxyHeader, ProxyHeader, read
+from lbcompanion.node.proxy.proxy_header import MAX_LINE, SIGNATURE, BadProxyHeader, ProxyHeader, read
 from tests.support.proxy_headers import FOUR, NO_TLS, SIX, TLS, UNIX, v2, vector
 
 MAPPED = ip_address("::ffff:203.0.113.9").packed + bytes(16) + struct.pack("!HH", 1, 2)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.node.robots import alone, with_rule
+from lbcompanion.node.capture.robots import alone, with_rule
 
 AGENTS = ["Googlebot", "bingbot", "other"]
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbcompanion.node.links import Machine, reset
-from lbcompanion.node.socket_links import HIGH_WATER_BYTES, SocketLink, SocketServer, connected_to
+from lbcompanion.node.proxy.interface import Machine, reset
+from lbcompanion.node.transports.socket_transport import HIGH_WATER_BYTES, SocketLink, SocketServer, connected_to
 
 pytestmark = pytest.mark.network
 
@@ -366,7 +366,7 @@ class _Exhausted:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 def test_no_descriptor_left(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lbcompanion.node.socket_links._RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("lbcompanion.node.transports.socket_transport._RETRY_SECONDS", 0.05)
 
     async def go() -> None:
         loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.node.sockets import open_sockets, remove_path
+from lbcompanion.node.transports.sockets import open_sockets, remove_path
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.network

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Loss, Notice
-from lbcompanion.node.spool import Spool
+from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_node import at_once, new_folder

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algorithms
 
 from lbcompanion.model import Miss, MissReason, Page
-from lbcompanion.node.siblings import page_frame
-from lbcompanion.node.taking import HEAD_BYTES
+from lbcompanion.node.copies.peer_import import HEAD_BYTES
+from lbcompanion.node.processes.siblings import page_frame
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens, proof_holds, repr_digest
 from lbcompanion.settings import CaptureTable, FetchTable, StoreTable

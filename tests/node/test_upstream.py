@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.internet.task import Clock
 
-from lbcompanion.node.counters import Counters
-from lbcompanion.node.upstream import RESTED_SECONDS, UNHEARD_SECONDS, UpstreamConnection, Upstreams
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.proxy.upstream import RESTED_SECONDS, UNHEARD_SECONDS, UpstreamConnection, Upstreams
 from lbcompanion.node.wiring import share_of
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.links import FarEnd

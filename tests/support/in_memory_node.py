@@ -17,14 +17,14 @@ from twisted.internet.task import Clock
 
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import Page
-from lbcompanion.node.application import Answered, NoPageError
-from lbcompanion.node.copies import Ask
-from lbcompanion.node.counters import Counters
-from lbcompanion.node.hub import LocalAnswer
-from lbcompanion.node.policy import Policy
-from lbcompanion.node.spool import Spool
-from lbcompanion.node.upstream import UpstreamConnection
-from lbcompanion.node.visitor import VisitorConnection
+from lbcompanion.node.capture.page_policy import Policy
+from lbcompanion.node.copies.service import Ask
+from lbcompanion.node.endpoints.application_client import Answered, NoPageError
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.notices.spool import Spool
+from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.node.proxy.upstream import UpstreamConnection
+from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.node.wiring import Surroundings, build
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens

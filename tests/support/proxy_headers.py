@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from ipaddress import ip_address
 
-from lbcompanion.node.proxy_header import SIGNATURE
+from lbcompanion.node.proxy.proxy_header import SIGNATURE
 
 
 def v2(family: int, body: bytes, command: int = 0x21) -> bytes:

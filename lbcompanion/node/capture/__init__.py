@@ -1,0 +1,1 @@
+"""Which pages are captured and injected, and the pipeline that does it."""

@@ -1,0 +1,173 @@
+"""Taking in the copies of a peer that stops: ``PUT page/TOKEN``, from nodes of this farm alone (docs/flow.rst)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+from attrs import evolve
+
+from lbcompanion.errors import PageRefused, StoreError, TokenError
+from lbcompanion.model import MissReason, Page, WallClock
+from lbcompanion.node.copies.service import GUARDS, Copies
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.processes.siblings import Frame, page_of
+from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.protocol.tokens import Tokens, digest_of, hide, repr_digest
+from lbcompanion.settings import StoreTable
+from lbcompanion.stores.interface import IPageStore
+
+#: What is told of a page beside its body is never more: an address may be as long as a head, each byte of it written
+#: as six.
+HEAD_BYTES = 524288
+
+_URL = re.compile(r"https?://[^\x00-\x20\x7f]+")
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)
+_CONTENT_TYPE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_LAST_SECOND = 253402214400.0  # of the year 9999, less a day
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, why: str) -> None:
+        self.status = status
+        super().__init__(why)
+
+
+class Taking:
+    """Takes copies that peers give.
+
+    :param leaving: whether this node stops itself.
+    :param most_bytes: the largest page.
+    :param now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: Tokens,
+        copies: Copies,
+        store: IPageStore,
+        limits: StoreTable,
+        most_bytes: int,
+        leaving: Callable[[], bool],
+        now: WallClock,
+        counters: Counters,
+        log: Callable[[str, str], None],
+    ) -> None:
+        self._tokens = tokens
+        self._copies = copies
+        self._store = store
+        self._limits = limits
+        self._most_bytes = most_bytes
+        self._leaving = leaving
+        self._now = now
+        self._counters = counters
+        self._log = log
+
+    @property
+    def most_body(self) -> int:
+        """The longest body that is read."""
+        return self._most_bytes + HEAD_BYTES
+
+    async def take(self, token: str, nonce: str, body: bytes, cut: bool) -> LocalAnswer:
+        """Answer a caller who may put: 204 once the copy is kept.
+
+        :param cut: the body was longer than is read.
+        """
+        try:
+            page = await self._take(token, body, cut)
+        except _Refused as refused:
+            self._counters.handed["refused"] += 1
+            self._log("copy of a peer refused", f"{hide(token)}: {refused}")
+            return _told(refused.status, str(refused))
+        digest = repr_digest(page.sha256)
+        fields = [*self._copies.identity(token, nonce, digest), (b"Repr-Digest", digest.encode()), *GUARDS]
+        return LocalAnswer(204, fields)
+
+    async def _take(self, token: str, body: bytes, cut: bool) -> Page:
+        if self._leaving():
+            raise _Refused(503, "this node is leaving")
+        self._check_token(token)
+        if cut:
+            raise _Refused(413, f"a page of more than {self._most_bytes} bytes")
+        page = self._read(token, body)
+        try:
+            if not await self._is_here(page):
+                await self._check_room(page)
+                await self._store.put(page)
+                self._counters.handed["taken"] += 1
+                self._log("copy of a peer taken", hide(token))
+        except PageRefused as error:
+            raise _Refused(413, str(error)) from None
+        except StoreError as error:
+            raise _Refused(503, str(error)) from None
+        return page
+
+    def _check_token(self, token: str) -> None:
+        # One of this node's own may come back from who kept it.
+        try:
+            self._tokens.owner_of(token)
+        except TokenError as error:
+            raise _Refused(400, str(error)) from None
+
+    def _read(self, token: str, body: bytes) -> Page:
+        try:
+            frame = Frame.read(body)
+            page, age = page_of(frame), float(frame.said["age"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise _Refused(400, "no page") from None
+        if page.token != token or not _is_sound(page) or not 0 <= age < _LAST_SECOND:
+            raise _Refused(400, "no page, or not the one that the address names")
+        if len(page.body) > self._most_bytes:
+            raise _Refused(413, f"a page of more than {self._most_bytes} bytes")
+        if age >= self._limits.max_seconds:
+            raise _Refused(410, "its time is over")
+        # By its age, since two nodes' clocks may differ.
+        return evolve(page, kept_at=self._now() - age, sha256=page.sha256)
+
+    async def _is_here(self, page: Page) -> bool:
+        """Whether this is known already: the peer heard no answer, and gives it again."""
+        found = await self._store.peek(page.token)
+        if isinstance(found, Page):
+            if found.sha256 != page.sha256:
+                raise _Refused(409, "another page has this token here")
+            return True
+        # The crawler has it safely: it need not come back.
+        return found.reason is MissReason.PULLED
+
+    async def _check_room(self, page: Page) -> None:
+        """A peer's copies never push out this node's own."""
+        held = await self._store.stats()
+        if held["pages"] >= self._limits.max_pages or held["bytes"] + len(page.body) > self._limits.max_bytes:
+            raise _Refused(507, "the store is full")
+
+
+def _is_time(told: Any) -> bool:
+    return type(told) in {int, float} and isfinite(told) and 0 <= told < _LAST_SECOND
+
+
+def _is_sound(page: Page) -> bool:
+    """Whether this is what a node makes: its parts stand in the head of an answer later."""
+    return (
+        isinstance(page.url, str)
+        and isinstance(page.method, str)
+        and isinstance(page.content_type, str)
+        and _URL.fullmatch(page.url) is not None
+        and _METHOD.fullmatch(page.method) is not None
+        and _CONTENT_TYPE.fullmatch(page.content_type) is not None
+        and type(page.status) is int
+        and 100 <= page.status <= 999
+        and _is_time(page.captured_at)
+        and page.sha256 == digest_of(page.body)
+    )
+
+
+def _told(status: int, why: str) -> LocalAnswer:
+    said = {"type": "about:blank", "status": status, "detail": why}
+    fields = [(b"Content-Type", b"application/problem+json"), *GUARDS]
+    if status == 503:
+        fields.append((b"Retry-After", b"1"))
+    return LocalAnswer(status, fields, json.dumps(said).encode())

@@ -1,0 +1,273 @@
+"""Asking peers, and giving copies to them: one hop, signed, loop-free (docs/reference-listener.rst, docs/flow.rst).
+
+Who asks for a copy that is not here asks its owner first. Where the owner gave no answer, or has forgotten, the copy
+may be with the peer that the owner gave it to when it stopped: in the order that :func:`in_order` makes of the token
+and the peers' names, giver and asker meet at the same few.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
+from typing import Any
+
+import treq
+from attrs import frozen
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+
+from lbcompanion.http1.heads import Field
+from lbcompanion.model import MissReason, WallClock
+from lbcompanion.node.copies.service import GUARDS, Ask
+from lbcompanion.node.outgoing import AtOnce
+from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.protocol.signatures import Signer
+from lbcompanion.protocol.tokens import digest_of, proof, proof_holds, repr_digest
+
+#: Who bears this goes no further.
+HOP = "Lbc-Hop"
+#: How many peers beside the owner are asked for a copy.
+MOST_ASKED = 3
+_TIMEOUT_SECONDS = 10.0
+#: How long the search among peers may take beside the asking of the owner: the crawler waits for 20 s.
+_SEARCH_SECONDS = 8.0
+_EACH_SECONDS = 4.0
+#: A peer that did not answer in its time is not asked again for so long.
+_REST_SECONDS = 5.0
+_GREETING_SECONDS = 2.0
+_SMALL_BYTES = 65536
+_CONNECTIONS = 8
+_PASSED = (
+    "Content-Type",
+    "Lbc-Page-Url",
+    "Lbc-Page-Method",
+    "Lbc-Page-Status",
+    "Lbc-Captured-At",
+    "Repr-Digest",
+    "Retry-After",
+)
+_ENDS = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
+
+
+def in_order(token: str, names: Iterable[str]) -> list[str]:
+    """The names in the order in which they are to be asked to keep a copy, and for it, that anybody can make again:
+    by rendezvous hashing (Thaler and Ravishankar, 1996), so that copies spread over all, and a name that comes or goes
+    moves no others."""
+    return sorted(names, key=lambda name: (sha256(f"{token}\n{name}".encode()).digest(), name))
+
+
+@frozen
+class _Answer:
+    status: int
+    headers: Any
+    body: bytes
+
+
+class Peers:
+    """The nodes whose addresses are known.
+
+    :param addresses: name to origin; this node's own name counts for nothing.
+    :param nonces: gives a fresh nonce at each call.
+    :param now: seconds since the epoch.
+    :param max_bytes: the largest copy that may come.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        secret: bytes,
+        prefix: str,
+        addresses: Mapping[str, str],
+        reactor: Any,
+        nonces: Callable[[], str],
+        now: WallClock,
+        max_bytes: int,
+    ) -> None:
+        self._node = node
+        self._secret = secret
+        self._prefix = prefix
+        self._addresses = addresses
+        self._nonces = nonces
+        self._now = now
+        self._max_bytes = max_bytes
+        self._signer = Signer(secret)
+        self._pool = HTTPConnectionPool(reactor)
+        self._pool.maxPersistentPerHost = _CONNECTIONS
+        self._client = HTTPClient(Agent(reactor, connectTimeout=5, pool=self._pool))
+        self._reactor = reactor
+        self._resting: dict[str, float] = {}
+
+    def close(self) -> Deferred[None]:
+        """Let go of the connections."""
+        closing: Deferred[None] = self._pool.closeCachedConnections()
+        return closing
+
+    @property
+    def names(self) -> list[str]:
+        """The other nodes that are known."""
+        return [name for name in self._addresses if name != self._node]
+
+    # Asking.
+
+    def pass_on(self, method: bytes, owner: str, ask: Ask) -> Deferred[LocalAnswer | None] | None:
+        """Ask the owner, then others who may keep the copy for it. None where nobody is known; a Deferred with None
+        where nobody gave a proven answer that says more than that it has no such copy."""
+        others = in_order(ask.token, [name for name in self.names if name != owner])[:MOST_ASKED]
+        owners = [owner] if owner in self._addresses and owner != self._node else []
+        if not owners and not others:
+            return None
+        return Deferred.fromCoroutine(self._search(method.decode(), [*owners, *others], owner, ask))
+
+    async def _search(self, method: str, names: list[str], owner: str, ask: Ask) -> LocalAnswer | None:
+        best: LocalAnswer | None = None
+        until: float | None = None
+        for name in names:
+            if name != owner and until is None:
+                until = self._reactor.seconds() + _SEARCH_SECONDS
+            left = _TIMEOUT_SECONDS if until is None else min(until - self._reactor.seconds(), _EACH_SECONDS)
+            if left <= 0 or self._rests(name):
+                continue
+            answer = await self._ask_one(method, name, ask, left)
+            if answer is None:
+                continue
+            if _is_the_end(answer, name == owner):
+                return answer
+            if name == owner or answer.status == 503:
+                # The owner's own word, or that there may be a copy that cannot be given now, says more than "not here".
+                best = answer if best is None or answer.status == 503 else best
+        return best
+
+    def _rests(self, name: str) -> bool:
+        return bool(self._reactor.seconds() < self._resting.get(name, float("-inf")))
+
+    async def _ask_one(self, method: str, name: str, ask: Ask, seconds: float) -> LocalAnswer | None:
+        nonce = self._nonces()
+        begun = self._reactor.seconds()
+        try:
+            answer = await self._ask(method, name, f"/page/{ask.token}", nonce, self._max_bytes, seconds)
+        except Exception:
+            # A peer that cannot be reached is as good as one that is not known: the caller is told "misrouted".
+            if self._reactor.seconds() - begun >= _EACH_SECONDS:
+                self._resting[name] = self._reactor.seconds() + _REST_SECONDS
+            return None
+        return self._proven(method, name, ask, nonce, answer)
+
+    async def _ask(
+        self, method: str, name: str, path: str, nonce: str, most: int, seconds: float, body: bytes | None = None
+    ) -> _Answer:
+        """Send a signed request.
+
+        :raises Exception: of many kinds, where no whole answer comes.
+        """
+        url = f"{self._addresses[name].rstrip('/')}{self._prefix}{path}"
+        headers = Headers()
+        for key, value in self._signer.sign(method, url, nonce, self._now(), body):
+            headers.addRawHeader(key, value)
+        headers.addRawHeader(HOP, self._node)
+        headers.addRawHeader("Accept-Encoding", "identity")
+        if body is not None:
+            headers.addRawHeader("Content-Type", "application/octet-stream")
+        begun = self._reactor.seconds()
+        response = await self._client.request(
+            method,
+            url,
+            headers=headers,
+            data=None if body is None else AtOnce(body),
+            allow_redirects=False,
+            unbuffered=True,
+            timeout=seconds,
+            reactor=self._reactor,
+        )
+        pieces: list[bytes] = []
+        size = 0
+
+        def take(data: bytes) -> None:
+            nonlocal size
+            size += len(data)
+            if size > most:
+                raise ValueError("the peer's answer is larger than allowed")
+            pieces.append(data)
+
+        left = max(seconds - (self._reactor.seconds() - begun), 0.1)
+        await treq.collect(response, take).addTimeout(left, self._reactor)
+        return _Answer(response.code, response.headers, b"".join(pieces))
+
+    def _proven(self, method: str, name: str, ask: Ask, nonce: str, answer: _Answer) -> LocalAnswer | None:
+        """The peer's answer under our own name, once its proof and digest hold."""
+        if answer.status == 204 and method == "DELETE":
+            return LocalAnswer(204, list(GUARDS))
+        if answer.status == 503:
+            # It may have the copy and cannot give it now; nothing is believed of it but that one may ask again.
+            again: list[Field] = [(b"Content-Type", b"application/problem+json"), (b"Retry-After", b"1"), *GUARDS]
+            return LocalAnswer(503, again, answer.body)
+        digest = _header(answer, "Repr-Digest")
+        if answer.status not in {200, 404} or not digest:
+            return None
+        if method != "HEAD" and repr_digest(digest_of(answer.body)) != digest:
+            return None
+        if not proof_holds(_header(answer, "Lbc-Proof"), self._secret, name, ask.token, nonce, digest):
+            return None
+        fields: list[Field] = [
+            (key.encode(), value.encode("latin-1")) for key in _PASSED if (value := _header(answer, key))
+        ]
+        fields.append((b"Lbc-Node", self._node.encode()))
+        if ask.nonce:
+            mine = proof(self._secret, self._node, ask.token, ask.nonce, digest)
+            fields.append((b"Lbc-Proof", mine.encode()))
+        fields.append((b"Lbc-Via", b"peer"))
+        length = _header(answer, "Content-Length") if method == "HEAD" else ""
+        return LocalAnswer(
+            answer.status, [*fields, *GUARDS], answer.body, length=int(length) if length.isdecimal() else None
+        )
+
+    # Giving.
+
+    async def greet_all(self) -> list[str]:
+        """Those that are there, and prove that they are who they are taken for: no copy is sent to anybody else."""
+        names = self.names
+        results = await DeferredList([Deferred.fromCoroutine(self._greet(name)) for name in names], consumeErrors=True)
+        return [name for name, (_, there) in zip(names, results, strict=True) if there is True]
+
+    async def _greet(self, name: str) -> bool:
+        nonce = self._nonces()
+        answer = await self._ask("GET", name, "/whoami", nonce, _SMALL_BYTES, _GREETING_SECONDS)
+        proven: bool = proof_holds(_header(answer, "Lbc-Proof"), self._secret, name, "", nonce)
+        return answer.status == 200 and proven
+
+    async def put(self, name: str, token: str, written: bytes, digest: str, seconds: float) -> int:
+        """Give a copy to a peer.
+
+        :param written: the copy and what is known of it (:meth:`lbcompanion.node.processes.siblings.Frame.written`).
+        :param digest: the copy's ``Repr-Digest``.
+        :returns: 204 where it keeps it and proved that, 0 where it said so without proof, else its status.
+        :raises Exception: of many kinds, where no answer comes in that time.
+        """
+        nonce = self._nonces()
+        answer = await self._ask("PUT", name, f"/page/{token}", nonce, _SMALL_BYTES, seconds, written)
+        if answer.status == 204 and not proof_holds(
+            _header(answer, "Lbc-Proof"), self._secret, name, token, nonce, digest
+        ):
+            return 0
+        return answer.status
+
+
+def _is_the_end(answer: LocalAnswer, of_owner: bool) -> bool:
+    """Whether nobody else need be asked after this answer."""
+    if answer.status != 404:
+        return of_owner or answer.status != 503
+    try:
+        said = json.loads(answer.body)
+    except ValueError:  # of HEAD
+        return False
+    # Why it is gone is known to who had it; that it never became a copy, to its owner.
+    return said.get("reason") in _ENDS or (of_owner and bool(said.get("detail")))
+
+
+def _header(answer: _Answer, name: str) -> str:
+    # Asked for by bytes, since asked for by text Twisted takes the values for UTF-8.
+    values: list[bytes] = answer.headers.getRawHeaders(name.encode()) or [b""]
+    return values[0].decode("latin-1")

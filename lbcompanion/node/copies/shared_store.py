@@ -1,0 +1,207 @@
+"""The store of a node that is several processes: what is not here may be with a sibling."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from zope.interface import directlyProvides, implementer
+
+from lbcompanion.errors import PageOnItsWay, StoreError
+from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.node.processes.siblings import Frame, Siblings, page_frame, page_of
+from lbcompanion.stores.interface import IImmediateStore, IPageStore
+
+# So many copies that a sibling gave are remembered until they are sent.
+_MOST_GIVEN = 1000
+# So many copies are on their way to another process at a time, when this one leaves.
+_AT_ONCE = 8
+
+
+@implementer(IPageStore)
+class SharedStore:
+    """Keeps in the store inside, and finds in the siblings' as well.
+
+    :param inner: this process's own.
+    :param siblings: None: there are none, and never will be.
+    """
+
+    def __init__(self, inner: Any, siblings: Siblings | None) -> None:
+        self.inner = IPageStore(inner)
+        self._siblings = siblings
+        self._givers: OrderedDict[str, str] = OrderedDict()
+        if IImmediateStore.providedBy(inner):
+            directlyProvides(self, IImmediateStore)
+            #: Keeps a copy here at once; see :class:`~lbcompanion.stores.interface.IImmediateStore`.
+            self.put_now = inner.put_now
+
+    def put(self, page: Page) -> Deferred[None]:
+        """Keep a copy here."""
+        return self.inner.put(page)
+
+    def peek(self, token: str) -> Deferred[Page | Miss]:
+        """The copy, or why there is none. Fails with ``PageOnItsWay`` where a sibling has not got all of it yet."""
+        return Deferred.fromCoroutine(self._find("peek", self.inner.peek, token))
+
+    def take(self, token: str) -> Deferred[Page | Miss]:
+        """The same, for sending."""
+        return Deferred.fromCoroutine(self._find("take", self.inner.take, token))
+
+    def sent(self, token: str) -> Deferred[None]:
+        """The copy went out whole: whoever has it hears of it."""
+        giver = self._givers.pop(token, None)
+        if giver is None or self._siblings is None:
+            return self.inner.sent(token)
+        telling: Deferred[Any] = Deferred.fromCoroutine(
+            self._siblings.ask(giver, Frame({"do": "sent", "token": token}))
+        )
+        return telling.addBoth(lambda _: None)
+
+    def drop(self, token: str) -> Deferred[bool]:
+        """The crawler has it safely, whoever had it."""
+        return Deferred.fromCoroutine(self._drop(token))
+
+    def mark(self, token: str, miss: Miss) -> Deferred[None]:
+        """Leave a tombstone here."""
+        return self.inner.mark(token, miss)
+
+    def sweep(self) -> Deferred[int]:
+        """Take away here what is past its time."""
+        return self.inner.sweep()
+
+    def tokens(self) -> Deferred[list[str]]:
+        """What is held here."""
+        return self.inner.tokens()
+
+    def stats(self) -> Deferred[dict[str, int]]:
+        """Of this process's own store."""
+        return self.inner.stats()
+
+    def close(self) -> Deferred[None]:
+        """Close this process's own store."""
+        return self.inner.close()
+
+    async def _find(self, verb: str, find: Callable[[str], Deferred[Page | Miss]], token: str) -> Page | Miss:
+        found = await find(token)
+        if self._siblings is None or isinstance(found, Page) or found.reason is not MissReason.UNKNOWN:
+            return found
+        answers = await self._siblings.ask_all(Frame({"do": verb, "token": token}))
+        reasons = [found]
+        for name, answer in answers.items():
+            if "page" in answer.said:
+                self._given(token, name)
+                return page_of(answer)
+            if answer.said.get("pending"):
+                raise PageOnItsWay("the page is still on its way")
+            if "reason" in answer.said:
+                reasons.append(Miss(MissReason(answer.said["reason"]), str(answer.said.get("detail", ""))))
+        # Whoever had the copy knows best why it is gone; of those that know nothing, one that says why.
+        return min(reasons, key=lambda miss: (miss.reason is MissReason.UNKNOWN, not miss.detail))
+
+    async def _drop(self, token: str) -> bool:
+        if await self.inner.drop(token):
+            return True
+        if self._siblings is None:
+            return False
+        answers = await self._siblings.ask_all(Frame({"do": "drop", "token": token}))
+        return any(answer.said.get("dropped") is True for answer in answers.values())
+
+    def _given(self, token: str, name: str) -> None:
+        self._givers[token] = name
+        if len(self._givers) > _MOST_GIVEN:
+            self._givers.popitem(last=False)
+
+
+class SiblingDesk:
+    """Answers what siblings ask of this process's own store.
+
+    :param on_its_way: whether a page of that token is being captured here.
+    """
+
+    def __init__(self, store: IPageStore, on_its_way: Callable[[str], bool]) -> None:
+        self._store = store
+        self._on_its_way = on_its_way
+
+    async def answer(self, question: Frame) -> Frame:
+        """Answer.
+
+        :raises ValueError: (KeyError, TypeError) for a question that makes no sense.
+        """
+        verb, token = question.said["do"], question.said.get("token", "")
+        if verb in {"peek", "take"}:
+            return await self._find(verb, token)
+        if verb == "drop":
+            return Frame({"dropped": await self._store.drop(token)})
+        if verb == "sent":
+            await self._store.sent(token)
+            return Frame({})
+        if verb == "put":
+            await self._store.put(page_of(question))
+            return Frame({"kept": True})
+        raise ValueError("no such question")
+
+    async def _find(self, verb: str, token: str) -> Frame:
+        if self._on_its_way(token):
+            return Frame({"pending": True})
+        found = await (self._store.take(token) if verb == "take" else self._store.peek(token))
+        if isinstance(found, Page):
+            return page_frame(found)
+        return Frame({"reason": found.reason.value, "detail": found.detail})
+
+
+class HandingOver:
+    """Gives all copies to the processes of another group, before this one leaves.
+
+    :ivar handed: how many went over.
+    :ivar failed: the tokens of those that could not go.
+    """
+
+    def __init__(self, store: IPageStore, siblings: Siblings, group: str) -> None:
+        self._store = store
+        self._siblings = siblings
+        self._group = group
+        self._left: list[str] = []
+        self.handed = 0
+        self.failed: list[str] = []
+
+    @property
+    def lost(self) -> list[str]:
+        """The tokens of those that could not be given, or have not been yet."""
+        return [*self.failed, *self._left]
+
+    async def run(self) -> None:
+        """Give them, the youngest first: those are waited for the longest; several at a time."""
+        self._left = await self._store.tokens()
+        await DeferredList([Deferred.fromCoroutine(self._give()) for _ in range(_AT_ONCE)], consumeErrors=True)
+
+    async def _give(self) -> None:
+        while self._left:
+            token = self._left.pop()
+            try:
+                page = await self._store.peek(token)
+                if isinstance(page, Page):
+                    await self._given_to_one(page)
+                    self.handed += 1
+            except StoreError:
+                self.failed.append(token)
+            except CancelledError:  # the time is over
+                self.failed.append(token)
+                return
+
+    async def _given_to_one(self, page: Page) -> None:
+        """Give a copy to one of them, each time to another.
+
+        :raises StoreError: where none takes it.
+        """
+        names = [name for name in self._siblings.names() if name.startswith(f"{self._group}-")]
+        start = self.handed % len(names) if names else 0
+        for name in names[start:] + names[:start]:
+            try:
+                answer = await self._siblings.ask(name, page_frame(page, do="put"))
+            except StoreError:
+                continue
+            if answer.said.get("kept") is True:
+                return
+        raise StoreError("none of them takes it")

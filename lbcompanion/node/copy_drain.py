@@ -1,0 +1,133 @@
+"""What becomes of a node's copies when a process of it stops (docs/running.rst)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from lbcompanion.errors import StoreError
+from lbcompanion.node.copies.peer_export import NOT_TAKEN_OVER, Giving
+from lbcompanion.node.copies.shared_store import HandingOver
+from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices.spool import Spool
+from lbcompanion.node.processes.siblings import Frame, Siblings
+from lbcompanion.stores.interface import IPageStore
+
+#: How long copies may take to go to another process, or to peers, where running requests took all of their time.
+HAND_OVER_SECONDS = 6.0
+#: Of that, how long at the end the crawler may take to hear which copies are lost.
+TELL_SECONDS = 1.0
+
+
+class HandOver:
+    """Gives the copies to the processes that take this one's place, else to peers, and tells what becomes of the rest.
+
+    :param store: this process's own.
+    :param in_memory: whether its copies go with this process.
+    :param siblings: the other processes of this node, None where there can be none.
+    :param spool: where words for the crawler wait; None: none are sent.
+    :param deliverer: makes one for that spool, or gives the one that this process has.
+    :ivar fate: what became of the copies, by word: ``handed_over``, ``kept``, ``lost``.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: IPageStore,
+        in_memory: bool,
+        siblings: Siblings | None,
+        giving: Giving,
+        spool: Spool | None,
+        deliverer: Callable[[Spool], tuple[Deliverer, bool]],
+        reactor: Any,
+        log: Callable[[str, str], None],
+    ) -> None:
+        self._store = store
+        self._in_memory = in_memory
+        self._siblings = siblings
+        self._giving = giving
+        self._spool = spool
+        self._deliverer = deliverer
+        self._reactor = reactor
+        self._log = log
+        self.fate: dict[str, int] = {}
+
+    async def run(self, successor: str | None, seconds: float = HAND_OVER_SECONDS) -> None:
+        """Do it.
+
+        :param successor: the group of processes that serve the same ports from now on; None: nobody does.
+        :param seconds: how long it may take, beside the time that a delivery takes to be cut off.
+        """
+        until = self._reactor.seconds() + seconds - TELL_SECONDS
+        taken_over = successor is not None and self._siblings is not None
+        if successor is not None and self._siblings is not None:
+            lost = await self._to_successor(self._siblings, successor, until)
+        elif self._in_memory:
+            lost = await self._to_peers(until)
+        else:
+            lost = {}
+            await self._tell_of_kept()
+        if lost and self._in_memory:
+            await self._report(lost, taken_over)
+
+    async def _to_successor(self, siblings: Siblings, successor: str, until: float) -> dict[str, str]:
+        giving = HandingOver(self._store, siblings, successor)
+        try:
+            await Deferred.fromCoroutine(giving.run()).addTimeout(
+                max(until - self._reactor.seconds(), 0.0), self._reactor
+            )
+        except Exception as error:
+            self._log("not all copies handed over", type(error).__name__)
+        lost = giving.lost
+        self._log("copies handed over", f"{giving.handed}, {len(lost)} lost")
+        self.fate = {"handed_over": giving.handed, "lost": len(lost)}
+        return dict.fromkeys(lost, NOT_TAKEN_OVER)
+
+    async def _to_peers(self, until: float) -> dict[str, str]:
+        giving = self._giving
+        try:
+            await giving.run(until)
+        except StoreError as error:
+            self._log("copies not given to peers", str(error))
+        given, lost = giving.given.total(), giving.lost
+        if given:
+            self.fate["handed_over"] = given
+            took = ", ".join(f"{count} to {name}" for name, count in sorted(giving.given.items()))
+            self._log("copies handed over to peers", f"{took}; {len(lost)} lost")
+        if given or lost:
+            self.fate["lost"] = len(lost)
+        for why, count in Counter(lost.values()).items():
+            self._log("copies lost", f"{count}: {why}")
+        return lost
+
+    async def _tell_of_kept(self) -> None:
+        try:
+            held = len(await self._store.tokens())
+        except StoreError:
+            return
+        if held:
+            self.fate["kept"] = held
+            self._log("copies kept", f"{held}: they outlast this process, in its store")
+
+    async def _report(self, lost: Mapping[str, str], taken_over: bool) -> None:
+        """Have the crawler hear which copies are lost: nobody need wait for those. It is written down first, so that
+        a crawler that is away hears of it after the node's next start."""
+        if self._spool is None:
+            return
+        try:
+            await self._spool.add_losses(lost)
+        except StoreError as error:
+            self._log("lost copies not reported", str(error))
+            return
+        if taken_over and self._siblings is not None:
+            # Whoever delivers there begins when told.
+            await self._siblings.ask_all(Frame({"do": "wake"}))
+            return
+        # The process that delivers for all may have stopped already.
+        deliverer, is_for_this = self._deliverer(self._spool)
+        await deliverer.hurry(TELL_SECONDS)
+        if is_for_this:
+            await deliverer.stop()

@@ -1,0 +1,99 @@
+"""One page asked of the application for the debug page, aside from what visitors ask; nothing of it is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import treq
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.web.client import Agent
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from lbcompanion.errors import CompanionError
+from lbcompanion.http1.heads import RequestHead, ResponseHead
+from lbcompanion.node.transports.listening import client_endpoint
+
+_TIMEOUT_SECONDS = 10.0
+# Written anew, or of no use here.
+_NOT_PASSED = frozenset(
+    {b"connection", b"content-length", b"transfer-encoding", b"accept-encoding", b"expect", b"upgrade"}
+)
+
+
+class NoPageError(CompanionError):
+    """The application gave no page; says why."""
+
+
+@frozen
+class Answered:
+    """The application's answer, its body whole and without a content coding."""
+
+    head: ResponseHead
+    body: bytes
+
+
+@implementer(IAgentEndpointFactory)
+class _Always:
+    """All requests go to one endpoint, whatever host they name."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self._endpoint = endpoint
+
+    def endpointForURI(self, uri: Any) -> Any:
+        return self._endpoint
+
+
+class Application:
+    """Asks the application itself.
+
+    :param upstream: an endpoint string, ``[node] upstream``.
+    :param max_bytes: of a body; a larger one is none.
+    """
+
+    def __init__(self, upstream: str, reactor: Any, max_bytes: int) -> None:
+        self._agent = Agent.usingEndpointFactory(reactor, _Always(client_endpoint(upstream, reactor)))
+        self._reactor = reactor
+        self._max_bytes = max_bytes
+
+    def ask(self, head: RequestHead) -> Deferred[Answered]:
+        """Ask for a page; the Deferred fails with :class:`NoPageError`."""
+        return Deferred.fromCoroutine(self._ask(head))
+
+    async def _ask(self, head: RequestHead) -> Answered:
+        headers = Headers()
+        for name, value in head.fields:
+            if name not in _NOT_PASSED:
+                headers.addRawHeader(name, value)
+        headers.addRawHeader(b"accept-encoding", b"identity")
+        try:
+            # The bare agent: no jar of cookies, no redirects followed, no coding undone.
+            response = await self._agent.request(head.method, b"http://application" + head.target, headers).addTimeout(
+                _TIMEOUT_SECONDS, self._reactor
+            )
+            body = await self._body(response)
+        except NoPageError:
+            raise
+        except Exception as error:
+            raise NoPageError(f"the application did not answer: {type(error).__name__}") from None
+        fields = [(name.lower(), value) for name, values in response.headers.getAllRawHeaders() for value in values]
+        answer = ResponseHead.of(11, response.code, b"", fields)
+        if answer.get(b"content-encoding") not in (None, b"identity"):
+            raise NoPageError("the application codes what was asked for without a coding")
+        return Answered(answer, body)
+
+    async def _body(self, response: Any) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+
+        def take(data: bytes) -> None:
+            nonlocal size
+            size += len(data)
+            if size > self._max_bytes:
+                raise NoPageError("larger than max_page_bytes")
+            pieces.append(data)
+
+        await treq.collect(response, take).addTimeout(_TIMEOUT_SECONDS, self._reactor)
+        return b"".join(pieces)

@@ -1,0 +1,93 @@
+"""Who may fetch copies: signature and address, both where both are asked for (docs/reference-listener.rst)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from lbcompanion.errors import SignatureRefused
+from lbcompanion.model import WallClock
+from lbcompanion.node.proxy.client_info import address_of, is_listed
+from lbcompanion.node.proxy.context import LocalRequest
+from lbcompanion.protocol.signatures import FARM, Verifier
+from lbcompanion.settings import FetchTable
+
+
+@frozen
+class CallerVerdict:
+    """:ivar why: which rule the caller broke; for the log and for allowed callers only, never for the refused one."""
+
+    allowed: bool
+    address: str
+    key: str = ""
+    why: str = ""
+
+
+class Callers:
+    """Judges callers.
+
+    :param trusted: whether an address is a trusted proxy's.
+    :param now: seconds since the epoch.
+    """
+
+    def __init__(self, *, fetch: FetchTable, secret: bytes, trusted: Callable[[str], bool], now: WallClock) -> None:
+        self._fetch = fetch
+        self._verifier = Verifier(secret, fetch.public_keys)
+        self._trusted = trusted
+        self._now = now
+
+    def judge(self, request: LocalRequest) -> CallerVerdict:
+        """Whether this caller may fetch, delete, and look at the debug page."""
+        address = self._address(request)
+        if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
+            return CallerVerdict(False, address, why="the address is not listed")
+        if self._fetch.signature == "off":
+            return CallerVerdict(True, address)
+        head = request.head
+        try:
+            key = self._verifier.verify(
+                head.method.decode("ascii"),
+                (head.get(b"host") or b"").decode("latin-1").lower(),
+                head.path.decode("latin-1"),
+                head.fields,
+                request.body or None,
+                self._now(),
+            )
+        except SignatureRefused as refused:
+            return CallerVerdict(False, address, why=str(refused))
+        return CallerVerdict(True, address, key)
+
+    def judge_node(self, request: LocalRequest, *, body_follows: bool = False) -> CallerVerdict:
+        """Whether this caller is a node of this farm, which may put copies: by the farm's own signature, whatever is
+        allowed to those who fetch.
+
+        :param body_follows: the head alone is judged; so it is, too, where the body was cut.
+        """
+        address = self._address(request)
+        if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
+            return CallerVerdict(False, address, why="the address is not listed")
+        head = request.head
+        told = (
+            head.method.decode("ascii"),
+            (head.get(b"host") or b"").decode("latin-1").lower(),
+            head.path.decode("latin-1"),
+            head.fields,
+        )
+        try:
+            if body_follows or request.cut:
+                key = self._verifier.verify_head(*told, self._now())
+            else:
+                key = self._verifier.verify(*told, request.body or None, self._now())
+        except SignatureRefused as refused:
+            return CallerVerdict(False, address, why=str(refused))
+        if key != FARM:
+            return CallerVerdict(False, address, key, "only nodes of this farm may put copies")
+        return CallerVerdict(True, address, key)
+
+    def _address(self, request: LocalRequest) -> str:
+        """The caller's: the peer's, or the one that a trusted proxy tells in the named field."""
+        name = self._fetch.address_header.lower().encode()
+        if not name or not request.trusted:
+            return request.peer
+        return address_of(request.head, request.peer, name, self._trusted)

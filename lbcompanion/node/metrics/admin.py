@@ -1,0 +1,210 @@
+"""The admin listener: health, readiness, metrics, status. For operators and balancers, never for visitors."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+from twisted.web.http import Request as HttpRequest
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from lbcompanion.http1.admin_hosts import refusal
+from lbcompanion.node.metrics.status import Figures
+from lbcompanion.settings import NodeSettings
+
+
+class NodeMetrics(Collector):
+    """Brings the plain counters into the form of Prometheus."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._counters = figures.counters
+        self._gauges = figures.gauges
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics, names beginning with ``lbcompanion_``."""
+        c = self._counters
+        yield _counter("connections", "visitor connections taken", c.connections)
+        yield _counter("connections_refused", "connections over a limit", c.connections_refused)
+        yield _counter("connections_worn", "connections closed after requests_per_connection", c.connections_worn)
+        yield _counter("requests", "requests read", c.requests)
+        yield _labelled("responses", "answers by status", "status", c.responses)
+        yield _labelled("requests_refused", "requests that broke a rule, by the status told", "status", c.refused)
+        yield _labelled("timeouts", "deadlines that passed", "of", c.timeouts)
+        yield _counter("upstream_connections", "connections made to the application", c.upstream_connections)
+        yield _counter("upstream_reused", "requests on an idle connection to the application", c.upstream_reused)
+        yield _counter("upstream_waited", "requests that waited for a connection to the application", c.upstream_waited)
+        yield _counter("upstream_made_way", "connections closed for new ones without an answer", c.upstream_made_way)
+        yield _labelled("upstream_errors", "failures of the application", "what", c.upstream_errors)
+        yield _counter("pages_captured", "copies kept", c.captured)
+        yield _counter("pages_captured_bytes", "bytes of copies kept", c.captured_bytes)
+        yield _counter("pages_injected", "pages with the script", c.injected)
+        yield _labelled("pages_not_captured", "HTML answers without a copy", "reason", c.not_captured)
+        yield _labelled("pages_not_injected", "captured pages without the script", "reason", c.not_injected)
+        yield _labelled("failed_open", "errors of the companion that no visitor saw", "where", c.failed_open)
+        yield _labelled("fetches", "fetches of copies by result", "result", c.fetches)
+        yield _labelled("notices", "notices by what became of them", "what", c.notices)
+        yield _labelled("copies_handed", "copies that changed nodes when one stopped", "what", c.handed)
+        yield _counter("tunnels", "connections switched to another protocol", c.tunnels)
+        yield GaugeMetricFamily("lbcompanion_connections_open", "visitor connections now", c.connections_open)
+        yield GaugeMetricFamily("lbcompanion_capturing_bytes", "memory of copies under way", c.capturing_bytes)
+        for name, (text, value) in self._gauges.items():
+            yield GaugeMetricFamily(f"lbcompanion_{name}", text, value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"lbcompanion_{name}", text, value)
+
+
+def _labelled(name: str, text: str, label: str, values: Counter[Any]) -> Metric:
+    family = CounterMetricFamily(f"lbcompanion_{name}", text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([str(key)], value)
+    return family
+
+
+class _Page(Resource):
+    """One address, answered by a function of no arguments: status, content type, body, once they are known."""
+
+    isLeaf = True
+
+    def __init__(self, answer: Callable[[], Deferred[tuple[int, str, bytes]]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._answer = answer
+
+    def render_GET(self, request: Request) -> int:
+        """Answer, once it is known."""
+        gone: list[object] = []
+        request.notifyFinish().addBoth(gone.append)
+
+        def written(told: tuple[int, str, bytes]) -> None:
+            if not gone:
+                status, content_type, body = told
+                request.setResponseCode(status)
+                request.setHeader("Content-Type", content_type)
+                request.setHeader("Cache-Control", "no-store")
+                request.write(body if request.method != b"HEAD" else b"")
+                request.finish()
+
+        def failed(failure: Failure) -> None:
+            written((500, "text/plain", f"{failure.type.__name__ if failure.type else 'failed'}\n".encode()))
+
+        self._answer().addCallback(written).addErrback(failed)
+        return NOT_DONE_YET
+
+
+class _Refusal(Resource):
+    """What a request gets that does not name this listener, whatever it asks for."""
+
+    isLeaf = True
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._status = status
+        self._body = _json({"title": why, "status": status})
+
+    def render(self, request: Request) -> bytes:
+        """Refuse."""
+        request.setResponseCode(self._status, HTTPStatus(self._status).phrase.encode())
+        request.setHeader("Content-Type", "application/problem+json")
+        request.setHeader("Cache-Control", "no-store")
+        return self._body
+
+
+def names_of(settings: NodeSettings) -> frozenset[str]:
+    """The names that a request to a node's admin listener may call it by, beside addresses and ``localhost``.
+
+    Nodes' own names are among them: balancers' checks name one of the nodes.
+    """
+    nodes = (settings.node.name, *settings.peers)
+    return frozenset({*settings.node.admin_hosts, *(name.lower() for name in nodes)})
+
+
+def admin_site(look: Callable[[], Deferred[Figures]], asked: Callable[[], None], names: Collection[str] = ()) -> Site:
+    """The admin listener's site.
+
+    :param look: gives the figures of now.
+    :param asked: called before each answer about readiness.
+    :param names: as :func:`names_of` gives them.
+    """
+
+    def readyz() -> Deferred[tuple[int, str, bytes]]:
+        asked()
+        return look().addCallback(_readiness)
+
+    root = Resource()
+    root.putChild(b"healthz", _Page(lambda: succeed((200, "text/plain", b"ok\n"))))
+    root.putChild(b"readyz", _Page(readyz))
+    root.putChild(b"status", _Page(lambda: look().addCallback(_status)))
+    root.putChild(b"metrics", _Page(lambda: look().addCallback(_metrics)))
+    return _QuietSite(root, names)
+
+
+class _QuietSite(Site):
+    """Health checks come every second or two: no line for each."""
+
+    noisy = False
+
+    def __init__(self, root: Resource, names: Collection[str]) -> None:
+        super().__init__(root)  # type: ignore[no-untyped-call]
+        self._names = names
+
+    def getResourceFor(self, request: Request) -> IResource:
+        """What answers a request."""
+        refused = refusal(
+            lambda name: request.requestHeaders.getRawHeaders(name, []),
+            self._names,
+            http_1_0=request.clientproto == b"HTTP/1.0",
+        )
+        if refused is not None:
+            return _Refusal(*refused)
+        found: IResource = super().getResourceFor(request)  # type: ignore[no-untyped-call]
+        return found
+
+    def log(self, request: HttpRequest) -> None:
+        """Nothing."""
+
+
+def _readiness(figures: Figures) -> tuple[int, str, bytes]:
+    said = {"ready": figures.ready, "wrong": figures.wrong}
+    return (200 if figures.ready else 503), "application/json", _json(said)
+
+
+def _metrics(figures: Figures) -> tuple[int, str, bytes]:
+    registry = CollectorRegistry()
+    registry.register(NodeMetrics(figures))
+    return 200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry)
+
+
+def _status(figures: Figures) -> tuple[int, str, bytes]:
+    counters = figures.counters
+    said: dict[str, Any] = {
+        "node": figures.node,
+        "ready": figures.ready,
+        "connections": counters.connections_open,
+        "requests": counters.requests,
+        "captured": counters.captured,
+        "injected": counters.injected,
+        "not_captured": dict(counters.not_captured),
+        "not_injected": dict(counters.not_injected),
+        "failed_open": dict(counters.failed_open),
+        "notices": dict(counters.notices),
+        "fetches": dict(counters.fetches),
+        "handed": dict(counters.handed),
+        "wrong": figures.wrong,
+    }
+    if figures.workers:
+        said["workers"] = figures.workers
+    return 200, "application/json", _json(said)
+
+
+def _json(said: dict[str, Any]) -> bytes:
+    return json.dumps(said, indent=1, default=str).encode() + b"\n"

@@ -1,0 +1,92 @@
+"""What one process has to tell of itself, and what several have to tell together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from lbcompanion.node.metrics.counters import Counters
+
+Gauges = Mapping[str, tuple[str, float]]
+
+
+@attrs.frozen
+class Figures:
+    """The state of a node, or of one of its processes.
+
+    :ivar gauges: name to help and value of what is so now.
+    :ivar ready: whether balancers should send visitors here.
+    :ivar wrong: what is wrong, in words.
+    :ivar workers: what is to be told of each worker; empty for a node of one process.
+    """
+
+    node: str
+    counters: Counters
+    gauges: Gauges = attrs.Factory(dict)
+    ready: bool = True
+    wrong: list[str] = attrs.Factory(list)
+    workers: list[dict[str, Any]] = attrs.Factory(list)
+
+
+def to_json(figures: Figures) -> dict[str, Any]:
+    """Plain values that :func:`from_json` makes the same figures of; without the latest decisions."""
+    counters = {}
+    for name, value in _counts(figures.counters):
+        counters[name] = list(value.items()) if isinstance(value, Counter) else value
+    return {
+        "node": figures.node,
+        "counters": counters,
+        "gauges": {name: list(gauge) for name, gauge in figures.gauges.items()},
+        "ready": figures.ready,
+        "wrong": figures.wrong,
+    }
+
+
+def from_json(said: Mapping[str, Any]) -> Figures:
+    """The figures again.
+
+    :raises ValueError: (KeyError, TypeError) where they are none.
+    """
+    counters = Counters()
+    for name, value in said["counters"].items():
+        if hasattr(counters, name):
+            setattr(counters, name, Counter(dict(map(tuple, value))) if isinstance(value, list) else value)
+    gauges = {name: (str(text), float(value)) for name, (text, value) in said["gauges"].items()}
+    return Figures(said["node"], counters, gauges, bool(said["ready"]), list(said["wrong"]))
+
+
+def added(counters: Iterable[Counters]) -> Counters:
+    """The sum of several counters."""
+    total = Counters()
+    for one in counters:
+        for name, value in _counts(one):
+            held = getattr(total, name)
+            if isinstance(held, Counter):
+                held.update(value)
+            else:
+                setattr(total, name, held + value)
+    return total
+
+
+def without_gauges(counters: Counters) -> Counters:
+    """The counters of a process that is no more: what it counted stays, what it held does not."""
+    return attrs.evolve(added([counters]), connections_open=0, capturing_bytes=0)
+
+
+def summed(figures: Iterable[Figures]) -> dict[str, tuple[str, float]]:
+    """The gauges of several processes, added up."""
+    total: dict[str, tuple[str, float]] = {}
+    for one in figures:
+        for name, (text, value) in one.gauges.items():
+            total[name] = (text, total.get(name, ("", 0.0))[1] + value)
+    return total
+
+
+def _counts(counters: Counters) -> Iterable[tuple[str, Any]]:
+    for field in attrs.fields(Counters):
+        value = getattr(counters, field.name)
+        if isinstance(value, int | float | Counter):
+            yield field.name, value

@@ -1,0 +1,1 @@
+"""Notices: received from browsers, written to the spool, sent to the crawler."""

@@ -1,0 +1,1 @@
+"""Several processes that are one node: roles, the supervisor, sockets between them, draining."""

@@ -1,0 +1,286 @@
+"""The other processes of this node: workers beside this one, and an older one that is about to leave.
+
+Each process listens on a unix socket in ``state_dir/siblings/NODE``, readable by its own user alone, and asks all the
+others there. Tokens do not tell which process has a copy, so all are asked at once; a process that comes or goes needs
+nobody's leave. A request and its answer are a frame each: a line of JSON, and behind it a page's body.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.error import ConnectError, ConnectionRefusedError
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.basic import Int32StringReceiver
+from twisted.python.failure import Failure
+
+from lbcompanion.errors import StoreError
+from lbcompanion.model import Page
+from lbcompanion.node.transports.listening import Listener, adopt
+from lbcompanion.node.transports.sockets import bind_path
+
+#: How long one process waits for another.
+PATIENCE_SECONDS = 5.0
+_BACKLOG = 128
+_HEAD_BYTES = 65536
+
+Said = dict[str, Any]
+
+
+@frozen
+class Frame:
+    """What is asked or answered: plain values, and a page's body where there is one."""
+
+    said: Said
+    body: bytes = b""
+
+    def written(self) -> bytes:
+        """The frame's bytes."""
+        return json.dumps(self.said, separators=(",", ":")).encode() + b"\n" + self.body
+
+    @classmethod
+    def read(cls, data: bytes) -> Frame:
+        """Take bytes apart.
+
+        :raises ValueError: where they are no frame.
+        """
+        head, _, body = data.partition(b"\n")
+        said = json.loads(head)
+        if not isinstance(said, dict):
+            raise ValueError("no frame")
+        return cls(said, body)
+
+
+def page_frame(page: Page, **more: Any) -> Frame:
+    """A page as a frame; :func:`page_of` reads it."""
+    told = {
+        "token": page.token,
+        "url": page.url,
+        "method": page.method,
+        "status": page.status,
+        "content_type": page.content_type,
+        "captured_at": page.captured_at,
+        "sha256": page.sha256.hex(),
+    }
+    return Frame({**more, "page": told}, page.body)
+
+
+def page_of(frame: Frame) -> Page:
+    """The page in a frame.
+
+    :raises ValueError: (or KeyError, TypeError) where there is none.
+    """
+    told = dict(frame.said["page"])
+    return Page(**told | {"sha256": bytes.fromhex(told["sha256"])}, body=frame.body)
+
+
+class SocketFolder:
+    """A folder of unix sockets, each named shortly: a socket's path may have 107 bytes, a folder's any.
+
+    :raises OSError: where it cannot be made or opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def path(self, name: str) -> str:
+        """How a socket in here is named in this process, while this object is open."""
+        return f"/proc/self/fd/{self._descriptor}/{name}"
+
+    def names(self) -> list[str]:
+        """The sockets there are."""
+        return sorted(name for name in os.listdir(self._descriptor) if name.endswith(".sock"))
+
+    def remove(self, name: str) -> None:
+        """Take one away, if it is still there."""
+        with suppress(OSError):
+            os.unlink(name, dir_fd=self._descriptor)
+
+    def rename(self, old: str, new: str) -> None:
+        """Let one take the place of another, in one step."""
+        os.rename(old, new, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def inode(self, name: str) -> int:
+        """The file's number, 0 where there is none."""
+        try:
+            return os.stat(name, dir_fd=self._descriptor).st_ino
+        except OSError:
+            return 0
+
+    def listen(self, name: str) -> socket.socket:
+        """A listening socket that this user alone may connect to."""
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            bind_path(made, self.path(name), 0o600)
+            made.listen(_BACKLOG)
+            made.setblocking(False)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class _Asked(Int32StringReceiver):
+    """The answering end."""
+
+    def __init__(self, answer: Callable[[Frame], Awaitable[Frame]], max_bytes: int) -> None:
+        self.MAX_LENGTH = max_bytes
+        self._answer = answer
+
+    def stringReceived(self, string: bytes) -> None:
+        """Answer."""
+        Deferred.fromCoroutine(self._answered(string)).addErrback(self._failed)
+
+    async def _answered(self, data: bytes) -> None:
+        answer = await self._answer(Frame.read(data))
+        self.sendString(answer.written())  # type: ignore[no-untyped-call]
+
+    def _failed(self, failure: Failure) -> None:
+        # Who asks takes a closed connection for no answer.
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+class _Asking(Int32StringReceiver):
+    """The asking end of one question.
+
+    :ivar answered: fires with the answer; fails with ``StoreError`` where none comes.
+    """
+
+    def __init__(self, question: bytes, max_bytes: int) -> None:
+        self.MAX_LENGTH = max_bytes
+        self._question = question
+        self.answered: Deferred[bytes] = Deferred()
+
+    def connectionMade(self) -> None:
+        """Ask."""
+        self.sendString(self._question)  # type: ignore[no-untyped-call]
+
+    def stringReceived(self, string: bytes) -> None:
+        """The answer."""
+        if not self.answered.called:
+            self.answered.callback(string)
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """No answer came, unless it did before."""
+        if not self.answered.called:
+            self.answered.errback(StoreError("a sibling did not answer"))
+
+
+class _Answering(Factory):
+    noisy = False
+
+    def __init__(self, answer: Callable[[Frame], Awaitable[Frame]], max_bytes: int) -> None:
+        self._answer = answer
+        self._max_bytes = max_bytes
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return _Asked(self._answer, self._max_bytes)
+
+
+class _AskingOnce(Factory):
+    noisy = False
+
+    def __init__(self, asking: _Asking) -> None:
+        self._asking = asking
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return self._asking
+
+
+class Siblings:
+    """The sockets of a node's processes; this process's own among them once it listens.
+
+    :param group: names those processes that come and go together: one supervisor's workers, or one process alone.
+    :param max_body_bytes: the largest page that may be handed over.
+    :raises OSError: where the folder cannot be used.
+    """
+
+    def __init__(self, *, state_dir: Path, node: str, group: str, reactor: Any, max_body_bytes: int) -> None:
+        self._folder = SocketFolder(state_dir / "siblings" / node)
+        self.group = group
+        self._reactor = reactor
+        self._max_bytes = max_body_bytes + _HEAD_BYTES
+        self._own = ""
+        self._listener: Listener | None = None
+
+    def listen(self, answer: Callable[[Frame], Awaitable[Frame]]) -> None:
+        """Answer the others from now on.
+
+        :raises OSError: where no socket can be opened.
+        """
+        self._own = f"{self.group}-{os.getpid()}-{os.urandom(4).hex()}.sock"
+        self._listener = adopt(self._folder.listen(self._own), _Answering(answer, self._max_bytes), self._reactor)
+
+    def names(self, *, of_group: bool | None = None) -> list[str]:
+        """The other processes' sockets.
+
+        :param of_group: True: of this group only; False: of all others; None: all.
+        """
+        start = f"{self.group}-"
+        return [
+            name
+            for name in self._folder.names()
+            if name != self._own and (of_group is None or name.startswith(start) is of_group)
+        ]
+
+    async def ask(self, name: str, question: Frame) -> Frame:
+        """Ask one of them.
+
+        :raises StoreError: where it gives no answer in time.
+        """
+        inode = self._folder.inode(name)
+        asking = _Asking(question.written(), self._max_bytes)
+        endpoint = UNIXClientEndpoint(self._reactor, self._folder.path(name), timeout=PATIENCE_SECONDS)
+        try:
+            await endpoint.connect(_AskingOnce(asking))
+            data = await asking.answered.addTimeout(PATIENCE_SECONDS, self._reactor)
+            return Frame.read(data)
+        except ConnectionRefusedError:
+            # It died without a word: nobody need ask it again.
+            if self._folder.inode(name) == inode:
+                self._folder.remove(name)
+            raise StoreError("a sibling is gone") from None
+        except (ConnectError, TimeoutError, ValueError) as error:
+            raise StoreError(f"a sibling gave no answer: {type(error).__name__}") from None
+
+    async def ask_all(self, question: Frame, *, of_group: bool | None = None) -> dict[str, Frame]:
+        """Ask all others at once; by their names, the answers of those that gave one."""
+        names = self.names(of_group=of_group)
+        asked = [Deferred.fromCoroutine(self.ask(name, question)) for name in names]
+        results = await DeferredList(asked, consumeErrors=True)
+        return {
+            name: answer
+            for name, (there, answer) in zip(names, results, strict=True)
+            if there and isinstance(answer, Frame)
+        }
+
+    def tell_all(self, said: Said) -> None:
+        """Tell all others something; what they answer does not matter."""
+        Deferred.fromCoroutine(self.ask_all(Frame(said))).addErrback(lambda _: None)
+
+    async def close(self) -> None:
+        """Answer no more."""
+        if self._listener is not None:
+            await maybeDeferred(self._listener.close, True)
+            self._folder.remove(self._own)
+        self._folder.close()

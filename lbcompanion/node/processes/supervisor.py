@@ -1,0 +1,392 @@
+"""``workers = N``: opens a node's ports, has N processes serve them, and starts anew the one that dies.
+
+The supervisor itself serves no visitor. It opens the listening sockets once and every worker inherits them: connections
+that wait in a socket's queue belong to the socket, so a worker that dies takes none of them along, and the port never
+closes. (With SO_REUSEPORT each process would have a queue of its own, which dies with it.)
+
+A worker is a process of its own, begun afresh, not forked. On descriptor 3 it reads what it is to be, later when it is
+to leave, and by the end of that pipe sees that its supervisor is gone; on 4 it says that it serves; its listening
+sockets follow from 5 on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import socket
+import sys
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+from attrs import define, frozen
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lbcompanion.errors import CompanionError
+from lbcompanion.node.metrics.admin import admin_site, names_of
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.metrics.status import Figures, added, from_json, summed, without_gauges
+from lbcompanion.node.processes.control import ControlSocket
+from lbcompanion.node.processes.drain_state import Leaving
+from lbcompanion.node.processes.process_role import Place, stop_reactor
+from lbcompanion.node.processes.siblings import Frame, Siblings
+from lbcompanion.node.transports.listening import Listener, reload_certificates, serve_site
+from lbcompanion.node.transports.sockets import open_sockets, remove_path
+from lbcompanion.settings import NodeSettings
+
+#: Where a worker reads its orders, where it answers, and from where on it has its listening sockets.
+ORDERS_FD = 3
+ANSWERS_FD = 4
+FIRST_SOCKET_FD = 5
+#: What a worker says once it serves.
+STARTED = b"started\n"
+#: Before what a worker says of its copies in the end.
+FATE = b"fate "
+#: How workers are told to leave; a group's name may follow.
+LEAVE = b"leave"
+
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 30.0
+#: Whoever ran that long did not die of starting.
+_STEADY_SECONDS = 10.0
+#: After this long a worker that should have left is killed: a little more than it takes by itself.
+_STOP_SECONDS = 22.8
+_START_SECONDS = 60.0
+_COMMAND = [sys.executable, "-P", "-c", "import sys; from lbcompanion.run.worker import main; sys.exit(main())"]
+
+
+class WorkerFailed(CompanionError):
+    """A worker ended before it served, at the node's start; its own log line tells why."""
+
+
+@frozen
+class Orders:
+    """What a worker is told: its settings as its supervisor read them, whatever the file holds by now.
+
+    :ivar number: the worker's, from 1.
+    :ivar json_lines: as for :func:`lbcompanion.logs.begin`.
+    """
+
+    settings: NodeSettings
+    group: str
+    number: int
+    json_lines: bool | None
+
+    def written(self) -> bytes:
+        """The orders' bytes, with their length before them."""
+        data = pickle.dumps(self)
+        return len(data).to_bytes(4, "big") + data
+
+
+@define
+class _Worker:
+    number: int
+    process: Any = None
+    begun_at: float = 0.0
+    serves: bool = False
+    wait_seconds: float = _FIRST_WAIT_SECONDS
+    later: IDelayedCall | None = None
+    restarts: int = 0
+
+
+class Supervisor(MultiService):
+    """One node of several processes.
+
+    :param json_lines: how workers log.
+    :param relay: whether what workers say is told in this process's own log; else they share its standard error.
+    :param place: None: nothing is taken over.
+    :ivar started: fires once all workers serve; fails where a port cannot be opened, or a worker ends while none
+        serves.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: NodeSettings,
+        reactor: Any,
+        json_lines: bool | None = None,
+        relay: bool = False,
+        place: Place | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._settings = settings
+        self._reactor = reactor
+        self._json_lines = json_lines
+        self._relay = relay
+        self._place = place or Place()
+        self._log = Logger(namespace="lbcompanion.supervisor")
+        self._leaving = Leaving(reactor)
+        self._successor: str | None = None
+        self._stopping = False
+        self._sockets: list[socket.socket] = []
+        self._admin: Listener | None = None
+        self._control: ControlSocket | None = None
+        self._siblings: Siblings | None = None
+        self._workers = [_Worker(number + 1) for number in range(settings.node.workers)]
+        # What those counted that are no more.
+        self._gone = Counters()
+        self._latest: dict[str, Counters] = {}
+        self._fate: Counter[str] = Counter()
+        self._all_serve: Deferred[None] = Deferred()
+        self._all_gone: Deferred[None] | None = None
+        self.started: Deferred[None] = Deferred()
+        self.admin_port = 0
+
+    def _say(self, event: str, detail: str) -> None:
+        self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)
+
+    # Start.
+
+    def startService(self) -> Deferred[None]:
+        """Open the ports and start the workers; the Deferred fires when all of them serve."""
+        super().startService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._start()).addCallbacks(self._has_started, self._not_started)
+
+    async def _start(self) -> None:
+        node = self._settings.node
+        admin = [node.admin] if node.admin else []
+        sockets = open_sockets([*node.listen, *admin], self._place.sockets)
+        self._sockets = sockets[: len(node.listen)]
+        if admin:
+            site: Any = admin_site(self._look, self._leaving.asked, names_of(self._settings))
+            self._admin = serve_site(node.admin, sockets[-1], site, self._reactor)
+            self.admin_port = self._admin.port
+        try:
+            self._siblings = Siblings(
+                state_dir=node.state_dir,
+                node=node.name,
+                group=self._place.group,
+                reactor=self._reactor,
+                max_body_bytes=0,
+            )
+        except OSError as error:
+            raise OSError(error.errno, f"workers need {node.state_dir}: {error.strerror}") from None
+        for worker in self._workers:
+            self._spawn(worker)
+        await self._all_serve.addTimeout(_START_SECONDS, self._reactor).addErrback(self._some_serve)
+        control = ControlSocket(
+            state_dir=node.state_dir,
+            node=node.name,
+            group=self._place.group,
+            sockets=self._shared_sockets,
+            leave=self.leave,
+            reactor=self._reactor,
+        )
+        if control.listen(self._place.takes_over):
+            self._control = control
+        else:
+            self._say("no control", "another process of this node's name has the control socket")
+        self._say("started", f"node {node.name}, {node.workers} workers, on {', '.join(node.listen)}")
+
+    def _some_serve(self, failure: Failure) -> None:
+        failure.trap(TimeoutError)
+        if not any(worker.serves for worker in self._workers):
+            raise WorkerFailed(f"no worker serves after {_START_SECONDS:g} s")
+
+    def _shared_sockets(self) -> list[socket.socket]:
+        return [*self._sockets, *([self._admin.socket] if self._admin is not None else [])]
+
+    def _has_started(self, _: object) -> None:
+        self.started.callback(None)
+
+    def _not_started(self, failure: Failure) -> Failure:
+        self.started.errback(failure)
+        self.started.addErrback(lambda _: None)
+        return failure
+
+    # Workers.
+
+    def _spawn(self, worker: _Worker) -> None:
+        worker.later = None
+        said: dict[int, Any] = {1: "r", 2: "r"} if self._relay else {1: 1, 2: 2}
+        sockets = {FIRST_SOCKET_FD + at: one.fileno() for at, one in enumerate(self._sockets)}
+        with open(os.devnull, "rb") as nothing:
+            fds = {0: nothing.fileno(), **said, ORDERS_FD: "w", ANSWERS_FD: "r", **sockets}
+            told = _Process(self, worker)
+            worker.process = self._reactor.spawnProcess(told, _COMMAND[0], _COMMAND, env=None, childFDs=fds)
+        orders = Orders(self._settings, self._place.group, worker.number, self._json_lines)
+        worker.process.writeToChild(ORDERS_FD, orders.written())
+        worker.begun_at = self._reactor.seconds()
+        worker.serves = False
+
+    def serves(self, worker: _Worker) -> None:
+        """A worker serves from now on."""
+        worker.serves = True
+        if not self._all_serve.called and all(one.serves for one in self._workers):
+            self._all_serve.callback(None)
+
+    def ended(self, worker: _Worker, how: str) -> None:
+        """A worker is no more: start it anew, the later the more often it dies."""
+        lived = self._reactor.seconds() - worker.begun_at
+        served, worker.serves, worker.process = worker.serves, False, None
+        if self._all_gone is not None and not any(one.process for one in self._workers) and not self._all_gone.called:
+            self._all_gone.callback(None)
+        if self._stopping or self._leaving.begun:
+            return
+        if not self._all_serve.called and not any(one.serves for one in self._workers) and not served:
+            self._all_serve.errback(WorkerFailed(f"worker {worker.number} ended before it served: {how}"))
+            return
+        worker.wait_seconds = (
+            _FIRST_WAIT_SECONDS if lived >= _STEADY_SECONDS else min(worker.wait_seconds * 2, _LONGEST_WAIT_SECONDS)
+        )
+        worker.restarts += 1
+        self._say("worker died", f"{worker.number}: {how}; started anew in {worker.wait_seconds:g} s")
+        worker.later = self._reactor.callLater(worker.wait_seconds, self._spawn, worker)
+
+    def told_fate(self, told: bytes) -> None:
+        """A worker says what became of its copies."""
+        with suppress(ValueError, TypeError, AttributeError):
+            self._fate.update({str(word): int(count) for word, count in json.loads(told).items()})
+
+    def relayed(self, worker: _Worker, line: str) -> None:
+        """A worker said something."""
+        self._log.info("worker {number}: {line}", number=worker.number, line=line)
+
+    # While it runs.
+
+    def _look(self) -> Deferred[Figures]:
+        return Deferred.fromCoroutine(self._figures())
+
+    async def _figures(self) -> Figures:
+        """What all workers tell, added up; those that died stay counted."""
+        assert self._siblings is not None
+        answers = await self._siblings.ask_all(Frame({"do": "figures"}), of_group=True)
+        told = {name: from_json(answer.said) for name, answer in sorted(answers.items())}
+        there = set(self._siblings.names(of_group=True))
+        for name in [name for name in self._latest if name not in there]:
+            self._gone = added([self._gone, without_gauges(self._latest.pop(name))])
+        self._latest |= {name: one.counters for name, one in told.items()}
+        counters = added([self._gone, *self._latest.values()])
+        ready = self.started.called and not self._leaving.begun and any(one.ready for one in told.values())
+        gauges = summed(told.values())
+        if "ready" in gauges:
+            gauges["ready"] = (gauges["ready"][0], float(ready))
+        gauges["workers"] = ("worker processes that serve", float(len(told)))
+        gauges["worker_restarts"] = ("workers started anew since the start", float(self._restarts()))
+        return Figures(self._settings.node.name, counters, gauges, ready, self._wrong(told), self._described())
+
+    def _restarts(self) -> int:
+        return sum(worker.restarts for worker in self._workers)
+
+    def _wrong(self, told: dict[str, Figures]) -> list[str]:
+        said = ["the node is leaving"] if self._leaving.begun else []
+        down = len(self._workers) - sum(worker.serves for worker in self._workers)
+        if down:
+            said.append(f"{down} of {len(self._workers)} workers do not serve")
+        return said + sorted({one for figures in told.values() for one in figures.wrong} - set(said))
+
+    def _described(self) -> list[dict[str, Any]]:
+        now = self._reactor.seconds()
+        return [
+            {
+                "worker": worker.number,
+                "pid": worker.process.pid if worker.process is not None else None,
+                "serves": worker.serves,
+                "seconds": round(now - worker.begun_at, 1) if worker.process is not None else 0,
+                "restarts": worker.restarts,
+            }
+            for worker in self._workers
+        ]
+
+    def reload(self) -> None:
+        """Have the certificates read anew, by all who show them."""
+        for worker in self._workers:
+            self._signal(worker, "HUP")
+        if self._admin is not None:
+            reload_certificates([self._admin], self._say)
+
+    @staticmethod
+    def _signal(worker: _Worker, name: str) -> None:
+        if worker.process is not None and worker.serves:
+            try:
+                worker.process.signalProcess(name)
+            except Exception:  # it has just ended, of which it is told elsewhere
+                return
+
+    def leave(self, successor: str | None) -> None:
+        """Stop, and the reactor with it; see :meth:`lbcompanion.node.service.NodeService.leave`."""
+        if not self._leaving.begun:
+            self._successor = successor
+            self._leaving.begun = True
+            stop_reactor(self._reactor)
+
+    # Stop.
+
+    def stopService(self) -> Deferred[None]:
+        """Have all workers finish and leave; the Deferred fires when they are gone."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        taken_over = self._successor is not None
+        if taken_over and self._admin is not None:
+            await maybeDeferred(self._admin.close, True)
+            self._admin = None
+        await self._leaving.leave(taken_over)
+        self._stopping = True
+        for listening in self._sockets:
+            if not taken_over:
+                remove_path(listening)
+            listening.close()
+        self._sockets = []
+        await self._workers_gone()
+        if self._admin is not None:
+            await maybeDeferred(self._admin.close)
+        if self._control is not None:
+            self._control.tell_end({"done": True, **self._fate})
+            await self._control.close()
+        if self._siblings is not None:
+            await self._siblings.close()
+        self._say("stopped", f"{len(self._workers)} workers")
+
+    async def _workers_gone(self) -> None:
+        order = LEAVE + (b" " + self._successor.encode() if self._successor is not None else b"") + b"\n"
+        for worker in self._workers:
+            if worker.later is not None:
+                worker.later.cancel()
+                worker.later = None
+            if worker.process is not None:
+                worker.process.writeToChild(ORDERS_FD, order)
+        end = self._reactor.seconds() + _STOP_SECONDS
+        while any(worker.process for worker in self._workers) and self._reactor.seconds() < end:
+            await deferLater(self._reactor, 0.05, lambda: None)
+        left = [worker for worker in self._workers if worker.process is not None]
+        if left:
+            self._say("workers killed", ", ".join(str(worker.number) for worker in left))
+            self._all_gone = Deferred()
+            for worker in left:
+                worker.process.signalProcess("KILL")
+            await self._all_gone
+
+
+class _Process(ProcessProtocol):
+    """What a worker's process tells its supervisor."""
+
+    def __init__(self, supervisor: Supervisor, worker: _Worker) -> None:
+        self._supervisor = supervisor
+        self._worker = worker
+        self._lines: dict[int, bytes] = {}
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """It said something."""
+        *whole, self._lines[childFD] = (self._lines.get(childFD, b"") + data).split(b"\n")
+        for line in whole:
+            if childFD != ANSWERS_FD:
+                self._supervisor.relayed(self._worker, line.decode(errors="replace"))
+            elif line + b"\n" == STARTED:
+                self._supervisor.serves(self._worker)
+            elif line.startswith(FATE):
+                self._supervisor.told_fate(line[len(FATE) :])
+
+    def processEnded(self, reason: Failure) -> None:
+        """It is gone."""
+        how = reason.value
+        signal, code = getattr(how, "signal", None), getattr(how, "exitCode", None)
+        self._supervisor.ended(self._worker, f"signal {signal}" if signal else f"exit {code}")

@@ -1,0 +1,523 @@
+"""One proxied request and its answer, as bytes flow: visitor, plan, application, pipeline, visitor. No I/O."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from lbcompanion.errors import BadResponse
+from lbcompanion.http1.fields import agrees, end_to_end, keeps_alive, upgrade_of
+from lbcompanion.http1.framing import (
+    BodyKind,
+    BodyReader,
+    ChunkedReader,
+    Framing,
+    UntilCloseReader,
+    body_reader,
+    chunk,
+    last_chunk,
+    response_framing,
+)
+from lbcompanion.http1.heads import (
+    Field,
+    RequestHead,
+    ResponseHead,
+    head_end,
+    never_ends,
+    read_response_head,
+    write_fields,
+    write_status_line,
+)
+from lbcompanion.http1.lines import FRAMED, UPGRADE
+from lbcompanion.node.proxy.context import Hub, LocalAnswer, Pipeline
+from lbcompanion.node.proxy.interface import VisitorSide
+from lbcompanion.node.proxy.upstream import UpstreamConnection
+
+# RFC 9110 section 9.2.2, of those without a body: what may be asked twice.
+_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+_MAX_RESPONSE_HEAD = 262144
+# So much is joined before it is sent: less work than to send it in pieces.
+_JOINED_BYTES = 32768
+_GATEWAY = {
+    502: b"the application cannot be reached, or its answer cannot be read",
+    503: b"the application is busy",
+    504: b"the application did not answer in time",
+}
+# When somebody who waited in vain may come again.
+_RETRY_AFTER = (b"Retry-After", b"5")
+
+
+class Exchange:
+    """The machine of one request.
+
+    Its life: the request goes out as far as it is there; the answer's head decides framing and pipeline; the body
+    flows; the connection to the application goes back to the pool, or not.
+    """
+
+    # What most requests never need stands here, so that it costs them nothing.
+    _upstream: UpstreamConnection | None = None
+    _response: ResponseHead | None = None
+    _response_buffer = b""
+    _reader: BodyReader | None = None
+    _pipeline: Pipeline | None = None
+    _out_chunked = False
+    _ends_by_close = False
+    _keep_alive = True
+    _retried = False
+    _queued = False
+    _tunnel = False
+    _takes_nothing = False
+    _held_back = False
+    _interim_seen = False
+    _moved = False
+    _asked_upgrade: bytes | None = None
+    begun = False
+
+    def __init__(self, visitor: VisitorSide, hub: Hub, head: RequestHead, framing: Framing) -> None:
+        self._visitor: VisitorSide | None = visitor
+        self._hub = hub
+        self._head = head
+        self._framing = framing
+        self._request_done = framing.kind is BodyKind.NONE
+        self._repeatable = self._request_done and head.method in _REPEATABLE
+
+    # The request.
+
+    def start(self) -> None:
+        """Send the head on its way; a connection is taken or made."""
+        visitor = self._visitor
+        assert visitor is not None
+        head = self._head
+        plan = self._plan = self._hub.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
+        lines = plan.request_lines()
+        if head.marks & (FRAMED | UPGRADE):
+            lines += self._framed()
+        # Without a host it cannot be passed on as 1.1 (RFC 9112 section 3.2): health checks are often so.
+        version = b" HTTP/1.0\r\n" if head.version == 10 and b"host" not in head.seen else b" HTTP/1.1\r\n"
+        self._held = [b"".join((head.method, b" ", head.target, version, lines, b"\r\n"))]
+        if not self._request_done:
+            visitor.pause()
+        self._acquire(fresh=not self._repeatable or self._asked_upgrade is not None)
+
+    def _framed(self) -> bytes:
+        """The lines that say how long the body is, and what the connection shall become."""
+        lines = b""
+        asked = upgrade_of(self._head)
+        if asked is not None:
+            self._asked_upgrade = asked
+            lines = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % asked
+        if self._framing.kind is BodyKind.CHUNKED:
+            lines += b"Transfer-Encoding: chunked\r\n"
+        elif self._head.marks & FRAMED:
+            lines += b"Content-Length: %d\r\n" % self._framing.length
+        return lines
+
+    def _acquire(self, fresh: bool) -> None:
+        limits = self._hub.limits
+        self._deadline = self._hub.monotonic() + limits.upstream_connect_seconds
+        if self._hub.upstreams.acquire(self, fresh, self._retried):
+            self._queued = True
+            self._deadline = self._hub.monotonic() + limits.upstream_queue_seconds
+
+    def upstream_turn(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
+        self._queued = False
+        self._deadline = self._hub.monotonic() + self._hub.limits.upstream_connect_seconds
+
+    def _leave_queue(self) -> None:
+        if self._queued:
+            self._queued = False
+            self._hub.upstreams.leave(self)
+
+    def upstream_ready(self, upstream: UpstreamConnection) -> None:
+        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
+        visitor = self._visitor
+        if visitor is None:
+            self._hub.upstreams.release(upstream)
+            return
+        self._upstream = upstream
+        self._deadline = self._hub.monotonic() + self._hub.limits.upstream_seconds
+        assert upstream.link is not None
+        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        if not self._repeatable:
+            self._held = []
+        upstream.link.write(data)
+        if not self._request_done:
+            visitor.resume()
+
+    def upstream_failed(self, why: str) -> None:
+        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
+        self._hub.counters.upstream_errors[why] += 1
+        self._gateway(504 if why == "timeout" else 502, f"no connection to the application: {why}")
+
+    def body(self, data: bytes) -> None:
+        """Request body, or tunnelled bytes."""
+        if self._framing.kind is BodyKind.CHUNKED and not self._tunnel:
+            data = chunk(data)
+        self._forward(data)
+
+    def body_end(self, trailers: list[Field]) -> None:
+        """The request is whole."""
+        self._request_done = True
+        if self._framing.kind is BodyKind.CHUNKED:
+            self._forward(last_chunk(trailers))
+        self._deadline = max(self._deadline, self._hub.monotonic() + self._hub.limits.upstream_seconds)
+
+    def _forward(self, data: bytes) -> None:
+        upstream = self._upstream
+        if upstream is None or upstream.link is None:
+            self._held.append(data)
+        elif not upstream.closed:
+            upstream.link.write(data)
+
+    # The answer.
+
+    def response_data(self, data: bytes) -> None:
+        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
+        visitor = self._visitor
+        if visitor is None:
+            return
+        self._moved = True
+        if self._tunnel:
+            visitor.link.write(data)
+            return
+        try:
+            if self._response is None:
+                self._response_head(data)
+            else:
+                self._response_body(data)
+        except BadResponse as error:
+            self._hub.counters.upstream_errors["bad answer"] += 1
+            self._hub.log("application's answer refused", error.why)
+            self._drop_upstream()
+            if self.begun:
+                self._cut("the application's answer broke off")
+            else:
+                self._gateway(502, error.why)
+
+    def _response_head(self, data: bytes) -> None:
+        data = self._response_buffer + data if self._response_buffer else data
+        while self._response is None and not self._tunnel:
+            end = head_end(data)
+            if end < 0 or end > _MAX_RESPONSE_HEAD:
+                if end > 0 or len(data) > _MAX_RESPONSE_HEAD:
+                    raise BadResponse("the application's head is too large")
+                if never_ends(data):
+                    raise BadResponse("a bare LF in the application's head")
+                self._response_buffer = data
+                return
+            head = read_response_head(data[:end])
+            data = data[end:]
+            if head.status == 101:
+                self._upgrade(head, data)
+                return
+            if head.status < 200:
+                self._interim(head)
+                continue
+            self._response_buffer = b""
+            self._begin(head, data)
+
+    def _interim(self, head: ResponseHead) -> None:
+        """100 and 103 go through, to those who know them (RFC 9110 section 15.2)."""
+        self._interim_seen = True
+        visitor = self._visitor
+        if visitor is not None and self._head.version == 11:
+            visitor.link.write(write_status_line(head.status, head.reason) + end_to_end(head) + b"\r\n")
+
+    def _upgrade(self, head: ResponseHead, rest: bytes) -> None:
+        visitor = self._visitor
+        agreed = upgrade_of(head)
+        asked = self._asked_upgrade
+        if asked is None or agreed is None or visitor is None or not self._request_done or not agrees(asked, agreed):
+            raise BadResponse("a switch of protocols that was not asked for")
+        self._hub.counters.tunnels += 1
+        self._hub.counters.responses[101] += 1
+        lines = b"%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % (end_to_end(head), agreed)
+        self._tunnel = True
+        self.begun = True
+        self._deadline = 0.0
+        visitor.link.write(write_status_line(101, head.reason) + lines + rest)
+        visitor.becomes_tunnel()
+
+    def _begin(self, head: ResponseHead, rest: bytes) -> None:
+        """The final head: decide, and send what is there of the body along with our head."""
+        visitor = self._visitor
+        upstream = self._upstream
+        assert visitor is not None
+        assert upstream is not None
+        framing = response_framing(head, self._head.method)
+        self._response = head
+        self._deadline = 0.0
+        self._keep_alive = self._request_done and visitor.keep_alive
+        reply = self._plan.reply(head)
+        if reply.replace is not None:
+            self._drop_upstream()
+            self._own_answer(reply.replace)
+            return
+        pipeline = self._pipeline = reply.pipeline
+        if framing.kind is BodyKind.LENGTH and framing.length == len(rest):
+            pieces = [rest] if pipeline is None else pipeline.whole(rest)
+            whole, leftover = True, b""
+        else:
+            reader = self._reader = body_reader(framing, BadResponse)
+            body, leftover = reader.feed(rest) if rest else (b"", b"")
+            whole = reader.done
+            if pipeline is None:
+                pieces = [body]
+            else:
+                pieces = [pipeline.feed(body) if body else b""]
+                if whole:
+                    pieces.append(pipeline.finish())
+        self._hub.counters.responses[head.status] += 1
+        size = sum(map(len, pieces))
+        framed = self._frame(head, framing, size if whole else None)
+        if self._out_chunked:
+            pieces = [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
+            if whole:
+                pieces.append(last_chunk(self._trailers()))
+        self.begun = True
+        if size < _JOINED_BYTES:
+            visitor.link.write(b"".join((_status_line(head), reply.lines, framed, *pieces)))
+        else:
+            visitor.link.writelines((_status_line(head), reply.lines, framed, *pieces))
+        if whole:
+            self._finish(leftover)
+        elif visitor.full:
+            # The visitor is still busy with the answer before this one.
+            self.visitor_full()
+
+    def _frame(self, head: ResponseHead, framing: Framing, whole: int | None) -> bytes:
+        """Say how long the answer is; see to it that its end can be told. Ends with the empty line."""
+        same = self._pipeline is None or self._pipeline.same_length
+        kind = framing.kind
+        if kind is BodyKind.NONE:
+            stated = head.seen.get(b"content-length")
+            said = b"Content-Length: %b\r\n" % stated if stated is not None and same and head.status != 204 else b""
+        elif kind is BodyKind.LENGTH and (same or whole is not None):
+            said = b"Content-Length: %d\r\n" % (framing.length if whole is None or same else whole)
+        elif whole is not None and (kind is not BodyKind.CHUNKED or self._head.version == 10):
+            said = b"Content-Length: %d\r\n" % whole
+        elif self._head.version == 11:
+            self._out_chunked = True
+            said = b"Transfer-Encoding: chunked\r\n"
+        else:
+            self._keep_alive = False
+            self._ends_by_close = True
+            said = b""
+        if not self._keep_alive:
+            return said + b"Connection: close\r\n\r\n"
+        if self._head.version == 10:
+            return said + b"Connection: keep-alive\r\n\r\n"
+        return said + b"\r\n"
+
+    def _response_body(self, data: bytes) -> None:
+        visitor, reader, pipeline = self._visitor, self._reader, self._pipeline
+        assert visitor is not None
+        assert reader is not None
+        if pipeline is None and self._out_chunked and isinstance(reader, ChunkedReader):
+            leftover = self._pass_chunks(visitor, reader, data)
+        else:
+            out, leftover = reader.feed(data)
+            if pipeline is not None:
+                out = pipeline.feed(out) if out else b""
+                if reader.done:
+                    out += pipeline.finish()
+            if self._out_chunked:
+                out = chunk(out) + (last_chunk(self._trailers()) if reader.done else b"")
+            if out:
+                visitor.link.write(out)
+        if reader.done:
+            self._finish(leftover)
+
+    def _pass_chunks(self, visitor: VisitorSide, reader: ChunkedReader, data: bytes) -> bytes:
+        """What came in chunks goes out as one, without a copy of ours; gives what lies beyond the body."""
+        pieces, leftover = reader.feed_pieces(data)
+        size = sum(map(len, pieces))
+        end = last_chunk(reader.trailers) if reader.done else b""
+        if size:
+            visitor.link.writelines((b"%x\r\n" % size, *pieces, b"\r\n" + end))
+        elif end:
+            visitor.link.write(end)
+        return leftover
+
+    def _trailers(self) -> list[Field]:
+        # A changed body's trailers would speak of the bytes as they were (digests above all).
+        if isinstance(self._reader, ChunkedReader) and (self._pipeline is None or self._pipeline.same_length):
+            return self._reader.trailers
+        return []
+
+    def response_end(self, in_order: bool) -> None:
+        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
+        upstream, self._upstream = self._upstream, None
+        visitor = self._visitor
+        if visitor is None:
+            return
+        if self._tunnel:
+            visitor.done(keep_alive=False)
+            return
+        if self._response is None:
+            if (
+                upstream is not None
+                and upstream.reused
+                and not self._retried
+                and not self._response_buffer
+                and not self._interim_seen
+                and self._repeatable
+            ):
+                # It idled out in the very moment it was taken: nothing was answered, so asking again loses nothing.
+                self._retried = True
+                self._acquire(fresh=True)
+                return
+            self._hub.counters.upstream_errors["no answer"] += 1
+            self._gateway(502, "the application closed without an answer")
+            return
+        if isinstance(self._reader, UntilCloseReader) and in_order:
+            self._reader.end()
+            out = self._pipeline.finish() if self._pipeline is not None else b""
+            if self._out_chunked:
+                out = chunk(out) + last_chunk([])
+            if out:
+                visitor.link.write(out)
+            self._finish(b"")
+            return
+        self._hub.counters.upstream_errors["broke off"] += 1
+        self._cut("the application broke off")
+
+    # Ends.
+
+    def _finish(self, leftover: bytes) -> None:
+        """All of the answer is written."""
+        upstream, self._upstream = self._upstream, None
+        visitor, self._visitor = self._visitor, None
+        assert self._response is not None
+        if upstream is not None:
+            if self._request_done and not leftover and keeps_alive(self._response) and not upstream.closed:
+                if self._held_back and upstream.link is not None:
+                    upstream.link.resume_reading()
+                self._hub.upstreams.release(upstream)
+            else:
+                upstream.discard()
+        pipeline, self._pipeline = self._pipeline, None
+        if visitor is not None:
+            visitor.done(self._keep_alive)
+        if pipeline is not None:
+            pipeline.written()
+
+    def _gateway(self, status: int, why: str) -> None:
+        """No usable answer, and none begun: say so in short."""
+        self._hub.log("no answer for a visitor", why)
+        self._drop_upstream()
+        self._drop_pipeline(why)
+        if self._visitor is None:
+            return
+        if self.begun:
+            self._cut(why)
+            return
+        if not self._request_done:
+            self._keep_alive = False
+        fields = [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")]
+        if status == 503:
+            fields.append(_RETRY_AFTER)
+        self._own_answer(LocalAnswer(status, fields, _GATEWAY[status] + b"\n"))
+
+    def _own_answer(self, answer: LocalAnswer) -> None:
+        visitor, self._visitor = self._visitor, None
+        if visitor is None:
+            return
+        self._hub.counters.responses[answer.status] += 1
+        keep_alive = self._keep_alive and visitor.keep_alive and self._request_done
+        fields = [*answer.fields, (b"Content-Length", b"%d" % len(answer.body))]
+        if not keep_alive:
+            fields.append((b"Connection", b"close"))
+        elif self._head.version == 10:
+            fields.append((b"Connection", b"keep-alive"))
+        body = b"" if self._head.method == b"HEAD" else answer.body
+        visitor.link.write(
+            write_status_line(answer.status, _phrase(answer.status)) + write_fields(fields) + b"\r\n" + body
+        )
+        visitor.done(keep_alive)
+
+    def _cut(self, why: str) -> None:
+        visitor, self._visitor = self._visitor, None
+        self._drop_pipeline(why)
+        if visitor is not None:
+            visitor.broken(seen=not self._ends_by_close)
+
+    def _drop_pipeline(self, why: str) -> None:
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.abort(why)
+
+    def _drop_upstream(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.discard()
+
+    def visitor_lost(self) -> None:
+        """Nobody waits for the answer: the application is spared the rest of the work."""
+        self._visitor = None
+        self._leave_queue()
+        if self._tunnel and self._upstream is not None:
+            # Its last words still reach the application.
+            self._upstream.end()
+            self._upstream = None
+        self._drop_upstream()
+        self._drop_pipeline("the visitor left")
+
+    def has_moved(self) -> bool:
+        """Whether anything came of the answer since this was last asked."""
+        moved, self._moved = self._moved, False
+        return moved
+
+    # Flow.
+
+    def visitor_full(self) -> None:
+        """The visitor reads slowly: the application is read no faster."""
+        if self._upstream is not None and self._upstream.link is not None:
+            self._held_back = True
+            self._upstream.link.pause_reading()
+
+    def visitor_drained(self) -> None:
+        """The visitor takes more."""
+        if self._upstream is not None and self._upstream.link is not None:
+            self._upstream.link.resume_reading()
+
+    def upstream_full(self) -> None:
+        """The application reads slowly: the visitor is read no faster. But it has to go on some time."""
+        if not self._request_done:
+            self._takes_nothing = True
+            self._deadline = self._hub.monotonic() + self._hub.limits.upstream_seconds
+        if self._visitor is not None:
+            self._visitor.pause()
+
+    def upstream_drained(self) -> None:
+        """The application takes more."""
+        self._takes_nothing = False
+        if self._visitor is not None:
+            self._visitor.resume()
+
+    def tick(self, now: float) -> None:
+        """Look at the deadline for the application's first byte."""
+        if self._deadline and now > self._deadline and self._response is None:
+            if self._upstream is not None and not self._request_done and not self._takes_nothing:
+                return
+            self._deadline = 0.0
+            if self._queued:
+                self._leave_queue()
+                self._hub.counters.timeouts["queue"] += 1
+                self._gateway(503, "no connection to the application came free in time")
+                return
+            self._hub.counters.timeouts["upstream"] += 1
+            self._gateway(504, "the application did not answer in time")
+
+
+def _phrase(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b""
+
+
+def _status_line(head: ResponseHead) -> bytes:
+    if head.status == 200 and head.reason == b"OK":
+        return b"HTTP/1.1 200 OK\r\n"
+    return write_status_line(head.status, head.reason or _phrase(head.status))

@@ -1,0 +1,141 @@
+"""An exchange that the companion answers itself: everything below the prefix."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from http import HTTPStatus
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from lbcompanion.http1.heads import Field, RequestHead, write_fields, write_status_line
+from lbcompanion.node.proxy.context import Hub, LocalAnswer, LocalRequest
+from lbcompanion.node.proxy.interface import VisitorSide
+
+#: The largest body of a request of ours, with room to tell 413 from a cut.
+MAX_BODY = 16384 + 1
+
+
+class LocalExchange:
+    """One request for us: its body is collected (bounded), the answer may take its time."""
+
+    __slots__ = ("_answering", "_body", "_full", "_has_body", "_head", "_hub", "_most", "_size", "_visitor", "begun")
+
+    def __init__(self, visitor: VisitorSide, hub: Hub, head: RequestHead, has_body: bool) -> None:
+        self._has_body = has_body
+        self._visitor: VisitorSide | None = visitor
+        self._hub = hub
+        self._head = head
+        self._body: list[bytes] = []
+        self._size = 0
+        self._most = MAX_BODY
+        self._answering: Deferred[LocalAnswer] | None = None
+        self._full = False
+        self.begun = False
+
+    def start(self) -> None:
+        """Begin; a request without a body is answered at once."""
+        visitor = self._visitor
+        assert visitor is not None
+        most = MAX_BODY
+        if self._has_body and self._head.method == b"PUT":
+            # Only who may put is listened to for longer than a notice takes.
+            most = self._hub.local.most_body(self._request(visitor))
+        self._most = most or MAX_BODY
+        if self._head.get(b"expect") is not None and self._head.version == 11:
+            if not most:
+                self._full = True
+                self._answer()
+                return
+            visitor.link.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._has_body:
+            self.body_end([])
+
+    def body(self, data: bytes) -> None:
+        """Keep what is within bounds; the rest is only counted."""
+        self._size += len(data)
+        if self._full:
+            return
+        if self._size <= self._most:
+            self._body.append(data)
+        else:
+            self._full = True
+            self._body.append(b"\0" * MAX_BODY)
+            self._answer()
+
+    def body_end(self, trailers: list[Field]) -> None:
+        """The request is whole."""
+        if not self._full:
+            self._answer()
+
+    def _answer(self) -> None:
+        visitor = self._visitor
+        assert visitor is not None
+        self._answering = maybeDeferred(self._hub.local.answer, self._request(visitor))
+        self._answering.addErrback(self._failed)
+        self._answering.addCallback(self._write)
+        self._answering.addErrback(self._unwritten)
+
+    def _request(self, visitor: VisitorSide) -> LocalRequest:
+        return LocalRequest(
+            self._head,
+            b"".join(self._body),
+            visitor.peer,
+            visitor.trusted,
+            visitor.scheme(self._head),
+            self._full,
+        )
+
+    def _failed(self, failure: Failure) -> LocalAnswer:
+        self._hub.counters.failed_open["endpoint"] += 1
+        self._hub.log("endpoint failed", failure.type.__name__ if failure.type else "")
+        return LocalAnswer(
+            500, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"internal error\n"
+        )
+
+    def _unwritten(self, failure: Failure) -> None:
+        self._hub.log("answer not written", failure.type.__name__ if failure.type else "")
+        if self._visitor is not None:
+            visitor, self._visitor = self._visitor, None
+            visitor.broken()
+
+    def _write(self, answer: LocalAnswer) -> None:
+        visitor = self._visitor
+        if visitor is None:
+            return
+        self._hub.counters.responses[answer.status] += 1
+        keep_alive = visitor.keep_alive
+        fields: list[Field] = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields]
+        if answer.status != 204:
+            length = len(answer.body) if answer.length is None else answer.length
+            fields.append((b"Content-Length", b"%d" % length))
+        if not keep_alive:
+            fields.append((b"Connection", b"close"))
+        elif self._head.version == 10:
+            fields.append((b"Connection", b"keep-alive"))
+        body = b"" if self._head.method == b"HEAD" or answer.status in {204, 304} else answer.body
+        reason = HTTPStatus(answer.status).phrase.encode()
+        visitor.link.write(write_status_line(answer.status, reason) + write_fields(fields) + b"\r\n" + body)
+        self._visitor = None
+        try:
+            if answer.sent is not None:
+                answer.sent()
+        finally:
+            visitor.done(keep_alive)
+
+    def has_moved(self) -> bool:
+        """Our own answers are one write."""
+        return False
+
+    def visitor_full(self) -> None:
+        """Nothing to slow down: the answer is one write."""
+
+    def visitor_drained(self) -> None:
+        """Nothing to speed up."""
+
+    def visitor_lost(self) -> None:
+        """Nobody is left to answer; the work goes on to its end and is thrown away."""
+        self._visitor = None
+
+    def tick(self, now: float) -> None:
+        """Endpoints keep deadlines of their own."""

@@ -1,0 +1,464 @@
+"""One visitor connection: request heads in, one exchange at a time, deadlines. No I/O: see :mod:`.links`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lbcompanion.errors import BadRequest
+from lbcompanion.http1.fields import keeps_alive
+from lbcompanion.http1.framing import BodyKind, BodyReader, ChunkedReader, body_reader, request_framing
+from lbcompanion.http1.heads import RequestHead, head_end, never_ends, read_request_head
+from lbcompanion.node.proxy.client_info import scheme_of
+from lbcompanion.node.proxy.context import Hub
+from lbcompanion.node.proxy.exchange import Exchange
+from lbcompanion.node.proxy.interface import AnyExchange, Link, VisitorSide, peer_host, reset
+from lbcompanion.node.proxy.internal import LocalExchange
+
+# Bytes of pipelined requests that wait for their turn; beyond that the visitor is not read.
+_MAX_WAITING = 65536
+_WINDOW_SECONDS = 20.0
+# How long an answer may take that a half-closed visitor waits for: to its first byte, and how long it may pause.
+_EOF_SECONDS = 1.0
+_EOF_PAUSE_SECONDS = 5.0
+# How long what a visitor still sends is read and thrown away, so that it gets to read why (RFC 9112 section 9.6), and
+# how long the last bytes may take to go out.
+_LINGER_SECONDS = 2.0
+_CLOSING_SECONDS = 60.0
+# Of those who come when there are too many connections, so many at a time.
+_MOST_TURNED_AWAY = 100
+
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
+_REASONS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+    503: b"Service Unavailable",
+    505: b"HTTP Version Not Supported",
+}
+
+
+class VisitorConnection:
+    """The machine at the end of one visitor connection.
+
+    It is *open* as long as it takes requests; counted, and ticked, until the transport says that it is gone.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_count",
+        "_body_window",
+        "_buffer",
+        "_busy",
+        "_counted",
+        "_deadline",
+        "_eof_at",
+        "_exchange",
+        "_hub",
+        "_keep_alive",
+        "_lingers",
+        "_open",
+        "_paused",
+        "_requests",
+        "_scheme",
+        "_taken_at",
+        "_tunnel",
+        "_unsent",
+        "_waits_for_head",
+        "full",
+        "link",
+        "peer",
+        "trusted",
+    )
+
+    link: Link
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._buffer = b""
+        self._exchange: AnyExchange | None = None
+        self._body: BodyReader | None = None
+        self._keep_alive = True
+        self._paused = False
+        self._open = False
+        self._counted = False
+        self._lingers = False
+        self._tunnel = False
+        self._waits_for_head = False
+        self._deadline = 0.0
+        self._eof_at = 0.0
+        self._busy = False
+        self._body_window = 0.0
+        self._body_count = 0
+        self._unsent = 0
+        self._taken_at = 0.0
+        self._requests = 0
+        self.full = False
+        self.peer = ""
+        self.trusted = False
+
+    # What the transport tells.
+
+    def connection_made(self, link: Link) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        hub = self._hub
+        self.link = link
+        self.peer = peer_host(link)
+        self._scheme = "https" if link.get_extra_info("ssl_object") else "http"
+        hub.counters.connections += 1
+        here = hub.per_address.get(self.peer, 0)
+        most = hub.limits.connections_per_address
+        if len(hub.connections) >= hub.limits.connections or (most and here >= most):
+            hub.counters.connections_refused += 1
+            link.write(_plain(503, b"the companion takes no more connections now"))
+            if len(hub.turned_away) < _MOST_TURNED_AWAY:
+                hub.turned_away.add(self)
+                self._linger()
+            else:
+                link.close()
+            return
+        self._open = self._counted = True
+        hub.connections.add(self)
+        hub.per_address[self.peer] = here + 1
+        hub.counters.connections_open += 1
+        self.trusted = hub.trusts(self.peer)
+        self._deadline = hub.monotonic() + hub.limits.head_seconds
+        self._waits_for_head = True
+
+    def data_received(self, data: bytes) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        if self._exchange is None:
+            if self._open:
+                self._buffer = self._buffer + data if self._buffer else data
+                self._next()
+        elif self._tunnel:
+            self._exchange.body(data)
+        elif self._body is not None:
+            self._take_body(data)
+        else:
+            self._buffer += data
+            if len(self._buffer) > _MAX_WAITING:
+                self.pause()
+
+    def eof_received(self) -> bool:
+        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        # Who sent a whole request and closed its own direction still gets an answer that comes soon; whether the
+        # visitor left altogether cannot be told from here, so tick() gives up on a slow one.
+        waits = self._open and (self._exchange is not None or bool(self._buffer and self.full))
+        if not waits or self._body is not None or self._tunnel:
+            return False
+        self._eof_at = self._hub.monotonic()
+        return True
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        self._open = False
+        if self._counted:
+            self._counted = False
+            self._uncount()
+        else:
+            self._hub.turned_away.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.visitor_lost()
+
+    def pause_writing(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        self.full = True
+        if self._exchange is not None:
+            self._exchange.visitor_full()
+
+    def resume_writing(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        self.full = False
+        if self._exchange is not None:
+            self._exchange.visitor_drained()
+        elif self._open:
+            self.resume()
+            self._next()
+
+    # What an exchange asks for.
+
+    def pause(self) -> None:
+        """Read no more from the visitor."""
+        if not self._paused:
+            self._paused = True
+            self.link.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused:
+            self._paused = False
+            # What we did not let it send does not count as slow.
+            self._body_window = self._hub.monotonic()
+            self._body_count = 0
+            if self._counted:
+                self.link.resume_reading()
+
+    def becomes_tunnel(self) -> None:
+        """From now on bytes pass both ways unread (after a 101)."""
+        self._tunnel = True
+        self._body = None
+        waiting, self._buffer = self._buffer, b""
+        if waiting and self._exchange is not None:
+            self._exchange.body(waiting)
+        self.resume()
+
+    def scheme(self, head: RequestHead) -> str:
+        """``http`` or ``https``: what the visitor's browser spoke, as far as it can be known here."""
+        return scheme_of(head, self.trusted, self._scheme)
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether another request may follow on this connection."""
+        more = not self._eof_at or bool(self._buffer)
+        return self._keep_alive and self._body is None and more and not self._hub.draining
+
+    def done(self, keep_alive: bool) -> None:
+        """The exchange is over and all of its answer written."""
+        self._exchange = None
+        self._tunnel = False
+        if not self._open:
+            return
+        if self._body is not None or (not keep_alive and (self._buffer or self._paused)):
+            self._linger()
+        elif not keep_alive or self._hub.draining:
+            self._close()
+        else:
+            self._deadline = self._hub.monotonic() + self._hub.limits.idle_seconds
+            self._waits_for_head = False
+            self.resume()
+            if not self._busy and (self._buffer or self._eof_at):
+                self._next()
+
+    def broken(self, seen: bool = False) -> None:
+        """The answer cannot be ended as promised: the visitor must see that it was cut.
+
+        :param seen: a close shows it, since the answer said where it would end: what there is of it still goes out.
+        """
+        self._exchange = None
+        self._close()
+        if not seen:
+            reset(self.link)
+
+    def tick(self, now: float) -> None:
+        """Look at deadlines: heads and idle time absolute, bodies by their rate, waiting answers by their progress."""
+        waiting = self.link.get_write_buffer_size()
+        if waiting != self._unsent:
+            self._unsent = waiting
+            self._taken_at = now
+        elif waiting and now - self._taken_at > self._hub.limits.stalled_seconds:
+            self._hub.counters.timeouts["stalled"] += 1
+            self.link.abort()
+            return
+        if self._exchange is None:
+            # What still goes out to a visitor who reads is not cut off.
+            if now > self._deadline and not (waiting and not self._open):
+                self._expired()
+            return
+        if self._body is not None and not self._paused and now - self._body_window >= _WINDOW_SECONDS:
+            slow = self._body_count < self._hub.limits.body_bytes_per_second * (now - self._body_window)
+            self._body_window = now
+            self._body_count = 0
+            if slow:
+                self._hub.counters.timeouts["body"] += 1
+                self._give_up(408, "the body comes too slowly")
+                return
+        if self._eof_at and self._has_left(now):
+            self._hub.counters.timeouts["visitor left"] += 1
+            self.link.abort()
+            return
+        self._exchange.tick(now)
+
+    def _has_left(self, now: float) -> bool:
+        """Whether a visitor who sends no more must be taken for gone: a write would tell, but nothing is written."""
+        exchange = self._exchange
+        assert exchange is not None
+        if not exchange.begun:
+            return now - self._eof_at > _EOF_SECONDS
+        if exchange.has_moved():
+            self._eof_at = now
+        return now - self._eof_at > _EOF_PAUSE_SECONDS
+
+    def close_if_idle(self) -> None:
+        """Close a connection on which nothing runs (while draining)."""
+        if self._exchange is None and self._open and not self._buffer:
+            self._close()
+
+    # Inside.
+
+    def _expired(self) -> None:
+        if not self._open:
+            if self._lingers:
+                self._lingers = False
+                self._close()
+            else:
+                self.link.abort()
+            return
+        waiting = self._waits_for_head
+        self._hub.counters.timeouts["head" if waiting else "idle"] += 1
+        if waiting and self._buffer:
+            self._refuse(408, "the head did not come in time")
+        else:
+            self._close()
+
+    def _uncount(self) -> None:
+        hub = self._hub
+        hub.connections.discard(self)
+        hub.counters.connections_open -= 1
+        left = hub.per_address.get(self.peer, 1) - 1
+        if left > 0:
+            hub.per_address[self.peer] = left
+        else:
+            hub.per_address.pop(self.peer, None)
+
+    def _close(self) -> None:
+        """Take nothing more; the connection goes once everything is written."""
+        self._open = False
+        self._buffer = b""
+        self._deadline = self._hub.monotonic() + _CLOSING_SECONDS
+        self.link.close()
+
+    def _linger(self) -> None:
+        """The same where the visitor may still be sending: closed at once, the answer could be lost on its way."""
+        self._open = False
+        self._lingers = True
+        self._buffer = b""
+        self._body = None
+        self._deadline = self._hub.monotonic() + _LINGER_SECONDS
+        self.link.write_eof()
+        self.resume()
+
+    def _next(self) -> None:
+        """Start exchanges as long as whole heads wait and nothing runs; a loop, however many were pipelined."""
+        self._busy = True
+        try:
+            # A visitor who does not read its answers gets no further ones made.
+            while self._open and self._exchange is None and self._buffer and not self.full:
+                before = self._buffer
+                self._one()
+                if self._buffer is before:
+                    break
+        finally:
+            self._busy = False
+        if self._exchange is None and self._open:
+            if self.full and self._buffer:
+                if len(self._buffer) > _MAX_WAITING:
+                    self.pause()
+            elif self._eof_at:
+                self._close()
+
+    def _one(self) -> None:
+        """Read the next head, if it is there whole, and start its exchange."""
+        limits = self._hub.limits
+        buffer = self._buffer
+        if buffer.startswith(b"\r\n"):
+            # RFC 9112 section 2.2: empty lines before the request line are read over.
+            buffer = self._buffer = _EMPTY_LINES.sub(b"", buffer, 1)
+            if not buffer:
+                return
+        end = head_end(buffer)
+        if end < 0 and len(buffer) <= limits.head_bytes:
+            self._wait_for_head(buffer)
+            return
+        if end < 0 or end > limits.head_bytes:
+            self._refuse(431, f"a head of more than {limits.head_bytes} bytes")
+            return
+        try:
+            head = read_request_head(buffer[:end], limits.header_lines)
+            framing = request_framing(head)
+        except BadRequest as refusal:
+            self._refuse(refusal.status, refusal.why)
+            return
+        self._hub.counters.requests += 1
+        self._requests += 1
+        self._keep_alive = keeps_alive(head)
+        if self._requests >= limits.requests_per_connection:
+            self._keep_alive = False
+            self._hub.counters.connections_worn += 1
+        self._body = None if framing.kind is BodyKind.NONE else body_reader(framing, BadRequest)
+        rest = buffer[end:]
+        self._buffer = b""
+        exchange: Exchange | LocalExchange
+        if self._is_local(head.path):
+            exchange = LocalExchange(self, self._hub, head, has_body=self._body is not None)
+        else:
+            exchange = Exchange(self, self._hub, head, framing)
+        self._exchange = exchange
+        if self._body is not None:
+            self._body_window = self._hub.monotonic()
+            self._body_count = 0
+        else:
+            self._buffer = rest
+        exchange.start()
+        if self._body is not None and rest and self._exchange is exchange:
+            self._take_body(rest)
+        if self._eof_at and self._body is not None and self._exchange is exchange:
+            # The rest of it will never come.
+            self._exchange = None
+            exchange.visitor_lost()
+            self._close()
+
+    def _wait_for_head(self, begun: bytes) -> None:
+        """The rest of a head is to come, within its time."""
+        if never_ends(begun):
+            self._refuse(400, "a bare LF in the head")
+        elif not self._waits_for_head and begun:
+            self._waits_for_head = True
+            self._deadline = self._hub.monotonic() + self._hub.limits.head_seconds
+
+    def _is_local(self, path: bytes) -> bool:
+        hub = self._hub
+        size = len(hub.prefix)
+        return (path.startswith(hub.prefix) and path[size : size + 1] in {b"/", b""}) or path.endswith(hub.beside)
+
+    def _take_body(self, data: bytes) -> None:
+        reader = self._body
+        exchange = self._exchange
+        if reader is None or exchange is None:
+            return
+        self._body_count += len(data)
+        try:
+            body, rest = reader.feed(data)
+        except BadRequest as refusal:
+            self._give_up(refusal.status, refusal.why)
+            return
+        if body:
+            exchange.body(body)
+        if reader.done and self._exchange is exchange:
+            self._body = None
+            self._buffer = rest
+            exchange.body_end(reader.trailers if isinstance(reader, ChunkedReader) else [])
+
+    def _refuse(self, status: int, why: str) -> None:
+        self._hub.counters.refused[status] += 1
+        self._hub.log("refused", f"{status}: {why}")
+        self.link.write(_plain(status, why.encode()))
+        self._linger()
+
+    def _give_up(self, status: int, why: str) -> None:
+        """Refuse a request whose exchange has begun; where its answer has too, only a cut tells the visitor."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            begun = exchange.begun
+            exchange.visitor_lost()
+            if begun:
+                self._hub.counters.refused[status] += 1
+                self.broken()
+                return
+        self._refuse(status, why)
+
+
+def _plain(status: int, why: bytes) -> bytes:
+    return b"HTTP/1.1 %d %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b\n" % (
+        status,
+        _REASONS[status],
+        len(why) + 1,
+        why,
+    )
+
+
+if TYPE_CHECKING:
+    _: type[VisitorSide] = VisitorConnection

@@ -1,0 +1,227 @@
+"""Serving the visitors' sockets and reaching the application, on whichever transports fit the reactor."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, clientFromString, wrapClientTLS
+from twisted.internet.error import ConnectError, ConnectionRefusedError, TimeoutError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
+from lbcompanion.endpoints.strings import EndpointString, parse
+from lbcompanion.node.proxy.interface import Machine
+from lbcompanion.node.proxy.proxy_protocol import Openings
+from lbcompanion.node.proxy.upstream import UpstreamConnection
+from lbcompanion.node.transports.asyncio_transport import AsyncioDialer, serve_socket
+from lbcompanion.node.transports.socket_transport import SocketServer
+from lbcompanion.node.transports.sockets import remove_path
+from lbcompanion.node.transports.twisted_transport import (
+    DiallingFactory,
+    HeaderFactory,
+    MachineFactory,
+    SharedUnixPort,
+    encrypting,
+)
+
+_TWISTED_TIMEOUT_SECONDS = 30
+
+
+class Listener:
+    """An open listener.
+
+    :ivar port: 0 for one that has none (a unix socket).
+    :ivar socket: the listening socket, for whoever is to serve it as well; this listener's own descriptor of it.
+    :ivar certificate: what it shows; None without TLS.
+    """
+
+    def __init__(
+        self, listening: socket.socket, close: Callable[[], Any], certificate: ServerCertificate | None = None
+    ) -> None:
+        name = listening.getsockname()
+        self.port: int = name[1] if isinstance(name, tuple) else 0
+        self.socket = listening.dup()
+        self.certificate = certificate
+        self._close = close
+
+    def close(self, shared: bool = False) -> Any:
+        """Take no more connections; those that stand go on. May give a Deferred.
+
+        :param shared: whether others go on serving the same socket, so that a unix socket's file has to stay.
+        """
+        if not shared:
+            remove_path(self.socket)
+        self.socket.close()
+        return self._close()
+
+
+class Held:
+    """A listener of a reactor that knows no sockets (in memory)."""
+
+    certificate: ServerCertificate | None = None
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+        self.port: int = getattr(port.getHost(), "port", 0)
+
+    def close(self, shared: bool = False) -> Any:
+        """Take no more connections."""
+        return self._port.stopListening()
+
+
+AnyListener = Listener | Held
+
+
+async def serve(
+    description: str,
+    listening: socket.socket,
+    make: Callable[[], Machine],
+    openings: Openings,
+    reactor: Any,
+    loop: asyncio.AbstractEventLoop | None,
+    shared: bool = False,
+) -> Listener:
+    """Serve an open socket, which is the listener's from then on.
+
+    :param description: the endpoint string that it was opened by.
+    :param openings: where connections wait for a PROXY header, if the description has them begin with one.
+    :param loop: the loop that the reactor runs on; None: Twisted's own transports are used.
+    :param shared: whether other processes serve the same socket.
+    :raises BadCertificate: where the description names one that cannot be used.
+    """
+    endpoint = parse(description)
+    certificate = ServerCertificate(endpoint) if endpoint.encrypted else None
+    wait = openings if endpoint.proxied else None
+    if loop is not None:
+        serving = serve_socket(loop, listening, make, certificate, wait, openings.hub.limits.head_seconds, shared)
+        server: asyncio.Server | SocketServer = await Deferred.fromFuture(asyncio.ensure_future(serving, loop=loop))
+        return Listener(listening, server.close, certificate)
+    factory: Factory = MachineFactory(make)
+    if wait is not None:
+        factory = HeaderFactory(make, certificate, wait)
+    elif certificate is not None:
+        factory = encrypting(factory, certificate)
+    return adopt(listening, factory, reactor, certificate)
+
+
+def serve_site(description: str, listening: socket.socket, site: Factory, reactor: Any) -> Listener:
+    """Serve an open socket by a factory of Twisted's.
+
+    :raises BadCertificate: as :func:`serve` does.
+    """
+    endpoint = parse(description)
+    certificate = ServerCertificate(endpoint) if endpoint.encrypted else None
+    return adopt(listening, encrypting(site, certificate) if certificate else site, reactor, certificate)
+
+
+def adopt(
+    listening: socket.socket, factory: Factory, reactor: Any, certificate: ServerCertificate | None = None
+) -> Listener:
+    """Have Twisted serve an open socket, which is closed here: Twisted keeps a descriptor of its own."""
+    port: Any
+    listening.setblocking(False)
+    if listening.family is socket.AF_UNIX:
+        port = SharedUnixPort._fromListeningDescriptor(  # type: ignore[no-untyped-call]
+            reactor, listening.fileno(), factory
+        )
+        port.startListening()
+    else:
+        port = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+    listener = Listener(listening, port.stopListening, certificate)
+    listening.close()
+    return listener
+
+
+def reload_certificates(listeners: Sequence[AnyListener], say: Callable[[str, str], None]) -> None:
+    """Read all certificates anew; one that cannot be used is told, and the old one stays."""
+    for listener in listeners:
+        if listener.certificate is not None:
+            try:
+                listener.certificate.reload()
+            except BadCertificate as error:
+                say("certificate not reloaded, the old one stays", str(error))
+            else:
+                say("certificate reloaded", f"port {listener.port}")
+
+
+def client_endpoint(description: str, reactor: Any) -> IStreamClientEndpoint:
+    """Twisted's way to the application; where it speaks TLS, verified.
+
+    :raises BadCertificate: where a file that the description names cannot be used.
+    """
+    endpoint = parse(description)
+    if not endpoint.encrypted:
+        plain: IStreamClientEndpoint = clientFromString(reactor, description)
+        return plain
+    inner = endpoint.options.get("endpoint")
+    if inner:
+        way: Any = clientFromString(reactor, inner)
+    else:
+        timeout = int(endpoint.options.get("timeout", _TWISTED_TIMEOUT_SECONDS))
+        bind = endpoint.options.get("bindAddress")
+        way = HostnameEndpoint(
+            reactor, endpoint.args[0].encode("idna"), int(endpoint.args[1]), timeout, (bind, 0) if bind else None
+        )
+    wrapped: IStreamClientEndpoint = wrapClientTLS(ClientCertificates(endpoint).for_twisted(), way)
+    return wrapped
+
+
+def dialer(
+    description: str, timeout_seconds: float, reactor: Any, loop: asyncio.AbstractEventLoop | None
+) -> Callable[[UpstreamConnection], None]:
+    """How to reach the application.
+
+    :param description: a Twisted client endpoint string.
+    :raises BadCertificate: where a file that it names cannot be used.
+    """
+    endpoint = parse(description)
+    if "timeout" in endpoint.options:
+        timeout_seconds = min(timeout_seconds, float(endpoint.options["timeout"]))
+    if loop is not None:
+        certificates = ClientCertificates(endpoint) if endpoint.encrypted else None
+        where = parse(endpoint.options["endpoint"]) if "endpoint" in endpoint.options else endpoint
+        return AsyncioDialer(
+            loop=loop,
+            where=_where(where),
+            timeout_seconds=timeout_seconds,
+            local=endpoint.options.get("bindAddress", ""),
+            certificates=certificates,
+        )
+    client = client_endpoint(description, reactor)
+
+    def dial(upstream: UpstreamConnection) -> None:
+        def failed(failure: Failure) -> None:
+            # An error in the machine is not one of dialling; whoever waits must hear of it all the same.
+            if upstream.link is None:
+                upstream.dial_failed(_word(failure))
+
+        factory = (
+            DiallingFactory(upstream, timeout_seconds, reactor)
+            if endpoint.encrypted
+            else MachineFactory.of_one(upstream)
+        )
+        connecting = client.connect(factory)
+        connecting.addTimeout(timeout_seconds, reactor)
+        connecting.addErrback(failed)
+
+    return dial
+
+
+def _where(endpoint: EndpointString) -> tuple[Any, ...]:
+    if endpoint.kind == "unix":
+        return "unix", endpoint.args[0]
+    return "tcp", endpoint.args[0], int(endpoint.args[1])
+
+
+def _word(failure: Failure) -> str:
+    if failure.check(ConnectionRefusedError):
+        return "refused"
+    if failure.check(TimeoutError, asyncio.TimeoutError):
+        return "timeout"
+    return "unreachable" if failure.check(ConnectError, OSError) else "failed"

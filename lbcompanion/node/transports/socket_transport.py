@@ -1,0 +1,388 @@
+"""Plain connections of the visitors' path on asyncio's loop, with fewer steps and copies than its own transports take.
+
+asyncio reads up to 256 KiB into fresh memory whatever comes, copies what a socket does not take at once into a buffer,
+and joins pieces before it sends them. Here a read is as large as the last ones were, what waits is kept as it is, and
+pieces go out together (sendmsg(2)). The words are those of :mod:`.links`; their meaning is asyncio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from lbcompanion.node.proxy.interface import Machine
+
+#: How much waits before the machine is told to pause, and how little before it is told to go on, in bytes (asyncio's).
+HIGH_WATER_BYTES = 65536
+LOW_WATER_BYTES = 16384
+
+_LEAST_READ_BYTES = 16384
+_MOST_READ_BYTES = 524288
+# A reader whose pieces are a small part of what it is ready for is ready for less from then on.
+_SMALL_PART = 16
+# What one call sends at most; the kernel takes 1,024 (IOV_MAX).
+_MOST_PIECES = 256
+# How long no connection is taken when the process has no descriptor left for one.
+_RETRY_SECONDS = 1.0
+_NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class SocketLink:
+    """A link over a connected socket, which is its own from then on.
+
+    :param connected: a stream socket that does not block.
+    :param peername: the peer's address; None: the socket is asked.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_ended",
+        "_eof",
+        "_fd",
+        "_full",
+        "_loop",
+        "_machine",
+        "_paused",
+        "_peername",
+        "_queue",
+        "_queued",
+        "_read_bytes",
+        "_received",
+        "_socket",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connected: socket.socket, machine: Machine, peername: Any = None
+    ) -> None:
+        self._loop = loop
+        self._socket = connected
+        self._fd = connected.fileno()
+        self._peername = peername
+        self._queue: deque[bytes | memoryview] = deque()
+        self._queued = 0
+        self._read_bytes = _LEAST_READ_BYTES
+        self._closing = False  # nothing more is read, and nothing more taken to be sent
+        self._ended = False  # the peer sends no more
+        self._eof = False  # nor do we
+        self._full = False
+        self._paused = False
+        self.set_protocol(machine)
+
+    def start(self) -> None:
+        """Tell the machine, and read."""
+        if self._socket.family is not socket.AF_UNIX:
+            with suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self._machine.connection_made(self)
+        except Exception as error:
+            self._fault(error, "connection_made")
+        if not (self._closing or self._paused):
+            self._loop.add_reader(self._fd, self._readable)
+
+    def set_protocol(self, machine: Any) -> None:
+        """From now on this machine is told; asyncio's word."""
+        self._machine: Machine = machine
+        self._received: Callable[[bytes], None] = machine.data_received
+
+    # What the machine says.
+
+    def write(self, data: bytes) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        if self._closing or self._eof:
+            return
+        if self._queued:
+            self._wait(data)
+            return
+        try:
+            sent = self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._lose(error)
+            return
+        if sent != len(data):
+            self._wait(memoryview(data)[sent:])
+
+    def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        if self._closing or self._eof:
+            return
+        sent = 0
+        if not self._queued:
+            try:
+                sent = self._socket.sendmsg(list_of_data[:_MOST_PIECES])
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                self._lose(error)
+                return
+        for piece in list_of_data:
+            size = len(piece)
+            if sent >= size:
+                sent -= size
+            else:
+                self._wait(memoryview(piece)[sent:] if sent else piece)
+                sent = 0
+
+    def close(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        if self._closing:
+            return
+        self._closing = True
+        self._loop.remove_reader(self._fd)
+        if not self._queued:
+            self._loop.call_soon(self._gone, None)
+
+    def write_eof(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        if self._closing or self._eof:
+            return
+        self._eof = True
+        if not self._queued:
+            self._shut()
+
+    def abort(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        self._lose(None)
+
+    def pause_reading(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        if not (self._closing or self._paused):
+            self._paused = True
+            self._loop.remove_reader(self._fd)
+            # Whoever is to take it is slower than the peer, so that less is to be kept for them at a time.
+            self._read_bytes = max(self._read_bytes // 2, _LEAST_READ_BYTES)
+
+    def resume_reading(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        if self._paused and not self._closing:
+            self._paused = False
+            if not self._ended:
+                self._loop.add_reader(self._fd, self._readable)
+
+    def get_write_buffer_size(self) -> int:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        return self._queued
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        if name == "peername":
+            if self._peername is None:
+                with suppress(OSError):
+                    self._peername = self._socket.getpeername()
+            return self._peername
+        return self._socket if name == "socket" else default
+
+    # What the loop says.
+
+    def _readable(self) -> None:
+        size = self._read_bytes
+        try:
+            data = self._socket.recv(size)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if not data:
+            self._end()
+            return
+        if len(data) == size:
+            self._read_bytes = min(4 * size, _MOST_READ_BYTES)
+        elif size > _LEAST_READ_BYTES and len(data) * _SMALL_PART < size:
+            self._read_bytes = size // 4
+        try:
+            self._received(data)
+        except Exception as error:
+            self._fault(error, "data_received")
+
+    def _end(self) -> None:
+        self._ended = True
+        self._loop.remove_reader(self._fd)
+        try:
+            keeps = self._machine.eof_received()
+        except Exception as error:
+            self._fault(error, "eof_received")
+            return
+        if not keeps:
+            self.close()
+
+    def _writable(self) -> None:
+        queue = self._queue
+        try:
+            sent = self._socket.sendmsg(islice(queue, _MOST_PIECES))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        self._queued -= sent
+        while sent:
+            first = queue[0]
+            if sent < len(first):
+                queue[0] = memoryview(first)[sent:]
+                break
+            sent -= len(first)
+            queue.popleft()
+        if self._full and self._queued <= LOW_WATER_BYTES:
+            self._full = False
+            try:
+                self._machine.resume_writing()
+            except Exception as error:
+                self._fault(error, "resume_writing")
+                return
+        if not self._queued:
+            self._loop.remove_writer(self._fd)
+            if self._closing:
+                self._gone(None)
+            elif self._eof:
+                self._shut()
+
+    # Inside.
+
+    def _wait(self, data: bytes | memoryview) -> None:
+        """Keep what cannot go now."""
+        if not data:
+            return
+        if not self._queued:
+            self._loop.add_writer(self._fd, self._writable)
+        self._queue.append(data)
+        self._queued += len(data)
+        if self._queued > HIGH_WATER_BYTES and not self._full:
+            self._full = True
+            try:
+                self._machine.pause_writing()
+            except Exception as error:
+                self._fault(error, "pause_writing")
+
+    def _shut(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def _lose(self, error: BaseException | None) -> None:
+        """Close at once; the machine hears of it when it has done what it is at."""
+        if self._fd < 0:
+            return
+        if self._queued:
+            self._queue.clear()
+            self._queued = 0
+            self._loop.remove_writer(self._fd)
+        elif self._closing:
+            return  # it is on its way
+        if not self._closing:
+            self._closing = True
+            self._loop.remove_reader(self._fd)
+        self._loop.call_soon(self._gone, error)
+
+    def _gone(self, error: BaseException | None) -> None:
+        if self._fd < 0:
+            return
+        self._fd = -1
+        try:
+            self._machine.connection_lost(error)
+        finally:
+            self._socket.close()
+
+    def _fault(self, error: Exception, where: str) -> None:
+        """A fault of ours ends this connection, and no other one."""
+        told = {"message": f"a connection's machine failed in {where}", "exception": error}
+        self._loop.call_exception_handler(told)
+        self._lose(error)
+
+
+class SocketServer:
+    """Takes the connections of a listening socket, which is its own from then on.
+
+    :param most: how many are taken at a time.
+    :param make: gives each a fresh machine.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, listening: socket.socket, make: Callable[[], Machine], most: int
+    ) -> None:
+        self._loop = loop
+        self._listening = listening
+        self._make = make
+        self._most = most
+        self._waits: asyncio.TimerHandle | None = None
+        listening.setblocking(False)  # one that was inherited may block
+        loop.add_reader(listening.fileno(), self._readable)
+
+    def close(self) -> None:
+        """Take no more; those that stand go on."""
+        if self._waits is not None:
+            self._waits.cancel()
+        if self._listening.fileno() >= 0:
+            self._loop.remove_reader(self._listening.fileno())
+            self._listening.close()
+
+    def _readable(self) -> None:
+        for _ in range(self._most):
+            try:
+                connected, peername = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _NONE_LEFT:
+                    raise
+                told = {"message": "no connections are taken for a second: no descriptor is left", "exception": error}
+                self._loop.call_exception_handler(told)
+                self._loop.remove_reader(self._listening.fileno())
+                self._waits = self._loop.call_later(_RETRY_SECONDS, self._again)
+                return
+            connected.setblocking(False)
+            SocketLink(self._loop, connected, self._make(), peername).start()
+
+    def _again(self) -> None:
+        self._waits = None
+        self._loop.add_reader(self._listening.fileno(), self._readable)
+
+
+async def connected_to(loop: asyncio.AbstractEventLoop, where: tuple[Any, ...], local: str = "") -> socket.socket:
+    """A socket connected to the first address that answers.
+
+    :param where: ``("tcp", host, port)`` or ``("unix", path)``.
+    :param local: the address to connect from; empty: any.
+    :raises OSError: what the last address said.
+    """
+    if where[0] == "unix":
+        return await _connected(loop, socket.AF_UNIX, where[1], "")
+    failure: OSError | None = None
+    for family, address in await _addresses(loop, where[1], where[2]):
+        try:
+            return await _connected(loop, family, address, local)
+        except OSError as error:
+            failure = error
+    raise failure or OSError(f"no address is known of {where[1]}")
+
+
+async def _addresses(
+    loop: asyncio.AbstractEventLoop, host: str, port: int
+) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+async def _connected(
+    loop: asyncio.AbstractEventLoop, family: socket.AddressFamily, address: Any, local: str
+) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)
+        if local:
+            made.bind((local, 0))
+        await loop.sock_connect(made, address)
+    except BaseException:
+        made.close()
+        raise
+    return made

@@ -1,0 +1,286 @@
+"""The machines on Twisted's transports: for reactors without an asyncio loop, and for endpoints that asyncio lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    IPushProducer,
+    ISSLTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Port as TcpPort
+from twisted.internet.unix import Port as UnixPort
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lbcompanion.endpoints.certificates import ServerCertificate
+from lbcompanion.node.proxy.interface import Machine
+from lbcompanion.node.proxy.proxy_header import ProxyHeader
+from lbcompanion.node.proxy.proxy_protocol import HeaderFirst, Openings, Told
+from lbcompanion.node.proxy.upstream import UpstreamConnection
+
+
+class TwistedLink:
+    """A link over a Twisted transport."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        self._transport.write(data)
+
+    def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        self._transport.write(b"".join(list_of_data))
+
+    def close(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        # A transport waits for a producer that it has paused, and ours will never say that it is done.
+        self._transport.unregisterProducer()
+        self._transport.loseConnection()
+
+    def write_eof(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`; over TLS the connection is closed, it knows no half of one."""
+        if ISSLTransport.providedBy(self._transport) or not hasattr(self._transport, "loseWriteConnection"):
+            self.close()
+            return
+        self._transport.unregisterProducer()
+        self._transport.loseWriteConnection()
+
+    def abort(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        self._transport.abortConnection()
+
+    def pause_reading(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        self._transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        if not getattr(self._transport, "disconnecting", False):
+            self._transport.resumeProducing()
+
+    def get_write_buffer_size(self) -> int:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`; Twisted's transports do not tell, so it is read off them."""
+        transport: Any = self._transport
+        waiting = sum(map(len, getattr(transport, "_appSendBuffer", ())))
+        below = getattr(transport, "transport", None) if ISSLTransport.providedBy(transport) else None
+        if below is not None:
+            transport = below
+        waiting += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+        return int(waiting + getattr(transport, "_tempDataLen", 0))
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        if name == "ssl_object":
+            return ISSLTransport.providedBy(self._transport)
+        if name != "peername":
+            return default
+        peer = self._transport.getPeer()
+        host = getattr(peer, "host", None)
+        return default if host is None else (host, getattr(peer, "port", 0))
+
+
+@implementer(IPushProducer, IHalfCloseableProtocol)
+class TwistedProtocol(Protocol):
+    """Passes what a transport tells on to a machine; stands as its producer, to hear when its queue is full."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def connectionMade(self) -> None:
+        """The connection stands."""
+        transport: Any = self.transport
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self._link = TwistedLink(transport)
+        self._machine.connection_made(self._link)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came."""
+        self._machine.data_received(data)
+
+    def readConnectionLost(self) -> None:
+        """The peer will send no more."""
+        if not self._machine.eof_received():
+            self._link.close()
+
+    def writeConnectionLost(self) -> None:
+        """We will send no more, and knew it."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        self._machine.connection_lost(None if reason.check(ConnectionDone) else reason.value)
+
+    def pauseProducing(self) -> None:
+        """The transport's queue is full."""
+        self._machine.pause_writing()
+
+    def resumeProducing(self) -> None:
+        """It is low again."""
+        self._machine.resume_writing()
+
+    def stopProducing(self) -> None:
+        """The transport closes; :meth:`connectionLost` tells the machine."""
+
+
+class MachineFactory(Factory):
+    """Gives each connection a machine.
+
+    :param make: gives a fresh machine.
+    """
+
+    noisy = False
+
+    def __init__(self, make: Callable[[], Machine]) -> None:
+        self._make = make
+
+    def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
+        """A protocol around a fresh machine."""
+        return TwistedProtocol(self._make())
+
+    @classmethod
+    def of_one(cls, machine: Machine) -> MachineFactory:
+        """For a connection that is made, not taken: all it can give is this machine."""
+        return cls(lambda: machine)
+
+
+@implementer(IHandshakeListener)
+class _DiallingProtocol(TwistedProtocol):
+    """A connection to the application over TLS: its machine hears of it once the handshake is done, or has failed."""
+
+    def __init__(self, upstream: UpstreamConnection, timeout_seconds: float, reactor: Any) -> None:
+        super().__init__(upstream)
+        self._upstream = upstream
+        self._stands = False
+        self._why = "tls"
+        self._patience = reactor.callLater(timeout_seconds, self._too_late)
+
+    def connectionMade(self) -> None:
+        """TCP stands; TLS begins."""
+
+    def handshakeCompleted(self) -> None:
+        """The application is who it should be."""
+        self._patience.cancel()
+        self._stands = True
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It was not, or the connection is gone."""
+        if self._stands:
+            super().connectionLost(reason)
+            return
+        if self._patience.active():
+            self._patience.cancel()
+        self._upstream.dial_failed(self._why)
+
+    def _too_late(self) -> None:
+        self._why = "timeout"
+        transport: Any = self.transport
+        transport.abortConnection()
+
+
+class DiallingFactory(Factory):
+    """For one connection to the application over TLS.
+
+    :param timeout_seconds: for the handshake.
+    """
+
+    noisy = False
+
+    def __init__(self, upstream: UpstreamConnection, timeout_seconds: float, reactor: Any) -> None:
+        self._upstream = upstream
+        self._timeout_seconds = timeout_seconds
+        self._reactor = reactor
+
+    def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
+        """The protocol around its machine."""
+        return _DiallingProtocol(self._upstream, self._timeout_seconds, self._reactor)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _Shown:
+    """Begins TLS with what the certificate's files held when they were last read."""
+
+    def __init__(self, certificate: ServerCertificate) -> None:
+        self._certificate = certificate
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """A fresh connection."""
+        return SSL.Connection(self._certificate.twisted_context, None)
+
+
+def encrypting(factory: Factory, certificate: ServerCertificate) -> Factory:
+    """A factory whose connections speak TLS and then are the other's."""
+    wrapped: Any = TLSMemoryBIOFactory(_Shown(certificate), False, factory)
+    wrapped.noisy = False
+    made: Factory = wrapped
+    return made
+
+
+class HeaderFactory(Factory):
+    """Gives each connection a reader of the PROXY header, behind which the visitor's machine takes its place.
+
+    :param certificate: None: no TLS behind the header.
+    """
+
+    noisy = False
+
+    def __init__(self, make: Callable[[], Machine], certificate: ServerCertificate | None, openings: Openings) -> None:
+        self._make = make
+        self._certificate = certificate
+        self._openings = openings
+
+    def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
+        """The reader."""
+        protocol: TwistedProtocol
+
+        def told(link: Any, header: ProxyHeader, rest: bytes) -> None:
+            transport: Any = protocol.transport
+            transport.unregisterProducer()
+            factory: Factory = MachineFactory(lambda: Told(self._make(), header))
+            if self._certificate is not None:
+                factory = encrypting(factory, self._certificate)
+            inner: Any = factory.buildProtocol(addr)
+            transport.protocol = inner
+            inner.makeConnection(transport)
+            if rest:
+                inner.dataReceived(rest)
+
+        protocol = TwistedProtocol(HeaderFirst(self._openings, told))
+        return protocol
+
+
+class SharedUnixPort(UnixPort):
+    """A unix socket that others may serve as well: Twisted's own port for one that was handed over would change its
+    mode, shut it down for all of them, and remove its file."""
+
+    def startListening(self) -> None:
+        """Take connections."""
+        port: Any = self
+        port._shouldShutdown = False
+        port.factory.doStart()
+        port.socket, port._preexistingSocket = port._preexistingSocket, None
+        port.connected = True
+        port.fileno = port.socket.fileno
+        port.numberAccepts = 100
+        port.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Take no more."""
+        port: Any = self
+        port._logConnectionLostMsg = lambda: None
+        TcpPort.connectionLost(self, reason)

@@ -1,0 +1,62 @@
+"""The recorder script as it is served: its source with the configuration in it, and what names that version of it."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable
+from hashlib import sha256
+from importlib.resources import files
+
+from attrs import frozen
+
+_CONFIG = b"{/* lbc:config */}"
+_VERSION_CHARS = 16
+
+
+@frozen
+class Recorder:
+    """One version of the script.
+
+    :ivar source: what is served.
+    :ivar version: what stands behind ``?v=``; another source has another one.
+    :ivar integrity: for ``integrity="..."`` (Subresource Integrity).
+    """
+
+    source: bytes
+    version: str
+    integrity: str
+
+
+def recorder_source(
+    names: Iterable[str],
+    prefix: str = "/_lbc",
+    clicktale_names: bool = False,
+    *,
+    ratio: float = 1.0,
+    visitor_cookie: str = "WRUID",
+    force_parameter: str = "lbc=record",
+) -> bytes:
+    """The script for one node's configuration.
+
+    :param names: sticky cookies to record: names, or patterns between slashes, found anywhere in a name.
+    :param ratio: the share of new visitors that is recorded.
+    :param visitor_cookie: set in the browser where ``ratio`` is below 1; with 0 in it nothing is posted.
+    :param force_parameter: in the page's query: posted all the same.
+    """
+    config = {
+        "names": list(names),
+        "prefix": prefix,
+        "clicktaleNames": clicktale_names,
+        "ratio": ratio,
+        "visitorCookie": visitor_cookie,
+        "force": force_parameter,
+    }
+    source = (files("lbcompanion.recorder") / "recorder.js").read_bytes()
+    return source.replace(_CONFIG, json.dumps(config).replace("<", "\\u003c").encode("ascii"))
+
+
+def versioned(source: bytes) -> Recorder:
+    """Name a source."""
+    digest = sha256(source)
+    return Recorder(source, digest.hexdigest()[:_VERSION_CHARS], f"sha256-{b64encode(digest.digest()).decode()}")
