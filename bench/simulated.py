@@ -15,11 +15,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from lbcompanion.crawler.backlog import Pending
-from lbcompanion.crawler.client import FetchFailed
-from lbcompanion.crawler.fetcher import Copy, NoCopy, Seen, Way
-from lbcompanion.crawler.minting import Minter
-from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
+from lbcompanion.crawler.crawl.rounds import RoundOver, Rounds, SiteCrew
+from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy, Seen, Way
+from lbcompanion.crawler.fetching.http_client import FetchFailed
+from lbcompanion.crawler.queue.backlog import Pending
+from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import MissReason, Verdict
 from lbcompanion.settings import SiteSettings, StickyTable
 from lbcompanion.sticky.ladder import Limits, Wait
@@ -128,7 +128,7 @@ class _Visitor:
 
 
 class SimulatedFetcher:
-    """Stands for :class:`lbcompanion.crawler.fetcher.SiteFetcher`."""
+    """Stands for :class:`lbcompanion.crawler.fetching.fetcher.SiteFetcher`."""
 
     def __init__(self, farm: Simulation, site: SiteSettings) -> None:
         self.site = site

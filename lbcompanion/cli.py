@@ -26,7 +26,7 @@ from lbcompanion.model import to_rfc3339
 from lbcompanion.settings import CrawlerSettings, NodeSettings
 
 if TYPE_CHECKING:
-    from lbcompanion.crawler.one_fetch import FetchedOnce
+    from lbcompanion.crawler.fetch_command import FetchedOnce
     from lbcompanion.sticky.explain import Finding
 
 FAILED = 1
@@ -281,7 +281,7 @@ def fetch(url_or_token: str, file: str, cookie: str, output: Path | None, as_jso
     URL_OR_TOKEN is a fetch URL or a token; --config names the crawler's configuration.
     """
     settings = config.read_crawler(file)
-    from lbcompanion.crawler.one_fetch import fetch_once
+    from lbcompanion.crawler.fetch_command import fetch_once
     from lbcompanion.run import foreground
     from lbcompanion.sticky.cookies import parse
 

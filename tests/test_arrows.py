@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house_map import FLOOR_OF, imports
+from tests.support.house_map import DISTRICT_FLOOR_OF, DISTRICTS, FLOOR_OF, imports
 
 PACKAGE = "lbcompanion"
 ROOT = Path(__file__).parent.parent / PACKAGE
@@ -20,11 +20,11 @@ STRANGERS = ({"node", "crawler"}, {"doctor", "demo"})
 #: May look everywhere, and is looked into by nobody but tests.
 GUEST = "testing"
 
-PURE = ("errors", "model", "tokens", "signatures", "wire", "http1", "html", "sticky")
+PURE = ("errors", "model", "protocol", "http1", "html", "sticky")
 IMPURE_MODULES = {
     *("twisted", "asyncio", "socket", "socketserver", "ssl", "select", "selectors", "threading", "multiprocessing"),
     *("subprocess", "signal", "os", "io", "shutil", "tempfile", "time", "random", "secrets", "uuid", "logging"),
-    *("sqlalchemy", "sqlite3", "treq", "requests"),
+    *("sqlalchemy", "sqlite3", "treq", "requests", "importlib", "pathlib"),
 }
 IMPURE_CALLS = {"now", "utcnow", "today", "urandom"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "base", "misc"}
@@ -82,6 +82,43 @@ def test_no_two_rooms_look_into_each_other() -> None:
     while ready := {room for room, into in arrows.items() if room not in done and into <= done}:
         done |= ready
     assert set(arrows) - done == set(), "these rooms form a ring"
+
+
+def district_of(name: str) -> str | None:
+    """The district, or the module beside the districts, within a room that has some."""
+    parts = name.split(".")
+    if len(parts) < 3 or parts[0] != PACKAGE or parts[1] not in DISTRICTS:
+        return None
+    return ".".join(parts[1:3])
+
+
+@pytest.mark.parametrize("room", DISTRICTS)
+def test_every_district_has_its_floor(room: str) -> None:
+    inside = {path.stem for path in (ROOT / room).iterdir() if not path.name.startswith("__")}
+    assert inside == {name.partition(".")[2] for name in DISTRICT_FLOOR_OF if name.startswith(f"{room}.")}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if district_of(module_name(p))], ids=module_name)
+def test_arrows_point_downwards_within_a_room(path: Path) -> None:
+    name = module_name(path)
+    own = district_of(name)
+    assert own is not None
+    into = {found for one in imports(parsed(path)) if (found := district_of(one)) and found != own}
+    assert {one for one in into if DISTRICT_FLOOR_OF.get(one, 99) >= DISTRICT_FLOOR_OF[own]} == set()
+
+
+def test_no_modules_import_each_other() -> None:
+    """No circle of imports anywhere, those for annotations included."""
+    names = {module_name(path) for path in MODULES}
+    arrows: dict[str, set[str]] = {}
+    for path in MODULES:
+        name = module_name(path)
+        found = {one if one in names else one.rpartition(".")[0] for one in imports(parsed(path))}
+        arrows[name] = {one for one in found if one in names and one != name}
+    done: set[str] = set()
+    while ready := {name for name, into in arrows.items() if name not in done and into <= done}:
+        done |= ready
+    assert set(arrows) - done == set(), "these modules form a ring, or look into one"
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if room_of(module_name(p)) in PURE], ids=module_name)

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from twisted.logger import LogLevel, globalLogPublisher
 from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.fetcher import Copy, NoCopy
+from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy
 from lbcompanion.model import Notice
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.tokens import Tokens

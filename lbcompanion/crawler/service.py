@@ -20,15 +20,15 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Site
 
-from lbcompanion.crawler.api import Admin, admin_site
-from lbcompanion.crawler.archive import Archive
-from lbcompanion.crawler.backlog import Arrival, Backlog, open_engine
-from lbcompanion.crawler.crawl import Crawl
-from lbcompanion.crawler.crews import AgentFactory, agents, make_crews
-from lbcompanion.crawler.intake import Intake, intake_site
-from lbcompanion.crawler.meters import Meters
-from lbcompanion.crawler.rounds import Rounds
-from lbcompanion.crawler.warmth import Warmth
+from lbcompanion.crawler.admin.api import Admin, admin_site
+from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.crawl.intake import Intake, intake_site
+from lbcompanion.crawler.crawl.rounds import Rounds
+from lbcompanion.crawler.crawl.route_refresh import Warmth
+from lbcompanion.crawler.crawl.scheduler import Crawl
+from lbcompanion.crawler.metrics import Meters
+from lbcompanion.crawler.queue.backlog import Arrival, Backlog, open_engine
+from lbcompanion.crawler.sites import AgentFactory, agents, make_crews
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Loss, WallClock
 from lbcompanion.settings import CrawlerSettings

@@ -14,12 +14,12 @@ from html import escape
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
-from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.demo import pages
 from lbcompanion.demo.ledger import Ledger
+from lbcompanion.web import QuietSite
 
 SESSION_COOKIE = b"DEMOSESSION"
 #: The header in which a simulated visitor names its page view.
@@ -27,16 +27,6 @@ VISIT_HEADER = "X-Demo-Visit"
 _PIECES = 5
 _PIECE_SECONDS = 0.02
 _CATALOGUE_ROWS = 1500
-
-
-class QuietSite(Site):
-    """A site that writes no access log."""
-
-    def __init__(self, resource: Resource) -> None:
-        Site.__init__(self, resource)
-
-    def log(self, request: HTTPRequest) -> None:
-        """Write nothing."""
 
 
 class Shop(Resource):
@@ -73,7 +63,7 @@ class Shop(Resource):
 
     def site(self) -> Site:
         """The factory to listen with."""
-        return QuietSite(self)
+        return QuietSite(self)  # type: ignore[no-untyped-call]
 
     def deploy(self, version: str) -> None:
         """Begin anew with another version: all sessions end."""

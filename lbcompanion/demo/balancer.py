@@ -23,8 +23,8 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lbcompanion.demo.application import QuietSite
 from lbcompanion.demo.backends import Backend
+from lbcompanion.web import QuietSite
 
 #: Fields that belong to one connection (RFC 9110 section 7.6.1) or that are written anew here.
 _OWN_FIELDS = frozenset(
@@ -63,7 +63,7 @@ class Balancer(Resource):
 
     def site(self) -> Site:
         """The factory to listen with."""
-        return QuietSite(self)
+        return QuietSite(self)  # type: ignore[no-untyped-call]
 
     def named(self, request: Request) -> Backend | None:
         """The backend that the request's cookie names, whether it is up or not."""

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from lbcompanion.crawler.client import Client, FetchFailed, Reply
+from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
 from lbcompanion.doctor.observed import Answer, Observed, Replay, Spot, given_by
 from lbcompanion.doctor.plan import Series, next_series
 from lbcompanion.model import NODE_NAME, RoutingCookie

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
 
-from lbcompanion.crawler.client import Client, agent_for
+from lbcompanion.crawler.fetching.http_client import Client, agent_for
 from lbcompanion.doctor.advice import Advice, advice, reads
 from lbcompanion.doctor.asking import MOST_SECONDS, Examiner, Site, Told
 from lbcompanion.doctor.diagnosis import Diagnosis, Finding, Severity, worst_first

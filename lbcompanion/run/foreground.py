@@ -1,7 +1,7 @@
 """Runs a service, or one piece of work, in the foreground: the only place where a reactor is chosen.
 
-A companion runs on Twisted's asyncio reactor over the standard asyncio loop, so that the visitors' bytes can travel
-on links of that loop (:mod:`lbcompanion.node.transports.socket_transport`); everything else runs on the platform's default reactor.
+A companion runs on Twisted's asyncio reactor over the standard asyncio loop: the visitors' bytes use transports of that
+loop (:mod:`lbcompanion.node.transports.socket_transport`). Everything else runs on the platform's default reactor.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from attrs import define, field, frozen
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from lbcompanion.crawler.quiet import QuietSite
 from lbcompanion.testing.network import Host
+from lbcompanion.web import QuietSite
 
 #: The header by which a visitor names the visit.
 VISIT = "X-Visit"

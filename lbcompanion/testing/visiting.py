@@ -16,9 +16,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from lbcompanion.crawler.client import Client, PlainAgent
-from lbcompanion.crawler.crews import nonce
-from lbcompanion.crawler.fetcher import Copy, NoCopy, SiteFetcher, Way
+from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy, SiteFetcher, Way
+from lbcompanion.crawler.fetching.http_client import Client, PlainAgent
+from lbcompanion.crawler.sites import nonce
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.settings import SiteSettings

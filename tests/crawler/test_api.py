@@ -11,7 +11,7 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.api import Admin, admin_site
+from lbcompanion.crawler.admin.api import Admin, admin_site
 from lbcompanion.settings import StickyTable
 from tests.support.host_spellings import ALLOWED, REFUSED, answer_of
 from tests.support.in_memory_crawler import Rig

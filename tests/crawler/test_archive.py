@@ -8,10 +8,10 @@ import pytest
 from attrs import evolve
 from warcio.archiveiterator import ArchiveIterator
 
-from lbcompanion.crawler.archive import Archive, ArchiveError
-from lbcompanion.crawler.backlog import Backlog, BacklogError, open_engine
-from lbcompanion.crawler.fetcher import Copy
-from lbcompanion.crawler.records import Asset, RecordRefused
+from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.warc_records import Asset, RecordRefused
+from lbcompanion.crawler.fetching.fetcher import Copy
+from lbcompanion.crawler.queue.backlog import Backlog, BacklogError, open_engine
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from lbcompanion.crawler.backlog import (
+from lbcompanion.crawler.queue.backlog import (
     LOSS_SECONDS,
     LOSSES_KEPT,
     AlreadyEnded,

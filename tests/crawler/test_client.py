@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from lbcompanion.crawler.client import Client, FetchFailed, Reply, agent_for
+from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply, agent_for
 
 pytestmark = pytest.mark.network
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.backlog import Arrival
+from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import Rig
 from tests.support.simulated_balancers import Spreading
@@ -85,7 +85,7 @@ class CrawlTests(SynchronousTestCase):
         self.assertEqual([a["route"] for a in self.attempts(rig, again)], ["own"])
 
     def attempts(self, rig: Rig, token: str) -> Any:
-        from lbcompanion.crawler.shown import recording
+        from lbcompanion.crawler.admin.json_views import recording
 
         return recording(rig.row(token))["attempts"]
 
@@ -348,7 +348,7 @@ class CrawlTests(SynchronousTestCase):
         farm = Farm()
         rig = self.rig(farm)
         token = farm.nodes["n1"].capture(b"x")
-        with mock.patch("lbcompanion.crawler.fetcher._printable", return_value="text/html\r\nX: y"):
+        with mock.patch("lbcompanion.crawler.fetching.fetcher._printable", return_value="text/html\r\nX: y"):
             rig.take(token, {"SRV": "n1"})
         self.assertEqual(rig.row(token)["outcome"], "lost")
         reason = "cannot be archived: Content-Type has other characters than printable ASCII"

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
-from lbcompanion.crawler.client import Client, FetchFailed, PlainAgent
-from lbcompanion.crawler.fetcher import Copy, NoCopy, Seen, SiteFetcher, Way, cookie_header
+from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy, Seen, SiteFetcher, Way, cookie_header
+from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, PlainAgent
 from lbcompanion.model import RoutingCookie
 from lbcompanion.protocol import tokens
 from tests.support.simulated_farm import SECRET, Farm

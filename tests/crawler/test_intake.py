@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from lbcompanion.crawler.backlog import Arrival, BacklogError
-from lbcompanion.crawler.intake import Intake, intake_site, site_for
+from lbcompanion.crawler.crawl.intake import Intake, intake_site, site_for
+from lbcompanion.crawler.queue.backlog import Arrival, BacklogError
 from lbcompanion.model import Loss, Notice
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, write_notices
 from lbcompanion.protocol.signatures import Signer

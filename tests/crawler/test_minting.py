@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.client import Client, PlainAgent
-from lbcompanion.crawler.fetcher import SiteFetcher
-from lbcompanion.crawler.means import MOST_PROBES, Means, Plan, budget
-from lbcompanion.crawler.minting import Minter
+from lbcompanion.crawler.fetching.fetcher import SiteFetcher
+from lbcompanion.crawler.fetching.http_client import Client, PlainAgent
+from lbcompanion.crawler.routes.mint_method import MOST_PROBES, Means, Plan, budget
+from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.reader import CookieReader

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.one_fetch import FetchedOnce, NotFetchable, fetch_once
+from lbcompanion.crawler.fetch_command import FetchedOnce, NotFetchable, fetch_once
 from lbcompanion.errors import TokenError
 from lbcompanion.model import Outcome, Verdict
 from lbcompanion.settings import CrawlerSettings, SiteSettings

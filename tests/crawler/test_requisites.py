@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 from warcio.archiveiterator import ArchiveIterator
 
-from lbcompanion.crawler.client import Client, PlainAgent
-from lbcompanion.crawler.fetcher import Copy, SiteFetcher, Way
-from lbcompanion.crawler.records import Asset, asset_record, info_record, page_record, revisit_record
-from lbcompanion.crawler.requisites import Requisites, css_links, origin_of, page_links
+from lbcompanion.crawler.archive.warc_records import Asset, asset_record, info_record, page_record, revisit_record
+from lbcompanion.crawler.crawl.requisites import Requisites, css_links, origin_of, page_links
+from lbcompanion.crawler.fetching.fetcher import Copy, SiteFetcher, Way
+from lbcompanion.crawler.fetching.http_client import Client, PlainAgent
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import SiteSettings

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler import shown
-from lbcompanion.crawler.warmth import LIVELY_SECONDS, LOOK_SECONDS, REPROVE_SECONDS, RETURN_SECONDS
+from lbcompanion.crawler.admin import json_views as shown
+from lbcompanion.crawler.crawl.route_refresh import LIVELY_SECONDS, LOOK_SECONDS, REPROVE_SECONDS, RETURN_SECONDS
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.routes import UP_SECONDS
 from tests.support.in_memory_crawler import Rig

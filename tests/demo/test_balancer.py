@@ -17,9 +17,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from lbcompanion.demo.application import QuietSite
 from lbcompanion.demo.backends import Backend, HealthChecks, one_shot_agent
 from lbcompanion.demo.balancer import Balancer
+from lbcompanion.web import QuietSite
 
 pytestmark = pytest.mark.network
 

@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred, ensureDeferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 
-from lbcompanion.demo.application import QuietSite
 from lbcompanion.demo.visitors import LOGIN, Step, VisitFailed, Visitor, next_step
+from lbcompanion.web import QuietSite
 
 pytestmark = pytest.mark.network
 

@@ -23,9 +23,9 @@ from twisted.web.server import Site
 
 from lbcompanion import __version__
 from lbcompanion.cli import main
-from lbcompanion.crawler.api import Admin
-from lbcompanion.crawler.api import admin_site as crawler_admin_site
-from lbcompanion.crawler.intake import Intake, intake_site
+from lbcompanion.crawler.admin.api import Admin
+from lbcompanion.crawler.admin.api import admin_site as crawler_admin_site
+from lbcompanion.crawler.crawl.intake import Intake, intake_site
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.metrics.admin import admin_site as node_admin_site

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lbcompanion.crawler.archive import Archive
-from lbcompanion.crawler.backlog import Backlog, open_engine
-from lbcompanion.crawler.fetcher import Copy
+from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.fetching.fetcher import Copy
+from lbcompanion.crawler.queue.backlog import Backlog, open_engine
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 

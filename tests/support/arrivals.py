@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbcompanion.crawler.backlog import (
+from lbcompanion.crawler.queue.backlog import (
     Arrival,
 )
 from lbcompanion.model import Notice, Told

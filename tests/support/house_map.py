@@ -5,21 +5,50 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-#: From the ground up: a room may look into those of its own floor and of the floors below.
+#: From the ground up: a room may look into those of its own floor and of the floors below. ``node.proxy`` is a district
+#: of the room ``node``: each district, and each module beside them, has a floor within it.
 FLOORS = (
     ("errors", "model"),
-    (
-        *("settings", "allowed", "endpoint_strings", "store_urls", "certificates", "config_tables", "config"),
-        *("tokens", "signatures", "wire", "http1", "html", "sticky"),
-    ),
-    ("stores", "logs", "balancers", "plugins"),
+    ("settings", "checks", "endpoints", "protocol", "http1", "html", "sticky", "recorder", "web"),
+    ("stores", "logs", "balancer_config", "plugins"),
+    ("config",),
     ("node", "crawler"),
     ("doctor", "demo"),
-    ("cli", "running", "starters", "tap", "crawler_tap", "worker"),
+    ("run",),
+    ("cli",),
 )
-
-
+DISTRICTS = {
+    "node": (
+        ("metrics",),
+        ("proxy",),
+        ("transports",),
+        ("processes",),
+        ("copies",),
+        ("notices",),
+        ("capture",),
+        ("endpoints",),
+        ("wiring", "readiness", "copy_drain"),
+        ("service",),
+    ),
+    "crawler": (
+        ("metrics",),
+        ("fetching",),
+        ("queue",),
+        ("routes",),
+        ("archive",),
+        ("crawl",),
+        ("admin",),
+        ("sites",),
+        ("service", "fetch_command"),
+    ),
+}
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+DISTRICT_FLOOR_OF = {
+    f"{room}.{district}": number
+    for room, floors in DISTRICTS.items()
+    for number, floor in enumerate(floors)
+    for district in floor
+}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

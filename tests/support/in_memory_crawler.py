@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lbcompanion.crawler.archive import Archive
-from lbcompanion.crawler.backlog import Arrival, Backlog, open_engine
-from lbcompanion.crawler.crawl import Crawl
-from lbcompanion.crawler.crews import make_crews
-from lbcompanion.crawler.meters import Meters
-from lbcompanion.crawler.rounds import Rounds
-from lbcompanion.crawler.warmth import Warmth
+from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.crawl.rounds import Rounds
+from lbcompanion.crawler.crawl.route_refresh import Warmth
+from lbcompanion.crawler.crawl.scheduler import Crawl
+from lbcompanion.crawler.metrics import Meters
+from lbcompanion.crawler.queue.backlog import Arrival, Backlog, open_engine
+from lbcompanion.crawler.sites import make_crews
 from lbcompanion.model import Loss
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.ladder import Limits

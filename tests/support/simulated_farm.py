@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from lbcompanion.crawler.client import PlainAgent
+from lbcompanion.crawler.fetching.http_client import PlainAgent
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import Notice, Page
 from lbcompanion.protocol import tokens

@@ -24,7 +24,8 @@ from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
 from lbcompanion.http1.lines import ASKED, CODED, CONDITION, DOUBLED, FORWARDED, OF_BODY, PARTIAL, POLICY
 from lbcompanion.model import WallClock
-from lbcompanion.node.capture.pipeline import CaptureRules, Capturing, Facts, robots
+from lbcompanion.node.capture import robots
+from lbcompanion.node.capture.pipeline import CaptureRules, Capturing, Facts
 from lbcompanion.node.capture.rules import Recording
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters

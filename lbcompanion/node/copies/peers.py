@@ -22,10 +22,10 @@ from twisted.web.http_headers import Headers
 from lbcompanion.http1.heads import Field
 from lbcompanion.model import MissReason, WallClock
 from lbcompanion.node.copies.service import GUARDS, Ask
-from lbcompanion.node.outgoing import AtOnce
 from lbcompanion.node.proxy.context import LocalAnswer
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import digest_of, proof, proof_holds, repr_digest
+from lbcompanion.web import BytesProducer
 
 #: Who bears this goes no further.
 HOP = "Lbc-Hop"
@@ -176,7 +176,7 @@ class Peers:
             method,
             url,
             headers=headers,
-            data=None if body is None else AtOnce(body),
+            data=None if body is None else BytesProducer(body),
             allow_redirects=False,
             unbuffered=True,
             timeout=seconds,

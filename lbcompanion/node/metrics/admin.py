@@ -13,13 +13,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
-from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.http1.admin_hosts import refusal
 from lbcompanion.node.metrics.status import Figures
 from lbcompanion.settings import NodeSettings
+from lbcompanion.web import QuietSite
 
 
 class NodeMetrics(Collector):
@@ -145,13 +145,11 @@ def admin_site(look: Callable[[], Deferred[Figures]], asked: Callable[[], None],
     root.putChild(b"readyz", _Page(readyz))
     root.putChild(b"status", _Page(lambda: look().addCallback(_status)))
     root.putChild(b"metrics", _Page(lambda: look().addCallback(_metrics)))
-    return _QuietSite(root, names)
+    return _AdminSite(root, names)
 
 
-class _QuietSite(Site):
-    """Health checks come every second or two: no line for each."""
-
-    noisy = False
+class _AdminSite(QuietSite):
+    """Refuses requests by another name than this listener's, whatever they ask for."""
 
     def __init__(self, root: Resource, names: Collection[str]) -> None:
         super().__init__(root)  # type: ignore[no-untyped-call]
@@ -168,9 +166,6 @@ class _QuietSite(Site):
             return _Refusal(*refused)
         found: IResource = super().getResourceFor(request)  # type: ignore[no-untyped-call]
         return found
-
-    def log(self, request: HttpRequest) -> None:
-        """Nothing."""
 
 
 def _readiness(figures: Figures) -> tuple[int, str, bytes]:

@@ -19,13 +19,13 @@ from lbcompanion.model import Loss, Notice, Page, Told, WallClock
 from lbcompanion.node.copies.service import GUARDS, Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
-from lbcompanion.node.outgoing import AtOnce
 from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
 from lbcompanion.protocol.notices import read_browser_notice, write_notices
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.web import BytesProducer
 
 _BATCH = 100
 # Of lost copies, which are said in a few words each.
@@ -221,7 +221,7 @@ class Deliverer:
         headers.addRawHeader("Content-Type", "application/json")
         response = await self._client.post(
             self._url,
-            data=AtOnce(body),
+            data=BytesProducer(body),
             headers=headers,
             allow_redirects=False,
             timeout=_TIMEOUT_SECONDS,

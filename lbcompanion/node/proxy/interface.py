@@ -1,7 +1,7 @@
 """What the proxy expects of a connection, and its parts of each other; the words are those of :mod:`asyncio`.
 
-The proxy never imports a loop. On asyncio, :mod:`lbcompanion.node.transports.socket_transport` has its transports, and for
-TLS asyncio's own are used as they are. :mod:`lbcompanion.node.transports.twisted_transport` adapts those of other reactors.
+The proxy never imports a loop. On asyncio, :mod:`lbcompanion.node.transports.socket_transport` has its transports, and
+for TLS asyncio's own are used. :mod:`lbcompanion.node.transports.twisted_transport` adapts those of other reactors.
 """
 
 from __future__ import annotations

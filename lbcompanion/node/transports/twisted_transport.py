@@ -50,7 +50,7 @@ class TwistedLink:
         self._transport.loseConnection()
 
     def write_eof(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`; over TLS the connection is closed, it knows no half of one."""
+        """Close our direction; over TLS close the connection, because TLS cannot close one direction."""
         if ISSLTransport.providedBy(self._transport) or not hasattr(self._transport, "loseWriteConnection"):
             self.close()
             return
@@ -71,7 +71,7 @@ class TwistedLink:
             self._transport.resumeProducing()
 
     def get_write_buffer_size(self) -> int:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`; Twisted's transports do not tell, so it is read off them."""
+        """Read the size from private attributes: Twisted's transports have no method for it."""
         transport: Any = self._transport
         waiting = sum(map(len, getattr(transport, "_appSendBuffer", ())))
         below = getattr(transport, "transport", None) if ISSLTransport.providedBy(transport) else None

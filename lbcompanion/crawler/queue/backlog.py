@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from lbcompanion.crawler.schema import FILES, LOSSES, METADATA, PAYLOADS, RECORDINGS, ROUTES
+from lbcompanion.crawler.queue.schema import FILES, LOSSES, METADATA, PAYLOADS, RECORDINGS, ROUTES
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, Loss, Notice, RouteKind, RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState, Source

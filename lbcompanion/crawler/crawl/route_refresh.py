@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from lbcompanion.crawler.rounds import SiteCrew
+from lbcompanion.crawler.crawl.rounds import SiteCrew
 from lbcompanion.model import RouteKind, WallClock
 from lbcompanion.sticky.routes import Routes, RouteState
 

@@ -16,9 +16,7 @@ from twisted.logger import Logger
 from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 
 from lbcompanion import __version__
-from lbcompanion.crawler.backlog import Backlog, Kept
-from lbcompanion.crawler.fetcher import Copy
-from lbcompanion.crawler.records import (
+from lbcompanion.crawler.archive.warc_records import (
     Asset,
     RecordRefused,
     asset_record,
@@ -28,6 +26,8 @@ from lbcompanion.crawler.records import (
     request_record,
     revisit_record,
 )
+from lbcompanion.crawler.fetching.fetcher import Copy
+from lbcompanion.crawler.queue.backlog import Backlog, Kept
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
 

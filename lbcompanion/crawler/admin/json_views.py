@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lbcompanion.crawler.backlog import load_attempts
+from lbcompanion.crawler.queue.backlog import load_attempts
 from lbcompanion.model import to_rfc3339
 from lbcompanion.sticky.routes import Route
 

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
-from lbcompanion.crawler.backlog import Pending
-from lbcompanion.crawler.crews import AgentFactory, agents, make_crews
-from lbcompanion.crawler.fetcher import Copy
-from lbcompanion.crawler.requisites import origin_of
-from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
+from lbcompanion.crawler.crawl.requisites import origin_of
+from lbcompanion.crawler.crawl.rounds import RoundOver, Rounds, SiteCrew
+from lbcompanion.crawler.fetching.fetcher import Copy
+from lbcompanion.crawler.queue.backlog import Pending
+from lbcompanion.crawler.sites import AgentFactory, agents, make_crews
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, Outcome, RoutingCookie, Verdict, WallClock
 from lbcompanion.protocol.tokens import Tokens

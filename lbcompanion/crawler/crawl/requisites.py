@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from lbcompanion.crawler.client import FetchFailed
-from lbcompanion.crawler.fetcher import Copy, SiteFetcher, Way
-from lbcompanion.crawler.records import Asset
+from lbcompanion.crawler.archive.warc_records import Asset
+from lbcompanion.crawler.fetching.fetcher import Copy, SiteFetcher, Way
+from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.html.addresses import joined
 from lbcompanion.model import WallClock
 from lbcompanion.protocol.tokens import digest_of

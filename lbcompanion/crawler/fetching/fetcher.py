@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
-from lbcompanion.crawler.client import Client, FetchFailed, Reply
+from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
 from lbcompanion.model import NODE_NAME, MissReason, RoutingCookie, WallClock, from_rfc3339
 from lbcompanion.protocol import tokens
 from lbcompanion.protocol.signatures import Signer

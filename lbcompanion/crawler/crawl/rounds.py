@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from attrs import Factory, evolve, field, frozen
 
-from lbcompanion.crawler.backlog import Pending
-from lbcompanion.crawler.client import FetchFailed
-from lbcompanion.crawler.fetcher import Copy, NoCopy, SiteFetcher, Way
-from lbcompanion.crawler.minting import Minter
+from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy, SiteFetcher, Way
+from lbcompanion.crawler.fetching.http_client import FetchFailed
+from lbcompanion.crawler.queue.backlog import Pending
+from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import Attempt, RouteKind, RoutingCookie, WallClock
 from lbcompanion.settings import KnownNode, SiteSettings
 from lbcompanion.sticky.cookies import handed_out

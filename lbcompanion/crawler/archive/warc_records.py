@@ -20,7 +20,7 @@ from attrs import field, frozen
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.fetcher import Copy
+from lbcompanion.crawler.fetching.fetcher import Copy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
 

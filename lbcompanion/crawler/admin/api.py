@@ -13,14 +13,15 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lbcompanion.crawler import dashboard, shown
-from lbcompanion.crawler.archive import Archive, ArchiveError
-from lbcompanion.crawler.backlog import Backlog
-from lbcompanion.crawler.crawl import Defer
-from lbcompanion.crawler.meters import Meters
-from lbcompanion.crawler.quiet import QuietSite
+from lbcompanion.crawler.admin import dashboard
+from lbcompanion.crawler.admin import json_views as shown
+from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.crawl.scheduler import Defer
+from lbcompanion.crawler.metrics import Meters
+from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.http1.admin_hosts import refusal
 from lbcompanion.sticky.routes import Routes
+from lbcompanion.web import QuietSite
 
 _LIMIT, _MOST = 100, 1000
 _FILTERS = ("outcome", "route", "node")

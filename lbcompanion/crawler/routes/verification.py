@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from attrs import evolve, field, frozen
 
-from lbcompanion.crawler.client import FetchFailed
-from lbcompanion.crawler.fetcher import Seen, SiteFetcher, Way
+from lbcompanion.crawler.fetching.fetcher import Seen, SiteFetcher, Way
+from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import handed_out, names_match
 from lbcompanion.sticky.lasting import Handed, kept, soonest

@@ -16,7 +16,7 @@ _NAMESPACE = "lbc_crawler"
 
 
 class Prober(Protocol):
-    """What learns routes: :class:`lbcompanion.crawler.minting.Minter`."""
+    """What learns routes: :class:`lbcompanion.crawler.routes.minting.Minter`."""
 
     @property
     def probes(self) -> int:

@@ -11,13 +11,13 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from lbcompanion.crawler.archive import Archive, ArchiveError
-from lbcompanion.crawler.backlog import AlreadyEnded, Backlog, BacklogError, Pending
-from lbcompanion.crawler.meters import Meters
-from lbcompanion.crawler.records import RecordRefused
-from lbcompanion.crawler.requisites import Requisites
-from lbcompanion.crawler.rounds import RoundOver, Rounds, SiteCrew
-from lbcompanion.crawler.warmth import Warmth
+from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.warc_records import RecordRefused
+from lbcompanion.crawler.crawl.requisites import Requisites
+from lbcompanion.crawler.crawl.rounds import RoundOver, Rounds, SiteCrew
+from lbcompanion.crawler.crawl.route_refresh import Warmth
+from lbcompanion.crawler.metrics import Meters
+from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, BacklogError, Pending
 from lbcompanion.model import Attempt, Verdict, WallClock
 from lbcompanion.protocol.tokens import hide
 from lbcompanion.sticky.ladder import ARCHIVED, FINAL, End, Wait

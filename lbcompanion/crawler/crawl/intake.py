@@ -9,15 +9,15 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lbcompanion.crawler.backlog import Arrival
-from lbcompanion.crawler.quiet import QuietSite
-from lbcompanion.crawler.requisites import origin_of
+from lbcompanion.crawler.crawl.requisites import origin_of
+from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.errors import NoticeError, SignatureRefused, TokenError
 from lbcompanion.model import Loss, Notice, WallClock
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, read_delivery
 from lbcompanion.protocol.signatures import Verifier
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import SiteSettings
+from lbcompanion.web import QuietSite
 
 _IDLE_SECONDS = 60
 

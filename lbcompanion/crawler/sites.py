@@ -8,10 +8,10 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
-from lbcompanion.crawler.client import Client, agent_for
-from lbcompanion.crawler.fetcher import SiteFetcher
-from lbcompanion.crawler.minting import Minter
-from lbcompanion.crawler.rounds import SiteCrew
+from lbcompanion.crawler.crawl.rounds import SiteCrew
+from lbcompanion.crawler.fetching.fetcher import SiteFetcher
+from lbcompanion.crawler.fetching.http_client import Client, agent_for
+from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import WallClock
 from lbcompanion.settings import CrawlerSettings, SiteSettings
 from lbcompanion.sticky.reader import CookieReader

@@ -14,10 +14,10 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from lbcompanion.crawler.client import FetchFailed
-from lbcompanion.crawler.fetcher import SiteFetcher, Way
-from lbcompanion.crawler.means import MOST_PROBES, Means, Plan, budget
-from lbcompanion.crawler.proving import Proof, Prover
+from lbcompanion.crawler.fetching.fetcher import SiteFetcher, Way
+from lbcompanion.crawler.fetching.http_client import FetchFailed
+from lbcompanion.crawler.routes.mint_method import MOST_PROBES, Means, Plan, budget
+from lbcompanion.crawler.routes.verification import Proof, Prover
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import is_pattern
 from lbcompanion.sticky.dialects import AUTO, by_name

@@ -1,0 +1,1 @@
+"""The admin listener: JSON API, dashboard, what they show."""

@@ -1,0 +1,1 @@
+"""The archive: WARC records and the files that hold them."""

@@ -1,0 +1,1 @@
+"""The crawler's own routes to nodes: minted, and verified."""
