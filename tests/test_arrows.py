@@ -131,9 +131,8 @@ def test_pure_rooms_know_no_world(path: Path) -> None:
     assert called & IMPURE_CALLS == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_no_module_has_a_vague_name(path: Path) -> None:
-    assert path.stem not in VAGUE
+def test_no_module_has_a_vague_name() -> None:
+    assert [module_name(path) for path in MODULES if path.stem in VAGUE] == []
 
 
 @pytest.mark.network

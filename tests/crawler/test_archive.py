@@ -97,6 +97,7 @@ def test_an_asset_stands_once_in_a_file(tmp_path: Path) -> None:
 HOSTILE = ["x\r\nX-Injected: yes", "x\ny", "x\ry", "x\x00", "x\x1b", "x\x7f", "x\x85", "x\u2028", "\u00fcx"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", HOSTILE)
 @pytest.mark.parametrize("of", ["url", "method", "content_type", "node"])
 def test_no_record_has_other_than_printable_ascii_in_its_heads(tmp_path: Path, of: str, value: str) -> None:

@@ -142,6 +142,7 @@ PIECES = st.sampled_from([
 LINK = st.lists(PIECES, max_size=8).map("".join)
 
 
+@pytest.mark.slow
 @given(LINK, st.lists(LINK, max_size=4), st.lists(LINK, max_size=3), st.sampled_from(["http", "https"]))
 @settings(max_examples=60)
 def test_whatever_the_markup_the_file_is_read_whole_and_names_what_was_requested(

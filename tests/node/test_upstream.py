@@ -476,6 +476,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert len(self.served) == len([one for one in self.made if one.user is not None])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 3])
 def test_the_pool_against_a_model(most: int) -> None:
     machine = type("Machine", (PoolMachine,), {"most": most})

@@ -7,6 +7,7 @@ import shutil
 import unittest
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from tests.support import marks
 
@@ -48,8 +49,11 @@ def find_program(name: str) -> str | None:
 def need_program(name: str) -> str:
     """The path of a program this test cannot do without; may be called in any test, set-up or fixture."""
     marks.check_program(name)
-    if found := find_program(name):
-        return found
+    return find_program(name) or leave_out(name)
+
+
+def leave_out(name: str) -> NoReturn:
+    """Leave this test out, for want of something."""
     if in_ci():
         raise AssertionError(f"{LEFT_OUT}{name}, and with CI=true nothing may be left out")
     raise unittest.SkipTest(f"{LEFT_OUT}{name}, which is not installed here")
