@@ -24,6 +24,7 @@ from http_message_signatures import (
 )
 
 from lbcompanion.errors import SignatureRefused
+from lbcompanion.protocol import headers
 
 LABEL = "lbc"
 #: The key id under which the farm's shared secret signs.
@@ -31,7 +32,7 @@ FARM = "farm"
 #: How far ``created`` may be from now, both ways, in seconds.
 MAX_SKEW_SECONDS = 300
 
-_COVERED = ("@method", "@authority", "@path", "lbc-nonce")
+_COVERED = ("@method", "@authority", "@path", headers.NONCE.lower)
 _DIGEST = "content-digest"
 _PARAMETERS = ("created", "keyid", "alg")
 
@@ -103,7 +104,7 @@ class Signer:
         :returns: ``Lbc-Nonce``, ``Content-Digest`` (with a body), ``Signature-Input``, ``Signature``.
         :raises SignatureRefused: where these cannot be signed, for example an address that is none.
         """
-        message = _Message(method, url, {"Lbc-Nonce": nonce})
+        message = _Message(method, url, {headers.NONCE.text: nonce})
         try:
             self._signer.sign(
                 message,
@@ -280,6 +281,6 @@ def _judge_coverage(components: list[Any], lines: _Fields, has_body: bool) -> No
     for name in (*_COVERED, _DIGEST) if has_body else _COVERED:
         if name not in plain:
             raise SignatureRefused(f"the component {name} is not covered")
-    nonces = lines.lines("lbc-nonce")
+    nonces = lines.lines(headers.NONCE.lower)
     if len(nonces) != 1 or not nonces[0].strip():
-        raise SignatureRefused("lbc-nonce has to stand there once")
+        raise SignatureRefused(f"{headers.NONCE.lower} has to stand there once")
