@@ -89,6 +89,10 @@ class PageOnItsWay(StoreError):
     """A page that another process of this node is still capturing: there will be a copy soon, ask again."""
 
 
+class CopyError(CompanionError):
+    """What a peer handed over is not the copy that it should be."""
+
+
 class NoticeError(CompanionError):
     """A notice that cannot be read; :ivar status: is 400 or 413."""
 

@@ -82,6 +82,11 @@ class Page:
         return self._sha256
 
 
+#: What is known of a page beside its body, its digest and the time of keeping: attributes of :class:`Page`. So it is
+#: kept in stores and handed to other processes and nodes.
+PAGE_FACTS = ("token", "url", "method", "status", "content_type", "captured_at")
+
+
 @frozen
 class Miss:
     """No copy, and why.

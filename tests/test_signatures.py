@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.errors import SignatureRefused
-from lbcompanion.protocol.signatures import FARM, MAX_SKEW_SECONDS, Signer, Verifier
+from lbcompanion.protocol.signatures import FARM, MAX_SKEW_SECONDS, SignedRequest, Signer, Verifier
 from lbcompanion.testing.strategies import SECRET
 
 NOW = 1_900_000_000.25
@@ -74,10 +74,10 @@ def verify(
     method: str = "GET",
     authority: str = HOST,
     path: str = PATH,
-    body: bytes | None = None,
+    body: bytes = b"",
     now: float = NOW,
 ) -> str:
-    return VERIFIER.verify(method, authority, path, fields, body, now)
+    return VERIFIER.verify(SignedRequest(method, authority, path, fields, body), now)
 
 
 def without(fields: Fields, name: bytes) -> Fields:
@@ -111,7 +111,7 @@ def test_the_headers_are_those_of_the_contract() -> None:
 def test_a_body_is_covered(body: bytes) -> None:
     fields = signed(body, "POST")
     assert verify(fields, method="POST", body=body) == FARM
-    for other in (body + b"x", None if body else b"x"):
+    for other in (body + b"x", b"" if body else b"x"):
         with pytest.raises(SignatureRefused, match="digest"):
             verify(fields, method="POST", body=other)
 
@@ -185,7 +185,7 @@ def test_what_has_expired_is_refused() -> None:
 
 def test_another_secret_is_refused() -> None:
     with pytest.raises(SignatureRefused, match="key"):
-        Verifier(b"another").verify("GET", HOST, PATH, signed(), None, NOW)
+        Verifier(b"another").verify(SignedRequest("GET", HOST, PATH, signed()), NOW)
 
 
 def test_a_foreign_crawler_signs_with_its_own_key() -> None:
@@ -319,17 +319,17 @@ def test_what_cannot_be_signed_says_so() -> None:
 
 
 def head_verified(fields: Fields, method: str = "PUT", path: str = PATH) -> str:
-    return VERIFIER.verify_head(method, HOST, path, fields, NOW)
+    return VERIFIER.verify_head(SignedRequest(method, HOST, path, fields), NOW)
 
 
 def test_a_head_is_judged_before_its_body_comes() -> None:
     fields = signed(b"a body", "PUT")
     assert head_verified(fields) == FARM
-    assert VERIFIER.verify("PUT", HOST, PATH, fields, b"a body", NOW) == FARM
+    assert verify(fields, method="PUT", body=b"a body") == FARM
     with pytest.raises(SignatureRefused, match="content-digest is not that of the body"):
-        VERIFIER.verify("PUT", HOST, PATH, fields, b"another body", NOW)
+        verify(fields, method="PUT", body=b"another body")
     foreign = by_library(body=b"a body")
-    assert VERIFIER.verify_head("GET", HOST, PATH, foreign, NOW) == "studio"
+    assert head_verified(foreign, "GET") == "studio"
 
 
 def test_a_head_that_does_not_say_which_body_will_come_is_refused() -> None:

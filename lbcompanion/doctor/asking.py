@@ -13,8 +13,9 @@ from twisted.internet.task import deferLater
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
 from lbcompanion.doctor.observed import Answer, Observed, Replay, Spot, given_by
 from lbcompanion.doctor.plan import Series, next_series
-from lbcompanion.model import NODE_NAME, RoutingCookie
-from lbcompanion.protocol import tokens
+from lbcompanion.model import RoutingCookie
+from lbcompanion.protocol.headers import NONCE, PROOF, Identity, answering_node
+from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.sticky.cookies import render
 
 MOST_REQUESTS = 80
@@ -111,7 +112,7 @@ class Examiner:
         nonce = self._nonce()
         headers = [("User-Agent", _AGENT), ("Accept", "text/html,*/*")]
         if series.spot in (Spot.WHOAMI, Spot.POST):
-            headers = [("User-Agent", _AGENT), ("Lbc-Nonce", nonce), ("Cache-Control", "no-cache")]
+            headers = [("User-Agent", _AGENT), (NONCE.text, nonce), ("Cache-Control", "no-cache")]
         if series.cookies:
             headers.append(("Cookie", render(RoutingCookie(*one) for one in series.cookies.items())))
         method = "POST" if series.spot is Spot.POST else "GET"
@@ -131,25 +132,24 @@ class Examiner:
         path = urlsplit(self._url(spot)).path or "/"
         lines = [given_by(line, path, reply.header("date")) for line in reply.all("set-cookie")]
         node = _named(reply) if spot is Spot.WHOAMI and reply.status == 200 else ""
-        proof = reply.header("lbc-proof")
         secret = self._site.secret
         return Answer(
             spot=spot,
             status=reply.status,
             node=node,
-            proven=bool(node and secret and tokens.proof_holds(proof, secret, node, "", nonce)),
-            proof=proof,
+            proven=bool(secret and Identity(node, secret).is_proven(reply.header, "", nonce)),
+            proof=reply.header(PROOF.lower),
             given=tuple(one for one in lines if one is not None),
             headers=tuple((name, value) for name, value in reply.headers if name != "set-cookie"),
-            body=tokens.digest_of(reply.body).hex(),
+            body=digest_of(reply.body).hex(),
         )
 
 
 def _named(reply: Reply) -> str:
     """The node that a companion names: in the header and in the body alike."""
-    node = reply.header("lbc-node")
+    node = answering_node(reply.header)
     try:
         told = json.loads(reply.body)
     except ValueError:
         return ""
-    return node if isinstance(told, dict) and told.get("node") == node and NODE_NAME.fullmatch(node) else ""
+    return node if isinstance(told, dict) and told.get("node") == node else ""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from lbcompanion.errors import BadRequest, BadResponse, ProtocolError
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.http1.lines import DOUBLED, FRAMED
+from lbcompanion.protocol import headers
 
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 # RFC 9112 section 7.1.1; a chunk's extensions are read over, within reason, and never passed on.
@@ -38,7 +39,8 @@ class BodyKind(Enum):
 _NO_TRAILER = re.compile(
     rb"(?:transfer-encoding|te|trailer|upgrade|connection|keep-alive|host|expect|range|max-forwards|pragma|cookie|date"
     rb"|set-cookie|location|retry-after|vary|warning|age|expires|etag|last-modified|forwarded|x-real-ip|authorization"
-    rb"|www-authenticate|cache-control|content-(?!digest)[^:]*|proxy-[^:]*|x-forwarded[^:]*|if-[^:]*|lbc-[^:]*)",
+    rb"|www-authenticate|cache-control|content-(?!digest)[^:]*|proxy-[^:]*|x-forwarded[^:]*|if-[^:]*"
+    rb"|" + headers.PREFIX + rb"[^:]*)",
     re.IGNORECASE,
 )
 

@@ -11,6 +11,8 @@ import re
 from types import ModuleType
 from typing import Final
 
+from lbcompanion.protocol import headers
+
 #: What :func:`read_lines` gives: the lines that go on, each with its line end; the values of the fields that are asked
 #: for, by name in lower case; marks; and the number of lines.
 Lines = tuple[bytes, dict[bytes, bytes], int, int]
@@ -79,7 +81,7 @@ OF_REQUEST: dict[bytes, int] = {
     b"x-moz": PARTIAL,
     b"if-none-match": CONDITION,
     b"if-match": CONDITION,
-    b"lbc-capture": ASKED,
+    headers.CAPTURE.key: ASKED,
 }
 #: Of a response: the same.
 OF_RESPONSE: dict[bytes, int] = {

@@ -13,7 +13,8 @@ from lbcompanion.node.copies.peer_export import NOT_TAKEN_OVER, Giving
 from lbcompanion.node.copies.shared_store import HandingOver
 from lbcompanion.node.notices.receiver import Deliverer
 from lbcompanion.node.notices.spool import Spool
-from lbcompanion.node.processes.siblings import Frame, Siblings
+from lbcompanion.node.processes.siblings import Siblings
+from lbcompanion.protocol.copies import Frame
 from lbcompanion.stores.interface import IPageStore
 
 #: How long copies may take to go to another process, or to peers, where running requests took all of their time.

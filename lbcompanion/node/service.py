@@ -36,7 +36,7 @@ from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.processes.control import ControlSocket
 from lbcompanion.node.processes.drain_state import Leaving
 from lbcompanion.node.processes.process_role import Place, stop_reactor
-from lbcompanion.node.processes.siblings import Frame, Siblings
+from lbcompanion.node.processes.siblings import Siblings
 from lbcompanion.node.proxy.proxy_protocol import Openings
 from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.node.readiness import Readiness
@@ -53,6 +53,7 @@ from lbcompanion.node.transports.malloc_tuning import keep_freed_memory
 from lbcompanion.node.transports.sockets import open_sockets
 from lbcompanion.node.transports.twisted_transport import MachineFactory
 from lbcompanion.node.wiring import Surroundings, build
+from lbcompanion.protocol.copies import Frame
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import NodeSettings
 from lbcompanion.stores.registry import open_store

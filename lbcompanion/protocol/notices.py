@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from lbcompanion.errors import NoticeError
 from lbcompanion.model import Loss, Notice, Told, from_rfc3339, to_rfc3339
+from lbcompanion.protocol import shapes
 
 #: What a browser's notice may weigh.
 BROWSER_LIMIT_BYTES = 16384
@@ -27,13 +28,10 @@ _MAX_NAME_CHARS = 4096
 _MAX_VALUE_CHARS = 4096
 _MAX_REASON_CHARS = 300
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
-_URL = re.compile(r"https?://[^\x00-\x20\x7f\ud800-\udfff]+", re.IGNORECASE)
 # Control characters, and halves of characters that no coding can write.
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # RFC 3339 section 5.6; datetime alone takes more of ISO 8601 than that.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_LAST_SECOND = 253402214400.0  # the last day of the year 9999 is out of reach of some time zones
 
 
 @frozen
@@ -159,14 +157,14 @@ def _object(said: object, where: str) -> dict[str, Any]:
 
 def _token(entry: Mapping[str, Any], where: str) -> str:
     token = entry.get("token")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+    if not isinstance(token, str) or not shapes.TOKEN.fullmatch(token):
         _refuse(where, "token", "a token: 1 to 63 of A-Z a-z 0-9 _ -")
     return token
 
 
 def _url(entry: Mapping[str, Any], where: str, key: str) -> str:
     url = entry.get(key)
-    if not isinstance(url, str) or len(url) > _MAX_URL_CHARS or not _URL.fullmatch(url):
+    if not isinstance(url, str) or len(url) > _MAX_URL_CHARS or not shapes.BROWSER_URL.fullmatch(url):
         _refuse(where, key, f"an http or https address of at most {_MAX_URL_CHARS} characters, without blanks")
     return url
 
@@ -180,7 +178,7 @@ def _time(entry: Mapping[str, Any], where: str, key: str) -> float:
         seconds = from_rfc3339(text.upper())
     except (ValueError, OverflowError):
         seconds = -1.0
-    if not 0 <= seconds < _LAST_SECOND:
+    if not 0 <= seconds < shapes.LAST_SECOND:
         _refuse(where, key, right)
     return seconds
 

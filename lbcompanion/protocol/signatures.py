@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import http_sf
-from attrs import frozen
+from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from http_message_signatures import (
@@ -24,6 +24,7 @@ from http_message_signatures import (
 )
 
 from lbcompanion.errors import SignatureRefused
+from lbcompanion.protocol import headers
 
 LABEL = "lbc"
 #: The key id under which the farm's shared secret signs.
@@ -31,7 +32,7 @@ FARM = "farm"
 #: How far ``created`` may be from now, both ways, in seconds.
 MAX_SKEW_SECONDS = 300
 
-_COVERED = ("@method", "@authority", "@path", "lbc-nonce")
+_COVERED = ("@method", "@authority", "@path", headers.NONCE.lower)
 _DIGEST = "content-digest"
 _PARAMETERS = ("created", "keyid", "alg")
 
@@ -62,6 +63,23 @@ class _Message:
     headers: Any
 
 
+@frozen
+class SignedRequest:
+    """A request as it came, with its signature among the fields.
+
+    :ivar authority: the Host line's value.
+    :ivar path: the request target as it came; a query may follow.
+    :ivar fields: the header lines, names in lower case.
+    :ivar body: the whole body, empty where there is none.
+    """
+
+    method: str
+    authority: str
+    path: str
+    fields: Sequence[tuple[bytes, bytes]] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
 class Signer:
     """Signs requests with the farm's secret.
 
@@ -86,7 +104,7 @@ class Signer:
         :returns: ``Lbc-Nonce``, ``Content-Digest`` (with a body), ``Signature-Input``, ``Signature``.
         :raises SignatureRefused: where these cannot be signed, for example an address that is none.
         """
-        message = _Message(method, url, {"Lbc-Nonce": nonce})
+        message = _Message(method, url, {headers.NONCE.text: nonce})
         try:
             self._signer.sign(
                 message,
@@ -142,75 +160,47 @@ class Verifier:
             "ed25519": _verifier(algorithms.ED25519, foreign),
         }
 
-    def verify(
-        self,
-        method: str,
-        authority: str,
-        path: str,
-        fields: Sequence[tuple[bytes, bytes]],
-        body: bytes | None,
-        now: float,
-    ) -> str:
+    def verify(self, request: SignedRequest, now: float) -> str:
         """Tell who signed a request.
 
-        :param authority: the Host line's value.
-        :param path: the request target as it came; a query may follow.
-        :param fields: the header lines, names in lower case.
-        :param body: the whole body, None or empty where there is none.
         :param now: seconds since the epoch.
         :returns: the key id.
         :raises SignatureRefused: says which rule was broken. Nothing else is raised, whatever the peer sends.
         """
-        return self._believe(method, authority, path, fields, body or b"", now)
+        return self._believe(request, request.body, now)
 
-    def verify_head(
-        self, method: str, authority: str, path: str, fields: Sequence[tuple[bytes, bytes]], now: float
-    ) -> str:
+    def verify_head(self, request: SignedRequest, now: float) -> str:
         """Tell who signed a request whose body is still to come: that it will have the digest that is signed is not
-        known yet. The parameters are those of :meth:`verify`.
+        known yet. What the request says of its body counts for nothing.
 
         :returns: the key id.
         :raises SignatureRefused: as :meth:`verify`.
         """
-        return self._believe(method, authority, path, fields, None, now)
+        return self._believe(request, None, now)
 
-    def _believe(
-        self,
-        method: str,
-        authority: str,
-        path: str,
-        fields: Sequence[tuple[bytes, bytes]],
-        body: bytes | None,
-        now: float,
-    ) -> str:
+    def _believe(self, request: SignedRequest, body: bytes | None, now: float) -> str:
         try:
-            return self._verify(method, authority, path, fields, body, now)
+            return self._verify(request, body, now)
         except SignatureRefused:
             raise
         except Exception as error:
             # The boundary to a foreign parser that reads hostile text: whatever goes wrong there is a refusal.
             raise SignatureRefused(f"the signature cannot be read: {type(error).__name__}") from error
 
-    def _verify(
-        self,
-        method: str,
-        authority: str,
-        path: str,
-        fields: Sequence[tuple[bytes, bytes]],
-        body: bytes | None,
-        now: float,
-    ) -> str:
-        if not _AUTHORITY.fullmatch(authority) or not _TARGET.fullmatch(path):
+    def _verify(self, request: SignedRequest, body: bytes | None, now: float) -> str:
+        """:param body: None where it is still to come."""
+        if not _AUTHORITY.fullmatch(request.authority) or not _TARGET.fullmatch(request.path):
             raise SignatureRefused("the request's host or target cannot be part of a signature")
-        lines = _Fields((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+        lines = _Fields((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.fields)
         components, parameters = _ours(lines)
         key_id = self._judge_parameters(parameters, now)
         _judge_coverage(components, lines, body != b"")
-        headers = _Fields(
+        signed = _Fields(
             [pair for pair in lines.items() if pair[0] not in {"signature-input", "signature"}]
             + [(name, http_sf.ser({LABEL: _member(lines, name)})) for name in ("signature-input", "signature")]
         )
-        self._check(self._verifiers[self._algorithms[key_id]], method, authority + path, headers, body)
+        verifier = self._verifiers[self._algorithms[key_id]]
+        self._check(verifier, request.method, request.authority + request.path, signed, body)
         return key_id
 
     def _judge_parameters(self, parameters: Mapping[str, Any], now: float) -> str:
@@ -231,13 +221,13 @@ class Verifier:
         return key_id
 
     def _check(
-        self, verifier: HTTPMessageVerifier, method: str, rest: str, headers: _Fields, body: bytes | None
+        self, verifier: HTTPMessageVerifier, method: str, rest: str, fields: _Fields, body: bytes | None
     ) -> None:
         """Recompute the signature. Behind a balancer the visitor's scheme is not known, and with it which port is
         the default that RFC 9421 section 2.2.3 leaves out: either will do."""
         refused: Exception | None = None
         for scheme in ("https", "http"):
-            message = _Message(method, f"{scheme}://{rest}", headers)
+            message = _Message(method, f"{scheme}://{rest}", fields)
             try:
                 verifier.verify(message, max_age=None, body=body)
             except Exception as error:
@@ -291,6 +281,6 @@ def _judge_coverage(components: list[Any], lines: _Fields, has_body: bool) -> No
     for name in (*_COVERED, _DIGEST) if has_body else _COVERED:
         if name not in plain:
             raise SignatureRefused(f"the component {name} is not covered")
-    nonces = lines.lines("lbc-nonce")
+    nonces = lines.lines(headers.NONCE.lower)
     if len(nonces) != 1 or not nonces[0].strip():
-        raise SignatureRefused("lbc-nonce has to stand there once")
+        raise SignatureRefused(f"{headers.NONCE.lower} has to stand there once")

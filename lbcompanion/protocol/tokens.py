@@ -98,6 +98,11 @@ def repr_digest(digest: bytes) -> str:
     return _REPR_DIGEST.format(b64encode(digest).decode())
 
 
+def is_digest_of(digest: str, body: bytes) -> bool:
+    """Whether a ``Repr-Digest`` value, in the form of :func:`repr_digest`, is that of the bytes."""
+    return digest == repr_digest(digest_of(body))
+
+
 def proof(secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> str:
     """The value of ``Lbc-Proof``: who answered, and with what.
 

@@ -21,7 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
-from lbcompanion.model import Miss, MissReason, Page, WallClock
+from lbcompanion.model import PAGE_FACTS, Miss, MissReason, Page, WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import CONNECT_SECONDS, STATEMENT_SECONDS
 from lbcompanion.stores.queued import Outside, QueuedStore, Request
@@ -34,7 +34,7 @@ LEFT_SECONDS = 5
 TOLD_SECONDS = 86400
 
 #: Of a page, but for its token.
-_FIELDS = ("url", "method", "status", "content_type", "captured_at", "body", "sha256")
+_FIELDS = (*(name for name in PAGE_FACTS if name != "token"), "body", "sha256")
 _SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest().encode() for name, text in SCRIPTS.items()}
 _TOLD_CHARS = 200
 

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
-from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.model import PAGE_FACTS, Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.lifetime import reason_to_go
 from lbcompanion.stores.queued import Request
@@ -253,12 +253,7 @@ def _page(row: Any) -> Page:
 
 def _page_row(page: Page, now: float) -> dict[str, object]:
     return {
-        "token": page.token,
-        "url": page.url,
-        "method": page.method,
-        "status": page.status,
-        "content_type": page.content_type,
-        "captured_at": page.captured_at,
+        **{name: getattr(page, name) for name in PAGE_FACTS},
         "stored_at": now,
         "sent_at": None,
         "size": len(page.body),

@@ -32,7 +32,7 @@ from lbcompanion.node.metrics.admin import admin_site as node_admin_site
 from lbcompanion.node.metrics.status import Figures
 from lbcompanion.node.notices.receiver import Deliverer
 from lbcompanion.node.notices.spool import Spool
-from lbcompanion.node.processes.siblings import page_frame
+from lbcompanion.protocol.copies import page_frame
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES as MOST_NOTICES_BYTES
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens, digest_of, repr_digest

@@ -20,7 +20,7 @@ from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.receiver import Deliverer
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.notices import read_delivery
-from lbcompanion.protocol.signatures import Verifier
+from lbcompanion.protocol.signatures import SignedRequest, Verifier
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import StickyTable, StoreTable
 from lbcompanion.stores.threads import OneThread
@@ -198,7 +198,7 @@ class Crawler(Resource):
         body = request.content.read()
         fields = [(key.lower(), value) for key, values in request.requestHeaders.getAllRawHeaders() for value in values]
         host = request.getHeader(b"host").decode()
-        Verifier(SECRET).verify("POST", host, "/notices", fields, body, EPOCH)
+        Verifier(SECRET).verify(SignedRequest("POST", host, "/notices", fields, body), EPOCH)
         notices, losses = read_delivery(body)
         status = self.status(notices)
         request.setResponseCode(status)

@@ -20,7 +20,7 @@ from lbcompanion.node.copies.peer_export import NO_TIME
 from lbcompanion.node.copies.peers import in_order
 from lbcompanion.node.service import NodeService
 from lbcompanion.protocol.notices import read_delivery
-from lbcompanion.protocol.signatures import Signer, Verifier
+from lbcompanion.protocol.signatures import SignedRequest, Signer, Verifier
 from lbcompanion.protocol.tokens import Tokens, proof, proof_holds
 from lbcompanion.settings import CaptureTable, StoreTable
 from lbcompanion.testing.stores import FailingStore, a_page
@@ -410,7 +410,7 @@ class Intake(Resource):
             (name.lower(), value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
         ]
         host = request.getHeader(b"host").decode()
-        Verifier(SECRET).verify("POST", host, "/notices", fields, body, time.time())
+        Verifier(SECRET).verify(SignedRequest("POST", host, "/notices", fields, body), time.time())
         self.losses += read_delivery(body)[1]
         request.setResponseCode(202)
         return b""

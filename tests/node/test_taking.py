@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algorithms
 
 from lbcompanion.model import Miss, MissReason, Page
-from lbcompanion.node.copies.peer_import import HEAD_BYTES
-from lbcompanion.node.processes.siblings import page_frame
+from lbcompanion.protocol.copies import HEAD_BYTES, page_frame
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens, proof_holds, repr_digest
 from lbcompanion.settings import CaptureTable, FetchTable, StoreTable

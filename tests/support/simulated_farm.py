@@ -24,7 +24,7 @@ from lbcompanion.crawler.fetching.http_client import PlainAgent
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import Notice, Page
 from lbcompanion.protocol import tokens
-from lbcompanion.protocol.signatures import Verifier
+from lbcompanion.protocol.signatures import SignedRequest, Verifier
 from lbcompanion.settings import CrawlerSettings, CrawlerTable, KnownNode, SiteSettings, StickyTable
 from lbcompanion.sticky.cookies import parse
 
@@ -93,7 +93,8 @@ class Node(Resource):
         fields = [(k.lower(), v) for k, vs in request.requestHeaders.getAllRawHeaders() for v in vs]
         host = (request.getHeader(b"host") or b"").decode()
         try:
-            self._verifier.verify(request.method.decode(), host, request.uri.decode(), fields, None, self.now())
+            signed = SignedRequest(request.method.decode(), host, request.uri.decode(), fields)
+            self._verifier.verify(signed, self.now())
         except SignatureRefused:
             return False
         return True

@@ -23,10 +23,10 @@ from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 from lbcompanion.crawler.fetching.fetcher import Copy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
+from lbcompanion.protocol import headers, shapes
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
-_ADDRESS = re.compile(r"https?://[\x21-\x7e]+", re.ASCII)
 _ADDRESS_FIELDS = frozenset({"warc-target-uri", "warc-refers-to-target-uri"})
 
 
@@ -85,7 +85,7 @@ def _written(writer: BufferWARCWriter, record: Any, body: bytes | None = None) -
 
 def is_recordable(address: str) -> bool:
     """Whether an address can stand in a record."""
-    return _ADDRESS.fullmatch(address) is not None
+    return shapes.ASCII_URL.fullmatch(address) is not None
 
 
 def _check_fields(fields: Iterable[tuple[str, str]]) -> None:
@@ -124,7 +124,9 @@ def page_record(copy: Copy) -> bytes:
     :raises RecordRefused: where it cannot be written, as of each record here.
     """
     head = _head(copy.status, copy.content_type, len(copy.body))
-    return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, {"Lbc-Node": copy.node})
+    return _response(
+        copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, {headers.NODE.text: copy.node}
+    )
 
 
 def request_record(copy: Copy) -> bytes:

@@ -14,7 +14,7 @@ from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.errors import NoticeError, SignatureRefused, TokenError
 from lbcompanion.model import Loss, Notice, WallClock
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, read_delivery
-from lbcompanion.protocol.signatures import Verifier
+from lbcompanion.protocol.signatures import SignedRequest, Verifier
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import SiteSettings
 from lbcompanion.web import QuietSite
@@ -116,7 +116,8 @@ class Intake(Resource):
         fields = [
             (name.lower(), value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
         ]
-        self._verifier.verify("POST", host.decode("latin-1"), request.uri.decode("latin-1"), fields, body, self._now())
+        signed = SignedRequest("POST", host.decode("latin-1"), request.uri.decode("latin-1"), fields, body)
+        self._verifier.verify(signed, self._now())
         notices, losses = read_delivery(body)
         for loss in losses:
             self._tokens.owner_of(loss.token)

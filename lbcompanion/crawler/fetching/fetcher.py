@@ -7,15 +7,15 @@ misses, with the body that the proof's digest names.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 
 from attrs import field, frozen
 
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
-from lbcompanion.model import NODE_NAME, MissReason, RoutingCookie, WallClock, from_rfc3339
-from lbcompanion.protocol import tokens
+from lbcompanion.model import MissReason, RoutingCookie, WallClock
+from lbcompanion.protocol.headers import NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
 from lbcompanion.protocol.signatures import Signer
+from lbcompanion.protocol.tokens import digest_of, is_digest_of
 from lbcompanion.settings import SiteSettings
 from lbcompanion.sticky.cookies import render, safe_to_send
 
@@ -24,8 +24,6 @@ PAGE_BYTES = 64 * 1024 * 1024
 _SMALL_BYTES = 65536
 _WHOAMI_SECONDS = 5.0
 
-_URL = re.compile(r"https?://[\x21-\x7e]+", re.ASCII)
-_METHOD = re.compile(r"[A-Z]{1,16}", re.ASCII)
 _MISSES = frozenset(reason.value for reason in MissReason)
 
 
@@ -162,14 +160,14 @@ class SiteFetcher:
         :raises FetchFailed: where no proven answer came.
         """
         nonce = self._nonce()
-        headers = [("Lbc-Nonce", nonce), ("Cache-Control", "no-cache"), *self._cookies(way)]
+        headers = [(NONCE.text, nonce), ("Cache-Control", "no-cache"), *self._cookies(way)]
         reply = await self._client(way).ask(
             "GET", self._url(way, "/whoami"), headers, _SMALL_BYTES, timeout_seconds=_WHOAMI_SECONDS
         )
         if reply.status != 200:
             raise FetchFailed(f"status {reply.status}")
-        node = reply.header("lbc-node")
-        if not self._proven(reply, node, "", nonce, ""):
+        node = answering_node(reply.header)
+        if not self._identity_of(node).is_proven(reply.header, "", nonce):
             raise FetchFailed("unproven")
         return Seen(node, reply.all("set-cookie"))
 
@@ -201,17 +199,15 @@ class SiteFetcher:
         headers = [("Accept", "*/*"), *self._cookies(way)]
         return await self._client(way).ask("GET", url, headers, cap, timeout_seconds)
 
-    def _proven(self, reply: Reply, node: str, token: str, nonce: str, digest: str) -> bool:
-        given = reply.header("lbc-proof")
-        named = bool(NODE_NAME.fullmatch(node))
-        return named and bool(given) and tokens.proof_holds(given, self._secret, node, token, nonce, digest)
+    def _identity_of(self, node: str) -> Identity:
+        return Identity(node, self._secret)
 
     def _judge(self, reply: Reply, token: str, nonce: str) -> NoCopy | None:
         """What is wrong with an answer's proof or digest; None: nothing."""
-        node, digest = reply.header("lbc-node"), reply.header("repr-digest")
-        if not digest or not self._proven(reply, node, token, nonce, digest):
+        node, digest = answering_node(reply.header), reply.header(REPR_DIGEST.lower)
+        if not digest or not self._identity_of(node).is_proven(reply.header, token, nonce, digest):
             return NoCopy("", "unproven")
-        if digest != tokens.repr_digest(tokens.digest_of(reply.body)):
+        if not is_digest_of(digest, reply.body):
             return NoCopy(node, "digest")
         return None
 
@@ -219,27 +215,19 @@ class SiteFetcher:
         wrong = self._judge(reply, token, nonce)
         if wrong is not None:
             return wrong
+        head = read_copy_head(reply.header)
         return Copy(
-            node=reply.header("lbc-node"),
-            url=self._page_url(reply.header("lbc-page-url")),
-            method=_either(reply.header("lbc-page-method"), _METHOD, "GET"),
-            status=_status(reply.header("lbc-page-status")),
-            content_type=_printable(reply.header("content-type")),
-            captured_at=self._time(reply.header("lbc-captured-at")),
-            via=reply.header("lbc-via") or "own",
-            sha256=tokens.digest_of(reply.body),
+            node=head.node,
+            url=head.url or f"{self.site.origin.rstrip('/')}/",
+            method=head.method,
+            status=head.status,
+            content_type=head.content_type,
+            captured_at=self._now() if head.captured_at is None else head.captured_at,
+            via=head.via,
+            sha256=digest_of(reply.body),
             body=reply.body,
             set_cookies=reply.all("set-cookie"),
         )
-
-    def _page_url(self, told: str) -> str:
-        return _either(told, _URL, f"{self.site.origin.rstrip('/')}/")
-
-    def _time(self, told: str) -> float:
-        try:
-            return from_rfc3339(told)
-        except (ValueError, OverflowError):
-            return self._now()
 
     def _miss(self, reply: Reply, token: str, nonce: str) -> NoCopy:
         wrong = self._judge(reply, token, nonce)
@@ -252,16 +240,4 @@ class SiteFetcher:
         reason = told.get("reason") if isinstance(told, dict) else None
         known = isinstance(reason, str) and reason in _MISSES
         word = str(reason) if known else "status 404"
-        return NoCopy(reply.header("lbc-node"), word, reply.all("set-cookie"))
-
-
-def _either(told: str, shape: re.Pattern[str], instead: str) -> str:
-    return told if shape.fullmatch(told) else instead
-
-
-def _printable(text: str) -> str:
-    return "".join(char for char in text if " " <= char <= "~")
-
-
-def _status(told: str) -> int:
-    return int(told) if re.fullmatch(r"[1-5][0-9][0-9]", told, re.ASCII) else 200
+        return NoCopy(answering_node(reply.header), word, reply.all("set-cookie"))

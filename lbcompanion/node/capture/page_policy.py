@@ -31,6 +31,7 @@ from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.client_info import forwarded_on, forwarding_lines, host_of
 from lbcompanion.node.proxy.context import LocalAnswer, Reply
+from lbcompanion.protocol import headers
 from lbcompanion.settings import InjectTable, NodeSettings
 
 # What a changed body makes untrue; ``Content-Length`` is written anew anyway.
@@ -254,7 +255,7 @@ class RequestPlan:
         self._scheme = scheme
         self._mapped = False
         self._robots = head.target == b"/robots.txt" and head.method in {b"GET", b"HEAD"}
-        self._asked = head.marks & ASKED != 0 and head.get(b"lbc-capture") == b"1"
+        self._asked = head.marks & ASKED != 0 and head.get(headers.CAPTURE.key) == b"1"
         try:
             self.reason = policy.recording.refusal(head)
         except Exception as error:
@@ -268,7 +269,7 @@ class RequestPlan:
         marks = head.marks
         lines = end_to_end(head)
         if marks & ASKED:
-            lines = without(lines, (b"lbc-capture",))
+            lines = without(lines, (headers.CAPTURE.key,))
         if self._robots:
             lines = without(lines, (b"accept-encoding",)) + b"Accept-Encoding: identity\r\n"
         elif not self.reason:
@@ -351,7 +352,7 @@ class RequestPlan:
         )
         lines = self._visitor_lines(head, insertion is not None, policies)
         if self._asked:
-            lines += b"Lbc-Token: %b\r\n" % token.encode()
+            lines += b"%b: %b\r\n" % (headers.CAPTURED_TOKEN.written, token.encode())
         return Reply(lines, pipeline)
 
     def not_captured(self, head: ResponseHead, judged: Eligibility) -> str:  # noqa: PLR0911 - as above

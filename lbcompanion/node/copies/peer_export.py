@@ -13,7 +13,7 @@ from lbcompanion.errors import StoreError, TokenError
 from lbcompanion.model import Page
 from lbcompanion.node.copies.peers import Peers, in_order
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.processes.siblings import page_frame
+from lbcompanion.protocol.copies import write_copy
 from lbcompanion.protocol.tokens import Tokens, repr_digest
 from lbcompanion.stores.interface import IPageStore
 
@@ -82,7 +82,7 @@ class Giving:
     async def _given_to_one(self, page: Page) -> None:
         """Give a copy to the first peer that takes it; one that is kept for another node goes home if that is back."""
         owner = self._owner(page.token)
-        written = page_frame(page, age=max(self._now() - page.captured_at, 0.0)).written()
+        written = write_copy(page, max(self._now() - page.captured_at, 0.0))
         for name in (owner, *in_order(page.token, self._takers - {owner})):
             if name in self._takers and await self._takes(name, page, written):
                 self.given[name] += 1

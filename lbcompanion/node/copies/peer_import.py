@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
-from math import isfinite
-from typing import Any
 
 from attrs import evolve
 
-from lbcompanion.errors import PageRefused, StoreError, TokenError
+from lbcompanion.errors import CopyError, PageRefused, StoreError, TokenError
 from lbcompanion.model import MissReason, Page, WallClock
 from lbcompanion.node.copies.service import GUARDS, Copies
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.processes.siblings import Frame, page_of
 from lbcompanion.node.proxy.context import LocalAnswer
-from lbcompanion.protocol.tokens import Tokens, digest_of, hide, repr_digest
+from lbcompanion.protocol.copies import HEAD_BYTES, read_copy
+from lbcompanion.protocol.tokens import Tokens, hide, repr_digest
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.interface import IPageStore
-
-#: What is told of a page beside its body is never more: an address may be as long as a head, each byte of it written
-#: as six.
-HEAD_BYTES = 524288
-
-_URL = re.compile(r"https?://[^\x00-\x20\x7f]+")
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)
-_CONTENT_TYPE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_LAST_SECOND = 253402214400.0  # of the year 9999, less a day
 
 
 class _Refused(Exception):
@@ -84,8 +72,7 @@ class Taking:
             self._log("copy of a peer refused", f"{hide(token)}: {refused}")
             return _told(refused.status, str(refused))
         digest = repr_digest(page.sha256)
-        fields = [*self._copies.identity(token, nonce, digest), (b"Repr-Digest", digest.encode()), *GUARDS]
-        return LocalAnswer(204, fields)
+        return LocalAnswer(204, [*self._copies.identity.digest_fields(token, nonce, digest), *GUARDS])
 
     async def _take(self, token: str, body: bytes, cut: bool) -> Page:
         if self._leaving():
@@ -115,12 +102,9 @@ class Taking:
 
     def _read(self, token: str, body: bytes) -> Page:
         try:
-            frame = Frame.read(body)
-            page, age = page_of(frame), float(frame.said["age"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise _Refused(400, "no page") from None
-        if page.token != token or not _is_sound(page) or not 0 <= age < _LAST_SECOND:
-            raise _Refused(400, "no page, or not the one that the address names")
+            page, age = read_copy(body, token)
+        except CopyError as error:
+            raise _Refused(400, str(error)) from None
         if len(page.body) > self._most_bytes:
             raise _Refused(413, f"a page of more than {self._most_bytes} bytes")
         if age >= self._limits.max_seconds:
@@ -143,26 +127,6 @@ class Taking:
         held = await self._store.stats()
         if held["pages"] >= self._limits.max_pages or held["bytes"] + len(page.body) > self._limits.max_bytes:
             raise _Refused(507, "the store is full")
-
-
-def _is_time(told: Any) -> bool:
-    return type(told) in {int, float} and isfinite(told) and 0 <= told < _LAST_SECOND
-
-
-def _is_sound(page: Page) -> bool:
-    """Whether this is what a node makes: its parts stand in the head of an answer later."""
-    return (
-        isinstance(page.url, str)
-        and isinstance(page.method, str)
-        and isinstance(page.content_type, str)
-        and _URL.fullmatch(page.url) is not None
-        and _METHOD.fullmatch(page.method) is not None
-        and _CONTENT_TYPE.fullmatch(page.content_type) is not None
-        and type(page.status) is int
-        and 100 <= page.status <= 999
-        and _is_time(page.captured_at)
-        and page.sha256 == digest_of(page.body)
-    )
 
 
 def _told(status: int, why: str) -> LocalAnswer:

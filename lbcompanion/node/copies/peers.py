@@ -23,12 +23,11 @@ from lbcompanion.http1.heads import Field
 from lbcompanion.model import MissReason, WallClock
 from lbcompanion.node.copies.service import GUARDS, Ask
 from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.protocol.headers import HOP, REPR_DIGEST, Identity, relayed_fields
 from lbcompanion.protocol.signatures import Signer
-from lbcompanion.protocol.tokens import digest_of, proof, proof_holds, repr_digest
+from lbcompanion.protocol.tokens import is_digest_of
 from lbcompanion.web import BytesProducer
 
-#: Who bears this goes no further.
-HOP = "Lbc-Hop"
 #: How many peers beside the owner are asked for a copy.
 MOST_ASKED = 3
 _TIMEOUT_SECONDS = 10.0
@@ -40,15 +39,6 @@ _REST_SECONDS = 5.0
 _GREETING_SECONDS = 2.0
 _SMALL_BYTES = 65536
 _CONNECTIONS = 8
-_PASSED = (
-    "Content-Type",
-    "Lbc-Page-Url",
-    "Lbc-Page-Method",
-    "Lbc-Page-Status",
-    "Lbc-Captured-At",
-    "Repr-Digest",
-    "Retry-After",
-)
 _ENDS = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
 
 
@@ -64,6 +54,12 @@ class _Answer:
     status: int
     headers: Any
     body: bytes
+
+    def header(self, name: str) -> str:
+        """The first value of a header, or empty."""
+        # Asked for by bytes, since asked for by text Twisted takes the values for UTF-8.
+        values: list[bytes] = self.headers.getRawHeaders(name.encode()) or [b""]
+        return values[0].decode("latin-1")
 
 
 class Peers:
@@ -167,7 +163,7 @@ class Peers:
         headers = Headers()
         for key, value in self._signer.sign(method, url, nonce, self._now(), body):
             headers.addRawHeader(key, value)
-        headers.addRawHeader(HOP, self._node)
+        headers.addRawHeader(HOP.text, self._node)
         headers.addRawHeader("Accept-Encoding", "identity")
         if body is not None:
             headers.addRawHeader("Content-Type", "application/octet-stream")
@@ -204,22 +200,15 @@ class Peers:
             # It may have the copy and cannot give it now; nothing is believed of it but that one may ask again.
             again: list[Field] = [(b"Content-Type", b"application/problem+json"), (b"Retry-After", b"1"), *GUARDS]
             return LocalAnswer(503, again, answer.body)
-        digest = _header(answer, "Repr-Digest")
+        digest = answer.header(REPR_DIGEST.lower)
         if answer.status not in {200, 404} or not digest:
             return None
-        if method != "HEAD" and repr_digest(digest_of(answer.body)) != digest:
+        if method != "HEAD" and not is_digest_of(digest, answer.body):
             return None
-        if not proof_holds(_header(answer, "Lbc-Proof"), self._secret, name, ask.token, nonce, digest):
+        if not self._identity_of(name).is_proven(answer.header, ask.token, nonce, digest):
             return None
-        fields: list[Field] = [
-            (key.encode(), value.encode("latin-1")) for key in _PASSED if (value := _header(answer, key))
-        ]
-        fields.append((b"Lbc-Node", self._node.encode()))
-        if ask.nonce:
-            mine = proof(self._secret, self._node, ask.token, ask.nonce, digest)
-            fields.append((b"Lbc-Proof", mine.encode()))
-        fields.append((b"Lbc-Via", b"peer"))
-        length = _header(answer, "Content-Length") if method == "HEAD" else ""
+        fields = relayed_fields(answer.header, self._identity_of(self._node), token=ask.token, nonce=ask.nonce)
+        length = answer.header("content-length") if method == "HEAD" else ""
         return LocalAnswer(
             answer.status, [*fields, *GUARDS], answer.body, length=int(length) if length.isdecimal() else None
         )
@@ -235,24 +224,24 @@ class Peers:
     async def _greet(self, name: str) -> bool:
         nonce = self._nonces()
         answer = await self._ask("GET", name, "/whoami", nonce, _SMALL_BYTES, _GREETING_SECONDS)
-        proven: bool = proof_holds(_header(answer, "Lbc-Proof"), self._secret, name, "", nonce)
-        return answer.status == 200 and proven
+        return answer.status == 200 and self._identity_of(name).is_proven(answer.header, "", nonce)
 
     async def put(self, name: str, token: str, written: bytes, digest: str, seconds: float) -> int:
         """Give a copy to a peer.
 
-        :param written: the copy and what is known of it (:meth:`lbcompanion.node.processes.siblings.Frame.written`).
+        :param written: the copy and what is known of it (:func:`lbcompanion.protocol.copies.write_copy`).
         :param digest: the copy's ``Repr-Digest``.
         :returns: 204 where it keeps it and proved that, 0 where it said so without proof, else its status.
         :raises Exception: of many kinds, where no answer comes in that time.
         """
         nonce = self._nonces()
         answer = await self._ask("PUT", name, f"/page/{token}", nonce, _SMALL_BYTES, seconds, written)
-        if answer.status == 204 and not proof_holds(
-            _header(answer, "Lbc-Proof"), self._secret, name, token, nonce, digest
-        ):
+        if answer.status == 204 and not self._identity_of(name).is_proven(answer.header, token, nonce, digest):
             return 0
         return answer.status
+
+    def _identity_of(self, name: str) -> Identity:
+        return Identity(name, self._secret)
 
 
 def _is_the_end(answer: LocalAnswer, of_owner: bool) -> bool:
@@ -265,9 +254,3 @@ def _is_the_end(answer: LocalAnswer, of_owner: bool) -> bool:
         return False
     # Why it is gone is known to who had it; that it never became a copy, to its owner.
     return said.get("reason") in _ENDS or (of_owner and bool(said.get("detail")))
-
-
-def _header(answer: _Answer, name: str) -> str:
-    # Asked for by bytes, since asked for by text Twisted takes the values for UTF-8.
-    values: list[bytes] = answer.headers.getRawHeaders(name.encode()) or [b""]
-    return values[0].decode("latin-1")

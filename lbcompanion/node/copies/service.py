@@ -11,10 +11,11 @@ from twisted.python.failure import Failure
 
 from lbcompanion.errors import PageOnItsWay, PageRefused, StoreError, StoreUnreachable, TokenError
 from lbcompanion.http1.heads import Field
-from lbcompanion.model import Miss, MissReason, Page, WallClock, to_rfc3339
+from lbcompanion.model import Miss, MissReason, Page, WallClock
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.context import LocalAnswer
-from lbcompanion.protocol.tokens import Tokens, digest_of, hide, proof, repr_digest
+from lbcompanion.protocol.headers import Identity, Via, copy_fields
+from lbcompanion.protocol.tokens import Tokens, digest_of, hide, repr_digest
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
 #: On every answer of ours about copies: stored by nobody, indexed by nobody, harmless when shown.
@@ -62,7 +63,8 @@ class Copies:
         shared: bool = True,
     ) -> None:
         self._node = node
-        self._secret = secret
+        #: This node's name and the proof of it, for answers about copies.
+        self.identity = Identity(node, secret)
         self.live_in(store)
         self._tokens = tokens
         self._now = now
@@ -70,7 +72,7 @@ class Copies:
         self._log = log
         self._pass_on = pass_on
         # Another node's copy can only be in a store that both use, or have been given by it.
-        self._via_of_others = b"store" if shared else b"peer"
+        self._via_of_others = Via.STORE if shared else Via.PEER
         #: Whether the copy of a page with this address stays although it was fetched.
         self.outlives: Callable[[str], bool] = _goes
         self._pending: dict[str, float] = {}
@@ -202,21 +204,14 @@ class Copies:
     def _given(self, ask: Ask, page: Page, take: bool, owner: str) -> LocalAnswer:
         self._counters.fetches["given"] += 1
         self._log("copy given", hide(page.token))
-        digest = repr_digest(page.sha256)
 
         def sent() -> None:
             if not self.outlives(page.url):
                 self._store.sent(page.token).addErrback(lambda _: None)
 
-        fields = [
-            (b"Content-Type", page.content_type.encode("latin-1") or b"application/octet-stream"),
-            *self.identity(ask.token, ask.nonce, digest),
-            *page_fields(page),
-            (b"Repr-Digest", digest.encode()),
-            (b"Lbc-Via", b"own" if owner == self._node else self._via_of_others),
-            *GUARDS,
-        ]
-        return LocalAnswer(200, fields, page.body, sent if take else None)
+        via = Via.OWN if owner == self._node else self._via_of_others
+        fields = copy_fields(page, self.identity, token=ask.token, nonce=ask.nonce, via=via)
+        return LocalAnswer(200, [*fields, *GUARDS], page.body, sent if take else None)
 
     def _missed(self, ask: Ask, miss: Miss, owner: str) -> LocalAnswer:
         self._counters.fetches[miss.reason.value] += 1
@@ -234,8 +229,7 @@ class Copies:
         digest = repr_digest(digest_of(body))
         fields = [
             (b"Content-Type", b"application/problem+json"),
-            *self.identity(ask.token, ask.nonce, digest),
-            (b"Repr-Digest", digest.encode()),
+            *self.identity.digest_fields(ask.token, ask.nonce, digest),
             *GUARDS,
         ]
         return LocalAnswer(status, fields, body)
@@ -290,13 +284,6 @@ class Copies:
 
         return maybeDeferred(self._store.peek, token).addCallbacks(told, lambda _: "")
 
-    def identity(self, token: str, nonce: str, digest: str = "") -> list[Field]:
-        """Who answers, and its proof where the caller gave a nonce."""
-        fields: list[Field] = [(b"Lbc-Node", self._node.encode())]
-        if nonce:
-            fields.append((b"Lbc-Proof", proof(self._secret, self._node, token, nonce, digest).encode()))
-        return fields
-
 
 def _goes(url: str) -> bool:
     return False
@@ -304,13 +291,3 @@ def _goes(url: str) -> bool:
 
 def _why(error: BaseException | None) -> str:
     return str(error) if isinstance(error, StoreError) else type(error).__name__
-
-
-def page_fields(page: Page) -> list[Field]:
-    """What the answer tells of the page."""
-    return [
-        (b"Lbc-Page-Url", page.url.encode("latin-1", "replace")),
-        (b"Lbc-Page-Method", page.method.encode("ascii", "replace")),
-        (b"Lbc-Page-Status", b"%d" % page.status),
-        (b"Lbc-Captured-At", to_rfc3339(page.captured_at).encode()),
-    ]

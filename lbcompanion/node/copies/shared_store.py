@@ -11,7 +11,8 @@ from zope.interface import directlyProvides, implementer
 
 from lbcompanion.errors import PageOnItsWay, StoreError
 from lbcompanion.model import Miss, MissReason, Page
-from lbcompanion.node.processes.siblings import Frame, Siblings, page_frame, page_of
+from lbcompanion.node.processes.siblings import Siblings
+from lbcompanion.protocol.copies import Frame, page_frame, page_of
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
 # So many copies that a sibling gave are remembered until they are sent.

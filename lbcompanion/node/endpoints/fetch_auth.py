@@ -10,7 +10,7 @@ from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import WallClock
 from lbcompanion.node.proxy.client_info import address_of, is_listed
 from lbcompanion.node.proxy.context import LocalRequest
-from lbcompanion.protocol.signatures import FARM, Verifier
+from lbcompanion.protocol.signatures import FARM, SignedRequest, Verifier
 from lbcompanion.settings import FetchTable
 
 
@@ -44,16 +44,8 @@ class Callers:
             return CallerVerdict(False, address, why="the address is not listed")
         if self._fetch.signature == "off":
             return CallerVerdict(True, address)
-        head = request.head
         try:
-            key = self._verifier.verify(
-                head.method.decode("ascii"),
-                (head.get(b"host") or b"").decode("latin-1").lower(),
-                head.path.decode("latin-1"),
-                head.fields,
-                request.body or None,
-                self._now(),
-            )
+            key = self._verifier.verify(_signed(request), self._now())
         except SignatureRefused as refused:
             return CallerVerdict(False, address, why=str(refused))
         return CallerVerdict(True, address, key)
@@ -67,18 +59,9 @@ class Callers:
         address = self._address(request)
         if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
             return CallerVerdict(False, address, why="the address is not listed")
-        head = request.head
-        told = (
-            head.method.decode("ascii"),
-            (head.get(b"host") or b"").decode("latin-1").lower(),
-            head.path.decode("latin-1"),
-            head.fields,
-        )
+        verify = self._verifier.verify_head if body_follows or request.cut else self._verifier.verify
         try:
-            if body_follows or request.cut:
-                key = self._verifier.verify_head(*told, self._now())
-            else:
-                key = self._verifier.verify(*told, request.body or None, self._now())
+            key = verify(_signed(request), self._now())
         except SignatureRefused as refused:
             return CallerVerdict(False, address, why=str(refused))
         if key != FARM:
@@ -91,3 +74,14 @@ class Callers:
         if not name or not request.trusted:
             return request.peer
         return address_of(request.head, request.peer, name, self._trusted)
+
+
+def _signed(request: LocalRequest) -> SignedRequest:
+    head = request.head
+    return SignedRequest(
+        method=head.method.decode("ascii"),
+        authority=(head.get(b"host") or b"").decode("latin-1").lower(),
+        path=head.path.decode("latin-1"),
+        fields=head.fields,
+        body=request.body,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +17,8 @@ from lbcompanion.node.endpoints.fetch_auth import Callers, CallerVerdict
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.receiver import NoticeDesk
 from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
+from lbcompanion.protocol import headers, shapes
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
-_NONCE = re.compile(r"[A-Za-z0-9_+/=.-]{1,128}", re.ASCII)
 _YEAR = 31536000
 
 
@@ -92,8 +90,8 @@ class Endpoints:
         verdict = self._callers.judge(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
-        ask = Ask(token, _nonce(request), request.head.get(b"lbc-hop") is not None)
-        if not _TOKEN.fullmatch(token):
+        ask = Ask(token, _nonce(request), request.head.get(headers.HOP.key) is not None)
+        if not shapes.TOKEN.fullmatch(token):
             return succeed(_problem(404, "not a token", "unknown"))
         if method == b"DELETE":
             return self._copies.drop(ask)
@@ -109,7 +107,7 @@ class Endpoints:
         verdict = self._callers.judge_node(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
-        if not _TOKEN.fullmatch(token):
+        if not shapes.TOKEN.fullmatch(token):
             return succeed(_problem(404, "not a token", "unknown"))
         return Deferred.fromCoroutine(self._taking.take(token, _nonce(request), request.body, request.cut))
 
@@ -120,7 +118,7 @@ class Endpoints:
 
     def _whoami(self, request: LocalRequest) -> Deferred[LocalAnswer]:
         body = json.dumps({"node": self._node}).encode()
-        identity = self._copies.identity("", _nonce(request))
+        identity = self._copies.identity.fields("", _nonce(request))
         return succeed(LocalAnswer(200, [(b"Content-Type", b"application/json"), *identity, *GUARDS], body))
 
     def _fetch_from(self, request: LocalRequest) -> Deferred[LocalAnswer]:
@@ -159,8 +157,8 @@ class Endpoints:
 
 
 def _nonce(request: LocalRequest) -> str:
-    nonce = (request.head.get(b"lbc-nonce") or b"").decode("latin-1")
-    return nonce if _NONCE.fullmatch(nonce) else ""
+    nonce = (request.head.get(headers.NONCE.key) or b"").decode("latin-1")
+    return nonce if shapes.NONCE.fullmatch(nonce) else ""
 
 
 def _problem(status: int, detail: str, reason: str = "") -> LocalAnswer:

@@ -2,12 +2,11 @@
 
 Each process listens on a unix socket in ``state_dir/siblings/NODE``, readable by its own user alone, and asks all the
 others there. Tokens do not tell which process has a copy, so all are asked at once; a process that comes or goes needs
-nobody's leave. A request and its answer are a frame each: a line of JSON, and behind it a page's body.
+nobody's leave. A request and its answer are a :class:`~lbcompanion.protocol.copies.Frame` each.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -15,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionRefusedError
@@ -25,9 +23,9 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import StoreError
-from lbcompanion.model import Page
 from lbcompanion.node.transports.listening import Listener, adopt
 from lbcompanion.node.transports.sockets import bind_path
+from lbcompanion.protocol.copies import Frame
 
 #: How long one process waits for another.
 PATIENCE_SECONDS = 5.0
@@ -35,53 +33,6 @@ _BACKLOG = 128
 _HEAD_BYTES = 65536
 
 Said = dict[str, Any]
-
-
-@frozen
-class Frame:
-    """What is asked or answered: plain values, and a page's body where there is one."""
-
-    said: Said
-    body: bytes = b""
-
-    def written(self) -> bytes:
-        """The frame's bytes."""
-        return json.dumps(self.said, separators=(",", ":")).encode() + b"\n" + self.body
-
-    @classmethod
-    def read(cls, data: bytes) -> Frame:
-        """Take bytes apart.
-
-        :raises ValueError: where they are no frame.
-        """
-        head, _, body = data.partition(b"\n")
-        said = json.loads(head)
-        if not isinstance(said, dict):
-            raise ValueError("no frame")
-        return cls(said, body)
-
-
-def page_frame(page: Page, **more: Any) -> Frame:
-    """A page as a frame; :func:`page_of` reads it."""
-    told = {
-        "token": page.token,
-        "url": page.url,
-        "method": page.method,
-        "status": page.status,
-        "content_type": page.content_type,
-        "captured_at": page.captured_at,
-        "sha256": page.sha256.hex(),
-    }
-    return Frame({**more, "page": told}, page.body)
-
-
-def page_of(frame: Frame) -> Page:
-    """The page in a frame.
-
-    :raises ValueError: (or KeyError, TypeError) where there is none.
-    """
-    told = dict(frame.said["page"])
-    return Page(**told | {"sha256": bytes.fromhex(told["sha256"])}, body=frame.body)
 
 
 class SocketFolder:

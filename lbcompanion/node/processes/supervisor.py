@@ -36,9 +36,10 @@ from lbcompanion.node.metrics.status import Figures, added, from_json, summed, w
 from lbcompanion.node.processes.control import ControlSocket
 from lbcompanion.node.processes.drain_state import Leaving
 from lbcompanion.node.processes.process_role import Place, stop_reactor
-from lbcompanion.node.processes.siblings import Frame, Siblings
+from lbcompanion.node.processes.siblings import Siblings
 from lbcompanion.node.transports.listening import Listener, reload_certificates, serve_site
 from lbcompanion.node.transports.sockets import open_sockets, remove_path
+from lbcompanion.protocol.copies import Frame
 from lbcompanion.settings import NodeSettings
 
 #: Where a worker reads its orders, where it answers, and from where on it has its listening sockets.

@@ -1,0 +1,99 @@
+"""The body of ``PUT page/TOKEN``."""
+
+import json
+from typing import Any
+
+import pytest
+from attrs import fields
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.errors import CopyError
+from lbcompanion.model import PAGE_FACTS, Page
+from lbcompanion.protocol.copies import HEAD_BYTES, Frame, page_frame, page_of, read_copy, write_copy
+from lbcompanion.protocol.tokens import digest_of
+
+TOKEN = "1token"
+PAGE = Page(TOKEN, "https://www.example.com/caf\u00e9", "GET", 200, "text/html", 1_900_000_000.25, b"<p>a\nb")
+SHA = digest_of(PAGE.body).hex()
+
+
+def changed(said: dict[str, Any] | None = None, body: bytes = PAGE.body, **page: Any) -> bytes:
+    """A copy's body with other values in it."""
+    frame = page_frame(PAGE, age=1.5)
+    return Frame({**frame.said, "page": {**frame.said["page"], **page}, **(said or {})}, body).written()
+
+
+def test_the_body_byte_for_byte() -> None:
+    assert write_copy(PAGE, 1.5) == (
+        b'{"age":1.5,"page":{"token":"1token","url":"https://www.example.com/caf\\u00e9","method":"GET","status":200,'
+        b'"content_type":"text/html","captured_at":1900000000.25,"sha256":"' + SHA.encode() + b'"}}\n<p>a\nb'
+    )
+
+
+def test_a_copy_is_read_as_it_was_written() -> None:
+    page, age = read_copy(write_copy(PAGE, 1.5), TOKEN)
+    assert (page, page.sha256, page.kept_at, age) == (PAGE, PAGE.sha256, None, 1.5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]\n", b"null\n", b"{}\n", b'{"page":{}}\n', b'{"page":[],"age":1}\n', b'{"page":7,"age":1}\n',
+        b"\xff\xfe\n", b"[" * 100_000, changed({"age": None}), changed({"age": "x"}), changed({"age": [1]}),
+        changed({"age": 10**400}), changed(sha256="no hex"), changed(sha256=7), changed(stranger=1),
+    ],
+)  # fmt: skip
+def test_what_is_no_copy(body: bytes) -> None:
+    with pytest.raises(CopyError, match=r"\Ano page\Z"):
+        read_copy(body, TOKEN)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        changed({"age": -1}), changed({"age": float("nan")}), changed({"age": float("inf")}), changed({"age": 1e12}),
+        changed(token="1other"), changed(token=None), changed(url=7), changed(url="javascript:x"),
+        changed(url="https://a/\r\nb"), changed(method="GET /"), changed(method=""), changed(method="A" * 65),
+        changed(content_type="a\r\nb"), changed(content_type="\u20ac"), changed(content_type=None),
+        changed(status=99), changed(status=1000), changed(status=True), changed(status="200"),
+        changed(captured_at="1"), changed(captured_at=-1), changed(captured_at=True), changed(captured_at=1e12),
+        changed(captured_at=float("nan")), changed(captured_at=float("inf")), changed(captured_at=10**400),
+        changed(body=b"another body"), changed(sha256="00" * 32),
+    ],
+)  # fmt: skip
+def test_what_no_node_makes(body: bytes) -> None:
+    with pytest.raises(CopyError, match="not the one that the address names"):
+        read_copy(body, TOKEN)
+
+
+def test_the_copy_is_that_of_the_address() -> None:
+    with pytest.raises(CopyError):
+        read_copy(write_copy(PAGE, 1.5), "1other")
+
+
+@given(st.binary(max_size=60) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(
+    lambda value: json.dumps({"page": value, "age": value}).encode()
+))  # fmt: skip
+def test_nothing_but_a_refusal_comes_of_hostile_bytes(body: bytes) -> None:
+    with pytest.raises(CopyError):
+        read_copy(body, TOKEN)
+
+
+def test_a_frame_without_a_page() -> None:
+    frame = Frame({"do": "peek", "token": TOKEN})
+    assert frame.written() == b'{"do":"peek","token":"1token"}\n'
+    assert Frame.read(frame.written()) == frame
+    with pytest.raises(KeyError):
+        page_of(frame)
+
+
+def test_the_longest_head_of_a_page_fits() -> None:
+    page = Page("1" * 63, "https://" + "\xff" * 65536, "A" * 64, 200, "\xff" * 8192, 1e9, b"")
+    assert len(write_copy(page, 1e9)) < HEAD_BYTES
+
+
+def test_all_of_a_page_is_handed_over_but_the_time_of_keeping() -> None:
+    names = {one.alias for one in fields(Page)}
+    assert names - set(PAGE_FACTS) == {"body", "sha256", "kept_at"}
+    assert [one.name for one in fields(Page)][: len(PAGE_FACTS)] == list(PAGE_FACTS)
