@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from lbcompanion.html import charset
 from lbcompanion.html.bytesearch import find, lowered
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.markup import (
     ATTRIBUTES,
     BOGUS_COMMENT,
@@ -19,7 +20,6 @@ from lbcompanion.html.markup import (
     tag_name,
     text_of,
 )
-from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.snippets import MARKER
 
 _END_BYTES = 16

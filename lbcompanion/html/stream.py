@@ -15,8 +15,8 @@ from attrs import define
 from lbcompanion.html import charset, head
 from lbcompanion.html.bottom import Bottom
 from lbcompanion.html.bytesearch import lowered
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.prolog import Prolog
-from lbcompanion.html.refusal import Refusal
 
 #: Asked once about a page with policies in ``<meta>`` tags: gives top and bottom with the nonce they need, or the
 #: directive that forbids them.
