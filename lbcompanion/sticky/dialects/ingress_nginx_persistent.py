@@ -1,7 +1,7 @@
 """ingress-nginx, ``affinity-mode: persistent``: ``INGRESSCOOKIE=md5|md5``; the first part stands for the endpoint.
 
 It is the MD5 of the backend's name, such as ``default-web-80``, and the endpoint's ``ip:port``. An unknown one is
-balanced, with a new cookie. Read in the source, not measured.
+balanced, with a new cookie. The second part says for which backend the cookie is. Read in the source, not measured.
 """
 
 from __future__ import annotations
@@ -20,11 +20,6 @@ _SOURCE = "read in ingress-nginx, March 2026"
 
 def _md5(text: str) -> str:
     return md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def service_part(backend: str) -> str:
-    """The second part, which says for which backend the cookie is."""
-    return _md5(_md5(backend) + backend)
 
 
 @frozen(kw_only=True)
