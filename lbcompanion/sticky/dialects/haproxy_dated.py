@@ -27,6 +27,7 @@ class HaproxyDated(HaproxyInsert):
 
 DIALECT = HaproxyDated(
     name="haproxy-dated",
+    moves_visitor=False,
     separator="|",
     keeps_separator=False,
     form=r"[^|;\s]{1,128}",

@@ -28,6 +28,7 @@ class HaproxyIngress(HaproxyDynamic):
 
 DIALECT = HaproxyIngress(
     name="haproxy-ingress",
+    moves_visitor=False,
     cookie_names=("INGRESSCOOKIE",),
     form=r"[A-Za-z0-9_.-]{1,128}",
     signal=Signal.WHERE_MOVED,

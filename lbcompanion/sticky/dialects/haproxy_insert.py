@@ -37,6 +37,7 @@ class HaproxyInsert(BeforeSeparator):
 
 DIALECT = HaproxyInsert(
     name="haproxy-insert",
+    moves_visitor=False,
     cookie_names=("SERVERID",),
     separator="|",
     keeps_separator=False,

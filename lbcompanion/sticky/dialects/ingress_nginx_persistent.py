@@ -34,6 +34,7 @@ class IngressNginxPersistent(KeyBeforeBar):
 
 DIALECT = IngressNginxPersistent(
     name="ingress-nginx-persistent",
+    moves_visitor=False,
     cookie_names=("INGRESSCOOKIE",),
     form=r"[0-9a-f]{32}",
     signal=Signal.WHERE_MOVED,

@@ -35,6 +35,7 @@ class NginxSticky(WholeValue):
 
 DIALECT = NginxSticky(
     name="nginx-sticky",
+    moves_visitor=False,
     cookie_names=("srv_id",),
     signal=Signal.COMPARED,
     form=r"[^;\s]{1,128}",

@@ -28,6 +28,7 @@ class StickyModule(WholeValue):
 
 DIALECT = StickyModule(
     name="nginx-sticky-module",
+    moves_visitor=False,
     cookie_names=("route",),
     form=r"[^;\s]{1,128}",
     samples=(

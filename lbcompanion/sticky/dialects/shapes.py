@@ -9,13 +9,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import handed_out, is_pattern, names_match
 from lbcompanion.sticky.credentials import ID_LENGTH, looks_like_credential, looks_like_id, plain_text
-from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
+from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts, Sample
 
 #: A route, server name or clone id, as its separators leave it. Longer is no node's name, but a secret's tail.
 NODE_TEXT = r"[A-Za-z0-9_.:-]{1,64}"
@@ -45,6 +46,8 @@ class Signal(Enum):
 class Shape(ABC):
     """What all dialects have in common. See :class:`lbcompanion.sticky.dialects.interface.Dialect`.
 
+    :ivar moves_visitor: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.moves_visitor`; yes unless a dialect
+        says that a replay is harmless.
     :ivar signal: how an answer tells that a replay went elsewhere.
     :ivar keyed: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.keyed`.
     """
@@ -52,7 +55,7 @@ class Shape(ABC):
     name: str
     samples: tuple[Sample, ...] = field(repr=False)
     cookie_names: tuple[str, ...] = ()
-    moves_visitor: bool = False
+    moves_visitor: bool = True
     renamable: bool = True
     held_back: str = ""
     signal: Signal = Signal.SILENT
@@ -239,3 +242,10 @@ class KeyBeforeBar(BeforeSeparator):
     def write(self, node: NodeFacts) -> str | None:
         """Nothing."""
         return None
+
+
+if TYPE_CHECKING:
+    # Dialects are loaded by their names; their shapes are checked here.
+    _: type[Dialect] = WholeValue
+    _ = AfterSeparator
+    _ = BeforeSeparator
