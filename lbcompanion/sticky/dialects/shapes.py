@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
+from attrs.converters import optional
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import handed_out, is_pattern, names_match
@@ -123,11 +124,13 @@ class WholeValue(Shape):
     """The whole value of a cookie is the balancer's.
 
     :ivar form: what the value looks like, as a regular expression.
+    :ivar own_form: what is recognised under the dialect's own names, where ``form`` fits too much; None: ``form``.
     :ivar tells_node: whether the value is the balancer's own text for the node.
     :ivar only_allowed: whether the value is a visitor's session by definition, so that only ``allow`` sets it free.
     """
 
     form: re.Pattern[str] = field(default=r".+", converter=compiled)
+    own_form: re.Pattern[str] | None = field(default=None, converter=optional(compiled))
     tells_node: bool = False
     only_allowed: bool = False
 
@@ -138,6 +141,12 @@ class WholeValue(Shape):
         if allowed or names_match(self.cookie_names, name):
             return value
         return None if self.only_allowed or looks_like_credential(name, value) else value
+
+    def recognises(self, name: str, value: str) -> bool:
+        """Whether the name is this dialect's own, and the value has the form that it has under that name."""
+        if self.own_form is None:
+            return super().recognises(name, value)
+        return names_match(self.cookie_names, name) and self.own_form.fullmatch(value) is not None
 
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """The value, where it is the node's own text."""
