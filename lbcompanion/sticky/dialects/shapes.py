@@ -66,6 +66,11 @@ class Shape(ABC):
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
         """The smallest replay of one cookie whose name fits; None where its value is not this dialect's."""
 
+    def may_be_recorded(self, name: str, value: str, allowed: bool) -> bool:
+        """Whether a value that has this dialect's form may be recorded: it is allowed, its name is the dialect's own,
+        or neither name nor value look like a session's credential (:mod:`lbcompanion.sticky.credentials`)."""
+        return allowed or names_match(self.cookie_names, name) or not looks_like_credential(name, value)
+
     @abstractmethod
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """The balancer's own text for the node, where the cookie tells it."""
@@ -136,11 +141,13 @@ class WholeValue(Shape):
 
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
         """The value as it is, unless it may be a session's; a cookie of the dialect's own name is none."""
-        if not self.form.fullmatch(value):
-            return None
-        if allowed or names_match(self.cookie_names, name):
-            return value
-        return None if self.only_allowed or looks_like_credential(name, value) else value
+        return value if self.form.fullmatch(value) and self.may_be_recorded(name, value, allowed) else None
+
+    def may_be_recorded(self, name: str, value: str, allowed: bool) -> bool:
+        """Where the value is a session's by definition, only what is allowed, or has the dialect's own name."""
+        if self.only_allowed:
+            return allowed or names_match(self.cookie_names, name)
+        return super().may_be_recorded(name, value, allowed)
 
     def recognises(self, name: str, value: str) -> bool:
         """Whether the name is this dialect's own, and the value has the form that it has under that name."""
@@ -241,8 +248,7 @@ class KeyBeforeBar(BeforeSeparator):
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
         """What stands before the bar, unless it may be a session's; a cookie of the dialect's own name is none."""
         key = super().cut(name, value, allowed)
-        own = allowed or names_match(self.cookie_names, name)
-        return None if key is None or (not own and looks_like_credential(name, key)) else key
+        return key if key is not None and self.may_be_recorded(name, key, allowed) else None
 
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """Nothing."""
