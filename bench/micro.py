@@ -18,7 +18,7 @@ from twisted.internet.defer import succeed
 from bench.workload import HOST, PAGE, answer, request
 from lbcompanion.html.copy import Masks, make_copy
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.snippets import default_tag
+from lbcompanion.html.snippets import default_tag_parts
 from lbcompanion.http1.codings import Decoder, Encoder
 from lbcompanion.http1.heads import head_end, read_request_head, read_response_head
 from lbcompanion.model import Page
@@ -129,6 +129,11 @@ def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], obj
     return run
 
 
+def _tag(token: str) -> bytes:
+    parts = default_tag_parts(f"http://{HOST}/_lbc/page/", "/_lbc/fetch-from.js?v=0a1b2c3d4e5f", None, False)
+    return token.encode().join(parts)
+
+
 def _parts() -> dict[str, Callable[[], object]]:
     policy, store = _policy()
     asked, answered, coded = request("identity"), answer("identity"), answer("gzip")
@@ -137,7 +142,7 @@ def _parts() -> dict[str, Callable[[], object]]:
     request_head = read_request_head(asked)
     tokens = Tokens(_SECRET, "n1", os.urandom)
     token = tokens.mint()
-    tag = default_tag(token, f"http://{HOST}/_lbc/page/{token}", "/_lbc/fetch-from.js?v=0a1b2c3d4e5f", None, False)
+    tag = _tag(token)
     masks = Masks(CaptureTable().mask)
     login = PAGE.replace(b"<main>", b"<main><form><input type='password' name='p' value='x'></form>")
 
@@ -162,7 +167,7 @@ def _parts() -> dict[str, Callable[[], object]]:
         "token minted": tokens.mint,
         "token checked": lambda: tokens.owner_of(token),
         "policy: plan and fields for the application": plan,
-        "tag made": lambda: default_tag(token, f"http://{HOST}/_lbc/page/{token}", "/_lbc/fetch-from.js", None, False),
+        "tag made": lambda: _tag(token),
         "injector, 10 KB page": inject,
         "copy, default masks, nothing to mask": lambda: make_copy(PAGE, True, masks, "utf-8"),
         "copy, default masks, a password field": lambda: make_copy(login, True, masks, "utf-8"),

@@ -19,8 +19,8 @@ from lbcompanion.html import charset
 from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.copy import CopyError, Masks, make_copy
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.usual import usual_place
 from lbcompanion.settings import CaptureTable
 from tests.html.cases.position import PAGES

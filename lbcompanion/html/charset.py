@@ -59,6 +59,10 @@ class MetaCharset:
     start: int
     end: int
 
+    def stays_in_prescan(self, at: int, length: int) -> bool:
+        """Whether a browser's prescan still finds the tag after so many bytes were inserted at an offset."""
+        return self.end <= at or self.end + length <= PRESCAN_BYTES
+
 
 def of_content_type(value: bytes) -> str | None:
     """The charset parameter of a ``Content-Type``, in lower case."""

@@ -1,12 +1,13 @@
 """Whether an answer is a page, and whether something may be inserted into it, by the heads alone.
 
-What only the body can tell (AMP, a marker of ours, a policy in a ``<meta>``), :mod:`lbcompanion.html.inject` sees;
-what is configured (paths, statuses, methods, sizes) is the capture policy's.
+What only the body can tell (AMP, a marker of ours, a policy in a ``<meta>``), :mod:`lbcompanion.html.inject` sees, and
+gives a :class:`Refusal`; what is configured (paths, statuses, methods, sizes) is the capture policy's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from functools import lru_cache
 
 from attrs import frozen
@@ -28,6 +29,22 @@ _OF_REQUEST = _PARTIAL | _PREFETCH | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-
 _OF_RESPONSE = frozenset({b"content-type", b"content-disposition", b"cache-control"})
 # Between the values of several lines: no value can hold a line feed.
 _LINES = b"\n, "
+
+
+class Refusal(Enum):
+    """Why nothing is inserted into a page, as far as its body tells."""
+
+    AMP = "AMP"
+    CHARSET = "charset"
+    CSP = "blocked by CSP"
+    EMPTY = "empty"
+    FAILED = "failed"
+    FRAGMENT = "fragment"
+    LARGE = "too large to be held back"
+    MARKED = "marked already"
+    NOWHERE = "no place"
+    SKIPPED = "skip_if"
+    UNSURE = "unsure"
 
 
 @frozen

@@ -7,6 +7,8 @@ import re
 from attrs import field, frozen
 
 from lbcompanion.html import charset
+from lbcompanion.html.bytesearch import find, lowered
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.markup import (
     ATTRIBUTES,
     BOGUS_COMMENT,
@@ -18,7 +20,6 @@ from lbcompanion.html.markup import (
     tag_name,
     text_of,
 )
-from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.snippets import MARKER
 
 _END_BYTES = 16
@@ -26,8 +27,8 @@ _END_BYTES = 16
 MAX_BYTES = 16384 - _END_BYTES
 
 _END = re.compile(rb"(?i)<(?:/head|/html|/?body|frameset)[" + WS + rb"/>]")
-#: A ``<meta>`` with a policy names it.
-POLICY = b"content-security-policy"
+# A ``<meta>`` with a policy names it.
+_POLICY = b"content-security-policy"
 _IN_HEAD = rb"base|basefont|bgsound|head|link|meta|template|" + b"|".join(RAW_TEXT)
 _TOKEN = re.compile(
     rb"(?i)[" + WS + rb"]++|" + COMMENT + rb"|" + BOGUS_COMMENT + rb"|" + NOTHING + rb"|</template[^>]*+>"
@@ -61,8 +62,7 @@ def find_end(data: bytes, at_end: bool) -> int | None:
         position = found.start()
         if position > MAX_BYTES:
             break
-        before = data[:position].lower()
-        if before.rfind(b"<!--") <= before.rfind(b"-->") and before.rfind(b"<script") <= before.rfind(b"</script"):
+        if not ends_inside(lowered(data[:position])):
             return position
         position += 1
     if len(data) >= MAX_BYTES + _END_BYTES:
@@ -70,10 +70,21 @@ def find_end(data: bytes, at_end: bool) -> int | None:
     return len(data) if at_end else None
 
 
+def ends_inside(zone: bytes) -> bool:
+    """Whether a comment or a script is open where this beginning of a head stops.
+
+    :param zone: in lower case.
+    """
+    comment = zone.rfind(b"<!--")
+    return comment > zone.rfind(b"-->", max(0, comment)) or zone.rfind(b"<script") > zone.rfind(b"</script")
+
+
 def is_plain(zone: bytes) -> bool:
-    """Whether a head holds neither a policy nor our marker for sure; the usual case, told fast."""
-    lowered = zone.lower()
-    return POLICY not in lowered and MARKER not in lowered
+    """Whether a head certainly holds neither a policy nor our marker; most heads do not.
+
+    :param zone: in lower case.
+    """
+    return find(zone, _POLICY) < 0 and find(zone, MARKER) < 0
 
 
 def look_at(zone: bytes) -> HeadSeen:
@@ -105,13 +116,15 @@ def look_at(zone: bytes) -> HeadSeen:
 
 def _policy_of(tag: bytes) -> list[str]:
     found = attributes(tag)
-    if text_of(found.get(b"http-equiv", b"")).strip().lower() != POLICY.decode():
+    if text_of(found.get(b"http-equiv", b"")).strip().lower() != _POLICY.decode():
         return []
     return [text_of(found.get(b"content", b""))]
 
 
 def offset_of(start: bytes, begins: int, zone: bytes, length: int) -> int | Refusal:
     """Where in a head to insert, so that no ``<meta charset>`` is pushed past byte 1,024.
+
+    :func:`lbcompanion.html.usual.usual_place` asks the same questions of the whole page, where the answer is 0.
 
     :param start: the page's first 1,024 bytes.
     :param begins: where the head begins in the page.
@@ -124,7 +137,7 @@ def offset_of(start: bytes, begins: int, zone: bytes, length: int) -> int | Refu
         return 0
     if not charset.is_ascii_superset(meta.name):
         return Refusal.CHARSET
-    if meta.end + length <= charset.PRESCAN_BYTES or meta.end <= begins:
+    if meta.stays_in_prescan(begins, length):
         return 0
     offset = meta.end - begins
     return offset if offset in look_at(zone).metas else Refusal.UNSURE

@@ -10,7 +10,7 @@ import re
 
 from lbcompanion.html import charset, wide
 from lbcompanion.html.anchors import Anchors
-from lbcompanion.html.refusal import Refusal
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.stream import Job, Machine, OnPolicies, Stream
 from lbcompanion.html.whole import Whole
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from lbcompanion.html.charset import is_ascii_superset
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.markup import (
     ATTRIBUTES,
     BOGUS_COMMENT,
@@ -21,7 +22,6 @@ from lbcompanion.html.markup import (
     WS,
     attributes,
 )
-from lbcompanion.html.refusal import Refusal
 
 #: A token before the head may be this long, in bytes.
 MAX_TOKEN_BYTES = 16384

@@ -125,20 +125,5 @@ def default_tag_parts(pages_url: str, script_url: str, nonce: str | None, xhtml:
     )
 
 
-def default_tag(token: str, fetch_url: str, script_url: str, nonce: str | None, xhtml: bool) -> bytes:
-    """The one tag that is inserted without configuration.
-
-    :param token: of letters, digits, ``-`` and ``_``.
-    :param fetch_url: where the copy can be had; best ended by the token.
-    :param script_url: ``/_lbc/fetch-from.js?v=HASH``.
-    :param nonce: the page's own, where its policy needs one.
-    :param xhtml: attributes have values there, all of them.
-    """
-    make = default_tag_parts.__wrapped__ if nonce else default_tag_parts
-    start, middle, end = make(fetch_url.removesuffix(token), script_url, nonce, xhtml)
-    named = token.encode("ascii")
-    return b"".join((start, named, middle, named if fetch_url.endswith(token) else b"", end))
-
-
 def _attribute(value: str) -> str:
     return value if _PLAIN.fullmatch(value) else escape(value)

@@ -14,8 +14,9 @@ from attrs import define
 
 from lbcompanion.html import charset, head
 from lbcompanion.html.bottom import Bottom
+from lbcompanion.html.bytesearch import lowered
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.prolog import Prolog
-from lbcompanion.html.refusal import Refusal
 
 #: Asked once about a page with policies in ``<meta>`` tags: gives top and bottom with the nonce they need, or the
 #: directive that forbids them.
@@ -129,7 +130,7 @@ class Stream:
             self._held = data
             return b""
         zone = data[:end]
-        if not head.is_plain(zone) and (refusal := self._ask(head.look_at(zone))):
+        if not head.is_plain(lowered(zone)) and (refusal := self._ask(head.look_at(zone))):
             return self._refuse(refusal, data)
         offset: int | Refusal = 0
         if not self._charset_known:

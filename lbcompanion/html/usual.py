@@ -1,7 +1,8 @@
 """Where the tag goes in a page as most are, told at one look; what is not usual is the injecting machine's.
 
-The two never differ: what is told here is what :class:`lbcompanion.html.inject.Injector` does with the same page. The
-tests and the fuzzing hold that.
+What both decide by is in :mod:`lbcompanion.html.head` and :mod:`lbcompanion.html.charset`. The two never differ: the
+place given here is where :class:`lbcompanion.html.inject.Injector` inserts into the same page.
+``tests/html/test_usual.py`` and the fuzz target ``html`` compare them.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from lbcompanion.html import charset as charsets
-from lbcompanion.html.bytesearch import find, lowered
-from lbcompanion.html.head import MAX_BYTES, POLICY
+from lbcompanion.html.bytesearch import lowered
+from lbcompanion.html.head import MAX_BYTES, ends_inside, is_plain
 from lbcompanion.html.prolog import Prolog
-from lbcompanion.html.snippets import MARKER
 
 _HEAD, _HEAD_END = b"<head>", b"</head>"
 # A "<head>" further in than this is not usual.
@@ -40,13 +40,7 @@ def usual_place(page: bytes, charset: str | None, length: int) -> int | None:
     if end < 0 or not (charset == "utf-8" or _fits(page, charset, start, length)):
         return None
     zone = lowered(page[start:end])
-    if find(zone, POLICY) >= 0 or find(zone, MARKER) >= 0:
-        return None
-    # Where the end stands in a comment or in a script it is none.
-    comment = zone.rfind(b"<!--")
-    if comment > zone.rfind(b"-->", max(0, comment)) or zone.rfind(b"<script") > zone.rfind(b"</script"):
-        return None
-    return start
+    return start if is_plain(zone) and not ends_inside(zone) else None
 
 
 def _fits(page: bytes, charset: str | None, start: int, length: int) -> bool:
@@ -56,8 +50,7 @@ def _fits(page: bytes, charset: str | None, start: int, length: int) -> bool:
     meta = charsets.told_by_meta(page)
     if meta is None:
         return True
-    in_time = meta.end <= start or meta.end + length <= charsets.PRESCAN_BYTES
-    return in_time and charsets.is_ascii_superset(meta.name)
+    return meta.stays_in_prescan(start, length) and charsets.is_ascii_superset(meta.name)
 
 
 @lru_cache(512)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lbcompanion.html.anchors import Anchors, find
-from lbcompanion.html.refusal import Refusal
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.stream import Job, Stream
 
 

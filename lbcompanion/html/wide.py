@@ -11,7 +11,7 @@ from collections.abc import Callable
 from attrs import evolve
 
 from lbcompanion.html.charset import of_bom
-from lbcompanion.html.refusal import Refusal
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.stream import Job, Machine
 
 # Stand for the snippets in what the machine gives; no code unit is shown as one of these.

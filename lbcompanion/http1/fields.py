@@ -5,21 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
-from lbcompanion.http1.lines import CONNECTION, UPGRADE
-
-#: RFC 9110 section 7.6.1, with the two old names; ``te`` goes too: trailers are offered for neither side.
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
+from lbcompanion.http1.lines import CONNECTION, HOP_BY_HOP, UPGRADE
 
 # What a client must not be able to have removed before the application sees it.
 _NEVER_DROPPED = frozenset(
@@ -64,13 +50,8 @@ def keeps_alive(head: RequestHead | ResponseHead) -> bool:
     return b"keep-alive" in options and b"close" not in options
 
 
-def dropped_names(head: RequestHead | ResponseHead) -> frozenset[bytes]:
-    """The fields that end here: the fixed ones, and those that ``Connection`` names."""
-    return HOP_BY_HOP | _named(head)
-
-
 def _named(head: RequestHead | ResponseHead) -> frozenset[bytes]:
-    """What ``Connection`` names beside the fields that end here anyway."""
+    """The fields that ``Connection`` names, beside those of :data:`~lbcompanion.http1.lines.HOP_BY_HOP`."""
     if not head.marks & CONNECTION:
         return frozenset()
     said = head.seen[b"connection"]

@@ -288,11 +288,6 @@ def _read_response(raw: bytes) -> tuple[int, int, bytes, bytes, dict[bytes, byte
     return 11 if found[1] == b"1" else 10, int(found[2]), found[3] or b"", *lines[:3]
 
 
-def write_request_line(method: bytes, target: bytes, version: bytes = b"1.1") -> bytes:
-    """``GET /path HTTP/1.1`` with its line end."""
-    return b"%b %b HTTP/%b\r\n" % (method, target, version)
-
-
 def write_status_line(status: int, reason: bytes) -> bytes:
     """``HTTP/1.1 200 OK`` with its line end; we speak 1.1 to 1.0 clients too (RFC 9110 section 2.5)."""
     return b"HTTP/1.1 %d %b\r\n" % (status, reason)

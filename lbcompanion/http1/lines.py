@@ -41,13 +41,12 @@ POLICY: Final = 1024
 #: ``Content-Encoding``.
 CODED: Final = 2048
 
-# Ends at this hop (RFC 9110 section 7.6.1, with the two old names; ``te`` too: trailers are offered for neither side),
-# or is written anew: framing, and what a proxy says of the request.
+# Does not go on: it ends at this hop, or is written anew (framing, and what a proxy says of the request).
 _OUT: Final = 1 << 30
 # Stands once (RFC 9110 section 5.3): the last mark says so.
 _ONCE: Final = 1 << 29
 
-_HOPS = {
+_HOP_BY_HOP = {
     b"connection": CONNECTION | _OUT,
     b"keep-alive": _OUT,
     b"proxy-connection": _OUT,
@@ -56,11 +55,13 @@ _HOPS = {
     b"te": _OUT,
     b"transfer-encoding": FRAMED | _OUT | _ONCE,
     b"upgrade": UPGRADE | _OUT,
-    b"content-length": FRAMED | _OUT | _ONCE,
 }
+#: RFC 9110 section 7.6.1, with the two old names; ``te`` goes too: trailers are offered for neither side.
+HOP_BY_HOP = frozenset(_HOP_BY_HOP)
+_OF_BOTH = {**_HOP_BY_HOP, b"content-length": FRAMED | _OUT | _ONCE}
 #: Of a request: the fields set aside, with their marks.
 OF_REQUEST: dict[bytes, int] = {
-    **_HOPS,
+    **_OF_BOTH,
     b"host": _ONCE,
     b"cookie": 0,
     b"accept-encoding": 0,
@@ -85,7 +86,7 @@ OF_REQUEST: dict[bytes, int] = {
 }
 #: Of a response: the same.
 OF_RESPONSE: dict[bytes, int] = {
-    **_HOPS,
+    **_OF_BOTH,
     b"content-type": _ONCE,
     b"content-encoding": CODED,
     b"content-disposition": PARTIAL,

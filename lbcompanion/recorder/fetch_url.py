@@ -2,7 +2,8 @@
 
 Where the URL has a fragment already, ``&`` joins. Nothing is cut. So that names and values come back exactly, a
 ``%`` and a ``;`` in either, and a ``=`` in a name, are percent-encoded before the pairs are joined; values without
-them look as they always did. The recorder script does the same in the browser.
+them look as they always did. ``recorder.js`` writes such URLs in the browser; :func:`encode_fetch_url` is the same in
+Python, for programs that make them without a browser, and the tests compare the two.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 A guess by name and by shape, on the careful side: what is held back by mistake costs a rung of the ladder, and
 ``allow_credentials`` names it free; what is recorded by mistake is a leak.
 
+These are the questions about a name and a value alone. Whether a dialect records a value is the dialect's to answer:
+:meth:`lbcompanion.sticky.dialects.shapes.Shape.may_be_recorded`.
+
 A session may have any name. Where nobody said what writes a cookie, its value decides: one that is as long as a
 session's id and does not read as the name or the address of a node is taken for a session's.
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lbcompanion.node.proxy.interface import Link, Machine
 
@@ -224,6 +224,5 @@ class FarEnd:
         return self._link.reads
 
 
-def _checked(link: MemoryLink) -> Link:
-    """The type checker's word that it is one."""
-    return link
+if TYPE_CHECKING:
+    _: type[Link] = MemoryLink

@@ -11,7 +11,6 @@ import pytest
 from twisted.internet.defer import succeed
 
 from lbcompanion.html.copy import Masks
-from lbcompanion.html.snippets import default_tag
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.capture.page_policy import Policy, Script
@@ -24,6 +23,7 @@ from lbcompanion.settings import InjectTable, NodeSettings, NodeTable, StoreTabl
 from lbcompanion.stores.memory import MemoryStore
 from tests.html.cases import charsets, copies, left_alone, policies, position, recording, snippets
 from tests.html.cases.case import NONE, Case
+from tests.support.tags import default_tag
 
 SECRET = b"a secret of the tests"
 ORIGIN = "https://www.example.com"

@@ -7,9 +7,9 @@ from itertools import pairwise
 from random import Random
 
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.snippets import default_tag
 from tests.support.html_corpus import documents, read
 from tests.support.html_tree import Tree
+from tests.support.tags import default_tag
 
 TOP = default_tag("TOKEN", "http://x.test/_lbc/page/TOKEN", "/_lbc/fetch-from.js?v=1", None, False)
 BOTTOM = b"<script data-lbc-token=TOKEN>bottom()</script>"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from lbcompanion.html import charset
 from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.copy import CopyError, Masks, make_copy
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.refusal import Refusal
 from tests.support.html_soups import BOTTOM, SOUPS, TOP
 
 CODES = st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"])

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.bottom import MAX_HELD_BYTES
+from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.refusal import Refusal
-from lbcompanion.html.snippets import default_tag
 from tests.html.cases.position import PAGES
 from tests.support.html_soups import BOTTOM, SOUPS, TOP, page_of
+from tests.support.tags import default_tag
 
 
 def run(page: bytes, cuts: list[int] | None = None, **settings: object) -> tuple[bytes, Injector]:

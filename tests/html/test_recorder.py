@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64decode
-
 from lbcompanion.recorder.script import recorder_source, versioned
 
 
@@ -19,7 +16,6 @@ def test_every_configuration_is_a_version_of_its_own() -> None:
     one, other = versioned(recorder_source(["a"])), versioned(recorder_source(["b"]))
     assert one.version != other.version
     assert one == versioned(recorder_source(["a"]))
-    assert b64decode(one.integrity.removeprefix("sha256-")) == hashlib.sha256(one.source).digest()
 
 
 def test_it_uses_nothing_that_policies_forbid() -> None:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lbcompanion.html.snippets import beside, default_tag
+from lbcompanion.html.snippets import beside
 from lbcompanion.recorder.fetch_url import decode_fetch_url, encode_fetch_url
 from lbcompanion.recorder.script import recorder_source
 from tests.support.browser import TAG, Site
+from tests.support.tags import default_tag
 
 pytestmark = pytest.mark.browser
 

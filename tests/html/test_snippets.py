@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.snippets import PLACEHOLDERS, Snippet, default_tag, inline_hashes, safe_in_both
+from lbcompanion.html.snippets import PLACEHOLDERS, Snippet, inline_hashes, safe_in_both
+from tests.support.tags import default_tag
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.http1.fields import agrees, dropped_names, end_to_end, keeps_alive, tokens, upgrade_of
-from lbcompanion.http1.heads import RequestHead, read_request_head, read_response_head
+from lbcompanion.http1.fields import agrees, end_to_end, keeps_alive, tokens, upgrade_of
+from lbcompanion.http1.heads import RequestHead, ResponseHead, read_request_head, read_response_head
+from lbcompanion.http1.lines import HOP_BY_HOP
 
 
 def head(*lines: bytes, version: bytes = b"1.1") -> RequestHead:
@@ -43,9 +44,18 @@ def test_hop_by_hop_fields_end_here() -> None:
     assert end_to_end(read, (b"x-third",)) == b"Host: a\r\n"
 
 
-@pytest.mark.parametrize("name", [b"Host", b"Cookie", b"Authorization", b"X-Forwarded-For", b"Content-Length"])
+@pytest.mark.parametrize("response", [False, True])
+@pytest.mark.parametrize("name", sorted(HOP_BY_HOP))
+def test_each_hop_by_hop_field_ends_here(name: bytes, response: bool) -> None:
+    fields = [(name, b"x"), (b"x-other", b"1")]
+    read = ResponseHead.of(11, 200, b"", fields) if response else RequestHead.of(b"GET", b"/", 11, fields)
+    assert end_to_end(read) == b"x-other: 1\r\n"
+
+
+@pytest.mark.parametrize("name", [b"Host", b"Cookie", b"Authorization"])
 def test_nobody_takes_away_what_the_application_judges_by(name: bytes) -> None:
-    assert name.lower() not in dropped_names(head(b"Connection: " + name))
+    read = RequestHead.of(b"GET", b"/", 11, [(b"Connection", name), (name, b"a")])
+    assert end_to_end(read) == name + b": a\r\n"
 
 
 def test_upgrades() -> None:

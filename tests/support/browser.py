@@ -9,7 +9,7 @@ from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
-from lbcompanion.html.snippets import default_tag
+from tests.support.tags import default_tag
 
 ARGUMENTS = [
     "--headless",

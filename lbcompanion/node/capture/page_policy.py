@@ -14,9 +14,8 @@ from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.charset import utf_16_of
 from lbcompanion.html.csp import TAG, Inserted, judge
 from lbcompanion.html.csp_adapt import adapt
-from lbcompanion.html.eligible import Eligibility, eligible
+from lbcompanion.html.eligible import Eligibility, Refusal, eligible
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.snippets import Snippet, beside, default_tag_parts, inline_hashes
 from lbcompanion.html.usual import usual_place
 from lbcompanion.http1.codings import DECODABLE, coding_of, offer

@@ -6,7 +6,7 @@ No I/O here: :mod:`.asyncio_links` and :mod:`.twisted_links` say what follows on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lbcompanion.node.proxy.context import Hub
 from lbcompanion.node.proxy.interface import Link, Machine, peer_host
@@ -167,6 +167,7 @@ class Told:
         self._machine.connection_made(ToldLink(link, self._header.source, self._header.encrypted))
 
 
-def _checked(one: HeaderFirst, other: Told, link: ToldLink) -> tuple[Machine, Machine, Link]:
-    """The type checker's word that they are what they stand for."""
-    return one, other, link
+if TYPE_CHECKING:
+    _machine: type[Machine] = HeaderFirst
+    _machine = Told
+    _link: type[Link] = ToldLink

@@ -7,7 +7,7 @@ import socket
 import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lbcompanion.endpoints.certificates import ClientCertificates, ServerCertificate
 from lbcompanion.node.proxy.interface import Link, Machine
@@ -246,6 +246,7 @@ class AsyncioDialer:
             raise
 
 
-def _checked(link: _TlsLink | SocketLink, machine: _InTls) -> tuple[Link, Machine]:
-    """The type checker's word that they are what they stand for."""
-    return link, machine
+if TYPE_CHECKING:
+    _link: type[Link] = _TlsLink
+    _link = SocketLink
+    _machine: type[Machine] = _InTls

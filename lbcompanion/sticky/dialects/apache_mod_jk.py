@@ -12,6 +12,7 @@ _SOURCE = "tomcat.apache.org/connectors-doc, workers, sticky_session; measured w
 
 DIALECT = AfterSeparator(
     name="apache-mod-jk",
+    moves_visitor=False,
     cookie_names=("JSESSIONID",),
     signal=Signal.COMPARED,
     samples=(

@@ -26,6 +26,7 @@ class ApacheRoute(AfterSeparator):
 
 DIALECT = ApacheRoute(
     name="apache-route",
+    moves_visitor=False,
     cookie_names=("ROUTEID", "BALANCEID"),
     signal=Signal.WHERE_MOVED,
     samples=(

@@ -42,6 +42,7 @@ class Twins(WholeValue):
 
 DIALECT = Twins(
     name="aws-alb",
+    moves_visitor=False,
     suffix="CORS",
     cookie_names=("AWSALB", "AWSALBCORS", "AWSALBTG", "AWSALBTGCORS"),
     form=ENCRYPTED,

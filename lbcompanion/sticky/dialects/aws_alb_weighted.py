@@ -33,6 +33,7 @@ class Weighted(Twins):
 
 DIALECT = Weighted(
     name="aws-alb-weighted",
+    moves_visitor=False,
     suffix="CORS",
     cookie_names=("AWSALBTG", "AWSALBTGCORS", "AWSALB", "AWSALBCORS"),
     form=ENCRYPTED,

@@ -14,6 +14,7 @@ _SOURCE = "azure.github.io/AppService, ARR affinity; techcommunity.microsoft.com
 
 DIALECT = Twins(
     name="azure-arr",
+    moves_visitor=False,
     suffix="SameSite",
     cookie_names=("ARRAffinity", "ARRAffinitySameSite"),
     form=r"[0-9a-f]{64}",

@@ -28,6 +28,7 @@ class Caddy(WholeValue):
 
 DIALECT = Caddy(
     name="caddy",
+    moves_visitor=False,
     cookie_names=("lb",),
     form=r"[0-9a-f]{64}",
     signal=Signal.WHERE_MOVED,

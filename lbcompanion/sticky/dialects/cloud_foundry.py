@@ -13,6 +13,7 @@ _SOURCE = "docs.cloudfoundry.org and routing-release, session affinity"
 
 DIALECT = WholeValue(
     name="cloud-foundry",
+    moves_visitor=False,
     cookie_names=("__VCAP_ID__",),
     form=r"[0-9a-f]{4,16}(-[0-9a-f]{4,16}){2,6}",
     tells_node=True,

@@ -10,6 +10,7 @@ _SOURCE = "projectcontour.io, request routing, strategy Cookie; the same of Envo
 
 DIALECT = WholeValue(
     name="contour",
+    moves_visitor=False,
     cookie_names=("X-Contour-Session-Affinity",),
     renamable=False,
     samples=(Sample(f"X-Contour-Session-Affinity={_VALUE}", (("X-Contour-Session-Affinity", _VALUE),), None, _SOURCE),),

@@ -76,6 +76,7 @@ class Envoy(Shape):
 
 DIALECT = Envoy(
     name="envoy",
+    moves_visitor=False,
     signal=Signal.WHERE_MOVED,
     samples=(
         Sample(

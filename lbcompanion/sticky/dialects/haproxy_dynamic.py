@@ -38,6 +38,7 @@ class HaproxyDynamic(WholeValue):
 
 DIALECT = HaproxyDynamic(
     name="haproxy-dynamic",
+    moves_visitor=False,
     form=r"[0-9a-f]{16}",
     signal=Signal.WHERE_MOVED,
     samples=(

@@ -12,6 +12,7 @@ _SOURCE = "docs.haproxy.org, configuration manual, balance hash; measured with h
 
 DIALECT = WholeValue(
     name="haproxy-hash",
+    moves_visitor=False,
     keyed=True,
     samples=(
         Sample("key=visitor-17", (("key", "visitor-17"),), None, _SOURCE, names=("key",)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lbcompanion.sticky.credentials import looks_like_credential, may_be_session
+from lbcompanion.sticky.credentials import may_be_session
 from lbcompanion.sticky.dialects.interface import Sample
 from lbcompanion.sticky.dialects.shapes import BeforeSeparator, Signal, compiled
 
@@ -23,8 +23,7 @@ class HaproxyInsert(BeforeSeparator):
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
         """The bare id, unless it may be a session's; HAProxy's own ids are free text."""
         bare = super().cut(name, value, allowed)
-        own = allowed or name in self.cookie_names
-        return None if bare is None or (not own and looks_like_credential(name, bare)) else bare
+        return bare if bare is not None and self.may_be_recorded(name, bare, allowed) else None
 
     def recognises(self, name: str, value: str) -> bool:
         """By a name of the manual's, or by the dates behind a plain id."""
@@ -37,6 +36,7 @@ class HaproxyInsert(BeforeSeparator):
 
 DIALECT = HaproxyInsert(
     name="haproxy-insert",
+    moves_visitor=False,
     cookie_names=("SERVERID",),
     separator="|",
     keeps_separator=False,

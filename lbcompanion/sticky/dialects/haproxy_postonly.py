@@ -13,6 +13,7 @@ _SOURCE = "docs.haproxy.org, configuration manual, keyword cookie (postonly); me
 
 DIALECT = HaproxyInsert(
     name="haproxy-postonly",
+    moves_visitor=False,
     separator="|",
     keeps_separator=False,
     form=r"[^|;\s]{1,128}",

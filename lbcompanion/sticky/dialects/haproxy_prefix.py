@@ -26,6 +26,7 @@ class HaproxyPrefix(BeforeSeparator):
 
 DIALECT = HaproxyPrefix(
     name="haproxy-prefix",
+    moves_visitor=False,
     cookie_names=("JSESSIONID", "PHPSESSID", "ASP.NET_SessionId", "sessionid", "connect.sid"),
     # Short: where an application's own value holds a tilde, its head must not pass for a server's id.
     form=r"[A-Za-z0-9_.:-]{1,24}",

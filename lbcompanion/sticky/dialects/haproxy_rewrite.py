@@ -9,6 +9,7 @@ _SOURCE = "docs.haproxy.org, configuration manual, keyword cookie (rewrite); mea
 
 DIALECT = WholeValue(
     name="haproxy-rewrite",
+    moves_visitor=False,
     form=r"[^;\s]{1,128}",
     tells_node=True,
     signal=Signal.COMPARED,

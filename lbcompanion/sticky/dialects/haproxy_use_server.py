@@ -12,5 +12,6 @@ _SOURCE = "docs.haproxy.org, configuration manual, use-server; measured with hap
 
 DIALECT = WholeValue(
     name="haproxy-use-server",
+    moves_visitor=False,
     samples=(Sample("where=n2", (("where", "n2"),), None, _SOURCE, names=("where",)),),
 )

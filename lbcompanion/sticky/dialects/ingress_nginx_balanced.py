@@ -14,6 +14,7 @@ _SOURCE = "read in ingress-nginx, March 2026"
 
 DIALECT = KeyBeforeBar(
     name="ingress-nginx-balanced",
+    moves_visitor=False,
     cookie_names=("INGRESSCOOKIE",),
     form=r"[0-9.]+\.[0-9]+\.[0-9]+",
     samples=(

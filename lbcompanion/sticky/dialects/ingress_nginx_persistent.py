@@ -1,7 +1,7 @@
 """ingress-nginx, ``affinity-mode: persistent``: ``INGRESSCOOKIE=md5|md5``; the first part stands for the endpoint.
 
 It is the MD5 of the backend's name, such as ``default-web-80``, and the endpoint's ``ip:port``. An unknown one is
-balanced, with a new cookie. Read in the source, not measured.
+balanced, with a new cookie. The second part says for which backend the cookie is. Read in the source, not measured.
 """
 
 from __future__ import annotations
@@ -22,11 +22,6 @@ def _md5(text: str) -> str:
     return md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def service_part(backend: str) -> str:
-    """The second part, which says for which backend the cookie is."""
-    return _md5(_md5(backend) + backend)
-
-
 @frozen(kw_only=True)
 class IngressNginxPersistent(KeyBeforeBar):
     """A hash that can be computed."""
@@ -39,6 +34,7 @@ class IngressNginxPersistent(KeyBeforeBar):
 
 DIALECT = IngressNginxPersistent(
     name="ingress-nginx-persistent",
+    moves_visitor=False,
     cookie_names=("INGRESSCOOKIE",),
     form=r"[0-9a-f]{32}",
     signal=Signal.WHERE_MOVED,

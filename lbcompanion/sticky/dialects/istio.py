@@ -9,5 +9,6 @@ _SOURCE = "istio.io, DestinationRule, consistentHash; the same of Envoy measured
 
 DIALECT = WholeValue(
     name="istio",
+    moves_visitor=False,
     samples=(Sample('user="0a1b2c3d4e5f6071"', (("user", '"0a1b2c3d4e5f6071"'),), None, _SOURCE, names=("user",)),),
 )

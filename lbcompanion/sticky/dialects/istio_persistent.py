@@ -11,6 +11,7 @@ _SOURCE = "read in istio, August 2026; the same of Envoy measured with 1.40.0"
 
 DIALECT = Envoy(
     name="istio-persistent",
+    moves_visitor=False,
     signal=Signal.WHERE_MOVED,
     samples=(
         Sample(

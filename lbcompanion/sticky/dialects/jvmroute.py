@@ -12,6 +12,7 @@ _SOURCE = "tomcat.apache.org, Engine jvmRoute; measured with apache 2.4.71, mod_
 
 DIALECT = AfterSeparator(
     name="jvmroute",
+    moves_visitor=False,
     cookie_names=("JSESSIONID",),
     signal=Signal.COMPARED,
     samples=(

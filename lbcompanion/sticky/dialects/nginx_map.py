@@ -13,5 +13,6 @@ _SOURCE = "nginx.org, ngx_http_map_module; measured with nginx 1.22.1"
 
 DIALECT = WholeValue(
     name="nginx-map",
+    moves_visitor=False,
     samples=(Sample("pool=n2", (("pool", "n2"),), None, _SOURCE, names=("pool",)),),
 )

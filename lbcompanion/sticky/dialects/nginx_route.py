@@ -12,6 +12,7 @@ _SOURCE = "nginx.org, ngx_http_upstream_module, sticky route; measured with ngin
 
 DIALECT = WholeValue(
     name="nginx-route",
+    moves_visitor=False,
     form=r"[^;\s]{1,128}",
     tells_node=True,
     samples=(Sample("where=a", (("where", "a"),), "a", _SOURCE, names=("where",)),),

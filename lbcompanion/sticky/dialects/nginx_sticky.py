@@ -5,27 +5,20 @@ Open source since nginx 1.29.6. Every answer sets the cookie, so that values are
 
 from __future__ import annotations
 
-import re
 from hashlib import md5
 
 from attrs import frozen
 
-from lbcompanion.sticky.cookies import names_match
 from lbcompanion.sticky.dialects.addresses import parse_address
 from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
 from lbcompanion.sticky.dialects.shapes import Signal, WholeValue
 
-_HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _SOURCE = "nginx.org, ngx_http_upstream_module, sticky; measured with nginx 1.31.5"
 
 
 @frozen(kw_only=True)
 class NginxSticky(WholeValue):
     """A hash, or the text of ``route=``."""
-
-    def recognises(self, name: str, value: str) -> bool:
-        """By the manual's name, where the value is a hash."""
-        return names_match(self.cookie_names, name) and _HASH.fullmatch(value) is not None
 
     def write(self, node: NodeFacts) -> str | None:
         """The MD5 of an address as nginx prints it. Servers with ``route=`` have that text, which is not known here."""
@@ -35,9 +28,11 @@ class NginxSticky(WholeValue):
 
 DIALECT = NginxSticky(
     name="nginx-sticky",
+    moves_visitor=False,
     cookie_names=("srv_id",),
     signal=Signal.COMPARED,
     form=r"[^;\s]{1,128}",
+    own_form=r"[0-9a-f]{32}",
     samples=(
         Sample(
             "srv_id=3fa9a8ccac67ea9d9aca6123ed2a6c5a", (("srv_id", "3fa9a8ccac67ea9d9aca6123ed2a6c5a"),), None, _SOURCE

@@ -5,31 +5,18 @@ MD5 by default, SHA-1, a keyed hash, an index or raw text by configuration; what
 
 from __future__ import annotations
 
-import re
-
-from attrs import frozen
-
-from lbcompanion.sticky.cookies import names_match
 from lbcompanion.sticky.dialects.interface import Sample
 from lbcompanion.sticky.dialects.shapes import WholeValue
 
-_HASH = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}", re.ASCII)
 _SOURCE = "README of nginx-sticky-module-ng; angie.software, sticky"
 
 
-@frozen(kw_only=True)
-class StickyModule(WholeValue):
-    """A hash or a text."""
-
-    def recognises(self, name: str, value: str) -> bool:
-        """By the name, where the value is a hash: ``route`` alone is a common word."""
-        return names_match(self.cookie_names, name) and _HASH.fullmatch(value) is not None
-
-
-DIALECT = StickyModule(
+DIALECT = WholeValue(
     name="nginx-sticky-module",
+    moves_visitor=False,
     cookie_names=("route",),
     form=r"[^;\s]{1,128}",
+    own_form=r"[0-9a-f]{32}|[0-9a-f]{40}",  # ``route`` alone is a common word
     samples=(
         Sample(
             "route=0cc175b9c0f1b6a831c399e269772661", (("route", "0cc175b9c0f1b6a831c399e269772661"),), None, _SOURCE

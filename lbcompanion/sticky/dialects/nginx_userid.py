@@ -14,6 +14,7 @@ _SOURCE = "nginx.org, ngx_http_userid_module; measured with nginx 1.22.1"
 
 DIALECT = WholeValue(
     name="nginx-userid",
+    moves_visitor=False,
     form=r"[A-Za-z0-9+/]{22}==",
     samples=(
         Sample(f"uid={_UID}", (("uid", _UID),), None, _SOURCE, names=("uid",)),

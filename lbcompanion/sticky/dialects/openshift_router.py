@@ -56,6 +56,7 @@ class OpenShiftRouter(HaproxyDynamic):
 
 DIALECT = OpenShiftRouter(
     name="openshift-router",
+    moves_visitor=False,
     form=r"[0-9a-f]{32}|[0-9a-f]{16}",
     signal=Signal.WHERE_MOVED,
     samples=(

@@ -9,13 +9,15 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
+from attrs.converters import optional
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import handed_out, is_pattern, names_match
 from lbcompanion.sticky.credentials import ID_LENGTH, looks_like_credential, looks_like_id, plain_text
-from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
+from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts, Sample
 
 #: A route, server name or clone id, as its separators leave it. Longer is no node's name, but a secret's tail.
 NODE_TEXT = r"[A-Za-z0-9_.:-]{1,64}"
@@ -45,6 +47,8 @@ class Signal(Enum):
 class Shape(ABC):
     """What all dialects have in common. See :class:`lbcompanion.sticky.dialects.interface.Dialect`.
 
+    :ivar moves_visitor: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.moves_visitor`; yes unless a dialect
+        says that a replay is harmless.
     :ivar signal: how an answer tells that a replay went elsewhere.
     :ivar keyed: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.keyed`.
     """
@@ -52,7 +56,7 @@ class Shape(ABC):
     name: str
     samples: tuple[Sample, ...] = field(repr=False)
     cookie_names: tuple[str, ...] = ()
-    moves_visitor: bool = False
+    moves_visitor: bool = True
     renamable: bool = True
     held_back: str = ""
     signal: Signal = Signal.SILENT
@@ -61,6 +65,11 @@ class Shape(ABC):
     @abstractmethod
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
         """The smallest replay of one cookie whose name fits; None where its value is not this dialect's."""
+
+    def may_be_recorded(self, name: str, value: str, allowed: bool) -> bool:
+        """Whether a value that has this dialect's form may be recorded: it is allowed, its name is the dialect's own,
+        or neither name nor value look like a session's credential (:mod:`lbcompanion.sticky.credentials`)."""
+        return allowed or names_match(self.cookie_names, name) or not looks_like_credential(name, value)
 
     @abstractmethod
     def reveal(self, cookie: RoutingCookie) -> str | None:
@@ -120,21 +129,31 @@ class WholeValue(Shape):
     """The whole value of a cookie is the balancer's.
 
     :ivar form: what the value looks like, as a regular expression.
+    :ivar own_form: what is recognised under the dialect's own names, where ``form`` fits too much; None: ``form``.
     :ivar tells_node: whether the value is the balancer's own text for the node.
     :ivar only_allowed: whether the value is a visitor's session by definition, so that only ``allow`` sets it free.
     """
 
     form: re.Pattern[str] = field(default=r".+", converter=compiled)
+    own_form: re.Pattern[str] | None = field(default=None, converter=optional(compiled))
     tells_node: bool = False
     only_allowed: bool = False
 
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
         """The value as it is, unless it may be a session's; a cookie of the dialect's own name is none."""
-        if not self.form.fullmatch(value):
-            return None
-        if allowed or names_match(self.cookie_names, name):
-            return value
-        return None if self.only_allowed or looks_like_credential(name, value) else value
+        return value if self.form.fullmatch(value) and self.may_be_recorded(name, value, allowed) else None
+
+    def may_be_recorded(self, name: str, value: str, allowed: bool) -> bool:
+        """Where the value is a session's by definition, only what is allowed, or has the dialect's own name."""
+        if self.only_allowed:
+            return allowed or names_match(self.cookie_names, name)
+        return super().may_be_recorded(name, value, allowed)
+
+    def recognises(self, name: str, value: str) -> bool:
+        """Whether the name is this dialect's own, and the value has the form that it has under that name."""
+        if self.own_form is None:
+            return super().recognises(name, value)
+        return names_match(self.cookie_names, name) and self.own_form.fullmatch(value) is not None
 
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """The value, where it is the node's own text."""
@@ -229,8 +248,7 @@ class KeyBeforeBar(BeforeSeparator):
     def cut(self, name: str, value: str, allowed: bool) -> str | None:
         """What stands before the bar, unless it may be a session's; a cookie of the dialect's own name is none."""
         key = super().cut(name, value, allowed)
-        own = allowed or names_match(self.cookie_names, name)
-        return None if key is None or (not own and looks_like_credential(name, key)) else key
+        return key if key is not None and self.may_be_recorded(name, key, allowed) else None
 
     def reveal(self, cookie: RoutingCookie) -> str | None:
         """Nothing."""
@@ -239,3 +257,10 @@ class KeyBeforeBar(BeforeSeparator):
     def write(self, node: NodeFacts) -> str | None:
         """Nothing."""
         return None
+
+
+if TYPE_CHECKING:
+    # Dialects are loaded by their names; their shapes are checked here.
+    _: type[Dialect] = WholeValue
+    _ = AfterSeparator
+    _ = BeforeSeparator

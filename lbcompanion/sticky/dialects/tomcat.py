@@ -13,6 +13,7 @@ _SOURCE = "tomcat.apache.org, Engine, jvmRoute; measured with tomcat 10.1.60"
 
 DIALECT = AfterSeparator(
     name="tomcat",
+    moves_visitor=False,
     cookie_names=("JSESSIONID",),
     signal=Signal.COMPARED,
     samples=(

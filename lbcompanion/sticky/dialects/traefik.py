@@ -47,6 +47,7 @@ class Traefik(WholeValue):
 
 DIALECT = Traefik(
     name="traefik",
+    moves_visitor=False,
     cookie_names=("/^_[0-9a-f]{5}$/",),
     signal=Signal.WHERE_MOVED,
     form=r"[0-9a-f]{16}|https?://[^\s;@?#]{1,256}",

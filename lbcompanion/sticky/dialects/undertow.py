@@ -12,6 +12,7 @@ _SOURCE = "docs.wildfly.org, undertow, instance-id; proposal WFLY-12473 on ranke
 
 DIALECT = AfterSeparator(
     name="undertow",
+    moves_visitor=False,
     cookie_names=("JSESSIONID",),
     signal=Signal.COMPARED,
     samples=(

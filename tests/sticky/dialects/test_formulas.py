@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 
 from lbcompanion.sticky.dialects import ALL, NodeFacts, by_name
 from lbcompanion.sticky.dialects.addresses import parse_address
-from lbcompanion.sticky.dialects.haproxy_dated import stamp, stamped_at
-from lbcompanion.sticky.dialects.ingress_nginx_persistent import service_part
 from lbcompanion.testing.dialects import dialect_contract
 
 V4, V6, URL = "10.0.0.11:8080", "[2001:db8::11]:8080", "http://10.0.0.11:8080"
@@ -68,23 +66,6 @@ def test_openshifts_key_is_the_cookies_name() -> None:
     cookie = by_name("openshift-router").forge(NodeFacts("n1", V4), ("Ingress",))
     assert cookie is not None
     assert cookie.value == "5e9550b74eb06698"
-
-
-def test_the_service_of_ingress_nginx() -> None:
-    assert service_part("default-web-80") == "6cde5721ec2c7e2bce07cff7d0e4ac37"
-
-
-def test_haproxys_dates() -> None:
-    assert stamp(1735689600) == "Z3SFg"
-    assert stamped_at("Z3SFg") == 1735689600
-    for text in ("", "Z3SF", "Z3SFg=", "Z3SF!"):
-        with pytest.raises(ValueError, match=r"."):
-            stamped_at(text)
-
-
-@given(st.integers(0, (1 << 32) - 1))
-def test_haproxys_dates_come_back(seconds: int) -> None:
-    assert stamped_at(stamp(seconds)) == seconds - seconds % 4
 
 
 addresses = st.builds("{}:{}".format, st.ip_addresses(v=4), st.integers(1, 65535))
