@@ -22,6 +22,8 @@ RANDOM_BYTES = 16
 _RANDOM_CHARS = 22
 _MAC_CHARS = 8
 _HEAD_CHARS = len(VERSION) + _RANDOM_CHARS + _MAC_CHARS
+#: The longest token: a node's name has 32 characters at most.
+MAX_CHARS = _HEAD_CHARS + 32
 _BLOCK_TOKENS = 256
 
 #: What a digest line looks like in ``Repr-Digest`` (RFC 9530 section 3).
