@@ -45,6 +45,11 @@ class ConfigErrors(ConfigError):
         self.args = ("\n".join(str(error) for error in errors),)
 
 
+def all_errors(error: ConfigError) -> tuple[ConfigError, ...]:
+    """Everything that is wrong, whether it is one thing or several."""
+    return error.errors if isinstance(error, ConfigErrors) else (error,)
+
+
 class ProtocolError(CompanionError):
     """A peer broke the rules of HTTP; :ivar status: is what it may be told."""
 
