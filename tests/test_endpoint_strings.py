@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.checks import Refused
 from lbcompanion.endpoints.strings import EndpointString, client, listener, optional_client, parse, server
+from lbcompanion.errors import InvalidValue
 
 HERE = Path()
 
@@ -85,13 +85,13 @@ def test_a_right_client_stays_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("text", WRONG_SERVERS)
 def test_a_wrong_server_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="endpoint string"):
+    with pytest.raises(InvalidValue, match="endpoint string"):
         server(text, HERE)
 
 
 @pytest.mark.parametrize("text", WRONG_CLIENTS)
 def test_a_wrong_client_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="endpoint string"):
+    with pytest.raises(InvalidValue, match="endpoint string"):
         client(text, HERE)
 
 
@@ -104,7 +104,7 @@ def test_a_right_listener_stays_as_it_is(text: str) -> None:
     "text", [*WRONG_LISTENERS, *(one for one in WRONG_SERVERS if one[:7] not in ("haproxy", "systemd"))]
 )
 def test_a_wrong_listener_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="endpoint string"):
+    with pytest.raises(InvalidValue, match="endpoint string"):
         listener(text, HERE)
 
 

@@ -12,7 +12,7 @@ import click
 from lbcompanion import balancer_config, checks, config
 from lbcompanion.cli.arguments import HOST, host_and_port, json_option
 from lbcompanion.config import templates
-from lbcompanion.errors import ConfigError, all_errors
+from lbcompanion.errors import ConfigError, InvalidValue, all_errors
 from lbcompanion.settings import CrawlerSettings, NodeSettings
 
 _ENDS_WITH_PORT = re.compile(r"(^|[^:\[\]]|\]):[0-9]*$", re.ASCII)
@@ -28,7 +28,7 @@ def init(folder: Path, names: str, origin: str) -> None:
     _check_names(nodes)
     try:
         checks.origin(empty=False)(origin, folder)
-    except checks.Refused as error:
+    except InvalidValue as error:
         raise click.BadParameter(f"{origin}; allowed: {error.allowed}", param_hint="--origin") from None
     files = templates.starter_files(nodes, origin, secrets.token_urlsafe(32))
     try:

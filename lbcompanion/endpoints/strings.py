@@ -12,7 +12,8 @@ from pathlib import Path
 
 from attrs import Factory, evolve, frozen
 
-from lbcompanion.checks import Check, Refused
+from lbcompanion.checks import Check
+from lbcompanion.errors import InvalidValue
 
 _ESCAPED = re.compile(r"\\(.)")
 _HIGHEST_PORT = 65535
@@ -192,12 +193,12 @@ def endpoint(kinds: Mapping[str, _Kind], example: str, *, empty: bool = False, p
 
     def check(value: object, folder: Path) -> str:
         if not isinstance(value, str) or not (value or empty):
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         if not value:
             return value
         given = parse(value)
         if not value.isprintable() or (given.proxied and not proxied) or not _right(given, kinds):
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         whole = _from_folder(given, kinds, folder)
         return value if whole == given else str(whole)
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from lbcompanion.checks import Refused
-from lbcompanion.errors import ConfigError
+from lbcompanion.errors import ConfigError, InvalidValue
 from lbcompanion.model import WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores import engines, urls
@@ -68,7 +67,7 @@ def open_store(settings: StoreTable, now: WallClock, defer_to_thread: DeferToThr
     """
     try:
         url = urls.store_url(settings.url, Path())
-    except Refused as error:
+    except InvalidValue as error:
         raise ConfigError("", "store.url", error.shown or "no URL", error.allowed) from None
     store = PROVIDERS[url.partition(":")[0]](url, settings, now, defer_to_thread)
     if settings.encryption_key_file is None:
