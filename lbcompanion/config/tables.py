@@ -9,9 +9,9 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.endpoints import strings
+from lbcompanion.config import endpoint_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
-from lbcompanion.endpoints.strings import EndpointString
+from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
 from lbcompanion.html.copy import Masks
 from lbcompanion.model import NODE_NAME, RouteKind
@@ -50,7 +50,7 @@ def _with_certificates(check: Check, make: Callable[[EndpointString], object], w
 
     def both(value: object, folder: Path) -> str:
         text: str = check(value, folder)
-        endpoint = strings.parse(text)
+        endpoint = parse(text)
         try:
             if endpoint.encrypted:
                 make(endpoint)
@@ -62,9 +62,9 @@ def _with_certificates(check: Check, make: Callable[[EndpointString], object], w
 
 
 _SHOWN = "a certificate in PEM and its key"
-_listener = _with_certificates(strings.listener, ServerCertificate, _SHOWN)
-_admin = _with_certificates(strings.server, ServerCertificate, _SHOWN)
-_upstream = _with_certificates(strings.client, ClientCertificates, "authorities in PEM that can be read")
+_listener = _with_certificates(endpoint_checks.listener, ServerCertificate, _SHOWN)
+_admin = _with_certificates(endpoint_checks.server, ServerCertificate, _SHOWN)
+_upstream = _with_certificates(endpoint_checks.client, ClientCertificates, "authorities in PEM that can be read")
 
 
 def _dialect(value: object, folder: Path) -> str:
@@ -210,8 +210,8 @@ NODE: Mapping[str, Table] = {
 PEERS = checks.mapping(checks.is_node_name, f"node names: {NAME_ALLOWED}", checks.origin(empty=False))
 
 CRAWLER: Table = {
-    "listen": strings.server,
-    "admin": strings.server,
+    "listen": endpoint_checks.server,
+    "admin": endpoint_checks.server,
     "admin_hosts": _host_names,
     "secret_file": checks.path,
     "state_dir": checks.path,
@@ -224,7 +224,7 @@ CRAWLER: Table = {
 }
 SITE: Table = {
     "origin": checks.origin(empty=False),
-    "connect": strings.optional_client,
+    "connect": endpoint_checks.optional_client,
     "ca_file": checks.readable_file("a file of certificates in PEM"),
     "prefix": checks.prefix,
     **STICKY,
