@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
 from lbcompanion.errors import InvalidValue
 from lbcompanion.model import NODE_NAME
+from lbcompanion.protocol.keys import read_public_key
 
 #: A check: (value, folder of the configuration file) -> the value for the settings.
 Check = Callable[[object, Path], Any]
 
+#: What is asked of the farm's secret and of a key that copies are encrypted with, white space around it taken off.
 SECRET_MIN_BYTES = 16
 #: A ``token`` of RFC 9110 section 5.6.2: names of header fields, cookies and methods.
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
@@ -300,7 +298,10 @@ def readable_file(what: str, *, empty: bool = True) -> Check:
 
 
 def secret_of(where: Path) -> bytes:
-    """The farm's secret: the file's content without white space around it."""
+    """What a file with a secret or a key holds, without white space around it.
+
+    :raises InvalidValue: where it cannot be read, or is too short.
+    """
     allowed = f"a file that can be read, with a secret of {SECRET_MIN_BYTES} bytes or more"
     secret = content(where, allowed).strip()
     if len(secret) < SECRET_MIN_BYTES:
@@ -321,9 +322,7 @@ def ed25519_public_key(value: object, folder: Path) -> bytes:
     allowed = "a file with an Ed25519 public key in PEM"
     pem = content(path(value, folder), allowed)
     try:
-        key = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm):
+        read_public_key(pem)
+    except ValueError:
         raise InvalidValue(allowed) from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise InvalidValue(allowed)
     return pem

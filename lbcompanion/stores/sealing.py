@@ -23,10 +23,6 @@ from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, Page
 from lbcompanion.stores.interface import IPageStore
 
-#: What is asked of the content of a key file, in bytes, white space around it taken off.
-MIN_KEY_BYTES = 16
-#: By how much a sealed body is longer than the plain one; ``max_bytes`` counts it.
-OVERHEAD_BYTES = 28
 _NONCE_BYTES = 12
 
 
@@ -34,9 +30,11 @@ _NONCE_BYTES = 12
 class SealedStore:
     """Seals on the way in, opens on the way out, and leaves everything else to the store inside.
 
+    A sealed body is 28 bytes longer, nonce and tag; ``max_bytes`` counts them.
+
     :param inner: where the sealed copies are kept.
-    :param key: the content of the key file, of any form, :data:`MIN_KEY_BYTES` at least; the cipher's key is derived
-        from it (HKDF, RFC 5869).
+    :param key: the content of the key file, of any form, as :func:`lbcompanion.checks.secret_of` reads it;
+        the cipher's key is derived from it (HKDF, RFC 5869).
     :param entropy: ``entropy(n)`` gives ``n`` bytes that never come twice.
     """
 
