@@ -81,7 +81,7 @@ def _kind(settings: NodeSettings | CrawlerSettings) -> tuple[str, str]:
 
 @click.command("balancer-config")
 @click.argument(
-    "product", metavar="haproxy|nginx|apache|caddy|envoy", type=click.Choice(list(balancer_config.PRODUCTS))
+    "product", metavar="|".join(balancer_config.PRODUCTS), type=click.Choice(list(balancer_config.PRODUCTS))
 )
 @click.option("--config", "files", required=True, multiple=True, metavar="FILE...", help="The nodes' configurations.")
 @click.argument("more", nargs=-1, metavar="")
