@@ -14,7 +14,7 @@ from lbcompanion.stores.lifetime import REASON_TO_GO_IN_LUA
 
 #: What every script begins with. Arguments: 1 now, 2 max_seconds, 3 grace (below 0: copies stay), 4 and 5 the latest
 #: times of coming and of sending that are over, 6 max_pages, 7 max_bytes, 8 how long what is told of copies may
-#: outlive the last of them, in ms; from 9 on the verb's own. :data:`HEAD` is their number.
+#: outlive the last of them, in ms; from 9 on the verb's own.
 _HEAD = """
 local now, max_seconds, grace = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local call = redis.call
@@ -89,9 +89,6 @@ local function lives(token)
   return not reason
 end
 """
-
-#: How many arguments all scripts share.
-HEAD = 8
 
 #: token, size, ms until Redis lets it go, then names and values of the copy's fields.
 _PUT = """
