@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
+from lbcompanion.errors import InvalidValue
 from lbcompanion.model import NODE_NAME
+from lbcompanion.protocol.keys import read_public_key
 
 #: A check: (value, folder of the configuration file) -> the value for the settings.
 Check = Callable[[object, Path], Any]
 
+#: What is asked of the farm's secret and of a key that copies are encrypted with, white space around it taken off.
 SECRET_MIN_BYTES = 16
 #: A ``token`` of RFC 9110 section 5.6.2: names of header fields, cookies and methods.
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
@@ -33,21 +32,6 @@ _SHOWN_CHARS = 80
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?", re.ASCII)
-
-
-class Refused(Exception):
-    """A value that is not allowed.
-
-    :ivar allowed: what would be right.
-    :ivar shown: what the message says stood there; None: the value itself.
-    :ivar below: the key within a table with free keys, where the fault is in one of its values.
-    """
-
-    def __init__(self, allowed: str, shown: str | None = None, below: str = "") -> None:
-        self.allowed = allowed
-        self.shown = shown
-        self.below = below
-        super().__init__(allowed)
 
 
 def show(value: object) -> str:
@@ -64,19 +48,19 @@ def show(value: object) -> str:
 def flag(value: object, folder: Path) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise Refused("true or false")
+        raise InvalidValue("true or false")
     return value
 
 
-def whole(least: int, most: int | None = None) -> Check:
-    """A whole number between bounds, which are allowed themselves; a boolean is none."""
+def integer(least: int, most: int | None = None) -> Check:
+    """A whole number between bounds, which are allowed themselves. A boolean is not a number here."""
     allowed = f"a whole number, {least} or more" if most is None else f"a whole number from {least} to {most}"
 
     def check(value: object, folder: Path) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         if value < least or (most is not None and value > most):
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         return value
 
     return check
@@ -91,9 +75,9 @@ def number(least: float, most: float | None = None, *, above: bool = False) -> C
 
     def check(value: object, folder: Path) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         if value < least or (above and value == least) or (most is not None and value > most):
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         return float(value)
 
     return check
@@ -107,13 +91,13 @@ def text(pattern: re.Pattern[str] | None, allowed: str, *, empty: bool = False) 
 
     def check(value: object, folder: Path) -> str:
         if not isinstance(value, str):
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         if not value:
             if empty:
                 return value
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         if not value.isprintable() or (pattern is not None and not pattern.fullmatch(value)):
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         return value
 
     return check
@@ -125,13 +109,13 @@ def choice(*words: str) -> Check:
 
     def check(value: object, folder: Path) -> str:
         if not isinstance(value, str) or value not in words:
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         return value
 
     return check
 
 
-def each(check_one: Check, allowed: str, *, least: int = 0, unique: bool = False) -> Check:
+def list_of(check_one: Check, allowed: str, *, least: int = 0, unique: bool = False) -> Check:
     """A list, every item of which passes a check of its own.
 
     :param allowed: what the whole list is, for the message.
@@ -139,10 +123,10 @@ def each(check_one: Check, allowed: str, *, least: int = 0, unique: bool = False
 
     def check(value: object, folder: Path) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) < least:
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         checked = tuple(_item(check_one, item, folder) for item in value)
         if unique and len(set(checked)) < len(checked):
-            raise Refused(f"{allowed}, each once")
+            raise InvalidValue(f"{allowed}, each once")
         return checked
 
     return check
@@ -151,8 +135,8 @@ def each(check_one: Check, allowed: str, *, least: int = 0, unique: bool = False
 def _item(check_one: Check, item: object, folder: Path) -> Any:
     try:
         return check_one(item, folder)
-    except Refused as error:
-        raise Refused(error.allowed, error.shown or f"a list with {show(item)}") from None
+    except InvalidValue as error:
+        raise InvalidValue(error.allowed, error.shown or f"a list with {show(item)}") from None
 
 
 def mapping(check_key: Callable[[str], bool], key_allowed: str, check_one: Check) -> Check:
@@ -160,10 +144,10 @@ def mapping(check_key: Callable[[str], bool], key_allowed: str, check_one: Check
 
     def check(value: object, folder: Path) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            raise Refused("a table")
+            raise InvalidValue("a table")
         for key in value:
             if not check_key(key):
-                raise Refused(key_allowed, f'named "{key}"')
+                raise InvalidValue(key_allowed, f'named "{key}"')
         return {key: _below(key, check_one, item, folder) for key, item in value.items()}
 
     return check
@@ -172,8 +156,8 @@ def mapping(check_key: Callable[[str], bool], key_allowed: str, check_one: Check
 def _below(key: str, check_one: Check, item: object, folder: Path) -> Any:
     try:
         return check_one(item, folder)
-    except Refused as error:
-        raise Refused(error.allowed, error.shown or show(item), key) from None
+    except InvalidValue as error:
+        raise InvalidValue(error.allowed, error.shown or show(item), key) from None
 
 
 def is_node_name(name: str) -> bool:
@@ -187,9 +171,9 @@ def origin(*, empty: bool) -> Check:
 
     def check(value: object, folder: Path) -> str:
         if not isinstance(value, str) or not (value or empty):
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         if value and not _is_origin(value):
-            raise Refused(allowed, hide_password(value))
+            raise InvalidValue(allowed, hide_password(value))
         return value
 
     return check
@@ -215,7 +199,7 @@ def hide_password(value: str) -> str:
 def host_name(value: object, folder: Path) -> str:
     """A host's name as it is compared: in small letters, without a dot at the end."""
     if not isinstance(value, str) or len(value) > 254 or not _HOST_NAME.fullmatch(value):
-        raise Refused("host names such as admin.example.com, without a port")
+        raise InvalidValue("host names such as admin.example.com, without a port")
     return value.lower().removesuffix(".")
 
 
@@ -223,28 +207,28 @@ def network(value: object, folder: Path) -> IPv4Network | IPv6Network:
     """A CIDR block, or one address."""
     allowed = "CIDR blocks such as 10.0.0.0/8 or 2001:db8::/32, host bits zero"
     if not isinstance(value, str):
-        raise Refused(allowed)
+        raise InvalidValue(allowed)
     try:
         return ip_network(value)
     except ValueError:
-        raise Refused(allowed) from None
+        raise InvalidValue(allowed) from None
 
 
 def prefix(value: object, folder: Path) -> str:
     """The path below which everything of ours is found."""
     if not isinstance(value, str) or not _PREFIX.fullmatch(value) or {".", ".."} & set(value.split("/")):
-        raise Refused("a path such as /_lbc: letters, digits and -._~, no slash at the end")
+        raise InvalidValue("a path such as /_lbc: letters, digits and -._~, no slash at the end")
     return value
 
 
 def bytes_pattern(value: object, folder: Path) -> str:
     """A regular expression to be searched in a page's bytes; empty: none."""
     if not isinstance(value, str):
-        raise Refused("a regular expression, or empty")
+        raise InvalidValue("a regular expression, or empty")
     try:
         re.compile(value.encode())
     except (re.error, UnicodeError) as error:
-        raise Refused(f"a regular expression, or empty ({error})") from None
+        raise InvalidValue(f"a regular expression, or empty ({error})") from None
     return value
 
 
@@ -252,14 +236,14 @@ def cookie_name(value: object, folder: Path) -> str:
     """The name of a cookie, or a pattern between slashes that is searched in names."""
     allowed = "cookie names, or patterns between slashes such as /SRV[0-9]+/"
     if not isinstance(value, str) or not value:
-        raise Refused(allowed)
+        raise InvalidValue(allowed)
     if len(value) > 2 and value[0] == value[-1] == "/":
         try:
             re.compile(value[1:-1])
         except re.error as error:
-            raise Refused(f"{allowed} ({error})") from None
+            raise InvalidValue(f"{allowed} ({error})") from None
     elif not TOKEN.fullmatch(value):
-        raise Refused(allowed)
+        raise InvalidValue(allowed)
     return value
 
 
@@ -267,17 +251,17 @@ def cookie_pair(value: object, folder: Path) -> str:
     """``NAME=VALUE``, or empty. What stands there is not shown."""
     allowed = 'a cookie such as "SRV=n1", or empty'
     if not isinstance(value, str):
-        raise Refused(allowed)
+        raise InvalidValue(allowed)
     name, equals, rest = value.partition("=")
     if value and not (equals and TOKEN.fullmatch(name) and rest.isascii() and rest.isprintable() and ";" not in rest):
-        raise Refused(allowed, "no such pair")
+        raise InvalidValue(allowed, "no such pair")
     return value
 
 
 def path(value: object, folder: Path) -> Path:
     """A path; a relative one starts at the file's folder."""
     if not isinstance(value, str) or not value or "\0" in value:
-        raise Refused("a path")
+        raise InvalidValue("a path")
     return (folder / value).absolute()
 
 
@@ -289,12 +273,12 @@ def optional_path(value: object, folder: Path) -> Path | None:
 def content(where: Path, allowed: str) -> bytes:
     """What a file holds.
 
-    :raises Refused: where it cannot be read.
+    :raises InvalidValue: where it cannot be read.
     """
     try:
         return where.read_bytes()
     except OSError as error:
-        raise Refused(allowed, f'"{where}" ({error.strerror})') from None
+        raise InvalidValue(allowed, f'"{where}" ({error.strerror})') from None
 
 
 def readable_file(what: str, *, empty: bool = True) -> Check:
@@ -305,7 +289,7 @@ def readable_file(what: str, *, empty: bool = True) -> Check:
         if value == "" and empty:
             return None
         if not isinstance(value, str) or not value:
-            raise Refused(allowed)
+            raise InvalidValue(allowed)
         where = path(value, folder)
         content(where, allowed)
         return where
@@ -314,11 +298,14 @@ def readable_file(what: str, *, empty: bool = True) -> Check:
 
 
 def secret_of(where: Path) -> bytes:
-    """The farm's secret: the file's content without white space around it."""
+    """What a file with a secret or a key holds, without white space around it.
+
+    :raises InvalidValue: where it cannot be read, or is too short.
+    """
     allowed = f"a file that can be read, with a secret of {SECRET_MIN_BYTES} bytes or more"
     secret = content(where, allowed).strip()
     if len(secret) < SECRET_MIN_BYTES:
-        raise Refused(allowed, f'"{where}" with {len(secret)} bytes in it')
+        raise InvalidValue(allowed, f'"{where}" with {len(secret)} bytes in it')
     return secret
 
 
@@ -335,9 +322,7 @@ def ed25519_public_key(value: object, folder: Path) -> bytes:
     allowed = "a file with an Ed25519 public key in PEM"
     pem = content(path(value, folder), allowed)
     try:
-        key = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm):
-        raise Refused(allowed) from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise Refused(allowed)
+        read_public_key(pem)
+    except ValueError:
+        raise InvalidValue(allowed) from None
     return pem

@@ -45,6 +45,27 @@ class ConfigErrors(ConfigError):
         self.args = ("\n".join(str(error) for error in errors),)
 
 
+def all_errors(error: ConfigError) -> tuple[ConfigError, ...]:
+    """Everything that is wrong, whether it is one thing or several."""
+    return error.errors if isinstance(error, ConfigErrors) else (error,)
+
+
+class InvalidValue(CompanionError):
+    """A single value of a configuration that is not allowed. The reader of the file turns it into a
+    :class:`ConfigError`.
+
+    :ivar allowed: what would be right.
+    :ivar shown: what the message says stood there; None: the value itself.
+    :ivar below: the key within a table with free keys, where the fault is in one of its values.
+    """
+
+    def __init__(self, allowed: str, shown: str | None = None, below: str = "") -> None:
+        self.allowed = allowed
+        self.shown = shown
+        self.below = below
+        super().__init__(allowed)
+
+
 class ProtocolError(CompanionError):
     """A peer broke the rules of HTTP; :ivar status: is what it may be told."""
 

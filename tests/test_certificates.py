@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from OpenSSL import SSL
 
-from lbcompanion.checks import Refused
 from lbcompanion.config.tables import NODE
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import parse
+from lbcompanion.errors import InvalidValue
 from tests.support.pems import Authority
 
 
@@ -136,7 +136,7 @@ def test_the_configuration_refuses_what_cannot_be_used(tmp_path: Path) -> None:
     (found,) = listen(["haproxy:ssl:443:privateKey=a.key:certKey=a.pem"], tmp_path)
     assert found == f"haproxy:ssl:443:privateKey={tmp_path}/a.key:certKey={tmp_path}/a.pem"
     for bad in ("privateKey=b.key:certKey=a.pem", "privateKey=c.key", "privateKey=a.key"):
-        with pytest.raises(Refused, match="certificate in PEM"):
+        with pytest.raises(InvalidValue, match="certificate in PEM"):
             listen([f"ssl:443:{bad}"], tmp_path)
-    with pytest.raises(Refused, match="authorities in PEM"):
+    with pytest.raises(InvalidValue, match="authorities in PEM"):
         NODE["node"]["upstream"]("tls:app:443:trustRoots=a.key", tmp_path)

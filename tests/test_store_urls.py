@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.checks import Refused
+from lbcompanion.errors import InvalidValue
 from lbcompanion.stores.urls import store_url
 
 FOLDER = Path("/etc/lbcompanion")
@@ -62,7 +62,7 @@ def test_what_it_may_be(url: str, checked: str) -> None:
     ],
 )
 def test_what_it_may_not_be(url: Any) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidValue):
         store_url(url, FOLDER, there)
 
 
@@ -71,7 +71,7 @@ def test_what_it_may_not_be(url: Any) -> None:
             "redis://u:hunter2@db?x=y"]
 )  # fmt: skip
 def test_no_password_is_shown(url: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(InvalidValue) as caught:
         store_url(url, FOLDER, there)
     assert "hunter2" not in f"{caught.value.shown} {caught.value.allowed}"
     assert caught.value.shown
@@ -85,7 +85,7 @@ def test_files_start_at_the_configuration(tmp_path: Path) -> None:
         ("mysql://db/pages", "ssl_ca"),
     ):
         assert str(tmp_path / "ca.pem").replace("/", "%2F") in store_url(f"{url}?{key}=ca.pem", tmp_path, there)
-        with pytest.raises(Refused, match=key):
+        with pytest.raises(InvalidValue, match=key):
             store_url(f"{url}?{key}=none.pem", tmp_path, there)
 
 
@@ -94,7 +94,7 @@ def test_files_start_at_the_configuration(tmp_path: Path) -> None:
     [("redis://db", "redis"), ("postgresql://u:hunter2@db/pages", "postgres"), ("mysql://db/p", "mysql")],
 )
 def test_a_driver_that_is_missing(url: str, extra: str) -> None:
-    with pytest.raises(Refused, match=rf"pip install 'lbcompanion\[{extra}\]'") as caught:
+    with pytest.raises(InvalidValue, match=rf"pip install 'lbcompanion\[{extra}\]'") as caught:
         store_url(url, FOLDER, lambda module: None)
     assert "is not installed" in str(caught.value.shown)
     assert "hunter2" not in str(caught.value.shown)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Protocol
 
 from lbcompanion.balancer_config import apache, caddy, envoy, haproxy, nginx
 from lbcompanion.balancer_config.pool import Pool, pool_of
 
-__all__ = ["COOKIES", "PRODUCTS", "Pool", "configuration", "pool_of"]
+__all__ = ["PRODUCTS", "Pool", "Product", "configuration", "pool_of"]
 
-PRODUCTS: Mapping[str, Callable[[Pool], str]] = MappingProxyType(
-    {
-        "haproxy": haproxy.configuration,
-        "nginx": nginx.configuration,
-        "apache": apache.configuration,
-        "caddy": caddy.configuration,
-        "envoy": envoy.configuration,
-    }
-)
 
-#: The cookie that each sticks by where the nodes' files name none: names that ``auto`` knows.
-COOKIES: Mapping[str, str] = MappingProxyType(
-    {"haproxy": "SERVERID", "nginx": "SERVERID", "apache": "ROUTEID", "caddy": "lb", "envoy": "SERVERID"}
+class Product(Protocol):
+    """What the module of a product has."""
+
+    @property
+    def COOKIE(self) -> str:
+        """The cookie that it sticks by where the nodes' files name none."""
+
+    def configuration(self, pool: Pool) -> str:
+        """The whole file."""
+
+
+PRODUCTS: Mapping[str, Product] = MappingProxyType(
+    {"haproxy": haproxy, "nginx": nginx, "apache": apache, "caddy": caddy, "envoy": envoy}
 )
 
 
@@ -32,4 +34,4 @@ def configuration(product: str, pool: Pool) -> str:
     :raises KeyError: for a product that there is not; :data:`PRODUCTS` has them.
     :raises ConfigError: where the product cannot do what is asked for.
     """
-    return PRODUCTS[product](pool)
+    return PRODUCTS[product].configuration(pool)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from lbcompanion.balancer_config.pool import Member, Pool, joined
 from lbcompanion.balancer_config.wording import comment, opening, sticky_tables, text
 
+#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+COOKIE = "ROUTEID"
 _MODULES = (
     *("authz_core", "headers", "watchdog", "slotmem_shm", "lbmethod_byrequests"),
     *("proxy", "proxy_http", "proxy_balancer", "proxy_hcheck"),
@@ -14,7 +16,7 @@ _PROBE_SECONDS = 2
 
 def configuration(pool: Pool) -> str:
     """The whole file."""
-    cookie = pool.cookie or "ROUTEID"
+    cookie = pool.cookie or COOKIE
     return text(
         [
             *opening(

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from lbcompanion.balancer_config.pool import Pool, is_loopback
 from lbcompanion.balancer_config.wording import comment, indented, not_asked, opening, sticky_tables, text
 
+#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+COOKIE = "lb"
+
 
 def configuration(pool: Pool) -> str:
     """The whole Caddyfile."""
-    cookie = pool.cookie or "lb"
+    cookie = pool.cookie or COOKIE
     return _with_tabs(
         [
             *opening(

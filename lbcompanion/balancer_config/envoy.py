@@ -5,12 +5,14 @@ from __future__ import annotations
 from lbcompanion.balancer_config.pool import Member, Pool, is_address
 from lbcompanion.balancer_config.wording import comment, indented, not_asked, opening, sticky_tables, text
 
+#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+COOKIE = "SERVERID"
 _TYPE = "type.googleapis.com/envoy.extensions"
 
 
 def configuration(pool: Pool) -> str:
     """The whole file, YAML."""
-    cookie = pool.cookie or "SERVERID"
+    cookie = pool.cookie or COOKIE
     return text(
         [
             *opening("Envoy", pool, "Check it: envoy --mode validate -c FILE. Run it: envoy -c FILE."),

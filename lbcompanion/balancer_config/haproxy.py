@@ -5,10 +5,13 @@ from __future__ import annotations
 from lbcompanion.balancer_config.pool import Member, Pool, joined
 from lbcompanion.balancer_config.wording import comment, indented, not_asked, opening, sticky_tables, text
 
+#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+COOKIE = "SERVERID"
+
 
 def configuration(pool: Pool) -> str:
     """The whole file."""
-    cookie = pool.cookie or "SERVERID"
+    cookie = pool.cookie or COOKIE
     return text(
         [
             *opening("HAProxy", pool, "Check it: haproxy -c -f FILE. Run it: haproxy -db -f FILE."),

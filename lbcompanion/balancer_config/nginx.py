@@ -12,6 +12,8 @@ from lbcompanion.balancer_config.pool import Member, Pool, is_address, joined
 from lbcompanion.balancer_config.wording import comment, opening, sticky_tables, text
 from lbcompanion.errors import ConfigError
 
+#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+COOKIE = "SERVERID"
 _VARIABLE = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 
 
@@ -20,7 +22,7 @@ def configuration(pool: Pool) -> str:
 
     :raises ConfigError: where the cookie's name cannot be a variable's.
     """
-    cookie = pool.cookie or "SERVERID"
+    cookie = pool.cookie or COOKIE
     if not _VARIABLE.fullmatch(cookie):
         raise ConfigError("sticky.cookies", "", cookie, "letters, digits and _, which is all that nginx can look for")
     return text(

@@ -15,10 +15,10 @@ from typing import Any
 from attrs import fields_dict
 
 from lbcompanion import checks
-from lbcompanion.checks import Check, Refused
+from lbcompanion.checks import Check
 from lbcompanion.config import tables
 from lbcompanion.config.tables import Table
-from lbcompanion.errors import ConfigError, ConfigErrors
+from lbcompanion.errors import ConfigError, ConfigErrors, InvalidValue
 from lbcompanion.settings import (
     CaptureTable,
     CrawlerSettings,
@@ -119,7 +119,7 @@ class _Reading:
         """A checked value; None where it is wrong, which is noted."""
         try:
             return check(value, self.folder)
-        except Refused as error:
+        except InvalidValue as error:
             key = f"{key}.{error.below}" if error.below else key
             self.note(key, "missing" if value is None else error.shown or checks.show(value), error.allowed)
             return None

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lbcompanion import checks
-from lbcompanion.checks import Check, Refused
-from lbcompanion.endpoints import strings
+from lbcompanion.checks import Check
+from lbcompanion.config import endpoint_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
-from lbcompanion.endpoints.strings import EndpointString
+from lbcompanion.endpoints.strings import EndpointString, parse
+from lbcompanion.errors import InvalidValue
 from lbcompanion.html.copy import Masks
 from lbcompanion.model import NODE_NAME, RouteKind
 from lbcompanion.sticky.dialects import AUTO, known_names
@@ -26,21 +27,21 @@ _LADDER = tuple(kind.value for kind in RouteKind)
 
 def _queue(value: object, folder: Path) -> str:
     if not isinstance(value, str):
-        raise Refused("sqlite:///FILE")
+        raise InvalidValue("sqlite:///FILE")
     try:
         return urls.sqlite_url(value, folder)
-    except Refused as error:
-        raise Refused("sqlite:///FILE", error.shown) from None
+    except InvalidValue as error:
+        raise InvalidValue("sqlite:///FILE", error.shown) from None
 
 
 def _selector(value: object, folder: Path) -> str:
     what = "CSS selectors that can be used for a mask"
     if not isinstance(value, str) or not value:
-        raise Refused(what)
+        raise InvalidValue(what)
     try:
         Masks([value])
     except ValueError:
-        raise Refused(what) from None
+        raise InvalidValue(what) from None
     return value
 
 
@@ -49,21 +50,21 @@ def _with_certificates(check: Check, make: Callable[[EndpointString], object], w
 
     def both(value: object, folder: Path) -> str:
         text: str = check(value, folder)
-        endpoint = strings.parse(text)
+        endpoint = parse(text)
         try:
             if endpoint.encrypted:
                 make(endpoint)
         except BadCertificate as error:
-            raise Refused(f"{what} ({error})") from None
+            raise InvalidValue(f"{what} ({error})") from None
         return text
 
     return both
 
 
 _SHOWN = "a certificate in PEM and its key"
-_listener = _with_certificates(strings.listener, ServerCertificate, _SHOWN)
-_admin = _with_certificates(strings.server, ServerCertificate, _SHOWN)
-_upstream = _with_certificates(strings.client, ClientCertificates, "authorities in PEM that can be read")
+_listener = _with_certificates(endpoint_checks.listener, ServerCertificate, _SHOWN)
+_admin = _with_certificates(endpoint_checks.server, ServerCertificate, _SHOWN)
+_upstream = _with_certificates(endpoint_checks.client, ClientCertificates, "authorities in PEM that can be read")
 
 
 def _dialect(value: object, folder: Path) -> str:
@@ -72,33 +73,33 @@ def _dialect(value: object, folder: Path) -> str:
         return value
     near = difflib.get_close_matches(str(value), names, 1)
     hint = f'did you mean "{near[0]}"? ' if near else ""
-    raise Refused(f'{hint}"auto", or a name that "lbcompanion explain --list" has')
+    raise InvalidValue(f'{hint}"auto", or a name that "lbcompanion explain --list" has')
 
 
 def _part(value: object, folder: Path) -> str:
     if not isinstance(value, str):
-        raise Refused(PART_ALLOWED)
+        raise InvalidValue(PART_ALLOWED)
     try:
         parse_part(value)
     except ValueError as error:
-        raise Refused(PART_ALLOWED if value[:1] != "/" else f"{PART_ALLOWED} ({error})") from None
+        raise InvalidValue(PART_ALLOWED if value[:1] != "/" else f"{PART_ALLOWED} ({error})") from None
     return value
 
 
 def _key(value: object, folder: Path) -> str:
     """The balancer's key, which no message shows."""
     if not isinstance(value, str) or not value.isprintable():
-        raise Refused("a text, or empty", "no such text")
+        raise InvalidValue("a text, or empty", "no such text")
     return value
 
 
 _node_name = checks.text(NODE_NAME, NAME_ALLOWED)
-_names = checks.each(checks.cookie_name, "a list of cookie names and patterns")
-_token_names = checks.each(
+_names = checks.list_of(checks.cookie_name, "a list of cookie names and patterns")
+_token_names = checks.list_of(
     checks.text(checks.TOKEN, "cookie names: letters, digits and !#$%&'*+-.^_`|~"), "a list of cookie names"
 )
-_globs = checks.each(checks.text(None, "path patterns such as /shop/**"), "a list of path patterns")
-_host_names = checks.each(checks.host_name, "a list of host names")
+_globs = checks.list_of(checks.text(None, "path patterns such as /shop/**"), "a list of path patterns")
+_host_names = checks.list_of(checks.host_name, "a list of host names")
 _positive = checks.number(0, above=True)
 
 STICKY: Table = {
@@ -112,7 +113,7 @@ STICKY: Table = {
 NODE: Mapping[str, Table] = {
     "node": {
         "name": _node_name,
-        "listen": checks.each(
+        "listen": checks.list_of(
             _listener,
             'a list of one or more endpoint strings such as ["tcp:8080"]',
             least=1,
@@ -123,11 +124,11 @@ NODE: Mapping[str, Table] = {
         "state_dir": checks.path,
         "admin": _admin,
         "admin_hosts": _host_names,
-        "workers": checks.whole(1, 64),
+        "workers": checks.integer(1, 64),
         "prefix": checks.prefix,
         "public_origin": checks.origin(empty=True),
         "direct_origin": checks.origin(empty=True),
-        "trusted_proxies": checks.each(checks.network, "a list of CIDR blocks"),
+        "trusted_proxies": checks.list_of(checks.network, "a list of CIDR blocks"),
     },
     "capture": {
         "enabled": checks.flag,
@@ -139,13 +140,13 @@ NODE: Mapping[str, Table] = {
         "force_parameter": checks.text(None, "a parameter as it stands in a query, such as lbc=record", empty=True),
         "include": _globs,
         "exclude": _globs,
-        "methods": checks.each(
+        "methods": checks.list_of(
             checks.text(checks.UPPER_TOKEN, "methods in capitals, such as GET"), "a list of methods", least=1
         ),
-        "statuses": checks.each(checks.whole(200, 599), "a list of statuses", least=1),
-        "max_page_bytes": checks.whole(1),
+        "statuses": checks.list_of(checks.integer(200, 599), "a list of statuses", least=1),
+        "max_page_bytes": checks.integer(1),
         "fragments": checks.choice("on-request", "never"),
-        "mask": checks.each(_selector, "a list of CSS selectors"),
+        "mask": checks.list_of(_selector, "a list of CSS selectors"),
         "exclude_blocks": checks.flag,
     },
     "inject": {
@@ -163,8 +164,8 @@ NODE: Mapping[str, Table] = {
     },
     "store": {
         "url": urls.store_url,
-        "max_pages": checks.whole(1),
-        "max_bytes": checks.whole(1),
+        "max_pages": checks.integer(1),
+        "max_bytes": checks.integer(1),
         "max_seconds": _positive,
         "delete_after_pull": checks.flag,
         "pull_grace_seconds": checks.number(0),
@@ -172,7 +173,7 @@ NODE: Mapping[str, Table] = {
     },
     "sticky": STICKY,
     "fetch": {
-        "addresses": checks.each(checks.network, "a list of CIDR blocks"),
+        "addresses": checks.list_of(checks.network, "a list of CIDR blocks"),
         "address_header": checks.text(checks.TOKEN, "the name of a header, or empty", empty=True),
         "signature": checks.choice("required", "off"),
         "public_keys": checks.mapping(
@@ -186,49 +187,49 @@ NODE: Mapping[str, Table] = {
         "notices": checks.choice("browser", "server", "both"),
     },
     "limits": {
-        "head_bytes": checks.whole(256),
-        "header_lines": checks.whole(1),
+        "head_bytes": checks.integer(256),
+        "header_lines": checks.integer(1),
         "head_seconds": _positive,
         "idle_seconds": _positive,
         "stalled_seconds": _positive,
-        "requests_per_connection": checks.whole(1),
+        "requests_per_connection": checks.integer(1),
         "body_bytes_per_second": checks.number(0),
         "upstream_connect_seconds": _positive,
         "upstream_seconds": _positive,
-        "connections": checks.whole(1),
-        "connections_per_address": checks.whole(0),
-        "upstream_connections": checks.whole(0),
+        "connections": checks.integer(1),
+        "connections_per_address": checks.integer(0),
+        "upstream_connections": checks.integer(0),
         "upstream_queue_seconds": _positive,
-        "upstream_idle": checks.whole(0),
+        "upstream_idle": checks.integer(0),
         "upstream_idle_seconds": _positive,
         "expansion_ratio": checks.number(1),
-        "capturing_bytes": checks.whole(1),
+        "capturing_bytes": checks.integer(1),
     },
 }
 #: ``[peers]`` has free keys: a node's name, and its address.
 PEERS = checks.mapping(checks.is_node_name, f"node names: {NAME_ALLOWED}", checks.origin(empty=False))
 
 CRAWLER: Table = {
-    "listen": strings.server,
-    "admin": strings.server,
+    "listen": endpoint_checks.server,
+    "admin": endpoint_checks.server,
     "admin_hosts": _host_names,
     "secret_file": checks.path,
     "state_dir": checks.path,
     "queue": _queue,
     "archive_dir": checks.path,
-    "concurrency": checks.whole(1, 10000),
+    "concurrency": checks.integer(1, 10000),
     "requisites": checks.flag,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,
 }
 SITE: Table = {
     "origin": checks.origin(empty=False),
-    "connect": strings.optional_client,
+    "connect": endpoint_checks.optional_client,
     "ca_file": checks.readable_file("a file of certificates in PEM"),
     "prefix": checks.prefix,
     **STICKY,
     "key": _key,
-    "ladder": checks.each(
+    "ladder": checks.list_of(
         checks.choice(*_LADDER), "a list of one or more of " + ", ".join(_LADDER), least=1, unique=True
     ),
 }

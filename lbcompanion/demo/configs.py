@@ -9,7 +9,7 @@ from attrs import frozen
 
 from lbcompanion.demo.ports import LOOPBACK
 
-#: The demo's routing cookie, and the dialect of both of its balancers.
+#: The demo's routing cookie, and the dialect of the built-in balancer.
 COOKIE = "SRV"
 DIALECT = "haproxy-insert"
 SECRET_FILE = "farm.secret"
@@ -37,12 +37,14 @@ class FarmPlan:
     :ivar site: the balancer's port.
     :ivar intake: the crawler's port for notices.
     :ivar admin: the crawler's port for the dashboard.
+    :ivar dialect: the dialect of the balancer's cookie.
     """
 
     nodes: Sequence[NodePlan]
     site: int
     intake: int
     admin: int
+    dialect: str = DIALECT
 
     @property
     def origin(self) -> str:
@@ -68,7 +70,7 @@ admin = {_text(_listen(node.admin))}
 url = {_text(store)}
 
 [sticky]
-dialect = {_text(DIALECT)}
+dialect = {_text(plan.dialect)}
 cookies = [{_text(COOKIE)}]
 
 [crawler]
@@ -91,7 +93,7 @@ give_up_after_seconds = {give_up_seconds}
 
 [sites.main]
 origin = {_text(plan.origin)}
-dialect = {_text(DIALECT)}
+dialect = {_text(plan.dialect)}
 cookies = [{_text(COOKIE)}]
 """
 

@@ -15,13 +15,14 @@ from twisted.web.client import ResponseFailed, readBody
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
-from lbcompanion.demo import haproxy
 from lbcompanion.demo.application import Shop
 from lbcompanion.demo.backends import Backend, HealthChecks, one_shot_agent
 from lbcompanion.demo.balancer import Balancer
+from lbcompanion.demo.balancer_choice import PROGRAMS
+from lbcompanion.demo.balancer_program import find_program
 from lbcompanion.demo.children import Child, own_command
 from lbcompanion.demo.children import Reactor as ChildReactor
-from lbcompanion.demo.configs import COOKIE, SECRET_FILE, FarmPlan, NodePlan, crawler_config, node_config
+from lbcompanion.demo.configs import COOKIE, DIALECT, SECRET_FILE, FarmPlan, NodePlan, crawler_config, node_config
 from lbcompanion.demo.ledger import Ledger
 from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
 from lbcompanion.errors import CompanionError, ConfigError
@@ -29,13 +30,6 @@ from lbcompanion.errors import CompanionError, ConfigError
 if TYPE_CHECKING:
     from twisted.internet.protocol import ServerFactory
 
-#: What ``--balancer`` allows, and the parameters of HAProxy's cookie where it is HAProxy.
-BALANCERS = {
-    "auto": "",
-    "builtin": "",
-    "haproxy": haproxy.INSERT,
-    "haproxy-indirect": haproxy.INSERT_HIDDEN,
-}
 MAX_NODES = 20
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -47,21 +41,6 @@ class Reactor(ChildReactor, IReactorTCP):
 
 class NotReady(CompanionError):
     """A part of the farm did not answer in time."""
-
-
-def choose_balancer(asked: str, installed: bool) -> str:
-    """The balancer to run: ``auto`` is HAProxy where it is installed.
-
-    :param installed: whether it is.
-    :raises ConfigError: for a name that is not allowed, or a program that is not installed.
-    """
-    if asked not in BALANCERS:
-        raise ConfigError("command line", "--balancer", asked, ", ".join(BALANCERS))
-    if asked.startswith("haproxy") and not installed:
-        raise ConfigError("command line", "--balancer", asked, "auto or builtin, as no haproxy program is installed")
-    if asked == "auto":
-        return "haproxy" if installed else "builtin"
-    return asked
 
 
 def check_counts(nodes: int, visits: int) -> None:
@@ -79,7 +58,7 @@ class Farm:
     """A whole farm on loopback.
 
     :param count: how many nodes.
-    :param balancer: as :func:`choose_balancer` gives it.
+    :param balancer: as :func:`~lbcompanion.demo.balancer_choice.choose_balancer` gives it.
     :param folder: where its files go; whoever made the folder takes it away.
     :param give_up_seconds: when the crawler gives a notice up.
     :param durable: whether copies outlive their node's process.
@@ -117,7 +96,8 @@ class Farm:
         :raises NotReady: where a part did not answer within a minute.
         """
         nodes = tuple(self._plan_node(f"n{number}") for number in range(1, self._count + 1))
-        self.plan = FarmPlan(nodes, self._ports.take(), self._ports.take(), self._ports.take())
+        dialect = PROGRAMS[self.balancer].dialect if self.balancer in PROGRAMS else DIALECT
+        self.plan = FarmPlan(nodes, self._ports.take(), self._ports.take(), self._ports.take(), dialect)
         self._write(SECRET_FILE, secrets.token_urlsafe(32) + "\n", 0o600)
         crawler = self._command("crawler", crawler_config(self.plan, self._give_up_seconds))
         self._others.append(crawler)
@@ -190,15 +170,15 @@ class Farm:
         backends = [
             Backend(node.name, f"{LOOPBACK}:{node.public}", f"{LOOPBACK}:{node.admin}") for node in self.plan.nodes
         ]
-        program = haproxy.find_haproxy()
-        if self.balancer == "builtin" or program is None:
+        kind = PROGRAMS.get(self.balancer)
+        program = find_program(kind.program) if kind is not None else None
+        if kind is None or program is None:
             self._listen(self.plan.site, Balancer(backends, self._agent, COOKIE).site())
             self._checks = HealthChecks(backends, self._agent, IReactorTime(self._reactor))
             self._checks.start()
             return
-        text = haproxy.configuration(self.plan.site, backends, COOKIE, BALANCERS[self.balancer])
-        config = self._write("haproxy.cfg", text)
-        self._others.append(self._child("haproxy", haproxy.command(program, config)))
+        config = self._write(f"{kind.program}.cfg", kind.configuration(self.plan.site, backends, COOKIE))
+        self._others.append(self._child(kind.program, kind.command(program, config)))
 
     async def _ready(self, url: str, *children: Child) -> None:
         """Wait until a GET is answered with 200."""

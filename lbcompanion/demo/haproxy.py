@@ -1,27 +1,18 @@
-"""A real HAProxy for the demo: where its program is, and the configuration that it gets."""
+"""A real HAProxy for the demo, in two ways of sticking: its configuration, and how it is run."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from lbcompanion.demo.backends import Backend
+from lbcompanion.demo.balancer_program import BalancerProgram
 from lbcompanion.demo.ports import LOOPBACK
-
-#: Where distributions put it, in folders that an ordinary user's PATH leaves out.
-_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 
 #: The ways of sticking that the demo offers, as the parameters of HAProxy's ``cookie`` keyword.
 INSERT = "insert"
 INSERT_HIDDEN = "insert indirect nocache httponly"
-
-
-def find_haproxy() -> str | None:
-    """The program's path; None where it is not installed."""
-    return shutil.which("haproxy") or next(
-        (found for folder in _FOLDERS if (found := shutil.which("haproxy", path=folder))), None
-    )
 
 
 def configuration(port: int, backends: Sequence[Backend], cookie: str = "SRV", mode: str = INSERT) -> str:
@@ -68,3 +59,17 @@ def command(program: str, config: Path) -> list[str]:
 def _server(backend: Backend) -> str:
     check = f" check port {backend.health.rpartition(':')[2]}" if backend.health else ""
     return f"    server {backend.name} {backend.address} cookie {backend.name}{check}"
+
+
+def _sticking(mode: str) -> BalancerProgram:
+    return BalancerProgram(
+        program="haproxy",
+        label=f"HAProxy, cookie SRV {mode}",
+        dialect="haproxy-insert",
+        configuration=partial(configuration, mode=mode),
+        command=command,
+    )
+
+
+INSERTING = _sticking(INSERT)
+INSERTING_HIDDEN = _sticking(INSERT_HIDDEN)

@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.python.failure import Failure
 
 from lbcompanion.demo import story
+from lbcompanion.demo.balancer_choice import choose_balancer
 from lbcompanion.demo.farm import Reactor as FarmReactor
-from lbcompanion.demo.farm import check_counts, choose_balancer
-from lbcompanion.demo.haproxy import find_haproxy
+from lbcompanion.demo.farm import check_counts
 from lbcompanion.demo.recordings import Checked
 from lbcompanion.demo.tour import Tour
 from lbcompanion.errors import CompanionError
@@ -42,7 +42,7 @@ def run_demo(
     :raises ConfigError: at once, where a parameter is not allowed.
     """
     check_counts(nodes, visits)
-    chosen = choose_balancer(balancer, find_haproxy() is not None)
+    chosen = choose_balancer(balancer)
     out = console or _console(sys.stdout)
     notes = _console(sys.stderr) if as_json else out
 
@@ -85,7 +85,7 @@ def demo_command(nodes: int, balancer: str, visits: int, once: bool, as_json: bo
     :raises ConfigError: where a parameter is not allowed; no port is open then.
     """
     check_counts(nodes, visits)
-    choose_balancer(balancer, find_haproxy() is not None)
+    choose_balancer(balancer)
     from twisted.internet import reactor  # noqa: PLC0415  the first touch of a reactor
 
     loop = cast("Reactor", reactor)

@@ -9,22 +9,17 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from lbcompanion.demo.balancer_choice import label_of
 from lbcompanion.demo.farm import Farm
 from lbcompanion.demo.ports import LOOPBACK
 from lbcompanion.demo.recordings import Checked
-
-_LABELS = {
-    "builtin": "the built-in balancer",
-    "haproxy": "HAProxy, cookie SRV insert",
-    "haproxy-indirect": "HAProxy, cookie SRV insert indirect nocache httponly",
-}
 
 
 def opening(farm: Farm) -> str:
     """What runs where."""
     plan = farm.plan
     lines = [
-        f"[bold]The site[/]        {plan.origin}/   through {_LABELS.get(farm.balancer, farm.balancer)}",
+        f"[bold]The site[/]        {plan.origin}/   through {label_of(farm.balancer)}",
         f"[bold]The dashboard[/]   {farm.api}/",
         f"[bold]The crawler API[/] {farm.api}/api/recordings",
         f"[bold]Notices go to[/]   http://{LOOPBACK}:{plan.intake}/notices",
@@ -63,7 +58,7 @@ def line(checked: Checked) -> str:
 
 def table(all_checked: Sequence[Checked], balancer: str) -> Table:
     """All visits."""
-    drawn = Table(title=f"{len(all_checked)} visits through {_LABELS.get(balancer, balancer)}")
+    drawn = Table(title=f"{len(all_checked)} visits through {label_of(balancer)}")
     for name in (
         "visit",
         "page",

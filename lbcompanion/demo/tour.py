@@ -35,7 +35,7 @@ _MOST_WAITING = 100
 class Tour:
     """One run of the demo.
 
-    :param balancer: as :func:`lbcompanion.demo.farm.choose_balancer` gives it.
+    :param balancer: as :func:`lbcompanion.demo.balancer_choice.choose_balancer` gives it.
     :param durable: whether copies outlive their node's process.
     :param told: what is done with every visit whose end is known.
     """

@@ -22,7 +22,7 @@ from lbcompanion.endpoints.strings import EndpointString
 from lbcompanion.errors import CompanionError
 
 PROTOCOL = "http/1.1"
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class BadCertificate(CompanionError):
@@ -148,13 +148,18 @@ class ClientCertificates:
         )
 
 
+def pem_blocks(file: Path) -> list[bytes]:
+    """The certificates of a PEM file, each in PEM; any text may stand between them.
+
+    :raises OSError: where the file cannot be read.
+    """
+    return _PEM.findall(file.read_bytes())
+
+
 def _authorities(roots: Path) -> list[Certificate]:
     try:
         files = sorted(roots.glob("*.pem")) if roots.is_dir() else [roots]
-        texts = [file.read_text(encoding="latin-1") for file in files]
-        found = [
-            one for text in texts for pem in _PEM.findall(text) for one in load_pem_x509_certificates(pem.encode())
-        ]
+        found = [one for file in files for pem in pem_blocks(file) for one in load_pem_x509_certificates(pem)]
     except (OSError, ValueError) as error:
         raise BadCertificate(f"{roots}: {_reason(error)}") from None
     if not found:

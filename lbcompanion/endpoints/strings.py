@@ -1,21 +1,17 @@
-"""Twisted's endpoint strings, taken apart and checked before any port opens (twisted.internet.endpoints).
+"""Twisted's endpoint strings, taken apart (twisted.internet.endpoints), and the table of their kinds.
 
-Only the syntax: kind, what it needs and what it may bear. Whether the port is free, only opening it tells; whether
-certificates can be used, :mod:`lbcompanion.endpoints.certificates`.
+:mod:`lbcompanion.config.endpoint_checks` checks them, :mod:`lbcompanion.endpoints.certificates` reads the files of
+those with TLS.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from attrs import Factory, evolve, frozen
 
-from lbcompanion.checks import Check, Refused
-
 _ESCAPED = re.compile(r"\\(.)")
-_HIGHEST_PORT = 65535
 
 
 @frozen
@@ -38,11 +34,11 @@ class EndpointString:
     def __str__(self) -> str:
         pieces = [self.kind, *map(_escaped, self.args)]
         pieces += [f"{key}={_escaped(value)}" for key, value in self.options.items()]
-        return (_PROXIED if self.proxied else "") + ":".join(pieces)
+        return (PROXIED if self.proxied else "") + ":".join(pieces)
 
 
 @frozen
-class _Kind:
+class Kind:
     """What a kind takes: the names of its places, of which the first ``needed`` must be there, and its options.
 
     :ivar paths: those of both that name a file; a relative one starts at the configuration's folder.
@@ -56,42 +52,35 @@ class _Kind:
 
 #: Where a crawler or an admin listener may be.
 SERVER_KINDS = {
-    "tcp": _Kind(("port",), ("interface", "backlog")),
-    "tcp6": _Kind(("port",), ("interface", "backlog")),
-    "unix": _Kind(("address",), ("mode", "backlog", "lockfile"), paths=("address",)),
-    "ssl": _Kind(
+    "tcp": Kind(("port",), ("interface", "backlog")),
+    "tcp6": Kind(("port",), ("interface", "backlog")),
+    "unix": Kind(("address",), ("mode", "backlog", "lockfile"), paths=("address",)),
+    "ssl": Kind(
         ("port",),
         ("privateKey", "certKey", "extraCertChain", "interface", "backlog", "dhParameters"),
         paths=("privateKey", "certKey", "extraCertChain", "dhParameters"),
     ),
 }
 #: Where visitors may be served: further a socket that systemd opened.
-LISTEN_KINDS = {**SERVER_KINDS, "systemd": _Kind((), ("domain", "index", "name"), needed=0)}
+LISTEN_KINDS = {**SERVER_KINDS, "systemd": Kind((), ("domain", "index", "name"), needed=0)}
 CLIENT_KINDS = {
-    "tcp": _Kind(("host", "port"), ("timeout", "bindAddress"), 2),
-    "unix": _Kind(("path",), ("timeout", "lockfile"), paths=("path",)),
-    "ssl": _Kind(
+    "tcp": Kind(("host", "port"), ("timeout", "bindAddress"), 2),
+    "unix": Kind(("path",), ("timeout", "lockfile"), paths=("path",)),
+    "ssl": Kind(
         ("host", "port"),
         ("timeout", "bindAddress", "certKey", "privateKey", "caCertsDir", "hostname"),
         2,
         ("certKey", "privateKey", "caCertsDir"),
     ),
-    "tls": _Kind(
+    "tls": Kind(
         ("host", "port"),
         ("timeout", "bindAddress", "certificate", "privateKey", "trustRoots", "endpoint"),
         2,
         ("certificate", "privateKey", "trustRoots"),
     ),
 }
-_PROXIED = "haproxy:"
-_PATTERNS = {
-    "backlog": re.compile(r"[1-9][0-9]{0,5}", re.ASCII),
-    "timeout": re.compile(r"[1-9][0-9]{0,3}", re.ASCII),
-    "mode": re.compile(r"[0-7]{3,4}", re.ASCII),
-    "lockfile": re.compile(r"[01]"),
-    "index": re.compile(r"[0-9]{1,4}", re.ASCII),
-    "domain": re.compile(r"INET|INET6|UNIX"),
-}
+#: Stands before a listener whose connections begin with a header of the PROXY protocol.
+PROXIED = "haproxy:"
 
 
 def parse(description: str) -> EndpointString:
@@ -99,8 +88,8 @@ def parse(description: str) -> EndpointString:
 
     Host and port are among the ``args`` even where they were written as ``host=`` and ``port=``.
     """
-    if description.startswith(_PROXIED):
-        return evolve(_parse(description.removeprefix(_PROXIED)), proxied=True)
+    if description.startswith(PROXIED):
+        return evolve(_parse(description.removeprefix(PROXIED)), proxied=True)
     return _parse(description)
 
 
@@ -135,76 +124,3 @@ def _split(description: str) -> list[str]:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace(":", "\\:")
-
-
-def _right(endpoint: EndpointString, kinds: Mapping[str, _Kind]) -> bool:
-    kind = kinds.get(endpoint.kind)
-    if kind is None or len(endpoint.args) > len(kind.places):
-        return False
-    given = dict(zip(kind.places, endpoint.args, strict=False)) | dict(endpoint.options)
-    return _fits(endpoint.kind, kind, given) and _port_fits(kind, given)
-
-
-def _fits(name: str, kind: _Kind, given: Mapping[str, str]) -> bool:
-    if set(given) - set(kind.places) - set(kind.options) or not all(given.get(p) for p in kind.places[: kind.needed]):
-        return False
-    if any(not pattern.fullmatch(given[key]) for key, pattern in _PATTERNS.items() if key in given):
-        return False
-    if name == "ssl" and kind.places[0] == "port":
-        return bool(given.get("privateKey"))  # Twisted would take server.pem of whatever folder it was started in
-    if name == "systemd":
-        return ("index" in given) != bool(given.get("name"))
-    inner = given.get("endpoint")
-    return inner is None or _right(parse(inner), {key: CLIENT_KINDS[key] for key in ("tcp", "unix")})
-
-
-def _port_fits(kind: _Kind, given: Mapping[str, str]) -> bool:
-    if "port" not in kind.places:
-        return True
-    port = given["port"]
-    lowest = 1 if "host" in kind.places else 0  # a server may ask for any free port, a client cannot
-    return port.isascii() and port.isdigit() and lowest <= int(port) <= _HIGHEST_PORT
-
-
-def _from_folder(endpoint: EndpointString, kinds: Mapping[str, _Kind], folder: Path) -> EndpointString:
-    """The same with every path absolute."""
-    kind = kinds[endpoint.kind]
-
-    def whole(name: str, value: str) -> str:
-        return str((folder / value).absolute()) if name in kind.paths else value
-
-    return evolve(
-        endpoint,
-        args=tuple(whole(name, value) for name, value in zip(kind.places, endpoint.args, strict=False)),
-        options={key: whole(key, value) for key, value in endpoint.options.items()},
-    )
-
-
-def endpoint(kinds: Mapping[str, _Kind], example: str, *, empty: bool = False, proxied: bool = False) -> Check:
-    """The check for an endpoint string; relative paths in it start at the file's folder.
-
-    :param kinds: :data:`SERVER_KINDS`, :data:`LISTEN_KINDS` or :data:`CLIENT_KINDS`.
-    :param example: one that is right, for the message.
-    :param proxied: whether ``haproxy:`` may stand before it.
-    """
-    names = ", ".join(f"{kind}:" for kind in kinds) + (f", {_PROXIED} before any" if proxied else "")
-    allowed = f"an endpoint string such as {example} (kinds: {names})" + (", or empty" if empty else "")
-
-    def check(value: object, folder: Path) -> str:
-        if not isinstance(value, str) or not (value or empty):
-            raise Refused(allowed)
-        if not value:
-            return value
-        given = parse(value)
-        if not value.isprintable() or (given.proxied and not proxied) or not _right(given, kinds):
-            raise Refused(allowed)
-        whole = _from_folder(given, kinds, folder)
-        return value if whole == given else str(whole)
-
-    return check
-
-
-server = endpoint(SERVER_KINDS, "tcp:8080:interface=127.0.0.1")
-listener = endpoint(LISTEN_KINDS, "tcp:8080", proxied=True)
-client = endpoint(CLIENT_KINDS, "tcp:127.0.0.1:8000")
-optional_client = endpoint(CLIENT_KINDS, "tcp:127.0.0.1:8000", empty=True)

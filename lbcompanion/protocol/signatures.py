@@ -13,8 +13,6 @@ from typing import Any
 
 import http_sf
 from attrs import field, frozen
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from http_message_signatures import (
     HTTPMessageSigner,
     HTTPMessageVerifier,
@@ -25,6 +23,7 @@ from http_message_signatures import (
 
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.protocol import headers
+from lbcompanion.protocol.keys import read_public_key
 
 LABEL = "lbc"
 #: The key id under which the farm's shared secret signs.
@@ -124,20 +123,6 @@ class _ClockedVerifier(HTTPMessageVerifier):
 
     def validate_created_and_expires(self, sig_input: object, max_age: timedelta | None = None) -> None:
         """Judge nothing: :meth:`Verifier.verify` did."""
-
-
-def read_public_key(pem: bytes) -> Ed25519PublicKey:
-    """Read a foreign crawler's public key.
-
-    :raises ValueError: where it is no ed25519 public key in PEM.
-    """
-    try:
-        key = load_pem_public_key(pem)
-    except Exception as error:
-        raise ValueError("not a public key in PEM") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise ValueError("not an ed25519 key")
-    return key
 
 
 class Verifier:

@@ -1,4 +1,8 @@
-"""How long a copy may live: the one rule that every provider goes by."""
+"""How long a copy may live: the one rule that every provider goes by.
+
+It stands here in Python, as bounds for an index, and in Lua for Redis. A change of the rule changes these three, and
+nothing elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,35 @@ def reason_to_go(settings: StoreTable, stored_at: float, sent_at: float | None, 
     if now < expires_at and now < pulled_at:
         return None
     return MissReason.PULLED if pulled_at <= expires_at else MissReason.EXPIRED
+
+
+#: The same for Redis: ``over(token, stored)`` gives the reason or nil. ``now``, ``max_seconds`` and ``grace`` are
+#: numbers there, ``lbc:sent`` has the times of sending; ``grace`` is :func:`grace_seconds`, below 0 for None.
+REASON_TO_GO_IN_LUA = """
+local function over(token, stored)
+  local expires = tonumber(stored) + max_seconds
+  local sent = grace >= 0 and call('ZSCORE', 'lbc:sent', token)
+  local pulled = sent and tonumber(sent) + grace or math.huge
+  if now < expires and now < pulled then return nil end
+  return pulled <= expires and 'pulled' or 'expired'
+end
+"""
+
+
+def grace_seconds(settings: StoreTable) -> float | None:
+    """How long a copy stays once it was sent; None: as long as one that was not."""
+    return settings.pull_grace_seconds if settings.delete_after_pull else None
+
+
+def latest_over(settings: StoreTable, now: float) -> tuple[float, float | None]:
+    """Bounds for an index: the latest times of keeping and of sending at which a copy is over now.
+
+    They only find copies; :func:`reason_to_go` decides, as sums and differences of times are rounded differently.
+
+    :returns: the second is None where sending ends nothing.
+    """
+    grace = grace_seconds(settings)
+    return now - settings.max_seconds, None if grace is None else now - grace
 
 
 def check_size(settings: StoreTable, page: Page) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha1
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from attrs import frozen
@@ -24,6 +24,7 @@ from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
 from lbcompanion.model import PAGE_FACTS, Miss, MissReason, Page, WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import CONNECT_SECONDS, STATEMENT_SECONDS
+from lbcompanion.stores.lifetime import grace_seconds, latest_over
 from lbcompanion.stores.queued import Outside, QueuedStore, Request
 from lbcompanion.stores.redis_scripts import SCRIPTS
 from lbcompanion.stores.threads import DeferToThread
@@ -63,8 +64,8 @@ class _Commands:
 
     def __init__(self, settings: StoreTable) -> None:
         self._settings = settings
-        grace = settings.pull_grace_seconds if settings.delete_after_pull else -1.0
-        self._grace = grace
+        grace = grace_seconds(settings)
+        self._grace = -1.0 if grace is None else float(grace)
         self._limits = (settings.max_pages, settings.max_bytes, ceil((settings.max_seconds + TOLD_SECONDS) * 1000))
         self._lasts_ms = ceil((settings.max_seconds + LEFT_SECONDS) * 1000)
 
@@ -75,8 +76,9 @@ class _Commands:
         """
         arguments, read = self._own_part(request)
         settings, now = self._settings, request.now
-        over = (repr(now - settings.max_seconds), repr(now - settings.pull_grace_seconds))
-        head = (repr(now), repr(float(settings.max_seconds)), repr(float(self._grace)), *over, *self._limits)
+        kept, sent = latest_over(settings, now)
+        over = (repr(kept), repr(-inf if sent is None else sent))
+        head = (repr(now), repr(float(settings.max_seconds)), repr(self._grace), *over, *self._limits)
         token = (request.token,) if request.token else ()
         return _Command(request.verb, (*head, *token, *arguments), read)
 

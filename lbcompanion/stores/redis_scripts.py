@@ -10,12 +10,18 @@ Numbers travel as text, and as the same text that they came in, since Lua would 
 
 from __future__ import annotations
 
+from lbcompanion.stores.lifetime import REASON_TO_GO_IN_LUA
+
 #: What every script begins with. Arguments: 1 now, 2 max_seconds, 3 grace (below 0: copies stay), 4 and 5 the latest
 #: times of coming and of sending that are over, 6 max_pages, 7 max_bytes, 8 how long what is told of copies may
-#: outlive the last of them, in ms; from 9 on the verb's own. :data:`HEAD` is their number.
+#: outlive the last of them, in ms; from 9 on the verb's own.
 _HEAD = """
 local now, max_seconds, grace = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local call = redis.call
+"""
+
+#: What the verbs share. ``over`` is :data:`~lbcompanion.stores.lifetime.REASON_TO_GO_IN_LUA`.
+_SHARED = """
 local count = {expired = 0, pulled = 0, evicted = 0}
 local INDEX = {'lbc:kept', 'lbc:sent', 'lbc:sizes', 'lbc:bytes', 'lbc:gone', 'lbc:why', 'lbc:seq'}
 
@@ -54,15 +60,6 @@ local function retire(token, reason)
   count[reason] = count[reason] + 1
 end
 
--- As lifetime.py has it: of two ends the earlier is the one that is told.
-local function over(token, stored)
-  local expires = tonumber(stored) + max_seconds
-  local sent = grace >= 0 and call('ZSCORE', 'lbc:sent', token)
-  local pulled = sent and tonumber(sent) + grace or math.huge
-  if now < expires and now < pulled then return nil end
-  return pulled <= expires and 'pulled' or 'expired'
-end
-
 local function sweep()
   local gone = 0
   local function all(key, latest)
@@ -92,9 +89,6 @@ local function lives(token)
   return not reason
 end
 """
-
-#: How many arguments all scripts share.
-HEAD = 8
 
 #: token, size, ms until Redis lets it go, then names and values of the copy's fields.
 _PUT = """
@@ -162,7 +156,7 @@ _STATS = "return answer({call('ZCARD', 'lbc:kept'), call('GET', 'lbc:bytes') or 
 
 #: By verb.
 SCRIPTS = {
-    name: _HEAD + body
+    name: _HEAD + REASON_TO_GO_IN_LUA + _SHARED + body
     for name, body in {
         "put": _PUT,
         "find": _FIND,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from lbcompanion.checks import Refused
-from lbcompanion.errors import ConfigError
+from lbcompanion import checks
+from lbcompanion.errors import ConfigError, InvalidValue
 from lbcompanion.model import WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores import engines, urls
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.sealing import MIN_KEY_BYTES, SealedStore
+from lbcompanion.stores.sealing import SealedStore
 from lbcompanion.stores.sql import SqlStore
 from lbcompanion.stores.threads import DeferToThread
 
@@ -68,20 +68,13 @@ def open_store(settings: StoreTable, now: WallClock, defer_to_thread: DeferToThr
     """
     try:
         url = urls.store_url(settings.url, Path())
-    except Refused as error:
+    except InvalidValue as error:
         raise ConfigError("", "store.url", error.shown or "no URL", error.allowed) from None
     store = PROVIDERS[url.partition(":")[0]](url, settings, now, defer_to_thread)
     if settings.encryption_key_file is None:
         return store
-    return SealedStore(store, _read_key(settings.encryption_key_file))
-
-
-def _read_key(path: Path) -> bytes:
-    key = "store.encryption_key_file"
     try:
-        content = path.read_bytes().strip()
-    except OSError as error:
-        raise ConfigError("", key, str(path), f"a file that can be read ({error.strerror})") from None
-    if len(content) < MIN_KEY_BYTES:
-        raise ConfigError("", key, str(path), f"a file with {MIN_KEY_BYTES} random bytes or more in it")
-    return content
+        key = checks.secret_of(settings.encryption_key_file)
+    except InvalidValue as error:
+        raise ConfigError("", "store.encryption_key_file", error.shown or "no key", error.allowed) from None
+    return SealedStore(store, key)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, or_, select, up
 
 from lbcompanion.model import PAGE_FACTS, Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.lifetime import reason_to_go
+from lbcompanion.stores.lifetime import latest_over, reason_to_go
 from lbcompanion.stores.queued import Request
 from lbcompanion.stores.schema import bodies, pages, tombstones, versions
 
@@ -126,9 +126,10 @@ class Rows:
         return [None] * len(requests)
 
     def _sweep(self, now: float) -> int:
-        late = [pages.c.stored_at <= now - self._settings.max_seconds]
-        if self._settings.delete_after_pull:
-            late.append(pages.c.sent_at <= now - self._settings.pull_grace_seconds)
+        kept, sent = latest_over(self._settings, now)
+        late = [pages.c.stored_at <= kept]
+        if sent is not None:
+            late.append(pages.c.sent_at <= sent)
         found = self._claim(_LIFE.where(or_(*late)).order_by(pages.c.seq))
         return len(found) - len(self._let_go(found, {}, now))
 

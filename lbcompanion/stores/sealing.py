@@ -17,73 +17,41 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, Page
-from lbcompanion.stores.interface import IPageStore
+from lbcompanion.stores.delegating import DelegatingStore
 
-#: What is asked of the content of a key file, in bytes, white space around it taken off.
-MIN_KEY_BYTES = 16
-#: By how much a sealed body is longer than the plain one; ``max_bytes`` counts it.
-OVERHEAD_BYTES = 28
 _NONCE_BYTES = 12
 
 
-@implementer(IPageStore)
-class SealedStore:
+class SealedStore(DelegatingStore):
     """Seals on the way in, opens on the way out, and leaves everything else to the store inside.
 
+    A sealed body is 28 bytes longer, nonce and tag; ``max_bytes`` counts them.
+
     :param inner: where the sealed copies are kept.
-    :param key: the content of the key file, of any form, :data:`MIN_KEY_BYTES` at least; the cipher's key is derived
-        from it (HKDF, RFC 5869).
+    :param key: the content of the key file, of any form, as :func:`lbcompanion.checks.secret_of` reads it;
+        the cipher's key is derived from it (HKDF, RFC 5869).
     :param entropy: ``entropy(n)`` gives ``n`` bytes that never come twice.
     """
 
     def __init__(self, inner: Any, key: bytes, entropy: Callable[[int], bytes] = os.urandom) -> None:
-        self._inner = IPageStore(inner)
+        super().__init__(inner)
         self._cipher = AESGCM(HKDF(SHA256(), length=32, salt=None, info=b"lbc-seal-1").derive(key))
         self._entropy = entropy
 
     def put(self, page: Page) -> Deferred[None]:
         """Keep a copy, sealed."""
-        return self._inner.put(self._sealed(page))
+        return self.inner.put(self._sealed(page))
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
         """The copy, opened. Fails with ``StoreError`` also where it was sealed with another key or altered."""
-        return self._inner.peek(token).addCallback(self._opened)
+        return self.inner.peek(token).addCallback(self._opened)
 
     def take(self, token: str) -> Deferred[Page | Miss]:
         """The same, for sending."""
-        return self._inner.take(token).addCallback(self._opened)
-
-    def sent(self, token: str) -> Deferred[None]:
-        """As inside."""
-        return self._inner.sent(token)
-
-    def drop(self, token: str) -> Deferred[bool]:
-        """As inside."""
-        return self._inner.drop(token)
-
-    def mark(self, token: str, miss: Miss) -> Deferred[None]:
-        """As inside."""
-        return self._inner.mark(token, miss)
-
-    def sweep(self) -> Deferred[int]:
-        """As inside."""
-        return self._inner.sweep()
-
-    def tokens(self) -> Deferred[list[str]]:
-        """As inside."""
-        return self._inner.tokens()
-
-    def stats(self) -> Deferred[dict[str, int]]:
-        """As inside; ``bytes`` are those of the sealed bodies."""
-        return self._inner.stats()
-
-    def close(self) -> Deferred[None]:
-        """Close the store inside."""
-        return self._inner.close()
+        return self.inner.take(token).addCallback(self._opened)
 
     def _sealed(self, page: Page) -> Page:
         url = self._seal(page.url.encode("utf-8", "surrogatepass"), b"url", page.token)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from lbcompanion.errors import StoreUnreachable
-from lbcompanion.model import Miss, Page
+from lbcompanion.stores.delegating import DelegatingStore
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
 T = TypeVar("T")
@@ -24,8 +24,7 @@ def in_time(store: IPageStore, reactor: IReactorTime) -> IPageStore:
     return store if IImmediateStore.providedBy(store) else TimelyStore(store, reactor)
 
 
-@implementer(IPageStore)
-class TimelyStore:
+class TimelyStore(DelegatingStore):
     """Fails with ``StoreUnreachable`` what the store inside does not answer in time. It may be done there later all
     the same: a copy that came late is there for those who ask for it then.
 
@@ -33,51 +32,13 @@ class TimelyStore:
     """
 
     def __init__(self, inner: Any, reactor: IReactorTime, seconds: float = ANSWER_SECONDS) -> None:
-        self._inner = IPageStore(inner)
+        super().__init__(inner)
         self._reactor = reactor
         self._seconds = seconds
 
-    def put(self, page: Page) -> Deferred[None]:
-        """As inside."""
-        return self._within(self._inner.put(page))
-
-    def peek(self, token: str) -> Deferred[Page | Miss]:
-        """As inside."""
-        return self._within(self._inner.peek(token))
-
-    def take(self, token: str) -> Deferred[Page | Miss]:
-        """As inside."""
-        return self._within(self._inner.take(token))
-
-    def sent(self, token: str) -> Deferred[None]:
-        """As inside."""
-        return self._within(self._inner.sent(token))
-
-    def drop(self, token: str) -> Deferred[bool]:
-        """As inside."""
-        return self._within(self._inner.drop(token))
-
-    def mark(self, token: str, miss: Miss) -> Deferred[None]:
-        """As inside."""
-        return self._within(self._inner.mark(token, miss))
-
-    def sweep(self) -> Deferred[int]:
-        """As inside."""
-        return self._within(self._inner.sweep())
-
-    def tokens(self) -> Deferred[list[str]]:
-        """As inside."""
-        return self._within(self._inner.tokens())
-
-    def stats(self) -> Deferred[dict[str, int]]:
-        """As inside."""
-        return self._within(self._inner.stats())
-
-    def close(self) -> Deferred[None]:
-        """Close the store inside; what still waits there goes on being done."""
-        return self._within(self._inner.close())
-
-    def _within(self, answer: Deferred[T]) -> Deferred[T]:
+    def delegate(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """Make a call to the store inside, and wait so long for its answer; what comes later is done all the same."""
+        answer = call()
         # Most answers of a store in memory are there already.
         return answer if answer.called else answer.addTimeout(self._seconds, self._reactor, _late)
 

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from attrs import frozen
 
 from lbcompanion import checks
-from lbcompanion.checks import Refused
+from lbcompanion.errors import InvalidValue
 
 #: Whether a module can be imported.
 FindModule = Callable[[str], object]
@@ -84,14 +84,14 @@ FORMS = "memory:, " + ", ".join((_SQLITE, _REDIS.form, _REDIS_TLS.form, _POSTGRE
 def store_url(value: object, folder: Path, find_module: FindModule = find_spec) -> str:
     """A check of :mod:`lbcompanion.checks`: the URL with its scheme's usual name and with absolute paths.
 
-    :raises Refused: for a URL of no known form, and where the driver is not installed.
+    :raises InvalidValue: for a URL of no known form, and where the driver is not installed.
     """
     if not isinstance(value, str) or not value.isprintable() or ":" not in value:
-        raise Refused(FORMS, "no URL" if isinstance(value, str) else None)
+        raise InvalidValue(FORMS, "no URL" if isinstance(value, str) else None)
     scheme = value.partition(":")[0]
     if scheme == "memory":
         if value.rstrip("/") != "memory:":
-            raise Refused("memory: alone", "memory: with something behind it")
+            raise InvalidValue("memory: alone", "memory: with something behind it")
         return "memory:"
     if scheme == "sqlite":
         return sqlite_url(value, folder)
@@ -99,22 +99,22 @@ def store_url(value: object, folder: Path, find_module: FindModule = find_spec) 
     if kind is None:
         plain, plus, _ = scheme.partition("+")
         hint = _NOT_HERE.get(plain, "without a driver's name" if plus and plain in SERVED else "")
-        raise Refused(FORMS + (f" ({hint})" if hint else ""), checks.hide_password(value))
+        raise InvalidValue(FORMS + (f" ({hint})" if hint else ""), checks.hide_password(value))
     checked = _served(kind, value, folder)
     if find_module(kind.module) is None:
         how = f"the same once its driver is there (pip install 'lbcompanion[{kind.extra}]'), or another store"
-        raise Refused(how, f"{scheme}: whose driver, {kind.module}, is not installed")
+        raise InvalidValue(how, f"{scheme}: whose driver, {kind.module}, is not installed")
     return checked
 
 
 def sqlite_url(value: str, folder: Path) -> str:
     """``sqlite:///FILE`` with the file's absolute path.
 
-    :raises Refused: for anything else.
+    :raises InvalidValue: for anything else.
     """
     file = value.removeprefix("sqlite:///")
     if file == value or not file or file.startswith(":") or "?" in file or not value.isprintable():
-        raise Refused(f"{_SQLITE}; for copies in memory, memory:", checks.hide_password(value))
+        raise InvalidValue(f"{_SQLITE}; for copies in memory, memory:", checks.hide_password(value))
     return f"sqlite:///{(folder / file).absolute()}"
 
 
@@ -125,15 +125,15 @@ def _served(kind: Served, value: str, folder: Path) -> str:
         port_is_right = parts.port != 0
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        raise Refused(kind.form, shown) from None
+        raise InvalidValue(kind.form, shown) from None
     elsewhere = {"host", "unix_socket"} & {key for key, _ in options}
     if not (parts.hostname or elsewhere) or not port_is_right or parts.fragment or not _names_database(kind, parts):
-        raise Refused(kind.form, shown)
+        raise InvalidValue(kind.form, shown)
     known = (*kind.files, *kind.options)
     for key, _ in options:
         if key not in known:
             right = ", ".join(known) if known else "none"
-            raise Refused(f"{kind.form}; after a ?: {right}", f'{parts.scheme}: with the option "{key}"')
+            raise InvalidValue(f"{kind.form}; after a ?: {right}", f'{parts.scheme}: with the option "{key}"')
     checked = [(key, _file(key, file, folder) if key in kind.files else file) for key, file in options]
     return f"{kind.scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(checked)}" if checked else "")
 

@@ -16,13 +16,13 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.trial.unittest import TestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import StoreTable
+from lbcompanion.stores.delegating import DelegatingStore
 from lbcompanion.stores.interface import IPageStore
 
 T = TypeVar("T")
@@ -340,58 +340,7 @@ class _PageStoreContract(TestCase):
             await self.assert_fails(call())
 
 
-class _Passing:
-    """Hands every call to a store inside, by way of :meth:`_pass`."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = IPageStore(inner)
-
-    def _pass(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
-        raise NotImplementedError
-
-    def put(self, page: Page) -> Deferred[None]:
-        """As inside."""
-        return self._pass(lambda: self.inner.put(page))
-
-    def peek(self, token: str) -> Deferred[Page | Miss]:
-        """As inside."""
-        return self._pass(lambda: self.inner.peek(token))
-
-    def take(self, token: str) -> Deferred[Page | Miss]:
-        """As inside."""
-        return self._pass(lambda: self.inner.take(token))
-
-    def sent(self, token: str) -> Deferred[None]:
-        """As inside."""
-        return self._pass(lambda: self.inner.sent(token))
-
-    def drop(self, token: str) -> Deferred[bool]:
-        """As inside."""
-        return self._pass(lambda: self.inner.drop(token))
-
-    def mark(self, token: str, miss: Miss) -> Deferred[None]:
-        """As inside."""
-        return self._pass(lambda: self.inner.mark(token, miss))
-
-    def sweep(self) -> Deferred[int]:
-        """As inside."""
-        return self._pass(self.inner.sweep)
-
-    def tokens(self) -> Deferred[list[str]]:
-        """As inside."""
-        return self._pass(self.inner.tokens)
-
-    def stats(self) -> Deferred[dict[str, int]]:
-        """As inside."""
-        return self._pass(self.inner.stats)
-
-    def close(self) -> Deferred[None]:
-        """As inside, always at once."""
-        return self.inner.close()
-
-
-@implementer(IPageStore)
-class FailingStore(_Passing):
+class FailingStore(DelegatingStore):
     """Fails everything but ``close`` with ``StoreError`` while ``failing`` is set, and is the store inside else.
 
     :ivar failing: may be changed at any time; set at first.
@@ -401,12 +350,16 @@ class FailingStore(_Passing):
         super().__init__(inner)
         self.failing = True
 
-    def _pass(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
+    def delegate(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """Fail, or make the call."""
         return fail(StoreError("down on purpose")) if self.failing else call()
 
+    def close(self) -> Deferred[None]:
+        """As inside, always at once."""
+        return self.inner.close()
 
-@implementer(IPageStore)
-class SlowStore(_Passing):
+
+class SlowStore(DelegatingStore):
     """The store inside, whose answers (failures too) come late; ``close`` does not wait.
 
     :param reactor: whose time it goes by; a ``task.Clock`` in tests.
@@ -418,7 +371,12 @@ class SlowStore(_Passing):
         self._reactor = reactor
         self._seconds = seconds
 
-    def _pass(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
+    def delegate(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """Make the call, and answer late."""
         late: Deferred[T] = Deferred()
         call().addBoth(lambda result: self._reactor.callLater(self._seconds, late.callback, result))
         return late
+
+    def close(self) -> Deferred[None]:
+        """As inside, always at once."""
+        return self.inner.close()

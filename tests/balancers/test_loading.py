@@ -43,7 +43,7 @@ def test_the_balancer_accepts_it(product, farm, tmp_path):
 def test_the_configured_cookie_is_used_and_told(product):
     text = made(product, ALONE)
     assert '#     cookies = ["MINE"]' in text
-    assert balancer_config.COOKIES[product] not in text.replace("$lbc", "").split("MINE", 1)[1].split()
+    assert balancer_config.PRODUCTS[product].COOKIE not in text.replace("$lbc", "").split("MINE", 1)[1].split()
 
 
 @pytest.mark.parametrize("product", ["haproxy", "envoy"])

@@ -97,7 +97,7 @@ class ClientTests(TestCase):
             holder = tempfile.TemporaryDirectory()
             self.addCleanup(holder.cleanup)
             ca_file = Path(holder.name) / "ca.pem"
-            ca_file.write_bytes(b"a comment\n" + public)
+            ca_file.write_bytes("a comment: Prüfstelle\n".encode("latin-1") + public)
             connect = self.listen(context)
             reply = await self.ask(f"https://{HOST}/", connect, ca_file)
             self.assertEqual(reply.body, b"hi")

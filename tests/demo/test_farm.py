@@ -6,25 +6,10 @@ import pytest
 
 from lbcompanion import config
 from lbcompanion.demo.configs import SECRET_FILE, FarmPlan, NodePlan, crawler_config, node_config
-from lbcompanion.demo.farm import check_counts, choose_balancer
+from lbcompanion.demo.farm import check_counts
 from lbcompanion.errors import ConfigError
 
 PLAN = FarmPlan((NodePlan("n1", 8001, 8002, 8003),), 8000, 9200, 9201)
-
-
-def test_an_unknown_balancer_is_refused_with_what_is_allowed():
-    with pytest.raises(ConfigError, match="--balancer is nginx; allowed: auto, builtin, haproxy"):
-        choose_balancer("nginx", installed=True)
-
-
-def test_a_missing_one_too():
-    with pytest.raises(ConfigError, match="auto or builtin"):
-        choose_balancer("haproxy", installed=False)
-
-
-@pytest.mark.parametrize(("installed", "chosen"), [(True, "haproxy"), (False, "builtin")])
-def test_auto_takes_what_there_is(installed, chosen):
-    assert choose_balancer("auto", installed) == chosen
 
 
 @pytest.mark.parametrize(("nodes", "visits"), [(0, 1), (21, 1), (3, 0)])

@@ -8,6 +8,7 @@ import pytest
 
 from lbcompanion.demo import haproxy
 from lbcompanion.demo.backends import Backend
+from lbcompanion.demo.balancer_program import find_program
 from tests.support.programs import need_program
 
 pytestmark = pytest.mark.programs
@@ -20,7 +21,7 @@ def test_haproxy_accepts_it(mode, tmp_path):
     need_program("haproxy")
     file = tmp_path / "haproxy.cfg"
     file.write_text(haproxy.configuration(8000, BACKENDS, "SRV", mode))
-    program = haproxy.find_haproxy()
+    program = find_program("haproxy")
     assert program is not None
     checked = subprocess.run([program, "-c", "-f", str(file)], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr

@@ -44,7 +44,7 @@ def printed(product: str):
 
 @pytest.mark.parametrize("product", DIALECTS)
 def test_it_serves_and_sticks(new_farm, product):
-    cookie = balancer_config.COOKIES[product]
+    cookie = balancer_config.PRODUCTS[product].COOKIE
     farm = new_farm(printed(product), Sticking((cookie,), DIALECTS[product]))
     visitors = [Visitor(farm.site) for _ in range(VISITORS)]
     views = []

@@ -5,7 +5,7 @@ import pytest
 from lbcompanion.errors import StoreError
 from lbcompanion.model import MissReason
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.lifetime import check_size, reason_to_go
+from lbcompanion.stores.lifetime import check_size, grace_seconds, latest_over, reason_to_go
 from lbcompanion.testing.stores import a_page
 
 TABLE = StoreTable(max_seconds=100, pull_grace_seconds=10)
@@ -32,6 +32,21 @@ def test_without_delete_after_pull_nothing_is_pulled() -> None:
     table = StoreTable(max_seconds=100, pull_grace_seconds=10, delete_after_pull=False)
     assert reason_to_go(table, 0, 5, 99) is None
     assert reason_to_go(table, 0, 5, 100) is MissReason.EXPIRED
+
+
+@pytest.mark.parametrize("delete_after_pull", [True, False])
+@pytest.mark.parametrize("sent_at", [None, 3, 50, 90, 97])
+@pytest.mark.parametrize("now", [12, 13, 60, 99, 100, 107])
+def test_the_bounds_find_what_is_over(delete_after_pull: bool, sent_at: float | None, now: float) -> None:
+    table = StoreTable(max_seconds=100, pull_grace_seconds=10, delete_after_pull=delete_after_pull)
+    kept, sent = latest_over(table, now)
+    found = kept >= 0 or (sent is not None and sent_at is not None and sent_at <= sent)
+    assert found is (reason_to_go(table, 0, sent_at, now) is not None)
+
+
+def test_the_grace_of_copies_that_stay() -> None:
+    assert grace_seconds(TABLE) == 10
+    assert grace_seconds(StoreTable(delete_after_pull=False)) is None
 
 
 def test_sizes() -> None:

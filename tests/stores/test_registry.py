@@ -74,6 +74,6 @@ def test_a_key_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         opened("memory:", tmp_path / "key")
     (tmp_path / "key").write_bytes(b"short\n")
-    with pytest.raises(ConfigError, match="random bytes") as caught:
+    with pytest.raises(ConfigError, match="16 bytes or more") as caught:
         opened("memory:", tmp_path / "key")
     assert "short" not in str(caught.value)

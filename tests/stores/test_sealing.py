@@ -8,10 +8,13 @@ from lbcompanion.errors import StoreError
 from lbcompanion.model import Page
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.sealing import OVERHEAD_BYTES, SealedStore
+from lbcompanion.stores.sealing import SealedStore
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
 from tests.support.open_store import KEY, a_folder, open_sealed, sqlite_at
 from tests.support.store_machine import run_store_machine
+
+#: A nonce and a tag.
+OVERHEAD_BYTES = 12 + 16
 
 TestSealedMemoryStore = page_store_contract("TestSealedMemoryStore", open_sealed, OVERHEAD_BYTES)
 

@@ -36,6 +36,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
 
 CONNECT_SECONDS = 10.0
@@ -183,11 +184,7 @@ def agent_for(reactor: Any, connect: str = "", ca_file: Path | None = None) -> P
 
 
 def _trust(ca_file: Path) -> Any:
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    blocks = [part.split(end)[0] for part in ca_file.read_text().split(begin)[1:]]
-    return ssl.trustRootFromCertificates(
-        [ssl.Certificate.loadPEM(f"{begin}{block}{end}\n".encode()) for block in blocks]
-    )
+    return ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(pem) for pem in pem_blocks(ca_file)])
 
 
 class Client:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from zope.interface import directlyProvides, implementer
+from zope.interface import directlyProvides
 
 from lbcompanion.errors import PageOnItsWay, StoreError
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.processes.siblings import Siblings
 from lbcompanion.protocol.copies import Frame, page_frame, page_of
+from lbcompanion.stores.delegating import DelegatingStore
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
 # So many copies that a sibling gave are remembered until they are sent.
@@ -21,26 +22,21 @@ _MOST_GIVEN = 1000
 _AT_ONCE = 8
 
 
-@implementer(IPageStore)
-class SharedStore:
-    """Keeps in the store inside, and finds in the siblings' as well.
+class SharedStore(DelegatingStore):
+    """Keeps in the store inside, and finds in the siblings' as well. All other calls concern the store inside alone.
 
     :param inner: this process's own.
     :param siblings: None: there are none, and never will be.
     """
 
     def __init__(self, inner: Any, siblings: Siblings | None) -> None:
-        self.inner = IPageStore(inner)
+        super().__init__(inner)
         self._siblings = siblings
         self._givers: OrderedDict[str, str] = OrderedDict()
         if IImmediateStore.providedBy(inner):
             directlyProvides(self, IImmediateStore)
             #: Keeps a copy here at once; see :class:`~lbcompanion.stores.interface.IImmediateStore`.
             self.put_now = inner.put_now
-
-    def put(self, page: Page) -> Deferred[None]:
-        """Keep a copy here."""
-        return self.inner.put(page)
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
         """The copy, or why there is none. Fails with ``PageOnItsWay`` where a sibling has not got all of it yet."""
@@ -63,26 +59,6 @@ class SharedStore:
     def drop(self, token: str) -> Deferred[bool]:
         """The crawler has it safely, whoever had it."""
         return Deferred.fromCoroutine(self._drop(token))
-
-    def mark(self, token: str, miss: Miss) -> Deferred[None]:
-        """Leave a tombstone here."""
-        return self.inner.mark(token, miss)
-
-    def sweep(self) -> Deferred[int]:
-        """Take away here what is past its time."""
-        return self.inner.sweep()
-
-    def tokens(self) -> Deferred[list[str]]:
-        """What is held here."""
-        return self.inner.tokens()
-
-    def stats(self) -> Deferred[dict[str, int]]:
-        """Of this process's own store."""
-        return self.inner.stats()
-
-    def close(self) -> Deferred[None]:
-        """Close this process's own store."""
-        return self.inner.close()
 
     async def _find(self, verb: str, find: Callable[[str], Deferred[Page | Miss]], token: str) -> Page | Miss:
         found = await find(token)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.checks import Refused
-from lbcompanion.endpoints.strings import EndpointString, client, listener, optional_client, parse, server
+from lbcompanion.config.endpoint_checks import client, listener, optional_client, server
+from lbcompanion.errors import InvalidValue
 
 HERE = Path()
 
@@ -85,13 +85,13 @@ def test_a_right_client_stays_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("text", WRONG_SERVERS)
 def test_a_wrong_server_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="endpoint string"):
+    with pytest.raises(InvalidValue, match="endpoint string"):
         server(text, HERE)
 
 
 @pytest.mark.parametrize("text", WRONG_CLIENTS)
 def test_a_wrong_client_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="endpoint string"):
+    with pytest.raises(InvalidValue, match="endpoint string"):
         client(text, HERE)
 
 
@@ -104,7 +104,7 @@ def test_a_right_listener_stays_as_it_is(text: str) -> None:
     "text", [*WRONG_LISTENERS, *(one for one in WRONG_SERVERS if one[:7] not in ("haproxy", "systemd"))]
 )
 def test_a_wrong_listener_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="endpoint string"):
+    with pytest.raises(InvalidValue, match="endpoint string"):
         listener(text, HERE)
 
 
@@ -116,26 +116,8 @@ def test_paths_start_at_the_file_s_folder() -> None:
     assert client("unix:path=app.sock", folder) == "unix:/etc/a\\:b/app.sock"
 
 
-@pytest.mark.parametrize("text", [*RIGHT_LISTENERS, *RIGHT_CLIENTS])
-def test_what_is_written_anew_is_read_as_the_same(text: str) -> None:
-    assert parse(str(parse(text))) == parse(text)
-
-
-def test_haproxy_before_it() -> None:
-    assert parse("haproxy:tcp:8080") == EndpointString("tcp", ("8080",), {}, proxied=True)
-
-
 def test_empty_where_it_may_be() -> None:
     assert optional_client("", HERE) == ""
-
-
-def test_escapes_are_undone() -> None:
-    assert parse("tcp:\\:\\:1:80:timeout=5") == EndpointString("tcp", ("::1", "80"), {"timeout": "5"})
-
-
-def test_named_places_are_places() -> None:
-    assert parse("tcp:port=8080:backlog=5") == EndpointString("tcp", ("8080",), {"backlog": "5"})
-    assert parse("tcp:port=80:host=a") == EndpointString("tcp", ("a", "80"), {})
 
 
 @pytest.mark.parametrize("text", [one for one in RIGHT_SERVERS if not one.startswith("ssl")])

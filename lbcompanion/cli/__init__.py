@@ -1,0 +1,49 @@
+"""The commands. Each imports what it starts only when it starts it, so that no reactor is touched before that.
+
+``services`` has node, crawler and drain; ``setup`` init, check-config and balancer-config; ``inspect`` explain, fetch
+and doctor; ``demo`` the demo. A new command is a function there and an entry here.
+
+Exit 0: done; 1: what was asked for failed; 2: bad usage or configuration.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lbcompanion import __version__, plugins
+from lbcompanion.cli import demo, inspect, services, setup
+from lbcompanion.cli.arguments import BAD_CONFIGURATION, FAILED
+from lbcompanion.errors import CompanionError, ConfigError, all_errors
+
+
+class _Commands(click.Group):
+    """Turns errors of ours into lines on standard error, for every command: exit 2 for a configuration, else 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            for one in all_errors(error):
+                click.echo(f"lbcompanion: {one}", err=True)
+            ctx.exit(BAD_CONFIGURATION)
+        except CompanionError as error:
+            click.echo(f"lbcompanion: {error}", err=True)
+            ctx.exit(FAILED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="lbcompanion")
+def main() -> None:
+    """Keep copies of pages beside the nodes that made them, and fetch each from its own node, through any balancer."""
+    plugins.load_dialects()
+
+
+for command in (
+    *(setup.init, setup.check_config, setup.balancer_config_command),
+    *(services.node, services.drain, services.crawler),
+    *(inspect.explain, inspect.fetch, inspect.doctor),
+    demo.demo,
+):
+    main.add_command(command)

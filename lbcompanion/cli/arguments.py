@@ -1,0 +1,43 @@
+"""What several commands share: exit codes, options, the form of ``HOST:PORT``, and the console."""
+
+from __future__ import annotations
+
+import re
+from typing import TextIO
+
+import click
+from rich.console import Console
+
+FAILED = 1
+BAD_CONFIGURATION = 2
+
+#: A host as an argument may name it; an IPv6 address stands in brackets.
+HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
+
+config_option = click.option(
+    "--config",
+    "file",
+    required=True,
+    type=click.Path(dir_okay=False),
+    help="The configuration, a TOML file.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+log_json_option = click.option(
+    "--log-json", is_flag=True, envvar="LBC_LOG_JSON", help="Log a JSON object for each event. Or set LBC_LOG=json."
+)
+
+
+def console(file: TextIO) -> Console:
+    """A console that prints to this file."""
+    # Into a file or a pipe rich would fold everything at 80 columns.
+    return Console(file=file, soft_wrap=True, width=None if file.isatty() else 160)
+
+
+def host_and_port(text: str, option: str, host_needed: bool = False) -> tuple[str, int]:
+    """``HOST:PORT``, the host without brackets; just ``PORT`` where no host is needed."""
+    host, colon, port = text.rpartition(":")
+    right = (HOST.fullmatch(host) if colon else not host_needed) and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII)
+    if not right or not 1 <= int(port) <= 65535:
+        allowed_form = "HOST:PORT" if host_needed else "PORT or HOST:PORT"
+        raise click.BadParameter(f"{text}; allowed: {allowed_form}, an IPv6 host in brackets", param_hint=option)
+    return host.strip("[]"), int(port)

@@ -1,0 +1,175 @@
+"""Commands that look at cookies, copies and sites: ``explain``, ``fetch``, ``doctor``."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import asdict
+
+from lbcompanion import config
+from lbcompanion.cli.arguments import FAILED, config_option, console, host_and_port, json_option
+from lbcompanion.model import to_rfc3339
+
+if TYPE_CHECKING:
+    from lbcompanion.crawler.fetch_command import FetchedOnce
+    from lbcompanion.sticky.explain import Finding
+
+_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?([/?][\x21-\x22\x24-\x7e]*)?", re.ASCII)
+
+
+@click.command()
+@click.argument("cookie_header", required=False)
+@click.option("--list", "list_all", is_flag=True, help="List the dialects there are.")
+@json_option
+def explain(cookie_header: str | None, list_all: bool, as_json: bool) -> None:
+    """Tell which dialects could have written these cookies, which node they name, and what the smallest replay is.
+
+    COOKIE_HEADER is what a browser sends: "SRV=n1; JSESSIONID=abc.node1".
+    """
+    from lbcompanion.sticky import dialects
+    from lbcompanion.sticky.explain import explain as explain_header
+
+    if list_all:
+        names = dialects.known_names()
+        click.echo(json.dumps(names) if as_json else "\n".join(names))
+        return
+    if cookie_header is None:
+        raise click.UsageError("COOKIE_HEADER is needed, or --list")
+    findings = explain_header(cookie_header)
+    if as_json:
+        click.echo(json.dumps({"findings": [_finding(one) for one in findings]}))
+    else:
+        for line in _finding_lines(findings):
+            click.echo(line)
+    if not any(one.dialect for one in findings):
+        sys.exit(FAILED)
+
+
+def _finding(one: Finding) -> dict[str, Any]:
+    return asdict(one, value_serializer=lambda _, __, value: value.name.lower() if isinstance(value, Enum) else value)
+
+
+def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    cookie = ""
+    # Many dialects take any text and say the same of it: one line for them all.
+    for (name, node, replay, note), group in groupby(
+        findings, lambda one: (one.cookie, one.node, one.replay, one.note)
+    ):
+        if name != cookie:
+            cookie = name
+            yield cookie
+        dialects = ", ".join(one.dialect for one in group)
+        if not replay:
+            yield f"  {dialects}: {note}" if dialects else f"  {note}"
+            continue
+        told = "does not tell the node" if node is None else f"names node {node}"
+        yield f"  {dialects}: {told}; replay {name}={replay}  ({note})"
+    if not findings:
+        yield "no cookie in there"
+
+
+@click.command()
+@click.argument("url_or_token")
+@config_option
+@click.option("--cookie", default="", metavar="COOKIE_HEADER", help='Cookies recorded for this page: "SRV=n1".')
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the page's bytes to this file.")
+@json_option
+def fetch(url_or_token: str, file: str, cookie: str, output: Path | None, as_json: bool) -> None:
+    """Fetch one copy by the ladder and tell each step. Nothing is archived, and the node keeps the copy for a while.
+
+    URL_OR_TOKEN is a fetch URL or a token; --config names the crawler's configuration.
+    """
+    settings = config.read_crawler(file)
+    from lbcompanion.crawler.fetch_command import fetch_once
+    from lbcompanion.run import foreground
+    from lbcompanion.sticky.cookies import parse
+
+    def say(step: str) -> None:
+        click.echo(step, err=as_json)
+
+    fetched = foreground.run_once(lambda reactor: fetch_once(settings, reactor, url_or_token, parse(cookie), say))
+    if output is not None and fetched.copy is not None:
+        _write(output, fetched.copy.body)
+    if as_json:
+        click.echo(json.dumps(_fetched(fetched)))
+    if fetched.copy is None:
+        sys.exit(FAILED)
+
+
+def _write(output: Path, body: bytes) -> None:
+    try:
+        output.write_bytes(body)
+    except OSError as error:
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from None
+
+
+def _fetched(fetched: FetchedOnce) -> dict[str, Any]:
+    copy = fetched.copy
+    said: dict[str, Any] = {
+        "token": fetched.token,
+        "origin_node": fetched.owner,
+        "answered_by": copy.node if copy else None,
+        "outcome": "fetched" if copy else "lost",
+        "reason": fetched.outcome.reason or None,
+        "attempts": [
+            {"route": one.route.value, "node": one.node, "result": one.result, "ms": one.ms} for one in fetched.attempts
+        ],
+    }
+    if copy is not None:
+        said |= {
+            "url": copy.url,
+            "status": copy.status,
+            "content_type": copy.content_type,
+            "captured_at": to_rfc3339(copy.captured_at),
+            "bytes": len(copy.body),
+            "sha256": copy.sha256.hex(),
+        }
+    return said
+
+
+@click.command()
+@click.argument("url")
+@click.option("--connect", default="", metavar="HOST:PORT", help="Where the balancer is, if not where the URL says.")
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(dir_okay=False),
+    help="A crawler's or a node's configuration: its secret proves which node answers.",
+)
+@json_option
+def doctor(url: str, connect: str, file: str | None, as_json: bool) -> None:
+    """Look at a site from outside: how it sticks, whether a cookie sent again leads back, and what to configure.
+
+    A few dozen requests, one after the other, within a minute. Exit 0: sticky, and replays lead to the same node.
+    """
+    settings = config.read_any(file) if file is not None else None
+    if not _URL.fullmatch(url):
+        raise click.BadParameter(f"{url}; allowed: http://... or https://...", param_hint="URL")
+    endpoint = ""
+    if connect:
+        host, port = host_and_port(connect, "--connect", host_needed=True)
+        endpoint = f"tcp:{host.replace(':', chr(92) + ':')}:{port}"
+    from lbcompanion.doctor import shown
+    from lbcompanion.doctor.visit import case_of, visit
+    from lbcompanion.run import foreground
+
+    out, notes = console(sys.stdout), console(sys.stderr)
+    progress = shown.ProgressShown(notes if as_json and notes.is_terminal else None if as_json else out)
+    try:
+        visited = foreground.run_once(lambda reactor: visit(case_of(url, endpoint, settings), reactor, progress.told))
+    finally:
+        progress.close()
+    if as_json:
+        click.echo(json.dumps(shown.document(url, visited.observed, visited.diagnosis, visited.advice), indent=1))
+    else:
+        out.print(shown.report(visited.observed, visited.diagnosis, visited.advice), highlight=False)
+    if not visited.diagnosis.sticky:
+        sys.exit(FAILED)

@@ -1,0 +1,72 @@
+"""Commands that run services, and the one that stops a node: ``node``, ``crawler``, ``drain``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from lbcompanion import config
+from lbcompanion.cli.arguments import FAILED, config_option, json_option, log_json_option
+
+#: A node that is told to stop has stopped within 30 seconds.
+DRAIN_SECONDS = 35.0
+
+
+@click.command()
+@config_option
+@log_json_option
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Take the ports over from the process that runs this node now; no connection is refused meanwhile.",
+)
+def node(file: str, log_json: bool, take_over: bool) -> None:
+    """Run a companion in the foreground until SIGTERM or Ctrl-C."""
+    settings = config.read_node(file)
+    from lbcompanion.run import foreground
+
+    sys.exit(foreground.run_node(settings, json_lines=log_json or None, take_over=take_over))
+
+
+@click.command()
+@config_option
+@json_option
+def drain(file: str, as_json: bool) -> None:
+    """Have a running companion stop: it turns unready, finishes what runs, and ends. Tells what became of its copies.
+
+    Run it on the node itself, as the companion's own user.
+    """
+    settings = config.read_node(file)
+    from lbcompanion.node.processes.control import RunningNode
+
+    running_node = RunningNode(settings.node.state_dir, settings.node.name)
+    running_node.drain()
+    said: dict[str, Any] = {}
+    while (more := running_node.read(DRAIN_SECONDS)) is not None:
+        said |= more
+    copies = {word: said[word] for word in ("handed_over", "kept", "lost") if word in said}
+    if as_json:
+        click.echo(json.dumps({"node": settings.node.name, "stopped": bool(said.get("done")), "copies": copies}))
+    else:
+        # Whoever drains a node has nothing take its place.
+        words = {"handed_over": "handed over to peers"}
+        told = ", ".join(
+            f"{count} {'copy' if count == 1 else 'copies'} {words.get(word, word)}" for word, count in copies.items()
+        )
+        click.echo(f"{settings.node.name} has stopped" + (f"; {told}" if told else ""))
+    if not said.get("done"):
+        sys.exit(FAILED)
+
+
+@click.command()
+@config_option
+@log_json_option
+def crawler(file: str, log_json: bool) -> None:
+    """Run the crawler in the foreground until SIGTERM or Ctrl-C."""
+    settings = config.read_crawler(file)
+    from lbcompanion.run import foreground
+
+    sys.exit(foreground.run_crawler(settings, json_lines=log_json or None))

@@ -1,0 +1,122 @@
+"""Commands that set a farm up: ``init``, ``check-config``, ``balancer-config``."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from pathlib import Path
+
+import click
+
+from lbcompanion import balancer_config, checks, config
+from lbcompanion.cli.arguments import HOST, host_and_port, json_option
+from lbcompanion.config import templates
+from lbcompanion.errors import ConfigError, InvalidValue, all_errors
+from lbcompanion.settings import CrawlerSettings, NodeSettings
+
+_ENDS_WITH_PORT = re.compile(r"(^|[^:\[\]]|\]):[0-9]*$", re.ASCII)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--nodes", "names", required=True, metavar="NAME,NAME...", help="The nodes' names.")
+@click.option("--origin", required=True, metavar="URL", help="The site as visitors name it: https://www.example.com")
+def init(folder: Path, names: str, origin: str) -> None:
+    """Write starter configurations for nodes and crawler, and a fresh secret, into DIR."""
+    nodes = [name.strip() for name in names.split(",") if name.strip()]
+    _check_names(nodes)
+    try:
+        checks.origin(empty=False)(origin, folder)
+    except InvalidValue as error:
+        raise click.BadParameter(f"{origin}; allowed: {error.allowed}", param_hint="--origin") from None
+    files = templates.starter_files(nodes, origin, secrets.token_urlsafe(32))
+    try:
+        written = templates.write_new(folder, files)
+    except FileExistsError as error:
+        raise click.ClickException(f"{error.args[0]} is there already; nothing was written") from None
+    except OSError as error:
+        raise click.ClickException(f"{folder} cannot be written to: {error.strerror}") from None
+    for path in written:
+        click.echo(str(path))
+
+
+def _check_names(nodes: list[str]) -> None:
+    wrong = [name for name in nodes if not checks.is_node_name(name) or name.lower() == "crawler"]
+    if wrong or not nodes or len(set(nodes)) < len(nodes):
+        said = wrong[0] if wrong else ",".join(nodes)
+        raise click.BadParameter(
+            f'"{said}"; allowed: names of 1 to 32 letters, digits, _ or -, each once, none of them "crawler"',
+            param_hint="--nodes",
+        )
+
+
+@click.command("check-config")
+@click.argument("file", type=click.Path(dir_okay=False))
+@json_option
+def check_config(file: str, as_json: bool) -> None:
+    """Check a node's or a crawler's configuration. No port is opened."""
+    try:
+        settings = config.read_any(file)
+    except ConfigError as error:
+        if as_json:
+            errors = [
+                {"file": one.file, "key": one.key, "value": one.value, "allowed": one.allowed}
+                for one in all_errors(error)
+            ]
+            click.echo(json.dumps({"file": file, "ok": False, "errors": errors}))
+        raise
+    kind, what = _kind(settings)
+    if as_json:
+        click.echo(json.dumps({"file": file, "ok": True, "kind": kind, "errors": []}))
+    else:
+        click.echo(f"{file}: good; {what}")
+
+
+def _kind(settings: NodeSettings | CrawlerSettings) -> tuple[str, str]:
+    if isinstance(settings, NodeSettings):
+        return "node", f"a companion for node {settings.node.name}"
+    return "crawler", f"a crawler for {', '.join(site.origin for site in settings.sites.values())}"
+
+
+@click.command("balancer-config")
+@click.argument(
+    "product", metavar="|".join(balancer_config.PRODUCTS), type=click.Choice(list(balancer_config.PRODUCTS))
+)
+@click.option("--config", "files", required=True, multiple=True, metavar="FILE...", help="The nodes' configurations.")
+@click.argument("more", nargs=-1, metavar="")
+@click.option("--listen", default="80", show_default=True, metavar="[HOST:]PORT", help="Where visitors are served.")
+@click.option("--address", "told", multiple=True, metavar="NODE=HOST[:PORT]", help="Where the balancer finds a node.")
+def balancer_config_command(
+    product: str, files: tuple[str, ...], more: tuple[str, ...], listen: str, told: tuple[str, ...]
+) -> None:
+    """Print a working configuration of a balancer for these nodes: sticky cookie, health checks, forwarded headers.
+
+    Each FILE is a node's configuration: --config n1.toml n2.toml n3.toml; of a crawler's among them only the
+    nodes' addresses are taken.
+    """
+    read = [(file, config.read_any(file)) for file in (*files, *more)]
+    nodes = [(file, settings) for file, settings in read if isinstance(settings, NodeSettings)]
+    crawlers = [settings for _, settings in read if isinstance(settings, CrawlerSettings)]
+    if not nodes:
+        raise click.UsageError("a node's configuration is needed: --config n1.toml n2.toml")
+    addresses = dict(_pair(one) for one in told)
+    pool = balancer_config.pool_of(nodes, host_and_port(listen, "--listen"), addresses, crawlers)
+    for member in pool.members:
+        if member.guessed:
+            click.echo(
+                f"lbcompanion: where the balancer finds {member.name} is a guess: {member.address}; --address says it",
+                err=True,
+            )
+    click.echo(balancer_config.configuration(product, pool), nl=False)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, where = text.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"{text}; allowed: NODE=HOST or NODE=HOST:PORT", param_hint="--address")
+    if _ENDS_WITH_PORT.search(where):
+        host_and_port(where, "--address")
+    elif not HOST.fullmatch(where):
+        raise click.BadParameter(f"{text}; allowed: NODE=HOST or NODE=HOST:PORT", param_hint="--address")
+    return name, where

@@ -1,0 +1,44 @@
+"""Which balancers the demo can run. A new one is a file beside :mod:`lbcompanion.demo.haproxy` and an entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from lbcompanion.demo import haproxy
+from lbcompanion.demo.balancer_program import BalancerProgram, find_program
+from lbcompanion.errors import ConfigError
+
+AUTO = "auto"
+BUILTIN = "builtin"
+
+#: By what ``--balancer`` says. ``auto`` takes the first of them that is installed.
+PROGRAMS: Mapping[str, BalancerProgram] = MappingProxyType(
+    {"haproxy": haproxy.INSERTING, "haproxy-indirect": haproxy.INSERTING_HIDDEN}
+)
+
+
+def choose_balancer(asked: str, find: Callable[[str], str | None] = find_program) -> str:
+    """The balancer to run: with ``auto`` a program that is installed, else the built-in one.
+
+    :param find: the path of a program, or None where it is not installed.
+    :raises ConfigError: for a name that is not allowed, or a program that is not installed.
+    """
+    if asked == AUTO:
+        return next((name for name, kind in PROGRAMS.items() if find(kind.program)), BUILTIN)
+    if asked == BUILTIN:
+        return asked
+    if asked not in PROGRAMS:
+        raise ConfigError("command line", "--balancer", asked, ", ".join((AUTO, BUILTIN, *PROGRAMS)))
+    program = PROGRAMS[asked].program
+    if find(program) is None:
+        allowed = f"{AUTO} or {BUILTIN}, as no {program} program is installed"
+        raise ConfigError("command line", "--balancer", asked, allowed)
+    return asked
+
+
+def label_of(balancer: str) -> str:
+    """A balancer as the demo's texts name it."""
+    if balancer == BUILTIN:
+        return "the built-in balancer"
+    return PROGRAMS[balancer].label if balancer in PROGRAMS else balancer
