@@ -73,7 +73,7 @@ class CrawlerService(MultiService):
         self._now = now or time.time
         self._agent_factory = agent_factory or agents(reactor)
         self._meters = Meters()
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.service")
         self._pool: ThreadPool | None = None
         self._backlog = Backlog(open_engine(settings.crawler.queue))
         self._archive = Archive(settings.crawler.archive_dir, self._backlog, self._now)

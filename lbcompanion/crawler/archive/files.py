@@ -66,7 +66,7 @@ class Archive:
         self._name = ""
         self._end = 0
         self._payloads: dict[str, tuple[str, str]] = {}
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def recover(self) -> None:
         """Cut every file off behind its last committed byte, and go on with the newest one.

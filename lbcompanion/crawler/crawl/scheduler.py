@@ -82,7 +82,7 @@ class Crawl:
         self._look_again = False
         self._stopped = False
         self._nap: IDelayedCall | None = None
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.crawl")
         for crew in crews.values():
             crew.minter.when_proven = self._is_back
 
