@@ -5,23 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex, Kept
 from lbcompanion.crawler.queue.backlog import (
     LOSS_SECONDS,
     LOSSES_KEPT,
     AlreadyEnded,
     Backlog,
-    BacklogError,
-    Kept,
     load_attempts,
-    open_engine,
 )
+from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.model import Attempt, Loss, RouteKind, RoutingCookie
-from lbcompanion.sticky.routes import Route, RouteState, Source
 from tests.support.arrivals import arrival
 
 TOKENS = [f"token{number}" for number in range(6)]
@@ -31,10 +28,14 @@ def kept(end: int = 100) -> Kept:
     return Kept("a.warc.gz", 10, end, "n1", "own", "ab" * 32, 5, "text/html", 3.0, "http://www.example.com/x")
 
 
+def opened(url: str = "sqlite://") -> Database:
+    database = Database(open_engine(url))
+    database.open()
+    return database
+
+
 def fresh() -> Backlog:
-    backlog = Backlog(open_engine("sqlite://"))
-    backlog.open()
-    return backlog
+    return Backlog(opened())
 
 
 class AgainstADict(RuleBasedStateMachine):
@@ -42,8 +43,10 @@ class AgainstADict(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backlog = fresh()
-        self.backlog.new_file("a.warc.gz")
+        self.database = opened()
+        self.backlog = Backlog(self.database)
+        self.index = ArchiveIndex(self.database)
+        self.index.new_file("a.warc.gz")
         self.model: dict[str, dict[str, Any]] = {}
         self.now = 0.0
 
@@ -74,7 +77,7 @@ class AgainstADict(RuleBasedStateMachine):
     def end(self, token: str, archived: bool) -> None:
         known = self.model.get(token)
         finish = (
-            (lambda: self.backlog.keep(token, kept(), (), self.now))
+            (lambda: self.index.mark_archived(token, kept(), (), self.now))
             if archived
             else (lambda: self.backlog.lose(token, "expired", (), self.now))
         )
@@ -119,7 +122,7 @@ class AgainstADict(RuleBasedStateMachine):
             assert counts[outcome or "open"] == sum(known["outcome"] == outcome for known in self.model.values())
 
     def teardown(self) -> None:
-        self.backlog.close()
+        self.database.close()
 
 
 @pytest.mark.slow
@@ -166,27 +169,6 @@ def test_the_attempts_kept_are_bounded() -> None:
     assert (found[0].result, found[-1].result) == ("status 0", "status 499")
 
 
-def test_the_end_of_the_file_is_committed_with_the_outcome() -> None:
-    backlog = fresh()
-    backlog.new_file("a.warc.gz")
-    backlog.add([arrival("t")], 1.0)
-    backlog.keep("t", kept(123), (), 2.0)
-    assert backlog.files() == {"a.warc.gz": 123}
-    with pytest.raises(AlreadyEnded):
-        backlog.keep("t", kept(456), (), 3.0)
-    assert backlog.files() == {"a.warc.gz": 123}
-
-
-def test_routes_are_kept() -> None:
-    backlog = fresh()
-    route = Route("main", "n1", (RoutingCookie("SRV", "x"),), "caddy", RouteState.CANDIDATE, 1.0)
-    backlog.keep_route(route)
-    assert backlog.routes() == [route]
-    later = Route("main", "n1", (RoutingCookie("SRV", "y"),), "", RouteState.PROVEN, 2.0, 3.0)
-    backlog.keep_route(later)
-    assert backlog.routes() == [later]
-
-
 def test_listing_pages_through() -> None:
     backlog = fresh()
     for number in range(5):
@@ -197,32 +179,6 @@ def test_listing_pages_through() -> None:
     assert [row["token"] for row in backlog.recordings(9, first[-1]["id"])] == ["t2", "t1", "t0"]
     assert [row["token"] for row in backlog.recordings(9, None, {"outcome": "lost"})] == ["t1"]
     assert [row["token"] for row in backlog.recordings(9, None, {"outcome": "open", "node": "n1"})] == ["t3"]
-
-
-def test_errors_tell_no_values() -> None:
-    backlog = Backlog(open_engine("sqlite://"))
-    with pytest.raises(BacklogError) as caught:
-        backlog.add([arrival("t", cookies={"SRV": "told-to-nobody"})], 1.0)
-    assert "told-to-nobody" not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-def test_a_table_of_an_earlier_version_is_gone_on_with() -> None:
-    engine = open_engine("sqlite://")
-    with engine.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE TABLE routes (site VARCHAR(255), node VARCHAR(64), cookies TEXT NOT NULL, dialect VARCHAR(64) "
-            "NOT NULL, state VARCHAR(16) NOT NULL, learnt_at FLOAT NOT NULL, proven_at FLOAT, PRIMARY KEY (site, node))"
-        )
-        connection.exec_driver_sql("INSERT INTO routes VALUES ('main', 'n1', '[[\"SRV\", \"x\"]]', '', 'proven', 1, 2)")
-    backlog = Backlog(engine)
-    backlog.open()
-    backlog.open()
-    old = Route("main", "n1", (RoutingCookie("SRV", "x"),), "", RouteState.PROVEN, 1.0, 2.0)
-    assert backlog.routes() == [old]
-    new = evolve(old, expires_at=60.0, source=Source.TRAFFIC)
-    backlog.keep_route(new)
-    assert backlog.routes() == [new]
 
 
 def test_attempts_are_kept_with_what_was_learnt() -> None:
@@ -272,14 +228,13 @@ def test_losses_are_forgotten_in_time_and_when_they_are_too_many() -> None:
 
 def test_a_queue_of_an_earlier_version_learns_of_losses(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'crawler.db'}"
-    before = Backlog(open_engine(url))
-    before.open()
-    before.add([arrival("token0")], 0.0)
+    before = opened(url)
+    Backlog(before).add([arrival("token0")], 0.0)
     before.close()
-    with sqlite3.connect(tmp_path / "crawler.db") as database:
-        database.execute("DROP TABLE losses")
-    backlog = Backlog(open_engine(url))
-    backlog.open()
+    with sqlite3.connect(tmp_path / "crawler.db") as connection:
+        connection.execute("DROP TABLE losses")
+    database = opened(url)
+    backlog = Backlog(database)
     assert backlog.due(1.0, 5)[0].lost == ""
     assert backlog.add_losses([Loss("token0", "it went")], 1.0) == 1
-    backlog.close()
+    database.close()

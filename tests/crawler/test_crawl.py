@@ -52,7 +52,7 @@ class CrawlTests(SynchronousTestCase):
             token = farm.nodes[name].capture(name.encode())
             rig.take(token)
             self.assertEqual((rig.row(token)["outcome"], rig.row(token)["route"]), ("archived", "own"))
-        self.assertEqual([route.state.value for route in rig.backlog.routes()], ["proven"] * 3)
+        self.assertEqual([route.state.value for route in rig.route_table.load()], ["proven"] * 3)
 
     def test_a_cookie_that_met_its_node_by_chance_is_no_route(self) -> None:
         farm = Farm(names=("n1", "n2"), balancer=Spreading)

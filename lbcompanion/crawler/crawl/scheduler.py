@@ -17,7 +17,8 @@ from lbcompanion.crawler.crawl.requisites import Requisites
 from lbcompanion.crawler.crawl.rounds import RoundOver, Rounds, SiteCrew
 from lbcompanion.crawler.crawl.route_refresh import Warmth
 from lbcompanion.crawler.metrics import Meters
-from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, BacklogError, Pending
+from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, Pending
+from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.model import Attempt, Verdict, WallClock
 from lbcompanion.protocol.tokens import hide
 from lbcompanion.sticky.ladder import ARCHIVED, FINAL, End, Wait
