@@ -160,8 +160,9 @@ class Attempt:
     """One try of one route.
 
     :ivar node: who answered, proven; empty where nobody did or nothing was proven.
-    :ivar result: ``archived``, a miss's reason, or a short word for the failure
-        (``timeout``, ``refused``, ``unproven``, ``digest``, ``status 503`` ...).
+    :ivar result: ``fetched`` where it brought the copy, and once that is archived ``archived``, or else ``not stored``;
+        a miss's reason; or a short word for the failure (``timeout``, ``refused``, ``unproven``, ``digest``,
+        ``status 503`` ...).
     :ivar ms: how long it took, in milliseconds.
     :ivar learnt: what was found out before, by and after it, in words for people, without any cookie's value.
     """

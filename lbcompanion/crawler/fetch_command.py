@@ -21,7 +21,7 @@ from lbcompanion.model import Attempt, Outcome, RoutingCookie, Verdict, WallCloc
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.recorder.fetch_url import decode_fetch_url
 from lbcompanion.settings import CrawlerSettings, SiteSettings
-from lbcompanion.sticky.ladder import End, Limits
+from lbcompanion.sticky.ladder import End, Fetched, Limits
 from lbcompanion.sticky.routes import Routes
 
 
@@ -100,10 +100,13 @@ async def _fetch(
 
 
 def _outcome(over: RoundOver, say: Callable[[str], None]) -> Outcome:
+    if isinstance(over.step, Fetched):
+        say("fetched")
+        return Outcome(Verdict.ARCHIVED)
     outcome = over.step.outcome if isinstance(over.step, End) else Outcome(Verdict.LOST, "no answer")
     if outcome.verdict is Verdict.LOST and " within 0 s" in outcome.reason:
         outcome = Outcome(Verdict.LOST, outcome.reason.replace(" within 0 s", ""))
-    say("fetched" if outcome.verdict is Verdict.ARCHIVED else f"not fetched: {outcome.reason}")
+    say(f"not fetched: {outcome.reason}")
     return outcome
 
 

@@ -12,8 +12,8 @@ from attrs import frozen
 from lbcompanion.model import Attempt, MissReason, Outcome, RouteKind, RoutingCookie, Verdict
 from lbcompanion.sticky.routes import Route, RouteState
 
-#: What an attempt's result says when the page is safely in the archive.
-ARCHIVED = "archived"
+#: What an attempt's result says when it brought the copy. Whether that is archived is the caller's to add.
+FETCHED = "fetched"
 
 #: The words of a node that make further asking vain: the copy existed and will not come back.
 FINAL = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
@@ -119,13 +119,18 @@ class Wait:
 
 
 @frozen
+class Fetched:
+    """The copy is here: archive it."""
+
+
+@frozen
 class End:
-    """There is nothing left to do."""
+    """There is nothing left to do: the page is lost."""
 
     outcome: Outcome
 
 
-Step = Try | Mint | Ask | Wait | End
+Step = Try | Mint | Ask | Wait | Fetched | End
 
 
 def next_step(
@@ -170,13 +175,13 @@ def _order(ladder: tuple[str, ...], known: Knowledge) -> tuple[str, ...]:
     return (*others[:at], first, *others[at:])
 
 
-def _end_of(owner: str, past: Past) -> End | None:
+def _end_of(owner: str, past: Past) -> Fetched | End | None:
     """The end, where the last answer was one."""
     if not past.attempts:
         return None
     last = past.attempts[-1]
-    if last.result == ARCHIVED:
-        return End(Outcome(Verdict.ARCHIVED))
+    if last.result == FETCHED:
+        return Fetched()
     if last.node == owner and last.result in FINAL:
         return End(Outcome(Verdict.LOST, last.result))
     return None

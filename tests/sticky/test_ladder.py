@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from lbcompanion.model import Attempt, Outcome, RouteKind, RoutingCookie, Verdict
 from lbcompanion.sticky.ladder import (
-    ARCHIVED,
     DEFAULT_LADDER,
+    FETCHED,
     FINAL,
     Ask,
     End,
+    Fetched,
     Knowledge,
     Limits,
     Mint,
@@ -77,8 +78,8 @@ def test_own_twice_after_minting() -> None:
     assert step(FULL, past) == Try(RouteKind.OWN, OURS)
 
 
-def test_archived_ends() -> None:
-    assert step(FULL, went(("own", "n1", ARCHIVED))) == End(Outcome(Verdict.ARCHIVED))
+def test_the_copy_ends() -> None:
+    assert step(FULL, went(("own", "n1", FETCHED))) == Fetched()
 
 
 def test_the_owners_final_word_ends() -> None:
@@ -187,7 +188,7 @@ def test_a_short_ladder() -> None:
 
 
 _RESULTS = st.sampled_from(
-    ["timeout", "refused", "unproven", "digest", "status 503", "misrouted", "unknown", "expired", "pulled", "archived"]
+    ["timeout", "refused", "unproven", "digest", "status 503", "misrouted", "unknown", "expired", "pulled", "fetched"]
 )
 
 
@@ -214,11 +215,9 @@ def test_it_ends_within_its_bound_and_never_risks_a_visitor(
         now = next_step(ladder, known, past, age, Limits(give_up_after_seconds=30), jitter)
         steps += 1
         assert steps < 30 * 20 * 12
-        if isinstance(now, End):
-            assert now.outcome.verdict is Verdict.ARCHIVED or now.outcome.reason
-            assert (now.outcome.verdict is Verdict.ARCHIVED) == (
-                past.attempts[-1:] != () and past.attempts[-1].result == ARCHIVED
-            )
+        if isinstance(now, Fetched | End):
+            assert isinstance(now, Fetched) or now.outcome.reason
+            assert isinstance(now, Fetched) == (past.attempts[-1:] != () and past.attempts[-1].result == FETCHED)
             return
         if isinstance(now, Wait):
             assert 0 < now.seconds <= 45
