@@ -321,7 +321,7 @@ class Simulation:
         figures, page = self.figures, self.pages.pop(job.token)
         figures.most_requests = max(figures.most_requests, page.requests)
         if isinstance(over.step, End):
-            figures.lost[_NODE.sub("the owner", over.step.outcome.reason).replace("its owner the", "its")] += 1
+            figures.lost[_NODE.sub("the owner", over.step.reason.text).replace("its owner the", "its")] += 1
             return
         figures.archived += 1
         figures.routes[over.route] += 1

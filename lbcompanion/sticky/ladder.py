@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lbcompanion.model import Attempt, MissReason, Outcome, RouteKind, RoutingCookie, Verdict
+from lbcompanion.model import Attempt, LossCode, LossReason, MissReason, RouteKind, RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState
 
 #: What an attempt's result says when it brought the copy. Whether that is archived is the caller's to add.
@@ -17,6 +17,9 @@ FETCHED = "fetched"
 
 #: The words of a node that make further asking vain: the copy existed and will not come back.
 FINAL = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
+
+#: The losses that these words make.
+FINAL_LOSSES = frozenset(LossCode(word) for word in FINAL)
 
 _UNKNOWN = MissReason.UNKNOWN.value
 _MISROUTED = MissReason.MISROUTED.value
@@ -29,7 +32,7 @@ DEFAULT_LADDER = tuple(kind.value for kind in RouteKind)
 class Limits:
     """The bounds of one notice's way.
 
-    :ivar give_up_after_seconds: from when the crawler took the notice.
+    :ivar give_up_after_seconds: from when the crawler took the notice; 0: after one round.
     :ivar tries_per_round: requests for the page in one round, whatever is learnt meanwhile.
     :ivar first_wait_seconds: the first back-off; it doubles with every round.
     :ivar longest_wait_seconds: where the doubling ends.
@@ -127,7 +130,7 @@ class Fetched:
 class End:
     """There is nothing left to do: the page is lost."""
 
-    outcome: Outcome
+    reason: LossReason
 
 
 Step = Try | Mint | Ask | Wait | Fetched | End
@@ -183,7 +186,7 @@ def _end_of(owner: str, past: Past) -> Fetched | End | None:
     if last.result == FETCHED:
         return Fetched()
     if last.node == owner and last.result in FINAL:
-        return End(Outcome(Verdict.LOST, last.result))
+        return End(LossReason.of(LossCode(last.result)))
     return None
 
 
@@ -298,17 +301,20 @@ def _round_over(owner: str, past: Past, age: float, limits: Limits, jitter: floa
     # A central store's or a peer's last word counts once the owner itself had its chance on the other rungs.
     final = next((each.result for each in past.attempts if each.node and each.result in FINAL), "")
     if final:
-        return End(Outcome(Verdict.LOST, final))
+        return End(LossReason.of(LossCode(final)))
     if age >= limits.give_up_after_seconds:
-        return End(Outcome(Verdict.LOST, _why(owner, past, limits)))
+        return End(_why(owner, past, limits))
     wait = min(limits.first_wait_seconds * 2.0 ** min(past.rounds, 32), limits.longest_wait_seconds) * (0.5 + jitter)
     return Wait(max(0.05, min(wait, limits.give_up_after_seconds - age)))
 
 
-def _why(owner: str, past: Past, limits: Limits) -> str:
+def _why(owner: str, past: Past, limits: Limits) -> LossReason:
     if not _worth_going_on(owner, past):
-        return f"{_UNKNOWN} at its owner {owner}"
+        return LossReason.of(LossCode.UNKNOWN, owner=owner)
     # What went wrong on a way to the owner says more than that another node was reached.
     telling = [each.result for each in past.attempts if each.result != _MISROUTED]
     last = telling[-1] if telling else past.attempts[-1].result if past.attempts else "no route"
-    return f"no answer from {owner} within {limits.give_up_after_seconds:g} s: last {last}"
+    seconds = limits.give_up_after_seconds
+    if not seconds:
+        return LossReason.of(LossCode.NO_ANSWER_IN_ONE_ROUND, owner=owner, last=last)
+    return LossReason.of(LossCode.NO_ANSWER, owner=owner, seconds=seconds, last=last)

@@ -14,6 +14,7 @@ from lbcompanion.crawler.fetching.fetcher import Copy
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
+from lbcompanion.model import LossCode, LossReason
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 
@@ -159,7 +160,7 @@ def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     place.store("t1", b"one")
     before = place.files()[0].stat().st_size
     place.backlog.add([arrival("t2")], NOW)
-    place.backlog.lose("t2", "expired", (), NOW)
+    place.backlog.lose("t2", LossReason.of(LossCode.EXPIRED), (), NOW)
     with pytest.raises(BacklogError):
         place.archive.store("t2", copy(b"never"), (), "own", ())
     place.store("t3", b"three")

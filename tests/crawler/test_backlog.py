@@ -18,9 +18,11 @@ from lbcompanion.crawler.queue.backlog import (
     load_attempts,
 )
 from lbcompanion.crawler.queue.database import Database, open_engine
-from lbcompanion.model import Attempt, Loss, RouteKind, RoutingCookie
+from lbcompanion.model import Attempt, Loss, LossCode, LossReason, RouteKind, RoutingCookie
 from tests.support.arrivals import arrival
 
+EXPIRED = LossReason.of(LossCode.EXPIRED)
+WENT = LossReason(LossCode.OTHER, "it went")
 TOKENS = [f"token{number}" for number in range(6)]
 
 
@@ -79,7 +81,7 @@ class AgainstADict(RuleBasedStateMachine):
         finish = (
             (lambda: self.index.mark_archived(token, kept(), (), self.now))
             if archived
-            else (lambda: self.backlog.lose(token, "expired", (), self.now))
+            else (lambda: self.backlog.lose(token, EXPIRED, (), self.now))
         )
         if known is None or known["outcome"]:
             with pytest.raises(AlreadyEnded):
@@ -153,7 +155,7 @@ def test_a_late_cookie_fills_in_what_was_missing() -> None:
 def test_cookies_go_with_the_outcome() -> None:
     backlog = fresh()
     backlog.add([arrival("t", cookies={"SRV": "n1"})], 7.0)
-    backlog.lose("t", "expired", (), 9.0)
+    backlog.lose("t", EXPIRED, (), 9.0)
     row = backlog.recording("t")
     assert row is not None
     assert (row["cookies"], row["reason"], row["finished_at"]) == ("{}", "expired", 9.0)
@@ -173,7 +175,7 @@ def test_listing_pages_through() -> None:
     backlog = fresh()
     for number in range(5):
         backlog.add([arrival(f"t{number}", f"n{number % 2}")], float(number))
-    backlog.lose("t1", "expired", (), 9.0)
+    backlog.lose("t1", EXPIRED, (), 9.0)
     first = backlog.recordings(2)
     assert [row["token"] for row in first] == ["t4", "t3"]
     assert [row["token"] for row in backlog.recordings(9, first[-1]["id"])] == ["t2", "t1", "t0"]
@@ -186,7 +188,7 @@ def test_attempts_are_kept_with_what_was_learnt() -> None:
     backlog = fresh()
     backlog.add([arrival("token1")], 0.0)
     attempts = (Attempt(RouteKind.OWN, "n2", "misrouted", 1.5, "the own cookie does not lead to n1 now"),)
-    backlog.lose("token1", "why", attempts, 1.0)
+    backlog.lose("token1", EXPIRED, attempts, 1.0)
     row = backlog.recording("token1")
     assert row is not None
     assert load_attempts(row["attempts"]) == attempts
@@ -200,14 +202,14 @@ def test_losses_are_remembered_and_what_waits_for_them_is_due() -> None:
     assert backlog.due(10.0, 5) == []
     assert backlog.add_losses([Loss("token0", "it went"), Loss("token2", "it went")], 10.0) == 2
     (due,) = backlog.due(10.0, 5)
-    assert (due.token, due.lost) == ("token0", "it went")
+    assert (due.token, due.lost) == ("token0", WENT)
     assert backlog.add_losses([Loss("token0", "otherwise")], 11.0) == 0
-    assert backlog.due(11.0, 5)[0].lost == "it went"
+    assert backlog.due(11.0, 5)[0].lost == WENT
     # A notice that comes later finds it.
     backlog.add([arrival("token2")], 12.0)
-    assert [one.lost for one in backlog.due(12.0, 5)] == ["it went", "it went"]
-    assert [backlog.loss_of(token) for token in ("token1", "token2")] == ["", "it went"]
-    backlog.lose("token0", "it went", (), 12.0)
+    assert [one.lost for one in backlog.due(12.0, 5)] == [WENT, WENT]
+    assert [backlog.loss_of(token) for token in ("token1", "token2")] == [None, WENT]
+    backlog.lose("token0", WENT, (), 12.0)
     assert backlog.add_losses([Loss("token0", "it went")], 13.0) == 0
     assert backlog.recording("token0")["outcome"] == "lost"
 
@@ -217,13 +219,13 @@ def test_losses_are_forgotten_in_time_and_when_they_are_too_many() -> None:
     backlog = fresh()
     backlog.add_losses([Loss("token0", "it went")], 0.0)
     backlog.add_losses([Loss("token1", "it went")], LOSS_SECONDS)
-    assert backlog.loss_of("token0") == "it went"
+    assert backlog.loss_of("token0") == WENT
     backlog.add_losses([Loss("token2", "it went")], LOSS_SECONDS + 1)
-    assert [backlog.loss_of(token) for token in ("token0", "token1")] == ["", "it went"]
+    assert [backlog.loss_of(token) for token in ("token0", "token1")] == [None, WENT]
     many = fresh()
     many.add_losses([Loss(f"old{number}", "it went") for number in range(3)], 0.0)
     many.add_losses([Loss(f"new{number}", "it went") for number in range(LOSSES_KEPT - 1)], 1.0)
-    assert [many.loss_of(token) for token in ("old0", "new0", f"new{LOSSES_KEPT - 2}")] == ["", "it went", "it went"]
+    assert [many.loss_of(token) for token in ("old0", "new0", f"new{LOSSES_KEPT - 2}")] == [None, WENT, WENT]
 
 
 def test_a_queue_of_an_earlier_version_learns_of_losses(tmp_path: Path) -> None:
@@ -235,6 +237,6 @@ def test_a_queue_of_an_earlier_version_learns_of_losses(tmp_path: Path) -> None:
         connection.execute("DROP TABLE losses")
     database = opened(url)
     backlog = Backlog(database)
-    assert backlog.due(1.0, 5)[0].lost == ""
+    assert backlog.due(1.0, 5)[0].lost is None
     assert backlog.add_losses([Loss("token0", "it went")], 1.0) == 1
     database.close()

@@ -20,9 +20,9 @@ from lbcompanion.crawler.fetching.fetcher import Copy
 from lbcompanion.crawler.metrics import Meters
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, Pending
 from lbcompanion.crawler.queue.database import BacklogError
-from lbcompanion.model import Attempt, Verdict, WallClock
+from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import hide
-from lbcompanion.sticky.ladder import FETCHED, FINAL, End, Fetched, Wait
+from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, End, Fetched, Wait
 
 _T = TypeVar("_T")
 
@@ -180,7 +180,8 @@ class Crawl:
     async def _work(self, job: Pending) -> None:
         crew = self._crews.get(job.site) or (next(iter(self._crews.values())) if len(self._crews) == 1 else None)
         if crew is None:
-            await self._lose(job, "no site for this address" if not job.site else "its site is not configured", ())
+            code = LossCode.SITE_NOT_CONFIGURED if job.site else LossCode.NO_SITE
+            await self._lose(job, LossReason.of(code), ())
             return
         if self._warmth is not None:
             self._warmth.noticed(crew.settings.name, job.owner)
@@ -193,8 +194,8 @@ class Crawl:
         if isinstance(over.step, Wait):
             await self._wait(job, over.step.seconds, attempts)
         elif isinstance(over.step, End):
-            reason = over.step.outcome.reason
-            await self._lose(job, reason if reason in FINAL or not job.lost else job.lost, attempts)
+            reason = over.step.reason
+            await self._lose(job, reason if reason.code in FINAL_LOSSES else job.lost or reason, attempts)
         elif over.copy is not None:
             await self._store(crew, job, over, over.copy)
 
@@ -226,10 +227,10 @@ class Crawl:
             woken = self._defer(self._backlog.wake_node, node, now)
             woken.addCallbacks(lambda _done: self.wake(), self._trouble)
 
-    async def _lose(self, job: Pending, reason: str, attempts: tuple[Attempt, ...]) -> None:
+    async def _lose(self, job: Pending, reason: LossReason, attempts: tuple[Attempt, ...]) -> None:
         await self._defer(self._backlog.lose, job.token, reason, attempts, self._now())
         self._meters.lost()
-        self._log.info("{token}: lost: {reason}", token=hide(job.token), reason=reason)
+        self._log.info("{token}: lost: {reason}", token=hide(job.token), reason=reason.text)
 
     async def _store(self, crew: SiteCrew, job: Pending, over: RoundOver, copy: Copy) -> None:
         before, last = (*job.attempts, *over.attempts[:-1]), over.attempts[-1]
@@ -240,7 +241,7 @@ class Crawl:
             kept = await self._defer(self._archive.store, job.token, copy, assets, over.route, archived)
             attempts = archived
         except RecordRefused as failure:
-            await self._lose(job, f"cannot be archived: {failure}", attempts)
+            await self._lose(job, LossReason.of(LossCode.NOT_RECORDABLE, why=str(failure)), attempts)
             return
         except (ArchiveError, BacklogError) as failure:
             self._log.error("{token}: not stored: {why}", token=hide(job.token), why=str(failure))

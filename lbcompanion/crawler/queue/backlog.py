@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Row
 
 from lbcompanion.crawler.queue.database import BacklogError, Database
 from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS
-from lbcompanion.model import Attempt, Loss, Notice, RouteKind, RoutingCookie
+from lbcompanion.model import Attempt, Loss, LossReason, Notice, RouteKind, RoutingCookie, Verdict
 
 #: How many attempts of one notice are kept: the first ones and the last ones.
 _FIRST_KEPT, _LAST_KEPT = 10, 40
@@ -47,7 +47,7 @@ class Arrival:
 class Pending:
     """A notice that is under way.
 
-    :ivar lost: why the copy is lost, as its node told; empty where none did.
+    :ivar lost: why the copy is lost, as its node told; None where none did.
     """
 
     token: str
@@ -57,7 +57,7 @@ class Pending:
     received_at: float
     rounds: int
     attempts: tuple[Attempt, ...]
-    lost: str = ""
+    lost: LossReason | None = None
 
 
 class Backlog:
@@ -92,7 +92,7 @@ class Backlog:
 
         :returns: of how many that was not known.
         """
-        reasons = {loss.token: loss.reason for loss in losses}
+        reasons = {loss.token: loss.reason.text for loss in losses}
         tokens = list(reasons)
         new = 0
         with self._database.change() as connection:
@@ -108,11 +108,11 @@ class Backlog:
             _forget_losses(connection, now)
         return new
 
-    def loss_of(self, token: str) -> str:
-        """Why a copy is lost; empty where no node said so."""
+    def loss_of(self, token: str) -> LossReason | None:
+        """Why a copy is lost; None where no node said so."""
         with self._database.change() as connection:
             found = connection.execute(select(LOSSES.c.reason).where(LOSSES.c.token == token)).scalar()
-        return found or ""
+        return LossReason.read(found) if found else None
 
     def due(
         self, now: float, limit: int, running: Collection[str] = (), full_nodes: Collection[str] = ()
@@ -164,14 +164,14 @@ class Backlog:
         """
         self._end(token, {"rounds": rounds, "attempts": dump_attempts(attempts), "next_at": next_at})
 
-    def lose(self, token: str, reason: str, attempts: tuple[Attempt, ...], now: float) -> None:
+    def lose(self, token: str, reason: LossReason, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``lost``.
 
         :raises AlreadyEnded: where there is an outcome.
         """
         values = {
-            "outcome": "lost",
-            "reason": reason,
+            "outcome": Verdict.LOST.value,
+            "reason": reason.text,
             "finished_at": now,
             "attempts": dump_attempts(attempts),
             "cookies": "{}",
@@ -207,7 +207,7 @@ class Backlog:
     def counts(self) -> dict[str, int]:
         """How many notices there are by outcome; ``open`` for those under way."""
         query = select(RECORDINGS.c.outcome, func.count()).group_by(RECORDINGS.c.outcome)
-        counted = {"archived": 0, "lost": 0, "open": 0}
+        counted = {**dict.fromkeys((each.value for each in Verdict), 0), "open": 0}
         with self._database.change() as connection:
             counted.update({outcome or "open": count for outcome, count in connection.execute(query).all()})
         return counted
@@ -284,5 +284,5 @@ def _pending(row: Row[Any]) -> Pending:
         received_at=row.received_at,
         rounds=row.rounds,
         attempts=load_attempts(row.attempts),
-        lost=row.lost or "",
+        lost=LossReason.read(row.lost) if row.lost else None,
     )
