@@ -213,6 +213,10 @@ class RouteKind(Enum):
     ANY = "any"
 
 
+#: The rungs of the ladder from the top, by name: what is allowed in a configuration, and its default.
+DEFAULT_LADDER = tuple(kind.value for kind in RouteKind)
+
+
 @frozen
 class Attempt:
     """One try of one route.

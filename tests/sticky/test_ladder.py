@@ -4,9 +4,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.model import Attempt, LossCode, LossReason, RouteKind, RoutingCookie
+from lbcompanion.model import DEFAULT_LADDER, Attempt, LossCode, LossReason, RouteKind, RoutingCookie
 from lbcompanion.sticky.ladder import (
-    DEFAULT_LADDER,
     FETCHED,
     FINAL,
     Ask,
@@ -182,6 +181,13 @@ def test_what_was_not_tried_is_told_with_its_reason() -> None:
     assert misled["recorded"] == "the recorded cookie led elsewhere a moment ago"
     assert misled["computed"] == "the computed cookie led elsewhere a moment ago"
     assert told(FULL, went(("own", "n1", "unknown")))["direct"] == "the owner itself had answered"
+
+
+def test_every_kind_of_route_is_a_rung() -> None:
+    """Each alone: it is tried where all is known, and where nothing is, there is a reason why it was not."""
+    for kind in RouteKind:
+        assert next_step((kind.value,), FULL, Past(), 0.0, LIMITS).route is kind  # type: ignore[union-attr]
+        assert [(rung, bool(why)) for rung, why in not_tried((kind.value,), Knowledge("n1"), Past())] == [(kind, True)]
 
 
 def test_a_short_ladder() -> None:
