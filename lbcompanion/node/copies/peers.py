@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
-import treq
 from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredList
@@ -25,7 +24,7 @@ from lbcompanion.node.copies.service import GUARDS, Ask
 from lbcompanion.node.proxy.context import LocalAnswer
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import digest_of, proof, proof_holds, repr_digest
-from lbcompanion.web import BytesProducer
+from lbcompanion.web import BytesProducer, read_body
 
 #: Who bears this goes no further.
 HOP = "Lbc-Hop"
@@ -182,19 +181,9 @@ class Peers:
             timeout=seconds,
             reactor=self._reactor,
         )
-        pieces: list[bytes] = []
-        size = 0
-
-        def take(data: bytes) -> None:
-            nonlocal size
-            size += len(data)
-            if size > most:
-                raise ValueError("the peer's answer is larger than allowed")
-            pieces.append(data)
-
         left = max(seconds - (self._reactor.seconds() - begun), 0.1)
-        await treq.collect(response, take).addTimeout(left, self._reactor)
-        return _Answer(response.code, response.headers, b"".join(pieces))
+        answered = await read_body(response, most).addTimeout(left, self._reactor)
+        return _Answer(response.code, response.headers, answered)
 
     def _proven(self, method: str, name: str, ask: Ask, nonce: str, answer: _Answer) -> LocalAnswer | None:
         """The peer's answer under our own name, once its proof and digest hold."""
