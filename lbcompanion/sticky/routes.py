@@ -126,10 +126,6 @@ class Routes:
         route = self.of(site, node)
         return evolve(route, state=RouteState.STALE) if route is not None and route.has_expired(now) else route
 
-    def of_site(self, site: str) -> tuple[Route, ...]:
-        """All routes of a site, by node."""
-        return tuple(route for route in self if route.site == site)
-
     def examples(self, site: str, most: int = 3) -> tuple[Route, ...]:
         """A few proven routes of a site, whichever come first: enough to see a rule in, of any number."""
         proven = (route for route in self._routes.values() if route.site == site and route.state is RouteState.PROVEN)
