@@ -20,9 +20,9 @@ from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy, Seen, Way
 from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.crawler.queue.backlog import Pending
 from lbcompanion.crawler.routes.minting import Minter
-from lbcompanion.model import MissReason, Verdict
+from lbcompanion.model import MissReason
 from lbcompanion.settings import SiteSettings, StickyTable
-from lbcompanion.sticky.ladder import Limits, Wait
+from lbcompanion.sticky.ladder import End, Limits, Wait
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Routes
 from lbcompanion.testing.products import haproxy_insert, haproxy_table
@@ -320,8 +320,8 @@ class Simulation:
             return
         figures, page = self.figures, self.pages.pop(job.token)
         figures.most_requests = max(figures.most_requests, page.requests)
-        if over.step.outcome.verdict is Verdict.LOST:
-            figures.lost[_NODE.sub("the owner", over.step.outcome.reason).replace("its owner the", "its")] += 1
+        if isinstance(over.step, End):
+            figures.lost[_NODE.sub("the owner", over.step.reason.text).replace("its owner the", "its")] += 1
             return
         figures.archived += 1
         figures.routes[over.route] += 1

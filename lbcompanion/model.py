@@ -139,15 +139,73 @@ class Notice:
     by: Told = Told.BROWSER
 
 
+class LossCode(Enum):
+    """Why a page is lost. The value is what people are told, on the wire, in the API and in the log; names in braces
+    are filled in.
+    """
+
+    EXPIRED = MissReason.EXPIRED.value
+    PULLED = MissReason.PULLED.value
+    EVICTED = MissReason.EVICTED.value
+    #: The owner was reached and has no such copy.
+    UNKNOWN = "unknown at its owner {owner}"
+    NO_ANSWER = "no answer from {owner} within {seconds:g} s: last {last}"
+    #: The same, where no time was given for more than one round.
+    NO_ANSWER_IN_ONE_ROUND = "no answer from {owner}: last {last}"
+    NO_ROUND_ENDED = "no answer"
+    NO_SITE = "no site for this address"
+    SITE_NOT_CONFIGURED = "its site is not configured"
+    NOT_RECORDABLE = "cannot be archived: {why}"
+    #: The node that had the copy stopped.
+    NO_PEERS = "the node stopped, and it has no peers that could keep the copy"
+    NO_PEER_TOOK = "the node stopped, and no peer took the copy"
+    NO_TIME = "the node stopped before there was time to give the copy to a peer"
+    NOT_TAKEN_OVER = "the node stopped, and the process that took its place did not get the copy"
+    #: Words that came over the wire, from a node of another version, and are none of the others.
+    OTHER = "{words}"
+
+
+@frozen
+class LossReason:
+    """Why one page is lost.
+
+    :ivar text: what people are told.
+    """
+
+    code: LossCode
+    text: str
+
+    @classmethod
+    def of(cls, code: LossCode, **details: str | float) -> LossReason:
+        """The reason of a code.
+
+        :param details: what the code's text leaves open.
+        """
+        return cls(code, code.value.format(**details))
+
+    @classmethod
+    def read(cls, text: str) -> LossReason:
+        """The reason that a text states, which was sent or stored."""
+        code = _CODE_OF.get(text, LossCode.OTHER)
+        return cls(code, text)
+
+
+_CODE_OF = {code.value: code for code in LossCode if "{" not in code.value}
+
+
+def _reason(reason: LossReason | str) -> LossReason:
+    return LossReason.read(reason) if isinstance(reason, str) else reason
+
+
 @frozen
 class Loss:
     """ "This copy is gone", as the node that had it tells the crawler.
 
-    :ivar reason: why, in words.
+    :ivar reason: why; a text is read as it was sent.
     """
 
     token: str
-    reason: str
+    reason: LossReason = field(converter=_reason)
 
 
 class RouteKind(Enum):
@@ -160,13 +218,18 @@ class RouteKind(Enum):
     ANY = "any"
 
 
+#: The rungs of the ladder from the top, by name: what is allowed in a configuration, and its default.
+DEFAULT_LADDER = tuple(kind.value for kind in RouteKind)
+
+
 @frozen
 class Attempt:
     """One try of one route.
 
     :ivar node: who answered, proven; empty where nobody did or nothing was proven.
-    :ivar result: ``archived``, a miss's reason, or a short word for the failure
-        (``timeout``, ``refused``, ``unproven``, ``digest``, ``status 503`` ...).
+    :ivar result: ``fetched`` where it brought the copy, and once that is archived ``archived``, or else ``not stored``;
+        a miss's reason; or a short word for the failure (``timeout``, ``refused``, ``unproven``, ``digest``,
+        ``status 503`` ...).
     :ivar ms: how long it took, in milliseconds.
     :ivar learnt: what was found out before, by and after it, in words for people, without any cookie's value.
     """
@@ -183,14 +246,3 @@ class Verdict(Enum):
 
     ARCHIVED = "archived"
     LOST = "lost"
-
-
-@frozen
-class Outcome:
-    """The one end of one notice.
-
-    :ivar reason: why it was lost; empty when archived.
-    """
-
-    verdict: Verdict
-    reason: str = ""

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from attrs import Factory, field, frozen
 
+from lbcompanion.model import DEFAULT_LADDER
+
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 _LOOPBACK: Networks = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
@@ -194,7 +196,7 @@ class SiteSettings:
     prefix: str = "/_lbc"
     sticky: StickyTable = StickyTable()
     key: str = field(default="", repr=False)
-    ladder: tuple[str, ...] = ("recorded", "own", "computed", "direct", "any")
+    ladder: tuple[str, ...] = DEFAULT_LADDER
     nodes: Mapping[str, KnownNode] = Factory(dict)
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
+from pathlib import Path
 
 import pytest
 from twisted.logger import Logger, LogPublisher
 
+import lbcompanion
 from lbcompanion.logs import FromStandardLogging, LineObserver, json_wanted
 
 
@@ -80,3 +83,15 @@ def test_libraries_logs_arrive() -> None:
     finally:
         globalLogPublisher.removeObserver(seen.append)
     assert [(event["log_namespace"], event["text"]) for event in seen] == [("asyncio", "slow: x")]
+
+
+def test_every_logger_names_its_namespace() -> None:
+    """One that takes it from its module gives log lines another name when the module moves."""
+    calls = [
+        call
+        for path in Path(lbcompanion.__file__).parent.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Logger"
+    ]
+    assert len(calls) > 5
+    assert [ast.unparse(call) for call in calls if not any(each.arg == "namespace" for each in call.keywords)] == []

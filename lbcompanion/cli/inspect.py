@@ -118,7 +118,7 @@ def _fetched(fetched: FetchedOnce) -> dict[str, Any]:
         "origin_node": fetched.owner,
         "answered_by": copy.node if copy else None,
         "outcome": "fetched" if copy else "lost",
-        "reason": fetched.outcome.reason or None,
+        "reason": fetched.lost.text if fetched.lost else None,
         "attempts": [
             {"route": one.route.value, "node": one.node, "result": one.result, "ms": one.ms} for one in fetched.attempts
         ],

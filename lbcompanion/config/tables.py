@@ -14,7 +14,7 @@ from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
 from lbcompanion.html.copy import Masks
-from lbcompanion.model import NODE_NAME, RouteKind
+from lbcompanion.model import DEFAULT_LADDER, NODE_NAME
 from lbcompanion.sticky.dialects import AUTO, known_names
 from lbcompanion.sticky.dialects.generic import PART_ALLOWED, parse_part
 from lbcompanion.stores import urls
@@ -22,7 +22,6 @@ from lbcompanion.stores import urls
 Table = Mapping[str, Check]
 
 NAME_ALLOWED = "1 to 32 letters, digits, _ or -"
-_LADDER = tuple(kind.value for kind in RouteKind)
 
 
 def _queue(value: object, folder: Path) -> str:
@@ -230,7 +229,7 @@ SITE: Table = {
     **STICKY,
     "key": _key,
     "ladder": checks.list_of(
-        checks.choice(*_LADDER), "a list of one or more of " + ", ".join(_LADDER), least=1, unique=True
+        checks.choice(*DEFAULT_LADDER), "a list of one or more of " + ", ".join(DEFAULT_LADDER), least=1, unique=True
     ),
 }
 KNOWN_NODE: Table = {

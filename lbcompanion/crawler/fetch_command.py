@@ -17,11 +17,11 @@ from lbcompanion.crawler.fetching.fetcher import Copy
 from lbcompanion.crawler.queue.backlog import Pending
 from lbcompanion.crawler.sites import AgentFactory, agents, make_crews
 from lbcompanion.errors import CompanionError
-from lbcompanion.model import Attempt, Outcome, RoutingCookie, Verdict, WallClock
+from lbcompanion.model import Attempt, LossCode, LossReason, RoutingCookie, WallClock
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.recorder.fetch_url import decode_fetch_url
 from lbcompanion.settings import CrawlerSettings, SiteSettings
-from lbcompanion.sticky.ladder import End, Limits
+from lbcompanion.sticky.ladder import End, Fetched, Limits
 from lbcompanion.sticky.routes import Routes
 
 
@@ -33,14 +33,14 @@ class NotFetchable(CompanionError):
 class FetchedOnce:
     """How one fetch ended.
 
-    :ivar outcome: ``archived`` here means that the copy came, proven and whole.
     :ivar owner: the node that the token names.
+    :ivar lost: why the copy did not come; None where it came, proven and whole.
     :ivar copy: the page, or None.
     """
 
     token: str = field(repr=False)
     owner: str
-    outcome: Outcome
+    lost: LossReason | None
     attempts: tuple[Attempt, ...]
     copy: Copy | None = field(repr=False)
 
@@ -96,15 +96,16 @@ async def _fetch(
         say=say,
     )
     over = await rounds.run(crew, job)
-    return FetchedOnce(token, owner, _outcome(over, say), over.attempts, over.copy)
+    return FetchedOnce(token, owner, _lost(over, say), over.attempts, over.copy)
 
 
-def _outcome(over: RoundOver, say: Callable[[str], None]) -> Outcome:
-    outcome = over.step.outcome if isinstance(over.step, End) else Outcome(Verdict.LOST, "no answer")
-    if outcome.verdict is Verdict.LOST and " within 0 s" in outcome.reason:
-        outcome = Outcome(Verdict.LOST, outcome.reason.replace(" within 0 s", ""))
-    say("fetched" if outcome.verdict is Verdict.ARCHIVED else f"not fetched: {outcome.reason}")
-    return outcome
+def _lost(over: RoundOver, say: Callable[[str], None]) -> LossReason | None:
+    if isinstance(over.step, Fetched):
+        say("fetched")
+        return None
+    reason = over.step.reason if isinstance(over.step, End) else LossReason.of(LossCode.NO_ROUND_ENDED)
+    say(f"not fetched: {reason.text}")
+    return reason
 
 
 def _recorded(crew: SiteCrew, cookies: dict[str, str], say: Callable[[str], None]) -> tuple[RoutingCookie, ...]:

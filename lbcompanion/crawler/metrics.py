@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from lbcompanion.model import Attempt, MissReason
 from lbcompanion.sticky.routes import Route, RouteState
 
-_NAMESPACE = "lbc_crawler"
+_NAMESPACE = "lbcompanion_crawler"
 
 
 class Prober(Protocol):

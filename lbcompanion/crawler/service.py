@@ -27,7 +27,10 @@ from lbcompanion.crawler.crawl.rounds import Rounds
 from lbcompanion.crawler.crawl.route_refresh import Warmth
 from lbcompanion.crawler.crawl.scheduler import Crawl
 from lbcompanion.crawler.metrics import Meters
-from lbcompanion.crawler.queue.backlog import Arrival, Backlog, open_engine
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.backlog import Arrival, Backlog
+from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.route_table import RouteTable
 from lbcompanion.crawler.sites import AgentFactory, agents, make_crews
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Loss, WallClock
@@ -73,10 +76,12 @@ class CrawlerService(MultiService):
         self._now = now or time.time
         self._agent_factory = agent_factory or agents(reactor)
         self._meters = Meters()
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.service")
         self._pool: ThreadPool | None = None
-        self._backlog = Backlog(open_engine(settings.crawler.queue))
-        self._archive = Archive(settings.crawler.archive_dir, self._backlog, self._now)
+        self._database = Database(open_engine(settings.crawler.queue))
+        self._backlog = Backlog(self._database)
+        self._route_table = RouteTable(self._database)
+        self._archive = Archive(settings.crawler.archive_dir, ArchiveIndex(self._database), self._now)
         self._crawl: Crawl | None = None
         self._listening: list[tuple[IListeningPort, WrappingFactory]] = []
         self._lock = -1
@@ -111,10 +116,10 @@ class CrawlerService(MultiService):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(folder / "crawler.lock")
         _make_private(self.settings.crawler.queue)
-        self._backlog.open()
+        self._database.open()
         self._archive.recover()
         self._backlog.wake_all(self._now())
-        return self._backlog.routes()
+        return self._route_table.load()
 
     async def _start(self) -> None:
         routes = Routes(await self._defer(self._open))
@@ -171,7 +176,7 @@ class CrawlerService(MultiService):
 
         if self._pool is None:  # a campaign outlived the service
             return
-        self._defer(self._backlog.keep_route, route).addErrback(failed)
+        self._defer(self._route_table.save, route).addErrback(failed)
 
     def _accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
         return self._defer(self._keep, arrivals, losses).addCallback(self._kept, bool(losses))
@@ -221,7 +226,7 @@ class CrawlerService(MultiService):
             patience.cancel()
 
     def _close(self) -> None:
-        self._backlog.close()
+        self._database.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

@@ -9,7 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError
-from lbcompanion.node.copies.peer_export import NOT_TAKEN_OVER, Giving
+from lbcompanion.model import LossCode, LossReason
+from lbcompanion.node.copies.peer_export import Giving
 from lbcompanion.node.copies.shared_store import HandingOver
 from lbcompanion.node.notices.receiver import Deliverer
 from lbcompanion.node.notices.spool import Spool
@@ -74,7 +75,7 @@ class HandOver:
         if lost and self._in_memory:
             await self._report(lost, taken_over)
 
-    async def _to_successor(self, siblings: Siblings, successor: str, until: float) -> dict[str, str]:
+    async def _to_successor(self, siblings: Siblings, successor: str, until: float) -> dict[str, LossReason]:
         giving = HandingOver(self._store, siblings, successor)
         try:
             await Deferred.fromCoroutine(giving.run()).addTimeout(
@@ -85,9 +86,9 @@ class HandOver:
         lost = giving.lost
         self._log("copies handed over", f"{giving.handed}, {len(lost)} lost")
         self.fate = {"handed_over": giving.handed, "lost": len(lost)}
-        return dict.fromkeys(lost, NOT_TAKEN_OVER)
+        return dict.fromkeys(lost, LossReason.of(LossCode.NOT_TAKEN_OVER))
 
-    async def _to_peers(self, until: float) -> dict[str, str]:
+    async def _to_peers(self, until: float) -> dict[str, LossReason]:
         giving = self._giving
         try:
             await giving.run(until)
@@ -101,7 +102,7 @@ class HandOver:
         if given or lost:
             self.fate["lost"] = len(lost)
         for why, count in Counter(lost.values()).items():
-            self._log("copies lost", f"{count}: {why}")
+            self._log("copies lost", f"{count}: {why.text}")
         return lost
 
     async def _tell_of_kept(self) -> None:
@@ -113,13 +114,13 @@ class HandOver:
             self.fate["kept"] = held
             self._log("copies kept", f"{held}: they outlast this process, in its store")
 
-    async def _report(self, lost: Mapping[str, str], taken_over: bool) -> None:
+    async def _report(self, lost: Mapping[str, LossReason], taken_over: bool) -> None:
         """Have the crawler hear which copies are lost: nobody need wait for those. It is written down first, so that
         a crawler that is away hears of it after the node's next start."""
         if self._spool is None:
             return
         try:
-            await self._spool.add_losses(lost)
+            await self._spool.add_losses({token: why.text for token, why in lost.items()})
         except StoreError as error:
             self._log("lost copies not reported", str(error))
             return

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from attrs import field, frozen
 
 from lbcompanion.errors import NoticeError
-from lbcompanion.model import Loss, Notice, Told, from_rfc3339, to_rfc3339
+from lbcompanion.model import Loss, LossReason, Notice, Told, from_rfc3339, to_rfc3339
 from lbcompanion.protocol import shapes
 
 #: What a browser's notice may weigh.
@@ -75,7 +75,7 @@ def write_notices(notices: Sequence[Notice], losses: Sequence[Loss] = ()) -> byt
     ]
     said: dict[str, Any] = {"notices": entries}
     if losses:
-        said["lost"] = [{"token": loss.token, "reason": loss.reason} for loss in losses]
+        said["lost"] = [{"token": loss.token, "reason": loss.reason.text} for loss in losses]
     return json.dumps(said, separators=(",", ":")).encode("ascii")
 
 
@@ -104,7 +104,7 @@ def _loss(entry: object, where: str) -> Loss:
     reason = said.get("reason")
     if not isinstance(reason, str) or not 0 < len(reason) <= _MAX_REASON_CHARS or _UNSENDABLE.search(reason):
         _refuse(where, "reason", f"a text of 1 to {_MAX_REASON_CHARS} characters, none of them a control")
-    return Loss(_token(said, where), reason)
+    return Loss(_token(said, where), LossReason.read(reason))
 
 
 def _notice(entry: object, where: str) -> Notice:

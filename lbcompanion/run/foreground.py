@@ -33,7 +33,7 @@ STOP_SECONDS = 28.0
 
 _T = TypeVar("_T")
 
-log = Logger()
+log = Logger(namespace="lbcompanion.running")
 
 
 class Interrupted(CompanionError):

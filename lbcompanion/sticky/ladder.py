@@ -7,29 +7,31 @@ a socket or chance (the jitter is handed in).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 
-from lbcompanion.model import Attempt, MissReason, Outcome, RouteKind, RoutingCookie, Verdict
+from lbcompanion.model import Attempt, LossCode, LossReason, MissReason, RouteKind, RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState
 
-#: What an attempt's result says when the page is safely in the archive.
-ARCHIVED = "archived"
+#: What an attempt's result says when it brought the copy. Whether that is archived is the caller's to add.
+FETCHED = "fetched"
 
 #: The words of a node that make further asking vain: the copy existed and will not come back.
 FINAL = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
 
+#: The losses that these words make.
+FINAL_LOSSES = frozenset(LossCode(word) for word in FINAL)
+
 _UNKNOWN = MissReason.UNKNOWN.value
 _MISROUTED = MissReason.MISROUTED.value
-
-#: The default order (docs/flow.rst).
-DEFAULT_LADDER = tuple(kind.value for kind in RouteKind)
 
 
 @frozen
 class Limits:
     """The bounds of one notice's way.
 
-    :ivar give_up_after_seconds: from when the crawler took the notice.
+    :ivar give_up_after_seconds: from when the crawler took the notice; 0: after one round.
     :ivar tries_per_round: requests for the page in one round, whatever is learnt meanwhile.
     :ivar first_wait_seconds: the first back-off; it doubles with every round.
     :ivar longest_wait_seconds: where the doubling ends.
@@ -119,13 +121,18 @@ class Wait:
 
 
 @frozen
+class Fetched:
+    """The copy is here: archive it."""
+
+
+@frozen
 class End:
-    """There is nothing left to do."""
+    """There is nothing left to do: the page is lost."""
 
-    outcome: Outcome
+    reason: LossReason
 
 
-Step = Try | Mint | Ask | Wait | End
+Step = Try | Mint | Ask | Wait | Fetched | End
 
 
 def next_step(
@@ -142,10 +149,19 @@ def next_step(
         return end
     if _worth_going_on(known.owner, past) and len(past.attempts) < limits.tries_per_round:
         for rung in _order(ladder, known):
-            step = _RUNGS[RouteKind(rung)](known, past)
+            step = _RUNGS[RouteKind(rung)].step(known, past)
             if step is not None:
                 return step
     return _round_over(known.owner, past, age, limits, jitter)
+
+
+def not_tried(ladder: tuple[str, ...], known: Knowledge, past: Past) -> tuple[tuple[RouteKind, str], ...]:
+    """Which rungs a round that is over passed by, and why, in words for people; those not in the ladder are left out.
+
+    :param known: what was known at the end of the round.
+    """
+    rungs = [RouteKind(rung) for rung in _order(ladder, known)]
+    return tuple((rung, _RUNGS[rung].why_not(known, past)) for rung in rungs if not _tried(past, rung))
 
 
 def _order(ladder: tuple[str, ...], known: Knowledge) -> tuple[str, ...]:
@@ -170,15 +186,15 @@ def _order(ladder: tuple[str, ...], known: Knowledge) -> tuple[str, ...]:
     return (*others[:at], first, *others[at:])
 
 
-def _end_of(owner: str, past: Past) -> End | None:
+def _end_of(owner: str, past: Past) -> Fetched | End | None:
     """The end, where the last answer was one."""
     if not past.attempts:
         return None
     last = past.attempts[-1]
-    if last.result == ARCHIVED:
-        return End(Outcome(Verdict.ARCHIVED))
+    if last.result == FETCHED:
+        return Fetched()
     if last.node == owner and last.result in FINAL:
-        return End(Outcome(Verdict.LOST, last.result))
+        return End(LossReason.of(LossCode(last.result)))
     return None
 
 
@@ -191,31 +207,18 @@ def _tried(past: Past, kind: RouteKind) -> tuple[Attempt, ...]:
     return tuple(each for each in past.attempts if each.route is kind)
 
 
+def _enough_known(known: Knowledge, past: Past) -> str:
+    return (
+        "as many tries as a round may have" if _worth_going_on(known.owner, past) else "the owner itself had answered"
+    )
+
+
 def _recorded(known: Knowledge, past: Past) -> Step | None:
     if not known.recorded or known.recorded_misled or _tried(past, RouteKind.RECORDED):
         return None
     if known.recorded_safe or known.node_up:
         return Try(RouteKind.RECORDED, known.recorded)
     return None if past.asked else Ask()
-
-
-def _own(known: Knowledge, past: Past) -> Step | None:
-    tries = _tried(past, RouteKind.OWN)
-    usable = known.own is not None and known.own.state is RouteState.PROVEN
-    if usable and known.own is not None and (not tries or (past.minted and len(tries) == 1 and _moved(tries[-1]))):
-        return Try(RouteKind.OWN, known.own.cookies)
-    if not usable and known.may_mint and not past.minted:
-        return Mint()
-    return None
-
-
-def not_tried(ladder: tuple[str, ...], known: Knowledge, past: Past) -> tuple[tuple[RouteKind, str], ...]:
-    """Which rungs a round that is over passed by, and why, in words for people; those not in the ladder are left out.
-
-    :param known: what was known at the end of the round.
-    """
-    rungs = [RouteKind(rung) for rung in _order(ladder, known)]
-    return tuple((rung, _WHY_NOT[rung](known, past)) for rung in rungs if not _tried(past, rung))
 
 
 def _why_not_recorded(known: Knowledge, past: Past) -> str:
@@ -228,39 +231,24 @@ def _why_not_recorded(known: Knowledge, past: Past) -> str:
     return _enough_known(known, past)
 
 
-def _why_not_own(known: Knowledge, past: Past) -> str:
-    if known.own is None or known.own.state is not RouteState.PROVEN:
-        return "no cookie of our own is proven" + ("" if past.minted else "; the balancer was asked lately")
-    return _enough_known(known, past)
-
-
-def _why_not_computed(known: Knowledge, past: Past) -> str:
-    if not known.computed:
-        return "no cookie can be computed or is configured"
-    return "the computed cookie led elsewhere a moment ago" if known.computed_misled else _enough_known(known, past)
-
-
-def _why_not_direct(known: Knowledge, past: Past) -> str:
-    return _enough_known(known, past) if known.direct else "no address of the node's own is configured"
-
-
-def _enough_known(known: Knowledge, past: Past) -> str:
-    return (
-        "as many tries as a round may have" if _worth_going_on(known.owner, past) else "the owner itself had answered"
-    )
-
-
-_WHY_NOT = {
-    RouteKind.RECORDED: _why_not_recorded,
-    RouteKind.OWN: _why_not_own,
-    RouteKind.COMPUTED: _why_not_computed,
-    RouteKind.DIRECT: _why_not_direct,
-    RouteKind.ANY: _enough_known,
-}
+def _own(known: Knowledge, past: Past) -> Step | None:
+    tries = _tried(past, RouteKind.OWN)
+    usable = known.own is not None and known.own.state is RouteState.PROVEN
+    if usable and known.own is not None and (not tries or (past.minted and len(tries) == 1 and _moved(tries[-1]))):
+        return Try(RouteKind.OWN, known.own.cookies)
+    if not usable and known.may_mint and not past.minted:
+        return Mint()
+    return None
 
 
 def _moved(attempt: Attempt) -> bool:
     return attempt.result == _MISROUTED
+
+
+def _why_not_own(known: Knowledge, past: Past) -> str:
+    if known.own is None or known.own.state is not RouteState.PROVEN:
+        return "no cookie of our own is proven" + ("" if past.minted else "; the balancer was asked lately")
+    return _enough_known(known, past)
 
 
 def _computed(known: Knowledge, past: Past) -> Step | None:
@@ -269,22 +257,45 @@ def _computed(known: Knowledge, past: Past) -> Step | None:
     return Try(RouteKind.COMPUTED, known.computed)
 
 
+def _why_not_computed(known: Knowledge, past: Past) -> str:
+    if not known.computed:
+        return "no cookie can be computed or is configured"
+    return "the computed cookie led elsewhere a moment ago" if known.computed_misled else _enough_known(known, past)
+
+
 def _direct(known: Knowledge, past: Past) -> Step | None:
     if not known.direct or _tried(past, RouteKind.DIRECT):
         return None
     return Try(RouteKind.DIRECT, direct=known.direct)
 
 
+def _why_not_direct(known: Knowledge, past: Past) -> str:
+    return _enough_known(known, past) if known.direct else "no address of the node's own is configured"
+
+
 def _any(_known: Knowledge, past: Past) -> Step | None:
     return None if _tried(past, RouteKind.ANY) else Try(RouteKind.ANY)
 
 
+@frozen
+class _Rung:
+    """What the ladder knows of one rung.
+
+    :ivar step: what to do on it now; None: nothing.
+    :ivar why_not: why it was not tried in a round that is over, for people.
+    """
+
+    step: Callable[[Knowledge, Past], Step | None]
+    why_not: Callable[[Knowledge, Past], str]
+
+
+#: One for each :class:`~lbcompanion.model.RouteKind`.
 _RUNGS = {
-    RouteKind.RECORDED: _recorded,
-    RouteKind.OWN: _own,
-    RouteKind.COMPUTED: _computed,
-    RouteKind.DIRECT: _direct,
-    RouteKind.ANY: _any,
+    RouteKind.RECORDED: _Rung(_recorded, _why_not_recorded),
+    RouteKind.OWN: _Rung(_own, _why_not_own),
+    RouteKind.COMPUTED: _Rung(_computed, _why_not_computed),
+    RouteKind.DIRECT: _Rung(_direct, _why_not_direct),
+    RouteKind.ANY: _Rung(_any, _enough_known),
 }
 
 
@@ -293,17 +304,20 @@ def _round_over(owner: str, past: Past, age: float, limits: Limits, jitter: floa
     # A central store's or a peer's last word counts once the owner itself had its chance on the other rungs.
     final = next((each.result for each in past.attempts if each.node and each.result in FINAL), "")
     if final:
-        return End(Outcome(Verdict.LOST, final))
+        return End(LossReason.of(LossCode(final)))
     if age >= limits.give_up_after_seconds:
-        return End(Outcome(Verdict.LOST, _why(owner, past, limits)))
+        return End(_why(owner, past, limits))
     wait = min(limits.first_wait_seconds * 2.0 ** min(past.rounds, 32), limits.longest_wait_seconds) * (0.5 + jitter)
     return Wait(max(0.05, min(wait, limits.give_up_after_seconds - age)))
 
 
-def _why(owner: str, past: Past, limits: Limits) -> str:
+def _why(owner: str, past: Past, limits: Limits) -> LossReason:
     if not _worth_going_on(owner, past):
-        return f"{_UNKNOWN} at its owner {owner}"
+        return LossReason.of(LossCode.UNKNOWN, owner=owner)
     # What went wrong on a way to the owner says more than that another node was reached.
     telling = [each.result for each in past.attempts if each.result != _MISROUTED]
     last = telling[-1] if telling else past.attempts[-1].result if past.attempts else "no route"
-    return f"no answer from {owner} within {limits.give_up_after_seconds:g} s: last {last}"
+    seconds = limits.give_up_after_seconds
+    if not seconds:
+        return LossReason.of(LossCode.NO_ANSWER_IN_ONE_ROUND, owner=owner, last=last)
+    return LossReason.of(LossCode.NO_ANSWER, owner=owner, seconds=seconds, last=last)

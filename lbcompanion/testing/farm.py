@@ -105,7 +105,7 @@ class InlineCrawler(CrawlerService):
 
     def die(self) -> None:
         """What the kernel does for a process that is killed: locks and files are let go."""
-        self._backlog.close()
+        self._database.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

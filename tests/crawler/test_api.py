@@ -108,12 +108,14 @@ class ApiTests(SynchronousTestCase):
         self.assertEqual((stats["recordings"], stats["archived"], stats["lost"], stats["open"]), (4, 3, 1, 0))
         self.assertGreaterEqual(stats["misrouted_attempts"], 1)
         metrics = self.get("/metrics")[1].decode()
-        self.assertIn('lbc_crawler_outcomes_total{outcome="archived"} 3.0', metrics)
-        self.assertIn("lbc_crawler_notices_open 0.0", metrics)
+        self.assertIn('lbcompanion_crawler_outcomes_total{outcome="archived"} 3.0', metrics)
+        self.assertIn("lbcompanion_crawler_notices_open 0.0", metrics)
+        samples = [line for line in metrics.splitlines() if not line.startswith("#")]
+        self.assertEqual([line for line in samples if not line.startswith("lbcompanion_crawler_")], [])
 
     def test_health(self) -> None:
         self.assertEqual(self.get("/healthz")[0].code, 200)
-        self.rig.backlog.close()
+        self.rig.database.close()
 
     def test_only_known_hosts_are_answered(self) -> None:
         page = f"/api/recordings/{self.tokens[0]}/page"

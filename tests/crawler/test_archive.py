@@ -11,7 +11,10 @@ from warcio.archiveiterator import ArchiveIterator
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.warc_records import Asset, RecordRefused
 from lbcompanion.crawler.fetching.fetcher import Copy
-from lbcompanion.crawler.queue.backlog import Backlog, BacklogError, open_engine
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
+from lbcompanion.model import LossCode, LossReason
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 
@@ -35,9 +38,11 @@ def copy(body: bytes, method: str = "GET", status: int = 200) -> Copy:
 class Place:
     def __init__(self, folder: Path, rotate_bytes: int = 1 << 30) -> None:
         self.folder = folder
-        self.backlog = Backlog(open_engine(f"sqlite:///{folder}/q.db"))
-        self.backlog.open()
-        self.archive = Archive(folder / "archive", self.backlog, lambda: NOW, rotate_bytes)
+        self.database = Database(open_engine(f"sqlite:///{folder}/q.db"))
+        self.database.open()
+        self.backlog = Backlog(self.database)
+        self.index = ArchiveIndex(self.database)
+        self.archive = Archive(folder / "archive", self.index, lambda: NOW, rotate_bytes)
         self.archive.recover()
 
     def store(self, token: str, body: bytes, assets: tuple[Asset, ...] = (), **more: object) -> None:
@@ -148,7 +153,7 @@ def test_files_rotate_and_are_never_overwritten(tmp_path: Path) -> None:
     assert len(place.files()) == 3
     assert (place.page("t1"), place.page("t2")) == (b"one", b"two")
     place = Place(tmp_path)
-    assert stranger.read_bytes() == b"somebody's" or len(place.backlog.files()) == 2
+    assert stranger.read_bytes() == b"somebody's" or len(place.index.files()) == 2
 
 
 def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -156,7 +161,7 @@ def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     place.store("t1", b"one")
     before = place.files()[0].stat().st_size
     place.backlog.add([arrival("t2")], NOW)
-    place.backlog.lose("t2", "expired", (), NOW)
+    place.backlog.lose("t2", LossReason.of(LossCode.EXPIRED), (), NOW)
     with pytest.raises(BacklogError):
         place.archive.store("t2", copy(b"never"), (), "own", ())
     place.store("t3", b"three")
@@ -170,8 +175,8 @@ class Died(BaseException):
     """The process is gone at this point."""
 
 
-class Dying(Backlog):
-    """A backlog on which the process dies at a chosen step."""
+class Dying(ArchiveIndex):
+    """An index on which the process dies at a chosen step."""
 
     at = ""
 
@@ -180,9 +185,9 @@ class Dying(Backlog):
         super().new_file(name)
         self._die("after new file")
 
-    def keep(self, *args: object) -> None:
+    def mark_archived(self, *args: object) -> None:
         self._die("before commit")
-        super().keep(*args)  # type: ignore[arg-type]
+        super().mark_archived(*args)  # type: ignore[arg-type]
         self._die("after commit")
 
     def _die(self, point: str) -> None:
@@ -198,7 +203,8 @@ def test_dying_at_any_step_leaves_exactly_one_record(tmp_path: Path, point: str,
     for number in range(earlier):
         place.store(f"e{number}", b"earlier")
     place.backlog.add([arrival("t")], NOW)
-    dying = Dying(open_engine(f"sqlite:///{tmp_path}/q.db"))
+    database = Database(open_engine(f"sqlite:///{tmp_path}/q.db"))
+    dying = Dying(database)
     dying.at = point
     archive = Archive(tmp_path / "archive", dying, lambda: NOW)
     archive.recover()
@@ -209,8 +215,8 @@ def test_dying_at_any_step_leaves_exactly_one_record(tmp_path: Path, point: str,
         archive.store("t", copy(b"the page"), (), "own", ())
     except Died:
         died = True
-    dying.close()
-    place.backlog.close()
+    database.close()
+    place.database.close()
     if point == "torn":
         newest = place.files()[-1]
         newest.write_bytes(newest.read_bytes()[:-7])

@@ -5,25 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex, Kept
 from lbcompanion.crawler.queue.backlog import (
     LOSS_SECONDS,
     LOSSES_KEPT,
     AlreadyEnded,
     Backlog,
-    BacklogError,
-    Kept,
     load_attempts,
-    open_engine,
 )
-from lbcompanion.model import Attempt, Loss, RouteKind, RoutingCookie
-from lbcompanion.sticky.routes import Route, RouteState, Source
+from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.model import Attempt, Loss, LossCode, LossReason, RouteKind, RoutingCookie
 from tests.support.arrivals import arrival
 
+EXPIRED = LossReason.of(LossCode.EXPIRED)
+WENT = LossReason(LossCode.OTHER, "it went")
 TOKENS = [f"token{number}" for number in range(6)]
 
 
@@ -31,10 +30,14 @@ def kept(end: int = 100) -> Kept:
     return Kept("a.warc.gz", 10, end, "n1", "own", "ab" * 32, 5, "text/html", 3.0, "http://www.example.com/x")
 
 
+def opened(url: str = "sqlite://") -> Database:
+    database = Database(open_engine(url))
+    database.open()
+    return database
+
+
 def fresh() -> Backlog:
-    backlog = Backlog(open_engine("sqlite://"))
-    backlog.open()
-    return backlog
+    return Backlog(opened())
 
 
 class AgainstADict(RuleBasedStateMachine):
@@ -42,8 +45,10 @@ class AgainstADict(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backlog = fresh()
-        self.backlog.new_file("a.warc.gz")
+        self.database = opened()
+        self.backlog = Backlog(self.database)
+        self.index = ArchiveIndex(self.database)
+        self.index.new_file("a.warc.gz")
         self.model: dict[str, dict[str, Any]] = {}
         self.now = 0.0
 
@@ -74,9 +79,9 @@ class AgainstADict(RuleBasedStateMachine):
     def end(self, token: str, archived: bool) -> None:
         known = self.model.get(token)
         finish = (
-            (lambda: self.backlog.keep(token, kept(), (), self.now))
+            (lambda: self.index.mark_archived(token, kept(), (), self.now))
             if archived
-            else (lambda: self.backlog.lose(token, "expired", (), self.now))
+            else (lambda: self.backlog.lose(token, EXPIRED, (), self.now))
         )
         if known is None or known["outcome"]:
             with pytest.raises(AlreadyEnded):
@@ -119,7 +124,7 @@ class AgainstADict(RuleBasedStateMachine):
             assert counts[outcome or "open"] == sum(known["outcome"] == outcome for known in self.model.values())
 
     def teardown(self) -> None:
-        self.backlog.close()
+        self.database.close()
 
 
 @pytest.mark.slow
@@ -150,7 +155,7 @@ def test_a_late_cookie_fills_in_what_was_missing() -> None:
 def test_cookies_go_with_the_outcome() -> None:
     backlog = fresh()
     backlog.add([arrival("t", cookies={"SRV": "n1"})], 7.0)
-    backlog.lose("t", "expired", (), 9.0)
+    backlog.lose("t", EXPIRED, (), 9.0)
     row = backlog.recording("t")
     assert row is not None
     assert (row["cookies"], row["reason"], row["finished_at"]) == ("{}", "expired", 9.0)
@@ -166,32 +171,11 @@ def test_the_attempts_kept_are_bounded() -> None:
     assert (found[0].result, found[-1].result) == ("status 0", "status 499")
 
 
-def test_the_end_of_the_file_is_committed_with_the_outcome() -> None:
-    backlog = fresh()
-    backlog.new_file("a.warc.gz")
-    backlog.add([arrival("t")], 1.0)
-    backlog.keep("t", kept(123), (), 2.0)
-    assert backlog.files() == {"a.warc.gz": 123}
-    with pytest.raises(AlreadyEnded):
-        backlog.keep("t", kept(456), (), 3.0)
-    assert backlog.files() == {"a.warc.gz": 123}
-
-
-def test_routes_are_kept() -> None:
-    backlog = fresh()
-    route = Route("main", "n1", (RoutingCookie("SRV", "x"),), "caddy", RouteState.CANDIDATE, 1.0)
-    backlog.keep_route(route)
-    assert backlog.routes() == [route]
-    later = Route("main", "n1", (RoutingCookie("SRV", "y"),), "", RouteState.PROVEN, 2.0, 3.0)
-    backlog.keep_route(later)
-    assert backlog.routes() == [later]
-
-
 def test_listing_pages_through() -> None:
     backlog = fresh()
     for number in range(5):
         backlog.add([arrival(f"t{number}", f"n{number % 2}")], float(number))
-    backlog.lose("t1", "expired", (), 9.0)
+    backlog.lose("t1", EXPIRED, (), 9.0)
     first = backlog.recordings(2)
     assert [row["token"] for row in first] == ["t4", "t3"]
     assert [row["token"] for row in backlog.recordings(9, first[-1]["id"])] == ["t2", "t1", "t0"]
@@ -199,38 +183,12 @@ def test_listing_pages_through() -> None:
     assert [row["token"] for row in backlog.recordings(9, None, {"outcome": "open", "node": "n1"})] == ["t3"]
 
 
-def test_errors_tell_no_values() -> None:
-    backlog = Backlog(open_engine("sqlite://"))
-    with pytest.raises(BacklogError) as caught:
-        backlog.add([arrival("t", cookies={"SRV": "told-to-nobody"})], 1.0)
-    assert "told-to-nobody" not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-def test_a_table_of_an_earlier_version_is_gone_on_with() -> None:
-    engine = open_engine("sqlite://")
-    with engine.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE TABLE routes (site VARCHAR(255), node VARCHAR(64), cookies TEXT NOT NULL, dialect VARCHAR(64) "
-            "NOT NULL, state VARCHAR(16) NOT NULL, learnt_at FLOAT NOT NULL, proven_at FLOAT, PRIMARY KEY (site, node))"
-        )
-        connection.exec_driver_sql("INSERT INTO routes VALUES ('main', 'n1', '[[\"SRV\", \"x\"]]', '', 'proven', 1, 2)")
-    backlog = Backlog(engine)
-    backlog.open()
-    backlog.open()
-    old = Route("main", "n1", (RoutingCookie("SRV", "x"),), "", RouteState.PROVEN, 1.0, 2.0)
-    assert backlog.routes() == [old]
-    new = evolve(old, expires_at=60.0, source=Source.TRAFFIC)
-    backlog.keep_route(new)
-    assert backlog.routes() == [new]
-
-
 def test_attempts_are_kept_with_what_was_learnt() -> None:
     assert load_attempts('[["own", "n1", "archived", 1.5]]') == (Attempt(RouteKind.OWN, "n1", "archived", 1.5),)
     backlog = fresh()
     backlog.add([arrival("token1")], 0.0)
     attempts = (Attempt(RouteKind.OWN, "n2", "misrouted", 1.5, "the own cookie does not lead to n1 now"),)
-    backlog.lose("token1", "why", attempts, 1.0)
+    backlog.lose("token1", EXPIRED, attempts, 1.0)
     row = backlog.recording("token1")
     assert row is not None
     assert load_attempts(row["attempts"]) == attempts
@@ -244,14 +202,14 @@ def test_losses_are_remembered_and_what_waits_for_them_is_due() -> None:
     assert backlog.due(10.0, 5) == []
     assert backlog.add_losses([Loss("token0", "it went"), Loss("token2", "it went")], 10.0) == 2
     (due,) = backlog.due(10.0, 5)
-    assert (due.token, due.lost) == ("token0", "it went")
+    assert (due.token, due.lost) == ("token0", WENT)
     assert backlog.add_losses([Loss("token0", "otherwise")], 11.0) == 0
-    assert backlog.due(11.0, 5)[0].lost == "it went"
+    assert backlog.due(11.0, 5)[0].lost == WENT
     # A notice that comes later finds it.
     backlog.add([arrival("token2")], 12.0)
-    assert [one.lost for one in backlog.due(12.0, 5)] == ["it went", "it went"]
-    assert [backlog.loss_of(token) for token in ("token1", "token2")] == ["", "it went"]
-    backlog.lose("token0", "it went", (), 12.0)
+    assert [one.lost for one in backlog.due(12.0, 5)] == [WENT, WENT]
+    assert [backlog.loss_of(token) for token in ("token1", "token2")] == [None, WENT]
+    backlog.lose("token0", WENT, (), 12.0)
     assert backlog.add_losses([Loss("token0", "it went")], 13.0) == 0
     assert backlog.recording("token0")["outcome"] == "lost"
 
@@ -261,25 +219,24 @@ def test_losses_are_forgotten_in_time_and_when_they_are_too_many() -> None:
     backlog = fresh()
     backlog.add_losses([Loss("token0", "it went")], 0.0)
     backlog.add_losses([Loss("token1", "it went")], LOSS_SECONDS)
-    assert backlog.loss_of("token0") == "it went"
+    assert backlog.loss_of("token0") == WENT
     backlog.add_losses([Loss("token2", "it went")], LOSS_SECONDS + 1)
-    assert [backlog.loss_of(token) for token in ("token0", "token1")] == ["", "it went"]
+    assert [backlog.loss_of(token) for token in ("token0", "token1")] == [None, WENT]
     many = fresh()
     many.add_losses([Loss(f"old{number}", "it went") for number in range(3)], 0.0)
     many.add_losses([Loss(f"new{number}", "it went") for number in range(LOSSES_KEPT - 1)], 1.0)
-    assert [many.loss_of(token) for token in ("old0", "new0", f"new{LOSSES_KEPT - 2}")] == ["", "it went", "it went"]
+    assert [many.loss_of(token) for token in ("old0", "new0", f"new{LOSSES_KEPT - 2}")] == [None, WENT, WENT]
 
 
 def test_a_queue_of_an_earlier_version_learns_of_losses(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'crawler.db'}"
-    before = Backlog(open_engine(url))
-    before.open()
-    before.add([arrival("token0")], 0.0)
+    before = opened(url)
+    Backlog(before).add([arrival("token0")], 0.0)
     before.close()
-    with sqlite3.connect(tmp_path / "crawler.db") as database:
-        database.execute("DROP TABLE losses")
-    backlog = Backlog(open_engine(url))
-    backlog.open()
-    assert backlog.due(1.0, 5)[0].lost == ""
+    with sqlite3.connect(tmp_path / "crawler.db") as connection:
+        connection.execute("DROP TABLE losses")
+    database = opened(url)
+    backlog = Backlog(database)
+    assert backlog.due(1.0, 5)[0].lost is None
     assert backlog.add_losses([Loss("token0", "it went")], 1.0) == 1
-    backlog.close()
+    database.close()

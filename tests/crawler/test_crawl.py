@@ -52,7 +52,7 @@ class CrawlTests(SynchronousTestCase):
             token = farm.nodes[name].capture(name.encode())
             rig.take(token)
             self.assertEqual((rig.row(token)["outcome"], rig.row(token)["route"]), ("archived", "own"))
-        self.assertEqual([route.state.value for route in rig.backlog.routes()], ["proven"] * 3)
+        self.assertEqual([route.state.value for route in rig.route_table.load()], ["proven"] * 3)
 
     def test_a_cookie_that_met_its_node_by_chance_is_no_route(self) -> None:
         farm = Farm(names=("n1", "n2"), balancer=Spreading)
@@ -340,6 +340,9 @@ class CrawlTests(SynchronousTestCase):
         (rig.archive._folder).rmdir()
         rig.take(token, {"SRV": "n1"})
         self.assertEqual([a["result"] for a in self.attempts(rig, token)], ["not stored"])
+        metrics = rig.meters.exposition(0).decode()
+        self.assertIn('attempts_total{result="not stored",route="recorded"} 1.0', metrics)
+        self.assertNotIn('result="archived"', metrics)
         (rig.archive._folder).mkdir()
         rig.run(12)
         self.assertEqual(rig.row(token)["outcome"], "archived")

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from lbcompanion.crawler.crawl.intake import Intake, intake_site, site_for
-from lbcompanion.crawler.queue.backlog import Arrival, BacklogError
+from lbcompanion.crawler.queue.backlog import Arrival
+from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.model import Loss, Notice
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, write_notices
 from lbcompanion.protocol.signatures import Signer

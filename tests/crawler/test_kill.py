@@ -32,11 +32,11 @@ def run_and_kill(folder: Path, seconds: float) -> int:
 def test_kill_minus_nine_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     for seconds in (0.11, 0.173, 0.3):
         safe = run_and_kill(tmp_path, seconds)
-        backlog, archive = open_place(tmp_path)
+        database, backlog, archive = open_place(tmp_path)
         counts = backlog.counts()
         assert sum(counts.values()) >= safe
-        backlog.close()
-    backlog, archive = open_place(tmp_path)
+        database.close()
+    database, backlog, archive = open_place(tmp_path)
     archive_due(backlog, archive)
     counts = backlog.counts()
     assert counts["open"] == 0
@@ -49,4 +49,4 @@ def test_kill_minus_nine_loses_nothing_and_doubles_nothing(tmp_path: Path) -> No
                 if record.rec_type == "response":
                     digests[digest_of(body)] += 1
     assert digests == {digest_of(body_of(f"t{number}")): 1 for number in range(counts["archived"])}
-    backlog.close()
+    database.close()

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.fetch_command import FetchedOnce, NotFetchable, fetch_once
 from lbcompanion.errors import TokenError
-from lbcompanion.model import Outcome, Verdict
+from lbcompanion.model import LossCode, LossReason
 from lbcompanion.settings import CrawlerSettings, SiteSettings
 from tests.support.simulated_farm import ORIGIN, Farm
 
@@ -35,20 +35,21 @@ class FetchTests(SynchronousTestCase):
     def test_a_token(self) -> None:
         fetched = self.fetch(self.token)
         assert fetched.copy is not None
-        self.assertEqual((fetched.copy.body, fetched.outcome), (b"hello", Outcome(Verdict.ARCHIVED)))
+        self.assertEqual((fetched.copy.body, fetched.lost), (b"hello", None))
         self.assertEqual(self.said[-1], "fetched")
         self.assertIn(self.token, self.farm.nodes["n2"].pages)
 
     def test_a_fetch_url_with_cookies(self) -> None:
         url = f"{ORIGIN}/_lbc/page/{self.token}#CTFetchCookies=SRV%3Dn2%3Bother%3Dsecret%3B"
         fetched = self.fetch(url, ladder=("recorded",), direct=True)
-        self.assertEqual([each.result for each in fetched.attempts], ["archived"])
+        self.assertEqual([each.result for each in fetched.attempts], ["fetched"])
         self.assertFalse(any("secret" in text or "=n2" in text for text in self.said))
 
     def test_not_there(self) -> None:
         self.farm.nodes["n2"].up = False
         fetched = self.fetch(self.token)
-        self.assertEqual(fetched.outcome, Outcome(Verdict.LOST, "no answer from n2: last misrouted"))
+        text = "no answer from n2: last misrouted"
+        self.assertEqual(fetched.lost, LossReason(LossCode.NO_ANSWER_IN_ONE_ROUND, text))
 
     def test_no_token_of_ours(self) -> None:
         self.failureResultOf(fetch_once(self.farm.settings(), self.farm.clock, "x" * 40), TokenError)

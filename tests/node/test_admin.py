@@ -46,3 +46,12 @@ def test_the_names_of_nodes_are_known() -> None:
     listener, _ = site(peers={"N-2": "http://10.0.0.2:8080"})
     for host, status in ((b"n9", 200), (b"N9:9101", 200), (b"n-2", 200), (b"n3", 421)):
         assert answer_of(listener, "/readyz", Case(status, (b"Host: " + host,)))[0] == status
+
+
+def test_every_metric_has_the_prefix() -> None:
+    figures = Figures("n9", Counters(), {"ready": ("1 where ready", 1.0)})
+    listener = admin_site(lambda: succeed(figures), lambda: None)
+    lines = answer_of(listener, "/metrics", ALLOWED[0])[2].decode().splitlines()
+    samples = [line for line in lines if not line.startswith("#")]
+    assert "lbcompanion_node_ready 1.0" in samples
+    assert [line for line in samples if not line.startswith("lbcompanion_node_")] == []

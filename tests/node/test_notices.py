@@ -13,10 +13,11 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.model import Loss, Notice, Told
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.notices import receiver
 from lbcompanion.node.notices.receiver import Deliverer
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.notices import read_delivery
@@ -192,8 +193,10 @@ class Crawler(Resource):
         self.taken: list[str] = []
         self.lost: list[Loss] = []
         self.asked = 0
+        self.answer = b""
+        self.ends = True
 
-    def render_POST(self, request: Request) -> bytes:
+    def render_POST(self, request: Request) -> bytes | int:
         self.asked += 1
         body = request.content.read()
         fields = [(key.lower(), value) for key, values in request.requestHeaders.getAllRawHeaders() for value in values]
@@ -205,7 +208,10 @@ class Crawler(Resource):
         if status == 202:
             self.taken += [notice.url for notice in notices]
             self.lost += losses
-        return b""
+        if self.ends:
+            return self.answer
+        request.write(b"not all of it")
+        return NOT_DONE_YET
 
 
 class DeliveryTests(TestCase):
@@ -283,6 +289,27 @@ class DeliveryTests(TestCase):
         self.deliverer.wake()
         yield self.until(lambda: len(self.crawler.taken) == 4)
         yield self.until(lambda: self.counters.notices["delivered"] == 4)
+
+    @pytest.mark.network
+    @inlineCallbacks
+    def test_an_answer_with_a_large_body_counts_by_its_status(self) -> Any:
+        self.crawler.answer = b"x" * 1_000_000
+        yield self.add("a")
+        self.deliverer.wake()
+        yield self.until(lambda: self.counters.notices["delivered"] == 1)
+        assert self.crawler.taken == ["http://a/a"]
+
+    @pytest.mark.network
+    @inlineCallbacks
+    def test_an_answer_that_does_not_end_is_given_up(self) -> Any:
+        self.patch(receiver, "_TIMEOUT_SECONDS", 0.2)
+        self.crawler.ends = False
+        yield self.add("a")
+        self.deliverer.wake()
+        yield self.until(lambda: not self.deliverer.reachable)
+        self.crawler.ends = True
+        yield self.until(lambda: self.deliverer.reachable)
+        yield self.until(lambda: self.counters.notices["delivered"] == 1)
 
     @pytest.mark.network
     @inlineCallbacks

@@ -15,8 +15,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lbcompanion.model import Loss, Miss, MissReason
-from lbcompanion.node.copies.peer_export import NO_TIME
+from lbcompanion.model import Loss, LossCode, LossReason, Miss, MissReason
 from lbcompanion.node.copies.peers import in_order
 from lbcompanion.node.service import NodeService
 from lbcompanion.protocol.notices import read_delivery
@@ -288,7 +287,7 @@ class FourNodesTests(TestCase):
         begun = time.monotonic()
         yield Deferred.fromCoroutine(giving.run(reactor.seconds() + 0.5))
         assert time.monotonic() - begun < 5
-        assert (giving.given, set(giving.lost.values())) == ({}, {NO_TIME})
+        assert (giving.given, set(giving.lost.values())) == ({}, {LossReason.of(LossCode.NO_TIME)})
         assert len(giving.lost) == 20
         yield listening.stopListening()
 

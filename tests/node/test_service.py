@@ -218,10 +218,10 @@ def test_the_admin_listener(node: Node) -> None:
     assert node.ask_admin("/healthz").status == 200
     assert node.ask_admin("/readyz").json == {"ready": True, "wrong": []}
     metrics = node.ask_admin("/metrics").body
-    assert b"lbcompanion_pages_captured_total" in metrics
-    assert b'lbcompanion_responses_total{status="200"}' in metrics
+    assert b"lbcompanion_node_pages_captured_total" in metrics
+    assert b'lbcompanion_node_responses_total{status="200"}' in metrics
     for name in (b"upstream_open", b"upstream_waiting 0.0", b"upstream_waited_total 0.0", b"upstream_made_way_total"):
-        assert b"\nlbcompanion_" + name in metrics
+        assert b"\nlbcompanion_node_" + name in metrics
     status = node.ask_admin("/status").json
     assert status["node"] == "n1"
     assert status["failed_open"] == {}

@@ -102,8 +102,8 @@ def test_workers_have_one_another_s_copies(tmp_path: Path, application: RawAppli
         assert figures["captured"] == 3
         assert figures["ready"] is True
         assert [one["serves"] for one in figures["workers"]] == [True] * 3
-        assert stand.metric("lbcompanion_pages_captured_total") == 3
-        assert stand.metric("lbcompanion_workers") == 3
+        assert stand.metric("lbcompanion_node_pages_captured_total") == 3
+        assert stand.metric("lbcompanion_node_workers") == 3
         if way == "command":
             assert stand.stop() == 0
 
@@ -159,7 +159,7 @@ def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: RawApp
         first, second = pids(stand)
         with connected_to(stand, 1) as (asking,):
             token = page(asking)
-            before = stand.metric("lbcompanion_requests_total")
+            before = stand.metric("lbcompanion_node_requests_total")
             # What waits in the port's queue while a worker dies is another's to take.
             os.kill(first, signal.SIGSTOP)
             os.kill(first, signal.SIGKILL)
@@ -167,11 +167,11 @@ def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: RawApp
                 (answer,) = stand.ask(request(b"/page", LAST))
                 assert answer.status == 200
             assert page(asking)
-            wait_until(lambda: stand.metric("lbcompanion_workers") == 2, stand.said())
+            wait_until(lambda: stand.metric("lbcompanion_node_workers") == 2, stand.said())
             assert pids(stand)[1] == second
-            assert stand.metric("lbcompanion_worker_restarts") == 1
+            assert stand.metric("lbcompanion_node_worker_restarts") == 1
             # What the dead one counted stays counted.
-            assert stand.metric("lbcompanion_requests_total") >= before + 101
+            assert stand.metric("lbcompanion_node_requests_total") >= before + 101
         assert asked(stand, 0, signed(token)).status == 200
         assert stand.said().count("worker died") == 1
 
@@ -188,7 +188,7 @@ def test_one_that_dies_again_and_again_is_started_later_and_later(tmp_path: Path
             assert stand.ask_admin("/readyz").status == 200
         waits = [line.rpartition(" in ")[2] for line in stand.said().splitlines() if "worker died" in line]
         assert waits in (["0.4 s", "0.8 s", "1.6 s"], ["0.2 s", "0.4 s", "0.8 s"])  # the first may have been steady
-        wait_until(lambda: stand.metric("lbcompanion_workers") == 2)
+        wait_until(lambda: stand.metric("lbcompanion_node_workers") == 2)
         assert pids(stand)[0] != first
 
 
@@ -283,7 +283,7 @@ def test_one_worker_delivers_everybody_s_notices(tmp_path: Path, application: Ra
             time.sleep(0.2)
             assert sorted(one["token"] for one in crawler.notices) == sorted(tokens)
             assert {one["page_url"] for one in crawler.notices} == {"http://www.example.com/page"}
-            assert stand.metric('lbcompanion_notices_total{what="delivered"}') == 3
+            assert stand.metric('lbcompanion_node_notices_total{what="delivered"}') == 3
             # The one that delivers dies, and the next of its number goes on.
             with suppress(ProcessLookupError):
                 os.kill(pids(stand)[0], signal.SIGKILL)

@@ -40,7 +40,8 @@ def visitor_of(farm: Farm, node: str) -> tuple[Visitor, View]:
 
 def metric(farm: Farm, node: str, line: str) -> float:
     told = fetched(farm.admin[node], "/metrics")[1].decode()
-    return sum(float(one.rpartition(" ")[2]) for one in told.splitlines() if one.startswith(f"lbcompanion_{line} "))
+    name = f"lbcompanion_node_{line} "
+    return sum(float(one.rpartition(" ")[2]) for one in told.splitlines() if one.startswith(name))
 
 
 def log_of(farm: Farm, node: str) -> str:

@@ -4,13 +4,13 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.model import Attempt, Outcome, RouteKind, RoutingCookie, Verdict
+from lbcompanion.model import DEFAULT_LADDER, Attempt, LossCode, LossReason, RouteKind, RoutingCookie
 from lbcompanion.sticky.ladder import (
-    ARCHIVED,
-    DEFAULT_LADDER,
+    FETCHED,
     FINAL,
     Ask,
     End,
+    Fetched,
     Knowledge,
     Limits,
     Mint,
@@ -77,13 +77,13 @@ def test_own_twice_after_minting() -> None:
     assert step(FULL, past) == Try(RouteKind.OWN, OURS)
 
 
-def test_archived_ends() -> None:
-    assert step(FULL, went(("own", "n1", ARCHIVED))) == End(Outcome(Verdict.ARCHIVED))
+def test_the_copy_ends() -> None:
+    assert step(FULL, went(("own", "n1", FETCHED))) == Fetched()
 
 
 def test_the_owners_final_word_ends() -> None:
     for word in FINAL:
-        assert step(FULL, went(("recorded", "n1", word))) == End(Outcome(Verdict.LOST, word))
+        assert step(FULL, went(("recorded", "n1", word))) == End(LossReason(LossCode(word), word))
 
 
 def test_anothers_final_word_counts_when_the_owner_had_its_chance() -> None:
@@ -91,7 +91,7 @@ def test_anothers_final_word_counts_when_the_owner_had_its_chance() -> None:
     assert step(FULL, past) == Try(RouteKind.OWN, OURS)
     bare = Knowledge("n1", RECORDED, True)
     past = went(("recorded", "n2", "expired"), ("any", "n2", "misrouted"))
-    assert step(bare, past) == End(Outcome(Verdict.LOST, "expired"))
+    assert step(bare, past) == End(LossReason(LossCode.EXPIRED, "expired"))
 
 
 def test_an_unproven_final_word_is_none() -> None:
@@ -101,7 +101,7 @@ def test_an_unproven_final_word_is_none() -> None:
 def test_unknown_at_the_owner_waits_then_is_lost() -> None:
     past = went(("recorded", "n1", "unknown"))
     assert isinstance(step(FULL, past), Wait)
-    assert step(FULL, past, 120.0) == End(Outcome(Verdict.LOST, "unknown at its owner n1"))
+    assert step(FULL, past, 120.0) == End(LossReason(LossCode.UNKNOWN, "unknown at its owner n1"))
 
 
 def test_unknown_elsewhere_moves_on() -> None:
@@ -115,7 +115,10 @@ def test_however_old_a_notice_is_it_gets_one_round() -> None:
 def test_the_reason_names_node_time_and_last_result() -> None:
     known = Knowledge("n1")
     past = went(("direct", "", "refused"), ("any", "n2", "misrouted"))
-    assert step(known, past, 120.0) == End(Outcome(Verdict.LOST, "no answer from n1 within 120 s: last refused"))
+    text = "no answer from n1 within 120 s: last refused"
+    assert step(known, past, 120.0) == End(LossReason(LossCode.NO_ANSWER, text))
+    once = next_step(DEFAULT_LADDER, known, past, 0.0, Limits(give_up_after_seconds=0))
+    assert once == End(LossReason(LossCode.NO_ANSWER_IN_ONE_ROUND, "no answer from n1: last refused"))
 
 
 def test_unsafe_cookies_wait_for_the_node() -> None:
@@ -180,14 +183,21 @@ def test_what_was_not_tried_is_told_with_its_reason() -> None:
     assert told(FULL, went(("own", "n1", "unknown")))["direct"] == "the owner itself had answered"
 
 
+def test_every_kind_of_route_is_a_rung() -> None:
+    """Each alone: it is tried where all is known, and where nothing is, there is a reason why it was not."""
+    for kind in RouteKind:
+        assert next_step((kind.value,), FULL, Past(), 0.0, LIMITS).route is kind  # type: ignore[union-attr]
+        assert [(rung, bool(why)) for rung, why in not_tried((kind.value,), Knowledge("n1"), Past())] == [(kind, True)]
+
+
 def test_a_short_ladder() -> None:
     assert next_step(("direct",), Knowledge("n1", RECORDED, True), Past(), 0.0, LIMITS) == Wait(1.0)
     end = next_step(("direct",), Knowledge("n1", RECORDED, True), Past(), 120.0, LIMITS)
-    assert end == End(Outcome(Verdict.LOST, "no answer from n1 within 120 s: last no route"))
+    assert end == End(LossReason(LossCode.NO_ANSWER, "no answer from n1 within 120 s: last no route"))
 
 
 _RESULTS = st.sampled_from(
-    ["timeout", "refused", "unproven", "digest", "status 503", "misrouted", "unknown", "expired", "pulled", "archived"]
+    ["timeout", "refused", "unproven", "digest", "status 503", "misrouted", "unknown", "expired", "pulled", "fetched"]
 )
 
 
@@ -214,11 +224,9 @@ def test_it_ends_within_its_bound_and_never_risks_a_visitor(
         now = next_step(ladder, known, past, age, Limits(give_up_after_seconds=30), jitter)
         steps += 1
         assert steps < 30 * 20 * 12
-        if isinstance(now, End):
-            assert now.outcome.verdict is Verdict.ARCHIVED or now.outcome.reason
-            assert (now.outcome.verdict is Verdict.ARCHIVED) == (
-                past.attempts[-1:] != () and past.attempts[-1].result == ARCHIVED
-            )
+        if isinstance(now, Fetched | End):
+            assert isinstance(now, Fetched) or now.reason.text
+            assert isinstance(now, Fetched) == (past.attempts[-1:] != () and past.attempts[-1].result == FETCHED)
             return
         if isinstance(now, Wait):
             assert 0 < now.seconds <= 45

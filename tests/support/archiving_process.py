@@ -7,19 +7,21 @@ from pathlib import Path
 
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.fetching.fetcher import Copy
-from lbcompanion.crawler.queue.backlog import Backlog, open_engine
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 
 NOW = 1_795_468_200.0
 
 
-def open_place(folder: Path) -> tuple[Backlog, Archive]:
-    backlog = Backlog(open_engine(f"sqlite:///{folder}/q.db"))
-    backlog.open()
-    archive = Archive(folder / "archive", backlog, lambda: NOW, rotate_bytes=20_000)
+def open_place(folder: Path) -> tuple[Database, Backlog, Archive]:
+    database = Database(open_engine(f"sqlite:///{folder}/q.db"))
+    database.open()
+    archive = Archive(folder / "archive", ArchiveIndex(database), lambda: NOW, rotate_bytes=20_000)
     archive.recover()
-    return backlog, archive
+    return database, Backlog(database), archive
 
 
 def body_of(token: str) -> bytes:
@@ -34,7 +36,7 @@ def archive_due(backlog: Backlog, archive: Archive) -> None:
 
 
 def main(folder: Path) -> None:
-    backlog, archive = open_place(folder)
+    _, backlog, archive = open_place(folder)
     archive_due(backlog, archive)
     number = sum(backlog.counts().values())
     while True:

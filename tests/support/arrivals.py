@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from lbcompanion.crawler.queue.backlog import (
-    Arrival,
-)
+from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.model import Notice, Told
 
 

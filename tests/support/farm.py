@@ -239,7 +239,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         """Wait until a node's store has all that it captured."""
 
         def look() -> bool:
-            return b"\nlbcompanion_pages_pending 0.0\n" in fetched(self.admin[name], "/metrics")[1]
+            return b"\nlbcompanion_node_pages_pending 0.0\n" in fetched(self.admin[name], "/metrics")[1]
 
         wait_for(f"{name} has kept its pages", look, 5)
 

@@ -10,7 +10,10 @@ from lbcompanion.crawler.crawl.rounds import Rounds
 from lbcompanion.crawler.crawl.route_refresh import Warmth
 from lbcompanion.crawler.crawl.scheduler import Crawl
 from lbcompanion.crawler.metrics import Meters
-from lbcompanion.crawler.queue.backlog import Arrival, Backlog, open_engine
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.backlog import Arrival, Backlog
+from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.route_table import RouteTable
 from lbcompanion.crawler.sites import make_crews
 from lbcompanion.model import Loss
 from lbcompanion.protocol.tokens import Tokens
@@ -26,17 +29,17 @@ class Rig:
         self.farm = farm
         settings = farm.settings(folder, **site)
         (folder / "state").mkdir(exist_ok=True)
-        self.backlog = Backlog(open_engine(settings.crawler.queue))
-        self.backlog.open()
-        self.archive = Archive(settings.crawler.archive_dir, self.backlog, farm.now)
+        self.database = Database(open_engine(settings.crawler.queue))
+        self.database.open()
+        self.backlog = Backlog(self.database)
+        self.route_table = RouteTable(self.database)
+        self.archive = Archive(settings.crawler.archive_dir, ArchiveIndex(self.database), farm.now)
         self.archive.recover()
-        self.routes = Routes(self.backlog.routes())
+        self.routes = Routes(self.route_table.load())
         self.meters = Meters()
-        crews = make_crews(settings, farm.clock, self.routes, self.backlog.keep_route, farm.now, farm.agents)
+        crews = make_crews(settings, farm.clock, self.routes, self.route_table.save, farm.now, farm.agents)
         limits = Limits(give_up_after_seconds=settings.crawler.give_up_after_seconds)
-        rounds = Rounds(
-            routes=self.routes, keep=self.backlog.keep_route, now=farm.now, jitter=lambda: 0.5, limits=limits
-        )
+        rounds = Rounds(routes=self.routes, keep=self.route_table.save, now=farm.now, jitter=lambda: 0.5, limits=limits)
         self.crews = crews
         self.warmth = Warmth(crews=crews, routes=self.routes, reactor=farm.clock, now=farm.now)
         self.crawl = Crawl(
@@ -76,4 +79,4 @@ class Rig:
 
     def close(self) -> None:
         self.crawl.stop()
-        self.backlog.close()
+        self.database.close()

@@ -111,7 +111,7 @@ class Admin(Resource):
         self._meters = meters
         self._sites = sites
         self._hosts = hosts
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.api")
         self._answers: dict[tuple[str, ...], Callable[[Request], Coroutine[Deferred[Any], Any, Answer]]] = {
             ("healthz",): self._health,
             ("metrics",): self._metrics,

@@ -10,6 +10,8 @@ from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
+from lbcompanion.model import DEFAULT_LADDER
+
 CSS = """
 :root { color-scheme: light dark; --ink: #1d2733; --dim: #65748a; --line: #dfe5ec; --ground: #f5f7fa; --card: #fff;
   --good: #12805c; --bad: #b3261e; --open: #8a6100; --link: #1f5fbf; }
@@ -72,7 +74,6 @@ _FACTS = (
     *("outcome", "reason", "origin_node", "answered_by", "route", "captured_at", "viewed_at", "noticed_at"),
     *("finished_at", "by", "content_type", "bytes", "sha256"),
 )
-_ROUTES = ("recorded", "own", "computed", "direct", "any")
 
 
 def _shell(title: str, body: str) -> str:
@@ -93,7 +94,7 @@ def page(live_part: str, filters: Mapping[str, str], sites: Sequence[str]) -> st
 
 def _filter_form(filters: Mapping[str, str]) -> str:
     outcome = _select("outcome", "any outcome", ("archived", "lost", "open"), filters.get("outcome", ""))
-    route = _select("route", "any route", _ROUTES, filters.get("route", ""))
+    route = _select("route", "any route", DEFAULT_LADDER, filters.get("route", ""))
     node = f'<input name="node" placeholder="origin node" size="12" value="{escape(filters.get("node", ""))}">'
     return f'<form method="get" action="/">{outcome}{route}{node}<button>Filter</button></form>'
 

@@ -1,6 +1,6 @@
 """The archive's files: WARC, one open at a time, appended to, made durable, never overwritten.
 
-What is appended counts only when the backlog commits it: the next append, or the next start, begins at the last
+What is appended counts only when the index commits it: the next append, or the next start, begins at the last
 committed end. Blocking; the service calls it on the backlog's thread.
 """
 
@@ -27,7 +27,7 @@ from lbcompanion.crawler.archive.warc_records import (
     revisit_record,
 )
 from lbcompanion.crawler.fetching.fetcher import Copy
-from lbcompanion.crawler.queue.backlog import Backlog, Kept
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex, Kept
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
 
@@ -55,18 +55,19 @@ class _Blocks:
 class Archive:
     """The folder of WARC files that one crawler writes.
 
+    :param index: how much of each file is committed.
     :param now: the time, for the names of new files.
     """
 
-    def __init__(self, folder: Path, backlog: Backlog, now: WallClock, rotate_bytes: int = ROTATE_BYTES) -> None:
+    def __init__(self, folder: Path, index: ArchiveIndex, now: WallClock, rotate_bytes: int = ROTATE_BYTES) -> None:
         self._folder = folder
-        self._backlog = backlog
+        self._index = index
         self._now = now
         self._rotate_bytes = rotate_bytes
         self._name = ""
         self._end = 0
         self._payloads: dict[str, tuple[str, str]] = {}
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def recover(self) -> None:
         """Cut every file off behind its last committed byte, and go on with the newest one.
@@ -75,7 +76,7 @@ class Archive:
         """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name, committed in self._backlog.files().items():
+            for name, committed in self._index.files().items():
                 self._recover_file(name, committed)
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
@@ -93,7 +94,7 @@ class Archive:
             self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=name, more=size - committed)
             _cut(path, committed)
         self._name, self._end = name, committed
-        self._payloads = self._backlog.payloads(name)
+        self._payloads = self._index.payloads(name)
 
     def store(
         self,
@@ -129,7 +130,7 @@ class Archive:
             page_url=copy.url,
             payloads=blocks.payloads,
         )
-        self._backlog.keep(token, kept, attempts, self._now())
+        self._index.mark_archived(token, kept, attempts, self._now())
         self._end = kept.committed
         self._payloads.update({digest: (url, date) for digest, url, date in blocks.payloads})
         return kept
@@ -161,11 +162,11 @@ class Archive:
 
     def _start_file(self) -> None:
         stamp = datetime.fromtimestamp(self._now(), UTC).strftime("%Y%m%d%H%M%S")
-        serial, known = 0, self._backlog.files()
+        serial, known = 0, self._index.files()
         while (name := f"lbc-{stamp}-{serial:04d}.warc.gz") in known or (self._folder / name).exists():
             serial += 1
         # The row comes first: a file without one belongs to somebody else and is never touched.
-        self._backlog.new_file(name)
+        self._index.new_file(name)
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         _sync_folder(self._folder)
         self._name, self._end, self._payloads = name, 0, {}

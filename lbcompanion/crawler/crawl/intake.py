@@ -85,7 +85,7 @@ class Intake(Resource):
         self._accept = accept
         self._now = now
         self._took = took
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.intake")
 
     def render(self, request: Request) -> bytes | int:
         """Answer one request."""

@@ -18,9 +18,10 @@ from lbcompanion.settings import KnownNode, SiteSettings
 from lbcompanion.sticky.cookies import handed_out
 from lbcompanion.sticky.dialects import NodeFacts
 from lbcompanion.sticky.ladder import (
-    ARCHIVED,
+    FETCHED,
     Ask,
     End,
+    Fetched,
     Knowledge,
     Limits,
     Mint,
@@ -51,11 +52,11 @@ class RoundOver:
     """How a round ended.
 
     :ivar attempts: this round's.
-    :ivar copy: the page, where one came; its attempt says ``archived`` already, which the caller must make true.
+    :ivar copy: the page, where one came; the last attempt brought it.
     :ivar way: how it came.
     """
 
-    step: Wait | End
+    step: Wait | Fetched | End
     attempts: tuple[Attempt, ...]
     copy: Copy | None = field(default=None, repr=False)
     way: Way = Factory(Way)
@@ -99,7 +100,7 @@ class Rounds:
             known = self._known(crew, job)
             step = next_step(crew.settings.ladder, known, past, age, self._limits, self._jitter())
             self._tell(step, job.owner)
-            if isinstance(step, Wait | End):
+            if isinstance(step, Wait | Fetched | End):
                 if copy is None:
                     notes += [f"{rung.value} not tried: {why}" for rung, why in self._left(crew, known, past)]
                 return RoundOver(step, _annotated(past.attempts, notes), copy, way, route)
@@ -189,7 +190,7 @@ class Rounds:
     async def _try(self, crew: SiteCrew, job: Pending, kind: RouteKind, way: Way) -> tuple[Attempt, Copy | None]:
         begun = self._now()
         answer = await crew.fetcher.page(job.token, way)
-        result = ARCHIVED if isinstance(answer, Copy) else answer.result
+        result = FETCHED if isinstance(answer, Copy) else answer.result
         learnt = "; ".join(self._learn(crew, job.owner, kind, way, answer))
         attempt = Attempt(kind, answer.node, result, max(0.0, (self._now() - begun) * 1000), learnt)
         self._say(f"{kind.value}: {_words(answer)} ({attempt.ms:.0f} ms){f'; {learnt}' if learnt else ''}")

@@ -43,7 +43,7 @@ class Warmth:
         self._busy: dict[str, Deferred[Any]] = {}
         self._next: IDelayedCall | None = None
         self._stopped = False
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.warmth")
 
     def noticed(self, site: str, node: str) -> None:
         """A page of the node's was viewed: its route is worth keeping for a while."""

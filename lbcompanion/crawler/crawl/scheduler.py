@@ -16,11 +16,13 @@ from lbcompanion.crawler.archive.warc_records import RecordRefused
 from lbcompanion.crawler.crawl.requisites import Requisites
 from lbcompanion.crawler.crawl.rounds import RoundOver, Rounds, SiteCrew
 from lbcompanion.crawler.crawl.route_refresh import Warmth
+from lbcompanion.crawler.fetching.fetcher import Copy
 from lbcompanion.crawler.metrics import Meters
-from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, BacklogError, Pending
-from lbcompanion.model import Attempt, Verdict, WallClock
+from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, Pending
+from lbcompanion.crawler.queue.database import BacklogError
+from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import hide
-from lbcompanion.sticky.ladder import ARCHIVED, FINAL, End, Wait
+from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, End, Fetched, Wait
 
 _T = TypeVar("_T")
 
@@ -29,6 +31,8 @@ _TROUBLE_SECONDS = 5.0
 #: A node that comes and goes does not wake its notices more often than that.
 _WOKEN_AGAIN_SECONDS = 5.0
 _LONGEST_NAP_SECONDS = 30.0
+#: What the attempt that brought the copy says in the end: the first is written with the outcome, in one transaction.
+_ARCHIVED, _NOT_STORED = Verdict.ARCHIVED.value, "not stored"
 
 
 class Defer(Protocol):
@@ -82,7 +86,7 @@ class Crawl:
         self._look_again = False
         self._stopped = False
         self._nap: IDelayedCall | None = None
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.crawl")
         for crew in crews.values():
             crew.minter.when_proven = self._is_back
 
@@ -176,22 +180,24 @@ class Crawl:
     async def _work(self, job: Pending) -> None:
         crew = self._crews.get(job.site) or (next(iter(self._crews.values())) if len(self._crews) == 1 else None)
         if crew is None:
-            await self._lose(job, "no site for this address" if not job.site else "its site is not configured", ())
+            code = LossCode.SITE_NOT_CONFIGURED if job.site else LossCode.NO_SITE
+            await self._lose(job, LossReason.of(code), ())
             return
         if self._warmth is not None:
             self._warmth.noticed(crew.settings.name, job.owner)
         over = await self._rounds.run(crew, job)
         for attempt in over.attempts:
-            self._meters.tried(attempt)
+            if attempt.result != FETCHED:  # which is counted once it is known whether the copy is archived
+                self._meters.tried(attempt)
         self._judge(job.owner, over)
         attempts = (*job.attempts, *over.attempts)
         if isinstance(over.step, Wait):
             await self._wait(job, over.step.seconds, attempts)
-        elif over.step.outcome.verdict is Verdict.LOST:
-            reason = over.step.outcome.reason
-            await self._lose(job, reason if reason in FINAL or not job.lost else job.lost, attempts)
-        else:
-            await self._store(crew, job, over, attempts)
+        elif isinstance(over.step, End):
+            reason = over.step.reason
+            await self._lose(job, reason if reason.code in FINAL_LOSSES else job.lost or reason, attempts)
+        elif over.copy is not None:
+            await self._store(crew, job, over, over.copy)
 
     async def _wait(self, job: Pending, seconds: float, attempts: tuple[Attempt, ...]) -> None:
         """A round gave no copy: there will be another, unless the copy is known to be lost. One whole round is made
@@ -204,7 +210,7 @@ class Crawl:
             await self._defer(self._backlog.postpone, job.token, job.rounds + 1, attempts, self._now() + seconds)
 
     def _judge(self, owner: str, over: RoundOver) -> None:
-        if isinstance(over.step, End) and any(each.node == owner for each in over.attempts):
+        if isinstance(over.step, Fetched | End) and any(each.node == owner for each in over.attempts):
             self._is_back(owner)
         elif isinstance(over.step, Wait):
             self._troubled.add(owner)
@@ -221,26 +227,28 @@ class Crawl:
             woken = self._defer(self._backlog.wake_node, node, now)
             woken.addCallbacks(lambda _done: self.wake(), self._trouble)
 
-    async def _lose(self, job: Pending, reason: str, attempts: tuple[Attempt, ...]) -> None:
+    async def _lose(self, job: Pending, reason: LossReason, attempts: tuple[Attempt, ...]) -> None:
         await self._defer(self._backlog.lose, job.token, reason, attempts, self._now())
         self._meters.lost()
-        self._log.info("{token}: lost: {reason}", token=hide(job.token), reason=reason)
+        self._log.info("{token}: lost: {reason}", token=hide(job.token), reason=reason.text)
 
-    async def _store(self, crew: SiteCrew, job: Pending, over: RoundOver, attempts: tuple[Attempt, ...]) -> None:
-        copy = over.copy
-        if copy is None or attempts[-1].result != ARCHIVED:
-            raise AssertionError("archived without a copy")
-        assets = await Requisites(crew.fetcher, self._now).gather(copy, over.way) if self._with_requisites else ()
+    async def _store(self, crew: SiteCrew, job: Pending, over: RoundOver, copy: Copy) -> None:
+        before, last = (*job.attempts, *over.attempts[:-1]), over.attempts[-1]
+        attempts = (*before, evolve(last, result=_NOT_STORED))
         try:
-            kept = await self._defer(self._archive.store, job.token, copy, assets, over.route, attempts)
+            assets = await Requisites(crew.fetcher, self._now).gather(copy, over.way) if self._with_requisites else ()
+            archived = (*before, evolve(last, result=_ARCHIVED))
+            kept = await self._defer(self._archive.store, job.token, copy, assets, over.route, archived)
+            attempts = archived
         except RecordRefused as failure:
-            await self._lose(job, f"cannot be archived: {failure}", _not_stored(attempts))
+            await self._lose(job, LossReason.of(LossCode.NOT_RECORDABLE, why=str(failure)), attempts)
             return
         except (ArchiveError, BacklogError) as failure:
             self._log.error("{token}: not stored: {why}", token=hide(job.token), why=str(failure))
-            told = _not_stored(attempts)
-            await self._put_off(evolve(job, attempts=told), _TROUBLE_SECONDS)
+            await self._put_off(evolve(job, attempts=attempts), _TROUBLE_SECONDS)
             return
+        finally:
+            self._meters.tried(attempts[-1])
         self._meters.archived(len(copy.body), len(assets))
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
@@ -264,10 +272,6 @@ class Crawl:
         """Cut off what still runs; every notice of it stays in the backlog."""
         for running in list(self._running.values()):
             running.cancel()
-
-
-def _not_stored(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    return (*attempts[:-1], evolve(attempts[-1], result="not stored"))
 
 
 def _after(running: Deferred[None]) -> Deferred[None]:

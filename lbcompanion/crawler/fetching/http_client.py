@@ -6,7 +6,6 @@ request (a balancer may stick to a connection). What the answer means is not dec
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +19,21 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.error import ConnectionRefusedError as TwistedRefused
 from twisted.internet.error import TimeoutError as TwistedTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
     Agent,
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
-    ResponseDone,
     ResponseFailed,
     _HTTP11ClientFactory,
 )
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IAgentEndpointFactory, IResponse
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
+from lbcompanion.web import BodyTooLarge, abort_body, read_body
 
 CONNECT_SECONDS = 10.0
 
@@ -92,58 +88,10 @@ class PlainAgent:
     def _check(self, response: IResponse) -> IResponse:
         codings = response.headers.getRawHeaders(b"content-encoding", [])
         if any(coding.strip().lower() not in {b"", b"identity", b"none"} for coding in codings):
-            _abort(response)
+            abort_body(response)
             raise FetchFailed("coded")
         response.headers.removeHeader(b"content-encoding")
         return response
-
-
-def _abort(response: IResponse) -> None:
-    """Close the connection of an answer that nobody will read."""
-    response.deliverBody(_Drop())
-
-
-class _Drop(Protocol):
-    def connectionMade(self) -> None:
-        _cut(self.transport)
-
-
-def _cut(transport: Any) -> None:
-    cut = getattr(transport, "abortConnection", None) or getattr(transport, "loseConnection", None)
-    if cut is not None:
-        cut()
-
-
-class _Body(Protocol):
-    """Gathers a body up to a cap; anything but a proper end fails."""
-
-    def __init__(self, cap: int) -> None:
-        self._cap = cap
-        self._parts: list[bytes] = []
-        self._size = 0
-        self.done: Deferred[bytes] = Deferred(lambda _d: _cut(self.transport))
-
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._cap:
-            self._fail(FetchFailed("too large"))
-            _cut(self.transport)
-        else:
-            self._parts.append(data)
-
-    def _fail(self, why: Exception) -> None:
-        if not self.done.called:
-            self._parts.clear()
-            self.done.errback(why)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.done.called:
-            return
-        # A body that ends with the connection may have been cut short (RFC 9112 section 8): the digest will tell.
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.done.callback(b"".join(self._parts))
-        else:
-            self._fail(FetchFailed("broken"))
 
 
 @implementer(IAgentEndpointFactory)
@@ -233,13 +181,15 @@ class Client:
         body = await self._body(response, cap)
         return Reply(response.code, tuple(_lines(response.headers)), body)
 
-    async def _body(self, raw: Any, cap: int) -> bytes:
-        if raw.length is not UNKNOWN_LENGTH and raw.length > cap:
-            _abort(raw)
-            raise FetchFailed("too large")
-        gathering = _Body(cap)
-        raw.deliverBody(gathering)
-        return await gathering.done
+    async def _body(self, response: Any, cap: int) -> bytes:
+        try:
+            return await read_body(response, cap)
+        except BodyTooLarge:
+            raise FetchFailed("too large") from None
+        except CancelledError:
+            raise
+        except Exception:
+            raise FetchFailed("broken") from None
 
 
 def _lines(headers: Headers) -> list[tuple[str, str]]:
@@ -275,7 +225,3 @@ def _word(failure: BaseException) -> str:
                 return "tls"
         return "broken"
     return next((word for kind, word in _WORDS if isinstance(failure, kind)), "broken")
-
-
-#: What makes the client for a site, so that tests can hand in one that never leaves the process.
-ClientFactory = Callable[[str, "Path | None"], Client]

@@ -1,26 +1,21 @@
-"""The durable backlog: every notice from its intake to its one outcome, the routes, and the archive's ends.
+"""The durable backlog: every notice from its intake to its one outcome.
 
-Synchronous, over SQLAlchemy Core; the service calls it on one thread. What a method changed is durable when it
-returns. Nothing here knows HTTP.
+What a method changed is durable when it returns. Nothing here knows HTTP.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import Engine, create_engine, delete, event, func, insert, inspect, select, text, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection, Row
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import StaticPool
 
-from lbcompanion.crawler.queue.schema import FILES, LOSSES, METADATA, PAYLOADS, RECORDINGS, ROUTES
-from lbcompanion.errors import CompanionError
-from lbcompanion.model import Attempt, Loss, Notice, RouteKind, RoutingCookie
-from lbcompanion.sticky.routes import Route, RouteState, Source
+from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS
+from lbcompanion.model import Attempt, Loss, LossReason, Notice, RouteKind, RoutingCookie, Verdict
 
 #: How many attempts of one notice are kept: the first ones and the last ones.
 _FIRST_KEPT, _LAST_KEPT = 10, 40
@@ -29,10 +24,6 @@ _FIRST_KEPT, _LAST_KEPT = 10, 40
 LOSS_SECONDS = 86400.0
 LOSSES_KEPT = 100_000
 _AT_ONCE = 500
-
-
-class BacklogError(CompanionError):
-    """The queue's database cannot do what was asked of it now."""
 
 
 class AlreadyEnded(BacklogError):
@@ -56,7 +47,7 @@ class Arrival:
 class Pending:
     """A notice that is under way.
 
-    :ivar lost: why the copy is lost, as its node told; empty where none did.
+    :ivar lost: why the copy is lost, as its node told; None where none did.
     """
 
     token: str
@@ -66,79 +57,14 @@ class Pending:
     received_at: float
     rounds: int
     attempts: tuple[Attempt, ...]
-    lost: str = ""
-
-
-@frozen
-class Kept:
-    """Where an archived page stands, and what it is.
-
-    :ivar committed: the file's length with all that belongs to this page.
-    """
-
-    file: str
-    offset: int
-    committed: int
-    answered_by: str
-    route: str
-    sha256: str
-    size: int
-    content_type: str
-    captured_at: float
-    page_url: str
-    payloads: tuple[tuple[str, str, str], ...] = ()
-
-
-def _pragmas(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA secure_delete=ON")
-    cursor.close()
-
-
-def open_engine(url: str) -> Engine:
-    """Connect lazily to the queue's database; SQLite is set so that a commit survives a power cut.
-
-    :param url: an SQLAlchemy URL; for SQLite with an absolute path.
-    """
-    if not url.startswith("sqlite"):
-        return create_engine(url)
-    # One connection, one thread: the service sees to that, also when the threads of a pool change.
-    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
-    event.listen(engine, "connect", _pragmas)
-    return engine
+    lost: LossReason | None = None
 
 
 class Backlog:
-    """The queue, over an engine."""
+    """The queue, over the crawler's database."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @contextmanager
-    def _change(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as failure:
-            # The driver's text may quote bound values: only its kind is told.
-            raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
-
-    def open(self) -> None:
-        """Make the tables where they are missing.
-
-        :raises BacklogError: where the database cannot be used.
-        """
-        with self._change() as connection:
-            METADATA.create_all(connection)
-            _add_columns(connection)
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self._engine.dispose()
-
-    # notices
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add(self, arrivals: Iterable[Arrival], now: float) -> int:
         """Take notices in; one whose token is known is the same notice.
@@ -146,7 +72,7 @@ class Backlog:
         :returns: how many were new.
         """
         new = 0
-        with self._change() as connection:
+        with self._database.change() as connection:
             for each in arrivals:
                 row = connection.execute(
                     select(RECORDINGS.c.outcome, RECORDINGS.c.cookies).where(RECORDINGS.c.token == each.notice.token)
@@ -166,10 +92,10 @@ class Backlog:
 
         :returns: of how many that was not known.
         """
-        reasons = {loss.token: loss.reason for loss in losses}
+        reasons = {loss.token: loss.reason.text for loss in losses}
         tokens = list(reasons)
         new = 0
-        with self._change() as connection:
+        with self._database.change() as connection:
             for start in range(0, len(tokens), _AT_ONCE):
                 some = tokens[start : start + _AT_ONCE]
                 known = set(connection.execute(select(LOSSES.c.token).where(LOSSES.c.token.in_(some))).scalars())
@@ -182,11 +108,11 @@ class Backlog:
             _forget_losses(connection, now)
         return new
 
-    def loss_of(self, token: str) -> str:
-        """Why a copy is lost; empty where no node said so."""
-        with self._change() as connection:
+    def loss_of(self, token: str) -> LossReason | None:
+        """Why a copy is lost; None where no node said so."""
+        with self._database.change() as connection:
             found = connection.execute(select(LOSSES.c.reason).where(LOSSES.c.token == token)).scalar()
-        return found or ""
+        return LossReason.read(found) if found else None
 
     def due(
         self, now: float, limit: int, running: Collection[str] = (), full_nodes: Collection[str] = ()
@@ -205,7 +131,7 @@ class Backlog:
         )
         if full_nodes:
             query = query.where(RECORDINGS.c.origin_node.not_in(list(full_nodes)))
-        with self._change() as connection:
+        with self._database.change() as connection:
             rows = connection.execute(query).all()
         return [_pending(row) for row in rows if row.token not in running][:limit]
 
@@ -214,13 +140,13 @@ class Backlog:
         query = select(func.min(RECORDINGS.c.next_at)).where(
             RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > after
         )
-        with self._change() as connection:
+        with self._database.change() as connection:
             found = connection.execute(query).scalar()
         return None if found is None else float(found)
 
     def wake_all(self, now: float) -> None:
         """Make every waiting notice due: after a start the back-offs of the last run mean little."""
-        with self._change() as connection:
+        with self._database.change() as connection:
             connection.execute(
                 update(RECORDINGS).where(RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now).values(next_at=now)
             )
@@ -228,7 +154,7 @@ class Backlog:
     def wake_node(self, node: str, now: float) -> None:
         """Make every waiting notice of an origin node due: there is news of it."""
         waiting = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now, RECORDINGS.c.origin_node == node
-        with self._change() as connection:
+        with self._database.change() as connection:
             connection.execute(update(RECORDINGS).where(*waiting).values(next_at=now))
 
     def postpone(self, token: str, rounds: int, attempts: tuple[Attempt, ...], next_at: float) -> None:
@@ -236,92 +162,25 @@ class Backlog:
 
         :raises AlreadyEnded: where there is an outcome.
         """
-        self._end(token, {"rounds": rounds, "attempts": _dump(attempts), "next_at": next_at})
+        self._end(token, {"rounds": rounds, "attempts": dump_attempts(attempts), "next_at": next_at})
 
-    def lose(self, token: str, reason: str, attempts: tuple[Attempt, ...], now: float) -> None:
+    def lose(self, token: str, reason: LossReason, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``lost``.
 
         :raises AlreadyEnded: where there is an outcome.
         """
-        values = {"outcome": "lost", "reason": reason, "finished_at": now, "attempts": _dump(attempts), "cookies": "{}"}
+        values = {
+            "outcome": Verdict.LOST.value,
+            "reason": reason.text,
+            "finished_at": now,
+            "attempts": dump_attempts(attempts),
+            "cookies": "{}",
+        }
         self._end(token, values)
 
-    def keep(self, token: str, kept: Kept, attempts: tuple[Attempt, ...], now: float) -> None:
-        """Give a notice the outcome ``archived``, and commit the archive's bytes with it.
-
-        :raises AlreadyEnded: where there is an outcome; the archive's bytes are not committed then.
-        """
-        values = {
-            "outcome": "archived",
-            "finished_at": now,
-            "attempts": _dump(attempts),
-            "cookies": "{}",
-            "answered_by": kept.answered_by,
-            "route": kept.route,
-            "sha256": kept.sha256,
-            "bytes": kept.size,
-            "content_type": kept.content_type,
-            "captured_at": kept.captured_at,
-            "page_url": kept.page_url,
-            "warc_file": kept.file,
-            "warc_offset": kept.offset,
-        }
-        self._end(token, values, kept)
-
-    def _end(self, token: str, values: dict[str, Any], kept: Kept | None = None) -> None:
-        where = (RECORDINGS.c.token == token, RECORDINGS.c.outcome.is_(None))
-        with self._change() as connection:
-            if connection.execute(update(RECORDINGS).where(*where).values(values)).rowcount != 1:
-                raise AlreadyEnded("that notice has its outcome already")
-            if kept is None:
-                return
-            connection.execute(update(FILES).where(FILES.c.name == kept.file).values(committed=kept.committed))
-            for sha256, url, date in kept.payloads:
-                connection.execute(insert(PAYLOADS).values(file=kept.file, sha256=sha256, url=url, date=date))
-
-    # the archive's files
-
-    def new_file(self, name: str) -> None:
-        """Note a file that is about to be made."""
-        with self._change() as connection:
-            connection.execute(insert(FILES).values(name=name, committed=0))
-
-    def files(self) -> dict[str, int]:
-        """The archive's files, oldest first, and how many bytes of each are committed."""
-        with self._change() as connection:
-            rows = connection.execute(select(FILES).order_by(FILES.c.id)).all()
-        return {row.name: row.committed for row in rows}
-
-    def payloads(self, file: str) -> dict[str, tuple[str, str]]:
-        """The requisites in one file: digest to address and date."""
-        with self._change() as connection:
-            rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
-        return {row.sha256: (row.url, row.date) for row in rows}
-
-    # routes
-
-    def routes(self) -> list[Route]:
-        """All routes kept."""
-        with self._change() as connection:
-            return [_route(row) for row in connection.execute(select(ROUTES)).all()]
-
-    def keep_route(self, route: Route) -> None:
-        """Keep a route in the place of the one before."""
-        values = {
-            "cookies": json.dumps([[each.name, each.value] for each in route.cookies]),
-            "dialect": route.dialect,
-            "state": route.state.value,
-            "learnt_at": route.learnt_at,
-            "proven_at": route.proven_at,
-            "expires_at": route.expires_at,
-            "source": route.source.value,
-        }
-        where = (ROUTES.c.site == route.site, ROUTES.c.node == route.node)
-        with self._change() as connection:
-            if connection.execute(update(ROUTES).where(*where).values(values)).rowcount == 0:
-                connection.execute(insert(ROUTES).values(site=route.site, node=route.node, **values))
-
-    # looking
+    def _end(self, token: str, values: dict[str, Any]) -> None:
+        with self._database.change() as connection:
+            update_open(connection, token, values)
 
     def recordings(
         self, limit: int, before_id: int | None = None, filters: Mapping[str, str] | None = None
@@ -336,32 +195,32 @@ class Backlog:
             query = query.where(RECORDINGS.c.id < before_id)
         for name, wanted in (filters or {}).items():
             query = query.where(_filter(name, wanted)) if wanted else query
-        with self._change() as connection:
+        with self._database.change() as connection:
             return [row._mapping for row in connection.execute(query).all()]
 
     def recording(self, token: str) -> Any | None:
         """One row, or None."""
-        with self._change() as connection:
+        with self._database.change() as connection:
             row = connection.execute(select(RECORDINGS).where(RECORDINGS.c.token == token)).first()
         return None if row is None else row._mapping
 
     def counts(self) -> dict[str, int]:
         """How many notices there are by outcome; ``open`` for those under way."""
         query = select(RECORDINGS.c.outcome, func.count()).group_by(RECORDINGS.c.outcome)
-        counted = {"archived": 0, "lost": 0, "open": 0}
-        with self._change() as connection:
+        counted = {**dict.fromkeys((each.value for each in Verdict), 0), "open": 0}
+        with self._database.change() as connection:
             counted.update({outcome or "open": count for outcome, count in connection.execute(query).all()})
         return counted
 
 
-def _add_columns(connection: Connection) -> None:
-    """Give tables that an earlier version made the columns that came later; those may all be null."""
-    for table in METADATA.sorted_tables:
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                kind = column.type.compile(connection.dialect)
-                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+def update_open(connection: Connection, token: str, values: dict[str, Any]) -> None:
+    """Change the row of a notice that is under way, within a transaction.
+
+    :raises AlreadyEnded: where it has its outcome already, or is not there.
+    """
+    where = (RECORDINGS.c.token == token, RECORDINGS.c.outcome.is_(None))
+    if connection.execute(update(RECORDINGS).where(*where).values(values)).rowcount != 1:
+        raise AlreadyEnded("that notice has its outcome already")
 
 
 def _forget_losses(connection: Connection, now: float) -> None:
@@ -409,7 +268,8 @@ def load_attempts(written: str) -> tuple[Attempt, ...]:
     return tuple(Attempt(RouteKind(route), *rest) for route, *rest in json.loads(written))
 
 
-def _dump(attempts: tuple[Attempt, ...]) -> str:
+def dump_attempts(attempts: tuple[Attempt, ...]) -> str:
+    """Write attempts for a row: of many the first and the last ones."""
     if len(attempts) > _FIRST_KEPT + _LAST_KEPT:
         attempts = attempts[:_FIRST_KEPT] + attempts[-_LAST_KEPT:]
     return json.dumps([[each.route.value, each.node, each.result, round(each.ms, 1), each.learnt] for each in attempts])
@@ -424,20 +284,5 @@ def _pending(row: Row[Any]) -> Pending:
         received_at=row.received_at,
         rounds=row.rounds,
         attempts=load_attempts(row.attempts),
-        lost=row.lost or "",
-    )
-
-
-def _route(row: Row[Any]) -> Route:
-    cookies = tuple(RoutingCookie(name, value) for name, value in json.loads(row.cookies))
-    return Route(
-        site=row.site,
-        node=row.node,
-        cookies=cookies,
-        dialect=row.dialect,
-        state=RouteState(row.state),
-        learnt_at=row.learnt_at,
-        proven_at=row.proven_at,
-        expires_at=row.expires_at,
-        source=Source(row.source or Source.MINTED.value),
+        lost=LossReason.read(row.lost) if row.lost else None,
     )

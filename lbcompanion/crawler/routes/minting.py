@@ -68,7 +68,7 @@ class Minter:
         self._not_before: dict[str, float] = {}
         self._waits: dict[str, float] = {}
         self._barren = False
-        self._log = Logger()
+        self._log = Logger(namespace="lbcompanion.crawler.minting")
         #: Told of a node to which there was no proven route, and is one now.
         self.when_proven: Callable[[str], object] = lambda _node: None
         #: How many routes were proven, for the metrics.

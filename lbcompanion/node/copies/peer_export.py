@@ -10,18 +10,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 
 from lbcompanion.errors import StoreError, TokenError
-from lbcompanion.model import Page
+from lbcompanion.model import LossCode, LossReason, Page
 from lbcompanion.node.copies.peers import Peers, in_order
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.protocol.copies import write_copy
 from lbcompanion.protocol.tokens import Tokens, repr_digest
 from lbcompanion.stores.interface import IPageStore
-
-#: Why a copy is lost with the node that had it.
-NO_PEERS = "the node stopped, and it has no peers that could keep the copy"
-NONE_TOOK = "the node stopped, and no peer took the copy"
-NO_TIME = "the node stopped before there was time to give the copy to a peer"
-NOT_TAKEN_OVER = "the node stopped, and the process that took its place did not get the copy"
 
 #: So many copies are on their way at a time.
 _AT_ONCE = 8
@@ -51,7 +45,7 @@ class Giving:
         self._takers: set[str] = set()
         self._until = 0.0
         self.given: Counter[str] = Counter()
-        self.lost: dict[str, str] = {}
+        self.lost: dict[str, LossReason] = {}
 
     async def run(self, until: float) -> None:
         """Give them, the youngest first: those are waited for the longest; several at a time.
@@ -65,7 +59,7 @@ class Giving:
             self._takers = set(await self._peers.greet_all())
             await DeferredList([Deferred.fromCoroutine(self._give()) for _ in range(_AT_ONCE)], consumeErrors=True)
         for token in self._left:
-            self._lose(token, NO_TIME if self._takers else NONE_TOOK if self._peers.names else NO_PEERS)
+            self._lose(token, self._why_left())
         self._left = []
 
     async def _give(self) -> None:
@@ -74,7 +68,7 @@ class Giving:
             try:
                 page = await self._store.peek(token)
             except StoreError:
-                self._lose(token, NONE_TOOK)
+                self._lose(token, LossCode.NO_PEER_TOOK)
                 continue
             if isinstance(page, Page):
                 await self._given_to_one(page)
@@ -88,7 +82,8 @@ class Giving:
                 self.given[name] += 1
                 self._counters.handed["given"] += 1
                 return
-        self._lose(page.token, NONE_TOOK if self._reactor.seconds() < self._until else NO_TIME)
+        in_time = self._reactor.seconds() < self._until
+        self._lose(page.token, LossCode.NO_PEER_TOOK if in_time else LossCode.NO_TIME)
 
     async def _takes(self, name: str, page: Page, written: bytes) -> bool:
         digest = repr_digest(page.sha256)
@@ -115,6 +110,11 @@ class Giving:
         except TokenError:
             return ""
 
-    def _lose(self, token: str, why: str) -> None:
+    def _why_left(self) -> LossCode:
+        if self._takers:
+            return LossCode.NO_TIME
+        return LossCode.NO_PEER_TOOK if self._peers.names else LossCode.NO_PEERS
+
+    def _lose(self, token: str, why: LossCode) -> None:
         self._counters.handed["lost"] += 1
-        self.lost[token] = why
+        self.lost[token] = LossReason.of(why)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
-import treq
 from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredList
@@ -26,7 +25,7 @@ from lbcompanion.node.proxy.context import LocalAnswer
 from lbcompanion.protocol.headers import HOP, REPR_DIGEST, Identity, relayed_fields
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import is_digest_of
-from lbcompanion.web import BytesProducer
+from lbcompanion.web import BytesProducer, read_body
 
 #: How many peers beside the owner are asked for a copy.
 MOST_ASKED = 3
@@ -178,19 +177,9 @@ class Peers:
             timeout=seconds,
             reactor=self._reactor,
         )
-        pieces: list[bytes] = []
-        size = 0
-
-        def take(data: bytes) -> None:
-            nonlocal size
-            size += len(data)
-            if size > most:
-                raise ValueError("the peer's answer is larger than allowed")
-            pieces.append(data)
-
         left = max(seconds - (self._reactor.seconds() - begun), 0.1)
-        await treq.collect(response, take).addTimeout(left, self._reactor)
-        return _Answer(response.code, response.headers, b"".join(pieces))
+        answered = await read_body(response, most).addTimeout(left, self._reactor)
+        return _Answer(response.code, response.headers, answered)
 
     def _proven(self, method: str, name: str, ask: Ask, nonce: str, answer: _Answer) -> LocalAnswer | None:
         """The peer's answer under our own name, once its proof and digest hold."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import treq
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.web.client import Agent
@@ -15,6 +14,7 @@ from zope.interface import implementer
 from lbcompanion.errors import CompanionError
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.node.transports.listening import client_endpoint
+from lbcompanion.web import BodyTooLarge, read_body
 
 _TIMEOUT_SECONDS = 10.0
 # Written anew, or of no use here.
@@ -85,15 +85,7 @@ class Application:
         return Answered(answer, body)
 
     async def _body(self, response: Any) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-
-        def take(data: bytes) -> None:
-            nonlocal size
-            size += len(data)
-            if size > self._max_bytes:
-                raise NoPageError("larger than max_page_bytes")
-            pieces.append(data)
-
-        await treq.collect(response, take).addTimeout(_TIMEOUT_SECONDS, self._reactor)
-        return b"".join(pieces)
+        try:
+            return await read_body(response, self._max_bytes).addTimeout(_TIMEOUT_SECONDS, self._reactor)
+        except BodyTooLarge:
+            raise NoPageError("larger than max_page_bytes") from None

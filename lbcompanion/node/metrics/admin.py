@@ -21,6 +21,9 @@ from lbcompanion.node.metrics.status import Figures
 from lbcompanion.settings import NodeSettings
 from lbcompanion.web import QuietSite
 
+#: What the names of a node's metrics begin with; a crawler's begin with ``lbcompanion_crawler_``.
+_PREFIX = "lbcompanion_node_"
+
 
 class NodeMetrics(Collector):
     """Brings the plain counters into the form of Prometheus."""
@@ -30,7 +33,7 @@ class NodeMetrics(Collector):
         self._gauges = figures.gauges
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics, names beginning with ``lbcompanion_``."""
+        """All metrics, names beginning with ``lbcompanion_node_``."""
         c = self._counters
         yield _counter("connections", "visitor connections taken", c.connections)
         yield _counter("connections_refused", "connections over a limit", c.connections_refused)
@@ -54,18 +57,22 @@ class NodeMetrics(Collector):
         yield _labelled("notices", "notices by what became of them", "what", c.notices)
         yield _labelled("copies_handed", "copies that changed nodes when one stopped", "what", c.handed)
         yield _counter("tunnels", "connections switched to another protocol", c.tunnels)
-        yield GaugeMetricFamily("lbcompanion_connections_open", "visitor connections now", c.connections_open)
-        yield GaugeMetricFamily("lbcompanion_capturing_bytes", "memory of copies under way", c.capturing_bytes)
+        yield _gauge("connections_open", "visitor connections now", c.connections_open)
+        yield _gauge("capturing_bytes", "memory of copies under way", c.capturing_bytes)
         for name, (text, value) in self._gauges.items():
-            yield GaugeMetricFamily(f"lbcompanion_{name}", text, value)
+            yield _gauge(name, text, value)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(f"lbcompanion_{name}", text, value)
+    return CounterMetricFamily(f"{_PREFIX}{name}", text, value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{_PREFIX}{name}", text, value)
 
 
 def _labelled(name: str, text: str, label: str, values: Counter[Any]) -> Metric:
-    family = CounterMetricFamily(f"lbcompanion_{name}", text, labels=[label])
+    family = CounterMetricFamily(f"{_PREFIX}{name}", text, labels=[label])
     for key, value in values.items():
         family.add_metric([str(key)], value)
     return family

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-import treq
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -25,12 +25,14 @@ from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.reader import CookieReader
-from lbcompanion.web import BytesProducer
+from lbcompanion.web import BodyTooLarge, BytesProducer, read_body
 
 _BATCH = 100
 # Of lost copies, which are said in a few words each.
 _LOSSES = 5000
 _TIMEOUT_SECONDS = 20.0
+#: So much of the body of an answer is read: its status says all.
+_ANSWER_BYTES = 65536
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _STOP_SECONDS = 2.0
@@ -224,10 +226,12 @@ class Deliverer:
             data=BytesProducer(body),
             headers=headers,
             allow_redirects=False,
+            unbuffered=True,
             timeout=_TIMEOUT_SECONDS,
             reactor=self._reactor,
         )
-        await treq.content(response)
+        with suppress(BodyTooLarge):  # the status says all
+            await read_body(response, _ANSWER_BYTES).addTimeout(_TIMEOUT_SECONDS, self._reactor)
         code: int = response.code
         return code
 

@@ -18,10 +18,6 @@ _ENDPOINT, _SERVICE = "1e6de6c786eb7a3996995acbf3b28db1", "6cde5721ec2c7e2bce07c
 _SOURCE = "read in ingress-nginx, March 2026"
 
 
-def _md5(text: str) -> str:
-    return md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
 @frozen(kw_only=True)
 class IngressNginxPersistent(KeyBeforeBar):
     """A hash that can be computed."""
@@ -29,7 +25,9 @@ class IngressNginxPersistent(KeyBeforeBar):
     def write(self, node: NodeFacts) -> str | None:
         """For an ``ip:port``; ``key`` is the backend's name."""
         address = parse_address(node.address)
-        return _md5(node.key + str(address)) if address is not None and node.key else None
+        if address is None or not node.key:
+            return None
+        return md5((node.key + str(address)).encode(), usedforsecurity=False).hexdigest()
 
 
 DIALECT = IngressNginxPersistent(

@@ -1,5 +1,8 @@
 """The formulas give what the binaries gave; vectors are for the node 10.0.0.11:8080, or [2001:db8::11]:8080."""
 
+import string
+from hashlib import md5
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +69,26 @@ def test_openshifts_key_is_the_cookies_name() -> None:
     cookie = by_name("openshift-router").forge(NodeFacts("n1", V4), ("Ingress",))
     assert cookie is not None
     assert cookie.value == "5e9550b74eb06698"
+
+
+def test_the_service_of_ingress_nginx() -> None:
+    """The second part says for which backend the cookie is; nothing here needs it."""
+
+    def digest(text: str) -> str:
+        return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+    service = digest(digest("default-web-80") + "default-web-80")
+    assert by_name("ingress-nginx-persistent").samples[0].cookie.endswith(f"|{service}")
+
+
+def test_haproxys_dates() -> None:
+    """Five digits of base64, big-endian, in steps of four seconds: the samples' is the first second of 2025."""
+    digits = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    dates = {date for sample in by_name("haproxy-dated").samples for date in sample.cookie.split("|")[1:] if date}
+    for date in dates:
+        steps = sum(digits.index(char) << 6 * place for place, char in enumerate(reversed(date)))
+        assert (len(date), steps * 4) == (5, 1735689600)
+    assert dates
 
 
 addresses = st.builds("{}:{}".format, st.ip_addresses(v=4), st.integers(1, 65535))

@@ -1,0 +1,84 @@
+"""The archive's index: how much of each file is committed, and which payloads stand in it already.
+
+A page's bytes count from the moment at which its notice has the outcome ``archived``: both change in one transaction.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+from sqlalchemy import insert, select, update
+
+from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
+from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.schema import FILES, PAYLOADS
+from lbcompanion.model import Attempt, Verdict
+
+
+@frozen
+class Kept:
+    """Where an archived page stands, and what it is.
+
+    :ivar committed: the file's length with all that belongs to this page.
+    """
+
+    file: str
+    offset: int
+    committed: int
+    answered_by: str
+    route: str
+    sha256: str
+    size: int
+    content_type: str
+    captured_at: float
+    page_url: str
+    payloads: tuple[tuple[str, str, str], ...] = ()
+
+
+class ArchiveIndex:
+    """The index, over the crawler's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def new_file(self, name: str) -> None:
+        """Note a file that is about to be made."""
+        with self._database.change() as connection:
+            connection.execute(insert(FILES).values(name=name, committed=0))
+
+    def files(self) -> dict[str, int]:
+        """The archive's files, oldest first, and how many bytes of each are committed."""
+        with self._database.change() as connection:
+            rows = connection.execute(select(FILES).order_by(FILES.c.id)).all()
+        return {row.name: row.committed for row in rows}
+
+    def payloads(self, file: str) -> dict[str, tuple[str, str]]:
+        """The requisites in one file: digest to address and date."""
+        with self._database.change() as connection:
+            rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
+        return {row.sha256: (row.url, row.date) for row in rows}
+
+    def mark_archived(self, token: str, kept: Kept, attempts: tuple[Attempt, ...], now: float) -> None:
+        """Give a notice the outcome ``archived``, and commit the archive's bytes with it.
+
+        :raises AlreadyEnded: where there is an outcome; the archive's bytes are not committed then.
+        """
+        values = {
+            "outcome": Verdict.ARCHIVED.value,
+            "finished_at": now,
+            "attempts": dump_attempts(attempts),
+            "cookies": "{}",
+            "answered_by": kept.answered_by,
+            "route": kept.route,
+            "sha256": kept.sha256,
+            "bytes": kept.size,
+            "content_type": kept.content_type,
+            "captured_at": kept.captured_at,
+            "page_url": kept.page_url,
+            "warc_file": kept.file,
+            "warc_offset": kept.offset,
+        }
+        with self._database.change() as connection:
+            update_open(connection, token, values)
+            connection.execute(update(FILES).where(FILES.c.name == kept.file).values(committed=kept.committed))
+            for sha256, url, date in kept.payloads:
+                connection.execute(insert(PAYLOADS).values(file=kept.file, sha256=sha256, url=url, date=date))

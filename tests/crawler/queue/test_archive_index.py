@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex, Kept
+from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog
+from lbcompanion.crawler.queue.database import Database, open_engine
+from tests.support.arrivals import arrival
+
+KEPT = Kept("a.warc.gz", 10, 123, "n1", "own", "ab" * 32, 5, "text/html", 3.0, "http://www.example.com/x")
+
+
+def fresh() -> tuple[Backlog, ArchiveIndex]:
+    database = Database(open_engine("sqlite://"))
+    database.open()
+    return Backlog(database), ArchiveIndex(database)
+
+
+def test_the_end_of_the_file_is_committed_with_the_outcome() -> None:
+    backlog, index = fresh()
+    index.new_file("a.warc.gz")
+    backlog.add([arrival("t")], 1.0)
+    index.mark_archived("t", KEPT, (), 2.0)
+    assert index.files() == {"a.warc.gz": 123}
+    with pytest.raises(AlreadyEnded):
+        index.mark_archived("t", evolve(KEPT, committed=456), (), 3.0)
+    assert index.files() == {"a.warc.gz": 123}
+    row = backlog.recording("t")
+    assert row is not None
+    assert (row["outcome"], row["warc_file"], row["warc_offset"], row["finished_at"]) == (
+        "archived",
+        "a.warc.gz",
+        10,
+        2,
+    )
+
+
+def test_payloads_are_found_by_their_file() -> None:
+    backlog, index = fresh()
+    for name in ("a.warc.gz", "b.warc.gz"):
+        index.new_file(name)
+    backlog.add([arrival("t")], 1.0)
+    index.mark_archived("t", evolve(KEPT, payloads=(("cd" * 32, "http://www.example.com/s.css", "2026"),)), (), 2.0)
+    assert index.payloads("a.warc.gz") == {"cd" * 32: ("http://www.example.com/s.css", "2026")}
+    assert index.payloads("b.warc.gz") == {}
+    assert list(index.files()) == ["a.warc.gz", "b.warc.gz"]
+
+
+def test_what_is_refused_leaves_no_payload() -> None:
+    _, index = fresh()
+    index.new_file("a.warc.gz")
+    with pytest.raises(AlreadyEnded):
+        index.mark_archived("never there", evolve(KEPT, payloads=(("cd" * 32, "http://a/", "2026"),)), (), 2.0)
+    assert (index.files(), index.payloads("a.warc.gz")) == ({"a.warc.gz": 0}, {})

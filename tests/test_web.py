@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import UNKNOWN_LENGTH
+
+from lbcompanion.web import BodyTooLarge, abort_body, read_body
+
+
+class Response:
+    """An Agent's response; its body is what the test delivers."""
+
+    def __init__(self, length: Any = UNKNOWN_LENGTH) -> None:
+        self.length = length
+        self.closed = 0
+
+    def deliverBody(self, protocol: Any) -> None:
+        self.protocol = protocol
+        protocol.makeConnection(self)
+
+    def loseConnection(self) -> None:
+        self.closed += 1
+
+    def end(self, reason: Exception) -> None:
+        self.protocol.connectionLost(Failure(reason))
+
+
+def result_of(reading: Any) -> Any:
+    found: list[Any] = []
+    reading.addBoth(found.append)
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("end", [ResponseDone(), PotentialDataLoss()])
+def test_a_body_within_the_bound(end: Exception) -> None:
+    response = Response()
+    reading = read_body(response, 10)
+    response.protocol.dataReceived(b"01234")
+    response.protocol.dataReceived(b"56789")
+    response.end(end)
+    assert (result_of(reading), response.closed) == (b"0123456789", 0)
+
+
+def test_one_that_says_that_it_is_too_large_is_not_read() -> None:
+    response = Response(11)
+    reading = read_body(response, 10)
+    assert response.closed == 1
+    assert result_of(reading).check(BodyTooLarge)
+
+
+def test_one_that_grows_too_large_is_cut_off() -> None:
+    response = Response()
+    reading = read_body(response, 10)
+    response.protocol.dataReceived(b"0" * 10)
+    assert not reading.called
+    response.protocol.dataReceived(b"0")
+    assert response.closed == 1
+    response.protocol.dataReceived(b"0")
+    response.end(ResponseFailed([Failure(ConnectionLost())]))
+    assert result_of(reading).check(BodyTooLarge)
+    assert response.closed == 1
+
+
+def test_one_that_breaks_off_fails() -> None:
+    response = Response(10)
+    reading = read_body(response, 10)
+    response.protocol.dataReceived(b"0")
+    response.end(ResponseFailed([Failure(ConnectionLost())]))
+    assert result_of(reading).check(ResponseFailed)
+
+
+def test_who_cancels_closes_the_connection() -> None:
+    response = Response()
+    reading = read_body(response, 10)
+    reading.cancel()
+    assert response.closed == 1
+    response.end(ResponseFailed([Failure(ConnectionLost())]))
+    assert result_of(reading).check(CancelledError)
+
+
+def test_one_that_nobody_reads() -> None:
+    response = Response()
+    abort_body(response)
+    assert response.closed == 1
