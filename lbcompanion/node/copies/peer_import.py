@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from math import isfinite
@@ -12,9 +11,10 @@ from attrs import evolve
 
 from lbcompanion.errors import PageRefused, StoreError, TokenError
 from lbcompanion.model import MissReason, Page, WallClock
-from lbcompanion.node.copies.service import GUARDS, Copies
+from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.processes.siblings import Frame, page_of
+from lbcompanion.node.proxy.answers import GUARDS, problem
 from lbcompanion.node.proxy.context import LocalAnswer
 from lbcompanion.protocol.tokens import Tokens, digest_of, hide, repr_digest
 from lbcompanion.settings import StoreTable
@@ -82,7 +82,10 @@ class Taking:
         except _Refused as refused:
             self._counters.handed["refused"] += 1
             self._log("copy of a peer refused", f"{hide(token)}: {refused}")
-            return _told(refused.status, str(refused))
+            answer = problem(refused.status, detail=str(refused))
+            if refused.status == 503:
+                answer.fields.append((b"Retry-After", b"1"))
+            return answer
         digest = repr_digest(page.sha256)
         fields = [*self._copies.identity(token, nonce, digest), (b"Repr-Digest", digest.encode()), *GUARDS]
         return LocalAnswer(204, fields)
@@ -163,11 +166,3 @@ def _is_sound(page: Page) -> bool:
         and _is_time(page.captured_at)
         and page.sha256 == digest_of(page.body)
     )
-
-
-def _told(status: int, why: str) -> LocalAnswer:
-    said = {"type": "about:blank", "status": status, "detail": why}
-    fields = [(b"Content-Type", b"application/problem+json"), *GUARDS]
-    if status == 503:
-        fields.append((b"Retry-After", b"1"))
-    return LocalAnswer(status, fields, json.dumps(said).encode())

@@ -16,9 +16,10 @@ from twisted.web.http_headers import Headers
 
 from lbcompanion.errors import NoticeError, StoreError, TokenError
 from lbcompanion.model import Loss, Notice, Page, Told, WallClock
-from lbcompanion.node.copies.service import GUARDS, Copies
+from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
+from lbcompanion.node.proxy.answers import guarded_text, no_content
 from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
 from lbcompanion.protocol.notices import read_browser_notice, write_notices
 from lbcompanion.protocol.signatures import Signer
@@ -73,7 +74,7 @@ class NoticeDesk:
         except (NoticeError, TokenError) as error:
             self._counters.notices["refused"] += 1
             status = error.status if isinstance(error, NoticeError) else 400
-            return _text(status, str(error))
+            return guarded_text(status, str(error))
         cookies = self._reader.merge(parse(b"; ".join(request.head.all(b"cookie"))), said.cookies)
         page_url = (await self._copies.url_of(said.token)) if owner == self._node else ""
         notice = Notice(
@@ -87,18 +88,18 @@ class NoticeDesk:
         )
         if self._spool is None:
             self._counters.notices["not sent on"] += 1
-            return LocalAnswer(204, list(GUARDS))
+            return no_content()
         try:
             kept = await self._spool.add(notice)
         except StoreError as error:
             self._counters.notices["not written"] += 1
-            return _text(503, str(error))
+            return guarded_text(503, str(error))
         if not kept:
             self._counters.notices["spool full"] += 1
-            return _text(503, "too many notices wait for the crawler")
+            return guarded_text(503, "too many notices wait for the crawler")
         self._counters.notices["taken"] += 1
         self._told()
-        return LocalAnswer(204, list(GUARDS))
+        return no_content()
 
     def of_our_own(self, page: Page, cookie_header: bytes) -> None:
         """The node's own notice of a page that was captured (``notices = "server"``)."""
@@ -284,7 +285,3 @@ class Deliverer:
 
             self._busy.addBoth(ended)
         return done.addCallback(lambda _: self._pool.closeCachedConnections())
-
-
-def _text(status: int, why: str) -> LocalAnswer:
-    return LocalAnswer(status, [(b"Content-Type", b"text/plain; charset=utf-8"), *GUARDS], why.encode() + b"\n")
