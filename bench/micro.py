@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from timeit import Timer
@@ -24,6 +25,7 @@ from lbcompanion.http1.heads import head_end, read_request_head, read_response_h
 from lbcompanion.model import Page
 from lbcompanion.node.capture.page_policy import Policy, Script
 from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.plan import RequestPlan
 from lbcompanion.node.capture.rules import Recording
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
@@ -108,7 +110,7 @@ def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], obj
             counters=policy.counters,
         ),
         local=None,  # type: ignore[arg-type]
-        plan=policy.plan,
+        plan=partial(RequestPlan, policy),
         counters=policy.counters,
         monotonic=time.monotonic,
     )
@@ -146,7 +148,7 @@ def _parts() -> dict[str, Callable[[], object]]:
         return injector.feed(PAGE) + injector.finish()
 
     def plan() -> object:
-        return policy.plan(request_head, "127.0.0.1", True, "http").request_lines()
+        return RequestPlan(policy, request_head, "127.0.0.1", True, "http").request_lines()
 
     def put() -> object:
         return store.put(Page(tokens.mint(), f"http://{HOST}/", "GET", 200, "text/html", time.time(), PAGE, b"\0" * 32))

@@ -14,9 +14,12 @@ from lbcompanion.html.charset import of_page
 from lbcompanion.html.copy import CopyError, make_copy
 from lbcompanion.html.csp import judge
 from lbcompanion.html.eligible import eligible
+from lbcompanion.html.inject import Injector
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import Page, to_rfc3339
+from lbcompanion.node.capture.insertion import Insertion
 from lbcompanion.node.capture.page_policy import NO_TOKEN, Policy
+from lbcompanion.node.capture.plan import RequestPlan
 from lbcompanion.node.endpoints.application_client import Answered, NoPageError
 from lbcompanion.node.endpoints.fetch_auth import CallerVerdict
 from lbcompanion.node.metrics.counters import Counters
@@ -114,7 +117,7 @@ class Debug:
 
     def _answer(self, head: RequestHead, answer: ResponseHead, scheme: str) -> dict[str, Any]:
         policy = self._policy
-        plan = policy.plan(head, "", False, scheme)
+        plan = RequestPlan(policy, head, "", False, scheme)
         judged = eligible(head.fields, answer.status, answer.fields, head.method)
         why = plan.reason or plan.not_captured(answer, judged)
         origin = policy.origin(head, False, scheme)
@@ -152,7 +155,8 @@ class Debug:
             origin = self._policy.origin(head, False, scheme)
             inserted = self._policy.insert(NO_TOKEN, origin, judged.xhtml)
             policies = self._policy.policies(answered.head, origin, inserted)
-            injector = self._policy.plan(head, "", False, scheme).injector(policies, judged, NO_TOKEN, origin)
+            plan = RequestPlan(self._policy, head, "", False, scheme)
+            injector = _injector(plan.insertion(policies, judged, NO_TOKEN, origin))
             shown = page if injector is None else injector.feed(page) + injector.finish()
             if injector is not None and not injector.placed:
                 why = injector.refusal.value if injector.refusal else ""
@@ -208,14 +212,19 @@ class Debug:
         fields = [(b"host", parts.netloc.encode("latin-1", "replace"))]
         target = parts.path.encode("latin-1", "replace") or b"/"
         head = RequestHead.of(b"GET", target, 11, fields)
-        plan = self._policy.plan(head, "", False, parts.scheme or scheme)
+        plan = RequestPlan(self._policy, head, "", False, parts.scheme or scheme)
         answer: list[Field] = [(b"content-type", page.content_type.encode("latin-1", "replace"))]
         judged = eligible(fields, page.status, answer)
         origin = f"{parts.scheme}://{parts.netloc}"
         if not judged.inject or not self._settings.inject.enabled:
             return page.body
-        injector = plan.injector([], judged, page.token, origin)
+        injector = _injector(plan.insertion([], judged, page.token, origin))
         return page.body if injector is None else injector.feed(page.body) + injector.finish()
+
+
+def _injector(insertion: Insertion) -> Injector | None:
+    """None where the page's policy forbids the script."""
+    return insertion.injector() if insertion.allowed else None
 
 
 def _request(query: dict[str, list[str]], request: LocalRequest) -> tuple[RequestHead, str]:
