@@ -164,7 +164,7 @@ def _parts() -> dict[str, Callable[[], object]]:
         "token minted": tokens.mint,
         "token checked": lambda: tokens.owner_of(token),
         "policy: plan and fields for the application": plan,
-        "tag made": lambda: default_tag(token, f"http://{HOST}/_lbc/page/{token}", "/_lbc/fetch-from.js", None, False),
+        "tag made": lambda: policy.tag(token, f"http://{HOST}", "./-/_lbc/fetch-from?v=0a1b2c3d4e5f", None, False),
         "injector, 10 KB page": inject,
         "copy, default masks, nothing to mask": lambda: make_copy(PAGE, True, masks, "utf-8"),
         "copy, default masks, a password field": lambda: make_copy(login, True, masks, "utf-8"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from functools import lru_cache
 from hashlib import sha256
 from html import escape
 from urllib.parse import quote
@@ -104,12 +103,10 @@ def beside(path: str, prefix: str) -> str:
     return f"./{folder}-{prefix}"
 
 
-@lru_cache(256)
 def default_tag_parts(pages_url: str, script_url: str, nonce: str | None, xhtml: bool) -> tuple[bytes, bytes, bytes]:
     """The default tag cut where the token goes: ``token.join(parts)`` is the tag.
 
-    The token must be of letters, digits, ``-`` and ``_``. With a page's nonce call ``default_tag_parts.__wrapped__``:
-    nonces do not come again, and would only push others out of the cache.
+    The token must be of letters, digits, ``-`` and ``_``.
 
     :param pages_url: where copies can be had, with the slash before the token: ``ORIGIN/_lbc/page/``.
     :param script_url: ``./-/_lbc/fetch-from?v=HASH``, or ``/_lbc/fetch-from.js?v=HASH``.
@@ -134,8 +131,7 @@ def default_tag(token: str, fetch_url: str, script_url: str, nonce: str | None, 
     :param nonce: the page's own, where its policy needs one.
     :param xhtml: attributes have values there, all of them.
     """
-    make = default_tag_parts.__wrapped__ if nonce else default_tag_parts
-    start, middle, end = make(fetch_url.removesuffix(token), script_url, nonce, xhtml)
+    start, middle, end = default_tag_parts(fetch_url.removesuffix(token), script_url, nonce, xhtml)
     named = token.encode("ascii")
     return b"".join((start, named, middle, named if fetch_url.endswith(token) else b"", end))
 

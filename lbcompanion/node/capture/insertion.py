@@ -37,7 +37,7 @@ class Insertion:
         self._origin = origin
         self.allowed = True
         if policy.built_in and not policies and not judged.xhtml:
-            self._snippets = (policy.usual_tag(token, origin, policy.script_for(path)), b"")
+            self._snippets = (policy.tag(token, origin, policy.script_for(path), None, False), b"")
             return
         first = self._allowed_by(())
         if isinstance(first, str):

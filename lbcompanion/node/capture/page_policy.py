@@ -9,6 +9,7 @@ import re
 
 from attrs import evolve, frozen
 
+from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.csp import TAG, Inserted
 from lbcompanion.html.csp_adapt import adapt
@@ -24,9 +25,6 @@ from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.client_info import forwarding_lines, host_of
 from lbcompanion.settings import InjectTable, NodeSettings
-
-# Many visitors say the same: what was worked out once is kept, bounded, since it is the peers who say it.
-_MOST_KEPT = 1024
 
 #: Stands where a page has none.
 NO_TOKEN = "none"
@@ -78,12 +76,13 @@ class Policy:
         # With anchors the tag may stand behind a <base>, which a relative address goes by.
         self._at_prefix = inject.address == "prefix" or self.anchors is not None
         self.adapts = inject.csp == "adapt"
-        self._forwarded: dict[tuple[str, str, bytes | None], bytes] = {}
-        self._offered: dict[bytes, bytes] = {}
-        self._origins: dict[tuple[str, bytes | None], str] = {}
-        self._tags: dict[str, tuple[bytes, bytes, bytes]] = {}
+        # Many visitors say the same.
+        self._forwarded: BoundedCache[tuple[str, str, bytes | None], bytes] = BoundedCache()
+        self._offered: BoundedCache[bytes, bytes] = BoundedCache()
+        self._origins: BoundedCache[tuple[str, bytes | None], str] = BoundedCache()
+        self._tags: BoundedCache[tuple[str, str, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
         self.built_in = self.top is None and self.bottom is None
-        self._judged: dict[tuple[object, ...], Eligibility] = {}
+        self._judged: BoundedCache[tuple[object, ...], Eligibility] = BoundedCache()
         self.inserted = _inserted([snippet for snippet in (self.top, self.bottom) if snippet is not None])
 
     def policies(self, head: ResponseHead, origin: str, inserted: Inserted) -> list[bytes]:
@@ -101,9 +100,7 @@ class Policy:
         key = (scheme, host)
         known = self._origins.get(key)
         if known is None:
-            known = f"{scheme}://{host.decode('latin-1')}" if host else f"{scheme}://"
-            if len(self._origins) < _MOST_KEPT:
-                self._origins[key] = known
+            known = self._origins.put(key, f"{scheme}://{host.decode('latin-1')}" if host else f"{scheme}://")
         return known
 
     def fetch_from(self, origin: str) -> str:
@@ -140,40 +137,30 @@ class Policy:
     def _script_beside(self, path: str) -> str:
         return f"{beside(path, self.prefix)}/fetch-from?v={self._version}"
 
-    def usual_tag(self, token: str, origin: str, script: str) -> bytes:
-        """The built-in tag for a page without a policy."""
-        if script not in {self._beside_folder, self.script_url}:
-            return token.encode().join(default_tag_parts.__wrapped__(self.fetch_from(origin), script, None, False))
-        parts = self._tags.get(origin)
-        if parts is None:
-            parts = default_tag_parts(self.fetch_from(origin), script, None, False)
-            if len(self._tags) < _MOST_KEPT:
-                self._tags[origin] = parts
-        return token.encode().join(parts)
-
     def tag(self, token: str, origin: str, script: str, nonce: str | None, xhtml: bool) -> bytes:
-        """The built-in tag for any page."""
-        parts = default_tag_parts if nonce is None else default_tag_parts.__wrapped__
-        return token.encode().join(parts(self.fetch_from(origin), script, nonce, xhtml))
+        """The built-in tag for a page."""
+        if nonce is not None:
+            # Nonces do not come again.
+            return token.encode().join(default_tag_parts(self.fetch_from(origin), script, nonce, xhtml))
+        key = (origin, script, xhtml)
+        parts = self._tags.get(key)
+        if parts is None:
+            parts = self._tags.put(key, default_tag_parts(self.fetch_from(origin), script, None, xhtml))
+        return token.encode().join(parts)
 
     def forwarded(self, peer: str, scheme: str, host: bytes | None) -> bytes:
         """What a proxy says of a request that came without such words."""
         key = (peer, scheme, host)
         lines = self._forwarded.get(key)
         if lines is None:
-            lines = forwarding_lines(peer.encode(), scheme.encode(), host)
-            if len(self._forwarded) >= _MOST_KEPT:
-                self._forwarded.clear()
-            self._forwarded[key] = lines
+            lines = self._forwarded.put(key, forwarding_lines(peer.encode(), scheme.encode(), host))
         return lines
 
     def offered(self, accept: bytes) -> bytes:
         """What the application is offered for a visitor's ``Accept-Encoding``."""
         offered = self._offered.get(accept)
         if offered is None:
-            offered = offer(accept)
-            if len(self._offered) < _MOST_KEPT:
-                self._offered[accept] = offered
+            offered = self._offered.put(accept, offer(accept))
         return offered
 
     def judged(self, request: RequestHead, head: ResponseHead) -> Eligibility:
@@ -193,9 +180,7 @@ class Policy:
         )
         judged = self._judged.get(key)
         if judged is None:
-            judged = eligible(request.fields, head.status, head.fields, method)
-            if len(self._judged) < _MOST_KEPT:
-                self._judged[key] = judged
+            judged = self._judged.put(key, eligible(request.fields, head.status, head.fields, method))
         return judged
 
 
