@@ -21,7 +21,7 @@ from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.answers import guarded_text, no_content
 from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
-from lbcompanion.protocol.notices import read_browser_notice, write_notices
+from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES, read_browser_notice, write_notices
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
@@ -69,6 +69,8 @@ class NoticeDesk:
     async def take(self, request: LocalRequest) -> LocalAnswer:
         """Answer ``POST notice``: 204 once written, 400, 413, or 503 where it could not be written."""
         try:
+            if request.cut:
+                raise NoticeError(f"longer than {BROWSER_LIMIT_BYTES} bytes", 413)
             said = read_browser_notice(request.body)
             owner = self._tokens.owner_of(said.token)
         except (NoticeError, TokenError) as error:

@@ -9,9 +9,10 @@ from lbcompanion.http1.heads import Field, RequestHead
 from lbcompanion.node.proxy.answers import internal_error, write_answer
 from lbcompanion.node.proxy.context import Hub, LocalAnswer, LocalRequest
 from lbcompanion.node.proxy.interface import VisitorSide
+from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES
 
-#: The largest body of a request of ours, with room to tell 413 from a cut.
-MAX_BODY = 16384 + 1
+#: The largest body that is read of a request for us, but for a copy that a peer puts: a notice.
+MAX_BODY = BROWSER_LIMIT_BYTES
 
 
 class LocalExchange:
@@ -50,15 +51,16 @@ class LocalExchange:
             self.body_end([])
 
     def body(self, data: bytes) -> None:
-        """Keep what is within bounds; the rest is only counted."""
-        self._size += len(data)
+        """Keep what is within bounds; a longer body is cut there, and answered at once."""
         if self._full:
             return
-        if self._size <= self._most:
+        room = self._most - self._size
+        self._size += len(data)
+        if len(data) <= room:
             self._body.append(data)
         else:
             self._full = True
-            self._body.append(b"\0" * MAX_BODY)
+            self._body.append(data[:room])
             self._answer()
 
     def body_end(self, trailers: list[Field]) -> None:
