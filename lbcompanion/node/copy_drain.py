@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from lbcompanion.errors import StoreError
 from lbcompanion.node.copies.peer_export import NOT_TAKEN_OVER, Giving
 from lbcompanion.node.copies.shared_store import HandingOver
-from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices.sender import Deliverer
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.processes.siblings import Frame, Siblings
 from lbcompanion.stores.interface import IPageStore

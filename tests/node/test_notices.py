@@ -17,7 +17,7 @@ from twisted.web.server import Request, Site
 
 from lbcompanion.model import Loss, Notice, Told
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices.sender import Deliverer
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.notices import read_delivery
 from lbcompanion.protocol.signatures import Verifier
