@@ -168,6 +168,7 @@ class Policy:
         method = b"GET" if request.method == b"HEAD" else request.method
         if (request.marks & (PARTIAL | DOUBLED)) or (head.marks & (PARTIAL | DOUBLED)):
             return eligible(request.fields, head.status, head.fields, method)
+        # All that eligible() reads of heads without these marks (a test holds it to that).
         asked, seen = request.seen, head.seen
         key = (
             asked.get(b"sec-fetch-dest"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from lbcompanion.html.csp import Inserted, judge
-from lbcompanion.html.eligible import Eligibility
+from lbcompanion.html.eligible import HTML_TYPES, Eligibility
 from lbcompanion.http1.codings import DECODABLE, coding_of
 from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
@@ -22,7 +22,7 @@ from lbcompanion.node.proxy.context import LocalAnswer, Reply
 
 # What a changed body makes untrue; ``Content-Length`` is written anew anyway.
 _CHANGED = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
-_HTML_TYPES = (b"text/html", b"application/xhtml+xml")
+_LONGEST_HTML_TYPE = max(map(len, HTML_TYPES))
 _CONDITIONS = frozenset({b"if-none-match", b"if-match"})
 # How our entity tags differ from the application's: one for its strong tags, one for its weak ones.
 _STRONG, _WEAK = b'-lbcs"', b'-lbcw"'
@@ -105,7 +105,7 @@ class RequestPlan:
             return Reply(_with_policies(_our_tag(end_to_end(head)), policies))
         if not self.reason:
             content_type = head.seen.get(b"content-type")
-            if content_type is not None and content_type[:21].lower().startswith(_HTML_TYPES):
+            if content_type is not None and content_type[:_LONGEST_HTML_TYPE].lower().startswith(HTML_TYPES):
                 return self._html(head, content_type)
         return Reply(end_to_end(head))
 

@@ -118,13 +118,15 @@ class Debug:
     def _answer(self, head: RequestHead, answer: ResponseHead, scheme: str) -> dict[str, Any]:
         policy = self._policy
         plan = RequestPlan(policy, head, "", False, scheme)
-        judged = eligible(head.fields, answer.status, answer.fields, head.method)
-        why = plan.reason or plan.not_captured(answer, judged)
+        judged = policy.judged(head, answer)
+        # A HEAD leaves no copy, though its fields are the GET's.
+        no_page = "HEAD" if head.method == b"HEAD" else ""
+        why = plan.reason or plan.not_captured(answer, judged) or no_page
         origin = policy.origin(head, False, scheme)
         inserted = policy.insert(NO_TOKEN, origin, judged.xhtml)
         policies = policy.policies(answer, origin, inserted)
         verdict = judge(policies, origin + policy.script_url, inserted=inserted)
-        not_injected = judged.reason or ("" if self._settings.inject.enabled else "injection is off")
+        not_injected = judged.reason or no_page or ("" if self._settings.inject.enabled else "injection is off")
         if not not_injected and not verdict.allowed:
             not_injected = f"blocked by CSP: {verdict.directive}"
         return {
@@ -146,7 +148,7 @@ class Debug:
         except NoPageError as error:
             return {"known": False, "why": str(error)}
         decided = self._answer(head, answered.head, scheme)
-        judged = eligible(head.fields, answered.head.status, answered.head.fields, head.method)
+        judged = self._policy.judged(head, answered.head)
         page = answered.body
         charset = of_page(answered.head.get(b"content-type") or b"", page[:1024])
         said = {"known": True, "status": answered.head.status, "bytes": len(page), **decided}
