@@ -1,4 +1,25 @@
-"""One proxied request and its answer, as bytes flow: visitor, plan, application, pipeline, visitor. No I/O."""
+"""One proxied request and its answer, as bytes flow: visitor, plan, application, pipeline, visitor. No I/O.
+
+==============  ===================================  ==================================================================
+state           attributes                           what ends it
+==============  ===================================  ==================================================================
+queued          ``_queued``, no ``_upstream``        ``upstream_turn``: *connecting*; ``upstream_queue_seconds``: 503
+connecting      no ``_upstream``, no ``_response``   ``upstream_ready``: *waiting*; ``upstream_failed`` or
+                                                     ``upstream_connect_seconds``: 502 or 504
+waiting         ``_upstream``, no ``_response``      the answer's head: *answering*, or *over* where we answer in its
+                                                     place; a 101 that was asked for: *tunnel*; a bad head: 502; an end
+                                                     without an answer: 502, or *connecting* once more (``_retried``);
+                                                     ``upstream_seconds``: 504
+answering       ``begun``, ``_response``             the body's end: *over*; a bad or broken-off body: cut, *over*
+tunnel          ``begun``, ``_tunnel``               either side's end: *over*
+over            no ``_visitor``                      nothing: answered, cut, or the visitor left
+==============  ===================================  ==================================================================
+
+The request's body goes on beside these until ``_request_done``; before *waiting* it is kept in ``_held``. As long as
+the application takes of it, ``upstream_seconds`` does not count (``_takes_nothing``: it takes none). ``_deadline`` is 0
+from *answering* on: the answer may take its time. ``_held_back``: the visitor reads slowly, so the application is read
+no faster.
+"""
 
 from __future__ import annotations
 

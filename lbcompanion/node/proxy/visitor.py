@@ -1,4 +1,28 @@
-"""One visitor connection: request heads in, one exchange at a time, deadlines. No I/O: see :mod:`.links`."""
+"""One visitor connection: request heads in, one exchange at a time, deadlines. No I/O: see :mod:`.interface`.
+
+==============  =====================================  ================================================================
+state           attributes                             what ends it
+==============  =====================================  ================================================================
+turned away     not ``_counted``, ``_lingers``         as *lingering*; there were too many connections when it came
+idle            ``_open``, no ``_exchange``,           a byte of a head: *reading head*; ``idle_seconds``: *closing*
+                not ``_waits_for_head``
+reading head    ``_open``, no ``_exchange``,           the whole head: *reading body* or *answering*; a bad head, or
+                ``_waits_for_head``                    ``head_seconds`` over: refused, *lingering* (*closing* if no byte
+                                                       came)
+reading body    ``_exchange``, ``_body``               the body's end: *answering*; a bad or too slow body: refused,
+                                                       *lingering*, or cut where the answer has begun
+answering       ``_exchange``, no ``_body``,           ``done``: *idle*, or the next pipelined head, or *lingering*, or
+                not ``_tunnel``                        *closing*; ``broken``: *closing*; a 101: *tunnel*
+tunnel          ``_exchange``, ``_tunnel``             ``done``: *closing*
+lingering       not ``_open``, ``_lingers``            ``_LINGER_SECONDS``: *closing*; until then what comes is dropped
+closing         not ``_open``, not ``_lingers``        all written; ``_CLOSING_SECONDS``, unless the visitor still reads
+gone            not ``_open``, not ``_counted``        nothing: the transport said ``connection_lost``
+==============  =====================================  ================================================================
+
+Beside these: ``full``, the visitor does not read, and no further exchange is started; ``_paused``, it is not read (an
+exchange asked for that, or more than ``_MAX_WAITING`` bytes wait in ``_buffer``); ``_eof_at``, it closed its direction
+while *answering*, and gets an answer that comes soon. ``connection_lost`` and ``stalled_seconds`` end every state.
+"""
 
 from __future__ import annotations
 
