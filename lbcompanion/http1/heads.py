@@ -29,6 +29,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x
 _HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
 # Hosts that were found to be well-formed.
 _good_hosts: BoundedCache[bytes, bool] = BoundedCache()
+_is_good_host = _good_hosts.get
 _compiled = compiled()
 
 
@@ -210,7 +211,7 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
         raise BadRequest(431, f"more than {max_lines} header lines")
     head = RequestHead(method, target, version, raw, kept, seen, marks)
     host = seen.get(b"host")
-    if host is None or not _good_hosts.get(host) or marks & DOUBLED or target[:1] != b"/" or b"#" in target:
+    if host is None or not _is_good_host(host) or marks & DOUBLED or target[:1] != b"/" or b"#" in target:
         _settle_target(head)
     return head
 
