@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from timeit import Timer
@@ -24,6 +25,7 @@ from lbcompanion.http1.heads import head_end, read_request_head, read_response_h
 from lbcompanion.model import Page
 from lbcompanion.node.capture.page_policy import Policy, Script
 from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.plan import RequestPlan
 from lbcompanion.node.capture.rules import Recording
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
@@ -108,7 +110,7 @@ def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], obj
             counters=policy.counters,
         ),
         local=None,  # type: ignore[arg-type]
-        plan=policy.plan,
+        plan=partial(RequestPlan, policy),
         counters=policy.counters,
         monotonic=time.monotonic,
     )
@@ -151,7 +153,7 @@ def _parts() -> dict[str, Callable[[], object]]:
         return injector.feed(PAGE) + injector.finish()
 
     def plan() -> object:
-        return policy.plan(request_head, "127.0.0.1", True, "http").request_lines()
+        return RequestPlan(policy, request_head, "127.0.0.1", True, "http").request_lines()
 
     def put() -> object:
         return store.put(Page(tokens.mint(), f"http://{HOST}/", "GET", 200, "text/html", time.time(), PAGE, b"\0" * 32))
@@ -167,7 +169,7 @@ def _parts() -> dict[str, Callable[[], object]]:
         "token minted": tokens.mint,
         "token checked": lambda: tokens.owner_of(token),
         "policy: plan and fields for the application": plan,
-        "tag made": lambda: _tag(token),
+        "tag made": lambda: policy.tag(token, f"http://{HOST}", "./-/_lbc/fetch-from?v=0a1b2c3d4e5f", None, False),
         "injector, 10 KB page": inject,
         "copy, default masks, nothing to mask": lambda: make_copy(PAGE, True, masks, "utf-8"),
         "copy, default masks, a password field": lambda: make_copy(login, True, masks, "utf-8"),

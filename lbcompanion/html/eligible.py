@@ -19,14 +19,21 @@ Fields = Iterable[tuple[bytes, bytes]]
 
 _HTML = b"text/html"
 _XHTML = b"application/xhtml+xml"
+#: The media types of pages.
+HTML_TYPES = (_HTML, _XHTML)
 _NO_BODY = frozenset({204, 205, 206, 304})
-# "fencedframe" and the plugin elements show a document as well (Fetch Metadata section 2.1).
-_DOCUMENTS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object"})
+#: The fetch destinations (``Sec-Fetch-Dest``) under which a browser shows a document; "fencedframe" and the plugin
+#: elements do as well (Fetch Metadata section 2.1).
+DOCUMENT_DESTINATIONS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object"})
+#: Those under which a page may be asked for at all: a script that fetches a part of a page says "empty".
+PAGE_DESTINATIONS = DOCUMENT_DESTINATIONS | {b"empty"}
 _NAVIGATIONS = frozenset({b"navigate", b"nested-navigate"})
 _PARTIAL = frozenset({b"hx-request", b"turbo-frame", b"x-pjax"})
 _PREFETCH = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
-_OF_REQUEST = _PARTIAL | _PREFETCH | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-requested-with", b"cache-control"}
-_OF_RESPONSE = frozenset({b"content-type", b"content-disposition", b"cache-control"})
+#: The fields of a request that are read here, and of a response. Who keeps what :func:`eligible` says goes by all of
+#: them.
+READ_OF_REQUEST = _PARTIAL | _PREFETCH | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-requested-with", b"cache-control"}
+READ_OF_RESPONSE = frozenset({b"content-type", b"content-disposition", b"cache-control"})
 # Between the values of several lines: no value can hold a line feed.
 _LINES = b"\n, "
 
@@ -82,13 +89,13 @@ def eligible(request_fields: Fields, status: int, response_fields: Fields, metho
         return Eligibility(False, False, "HEAD")
     if status < 200 or status in _NO_BODY:
         return Eligibility(False, False, "status")
-    answer = _collected(response_fields, _OF_RESPONSE)
+    answer = _collected(response_fields, READ_OF_RESPONSE)
     html, xhtml, told_charset = _read_type(answer.get(b"content-type", b""))
     if not html:
         return Eligibility(False, False, "not HTML")
     if answer.get(b"content-disposition", b"").lstrip()[:10].lower() == b"attachment":
         return Eligibility(False, False, "download")
-    asked = _collected(request_fields, _OF_REQUEST)
+    asked = _collected(request_fields, READ_OF_REQUEST)
     fragment = _is_fragment(asked)
     reason = ""
     if b"no-transform" in (answer.get(b"cache-control", b"") + asked.get(b"cache-control", b"")).lower():
@@ -107,7 +114,7 @@ def eligible(request_fields: Fields, status: int, response_fields: Fields, metho
 def _read_type(value: bytes) -> tuple[bool, bool, str | None]:
     """Whether a Content-Type is HTML's, whether it is XHTML's, and its charset."""
     media_type = value.partition(b";")[0].strip().lower()
-    if media_type not in (_HTML, _XHTML) or _LINES in value:
+    if media_type not in HTML_TYPES or _LINES in value:
         return False, False, None
     return True, media_type == _XHTML, charset.of_content_type(value)
 
@@ -140,7 +147,7 @@ def _is_fragment(asked: dict[bytes, bytes]) -> bool:
     if not _PARTIAL.isdisjoint(asked):
         return True
     destination = asked.get(b"sec-fetch-dest")
-    if destination is not None and destination.lower() not in _DOCUMENTS:
+    if destination is not None and destination.lower() not in DOCUMENT_DESTINATIONS:
         return True
     mode = asked.get(b"sec-fetch-mode")
     if mode is not None and mode.lower() not in _NAVIGATIONS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from functools import lru_cache
 from hashlib import sha256
 from html import escape
 from urllib.parse import quote
@@ -104,12 +103,10 @@ def beside(path: str, prefix: str) -> str:
     return f"./{folder}-{prefix}"
 
 
-@lru_cache(256)
 def default_tag_parts(pages_url: str, script_url: str, nonce: str | None, xhtml: bool) -> tuple[bytes, bytes, bytes]:
     """The default tag cut where the token goes: ``token.join(parts)`` is the tag.
 
-    The token must be of letters, digits, ``-`` and ``_``. With a page's nonce call ``default_tag_parts.__wrapped__``:
-    nonces do not come again, and would only push others out of the cache.
+    The token must be of letters, digits, ``-`` and ``_``.
 
     :param pages_url: where copies can be had, with the slash before the token: ``ORIGIN/_lbc/page/``.
     :param script_url: ``./-/_lbc/fetch-from?v=HASH``, or ``/_lbc/fetch-from.js?v=HASH``.

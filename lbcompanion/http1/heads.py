@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.http1.lines import CLEAN, DOUBLED, OF_REQUEST, OF_RESPONSE, Lines, compiled, read_lines, usual_form
 
@@ -26,8 +27,9 @@ _METHOD = re.compile(rb"[A-Z][A-Z0-9_\-]{0,31}")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
-_MOST_HOSTS = 1024
-_good_hosts: set[bytes] = set()
+# Hosts that were found to be well-formed.
+_good_hosts: BoundedCache[bytes, bool] = BoundedCache()
+_is_good_host = _good_hosts.get
 _compiled = compiled()
 
 
@@ -209,7 +211,7 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
         raise BadRequest(431, f"more than {max_lines} header lines")
     head = RequestHead(method, target, version, raw, kept, seen, marks)
     host = seen.get(b"host")
-    if host is None or host not in _good_hosts or marks & DOUBLED or target[:1] != b"/" or b"#" in target:
+    if host is None or not _is_good_host(host) or marks & DOUBLED or target[:1] != b"/" or b"#" in target:
         _settle_target(head)
     return head
 
@@ -245,8 +247,7 @@ def _settle_target(head: RequestHead) -> None:
     if hosts:
         if not _HOST.fullmatch(hosts[0]):
             raise BadRequest(400, "the Host line is no host")
-        if len(_good_hosts) < _MOST_HOSTS:
-            _good_hosts.add(hosts[0])
+        _good_hosts.put(hosts[0], True)
     target = head.target
     if target.startswith(b"/") or (target == b"*" and head.method == b"OPTIONS"):
         if b"#" in target:

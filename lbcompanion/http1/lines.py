@@ -11,6 +11,7 @@ import re
 from types import ModuleType
 from typing import Final
 
+from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.protocol import headers
 
 #: What :func:`read_lines` gives: the lines that go on, each with its line end; the values of the fields that are asked
@@ -104,18 +105,18 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 # What a head may hold beside its line ends: no control byte (RFC 9110 section 5.5).
 CLEAN = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
-# Names as they were written, with their marks; -1 for those that nobody asks for. Bounded: names are the peer's.
+# Names as they were written, with their marks; -1 for those that nobody asks for.
 _MOST_NAMES = 4096
 _PLAIN: Final = -1
 
-_Known = dict[bytes, tuple[bytes, int]]
+_Known = BoundedCache[bytes, tuple[bytes, int]]
 
 
 def _known(table: dict[bytes, int]) -> _Known:
-    known: _Known = {}
+    known: _Known = BoundedCache(max_entries=_MOST_NAMES, max_key_bytes=128)
     for name, marks in table.items():
         for written in (name, name.title(), name.upper()):
-            known[written] = (name, marks)
+            known.put(written, (name, marks))
     return known
 
 
@@ -128,10 +129,7 @@ def _learn(written: bytes, table: dict[bytes, int], known: _Known) -> tuple[byte
     if not _TOKEN.fullmatch(written):
         return None
     name = written.lower()
-    found = (name, table.get(name, _PLAIN))
-    if len(known) < _MOST_NAMES:
-        known[written] = found
-    return found
+    return known.put(written, (name, table.get(name, _PLAIN)))
 
 
 def _has_space_around(line: bytes) -> bool:

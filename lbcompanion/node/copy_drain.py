@@ -12,7 +12,7 @@ from lbcompanion.errors import StoreError
 from lbcompanion.model import LossCode, LossReason
 from lbcompanion.node.copies.peer_export import Giving
 from lbcompanion.node.copies.shared_store import HandingOver
-from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices.sender import Deliverer
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.processes.siblings import Siblings
 from lbcompanion.protocol.copies import Frame

@@ -31,7 +31,7 @@ from lbcompanion.node.endpoints.application_client import Application
 from lbcompanion.node.metrics.admin import admin_site, names_of
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.metrics.status import Figures, to_json
-from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices.sender import Deliverer
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.processes.control import ControlSocket
 from lbcompanion.node.processes.drain_state import Leaving

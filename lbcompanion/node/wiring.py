@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
@@ -13,6 +14,7 @@ from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import MonotonicClock, Page, WallClock
 from lbcompanion.node.capture.page_policy import Policy, Script
 from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.plan import RequestPlan
 from lbcompanion.node.capture.rules import Recording
 from lbcompanion.node.copies.peer_import import Taking
 from lbcompanion.node.copies.service import Ask, Copies
@@ -168,7 +170,7 @@ def build(given: Surroundings) -> Parts:
             counters=counters,
         ),
         local=endpoints,
-        plan=policy.plan,
+        plan=partial(RequestPlan, policy),
         counters=counters,
         monotonic=given.monotonic,
         log=given.log,

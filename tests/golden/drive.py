@@ -30,7 +30,7 @@ from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.metrics.admin import admin_site as node_admin_site
 from lbcompanion.node.metrics.status import Figures
-from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices.sender import Deliverer
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.copies import page_frame
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES as MOST_NOTICES_BYTES

@@ -15,6 +15,7 @@ from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.capture.page_policy import Policy, Script
 from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.plan import RequestPlan
 from lbcompanion.node.capture.rules import Recording
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
@@ -106,7 +107,7 @@ def run(case: Case, page: bytes, edges: list[int]) -> tuple[bytes, list[tuple[by
     asked = [(b"host", b"www.example.com"), *fields_of(case.asked)]
     head = RequestHead.of(case.method.encode(), case.target.encode(), 11, asked)
     answered = fields_of(case.answered)
-    plan = rig.policy.plan(head, "127.0.0.1", False, "https")
+    plan = RequestPlan(rig.policy, head, "127.0.0.1", False, "https")
     assert b"lbc-capture" not in plan.request_lines().lower()
     reply = plan.reply(ResponseHead.of(11, case.status, b"", answered))
     out = page

@@ -283,3 +283,10 @@ def test_by_address_alone() -> None:
 def test_next_to_nothing_to_tell() -> None:
     said = {"node": "n1", "caller": {}, "counted": {"a": {}}, "recent": [], "settings": {"b": [], "c": ["x", "y"]}}
     assert b"none" in render(said)
+
+
+def test_a_head_is_judged_as_its_page_but_leaves_no_copy() -> None:
+    rig, _ = captured()
+    said = debug(rig, ("url", "/page"), ("method", "HEAD"), ("answer", "Content-Type: text/html"))["decision"]["answer"]
+    assert (said["captured"], said["reason"]) == (False, "HEAD")
+    assert (said["injected"], said["not_injected"]) == (False, "HEAD")

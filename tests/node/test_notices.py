@@ -17,8 +17,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.model import Loss, Notice, Told
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.notices import receiver
-from lbcompanion.node.notices.receiver import Deliverer
+from lbcompanion.node.notices import sender
+from lbcompanion.node.notices.sender import Deliverer
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.notices import read_delivery
 from lbcompanion.protocol.signatures import SignedRequest, Verifier
@@ -302,7 +302,7 @@ class DeliveryTests(TestCase):
     @pytest.mark.network
     @inlineCallbacks
     def test_an_answer_that_does_not_end_is_given_up(self) -> Any:
-        self.patch(receiver, "_TIMEOUT_SECONDS", 0.2)
+        self.patch(sender, "_TIMEOUT_SECONDS", 0.2)
         self.crawler.ends = False
         yield self.add("a")
         self.deliverer.wake()

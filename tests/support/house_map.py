@@ -8,7 +8,7 @@ from collections.abc import Iterator
 #: From the ground up: a room may look into those of its own floor and of the floors below. ``node.proxy`` is a district
 #: of the room ``node``: each district, and each module beside them, has a floor within it.
 FLOORS = (
-    ("errors", "model"),
+    ("errors", "model", "bounded_cache"),
     ("settings", "checks", "endpoints", "protocol", "http1", "html", "sticky", "recorder", "web"),
     ("stores", "logs", "balancer_config", "plugins"),
     ("config",),

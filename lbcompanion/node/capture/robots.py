@@ -44,3 +44,37 @@ def with_rule(text: bytes, prefix: bytes) -> bytes:
     if not for_all:
         out.append((b"\n" if out else b"") + b"User-agent: *\n" + rule + b"\n")
     return b"".join(out)
+
+
+class Rewriting:
+    """The pipeline of a robots.txt: collects it and gives it with our rule; one that is too large passes as it is."""
+
+    same_length = False
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+        self._text: bytes | None = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Nothing, as long as the text may be rewritten."""
+        if self._text is None:
+            return data
+        self._text += data
+        if len(self._text) <= MAX_BYTES:
+            return b""
+        text, self._text = self._text, None
+        return text
+
+    def finish(self) -> bytes:
+        """The text with our rule."""
+        return b"" if self._text is None else with_rule(self._text, self._prefix)
+
+    def whole(self, data: bytes) -> list[bytes]:
+        """The same for a text that came in one piece."""
+        return [self.feed(data), self.finish()]
+
+    def written(self) -> None:
+        """Nothing is left to do."""
+
+    def abort(self, why: str) -> None:
+        """What was collected is dropped."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from lbcompanion.html.eligible import PAGE_DESTINATIONS
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import Page
 from lbcompanion.settings import CaptureTable
 from lbcompanion.sticky.cookies import parse
-
-# Fetch Metadata: what is asked for as a picture or a script cannot become a page.
-_DOCUMENTS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object", b"empty"})
 
 
 def glob(pattern: str) -> str:
@@ -53,8 +51,9 @@ class Recording:
         if query and self._forced(query):
             return ""
         seen = head.seen
+        # What is asked for as a picture or a script cannot become a page.
         destination = seen.get(b"sec-fetch-dest")
-        if destination is not None and destination not in _DOCUMENTS:
+        if destination is not None and destination not in PAGE_DESTINATIONS:
             return "not a document"
         if self._globs:
             text = path.decode("latin-1")
@@ -103,7 +102,7 @@ class Recording:
             ("capture.enabled", "on" if self.enabled else "off: not recorded"),
             ("capture.methods", "listed" if method else "not listed: not recorded"),
             ("capture.force_parameter", "there: recorded" if forced else "absent"),
-            ("Sec-Fetch-Dest", ("a document" if destination in _DOCUMENTS else "not a document" + skipped)
+            ("Sec-Fetch-Dest", ("a document" if destination in PAGE_DESTINATIONS else "not a document" + skipped)
              if destination is not None else "not told"),
             ("capture.include", "included" if included else "not included" + skipped),
             ("capture.exclude", "excluded" + skipped if excluded else "not excluded"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from attrs import evolve
 
 from lbcompanion.errors import CopyError, PageRefused, StoreError, TokenError
 from lbcompanion.model import MissReason, Page, WallClock
-from lbcompanion.node.copies.service import GUARDS, Copies
+from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.proxy.answers import GUARDS, problem
 from lbcompanion.node.proxy.context import LocalAnswer
 from lbcompanion.protocol.copies import HEAD_BYTES, read_copy
 from lbcompanion.protocol.tokens import Tokens, hide, repr_digest
@@ -70,7 +70,10 @@ class Taking:
         except _Refused as refused:
             self._counters.handed["refused"] += 1
             self._log("copy of a peer refused", f"{hide(token)}: {refused}")
-            return _told(refused.status, str(refused))
+            answer = problem(refused.status, detail=str(refused))
+            if refused.status == 503:
+                answer.fields.append((b"Retry-After", b"1"))
+            return answer
         digest = repr_digest(page.sha256)
         return LocalAnswer(204, [*self._copies.identity.digest_fields(token, nonce, digest), *GUARDS])
 
@@ -127,11 +130,3 @@ class Taking:
         held = await self._store.stats()
         if held["pages"] >= self._limits.max_pages or held["bytes"] + len(page.body) > self._limits.max_bytes:
             raise _Refused(507, "the store is full")
-
-
-def _told(status: int, why: str) -> LocalAnswer:
-    said = {"type": "about:blank", "status": status, "detail": why}
-    fields = [(b"Content-Type", b"application/problem+json"), *GUARDS]
-    if status == 503:
-        fields.append((b"Retry-After", b"1"))
-    return LocalAnswer(status, fields, json.dumps(said).encode())

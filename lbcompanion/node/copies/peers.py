@@ -18,9 +18,9 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
-from lbcompanion.http1.heads import Field
 from lbcompanion.model import MissReason, WallClock
-from lbcompanion.node.copies.service import GUARDS, Ask
+from lbcompanion.node.copies.service import Ask
+from lbcompanion.node.proxy.answers import GUARDS, PROBLEM, no_content
 from lbcompanion.node.proxy.context import LocalAnswer
 from lbcompanion.protocol.headers import HOP, REPR_DIGEST, Identity, relayed_fields
 from lbcompanion.protocol.signatures import Signer
@@ -184,11 +184,10 @@ class Peers:
     def _proven(self, method: str, name: str, ask: Ask, nonce: str, answer: _Answer) -> LocalAnswer | None:
         """The peer's answer under our own name, once its proof and digest hold."""
         if answer.status == 204 and method == "DELETE":
-            return LocalAnswer(204, list(GUARDS))
+            return no_content()
         if answer.status == 503:
             # It may have the copy and cannot give it now; nothing is believed of it but that one may ask again.
-            again: list[Field] = [(b"Content-Type", b"application/problem+json"), (b"Retry-After", b"1"), *GUARDS]
-            return LocalAnswer(503, again, answer.body)
+            return LocalAnswer(503, [PROBLEM, (b"Retry-After", b"1"), *GUARDS], answer.body)
         digest = answer.header(REPR_DIGEST.lower)
         if answer.status not in {200, 404} or not digest:
             return None

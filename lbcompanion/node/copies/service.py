@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from attrs import frozen
@@ -10,21 +9,14 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import PageOnItsWay, PageRefused, StoreError, StoreUnreachable, TokenError
-from lbcompanion.http1.heads import Field
 from lbcompanion.model import Miss, MissReason, Page, WallClock
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.proxy.answers import GUARDS, PROBLEM, no_content, problem, problem_body
 from lbcompanion.node.proxy.context import LocalAnswer
 from lbcompanion.protocol.headers import Identity, Via, copy_fields
 from lbcompanion.protocol.tokens import Tokens, digest_of, hide, repr_digest
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
-#: On every answer of ours about copies: stored by nobody, indexed by nobody, harmless when shown.
-GUARDS: list[Field] = [
-    (b"Cache-Control", b"no-store"),
-    (b"X-Robots-Tag", b"noindex, nofollow"),
-    (b"Content-Security-Policy", b"sandbox"),
-    (b"X-Content-Type-Options", b"nosniff"),
-]
 _MAX_PENDING_SECONDS = 120.0
 
 
@@ -220,15 +212,12 @@ class Copies:
 
     def problem(self, status: int, miss: Miss, ask: Ask) -> LocalAnswer:
         """A miss as ``application/problem+json`` (RFC 9457), with proof and digest: its reason can be believed."""
-        said = {"type": "about:blank", "title": "no copy here", "status": status, "reason": miss.reason.value}
-        if miss.detail:
-            said["detail"] = miss.detail
-        if miss.owner:
-            said["owner"] = miss.owner
-        body = json.dumps(said).encode()
+        body = problem_body(
+            status, title="no copy here", reason=miss.reason.value, detail=miss.detail, owner=miss.owner
+        )
         digest = repr_digest(digest_of(body))
         fields = [
-            (b"Content-Type", b"application/problem+json"),
+            PROBLEM,
             *self.identity.digest_fields(ask.token, ask.nonce, digest),
             *GUARDS,
         ]
@@ -236,8 +225,7 @@ class Copies:
 
     def _later(self, why: str) -> LocalAnswer:
         self._counters.fetches["later"] += 1
-        body = json.dumps({"type": "about:blank", "title": "try again", "status": 503, "detail": why}).encode()
-        return LocalAnswer(503, [(b"Content-Type", b"application/problem+json"), (b"Retry-After", b"1"), *GUARDS], body)
+        return problem(503, title="try again", fields=[(b"Retry-After", b"1")], detail=why)
 
     def _store_failed(self, error: Exception) -> LocalAnswer:
         if isinstance(error, PageOnItsWay):
@@ -261,7 +249,7 @@ class Copies:
             return self._store_failed(error)
         if dropped:
             self._counters.fetches["dropped"] += 1
-            return LocalAnswer(204, list(GUARDS))
+            return no_content()
         if found == Miss(MissReason.UNKNOWN):
             answer = await self._elsewhere(b"DELETE", owner, ask)
             if answer is not None:

@@ -14,9 +14,12 @@ from lbcompanion.html.charset import of_page
 from lbcompanion.html.copy import CopyError, make_copy
 from lbcompanion.html.csp import judge
 from lbcompanion.html.eligible import eligible
+from lbcompanion.html.inject import Injector
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import Page, to_rfc3339
+from lbcompanion.node.capture.insertion import Insertion
 from lbcompanion.node.capture.page_policy import NO_TOKEN, Policy
+from lbcompanion.node.capture.plan import RequestPlan
 from lbcompanion.node.endpoints.application_client import Answered, NoPageError
 from lbcompanion.node.endpoints.fetch_auth import CallerVerdict
 from lbcompanion.node.metrics.counters import Counters
@@ -114,14 +117,16 @@ class Debug:
 
     def _answer(self, head: RequestHead, answer: ResponseHead, scheme: str) -> dict[str, Any]:
         policy = self._policy
-        plan = policy.plan(head, "", False, scheme)
-        judged = eligible(head.fields, answer.status, answer.fields, head.method)
-        why = plan.reason or plan.not_captured(answer, judged)
+        plan = RequestPlan(policy, head, "", False, scheme)
+        judged = policy.judged(head, answer)
+        # A HEAD leaves no copy, though its fields are the GET's.
+        no_page = "HEAD" if head.method == b"HEAD" else ""
+        why = plan.reason or plan.not_captured(answer, judged) or no_page
         origin = policy.origin(head, False, scheme)
         inserted = policy.insert(NO_TOKEN, origin, judged.xhtml)
         policies = policy.policies(answer, origin, inserted)
         verdict = judge(policies, origin + policy.script_url, inserted=inserted)
-        not_injected = judged.reason or ("" if self._settings.inject.enabled else "injection is off")
+        not_injected = judged.reason or no_page or ("" if self._settings.inject.enabled else "injection is off")
         if not not_injected and not verdict.allowed:
             not_injected = f"blocked by CSP: {verdict.directive}"
         return {
@@ -143,7 +148,7 @@ class Debug:
         except NoPageError as error:
             return {"known": False, "why": str(error)}
         decided = self._answer(head, answered.head, scheme)
-        judged = eligible(head.fields, answered.head.status, answered.head.fields, head.method)
+        judged = self._policy.judged(head, answered.head)
         page = answered.body
         charset = of_page(answered.head.get(b"content-type") or b"", page[:1024])
         said = {"known": True, "status": answered.head.status, "bytes": len(page), **decided}
@@ -152,7 +157,8 @@ class Debug:
             origin = self._policy.origin(head, False, scheme)
             inserted = self._policy.insert(NO_TOKEN, origin, judged.xhtml)
             policies = self._policy.policies(answered.head, origin, inserted)
-            injector = self._policy.plan(head, "", False, scheme).injector(policies, judged, NO_TOKEN, origin)
+            plan = RequestPlan(self._policy, head, "", False, scheme)
+            injector = _injector(plan.insertion(policies, judged, NO_TOKEN, origin))
             shown = page if injector is None else injector.feed(page) + injector.finish()
             if injector is not None and not injector.placed:
                 why = injector.refusal.value if injector.refusal else ""
@@ -208,14 +214,19 @@ class Debug:
         fields = [(b"host", parts.netloc.encode("latin-1", "replace"))]
         target = parts.path.encode("latin-1", "replace") or b"/"
         head = RequestHead.of(b"GET", target, 11, fields)
-        plan = self._policy.plan(head, "", False, parts.scheme or scheme)
+        plan = RequestPlan(self._policy, head, "", False, parts.scheme or scheme)
         answer: list[Field] = [(b"content-type", page.content_type.encode("latin-1", "replace"))]
         judged = eligible(fields, page.status, answer)
         origin = f"{parts.scheme}://{parts.netloc}"
         if not judged.inject or not self._settings.inject.enabled:
             return page.body
-        injector = plan.injector([], judged, page.token, origin)
+        injector = _injector(plan.insertion([], judged, page.token, origin))
         return page.body if injector is None else injector.feed(page.body) + injector.finish()
+
+
+def _injector(insertion: Insertion) -> Injector | None:
+    """None where the page's policy forbids the script."""
+    return insertion.injector() if insertion.allowed else None
 
 
 def _request(query: dict[str, list[str]], request: LocalRequest) -> tuple[RequestHead, str]:

@@ -11,11 +11,12 @@ from twisted.internet.defer import Deferred, succeed
 from lbcompanion.http1.heads import Field
 from lbcompanion.node.capture.page_policy import Script
 from lbcompanion.node.copies.peer_import import Taking
-from lbcompanion.node.copies.service import GUARDS, Ask, Copies
+from lbcompanion.node.copies.service import Ask, Copies
 from lbcompanion.node.endpoints.debug_page import GUARD, render, wants_html
 from lbcompanion.node.endpoints.fetch_auth import Callers, CallerVerdict
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.receiver import NoticeDesk
+from lbcompanion.node.proxy.answers import GUARDS, not_allowed, problem
 from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
 from lbcompanion.protocol import headers, shapes
 
@@ -67,10 +68,10 @@ class Endpoints:
             "/debug": ("GET", self._debug_page),
         }.get(path)
         if known is None:
-            return succeed(_problem(404, "there is nothing here"))
+            return succeed(problem(404, detail="there is nothing here"))
         allowed, answer = known
         if request.head.method.decode() not in allowed.split(", "):
-            return succeed(_not_allowed(allowed))
+            return succeed(not_allowed(allowed))
         return answer(request)
 
     def _below_prefix(self, request: LocalRequest) -> bytes:
@@ -86,13 +87,13 @@ class Endpoints:
         if method == b"PUT":
             return self._put(request, token)
         if method not in {b"GET", b"HEAD", b"DELETE"}:
-            return succeed(_not_allowed("GET, HEAD, DELETE, PUT"))
+            return succeed(not_allowed("GET, HEAD, DELETE, PUT"))
         verdict = self._callers.judge(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
         ask = Ask(token, _nonce(request), request.head.get(headers.HOP.key) is not None)
         if not shapes.TOKEN.fullmatch(token):
-            return succeed(_problem(404, "not a token", "unknown"))
+            return succeed(problem(404, detail="not a token", reason="unknown"))
         if method == b"DELETE":
             return self._copies.drop(ask)
         return self._copies.get(ask, take=method == b"GET")
@@ -108,13 +109,13 @@ class Endpoints:
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
         if not shapes.TOKEN.fullmatch(token):
-            return succeed(_problem(404, "not a token", "unknown"))
+            return succeed(problem(404, detail="not a token", reason="unknown"))
         return Deferred.fromCoroutine(self._taking.take(token, _nonce(request), request.body, request.cut))
 
     def _forbidden(self, verdict: CallerVerdict) -> LocalAnswer:
         self._counters.fetches["forbidden"] += 1
         self._log("fetch refused", f"{verdict.address}: {verdict.why}")
-        return _problem(403, "")
+        return problem(403)
 
     def _whoami(self, request: LocalRequest) -> Deferred[LocalAnswer]:
         body = json.dumps({"node": self._node}).encode()
@@ -159,17 +160,3 @@ class Endpoints:
 def _nonce(request: LocalRequest) -> str:
     nonce = (request.head.get(headers.NONCE.key) or b"").decode("latin-1")
     return nonce if shapes.NONCE.fullmatch(nonce) else ""
-
-
-def _problem(status: int, detail: str, reason: str = "") -> LocalAnswer:
-    said: dict[str, Any] = {"type": "about:blank", "status": status}
-    if detail:
-        said["detail"] = detail
-    if reason:
-        said["reason"] = reason
-    return LocalAnswer(status, [(b"Content-Type", b"application/problem+json"), *GUARDS], json.dumps(said).encode())
-
-
-def _not_allowed(allowed: str) -> LocalAnswer:
-    answer = _problem(405, f"allowed: {allowed}")
-    return LocalAnswer(405, [(b"Allow", allowed.encode()), *answer.fields], answer.body)

@@ -1,42 +1,22 @@
-"""Notices: from the browser (or of our own making) to the crawler, reduced to routing cookies, once each."""
+"""Notices of pages, from browsers or of our own making: reduced to routing cookies, and written to the spool."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable
 
-from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
-from twisted.web.http_headers import Headers
 
 from lbcompanion.errors import NoticeError, StoreError, TokenError
-from lbcompanion.model import Loss, Notice, Page, Told, WallClock
-from lbcompanion.node.copies.service import GUARDS, Copies
+from lbcompanion.model import Notice, Page, Told, WallClock
+from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
+from lbcompanion.node.proxy.answers import guarded_text, no_content
 from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
-from lbcompanion.protocol.notices import read_browser_notice, write_notices
-from lbcompanion.protocol.signatures import Signer
+from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES, read_browser_notice
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.reader import CookieReader
-from lbcompanion.web import BodyTooLarge, BytesProducer, read_body
-
-_BATCH = 100
-# Of lost copies, which are said in a few words each.
-_LOSSES = 5000
-_TIMEOUT_SECONDS = 20.0
-#: So much of the body of an answer is read: its status says all.
-_ANSWER_BYTES = 65536
-_FIRST_WAIT_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 30.0
-_STOP_SECONDS = 2.0
-_STEP_SECONDS = 0.02
 
 
 class NoticeDesk:
@@ -70,12 +50,14 @@ class NoticeDesk:
     async def take(self, request: LocalRequest) -> LocalAnswer:
         """Answer ``POST notice``: 204 once written, 400, 413, or 503 where it could not be written."""
         try:
+            if request.cut:
+                raise NoticeError(f"longer than {BROWSER_LIMIT_BYTES} bytes", 413)
             said = read_browser_notice(request.body)
             owner = self._tokens.owner_of(said.token)
         except (NoticeError, TokenError) as error:
             self._counters.notices["refused"] += 1
             status = error.status if isinstance(error, NoticeError) else 400
-            return _text(status, str(error))
+            return guarded_text(status, str(error))
         cookies = self._reader.merge(parse(b"; ".join(request.head.all(b"cookie"))), said.cookies)
         page_url = (await self._copies.url_of(said.token)) if owner == self._node else ""
         notice = Notice(
@@ -89,18 +71,18 @@ class NoticeDesk:
         )
         if self._spool is None:
             self._counters.notices["not sent on"] += 1
-            return LocalAnswer(204, list(GUARDS))
+            return no_content()
         try:
             kept = await self._spool.add(notice)
         except StoreError as error:
             self._counters.notices["not written"] += 1
-            return _text(503, str(error))
+            return guarded_text(503, str(error))
         if not kept:
             self._counters.notices["spool full"] += 1
-            return _text(503, "too many notices wait for the crawler")
+            return guarded_text(503, "too many notices wait for the crawler")
         self._counters.notices["taken"] += 1
         self._told()
-        return LocalAnswer(204, list(GUARDS))
+        return no_content()
 
     def of_our_own(self, page: Page, cookie_header: bytes) -> None:
         """The node's own notice of a page that was captured (``notices = "server"``)."""
@@ -122,173 +104,3 @@ class NoticeDesk:
 
     def _not_written(self, failure: Failure) -> None:
         self._counters.notices["not written"] += 1
-
-
-class Deliverer:
-    """Brings waiting notices to the crawler's intake; waits longer and longer while it cannot be reached."""
-
-    def __init__(
-        self,
-        *,
-        intake: str,
-        secret: bytes,
-        spool: Spool,
-        reactor: Any,
-        nonces: Callable[[], str],
-        now: WallClock,
-        counters: Counters,
-        log: Callable[[str, str], None],
-    ) -> None:
-        self._url = intake.rstrip("/") + "/notices"
-        self._signer = Signer(secret)
-        self._spool = spool
-        self._reactor = reactor
-        self._nonces = nonces
-        self._now = now
-        self._counters = counters
-        self._log = log
-        self._pool = HTTPConnectionPool(reactor)
-        self._client = HTTPClient(Agent(reactor, connectTimeout=5, pool=self._pool))
-        self._busy: Deferred[Any] | None = None
-        self._later: IDelayedCall | None = None
-        self._wait_seconds = _FIRST_WAIT_SECONDS
-        self._again = False
-        self._stopped = False
-        self.reachable = True
-
-    def wake(self) -> None:
-        """Something waits: deliver it soon, unless a delivery or a pause is under way."""
-        self._again = True
-        if self._busy is None and self._later is None and not self._stopped:
-            # A moment's wait lets the notices of a burst travel together.
-            self._later = self._reactor.callLater(0.05, self._start)
-
-    def _start(self) -> None:
-        self._later = None
-        self._again = False
-        # Known before its end is waited for: a delivery that ends at once must not be taken for one under way.
-        busy = self._busy = Deferred.fromCoroutine(self._deliver())
-        busy.addErrback(self._failed).addCallback(self._ended)
-
-    async def _deliver(self) -> bool:
-        while not self._stopped:
-            # Asked for together, so that the spool's thread answers together.
-            asked, asked_too = self._spool.oldest(_BATCH), self._spool.losses(_LOSSES)
-            waiting, losses = await asked, await asked_too
-            if not waiting and not losses:
-                return True
-            status = await self._post([notice for _, notice in waiting], losses)
-            if status == 202:
-                await self._removed(waiting, losses)
-                self._reached(True, "")
-                continue
-            if status in {400, 413}:
-                # One that the crawler cannot read must not hold up the others.
-                status = await self._one_by_one(waiting, losses)
-                if status == 202:
-                    continue
-            self._reached(False, f"the intake answered {status}")
-            return False
-        return False
-
-    async def _removed(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> None:
-        if waiting:
-            await self._spool.remove([number for number, _ in waiting])
-            self._counters.notices["delivered"] += len(waiting)
-        if losses:
-            await self._spool.remove_losses(losses)
-            self._counters.notices["losses delivered"] += len(losses)
-
-    async def _one_by_one(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> int:
-        """202 once the crawler took, or refused for good, each of them; else what it answered instead."""
-        if losses:
-            status = await self._post([], losses)
-            if status not in {202, 400, 413}:
-                return status
-            self._counters.notices["losses delivered" if status == 202 else "refused by crawler"] += len(losses)
-            await self._spool.remove_losses(losses)
-        for number, notice in waiting:
-            status = await self._post([notice])
-            if status not in {202, 400, 413}:
-                return status
-            self._counters.notices["delivered" if status == 202 else "refused by crawler"] += 1
-            await self._spool.remove([number])
-        return 202
-
-    async def _post(self, notices: list[Notice], losses: Sequence[Loss] = ()) -> int:
-        body = write_notices(notices, losses)
-        headers = Headers()
-        for name, value in self._signer.sign("POST", self._url, self._nonces(), self._now(), body):
-            headers.addRawHeader(name, value)
-        headers.addRawHeader("Content-Type", "application/json")
-        response = await self._client.post(
-            self._url,
-            data=BytesProducer(body),
-            headers=headers,
-            allow_redirects=False,
-            unbuffered=True,
-            timeout=_TIMEOUT_SECONDS,
-            reactor=self._reactor,
-        )
-        with suppress(BodyTooLarge):  # the status says all
-            await read_body(response, _ANSWER_BYTES).addTimeout(_TIMEOUT_SECONDS, self._reactor)
-        code: int = response.code
-        return code
-
-    def _failed(self, failure: Failure) -> bool:
-        self._reached(False, failure.type.__name__ if failure.type else "failed")
-        return False
-
-    def _reached(self, reached: bool, why: str) -> None:
-        if reached != self.reachable:
-            self.reachable = reached
-            self._log("crawler reached again" if reached else "crawler not reached", why)
-
-    def _ended(self, all_delivered: bool) -> None:
-        self._busy = None
-        if self._stopped:
-            return
-        if all_delivered:
-            self._wait_seconds = _FIRST_WAIT_SECONDS
-            if self._again:
-                self.wake()
-            return
-        self._later = self._reactor.callLater(self._wait_seconds, self._start)
-        self._wait_seconds = min(self._wait_seconds * 2, _LONGEST_WAIT_SECONDS)
-
-    async def hurry(self, seconds: float) -> None:
-        """Deliver what waits, without a pause before; returns once that is done, or failed, or for so long at most."""
-        until = self._reactor.seconds() + seconds
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
-        self._again = True
-        if self._busy is None and not self._stopped:
-            self._start()
-        while (self._busy is not None or (self._again and self.reachable)) and self._reactor.seconds() < until:
-            await deferLater(self._reactor, _STEP_SECONDS, lambda: None)
-
-    def stop(self) -> Deferred[None]:
-        """Deliver no more; what waits stays in the spool. Fires once nothing is under way."""
-        self._stopped = True
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
-        done: Deferred[None] = Deferred()
-        if self._busy is None:
-            done.callback(None)
-        else:
-            # A crawler that does not answer must not hold up the end; what was under way will be sent again.
-            patience = self._reactor.callLater(_STOP_SECONDS, self._busy.cancel)
-
-            def ended(_: object) -> None:
-                if patience.active():
-                    patience.cancel()
-                done.callback(None)
-
-            self._busy.addBoth(ended)
-        return done.addCallback(lambda _: self._pool.closeCachedConnections())
-
-
-def _text(status: int, why: str) -> LocalAnswer:
-    return LocalAnswer(status, [(b"Content-Type", b"text/plain; charset=utf-8"), *GUARDS], why.encode() + b"\n")

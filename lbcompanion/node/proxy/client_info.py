@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import ip_address
 
+from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.http1.lines import FORWARDED
 from lbcompanion.settings import Networks
 
 _SCHEMES = frozenset({b"http", b"https"})
-# Peers are looked up again and again; an address is some 40 bytes.
-_MAX_KNOWN_PEERS = 10_000
+# Peers are looked up again and again.
+_MAX_KNOWN_PEERS = 8192
 
 
 class TrustedProxies:
@@ -23,7 +24,9 @@ class TrustedProxies:
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
-        self._known: dict[str, bool] = {}
+        self._known: BoundedCache[str, bool] = BoundedCache(
+            max_entries=_MAX_KNOWN_PEERS, max_bytes=1048576, max_key_bytes=256
+        )
 
     def trusts(self, peer: str) -> bool:
         """Whether an address belongs to a trusted proxy; the peer of a unix socket (empty) does.
@@ -32,9 +35,7 @@ class TrustedProxies:
         """
         known = self._known.get(peer)
         if known is None:
-            if len(self._known) > _MAX_KNOWN_PEERS:
-                self._known.clear()
-            known = self._known[peer] = is_listed(peer, self._networks) if peer else True
+            known = self._known.put(peer, is_listed(peer, self._networks) if peer else True)
         return known
 
 

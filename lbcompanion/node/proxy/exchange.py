@@ -1,8 +1,27 @@
-"""One proxied request and its answer, as bytes flow: visitor, plan, application, pipeline, visitor. No I/O."""
+"""One proxied request and its answer, as bytes flow: visitor, plan, application, pipeline, visitor. No I/O.
+
+==============  ===================================  ==================================================================
+state           attributes                           what ends it
+==============  ===================================  ==================================================================
+queued          ``_queued``, no ``_upstream``        ``upstream_turn``: *connecting*; ``upstream_queue_seconds``: 503
+connecting      no ``_upstream``, no ``_response``   ``upstream_ready``: *waiting*; ``upstream_failed`` or
+                                                     ``upstream_connect_seconds``: 502 or 504
+waiting         ``_upstream``, no ``_response``      the answer's head: *answering*, or *over* where we answer in its
+                                                     place; a 101 that was asked for: *tunnel*; a bad head: 502; an end
+                                                     without an answer: 502, or *connecting* once more (``_retried``);
+                                                     ``upstream_seconds``: 504
+answering       ``begun``, ``_response``             the body's end: *over*; a bad or broken-off body: cut, *over*
+tunnel          ``begun``, ``_tunnel``               either side's end: *over*
+over            no ``_visitor``                      nothing: answered, cut, or the visitor left
+==============  ===================================  ==================================================================
+
+The request's body goes on beside these until ``_request_done``; before *waiting* it is kept in ``_held``. As long as
+the application takes of it, ``upstream_seconds`` does not count (``_takes_nothing``: it takes none). ``_deadline`` is 0
+from *answering* on: the answer may take its time. ``_held_back``: the visitor reads slowly, so the application is read
+no faster.
+"""
 
 from __future__ import annotations
-
-from http import HTTPStatus
 
 from lbcompanion.errors import BadResponse
 from lbcompanion.http1.fields import agrees, end_to_end, keeps_alive, upgrade_of
@@ -24,10 +43,10 @@ from lbcompanion.http1.heads import (
     head_end,
     never_ends,
     read_response_head,
-    write_fields,
     write_status_line,
 )
 from lbcompanion.http1.lines import FRAMED, UPGRADE
+from lbcompanion.node.proxy.answers import gateway_error, phrase, write_answer
 from lbcompanion.node.proxy.context import Hub, LocalAnswer, Pipeline
 from lbcompanion.node.proxy.interface import VisitorSide
 from lbcompanion.node.proxy.upstream import UpstreamConnection
@@ -37,13 +56,6 @@ _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 _MAX_RESPONSE_HEAD = 262144
 # So much is joined before it is sent: less work than to send it in pieces.
 _JOINED_BYTES = 32768
-_GATEWAY = {
-    502: b"the application cannot be reached, or its answer cannot be read",
-    503: b"the application is busy",
-    504: b"the application did not answer in time",
-}
-# When somebody who waited in vain may come again.
-_RETRY_AFTER = (b"Retry-After", b"5")
 
 
 class Exchange:
@@ -414,10 +426,7 @@ class Exchange:
             return
         if not self._request_done:
             self._keep_alive = False
-        fields = [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")]
-        if status == 503:
-            fields.append(_RETRY_AFTER)
-        self._own_answer(LocalAnswer(status, fields, _GATEWAY[status] + b"\n"))
+        self._own_answer(gateway_error(status))
 
     def _own_answer(self, answer: LocalAnswer) -> None:
         visitor, self._visitor = self._visitor, None
@@ -425,15 +434,7 @@ class Exchange:
             return
         self._hub.counters.responses[answer.status] += 1
         keep_alive = self._keep_alive and visitor.keep_alive and self._request_done
-        fields = [*answer.fields, (b"Content-Length", b"%d" % len(answer.body))]
-        if not keep_alive:
-            fields.append((b"Connection", b"close"))
-        elif self._head.version == 10:
-            fields.append((b"Connection", b"keep-alive"))
-        body = b"" if self._head.method == b"HEAD" else answer.body
-        visitor.link.write(
-            write_status_line(answer.status, _phrase(answer.status)) + write_fields(fields) + b"\r\n" + body
-        )
+        visitor.link.write(write_answer(answer, self._head, keep_alive, dated=False))
         visitor.done(keep_alive)
 
     def _cut(self, why: str) -> None:
@@ -510,14 +511,7 @@ class Exchange:
             self._gateway(504, "the application did not answer in time")
 
 
-def _phrase(status: int) -> bytes:
-    try:
-        return HTTPStatus(status).phrase.encode()
-    except ValueError:
-        return b""
-
-
 def _status_line(head: ResponseHead) -> bytes:
     if head.status == 200 and head.reason == b"OK":
         return b"HTTP/1.1 200 OK\r\n"
-    return write_status_line(head.status, head.reason or _phrase(head.status))
+    return write_status_line(head.status, head.reason or phrase(head.status))

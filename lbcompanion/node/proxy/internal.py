@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from email.utils import formatdate
-from http import HTTPStatus
-
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from lbcompanion.http1.heads import Field, RequestHead, write_fields, write_status_line
+from lbcompanion.http1.heads import Field, RequestHead
+from lbcompanion.node.proxy.answers import internal_error, write_answer
 from lbcompanion.node.proxy.context import Hub, LocalAnswer, LocalRequest
 from lbcompanion.node.proxy.interface import VisitorSide
+from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES
 
-#: The largest body of a request of ours, with room to tell 413 from a cut.
-MAX_BODY = 16384 + 1
+#: The largest body that is read of a request for us, but for a copy that a peer puts: a notice.
+MAX_BODY = BROWSER_LIMIT_BYTES
 
 
 class LocalExchange:
@@ -52,15 +51,16 @@ class LocalExchange:
             self.body_end([])
 
     def body(self, data: bytes) -> None:
-        """Keep what is within bounds; the rest is only counted."""
-        self._size += len(data)
+        """Keep what is within bounds; a longer body is cut there, and answered at once."""
         if self._full:
             return
-        if self._size <= self._most:
+        room = self._most - self._size
+        self._size += len(data)
+        if len(data) <= room:
             self._body.append(data)
         else:
             self._full = True
-            self._body.append(b"\0" * MAX_BODY)
+            self._body.append(data[:room])
             self._answer()
 
     def body_end(self, trailers: list[Field]) -> None:
@@ -89,9 +89,7 @@ class LocalExchange:
     def _failed(self, failure: Failure) -> LocalAnswer:
         self._hub.counters.failed_open["endpoint"] += 1
         self._hub.log("endpoint failed", failure.type.__name__ if failure.type else "")
-        return LocalAnswer(
-            500, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"internal error\n"
-        )
+        return internal_error()
 
     def _unwritten(self, failure: Failure) -> None:
         self._hub.log("answer not written", failure.type.__name__ if failure.type else "")
@@ -105,17 +103,7 @@ class LocalExchange:
             return
         self._hub.counters.responses[answer.status] += 1
         keep_alive = visitor.keep_alive
-        fields: list[Field] = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields]
-        if answer.status != 204:
-            length = len(answer.body) if answer.length is None else answer.length
-            fields.append((b"Content-Length", b"%d" % length))
-        if not keep_alive:
-            fields.append((b"Connection", b"close"))
-        elif self._head.version == 10:
-            fields.append((b"Connection", b"keep-alive"))
-        body = b"" if self._head.method == b"HEAD" or answer.status in {204, 304} else answer.body
-        reason = HTTPStatus(answer.status).phrase.encode()
-        visitor.link.write(write_status_line(answer.status, reason) + write_fields(fields) + b"\r\n" + body)
+        visitor.link.write(write_answer(answer, self._head, keep_alive, dated=True))
         self._visitor = None
         try:
             if answer.sent is not None:

@@ -1,4 +1,28 @@
-"""One visitor connection: request heads in, one exchange at a time, deadlines. No I/O: see :mod:`.links`."""
+"""One visitor connection: request heads in, one exchange at a time, deadlines. No I/O: see :mod:`.interface`.
+
+==============  =====================================  ================================================================
+state           attributes                             what ends it
+==============  =====================================  ================================================================
+turned away     not ``_counted``, ``_lingers``         as *lingering*; there were too many connections when it came
+idle            ``_open``, no ``_exchange``,           a byte of a head: *reading head*; ``idle_seconds``: *closing*
+                not ``_waits_for_head``
+reading head    ``_open``, no ``_exchange``,           the whole head: *reading body* or *answering*; a bad head, or
+                ``_waits_for_head``                    ``head_seconds`` over: refused, *lingering* (*closing* if no byte
+                                                       came)
+reading body    ``_exchange``, ``_body``               the body's end: *answering*; a bad or too slow body: refused,
+                                                       *lingering*, or cut where the answer has begun
+answering       ``_exchange``, no ``_body``,           ``done``: *idle*, or the next pipelined head, or *lingering*, or
+                not ``_tunnel``                        *closing*; ``broken``: *closing*; a 101: *tunnel*
+tunnel          ``_exchange``, ``_tunnel``             ``done``: *closing*
+lingering       not ``_open``, ``_lingers``            ``_LINGER_SECONDS``: *closing*; until then what comes is dropped
+closing         not ``_open``, not ``_lingers``        all written; ``_CLOSING_SECONDS``, unless the visitor still reads
+gone            not ``_open``, not ``_counted``        nothing: the transport said ``connection_lost``
+==============  =====================================  ================================================================
+
+Beside these: ``full``, the visitor does not read, and no further exchange is started; ``_paused``, it is not read (an
+exchange asked for that, or more than ``_MAX_WAITING`` bytes wait in ``_buffer``); ``_eof_at``, it closed its direction
+while *answering*, and gets an answer that comes soon. ``connection_lost`` and ``stalled_seconds`` end every state.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +33,7 @@ from lbcompanion.errors import BadRequest
 from lbcompanion.http1.fields import keeps_alive
 from lbcompanion.http1.framing import BodyKind, BodyReader, ChunkedReader, body_reader, request_framing
 from lbcompanion.http1.heads import RequestHead, head_end, never_ends, read_request_head
+from lbcompanion.node.proxy.answers import write_refusal
 from lbcompanion.node.proxy.client_info import scheme_of
 from lbcompanion.node.proxy.context import Hub
 from lbcompanion.node.proxy.exchange import Exchange
@@ -29,15 +54,6 @@ _CLOSING_SECONDS = 60.0
 _MOST_TURNED_AWAY = 100
 
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
-_REASONS = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    413: b"Content Too Large",
-    431: b"Request Header Fields Too Large",
-    501: b"Not Implemented",
-    503: b"Service Unavailable",
-    505: b"HTTP Version Not Supported",
-}
 
 
 class VisitorConnection:
@@ -112,7 +128,7 @@ class VisitorConnection:
         most = hub.limits.connections_per_address
         if len(hub.connections) >= hub.limits.connections or (most and here >= most):
             hub.counters.connections_refused += 1
-            link.write(_plain(503, b"the companion takes no more connections now"))
+            link.write(write_refusal(503, "the companion takes no more connections now"))
             if len(hub.turned_away) < _MOST_TURNED_AWAY:
                 hub.turned_away.add(self)
                 self._linger()
@@ -435,7 +451,7 @@ class VisitorConnection:
     def _refuse(self, status: int, why: str) -> None:
         self._hub.counters.refused[status] += 1
         self._hub.log("refused", f"{status}: {why}")
-        self.link.write(_plain(status, why.encode()))
+        self.link.write(write_refusal(status, why))
         self._linger()
 
     def _give_up(self, status: int, why: str) -> None:
@@ -449,15 +465,6 @@ class VisitorConnection:
                 self.broken()
                 return
         self._refuse(status, why)
-
-
-def _plain(status: int, why: bytes) -> bytes:
-    return b"HTTP/1.1 %d %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b\n" % (
-        status,
-        _REASONS[status],
-        len(why) + 1,
-        why,
-    )
 
 
 if TYPE_CHECKING:

@@ -1,0 +1,97 @@
+"""What is inserted into one page, as far as the page's policies allow it."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin
+
+from lbcompanion.html.charset import utf_16_of
+from lbcompanion.html.csp import judge
+from lbcompanion.html.eligible import Eligibility, Refusal
+from lbcompanion.html.inject import Injector
+from lbcompanion.html.usual import usual_place
+from lbcompanion.node.capture.page_policy import Policy
+
+#: Why a page got no script, where a policy forbids it; the directive follows.
+BLOCKED = Refusal.CSP.value
+
+
+class Insertion:
+    """What is to be inserted into one page.
+
+    :param path: of the request.
+    :param policies: the content security policies of the page's header.
+    :ivar allowed: whether the policies of the page's header allow it; counted where they do not.
+    """
+
+    __slots__ = ("_judged", "_origin", "_path", "_policies", "_policy", "_snippets", "_token", "allowed")
+
+    def __init__(
+        self, *, policy: Policy, path: bytes, policies: list[bytes], judged: Eligibility, token: str, origin: str
+    ) -> None:
+        self._policy = policy
+        self._path = path
+        self._policies = policies
+        self._judged = judged
+        self._token = token
+        self._origin = origin
+        self.allowed = True
+        if policy.built_in and not policies and not judged.xhtml:
+            self._snippets = (policy.tag(token, origin, policy.script_for(path), None, False), b"")
+            return
+        first = self._allowed_by(())
+        if isinstance(first, str):
+            policy.counters.left_alone(path, f"{BLOCKED}: {first}")
+            self.allowed = False
+            first = (b"", b"")
+        self._snippets = first
+
+    def whole(self, page: bytes) -> list[bytes] | None:
+        """A page that is here in one piece, with what is inserted, in pieces; None where only the machine can tell."""
+        policy = self._policy
+        judged = self._judged
+        top, bottom = self._snippets
+        if bottom or not top or judged.xhtml or policy.skip_if is not None or policy.anchors is not None:
+            return None
+        at = usual_place(page, judged.charset, len(top))
+        return None if at is None else [page[:at], top, page[at:]]
+
+    def injector(self) -> Injector:
+        """The machine, for a page that comes in pieces, or is not the usual one."""
+        policy = self._policy
+        judged = self._judged
+        return Injector(
+            self._snippets[0],
+            self._snippets[1],
+            xhtml=judged.xhtml,
+            charset_known=judged.charset is not None,
+            utf_16=utf_16_of(judged.charset),
+            needs_document=judged.needs_document,
+            on_policies=self._allowed_by,
+            skip_if=policy.skip_if,
+            anchors=policy.anchors,
+            limit_bytes=policy.rules.max_page_bytes,
+        )
+
+    def _allowed_by(self, more: tuple[str, ...]) -> tuple[bytes, bytes] | str:
+        """Top and bottom for the page, or the directive that forbids them.
+
+        :param more: the policies of its ``<meta>`` tags.
+        """
+        policy = self._policy
+        origin = self._origin
+        nonce = None
+        script = policy.script_for(self._path) if policy.built_in else policy.script_url
+        if self._policies or more:
+            inserted = policy.insert(self._token, origin, self._judged.xhtml)
+            page_url = origin + self._path.decode("latin-1")
+            verdict = judge([*self._policies, *more], urljoin(page_url, script), inserted=inserted)
+            if not verdict.allowed and script != policy.script_url:
+                # A policy may name the address below the prefix, and no other.
+                script = policy.script_url
+                verdict = judge([*self._policies, *more], origin + script, inserted=inserted)
+            if not verdict.allowed:
+                return verdict.directive
+            nonce = verdict.nonce
+        if policy.built_in:
+            return policy.tag(self._token, origin, script, nonce, self._judged.xhtml), b""
+        return policy.filled(self._token, origin, nonce)

@@ -1,0 +1,239 @@
+"""What is captured and injected, and what the two sides are told: decided by request, then by answer.
+
+Each decision has its reason in words; they are counted, and shown on the debug page.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lbcompanion.html.csp import Inserted, judge
+from lbcompanion.html.eligible import HTML_TYPES, Eligibility
+from lbcompanion.http1.codings import DECODABLE, coding_of
+from lbcompanion.http1.fields import end_to_end
+from lbcompanion.http1.heads import RequestHead, ResponseHead, without
+from lbcompanion.http1.lines import ASKED, CODED, CONDITION, FORWARDED, OF_BODY, POLICY
+from lbcompanion.node.capture import robots
+from lbcompanion.node.capture.insertion import Insertion
+from lbcompanion.node.capture.page_policy import NO_TOKEN, Policy
+from lbcompanion.node.capture.pipeline import Capturing, Facts
+from lbcompanion.node.proxy.client_info import forwarded_on
+from lbcompanion.node.proxy.context import LocalAnswer, Reply
+from lbcompanion.protocol import headers
+
+# What a changed body makes untrue; ``Content-Length`` is written anew anyway.
+_CHANGED = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
+_LONGEST_HTML_TYPE = max(map(len, HTML_TYPES))
+_CONDITIONS = frozenset({b"if-none-match", b"if-match"})
+# How our entity tags differ from the application's: one for its strong tags, one for its weak ones.
+_STRONG, _WEAK = b'-lbcs"', b'-lbcw"'
+_OURS = re.compile(rb'W/"([^"]*)-lbc([sw])"')
+_ETAG = re.compile(rb"(?im)^(etag: )(W/)?([^\r\n]*)\"(?=\r$)")
+_POLICY = re.compile(rb"(?im)^(content-security-policy: )([^\r\n]*)(?=\r$)")
+_ACCEPT_ENCODING = re.compile(rb"(?im)^(accept-encoding: )[^\r\n]*\r\n")
+
+
+class RequestPlan:
+    """The decisions about one request and its answer.
+
+    :ivar policy: the compiled settings.
+    :ivar reason: why the answer is not captured whatever it is; empty where it may be.
+    """
+
+    __slots__ = ("_asked", "_head", "_mapped", "_peer", "_robots", "_scheme", "_trusted", "policy", "reason")
+
+    def __init__(self, policy: Policy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:
+        self.policy = policy
+        self._head = head
+        self._peer = peer
+        self._trusted = trusted
+        self._scheme = scheme
+        self._mapped = False
+        self._robots = head.target == b"/robots.txt" and head.method in {b"GET", b"HEAD"}
+        self._asked = head.marks & ASKED != 0 and head.get(headers.CAPTURE.key) == b"1"
+        try:
+            self.reason = policy.recording.refusal(head)
+        except Exception as error:
+            policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
+            self.reason = "failed"
+
+    def request_lines(self) -> bytes:
+        """The lines for the application (docs/reference-listener.rst, "Towards the application")."""
+        head = self._head
+        policy = self.policy
+        marks = head.marks
+        lines = end_to_end(head)
+        if marks & ASKED:
+            lines = without(lines, (headers.CAPTURE.key,))
+        if self._robots:
+            lines = without(lines, (b"accept-encoding",)) + b"Accept-Encoding: identity\r\n"
+        elif not self.reason:
+            accept = head.seen.get(b"accept-encoding")
+            if accept is not None and (offered := policy.offered(accept)) != accept:
+                lines = _ACCEPT_ENCODING.sub(b"", lines) + b"Accept-Encoding: %b\r\n" % offered
+        if marks & CONDITION and b"-lbc" in lines:
+            lines = self._their_tags(lines)
+        if marks & FORWARDED:
+            return lines + forwarded_on(head, self._trusted, self._peer, self._scheme)
+        return lines + policy.forwarded(self._peer, self._scheme, head.seen.get(b"host"))
+
+    def _their_tags(self, lines: bytes) -> bytes:
+        """Our entity tags in the conditions as the application knows them."""
+        out = []
+        for line in lines.splitlines(keepends=True):
+            if b"-lbc" in line and line.partition(b":")[0].lower() in _CONDITIONS:
+                self._mapped = True
+                line = _OURS.sub(lambda m: b'"%b"' % m[1] if m[2] == b"s" else b'W/"%b"' % m[1], line)  # noqa: PLW2901
+            out.append(line)
+        return b"".join(out)
+
+    def reply(self, head: ResponseHead) -> Reply:
+        """Decide about the answer. Whatever fails in here, the visitor gets the application's answer as it is."""
+        try:
+            return self._reply(head)
+        except Exception as error:
+            self.policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
+            return Reply(end_to_end(head))
+
+    def _reply(self, head: ResponseHead) -> Reply:
+        if self._robots:
+            return self._robots_reply(head)
+        if head.status == 304 and self._mapped:
+            policy = self.policy
+            # The page in the visitor's cache has scripts in line with a token that is not known here.
+            origin = policy.origin(self._head, self._trusted, self._scheme)
+            policies = policy.policies(head, origin, policy.inserted)
+            return Reply(_with_policies(_our_tag(end_to_end(head)), policies))
+        if not self.reason:
+            content_type = head.seen.get(b"content-type")
+            if content_type is not None and content_type[:_LONGEST_HTML_TYPE].lower().startswith(HTML_TYPES):
+                return self._html(head, content_type)
+        return Reply(end_to_end(head))
+
+    def _html(self, head: ResponseHead, content_type: bytes) -> Reply:
+        policy = self.policy
+        request = self._head
+        is_head = request.method == b"HEAD"
+        judged = policy.judged(request, head)
+        why = self.not_captured(head, judged)
+        if why:
+            policy.counters.not_captured[why] += 1
+            policy.counters.decided(request.path, why, "")
+            return Reply(end_to_end(head))
+        inject = judged.inject and policy.settings.inject.enabled
+        origin = policy.origin(request, self._trusted, self._scheme)
+        # A HEAD leaves no copy; its fields are the GET's all the same, but for a hash over the token.
+        token = NO_TOKEN if is_head else policy.copies.begin()
+        inserted = policy.insert(token, origin, judged.xhtml) if inject and head.marks & POLICY else policy.inserted
+        policies = policy.policies(head, origin, inserted) if inject else []
+        if is_head:
+            changed = inject and not self._blocked(policies, origin, inserted)
+            return Reply(self._visitor_lines(head, changed, policies), _NoBody() if changed else None)
+        insertion = self.insertion(policies, judged, token, origin) if inject else None
+        if insertion is not None and policies and not insertion.allowed:
+            insertion = None
+        if not inject:
+            policy.counters.left_alone(request.path, judged.reason or "injection is off")
+        pipeline = Capturing(
+            token=token,
+            facts=Facts(request, head, origin, policy.now(), judged.charset),
+            rules=policy.rules,
+            copies=policy.copies,
+            counters=policy.counters,
+            coding=_coding(head),
+            insertion=insertion,
+        )
+        lines = self._visitor_lines(head, insertion is not None, policies)
+        if self._asked:
+            lines += b"%b: %b\r\n" % (headers.CAPTURED_TOKEN.written, token.encode())
+        return Reply(lines, pipeline)
+
+    def not_captured(self, head: ResponseHead, judged: Eligibility) -> str:  # noqa: PLR0911 - as above
+        """Why no copy is taken of this answer; empty where one is."""
+        policy = self.policy
+        if head.status not in policy.recording.statuses:
+            return "status"
+        if not judged.page:
+            return judged.reason
+        if judged.reason == "prefetch":
+            return "prefetch"
+        if judged.fragment and not (self._asked and policy.settings.capture.fragments == "on-request"):
+            return "fragment"
+        coding = _coding(head)
+        if coding and coding not in DECODABLE:
+            return "content coding"
+        length = head.seen.get(b"content-length")
+        if length is not None and not coding and int(length) > policy.rules.max_page_bytes:
+            return "larger than max_page_bytes"
+        if policy.counters.capturing_bytes >= policy.rules.capturing_bytes:
+            return "capture memory is full"
+        return ""
+
+    def _visitor_lines(self, head: ResponseHead, changed: bool, policies: list[bytes]) -> bytes:
+        lines = end_to_end(head)
+        if changed and head.marks & OF_BODY:
+            lines = _our_tag(without(lines, _CHANGED))
+        if changed and policies and self.policy.adapts:
+            lines = _with_policies(lines, policies)
+        if self.policy.recording.uncacheable(self._head):
+            lines = without(lines, (b"cache-control", b"etag", b"last-modified")) + b"Cache-Control: no-store\r\n"
+        return lines
+
+    def _blocked(self, policies: list[bytes], origin: str, inserted: Inserted) -> str:
+        """The directive of the page's header that forbids the script, if one does."""
+        policy = self.policy
+        return judge(policies, origin + policy.script_url, inserted=inserted).directive if policies else ""
+
+    def insertion(self, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> Insertion:
+        """What is to be inserted into the page that answers this request."""
+        return Insertion(
+            policy=self.policy, path=self._head.path, policies=policies, judged=judged, token=token, origin=origin
+        )
+
+    def _robots_reply(self, head: ResponseHead) -> Reply:
+        prefix = self.policy.prefix.encode()
+        if head.status in {404, 410}:
+            text = robots.alone(prefix)
+            return Reply(b"", replace=LocalAnswer(200, [(b"Content-Type", b"text/plain; charset=utf-8")], text))
+        if head.status != 200 or _coding(head):
+            return Reply(end_to_end(head))
+        lines = _our_tag(end_to_end(head, _CHANGED))
+        return Reply(lines, robots.Rewriting(prefix) if self._head.method == b"GET" else _NoBody())
+
+
+class _NoBody:
+    """The pipeline of an answer to HEAD whose fields are those of a changed page: its length is another."""
+
+    same_length = False
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def finish(self) -> bytes:
+        return b""
+
+    def whole(self, data: bytes) -> list[bytes]:
+        return [data]
+
+    def written(self) -> None:
+        pass
+
+    def abort(self, why: str) -> None:
+        pass
+
+
+def _with_policies(lines: bytes, policies: list[bytes]) -> bytes:
+    """Lines with other policies in the place of theirs, line by line."""
+    if not policies:
+        return lines
+    left = iter(policies)
+    return _POLICY.sub(lambda found: found[1] + next(left), lines)
+
+
+def _coding(head: ResponseHead) -> bytes:
+    return coding_of((head.seen[b"content-encoding"],)) if head.marks & CODED else b""
+
+
+def _our_tag(lines: bytes) -> bytes:
+    """An application's entity tag as a changed page bears it: never its own, and found again in conditions."""
+    return _ETAG.sub(lambda found: b"%bW/%b%b" % (found[1], found[3], _WEAK if found[2] else _STRONG), lines)

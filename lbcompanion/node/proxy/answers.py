@@ -1,0 +1,133 @@
+"""Our own HTTP answers: how they are made, and how they are written.
+
+Three kinds: problem+json (RFC 9457) to programs, plain text with :data:`GUARDS` about notices, and short plain text to
+visitors whose request cannot be served.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from email.utils import formatdate
+from http import HTTPStatus
+
+from lbcompanion.http1.heads import Field, RequestHead, write_fields, write_status_line
+from lbcompanion.node.proxy.context import LocalAnswer
+
+#: On every answer of ours about copies: stored by nobody, indexed by nobody, harmless when shown.
+GUARDS: tuple[Field, ...] = (
+    (b"Cache-Control", b"no-store"),
+    (b"X-Robots-Tag", b"noindex, nofollow"),
+    (b"Content-Security-Policy", b"sandbox"),
+    (b"X-Content-Type-Options", b"nosniff"),
+)
+#: The ``Content-Type`` of problem details.
+PROBLEM: Field = (b"Content-Type", b"application/problem+json")
+
+_NO_BODY = frozenset({204, 304})
+_GATEWAY = {
+    502: b"the application cannot be reached, or its answer cannot be read",
+    503: b"the application is busy",
+    504: b"the application did not answer in time",
+}
+# The http module gives it the name of RFC 2616 before Python 3.13.
+_PHRASES = {413: b"Content Too Large"}
+
+
+def phrase(status: int) -> bytes:
+    """The reason phrase of a status (RFC 9110 section 15), empty for one that has none."""
+    known = _PHRASES.get(status)
+    if known is not None:
+        return known
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b""
+
+
+# To programs.
+
+
+def problem_body(status: int, title: str = "", **members: str) -> bytes:
+    """Problem details as JSON.
+
+    :param members: further members in their order; empty ones are left out.
+    """
+    said: dict[str, str | int] = {"type": "about:blank"}
+    if title:
+        said["title"] = title
+    said["status"] = status
+    said.update((name, value) for name, value in members.items() if value)
+    return json.dumps(said).encode()
+
+
+def problem(status: int, title: str = "", fields: Sequence[Field] = (), **members: str) -> LocalAnswer:
+    """An answer with problem details.
+
+    :param fields: further fields.
+    :param members: see :func:`problem_body`.
+    """
+    return LocalAnswer(status, [PROBLEM, *fields, *GUARDS], problem_body(status, title, **members))
+
+
+def not_allowed(methods: str) -> LocalAnswer:
+    """405: the path exists, for other methods.
+
+    :param methods: those that are allowed, as ``Allow`` lists them.
+    """
+    answer = problem(405, detail=f"allowed: {methods}")
+    return LocalAnswer(405, [(b"Allow", methods.encode()), *answer.fields], answer.body)
+
+
+def no_content() -> LocalAnswer:
+    """204."""
+    return LocalAnswer(204, list(GUARDS))
+
+
+def guarded_text(status: int, text: str) -> LocalAnswer:
+    """One line of plain text with :data:`GUARDS`."""
+    return LocalAnswer(status, [(b"Content-Type", b"text/plain; charset=utf-8"), *GUARDS], text.encode() + b"\n")
+
+
+# To visitors.
+
+
+def gateway_error(status: int) -> LocalAnswer:
+    """502, 503 or 504: the application gave no usable answer."""
+    fields = [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")]
+    if status == 503:
+        fields.append((b"Retry-After", b"5"))
+    return LocalAnswer(status, fields, _GATEWAY[status] + b"\n")
+
+
+def internal_error() -> LocalAnswer:
+    """500: a fault in the companion itself."""
+    return LocalAnswer(500, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"internal error\n")
+
+
+# As bytes.
+
+
+def write_answer(answer: LocalAnswer, request: RequestHead, keep_alive: bool, dated: bool) -> bytes:
+    """The whole answer, framed for the request that it answers.
+
+    :param keep_alive: whether another request may follow on the connection.
+    :param dated: whether it has a ``Date``: answers in the application's place have none.
+    """
+    fields = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields] if dated else list(answer.fields)
+    if answer.status != 204:
+        length = len(answer.body) if answer.length is None else answer.length
+        fields.append((b"Content-Length", b"%d" % length))
+    if not keep_alive:
+        fields.append((b"Connection", b"close"))
+    elif request.version == 10:
+        fields.append((b"Connection", b"keep-alive"))
+    body = b"" if request.method == b"HEAD" or answer.status in _NO_BODY else answer.body
+    return write_status_line(answer.status, phrase(answer.status)) + write_fields(fields) + b"\r\n" + body
+
+
+def write_refusal(status: int, why: str) -> bytes:
+    """The whole answer to what is no request, or one too many; the connection ends with it."""
+    text = why.encode() + b"\n"
+    fields = [(b"Content-Type", b"text/plain"), (b"Content-Length", b"%d" % len(text)), (b"Connection", b"close")]
+    return write_status_line(status, phrase(status)) + write_fields(fields) + b"\r\n" + text

@@ -1,0 +1,73 @@
+"""What the policy worked out before is what it would work out now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.html.eligible import READ_OF_REQUEST, READ_OF_RESPONSE, Eligibility, eligible
+from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
+from lbcompanion.http1.lines import OF_REQUEST, OF_RESPONSE, PARTIAL
+from lbcompanion.node.capture import page_policy
+from tests.support.in_memory_node import Rig
+
+#: Values that change what some field says, and some that do not.
+VALUES = [
+    *(b"document", b"empty", b"image", b"navigate", b"cors", b"no-cache", b"no-transform", b"text/html"),
+    *(b"text/html; charset=utf-16", b"application/xhtml+xml", b"text/plain", b"attachment", b"prefetch"),
+    *(b"XMLHttpRequest", b"true", b"a=b", b"gzip"),
+]
+
+
+def request(fields: Iterable[Field], method: bytes = b"GET") -> RequestHead:
+    return RequestHead.of(method, b"/", 11, [(b"host", b"a.example"), *fields])
+
+
+def response(fields: Iterable[Field], status: int = 200) -> ResponseHead:
+    return ResponseHead.of(11, status, b"", fields)
+
+
+@pytest.mark.parametrize(
+    ("of_request", "name"),
+    [(True, name) for name in sorted(READ_OF_REQUEST)] + [(False, name) for name in sorted(READ_OF_RESPONSE)],
+)
+def test_each_field_that_is_read_is_looked_at(of_request: bool, name: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept for heads with one value of a field is never taken for heads with another."""
+    rig = Rig()
+    read: list[bytes] = []
+
+    def spy(asked: Iterable[Field], status: int, answered: Iterable[Field], method: bytes) -> Eligibility:
+        read.append(dict(asked if of_request else answered).get(name, b""))
+        return eligible(asked, status, answered, method)
+
+    monkeypatch.setattr(page_policy, "eligible", spy)
+    html = [] if name == b"content-type" else [(b"content-type", b"text/html")]
+    for value in (b"one", b"other"):
+        field = [(name, value)]
+        rig.policy.judged(request(field if of_request else []), response([*html, *([] if of_request else field)]))
+    assert read == [b"one", b"other"]
+
+
+def fields(table: dict[bytes, int], read: frozenset[bytes]) -> st.SearchStrategy[list[Field]]:
+    """Fields of which some are read; without those that keep a head from being looked up at all."""
+    names = [name for name in sorted(read) if not table[name] & PARTIAL]
+    return st.lists(st.tuples(st.sampled_from([*names, b"connection"]), st.sampled_from(VALUES)), max_size=2)
+
+
+WARM = Rig()
+
+
+@given(
+    fields(OF_REQUEST, READ_OF_REQUEST),
+    fields(OF_RESPONSE, READ_OF_RESPONSE),
+    st.sampled_from([200, 204, 404]),
+    st.sampled_from([b"GET", b"HEAD"]),
+)
+def test_what_is_kept_is_right(asked: list[Field], answered: list[Field], status: int, method: bytes) -> None:
+    """One policy judges all of these heads: a field that its key lacked would show."""
+    said = WARM.policy.judged(request(asked, method), response([(b"content-type", b"text/html"), *answered], status))
+    html = [(b"content-type", b"text/html"), *answered]
+    assert said == eligible([(b"host", b"a.example"), *asked], status, html)

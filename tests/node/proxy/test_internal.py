@@ -1,0 +1,49 @@
+"""Requests that the companion answers itself: what its endpoints get of their bodies."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+
+from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
+from lbcompanion.node.proxy.internal import MAX_BODY
+from tests.support.in_memory_node import Rig, request
+
+
+class Endpoint:
+    """Answers 204, and keeps what it got."""
+
+    def __init__(self) -> None:
+        self.requests: list[LocalRequest] = []
+
+    def answer(self, request: LocalRequest) -> Deferred[LocalAnswer]:
+        self.requests.append(request)
+        return succeed(LocalAnswer(204, []))
+
+    def most_body(self, request: LocalRequest) -> int:
+        return 100_000
+
+
+@pytest.mark.parametrize("piece", [1000, 100_000])
+@pytest.mark.parametrize(
+    ("method", "size", "most"),
+    [
+        (b"POST", 0, MAX_BODY),
+        (b"POST", MAX_BODY, MAX_BODY),
+        (b"POST", MAX_BODY + 1, MAX_BODY),
+        (b"POST", 60_000, MAX_BODY),
+        (b"PUT", 100_000, 100_000),
+        (b"PUT", 100_001, 100_000),
+    ],
+)
+def test_a_long_body_is_cut(method: bytes, size: int, most: int, piece: int) -> None:
+    rig = Rig()
+    endpoint = rig.hub.local = Endpoint()
+    body = bytes(range(1, 256)) * (size // 255 + 1)
+    visitor = rig.connect()
+    visitor.send(request(b"/_lbc/notice", b"Content-Length: %d" % size, method=method))
+    for at in range(0, size, piece):
+        visitor.send(body[at : min(at + piece, size)])
+    rig.run()
+    (got,) = endpoint.requests
+    assert (got.body, got.cut) == (body[: min(size, most)], size > most)
