@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house_map import imports
+from tests.support.house_map import imports, statements
 
 ROOT = Path(__file__).parent.parent
 #: All that may import helpers of the tests.
@@ -29,7 +29,7 @@ def test_no_test_module_is_imported() -> None:
         f"{path.relative_to(ROOT)} imports {name}"
         for path in MODULES
         if SUSPECT.search(text := path.read_text())
-        for name in imports(ast.parse(text))
+        for name in imports(statements(ast.parse(text)))
         if name.startswith("tests.") and is_test_module(name)
     ]
     assert not found, "what tests share belongs into tests/support:\n" + "\n".join(found)
