@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import quick
 from tests.support.house_map import imports, statements
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +42,14 @@ def test_no_test_module_is_imported() -> None:
 )
 def test_what_a_test_module_is(name: str, so: bool) -> None:
     assert is_test_module(name) is so
+
+
+@pytest.mark.parametrize("count", [1, quick.CASES, quick.CASES + 1, 7 * quick.CASES + 3])
+def test_of_a_long_table_few_cases_are_quick(count: int) -> None:
+    kept = quick.spread(count)
+    assert len(kept) == min(count, quick.CASES)
+    assert kept <= set(range(count))
+    assert 0 in kept
 
 
 @pytest.mark.network
