@@ -10,7 +10,7 @@ ARGS ?=
 # Many tests wait for programs; a file's tests stay together, and files come in their order, the long ones early.
 PROCESSES ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test quick test-one lint format types docs bench soak simulate fuzz changes clean
+.PHONY: help demo test quick quick-tests test-one lint format types docs bench soak simulate fuzz changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
@@ -64,7 +64,11 @@ test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready lint type
 
 # What is marked is left out (pyproject.toml says what each mark means), and few examples of each property are tried.
 # A test is worth more than its log here: nothing reads what was logged.
-quick: $(VENV)/.ready-test lint types
+# Two jobs: mypy takes about as long as the tests.
+quick: $(VENV)/.ready-test
+	@$(MAKE) --no-print-directory -j 2 quick-tests lint types
+
+quick-tests: $(VENV)/.ready-test
 	LBC_HYPOTHESIS=fast $(BIN)/python -m pytest -q -p no:logging \
 	    -m "not slow and not programs and not browser and not network" $(ARGS)
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import marks
+from tests.support import marks, quick
 from tests.support.programs import LEFT_OUT, need_program
 
 # Deadlines are off everywhere: a shared machine with two cores stumbles, the code under test does not.
@@ -37,6 +37,7 @@ importlib.metadata.version = cache(importlib.metadata.version)
 def pytest_configure(config: pytest.Config) -> None:
     """Watch what tests do from the first on."""
     marks.watch()
+    quick.start(os.environ.get("LBC_HYPOTHESIS", "ci"))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -45,16 +46,22 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of whole folders their marks."""
+    """Give the tests of whole folders their marks, and all but a few cases of long tables theirs."""
+    quick.sample(items)
     for item in items:
         for mark in marks.of_folder(item.path):
             item.add_marker(mark)
 
 
+def pytest_collection_finish() -> None:
+    """All test modules are imported now."""
+    quick.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Know which test it is that opens a socket or starts a process."""
-    with marks.watching(item):
+    """Know which test it is that opens a socket or starts a process, and what it costs."""
+    with marks.watching(item), quick.measured(item):
         return (yield)
 
 
@@ -81,8 +88,9 @@ def _programs_missing(reports: list[Any]) -> Counter[str]:
     return missing
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say at the end how many tests were left out, and for want of what."""
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say at the end how many tests were left out, for want of what, and which cost most if all cost too much."""
+    quick.summary(terminalreporter, config)
     skipped = terminalreporter.stats.get("skipped", [])
     terminalreporter.section("left out")
     for name, count in sorted(_programs_missing(skipped).items()):

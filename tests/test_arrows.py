@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house_map import DISTRICT_FLOOR_OF, DISTRICTS, FLOOR_OF, imports
+from tests.support.house_map import DISTRICT_FLOOR_OF, DISTRICTS, FLOOR_OF, imports, statements
 
 PACKAGE = "lbcompanion"
 ROOT = Path(__file__).parent.parent / PACKAGE
@@ -46,8 +46,22 @@ def room_of(name: str) -> str | None:
 
 
 @cache
-def parsed(path: Path) -> ast.AST:
+def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    return frozenset(imports(statements(parsed(path))))
+
+
+def called_methods(path: Path) -> set[str]:
+    calls = [each.func for each in ast.walk(parsed(path)) if isinstance(each, ast.Call)]
+    return {func.attr for func in calls if isinstance(func, ast.Attribute)}
+
+
+def of_the_world(name: str) -> bool:
+    return name.split(".", maxsplit=1)[0] in IMPURE_MODULES
 
 
 def may_look(room: str, into: str) -> bool:
@@ -64,14 +78,13 @@ def test_every_room_has_its_floor() -> None:
     assert code == {*FLOOR_OF, GUEST}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_arrows_point_downwards(path: Path) -> None:
-    room = room_of(module_name(path))
-    if room is None:
-        assert not [name for name in imports(parsed(path)) if room_of(name)]
-        return
-    looked_into = {found for name in imports(parsed(path)) if (found := room_of(name))}
-    assert {into for into in looked_into if not may_look(room, into)} == set()
+def test_arrows_point_downwards() -> None:
+    wrong = []
+    for path in MODULES:
+        room = room_of(module_name(path))
+        looked_into = {found for name in imported(path) if (found := room_of(name))}
+        wrong += [(module_name(path), into) for into in looked_into if room is None or not may_look(room, into)]
+    assert sorted(wrong) == []
 
 
 def test_no_two_rooms_look_into_each_other() -> None:
@@ -79,7 +92,7 @@ def test_no_two_rooms_look_into_each_other() -> None:
     for path in MODULES:
         room = room_of(module_name(path))
         if room is not None and room != GUEST:
-            arrows[room] |= {into for name in imports(parsed(path)) if (into := room_of(name)) and into != room}
+            arrows[room] |= {into for name in imported(path) if (into := room_of(name)) and into != room}
     done: set[str] = set()
     while ready := {room for room, into in arrows.items() if room not in done and into <= done}:
         done |= ready
@@ -100,13 +113,14 @@ def test_every_district_has_its_floor(room: str) -> None:
     assert inside == {name.partition(".")[2] for name in DISTRICT_FLOOR_OF if name.startswith(f"{room}.")}
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if district_of(module_name(p))], ids=module_name)
-def test_arrows_point_downwards_within_a_room(path: Path) -> None:
-    name = module_name(path)
-    own = district_of(name)
-    assert own is not None
-    into = {found for one in imports(parsed(path)) if (found := district_of(one)) and found != own}
-    assert {one for one in into if DISTRICT_FLOOR_OF.get(one, 99) >= DISTRICT_FLOOR_OF[own]} == set()
+def test_arrows_point_downwards_within_a_room() -> None:
+    wrong = []
+    for path in MODULES:
+        if own := district_of(module_name(path)):
+            into = {found for one in imported(path) if (found := district_of(one)) and found != own}
+            higher = [one for one in into if DISTRICT_FLOOR_OF.get(one, 99) >= DISTRICT_FLOOR_OF[own]]
+            wrong += [(module_name(path), one) for one in higher]
+    assert sorted(wrong) == []
 
 
 def test_no_modules_import_each_other() -> None:
@@ -115,7 +129,7 @@ def test_no_modules_import_each_other() -> None:
     arrows: dict[str, set[str]] = {}
     for path in MODULES:
         name = module_name(path)
-        found = {one if one in names else one.rpartition(".")[0] for one in imports(parsed(path))}
+        found = {one if one in names else one.rpartition(".")[0] for one in imported(path)}
         arrows[name] = {one for one in found if one in names and one != name}
     done: set[str] = set()
     while ready := {name for name, into in arrows.items() if name not in done and into <= done}:
@@ -123,14 +137,11 @@ def test_no_modules_import_each_other() -> None:
     assert set(arrows) - done == set(), "these modules form a ring, or look into one"
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if room_of(module_name(p)) in PURE], ids=module_name)
-def test_pure_rooms_know_no_world(path: Path) -> None:
-    tree = parsed(path)
-    assert {name for name in imports(tree) if name.split(".")[0] in IMPURE_MODULES} - PURE_IMPORTS == set()
-    called = {
-        each.func.attr for each in ast.walk(tree) if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)
-    }
-    assert called & IMPURE_CALLS == set()
+def test_pure_rooms_know_no_world() -> None:
+    pure = [path for path in MODULES if room_of(module_name(path)) in PURE]
+    wrong = [(module_name(path), name) for path in pure for name in imported(path) - PURE_IMPORTS if of_the_world(name)]
+    wrong += [(module_name(path), name) for path in pure for name in called_methods(path) & IMPURE_CALLS]
+    assert sorted(wrong) == []
 
 
 def test_no_module_has_a_vague_name() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house_map import imports
+from tests.support import quick
+from tests.support.house_map import imports, statements
 
 ROOT = Path(__file__).parent.parent
 #: All that may import helpers of the tests.
@@ -29,7 +30,7 @@ def test_no_test_module_is_imported() -> None:
         f"{path.relative_to(ROOT)} imports {name}"
         for path in MODULES
         if SUSPECT.search(text := path.read_text())
-        for name in imports(ast.parse(text))
+        for name in imports(statements(ast.parse(text)))
         if name.startswith("tests.") and is_test_module(name)
     ]
     assert not found, "what tests share belongs into tests/support:\n" + "\n".join(found)
@@ -41,6 +42,14 @@ def test_no_test_module_is_imported() -> None:
 )
 def test_what_a_test_module_is(name: str, so: bool) -> None:
     assert is_test_module(name) is so
+
+
+@pytest.mark.parametrize("count", [1, quick.CASES, quick.CASES + 1, 7 * quick.CASES + 3])
+def test_of_a_long_table_few_cases_are_quick(count: int) -> None:
+    kept = quick.spread(count)
+    assert len(kept) == min(count, quick.CASES)
+    assert kept <= set(range(count))
+    assert 0 in kept
 
 
 @pytest.mark.network

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house_map import imports
+from tests.support.house_map import imports, statements
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
@@ -132,7 +132,7 @@ def test_every_import_is_a_dependency() -> None:
         name.split(".")[0]
         for path in (ROOT / "lbcompanion").rglob("*.py")
         if path.relative_to(ROOT).parts[1] != "testing"  # for those who write tests, with what tests need
-        for name in imports(ast.parse(path.read_text()))
+        for name in imports(statements(ast.parse(path.read_text())))
     }
     # Python has ``compression`` of its own from 3.14 on.
     for name in imported - set(sys.stdlib_module_names) - {"lbcompanion", "compression"}:

@@ -117,6 +117,7 @@ def test_no_record_has_other_than_printable_ascii_in_its_heads(tmp_path: Path, o
     assert [kind for kind, _ in place.records()] == ["warcinfo", "response"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["", "x", "ftp://a/", "http://", "http://www.example.com/a b", "urn:x:y"])
 def test_no_record_is_of_what_is_no_address(tmp_path: Path, url: str) -> None:
     place = Place(tmp_path)
@@ -125,6 +126,7 @@ def test_no_record_is_of_what_is_no_address(tmp_path: Path, url: str) -> None:
         place.archive.store("t1", evolve(copy(b"one"), url=url), (), "own", ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_file_that_no_record_can_hold_is_left_out(tmp_path: Path, value: str) -> None:
     place = Place(tmp_path)
@@ -241,6 +243,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
         place.archive.read_page(place.files()[0].name, 3)
 
 
+@pytest.mark.slow
 def test_a_file_that_lost_bytes_is_left_alone(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")

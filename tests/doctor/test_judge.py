@@ -56,6 +56,7 @@ def test_another_secret_is_a_problem():
     assert "other-secret" in codes(judge(site.look()))
 
 
+@pytest.mark.slow
 def test_without_companions_it_is_guessed():
     found = judge(Site(insert(), companions=False).look())
     assert (found.sticky, found.sticks_by, found.basis) == (True, ("SRV",), Basis.GUESSED)
@@ -95,6 +96,7 @@ def test_the_applications_cookie_may_be_the_key():
     assert (configuration(found)["dialect"], configuration(found)["cookies"]) == ("generic", ["sid"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["DokuWiki", "fe_typo_user", "frontend", "zenid", "d1a5e9d2c4b64f0d8f3f2f6c1b7e9a55"])
 @pytest.mark.parametrize("companions", [True, False])
 def test_a_session_under_any_name_is_told_and_not_advised_to_be_recorded(name, companions):

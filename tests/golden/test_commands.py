@@ -89,6 +89,7 @@ def test_init() -> None:
         ran(golden, "an origin", "init", "other", "--nodes", "n1", "--origin", "www.example.com")
 
 
+@pytest.mark.slow
 def test_check_config(tmp_path: Path) -> None:
     with Golden("check_config", hidden={str(tmp_path): "{folder}"}) as golden:
         for title, text in (("node", NODE), ("crawler", CRAWLER)):

@@ -68,12 +68,14 @@ def test_json(farm: Crawling) -> None:
         golden.message("another name", farm.admin(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"))
 
 
+@pytest.mark.slow
 def test_metrics(farm: Crawling) -> None:
     archived(farm)
     with Golden("crawler_metrics") as golden:
         metrics(golden, farm.admin(get("/metrics")))
 
 
+@pytest.mark.slow
 def test_dashboard(farm: Crawling) -> None:
     """Whole as words; its tags alone as structure."""
     tokens = archived(farm)
@@ -96,6 +98,7 @@ def test_what_it_asks_of_nodes(farm: Crawling) -> None:
             golden.values(str(number), drive.without_version(asked))
 
 
+@pytest.mark.slow
 def test_archive(farm: Crawling) -> None:
     archived(farm)
     with Golden("crawler_warc") as golden:

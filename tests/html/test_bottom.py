@@ -40,6 +40,7 @@ def _passed(machine: Bottom, page: bytes, step: int) -> bytes:
     return b"".join(out) + machine.feed(b"", at_end=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LONG)
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_long_tag_is_read_a_few_times_only(kind, ends):
@@ -49,6 +50,7 @@ def test_a_long_tag_is_read_a_few_times_only(kind, ends):
     assert machine.read < 8 * len(page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LONG)
 @pytest.mark.parametrize("ends", [True, False])
 def test_an_anchor_within_a_long_tag_is_none(kind, ends, monkeypatch):

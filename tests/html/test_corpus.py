@@ -6,6 +6,8 @@ import os
 from itertools import pairwise
 from random import Random
 
+import pytest
+
 from lbcompanion.html.inject import Injector
 from tests.support.html_corpus import documents, read
 from tests.support.html_tree import Tree
@@ -24,6 +26,7 @@ def injected(document: bytes, bottom: bytes = b"", cuts: list[int] | None = None
     return b"".join(injector.feed(document[a:b]) for a, b in pairwise(edges)) + injector.finish(), injector
 
 
+@pytest.mark.slow
 def test_the_script_is_live_and_all_else_the_same() -> None:
     live = 0
     for document in documents():
@@ -38,6 +41,7 @@ def test_the_script_is_live_and_all_else_the_same() -> None:
     assert live >= len(documents()) - HOPELESS
 
 
+@pytest.mark.slow
 def test_the_bottom_snippet_too() -> None:
     placed = 0
     for document in documents():
@@ -52,6 +56,7 @@ def test_the_bottom_snippet_too() -> None:
     assert placed > len(documents()) // 2
 
 
+@pytest.mark.slow
 def test_any_cut_gives_the_same() -> None:
     chance = Random(SEED)
     for document in documents():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, target
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def _jobs(draw: st.DrawFn) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 @given(PAGES, CODES, st.booleans(), _jobs(), st.data())
 def test_injector(page: bytes, code: str, mark: bool, job: dict[str, object], data: st.DataObject) -> None:
     if code != "utf-8":

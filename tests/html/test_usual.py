@@ -104,6 +104,7 @@ def test_charsets_in_which_ascii_does_not_mean_itself(charset: str) -> None:
     assert usual_place(START + b"</head>", charset, 10) is None
 
 
+@pytest.mark.slow
 def test_over_the_corpus() -> None:
     told = 0
     for document in documents():

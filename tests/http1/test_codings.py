@@ -130,6 +130,7 @@ def test_a_bomb_stays_in_bounded_steps(name: str) -> None:
     assert decoder.given < 5_000_000
 
 
+@pytest.mark.slow
 def test_a_step_that_ends_with_the_stream() -> None:
     for size in (STEP - 1, STEP, STEP + 1, 2 * STEP):
         for _, (coding, write) in WRITERS.items():

@@ -46,6 +46,7 @@ def test_connections_are_kept_on_both_sides() -> None:
     assert rig.counters.upstream_reused == 2
 
 
+@pytest.mark.slow
 def test_hundreds_of_pipelined_requests_are_answered_in_order() -> None:
     rig = Rig()
     rig.app.on_request = lambda connection, seen: connection.send(plain(seen.target))
@@ -58,6 +59,7 @@ def test_hundreds_of_pipelined_requests_are_answered_in_order() -> None:
     assert len(rig.app.connections) == 1
 
 
+@pytest.mark.slow
 def test_pipelined_requests_to_us_are_answered_in_order_too() -> None:
     rig = Rig()
     rig.app.answers(plain())
@@ -68,6 +70,7 @@ def test_pipelined_requests_to_us_are_answered_in_order_too() -> None:
     assert [len(answer.body) for answer in answers] == [14, 5] * 500
 
 
+@pytest.mark.slow
 def test_who_reads_no_answers_gets_no_more_made() -> None:
     rig = Rig()
     rig.app.answers(plain(bytes(10_000)))
@@ -419,6 +422,7 @@ def test_a_slow_visitor_slows_the_application_down() -> None:
     assert len(answer.body) == size
 
 
+@pytest.mark.slow
 def test_a_slow_application_slows_the_visitor_down() -> None:
     rig = Rig()
     rig.app.answers(plain())

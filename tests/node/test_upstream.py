@@ -162,6 +162,7 @@ def test_a_connection_that_is_closed_leaves_its_place_to_the_next(then: str, sta
     assert (rig.upstreams.open, rig.upstreams.waiting) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_connection_that_cannot_be_made_leaves_its_place_to_the_next() -> None:
     rig = capped(1)
     rig.app.refuses = "refused"
@@ -170,6 +171,7 @@ def test_a_connection_that_cannot_be_made_leaves_its_place_to_the_next() -> None
     assert (rig.upstreams.open, rig.upstreams.waiting) == (0, 0)
 
 
+@pytest.mark.slow
 def test_connections_that_fail_at_once_do_not_pile_up() -> None:
     rig = capped(1)
     asking = visitors(rig, 1500)
@@ -228,6 +230,7 @@ def test_those_who_wait_are_served_while_the_node_leaves() -> None:
     assert (rig.upstreams.open, rig.upstreams.idle) == (0, 0)
 
 
+@pytest.mark.slow
 def test_without_a_cap_nobody_waits() -> None:
     rig = capped(0)
     visitors(rig, 300)
@@ -271,6 +274,7 @@ class Prefork:
             self._rig.run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 8])
 @pytest.mark.parametrize("most", [0, 8, 64])
 @pytest.mark.parametrize("keeps", [True, False])
@@ -284,6 +288,7 @@ def test_few_workers_serve_many_visitors(workers: int, most: int, keeps: bool) -
     assert len(rig.app.connections) <= 2 * 64
 
 
+@pytest.mark.slow
 def test_few_workers_whose_connections_are_used_again_and_again_take_new_ones_too() -> None:
     rig = capped(0)
     prefork = Prefork(rig, 2)
@@ -298,6 +303,7 @@ def test_few_workers_whose_connections_are_used_again_and_again_take_new_ones_to
     assert statuses(asking) == [200] * 6
 
 
+@pytest.mark.slow
 def test_a_slow_page_costs_few_idle_connections() -> None:
     rig = capped(0)
     rig.app.on_request = lambda connection, seen: connection.send(plain()) if seen.target != b"/slow" else None
@@ -317,6 +323,7 @@ def test_a_slow_page_costs_few_idle_connections() -> None:
     assert rig.counters.upstream_made_way == before
 
 
+@pytest.mark.slow
 def test_an_application_that_is_slow_for_all_keeps_its_connections() -> None:
     rig = capped(0)
     asking = [rig.connect() for _ in range(40)]

@@ -378,6 +378,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [(), ("/^_/",), ("SRV", "/^BIG/")])
 @pytest.mark.parametrize(
     ("name", "value"), [("_{:05x}", "http://x"), ("BIGipServerp{}", "1677787402.36895.0000"), ("/{}/", "x")]
@@ -435,6 +436,7 @@ def test_long_names_are_not_remembered() -> None:
     assert reads._candidates.cache_info().currsize == 0
 
 
+@pytest.mark.slow
 @given(st.sampled_from((AUTO, *NAMES)), names_or_none, cookies(), st.integers(0, 400))
 def test_what_follows_the_bound_changes_nothing(
     dialect: str, names: tuple[str, ...], seen: dict[str, str], more: int

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -191,6 +192,7 @@ def test_a_cookie_without_what_our_own_route_needs_is_doubted() -> None:
         assert not Routes([less]).doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
 
 
+@pytest.mark.slow
 def test_the_memory_of_doubts_is_bounded() -> None:
     table = Routes()
     for number in range(10_000):

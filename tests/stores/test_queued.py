@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -79,6 +80,7 @@ class TestConnections(SynchronousTestCase):
 
 
 class TestWaiting(SynchronousTestCase):
+    @pytest.mark.slow
     def test_a_copy_that_nobody_waits_for_takes_its_room_all_the_same(self) -> None:
         thread = HeldThread()
         store = QueuedStore(Script(), StoreTable(max_bytes=WAITING_BYTES * 2), WallClockByHand(), thread)

@@ -26,7 +26,7 @@ from tests.support.held_thread import HeldThread
 from tests.support.open_store import a_folder, at_once, open_sqlite, sqlite_at
 from tests.support.store_machine import run_store_machine
 
-TestSqliteStore = page_store_contract("TestSqliteStore", open_sqlite)
+TestSqliteStore = pytest.mark.slow(page_store_contract("TestSqliteStore", open_sqlite))
 
 
 @pytest.mark.slow
@@ -185,6 +185,7 @@ class TestGrouping(SqliteCase):
         assert self.successResultOf(told) == ["a", "c"]
         assert self.successResultOf(counted)["put"] == 2
 
+    @pytest.mark.slow
     def test_too_much_may_not_wait(self) -> None:
         store = self.opened(self.thread)
         page = a_page("a", bytes(WAITING_BYTES // 4))
