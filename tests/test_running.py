@@ -19,15 +19,13 @@ from click.testing import CliRunner
 
 from lbcompanion.cli import main
 from lbcompanion.demo.children import own_command
+from tests.support.commands import ROOT, TWISTD
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.network
 
-ROOT = Path(__file__).parent.parent
 START_SECONDS = 30
 STOP_SECONDS = 30
-
-TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
 def by_command(kind: str, file: Path) -> list[str]:

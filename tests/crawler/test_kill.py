@@ -11,10 +11,9 @@ from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archiving_process import archive_due, body_of, open_place
+from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.network
-
-ROOT = Path(__file__).parents[2]
 
 
 def run_and_kill(folder: Path, seconds: float) -> int:
