@@ -8,26 +8,7 @@ import pytest
 from attrs import evolve
 
 from lbcompanion.demo import story
-from lbcompanion.demo.ledger import Served
-from lbcompanion.demo.recordings import Checked
-from lbcompanion.demo.visitors import Visit
-
-VISIT = Visit("7", "anna", "GET", "/orders", 200, "TOKEN", "aa", 204)
-SERVED = Served("7", "n2", "GET", "/orders", 200, "aa", 1234)
-RECORDING = {
-    "token": "TOKEN",
-    "url": "http://x/orders",
-    "origin_node": "n2",
-    "answered_by": "n2",
-    "route": "own",
-    "outcome": "archived",
-    "reason": "",
-    "sha256": "aa",
-    "bytes": 1234,
-    "attempts": [{"route": "recorded", "node": "n1", "result": "misrouted", "ms": 1.0}, {"result": "archived"}],
-}
-GOOD = Checked(VISIT, SERVED, RECORDING, "aa")
-LOST = Checked(VISIT, SERVED, {**RECORDING, "outcome": "lost", "reason": "gone [away]"})
+from tests.support.demo_visits import GOOD, LOST, RECORDING, SERVED, VISIT
 
 
 def test_a_good_visit():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from hashlib import sha256
 
 import pytest
@@ -16,20 +15,7 @@ from lbcompanion.doctor.identity import Basis
 from lbcompanion.doctor.judge import judge
 from lbcompanion.doctor.observed import Given, Spot
 from lbcompanion.settings import StickyTable
-from tests.support.doctor_model import NODES, Site, hashed, insert, nobody, source, tiers
-
-
-def codes(diagnosis) -> set[str]:
-    return {one.code for one in diagnosis.findings}
-
-
-def configuration(diagnosis) -> dict:
-    told = advice(diagnosis, "https://www.example.com", "tcp:10.0.0.5:443")
-    site = tomllib.loads(told.crawler)["sites"]["main"]
-    sticky = tomllib.loads(told.node)["sticky"]
-    assert (site["dialect"], site["cookies"]) == (sticky["dialect"], sticky["cookies"])
-    assert (site["origin"], site["connect"]) == ("https://www.example.com", "tcp:10.0.0.5:443")
-    return site
+from tests.support.doctor_model import NODES, Site, codes, configuration, hashed, insert, nobody, source, tiers
 
 
 def test_an_inserted_cookie_is_proven():

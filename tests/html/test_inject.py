@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -16,18 +15,7 @@ from lbcompanion.html.refusal import Refusal
 from lbcompanion.html.snippets import default_tag
 from tests.html.cases.position import PAGES
 from tests.support.html_soups import BOTTOM, SOUPS, TOP, page_of
-
-
-def run(page: bytes, cuts: list[int] | None = None, **settings: object) -> tuple[bytes, Injector]:
-    """The page through an injector, cut at the given places."""
-    injector = Injector(TOP, settings.pop("bottom", BOTTOM), **settings)  # type: ignore[arg-type]
-    edges = [0, *sorted(cuts or []), len(page)]
-    out = b"".join(injector.feed(page[a:b]) for a, b in pairwise(edges))
-    return out + injector.finish(), injector
-
-
-def filled(expected: str) -> bytes:
-    return expected.encode().replace(b"{T}", TOP).replace(b"{B}", BOTTOM)
+from tests.support.injecting import WITH_POLICY, filled, run
 
 
 @pytest.mark.parametrize("expected", PAGES)
@@ -170,10 +158,7 @@ class TestFragment:
 
 
 class TestPolicies:
-    PAGE = (
-        b'<html><head><title>x</title><META http-equiv="Content-Security-Policy" '
-        b'content="script-src &apos;nonce-abc\'; img-src *"></head><body></body></html>'
-    )
+    PAGE = WITH_POLICY
 
     def asked(self, page: bytes, answer: tuple[bytes, bytes] | str) -> tuple[bytes, Injector, list[tuple[str, ...]]]:
         seen: list[tuple[str, ...]] = []
@@ -258,11 +243,11 @@ class TestUtf16:
         assert run(page, utf_16="utf-16le")[0] == page[:15] + TOP + page[15:] + BOTTOM
 
     def test_a_policy_in_a_meta_is_seen(self) -> None:
-        page = TestPolicies.PAGE.decode().encode("utf-16-be")
+        page = WITH_POLICY.decode().encode("utf-16-be")
         out, injector = run(page, [3], utf_16="utf-16be", on_policies=lambda policies: "script-src")
         assert (out, injector.refusal, injector.directive) == (page, Refusal.CSP, "script-src")
         out, injector = run(page, [3], utf_16="utf-16be", on_policies=lambda policies: (b"<!--T-->", b""))
-        assert out.decode("utf-16-be") == TestPolicies.PAGE.decode().replace("<head>", "<head><!--T-->")
+        assert out.decode("utf-16-be") == WITH_POLICY.decode().replace("<head>", "<head><!--T-->")
 
     def test_cut_off(self) -> None:
         page = b"\xff\xfe" + "<html><head><title>".encode("utf-16-le") + b"x"
@@ -327,8 +312,8 @@ def test_an_error_of_ours_is_not_the_visitors() -> None:
     def broken(policies: tuple[str, ...]) -> tuple[bytes, bytes] | str:
         raise RuntimeError
 
-    out, injector = run(TestPolicies.PAGE, [20, 40], on_policies=broken)
-    assert (out, injector.refusal, injector.placed) == (TestPolicies.PAGE, Refusal.FAILED, False)
+    out, injector = run(WITH_POLICY, [20, 40], on_policies=broken)
+    assert (out, injector.refusal, injector.placed) == (WITH_POLICY, Refusal.FAILED, False)
 
 
 def test_the_default_tag_is_taken_for_ours() -> None:

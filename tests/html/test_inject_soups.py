@@ -16,20 +16,9 @@ from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.copy import CopyError, Masks, make_copy
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
-from tests.support.html_soups import BOTTOM, SOUPS, TOP
+from tests.support.html_soups import BOTTOM, PAGES, TOP
 
 CODES = st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"])
-BINARY = st.binary(max_size=400) | st.builds(lambda soup, junk: soup + junk, SOUPS, st.binary(max_size=40))
-REPEATED = st.builds(
-    lambda piece, count, tail: piece * count + tail,
-    st.sampled_from(
-        b"<|<a |<!--|--|</|<a b='|=\"|&|<svg>|<script>|]]>|<!|<?|<meta |<html |<template>|a=b |\x00|<!DOCTYPE |</body>"
-        b"|<meta charset=".split(b"|")
-    ),
-    st.integers(1, 3000),
-    SOUPS,
-)  # fmt: skip
-PAGES = BINARY | REPEATED
 PATTERNS = st.sampled_from([None, re.compile(b"<p>"), re.compile(b"</body>"), re.compile(b"x")])
 MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", "template > b"])
 

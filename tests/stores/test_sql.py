@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason, Page
@@ -23,7 +22,8 @@ from lbcompanion.stores.sql import SqlStore, in_groups
 from lbcompanion.stores.threads import OneThread
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
 from tests.support.held_thread import HeldThread
-from tests.support.open_store import a_folder, at_once, open_sqlite, sqlite_at
+from tests.support.open_store import a_folder, open_sqlite, sqlite_at
+from tests.support.sqlite_case import SqliteCase
 from tests.support.store_machine import run_store_machine
 
 TestSqliteStore = page_store_contract("TestSqliteStore", open_sqlite)
@@ -66,23 +66,6 @@ def test_groups_keep_the_order_for_each_copy(asked: list[tuple[Any, str]]) -> No
 def test_groups_reach_over_others() -> None:
     asked = [("put", "a"), ("find", "b"), ("put", "c"), ("find", "a"), ("drop", "b"), ("put", "b"), ("find", "c")]
     assert in_groups([Request(verb, 0.0, token) for verb, token in asked]) == [[0, 2], [1, 3, 6], [4], [5]]  # type: ignore[arg-type]
-
-
-class SqliteCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = WallClockByHand()
-        self.path = a_folder(self) / "pages.db"
-
-    def opened(self, defer_to_thread: object = at_once, **settings: Any) -> SqlStore:
-        store = sqlite_at(self.path, StoreTable(**settings), self.clock, defer_to_thread)
-        self.addCleanup(store.close)
-        return store
-
-    def other(self) -> sqlite3.Connection:
-        """Another process at the same file."""
-        connection = sqlite3.connect(self.path, isolation_level=None)
-        self.addCleanup(connection.close)
-        return connection
 
 
 class TestDurability(SqliteCase):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,6 +17,7 @@ from lbcompanion.node.endpoints.debug_page import render, wants_html
 from lbcompanion.settings import CaptureTable, FetchTable, InjectTable
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_node import PAGE, Rig, html, request
+from tests.support.live_html import Live
 
 CSP = b"Content-Security-Policy: "
 
@@ -50,23 +50,6 @@ def test_a_browser_gets_html_and_a_program_json() -> None:
     assert token.encode() not in told.body
     assert rig.get(b"/_lbc/debug", b"Accept: text/html").status == 403
     assert not wants_html(b"application/json")
-
-
-class Live(HTMLParser):
-    """What in a page is live: scripts, and frames without a sandbox."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.frames: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        if tag == "iframe":
-            assert told["sandbox"] == ""
-            self.frames.append(told["srcdoc"] or "")
-        elif tag in ("script", "img", "object", "embed", "link", "a", "meta") and "charset" not in told:
-            self.found.append(tag)
 
 
 def test_page_and_copy_side_by_side_and_never_live() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from ipaddress import ip_network
 from typing import Any
 
@@ -19,24 +17,8 @@ from lbcompanion.settings import CaptureTable, FetchTable, StoreTable, ToCrawler
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
-from tests.support.in_memory_node import HOST, PAGE, Answer, Rig, html
-from tests.support.own_answers import Odd, guarded
-
-
-def proved(*parts: str) -> bytes:
-    said = "\n".join(["lbc-proof-1", *parts]).encode()
-    return urlsafe_b64encode(hmac.digest(SECRET, said, hashlib.sha256))
-
-
-def digest(body: bytes) -> str:
-    return f"sha-256=:{b64encode(hashlib.sha256(body).digest()).decode()}:"
-
-
-def with_page(**more: Any) -> tuple[Rig, str]:
-    rig = Rig(**more)
-    rig.get(b"/shop?q=1", b"Cookie: SRV=n1")
-    return rig, rig.page.token
-
+from tests.support.in_memory_node import HOST, PAGE, Rig, html
+from tests.support.own_answers import Odd, digest, guarded, proved, refused, with_page
 
 # page
 
@@ -215,13 +197,6 @@ def test_any_node_knows_what_became_of_a_page() -> None:
 
 
 # Who may fetch.
-
-
-def refused(rig: Rig, answer: Answer) -> None:
-    assert answer.status == 403
-    assert answer.json == {"type": "about:blank", "status": 403}
-    assert guarded(answer)
-    assert not any(name.startswith(b"lbc") for name, _ in answer.fields)
 
 
 def test_who_is_not_known_learns_nothing() -> None:

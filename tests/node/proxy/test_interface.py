@@ -11,6 +11,7 @@ from lbcompanion.node.proxy.interface import Link, peer_host
 from lbcompanion.node.transports.socket_transport import SocketLink
 from lbcompanion.node.transports.twisted_transport import TwistedLink
 from lbcompanion.testing.links import FarEnd, MemoryLink, MemoryLoop
+from tests.support.echo_machine import Echo
 
 WORDS = [name for name, _ in inspect.getmembers(Link, inspect.isfunction) if not name.startswith("_")]
 
@@ -36,33 +37,6 @@ def test_every_kind_knows_every_word(kind: type, word: str) -> None:
 )
 def test_the_peers_address(peername: object, host: str) -> None:
     assert peer_host(MemoryLink(MemoryLoop(), Echo(), peername)) == host
-
-
-class Echo:
-    """Sends back what it gets; notes what it is told."""
-
-    def __init__(self, keeps: bool = False) -> None:
-        self.told: list[object] = []
-        self.keeps = keeps
-
-    def connection_made(self, link: Link) -> None:
-        self.link = link
-
-    def data_received(self, data: bytes) -> None:
-        self.link.write(data)
-
-    def eof_received(self) -> bool:
-        self.told.append("eof")
-        return self.keeps
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.told.append(exc)
-
-    def pause_writing(self) -> None:
-        self.told.append("pause")
-
-    def resume_writing(self) -> None:
-        self.told.append("resume")
 
 
 def connected(keeps: bool = False) -> tuple[MemoryLoop, Echo, FarEnd]:
