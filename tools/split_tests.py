@@ -207,6 +207,10 @@ def split(source: Path, target: Path, docstring: str, patterns: list[str]) -> No
         docstring = ast.get_docstring(ast.parse(there), clean=False) or docstring
         present = statements(there)
         known = {name for one in present for name in one.names}
+        texts = {one.text for one in present}
+        for one in taken:
+            if one.names & known and one.text not in texts:
+                print(f"{target.relative_to(ROOT)} has another {', '.join(sorted(one.names & known))}")
         taken = [one for one in present if not one.is_import] + [one for one in taken if not one.names & known]
         imports_there = [one for one in [*present, *found] if one.is_import]
     else:

@@ -9,11 +9,11 @@ import pytest
 
 from lbcompanion import balancer_config
 from lbcompanion.balancer_config.pool import pool_of
-from lbcompanion.errors import ConfigError
 from tests.support.balancer_programs import CHECKS
 from tests.support.configured_nodes import node
 
 pytestmark = pytest.mark.programs
+
 
 CLOSE = [node(f"n{at}", f"tcp:808{at}:interface=127.0.0.1", f"tcp:910{at}:interface=127.0.0.1") for at in (1, 2, 3)]
 FAR = [node(f"n{at}", f"tcp:8080:interface=10.0.0.{at}", f"tcp:9101:interface=10.9.0.{at}") for at in (1, 2, 3)]
@@ -54,31 +54,3 @@ def test_ready_is_asked_at_the_admin_listener(product):
     assert text.count("10.9.0.") == 3
     assert "9101" in text
     assert re.search(r"[Hh]ost:? localhost\b", text)  # others than nodes' names and addresses get 421
-
-
-def test_caddy_asks_all_at_one_port_only():
-    apart = [node(f"n{at}", f"tcp:8080:interface=10.0.0.{at}", f"tcp:9101:interface=10.0.0.{at}") for at in (1, 2)]
-    assert "health_uri /readyz\n\t\thealth_port 9101\n\t\thealth_headers {\n\t\t\tHost localhost\n" in made(
-        "caddy", apart
-    )
-    assert "health_port" not in made("caddy", CLOSE)
-    assert "health_uri /_lbc/whoami" in made("caddy", CLOSE)
-
-
-@pytest.mark.parametrize("product", balancer_config.PRODUCTS)
-def test_where_the_admin_listener_is_out_of_reach_that_is_told(product):
-    text = " ".join(line.strip(" \t#") for line in made(product, HIDDEN).splitlines())
-    if product not in ("nginx", "apache"):  # these never ask there
-        assert "can be reached from that machine only" in text
-    assert ("/_lbc/whoami" in text) is (product != "nginx")
-
-
-@pytest.mark.parametrize("product", balancer_config.PRODUCTS)
-def test_a_guess_is_told(product):
-    assert "# LOOK HERE" in made(product, [node("n1", "tcp:8080"), node("n2", "tcp:8080")])
-    assert "# LOOK HERE" not in made(product, CLOSE)
-
-
-def test_nginx_cannot_look_for_every_cookie():
-    with pytest.raises(ConfigError, match="my-cookie"):
-        made("nginx", [node("n1", "tcp:8080", cookies=("my-cookie",))])

@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lbcompanion import settings
-from lbcompanion.config import read_any, read_crawler, read_node, tables
+from lbcompanion.config import read_any, read_crawler, read_node
 from lbcompanion.errors import ConfigError, ConfigErrors
 
 SECRET = "0123456789abcdef-secret"
+
 
 NODE = """\
 [node]
@@ -191,25 +192,6 @@ def test_the_kind_is_told(folder: Path) -> None:
     assert isinstance(read_any(write(folder, NODE)), settings.NodeSettings)
     assert isinstance(read_any(write(folder, CRAWLER)), settings.CrawlerSettings)
     assert "[node]" in wrong(folder, "").allowed
-
-
-def test_every_setting_has_a_key_and_every_key_a_setting() -> None:
-    derived = {"secret", "top", "bottom", "name", "sticky", "nodes"}
-    classes: dict[str, type] = {
-        "node": settings.NodeTable,
-        "capture": settings.CaptureTable,
-        "inject": settings.InjectTable,
-        "store": settings.StoreTable,
-        "sticky": settings.StickyTable,
-        "fetch": settings.FetchTable,
-        "crawler": settings.ToCrawlerTable,
-        "limits": settings.LimitsTable,
-    }
-    for name, cls in classes.items():
-        assert {f.name for f in fields(cls)} - {"secret", "top", "bottom"} == set(tables.NODE[name])
-    assert {f.name for f in fields(settings.CrawlerTable)} - {"secret"} == set(tables.CRAWLER)
-    assert {f.name for f in fields(settings.SiteSettings)} - derived | set(tables.STICKY) == set(tables.SITE)
-    assert {f.name for f in fields(settings.KnownNode)} == set(tables.KNOWN_NODE)
 
 
 # (what is put into the smallest file, or replaces it; the key named; a piece of the value named; a piece of what is

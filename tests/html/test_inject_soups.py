@@ -11,16 +11,13 @@ from itertools import pairwise
 from hypothesis import given, target
 from hypothesis import strategies as st
 
-from lbcompanion.html import charset
 from lbcompanion.html.anchors import Anchor, Anchors
-from lbcompanion.html.copy import CopyError, Masks, make_copy
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.refusal import Refusal
 from tests.support.html_soups import BOTTOM, PAGES, TOP
 
 CODES = st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"])
 PATTERNS = st.sampled_from([None, re.compile(b"<p>"), re.compile(b"</body>"), re.compile(b"x")])
-MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", "template > b"])
 
 
 @st.composite
@@ -55,45 +52,3 @@ def test_injector(page: bytes, code: str, mark: bool, job: dict[str, object], da
         for written in ("utf-8", "utf-16-le", "utf-16-be"):
             out = out.replace(snippet.decode().encode(written), b"", 1)
     assert out == page
-
-
-@given(PAGES)
-def test_prescan(page: bytes) -> None:
-    found = charset.prescan(page)
-    if found is None:
-        return
-    assert 0 <= found.start < found.end <= charset.PRESCAN_BYTES
-    assert page[found.start : found.start + 5].lower() == b"<meta"
-    assert charset.of_page(b"", page) == (charset.of_bom(page) or found.name)
-    assert charset.prescan(page[: found.end]) == found
-
-
-@given(PAGES, st.booleans())
-def test_copy(page: bytes, blocks: bool) -> None:
-    try:
-        copy = make_copy(page, blocks, MASKS, "utf-8")
-    except CopyError:
-        return
-    if b"lbc:exclude" not in page.lower() and not MASKS.candidates(page.lower()):
-        assert copy is page
-
-
-SECRETS = st.lists(
-    st.sampled_from(["<!-- lbc:exclude -->", "<!-- /lbc:exclude -->", "SECRET", "a", "<b>"]), max_size=14
-)
-
-
-@given(SECRETS)
-def test_nothing_excluded_leaks(parts: list[str]) -> None:
-    depth = 0
-    written = []
-    kept = []
-    for part in parts:
-        opens, closes = part.startswith("<!-- l"), part.startswith("<!-- /")
-        depth += opens
-        shown = part.replace("SECRET", "SECRET" if depth else "a")
-        written.append(shown)
-        if not depth:
-            kept.append(shown)
-        depth -= closes and depth > 0
-    assert make_copy("".join(written).encode(), True, None) == "".join(kept).encode()

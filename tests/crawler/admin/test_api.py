@@ -11,15 +11,6 @@ pytestmark = pytest.mark.slow
 
 
 class ApiTests(ApiCase):
-    def test_a_recording(self) -> None:
-        one = self.json(f"/api/recordings/{self.tokens[1]}")
-        self.assertEqual((one["outcome"], one["origin_node"], one["answered_by"]), ("archived", "n2", "n2"))
-        self.assertEqual(one["route"], "own")
-        self.assertEqual(one["captured_at"], "2026-11-23T21:10:00.250000Z")
-        self.assertEqual({"file", "offset"}, set(one["warc"]))
-        self.assertEqual({"route", "node", "result", "ms", "learnt"}, set(one["attempts"][0]))
-        self.assertEqual(one["bytes"], len(b"<script>1</script>"))
-
     def test_listing(self) -> None:
         first = self.json("/api/recordings?limit=3")
         self.assertEqual([each["token"] for each in first["recordings"]], self.tokens[:0:-1])
@@ -49,12 +40,6 @@ class ApiTests(ApiCase):
         self.assertEqual(response.headers.getRawHeaders("content-security-policy"), ["sandbox"])
         self.assertEqual(response.headers.getRawHeaders("x-content-type-options"), ["nosniff"])
 
-    def test_routes_show_names_only(self) -> None:
-        routes = self.json("/api/routes")["routes"]
-        self.assertEqual(
-            [(each["node"], each["state"], each["cookies"]) for each in routes][1], ("n2", "proven", ["SRV"])
-        )
-
     def test_numbers(self) -> None:
         stats = self.json("/api/stats")
         self.assertEqual((stats["recordings"], stats["archived"], stats["lost"], stats["open"]), (4, 3, 1, 0))
@@ -78,14 +63,3 @@ class ApiTests(ApiCase):
         for case in ALLOWED:
             self.assertEqual(answer_of(self.site, "/healthz", case)[0], 200, case)
         self.assertEqual(answer_of(self.site, page, ALLOWED[0])[2], b"<script>0</script>")
-
-    def test_the_dashboard_is_escaped(self) -> None:
-        for path in ("/", "/live", f"/recording/{self.tokens[0]}", '/?node="><script>'):
-            response, body = self.get(path)
-            self.assertEqual(response.code, 200)
-            self.assertNotIn(b"<script>0", body)
-            self.assertNotIn(b'"><script>', body.replace(b'"></script>', b""))
-            self.assertIn("default-src 'none'", response.headers.getRawHeaders("content-security-policy")[0])
-        self.assertIn(b"<iframe sandbox", self.get(f"/recording/{self.tokens[0]}")[1])
-        self.assertEqual(self.get("/dashboard.css")[0].code, 200)
-        self.assertEqual(self.get("/dashboard.js")[0].code, 200)

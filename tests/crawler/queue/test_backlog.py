@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -21,7 +18,7 @@ from lbcompanion.crawler.queue.backlog import (
     open_engine,
 )
 from lbcompanion.model import Attempt, Loss, RouteKind, RoutingCookie
-from lbcompanion.sticky.routes import Route, RouteState, Source
+from lbcompanion.sticky.routes import Route, RouteState
 from tests.support.arrivals import arrival
 
 TOKENS = [f"token{number}" for number in range(6)]
@@ -207,24 +204,6 @@ def test_errors_tell_no_values() -> None:
     assert caught.value.__cause__ is None
 
 
-def test_a_table_of_an_earlier_version_is_gone_on_with() -> None:
-    engine = open_engine("sqlite://")
-    with engine.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE TABLE routes (site VARCHAR(255), node VARCHAR(64), cookies TEXT NOT NULL, dialect VARCHAR(64) "
-            "NOT NULL, state VARCHAR(16) NOT NULL, learnt_at FLOAT NOT NULL, proven_at FLOAT, PRIMARY KEY (site, node))"
-        )
-        connection.exec_driver_sql("INSERT INTO routes VALUES ('main', 'n1', '[[\"SRV\", \"x\"]]', '', 'proven', 1, 2)")
-    backlog = Backlog(engine)
-    backlog.open()
-    backlog.open()
-    old = Route("main", "n1", (RoutingCookie("SRV", "x"),), "", RouteState.PROVEN, 1.0, 2.0)
-    assert backlog.routes() == [old]
-    new = evolve(old, expires_at=60.0, source=Source.TRAFFIC)
-    backlog.keep_route(new)
-    assert backlog.routes() == [new]
-
-
 def test_attempts_are_kept_with_what_was_learnt() -> None:
     assert load_attempts('[["own", "n1", "archived", 1.5]]') == (Attempt(RouteKind.OWN, "n1", "archived", 1.5),)
     backlog = fresh()
@@ -268,18 +247,3 @@ def test_losses_are_forgotten_in_time_and_when_they_are_too_many() -> None:
     many.add_losses([Loss(f"old{number}", "it went") for number in range(3)], 0.0)
     many.add_losses([Loss(f"new{number}", "it went") for number in range(LOSSES_KEPT - 1)], 1.0)
     assert [many.loss_of(token) for token in ("old0", "new0", f"new{LOSSES_KEPT - 2}")] == ["", "it went", "it went"]
-
-
-def test_a_queue_of_an_earlier_version_learns_of_losses(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'crawler.db'}"
-    before = Backlog(open_engine(url))
-    before.open()
-    before.add([arrival("token0")], 0.0)
-    before.close()
-    with sqlite3.connect(tmp_path / "crawler.db") as database:
-        database.execute("DROP TABLE losses")
-    backlog = Backlog(open_engine(url))
-    backlog.open()
-    assert backlog.due(1.0, 5)[0].lost == ""
-    assert backlog.add_losses([Loss("token0", "it went")], 1.0) == 1
-    backlog.close()

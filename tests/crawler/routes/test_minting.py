@@ -1,50 +1,20 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.fetching.fetcher import SiteFetcher
-from lbcompanion.crawler.fetching.http_client import Client, PlainAgent
-from lbcompanion.crawler.routes.mint_method import MOST_PROBES, Means, Plan, budget
+from lbcompanion.crawler.routes.mint_method import budget
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import RoutingCookie
-from lbcompanion.settings import StickyTable
-from lbcompanion.sticky.reader import CookieReader
-from lbcompanion.sticky.routes import Route, Routes, RouteState
-from tests.support.simulated_balancers import Hashing, Lasting, Learning, Posting, Rotating, Spreading, Suffixing
-from tests.support.simulated_farm import SECRET, Farm
+from lbcompanion.sticky.routes import Route, RouteState
+from tests.support.minter_case import MinterCase
+from tests.support.simulated_balancers import Hashing, Lasting, Learning, Posting, Spreading, Suffixing
+from tests.support.simulated_farm import Farm
 
 pytestmark = pytest.mark.slow
 
 
-class MinterTests(SynchronousTestCase):
-    def set_up(self, farm: Farm, **sticky: object) -> Minter:
-        self.farm = farm
-        self.kept: list[Route] = []
-        self.routes = Routes()
-        table = StickyTable(**sticky)  # type: ignore[arg-type]
-        site = farm.settings(sticky=table).sites["main"]
-        client = Client(PlainAgent(farm.hosts), farm.clock, 20)
-        fetcher = SiteFetcher(
-            site=site, secret=SECRET, through=client, direct=client, nonce=lambda: "nonce", now=farm.now
-        )
-        invented = iter(f"key{number}" for number in range(1000))
-        return Minter(
-            fetcher=fetcher,
-            reader=CookieReader(table),
-            routes=self.routes,
-            keep=self.kept.append,
-            now=farm.now,
-            invent=lambda: next(invented),
-        )
-
-    def state(self, node: str) -> str:
-        route = self.routes.of("main", node)
-        return route.state.value if route else "none"
-
+class MinterTests(MinterCase):
     def test_a_cookie_for_each_node(self) -> None:
         minter = self.set_up(Farm())
         for node in ("n1", "n2", "n3"):
@@ -84,11 +54,6 @@ class MinterTests(SynchronousTestCase):
         self.successResultOf(minter.mint("n2"))
         self.assertEqual(self.state("n2"), "none")
         self.assertLessEqual(minter.probes, 3)
-
-    def test_an_invented_key_that_does_not_stick_is_no_route(self) -> None:
-        minter = self.set_up(Farm(kind="table"), cookies=("sess",))
-        self.successResultOf(minter.mint("n2"))
-        self.assertNotEqual(self.state("n2"), "proven")
 
     def test_everything_is_down(self) -> None:
         minter = self.set_up(Farm())
@@ -142,17 +107,6 @@ class MinterTests(SynchronousTestCase):
         assert route is not None
         self.assertEqual(route.state.value, "stale")
 
-    def test_of_a_cookie_that_changes_the_newest_is_kept(self) -> None:
-        farm = Farm(balancer=Rotating)
-        minter = self.set_up(farm)
-        self.successResultOf(minter.mint("n2"))
-        for _ in range(5):
-            self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reprove("n2"))))
-        route = self.routes.of("main", "n2")
-        assert route is not None
-        self.assertEqual(route.cookies[0].value, farm.balancer.issued["n2"][-1])
-        self.assertEqual(self.kept[-1], route)
-
     def test_a_key_of_our_own_where_a_hash_decides(self) -> None:
         minter = self.set_up(Farm(balancer=Hashing), dialect="nginx-hash", cookies=("SRV",))
         for node in ("n1", "n2", "n3"):
@@ -164,9 +118,6 @@ class MinterTests(SynchronousTestCase):
             self.assertEqual(
                 (route.state.value, route.source.value, route.dialect), ("proven", "invented", "nginx-hash")
             )
-
-    def settle(self) -> None:
-        self.farm.clock.pump([0.05] * 200)
 
     def test_a_session_of_our_own_where_a_table_decides(self) -> None:
         minter = self.set_up(Farm(balancer=Learning), dialect="nginx-learn", cookies=("sess",))
@@ -223,40 +174,12 @@ class MinterTests(SynchronousTestCase):
                 self.assertEqual((route.state.value, route.source.value), ("proven", "minted"))
                 self.assertEqual(route.cookies, (RoutingCookie("SRV", node),))
 
-    def test_a_guess_is_nothing_where_the_balancer_hands_out_another_cookie(self) -> None:
-        minter = self.set_up(Farm(names=("n1",)))
-        minter.recorded("n1", (RoutingCookie("JSESSIONID", ".n1"),))
-        self.successResultOf(minter.mint("n1"))
-        route = self.routes.of("main", "n1")
-        assert route is not None
-        self.assertEqual((route.state.value, route.source.value), ("proven", "minted"))
-        self.assertEqual(route.cookies, (RoutingCookie("SRV", "n1"),))
-
     def waits_for(self, minter: Minter, node: str) -> int:
         for seconds in range(1000):
             if minter.may_mint(node):
                 return seconds
             self.farm.clock.advance(1)
         raise AssertionError("no end of waiting")
-
-    def test_a_value_recorded_for_a_node_is_a_candidate_until_a_replay_proves_it(self) -> None:
-        minter = self.set_up(Farm(), dialect="haproxy-insert", cookies=("SRV",))
-        minter.recorded("n2", (RoutingCookie("SRV", "n2"),))
-        self.assertEqual((self.state("n2"), self.kept[-1].source.value), ("candidate", "traffic"))
-        self.successResultOf(minter.mint("n2"))
-        self.assertEqual(self.state("n2"), "proven")
-        self.assertTrue(all(asked == {"SRV": "n2"} for asked in self.farm.balancer.asked))
-
-    def test_a_poisoned_candidate_does_no_harm(self) -> None:
-        minter = self.set_up(Farm(), dialect="haproxy-insert", cookies=("SRV",))
-        self.farm.nodes["n2"].up = False
-        minter.recorded("n1", (RoutingCookie("SRV", "n2"),))
-        self.successResultOf(minter.mint("n1"))
-        route = self.routes.of("main", "n1")
-        assert route is not None
-        self.assertEqual((route.state.value, route.cookies[0].value), ("proven", "n1"))
-        minter.recorded("n1", (RoutingCookie("SRV", "n2"),))
-        self.assertEqual(self.routes.of("main", "n1"), route)
 
     def test_a_visitors_own_value_is_no_candidate(self) -> None:
         for dialect in ("nginx-hash", "haproxy-table", "auto"):
@@ -288,24 +211,3 @@ class MinterTests(SynchronousTestCase):
         self.assertEqual(minter.offer("n3", ("SRV=; Max-Age=0",)), "")
         self.successResultOf(minter.mint("n3"))
         self.assertEqual(minter.offer("n3", ("SRV=n3; path=/",)), "")
-
-
-@pytest.mark.parametrize(("nodes", "probes"), [(1, 13), (3, 27), (10, 98), (1000, MOST_PROBES)])
-def test_budget(nodes: int, probes: int) -> None:
-    assert budget(nodes) == probes
-
-
-@given(st.booleans(), st.lists(st.sampled_from([True, False, None]), max_size=60))
-def test_the_means_become_bolder_only_in_vain(has_name: bool, answers: list[bool | None]) -> None:
-    plan, order = Plan(has_name), list(Means)
-    sessions = 0
-    for answer in answers:
-        if plan.exhausted:
-            break
-        before = plan.means
-        sessions += before is Means.SESSION
-        plan.came_of_it(answer)
-        assert order.index(plan.means) >= order.index(before)
-        assert plan.means is before or not answer
-        assert has_name or plan.means is not Means.INVENTED
-    assert sessions <= 24

@@ -8,58 +8,13 @@ from ipaddress import ip_network
 import pytest
 
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable
-from tests.support.in_memory_node import HOST, PAGE, Rig, html, read_answers, request, without_tag
+from tests.support.in_memory_node import PAGE, Rig, html, read_answers, request, without_tag
 
 PROXY = (ip_network("192.0.2.0/24"), ip_network("::1/128"))
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 
 
 # Towards the application.
-
-
-@pytest.mark.parametrize(
-    ("trusted", "fields", "told"),
-    [
-        (False, (), (b"192.0.2.7", b"http", HOST)),
-        (
-            False,
-            (b"X-Forwarded-For: 10.0.0.1", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: evil.example"),
-            (b"10.0.0.1, 192.0.2.7", b"http", HOST),
-        ),
-        (
-            True,
-            (
-                b"X-Forwarded-For: 10.0.0.1",
-                b"X-Forwarded-For: 10.0.0.2",
-                b"X-Forwarded-Proto: https",
-                b"X-Forwarded-Host: h",
-            ),
-            (b"10.0.0.1, 10.0.0.2, 192.0.2.7", b"https", b"h"),
-        ),
-        (True, (), (b"192.0.2.7", b"http", HOST)),
-    ],
-)
-def test_forwarded_fields(trusted: bool, fields: tuple[bytes, ...], told: tuple[bytes, bytes, bytes]) -> None:
-    rig = Rig(node={"trusted_proxies": PROXY if trusted else ()})
-    rig.get(b"/", *fields)
-    (seen,) = rig.app.seen
-    names = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-    assert [seen.all(name) for name in names] == [[value] for value in told]
-    assert seen.all(b"host") == [HOST]
-
-
-@pytest.mark.parametrize(("peer", "told"), [(("::1", 1, 0, 0), b"::1"), (("::ffff:192.0.2.9", 1), b"192.0.2.9")])
-def test_peers_of_the_newer_protocol(peer: object, told: bytes) -> None:
-    rig = Rig()
-    rig.get(peer=peer)
-    assert rig.app.seen[0].all(b"x-forwarded-for") == [told]
-
-
-def test_a_peer_on_a_unix_socket_has_no_address_and_is_trusted() -> None:
-    rig = Rig()
-    rig.get(b"/", b"X-Forwarded-Proto: https", peer="")
-    assert rig.app.seen[0].all(b"x-forwarded-for") == []
-    assert rig.app.seen[0].all(b"x-forwarded-proto") == [b"https"]
 
 
 def test_everything_else_goes_end_to_end() -> None:
@@ -107,48 +62,7 @@ def test_only_codings_that_can_be_undone_are_offered(
     assert rig.app.seen[0].get(b"accept-encoding") == offered
 
 
-def test_what_is_not_captured_is_asked_for_as_the_visitor_did() -> None:
-    rig = Rig()
-    rig.get(b"/a.png", b"Accept-Encoding: br", b"Sec-Fetch-Dest: image")
-    assert rig.app.seen[0].get(b"accept-encoding") == b"br"
-
-
 # What is captured, and why not.
-
-
-@pytest.mark.parametrize(
-    ("capture", "target", "fields", "method", "captured"),
-    [
-        ({}, b"/", (), b"GET", True),
-        ({}, b"/", (), b"POST", True),
-        ({}, b"/", (), b"PUT", False),
-        ({"enabled": False}, b"/", (), b"GET", False),
-        ({"include": ("/a/**",)}, b"/a/b/c", (), b"GET", True),
-        ({"include": ("/a/**",)}, b"/b", (), b"GET", False),
-        ({"include": ("/a/*",)}, b"/a/b/c", (), b"GET", False),
-        ({"exclude": ("/a*", "/b/?.html")}, b"/b/c.html", (), b"GET", False),
-        ({"exclude": ("/a*", "/b/?.html")}, b"/b/cd.html", (), b"GET", True),
-        ({"exclude": ("/**",)}, b"/x?y=1&lbc=record", (), b"GET", True),
-        ({"exclude": ("/**",)}, b"/x?lbc=recording", (), b"GET", False),
-        ({}, b"/", (b"Cookie: x=1; WRUID=0",), b"GET", False),
-        ({}, b"/", (b"Cookie: WRUID=01",), b"GET", True),
-        ({}, b"/", (b"Cookie: xWRUID=0",), b"GET", True),
-        ({}, b"/", (b"Sec-Fetch-Dest: image",), b"GET", False),
-        ({}, b"/", (b"Sec-Fetch-Dest: document", b"Sec-Fetch-Mode: navigate"), b"GET", True),
-        ({}, b"/", (b"Sec-Fetch-Dest: empty", b"Sec-Fetch-Mode: cors"), b"GET", False),
-        ({}, b"/", (b"X-Requested-With: XMLHttpRequest",), b"GET", False),
-        ({}, b"/", (b"Sec-Purpose: prefetch",), b"GET", False),
-    ],
-)
-def test_by_request(
-    capture: dict[str, object], target: bytes, fields: tuple[bytes, ...], method: bytes, captured: bool
-) -> None:
-    rig = Rig(capture=CaptureTable(**capture))  # type: ignore[arg-type]
-    answer = rig.get(target, *fields, method=method)
-    assert without_tag(answer.body) == PAGE
-    assert (answer.body != PAGE) is captured
-    assert len(rig.kept) == captured
-    assert rig.copies.pending == 0
 
 
 @pytest.mark.parametrize(

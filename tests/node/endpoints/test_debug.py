@@ -13,9 +13,7 @@ from lbcompanion.html.snippets import inline_hashes
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.endpoints.application_client import Answered, NoPageError
-from lbcompanion.node.endpoints.debug_page import render, wants_html
 from lbcompanion.settings import CaptureTable, FetchTable, InjectTable
-from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_node import PAGE, Rig, html, request
 from tests.support.live_html import Live
 
@@ -37,34 +35,6 @@ def captured(body: bytes = PAGE, *fields: bytes, **tables: Any) -> tuple[Rig, st
     rig.app.answers(html(body, *fields))
     rig.get(b"/shop?q=1")
     return rig, rig.page.token
-
-
-def test_a_browser_gets_html_and_a_program_json() -> None:
-    rig, token = captured()
-    told = browse(rig, ("token", token), ("url", "/x"))
-    assert told.get(b"content-type") == b"text/html; charset=utf-8"
-    assert told.get(b"cache-control") == b"no-store"
-    assert told.all(b"content-security-policy")[0].startswith(b"sandbox allow-forms; default-src 'none'")
-    assert len(told.all(b"content-security-policy")) == 1
-    assert SECRET not in told.body
-    assert token.encode() not in told.body
-    assert rig.get(b"/_lbc/debug", b"Accept: text/html").status == 403
-    assert not wants_html(b"application/json")
-
-
-def test_page_and_copy_side_by_side_and_never_live() -> None:
-    evil = (
-        b"<!DOCTYPE html><html><head></head><body>\"'></iframe><script>1</script><input type=password value=s></body>"
-    )
-    rig, token = captured(evil)
-    live = Live()
-    live.feed(browse(rig, ("token", token)).body.decode())
-    assert live.found == []
-    shown, copy = live.frames
-    assert copy == evil.decode().replace("value=s", 'value=""')
-    assert "data-lbc-token" in shown
-    assert "data-lbc-token" not in copy
-    assert token not in shown
 
 
 class TestThePageNow:
@@ -132,13 +102,6 @@ class TestThePageNow:
         rig.asking = lambda head: fail(NoPageError("the application did not answer"))
         assert debug(rig, ("url", "/"), ("compare", "1"))["compared"]["why"] == "the application did not answer"
         assert browse(rig, ("url", "/"), ("compare", "1")).status == 200
-
-
-def test_what_a_page_or_a_caller_says_is_plain_text() -> None:
-    rig = Rig(capture=CaptureTable(exclude=("/<script>",)))
-    live = Live()
-    live.feed(browse(rig, ("url", "/<script>"), ("cookie", "<img>"), ("answer", "X: <script>")).body.decode())
-    assert live.found == []
 
 
 def test_the_directive_that_blocks() -> None:
@@ -261,8 +224,3 @@ def test_by_address_alone() -> None:
 
     rig = Rig(fetch=FetchTable(addresses=(ip_network("192.0.2.0/24"),), signature="off"))
     assert rig.get(b"/_lbc/debug", b"Accept: text/html").status == 200
-
-
-def test_next_to_nothing_to_tell() -> None:
-    said = {"node": "n1", "caller": {}, "counted": {"a": {}}, "recent": [], "settings": {"b": [], "c": ["x", "y"]}}
-    assert b"none" in render(said)

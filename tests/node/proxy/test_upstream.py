@@ -12,7 +12,6 @@ from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.upstream import RESTED_SECONDS, UNHEARD_SECONDS, UpstreamConnection, Upstreams
-from lbcompanion.node.wiring import share_of
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.links import FarEnd
 from tests.support.in_memory_node import AppConnection, Rig, Seen, read_answers, request
@@ -232,11 +231,6 @@ def test_without_a_cap_nobody_waits() -> None:
     rig = capped(0)
     visitors(rig, 300)
     assert (len(rig.app.connections), rig.upstreams.waiting, rig.counters.upstream_waited) == (300, 0, 0)
-
-
-@pytest.mark.parametrize(("most", "workers", "each"), [(0, 4, 0), (64, 4, 16), (10, 4, 2), (2, 4, 1), (5, 1, 5)])
-def test_processes_share_the_cap(most: int, workers: int, each: int) -> None:
-    assert share_of(LimitsTable(upstream_connections=most), workers).upstream_connections == each
 
 
 # Applications with few workers.

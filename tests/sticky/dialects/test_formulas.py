@@ -8,7 +8,6 @@ from lbcompanion.sticky.dialects import ALL, NodeFacts, by_name
 from lbcompanion.sticky.dialects.addresses import parse_address
 from lbcompanion.sticky.dialects.haproxy_dated import stamp, stamped_at
 from lbcompanion.sticky.dialects.ingress_nginx_persistent import service_part
-from lbcompanion.testing.dialects import dialect_contract
 
 V4, V6, URL = "10.0.0.11:8080", "[2001:db8::11]:8080", "http://10.0.0.11:8080"
 GUID = "3f1b6b8a-2d5e-4c7f-6a90-1b2c"
@@ -107,12 +106,3 @@ def test_an_address_comes_back(name: str, text: str) -> None:
 )
 def test_what_is_no_address(text: str) -> None:
     assert parse_address(text) is None
-
-
-def test_the_contract_catches_what_is_missing() -> None:
-    class Half:
-        name = "half"
-
-    suite = dialect_contract(Half())  # type: ignore[arg-type]
-    with pytest.raises(AssertionError):
-        suite("test_it_has_all_verbs").debug()
