@@ -7,8 +7,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 
 from lbcompanion.stores.engines import is_broken, is_crossed, told
 from lbcompanion.testing.stores import page_store_contract
-from tests.support.served_stores import served_by
-from tests.support.store_machine import run_machine_at
+from tests.support.served_stores import run_machine_at, served_by
 from tests.support.store_servers import Mariadb, Postgresql
 
 pytestmark = pytest.mark.programs

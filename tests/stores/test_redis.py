@@ -22,8 +22,7 @@ from lbcompanion.stores.redis import LEFT_SECONDS, TOLD_SECONDS
 from lbcompanion.stores.registry import open_store
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
 from tests.support.open_store import at_once, result_of
-from tests.support.served_stores import open_at, served_by
-from tests.support.store_machine import run_machine_at
+from tests.support.served_stores import open_at, run_machine_at, served_by
 from tests.support.store_servers import PASSWORD, Redis, of_its_own, running
 
 pytestmark = pytest.mark.programs

@@ -13,7 +13,8 @@ from lbcompanion.stores.queued import QueuedStore
 from lbcompanion.stores.registry import open_store
 from lbcompanion.testing.stores import OpenForTest
 from tests.support.open_store import at_once
-from tests.support.store_servers import Server, running
+from tests.support.store_machine import run_store_machine
+from tests.support.store_servers import Server, at_server, running
 
 
 def served_by(kind: type[Server]) -> OpenForTest:
@@ -37,3 +38,16 @@ def open_at(
     assert isinstance(opened, QueuedStore)
     opened.outside.rest_seconds = rest_seconds
     return opened
+
+
+def run_machine_at(kind: type[Server], examples: int) -> None:
+    """The state machine against a real server, emptied for each run."""
+    runs: set[Callable[[], float]] = set()
+
+    def open_run(table: StoreTable, clock: Callable[[], float]) -> Any:
+        # Each run has a clock of its own; within one, the store is opened again and again.
+        server = at_server(kind) if clock in runs else running(kind)
+        runs.add(clock)
+        return open_at(server, table, clock)
+
+    run_store_machine(open_run, durable=True, examples=examples)

@@ -15,8 +15,6 @@ from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
 from lbcompanion.testing.stores import WallClockByHand, a_page
 from tests.support.open_store import result_of
-from tests.support.served_stores import open_at
-from tests.support.store_servers import Server, at_server, running
 
 TOKENS = st.sampled_from([f"t{number}" for number in range(8)])
 TABLES = (
@@ -204,16 +202,3 @@ def run_store_machine(
             suppress_health_check=list(HealthCheck),
         ),
     )
-
-
-def run_machine_at(kind: type[Server], examples: int) -> None:
-    """The state machine against a real server, emptied for each run."""
-    runs: set[Callable[[], float]] = set()
-
-    def open_run(table: StoreTable, clock: Callable[[], float]) -> Any:
-        # Each run has a clock of its own; within one, the store is opened again and again.
-        server = at_server(kind) if clock in runs else running(kind)
-        runs.add(clock)
-        return open_at(server, table, clock)
-
-    run_store_machine(open_run, durable=True, examples=examples)
