@@ -16,7 +16,7 @@ import pytest
 
 _TESTS = Path(__file__).parent.parent
 #: Folders all of whose tests have these marks, and the files in them that have others.
-FOLDERS = {"e2e": ("programs",), "real": ("programs",), "vtest": ("programs",)}
+FOLDERS = {"e2e": ("programs",), "vtest": ("programs",)}
 FILES: dict[str, tuple[str, ...]] = {"e2e/test_farm_machine.py": ()}
 #: Any of these allows sockets and processes.
 _OUTSIDE = {"network", "programs", "browser"}
