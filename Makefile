@@ -16,7 +16,7 @@ help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
 	@echo "make test    lint, types, arrows and all tests"
 	@echo "make quick   lint, types and the tests that need no program, no network and no browser: for every change"
-	@echo "make test-one T=tests/test_wire.py::test_NAME   one test, file or folder, with all that it needs"
+	@echo "make test-one T=tests/protocol/test_notices.py::test_NAME   one test, file or folder, with all that it needs"
 	@echo "make lint    lint and format only"
 	@echo "make docs    the manual, into docs/_build/html"
 	@echo "make bench   figures: CPU, waits and memory beside other proxies (ARGS='--quick': under a minute)"
@@ -73,7 +73,7 @@ quick-tests: $(VENV)/.ready-test
 	    -m "not slow and not programs and not browser and not network" $(ARGS)
 
 test-one: $(VENV)/.ready-test
-	@test -n "$(T)" || { echo "name a test: make test-one T=tests/test_wire.py::test_NAME" >&2; exit 2; }
+	@test -n "$(T)" || { echo "name a test: make test-one T=tests/protocol/test_notices.py::test_NAME" >&2; exit 2; }
 	$(BIN)/python -m pytest $(T) $(ARGS)
 
 lint: $(VENV)/.ready-test

@@ -1,5 +1,8 @@
+"""Parts for twisted.web."""
+
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +12,9 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import UNKNOWN_LENGTH
+from twisted.web.resource import Resource
 
-from lbcompanion.web import BodyTooLarge, abort_body, read_body
+from lbcompanion.web import BodyTooLarge, BytesProducer, QuietSite, abort_body, read_body
 
 
 class Response:
@@ -88,3 +92,16 @@ def test_one_that_nobody_reads() -> None:
     response = Response()
     abort_body(response)
     assert response.closed == 1
+
+
+def test_a_site_logs_no_path_and_shows_no_traceback() -> None:
+    site = QuietSite(Resource())
+    assert (site.noisy, site.displayTracebacks) == (False, False)
+    site.log(SimpleNamespace())  # type: ignore[arg-type]  it does not even look at the request
+
+
+def test_a_body_is_written_at_once() -> None:
+    written: list[bytes] = []
+    producer = BytesProducer(b"body")
+    done = producer.startProducing(SimpleNamespace(write=written.append))  # type: ignore[arg-type]
+    assert (producer.length, written, done.called) == (4, [b"body"], True)

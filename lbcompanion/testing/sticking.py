@@ -1,7 +1,7 @@
 """How balancers stick, as pure models: which node gets a request, and what the visitor is told to remember.
 
 Each model has its manual in ``lbcompanion/sticky/dialects``; here is only what it does, without I/O. That a model does
-what the real balancer does is tested by long random walks through both (``tests/real/test_oracle.py``).
+what the real balancer does is tested by long random walks through both (``tests/e2e/test_oracle.py``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``node``, ``crawler`` and ``drain``: tests/test_running.py runs them; here is what ends before they run."""
+"""``node``, ``crawler`` and ``drain``: tests/run/test_foreground.py runs them; here is what ends before they run."""
 
 from __future__ import annotations
 

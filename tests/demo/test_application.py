@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from hashlib import sha256
-from typing import cast
 
 import pytest
 from treq.client import HTTPClient
@@ -18,9 +17,10 @@ from twisted.web.http_headers import Headers
 
 from lbcompanion.demo.application import VISIT_HEADER, Shop
 from lbcompanion.demo.backends import one_shot_agent
-from lbcompanion.demo.ledger import Ledger, Served
+from lbcompanion.demo.ledger import Ledger
 
 pytestmark = pytest.mark.network
+
 
 PATHS = ("/", "/orders", "/order/7", "/catalogue", "/article/8?x=y", "/report", "/ticker", "/search")
 
@@ -145,24 +145,5 @@ class ShopTests(TestCase):
 
 
 class LedgerTests(SynchronousTestCase):
-    def test_old_visits_are_forgotten(self):
-        ledger = Ledger(limit=2)
-        for visit in "abc":
-            ledger.enter(visit, "n1", "GET", "/", 200, b"x")
-        assert [len(ledger.served(visit)) for visit in "abc"] == [0, 1, 1]
-
-    def test_a_page_is_found_by_its_node(self):
-        ledger = Ledger()
-        ledger.enter("v", "n1", "GET", "/", 200, b"one")
-        ledger.enter("v", "n2", "GET", "/", 200, b"two")
-        assert cast("Served", ledger.page_of("v", "n1")).sha256 == sha256(b"one").hexdigest()
-        assert ledger.page_of("v", "n3") is None
-
-    def test_a_visit_without_a_name_is_told_but_not_kept(self):
-        told = []
-        ledger = Ledger(told=told.append)
-        ledger.enter("", "n1", "GET", "/", 200, b"x")
-        assert (len(told), ledger.served("")) == (1, ())
-
     def test_a_shop_needs_no_reactor_to_be_made(self):
         assert Shop("n1", "1", Ledger(), Clock()).site() is not None

@@ -4,55 +4,14 @@ from __future__ import annotations
 
 import json
 
-import pytest
-from attrs import evolve
-
 from lbcompanion.demo import story
-from lbcompanion.demo.ledger import Served
-from lbcompanion.demo.recordings import Checked
-from lbcompanion.demo.visitors import Visit
-
-VISIT = Visit("7", "anna", "GET", "/orders", 200, "TOKEN", "aa", 204)
-SERVED = Served("7", "n2", "GET", "/orders", 200, "aa", 1234)
-RECORDING = {
-    "token": "TOKEN",
-    "url": "http://x/orders",
-    "origin_node": "n2",
-    "answered_by": "n2",
-    "route": "own",
-    "outcome": "archived",
-    "reason": "",
-    "sha256": "aa",
-    "bytes": 1234,
-    "attempts": [{"route": "recorded", "node": "n1", "result": "misrouted", "ms": 1.0}, {"result": "archived"}],
-}
-GOOD = Checked(VISIT, SERVED, RECORDING, "aa")
-LOST = Checked(VISIT, SERVED, {**RECORDING, "outcome": "lost", "reason": "gone [away]"})
+from tests.support.demo_visits import GOOD, LOST, RECORDING
 
 
 def test_a_good_visit():
     assert GOOD.ok
     assert "fetched from" in story.line(GOOD)
     assert "1 wrong turn," in story.line(GOOD)
-
-
-@pytest.mark.parametrize(
-    ("checked", "word"),
-    [
-        (LOST, "gone"),
-        (evolve(GOOD, archived_sha256="bb"), "differ"),
-        (evolve(GOOD, visit=evolve(VISIT, sha256="bb")), "more than the tag"),
-        (evolve(GOOD, recording={**RECORDING, "answered_by": "n1"}), "another node"),
-        (evolve(GOOD, served=evolve(SERVED, node="n1")), "another node"),
-        (evolve(GOOD, served=None), "no such page"),
-        (evolve(GOOD, recording={}), "no outcome"),
-        (evolve(GOOD, problem="it rained"), "it rained"),
-    ],
-)
-def test_what_is_not_good_says_why(checked, word):
-    assert not checked.ok
-    assert word in checked.verdict
-    assert word in story.line(checked)
 
 
 def test_the_document():

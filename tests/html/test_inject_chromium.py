@@ -54,7 +54,7 @@ def test_the_document_is_the_same(site: Site, page: Any) -> None:
 
 
 def test_the_hostile_documents_are_the_same_too(site: Site, page: Any) -> None:
-    """A second judge beside :mod:`tests.html.test_corpus`, which tells the mode as well."""
+    """A second judge beside :mod:`tests.html.test_inject_corpus`, which tells the mode as well."""
     page.goto(site.add("/", head=""))
     # Chromium throws NUL away before its parser looks, which the standard does in the body only (section 13.2.6.4.7).
     texts = [document.decode(errors="replace") for document in documents() if b"\0" not in document]

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from attrs import fields
+from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,3 +97,23 @@ def test_all_of_a_page_is_handed_over_but_the_time_of_keeping() -> None:
     names = {one.alias for one in fields(Page)}
     assert names - set(PAGE_FACTS) == {"body", "sha256", "kept_at"}
     assert [one.name for one in fields(Page)][: len(PAGE_FACTS)] == list(PAGE_FACTS)
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b"one\ntwo\x00"])
+def test_a_frame_is_read_as_it_was_written(body: bytes) -> None:
+    frame = Frame({"do": "put", "more": [1, None]}, body)
+    assert Frame.read(frame.written()) == frame
+
+
+@pytest.mark.parametrize("data", [b"", b"x\n", b"[]\n", b"1\nbody"])
+def test_what_is_no_frame(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - also json's
+        Frame.read(data)
+
+
+def test_a_page_comes_through_whole() -> None:
+    page = evolve(PAGE, body=b"<p>\n\xff")
+    frame = Frame.read(page_frame(page, do="put").written())
+    assert frame.said["do"] == "put"
+    assert page_of(frame) == page
+    assert page_of(frame).sha256 == page.sha256

@@ -1,29 +1,26 @@
 from __future__ import annotations
 
-import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from lbcompanion.errors import StoreError
-from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.model import Miss, MissReason
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.queued import WAITING_BYTES, Request
-from lbcompanion.stores.sql import SqlStore, in_groups
+from lbcompanion.stores.queued import WAITING_BYTES
+from lbcompanion.stores.sql import SqlStore
 from lbcompanion.stores.threads import OneThread
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
 from tests.support.held_thread import HeldThread
-from tests.support.open_store import a_folder, at_once, open_sqlite, sqlite_at
+from tests.support.open_store import a_folder, open_sqlite, sqlite_at
+from tests.support.sqlite_case import SqliteCase
 from tests.support.store_machine import run_store_machine
 
 TestSqliteStore = pytest.mark.slow(page_store_contract("TestSqliteStore", open_sqlite))
@@ -40,49 +37,6 @@ def test_any_order_of_calls() -> None:
             return sqlite_at(path, table, clock)
 
         run_store_machine(open_store, durable=True, examples=20)
-
-
-VERBS = st.sampled_from(["put", "find", "sent", "drop", "mark", "sweep", "stats"])
-ASKED = st.lists(st.tuples(VERBS, st.sampled_from("abc")), max_size=30)
-
-
-@given(ASKED)
-def test_groups_keep_the_order_for_each_copy(asked: list[tuple[Any, str]]) -> None:
-    requests = [Request(verb, 0.0, "" if verb in ("sweep", "stats") else token) for verb, token in asked]
-    groups = in_groups(requests)
-    assert sorted(place for group in groups for place in group) == list(range(len(requests)))
-    assert all(len({requests[place].verb for place in group}) == 1 for group in groups)
-    at = {place: number for number, group in enumerate(groups) for place in group}
-    for later in range(len(requests)):
-        for earlier in range(later):
-            one, other = requests[earlier], requests[later]
-            if "" in (one.token, other.token):
-                assert at[earlier] < at[later]
-            elif one.token == other.token:
-                assert at[earlier] <= at[later]
-                assert at[earlier] < at[later] or one.verb == other.verb
-
-
-def test_groups_reach_over_others() -> None:
-    asked = [("put", "a"), ("find", "b"), ("put", "c"), ("find", "a"), ("drop", "b"), ("put", "b"), ("find", "c")]
-    assert in_groups([Request(verb, 0.0, token) for verb, token in asked]) == [[0, 2], [1, 3, 6], [4], [5]]  # type: ignore[arg-type]
-
-
-class SqliteCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = WallClockByHand()
-        self.path = a_folder(self) / "pages.db"
-
-    def opened(self, defer_to_thread: object = at_once, **settings: Any) -> SqlStore:
-        store = sqlite_at(self.path, StoreTable(**settings), self.clock, defer_to_thread)
-        self.addCleanup(store.close)
-        return store
-
-    def other(self) -> sqlite3.Connection:
-        """Another process at the same file."""
-        connection = sqlite3.connect(self.path, isolation_level=None)
-        self.addCleanup(connection.close)
-        return connection
 
 
 class TestDurability(SqliteCase):
@@ -239,21 +193,6 @@ class TestTrouble(SqliteCase):
         store = self.opened()
         self.failureResultOf(store.put(a_page("a")), StoreError)
         self.successResultOf(store.close())
-
-    def test_a_schema_of_another_version(self) -> None:
-        store = self.opened()
-        self.successResultOf(store.put(a_page("a")))
-        self.successResultOf(store.close())
-        self.other().execute("UPDATE lbc_schema SET version = 2")
-        error = self.failureResultOf(self.opened().peek("a"), StoreError).value
-        assert "schema version 2" in str(error)
-
-    def test_tables_that_went_away_come_back(self) -> None:
-        store = self.opened()
-        self.successResultOf(store.put(a_page("token-a")))
-        self.other().execute("DROP TABLE lbc_bodies")
-        self.successResultOf(store.put(a_page("token-b")))
-        assert isinstance(self.successResultOf(store.peek("token-b")), Page)
 
     def test_a_thread_that_is_gone(self) -> None:
         thread = HeldThread()

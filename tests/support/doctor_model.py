@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from itertools import count
 
 from attrs import define, evolve, field
 
+from lbcompanion.doctor.advice import advice
 from lbcompanion.doctor.observed import Answer, Given, Observed, Replay, Spot
 from lbcompanion.doctor.plan import next_series
 
 NODES = ("n1", "n2", "n3")
+
 
 #: ``choose(cookies, turn)`` -> node, cookies that the balancer hands out then.
 Choice = Callable[[Mapping[str, str], int], tuple[str, tuple[Given, ...]]]
@@ -115,3 +118,16 @@ class Site:
             body=f"random {turn}",
         )
         return self.change(answer, turn)
+
+
+def codes(diagnosis) -> set[str]:
+    return {one.code for one in diagnosis.findings}
+
+
+def configuration(diagnosis) -> dict:
+    told = advice(diagnosis, "https://www.example.com", "tcp:10.0.0.5:443")
+    site = tomllib.loads(told.crawler)["sites"]["main"]
+    sticky = tomllib.loads(told.node)["sticky"]
+    assert (site["dialect"], site["cookies"]) == (sticky["dialect"], sticky["cookies"])
+    assert (site["origin"], site["connect"]) == ("https://www.example.com", "tcp:10.0.0.5:443")
+    return site

@@ -28,3 +28,14 @@ PIECES = st.sampled_from(WORDS.split()) | st.sampled_from(
 SOUPS = st.lists(PIECES, max_size=25).map(lambda parts: "".join(parts).encode()) | st.lists(PIECES, max_size=25).map(
     lambda parts: ("<!doctype html><html><head>" + "".join(parts)).encode()
 )
+BINARY = st.binary(max_size=400) | st.builds(lambda soup, junk: soup + junk, SOUPS, st.binary(max_size=40))
+REPEATED = st.builds(
+    lambda piece, count, tail: piece * count + tail,
+    st.sampled_from(
+        b"<|<a |<!--|--|</|<a b='|=\"|&|<svg>|<script>|]]>|<!|<?|<meta |<html |<template>|a=b |\x00|<!DOCTYPE |</body>"
+        b"|<meta charset=".split(b"|")
+    ),
+    st.integers(1, 3000),
+    SOUPS,
+)  # fmt: skip
+PAGES = BINARY | REPEATED

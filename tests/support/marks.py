@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 _TESTS = Path(__file__).parent.parent
-#: Folders all of whose tests have these marks.
-FOLDERS = {"real": ("programs",), "vtest": ("programs",)}
+#: Folders all of whose tests have these marks, and the files in them that have others.
+FOLDERS = {"e2e": ("programs",), "vtest": ("programs",)}
+FILES: dict[str, tuple[str, ...]] = {"e2e/test_farm_machine.py": ()}
 #: Any of these allows sockets and processes.
 _OUTSIDE = {"network", "programs", "browser"}
 _EVENTS = {"socket.bind", "socket.connect", "subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"}
@@ -29,7 +30,10 @@ _seen: set[str] = set()
 
 def of_folder(path: Path) -> tuple[str, ...]:
     """The marks of all tests in a test module's folder."""
-    return FOLDERS.get(path.relative_to(_TESTS).parts[0], ()) if path.is_relative_to(_TESTS) else ()
+    if not path.is_relative_to(_TESTS):
+        return ()
+    name = path.relative_to(_TESTS)
+    return FILES.get(name.as_posix(), FOLDERS.get(name.parts[0], ()))
 
 
 @cache

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from base64 import b64encode, urlsafe_b64encode
 from typing import Any
 
 from lbcompanion.stores.memory import MemoryStore
-from tests.support.in_memory_node import Answer
+from lbcompanion.testing.strategies import SECRET
+from tests.support.in_memory_node import Answer, Rig
 
 GUARDS = {
     b"cache-control": b"no-store",
@@ -26,3 +30,25 @@ class Odd(MemoryStore):
         raise ZeroDivisionError
 
     peek = drop = take
+
+
+def proved(*parts: str) -> bytes:
+    said = "\n".join(["lbc-proof-1", *parts]).encode()
+    return urlsafe_b64encode(hmac.digest(SECRET, said, hashlib.sha256))
+
+
+def digest(body: bytes) -> str:
+    return f"sha-256=:{b64encode(hashlib.sha256(body).digest()).decode()}:"
+
+
+def with_page(**more: Any) -> tuple[Rig, str]:
+    rig = Rig(**more)
+    rig.get(b"/shop?q=1", b"Cookie: SRV=n1")
+    return rig, rig.page.token
+
+
+def refused(rig: Rig, answer: Answer) -> None:
+    assert answer.status == 403
+    assert answer.json == {"type": "about:blank", "status": 403}
+    assert guarded(answer)
+    assert not any(name.startswith(b"lbc") for name, _ in answer.fields)

@@ -1,4 +1,4 @@
-"""The farm in memory, one plain journey through each kind; tests/test_farm_machine.py does the rest."""
+"""The farm in memory, one plain journey through each kind; tests/e2e/test_farm_machine.py does the rest."""
 
 from __future__ import annotations
 

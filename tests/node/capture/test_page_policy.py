@@ -1,8 +1,9 @@
-"""What the policy worked out before is what it would work out now."""
+"""The compiled policy: the site's origin, and what was judged before is judged alike now."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from lbcompanion.http1.lines import OF_REQUEST, OF_RESPONSE, PARTIAL
 from lbcompanion.node.capture import page_policy
 from tests.support.in_memory_node import Rig
 
+PROXY = (ip_network("192.0.2.0/24"), ip_network("::1/128"))
 #: Values that change what some field says, and some that do not.
 VALUES = [
     *(b"document", b"empty", b"image", b"navigate", b"cors", b"no-cache", b"no-transform", b"text/html"),
@@ -71,3 +73,19 @@ def test_what_is_kept_is_right(asked: list[Field], answered: list[Field], status
     said = WARM.policy.judged(request(asked, method), response([(b"content-type", b"text/html"), *answered], status))
     html = [(b"content-type", b"text/html"), *answered]
     assert said == eligible([(b"host", b"a.example"), *asked], status, html)
+
+
+@pytest.mark.parametrize(
+    ("node", "fields", "origin"),
+    [
+        ({}, (), "http://www.example.com"),
+        ({}, (b"X-Forwarded-Proto: https", b"X-Forwarded-Host: other"), "http://www.example.com"),
+        ({"trusted_proxies": PROXY}, (b"X-Forwarded-Proto: https",), "https://www.example.com"),
+        ({"trusted_proxies": PROXY}, (b"X-Forwarded-Host: other",), "http://other"),
+        ({"public_origin": "https://shop.example/"}, (), "https://shop.example"),
+    ],
+)
+def test_the_origin(node: dict[str, object], fields: tuple[bytes, ...], origin: str) -> None:
+    rig = Rig(node=node)
+    rig.get(b"/a?b", *fields)
+    assert rig.page.url == origin + "/a?b"

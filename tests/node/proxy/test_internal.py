@@ -1,6 +1,8 @@
-"""Requests that the companion answers itself: what its endpoints get of their bodies."""
+"""Requests that the companion answers itself."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
@@ -8,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
 from lbcompanion.node.proxy.internal import MAX_BODY
 from tests.support.in_memory_node import Rig, request
+from tests.support.own_answers import guarded
 
 
 class Endpoint:
@@ -47,3 +50,33 @@ def test_a_long_body_is_cut(method: bytes, size: int, most: int, piece: int) -> 
     rig.run()
     (got,) = endpoint.requests
     assert (got.body, got.cut) == (body[: min(size, most)], size > most)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods", "allowed"),
+    [
+        (b"/_lbc/page/x", [b"POST", b"PATCH", b"OPTIONS"], b"GET, HEAD, DELETE, PUT"),
+        (b"/_lbc/whoami", [b"POST", b"DELETE"], b"GET, HEAD"),
+        (b"/_lbc/fetch-from.js", [b"POST"], b"GET, HEAD"),
+        (b"/_lbc/notice", [b"GET", b"PUT", b"HEAD"], b"POST"),
+        (b"/_lbc/debug", [b"POST"], b"GET"),
+    ],
+)
+def test_other_methods_get_405(path: bytes, methods: list[bytes], allowed: bytes) -> None:
+    for method in methods:
+        answer = Rig().get(path, method=method)
+        assert (answer.status, answer.get(b"allow")) == (405, allowed)
+        assert guarded(answer)
+
+
+def test_an_endpoint_that_fails_says_so_and_no_more() -> None:
+    rig = Rig()
+
+    class Broken:
+        def answer(self, request: object) -> Any:
+            raise ZeroDivisionError("a secret")
+
+    rig.hub.local = Broken()
+    answer = rig.get(b"/_lbc/whoami")
+    assert (answer.status, answer.body) == (500, b"internal error\n")
+    assert not any("a secret" in line for line in rig.logged)

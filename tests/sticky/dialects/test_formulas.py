@@ -4,12 +4,8 @@ import string
 from hashlib import md5
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lbcompanion.sticky.dialects import ALL, NodeFacts, by_name
-from lbcompanion.sticky.dialects.addresses import parse_address
-from lbcompanion.testing.dialects import dialect_contract
 
 V4, V6, URL = "10.0.0.11:8080", "[2001:db8::11]:8080", "http://10.0.0.11:8080"
 GUID = "3f1b6b8a-2d5e-4c7f-6a90-1b2c"
@@ -89,34 +85,3 @@ def test_haproxys_dates() -> None:
         steps = sum(digits.index(char) << 6 * place for place, char in enumerate(reversed(date)))
         assert (len(date), steps * 4) == (5, 1735689600)
     assert dates
-
-
-addresses = st.builds("{}:{}".format, st.ip_addresses(v=4), st.integers(1, 65535))
-longer = st.builds("[{}]:{}".format, st.ip_addresses(v=6), st.integers(1, 65535))
-
-
-@given(st.sampled_from(["envoy", "bigip", "netscaler", "a10"]), addresses | longer)
-def test_an_address_comes_back(name: str, text: str) -> None:
-    dialect = by_name(name)
-    cookie = dialect.forge(NodeFacts(address=text), ("LB",))
-    if cookie is None:
-        assert name in ("netscaler", "a10")
-        assert text.startswith("[")
-    else:
-        assert dialect.reveal(cookie) == text
-
-
-@pytest.mark.parametrize(
-    "text", ["", "10.0.0.11", "10.0.0.11:0", "10.0.0.11:65536", "10.0.0.256:80", "host:80", "[::1]", "::1:80"]
-)
-def test_what_is_no_address(text: str) -> None:
-    assert parse_address(text) is None
-
-
-def test_the_contract_catches_what_is_missing() -> None:
-    class Half:
-        name = "half"
-
-    suite = dialect_contract(Half())  # type: ignore[arg-type]
-    with pytest.raises(AssertionError):
-        suite("test_it_has_all_verbs").debug()

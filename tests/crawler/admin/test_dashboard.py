@@ -1,0 +1,22 @@
+"""The dashboard: every text is escaped."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.crawler_api import ApiCase
+
+pytestmark = pytest.mark.slow
+
+
+class ApiTests(ApiCase):
+    def test_the_dashboard_is_escaped(self) -> None:
+        for path in ("/", "/live", f"/recording/{self.tokens[0]}", '/?node="><script>'):
+            response, body = self.get(path)
+            self.assertEqual(response.code, 200)
+            self.assertNotIn(b"<script>0", body)
+            self.assertNotIn(b'"><script>', body.replace(b'"></script>', b""))
+            self.assertIn("default-src 'none'", response.headers.getRawHeaders("content-security-policy")[0])
+        self.assertIn(b"<iframe sandbox", self.get(f"/recording/{self.tokens[0]}")[1])
+        self.assertEqual(self.get("/dashboard.css")[0].code, 200)
+        self.assertEqual(self.get("/dashboard.js")[0].code, 200)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.warc_records import Asset
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
+from lbcompanion.model import LossCode, LossReason
+from lbcompanion.protocol.tokens import digest_of
+from tests.support.archives import NOW, Place, copy
+from tests.support.arrivals import arrival
+
+
+def test_a_page_comes_back(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"<p>one</p>")
+    place.store("t2", b"\x1f\x8b\x00 not gzip", status=404)
+    assert place.page("t1") == b"<p>one</p>"
+    assert place.page("t2") == b"\x1f\x8b\x00 not gzip"
+    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]
+    text = gzip.decompress(place.files()[0].read_bytes())
+    assert b"WARC/1.1\r\n" in text
+    assert b"WARC-Target-URI: http://www.example.com/a?b=c\r\n" in text
+    assert b"HTTP/1.1 404 Not Found\r\n" in text
+    assert b"WARC-Payload-Digest: sha256:" in text
+    for forbidden in (b"cookie", b"authorization", b"transfer-encoding", b"content-encoding"):
+        assert forbidden not in text.lower()
+
+
+def test_a_post_is_noted(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"done", method="POST")
+    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "request"]
+    assert b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: www.example.com\r\n" in gzip.decompress(place.files()[0].read_bytes())
+
+
+def test_an_asset_stands_once_in_a_file(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    asset = Asset("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+    place.store("t1", b"one", (asset,))
+    place = Place(tmp_path)
+    place.store("t2", b"two", (asset, asset))
+    kinds = [kind for kind, _ in place.records()]
+    assert kinds == ["warcinfo", "response", "response", "response", "revisit", "revisit"]
+
+
+def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    good = Asset("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+    place.archive._payloads[good.sha256.hex()] = ("http://www.example.com/\r\nX: y", "2026-11-23T21:10:00Z")
+    place.store("t1", b"one", (good,))
+    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]
+
+
+def test_files_rotate_and_are_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    stranger = tmp_path / "archive" / "lbc-20261123211000-0000.warc.gz"
+    stranger.write_bytes(b"somebody's")
+    place = Place(tmp_path, rotate_bytes=1)
+    place.store("t1", b"one")
+    place.store("t2", b"two")
+    assert len(place.files()) == 3
+    assert (place.page("t1"), place.page("t2")) == (b"one", b"two")
+    place = Place(tmp_path)
+    assert stranger.read_bytes() == b"somebody's" or len(place.index.files()) == 2
+
+
+def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    before = place.files()[0].stat().st_size
+    place.backlog.add([arrival("t2")], NOW)
+    place.backlog.lose("t2", LossReason.of(LossCode.EXPIRED), (), NOW)
+    with pytest.raises(BacklogError):
+        place.archive.store("t2", copy(b"never"), (), "own", ())
+    place.store("t3", b"three")
+    assert place.page("t3") == b"three"
+    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]
+    assert b"never" not in gzip.decompress(place.files()[0].read_bytes())
+    assert place.files()[0].stat().st_size > before
+
+
+class Died(BaseException):
+    """The process is gone at this point."""
+
+
+class Dying(ArchiveIndex):
+    """An index on which the process dies at a chosen step."""
+
+    at = ""
+
+    def new_file(self, name: str) -> None:
+        self._die("before new file")
+        super().new_file(name)
+        self._die("after new file")
+
+    def mark_archived(self, *args: object) -> None:
+        self._die("before commit")
+        super().mark_archived(*args)  # type: ignore[arg-type]
+        self._die("after commit")
+
+    def _die(self, point: str) -> None:
+        if self.at == point:
+            raise Died
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["before new file", "after new file", "before commit", "after commit", "torn"])
+@pytest.mark.parametrize("earlier", [0, 2])
+def test_dying_at_any_step_leaves_exactly_one_record(tmp_path: Path, point: str, earlier: int) -> None:
+    place = Place(tmp_path, rotate_bytes=1 << 30 if earlier else 1)
+    for number in range(earlier):
+        place.store(f"e{number}", b"earlier")
+    place.backlog.add([arrival("t")], NOW)
+    database = Database(open_engine(f"sqlite:///{tmp_path}/q.db"))
+    dying = Dying(database)
+    dying.at = point
+    archive = Archive(tmp_path / "archive", dying, lambda: NOW)
+    archive.recover()
+    if point == "torn":
+        dying.at = "before commit"
+    died = False
+    try:
+        archive.store("t", copy(b"the page"), (), "own", ())
+    except Died:
+        died = True
+    database.close()
+    place.database.close()
+    if point == "torn":
+        newest = place.files()[-1]
+        newest.write_bytes(newest.read_bytes()[:-7])
+    after = Place(tmp_path)
+    row = after.backlog.recording("t")
+    assert row is not None
+    assert died or earlier
+    if row["outcome"] is None:
+        after.archive.store("t", copy(b"the page"), (), "own", ())
+    assert after.page("t") == b"the page"
+    assert [kind for kind, _ in after.records()].count("response") == earlier + 1
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    with pytest.raises(ArchiveError):
+        place.archive.read_page("../q.db", 0)
+    with pytest.raises(ArchiveError):
+        place.archive.read_page("missing.warc.gz", 0)
+    with pytest.raises(ArchiveError):
+        place.archive.read_page(place.files()[0].name, 3)
+
+
+@pytest.mark.slow
+def test_a_file_that_lost_bytes_is_left_alone(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    short = place.files()[0]
+    short.write_bytes(short.read_bytes()[:-3])
+    size = short.stat().st_size
+    place = Place(tmp_path)
+    place.store("t2", b"two")
+    assert short.stat().st_size == size
+    assert place.page("t2") == b"two"

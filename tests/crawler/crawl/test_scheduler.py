@@ -1,0 +1,104 @@
+"""What is due is fetched, archived and confirmed, and what cannot be archived now is put off."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbcompanion.crawler.queue.backlog import Arrival
+from lbcompanion.settings import StickyTable
+from tests.support.in_memory_crawler import Rig
+from tests.support.simulated_farm import Farm
+
+pytestmark = pytest.mark.slow
+
+
+INSERT = StickyTable("haproxy-insert", cookies=("SRV",))
+
+
+class CrawlTests(SynchronousTestCase):
+    def rig(self, farm: Farm, **site: Any) -> Rig:
+        rig = Rig(farm, self.folder(), **site)
+        self.addCleanup(rig.close)
+        return rig
+
+    def folder(self) -> Path:
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        return Path(holder.name)
+
+    def test_recorded_cookie_leads_to_the_origin(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm, sticky=INSERT)
+        token = farm.nodes["n2"].capture(b"<p>seen</p>", "/cart?x=1", status=200)
+        rig.take(token, {"SRV": "n2"})
+        row = rig.row(token)
+        self.assertEqual((row["outcome"], row["route"], row["answered_by"]), ("archived", "recorded", "n2"))
+        self.assertEqual(rig.page(token), b"<p>seen</p>")
+        self.assertEqual(row["page_url"], "http://www.example.com/cart?x=1")
+        self.assertEqual(row["cookies"], "{}")
+        self.assertEqual(farm.nodes["n2"].gone[token], "pulled")
+
+    def attempts(self, rig: Rig, token: str) -> Any:
+        from lbcompanion.crawler.admin.json_views import recording
+
+        return recording(rig.row(token))["attempts"]
+
+    def test_requisites_come_from_the_same_node(self) -> None:
+        farm = Farm()
+        for name, node in farm.nodes.items():
+            node.assets["/a.css"] = ("text/css", f"body{{}} /* {name} */ @import 'b.css';".encode())
+            node.assets["/b.css"] = ("text/css", name.encode() * 9)
+            node.assets["/_lbc/x.js"] = ("text/javascript", b"never")
+        rig = self.rig(farm)
+        body = b"<link rel=stylesheet href=/a.css><script src=/_lbc/x.js></script><img src=//other.example/x.png>"
+        for _ in range(2):
+            rig.take(farm.nodes["n2"].capture(body), {"SRV": "n2"})
+        files = list((rig.archive._folder).iterdir())
+        self.assertEqual(len(files), 1)
+        text = gzip.decompress(files[0].read_bytes())
+        self.assertEqual(text.count(b"/* n2 */"), 1)
+        self.assertEqual(text.count(b"WARC-Type: revisit"), 2)
+        self.assertNotIn(b"never", text)
+        self.assertNotIn(b"/* n1 */", text)
+        self.assertFalse(any("other.example" in uri for uri in farm.hosts.uris))
+
+    def test_no_site(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n1"].capture(b"x")
+        rig.crawl._crews = {"a": None, "b": None}
+        rig.backlog.add([Arrival(farm.notice(token), "n1", "")], farm.now())
+        rig.crawl.wake()
+        self.assertEqual(rig.row(token)["reason"], "no site for this address")
+
+    def test_disk_trouble_puts_off(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n1"].capture(b"x")
+        (rig.archive._folder).rmdir()
+        rig.take(token, {"SRV": "n1"})
+        self.assertEqual([a["result"] for a in self.attempts(rig, token)], ["not stored"])
+        metrics = rig.meters.exposition(0).decode()
+        self.assertIn('attempts_total{result="not stored",route="recorded"} 1.0', metrics)
+        self.assertNotIn('result="archived"', metrics)
+        (rig.archive._folder).mkdir()
+        rig.run(12)
+        self.assertEqual(rig.row(token)["outcome"], "archived")
+
+    def test_what_no_record_can_hold_is_lost_with_the_reason(self) -> None:
+        farm = Farm()
+        rig = self.rig(farm)
+        token = farm.nodes["n1"].capture(b"x")
+        with mock.patch("lbcompanion.crawler.fetching.fetcher._printable", return_value="text/html\r\nX: y"):
+            rig.take(token, {"SRV": "n1"})
+        self.assertEqual(rig.row(token)["outcome"], "lost")
+        reason = "cannot be archived: Content-Type has other characters than printable ASCII"
+        self.assertEqual(rig.row(token)["reason"], reason)
+        self.assertEqual([a["result"] for a in self.attempts(rig, token)], ["not stored"])

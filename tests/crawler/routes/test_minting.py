@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from lbcompanion.crawler.routes.mint_method import budget
+from lbcompanion.crawler.routes.minting import Minter
+from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.routes import Route, RouteState
+from tests.support.minter_case import MinterCase
+from tests.support.simulated_balancers import Hashing, Lasting, Learning, Posting, Spreading, Suffixing
+from tests.support.simulated_farm import Farm
+
+pytestmark = pytest.mark.slow
+
+
+class MinterTests(MinterCase):
+    def test_a_cookie_for_each_node(self) -> None:
+        minter = self.set_up(Farm())
+        for node in ("n1", "n2", "n3"):
+            self.successResultOf(minter.mint(node))
+            self.assertEqual(self.state(node), "proven")
+        self.assertEqual(self.kept[-1].cookies[0].name, "SRV")
+        self.assertLess(minter.probes, budget(3) * 3)
+
+    def test_nothing_is_asked_for_what_is_known(self) -> None:
+        minter = self.set_up(Farm())
+        self.successResultOf(minter.mint("n1"))
+        probes = minter.probes
+        self.successResultOf(minter.mint("n1"))
+        self.assertEqual(minter.probes, probes)
+
+    def test_a_node_that_is_down_is_given_up_and_backed_off(self) -> None:
+        minter = self.set_up(Farm())
+        self.farm.nodes["n2"].up = False
+        self.successResultOf(minter.mint("n2"))
+        self.assertEqual(self.state("n2"), "none")
+        self.assertLessEqual(minter.probes, budget(3) + 6)
+        self.assertFalse(minter.may_mint("n2"))
+        self.assertTrue(minter.may_mint("n1"))
+        self.farm.clock.advance(3)
+        self.assertTrue(minter.may_mint("n2"))
+
+    def test_a_stale_cookie_is_tried_first(self) -> None:
+        minter = self.set_up(Farm())
+        cookies = (RoutingCookie("SRV", "n2"),)
+        self.routes.learnt(Route("main", "n2", cookies, "", RouteState.STALE, 0.0))
+        self.successResultOf(minter.mint("n2"))
+        self.assertEqual(self.state("n2"), "proven")
+        self.assertTrue(all(asked == {"SRV": "n2"} for asked in self.farm.balancer.asked))
+
+    def test_no_cookie_is_handed_out(self) -> None:
+        minter = self.set_up(Farm(kind="table"))
+        self.successResultOf(minter.mint("n2"))
+        self.assertEqual(self.state("n2"), "none")
+        self.assertLessEqual(minter.probes, 3)
+
+    def test_everything_is_down(self) -> None:
+        minter = self.set_up(Farm())
+        for node in self.farm.nodes.values():
+            node.up = False
+        self.successResultOf(minter.mint("n2"))
+        self.assertLessEqual(minter.probes, 3)
+
+    def test_one_campaign_for_all_who_wait(self) -> None:
+        minter = self.set_up(Farm(("n1",)))
+        self.farm.nodes["n1"].lie = lambda _request: b"HANG"
+        first, second = minter.mint("n1"), minter.mint("n1")
+        self.assertEqual(len(self.farm.balancer.asked), 1)
+        for _ in range(10):
+            self.farm.clock.advance(5)
+        self.successResultOf(first)
+        self.successResultOf(second)
+
+    def test_a_node_waited_for_is_told_of_at_once(self) -> None:
+        minter = self.set_up(Farm())
+        done = minter.mint("n2")
+        minter.mint("n1")
+        self.successResultOf(done)
+
+    def test_a_cookie_that_ends_is_made_anew_before(self) -> None:
+        farm = Farm(balancer=Lasting)
+        minter = self.set_up(farm)
+        self.successResultOf(minter.mint("n2"))
+        first = self.routes.of("main", "n2")
+        assert first is not None
+        assert first.expires_at == farm.now() + 60
+        farm.clock.advance(50)
+        farm.balancer.generation = 2
+        self.assertEqual(self.state("n2"), "proven")
+        self.successResultOf(minter.mint("n2"))
+        second = self.routes.of("main", "n2")
+        assert second is not None
+        self.assertEqual((second.expires_at, second.cookies[0].value), (farm.now() + 60, "n2/2"))
+
+    def test_a_draining_node_keeps_its_proven_cookie(self) -> None:
+        farm = Farm(balancer=Lasting)
+        minter = self.set_up(farm)
+        self.successResultOf(minter.mint("n2"))
+        farm.balancer.draining = "n2"
+        farm.clock.advance(50)
+        minter.mint("n2")
+        self.assertEqual(self.state("n2"), "proven")
+        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reprove("n2"))))
+        farm.clock.advance(10)
+        route = self.routes.current("main", "n2", farm.now())
+        assert route is not None
+        self.assertEqual(route.state.value, "stale")
+
+    def test_a_key_of_our_own_where_a_hash_decides(self) -> None:
+        minter = self.set_up(Farm(balancer=Hashing), dialect="nginx-hash", cookies=("SRV",))
+        for node in ("n1", "n2", "n3"):
+            done = minter.mint(node)
+            self.settle()
+            self.successResultOf(done)
+            route = self.routes.of("main", node)
+            assert route is not None
+            self.assertEqual(
+                (route.state.value, route.source.value, route.dialect), ("proven", "invented", "nginx-hash")
+            )
+
+    def test_a_session_of_our_own_where_a_table_decides(self) -> None:
+        minter = self.set_up(Farm(balancer=Learning), dialect="nginx-learn", cookies=("sess",))
+        done = minter.mint("n2")
+        self.settle()
+        self.successResultOf(done)
+        route = self.routes.of("main", "n2")
+        assert route is not None
+        self.assertEqual((route.state.value, route.source.value), ("proven", "session"))
+        self.assertEqual([each.name for each in route.cookies], ["sess"])
+
+    def test_of_a_session_of_our_own_the_suffix_is_enough(self) -> None:
+        minter = self.set_up(Farm(balancer=Suffixing), dialect="jvmroute")
+        done = minter.mint("n3")
+        self.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.state("n3"), "proven")
+        proven = [route for route in self.routes if route.state is RouteState.PROVEN]
+        self.assertTrue(all(route.cookies[0].value == f".{route.node}" for route in proven))
+
+    def test_told_nothing_a_session_of_our_own_is_tried_as_well(self) -> None:
+        for balancer, names in ((Suffixing, ["JSESSIONID"]), (Learning, ["sess", "lang"])):
+            minter = self.set_up(Farm(balancer=balancer))
+            for node in ("n1", "n2", "n3"):
+                done = minter.mint(node)
+                self.settle()
+                self.successResultOf(done)
+                route = self.routes.of("main", node)
+                assert route is not None
+                self.assertEqual((route.state.value, route.source.value), ("proven", "session"))
+                self.assertEqual([each.name for each in route.cookies], names)
+
+    def test_where_nothing_sticks_it_is_asked_less_and_less_often(self) -> None:
+        farm = Farm(balancer=Spreading)
+        minter = self.set_up(farm)
+        waits = []
+        for _ in range(9):
+            done = minter.mint("n3")
+            self.settle()
+            self.successResultOf(done)
+            self.assertNotEqual(self.state("n3"), "proven")
+            waits.append(self.waits_for(minter, "n3"))
+        self.assertGreater(max(waits), 280)
+        sessions = [uri for uri in farm.hosts.uris if "/_lbc/" not in uri]
+        self.assertLessEqual(len(sessions), 9 * 4)
+
+    def test_a_cookie_that_comes_in_answer_to_post_only(self) -> None:
+        for told in ({}, {"cookies": ("SRV",)}, {"dialect": "haproxy-postonly", "cookies": ("SRV",)}):
+            minter = self.set_up(Farm(balancer=Posting), **told)
+            for node in ("n1", "n2", "n3"):
+                self.successResultOf(minter.mint(node))
+                route = self.routes.of("main", node)
+                assert route is not None
+                self.assertEqual((route.state.value, route.source.value), ("proven", "minted"))
+                self.assertEqual(route.cookies, (RoutingCookie("SRV", node),))
+
+    def waits_for(self, minter: Minter, node: str) -> int:
+        for seconds in range(1000):
+            if minter.may_mint(node):
+                return seconds
+            self.farm.clock.advance(1)
+        raise AssertionError("no end of waiting")
+
+    def test_a_visitors_own_value_is_no_candidate(self) -> None:
+        for dialect in ("nginx-hash", "haproxy-table", "auto"):
+            minter = self.set_up(Farm(), dialect=dialect, cookies=("SRV",), allow_credentials=("SRV",))
+            minter.recorded("n2", (RoutingCookie("SRV", "visitor17"),))
+            self.assertEqual(self.state("n2"), "none", dialect)
+
+    def test_a_visitors_session_is_no_candidate_whatever_is_configured(self) -> None:
+        name, value = "d1a5e9d2c4b64f0d8f3f2f6c1b7e9a55", "9f86d081884c7d659a2feaa0c55ad015"
+        for dialect in ("auto", "openshift-router", "haproxy-insert", "nginx-sticky", "haproxy-rewrite"):
+            for names in ((), (name,)):
+                minter = self.set_up(Farm(), dialect=dialect, cookies=names, allow_credentials=names)
+                minter.recorded("n2", (RoutingCookie(name, value),))
+                self.assertEqual(self.state("n2"), "none", dialect)
+
+    def test_many_cookies_of_one_visitor_are_no_candidate(self) -> None:
+        minter = self.set_up(Farm())
+        urls = tuple(RoutingCookie(f"_{number:05x}", "http://x") for number in range(240))
+        for cookies in (urls, urls[:2], (RoutingCookie("_00000", f"http://{'x.' * 250}x"),)):
+            minter.recorded("n1", cookies)
+            self.assertEqual(self.state("n1"), "none")
+        minter.recorded("n1", (RoutingCookie("_00000", "http://n1:8080"),))
+        self.assertEqual(self.state("n1"), "candidate")
+
+    def test_what_was_handed_out_on_the_way_is_a_candidate(self) -> None:
+        minter = self.set_up(Farm())
+        self.assertIn("n3", minter.offer("n3", ("SRV=n3; path=/",)))
+        self.assertEqual(self.state("n3"), "candidate")
+        self.assertEqual(minter.offer("n3", ("SRV=; Max-Age=0",)), "")
+        self.successResultOf(minter.mint("n3"))
+        self.assertEqual(minter.offer("n3", ("SRV=n3; path=/",)), "")

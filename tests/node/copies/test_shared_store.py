@@ -1,0 +1,78 @@
+"""The store of one process of several: what is not here may be with a sibling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from lbcompanion.errors import PageOnItsWay
+from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.node.copies.shared_store import SharedStore, SiblingDesk
+from lbcompanion.node.processes.siblings import Frame
+from lbcompanion.settings import StoreTable
+from lbcompanion.stores.memory import MemoryStore
+from lbcompanion.testing.stores import WallClockByHand, a_page
+
+
+class Siblings:
+    """Other processes, each as its desk."""
+
+    def __init__(self, **desks: SiblingDesk) -> None:
+        self.desks = desks
+
+    async def ask(self, name: str, frame: Frame) -> Frame:
+        return await self.desks[name].answer(frame)
+
+    async def ask_all(self, frame: Frame) -> dict[str, Frame]:
+        return {name: await desk.answer(frame) for name, desk in self.desks.items()}
+
+
+def store() -> MemoryStore:
+    return MemoryStore(StoreTable(), WallClockByHand())
+
+
+def result(deferred: Deferred[Any]) -> Any:
+    found: list[Any] = []
+    deferred.addBoth(found.append)
+    return found[0]
+
+
+def two(on_its_way: bool = False) -> tuple[SharedStore, MemoryStore]:
+    other = store()
+    return SharedStore(store(), Siblings(one=SiblingDesk(other, lambda token: on_its_way))), other  # type: ignore[arg-type]
+
+
+def test_a_siblings_copy_is_found_and_goes_when_it_was_sent() -> None:
+    shared, other = two()
+    result(other.put(a_page("token")))
+    assert isinstance(result(shared.take("token")), Page)
+    result(shared.sent("token"))
+    assert result(shared.drop("token")) is True
+    assert result(other.tokens()) == []
+
+
+def test_why_a_sibling_has_it_no_more_is_told() -> None:
+    shared, other = two()
+    result(other.mark("token", Miss(MissReason.EVICTED, "no room")))
+    assert result(shared.peek("token")) == Miss(MissReason.EVICTED, "no room")
+    assert result(shared.peek("nowhere")).reason is MissReason.UNKNOWN
+
+
+def test_a_copy_on_its_way_elsewhere_is_worth_waiting_for() -> None:
+    shared, _ = two(on_its_way=True)
+    assert isinstance(result(shared.peek("token")).value, PageOnItsWay)
+
+
+def test_alone_it_is_the_store_inside() -> None:
+    shared = SharedStore(store(), None)
+    result(shared.put(a_page("token")))
+    assert result(shared.peek("token")) == a_page("token")
+    assert result(shared.drop("nowhere")) is False
+
+
+def test_a_question_without_sense_is_refused() -> None:
+    _, other = two()
+    with pytest.raises(ValueError, match="no such question"):
+        SiblingDesk(other, lambda token: False).answer(Frame({"do": "dance"})).send(None)

@@ -1,0 +1,233 @@
+"""The debug page: every rule told, page beside its copy, nothing live, nothing secret; and what outlives a pull."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail, succeed
+
+from lbcompanion.html.snippets import inline_hashes
+from lbcompanion.http1.heads import RequestHead, ResponseHead
+from lbcompanion.model import Page
+from lbcompanion.node.endpoints.application_client import Answered, NoPageError
+from lbcompanion.settings import CaptureTable, FetchTable, InjectTable
+from tests.support.in_memory_node import PAGE, Rig, html, request
+from tests.support.live_html import Live
+
+CSP = b"Content-Security-Policy: "
+
+
+def debug(rig: Rig, *query: tuple[str, str]) -> Any:
+    target = f"/_lbc/debug?{urlencode(query)}"
+    return rig.get(target.encode(), *rig.signed("GET", "/_lbc/debug")).json
+
+
+def browse(rig: Rig, *query: tuple[str, str]) -> Any:
+    target = f"/_lbc/debug?{urlencode(query)}"
+    return rig.get(target.encode(), *rig.signed("GET", "/_lbc/debug"), b"Accept: text/html,*/*;q=0.8")
+
+
+def captured(body: bytes = PAGE, *fields: bytes, **tables: Any) -> tuple[Rig, str]:
+    rig = Rig(**tables)
+    rig.app.answers(html(body, *fields))
+    rig.get(b"/shop?q=1")
+    return rig, rig.page.token
+
+
+class TestThePageNow:
+    """``compare``: what a visitor gets, and its copy, out of one answer of the application's."""
+
+    PAGE = (
+        b"<!DOCTYPE html><html><head></head><body><input type=password value=SECRET>"
+        b"<!-- lbc:exclude -->HIDDEN<!-- /lbc:exclude --></body></html>"
+    )
+
+    def told(self, page: bytes, *answer: tuple[bytes, bytes], query: Any = (), **tables: Any) -> tuple[Any, Rig]:
+        rig = Rig(**tables)
+        asked: list[RequestHead] = []
+
+        def ask(head: RequestHead) -> Deferred[Answered]:
+            asked.append(head)
+            fields = [(b"content-type", b"text/html"), *answer]
+            return succeed(Answered(ResponseHead.of(11, 200, b"", fields), page))
+
+        rig.asking = ask
+        told = debug(rig, ("url", "/x?y"), ("compare", "1"), ("cookie", "a=b"), *query)
+        for head in asked:
+            assert (head.method, head.target, head.get(b"cookie")) == (b"GET", b"/x?y", b"a=b")
+        # Nobody viewed it, nothing is kept.
+        assert rig.kept == []
+        assert told["counted"]["captured"] == told["counted"]["injected"] == 0
+        return told["compared"], rig
+
+    def test_page_and_copy_of_one_answer(self) -> None:
+        told, rig = self.told(self.PAGE)
+        assert told["captured"]
+        assert told["injected"]
+        assert "SECRET" in told["page_text"]
+        assert "HIDDEN" in told["page_text"]
+        assert 'data-lbc-token="none"' in told["page_text"]
+        assert (
+            told["text"] == self.PAGE.decode().split("<!--")[0].replace("value=SECRET", 'value=""') + "</body></html>"
+        )
+        assert told["left_out_bytes"] == len(self.PAGE) - len(told["text"]) > 0
+        live = Live()
+        live.feed(browse(rig, ("url", "/"), ("compare", "1")).body.decode())
+        assert live.found == []
+        assert ["data-lbc-token" in frame for frame in live.frames] == [True, False]
+
+    def test_policies_of_the_answer_count(self) -> None:
+        told, _ = self.told(self.PAGE, (b"content-security-policy", b"script-src 'none'"))
+        assert (told["injected"], told["not_injected"]) == (False, "blocked by CSP: script-src")
+        assert told["page_text"] == self.PAGE.decode()
+        meta = self.PAGE.replace(b"<head>", b"<head><meta http-equiv=content-security-policy content='script-src a'>")
+        told, _ = self.told(meta)
+        assert (told["injected"], told["not_injected"]) == (False, "blocked by CSP: script-src")
+        told, _ = self.told(b"<p>", query=(("header", "Sec-Fetch-Site: none"),))
+        assert told["not_injected"] == "fragment"
+
+    def test_what_is_not_captured_has_no_copy(self) -> None:
+        told, _ = self.told(self.PAGE, capture=CaptureTable(exclude=("/x",)))
+        assert (told["captured"], told["reason"], "text" in told) == (False, "path excluded", False)
+        overlapping = b"<!-- lbc:exclude --><div class=a>b<!-- /lbc:exclude --></div>"
+        told, _ = self.told(overlapping, capture=CaptureTable(mask=(".a",)))
+        assert (told["captured"], "overlap" in told["reason"], "text" in told) == (False, True, False)
+
+    def test_no_page(self) -> None:
+        told, rig = self.told(b"", query=(("method", "POST"),))
+        assert not told["known"]
+        rig.asking = lambda head: fail(NoPageError("the application did not answer"))
+        assert debug(rig, ("url", "/"), ("compare", "1"))["compared"]["why"] == "the application did not answer"
+        assert browse(rig, ("url", "/"), ("compare", "1")).status == 200
+
+
+def test_the_directive_that_blocks() -> None:
+    rig, _ = captured(PAGE, CSP + b"script-src 'none'")
+    told = debug(rig)
+    assert told["counted"]["not_injected"] == {"blocked by CSP: script-src": 1}
+    assert told["recent"][0] == {"path": "/shop", "not_captured": "", "not_injected": "blocked by CSP: script-src"}
+    rig, _ = captured(
+        PAGE.replace(b"<head>", b"<head><meta http-equiv=Content-Security-Policy content='connect-src a'>")
+    )
+    assert debug(rig)["recent"][0]["not_injected"] == "blocked by CSP: connect-src"
+
+
+def test_an_answer_is_judged_too() -> None:
+    rig = Rig()
+    html_line = ("answer", "Content-Type: text/html; charset=utf-8")
+    for more, expected in (
+        ((), {"captured": True, "injected": True, "reason": "", "not_injected": ""}),
+        ((("status", "404"),), {"captured": False, "injected": False, "reason": "status"}),
+        ((("header", "HX-Request: true"),), {"captured": False, "reason": "fragment"}),
+        ((("answer", "Cache-Control: no-transform"),), {"captured": True, "not_injected": "no-transform"}),
+        ((("answer", "Content-Security-Policy: default-src 'none'"),), {"not_injected": "blocked by CSP: default-src"}),
+        ((("answer", "Content-Security-Policy: script-src 'nonce-a'"),), {"injected": True, "nonce_used": True}),
+        ((("cookie", "WRUID=0"),), {"captured": False, "reason": "visitor is not recorded"}),
+    ):
+        told = debug(rig, ("url", "/x"), html_line, *more)["decision"]["answer"]
+        assert told | expected == told, more
+    rig = Rig(inject=InjectTable(csp="adapt"))
+    told = debug(rig, ("url", "/x"), html_line, ("answer", "Content-Security-Policy: script-src 'none'"))
+    assert told["decision"]["answer"]["adapted"]
+    assert told["decision"]["answer"]["injected"]
+
+
+def test_ratio_and_paths_are_told() -> None:
+    rig = Rig(capture=CaptureTable(ratio=0.5, no_store=("/a",), outlive_pull=("/b",)))
+    told = debug(rig, ("url", "/a"))["decision"]
+    assert (told["uncacheable"], told["outlives_pull"]) == (True, False)
+    assert told["rules"][-1] == {"rule": "cookie WRUID", "says": "absent: captured, and the browser draws lots at 0.5"}
+    told = debug(rig, ("url", "/b?x"))["decision"]
+    assert (told["uncacheable"], told["outlives_pull"]) == (False, True)
+
+
+PATHS = st.sampled_from([b"/", b"/a", b"/a/b", b"/c?lbc=record", b"/a?lbc=record", b"/b?x"])
+GLOBS = st.lists(st.sampled_from(["/**", "/a", "/a/*", "/b"]), max_size=2).map(tuple)
+FIELDS = st.lists(st.sampled_from([(b"cookie", b"WRUID=0"), (b"cookie", b"WRUID=1"), (b"sec-fetch-dest", b"image"),
+                                   (b"sec-fetch-dest", b"document"), (b"cookie", b"a=b")]), max_size=2)  # fmt: skip
+
+
+@given(PATHS, GLOBS, GLOBS, FIELDS, st.sampled_from([b"GET", b"PUT", b"HEAD"]), st.booleans())
+def test_the_rules_told_are_those_that_decide(
+    target: bytes, include: Any, exclude: Any, fields: Any, method: bytes, enabled: bool
+) -> None:
+    rig = Rig(capture=CaptureTable(include=include, exclude=exclude, enabled=enabled))
+    head = RequestHead.of(method, target, 11, fields)
+    says = [said for _, said in rig.policy.recording.rules_for(head)]
+    no = ("off", "not listed", "not a document", "not included", "excluded", "0:")
+    against = [said for said in says if said.startswith(no) and not said.endswith("but forced")]
+    assert bool(rig.policy.recording.refusal(head)) == bool(against)
+
+
+def test_a_copy_that_outlives_the_pull() -> None:
+    for paths, left in (((), 404), (("/shop",), 200)):
+        rig, token = captured(capture=CaptureTable(outlive_pull=paths))
+        assert rig.fetch(token).status == 200
+        assert rig.fetch(token, "DELETE").status == 204
+        rig.pass_time(120, 30)
+        assert rig.fetch(token).status == left
+
+
+def test_own_notices_wait_for_the_browsers_lots() -> None:
+    def may(cookie: bytes, ratio: float, url: str = "http://a/b") -> bool:
+        page = Page("t", url, "GET", 200, "text/html", 0.0, b"", b"")
+        return Rig(capture=CaptureTable(ratio=ratio)).policy.recording.own_notice(page, cookie)
+
+    assert may(b"", 1)
+    assert not may(b"", 0.5)
+    assert may(b"WRUID=1", 0.5)
+    assert may(b"", 0.5, "http://a/b?lbc=record")
+
+
+def test_adapted_in_get_head_and_304_alike() -> None:
+    policy = CSP + b"script-src 'none'"
+    made = b"script-src http://www.example.com/_lbc/fetch-from.js"
+    rig = Rig(inject=InjectTable(csp="adapt"))
+    rig.app.answers(html(PAGE, policy, b'ETag: "a"'))
+    got = rig.get()
+    assert got.get(b"content-security-policy") == made
+    assert b"data-lbc-token" in got.body
+    assert rig.get(method=b"HEAD").get(b"content-security-policy") == made
+    rig.app.answers(b"HTTP/1.1 304 Not Modified\r\n" + policy + b'\r\nETag: "a"\r\n\r\n')
+    (again,) = rig.ask(request(b"/", b"If-None-Match: " + (got.get(b"etag") or b"")))
+    assert (again.status, again.get(b"content-security-policy")) == (304, made)
+
+
+def test_adapted_by_the_hash_of_what_the_page_got() -> None:
+    rig = Rig(inject=InjectTable(csp="adapt", top=b"<script>told = '{token}'</script>"))
+    rig.app.answers(html(PAGE, CSP + b"script-src 'strict-dynamic'"))
+    got = rig.get(b"/shop")
+    (script,) = inline_hashes(got.body[got.body.index(b"<script") : got.body.index(b"</script>") + 9])
+    assert got.get(b"content-security-policy") == f"script-src 'strict-dynamic' {script}".encode()
+    told = debug(
+        rig, ("url", "/x"), ("answer", "Content-Type: text/html"), ("answer", "Content-Security-Policy: script-src")
+    )
+    assert told["decision"]["answer"]["injected"]
+    head = rig.get(method=b"HEAD")
+    assert (head.get(b"content-security-policy") or b"").startswith(b"script-src 'strict-dynamic' 'sha256-")
+    assert head.get(b"content-length") is None
+
+
+def test_a_snippet_without_a_place_for_the_nonce_is_not_let_in_by_it() -> None:
+    for top, placed in ((b"<script>{token}</script>", False), (b"<script nonce='{nonce}'>{token}</script>", True)):
+        rig = Rig(inject=InjectTable(top=top))
+        rig.app.answers(html(PAGE, CSP + b"script-src 'nonce-abc'"))
+        assert (b"<script" in rig.get(b"/shop").body) is placed
+        assert bool(debug(rig)["counted"]["not_injected"]) is not placed
+
+
+def test_by_address_alone() -> None:
+    from ipaddress import ip_network
+
+    rig = Rig(fetch=FetchTable(addresses=(ip_network("192.0.2.0/24"),), signature="off"))
+    assert rig.get(b"/_lbc/debug", b"Accept: text/html").status == 200
+
+
+def test_a_head_is_judged_as_its_page_but_leaves_no_copy() -> None:
+    rig, _ = captured()
+    said = debug(rig, ("url", "/page"), ("method", "HEAD"), ("answer", "Content-Type: text/html"))["decision"]["answer"]
+    assert (said["captured"], said["reason"]) == (False, "HEAD")
+    assert (said["injected"], said["not_injected"]) == (False, "HEAD")

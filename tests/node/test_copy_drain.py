@@ -1,0 +1,71 @@
+"""What becomes of a node's copies when a process of it stops."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from lbcompanion.errors import StoreError
+from lbcompanion.model import LossCode, LossReason
+from lbcompanion.node.copy_drain import HandOver
+from lbcompanion.settings import StoreTable
+from lbcompanion.stores.memory import MemoryStore
+from lbcompanion.testing.stores import FailingStore, WallClockByHand, a_page
+
+
+class Giving:
+    """Gives what it is made with."""
+
+    def __init__(self, lost: dict[str, LossReason] | None = None, fails: bool = False, **given: int) -> None:
+        self.given, self.lost, self._fails = Counter(given), lost or {}, fails
+
+    async def run(self, until: float) -> None:
+        if self._fails:
+            raise StoreError("down")
+
+
+def drained(giving: Giving, store: Any = None, in_memory: bool = True) -> tuple[HandOver, list[str]]:
+    logged: list[str] = []
+    over = HandOver(
+        store=store or MemoryStore(StoreTable(), WallClockByHand()),
+        in_memory=in_memory,
+        siblings=None,
+        giving=giving,  # type: ignore[arg-type]
+        spool=None,
+        deliverer=lambda spool: (None, False),  # type: ignore[arg-type, return-value]
+        reactor=Clock(),
+        log=lambda what, more: logged.append(f"{what}: {more}"),
+    )
+    done = Deferred.fromCoroutine(over.run(None))
+    assert done.called
+    return over, logged
+
+
+def test_what_peers_took_and_what_is_lost_is_told() -> None:
+    why = LossReason.of(LossCode.NO_PEERS)
+    over, logged = drained(Giving({"token": why}, n2=2, n3=1))
+    assert over.fate == {"handed_over": 3, "lost": 1}
+    assert logged == ["copies handed over to peers: 2 to n2, 1 to n3; 1 lost", f"copies lost: 1: {why.text}"]
+
+
+def test_without_copies_there_is_nothing_to_tell() -> None:
+    over, logged = drained(Giving())
+    assert (over.fate, logged) == ({}, [])
+
+
+def test_a_store_that_outlasts_the_process_keeps_them() -> None:
+    store = MemoryStore(StoreTable(), WallClockByHand())
+    store.put(a_page("token"))
+    over, logged = drained(Giving(n2=1), store, in_memory=False)
+    assert over.fate == {"kept": 1}
+    assert len(logged) == 1
+
+
+def test_a_store_that_fails_stops_nothing() -> None:
+    over, logged = drained(Giving(fails=True))
+    assert (over.fate, logged) == ({}, ["copies not given to peers: down"])
+    failing = FailingStore(MemoryStore(StoreTable(), WallClockByHand()))
+    assert drained(Giving(), failing, in_memory=False)[0].fate == {}

@@ -1,0 +1,64 @@
+"""An archive with its backlog in a folder, and copies for it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from warcio.archiveiterator import ArchiveIterator
+
+from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.archive.warc_records import Asset
+from lbcompanion.crawler.fetching.fetcher import Copy
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.protocol.tokens import digest_of
+from tests.support.arrivals import arrival
+
+NOW = 1_795_468_200.0
+
+
+def copy(body: bytes, method: str = "GET", status: int = 200) -> Copy:
+    return Copy(
+        "n1",
+        "http://www.example.com/a?b=c",
+        method,
+        status,
+        "text/html; charset=utf-8",
+        NOW,
+        "own",
+        digest_of(body),
+        body,
+    )
+
+
+class Place:
+    def __init__(self, folder: Path, rotate_bytes: int = 1 << 30) -> None:
+        self.folder = folder
+        self.database = Database(open_engine(f"sqlite:///{folder}/q.db"))
+        self.database.open()
+        self.backlog = Backlog(self.database)
+        self.index = ArchiveIndex(self.database)
+        self.archive = Archive(folder / "archive", self.index, lambda: NOW, rotate_bytes)
+        self.archive.recover()
+
+    def store(self, token: str, body: bytes, assets: tuple[Asset, ...] = (), **more: object) -> None:
+        self.backlog.add([arrival(token)], NOW)
+        self.archive.store(token, copy(body, **more), assets, "own", ())  # type: ignore[arg-type]
+
+    def page(self, token: str) -> bytes:
+        row = self.backlog.recording(token)
+        assert row is not None
+        return self.archive.read_page(row["warc_file"], row["warc_offset"])
+
+    def files(self) -> list[Path]:
+        return sorted((self.folder / "archive").iterdir())
+
+    def records(self) -> list[tuple[str, str]]:
+        found = []
+        for file in self.files():
+            for record in ArchiveIterator(io.BytesIO(file.read_bytes()), check_digests="raise"):
+                record.content_stream().read()
+                found.append((record.rec_type, record.rec_headers.get_header("WARC-Target-URI")))
+        return found

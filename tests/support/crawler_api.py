@@ -1,0 +1,58 @@
+"""The crawler's API over a small archive: one page of each node, and one that is lost."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import treq
+from treq.testing import StubTreq
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbcompanion.crawler.admin.api import Admin, admin_site
+from lbcompanion.settings import StickyTable
+from tests.support.in_memory_crawler import Rig
+from tests.support.simulated_farm import ORIGIN, Farm, immediately
+
+BASE = "http://127.0.0.1"
+
+
+class ApiCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.farm = Farm()
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.rig = Rig(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
+        self.addCleanup(self.rig.close)
+        admin = Admin(
+            backlog=self.rig.backlog,
+            archive=self.rig.archive,
+            defer=immediately,
+            routes=self.rig.routes,
+            meters=self.rig.meters,
+            sites=lambda: [ORIGIN],
+            hosts=("crawler.internal",),
+        )
+        self.site = admin_site(admin, Clock())
+        self.http = StubTreq(admin)
+        self.tokens = []
+        for number, name in enumerate(("n1", "n2", "n3")):
+            token = self.farm.nodes[name].capture(f"<script>{number}</script>".encode(), f"/<{number}>&")
+            self.rig.take(token, {"SRV": "n1"})
+            self.tokens.append(token)
+        lost = self.farm.nodes["n1"].capture(b"x")
+        self.farm.nodes["n1"].forget(lost, "expired")
+        self.rig.take(lost)
+        self.tokens.append(lost)
+
+    def get(self, path: str, method: str = "GET") -> tuple[Any, bytes]:
+        response = self.successResultOf(self.http.request(method, BASE + path, reactor=Clock()))
+        return response, self.successResultOf(treq.content(response))
+
+    def json(self, path: str) -> Any:
+        response, body = self.get(path)
+        self.assertEqual(response.headers.getRawHeaders("cache-control"), ["no-store"])
+        return json.loads(body)

@@ -1,0 +1,24 @@
+"""Visits of the demo, one good and one whose page is lost."""
+
+from __future__ import annotations
+
+from lbcompanion.demo.ledger import Served
+from lbcompanion.demo.recordings import Checked
+from lbcompanion.demo.visitors import Visit
+
+VISIT = Visit("7", "anna", "GET", "/orders", 200, "TOKEN", "aa", 204)
+SERVED = Served("7", "n2", "GET", "/orders", 200, "aa", 1234)
+RECORDING = {
+    "token": "TOKEN",
+    "url": "http://x/orders",
+    "origin_node": "n2",
+    "answered_by": "n2",
+    "route": "own",
+    "outcome": "archived",
+    "reason": "",
+    "sha256": "aa",
+    "bytes": 1234,
+    "attempts": [{"route": "recorded", "node": "n1", "result": "misrouted", "ms": 1.0}, {"result": "archived"}],
+}
+GOOD = Checked(VISIT, SERVED, RECORDING, "aa")
+LOST = Checked(VISIT, SERVED, {**RECORDING, "outcome": "lost", "reason": "gone [away]"})

@@ -1,0 +1,42 @@
+"""A minter before a simulated farm."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbcompanion.crawler.fetching.fetcher import SiteFetcher
+from lbcompanion.crawler.fetching.http_client import Client, PlainAgent
+from lbcompanion.crawler.routes.minting import Minter
+from lbcompanion.settings import StickyTable
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.sticky.routes import Route, Routes
+from tests.support.simulated_farm import SECRET, Farm
+
+
+class MinterCase(SynchronousTestCase):
+    def set_up(self, farm: Farm, **sticky: object) -> Minter:
+        self.farm = farm
+        self.kept: list[Route] = []
+        self.routes = Routes()
+        table = StickyTable(**sticky)  # type: ignore[arg-type]
+        site = farm.settings(sticky=table).sites["main"]
+        client = Client(PlainAgent(farm.hosts), farm.clock, 20)
+        fetcher = SiteFetcher(
+            site=site, secret=SECRET, through=client, direct=client, nonce=lambda: "nonce", now=farm.now
+        )
+        invented = iter(f"key{number}" for number in range(1000))
+        return Minter(
+            fetcher=fetcher,
+            reader=CookieReader(table),
+            routes=self.routes,
+            keep=self.kept.append,
+            now=farm.now,
+            invent=lambda: next(invented),
+        )
+
+    def state(self, node: str) -> str:
+        route = self.routes.of("main", node)
+        return route.state.value if route else "none"
+
+    def settle(self) -> None:
+        self.farm.clock.pump([0.05] * 200)
