@@ -9,9 +9,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.queue.backlog import Arrival
+from lbcompanion.protocol.headers import CopyHead, FieldLookup, read_copy_head
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import Rig
 from tests.support.simulated_farm import Farm
@@ -86,7 +88,7 @@ class CrawlTests(SynchronousTestCase):
         rig.take(token, {"SRV": "n1"})
         self.assertEqual([a["result"] for a in self.attempts(rig, token)], ["not stored"])
         metrics = rig.meters.exposition(0).decode()
-        self.assertIn('attempts_total{result="not stored",route="recorded"} 1.0', metrics)
+        self.assertIn('attempts_total{result="not stored",route="own"} 1.0', metrics)
         self.assertNotIn('result="archived"', metrics)
         (rig.archive._folder).mkdir()
         rig.run(12)
@@ -96,7 +98,11 @@ class CrawlTests(SynchronousTestCase):
         farm = Farm()
         rig = self.rig(farm)
         token = farm.nodes["n1"].capture(b"x")
-        with mock.patch("lbcompanion.crawler.fetching.fetcher._printable", return_value="text/html\r\nX: y"):
+
+        def unprintable(header: FieldLookup) -> CopyHead:
+            return evolve(read_copy_head(header), content_type="text/html\r\nX: y")
+
+        with mock.patch("lbcompanion.crawler.fetching.fetcher.read_copy_head", unprintable):
             rig.take(token, {"SRV": "n1"})
         self.assertEqual(rig.row(token)["outcome"], "lost")
         reason = "cannot be archived: Content-Type has other characters than printable ASCII"
