@@ -12,7 +12,7 @@ setup(
         "lbcompanion": ["py.typed", "http1/_lines.pyi"],
         "": ["*.js", "*.html", "*.css", "*.svg"],
     },
-    # Where there is no compiler the Python reader does all the work; see lbcompanion/http1/lines.py.
+    # Where there is no compiler the Python reader does all the work; see lbcompanion/http1/field_lines.py.
     ext_modules=[Extension("lbcompanion.http1._lines", ["lbcompanion/http1/_lines.c"], optional=True)],
     include_package_data=False,
     zip_safe=False,

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lbcompanion.http1.coding_libraries import DEFLATE, brotli, zstd
+from lbcompanion.http1.coding_libraries import DEFLATE_LIBRARY, brotli, zstd
 from lbcompanion.http1.codings import decode_whole, encode_whole
 
 _REPEATS = 9
@@ -48,9 +48,9 @@ def _us(part: Callable[[], object]) -> float:
 def _writers() -> Iterator[tuple[str, Callable[[bytes], bytes]]]:
     for level in (1, 3, 6):
         yield f"gzip, zlib, level {level}", lambda data, level=level: zlib.compress(data, level, 31)
-    if DEFLATE is not zlib:
+    if DEFLATE_LIBRARY is not zlib:
         for level in (0, 1, 2, 3):
-            yield f"gzip, ISA-L, level {level}", lambda data, level=level: DEFLATE.compress(data, level, 31)
+            yield f"gzip, ISA-L, level {level}", lambda data, level=level: DEFLATE_LIBRARY.compress(data, level, 31)
     for quality in (0, 1, 2, 3, 4, 5):
         yield f"br, quality {quality}", lambda data, quality=quality: brotli.compress(data, quality=quality, lgwin=18)
     for level in (1, 2, 3, 4, 5):

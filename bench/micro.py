@@ -17,8 +17,8 @@ from rich.table import Table
 from twisted.internet.defer import succeed
 
 from bench.workload import HOST, PAGE, answer, request
-from lbcompanion.html.copy import Masks, make_copy
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.redaction import Masks, redact
 from lbcompanion.html.snippets import default_tag_parts
 from lbcompanion.http1.codings import Decoder, Encoder
 from lbcompanion.http1.heads import head_end, read_request_head, read_response_head
@@ -160,7 +160,7 @@ def _parts() -> dict[str, Callable[[], object]]:
 
     def recode() -> bytes:
         coder = Encoder(b"gzip")
-        pages = b"".join(Decoder(b"gzip").steps(body_gzip))
+        pages = b"".join(Decoder(b"gzip").decode(body_gzip))
         return coder.feed(pages) + coder.finish()
 
     return {
@@ -171,8 +171,8 @@ def _parts() -> dict[str, Callable[[], object]]:
         "policy: plan and fields for the application": plan,
         "tag made": lambda: policy.tag(token, f"http://{HOST}", "./-/_lbc/fetch-from?v=0a1b2c3d4e5f", None, False),
         "injector, 10 KB page": inject,
-        "copy, default masks, nothing to mask": lambda: make_copy(PAGE, True, masks, "utf-8"),
-        "copy, default masks, a password field": lambda: make_copy(login, True, masks, "utf-8"),
+        "copy, default masks, nothing to mask": lambda: redact(PAGE, True, masks, "utf-8"),
+        "copy, default masks, a password field": lambda: redact(login, True, masks, "utf-8"),
         "digest": lambda: digest_of(PAGE),
         "memory store: token, page, put": put,
         "gzip undone and done again": recode,

@@ -22,7 +22,7 @@ from lbcompanion.crawler.queue.backlog import Pending
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import MissReason
 from lbcompanion.settings import SiteSettings, StickyTable
-from lbcompanion.sticky.ladder import End, Limits, Wait
+from lbcompanion.sticky.ladder import End, LadderLimits, Wait
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Routes
 from lbcompanion.testing.products import haproxy_insert, haproxy_table
@@ -211,7 +211,11 @@ class Simulation:
         )
         self._crew = SiteCrew(site, fetcher, minter, self._reader)
         self._rounds = Rounds(
-            routes=routes, keep=lambda _route: None, now=lambda: self.now, jitter=self.chance.random, limits=Limits()
+            routes=routes,
+            keep=lambda _route: None,
+            now=lambda: self.now,
+            jitter=self.chance.random,
+            limits=LadderLimits(),
         )
 
     def _invent(self) -> str:

@@ -45,7 +45,7 @@ def load_dialects(plugins: Iterable[IDialectPlugin] | None = None) -> tuple[Dial
     found = getPlugins(IDialectPlugin) if plugins is None else plugins
     loaded = tuple(_loaded(location) for location in sorted({plugin.location for plugin in found}))
     try:
-        dialects.use_further(loaded)
+        dialects.use_plugin_dialects(loaded)
     except CompanionError as error:
         raise ConfigError(_WHERE, "", f"refused: {error}", "dialects with names of their own") from None
     return loaded

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.bounded_cache import BoundedCache, size_of
-from lbcompanion.http1.heads import RequestHead, ResponseHead, read_in_python, read_request_head
+from lbcompanion.http1.heads import RequestHead, ResponseHead, read_request_head, use_python_reader
 from lbcompanion.node.proxy.client_info import TrustedProxies
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.reader import CookieReader
@@ -128,7 +128,7 @@ _DOORS = [_offered, _origin, _forwarded, _tagged, _judged, _trusted, _hosted, _n
 @pytest.mark.parametrize("door", _DOORS, ids=lambda door: door.__name__.strip("_"))
 def test_nothing_large_that_a_peer_sends_stays(door: Callable[[Rig, int], None]) -> None:
     rig = Rig()
-    read_in_python()
+    use_python_reader()
     try:
         door(rig, 0)
         tracemalloc.start()
@@ -137,5 +137,5 @@ def test_nothing_large_that_a_peer_sends_stays(door: Callable[[Rig, int], None])
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-        read_in_python(alone=False)
+        use_python_reader(alone=False)
     assert held < 1_000_000

@@ -1,6 +1,6 @@
 """Every module of the package has a test file of its name at the mirrored place, and every test file mirrors a module.
 
-``lbcompanion/http1/lines.py`` is tested by ``tests/http1/test_lines.py``, ``lbcompanion/config/__init__.py`` by
+``lbcompanion/http1/field_lines.py`` is tested by ``tests/http1/test_field_lines.py``, ``lbcompanion/config/__init__.py`` by
 ``tests/config/test_config.py``. One aspect of a module may have a file of its own: ``test_MODULE_ASPECT.py``.
 """
 
@@ -152,7 +152,7 @@ def test_no_listed_place_is_stale() -> None:
     ("module", "file"),
     [
         ("lbcompanion/checks.py", "test_checks.py"),
-        ("lbcompanion/http1/lines.py", "http1/test_lines.py"),
+        ("lbcompanion/http1/field_lines.py", "http1/test_lines.py"),
         ("lbcompanion/config/__init__.py", "config/test_config.py"),
         ("lbcompanion/node/copies/peers.py", "node/copies/test_peers.py"),
     ],

@@ -34,7 +34,7 @@ HALF = object()
 @pytest.fixture(autouse=True)
 def _in_tree_only() -> Iterator[None]:
     yield
-    dialects.use_further(())
+    dialects.use_plugin_dialects(())
 
 
 @pytest.fixture(name="example")

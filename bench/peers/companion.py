@@ -8,7 +8,7 @@ import time
 from bench.peers.interface import Peer
 from bench.targets import COMPANION
 from bench.workload import HOST, NOT_CAPTURED
-from lbcompanion.http1.lines import compiled
+from lbcompanion.http1.field_lines import compiled
 from lbcompanion.protocol.signatures import Signer
 
 _CONFIGURATION = """\

@@ -17,7 +17,7 @@ from random import Random
 from fuzz.target import Target
 from lbcompanion.http1.coding_libraries import brotli, zstd
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder, TooLarge, decode_whole, encode_whole
-from lbcompanion.http1.decoders import STEP
+from lbcompanion.http1.decoders import MAX_PIECE_BYTES
 
 CHOICES = 5
 CODINGS = (b"gzip", b"deflate", b"br", b"zstd")
@@ -61,9 +61,9 @@ def _zlib_header(data: bytes) -> bool:
 
 
 def _all(reader: brotli.Decompressor, data: bytes) -> bytes | None:
-    out: bytes = reader.process(data, output_buffer_limit=STEP)
+    out: bytes = reader.process(data, output_buffer_limit=MAX_PIECE_BYTES)
     while not reader.is_finished():
-        more = reader.process(b"", output_buffer_limit=STEP)
+        more = reader.process(b"", output_buffer_limit=MAX_PIECE_BYTES)
         out += more
         if not more or len(out) > MOST:
             return None
@@ -76,10 +76,10 @@ def _ours(coding: bytes, pieces: Iterable[bytes]) -> bytes | None:
     out = []
     try:
         for piece in pieces:
-            for step in decoder.steps(piece):
-                assert 0 < len(step) <= STEP
+            for step in decoder.decode(piece):
+                assert 0 < len(step) <= MAX_PIECE_BYTES
                 out.append(step)
-                if decoder.given > MOST:
+                if decoder.bytes_out > MOST:
                     return None
         decoder.finish()
     except CodingError:

@@ -17,7 +17,7 @@ from fuzz.h11_reading import connection
 from fuzz.target import Target
 from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.http1.framing import BodyKind, Framing, request_framing, response_framing
-from lbcompanion.http1.heads import RequestHead, head_end, never_ends, read_request_head, read_response_head
+from lbcompanion.http1.heads import RequestHead, has_bare_lf, head_end, read_request_head, read_response_head
 from tests.support.http1_samples import ACCEPTED, BAD_ANSWERS, REFUSED, answer
 
 METHODS = (b"GET", b"HEAD", b"POST")
@@ -201,7 +201,7 @@ def check(data: bytes) -> Hashable:
     choice, raw = data[0], data[1:]
     end = head_end(raw)
     if end < 0:
-        return "no end", never_ends(raw)
+        return "no end", has_bare_lf(raw)
     raw = raw[:end]
     if choice & 1:
         return _answer(raw, METHODS[(choice >> 1) % len(METHODS)])

@@ -16,12 +16,12 @@ from unittest import SkipTest
 
 from fuzz.target import Target
 from lbcompanion.html import charset
-from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.bytesearch import lowered
-from lbcompanion.html.copy import CopyError, Masks, make_copy
 from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.fast_path import fast_insertion_offset
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.usual import usual_place
+from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
+from lbcompanion.html.redaction import Masks, RedactionError, redact
 from lbcompanion.settings import CaptureTable
 from tests.html.cases.position import PAGES
 from tests.support.html_corpus import documents
@@ -99,19 +99,21 @@ class Plan:
         self.page = page
         self.top, self.bottom = TOP, BOTTOM if said[1] % 2 else b""
         top, bottom = _PATTERNS[said[2] % len(_PATTERNS)], _PATTERNS[said[3] % len(_PATTERNS)]
-        anchors = Anchors(top and Anchor(top, said[2] >= 128), bottom and Anchor(bottom, said[3] >= 128))
+        insertion_points = InsertionPoints(
+            top and InsertionPoint(top, said[2] >= 128), bottom and InsertionPoint(bottom, said[3] >= 128)
+        )
         self.settings: dict[str, Any] = {
             "xhtml": said[4] % 8 == 7,
             "charset_known": said[4] >= 128,
             "needs_document": said[5] % 8 == 7,
             "on_policies": _POLICIES[said[6] % len(_POLICIES)],
-            "anchors": anchors if top or bottom else None,
+            "anchors": insertion_points if top or bottom else None,
             "skip_if": re.compile(b"lbc") if said[5] >= 250 else None,
             "utf_16": ("", "utf-16le", "utf-16be")[said[7] % 3] if said[7] >= 200 else "",
         }
         self.cuts = sorted(len(page) * one // 256 for one in said[8:])
         self.cut_off = said[8] >= 128
-        changed = anchors.top or anchors.bottom or self.settings["xhtml"] or self.settings["utf_16"]
+        changed = insertion_points.top or insertion_points.bottom or self.settings["xhtml"] or self.settings["utf_16"]
         self.as_document = not (encoding or changed)
         self.more_masks = said[5] % 2 == 1
         self.excludes = said[6] < 200
@@ -147,7 +149,7 @@ def _check_injector(plan: Plan) -> Hashable:
     if plan.cut_off:
         cut = Injector(plan.top, plan.bottom, **plan.settings)
         part = page[: plan.cuts[-1]]
-        assert without_snippets(cut.feed(part) + cut.held()) == part, "a page cut off lost something"
+        assert without_snippets(cut.feed(part) + cut.flush()) == part, "a page cut off lost something"
     if plan.by_tree and plan.as_document:
         before, after = Tree(page, TOKEN), Tree(out, TOKEN)
         assert all(after.ours), "a dead script"
@@ -162,7 +164,7 @@ def _check_usual(plan: Plan) -> Hashable:
     if settings["utf_16"] or settings["xhtml"]:
         return None
     charset_known = settings["charset_known"]
-    place = usual_place(plan.page, "utf-8" if charset_known else None, len(TOP))
+    place = fast_insertion_offset(plan.page, "utf-8" if charset_known else None, len(TOP))
     if place is not None:
         for needs_document in (False, True):
             injector = Injector(TOP, charset_known=charset_known, needs_document=needs_document, on_policies=_asked)
@@ -197,27 +199,27 @@ def _check_prescan(plan: Plan) -> Hashable:
         assert prescanned(page) in (found and found.name, UNKNOWN), (
             "another <meta charset> than by the standard's words"
         )
-    charset.of_content_type(page[:200])
-    assert charset.told_by_meta(page) == found
+    charset.content_type_charset(page[:200])
+    assert charset.find_meta_charset(page) == found
     assert lowered(page) == page.lower()
     if found is None:
         return None
     assert 0 <= found.start < found.end <= charset.PRESCAN_BYTES
     assert page[found.start : found.start + 5].lower() == b"<meta"
-    assert charset.of_page(b"", page) == (charset.of_bom(page) or found.name)
+    assert charset.page_charset(b"", page) == (charset.bom_charset(page) or found.name)
     assert charset.prescan(page[: found.end]) == found, "what follows the tag changes what it says"
-    return charset.can_be_written_into(found.name), found.start.bit_length()
+    return charset.supports_insertion(found.name), found.start.bit_length()
 
 
 def _check_copy(plan: Plan) -> Hashable:
     page = plan.page
     masks = MORE_MASKS if plan.more_masks else MASKS
-    told = charset.of_bom(page) or charset.of_page(b"", page)
+    told = charset.bom_charset(page) or charset.page_charset(b"", page)
     try:
-        copy = make_copy(page, plan.excludes, masks, told)
-    except CopyError as error:
+        copy = redact(page, plan.excludes, masks, told)
+    except RedactionError as error:
         return str(error)
-    if not charset.is_ascii_superset(told):
+    if not charset.is_ascii_compatible(told):
         return "transcoded", copy is page
     without = without_blocks(page) if plan.excludes else page
     candidates = masks.candidates(page.lower())

@@ -21,7 +21,7 @@ from lbcompanion.model import Attempt, LossCode, LossReason, RoutingCookie, Wall
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.recorder.fetch_url import decode_fetch_url
 from lbcompanion.settings import CrawlerSettings, SiteSettings
-from lbcompanion.sticky.ladder import End, Fetched, Limits
+from lbcompanion.sticky.ladder import Fetched, Finish, LadderLimits
 from lbcompanion.sticky.routes import Routes
 
 
@@ -92,7 +92,7 @@ async def _fetch(
         keep=lambda _route: None,
         now=now,
         jitter=random.random,
-        limits=Limits(give_up_after_seconds=0),
+        limits=LadderLimits(give_up_after_seconds=0),
         say=say,
     )
     over = await rounds.run(crew, job)
@@ -103,7 +103,7 @@ def _lost(over: RoundOver, say: Callable[[str], None]) -> LossReason | None:
     if isinstance(over.step, Fetched):
         say("fetched")
         return None
-    reason = over.step.reason if isinstance(over.step, End) else LossReason.of(LossCode.NO_ROUND_ENDED)
+    reason = over.step.reason if isinstance(over.step, Finish) else LossReason.of(LossCode.NO_ROUND_ENDED)
     say(f"not fetched: {reason.text}")
     return reason
 

@@ -35,7 +35,7 @@ from lbcompanion.crawler.sites import AgentFactory, agents, make_crews
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Loss, WallClock
 from lbcompanion.settings import CrawlerSettings
-from lbcompanion.sticky.ladder import Limits
+from lbcompanion.sticky.ladder import LadderLimits
 from lbcompanion.sticky.routes import Route, Routes
 
 _T = TypeVar("_T")
@@ -125,7 +125,7 @@ class CrawlerService(MultiService):
         routes = Routes(await self._defer(self._open))
         crawler = self.settings.crawler
         crews = make_crews(self.settings, self._reactor, routes, self._keep_route, self._now, self._agent_factory)
-        limits = Limits(give_up_after_seconds=crawler.give_up_after_seconds)
+        limits = LadderLimits(give_up_after_seconds=crawler.give_up_after_seconds)
         rounds = Rounds(routes=routes, keep=self._keep_route, now=self._now, jitter=random.random, limits=limits)
         self._crawl = Crawl(
             backlog=self._backlog,

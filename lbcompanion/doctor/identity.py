@@ -10,7 +10,7 @@ from string import ascii_uppercase
 from attrs import Factory, define, frozen
 
 from lbcompanion.doctor.observed import Answer, Observed
-from lbcompanion.sticky.explain import Grounds, explain
+from lbcompanion.sticky.explain import Confidence, explain
 
 
 class Basis(Enum):
@@ -71,7 +71,7 @@ def feature_of(observed: Observed) -> Feature:
 def _candidates(answers: Sequence[Answer]) -> Iterable[Feature]:
     first = answers[0]
     for name, value in first.jar.items():
-        if explain(f"{name}={value}")[0].grounds is Grounds.RECOGNISED:
+        if explain(f"{name}={value}")[0].grounds is Confidence.RECOGNISED:
             yield Feature("cookie", name)
     for name in dict(first.headers):
         if (

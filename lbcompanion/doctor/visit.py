@@ -17,7 +17,7 @@ from lbcompanion.doctor.asking import MOST_SECONDS, Examiner, Site, Told
 from lbcompanion.doctor.diagnosis import Diagnosis, Finding, Severity, worst_first
 from lbcompanion.doctor.judge import judge
 from lbcompanion.doctor.observed import Observed
-from lbcompanion.html.addresses import joined
+from lbcompanion.html.urls import resolve_url
 from lbcompanion.settings import CrawlerSettings, NodeSettings, SiteSettings, StickyTable
 
 
@@ -37,7 +37,7 @@ class Case:
 
 def case_of(url: str, connect: str, settings: NodeSettings | CrawlerSettings | None) -> Case:
     """Join what was typed with what is configured; what was typed counts more."""
-    url = joined("", url) or url
+    url = resolve_url("", url) or url
     if isinstance(settings, NodeSettings):
         site = Site(
             url,

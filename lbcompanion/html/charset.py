@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from attrs import frozen
 
-from lbcompanion.html.markup import ATTRIBUTES, WS, attributes, text_of
+from lbcompanion.html.tokenizer_patterns import ATTRIBUTES, WS, attributes, unescaped
 
 #: A ``<meta>`` further in than this is not looked for.
 PRESCAN_BYTES = 1024
@@ -33,7 +33,7 @@ _UTF_16 = {
     ),
 }
 _ISO_2022_JP = {"iso-2022-jp", "csiso2022jp"}
-_REPLACED = {"iso-2022-cn", "iso-2022-cn-ext", "iso-2022-kr", "csiso2022kr", "hz-gb-2312", "replacement"}
+_REPLACEMENT = {"iso-2022-cn", "iso-2022-cn-ext", "iso-2022-kr", "csiso2022kr", "hz-gb-2312", "replacement"}
 _UTF_7_AND_32 = {"utf-7", "utf-32", "utf-32le", "utf-32be", "x-utf-16be-nobom"}
 
 _PARAMETER = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^;\s"']+))""", re.IGNORECASE)
@@ -43,7 +43,7 @@ _PRESCAN = re.compile(
     rb"|(?:/|(?!meta[" + WS + rb"/]))[a-z][^" + WS + rb">]*+" + ATTRIBUTES + rb">|(?!!--|/[a-z])[!/?][^>]*+>)"
 )
 # A token that does not end in there: nothing behind its start is looked at, whatever it looks like.
-_UNENDED = re.compile(rb"<(?:[A-Za-z/!?]|\Z)")
+_UNFINISHED = re.compile(rb"<(?:[A-Za-z/!?]|\Z)")
 
 
 @frozen
@@ -64,7 +64,7 @@ class MetaCharset:
         return self.end <= at or self.end + length <= PRESCAN_BYTES
 
 
-def of_content_type(value: bytes) -> str | None:
+def content_type_charset(value: bytes) -> str | None:
     """The charset parameter of a ``Content-Type``, in lower case."""
     found = _PARAMETER.search(value.decode("latin-1"))
     if found is None:
@@ -72,7 +72,7 @@ def of_content_type(value: bytes) -> str | None:
     return (found.group(1) or found.group(2) or found.group(3) or "").strip().lower() or None
 
 
-def of_bom(start: bytes) -> str | None:
+def bom_charset(start: bytes) -> str | None:
     """The encoding that a byte order mark at the page's start tells; it outdoes all else."""
     if start[:1] < b"\xef":
         return None
@@ -89,17 +89,17 @@ def prescan(start: bytes) -> MetaCharset | None:
     while position >= 0:
         token = _PRESCAN.match(window, position)
         if token is None:
-            if _UNENDED.match(window, position):
+            if _UNFINISHED.match(window, position):
                 return None
             position = window.find(b"<", position + 1)
             continue
-        if token.group(1) and (name := of_meta(token.group())):
+        if token.group(1) and (name := meta_charset(token.group())):
             return MetaCharset(name, position, token.end())
         position = window.find(b"<", token.end())
     return None
 
 
-def told_by_meta(page: bytes) -> MetaCharset | None:
+def find_meta_charset(page: bytes) -> MetaCharset | None:
     """What :func:`prescan` finds, faster: pages of a site begin alike, up to the ``<meta>`` at least.
 
     :param page: all of it, or its first 1,024 bytes.
@@ -107,30 +107,34 @@ def told_by_meta(page: bytes) -> MetaCharset | None:
     word = page.find(b"charset", 0, PRESCAN_BYTES)
     end = page.find(b">", word, PRESCAN_BYTES) + 1 if word >= 0 else 0
     # What is found in a beginning of the page is found in the page.
-    return (_found_in(page[:end]) if end else None) or prescan(page)
+    return (_cached_prescan(page[:end]) if end else None) or prescan(page)
 
 
 @lru_cache(256)
-def _found_in(beginning: bytes) -> MetaCharset | None:
+def _cached_prescan(beginning: bytes) -> MetaCharset | None:
     return prescan(beginning)
 
 
-def of_meta(tag: bytes) -> str | None:
+def meta_charset(tag: bytes) -> str | None:
     """The encoding that one ``<meta>`` tag names."""
     found = attributes(tag)
-    name = text_of(found.get(b"charset", b"")).strip().lower()
+    name = unescaped(found.get(b"charset", b"")).strip().lower()
     if not name and found.get(b"http-equiv", b"").strip().lower() == b"content-type":
-        said = _META_CHARSET.search(text_of(found.get(b"content", b"")))
-        name = (said.group(1) or said.group(2) or said.group(3) or "").strip().lower() if said else ""
-    if not _is_label(name):
+        content_match = _META_CHARSET.search(unescaped(found.get(b"content", b"")))
+        name = (
+            (content_match.group(1) or content_match.group(2) or content_match.group(3) or "").strip().lower()
+            if content_match
+            else ""
+        )
+    if not _is_known_label(name):
         return None
     return "utf-8" if name in _UTF_16 else name
 
 
 @lru_cache(256)
-def _is_label(name: str) -> bool:
+def _is_known_label(name: str) -> bool:
     """Whether an encoding is meant at all: one that Python knows, or of the families that only the web names."""
-    if name in _UTF_16 or name in _REPLACED or name.startswith(("x-", "windows-", "cs", "unicode-1-1-")):
+    if name in _UTF_16 or name in _REPLACEMENT or name.startswith(("x-", "windows-", "cs", "unicode-1-1-")):
         return True
     try:
         return bool(name) and lookup(name) is not None
@@ -138,30 +142,32 @@ def _is_label(name: str) -> bool:
         return False
 
 
-def of_page(content_type: bytes, start: bytes) -> str | None:
+def page_charset(content_type: bytes, start: bytes) -> str | None:
     """The page's encoding: byte order mark, else header, else ``<meta>``; None where nothing says it."""
-    told = of_bom(start) or of_content_type(content_type)
-    if told:
-        return told
-    meta = told_by_meta(start)
+    declared = bom_charset(start) or content_type_charset(content_type)
+    if declared:
+        return declared
+    meta = find_meta_charset(start)
     return meta.name if meta else None
 
 
-def is_ascii_superset(name: str | None) -> bool:
+def is_ascii_compatible(name: str | None) -> bool:
     """Whether bytes of ASCII mean themselves anywhere in such a page, so that something may be inserted into it."""
-    return name is None or not (name in _UTF_16 or name in _ISO_2022_JP or name in _REPLACED or name in _UTF_7_AND_32)
+    return name is None or not (
+        name in _UTF_16 or name in _ISO_2022_JP or name in _REPLACEMENT or name in _UTF_7_AND_32
+    )
 
 
-def utf_16_of(name: str | None) -> str:
+def utf16_variant(name: str | None) -> str:
     """``utf-16le`` or ``utf-16be`` where a name means one of them, else an empty string."""
     return _UTF_16.get(name or "", "")
 
 
-def can_be_written_into(name: str | None) -> bool:
+def supports_insertion(name: str | None) -> bool:
     """Whether something can be inserted into such a page: where ASCII means itself, and in UTF-16."""
-    return is_ascii_superset(name) or name in _UTF_16
+    return is_ascii_compatible(name) or name in _UTF_16
 
 
-def codec_of(name: str) -> str:
+def python_codec(name: str) -> str:
     """Python's name for an encoding whose bytes are no superset of ASCII."""
     return _UTF_16.get(name, "iso2022_jp" if name in _ISO_2022_JP else name)

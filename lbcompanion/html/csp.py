@@ -49,7 +49,7 @@ ALLOWED = ScriptVerdict(True)
 
 
 @frozen
-class Inserted:
+class InsertedScripts:
     """What is inserted into a page, as policies see it.
 
     :ivar external: a script with ``src``, the recorder's address.
@@ -61,11 +61,11 @@ class Inserted:
     external: bool = True
     inline: bool = False
     hashes: tuple[str, ...] = ()
-    nonced: bool = True
+    carries_nonce: bool = True
 
 
 #: The built-in tag.
-TAG = Inserted()
+DEFAULT_TAG = InsertedScripts()
 
 
 def parse(value: str) -> list[Policy]:
@@ -82,8 +82,8 @@ def parse(value: str) -> list[Policy]:
     return policies
 
 
-def judge(
-    values: Iterable[bytes | str], script_url: str, *, inline: bool = False, inserted: Inserted | None = None
+def evaluate(
+    values: Iterable[bytes | str], script_url: str, *, inline: bool = False, inserted: InsertedScripts | None = None
 ) -> ScriptVerdict:
     """Judge the recorder script, and what it posts to its own origin, by a page's enforcing policies.
 
@@ -92,20 +92,20 @@ def judge(
     :param inline: the snippet has a script without ``src`` as well, of which nothing more is known.
     :param inserted: what is known of the snippets, instead.
     """
-    inserted = inserted or Inserted(inline=inline)
+    inserted = inserted or InsertedScripts(inline=inline)
     nonces: set[str] | None = None
     target = urlsplit(script_url)
-    posts_to = notice_target(script_url)
+    notice_url = notice_target(script_url)
     for value in values:
         text = value.decode("latin-1") if isinstance(value, bytes) else value
         for policy in parse(text):
-            directive, needed = _judge_one(policy, target, posts_to, inserted)
+            directive, needed = _evaluate_policy(policy, target, notice_url, inserted)
             if directive:
                 return ScriptVerdict(False, None, directive)
             if needed is not None:
                 nonces = needed if nonces is None else nonces & needed
                 if not nonces:
-                    return ScriptVerdict(False, None, governing(policy, SCRIPTS) or "script-src")
+                    return ScriptVerdict(False, None, effective_directive(policy, SCRIPTS) or "script-src")
     return ALLOWED if nonces is None else ScriptVerdict(True, min(nonces))
 
 
@@ -114,12 +114,12 @@ def notice_target(script_url: str) -> SplitResult:
     return urlsplit(urljoin(script_url, "notice"))
 
 
-def governing(policy: Policy, names: tuple[str, ...]) -> str | None:
+def effective_directive(policy: Policy, names: tuple[str, ...]) -> str | None:
     """Which directive of a policy decides: the first of a chain of fall-backs that it has."""
     return next((name for name in names if name in policy), None)
 
 
-def nonces_of(sources: Iterable[str]) -> set[str]:
+def source_nonces(sources: Iterable[str]) -> set[str]:
     """The nonces among a directive's values."""
     return {found.group(1) for word in sources if (found := _NONCE.fullmatch(word))}
 
@@ -129,26 +129,26 @@ def is_sandboxed(policy: Policy) -> bool:
     return "sandbox" in policy and "allow-scripts" not in [word.lower() for word in policy["sandbox"]]
 
 
-def _judge_one(
-    policy: Policy, target: SplitResult, posts_to: SplitResult, inserted: Inserted
+def _evaluate_policy(
+    policy: Policy, target: SplitResult, notice_url: SplitResult, inserted: InsertedScripts
 ) -> tuple[str, set[str] | None]:
     """The directive that forbids, or an empty string and the nonces of which one is needed (None: none is)."""
     if is_sandboxed(policy):
         return "sandbox", None
-    connects = governing(policy, CONNECTS)
-    if connects and not url_allowed(policy[connects], posts_to):
+    connects = effective_directive(policy, CONNECTS)
+    if connects and not url_allowed(policy[connects], notice_url):
         return connects, None
-    scripts = governing(policy, SCRIPTS)
+    scripts = effective_directive(policy, SCRIPTS)
     if scripts is None:
         return "", None
     sources = policy[scripts]
     if allowed_without_nonce(sources, target, inserted):
         return "", None
-    nonces = nonces_of(sources) if inserted.nonced else set()
+    nonces = source_nonces(sources) if inserted.carries_nonce else set()
     return ("", nonces) if nonces else (scripts, None)
 
 
-def allowed_without_nonce(sources: tuple[str, ...], target: SplitResult, inserted: Inserted) -> bool:
+def allowed_without_nonce(sources: tuple[str, ...], target: SplitResult, inserted: InsertedScripts) -> bool:
     """Whether these sources allow what is inserted though it bears no nonce."""
     if inserted.inline and not inline_allowed(sources, inserted.hashes):
         return False
@@ -171,11 +171,11 @@ def inline_allowed(sources: tuple[str, ...], hashes: tuple[str, ...]) -> bool:
     voided = is_strict(sources) or any(_NONCE.fullmatch(word) or _HASH.fullmatch(word) for word in sources)
     if not voided:
         return "'unsafe-inline'" in {word.lower() for word in sources}
-    listed = {_normal(word) for word in sources if _HASH.fullmatch(word)}
-    return bool(hashes) and all(_normal(one) in listed for one in hashes)
+    listed = {_normalised_hash(word) for word in sources if _HASH.fullmatch(word)}
+    return bool(hashes) and all(_normalised_hash(one) in listed for one in hashes)
 
 
-def _normal(word: str) -> str:
+def _normalised_hash(word: str) -> str:
     """A hash in one way of writing it: of base64's two alphabets, the first."""
     algorithm, _, digest = word.strip("'").partition("-")
     return f"{algorithm.lower()}-{digest.replace('-', '+').replace('_', '/')}"

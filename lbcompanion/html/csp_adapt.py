@@ -17,16 +17,16 @@ from urllib.parse import SplitResult, urlsplit
 from lbcompanion.html.csp import (
     CONNECTS,
     SCRIPTS,
-    Inserted,
+    InsertedScripts,
     Policy,
     allowed_without_nonce,
-    governing,
+    effective_directive,
     inline_allowed,
     is_sandboxed,
     is_strict,
-    nonces_of,
     notice_target,
     parse,
+    source_nonces,
     url_allowed,
 )
 
@@ -37,7 +37,7 @@ _NONE = re.compile(r"(?i)(?<=[ \t])'none'(?=[ \t]|\Z)")
 
 
 def adapt(
-    values: Sequence[bytes], script_url: str, *, inline: bool = False, inserted: Inserted | None = None
+    values: Sequence[bytes], script_url: str, *, inline: bool = False, inserted: InsertedScripts | None = None
 ) -> list[bytes] | None:
     """Adapt a page's policies.
 
@@ -47,7 +47,7 @@ def adapt(
     :param inserted: what is known of the snippets, instead.
     :returns: the lines anew, those that allow all as they are; None where they cannot be adapted.
     """
-    inserted = inserted or Inserted(inline=inline)
+    inserted = inserted or InsertedScripts(inline=inline)
     script = urlsplit(script_url)
     notice = notice_target(script_url)
     texts = [value.decode("latin-1").split(",") for value in values]
@@ -58,53 +58,54 @@ def adapt(
     if nonce is None:
         return None
     return [
-        ",".join(_adapted(text, nonce, script, notice, inserted) for text in parts).encode("latin-1") for parts in texts
+        ",".join(_adapt_policy(text, nonce, script, notice, inserted) for text in parts).encode("latin-1")
+        for parts in texts
     ]
 
 
-def _nonce(policies: list[Policy], script: SplitResult, inserted: Inserted) -> str | None:
+def _nonce(policies: list[Policy], script: SplitResult, inserted: InsertedScripts) -> str | None:
     """The nonce that the scripts are to bear, empty for none; None where there is no way at all."""
-    lacking = [
+    forbidding = [
         policy[name]
         for policy in policies
-        if (name := governing(policy, SCRIPTS)) and not allowed_without_nonce(policy[name], script, inserted)
+        if (name := effective_directive(policy, SCRIPTS)) and not allowed_without_nonce(policy[name], script, inserted)
     ]
-    must = [nonces_of(sources) for sources in lacking if not _can_be_helped(sources, inserted)]
-    if must:
-        return min(set.intersection(*must), default=None) if inserted.nonced else None
-    common = [nonces_of(sources) for sources in lacking]
-    return min(set.intersection(*common), default="") if common and inserted.nonced else ""
+    need_nonce = [source_nonces(sources) for sources in forbidding if not _adaptable_without_nonce(sources, inserted)]
+    if need_nonce:
+        return min(set.intersection(*need_nonce), default=None) if inserted.carries_nonce else None
+    common = [source_nonces(sources) for sources in forbidding]
+    return min(set.intersection(*common), default="") if common and inserted.carries_nonce else ""
 
 
-def _can_be_helped(sources: tuple[str, ...], inserted: Inserted) -> bool:
+def _adaptable_without_nonce(sources: tuple[str, ...], inserted: InsertedScripts) -> bool:
     """Whether addresses and hashes are enough."""
     if is_strict(sources) and (inserted.external or not inserted.inline):
         return False
     return not inserted.inline or bool(inserted.hashes) or inline_allowed(sources, ())
 
 
-def _adapted(text: str, nonce: str, script: SplitResult, notice: SplitResult, inserted: Inserted) -> str:
+def _adapt_policy(text: str, nonce: str, script: SplitResult, notice: SplitResult, inserted: InsertedScripts) -> str:
     """One policy with what it lacks."""
     found = parse(text)
     if not found:
         return text
     policy = found[0]
-    name = governing(policy, SCRIPTS)
-    if name and nonce not in nonces_of(policy[name]) and not allowed_without_nonce(policy[name], script, inserted):
+    name = effective_directive(policy, SCRIPTS)
+    if name and nonce not in source_nonces(policy[name]) and not allowed_without_nonce(policy[name], script, inserted):
         sources = policy[name]
-        lacks = []
+        missing = []
         if inserted.inline and not inline_allowed(sources, inserted.hashes):
-            lacks += [one for one in inserted.hashes if one not in sources]
+            missing += [one for one in inserted.hashes if one not in sources]
         if not (is_strict(sources) or url_allowed(sources, script)):
-            lacks.append(_source(script))
-        text = _with_sources(text, policy, name, "script-src", lacks)
-    name = governing(policy, CONNECTS)
+            missing.append(_source_expression(script))
+        text = _with_sources(text, policy, name, "script-src", missing)
+    name = effective_directive(policy, CONNECTS)
     if name and not url_allowed(policy[name], notice):
-        text = _with_sources(text, policy, name, "connect-src", [_source(notice)])
+        text = _with_sources(text, policy, name, "connect-src", [_source_expression(notice)])
     return text
 
 
-def _source(target: SplitResult) -> str:
+def _source_expression(target: SplitResult) -> str:
     """The narrowest source expression that allows a URL of the page's own origin."""
     host = target.hostname or ""
     try:
@@ -121,16 +122,16 @@ def _source(target: SplitResult) -> str:
     return f"{target.scheme}://{host}{port}{target.path}"
 
 
-def _with_sources(text: str, policy: Policy, name: str, own: str, more: Sequence[str]) -> str:
+def _with_sources(text: str, policy: Policy, name: str, directive_name: str, added: Sequence[str]) -> str:
     """The policy's text with more sources in the directive that decides; ``default-src`` stays as it is."""
     if name == "default-src":
         sources = [word for word in policy[name] if word.lower() != "'none'"]
-        return f"{text.rstrip('; ')}; {' '.join([own, *sources, *more])}"
+        return f"{text.rstrip('; ')}; {' '.join([directive_name, *sources, *added])}"
     directives = text.split(";")
     for index, directive in enumerate(directives):
         words = directive.split()
         if words and words[0].lower() == name:
             bare = _NONE.sub("", directive.rstrip()).rstrip()
-            directives[index] = " ".join([bare, *more])
+            directives[index] = " ".join([bare, *added])
             break
     return ";".join(directives)

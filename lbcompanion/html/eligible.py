@@ -28,14 +28,16 @@ DOCUMENT_DESTINATIONS = frozenset({b"document", b"iframe", b"frame", b"fencedfra
 #: Those under which a page may be asked for at all: a script that fetches a part of a page says "empty".
 PAGE_DESTINATIONS = DOCUMENT_DESTINATIONS | {b"empty"}
 _NAVIGATIONS = frozenset({b"navigate", b"nested-navigate"})
-_PARTIAL = frozenset({b"hx-request", b"turbo-frame", b"x-pjax"})
-_PREFETCH = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
+_FRAGMENT_FIELDS = frozenset({b"hx-request", b"turbo-frame", b"x-pjax"})
+_PREFETCH_FIELDS = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
 #: The fields of a request that are read here, and of a response. Who keeps what :func:`eligible` says goes by all of
 #: them.
-READ_OF_REQUEST = _PARTIAL | _PREFETCH | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-requested-with", b"cache-control"}
+READ_OF_REQUEST = (
+    _FRAGMENT_FIELDS | _PREFETCH_FIELDS | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-requested-with", b"cache-control"}
+)
 READ_OF_RESPONSE = frozenset({b"content-type", b"content-disposition", b"cache-control"})
 # Between the values of several lines: no value can hold a line feed.
-_LINES = b"\n, "
+_LINE_SEPARATOR = b"\n, "
 
 
 class Refusal(Enum):
@@ -89,68 +91,70 @@ def eligible(request_fields: Fields, status: int, response_fields: Fields, metho
         return Eligibility(False, False, "HEAD")
     if status < 200 or status in _NO_BODY:
         return Eligibility(False, False, "status")
-    answer = _collected(response_fields, READ_OF_RESPONSE)
-    html, xhtml, told_charset = _read_type(answer.get(b"content-type", b""))
+    response = _selected(response_fields, READ_OF_RESPONSE)
+    html, xhtml, declared_charset = _read_type(response.get(b"content-type", b""))
     if not html:
         return Eligibility(False, False, "not HTML")
-    if answer.get(b"content-disposition", b"").lstrip()[:10].lower() == b"attachment":
+    if response.get(b"content-disposition", b"").lstrip()[:10].lower() == b"attachment":
         return Eligibility(False, False, "download")
-    asked = _collected(request_fields, READ_OF_REQUEST)
-    fragment = _is_fragment(asked)
+    request = _selected(request_fields, READ_OF_REQUEST)
+    fragment = _is_fragment(request)
     reason = ""
-    if b"no-transform" in (answer.get(b"cache-control", b"") + asked.get(b"cache-control", b"")).lower():
+    if b"no-transform" in (response.get(b"cache-control", b"") + request.get(b"cache-control", b"")).lower():
         reason = "no-transform"
-    elif _is_prefetch(asked):
+    elif _is_prefetch(request):
         reason = "prefetch"
     elif fragment:
         reason = "fragment"
-    elif not charset.can_be_written_into(told_charset):
+    elif not charset.supports_insertion(declared_charset):
         reason = "charset"
-    unknown = b"sec-fetch-dest" not in asked and b"sec-fetch-mode" not in asked
-    return _page(reason, fragment, unknown, xhtml, told_charset)
+    unknown = b"sec-fetch-dest" not in request and b"sec-fetch-mode" not in request
+    return _page_eligibility(reason, fragment, unknown, xhtml, declared_charset)
 
 
 @lru_cache(256)
 def _read_type(value: bytes) -> tuple[bool, bool, str | None]:
     """Whether a Content-Type is HTML's, whether it is XHTML's, and its charset."""
     media_type = value.partition(b";")[0].strip().lower()
-    if media_type not in HTML_TYPES or _LINES in value:
+    if media_type not in HTML_TYPES or _LINE_SEPARATOR in value:
         return False, False, None
-    return True, media_type == _XHTML, charset.of_content_type(value)
+    return True, media_type == _XHTML, charset.content_type_charset(value)
 
 
 @lru_cache(256)
-def _page(reason: str, fragment: bool, unknown: bool, xhtml: bool, told_charset: str | None) -> Eligibility:
-    return Eligibility(True, not reason, reason, fragment, unknown, xhtml, told_charset)
+def _page_eligibility(
+    reason: str, fragment: bool, unknown: bool, xhtml: bool, declared_charset: str | None
+) -> Eligibility:
+    return Eligibility(True, not reason, reason, fragment, unknown, xhtml, declared_charset)
 
 
-def _is_prefetch(asked: dict[bytes, bytes]) -> bool:
-    for name in _PREFETCH & asked.keys():
-        value = asked[name].lower()
+def _is_prefetch(request: dict[bytes, bytes]) -> bool:
+    for name in _PREFETCH_FIELDS & request.keys():
+        value = request[name].lower()
         if b"prefetch" in value or b"prerender" in value or value == b"preview":
             return True
     return False
 
 
-def _collected(fields: Fields, names: frozenset[bytes]) -> dict[bytes, bytes]:
+def _selected(fields: Fields, names: frozenset[bytes]) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     for name, value in fields:
         if name in names:
-            before = found.get(name)
-            found[name] = value if before is None or before == value else before + _LINES + value
+            previous = found.get(name)
+            found[name] = value if previous is None or previous == value else previous + _LINE_SEPARATOR + value
     return found
 
 
-def _is_fragment(asked: dict[bytes, bytes]) -> bool:
-    if not asked:
+def _is_fragment(request: dict[bytes, bytes]) -> bool:
+    if not request:
         return False
-    if not _PARTIAL.isdisjoint(asked):
+    if not _FRAGMENT_FIELDS.isdisjoint(request):
         return True
-    destination = asked.get(b"sec-fetch-dest")
+    destination = request.get(b"sec-fetch-dest")
     if destination is not None and destination.lower() not in DOCUMENT_DESTINATIONS:
         return True
-    mode = asked.get(b"sec-fetch-mode")
+    mode = request.get(b"sec-fetch-mode")
     if mode is not None and mode.lower() not in _NAVIGATIONS:
         return True
     # An Android web view sends its package's name here with every navigation.
-    return asked.get(b"x-requested-with", b"").lower() == b"xmlhttprequest"
+    return request.get(b"x-requested-with", b"").lower() == b"xmlhttprequest"

@@ -9,29 +9,29 @@ from attrs import field, frozen
 from lbcompanion.html import charset
 from lbcompanion.html.bytesearch import find, lowered
 from lbcompanion.html.eligible import Refusal
-from lbcompanion.html.markup import (
+from lbcompanion.html.snippets import MARKER
+from lbcompanion.html.tokenizer_patterns import (
     ATTRIBUTES,
     BOGUS_COMMENT,
     COMMENT,
-    NOTHING,
+    EMPTY_END_TAG,
     RAW_TEXT,
     WS,
     attributes,
     tag_name,
-    text_of,
+    unescaped,
 )
-from lbcompanion.html.snippets import MARKER
 
 _END_BYTES = 16
 #: So much of a head is looked at; with what tells its end apart, 16 KiB are held back at most.
-MAX_BYTES = 16384 - _END_BYTES
+MAX_HEAD_BYTES = 16384 - _END_BYTES
 
 _END = re.compile(rb"(?i)<(?:/head|/html|/?body|frameset)[" + WS + rb"/>]")
 # A ``<meta>`` with a policy names it.
 _POLICY = b"content-security-policy"
 _IN_HEAD = rb"base|basefont|bgsound|head|link|meta|template|" + b"|".join(RAW_TEXT)
 _TOKEN = re.compile(
-    rb"(?i)[" + WS + rb"]++|" + COMMENT + rb"|" + BOGUS_COMMENT + rb"|" + NOTHING + rb"|</template[^>]*+>"
+    rb"(?i)[" + WS + rb"]++|" + COMMENT + rb"|" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb"|</template[^>]*+>"
     rb"|(?P<tag><(?:" + _IN_HEAD + rb")(?=[" + WS + rb"/>])" + ATTRIBUTES + rb">)"
     rb"|</(?!(?:head|body|html|br)[" + WS + rb"/>])[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">"
 )
@@ -39,7 +39,7 @@ _END_TAGS = {name: re.compile(rb"(?i)</" + name + rb"(?=[" + WS + rb"/>])") for 
 
 
 @frozen
-class HeadSeen:
+class HeadScan:
     """What a head holds.
 
     :ivar policies: the policies of its ``<meta>`` tags, enforcing ones only.
@@ -48,29 +48,29 @@ class HeadSeen:
     """
 
     policies: tuple[str, ...] = ()
-    marked: bool = False
-    metas: frozenset[int] = field(default=frozenset())
+    has_marker: bool = False
+    meta_ends: frozenset[int] = field(default=frozenset())
 
 
-def find_end(data: bytes, at_end: bool) -> int | None:
-    """Where the head ends that begins with ``data``, near enough: no further than :data:`MAX_BYTES`.
+def find_head_end(data: bytes, at_end: bool) -> int | None:
+    """Where the head ends that begins with ``data``, near enough: no further than :data:`MAX_HEAD_BYTES`.
 
     An end inside of a comment or a script is none. None: not to be told yet.
     """
     position = 0
-    while found := _END.search(data, position, MAX_BYTES + _END_BYTES):
+    while found := _END.search(data, position, MAX_HEAD_BYTES + _END_BYTES):
         position = found.start()
-        if position > MAX_BYTES:
+        if position > MAX_HEAD_BYTES:
             break
-        if not ends_inside(lowered(data[:position])):
+        if not ends_in_comment_or_script(lowered(data[:position])):
             return position
         position += 1
-    if len(data) >= MAX_BYTES + _END_BYTES:
-        return MAX_BYTES
+    if len(data) >= MAX_HEAD_BYTES + _END_BYTES:
+        return MAX_HEAD_BYTES
     return len(data) if at_end else None
 
 
-def ends_inside(zone: bytes) -> bool:
+def ends_in_comment_or_script(zone: bytes) -> bool:
     """Whether a comment or a script is open where this beginning of a head stops.
 
     :param zone: in lower case.
@@ -79,7 +79,7 @@ def ends_inside(zone: bytes) -> bool:
     return comment > zone.rfind(b"-->", max(0, comment)) or zone.rfind(b"<script") > zone.rfind(b"</script")
 
 
-def is_plain(zone: bytes) -> bool:
+def has_no_policy_or_marker(zone: bytes) -> bool:
     """Whether a head certainly holds neither a policy nor our marker; most heads do not.
 
     :param zone: in lower case.
@@ -87,11 +87,11 @@ def is_plain(zone: bytes) -> bool:
     return find(zone, _POLICY) < 0 and find(zone, MARKER) < 0
 
 
-def look_at(zone: bytes) -> HeadSeen:
+def scan_head(zone: bytes) -> HeadScan:
     """Read a head token by token, up to the first one that ends it."""
     policies: list[str] = []
-    metas = set()
-    marked = False
+    meta_ends = set()
+    has_marker = False
     templates = position = 0
     while token := _TOKEN.match(zone, position):
         position = token.end()
@@ -103,28 +103,28 @@ def look_at(zone: bytes) -> HeadSeen:
         if name == b"template":
             templates += 1
         elif name == b"meta" and not templates:
-            metas.add(position)
-            policies += _policy_of(tag)
+            meta_ends.add(position)
+            policies += _meta_policies(tag)
         elif name in _END_TAGS:
-            marked = marked or (name == b"script" and MARKER in attributes(tag))
+            has_marker = has_marker or (name == b"script" and MARKER in attributes(tag))
             end = _END_TAGS[name].search(zone, position)
             if end is None:
                 break
             position = end.start()
-    return HeadSeen(tuple(policies), marked, frozenset(metas))
+    return HeadScan(tuple(policies), has_marker, frozenset(meta_ends))
 
 
-def _policy_of(tag: bytes) -> list[str]:
+def _meta_policies(tag: bytes) -> list[str]:
     found = attributes(tag)
-    if text_of(found.get(b"http-equiv", b"")).strip().lower() != _POLICY.decode():
+    if unescaped(found.get(b"http-equiv", b"")).strip().lower() != _POLICY.decode():
         return []
-    return [text_of(found.get(b"content", b""))]
+    return [unescaped(found.get(b"content", b""))]
 
 
-def offset_of(start: bytes, begins: int, zone: bytes, length: int) -> int | Refusal:
+def insertion_offset(start: bytes, head_start: int, zone: bytes, length: int) -> int | Refusal:
     """Where in a head to insert, so that no ``<meta charset>`` is pushed past byte 1,024.
 
-    :func:`lbcompanion.html.usual.usual_place` asks the same questions of the whole page, where the answer is 0.
+    :func:`lbcompanion.html.fast_path.fast_insertion_offset` asks the same questions of the whole page, where the answer is 0.
 
     :param start: the page's first 1,024 bytes.
     :param begins: where the head begins in the page.
@@ -135,9 +135,9 @@ def offset_of(start: bytes, begins: int, zone: bytes, length: int) -> int | Refu
     meta = charset.prescan(start)
     if meta is None:
         return 0
-    if not charset.is_ascii_superset(meta.name):
+    if not charset.is_ascii_compatible(meta.name):
         return Refusal.CHARSET
-    if meta.stays_in_prescan(begins, length):
+    if meta.stays_in_prescan(head_start, length):
         return 0
-    offset = meta.end - begins
-    return offset if offset in look_at(zone).metas else Refusal.UNSURE
+    offset = meta.end - head_start
+    return offset if offset in scan_head(zone).meta_ends else Refusal.UNSURE

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 
-from lbcompanion.html import charset, wide
-from lbcompanion.html.anchors import Anchors
+from lbcompanion.html import charset
+from lbcompanion.html import utf16 as utf16
+from lbcompanion.html.buffered import BufferedInjector
 from lbcompanion.html.eligible import Refusal
-from lbcompanion.html.stream import Job, Machine, OnPolicies, Stream
-from lbcompanion.html.whole import Whole
+from lbcompanion.html.insertion_points import InsertionPoints
+from lbcompanion.html.stream import InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
 
 # As many bytes as tell a byte order mark.
-_MARK_BYTES = 3
+_BOM_BYTES = 3
 
 
 class Injector:
@@ -46,67 +47,67 @@ class Injector:
         needs_document: bool = False,
         on_policies: OnPolicies | None = None,
         skip_if: re.Pattern[bytes] | None = None,
-        anchors: Anchors | None = None,
+        insertion_points: InsertionPoints | None = None,
         limit_bytes: int = 4194304,
         utf_16: str = "",
     ) -> None:
         self.placed = False
         self.refusal: Refusal | None = None
         self.directive = ""
-        self._job = Job(top, bottom, xhtml, charset_known, needs_document, on_policies)
+        self._spec = InjectionSpec(top, bottom, xhtml, charset_known, needs_document, on_policies)
         self._skip_if = skip_if
-        self._anchors = anchors
+        self._insertion_points = insertion_points
         self._limit_bytes = limit_bytes
         self._utf_16 = utf_16
-        self._machine: Machine | None = None
+        self._transformer: PageTransformer | None = None
         self._start = b""
         self._done = False
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next piece of the page in; gives what can be passed on by now. Never raises."""
-        return chunk if self._done else self._guarded(chunk, False)
+        return chunk if self._done else self._feed_safely(chunk, False)
 
     def finish(self) -> bytes:
         """The page has ended as it should; gives what was held back. Never raises."""
-        return b"" if self._done else self._guarded(b"", True)
+        return b"" if self._done else self._feed_safely(b"", True)
 
-    def held(self) -> bytes:
+    def flush(self) -> bytes:
         """What was held back, for a page that was cut off: nothing is inserted any more."""
-        left = b"" if self._done else self._machine.kept() if self._machine else self._start
+        held = b"" if self._done else self._transformer.pending() if self._transformer else self._start
         self._done, self._start = True, b""
-        return left
+        return held
 
-    def _guarded(self, chunk: bytes, at_end: bool) -> bytes:
+    def _feed_safely(self, chunk: bytes, at_end: bool) -> bytes:
         """Fail open: whatever goes wrong in here, the page goes on as it came."""
-        machine = self._machine
-        held = machine.kept() if machine else self._start
+        transformer = self._transformer
+        flush = transformer.pending() if transformer else self._start
         try:
-            if machine is None:
+            if transformer is None:
                 chunk = self._start + chunk
-                held = b""
-                if len(chunk) < _MARK_BYTES and not at_end:
+                flush = b""
+                if len(chunk) < _BOM_BYTES and not at_end:
                     self._start = chunk
                     return b""
-                machine = self._machine = self._machine_for(chunk)
+                transformer = self._transformer = self._make_transformer(chunk)
                 self._start = b""
-            out = machine.feed(chunk, at_end)
+            out = transformer.feed(chunk, at_end)
         except Exception:
             self.refusal = Refusal.FAILED
             self._done = True
-            return held + chunk
-        self.placed, self.refusal, self.directive = machine.placed, machine.refusal, machine.directive
-        self._done = machine.done
+            return flush + chunk
+        self.placed, self.refusal, self.directive = transformer.placed, transformer.refusal, transformer.directive
+        self._done = transformer.done
         if at_end and not self.placed and self.refusal is None:
             self.refusal = Refusal.NOWHERE
         return out
 
-    def _machine_for(self, start: bytes) -> Machine:
-        told = charset.of_bom(start) or self._utf_16
-        if not told.startswith("utf-16"):
-            return self._plain_machine(self._job)
-        return wide.Wide(self._job, told, self._plain_machine)
+    def _make_transformer(self, start: bytes) -> PageTransformer:
+        encoding = charset.bom_charset(start) or self._utf_16
+        if not encoding.startswith("utf-16"):
+            return self._make_ascii_transformer(self._spec)
+        return utf16.Utf16Adapter(self._spec, encoding, self._make_ascii_transformer)
 
-    def _plain_machine(self, job: Job) -> Machine:
-        if self._skip_if is None and self._anchors is None:
-            return Stream(job)
-        return Whole(job, self._skip_if, self._anchors, self._limit_bytes)
+    def _make_ascii_transformer(self, spec: InjectionSpec) -> PageTransformer:
+        if self._skip_if is None and self._insertion_points is None:
+            return StreamingInjector(spec)
+        return BufferedInjector(spec, self._skip_if, self._insertion_points, self._limit_bytes)

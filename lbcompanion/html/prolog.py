@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 
-from lbcompanion.html.charset import is_ascii_superset
+from lbcompanion.html.charset import is_ascii_compatible
 from lbcompanion.html.eligible import Refusal
-from lbcompanion.html.markup import (
+from lbcompanion.html.tokenizer_patterns import (
     ATTRIBUTES,
     BOGUS_COMMENT,
     COMMENT,
+    EMPTY_END_TAG,
     END_TAG,
-    NOTHING,
     START_TAG,
     TAG_REST,
     WS,
@@ -35,7 +35,7 @@ _TOKEN = re.compile(
     rb"|(?P<doctype><!doctype[^>]*+>)"
     rb"|(?P<html><html" + TAG_REST + rb")"
     rb"|(?P<head><head" + TAG_REST + rb")"
-    rb"|(?P<skip>" + COMMENT + rb"|" + BOGUS_COMMENT + rb"|" + NOTHING + rb")"
+    rb"|(?P<skip>" + COMMENT + rb"|" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb")"
     rb"|(?P<implied></(?:head|body|html|br)"
     + TAG_REST
     + rb"|"
@@ -46,7 +46,7 @@ _TOKEN = re.compile(
     rb"|(?P<stray>" + END_TAG + rb")"
 )
 # How most pages begin, in one match: the same tokens as above.
-_USUAL = re.compile(
+_COMMON_PROLOG = re.compile(
     rb"(?i)<!doctype html>[" + WS + rb"]*+<html(?:(?=[" + WS + rb"])" + ATTRIBUTES + rb")?>[" + WS + rb"]*+<head>"
 )
 # As XML: names as written, no text and nothing implied outside of <html>. An internal subset may declare what it
@@ -110,10 +110,10 @@ class Prolog:
                 return 0
             self._started = True
             position = len(_UTF_8_BOM) if data.startswith(_UTF_8_BOM) else 0
-            usual = None if self._xhtml else _USUAL.match(data, position)
-            if usual and usual.end() <= MAX_TOKEN_BYTES and not _AMP_WORD.search(usual.group()):
+            common = None if self._xhtml else _COMMON_PROLOG.match(data, position)
+            if common and common.end() <= MAX_TOKEN_BYTES and not _AMP_WORD.search(common.group()):
                 self._doctype = self._html = self.found = True
-                return usual.end()
+                return common.end()
         while not self.decided and position < len(data):
             token = self._match(data, position)
             if token is None:
@@ -121,14 +121,14 @@ class Prolog:
                     position = len(data)
                     break
                 if at_end or len(data) - position > MAX_TOKEN_BYTES:
-                    self._take_last(data[position:])
+                    self._handle_last(data[position:])
                 return position
-            position = self._take(token)
+            position = self._handle_token(token)
         if at_end and not self.decided:
-            self._end()
+            self._page_ended()
         return position
 
-    def _take(self, token: re.Match[bytes]) -> int:
+    def _handle_token(self, token: re.Match[bytes]) -> int:
         """Take one token in; tells where the next one starts, or where the head begins."""
         kind = token.lastgroup
         if token.end() - token.start() > MAX_TOKEN_BYTES:
@@ -139,35 +139,35 @@ class Prolog:
             self._html = True
             tag = token.group()
             if self._xhtml or _AMP_WORD.search(tag):
-                self._take_html(attributes(tag))
+                self._check_html_attributes(attributes(tag))
         elif kind == "skip" and self._xhtml:
-            said = _XML_ENCODING.match(token.group())
-            if said and not is_ascii_superset(said.group(1).decode("latin-1").lower()):
+            encoding = _XML_ENCODING.match(token.group())
+            if encoding and not is_ascii_compatible(encoding.group(1).decode("latin-1").lower()):
                 # One in UTF-16 is seen here in its narrow form, and has another name for it.
-                self.refusal = self.refusal or (None if said.group(1)[:6].lower() == b"utf-16" else Refusal.CHARSET)
+                self.refusal = self.refusal or (None if encoding.group(1)[:6].lower() == b"utf-16" else Refusal.CHARSET)
         elif kind == "head":
-            self._find(self._xhtml and token.group().endswith(b"/>"))
+            self._head_begins(self._xhtml and token.group().endswith(b"/>"))
         elif kind == "implied":
-            self._find(unsure=False)
+            self._head_begins(unsure=False)
             return token.start()
         return token.end()
 
-    def _take_html(self, found: dict[bytes, bytes]) -> None:
+    def _check_html_attributes(self, found: dict[bytes, bytes]) -> None:
         if not _AMP.isdisjoint(found):
             self.refusal = Refusal.AMP
         elif self._xhtml and found.get(b"xmlns") != _XHTML:
             # In another namespace a script is none.
             self.refusal = Refusal.UNSURE
 
-    def _take_last(self, rest: bytes) -> None:
+    def _handle_last(self, rest: bytes) -> None:
         """Take in what stands behind the last whole token."""
-        read_over = rest in _LAST_TEXT or rest.startswith(b"&") or _LAST_TAG.match(rest)
-        if read_over and not self._xhtml and len(rest) <= MAX_TOKEN_BYTES:
-            self._find(unsure=False)
+        is_ignored = rest in _LAST_TEXT or rest.startswith(b"&") or _LAST_TAG.match(rest)
+        if is_ignored and not self._xhtml and len(rest) <= MAX_TOKEN_BYTES:
+            self._head_begins(unsure=False)
         else:
             self.refusal = Refusal.UNSURE
 
-    def _find(self, unsure: bool) -> None:
+    def _head_begins(self, unsure: bool) -> None:
         if self._xhtml and (unsure or not self._html):
             self.refusal = Refusal.UNSURE
         elif self._needs_document and not (self._doctype or self._html):
@@ -175,8 +175,8 @@ class Prolog:
         else:
             self.found = True
 
-    def _end(self) -> None:
+    def _page_ended(self) -> None:
         if self._xhtml:
             self.refusal = Refusal.EMPTY
         else:
-            self._find(unsure=False)
+            self._head_begins(unsure=False)

@@ -9,7 +9,7 @@ from hashlib import sha256
 from html import escape
 from urllib.parse import quote
 
-from lbcompanion.html.markup import TAG_REST, WS, attributes
+from lbcompanion.html.tokenizer_patterns import TAG_REST, WS, attributes
 
 #: The attribute by which a page that bears our tag already is known.
 MARKER = b"data-lbc-token"
@@ -24,17 +24,17 @@ _SCRIPT_END = re.compile(rb"(?i)</script(?=[" + WS + rb"/>])")
 # A page at the top that may be the Path of a cookie, as /shop is: not a file's name.
 _TOP_FOLDER = re.compile(r"/[A-Za-z0-9_~-]+", re.ASCII)
 # What means the same in a JavaScript string of either quote, in an attribute's value of either quote, and in text.
-_SAFE_IN_BOTH = "-._~:/?#[]@!$()*+,;=%"
+_SAFE_CHARACTERS = "-._~:/?#[]@!$()*+,;=%"
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$()*+,;=%]*", re.ASCII)
 
 
-def safe_in_both(value: str) -> str:
+def escape_for_js_and_html(value: str) -> str:
     """Make a value right for a JavaScript string and for HTML at once.
 
     Escapes of the one are plain text to the other, so what is special to either is percent-encoded: all values are
     URLs or of a URL's characters, and an honest one comes out as it is.
     """
-    return value if _PLAIN.fullmatch(value) else quote(value, safe=_SAFE_IN_BOTH, errors="replace")
+    return value if _PLAIN.fullmatch(value) else quote(value, safe=_SAFE_CHARACTERS, errors="replace")
 
 
 def inline_hashes(snippet: bytes) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class Snippet:
 
     def __init__(self, template: bytes) -> None:
         self._parts = _PLACEHOLDER.split(template)
-        self._places = [(index, self._parts[index].decode()) for index in range(1, len(self._parts), 2)]
+        self._placeholders = [(index, self._parts[index].decode()) for index in range(1, len(self._parts), 2)]
         self.inline = _INLINE_SCRIPT.search(template) is not None
         self.external = any(b"src" in attributes(tag.group()) for tag in _SCRIPT.finditer(template))
         self.uses_nonce = b"{nonce}" in template
@@ -85,12 +85,12 @@ class Snippet:
         :param values: by placeholder; one that is missing is filled with nothing.
         """
         parts = self._parts.copy()
-        for index, name in self._places:
-            parts[index] = safe_in_both(values.get(name, "")).encode()
+        for index, name in self._placeholders:
+            parts[index] = escape_for_js_and_html(values.get(name, "")).encode()
         return b"".join(parts)
 
 
-def beside(path: str, prefix: str) -> str:
+def relative_prefix(path: str, prefix: str) -> str:
     """The relative address, from a page, under which its script and its notice are asked for.
 
     It is below the page's folder, so that the cookies of the page go along whatever their ``Path`` is, and not below
@@ -114,11 +114,11 @@ def default_tag_parts(pages_url: str, script_url: str, nonce: str | None, xhtml:
     :param xhtml: attributes have values there, all of them.
     """
     sync = 'async="async"' if xhtml else "async"
-    password = f' nonce="{_attribute(nonce)}"' if nonce else ""
+    nonce_attribute = f' nonce="{_attribute(nonce)}"' if nonce else ""
     return (
         f'<script {sync} src="{_attribute(script_url)}" data-lbc-token="'.encode("ascii", "xmlcharrefreplace"),
         f'" data-lbc-fetch-from="{_attribute(pages_url)}'.encode("ascii", "xmlcharrefreplace"),
-        f'"{password}></script>'.encode("ascii", "xmlcharrefreplace"),
+        f'"{nonce_attribute}></script>'.encode("ascii", "xmlcharrefreplace"),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from attrs import define
 
 from lbcompanion.html import charset, head
-from lbcompanion.html.bottom import Bottom
+from lbcompanion.html.body_end import BodyEndInserter
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.prolog import Prolog
@@ -24,7 +24,7 @@ OnPolicies = Callable[[tuple[str, ...]], tuple[bytes, bytes] | str]
 
 
 @define
-class Job:
+class InjectionSpec:
     """What is to be done to one page; nobody changes it.
 
     :ivar top: goes to the head's start; ASCII.
@@ -43,7 +43,7 @@ class Job:
     on_policies: OnPolicies | None = None
 
 
-class Machine(Protocol):
+class PageTransformer(Protocol):
     """What takes a page in and gives it out.
 
     :ivar placed: whether anything of ours is in what came out.
@@ -61,80 +61,80 @@ class Machine(Protocol):
         """Take the next piece in; gives what can be passed on by now."""
         ...
 
-    def kept(self) -> bytes:
+    def pending(self) -> bytes:
         """What is held back now."""
         ...
 
 
-class _At(Enum):
+class _State(Enum):
     PROLOG = 1
     HEAD = 2
     BODY = 3
 
 
-class Stream:
+class StreamingInjector:
     """The usual machine.
 
     :ivar top_at: where the top snippet went, once it did.
     :ivar bottom_at: where the bottom snippet went; None as long as it did not.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, spec: InjectionSpec) -> None:
         self.placed = False
         self.refusal: Refusal | None = None
         self.directive = ""
         self.done = False
         self.top_at = 0
         self.bottom_at: int | None = None
-        self.top = job.top
-        self.bottom = job.bottom
-        self._xhtml = job.xhtml
-        self._charset_known = job.charset_known or job.xhtml
-        self._on_policies = job.on_policies
-        self._prolog = Prolog(job.xhtml, job.needs_document)
-        self._bottom_machine: Bottom | None = None
-        self._at = _At.PROLOG
-        self._held = b""
+        self.top = spec.top
+        self.bottom = spec.bottom
+        self._xhtml = spec.xhtml
+        self._charset_known = spec.charset_known or spec.xhtml
+        self._on_policies = spec.on_policies
+        self._prolog = Prolog(spec.xhtml, spec.needs_document)
+        self._body_end_inserter: BodyEndInserter | None = None
+        self._state = _State.PROLOG
+        self._buffer = b""
         self._start = b""
 
     def feed(self, chunk: bytes, at_end: bool) -> bytes:
-        """See :class:`Machine`."""
-        if self._at is _At.BODY:
+        """See :class:`PageTransformer`."""
+        if self._state is _State.BODY:
             return chunk if self.done else self._read_body(chunk, at_end)
         if self.done:
             return chunk
-        data = self._held + chunk if self._held else chunk
+        data = self._buffer + chunk if self._buffer else chunk
         if not self._charset_known and len(self._start) < charset.PRESCAN_BYTES:
             self._start += chunk[: charset.PRESCAN_BYTES - len(self._start)]
-        passed = b""
-        if self._at is _At.PROLOG:
+        output = b""
+        if self._state is _State.PROLOG:
             read = self._prolog.read(data, at_end)
             if self._prolog.refusal:
                 return self._refuse(self._prolog.refusal, data)
             self.top_at += read
-            passed, data = data[:read], data[read:]
+            output, data = data[:read], data[read:]
             if self._prolog.found:
-                self._at = _At.HEAD
-        if self._at is _At.HEAD:
-            return passed + self._read_head(data, at_end)
-        self._held = data
-        return passed
+                self._state = _State.HEAD
+        if self._state is _State.HEAD:
+            return output + self._read_head(data, at_end)
+        self._buffer = data
+        return output
 
-    def kept(self) -> bytes:
-        """See :class:`Machine`."""
-        return self._bottom_machine.held() if self._bottom_machine else self._held
+    def pending(self) -> bytes:
+        """See :class:`PageTransformer`."""
+        return self._body_end_inserter.pending() if self._body_end_inserter else self._buffer
 
     def _read_head(self, data: bytes, at_end: bool) -> bytes:
-        end = head.find_end(data, at_end)
+        end = head.find_head_end(data, at_end)
         if end is None or not (at_end or self._charset_seen()):
-            self._held = data
+            self._buffer = data
             return b""
         zone = data[:end]
-        if not head.is_plain(lowered(zone)) and (refusal := self._ask(head.look_at(zone))):
+        if not head.has_no_policy_or_marker(lowered(zone)) and (refusal := self._apply_policies(head.scan_head(zone))):
             return self._refuse(refusal, data)
         offset: int | Refusal = 0
         if not self._charset_known:
-            offset = head.offset_of(self._start, self.top_at, data[: charset.PRESCAN_BYTES], len(self.top))
+            offset = head.insertion_offset(self._start, self.top_at, data[: charset.PRESCAN_BYTES], len(self.top))
         if isinstance(offset, Refusal):
             return self._refuse(offset, data)
         return self._insert(data, offset, at_end)
@@ -144,11 +144,11 @@ class Stream:
             self._charset_known or len(self._start) >= charset.PRESCAN_BYTES or charset.prescan(self._start) is not None
         )
 
-    def _ask(self, seen: head.HeadSeen) -> Refusal | None:
-        if seen.marked:
+    def _apply_policies(self, scan: head.HeadScan) -> Refusal | None:
+        if scan.has_marker:
             return Refusal.MARKED
-        if seen.policies and self._on_policies:
-            snippets = self._on_policies(seen.policies)
+        if scan.policies and self._on_policies:
+            snippets = self._on_policies(scan.policies)
             if isinstance(snippets, str):
                 self.directive = snippets
                 return Refusal.CSP
@@ -158,27 +158,27 @@ class Stream:
     def _insert(self, data: bytes, offset: int, at_end: bool) -> bytes:
         self.placed = bool(self.top)
         self.top_at += offset
-        passed = data[:offset] + self.top
-        self._held = self._start = b""
+        output = data[:offset] + self.top
+        self._buffer = self._start = b""
         rest = data[offset:]
         if not self.bottom:
             self.done = True
-            return passed + rest
-        self._at = _At.BODY
-        self._bottom_machine = Bottom(self.bottom, self._xhtml)
-        return passed + self._read_body(rest, at_end)
+            return output + rest
+        self._state = _State.BODY
+        self._body_end_inserter = BodyEndInserter(self.bottom, self._xhtml)
+        return output + self._read_body(rest, at_end)
 
     def _read_body(self, chunk: bytes, at_end: bool) -> bytes:
-        machine = self._bottom_machine
-        assert machine is not None
-        passed = machine.feed(chunk, at_end)
-        if machine.placed:
+        inserter = self._body_end_inserter
+        assert inserter is not None
+        output = inserter.feed(chunk, at_end)
+        if inserter.placed:
             self.placed = True
-            self.bottom_at = self.top_at + machine.at
-        return passed
+            self.bottom_at = self.top_at + inserter.inserted_at
+        return output
 
     def _refuse(self, refusal: Refusal, held: bytes) -> bytes:
         self.refusal = refusal
         self.done = True
-        self._held = self._start = b""
+        self._buffer = self._start = b""
         return held

@@ -1,4 +1,4 @@
-/* The compiled reader of heads: what lbcompanion/http1/lines.py does, for heads in the usual form.
+/* The compiled reader of heads: what lbcompanion/http1/field_lines.py does, for heads in the usual form.
  *
  * It knows no rule of its own: a head that is not in the usual form at every byte gives None, and is read, or refused,
  * by the Python reader. Names and their marks are handed in by setup(), so that they stand in one place.

@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 _HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,254}))(?::[0-9]{0,5})?")
-_LOCAL = "localhost"
+_LOCALHOST = "localhost"
 
 MISDIRECTED = 421
 FORBIDDEN = 403
 
 
 def refusal(
-    lines: Callable[[bytes], Sequence[bytes]], names: Collection[str], *, http_1_0: bool
+    values: Callable[[bytes], Sequence[bytes]], names: Collection[str], *, http_1_0: bool
 ) -> tuple[int, str] | None:
     """Why a request is not answered, by status and words; None: it is.
 
@@ -27,22 +27,22 @@ def refusal(
     :param names: further names that the listener has, in small letters, without a dot at the end.
     :param http_1_0: whether it is a request of HTTP/1.0; balancers' checks send some without ``Host``, browsers none.
     """
-    hosts = lines(b"host")
-    if not (http_1_0 and not hosts) and not (len(hosts) == 1 and _is_ours(hosts[0], names)):
+    hosts = values(b"host")
+    if not (http_1_0 and not hosts) and not (len(hosts) == 1 and _is_known_host(hosts[0], names)):
         return MISDIRECTED, "Host is no address, no localhost, and none of admin_hosts"
-    if _from_elsewhere(lines, hosts):
+    if _is_cross_site(values, hosts):
         return FORBIDDEN, "a page of another site asks"
     return None
 
 
-def _is_ours(host: bytes, names: Collection[str]) -> bool:
+def _is_known_host(host: bytes, names: Collection[str]) -> bool:
     found = _HOST.fullmatch(host)
     if found is None:
         return False
     if found[1] is not None:
         return _is_address(IPv6Address, found[1].decode())
     name = found[2].decode().lower().removesuffix(".")
-    return name == _LOCAL or name.endswith(f".{_LOCAL}") or name in names or _is_address(IPv4Address, name)
+    return name == _LOCALHOST or name.endswith(f".{_LOCALHOST}") or name in names or _is_address(IPv4Address, name)
 
 
 def _is_address(kind: type[IPv4Address] | type[IPv6Address], text: str) -> bool:
@@ -53,10 +53,10 @@ def _is_address(kind: type[IPv4Address] | type[IPv6Address], text: str) -> bool:
     return True
 
 
-def _from_elsewhere(lines: Callable[[bytes], Sequence[bytes]], hosts: Sequence[bytes]) -> bool:
+def _is_cross_site(values: Callable[[bytes], Sequence[bytes]], hosts: Sequence[bytes]) -> bool:
     """Whether a browser says that another site's page asks. To follow a link from there is no such thing."""
-    origins = [origin.partition(b"://")[2].lower() for origin in lines(b"origin")]
+    origins = [origin.partition(b"://")[2].lower() for origin in values(b"origin")]
     if any(origin not in [host.lower() for host in hosts] for origin in origins):
         return True
-    followed = lines(b"sec-fetch-mode") == [b"navigate"] and lines(b"sec-fetch-dest") == [b"document"]
-    return not followed and any(site in (b"cross-site", b"same-site") for site in lines(b"sec-fetch-site"))
+    is_navigation = values(b"sec-fetch-mode") == [b"navigate"] and values(b"sec-fetch-dest") == [b"document"]
+    return not is_navigation and any(site in (b"cross-site", b"same-site") for site in values(b"sec-fetch-site"))

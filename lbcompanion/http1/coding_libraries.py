@@ -25,4 +25,4 @@ def _deflate() -> Any:
 
 
 #: What has zlib's calls: ISA-L where it is installed, for a half to a seventh of the time; else zlib.
-DEFLATE = _deflate()
+DEFLATE_LIBRARY = _deflate()

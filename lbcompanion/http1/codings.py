@@ -5,8 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
 
-from lbcompanion.http1.decoders import CodingError, Inflater, Reader, Unbrotli, Unzstd
-from lbcompanion.http1.encoders import Brotli, Deflater, Writer, Zstd, whole_brotli, whole_deflate, whole_zstd
+from lbcompanion.http1.decoders import BrotliDecoder, CodingError, DeflateDecoder, StreamDecoder, ZstdDecoder
+from lbcompanion.http1.encoders import (
+    BrotliEncoder,
+    DeflateEncoder,
+    StreamEncoder,
+    ZstdEncoder,
+    encode_brotli,
+    encode_deflate,
+    encode_zstd,
+)
 
 __all__ = [
     "DECODABLE",
@@ -20,40 +28,40 @@ __all__ = [
     "offer",
 ]
 
-_READERS: dict[bytes, Callable[[], Reader]] = {
-    b"gzip": lambda: Inflater(gzip=True),
-    b"x-gzip": lambda: Inflater(gzip=True),
-    b"deflate": lambda: Inflater(gzip=False),
-    b"br": Unbrotli,
-    b"zstd": Unzstd,
+_DECODERS: dict[bytes, Callable[[], StreamDecoder]] = {
+    b"gzip": lambda: DeflateDecoder(gzip=True),
+    b"x-gzip": lambda: DeflateDecoder(gzip=True),
+    b"deflate": lambda: DeflateDecoder(gzip=False),
+    b"br": BrotliDecoder,
+    b"zstd": ZstdDecoder,
 }
-_WRITERS: dict[bytes, Callable[[], Writer]] = {
-    b"gzip": lambda: Deflater(gzip=True),
-    b"x-gzip": lambda: Deflater(gzip=True),
-    b"deflate": lambda: Deflater(gzip=False),
-    b"br": Brotli,
-    b"zstd": Zstd,
+_ENCODERS: dict[bytes, Callable[[], StreamEncoder]] = {
+    b"gzip": lambda: DeflateEncoder(gzip=True),
+    b"x-gzip": lambda: DeflateEncoder(gzip=True),
+    b"deflate": lambda: DeflateEncoder(gzip=False),
+    b"br": BrotliEncoder,
+    b"zstd": ZstdEncoder,
 }
-_WHOLE: dict[bytes, Callable[[bytes], bytes]] = {
-    b"gzip": lambda data: whole_deflate(True, data),
-    b"x-gzip": lambda data: whole_deflate(True, data),
-    b"deflate": lambda data: whole_deflate(False, data),
-    b"br": whole_brotli,
-    b"zstd": whole_zstd,
+_WHOLE_ENCODERS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"gzip": lambda data: encode_deflate(True, data),
+    b"x-gzip": lambda data: encode_deflate(True, data),
+    b"deflate": lambda data: encode_deflate(False, data),
+    b"br": encode_brotli,
+    b"zstd": encode_zstd,
 }
 
 #: What may be offered to the application, since both directions are spoken here.
-DECODABLE = frozenset(_READERS)
+DECODABLE = frozenset(_DECODERS)
 
 # What stands for any coding is offered as these; x-gzip is gzip's old name.
-_ANY = (b"gzip", b"deflate", b"br", b"zstd")
-_PLAIN = frozenset({b"", b"identity", b"none"})
+_WILDCARD_CODINGS = (b"gzip", b"deflate", b"br", b"zstd")
+_IDENTITY = frozenset({b"", b"identity", b"none"})
 # Browsers write some 30 bytes. What is longer by far is not read: the visitor chooses how much work it would be.
-_LONGEST_ACCEPT = 1024
+_MAX_ACCEPT_BYTES = 1024
 # ``*`` with a weight, some white space included; its weight is written four times.
-_LONGEST_ANY = 32
+_MAX_WILDCARD_BYTES = 32
 # RFC 9110 section 12.4.2: a weight of 0 is "not acceptable".
-_REFUSED = re.compile(rb";[ \t]*q=0(?:\.0*)?[ \t]*$", re.IGNORECASE)
+_ZERO_WEIGHT = re.compile(rb";[ \t]*q=0(?:\.0*)?[ \t]*$", re.IGNORECASE)
 
 
 class TooLarge(CodingError):
@@ -71,18 +79,18 @@ class Decoder:
     __slots__ = ("_reader", "given", "taken")
 
     def __init__(self, coding: bytes) -> None:
-        self._reader = _READERS[coding]()
-        self.taken = 0
-        self.given = 0
+        self._decoder = _DECODERS[coding]()
+        self.bytes_in = 0
+        self.bytes_out = 0
 
-    def steps(self, data: bytes) -> Iterator[bytes]:
+    def decode(self, data: bytes) -> Iterator[bytes]:
         """Decode what can be decoded by now, in pieces of at most 256 KiB.
 
         :raises CodingError: where the input is broken.
         """
-        self.taken += len(data)
-        for piece in self._reader.steps(data):
-            self.given += len(piece)
+        self.bytes_in += len(data)
+        for piece in self._decoder.decode(data):
+            self.bytes_out += len(piece)
             yield piece
 
     def finish(self) -> None:
@@ -90,7 +98,7 @@ class Decoder:
 
         :raises CodingError: where the coded stream is not.
         """
-        self._reader.finish()
+        self._decoder.finish()
 
 
 class Encoder:
@@ -102,15 +110,15 @@ class Encoder:
     __slots__ = ("_writer",)
 
     def __init__(self, coding: bytes) -> None:
-        self._writer = _WRITERS[coding]()
+        self._encoder = _ENCODERS[coding]()
 
     def feed(self, data: bytes) -> bytes:
         """Encode and flush; nothing for nothing."""
-        return self._writer.feed(data)
+        return self._encoder.feed(data)
 
     def finish(self, data: bytes = b"") -> bytes:
         """Encode the last bytes and end the stream."""
-        return self._writer.finish(data)
+        return self._encoder.finish(data)
 
 
 def decode_whole(coding: bytes, data: bytes, limit_bytes: int) -> bytes:
@@ -121,15 +129,15 @@ def decode_whole(coding: bytes, data: bytes, limit_bytes: int) -> bytes:
     :raises TooLarge: where it has more.
     :raises CodingError: where it is broken or cut short.
     """
-    reader = _READERS[coding]()
+    decoder = _DECODERS[coding]()
     pieces = []
-    left = limit_bytes
-    for piece in reader.steps(data):
-        left -= len(piece)
-        if left < 0:
+    remaining = limit_bytes
+    for piece in decoder.decode(data):
+        remaining -= len(piece)
+        if remaining < 0:
             raise TooLarge("grows beyond what a page may have")
         pieces.append(piece)
-    reader.finish()
+    decoder.finish()
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
@@ -138,20 +146,20 @@ def encode_whole(coding: bytes, data: bytes) -> bytes:
 
     :param coding: one of :data:`DECODABLE`.
     """
-    return _WHOLE[coding](data)
+    return _WHOLE_ENCODERS[coding](data)
 
 
-def coding_of(values: Iterable[bytes]) -> bytes:
+def content_coding(values: Iterable[bytes]) -> bytes:
     """The coding that the values of ``Content-Encoding`` name, in lower case; empty for a plain body.
 
     Several are given as they stand, in one list: no member of :data:`DECODABLE`. ``none`` and ``identity`` are written
     by some applications and mean nothing.
     """
     named = [member.strip(b" \t").lower() for value in values for member in value.split(b",")]
-    return b", ".join([member for member in named if member not in _PLAIN])
+    return b", ".join([member for member in named if member not in _IDENTITY])
 
 
-def offer(accept: bytes | None) -> bytes:
+def acceptable_codings(accept: bytes | None) -> bytes:
     """What to ask of the application for a visitor's ``Accept-Encoding``: the same, less what cannot be undone here.
 
     Members keep their weights, refusals (``q=0``) stay, and ``*`` becomes the codings spoken here that are not named
@@ -160,33 +168,33 @@ def offer(accept: bytes | None) -> bytes:
 
     :returns: ``identity`` where nothing is left that asks for something, and for a header of more than 1,024 bytes.
     """
-    if not accept or len(accept) > _LONGEST_ACCEPT:
+    if not accept or len(accept) > _MAX_ACCEPT_BYTES:
         return b"identity"
     members: dict[bytes, bytes] = {}
     for member in accept.split(b","):
-        members.setdefault(_named(member), member.strip(b" \t"))
-    kept: list[bytes] = []
-    asked = False
+        members.setdefault(_coding_name(member), member.strip(b" \t"))
+    acceptable: list[bytes] = []
+    any_accepted = False
     for coding, member in members.items():
-        refused = _REFUSED.search(member) is not None
-        if coding == b"*" and not refused:
-            more = _for_any(member, members)
+        rejected = _ZERO_WEIGHT.search(member) is not None
+        if coding == b"*" and not rejected:
+            accepted = _expand_wildcard(member, members)
         elif coding in DECODABLE or coding in {b"identity", b"*"}:
-            more = [member]
+            accepted = [member]
         else:
             continue
-        kept += more
-        asked = asked or (bool(more) and not refused)
-    return b", ".join(kept) if asked else b"identity"
+        acceptable += accepted
+        any_accepted = any_accepted or (bool(accepted) and not rejected)
+    return b", ".join(acceptable) if any_accepted else b"identity"
 
 
-def _named(member: bytes) -> bytes:
+def _coding_name(member: bytes) -> bytes:
     return member.partition(b";")[0].strip(b" \t").lower()
 
 
-def _for_any(member: bytes, members: Container[bytes]) -> list[bytes]:
+def _expand_wildcard(member: bytes, members: Container[bytes]) -> list[bytes]:
     """What stands for ``*``, each with its weight; nothing for a weight that is longer than any valid one."""
-    if len(member) > _LONGEST_ANY:
+    if len(member) > _MAX_WILDCARD_BYTES:
         return []
     weight = member[1:]
-    return [coding + weight for coding in _ANY if coding not in members]
+    return [coding + weight for coding in _WILDCARD_CODINGS if coding not in members]

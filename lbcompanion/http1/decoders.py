@@ -9,28 +9,28 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from lbcompanion.errors import BadResponse
-from lbcompanion.http1.coding_libraries import DEFLATE, brotli, zstd
+from lbcompanion.http1.coding_libraries import DEFLATE_LIBRARY, brotli, zstd
 
 #: The most that a reader gives in one piece, bytes.
-STEP = 262144
+MAX_PIECE_BYTES = 262144
 
 # Members that hold nothing cost their writer twenty bytes and us a decompressor each.
-_EMPTY_MEMBERS = 100
+_MAX_EMPTY_MEMBERS = 100
 # RFC 9659: no more than 8 MiB of window are to be had for zstd over HTTP.
-_ZSTD_MOST: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
+_ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 # brotli looks at its limit only where a block of its output buffer is full: at 32752, 98272, 229328 bytes, and so on.
-_BROTLI_LIMIT = 131072
+_BROTLI_OUTPUT_LIMIT = 131072
 
 
 class CodingError(BadResponse):
     """A coded body that cannot be decoded."""
 
 
-class Reader(Protocol):
+class StreamDecoder(Protocol):
     """One coded body on its way in."""
 
-    def steps(self, data: bytes) -> Iterator[bytes]:
-        """Decode what can be decoded by now, in pieces of at most :data:`STEP` bytes, none of them empty.
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Decode what can be decoded by now, in pieces of at most :data:`MAX_PIECE_BYTES` bytes, none of them empty.
 
         :raises CodingError: where the input is broken.
         """
@@ -44,7 +44,7 @@ class Reader(Protocol):
         ...
 
 
-class Inflater:
+class DeflateDecoder:
     """Reads gzip (RFC 1952, all members) or deflate (RFC 1950, or RFC 1951 alone).
 
     :param backend: has zlib's calls.
@@ -52,88 +52,88 @@ class Inflater:
 
     __slots__ = ("_backend", "_empty", "_ended", "_gzip", "_held", "_z")
 
-    def __init__(self, gzip: bool, backend: Any = DEFLATE) -> None:
+    def __init__(self, gzip: bool, backend: Any = DEFLATE_LIBRARY) -> None:
         self._gzip = gzip
         self._backend = backend
-        self._z: Any = None
-        self._held = b""
+        self._decompressor: Any = None
+        self._buffer = b""
         self._ended = False
-        self._empty = 0
+        self._empty_members = 0
 
-    def steps(self, data: bytes) -> Iterator[bytes]:
-        """See :class:`Reader`."""
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """See :class:`StreamDecoder`."""
         full = False
         while data or full:
-            z = self._z
+            z = self._decompressor
             if z is None:
-                data = self._begin(data)
-                z = self._z
+                data = self._start_member(data)
+                z = self._decompressor
                 if z is None:
                     return
             try:
-                piece = z.decompress(data, STEP)
+                piece = z.decompress(data, MAX_PIECE_BYTES)
             except self._backend.error:
                 raise CodingError("the coded body is broken") from None
             if z.eof:
-                self._end(piece)
+                self._end_member(piece)
                 data, full = z.unused_data, False
             else:
                 # A full piece may leave output inside though all input is taken.
-                data, full = z.unconsumed_tail, len(piece) == STEP
+                data, full = z.unconsumed_tail, len(piece) == MAX_PIECE_BYTES
             if piece:
                 yield piece
 
-    def _begin(self, data: bytes) -> bytes:
+    def _start_member(self, data: bytes) -> bytes:
         """Open the next member, if there is one; gives what is to be fed to it."""
         if self._gzip:
             if self._ended:
                 # Padding with zero bytes is what some writers leave behind a member.
                 data = data.lstrip(b"\0")
             if data:
-                self._z = self._backend.decompressobj(31)
+                self._decompressor = self._backend.decompressobj(31)
             return data
         if self._ended:
             raise CodingError("bytes after the end of the coded body")
-        data = self._held + data
+        data = self._buffer + data
         if len(data) < 2:
-            self._held = data
+            self._buffer = data
             return b""
-        self._held = b""
+        self._buffer = b""
         # RFC 9110 section 8.4.1.2: deflate is zlib's format, but bare deflate is sent as well.
         zlib_header = data[0] & 15 == 8 and (data[0] * 256 + data[1]) % 31 == 0
-        self._z = self._backend.decompressobj(15 if zlib_header else -15)
+        self._decompressor = self._backend.decompressobj(15 if zlib_header else -15)
         return data
 
-    def _end(self, piece: bytes) -> None:
-        self._z = None
+    def _end_member(self, piece: bytes) -> None:
+        self._decompressor = None
         self._ended = True
-        self._empty = 0 if piece else self._empty + 1
-        if self._empty > _EMPTY_MEMBERS:
+        self._empty_members = 0 if piece else self._empty_members + 1
+        if self._empty_members > _MAX_EMPTY_MEMBERS:
             raise CodingError("too many members without content")
 
     def finish(self) -> None:
-        """See :class:`Reader`."""
-        if self._held or self._z is not None:
+        """See :class:`StreamDecoder`."""
+        if self._buffer or self._decompressor is not None:
             raise CodingError("the coded body is cut short")
 
 
-class Unbrotli:
+class BrotliDecoder:
     """Reads br (RFC 7932), whose windows end at 16 MiB."""
 
     __slots__ = ("_begun", "_z")
 
     def __init__(self) -> None:
-        self._z = brotli.Decompressor()
-        self._begun = False
+        self._decompressor = brotli.Decompressor()
+        self._started = False
 
-    def steps(self, data: bytes) -> Iterator[bytes]:
-        """See :class:`Reader`."""
-        z = self._z
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """See :class:`StreamDecoder`."""
+        z = self._decompressor
         more = bool(data)
         while more:
-            self._begun = True
+            self._started = True
             try:
-                piece: bytes = z.process(data, output_buffer_limit=_BROTLI_LIMIT)
+                piece: bytes = z.process(data, output_buffer_limit=_BROTLI_OUTPUT_LIMIT)
             except brotli.error:
                 raise CodingError("the coded body is broken, or bytes follow it") from None
             data = b""
@@ -143,48 +143,48 @@ class Unbrotli:
                 yield piece
 
     def finish(self) -> None:
-        """See :class:`Reader`."""
-        if self._begun and not self._z.is_finished():
+        """See :class:`StreamDecoder`."""
+        if self._started and not self._decompressor.is_finished():
             raise CodingError("the coded body is cut short")
 
 
-class Unzstd:
+class ZstdDecoder:
     """Reads zstd (RFC 8878): all frames, skippable ones too, with windows of at most 8 MiB (RFC 9659)."""
 
     __slots__ = ("_empty", "_z")
 
     def __init__(self) -> None:
-        self._z: zstd.ZstdDecompressor | None = None
-        self._empty = 0
+        self._decompressor: zstd.ZstdDecompressor | None = None
+        self._empty_members = 0
 
-    def steps(self, data: bytes) -> Iterator[bytes]:
-        """See :class:`Reader`."""
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """See :class:`StreamDecoder`."""
         more = bool(data)
         while more:
-            z = self._z
+            z = self._decompressor
             if z is None:
-                z = self._z = zstd.ZstdDecompressor(options=_ZSTD_MOST)
+                z = self._decompressor = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
             try:
-                piece = z.decompress(data, STEP)
+                piece = z.decompress(data, MAX_PIECE_BYTES)
             except zstd.ZstdError:
                 raise CodingError("the coded body is broken, or its window is too large") from None
             if z.eof:
-                self._end(piece)
+                self._end_member(piece)
                 data = z.unused_data
                 more = bool(data)
             else:
                 data = b""
-                more = not z.needs_input or len(piece) == STEP
+                more = not z.needs_input or len(piece) == MAX_PIECE_BYTES
             if piece:
                 yield piece
 
-    def _end(self, piece: bytes) -> None:
-        self._z = None
-        self._empty = 0 if piece else self._empty + 1
-        if self._empty > _EMPTY_MEMBERS:
+    def _end_member(self, piece: bytes) -> None:
+        self._decompressor = None
+        self._empty_members = 0 if piece else self._empty_members + 1
+        if self._empty_members > _MAX_EMPTY_MEMBERS:
             raise CodingError("too many frames without content")
 
     def finish(self) -> None:
-        """See :class:`Reader`."""
-        if self._z is not None:
+        """See :class:`StreamDecoder`."""
+        if self._decompressor is not None:
             raise CodingError("the coded body is cut short")

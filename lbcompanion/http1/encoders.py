@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, Protocol
 
-from lbcompanion.http1.coding_libraries import DEFLATE, brotli, zstd
+from lbcompanion.http1.coding_libraries import DEFLATE_LIBRARY, brotli, zstd
 
 _DEFLATE_LEVELS = {"isal.isal_zlib": 2, "zlib": 3}
 _BROTLI_QUALITY = 2
@@ -22,7 +22,7 @@ _ZSTD_OPTIONS: dict[int, int] = {
 }
 
 
-class Writer(Protocol):
+class StreamEncoder(Protocol):
     """One coded body on its way out."""
 
     def feed(self, data: bytes) -> bytes:
@@ -34,7 +34,7 @@ class Writer(Protocol):
         ...
 
 
-class Deflater:
+class DeflateEncoder:
     """Writes gzip (RFC 1952) or deflate (RFC 1950).
 
     :param backend: has zlib's calls.
@@ -42,76 +42,76 @@ class Deflater:
 
     __slots__ = ("_z",)
 
-    def __init__(self, gzip: bool, backend: Any = DEFLATE) -> None:
-        self._z = backend.compressobj(_DEFLATE_LEVELS[backend.__name__], zlib.DEFLATED, 31 if gzip else 15)
+    def __init__(self, gzip: bool, backend: Any = DEFLATE_LIBRARY) -> None:
+        self._compressor = backend.compressobj(_DEFLATE_LEVELS[backend.__name__], zlib.DEFLATED, 31 if gzip else 15)
 
     def feed(self, data: bytes) -> bytes:
-        """See :class:`Writer`."""
+        """See :class:`StreamEncoder`."""
         if not data:
             return b""
-        coded: bytes = self._z.compress(data) + self._z.flush(zlib.Z_SYNC_FLUSH)
+        coded: bytes = self._compressor.compress(data) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
         return coded
 
     def finish(self, data: bytes = b"") -> bytes:
-        """See :class:`Writer`."""
-        coded: bytes = self._z.compress(data) + self._z.flush(zlib.Z_FINISH)
+        """See :class:`StreamEncoder`."""
+        coded: bytes = self._compressor.compress(data) + self._compressor.flush(zlib.Z_FINISH)
         return coded
 
 
-class Brotli:
+class BrotliEncoder:
     """Writes br (RFC 7932)."""
 
     __slots__ = ("_z",)
 
     def __init__(self) -> None:
-        self._z = brotli.Compressor(quality=_BROTLI_QUALITY, lgwin=_WINDOW_LOG)
+        self._compressor = brotli.Compressor(quality=_BROTLI_QUALITY, lgwin=_WINDOW_LOG)
 
     def feed(self, data: bytes) -> bytes:
-        """See :class:`Writer`."""
+        """See :class:`StreamEncoder`."""
         if not data:
             return b""
-        coded: bytes = self._z.process(data) + self._z.flush()
+        coded: bytes = self._compressor.process(data) + self._compressor.flush()
         return coded
 
     def finish(self, data: bytes = b"") -> bytes:
-        """See :class:`Writer`."""
-        coded: bytes = self._z.process(data) + self._z.finish()
+        """See :class:`StreamEncoder`."""
+        coded: bytes = self._compressor.process(data) + self._compressor.finish()
         return coded
 
 
-class Zstd:
+class ZstdEncoder:
     """Writes zstd (RFC 8878), one frame."""
 
     __slots__ = ("_z",)
 
     def __init__(self) -> None:
-        self._z = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
+        self._compressor = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
 
     def feed(self, data: bytes) -> bytes:
-        """See :class:`Writer`."""
-        return self._z.compress(data, self._z.FLUSH_BLOCK) if data else b""
+        """See :class:`StreamEncoder`."""
+        return self._compressor.compress(data, self._compressor.FLUSH_BLOCK) if data else b""
 
     def finish(self, data: bytes = b"") -> bytes:
-        """See :class:`Writer`."""
-        return self._z.compress(data, self._z.FLUSH_FRAME)
+        """See :class:`StreamEncoder`."""
+        return self._compressor.compress(data, self._compressor.FLUSH_FRAME)
 
 
-def whole_deflate(gzip: bool, data: bytes, backend: Any = DEFLATE) -> bytes:
+def encode_deflate(gzip: bool, data: bytes, backend: Any = DEFLATE_LIBRARY) -> bytes:
     """All of ``data`` as one gzip member or zlib stream, at the cost of the one call that it takes."""
     coded: bytes = backend.compress(data, _DEFLATE_LEVELS[backend.__name__], 31 if gzip else 15)
     return coded
 
 
-def whole_brotli(data: bytes) -> bytes:
+def encode_brotli(data: bytes) -> bytes:
     """All of ``data`` in br."""
     coded: bytes = brotli.compress(data, quality=_BROTLI_QUALITY, lgwin=_WINDOW_LOG)
     return coded
 
 
 # Behind each frame a compressor is as it was when new, and making a new one takes as long as a page of 10 KB.
-_kept = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
+_zstd_compressor = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
 
 
-def whole_zstd(data: bytes) -> bytes:
+def encode_zstd(data: bytes) -> bytes:
     """All of ``data`` as one zstd frame."""
-    return _kept.compress(data, _kept.FLUSH_FRAME)
+    return _zstd_compressor.compress(data, _zstd_compressor.FLUSH_FRAME)

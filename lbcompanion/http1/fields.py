@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lbcompanion.http1.field_lines import CONNECTION, HOP_BY_HOP, UPGRADE
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
-from lbcompanion.http1.lines import CONNECTION, HOP_BY_HOP, UPGRADE
 
 # What a client must not be able to have removed before the application sees it.
 _NEVER_DROPPED = frozenset(
@@ -21,7 +21,7 @@ _NEVER_DROPPED = frozenset(
 )
 
 
-def tokens(values: Iterable[bytes]) -> list[bytes]:
+def list_members(values: Iterable[bytes]) -> list[bytes]:
     """The members of a comma-separated list over all its lines, in lower case (RFC 9110 section 5.6.1)."""
     found = []
     for value in values:
@@ -33,61 +33,61 @@ def tokens(values: Iterable[bytes]) -> list[bytes]:
 
 
 # What nearly all connections say, and whether they may serve another message then.
-_USUAL = {(11, b"keep-alive"): True, (11, b"close"): False, (10, b"keep-alive"): True, (10, b"close"): False}
+_KEEP_ALIVE = {(11, b"keep-alive"): True, (11, b"close"): False, (10, b"keep-alive"): True, (10, b"close"): False}
 
 
 def keeps_alive(head: RequestHead | ResponseHead) -> bool:
     """Whether the connection may serve another message after this one (RFC 9112 section 9.3)."""
-    if not head.marks & CONNECTION:
+    if not head.flags & CONNECTION:
         return head.version >= 11
-    said = head.seen[b"connection"]
-    usual = _USUAL.get((head.version, said))
-    if usual is not None:
-        return usual
-    options = tokens((said,))
+    options_value = head.values[b"connection"]
+    keep_alive = _KEEP_ALIVE.get((head.version, options_value))
+    if keep_alive is not None:
+        return keep_alive
+    options = list_members((options_value,))
     if head.version >= 11:
         return b"close" not in options
     return b"keep-alive" in options and b"close" not in options
 
 
-def _named(head: RequestHead | ResponseHead) -> frozenset[bytes]:
-    """The fields that ``Connection`` names, beside those of :data:`~lbcompanion.http1.lines.HOP_BY_HOP`."""
-    if not head.marks & CONNECTION:
+def _connection_fields(head: RequestHead | ResponseHead) -> frozenset[bytes]:
+    """The fields that ``Connection`` names, beside those from_fields :data:`~lbcompanion.http1.field_lines.HOP_BY_HOP`."""
+    if not head.flags & CONNECTION:
         return frozenset()
-    said = head.seen[b"connection"]
-    if (head.version, said) in _USUAL:
+    options_value = head.values[b"connection"]
+    if (head.version, options_value) in _KEEP_ALIVE:
         return frozenset()
-    return frozenset(tokens((said,))) - _NEVER_DROPPED - HOP_BY_HOP - {b"close"}
+    return frozenset(list_members((options_value,))) - _NEVER_DROPPED - HOP_BY_HOP - {b"close"}
 
 
-def end_to_end(head: RequestHead | ResponseHead, less: Iterable[bytes] = ()) -> bytes:
+def end_to_end(head: RequestHead | ResponseHead, excluded: Iterable[bytes] = ()) -> bytes:
     """The lines that go on, each with its line end, under the names they were written with, in their order.
 
-    ``Content-Length`` is none of them, since framing is written anew; of a request, neither are ``X-Forwarded-*``.
+    ``Content-Length`` is none from_fields them, since framing is written anew; of a request, neither are ``X-Forwarded-*``.
 
     :param less: further names (lower case) to leave out.
     """
-    named = _named(head)
+    named = _connection_fields(head)
     if named:
-        return without(head.kept, named.union(less))
-    return without(head.kept, less) if less else head.kept
+        return without(head.forwardable, named.union(excluded))
+    return without(head.forwardable, excluded) if excluded else head.forwardable
 
 
-def upgrade_of(head: RequestHead | ResponseHead) -> bytes | None:
+def upgrade_protocols(head: RequestHead | ResponseHead) -> bytes | None:
     """The protocols asked for, or the one agreed on, by ``Upgrade``; None where there is no upgrade (RFC 9110
     section 7.8).
 
     HTTP/2 in clear text is none: what comes in such a tunnel would be requests that nobody has read (RFC 9113 section
     3.1 has taken that upgrade away).
     """
-    if not head.marks & UPGRADE or not head.marks & CONNECTION or head.version < 11:
+    if not head.flags & UPGRADE or not head.flags & CONNECTION or head.version < 11:
         return None
-    if b"upgrade" not in tokens((head.seen[b"connection"],)):
+    if b"upgrade" not in list_members((head.values[b"connection"],)):
         return None
-    members = [member.strip(b" \t") for member in head.seen[b"upgrade"].split(b",")]
-    return b", ".join(one for one in members if one and not one.lower().startswith(b"h2c")) or None
+    members = [member.strip(b" \t") for member in head.values[b"upgrade"].split(b",")]
+    return b", ".join(protocol for protocol in members if protocol and not protocol.lower().startswith(b"h2c")) or None
 
 
-def agrees(asked: bytes, agreed: bytes) -> bool:
+def offers(requested: bytes, chosen: bytes) -> bool:
     """Whether the protocol that the application switches to is one of those that were asked for."""
-    return agreed.lower() in tokens((asked,))
+    return chosen.lower() in list_members((requested,))

@@ -11,8 +11,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from lbcompanion.errors import BadRequest, BadResponse, ProtocolError
+from lbcompanion.http1.field_lines import DUPLICATE, HAS_FRAMING
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
-from lbcompanion.http1.lines import DOUBLED, FRAMED
 from lbcompanion.protocol import headers
 
 _DIGITS = re.compile(rb"[0-9]{1,18}")
@@ -57,30 +57,30 @@ CHUNKED = Framing(BodyKind.CHUNKED)
 UNTIL_CLOSE = Framing(BodyKind.UNTIL_CLOSE)
 
 
-def _stated(head: RequestHead | ResponseHead, error: type[ProtocolError]) -> Framing | None:
+def _declared_framing(head: RequestHead | ResponseHead, error: type[ProtocolError]) -> Framing | None:
     """What Content-Length and Transfer-Encoding say, None where neither stands."""
-    if not head.marks & FRAMED:
+    if not head.flags & HAS_FRAMING:
         return None
-    if head.marks & DOUBLED and (len(head.all(b"content-length")) > 1 or len(head.all(b"transfer-encoding")) > 1):
-        raise _broken(error, "Content-Length or Transfer-Encoding is doubled")
-    length = head.seen.get(b"content-length")
-    coding = head.seen.get(b"transfer-encoding")
+    if head.flags & DUPLICATE and (len(head.all(b"content-length")) > 1 or len(head.all(b"transfer-encoding")) > 1):
+        raise _protocol_error(error, "Content-Length or Transfer-Encoding is doubled")
+    length = head.values.get(b"content-length")
+    coding = head.values.get(b"transfer-encoding")
     if coding is None:
         assert length is not None
         if not _DIGITS.fullmatch(length):
-            raise _broken(error, "Content-Length is no number")
+            raise _protocol_error(error, "Content-Length is no number")
         return Framing(BodyKind.LENGTH, int(length))
     if coding.lower() != b"chunked":
-        raise _broken(error, "Transfer-Encoding is not just chunked")
+        raise _protocol_error(error, "Transfer-Encoding is not just chunked")
     if length is not None:
-        raise _broken(error, "Content-Length beside Transfer-Encoding")
+        raise _protocol_error(error, "Content-Length beside Transfer-Encoding")
     if head.version < 11:
-        raise _broken(error, "Transfer-Encoding in HTTP/1.0")
+        raise _protocol_error(error, "Transfer-Encoding in HTTP/1.0")
     return CHUNKED
 
 
-def _broken(error: type[ProtocolError], why: str) -> ProtocolError:
-    return BadResponse(why) if error is BadResponse else BadRequest(400, why)
+def _protocol_error(error: type[ProtocolError], message: str) -> ProtocolError:
+    return BadResponse(message) if error is BadResponse else BadRequest(400, message)
 
 
 def request_framing(head: RequestHead) -> Framing:
@@ -88,8 +88,8 @@ def request_framing(head: RequestHead) -> Framing:
 
     :raises BadRequest: 400 where the head says it in more than one way.
     """
-    stated = _stated(head, BadRequest)
-    return NO_BODY if stated is None or (stated.kind is BodyKind.LENGTH and not stated.length) else stated
+    declared = _declared_framing(head, BadRequest)
+    return NO_BODY if declared is None or (declared.kind is BodyKind.LENGTH and not declared.length) else declared
 
 
 def response_framing(head: ResponseHead, method: bytes) -> Framing:
@@ -98,12 +98,12 @@ def response_framing(head: ResponseHead, method: bytes) -> Framing:
     :param method: of the request that it answers.
     :raises BadResponse: where the head says it in more than one way.
     """
-    stated = _stated(head, BadResponse)
+    declared = _declared_framing(head, BadResponse)
     if method == b"HEAD" or head.status < 200 or head.status in {204, 304}:
         return NO_BODY
-    if stated is None:
+    if declared is None:
         return UNTIL_CLOSE
-    return stated
+    return declared
 
 
 class LengthReader:
@@ -163,8 +163,8 @@ class ChunkedReader:
     def __init__(self, error: type[ProtocolError] = BadRequest) -> None:
         self._error = error
         self._state = self._SIZE
-        self._held = b""
-        self._left = 0
+        self._buffer = b""
+        self._remaining = 0
         self._trailer_bytes = 0
         self.done = False
         self.trailers: list[Field] = []
@@ -179,74 +179,74 @@ class ChunkedReader:
 
     def feed_pieces(self, data: bytes) -> tuple[list[bytes | memoryview], bytes]:
         """The same, with the body bytes left where they are: views of ``data``, chunk by chunk."""
-        if self._held:
-            data = self._held + data
-            self._held = b""
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
         pieces: list[bytes | memoryview] = []
-        at = 0
+        position = 0
         end = len(data)
         view = memoryview(data)
-        while at < end and not self.done:
+        while position < end and not self.done:
             if self._state == self._DATA:
-                at = self._data(data, view, at, pieces)
+                position = self._read_data(data, view, position, pieces)
             elif self._state == self._DATA_END:
-                if end - at < 2:
-                    if data[at] != 13:
-                        raise _broken(self._error, "no line end after a chunk")
+                if end - position < 2:
+                    if data[position] != 13:
+                        raise _protocol_error(self._error, "no line end after a chunk")
                     break
-                if data[at : at + 2] != b"\r\n":
-                    raise _broken(self._error, "no line end after a chunk")
-                at += 2
+                if data[position : position + 2] != b"\r\n":
+                    raise _protocol_error(self._error, "no line end after a chunk")
+                position += 2
                 self._state = self._SIZE
             else:
-                line_end = self._line_end(data, at)
+                line_end = self._find_line_end(data, position)
                 if line_end < 0:
                     break
-                self._line(data[at:line_end])
-                at = line_end + 2
-        rest = data[at:] if at < end else b""
+                self._read_line(data[position:line_end])
+                position = line_end + 2
+        rest = data[position:] if position < end else b""
         if self.done:
             return pieces, rest
-        self._held = rest
+        self._buffer = rest
         return pieces, b""
 
-    def _data(self, data: bytes, view: memoryview, at: int, pieces: list[bytes | memoryview]) -> int:
+    def _read_data(self, data: bytes, view: memoryview, position: int, pieces: list[bytes | memoryview]) -> int:
         """Read on in a chunk, and in those behind it as long as they look as nearly all do; tells how far it came."""
         end = len(data)
-        left = self._left
-        while left <= end - at:
-            pieces.append(view[at : at + left])
-            at += left
-            following = _NEXT_CHUNK(data, at)
+        remaining = self._remaining
+        while remaining <= end - position:
+            pieces.append(view[position : position + remaining])
+            position += remaining
+            following = _NEXT_CHUNK(data, position)
             if following is None:
-                self._left = 0
+                self._remaining = 0
                 self._state = self._DATA_END
-                return at
-            at = following.end()
-            left = int(following[1], 16)
-        if at < end:
-            pieces.append(view[at:])
-        self._left = left - (end - at)
+                return position
+            position = following.end()
+            remaining = int(following[1], 16)
+        if position < end:
+            pieces.append(view[position:])
+        self._remaining = remaining - (end - position)
         return end
 
-    def _line_end(self, data: bytes, at: int) -> int:
+    def _find_line_end(self, data: bytes, position: int) -> int:
         limit = _MAX_SIZE_LINE if self._state == self._SIZE else _MAX_TRAILER
-        found = data.find(b"\n", at, at + limit + 2)
+        found = data.find(b"\n", position, position + limit + 2)
         if found < 0:
-            if len(data) - at > limit:
-                raise _broken(self._error, "a chunk line or trailer is too long")
+            if len(data) - position > limit:
+                raise _protocol_error(self._error, "a chunk line or trailer is too long")
             return -1
-        if found == at or data[found - 1] != 13:
-            raise _broken(self._error, "a bare LF among the chunks")
+        if found == position or data[found - 1] != 13:
+            raise _protocol_error(self._error, "a bare LF among the chunks")
         return found - 1
 
-    def _line(self, line: bytes) -> None:
+    def _read_line(self, line: bytes) -> None:
         if self._state == self._SIZE:
             match = _SIZE_LINE.fullmatch(line)
             if not match:
-                raise _broken(self._error, "a chunk size that is none")
-            self._left = int(match[1], 16)
-            self._state = self._DATA if self._left else self._TRAILER
+                raise _protocol_error(self._error, "a chunk size that is none")
+            self._remaining = int(match[1], 16)
+            self._state = self._DATA if self._remaining else self._TRAILER
             return
         if not line:
             self.done = True
@@ -254,7 +254,7 @@ class ChunkedReader:
         self._trailer_bytes += len(line)
         match = _TRAILER_LINE.fullmatch(line)
         if not match or self._trailer_bytes > _MAX_TRAILER:
-            raise _broken(self._error, "a trailer that is no field, or too many of them")
+            raise _protocol_error(self._error, "a trailer that is no field, or too many of them")
         if not _NO_TRAILER.fullmatch(match[1]):
             self.trailers.append((match[1], match[2].rstrip(b" \t")))
 

@@ -1,7 +1,7 @@
 """Heads: the start line and the fields, read strictly, written anew (RFC 9112 sections 2 to 5).
 
 What can be read in more than one way is refused. Of what is read, the fields that go on to the other side stay in one
-piece (``kept``), written in one form only, and those that somebody asks for are at hand (``seen``); all others are
+piece (``forwardable``), written in one form only, and those that somebody asks for are at hand (``values``); all others are
 taken apart only when they are asked for.
 """
 
@@ -12,7 +12,16 @@ from collections.abc import Iterable
 
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.errors import BadRequest, BadResponse
-from lbcompanion.http1.lines import CLEAN, DOUBLED, OF_REQUEST, OF_RESPONSE, Lines, compiled, read_lines, usual_form
+from lbcompanion.http1.field_lines import (
+    ALLOWED_BYTES,
+    DUPLICATE,
+    REQUEST_FIELDS,
+    RESPONSE_FIELDS,
+    Lines,
+    compiled,
+    normalised,
+    read_lines,
+)
 
 #: A header field: name in lower case, value without white space around it.
 Field = tuple[bytes, bytes]
@@ -28,18 +37,18 @@ _TARGET = re.compile(rb"[\x21-\x7e]+")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
 # Hosts that were found to be well-formed.
-_good_hosts: BoundedCache[bytes, bool] = BoundedCache()
-_is_good_host = _good_hosts.get
+_valid_hosts: BoundedCache[bytes, bool] = BoundedCache()
+_is_good_host = _valid_hosts.get
 _compiled = compiled()
 
 
-def read_in_python(alone: bool = True) -> bool:
+def use_python_reader(python_only: bool = True) -> bool:
     """Do without the compiled reader, or take it again.
 
     :returns: whether heads are read by the compiled one from now on: only where it was built.
     """
     global _compiled  # noqa: PLW0603 - which reader there is, is the process's, not a head's
-    _compiled = None if alone else compiled()
+    _compiled = None if python_only else compiled()
     return _compiled is not None
 
 
@@ -48,31 +57,31 @@ class _Head:
 
     :ivar version: 10 or 11.
     :ivar kept: the lines that go on to the other side, each with its line end: all but those which end at this hop, and
-        those which a proxy writes anew (:mod:`lbcompanion.http1.lines`).
+        those which a proxy writes anew (:mod:`lbcompanion.http1.field_lines`).
     :ivar seen: values of the fields that are asked for, by name in lower case; those of several lines joined as lists
         are (RFC 9110 section 5.3).
-    :ivar marks: see :mod:`lbcompanion.http1.lines`.
+    :ivar marks: see :mod:`lbcompanion.http1.field_lines`.
     """
 
     __slots__ = ("_fields", "_raw", "kept", "marks", "seen", "version")
 
     version: int
-    kept: bytes
-    seen: dict[bytes, bytes]
-    marks: int
+    forwardable: bytes
+    values: dict[bytes, bytes]
+    flags: int
     _raw: bytes
     _fields: list[tuple[bytes, bytes, bytes]] | None
 
-    _TABLE = OF_REQUEST
+    _INDEXED = REQUEST_FIELDS
 
     def _split(self) -> list[tuple[bytes, bytes, bytes]]:
         found = self._fields
         if found is None:
             found = self._fields = []
             for line in self._raw[self._raw.index(b"\r\n") + 2 : -4].split(b"\r\n"):
-                written, _, value = line.partition(b":")
-                if written:
-                    found.append((written.lower(), written, value.strip(b" \t")))
+                spelling, _, value = line.partition(b":")
+                if spelling:
+                    found.append((spelling.lower(), spelling, value.strip(b" \t")))
         return found
 
     @property
@@ -83,17 +92,17 @@ class _Head:
     @property
     def names(self) -> list[bytes]:
         """The same names as they were written, line by line."""
-        return [written for _, written, _ in self._split()]
+        return [spelling for _, spelling, _ in self._split()]
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field, None where it does not stand."""
-        if name in self._TABLE and name not in self.seen:
+        if name in self._INDEXED and name not in self.values:
             return None
         return next((value for key, _, value in self._split() if key == name), None)
 
     def all(self, name: bytes) -> list[bytes]:
         """All values of a field, line by line."""
-        if name in self._TABLE and name not in self.seen:
+        if name in self._INDEXED and name not in self.values:
             return []
         return [value for key, _, value in self._split() if key == name]
 
@@ -108,24 +117,31 @@ class RequestHead(_Head):
     __slots__ = ("method", "target")
 
     def __init__(
-        self, method: bytes, target: bytes, version: int, raw: bytes, kept: bytes, seen: dict[bytes, bytes], marks: int
+        self,
+        method: bytes,
+        target: bytes,
+        version: int,
+        raw: bytes,
+        forwardable: bytes,
+        values: dict[bytes, bytes],
+        flags: int,
     ) -> None:
         self.method = method
         self.target = target
         self.version = version
-        self.kept = kept
-        self.seen = seen
-        self.marks = marks
+        self.forwardable = forwardable
+        self.values = values
+        self.flags = flags
         self._raw = raw
         self._fields: list[tuple[bytes, bytes, bytes]] | None = None
 
     @classmethod
-    def of(cls, method: bytes, target: bytes, version: int, fields: Iterable[Field] = ()) -> RequestHead:
+    def from_fields(cls, method: bytes, target: bytes, version: int, fields: Iterable[Field] = ()) -> RequestHead:
         """A head with these fields.
 
         :raises BadRequest: where one of them is none.
         """
-        return cls(method, target, version, *_of_fields(fields, response=False))
+        return cls(method, target, version, *_encode_fields(fields, response=False))
 
     @property
     def path(self) -> bytes:
@@ -138,32 +154,39 @@ class ResponseHead(_Head):
 
     __slots__ = ("reason", "status")
 
-    _TABLE = OF_RESPONSE
+    _INDEXED = RESPONSE_FIELDS
 
     def __init__(
-        self, version: int, status: int, reason: bytes, raw: bytes, kept: bytes, seen: dict[bytes, bytes], marks: int
+        self,
+        version: int,
+        status: int,
+        reason: bytes,
+        raw: bytes,
+        forwardable: bytes,
+        values: dict[bytes, bytes],
+        flags: int,
     ) -> None:
         self.version = version
         self.status = status
         self.reason = reason
-        self.kept = kept
-        self.seen = seen
-        self.marks = marks
+        self.forwardable = forwardable
+        self.values = values
+        self.flags = flags
         self._raw = raw
         self._fields: list[tuple[bytes, bytes, bytes]] | None = None
 
     @classmethod
-    def of(cls, version: int, status: int, reason: bytes, fields: Iterable[Field] = ()) -> ResponseHead:
+    def from_fields(cls, version: int, status: int, reason: bytes, fields: Iterable[Field] = ()) -> ResponseHead:
         """A head with these fields.
 
         :raises BadRequest: where one of them is none.
         """
-        return cls(version, status, reason, *_of_fields(fields, response=True))
+        return cls(version, status, reason, *_encode_fields(fields, response=True))
 
 
-def _of_fields(fields: Iterable[Field], response: bool) -> tuple[bytes, bytes, dict[bytes, bytes], int]:
+def _encode_fields(fields: Iterable[Field], response: bool) -> tuple[bytes, bytes, dict[bytes, bytes], int]:
     raw = b"\r\n%b\r\n" % write_fields(fields)
-    lines = _lines_of(raw, 2, response)
+    lines = _parse_field_lines(raw, 2, response)
     if lines is None:
         raise BadRequest(400, "a line that is no field")
     return raw, *lines[:3]
@@ -175,23 +198,23 @@ def head_end(data: bytes, start: int = 0) -> int:
     return -1 if found < 0 else found + 4
 
 
-def never_ends(data: bytes) -> bool:
+def has_bare_lf(data: bytes) -> bool:
     """Whether the beginning of a head shows already that it will be refused: a line that ends with a bare LF."""
     return data.count(b"\n") != data.count(b"\r\n")
 
 
-def _lines_of(raw: bytes, at: int, response: bool) -> Lines | None:
+def _parse_field_lines(raw: bytes, field_start: int, response: bool) -> Lines | None:
     """The field lines, in whatever form they are written; None for what cannot be read in one way only.
 
     No bare CR or LF, no control byte: what is left of a head without its clean bytes is its line ends, in pairs.
     """
-    ends = raw.translate(None, CLEAN)
+    ends = raw.translate(None, ALLOWED_BYTES)
     if ends != b"\r\n" * raw.count(b"\r\n"):
         return None
-    lines = read_lines(raw, at, response)
+    lines = read_lines(raw, field_start, response)
     if lines is None:
-        usual = usual_form(raw, at)
-        lines = None if usual is None else read_lines(usual, at, response)
+        normal = normalised(raw, field_start)
+        lines = None if normal is None else read_lines(normal, field_start, response)
     return lines
 
 
@@ -203,22 +226,22 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
     :raises BadRequest: 400 for what cannot be read in one way only, 431 for too many lines, 501 for a method or
         a form that is not served, 505 for another version than 1.0 and 1.1.
     """
-    told = None if _compiled is None else _compiled.read_request(raw)
-    if told is None:
-        told = _read_request(raw)
-    method, target, version, kept, seen, marks, count = told
+    parsed = None if _compiled is None else _compiled.read_request(raw)
+    if parsed is None:
+        parsed = _read_request(raw)
+    method, target, version, forwardable, values, flags, count = parsed
     if count > max_lines:
         raise BadRequest(431, f"more than {max_lines} header lines")
-    head = RequestHead(method, target, version, raw, kept, seen, marks)
-    host = seen.get(b"host")
-    if host is None or not _is_good_host(host) or marks & DOUBLED or target[:1] != b"/" or b"#" in target:
-        _settle_target(head)
+    head = RequestHead(method, target, version, raw, forwardable, values, flags)
+    host = values.get(b"host")
+    if host is None or not _is_good_host(host) or flags & DUPLICATE or target[:1] != b"/" or b"#" in target:
+        _check_host_and_target(head)
     return head
 
 
 def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, bytes], int, int]:
     """What the compiled reader gives, of any head that can be read in one way."""
-    if never_ends(raw):
+    if has_bare_lf(raw):
         # First, since it is told of heads that are not whole yet.
         raise BadRequest(400, "a bare LF in the head")
     first = raw.find(b"\r\n")
@@ -229,7 +252,7 @@ def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, byt
     version = _HTTP_VERSIONS.get(protocol)
     if version is None:
         raise BadRequest(505 if protocol.startswith(b"HTTP/") else 400, "only HTTP/1.0 and HTTP/1.1 are served")
-    lines = _lines_of(raw, first + 2, response=False)
+    lines = _parse_field_lines(raw, first + 2, response=False)
     if lines is None:
         raise BadRequest(400, "a line that is no field, a folded line, a bare CR or LF, or a control byte")
     if method == b"CONNECT" or not _METHOD.fullmatch(method):
@@ -239,7 +262,7 @@ def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, byt
     return method, target, version, *lines
 
 
-def _settle_target(head: RequestHead) -> None:
+def _check_host_and_target(head: RequestHead) -> None:
     """Host and target must agree (RFC 9112 section 3.2); afterwards the target is in origin form."""
     hosts = head.all(b"host")
     if len(hosts) > 1 or (not hosts and head.version == 11):
@@ -247,7 +270,7 @@ def _settle_target(head: RequestHead) -> None:
     if hosts:
         if not _HOST.fullmatch(hosts[0]):
             raise BadRequest(400, "the Host line is no host")
-        _good_hosts.put(hosts[0], True)
+        _valid_hosts.put(hosts[0], True)
     target = head.target
     if target.startswith(b"/") or (target == b"*" and head.method == b"OPTIONS"):
         if b"#" in target:
@@ -267,11 +290,11 @@ def read_response_head(raw: bytes) -> ResponseHead:
 
     :raises BadResponse: where it cannot be read in one way only.
     """
-    told = None if _compiled is None else _compiled.read_response(raw)
-    if told is None:
-        told = _read_response(raw)
-    version, status, reason, kept, seen, marks = told
-    return ResponseHead(version, status, reason, raw, kept, seen, marks)
+    parsed = None if _compiled is None else _compiled.read_response(raw)
+    if parsed is None:
+        parsed = _read_response(raw)
+    version, status, reason, forwardable, values, flags = parsed
+    return ResponseHead(version, status, reason, raw, forwardable, values, flags)
 
 
 def _read_response(raw: bytes) -> tuple[int, int, bytes, bytes, dict[bytes, bytes], int]:
@@ -283,7 +306,7 @@ def _read_response(raw: bytes) -> tuple[int, int, bytes, bytes, dict[bytes, byte
         if line[:8] not in _HTTP_VERSIONS:
             raise BadResponse("the application's answer is not HTTP/1.0 or HTTP/1.1")
         raise BadResponse("the application's status line breaks the grammar")
-    lines = _lines_of(raw, first + 2, response=True)
+    lines = _parse_field_lines(raw, first + 2, response=True)
     if lines is None:
         raise BadResponse("a line that is no field, a folded line, a bare CR or LF, or a control byte in the answer")
     return 11 if found[1] == b"1" else 10, int(found[2]), found[3] or b"", *lines[:3]

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import StoreError
-from lbcompanion.http1.heads import read_in_python
+from lbcompanion.http1.heads import use_python_reader
 from lbcompanion.model import WallClock
 from lbcompanion.node.copies.peer_export import Giving
 from lbcompanion.node.copies.peers import Peers
@@ -267,7 +267,7 @@ class NodeService(MultiService):
         if self._loop is not None:
             keep_freed_memory()
         if os.environ.get("LBC_READER") == "python":
-            read_in_python()
+            use_python_reader()
         settings = self._settings
         self._fit_descriptors()
         for listener in await self._open():

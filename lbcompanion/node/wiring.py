@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import ConfigError
-from lbcompanion.html.copy import Masks
+from lbcompanion.html.redaction import Masks
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import MonotonicClock, Page, WallClock
 from lbcompanion.node.capture.page_policy import Policy, Script
@@ -29,7 +29,7 @@ from lbcompanion.node.proxy.client_info import TrustedProxies
 from lbcompanion.node.proxy.context import Hub, LocalAnswer
 from lbcompanion.node.proxy.upstream import UpstreamConnection, Upstreams
 from lbcompanion.protocol.tokens import Tokens
-from lbcompanion.recorder.script import recorder_source, versioned
+from lbcompanion.recorder.script import recorder_source, versioned_script
 from lbcompanion.settings import LimitsTable, NodeSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.interface import IPageStore
@@ -186,7 +186,7 @@ def share_of(limits: LimitsTable, workers: int) -> LimitsTable:
 
 def _script(settings: NodeSettings, reader: CookieReader) -> Script:
     capture = settings.capture
-    recorder = versioned(
+    recorder = versioned_script(
         recorder_source(
             reader.names_for_script(),
             settings.node.prefix,

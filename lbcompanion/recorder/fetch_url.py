@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote_to_bytes
 
-PARAMETER = "CTFetchCookies="
+COOKIES_PARAMETER = "CTFetchCookies="
 #: Another switch that may follow: fetch with the visitor's own User-Agent.
 USER_AGENT_PARAMETER = "CTFetchUserAgent="
 
@@ -32,9 +32,9 @@ def encode_fetch_url(url: str, cookies: Iterable[tuple[str, str]]) -> str:
     pairs = "".join(
         f"{_SPECIAL_IN_NAME.sub(_escaped, name)}={_SPECIAL_IN_VALUE.sub(_escaped, value)};" for name, value in cookies
     )
-    joint = "&" if "#" in url else "#"
+    separator = "&" if "#" in url else "#"
     try:
-        return f"{url}{joint}{PARAMETER}{quote(pairs, safe=_URI_COMPONENT)}"
+        return f"{url}{separator}{COOKIES_PARAMETER}{quote(pairs, safe=_URI_COMPONENT)}"
     except UnicodeEncodeError:
         raise ValueError("a cookie holds half a surrogate pair") from None
 
@@ -45,21 +45,21 @@ def decode_fetch_url(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     :returns: the URL without them, and the pairs; none where it carries none.
     :raises ValueError: where what it carries cannot be read; the message tells nothing of it.
     """
-    hash_at = text.find("#")
-    if hash_at < 0:
+    fragment_start = text.find("#")
+    if fragment_start < 0:
         return text, ()
     end = len(text)
-    start = _start_of_last(text, hash_at, end)
-    while text.startswith(USER_AGENT_PARAMETER, start) and start - 1 > hash_at:
+    start = _last_parameter_start(text, fragment_start, end)
+    while text.startswith(USER_AGENT_PARAMETER, start) and start - 1 > fragment_start:
         end = start - 1
-        start = _start_of_last(text, hash_at, end)
-    if not text.startswith(PARAMETER, start):
+        start = _last_parameter_start(text, fragment_start, end)
+    if not text.startswith(COOKIES_PARAMETER, start):
         return text, ()
-    return text[: start - 1], _pairs(_unquoted(text[start + len(PARAMETER) : end]))
+    return text[: start - 1], _pairs(_unquoted(text[start + len(COOKIES_PARAMETER) : end]))
 
 
-def _start_of_last(text: str, hash_at: int, end: int) -> int:
-    return max(hash_at, text.rfind("&", hash_at, end)) + 1
+def _last_parameter_start(text: str, fragment_start: int, end: int) -> int:
+    return max(fragment_start, text.rfind("&", fragment_start, end)) + 1
 
 
 def _pairs(joined: str) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ _VERSION_CHARS = 16
 
 
 @frozen
-class Recorder:
+class RecorderScript:
     """One version of the script.
 
     :ivar source: what is served.
@@ -53,6 +53,6 @@ def recorder_source(
     return source.replace(_CONFIG, json.dumps(config).replace("<", "\\u003c").encode("ascii"))
 
 
-def versioned(source: bytes) -> Recorder:
+def versioned_script(source: bytes) -> RecorderScript:
     """Name a source."""
-    return Recorder(source, sha256(source).hexdigest()[:_VERSION_CHARS])
+    return RecorderScript(source, sha256(source).hexdigest()[:_VERSION_CHARS])

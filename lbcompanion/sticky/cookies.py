@@ -38,7 +38,7 @@ def parse(header: str | bytes) -> dict[str, str]:
     return cookies
 
 
-def handed_out(set_cookies: Iterable[str]) -> dict[str, str]:
+def set_cookie_pairs(set_cookies: Iterable[str]) -> dict[str, str]:
     """Read ``Set-Cookie`` lines, attributes left out.
 
     :param set_cookies: the lines' values. None is split at a comma: dates hold one.
@@ -60,8 +60,8 @@ def render(cookies: Iterable[RoutingCookie]) -> str:
 def safe_to_send(cookies: Iterable[RoutingCookie]) -> bool:
     """Whether these can stand in a request without changing its meaning: ASCII, no controls, no ``;``, 4 KiB in all."""
     sent = list(cookies)
-    fit = all(_NAME.fullmatch(cookie.name) and _VALUE.fullmatch(cookie.value) for cookie in sent)
-    return fit and len(render(sent)) <= MAX_SENT_BYTES
+    valid = all(_NAME.fullmatch(cookie.name) and _VALUE.fullmatch(cookie.value) for cookie in sent)
+    return valid and len(render(sent)) <= MAX_SENT_BYTES
 
 
 @lru_cache(maxsize=512)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 
 # Names that frameworks give their sessions by default, lower case.
-_FAMOUS = frozenset(
+_FRAMEWORK_SESSIONS = frozenset(
     {
         "jsessionid", "jsessionidsso", "phpsessid", "asp.net_sessionid", "aspsessionid", "sessionid", "session",
         "session_id", "connect.sid", "laravel_session", "ci_session", "cfid", "cftoken", "cgisessid", "sid", "ssid",
@@ -27,12 +27,12 @@ _FAMOUS = frozenset(
 )  # fmt: skip
 _PREFIXES = ("__host-", "__secure-")
 # Words that only a secret's name holds.
-_HARD = re.compile(
+_SECRET_WORDS = re.compile(
     r"auth|token|csrf|xsrf|jwt|passw|secret|login|logged_?in|remember|bearer|identity|credential|oidc|saml|oauth|apikey|api_key"
 )
 # Words that a session's name holds, and sometimes a balancer's.
-_SOFT = re.compile(r"sess|sid$|(^|[^a-z])sid([^a-z]|$)")
-_BALANCERS = re.compile(r"affinity|stick|backend|upstream|balanc|route|(^|[^a-z])(lb|node|server|srv)([^a-z]|$)")
+_SESSION_WORDS = re.compile(r"sess|sid$|(^|[^a-z])sid([^a-z]|$)")
+_BALANCER_WORDS = re.compile(r"affinity|stick|backend|upstream|balanc|route|(^|[^a-z])(lb|node|server|srv)([^a-z]|$)")
 # What a farm calls its nodes: a word or two and a number. No secret is that plain.
 _LABEL = re.compile(r"\.?([a-z][a-z_.-]{0,19}|[A-Z][A-Z_.-]{0,19}|[A-Z][a-z_.-]{0,19})[0-9]{0,3}", re.ASCII)
 # A JSON object in base64 (JWT, Laravel), a signed session of Express, an authorisation line.
@@ -50,7 +50,7 @@ _SEPARATOR = r"[._:| -]"
 _HOST = rf"(?:{_WORD}(?:[.-]{_WORD})*|\[[0-9A-Fa-f:.]{{2,45}}(?:%[0-9]{{1,5}})?\])(?::[0-9]{{1,5}})?"
 # What Kubernetes appends to the name of a deployment for a pod; its alphabet has no vowels and no 0, 1 and 3.
 _POD = rf"(?:{_WORD}-)+[bcdfghjklmnpqrstvwxz2456789]{{6,10}}-[bcdfghjklmnpqrstvwxz2456789]{{5}}"
-_PLAIN = re.compile(
+_NODE_TEXT = re.compile(
     rf"{_SEPARATOR}?{_WORD}(?:{_SEPARATOR}{_WORD})*[~|]?"
     rf"|(?:https?://)?{_HOST}/?"
     rf"|{_POD}"
@@ -62,15 +62,15 @@ _PLAIN = re.compile(
 _EXPRESS = re.compile(r"[sj](:|%3[Aa])")
 
 
-def credential_name(name: str) -> bool:
+def is_credential_name(name: str) -> bool:
     """Whether a cookie of this name is a session's or a secret's, whatever it holds."""
     lower = name.lower()
     for prefix in _PREFIXES:
         lower = lower.removeprefix(prefix)
-    return lower in _FAMOUS or lower.startswith("aspsessionid") or _HARD.search(lower) is not None
+    return lower in _FRAMEWORK_SESSIONS or lower.startswith("aspsessionid") or _SECRET_WORDS.search(lower) is not None
 
 
-def is_label(value: str) -> bool:
+def looks_like_node_label(value: str) -> bool:
     """Whether a value is as plain as what a farm calls its nodes: ``n2``, ``web-01``, ``.node3``."""
     return _LABEL.fullmatch(value) is not None
 
@@ -81,22 +81,26 @@ def looks_like_credential(name: str, value: str) -> bool:
     :param value: the raw value; a name that only hints at a session is forgiven where the value is as plain as a
         node's name, or where the name speaks of a balancer too.
     """
-    if credential_name(name) or _SECRET_VALUE.fullmatch(value):
+    if is_credential_name(name) or _SECRET_VALUE.fullmatch(value):
         return True
     lower = name.lower()
-    return _SOFT.search(lower) is not None and not _BALANCERS.search(lower) and not is_label(value)
+    return (
+        _SESSION_WORDS.search(lower) is not None
+        and not _BALANCER_WORDS.search(lower)
+        and not looks_like_node_label(value)
+    )
 
 
-def plain_text(value: str) -> bool:
+def looks_like_node_text(value: str) -> bool:
     """Whether a text reads as the name or the address of a node: words and short numbers, a host's name, ``ip:port``, a
     URL, a pod, an instance. Nobody's secret is written so."""
-    return _PLAIN.fullmatch(value) is not None and not _EXPRESS.match(value)
+    return _NODE_TEXT.fullmatch(value) is not None and not _EXPRESS.match(value)
 
 
 def looks_like_id(value: str) -> bool:
     """Whether a value may be a session's id: as long as one, and not as plain as a node's name or address."""
     bare = value.strip('"')
-    return len(bare) >= ID_LENGTH and not plain_text(bare)
+    return len(bare) >= ID_LENGTH and not looks_like_node_text(bare)
 
 
 def may_be_session(name: str, value: str) -> bool:

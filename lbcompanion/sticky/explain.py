@@ -13,7 +13,7 @@ from lbcompanion.sticky.dialects import GENERIC, by_name, known
 from lbcompanion.sticky.dialects.interface import Dialect
 
 
-class Grounds(Enum):
+class Confidence(Enum):
     """Why a dialect is named; the order is from sure to vague. Only the first is enough to record by."""
 
     RECOGNISED = "its name and shape are this dialect's"
@@ -40,12 +40,12 @@ class Finding:
     node: str | None
     replay: str = field(repr=False)
     moves_visitor: bool
-    grounds: Grounds | None
+    grounds: Confidence | None
     note: str
 
 
 _LINE = re.compile(r"\A\s*cookie:", re.IGNORECASE)
-_ORDER = list(Grounds)
+_ORDER = list(Confidence)
 # Texts that no dialect with a form of its own would write: whoever reads one of them reads anything.
 _ANY_TEXTS = ("x,\\z", "x")
 
@@ -58,48 +58,51 @@ def explain(header: str | bytes) -> tuple[Finding, ...]:
     text = header.decode("latin-1") if isinstance(header, bytes) else header
     findings: list[Finding] = []
     for name, value in parse(_LINE.sub("", text)).items():
-        findings.extend(_of_one(name, value))
+        findings.extend(_explain_cookie(name, value))
     return tuple(findings)
 
 
-def _of_one(name: str, value: str) -> list[Finding]:
-    found = [finding for dialect in known() if (finding := _by(dialect, name, value)) is not None]
+def _explain_cookie(name: str, value: str) -> list[Finding]:
+    found = [finding for dialect in known() if (finding := _finding(dialect, name, value)) is not None]
     if not found:
-        return [_unread(name, value)]
-    sure = [finding for finding in found if finding.grounds is Grounds.RECOGNISED]
-    if held := [finding for finding in sure if by_name(finding.dialect).held_back]:
-        return held  # whatever else could read it, nobody shall
+        return [_unrecognised(name, value)]
+    certain = [finding for finding in found if finding.grounds is Confidence.RECOGNISED]
+    if never_recorded := [finding for finding in certain if by_name(finding.dialect).never_record]:
+        return never_recorded  # whatever else could read it, nobody shall
     # A cookie that is one dialect's beyond doubt need not be put down to every dialect that takes any text.
-    told = sure + [f for f in found if f.grounds in (Grounds.NAME, Grounds.FORM)] if sure else found
+    reported = certain + [f for f in found if f.grounds in (Confidence.NAME, Confidence.FORM)] if certain else found
     # Of one certainty, those that say the same stand together; else the dialects' order stays.
-    said = list(dict.fromkeys((finding.node, finding.replay, finding.note) for finding in told))
+    distinct = list(dict.fromkeys((finding.node, finding.replay, finding.note) for finding in reported))
     return sorted(
-        told,
-        key=lambda one: (_ORDER.index(one.grounds or Grounds.ANY_TEXT), said.index((one.node, one.replay, one.note))),
+        reported,
+        key=lambda finding: (
+            _ORDER.index(finding.grounds or Confidence.ANY_TEXT),
+            distinct.index((finding.node, finding.replay, finding.note)),
+        ),
     )
 
 
-def _exactly(name: str) -> tuple[str]:
+def _exact_pattern(name: str) -> tuple[str]:
     """The name as a pattern that fits it alone, so that a name with slashes is not taken for a pattern."""
     return (f"/^{re.escape(name)}$/",)
 
 
-def _by(dialect: Dialect, name: str, value: str) -> Finding | None:
+def _finding(dialect: Dialect, name: str, value: str) -> Finding | None:
     recognised = dialect.recognises(name, value)
-    if dialect.held_back and recognised:
-        note = f"{Grounds.RECOGNISED.value}; never recorded: {dialect.held_back}"
-        return Finding(dialect.name, name, None, "", dialect.moves_visitor, Grounds.RECOGNISED, note)
-    read = dialect.read({name: value}, _exactly(name) if dialect.renamable else ())
+    if dialect.never_record and recognised:
+        note = f"{Confidence.RECOGNISED.value}; never recorded: {dialect.never_record}"
+        return Finding(dialect.name, name, None, "", dialect.moves_visitor, Confidence.RECOGNISED, note)
+    read = dialect.read({name: value}, _exact_pattern(name) if dialect.renamable else ())
     if not read:
-        return _needs_others(dialect, name) if recognised else None
-    grounds = _grounds(dialect, name, value, recognised)
-    if grounds is not Grounds.RECOGNISED and looks_like_id(read[0].value):
-        return _not_vouched_for(dialect, name, grounds)
+        return _needs_another_cookie(dialect, name) if recognised else None
+    grounds = _confidence(dialect, name, value, recognised)
+    if grounds is not Confidence.RECOGNISED and looks_like_id(read[0].value):
+        return _may_be_credential(dialect, name, grounds)
     safety = "not replayed unless its node is known to be up" if dialect.moves_visitor else "safe to replay"
     return Finding(
         dialect.name,
         name,
-        dialect.reveal(read[0]),
+        dialect.node_of(read[0]),
         read[0].value,
         dialect.moves_visitor,
         grounds,
@@ -107,29 +110,29 @@ def _by(dialect: Dialect, name: str, value: str) -> Finding | None:
     )
 
 
-def _grounds(dialect: Dialect, name: str, value: str, recognised: bool) -> Grounds:
+def _confidence(dialect: Dialect, name: str, value: str, recognised: bool) -> Confidence:
     if recognised:
-        return Grounds.RECOGNISED
+        return Confidence.RECOGNISED
     if dialect is GENERIC or any(dialect.read({"any": text}, ("any",)) for text in _ANY_TEXTS):
-        return Grounds.ANY_TEXT
-    return Grounds.NAME if dialect.read({name: value}, ()) else Grounds.FORM
+        return Confidence.ANY_TEXT
+    return Confidence.NAME if dialect.read({name: value}, ()) else Confidence.FORM
 
 
-def _not_vouched_for(dialect: Dialect, name: str, grounds: Grounds) -> Finding | None:
+def _may_be_credential(dialect: Dialect, name: str, grounds: Confidence) -> Finding | None:
     """A value as long as a session's id, which a dialect's own form would fit: that form is too common to go by."""
-    if grounds is Grounds.ANY_TEXT:
+    if grounds is Confidence.ANY_TEXT:
         return None
     note = f"{grounds.value}, but it may be a session's credential: not recorded, unless this dialect is configured"
     return Finding(dialect.name, name, None, "", dialect.moves_visitor, grounds, note)
 
 
-def _needs_others(dialect: Dialect, name: str) -> Finding:
+def _needs_another_cookie(dialect: Dialect, name: str) -> Finding:
     """A cookie that is a dialect's, but routes only with others."""
-    note = f"{Grounds.RECOGNISED.value}; not recorded alone: it routes together with another cookie"
-    return Finding(dialect.name, name, None, "", dialect.moves_visitor, Grounds.RECOGNISED, note)
+    note = f"{Confidence.RECOGNISED.value}; not recorded alone: it routes together with another cookie"
+    return Finding(dialect.name, name, None, "", dialect.moves_visitor, Confidence.RECOGNISED, note)
 
 
-def _unread(name: str, value: str) -> Finding:
+def _unrecognised(name: str, value: str) -> Finding:
     note = "no known dialect writes this"
     if not value:
         note = "empty: no balancer sticks by it"

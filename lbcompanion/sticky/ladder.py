@@ -28,7 +28,7 @@ _MISROUTED = MissReason.MISROUTED.value
 
 
 @frozen
-class Limits:
+class LadderLimits:
     """The bounds of one notice's way.
 
     :ivar give_up_after_seconds: from when the crawler took the notice; 0: after one round.
@@ -40,7 +40,7 @@ class Limits:
     give_up_after_seconds: float = 900.0
     tries_per_round: int = 8
     first_wait_seconds: float = 1.0
-    longest_wait_seconds: float = 30.0
+    max_wait_seconds: float = 30.0
 
 
 @frozen
@@ -76,7 +76,7 @@ class Knowledge:
 
 
 @frozen
-class Past:
+class RoundState:
     """What happened so far.
 
     :ivar rounds: how many rounds ended before this one.
@@ -88,7 +88,7 @@ class Past:
     rounds: int = 0
     attempts: tuple[Attempt, ...] = ()
     minted: bool = False
-    asked: bool = False
+    probed: bool = False
 
 
 @frozen
@@ -109,7 +109,7 @@ class Mint:
 
 
 @frozen
-class Ask:
+class ProbeOwner:
     """Find out by ``whoami`` over an own or direct route whether the owner is up."""
 
 
@@ -126,17 +126,22 @@ class Fetched:
 
 
 @frozen
-class End:
+class Finish:
     """There is nothing left to do: the page is lost."""
 
     reason: LossReason
 
 
-Step = Try | Mint | Ask | Wait | Fetched | End
+Step = Try | Mint | ProbeOwner | Wait | Fetched | Finish
 
 
 def next_step(
-    ladder: tuple[str, ...], known: Knowledge, past: Past, age: float, limits: Limits, jitter: float = 0.5
+    ladder: tuple[str, ...],
+    knowledge: Knowledge,
+    state: RoundState,
+    age: float,
+    limits: LadderLimits,
+    jitter: float = 0.5,
 ) -> Step:
     """Choose what to do next for one notice.
 
@@ -144,27 +149,29 @@ def next_step(
     :param age: seconds since the crawler took the notice.
     :param jitter: at least 0 and below 1; moves the back-off by up to a half.
     """
-    end = _end_of(known.owner, past)
-    if end is not None:
-        return end
-    if _worth_going_on(known.owner, past) and len(past.attempts) < limits.tries_per_round:
-        for rung in _order(ladder, known):
-            step = _RUNGS[RouteKind(rung)].step(known, past)
+    finish = _finish_of(knowledge.owner, state)
+    if finish is not None:
+        return finish
+    if _may_continue(knowledge.owner, state) and len(state.attempts) < limits.tries_per_round:
+        for rung in _order(ladder, knowledge):
+            step = _RUNGS[RouteKind(rung)].step(knowledge, state)
             if step is not None:
                 return step
-    return _round_over(known.owner, past, age, limits, jitter)
+    return _round_over(knowledge.owner, state, age, limits, jitter)
 
 
-def not_tried(ladder: tuple[str, ...], known: Knowledge, past: Past) -> tuple[tuple[RouteKind, str], ...]:
+def skipped_rungs(
+    ladder: tuple[str, ...], knowledge: Knowledge, state: RoundState
+) -> tuple[tuple[RouteKind, str], ...]:
     """Which rungs a round that is over passed by, and why, in words for people; those not in the ladder are left out.
 
     :param known: what was known at the end of the round.
     """
-    rungs = [RouteKind(rung) for rung in _order(ladder, known)]
-    return tuple((rung, _RUNGS[rung].why_not(known, past)) for rung in rungs if not _tried(past, rung))
+    rungs = [RouteKind(rung) for rung in _order(ladder, knowledge)]
+    return tuple((rung, _RUNGS[rung].why_not(knowledge, state)) for rung in rungs if not _tried(state, rung))
 
 
-def _order(ladder: tuple[str, ...], known: Knowledge) -> tuple[str, ...]:
+def _order(ladder: tuple[str, ...], knowledge: Knowledge) -> tuple[str, ...]:
     """The rungs for this notice: what could move the visitor comes after everything that moves nobody.
 
     That the node is up says less than it seems: a table may have bound the visitor's key to another node, which is
@@ -177,104 +184,114 @@ def _order(ladder: tuple[str, ...], known: Knowledge) -> tuple[str, ...]:
     if first not in ladder:
         return ladder
     others = tuple(rung for rung in ladder if rung != first)
-    if known.recorded_safe:
-        at = ladder.index(first)
-        if (known.recorded_keyed or known.recorded_doubted) and own in others:
-            at = max(at, others.index(own) + 1)
-        return (*others[:at], first, *others[at:])
-    at = others.index(RouteKind.ANY.value) if RouteKind.ANY.value in others else len(others)
-    return (*others[:at], first, *others[at:])
+    if knowledge.recorded_safe:
+        position = ladder.index(first)
+        if (knowledge.recorded_keyed or knowledge.recorded_doubted) and own in others:
+            position = max(position, others.index(own) + 1)
+        return (*others[:position], first, *others[position:])
+    position = others.index(RouteKind.ANY.value) if RouteKind.ANY.value in others else len(others)
+    return (*others[:position], first, *others[position:])
 
 
-def _end_of(owner: str, past: Past) -> Fetched | End | None:
+def _finish_of(owner: str, state: RoundState) -> Fetched | Finish | None:
     """The end, where the last answer was one."""
-    if not past.attempts:
+    if not state.attempts:
         return None
-    last = past.attempts[-1]
+    last = state.attempts[-1]
     if last.result == FETCHED:
         return Fetched()
     if last.node == owner and last.result in FINAL:
-        return End(LossReason.of(LossCode(last.result)))
+        return Finish(LossReason.of(LossCode(last.result)))
     return None
 
 
-def _worth_going_on(owner: str, past: Past) -> bool:
+def _may_continue(owner: str, state: RoundState) -> bool:
     """Whether lower rungs may know better: not when the owner itself has no such copy (now)."""
-    return not any(each.node == owner and each.result == _UNKNOWN for each in past.attempts)
+    return not any(attempt.node == owner and attempt.result == _UNKNOWN for attempt in state.attempts)
 
 
-def _tried(past: Past, kind: RouteKind) -> tuple[Attempt, ...]:
-    return tuple(each for each in past.attempts if each.route is kind)
+def _tried(state: RoundState, kind: RouteKind) -> tuple[Attempt, ...]:
+    return tuple(attempt for attempt in state.attempts if attempt.route is kind)
 
 
-def _enough_known(known: Knowledge, past: Past) -> str:
+def _why_not_reached(knowledge: Knowledge, state: RoundState) -> str:
     return (
-        "as many tries as a round may have" if _worth_going_on(known.owner, past) else "the owner itself had answered"
+        "as many tries as a round may have"
+        if _may_continue(knowledge.owner, state)
+        else "the owner itself had answered"
     )
 
 
-def _recorded(known: Knowledge, past: Past) -> Step | None:
-    if not known.recorded or known.recorded_misled or _tried(past, RouteKind.RECORDED):
+def _recorded(knowledge: Knowledge, state: RoundState) -> Step | None:
+    if not knowledge.recorded or knowledge.recorded_misled or _tried(state, RouteKind.RECORDED):
         return None
-    if known.recorded_safe or known.node_up:
-        return Try(RouteKind.RECORDED, known.recorded)
-    return None if past.asked else Ask()
+    if knowledge.recorded_safe or knowledge.node_up:
+        return Try(RouteKind.RECORDED, knowledge.recorded)
+    return None if state.probed else ProbeOwner()
 
 
-def _why_not_recorded(known: Knowledge, past: Past) -> str:
-    if not known.recorded:
+def _why_not_recorded(knowledge: Knowledge, state: RoundState) -> str:
+    if not knowledge.recorded:
         return "no routing cookie was recorded"
-    if known.recorded_misled:
+    if knowledge.recorded_misled:
         return "the recorded cookie led elsewhere a moment ago"
-    if not known.recorded_safe and not known.node_up:
+    if not knowledge.recorded_safe and not knowledge.node_up:
         return "a replay could move the visitor, and the node is not known to be up"
-    return _enough_known(known, past)
+    return _why_not_reached(knowledge, state)
 
 
-def _own(known: Knowledge, past: Past) -> Step | None:
-    tries = _tried(past, RouteKind.OWN)
-    usable = known.own is not None and known.own.state is RouteState.PROVEN
-    if usable and known.own is not None and (not tries or (past.minted and len(tries) == 1 and _moved(tries[-1]))):
-        return Try(RouteKind.OWN, known.own.cookies)
-    if not usable and known.may_mint and not past.minted:
+def _own(knowledge: Knowledge, state: RoundState) -> Step | None:
+    tries = _tried(state, RouteKind.OWN)
+    is_proven = knowledge.own is not None and knowledge.own.state is RouteState.PROVEN
+    if (
+        is_proven
+        and knowledge.own is not None
+        and (not tries or (state.minted and len(tries) == 1 and _is_misrouted(tries[-1])))
+    ):
+        return Try(RouteKind.OWN, knowledge.own.cookies)
+    if not is_proven and knowledge.may_mint and not state.minted:
         return Mint()
     return None
 
 
-def _moved(attempt: Attempt) -> bool:
+def _is_misrouted(attempt: Attempt) -> bool:
     return attempt.result == _MISROUTED
 
 
-def _why_not_own(known: Knowledge, past: Past) -> str:
-    if known.own is None or known.own.state is not RouteState.PROVEN:
-        return "no cookie of our own is proven" + ("" if past.minted else "; the balancer was asked lately")
-    return _enough_known(known, past)
+def _why_not_own(knowledge: Knowledge, state: RoundState) -> str:
+    if knowledge.own is None or knowledge.own.state is not RouteState.PROVEN:
+        return "no cookie of our own is proven" + ("" if state.minted else "; the balancer was asked lately")
+    return _why_not_reached(knowledge, state)
 
 
-def _computed(known: Knowledge, past: Past) -> Step | None:
-    if not known.computed or known.computed_misled or _tried(past, RouteKind.COMPUTED):
+def _computed(knowledge: Knowledge, state: RoundState) -> Step | None:
+    if not knowledge.computed or knowledge.computed_misled or _tried(state, RouteKind.COMPUTED):
         return None
-    return Try(RouteKind.COMPUTED, known.computed)
+    return Try(RouteKind.COMPUTED, knowledge.computed)
 
 
-def _why_not_computed(known: Knowledge, past: Past) -> str:
-    if not known.computed:
+def _why_not_computed(knowledge: Knowledge, state: RoundState) -> str:
+    if not knowledge.computed:
         return "no cookie can be computed or is configured"
-    return "the computed cookie led elsewhere a moment ago" if known.computed_misled else _enough_known(known, past)
+    return (
+        "the computed cookie led elsewhere a moment ago"
+        if knowledge.computed_misled
+        else _why_not_reached(knowledge, state)
+    )
 
 
-def _direct(known: Knowledge, past: Past) -> Step | None:
-    if not known.direct or _tried(past, RouteKind.DIRECT):
+def _direct(knowledge: Knowledge, state: RoundState) -> Step | None:
+    if not knowledge.direct or _tried(state, RouteKind.DIRECT):
         return None
-    return Try(RouteKind.DIRECT, direct=known.direct)
+    return Try(RouteKind.DIRECT, direct=knowledge.direct)
 
 
-def _why_not_direct(known: Knowledge, past: Past) -> str:
-    return _enough_known(known, past) if known.direct else "no address of the node's own is configured"
+def _why_not_direct(knowledge: Knowledge, state: RoundState) -> str:
+    return _why_not_reached(knowledge, state) if knowledge.direct else "no address of the node's own is configured"
 
 
-def _any(_known: Knowledge, past: Past) -> Step | None:
-    return None if _tried(past, RouteKind.ANY) else Try(RouteKind.ANY)
+def _any(_known: Knowledge, state: RoundState) -> Step | None:
+    return None if _tried(state, RouteKind.ANY) else Try(RouteKind.ANY)
 
 
 @frozen
@@ -285,8 +302,8 @@ class _Rung:
     :ivar why_not: why it was not tried in a round that is over, for people.
     """
 
-    step: Callable[[Knowledge, Past], Step | None]
-    why_not: Callable[[Knowledge, Past], str]
+    step: Callable[[Knowledge, RoundState], Step | None]
+    why_not: Callable[[Knowledge, RoundState], str]
 
 
 #: One for each :class:`~lbcompanion.model.RouteKind`.
@@ -295,28 +312,28 @@ _RUNGS = {
     RouteKind.OWN: _Rung(_own, _why_not_own),
     RouteKind.COMPUTED: _Rung(_computed, _why_not_computed),
     RouteKind.DIRECT: _Rung(_direct, _why_not_direct),
-    RouteKind.ANY: _Rung(_any, _enough_known),
+    RouteKind.ANY: _Rung(_any, _why_not_reached),
 }
 
 
-def _round_over(owner: str, past: Past, age: float, limits: Limits, jitter: float) -> Wait | End:
+def _round_over(owner: str, state: RoundState, age: float, limits: LadderLimits, jitter: float) -> Wait | Finish:
     """Back-off, or the end; every notice has had one whole round by then, however old it came."""
     # A central store's or a peer's last word counts once the owner itself had its chance on the other rungs.
-    final = next((each.result for each in past.attempts if each.node and each.result in FINAL), "")
+    final = next((attempt.result for attempt in state.attempts if attempt.node and attempt.result in FINAL), "")
     if final:
-        return End(LossReason.of(LossCode(final)))
+        return Finish(LossReason.of(LossCode(final)))
     if age >= limits.give_up_after_seconds:
-        return End(_why(owner, past, limits))
-    wait = min(limits.first_wait_seconds * 2.0 ** min(past.rounds, 32), limits.longest_wait_seconds) * (0.5 + jitter)
+        return Finish(_give_up_reason(owner, state, limits))
+    wait = min(limits.first_wait_seconds * 2.0 ** min(state.rounds, 32), limits.max_wait_seconds) * (0.5 + jitter)
     return Wait(max(0.05, min(wait, limits.give_up_after_seconds - age)))
 
 
-def _why(owner: str, past: Past, limits: Limits) -> LossReason:
-    if not _worth_going_on(owner, past):
+def _give_up_reason(owner: str, state: RoundState, limits: LadderLimits) -> LossReason:
+    if not _may_continue(owner, state):
         return LossReason.of(LossCode.UNKNOWN, owner=owner)
     # What went wrong on a way to the owner says more than that another node was reached.
-    telling = [each.result for each in past.attempts if each.result != _MISROUTED]
-    last = telling[-1] if telling else past.attempts[-1].result if past.attempts else "no route"
+    results = [attempt.result for attempt in state.attempts if attempt.result != _MISROUTED]
+    last = results[-1] if results else state.attempts[-1].result if state.attempts else "no route"
     seconds = limits.give_up_after_seconds
     if not seconds:
         return LossReason.of(LossCode.NO_ANSWER_IN_ONE_ROUND, owner=owner, last=last)

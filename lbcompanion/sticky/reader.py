@@ -9,7 +9,7 @@ from itertools import islice
 from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.cookies import MAX_SENT_BYTES, is_pattern, names_match, render, safe_to_send
-from lbcompanion.sticky.credentials import credential_name
+from lbcompanion.sticky.credentials import is_credential_name
 from lbcompanion.sticky.dialects import AUTO, GENERIC, by_name, known
 from lbcompanion.sticky.dialects.generic import generic
 from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts
@@ -21,9 +21,9 @@ _LONGEST_REMEMBERED = 256
 
 #: How many cookies of a request, or of a notice, are looked at: browsers keep at most 180 for one site. A visitor can
 #: send thousands, and each of them takes work.
-MOST_LOOKED_AT = 200
+MAX_COOKIES = 200
 # The name of one character, ``=``, and ``; ``: a cookie is never shorter on the line.
-_SHORTEST = len("a=; ")
+_MIN_COOKIE_BYTES = len("a=; ")
 
 
 class CookieReader:
@@ -39,58 +39,58 @@ class CookieReader:
             is_pattern(name)
         self._names = sticky.cookies
         self._allow = sticky.allow_credentials
-        self._fixed = _configured(sticky)
+        self._dialect = _configured(sticky)
         # Names are few and dialects are many; which of them a name could belong to is found once.
         self._candidates = lru_cache(_NAMES_REMEMBERED)(self._find_candidates)
 
     @property
-    def guesses(self) -> bool:
+    def is_unconfigured(self) -> bool:
         """Whether nobody said what sticks: cookies are known by their names and looks alone."""
-        return self._fixed is None and not self._names
+        return self._dialect is None and not self._names
 
     @property
-    def judges_each(self) -> bool:
+    def detects_dialects(self) -> bool:
         """Whether no dialect is configured, so that each cookie is judged by itself."""
-        return self._fixed is None
+        return self._dialect is None
 
     @property
     def knows_names(self) -> bool:
         """Whether it is known what the sticky cookies are called: somebody said it, or their dialect has names."""
-        return bool(self._names or (self._fixed is not None and self._fixed.cookie_names))
+        return bool(self._names or (self._dialect is not None and self._dialect.cookie_names))
 
     def read(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
         """The routing cookies among these, each cut down to its routing part, in their order. Several tiers of
         balancers have one each, and all are kept; but for what could not be sent again (see
         :func:`lbcompanion.sticky.cookies.safe_to_send`), and for what stands behind the first
-        :data:`MOST_LOOKED_AT` cookies.
+        :data:`MAX_COOKIES` cookies.
 
         :param cookies: what :func:`lbcompanion.sticky.cookies.parse` gives, or what the script read.
         """
-        return self._read(_first(cookies))
+        return self._read(_limited(cookies))
 
     def _read(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
         sendable: list[RoutingCookie] = []
-        weight = 0
-        for cookie in self._found(cookies):
-            if weight + _SHORTEST > MAX_SENT_BYTES:
+        total_bytes = 0
+        for cookie in self._routing_cookies(cookies):
+            if total_bytes + _MIN_COOKIE_BYTES > MAX_SENT_BYTES:
                 break
             line_bytes = len(render([cookie])) + len("; ")
-            if safe_to_send([cookie]) and weight + line_bytes <= MAX_SENT_BYTES:
+            if safe_to_send([cookie]) and total_bytes + line_bytes <= MAX_SENT_BYTES:
                 sendable.append(cookie)
-                weight += line_bytes
+                total_bytes += line_bytes
         return tuple(sendable)
 
-    def _found(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
-        if self._fixed is not None:
-            return self._fixed.read(cookies, self._names, self._allow)
-        kept: dict[str, RoutingCookie] = {}
-        for dialect, share in self._shares(cookies):
+    def _routing_cookies(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
+        if self._dialect is not None:
+            return self._dialect.read(cookies, self._names, self._allow)
+        found: dict[str, RoutingCookie] = {}
+        for dialect, group in self._grouped_by_dialect(cookies):
             # An allowed name was set free as a whole; a dialect that knows its form still cuts it down. Without
             # configured names a dialect goes by its own, which all of its share fit; never by the visitor's, which
             # it would have to compare with each other, and could take for patterns.
-            for cookie in dialect.read(share, self._names, self._allow):
-                kept[cookie.name] = cookie
-        return tuple(kept[name] for name in cookies if name in kept)
+            for cookie in dialect.read(group, self._names, self._allow):
+                found[cookie.name] = cookie
+        return tuple(found[name] for name in cookies if name in found)
 
     def merge(self, request: Mapping[str, str], script: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
         """The routing cookies of one visit, seen from both sides.
@@ -98,12 +98,12 @@ class CookieReader:
         Per name, of the request's value and the script's the one that can be cut down to a routing part, the
         request's if both can. Without a fixed dialect a value whose form is recognised comes before one that is not:
         behind a HAProxy prefix the node sees ``abc``, the script ``n2~abc``. Of each side the first
-        :data:`MOST_LOOKED_AT` are looked at.
+        :data:`MAX_COOKIES` are looked at.
         """
-        sides = (_first(request), _first(script))
+        sides = (_limited(request), _limited(script))
         chosen = {}
         for name in {**sides[0], **sides[1]}:
-            chosen[name] = self._better(name, [side[name] for side in sides if name in side])
+            chosen[name] = self._better_value(name, [side[name] for side in sides if name in side])
         return self._read(chosen)
 
     def replay_is_safe(self, cookies: Iterable[tuple[str, str]]) -> bool:
@@ -112,17 +112,17 @@ class CookieReader:
         False where any is of a dialect in which a replay could move the visitor, or of none that is known.
         """
         sent = dict(cookies)
-        if self._fixed is not None:
-            read = self._fixed.read(sent, self._names, self._allow)
-            return not self._fixed.moves_visitor and {cookie.name for cookie in read} == set(sent)
+        if self._dialect is not None:
+            read = self._dialect.read(sent, self._names, self._allow)
+            return not self._dialect.moves_visitor and {cookie.name for cookie in read} == set(sent)
         dialects = [self.dialect_of(name, value) for name, value in sent.items()]
         return all(dialect is not None and not dialect.moves_visitor for dialect in dialects)
 
-    def replay_is_keyed(self, cookies: Iterable[tuple[str, str]]) -> bool:
+    def replay_is_hash_keyed(self, cookies: Iterable[tuple[str, str]]) -> bool:
         """Whether any of these is a key that may be younger than the page; see
-        :attr:`lbcompanion.sticky.dialects.interface.Dialect.keyed`."""
+        :attr:`lbcompanion.sticky.dialects.interface.Dialect.hash_keyed`."""
         dialects = [self.dialect_of(name, value) for name, value in cookies]
-        return any(dialect is not None and dialect.keyed for dialect in dialects)
+        return any(dialect is not None and dialect.hash_keyed for dialect in dialects)
 
     def names_for_script(self) -> list[str]:
         """The names and ``/patterns/`` of the cookies that the script in the page shall read.
@@ -131,35 +131,35 @@ class CookieReader:
         """
         if self._names:
             return list(self._names)
-        if self._fixed is not None:
-            return list(self._fixed.cookie_names)
-        readable = [dialect for dialect in known() if not dialect.held_back]
+        if self._dialect is not None:
+            return list(self._dialect.cookie_names)
+        readable = [dialect for dialect in known() if not dialect.never_record]
         names = dict.fromkeys(name for dialect in readable for name in dialect.cookie_names)
-        return [name for name in names if is_pattern(name) or not credential_name(name)]
+        return [name for name in names if is_pattern(name) or not is_credential_name(name)]
 
     def compute(self, node: NodeFacts) -> tuple[RoutingCookie, ...]:
         """A node's routing cookie as the fixed dialect makes it; none where there is no such dialect, or where it needs
         to know more."""
-        made = self._fixed.forge(node, self._names) if self._fixed is not None else None
-        return (made,) if made is not None and safe_to_send([made]) else ()
+        computed = self._dialect.compute(node, self._names) if self._dialect is not None else None
+        return (computed,) if computed is not None and safe_to_send([computed]) else ()
 
-    def moved(self, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> bool | None:
+    def detects_move(self, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> bool | None:
         """Whether the answer to a replay says that it went elsewhere; see
-        :meth:`lbcompanion.sticky.dialects.interface.Dialect.moved`.
+        :meth:`lbcompanion.sticky.dialects.interface.Dialect.detects_move`.
 
         True where one of the balancers passed says so, None where one of them cannot tell.
         """
-        told = []
+        moves = []
         for cookie in sent:
             dialect = self.dialect_of(cookie.name, cookie.value)
-            told.append(None if dialect is None else dialect.moved((cookie,), set_cookies))
-        return True if True in told else None if None in told or not told else False
+            moves.append(None if dialect is None else dialect.detects_move((cookie,), set_cookies))
+        return True if True in moves else None if None in moves or not moves else False
 
     def dialect_of(self, name: str, value: str) -> Dialect | None:
         """Whose cookie this is: the fixed dialect's if it can read it, else that of the first one to recognise it,
         else ``generic`` where the name is configured; None where it is nobody's."""
-        if self._fixed is not None:
-            return self._fixed if self._fixed.read({name: value}, self._names, self._allow) else None
+        if self._dialect is not None:
+            return self._dialect if self._dialect.read({name: value}, self._names, self._allow) else None
         if self._names and not names_match(self._names, name):
             return None
         for dialect in self._candidates_of(name):
@@ -176,30 +176,30 @@ class CookieReader:
             return known()
         return tuple(dialect for dialect in known() if names_match(dialect.cookie_names, name))
 
-    def _shares(self, cookies: Mapping[str, str]) -> list[tuple[Dialect, dict[str, str]]]:
+    def _grouped_by_dialect(self, cookies: Mapping[str, str]) -> list[tuple[Dialect, dict[str, str]]]:
         """The cookies by their dialect: some dialects look at several together."""
-        shares: dict[str, tuple[Dialect, dict[str, str]]] = {}
+        groups: dict[str, tuple[Dialect, dict[str, str]]] = {}
         for name, value in cookies.items():
             dialect = self.dialect_of(name, value)
             if dialect is not None:
-                shares.setdefault(dialect.name, (dialect, {}))[1][name] = value
-        return list(shares.values())
+                groups.setdefault(dialect.name, (dialect, {}))[1][name] = value
+        return list(groups.values())
 
-    def _better(self, name: str, values: list[str]) -> str:
-        if self._fixed is None and len(values) == 2 and values[1].endswith(f"~{values[0]}"):
+    def _better_value(self, name: str, values: list[str]) -> str:
+        if self._dialect is None and len(values) == 2 and values[1].endswith(f"~{values[0]}"):
             return values[1]  # on its way to the node the request lost a prefix: by that it was routed
         if len(set(values)) == 1:  # where a dialect needs several cookies together, one alone cannot be judged
             return values[0]
         readable = [value for value in values if self.read({name: value})]
-        if self._fixed is None:
-            told = [value for value in readable if self.dialect_of(name, value) is not GENERIC]
-            readable = told or readable
+        if self._dialect is None:
+            moves = [value for value in readable if self.dialect_of(name, value) is not GENERIC]
+            readable = moves or readable
         return (readable or values)[0]
 
 
-def _first(cookies: Mapping[str, str]) -> Mapping[str, str]:
+def _limited(cookies: Mapping[str, str]) -> Mapping[str, str]:
     """As many as are looked at."""
-    return cookies if len(cookies) <= MOST_LOOKED_AT else dict(islice(cookies.items(), MOST_LOOKED_AT))
+    return cookies if len(cookies) <= MAX_COOKIES else dict(islice(cookies.items(), MAX_COOKIES))
 
 
 def _configured(sticky: StickyTable) -> Dialect | None:

@@ -23,11 +23,11 @@ REFRESH_SECONDS = 120.0
 #: For how long it is remembered, in seconds, that the cookies of some names led elsewhere.
 DOUBT_SECONDS = 600.0
 #: For each that led elsewhere, how many must have led home for their names to be trusted all the same.
-_HELPED_FOR_EACH = 4
+_SUCCESSES_PER_FAILURE = 4
 
-_MAX_MISLED = 4096
+_MAX_MISLEADING = 4096
 #: How many guesses from traffic are remembered for one node.
-_MAX_HINTS = 3
+_MAX_CANDIDATES = 3
 
 
 class RouteState(Enum):
@@ -52,7 +52,7 @@ class Source(Enum):
         return self is not Source.MINTED
 
 
-_HANDED_OUT = frozenset({Source.MINTED, Source.SESSION})
+_SET_BY_SERVERS = frozenset({Source.MINTED, Source.SESSION})
 
 
 @frozen
@@ -89,16 +89,16 @@ class Route:
 
 
 @frozen
-class _Replayed:
+class _ReplayCounts:
     """What came of the replays of visitors' cookies of some names."""
 
-    helped: int = 0
-    in_vain: int = 0
+    succeeded: int = 0
+    failed: int = 0
     when: float = 0.0
 
-    def at(self, now: float) -> _Replayed:
+    def at(self, now: float) -> _ReplayCounts:
         """What of it still counts."""
-        return self if 0 <= now - self.when < DOUBT_SECONDS else _Replayed()
+        return self if 0 <= now - self.when < DOUBT_SECONDS else _ReplayCounts()
 
 
 class Routes:
@@ -109,21 +109,21 @@ class Routes:
 
     def __init__(self, known: Iterable[Route] = ()) -> None:
         self._routes = {(route.site, route.node): route for route in known}
-        self._misled: dict[tuple[str, str, tuple[RoutingCookie, ...]], float] = {}
-        self._seen: dict[tuple[str, str], float] = {}
-        self._hints: dict[tuple[str, str], tuple[Route, ...]] = {}
-        self._replayed: dict[tuple[str, frozenset[str]], _Replayed] = {}
+        self._misleading: dict[tuple[str, str, tuple[RoutingCookie, ...]], float] = {}
+        self._last_up: dict[tuple[str, str], float] = {}
+        self._candidates: dict[tuple[str, str], tuple[Route, ...]] = {}
+        self._replay_counts: dict[tuple[str, frozenset[str]], _ReplayCounts] = {}
 
     def __iter__(self) -> Iterator[Route]:
         return iter(sorted(self._routes.values(), key=lambda route: (route.site, route.node)))
 
-    def of(self, site: str, node: str) -> Route | None:
+    def get(self, site: str, node: str) -> Route | None:
         """The route to a node, in whatever state; None where there is none."""
         return self._routes.get((site, node))
 
     def current(self, site: str, node: str, now: float) -> Route | None:
         """The route to a node as it stands at this moment: one whose cookies have run out is stale."""
-        route = self.of(site, node)
+        route = self.get(site, node)
         return evolve(route, state=RouteState.STALE) if route is not None and route.has_expired(now) else route
 
     def examples(self, site: str, most: int = 3) -> tuple[Route, ...]:
@@ -133,115 +133,119 @@ class Routes:
 
     def nodes(self, site: str) -> frozenset[str]:
         """All nodes of a site that gave a proven answer or have a route."""
-        return frozenset(node for where, node in (*self._routes, *self._seen) if where == site)
+        return frozenset(node for where, node in (*self._routes, *self._last_up) if where == site)
 
-    def learnt(self, route: Route) -> Route:
+    def put(self, route: Route) -> Route:
         """Put a route in the place of what was known of its node."""
         self._routes[route.site, route.node] = route
-        self.drop_hint(route)
+        self.drop_candidate(route)
         if route.state is RouteState.PROVEN:
-            self._misled.pop((route.site, route.node, route.cookies), None)
+            self._misleading.pop((route.site, route.node, route.cookies), None)
         return route
 
-    def hint(self, route: Route, now: float) -> Route | None:
+    def add_candidate(self, route: Route, now: float) -> Route | None:
         """Take a guess at a route, which a replay may prove later. It never takes the place of a route that was proven
         once, nor is it taken where it is known to be another node's: while a node is down, others are sent its cookies.
 
         :param route: a candidate.
         :returns: it, where it became the node's route, to be kept; None where it did not.
         """
-        site, node, there = route.site, route.node, self.of(route.site, route.node)
-        if self._is_anothers(route) or self.misled(site, node, route.cookies, now):
+        site, node, current = route.site, route.node, self.get(route.site, route.node)
+        if self._is_proven_for_another_node(route) or self.is_misleading(site, node, route.cookies, now):
             return None
-        if there is None:
-            return self.learnt(route)
-        if there.cookies != route.cookies and all(one.cookies != route.cookies for one in self.hints(site, node)):
-            self._hints[site, node] = (*self.hints(site, node), route)[-_MAX_HINTS:]
+        if current is None:
+            return self.put(route)
+        if current.cookies != route.cookies and all(
+            candidate.cookies != route.cookies for candidate in self.candidates(site, node)
+        ):
+            self._candidates[site, node] = (*self.candidates(site, node), route)[-_MAX_CANDIDATES:]
         return None
 
-    def hints(self, site: str, node: str) -> tuple[Route, ...]:
+    def candidates(self, site: str, node: str) -> tuple[Route, ...]:
         """The guesses at a route to the node that were not tried yet."""
-        return self._hints.get((site, node), ())
+        return self._candidates.get((site, node), ())
 
-    def drop_hint(self, route: Route) -> None:
+    def drop_candidate(self, route: Route) -> None:
         """A guess was tried, or came true."""
-        left = tuple(one for one in self.hints(route.site, route.node) if one.cookies != route.cookies)
+        left = tuple(
+            candidate for candidate in self.candidates(route.site, route.node) if candidate.cookies != route.cookies
+        )
         if left:
-            self._hints[route.site, route.node] = left
+            self._candidates[route.site, route.node] = left
         else:
-            self._hints.pop((route.site, route.node), None)
+            self._candidates.pop((route.site, route.node), None)
 
-    def _is_anothers(self, route: Route) -> bool:
+    def _is_proven_for_another_node(self, route: Route) -> bool:
         return any(
             other.cookies == route.cookies and other.proven_at is not None
             for (site, node), other in self._routes.items()
             if site == route.site and node != route.node
         )
 
-    def proved(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> Route | None:
+    def mark_proven(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> Route | None:
         """A replay of ``cookies`` reached the node; None where that is not the route in the table."""
-        return self._turn(site, node, cookies, RouteState.PROVEN, now)
+        return self._set_state(site, node, cookies, RouteState.PROVEN, now)
 
-    def went_stale(self, site: str, node: str, cookies: tuple[RoutingCookie, ...]) -> Route | None:
+    def mark_stale(self, site: str, node: str, cookies: tuple[RoutingCookie, ...]) -> Route | None:
         """A replay of ``cookies`` reached another node; None where that is not the route in the table."""
-        return self._turn(site, node, cookies, RouteState.STALE, None)
+        return self._set_state(site, node, cookies, RouteState.STALE, None)
 
-    def _turn(
+    def _set_state(
         self, site: str, node: str, cookies: tuple[RoutingCookie, ...], state: RouteState, proven_at: float | None
     ) -> Route | None:
         route = self._routes.get((site, node))
         if route is None or route.cookies != cookies:
             return None
-        return self.learnt(evolve(route, state=state, proven_at=route.proven_at if proven_at is None else proven_at))
+        return self.put(evolve(route, state=state, proven_at=route.proven_at if proven_at is None else proven_at))
 
-    def saw(self, site: str, node: str, now: float) -> None:
+    def mark_up(self, site: str, node: str, now: float) -> None:
         """The node gave a proven answer."""
-        self._seen[site, node] = now
+        self._last_up[site, node] = now
 
     def is_up(self, site: str, node: str, now: float) -> bool:
         """Whether the node gave a proven answer within the last :data:`UP_SECONDS`."""
-        seen = self._seen.get((site, node))
-        return seen is not None and 0 <= now - seen <= UP_SECONDS
+        last_up = self._last_up.get((site, node))
+        return last_up is not None and 0 <= now - last_up <= UP_SECONDS
 
-    def went_down(self, site: str, node: str) -> None:
+    def mark_down(self, site: str, node: str) -> None:
         """Something that should have reached the node did not: it is not known to be up any more."""
-        seen = self._seen.get((site, node))
-        if seen is not None:
-            self._seen[site, node] = seen - UP_SECONDS - 1
+        last_up = self._last_up.get((site, node))
+        if last_up is not None:
+            self._last_up[site, node] = last_up - UP_SECONDS - 1
 
-    def mislead(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> None:
+    def mark_misleading(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> None:
         """These cookies were meant for the node and led to another one."""
-        if len(self._misled) >= _MAX_MISLED:
-            self._misled = {key: when for key, when in self._misled.items() if now - when < MISLED_SECONDS}
-            if len(self._misled) >= _MAX_MISLED:
-                self._misled.clear()
-        self._misled[site, node, cookies] = now
+        if len(self._misleading) >= _MAX_MISLEADING:
+            self._misleading = {key: when for key, when in self._misleading.items() if now - when < MISLED_SECONDS}
+            if len(self._misleading) >= _MAX_MISLEADING:
+                self._misleading.clear()
+        self._misleading[site, node, cookies] = now
 
-    def misled(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> bool:
+    def is_misleading(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> bool:
         """Whether these cookies led elsewhere within the last :data:`MISLED_SECONDS`."""
-        when = self._misled.get((site, node, cookies))
+        when = self._misleading.get((site, node, cookies))
         return when is not None and 0 <= now - when < MISLED_SECONDS
 
-    def came_of_recorded(self, site: str, cookies: Iterable[RoutingCookie], helped: bool, now: float) -> None:
+    def record_replay(self, site: str, cookies: Iterable[RoutingCookie], succeeded: bool, now: float) -> None:
         """A visitor's cookies were replayed.
 
         :param helped: whether they led where they should; else another node gave a proven answer.
         """
         key = site, frozenset(cookie.name for cookie in cookies)
-        if key in self._replayed or len(self._replayed) < _MAX_MISLED:
-            before = self._replayed.get(key, _Replayed()).at(now)
-            self._replayed[key] = _Replayed(before.helped + helped, before.in_vain + (not helped), now)
+        if key in self._replay_counts or len(self._replay_counts) < _MAX_MISLEADING:
+            before = self._replay_counts.get(key, _ReplayCounts()).at(now)
+            self._replay_counts[key] = _ReplayCounts(before.succeeded + succeeded, before.failed + (not succeeded), now)
 
-    def doubts(self, site: str, node: str, cookies: Iterable[RoutingCookie], now: float, after: int = 2) -> bool:
+    def is_doubtful(self, site: str, node: str, cookies: Iterable[RoutingCookie], now: float, after: int = 2) -> bool:
         """Whether cookies of these names, though a dialect claims them, are hardly what this balancer goes by: many of
         them led elsewhere lately, or one that our own route needs is not among them, of those handed out to anybody.
 
         :param after: how many must have led elsewhere.
         """
         names = frozenset(cookie.name for cookie in cookies)
-        told = self._replayed.get((site, names), _Replayed()).at(now)
-        if told.in_vain >= after and told.helped < _HELPED_FOR_EACH * told.in_vain:
+        counts = self._replay_counts.get((site, names), _ReplayCounts()).at(now)
+        if counts.failed >= after and counts.succeeded < _SUCCESSES_PER_FAILURE * counts.failed:
             return True
-        own = self.of(site, node)
-        handed = own is not None and own.state is RouteState.PROVEN and own.source in _HANDED_OUT
-        return handed and own is not None and not {cookie.name for cookie in own.cookies} <= names
+        own = self.get(site, node)
+        has_own_cookie = own is not None and own.state is RouteState.PROVEN and own.source in _SET_BY_SERVERS
+        return has_own_cookie and own is not None and not {cookie.name for cookie in own.cookies} <= names

@@ -91,7 +91,7 @@ class _Commands:
             return ("\0".join((miss.reason.value, miss.detail, miss.owner)),), _nothing
         if request.verb == "find":
             return _FIELDS, lambda found: _page_or_miss(request.token, found)
-        return (), _READERS[request.verb]
+        return (), _DECODERS[request.verb]
 
 
 class _Server(Outside):
@@ -225,7 +225,7 @@ def _totals(found: Sequence[Any]) -> dict[str, int]:
 
 
 #: How answers are read that need nothing but themselves.
-_READERS: Mapping[str, Callable[[Any], object]] = {
+_DECODERS: Mapping[str, Callable[[Any], object]] = {
     "sent": _nothing,
     "drop": bool,
     "sweep": int,

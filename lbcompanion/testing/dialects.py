@@ -57,7 +57,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
         def test_there_is_evidence(self) -> None:
             """At least one header that is read, unless nothing is ever recorded; and each with its source."""
             self.assertTrue(dialect.samples)
-            self.assertEqual(not dialect.held_back, any(sample.reads for sample in dialect.samples))
+            self.assertEqual(not dialect.never_record, any(sample.reads for sample in dialect.samples))
             self.assertTrue(all(sample.source for sample in dialect.samples))
 
         def test_samples_are_read_and_revealed(self) -> None:
@@ -67,7 +67,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
                     read = dialect.read(parse(sample.cookie), sample.names, sample.allow)
                     self.assertEqual(sample.reads, tuple((cookie.name, cookie.value) for cookie in read))
                     self.assertTrue(safe_to_send(read))
-                    self.assertEqual(sample.node, dialect.reveal(read[0]) if read else None)
+                    self.assertEqual(sample.node, dialect.node_of(read[0]) if read else None)
 
         def test_what_was_read_is_recognised_when_the_whole_was(self) -> None:
             """Evidence under the dialect's own names; cutting down may lose it, but then it was not in the name."""
@@ -84,16 +84,16 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
             self.assertLessEqual({cookie.name for cookie in read}, set(found))
             for name, value in found.items():
                 dialect.recognises(name, value)
-                dialect.reveal(RoutingCookie(name, value))
+                dialect.node_of(RoutingCookie(name, value))
 
         @given(st.text(max_size=40), st.text(max_size=40))
         def test_any_text_is_borne(self, name: str, value: str) -> None:
             """Not even what no header can hold raises."""
             dialect.read({name: value}, ())
             dialect.recognises(name, value)
-            dialect.reveal(RoutingCookie(name, value))
-            dialect.forge(NodeFacts(value, value, value), ())
-            dialect.moved((RoutingCookie(name, value),), (f"{name}={value}", name, value))
+            dialect.node_of(RoutingCookie(name, value))
+            dialect.compute(NodeFacts(value, value, value), ())
+            dialect.detects_move((RoutingCookie(name, value),), (f"{name}={value}", name, value))
 
         def test_a_cookie_handed_out_again_says_nothing_of_a_move(self) -> None:
             """Whole or cut down; nor does an answer without cookies."""
@@ -101,7 +101,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
                 read = dialect.read(parse(sample.cookie), sample.names, sample.allow)
                 whole = tuple(f"{name}={value}; Path=/" for name, value in parse(sample.cookie).items())
                 for lines in ((), whole, tuple(f"{cookie.name}={cookie.value}" for cookie in read)):
-                    self.assertIsNot(dialect.moved(read, lines), True, sample.cookie)
+                    self.assertIsNot(dialect.detects_move(read, lines), True, sample.cookie)
 
         def test_no_session_is_read(self) -> None:
             """Even where the configuration names it."""
@@ -118,16 +118,16 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
 
         def test_secrets_are_not_shown(self) -> None:
             """A key is not in what is printed of a dialect, nor forged as it is."""
-            cookie = dialect.forge(NodeFacts("n1", "10.0.0.11:8080", "hidden-key"), ("a_name",))
+            cookie = dialect.compute(NodeFacts("n1", "10.0.0.11:8080", "hidden-key"), ("a_name",))
             self.assertNotIn("hidden-key", f"{dialect!r} {'' if cookie is None else cookie.value}")
 
         @given(node_texts())
         def test_what_is_forged_names_its_node(self, node: str) -> None:
             """And is read as itself."""
-            cookie = dialect.forge(NodeFacts(node, node, "a key"), ("a_name",))
+            cookie = dialect.compute(NodeFacts(node, node, "a key"), ("a_name",))
             if cookie is not None:
                 self.assertEqual((cookie,), dialect.read({cookie.name: cookie.value}, ("a_name",)))
-                self.assertIn(dialect.reveal(cookie), (node, None))
+                self.assertIn(dialect.node_of(cookie), (node, None))
                 self.assertTrue(safe_to_send([cookie]))
 
     DialectContract.__name__ = DialectContract.__qualname__ = f"DialectContract[{dialect.name}]"

@@ -78,4 +78,4 @@ def _unquoted(value: str) -> str:
 
 def _without_expiry(value: str) -> str:
     text = _unquoted(value)
-    return "" if '"' in text else ENVOY.cut("", text, True) or ""
+    return "" if '"' in text else ENVOY.reduce("", text, True) or ""

@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from tests.support.html_soups import page_of
 from tests.support.injecting import filled, run
 
 
-def anchored(after: str = "", before: str = "") -> Anchor:
-    return Anchor(re.compile((after or before).encode()), bool(after))
+def anchored(after: str = "", before: str = "") -> InsertionPoint:
+    return InsertionPoint(re.compile((after or before).encode()), bool(after))
 
 
 class TestAnchors:
@@ -43,19 +43,19 @@ class TestAnchors:
              anchored(after="<frameset>"), anchored(after="<frameset>")),
         ],
     )  # fmt: skip
-    def test_places(self, expected: str, top: Anchor | None, bottom: Anchor | None) -> None:
+    def test_places(self, expected: str, top: InsertionPoint | None, bottom: InsertionPoint | None) -> None:
         page = page_of(expected)
-        anchors = Anchors(top, bottom)
+        insertion_points = InsertionPoints(top, bottom)
         for cuts in ([], [5, 20], list(range(1, len(page)))):
-            out, injector = run(page, cuts, anchors=anchors)
+            out, injector = run(page, cuts, insertion_points=insertion_points)
             assert out == filled(expected)
             assert injector.placed
 
     def test_a_page_left_alone_for_another_reason(self) -> None:
         page = b"<html amp><head></head><body></body></html>"
-        assert run(page, anchors=Anchors(anchored(after="<body>")))[0] == page
+        assert run(page, insertion_points=InsertionPoints(anchored(after="<body>")))[0] == page
 
     def test_too_large(self) -> None:
         page = b"<html><head></head><body></body></html>"
-        out, injector = run(page, [10], anchors=Anchors(anchored(after="<body>")), limit_bytes=20)
+        out, injector = run(page, [10], insertion_points=InsertionPoints(anchored(after="<body>")), limit_bytes=20)
         assert (out, injector.refusal) == (page, Refusal.LARGE)

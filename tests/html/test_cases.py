@@ -10,7 +10,7 @@ import attrs
 import pytest
 from twisted.internet.defer import succeed
 
-from lbcompanion.html.copy import Masks
+from lbcompanion.html.redaction import Masks
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.capture.page_policy import Policy, Script
@@ -105,11 +105,11 @@ class Rig:
 def run(case: Case, page: bytes, edges: list[int]) -> tuple[bytes, list[tuple[bytes, bytes]], Rig]:
     rig = Rig(case.settings)
     asked = [(b"host", b"www.example.com"), *fields_of(case.asked)]
-    head = RequestHead.of(case.method.encode(), case.target.encode(), 11, asked)
+    head = RequestHead.from_fields(case.method.encode(), case.target.encode(), 11, asked)
     answered = fields_of(case.answered)
     plan = RequestPlan(rig.policy, head, "127.0.0.1", False, "https")
     assert b"lbc-capture" not in plan.request_lines().lower()
-    reply = plan.reply(ResponseHead.of(11, case.status, b"", answered))
+    reply = plan.reply(ResponseHead.from_fields(11, case.status, b"", answered))
     out = page
     if reply.pipeline is not None:
         places = [0, *edges, len(page)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.charset import is_ascii_superset, of_bom, of_content_type, of_page, prescan
+from lbcompanion.html.charset import bom_charset, content_type_charset, is_ascii_compatible, page_charset, prescan
 from tests.support.prescan import UNKNOWN, prescanned
 
 
@@ -22,7 +22,7 @@ from tests.support.prescan import UNKNOWN, prescanned
     ],
 )
 def test_the_header(value: bytes, name: str | None) -> None:
-    assert of_content_type(value) == name
+    assert content_type_charset(value) == name
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_the_header(value: bytes, name: str | None) -> None:
     [(b"\xef\xbb\xbf<p>", "utf-8"), (b"\xfe\xff\0<", "utf-16be"), (b"\xff\xfe<\0", "utf-16le"), (b"<p>", None)],
 )
 def test_the_byte_order_mark(start: bytes, name: str | None) -> None:
-    assert of_bom(start) == name
+    assert bom_charset(start) == name
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_the_meta_tag(page: bytes, name: str | None) -> None:
 
 def test_the_order() -> None:
     meta = b"<meta charset=koi8-r>"
-    assert of_page(b"text/html; charset=latin1", b"\xef\xbb\xbf" + meta) == "utf-8"
-    assert of_page(b"text/html; charset=latin1", meta) == "latin1"
-    assert of_page(b"text/html", meta) == "koi8-r"
-    assert of_page(b"text/html", b"<p>") is None
+    assert page_charset(b"text/html; charset=latin1", b"\xef\xbb\xbf" + meta) == "utf-8"
+    assert page_charset(b"text/html; charset=latin1", meta) == "latin1"
+    assert page_charset(b"text/html", meta) == "koi8-r"
+    assert page_charset(b"text/html", b"<p>") is None
 
 
 @pytest.mark.parametrize("name", ["utf-16", "utf-16be", "ucs-2", "iso-2022-jp", "csiso2022jp", "hz-gb-2312"])
 def test_no_superset_of_ascii(name: str) -> None:
-    assert not is_ascii_superset(name)
+    assert not is_ascii_compatible(name)
 
 
 @given(st.binary(max_size=200) | st.text("<>!-/meta charset='\"=x", max_size=200).map(str.encode))
 def test_total(page: bytes) -> None:
-    of_page(page, page)
+    page_charset(page, page)
 
 
 PIECES = st.sampled_from(

@@ -15,5 +15,5 @@ def test_prescan(page: bytes) -> None:
         return
     assert 0 <= found.start < found.end <= charset.PRESCAN_BYTES
     assert page[found.start : found.start + 5].lower() == b"<meta"
-    assert charset.of_page(b"", page) == (charset.of_bom(page) or found.name)
+    assert charset.page_charset(b"", page) == (charset.bom_charset(page) or found.name)
     assert charset.prescan(page[: found.end]) == found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.copy import CopyError, Masks, make_copy
+from lbcompanion.html.redaction import Masks, RedactionError, redact
 from tests.support.html_soups import PAGES
 
 MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", "template > b"])
@@ -14,8 +14,8 @@ MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", 
 @given(PAGES, st.booleans())
 def test_copy(page: bytes, blocks: bool) -> None:
     try:
-        copy = make_copy(page, blocks, MASKS, "utf-8")
-    except CopyError:
+        copy = redact(page, blocks, MASKS, "utf-8")
+    except RedactionError:
         return
     if b"lbc:exclude" not in page.lower() and not MASKS.candidates(page.lower()):
         assert copy is page
@@ -39,4 +39,4 @@ def test_nothing_excluded_leaks(parts: list[str]) -> None:
         if not depth:
             kept.append(shown)
         depth -= closes and depth > 0
-    assert make_copy("".join(written).encode(), True, None) == "".join(kept).encode()
+    assert redact("".join(written).encode(), True, None) == "".join(kept).encode()

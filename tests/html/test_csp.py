@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.csp import judge
+from lbcompanion.html.csp import evaluate
 
 URL = "https://www.example.com/_lbc/fetch-from.js?v=1"
 
@@ -40,7 +40,7 @@ URL = "https://www.example.com/_lbc/fetch-from.js?v=1"
     ],
 )
 def test_allowed_without_a_nonce(policy: str) -> None:
-    verdict = judge([policy], URL)
+    verdict = evaluate([policy], URL)
     assert (verdict.allowed, verdict.nonce, verdict.directive) == (True, None, "")
 
 
@@ -55,7 +55,7 @@ def test_allowed_without_a_nonce(policy: str) -> None:
     ],
 )
 def test_allowed_with_the_pages_own(policies: list[str], nonce: str) -> None:
-    verdict = judge([policy.encode() for policy in policies], URL)
+    verdict = evaluate([policy.encode() for policy in policies], URL)
     assert (verdict.allowed, verdict.nonce) == (True, nonce)
 
 
@@ -83,7 +83,7 @@ def test_allowed_with_the_pages_own(policies: list[str], nonce: str) -> None:
     ],
 )
 def test_forbidden(policies: list[str], directive: str) -> None:
-    verdict = judge(policies, URL)
+    verdict = evaluate(policies, URL)
     assert (verdict.allowed, verdict.nonce, verdict.directive) == (False, None, directive)
 
 
@@ -97,18 +97,18 @@ def test_forbidden(policies: list[str], directive: str) -> None:
     ],
 )
 def test_inline_scripts(policy: str, allowed: bool, nonce: str | None) -> None:
-    verdict = judge([policy], URL, inline=True)
+    verdict = evaluate([policy], URL, inline=True)
     assert (verdict.allowed, verdict.nonce) == (allowed, nonce)
 
 
 def test_plain_http() -> None:
     url = "http://127.0.0.1:8080/_lbc/fetch-from.js"
-    assert judge(["script-src http://127.0.0.1:8080"], url).allowed
-    assert not judge(["script-src https:"], url).allowed
-    assert not judge(["script-src 127.0.0.1"], url).allowed
+    assert evaluate(["script-src http://127.0.0.1:8080"], url).allowed
+    assert not evaluate(["script-src https:"], url).allowed
+    assert not evaluate(["script-src 127.0.0.1"], url).allowed
 
 
 @given(st.lists(st.text(max_size=60) | st.text("script-src connect default 'self'nonce-*:/;,.", max_size=80)))
 def test_total(policies: list[str]) -> None:
-    verdict = judge(policies, URL)
+    verdict = evaluate(policies, URL)
     assert verdict.allowed or (verdict.directive and verdict.nonce is None)

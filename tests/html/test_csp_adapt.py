@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.csp import Inserted, ScriptVerdict, inline_allowed, judge, parse
+from lbcompanion.html.csp import InsertedScripts, ScriptVerdict, evaluate, inline_allowed, parse
 from lbcompanion.html.csp_adapt import adapt
 
 URL = "https://www.example.com/_lbc/fetch-from.js?v=1"
@@ -61,7 +61,7 @@ def test_adapted(before: str, after: str | None) -> None:
     made = adapt([before.encode()], URL)
     assert made == (None if after is None else [after.encode()])
     if made is not None:
-        assert judge(made, URL).allowed
+        assert evaluate(made, URL).allowed
         assert nonces_in(made) == nonces_in([before.encode()])
 
 
@@ -79,7 +79,7 @@ def test_adapted_with_an_inline_snippet(before: str, after: str | None) -> None:
 
 
 ONE, TWO = "'sha256-1111'", "'sha256-2+/2='"
-LINES = Inserted(external=False, inline=True, hashes=(ONE, TWO), nonced=False)
+LINES = InsertedScripts(external=False, inline=True, hashes=(ONE, TWO), carries_nonce=False)
 
 
 @pytest.mark.parametrize(
@@ -114,32 +114,32 @@ LINES = Inserted(external=False, inline=True, hashes=(ONE, TWO), nonced=False)
 def test_adapted_by_hashes(before: str, after: str | None) -> None:
     made = adapt([before.encode()], URL, inserted=LINES)
     assert made == (None if after is None else [after.encode()])
-    assert judge([before], URL, inserted=LINES).allowed == (before == after)
+    assert evaluate([before], URL, inserted=LINES).allowed == (before == after)
     if made is not None:
-        assert judge(made, URL, inserted=LINES) == ScriptVerdict(True)
+        assert evaluate(made, URL, inserted=LINES) == ScriptVerdict(True)
 
 
 @pytest.mark.parametrize(
     ("policy", "inserted", "after"),
     [
         # A nonce is the first choice where it is borne.
-        ("script-src 'nonce-a'", evolve(LINES, nonced=True), "script-src 'nonce-a'"),
-        ("script-src 'strict-dynamic' 'nonce-a'", evolve(LINES, external=True, nonced=True), None),
+        ("script-src 'nonce-a'", evolve(LINES, carries_nonce=True), "script-src 'nonce-a'"),
+        ("script-src 'strict-dynamic' 'nonce-a'", evolve(LINES, external=True, carries_nonce=True), None),
         # A script with an address can be helped by nothing else there.
         ("script-src 'strict-dynamic'", evolve(LINES, external=True), False),
         ("script-src 'strict-dynamic' 'nonce-a'", evolve(LINES, external=True), False),
-        ("script-src 'self'", Inserted(inline=True), False),
-        ("script-src 'nonce-a'", Inserted(nonced=False), f"script-src 'nonce-a' {SCRIPT}"),
+        ("script-src 'self'", InsertedScripts(inline=True), False),
+        ("script-src 'nonce-a'", InsertedScripts(carries_nonce=False), f"script-src 'nonce-a' {SCRIPT}"),
     ],
 )
-def test_hashes_and_nonces(policy: str, inserted: Inserted, after: str | bool | None) -> None:
+def test_hashes_and_nonces(policy: str, inserted: InsertedScripts, after: str | bool | None) -> None:
     made = adapt([policy.encode()], URL, inserted=inserted)
     if after is False:
         assert made is None
-        assert not judge([policy], URL, inserted=inserted).allowed
+        assert not evaluate([policy], URL, inserted=inserted).allowed
     else:
         assert made == [(after or policy).encode()]
-        assert judge(made, URL, inserted=inserted).allowed
+        assert evaluate(made, URL, inserted=inserted).allowed
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "[2001:db8::1]:8080", "a;b"])
@@ -154,20 +154,22 @@ script-src default-src connect-src script-src-elem sandbox allow-scripts ; ; ; ,
 WORDS = st.sampled_from(SOURCES.split())
 
 
-INSERTED = st.builds(Inserted, st.booleans(), st.booleans(), st.sampled_from([(), (ONE,), (ONE, TWO)]), st.booleans())
+INSERTED = st.builds(
+    InsertedScripts, st.booleans(), st.booleans(), st.sampled_from([(), (ONE,), (ONE, TWO)]), st.booleans()
+)
 
 
 @given(st.lists(WORDS, max_size=16), st.lists(WORDS, max_size=6), INSERTED)
 def test_whatever_is_adapted_allows_and_what_was_there_stays(
-    one: list[str], two: list[str], inserted: Inserted
+    one: list[str], two: list[str], inserted: InsertedScripts
 ) -> None:
     before = [" ".join(one).encode(), " ".join(two).encode()]
     after = adapt(before, URL, inserted=inserted)
-    if judge(before, URL, inserted=inserted).allowed:
+    if evaluate(before, URL, inserted=inserted).allowed:
         assert after == before
     if after is None:
         return
-    assert judge(after, URL, inserted=inserted).allowed
+    assert evaluate(after, URL, inserted=inserted).allowed
     assert nonces_in(after) == nonces_in(before)
     # Nothing but the two addresses is new, in any directive.
     for old, new in zip(

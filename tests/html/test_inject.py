@@ -52,7 +52,7 @@ def test_any_cut_same_output_and_without_snippets_the_page(
 @given(SOUPS, st.integers(0, 400))
 def test_a_page_cut_off_loses_nothing(page: bytes, cut: int) -> None:
     injector = Injector(TOP, BOTTOM)
-    out = injector.feed(page[:cut]) + injector.held() + injector.feed(page[cut:]) + injector.finish()
+    out = injector.feed(page[:cut]) + injector.flush() + injector.feed(page[cut:]) + injector.finish()
     assert out.replace(TOP, b"").replace(BOTTOM, b"") == page
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.html.csp import Inserted, judge
+from lbcompanion.html.csp import InsertedScripts, evaluate
 from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.snippets import Snippet, inline_hashes
@@ -112,11 +112,11 @@ VALUES = {"token": "TOKEN", "node": "n1", "prefix": "/_lbc", "fetch_from": "http
 )
 def test_scripts_in_line_run_by_their_hashes(policy: str, as_it_is: bool, site: Site, page: Any) -> None:
     snippet = LOADER.fill(VALUES)
-    inserted = Inserted(LOADER.external, LOADER.inline, inline_hashes(snippet), LOADER.uses_nonce)
+    inserted = InsertedScripts(LOADER.external, LOADER.inline, inline_hashes(snippet), LOADER.uses_nonce)
     url = site.origin + "/_lbc/fetch-from.js?v=1"
-    assert judge([policy], url, inserted=inserted).allowed is as_it_is
+    assert evaluate([policy], url, inserted=inserted).allowed is as_it_is
     (adapted,) = adapt([policy.encode()], url, inserted=inserted) or [b""]
-    assert judge([adapted], url, inserted=inserted).allowed
+    assert evaluate([adapted], url, inserted=inserted).allowed
     other = "<script>window.other = true</script>"
     page.goto(site.add("/a", head=snippet.decode() + other, **{"Content-Security-Policy": adapted.decode()}))
     assert [notice["token"] for notice in site.wait()] == ["TOKEN"]

@@ -14,8 +14,8 @@ from unittest import SkipTest
 
 import pytest
 
-from lbcompanion.html.copy import Masks, make_copy
-from lbcompanion.html.usual import usual_place
+from lbcompanion.html.fast_path import fast_insertion_offset
+from lbcompanion.html.redaction import Masks, redact
 from lbcompanion.settings import CaptureTable
 from tests.support.browser import TAG, Site
 from tests.support.programs import in_ci
@@ -58,8 +58,8 @@ def test_but_for_the_script_the_document_is_the_same(name: str, content_type: st
 @pytest.mark.parametrize("name", PAGES)
 def test_usual_to_us(name: str) -> None:
     plain = real(name)
-    place = usual_place(plain, "utf-8", len(TAG))
+    place = fast_insertion_offset(plain, "utf-8", len(TAG))
     assert place is not None
     assert plain[:place].endswith(b"<head>")
     # Words of masks stand in a manual of them all; what matches none is given back as it came.
-    assert make_copy(plain, True, Masks(CaptureTable().mask), "utf-8") is plain
+    assert redact(plain, True, Masks(CaptureTable().mask), "utf-8") is plain

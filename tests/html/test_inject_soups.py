@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, target
 from hypothesis import strategies as st
 
-from lbcompanion.html.anchors import Anchor, Anchors
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from tests.support.html_soups import BOTTOM, PAGES, TOP
 
 CODES = st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"])
@@ -24,13 +24,15 @@ PATTERNS = st.sampled_from([None, re.compile(b"<p>"), re.compile(b"</body>"), re
 @st.composite
 def _jobs(draw: st.DrawFn) -> dict[str, object]:
     top, bottom = draw(PATTERNS), draw(PATTERNS)
-    anchors = Anchors(top and Anchor(top, draw(st.booleans())), bottom and Anchor(bottom, draw(st.booleans())))
+    insertion_points = InsertionPoints(
+        top and InsertionPoint(top, draw(st.booleans())), bottom and InsertionPoint(bottom, draw(st.booleans()))
+    )
     return {
         "xhtml": draw(st.booleans()),
         "charset_known": draw(st.booleans()),
         "needs_document": draw(st.booleans()),
         "on_policies": draw(st.sampled_from([None, lambda policies: "x", lambda policies: (TOP, BOTTOM)])),
-        "anchors": anchors if top or bottom else None,
+        "anchors": insertion_points if top or bottom else None,
         "utf_16": draw(st.sampled_from(["", "", "", "utf-16le", "utf-16be"])),
     }
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lbcompanion.html.markup import COMMENT, START_TAG, any_case, attributes, tag_name, text_of
+from lbcompanion.html.tokenizer_patterns import COMMENT, START_TAG, any_case, attributes, tag_name, text_of
 
 
 @pytest.mark.parametrize(

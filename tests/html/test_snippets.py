@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.snippets import PLACEHOLDERS, Snippet, inline_hashes, safe_in_both
+from lbcompanion.html.snippets import PLACEHOLDERS, Snippet, escape_for_js_and_html, inline_hashes
 from tests.support.tags import default_tag
 
 
@@ -103,7 +103,7 @@ def test_values_are_right_in_javascript_and_in_html(name: str, value: str) -> No
 
 def test_values_of_ours_stay_as_they_are() -> None:
     for value in VALUES.values():
-        assert safe_in_both(value) == value
+        assert escape_for_js_and_html(value) == value
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.http1.coding_libraries import zstd
-from lbcompanion.http1.decoders import STEP, CodingError, Inflater, Reader, Unbrotli, Unzstd
+from lbcompanion.http1.decoders import (
+    MAX_PIECE_BYTES,
+    BrotliDecoder,
+    CodingError,
+    DeflateDecoder,
+    StreamDecoder,
+    ZstdDecoder,
+)
 from lbcompanion.testing.strategies import cuts
 from tests.support.deflate_backends import BACKENDS
 
@@ -25,8 +32,8 @@ MIB = 1048576
 SKIPPABLE = struct.pack("<II", 0x184D2A50, 5) + b"notes"
 
 
-def read(reader: Reader, *pieces: bytes) -> bytes:
-    out = b"".join(step for piece in pieces for step in reader.steps(piece))
+def read(reader: StreamDecoder, *pieces: bytes) -> bytes:
+    out = b"".join(step for piece in pieces for step in reader.decode(piece))
     reader.finish()
     return out
 
@@ -40,7 +47,7 @@ def frame(data: bytes, **options: int) -> bytes:
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4), st.integers(0, 5), st.data())
 def test_every_member_at_any_cut(backend: Any, members: list[bytes], padding: int, data: st.DataObject) -> None:
     coded = bytes(padding).join(map(gzip.compress, members)) + bytes(padding)
-    assert read(Inflater(True, backend), *data.draw(cuts(coded))) == b"".join(members)
+    assert read(DeflateDecoder(True, backend), *data.draw(cuts(coded))) == b"".join(members)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -50,35 +57,35 @@ def test_what_zlib_reads_to_its_end_is_read_alike(backend: Any, wbits: int, body
     packer = zlib.compressobj(data.draw(st.integers(0, 9)), zlib.DEFLATED, wbits, strategy=data.draw(st.integers(0, 4)))
     coded = packer.compress(body) + packer.flush(data.draw(st.sampled_from([2, 3]))) + packer.compress(body)
     coded += packer.flush()
-    assert read(Inflater(wbits == 31, backend), *data.draw(cuts(coded))) == body * 2
+    assert read(DeflateDecoder(wbits == 31, backend), *data.draw(cuts(coded))) == body * 2
 
 
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4), st.data())
 def test_every_frame_and_skippable_ones_at_any_cut(frames: list[bytes], data: st.DataObject) -> None:
     between = data.draw(st.sampled_from([b"", SKIPPABLE, SKIPPABLE * 2]))
     coded = between + between.join(map(frame, frames)) + between
-    assert read(Unzstd(), *data.draw(cuts(coded))) == b"".join(frames)
+    assert read(ZstdDecoder(), *data.draw(cuts(coded))) == b"".join(frames)
 
 
 def test_a_frame_cut_short_behind_another_is_told() -> None:
     for behind in (frame(b"two")[:-1], SKIPPABLE[:-1], b"\x28\xb5"):
         with pytest.raises(CodingError):
-            read(Unzstd(), frame(b"one"), behind)
+            read(ZstdDecoder(), frame(b"one"), behind)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_members_without_content_come_to_an_end(backend: Any) -> None:
     empty = gzip.compress(b"")
-    assert read(Inflater(True, backend), (empty * 90 + gzip.compress(b"page")) * 2) == b"pagepage"
+    assert read(DeflateDecoder(True, backend), (empty * 90 + gzip.compress(b"page")) * 2) == b"pagepage"
     with pytest.raises(CodingError):
-        read(Inflater(True, backend), empty * 1000)
+        read(DeflateDecoder(True, backend), empty * 1000)
 
 
 def test_frames_without_content_come_to_an_end() -> None:
-    assert read(Unzstd(), (SKIPPABLE * 90 + frame(b"page")) * 2) == b"pagepage"
+    assert read(ZstdDecoder(), (SKIPPABLE * 90 + frame(b"page")) * 2) == b"pagepage"
     for empty in (SKIPPABLE, frame(b"")):
         with pytest.raises(CodingError):
-            read(Unzstd(), empty * 1000)
+            read(ZstdDecoder(), empty * 1000)
 
 
 def test_windows_of_zstd_end_at_eight_mebibytes() -> None:
@@ -87,24 +94,24 @@ def test_windows_of_zstd_end_at_eight_mebibytes() -> None:
     beyond = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 24})
     # In two pieces, so that the frame cannot say how long it is and needs its window.
     coded = allowed.compress(body[:100]) + allowed.compress(body[100:], allowed.FLUSH_FRAME)
-    assert read(Unzstd(), coded) == body
+    assert read(ZstdDecoder(), coded) == body
     coded = beyond.compress(body[:100]) + beyond.compress(body[100:], beyond.FLUSH_FRAME)
     with pytest.raises(CodingError, match="window"):
-        read(Unzstd(), coded)
+        read(ZstdDecoder(), coded)
 
 
 def test_a_frame_that_lies_about_its_size_costs_nothing() -> None:
     # RFC 8878 section 3.1.1: magic, descriptor (a single segment, eight bytes of size), a size of 2^62, and no block.
     lie = b"\x28\xb5\x2f\xfd" + bytes([0b11100000]) + struct.pack("<Q", 1 << 62) + b"\x01\x00\x00"
     with pytest.raises(CodingError):
-        read(Unzstd(), lie)
+        read(ZstdDecoder(), lie)
 
 
 def test_a_dictionary_that_nobody_has_is_told() -> None:
     samples = [b"<p>page number %d</p>" % number for number in range(2000)]
     dictionary = zstd.train_dict(samples, 2000)
     with pytest.raises(CodingError):
-        read(Unzstd(), zstd.compress(b"<p>page number 77</p>" * 9, zstd_dict=dictionary))
+        read(ZstdDecoder(), zstd.compress(b"<p>page number 77</p>" * 9, zstd_dict=dictionary))
 
 
 def _deflate_bomb(wbits: int) -> bytes:
@@ -113,18 +120,18 @@ def _deflate_bomb(wbits: int) -> bytes:
 
 
 #: Made when a test asks for them: that takes seconds.
-BOMBS: dict[str, tuple[Callable[[], Reader], Callable[[], bytes]]] = {
-    "gzip": (lambda: Inflater(True), lambda: _deflate_bomb(31)),
-    "gzip, by zlib": (lambda: Inflater(True, zlib), lambda: _deflate_bomb(31)),
-    "deflate": (lambda: Inflater(False), lambda: _deflate_bomb(15)),
-    "br": (Unbrotli, lambda: brotli.compress(bytes(32 * MIB), lgwin=24)),
-    "zstd": (Unzstd, lambda: zstd.compress(bytes(32 * MIB), 19)),
-    "zstd, many frames": (Unzstd, lambda: zstd.compress(bytes(MIB)) * 32),
+BOMBS: dict[str, tuple[Callable[[], StreamDecoder], Callable[[], bytes]]] = {
+    "gzip": (lambda: DeflateDecoder(True), lambda: _deflate_bomb(31)),
+    "gzip, by zlib": (lambda: DeflateDecoder(True, zlib), lambda: _deflate_bomb(31)),
+    "deflate": (lambda: DeflateDecoder(False), lambda: _deflate_bomb(15)),
+    "br": (BrotliDecoder, lambda: brotli.compress(bytes(32 * MIB), lgwin=24)),
+    "zstd": (ZstdDecoder, lambda: zstd.compress(bytes(32 * MIB), 19)),
+    "zstd, many frames": (ZstdDecoder, lambda: zstd.compress(bytes(MIB)) * 32),
 }
 
 
 @cache
-def bomb(name: str) -> tuple[Callable[[], Reader], bytes]:
+def bomb(name: str) -> tuple[Callable[[], StreamDecoder], bytes]:
     make, made = BOMBS[name]
     return make, made()
 
@@ -139,7 +146,7 @@ def test_bombs_go_off_in_bounded_steps_and_memory(name: str, piece: int) -> None
     tracemalloc.start()
     try:
         for at in range(0, len(coded), piece):
-            for step in reader.steps(coded[at : at + piece]):
+            for step in reader.decode(coded[at : at + piece]):
                 given_bytes += len(step)
                 largest = max(largest, len(step))
         peak = tracemalloc.get_traced_memory()[1]
@@ -147,7 +154,7 @@ def test_bombs_go_off_in_bounded_steps_and_memory(name: str, piece: int) -> None
         tracemalloc.stop()
     reader.finish()
     assert given_bytes == 32 * MIB
-    assert 0 < largest <= STEP
+    assert 0 < largest <= MAX_PIECE_BYTES
     assert peak < 4 * MIB
 
 
@@ -155,24 +162,26 @@ def test_bombs_go_off_in_bounded_steps_and_memory(name: str, piece: int) -> None
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_can_be_left_after_any_step(name: str) -> None:
     make, coded = bomb(name)
-    steps = list(itertools.islice(make().steps(coded), 3))
-    assert sum(map(len, steps)) <= 3 * STEP
+    pieces = list(itertools.islice(make().decode(coded), 3))
+    assert sum(map(len, pieces)) <= 3 * MAX_PIECE_BYTES
 
 
-@pytest.mark.parametrize("make", [lambda: Inflater(True), lambda: Inflater(True, zlib), Unbrotli, Unzstd])
+@pytest.mark.parametrize(
+    "make", [lambda: DeflateDecoder(True), lambda: DeflateDecoder(True, zlib), BrotliDecoder, ZstdDecoder]
+)
 @given(st.data())
 def test_what_was_flushed_is_given_at_once(make: Any, data: st.DataObject) -> None:
     body = data.draw(st.binary(min_size=1, max_size=80)) * data.draw(st.sampled_from([1, 500, 5000]))
-    if make is Unbrotli:
+    if make is BrotliDecoder:
         packer = brotli.Compressor()
         coded = packer.process(body) + packer.flush()
-    elif make is Unzstd:
+    elif make is ZstdDecoder:
         framer = zstd.ZstdCompressor()
         coded = framer.compress(body, framer.FLUSH_BLOCK)
     else:
         deflater = zlib.compressobj(6, zlib.DEFLATED, 31)
         coded = deflater.compress(body) + deflater.flush(zlib.Z_SYNC_FLUSH)
     reader = make()
-    assert b"".join(step for piece in data.draw(cuts(coded)) for step in reader.steps(piece)) == body
+    assert b"".join(step for piece in data.draw(cuts(coded)) for step in reader.decode(piece)) == body
     with pytest.raises(CodingError):
         reader.finish()

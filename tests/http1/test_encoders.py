@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.http1.coding_libraries import zstd
-from lbcompanion.http1.encoders import Deflater, Zstd, whole_deflate, whole_zstd
+from lbcompanion.http1.encoders import DeflateEncoder, ZstdEncoder, encode_deflate, encode_zstd
 from tests.support.deflate_backends import BACKENDS
 
 PAGE = b"".join(b"<li><a href='/tools/%d'>Spade no. %d</a> %d.95</li>\n" % (n, n, n * 7919 % 97) for n in range(2000))
@@ -21,29 +21,29 @@ PAGE = b"".join(b"<li><a href='/tools/%d'>Spade no. %d</a> %d.95</li>\n" % (n, n
 @given(st.lists(st.binary(max_size=200), max_size=4))
 def test_either_library_writes_what_python_reads(backend: Any, pieces: list[bytes]) -> None:
     for gz, decompress in ((True, gzip.decompress), (False, zlib.decompress)):
-        writer = Deflater(gz, backend)
+        writer = DeflateEncoder(gz, backend)
         coded = b"".join(map(writer.feed, pieces)) + writer.finish()
         assert decompress(coded) == b"".join(pieces)
-        assert decompress(whole_deflate(gz, b"".join(pieces), backend)) == b"".join(pieces)
+        assert decompress(encode_deflate(gz, b"".join(pieces), backend)) == b"".join(pieces)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_page_becomes_as_small_as_by_zlib_at_level_one(backend: Any) -> None:
-    assert len(whole_deflate(True, PAGE, backend)) < len(zlib.compress(PAGE, 1, wbits=31)) * 1.1
+    assert len(encode_deflate(True, PAGE, backend)) < len(zlib.compress(PAGE, 1, wbits=31)) * 1.1
 
 
 def test_no_time_or_name_is_told() -> None:
-    coded = whole_deflate(True, PAGE)
+    coded = encode_deflate(True, PAGE)
     # RFC 1952 section 2.3: flags and time.
     assert coded[:8] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00"
-    assert coded == whole_deflate(True, PAGE)
+    assert coded == encode_deflate(True, PAGE)
 
 
 def test_pages_in_turn_do_not_mix() -> None:
-    first = whole_zstd(PAGE)
-    assert whole_zstd(b"another") != first
-    assert whole_zstd(PAGE) == first
-    one, other = Zstd(), Zstd()
+    first = encode_zstd(PAGE)
+    assert encode_zstd(b"another") != first
+    assert encode_zstd(PAGE) == first
+    one, other = ZstdEncoder(), ZstdEncoder()
     coded = one.feed(b"one"), other.feed(b"two"), one.finish(b"1"), other.finish(b"2")
     assert zstd.decompress(coded[0] + coded[2]) == b"one1"
     assert zstd.decompress(coded[1] + coded[3]) == b"two2"
@@ -51,7 +51,7 @@ def test_pages_in_turn_do_not_mix() -> None:
 
 def test_windows_stay_small() -> None:
     # RFC 8878 section 3.1.1.1.2: the window's descriptor stands behind magic and frame header.
-    coded = Zstd().feed(PAGE)
+    coded = ZstdEncoder().feed(PAGE)
     exponent, mantissa = divmod(coded[5], 8)
     assert not coded[4] & 0b00100000
     assert ((1 << 10 + exponent) * (8 + mantissa)) // 8 <= 1 << 18

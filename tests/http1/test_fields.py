@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.http1.fields import agrees, end_to_end, keeps_alive, tokens, upgrade_of
+from lbcompanion.http1.field_lines import HOP_BY_HOP
+from lbcompanion.http1.fields import end_to_end, keeps_alive, list_members, offers, upgrade_protocols
 from lbcompanion.http1.heads import RequestHead, ResponseHead, read_request_head, read_response_head
-from lbcompanion.http1.lines import HOP_BY_HOP
 
 
 def head(*lines: bytes, version: bytes = b"1.1") -> RequestHead:
@@ -14,7 +14,7 @@ def head(*lines: bytes, version: bytes = b"1.1") -> RequestHead:
 
 
 def test_lists_over_several_lines() -> None:
-    assert tokens([b"A, b ,,\tC", b"", b"d"]) == [b"a", b"b", b"c", b"d"]
+    assert list_members([b"A, b ,,\tC", b"", b"d"]) == [b"a", b"b", b"c", b"d"]
 
 
 @pytest.mark.parametrize(
@@ -48,25 +48,29 @@ def test_hop_by_hop_fields_end_here() -> None:
 @pytest.mark.parametrize("name", sorted(HOP_BY_HOP))
 def test_each_hop_by_hop_field_ends_here(name: bytes, response: bool) -> None:
     fields = [(name, b"x"), (b"x-other", b"1")]
-    read = ResponseHead.of(11, 200, b"", fields) if response else RequestHead.of(b"GET", b"/", 11, fields)
+    read = (
+        ResponseHead.from_fields(11, 200, b"", fields)
+        if response
+        else RequestHead.from_fields(b"GET", b"/", 11, fields)
+    )
     assert end_to_end(read) == b"x-other: 1\r\n"
 
 
 @pytest.mark.parametrize("name", [b"Host", b"Cookie", b"Authorization"])
 def test_nobody_takes_away_what_the_application_judges_by(name: bytes) -> None:
-    read = RequestHead.of(b"GET", b"/", 11, [(b"Connection", name), (name, b"a")])
+    read = RequestHead.from_fields(b"GET", b"/", 11, [(b"Connection", name), (name, b"a")])
     assert end_to_end(read) == name + b": a\r\n"
 
 
 def test_upgrades() -> None:
-    assert upgrade_of(head(b"Connection: keep-alive, Upgrade", b"Upgrade: websocket")) == b"websocket"
-    assert upgrade_of(head(b"Upgrade: websocket")) is None
-    assert upgrade_of(head(b"Connection: upgrade")) is None
-    assert upgrade_of(head(b"Connection: upgrade", b"Upgrade: x", version=b"1.0")) is None
-    assert upgrade_of(head(b"Connection: upgrade", b"Upgrade: h2c")) is None
-    listed = upgrade_of(head(b"Connection: upgrade", b"Upgrade: h2c, Websocket", b"Upgrade: x/1,h2c/1"))
+    assert upgrade_protocols(head(b"Connection: keep-alive, Upgrade", b"Upgrade: websocket")) == b"websocket"
+    assert upgrade_protocols(head(b"Upgrade: websocket")) is None
+    assert upgrade_protocols(head(b"Connection: upgrade")) is None
+    assert upgrade_protocols(head(b"Connection: upgrade", b"Upgrade: x", version=b"1.0")) is None
+    assert upgrade_protocols(head(b"Connection: upgrade", b"Upgrade: h2c")) is None
+    listed = upgrade_protocols(head(b"Connection: upgrade", b"Upgrade: h2c, Websocket", b"Upgrade: x/1,h2c/1"))
     assert listed == b"Websocket, x/1"
-    assert agrees(listed, b"websocket")
-    assert not agrees(listed, b"h2c")
+    assert offers(listed, b"websocket")
+    assert not offers(listed, b"h2c")
     raw = b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
-    assert upgrade_of(read_response_head(raw)) == b"x"
+    assert upgrade_protocols(read_response_head(raw)) == b"x"

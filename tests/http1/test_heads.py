@@ -14,8 +14,8 @@ from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.framing import request_framing, response_framing
 from lbcompanion.http1.heads import (
+    has_bare_lf,
     head_end,
-    never_ends,
     read_request_head,
     read_response_head,
     write_fields,
@@ -133,7 +133,7 @@ def test_the_end_of_a_head() -> None:
     raw = head(b"X-A: b")
     assert head_end(raw + b"more\r\n\r\n") == len(raw)
     assert all(head_end(raw[:cut]) == -1 for cut in range(len(raw)))
-    assert not any(never_ends(raw[:cut]) for cut in range(len(raw)))
+    assert not any(has_bare_lf(raw[:cut]) for cut in range(len(raw)))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_end_of_a_head() -> None:
     ],
 )
 def test_a_head_with_bare_line_feeds_is_known_not_to_end(raw: bytes) -> None:
-    assert never_ends(raw)
+    assert has_bare_lf(raw)
 
 
 # Answers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbcompanion.recorder.script import recorder_source, versioned
+from lbcompanion.recorder.script import recorder_source, versioned_script
 
 
 def test_the_configuration_is_in_it() -> None:
@@ -13,9 +13,9 @@ def test_the_configuration_is_in_it() -> None:
 
 
 def test_every_configuration_is_a_version_of_its_own() -> None:
-    one, other = versioned(recorder_source(["a"])), versioned(recorder_source(["b"]))
+    one, other = versioned_script(recorder_source(["a"])), versioned_script(recorder_source(["b"]))
     assert one.version != other.version
-    assert one == versioned(recorder_source(["a"]))
+    assert one == versioned_script(recorder_source(["a"]))
 
 
 def test_it_uses_nothing_that_policies_forbid() -> None:

@@ -39,12 +39,12 @@ def told(dialect: Dialect) -> str:
 
 def computed_from(dialect: Dialect) -> str:
     def made(**facts: str) -> bool:
-        return dialect.forge(NodeFacts(**facts), ("LB",)) is not None
+        return dialect.compute(NodeFacts(**facts), ("LB",)) is not None
 
     if made(name="n1"):
         return "name"
     if any(made(address=address) for address in ADDRESSES):
-        with_key = dialect.forge(NodeFacts("", ADDRESSES[0], "k"), ("LB",)) != dialect.forge(
+        with_key = dialect.compute(NodeFacts("", ADDRESSES[0], "k"), ("LB",)) != dialect.compute(
             NodeFacts("", ADDRESSES[0]), ("LB",)
         )
         return "address, key if set" if with_key else "address"
@@ -52,7 +52,7 @@ def computed_from(dialect: Dialect) -> str:
 
 
 def replay(dialect: Dialect) -> str:
-    if dialect.held_back:
+    if dialect.never_record:
         return "never"
     return "node up" if dialect.moves_visitor else "safe"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id, may_be_session, plain_text
+from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id, looks_like_node_text, may_be_session
 from lbcompanion.testing.dialects import SESSIONS
 
 
@@ -58,7 +58,7 @@ def test_balancers_are_let_through(name: str, value: str) -> None:
     ],
 )  # fmt: skip
 def test_nodes_are_plain(value: str) -> None:
-    assert plain_text(value)
+    assert looks_like_node_text(value)
     assert not looks_like_id(value)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from lbcompanion.sticky.cookies import parse
-from lbcompanion.sticky.explain import Grounds, explain
+from lbcompanion.sticky.explain import Confidence, explain
 from lbcompanion.testing.strategies import cookie_headers
 
 
@@ -14,7 +14,7 @@ def test_the_surest_comes_first() -> None:
         "jvmroute",
         "node1",
         ".node1",
-        Grounds.RECOGNISED,
+        Confidence.RECOGNISED,
     )
     assert "generic" not in {finding.dialect for finding in others}
 
@@ -50,7 +50,7 @@ def test_a_session_under_any_name_is_not_safe_to_replay(cookie: str) -> None:
     for finding in explain(cookie):
         assert finding.replay == ""
         assert "not recorded, unless" in finding.note
-        assert finding.grounds is not Grounds.RECOGNISED
+        assert finding.grounds is not Confidence.RECOGNISED
 
 
 def test_addresses_are_decoded() -> None:

@@ -8,44 +8,44 @@ from lbcompanion.model import DEFAULT_LADDER, Attempt, LossCode, LossReason, Rou
 from lbcompanion.sticky.ladder import (
     FETCHED,
     FINAL,
-    Ask,
-    End,
     Fetched,
+    Finish,
     Knowledge,
-    Limits,
+    LadderLimits,
     Mint,
-    Past,
+    ProbeOwner,
+    RoundState,
     Step,
     Try,
     Wait,
     next_step,
-    not_tried,
+    skipped_rungs,
 )
 from lbcompanion.sticky.routes import Route, RouteState
 
 RECORDED = (RoutingCookie("SRV", "theirs"),)
 OURS = (RoutingCookie("SRV", "ours"),)
 COMPUTED = (RoutingCookie("SRV", "computed"),)
-LIMITS = Limits(give_up_after_seconds=120)
+LIMITS = LadderLimits(give_up_after_seconds=120)
 
 
 def own(state: RouteState = RouteState.PROVEN) -> Route:
     return Route("main", "n1", OURS, "", state, 0.0)
 
 
-def went(*results: tuple[str, str, str]) -> Past:
-    return Past(attempts=tuple(Attempt(RouteKind(kind), node, result, 1.0) for kind, node, result in results))
+def went(*results: tuple[str, str, str]) -> RoundState:
+    return RoundState(attempts=tuple(Attempt(RouteKind(kind), node, result, 1.0) for kind, node, result in results))
 
 
-def step(known: Knowledge, past: Past | None = None, age: float = 0.0) -> Step:
-    return next_step(DEFAULT_LADDER, known, past or Past(), age, LIMITS)
+def step(known: Knowledge, past: RoundState | None = None, age: float = 0.0) -> Step:
+    return next_step(DEFAULT_LADDER, known, past or RoundState(), age, LIMITS)
 
 
 FULL = Knowledge("n1", RECORDED, True, own=own(), may_mint=True, computed=COMPUTED, direct="http://n1.local")
 
 
 def test_the_rungs_in_their_order() -> None:
-    past = Past()
+    past = RoundState()
     order = []
     while isinstance(now := step(FULL, past), Try):
         order.append((now.route.value, now.cookies, now.direct))
@@ -83,7 +83,7 @@ def test_the_copy_ends() -> None:
 
 def test_the_owners_final_word_ends() -> None:
     for word in FINAL:
-        assert step(FULL, went(("recorded", "n1", word))) == End(LossReason(LossCode(word), word))
+        assert step(FULL, went(("recorded", "n1", word))) == Finish(LossReason(LossCode(word), word))
 
 
 def test_anothers_final_word_counts_when_the_owner_had_its_chance() -> None:
@@ -91,7 +91,7 @@ def test_anothers_final_word_counts_when_the_owner_had_its_chance() -> None:
     assert step(FULL, past) == Try(RouteKind.OWN, OURS)
     bare = Knowledge("n1", RECORDED, True)
     past = went(("recorded", "n2", "expired"), ("any", "n2", "misrouted"))
-    assert step(bare, past) == End(LossReason(LossCode.EXPIRED, "expired"))
+    assert step(bare, past) == Finish(LossReason(LossCode.EXPIRED, "expired"))
 
 
 def test_an_unproven_final_word_is_none() -> None:
@@ -101,7 +101,7 @@ def test_an_unproven_final_word_is_none() -> None:
 def test_unknown_at_the_owner_waits_then_is_lost() -> None:
     past = went(("recorded", "n1", "unknown"))
     assert isinstance(step(FULL, past), Wait)
-    assert step(FULL, past, 120.0) == End(LossReason(LossCode.UNKNOWN, "unknown at its owner n1"))
+    assert step(FULL, past, 120.0) == Finish(LossReason(LossCode.UNKNOWN, "unknown at its owner n1"))
 
 
 def test_unknown_elsewhere_moves_on() -> None:
@@ -116,21 +116,21 @@ def test_the_reason_names_node_time_and_last_result() -> None:
     known = Knowledge("n1")
     past = went(("direct", "", "refused"), ("any", "n2", "misrouted"))
     text = "no answer from n1 within 120 s: last refused"
-    assert step(known, past, 120.0) == End(LossReason(LossCode.NO_ANSWER, text))
-    once = next_step(DEFAULT_LADDER, known, past, 0.0, Limits(give_up_after_seconds=0))
-    assert once == End(LossReason(LossCode.NO_ANSWER_IN_ONE_ROUND, "no answer from n1: last refused"))
+    assert step(known, past, 120.0) == Finish(LossReason(LossCode.NO_ANSWER, text))
+    once = next_step(DEFAULT_LADDER, known, past, 0.0, LadderLimits(give_up_after_seconds=0))
+    assert once == Finish(LossReason(LossCode.NO_ANSWER_IN_ONE_ROUND, "no answer from n1: last refused"))
 
 
 def test_unsafe_cookies_wait_for_the_node() -> None:
     unsafe = Knowledge("n1", RECORDED)
-    assert step(unsafe) == Ask()
-    assert step(unsafe, Past(asked=True)) == Try(RouteKind.ANY)
+    assert step(unsafe) == ProbeOwner()
+    assert step(unsafe, RoundState(probed=True)) == Try(RouteKind.ANY)
     assert step(evolve(unsafe, node_up=True)) == Try(RouteKind.RECORDED, RECORDED)
 
 
 def test_unsafe_cookies_come_after_all_that_moves_nobody() -> None:
     unsafe = evolve(FULL, recorded_safe=False, node_up=True)
-    past = Past()
+    past = RoundState()
     routes = []
     while isinstance(now := step(unsafe, past), Try):
         routes.append(now.route.value)
@@ -143,7 +143,7 @@ def test_a_key_that_may_be_younger_than_the_page_comes_after_our_own_cookie() ->
         assert step(later) == Try(RouteKind.OWN, OURS)
         assert step(later, went(("own", "n2", "misrouted"))) == Try(RouteKind.RECORDED, RECORDED)
         assert step(evolve(later, own=None)) == Mint()
-        assert step(evolve(later, own=None), Past(minted=True)) == Try(RouteKind.RECORDED, RECORDED)
+        assert step(evolve(later, own=None), RoundState(minted=True)) == Try(RouteKind.RECORDED, RECORDED)
 
 
 def test_the_back_off_grows_and_is_bounded() -> None:
@@ -156,7 +156,7 @@ def test_the_back_off_grows_and_is_bounded() -> None:
         waits.append(now.seconds)
     assert waits == sorted(waits)
     assert waits[0] == LIMITS.first_wait_seconds
-    assert waits[-1] == LIMITS.longest_wait_seconds
+    assert waits[-1] == LIMITS.max_wait_seconds
 
 
 def test_a_candidate_is_no_route_until_it_is_proven() -> None:
@@ -167,17 +167,17 @@ def test_a_candidate_is_no_route_until_it_is_proven() -> None:
 
 
 def test_what_was_not_tried_is_told_with_its_reason() -> None:
-    def told(known: Knowledge, past: Past) -> dict[str, str]:
-        return {rung.value: why for rung, why in not_tried(DEFAULT_LADDER, known, past)}
+    def told(known: Knowledge, past: RoundState) -> dict[str, str]:
+        return {rung.value: why for rung, why in skipped_rungs(DEFAULT_LADDER, known, past)}
 
     bare = told(Knowledge("n1"), went(("any", "n2", "misrouted")))
     assert list(bare) == ["own", "computed", "direct", "recorded"]
     assert bare["recorded"] == "no routing cookie was recorded"
     assert bare["direct"] == "no address of the node's own is configured"
     assert bare["own"] == "no cookie of our own is proven; the balancer was asked lately"
-    risky = told(Knowledge("n1", RECORDED), Past())
+    risky = told(Knowledge("n1", RECORDED), RoundState())
     assert risky["recorded"] == "a replay could move the visitor, and the node is not known to be up"
-    misled = told(evolve(FULL, recorded_misled=True, computed_misled=True), Past())
+    misled = told(evolve(FULL, recorded_misled=True, computed_misled=True), RoundState())
     assert misled["recorded"] == "the recorded cookie led elsewhere a moment ago"
     assert misled["computed"] == "the computed cookie led elsewhere a moment ago"
     assert told(FULL, went(("own", "n1", "unknown")))["direct"] == "the owner itself had answered"
@@ -186,14 +186,16 @@ def test_what_was_not_tried_is_told_with_its_reason() -> None:
 def test_every_kind_of_route_is_a_rung() -> None:
     """Each alone: it is tried where all is known, and where nothing is, there is a reason why it was not."""
     for kind in RouteKind:
-        assert next_step((kind.value,), FULL, Past(), 0.0, LIMITS).route is kind  # type: ignore[union-attr]
-        assert [(rung, bool(why)) for rung, why in not_tried((kind.value,), Knowledge("n1"), Past())] == [(kind, True)]
+        assert next_step((kind.value,), FULL, RoundState(), 0.0, LIMITS).route is kind  # type: ignore[union-attr]
+        assert [(rung, bool(why)) for rung, why in skipped_rungs((kind.value,), Knowledge("n1"), RoundState())] == [
+            (kind, True)
+        ]
 
 
 def test_a_short_ladder() -> None:
-    assert next_step(("direct",), Knowledge("n1", RECORDED, True), Past(), 0.0, LIMITS) == Wait(1.0)
-    end = next_step(("direct",), Knowledge("n1", RECORDED, True), Past(), 120.0, LIMITS)
-    assert end == End(LossReason(LossCode.NO_ANSWER, "no answer from n1 within 120 s: last no route"))
+    assert next_step(("direct",), Knowledge("n1", RECORDED, True), RoundState(), 0.0, LIMITS) == Wait(1.0)
+    end = next_step(("direct",), Knowledge("n1", RECORDED, True), RoundState(), 120.0, LIMITS)
+    assert end == Finish(LossReason(LossCode.NO_ANSWER, "no answer from n1 within 120 s: last no route"))
 
 
 _RESULTS = st.sampled_from(
@@ -206,7 +208,7 @@ def test_it_ends_within_its_bound_and_never_risks_a_visitor(
     data: st.DataObject, order: list[str], rungs: int, jitter: float
 ) -> None:
     ladder = tuple(order[:rungs])
-    age, past, steps = 0.0, Past(), 0
+    age, past, steps = 0.0, RoundState(), 0
     while True:
         known = Knowledge(
             owner="n1",
@@ -221,23 +223,23 @@ def test_it_ends_within_its_bound_and_never_risks_a_visitor(
             computed=data.draw(st.sampled_from([(), COMPUTED])),
             direct=data.draw(st.sampled_from(["", "http://n1.local"])),
         )
-        now = next_step(ladder, known, past, age, Limits(give_up_after_seconds=30), jitter)
+        now = next_step(ladder, known, past, age, LadderLimits(give_up_after_seconds=30), jitter)
         steps += 1
         assert steps < 30 * 20 * 12
-        if isinstance(now, Fetched | End):
+        if isinstance(now, Fetched | Finish):
             assert isinstance(now, Fetched) or now.reason.text
             assert isinstance(now, Fetched) == (past.attempts[-1:] != () and past.attempts[-1].result == FETCHED)
             return
         if isinstance(now, Wait):
             assert 0 < now.seconds <= 45
             age += now.seconds
-            past = Past(rounds=past.rounds + 1)
+            past = RoundState(rounds=past.rounds + 1)
         elif isinstance(now, Mint):
             assert not past.minted
             past = evolve(past, minted=True)
-        elif isinstance(now, Ask):
-            assert not past.asked
-            past = evolve(past, asked=True)
+        elif isinstance(now, ProbeOwner):
+            assert not past.probed
+            past = evolve(past, probed=True)
         else:
             assert now.route.value in ladder
             if now.cookies == RECORDED:
@@ -245,4 +247,4 @@ def test_it_ends_within_its_bound_and_never_risks_a_visitor(
             result = data.draw(_RESULTS)
             node = data.draw(st.sampled_from(["n1", "n2", ""]))
             past = evolve(past, attempts=(*past.attempts, Attempt(now.route, node, result, 1.0)))
-            assert len(past.attempts) <= Limits().tries_per_round
+            assert len(past.attempts) <= LadderLimits().tries_per_round

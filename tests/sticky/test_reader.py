@@ -15,10 +15,10 @@ from lbcompanion.protocol.notices import read_notices, write_notices
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky import cookies as sticky_cookies
 from lbcompanion.sticky.cookies import MAX_SENT_BYTES, is_pattern, names_match, parse, render
-from lbcompanion.sticky.dialects import ALL, AUTO, NAMES, NodeFacts, Sample, by_name, use_further
+from lbcompanion.sticky.derived_cookies import identifies_node
+from lbcompanion.sticky.dialects import ALL, AUTO, NAMES, NodeFacts, Sample, by_name, use_plugin_dialects
 from lbcompanion.sticky.dialects.shapes import WholeValue
-from lbcompanion.sticky.reader import MOST_LOOKED_AT, CookieReader
-from lbcompanion.sticky.rules import tells_node
+from lbcompanion.sticky.reader import MAX_COOKIES, CookieReader
 from lbcompanion.testing.dialects import SESSIONS
 from lbcompanion.testing.strategies import cookie_headers, cookie_names, cookies
 
@@ -132,9 +132,9 @@ def test_one_unsafe_cookie_spoils_the_replay() -> None:
 
 
 def test_a_key_of_the_applications_may_be_younger_than_the_page() -> None:
-    assert reader("nginx-hash", "key").replay_is_keyed([("key", "visitor-17")])
-    assert not reader("caddy", "lb").replay_is_keyed([("lb", "0" * 64)])
-    assert not reader("auto", "key").replay_is_keyed([("key", "visitor-17")])
+    assert reader("nginx-hash", "key").replay_is_hash_keyed([("key", "visitor-17")])
+    assert not reader("caddy", "lb").replay_is_hash_keyed([("lb", "0" * 64)])
+    assert not reader("auto", "key").replay_is_hash_keyed([("key", "visitor-17")])
 
 
 def test_what_could_not_be_sent_again_is_not_kept() -> None:
@@ -208,9 +208,9 @@ def test_a_node_s_cookie_is_computed_where_the_dialect_is_known() -> None:
 )
 def test_two_tiers_tell_of_a_move(lines: tuple[str, ...], expected: bool) -> None:
     sent = (RoutingCookie("SERVERID", "n1"), RoutingCookie("ROUTEID", ".n1"))
-    assert reader().moved(sent, lines) is expected
-    assert reader().moved((*sent, RoutingCookie("unknown", "x")), ()) is None
-    assert reader().moved((), lines) is None
+    assert reader().detects_move(sent, lines) is expected
+    assert reader().detects_move((*sent, RoutingCookie("unknown", "x")), ()) is None
+    assert reader().detects_move((), lines) is None
 
 
 names_or_none = st.lists(cookie_names(), max_size=3).map(tuple) | st.just(("/./",))
@@ -240,7 +240,7 @@ TOLD = [
 
 
 def test_every_dialect_with_a_name_of_its_own_is_read_unasked() -> None:
-    named = {dialect.name for dialect in ALL if dialect.cookie_names and not dialect.held_back}
+    named = {dialect.name for dialect in ALL if dialect.cookie_names and not dialect.never_record}
     assert named - {name for name, _ in TOLD} == {"aws-alb-application"}
     for _, sample in TOLD:
         assert pairs(reader().read(parse(sample.cookie))) == list(sample.reads), sample.cookie
@@ -314,11 +314,11 @@ TAKEN = {name for dialect in ALL for name in dialect.cookie_names}
 @given(cookie_names() | st.from_regex("[0-9a-f]{32}|_[0-9a-f]{5}", fullmatch=True), ids, st.booleans())
 def test_ids_are_never_recorded_under_auto(name: str, value: str, named: bool) -> None:
     assume(not names_match(TAKEN - {"/^_[0-9a-f]{5}$/"}, name) and not is_pattern(name))
-    assume(not any(dialect.reveal(RoutingCookie(name, value)) for dialect in DECODING))
+    assume(not any(dialect.node_of(RoutingCookie(name, value)) for dialect in DECODING))
     for reads in (reader("auto", *((name,) if named else ())), reader("auto", "/./")):
         assert reads.read({name: value}) == ()
         assert reads.merge({name: value}, {name: value}) == ()
-        assert not tells_node(reads, [RoutingCookie(name, value)])
+        assert not identifies_node(reads, [RoutingCookie(name, value)])
 
 
 #: What each dialect reads unasked, by dialect.
@@ -328,7 +328,7 @@ KNOWN = {dialect.name: set(dialect.cookie_names) for dialect in ALL}
 def are_twins(one: str, other: str) -> bool:
     """Whether two dialects may read each other's cookies: they are of one maker, or share a cookie's name.
 
-    ``ARRAffinity`` of ``iis-arr`` is the twin of ``ARRAffinitySameSite`` of ``azure-arr``.
+    ``ARRAffinity`` extract ``iis-arr`` is the twin extract ``ARRAffinitySameSite`` extract ``azure-arr``.
     """
     return one.partition("-")[0] == other.partition("-")[0] or bool(KNOWN[one] & KNOWN[other])
 
@@ -356,7 +356,7 @@ def test_any_header_is_read_and_read_again_alike(dialect: str, header: str) -> N
     if dialect != AUTO:
         assert reads.read(dict(pairs(read))) == read
     assert not {cookie.name for cookie in read} - set(parse(header))
-    reads.moved(read, tuple(header.split(";")))
+    reads.detects_move(read, tuple(header.split(";")))
 
 
 def shaped(count: int, name: str = "_{:05x}", value: str = "http://x") -> dict[str, str]:
@@ -394,11 +394,11 @@ def test_the_work_is_linear_in_the_cookies_up_to_a_bound(
         return len(compared)
 
     assert steps(100) <= 2.2 * steps(50)
-    assert steps(3600) == steps(MOST_LOOKED_AT) <= 4.4 * steps(50)
+    assert steps(3600) == steps(MAX_COOKIES) <= 4.4 * steps(50)
 
 
 def test_cookies_beyond_the_bound_are_not_looked_at() -> None:
-    many = shaped(MOST_LOOKED_AT - 1, "x{}") | {"SERVERID": "n1", "ROUTEID": ".n1"}
+    many = shaped(MAX_COOKIES - 1, "x{}") | {"SERVERID": "n1", "ROUTEID": ".n1"}
     assert pairs(reader().read(many)) == [("SERVERID", "n1")]
     assert pairs(reader("haproxy-insert", "SERVERID", "ROUTEID").read(many)) == [("SERVERID", "n1")]
     # Each side has its own bound: what the balancer takes off a request, the script alone can read.
@@ -417,9 +417,9 @@ anything = WholeValue(name="anything", samples=(), cookie_names=("/./",), form=r
 @pytest.fixture
 def plugin() -> Iterator[None]:
     """A dialect from outside, whose cookie may have any name."""
-    use_further((anything,))
+    use_plugin_dialects((anything,))
     yield
-    use_further(())
+    use_plugin_dialects(())
 
 
 @pytest.mark.usefixtures("plugin")
@@ -442,6 +442,6 @@ def test_what_follows_the_bound_changes_nothing(
     dialect: str, names: tuple[str, ...], seen: dict[str, str], more: int
 ) -> None:
     reads = reader(dialect, *names)
-    all_of_them = {**seen, **shaped(MOST_LOOKED_AT)}
-    first = dict(islice(all_of_them.items(), MOST_LOOKED_AT))
+    all_of_them = {**seen, **shaped(MAX_COOKIES)}
+    first = dict(islice(all_of_them.items(), MAX_COOKIES))
     assert reads.read({**all_of_them, **shaped(more, "_f{:04x}")}) == reads.read(first)

@@ -27,18 +27,18 @@ def route(state: RouteState = RouteState.CANDIDATE) -> Route:
 
 def test_a_candidate_is_proven_by_its_own_cookies_only() -> None:
     table = Routes([route()])
-    assert table.proved("main", "n1", OTHER, 20.0) is None
-    proven = table.proved("main", "n1", COOKIES, 20.0)
+    assert table.mark_proven("main", "n1", OTHER, 20.0) is None
+    proven = table.mark_proven("main", "n1", COOKIES, 20.0)
     assert proven is not None
     assert (proven.state, proven.proven_at, proven.learnt_at) == (RouteState.PROVEN, 20.0, 10.0)
-    assert table.of("main", "n1") == proven
+    assert table.get("main", "n1") == proven
 
 
 def test_a_stale_route_keeps_when_it_was_proven() -> None:
     table = Routes([route()])
-    table.proved("main", "n1", COOKIES, 20.0)
-    assert table.went_stale("main", "n1", OTHER) is None
-    stale = table.went_stale("main", "n1", COOKIES)
+    table.mark_proven("main", "n1", COOKIES, 20.0)
+    assert table.mark_stale("main", "n1", OTHER) is None
+    stale = table.mark_stale("main", "n1", COOKIES)
     assert stale is not None
     assert (stale.state, stale.proven_at) == (RouteState.STALE, 20.0)
 
@@ -46,31 +46,31 @@ def test_a_stale_route_keeps_when_it_was_proven() -> None:
 def test_a_node_is_up_for_a_while_after_an_answer() -> None:
     table = Routes()
     assert not table.is_up("main", "n1", 0.0)
-    table.saw("main", "n1", 100.0)
+    table.mark_up("main", "n1", 100.0)
     assert table.is_up("main", "n1", 100.0 + UP_SECONDS)
     assert not table.is_up("main", "n1", 100.1 + UP_SECONDS)
     assert not table.is_up("main", "n1", 99.0)
     assert not table.is_up("other", "n1", 100.0)
-    table.went_down("main", "n1")
+    table.mark_down("main", "n1")
     assert not table.is_up("main", "n1", 100.0)
     assert table.nodes("main") == {"n1"}
 
 
 def test_misleading_cookies_are_forgiven_in_time() -> None:
     table = Routes()
-    table.mislead("main", "n1", COOKIES, 5.0)
-    assert table.misled("main", "n1", COOKIES, 5.0)
-    assert not table.misled("main", "n2", COOKIES, 5.0)
-    assert not table.misled("main", "n1", OTHER, 5.0)
-    assert not table.misled("main", "n1", COOKIES, 5.0 + MISLED_SECONDS)
+    table.mark_misleading("main", "n1", COOKIES, 5.0)
+    assert table.is_misleading("main", "n1", COOKIES, 5.0)
+    assert not table.is_misleading("main", "n2", COOKIES, 5.0)
+    assert not table.is_misleading("main", "n1", OTHER, 5.0)
+    assert not table.is_misleading("main", "n1", COOKIES, 5.0 + MISLED_SECONDS)
 
 
 def test_the_memory_of_misleading_cookies_is_bounded() -> None:
     table = Routes()
     for number in range(10_000):
-        table.mislead("main", "n1", (RoutingCookie("SRV", str(number)),), 5.0)
-    assert len(table._misled) <= 4096
-    assert table.misled("main", "n1", (RoutingCookie("SRV", "9999"),), 5.0)
+        table.mark_misleading("main", "n1", (RoutingCookie("SRV", str(number)),), 5.0)
+    assert len(table._misleading) <= 4096
+    assert table.is_misleading("main", "n1", (RoutingCookie("SRV", "9999"),), 5.0)
 
 
 def test_no_value_is_shown() -> None:
@@ -79,31 +79,31 @@ def test_no_value_is_shown() -> None:
 
 def test_a_guess_takes_an_empty_place_only() -> None:
     table = Routes()
-    first = table.hint(route(), 5.0)
-    assert first == route() == table.of("main", "n1")
+    first = table.add_candidate(route(), 5.0)
+    assert first == route() == table.get("main", "n1")
     other = evolve(route(), cookies=OTHER)
-    assert table.hint(other, 5.0) is None
-    assert table.hint(other, 5.0) is None
-    assert table.hints("main", "n1") == (other,)
-    table.drop_hint(other)
-    assert table.hints("main", "n1") == ()
-    table.mislead("main", "n1", OTHER, 5.0)
-    assert table.hint(other, 6.0) is None
-    assert table.hints("main", "n1") == ()
+    assert table.add_candidate(other, 5.0) is None
+    assert table.add_candidate(other, 5.0) is None
+    assert table.candidates("main", "n1") == (other,)
+    table.drop_candidate(other)
+    assert table.candidates("main", "n1") == ()
+    table.mark_misleading("main", "n1", OTHER, 5.0)
+    assert table.add_candidate(other, 6.0) is None
+    assert table.candidates("main", "n1") == ()
 
 
 def test_what_is_anothers_is_no_guess() -> None:
     table = Routes([evolve(route(RouteState.STALE), proven_at=3.0)])
-    assert table.hint(evolve(route(), node="n2"), 5.0) is None
-    assert table.of("main", "n2") is None
-    assert table.hint(evolve(route(), node="n2", site="other"), 5.0) is not None
+    assert table.add_candidate(evolve(route(), node="n2"), 5.0) is None
+    assert table.get("main", "n2") is None
+    assert table.add_candidate(evolve(route(), node="n2", site="other"), 5.0) is not None
 
 
 def test_a_proof_forgives() -> None:
     table = Routes()
-    table.mislead("main", "n1", COOKIES, 5.0)
-    table.learnt(route(RouteState.PROVEN))
-    assert not table.misled("main", "n1", COOKIES, 5.0)
+    table.mark_misleading("main", "n1", COOKIES, 5.0)
+    table.put(route(RouteState.PROVEN))
+    assert not table.is_misleading("main", "n1", COOKIES, 5.0)
 
 
 def test_a_route_ends_and_is_refreshed_before() -> None:
@@ -139,69 +139,71 @@ def test_whatever_is_guessed_a_route_that_was_proven_stays(events: list[tuple[st
         new = Route("main", node, cookies, "", RouteState.CANDIDATE, now, source=Source.TRAFFIC)
         before = {each.node: each for each in table}
         if what == "hint":
-            kept = table.hint(new, now)
+            kept = table.add_candidate(new, now)
             assert kept is None or node not in before
             once = {each.node: each for each in before.values() if each.proven_at is not None}
-            assert all(table.of("main", each.node) == each for each in once.values())
+            assert all(table.get("main", each.node) == each for each in once.values())
             assert kept is None or all(each.cookies != cookies for each in once.values())
         elif what == "mint":
-            table.learnt(new)
+            table.put(new)
         elif what == "prove":
-            table.proved("main", node, cookies, now)
+            table.mark_proven("main", node, cookies, now)
         elif what == "stale":
-            table.went_stale("main", node, cookies)
+            table.mark_stale("main", node, cookies)
         else:
-            table.mislead("main", node, cookies, now)
-        assert len(table.hints("main", node)) <= 3
-        there = table.of("main", node)
-        assert all(there is not None and hint.cookies != there.cookies for hint in table.hints("main", node))
+            table.mark_misleading("main", node, cookies, now)
+        assert len(table.candidates("main", node)) <= 3
+        there = table.get("main", node)
+        assert all(there is not None and hint.cookies != there.cookies for hint in table.candidates("main", node))
 
 
 def test_names_that_lead_elsewhere_are_doubted_for_a_while() -> None:
     table, names = Routes(), (RoutingCookie("JSESSIONID", ".n1"),)
-    assert not table.doubts("main", "n1", names, 0.0)
-    table.came_of_recorded("main", names, False, 1.0)
-    assert not table.doubts("main", "n1", names, 1.0)
-    assert table.doubts("main", "n1", names, 1.0, after=1)
+    assert not table.is_doubtful("main", "n1", names, 0.0)
+    table.record_replay("main", names, False, 1.0)
+    assert not table.is_doubtful("main", "n1", names, 1.0)
+    assert table.is_doubtful("main", "n1", names, 1.0, after=1)
     # Whatever their values, whoever's node.
-    table.came_of_recorded("main", (RoutingCookie("JSESSIONID", ".n2"),), False, 2.0)
-    assert table.doubts("main", "n3", names, 2.0)
-    assert not table.doubts("other", "n3", names, 2.0)
-    assert not table.doubts("main", "n3", COOKIES, 2.0)
-    assert not table.doubts("main", "n3", names, 2.0 + DOUBT_SECONDS)
+    table.record_replay("main", (RoutingCookie("JSESSIONID", ".n2"),), False, 2.0)
+    assert table.is_doubtful("main", "n3", names, 2.0)
+    assert not table.is_doubtful("other", "n3", names, 2.0)
+    assert not table.is_doubtful("main", "n3", COOKIES, 2.0)
+    assert not table.is_doubtful("main", "n3", names, 2.0 + DOUBT_SECONDS)
 
 
 def test_names_that_mostly_lead_home_are_trusted() -> None:
     table = Routes()
     for _ in range(30):
-        table.came_of_recorded("main", COOKIES, True, 1.0)
+        table.record_replay("main", COOKIES, True, 1.0)
     for number in range(7):
-        table.came_of_recorded("main", COOKIES, False, 2.0)
-        assert not table.doubts("main", "n1", COOKIES, 2.0), number
-    table.came_of_recorded("main", COOKIES, False, 2.0)
-    assert table.doubts("main", "n1", COOKIES, 2.0)
+        table.record_replay("main", COOKIES, False, 2.0)
+        assert not table.is_doubtful("main", "n1", COOKIES, 2.0), number
+    table.record_replay("main", COOKIES, False, 2.0)
+    assert table.is_doubtful("main", "n1", COOKIES, 2.0)
 
 
 def test_a_cookie_without_what_our_own_route_needs_is_doubted() -> None:
     minted = evolve(route(RouteState.PROVEN), cookies=(RoutingCookie("outer", "a"), RoutingCookie("inner", "b")))
     table = Routes([minted])
-    assert table.doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
-    assert not table.doubts("main", "n1", (RoutingCookie("inner", "d"), RoutingCookie("outer", "c")), 0.0)
-    assert Routes([evolve(minted, source=Source.SESSION)]).doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
+    assert table.is_doubtful("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
+    assert not table.is_doubtful("main", "n1", (RoutingCookie("inner", "d"), RoutingCookie("outer", "c")), 0.0)
+    assert Routes([evolve(minted, source=Source.SESSION)]).is_doubtful(
+        "main", "n1", (RoutingCookie("outer", "c"),), 0.0
+    )
     for less in (evolve(minted, state=RouteState.STALE), evolve(minted, source=Source.INVENTED)):
-        assert not Routes([less]).doubts("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
+        assert not Routes([less]).is_doubtful("main", "n1", (RoutingCookie("outer", "c"),), 0.0)
 
 
 @pytest.mark.slow
 def test_the_memory_of_doubts_is_bounded() -> None:
     table = Routes()
     for number in range(10_000):
-        table.came_of_recorded("main", (RoutingCookie(f"c{number}", "x"),), False, 5.0)
-    assert len(table._replayed) <= 4096
+        table.record_replay("main", (RoutingCookie(f"c{number}", "x"),), False, 5.0)
+    assert len(table._replay_counts) <= 4096
 
 
 def test_in_order() -> None:
     table = Routes()
     for site, node in (("b", "n1"), ("a", "n2"), ("a", "n1")):
-        table.learnt(Route(site, node, (), "", RouteState.PROVEN, 0.0))
+        table.put(Route(site, node, (), "", RouteState.PROVEN, 0.0))
     assert [(each.site, each.node) for each in table] == [("a", "n1"), ("a", "n2"), ("b", "n1")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from lbcompanion.http1.coding_libraries import DEFLATE
+from lbcompanion.http1.coding_libraries import DEFLATE_LIBRARY
 
 #: Both, where both are there; the one that is used comes first.
-BACKENDS = [DEFLATE, *([zlib] if DEFLATE is not zlib else [])]
+BACKENDS = [DEFLATE_LIBRARY, *([zlib] if DEFLATE_LIBRARY is not zlib else [])]

@@ -17,7 +17,7 @@ from lbcompanion.crawler.queue.route_table import RouteTable
 from lbcompanion.crawler.sites import make_crews
 from lbcompanion.model import Loss
 from lbcompanion.protocol.tokens import Tokens
-from lbcompanion.sticky.ladder import Limits
+from lbcompanion.sticky.ladder import LadderLimits
 from lbcompanion.sticky.routes import Routes
 from tests.support.simulated_farm import SECRET, Farm, immediately
 
@@ -38,7 +38,7 @@ class Rig:
         self.routes = Routes(self.route_table.load())
         self.meters = Meters()
         crews = make_crews(settings, farm.clock, self.routes, self.route_table.save, farm.now, farm.agents)
-        limits = Limits(give_up_after_seconds=settings.crawler.give_up_after_seconds)
+        limits = LadderLimits(give_up_after_seconds=settings.crawler.give_up_after_seconds)
         rounds = Rounds(routes=self.routes, keep=self.route_table.save, now=farm.now, jitter=lambda: 0.5, limits=limits)
         self.crews = crews
         self.warmth = Warmth(crews=crews, routes=self.routes, reactor=farm.clock, now=farm.now)

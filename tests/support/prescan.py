@@ -5,7 +5,7 @@ What a label is, and what the text of a ``content`` names, is asked of the code 
 
 from __future__ import annotations
 
-from lbcompanion.html.charset import of_meta
+from lbcompanion.html.charset import meta_charset
 
 _WS = b"\t\n\f\r "
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -126,4 +126,4 @@ def _named(found: dict[bytes, bytes]) -> str | None:
     parts = [b"%b='%b'" % (name, value.replace(b"'", b'"')) for name, value in found.items() if value]
     if any(b"'" in value for value in found.values()):
         return UNKNOWN
-    return of_meta(b"<meta " + b" ".join(parts) + b">")
+    return meta_charset(b"<meta " + b" ".join(parts) + b">")

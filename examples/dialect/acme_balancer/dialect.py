@@ -19,12 +19,12 @@ _SOURCE = "ACME balancer, administrator's guide, page 12"
 class Acme(Shape):
     """A version, the node and the visitor, between dashes."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """``v1-web1-abc`` becomes ``v1-web1-``; what has another form is not ours."""
         found = _FORM.fullmatch(value)
         return f"v1-{found[1]}-" if found else None
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """The node's name."""
         found = _FORM.fullmatch(cookie.value)
         return found[1] if found else None

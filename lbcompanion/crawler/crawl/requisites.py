@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from lbcompanion.crawler.archive.warc_records import Asset
 from lbcompanion.crawler.fetching.fetcher import Copy, SiteFetcher, Way
 from lbcompanion.crawler.fetching.http_client import FetchFailed
-from lbcompanion.html.addresses import joined
+from lbcompanion.html.urls import resolve_url
 from lbcompanion.model import WallClock
 from lbcompanion.protocol.tokens import digest_of
 
@@ -91,13 +91,13 @@ def page_links(copy: Copy) -> list[str]:
     parser = _Links()
     with suppress(ValueError, AssertionError):  # the parser gives up on some malformed declarations
         parser.feed(copy.body[:_SEARCHED_BYTES].decode("utf-8", "replace"))
-    own = joined("", copy.url)
-    return _whole(joined(own, parser.base) or own, parser.found)
+    own = resolve_url("", copy.url)
+    return _whole(resolve_url(own, parser.base) or own, parser.found)
 
 
 def _whole(base: str, found: Iterable[str]) -> list[str]:
     """The addresses as they are checked, requested and recorded: one text for all three."""
-    return list(dict.fromkeys(filter(None, (joined(base, each) for each in found))))
+    return list(dict.fromkeys(filter(None, (resolve_url(base, each) for each in found))))
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:

@@ -15,26 +15,26 @@ from lbcompanion.crawler.queue.backlog import Pending
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import Attempt, RouteKind, RoutingCookie, WallClock
 from lbcompanion.settings import KnownNode, SiteSettings
-from lbcompanion.sticky.cookies import handed_out
+from lbcompanion.sticky.cookies import set_cookie_pairs
+from lbcompanion.sticky.derived_cookies import derive_cookie
 from lbcompanion.sticky.dialects import NodeFacts
 from lbcompanion.sticky.ladder import (
     FETCHED,
-    Ask,
-    End,
     Fetched,
+    Finish,
     Knowledge,
-    Limits,
+    LadderLimits,
     Mint,
-    Past,
+    ProbeOwner,
+    RoundState,
     Step,
     Try,
     Wait,
     next_step,
-    not_tried,
+    skipped_rungs,
 )
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState
-from lbcompanion.sticky.rules import computed_by_rule
 
 
 @frozen
@@ -56,7 +56,7 @@ class RoundOver:
     :ivar way: how it came.
     """
 
-    step: Wait | Fetched | End
+    step: Wait | Fetched | Finish
     attempts: tuple[Attempt, ...]
     copy: Copy | None = field(default=None, repr=False)
     way: Way = Factory(Way)
@@ -78,7 +78,7 @@ class Rounds:
         keep: Callable[[Route], object],
         now: WallClock,
         jitter: Callable[[], float],
-        limits: Limits,
+        limits: LadderLimits,
         say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._routes = routes
@@ -90,7 +90,7 @@ class Rounds:
 
     async def run(self, crew: SiteCrew, job: Pending) -> RoundOver:
         """Go down the ladder once for a notice; never raises for what the network or a peer does."""
-        past = Past(rounds=job.rounds)
+        past = RoundState(rounds=job.rounds)
         copy: Copy | None = None
         notes: list[str] = []
         crew.minter.recorded(job.owner, job.cookies)
@@ -100,7 +100,7 @@ class Rounds:
             known = self._known(crew, job)
             step = next_step(crew.settings.ladder, known, past, age, self._limits, self._jitter())
             self._tell(step, job.owner)
-            if isinstance(step, Wait | Fetched | End):
+            if isinstance(step, Wait | Fetched | Finish):
                 if copy is None:
                     notes += [f"{rung.value} not tried: {why}" for rung, why in self._left(crew, known, past)]
                 return RoundOver(step, _annotated(past.attempts, notes), copy, way, route)
@@ -108,8 +108,8 @@ class Rounds:
                 await crew.minter.mint(job.owner)
                 past = evolve(past, minted=True)
                 notes.append(self._minted(crew, job.owner))
-            elif isinstance(step, Ask):
-                past = evolve(past, asked=True, minted=await self._ask(crew, job) or past.minted)
+            elif isinstance(step, ProbeOwner):
+                past = evolve(past, probed=True, minted=await self._ask(crew, job) or past.minted)
                 notes.append(f"{job.owner} is {'' if self._is_up(crew, job.owner) else 'not known to be '}up")
             else:
                 way, route = Way(step.cookies, step.direct), step.route.value
@@ -118,8 +118,8 @@ class Rounds:
                 notes.clear()
                 past = evolve(past, attempts=(*past.attempts, attempt))
 
-    def _left(self, crew: SiteCrew, known: Knowledge, past: Past) -> tuple[tuple[RouteKind, str], ...]:
-        return not_tried(crew.settings.ladder, known, past)
+    def _left(self, crew: SiteCrew, known: Knowledge, past: RoundState) -> tuple[tuple[RouteKind, str], ...]:
+        return skipped_rungs(crew.settings.ladder, known, past)
 
     def _is_up(self, crew: SiteCrew, owner: str) -> bool:
         return self._routes.is_up(crew.settings.name, owner, self._now())
@@ -140,14 +140,16 @@ class Rounds:
             owner=owner,
             recorded=job.cookies,
             recorded_safe=bool(job.cookies) and crew.reader.replay_is_safe(pairs),
-            recorded_keyed=crew.reader.replay_is_keyed(pairs),
-            recorded_doubted=self._routes.doubts(site.name, owner, job.cookies, now, 1 if crew.reader.guesses else 2),
-            recorded_misled=self._routes.misled(site.name, owner, job.cookies, now),
+            recorded_keyed=crew.reader.replay_is_hash_keyed(pairs),
+            recorded_doubted=self._routes.is_doubtful(
+                site.name, owner, job.cookies, now, 1 if crew.reader.is_unconfigured else 2
+            ),
+            recorded_misled=self._routes.is_misleading(site.name, owner, job.cookies, now),
             node_up=self._routes.is_up(site.name, owner, now),
             own=self._routes.current(site.name, owner, now),
             may_mint=self._may_mint(crew, job),
             computed=computed,
-            computed_misled=self._routes.misled(site.name, owner, computed, now),
+            computed_misled=self._routes.is_misleading(site.name, owner, computed, now),
             direct=configured.direct,
         )
 
@@ -159,7 +161,7 @@ class Rounds:
             return NodeFacts(node, site.nodes.get(node, KnownNode()).address, site.key)
 
         by_dialect = crew.reader.compute(facts(owner))
-        return by_dialect or computed_by_rule(self._routes.examples(site.name), crew.reader, facts, owner)
+        return by_dialect or derive_cookie(self._routes.examples(site.name), crew.reader, facts, owner)
 
     def _may_mint(self, crew: SiteCrew, job: Pending) -> bool:
         """A copy that its node told lost is looked for once more, with others that may have it: no campaign, which
@@ -169,7 +171,7 @@ class Rounds:
     async def _ask(self, crew: SiteCrew, job: Pending) -> bool:
         """Find out if the owner is up, without the visitor's cookie; True where that took a campaign."""
         owner = job.owner
-        own = self._routes.of(crew.settings.name, owner)
+        own = self._routes.get(crew.settings.name, owner)
         direct = crew.settings.nodes.get(owner, KnownNode()).direct
         ways = [Way(own.cookies)] if own is not None and own.state is not RouteState.STALE else []
         ways += [Way(direct=direct)] if direct else []
@@ -178,7 +180,7 @@ class Rounds:
                 seen = await crew.fetcher.whoami(way)
             except FetchFailed:
                 continue
-            self._routes.saw(crew.settings.name, seen.node, self._now())
+            self._routes.mark_up(crew.settings.name, seen.node, self._now())
             if seen.node == owner:
                 return False
             self._stale(crew.settings.name, owner, way.cookies)
@@ -200,35 +202,35 @@ class Rounds:
         """What an answer teaches; in words, too."""
         site, now, learnt = crew.settings.name, self._now(), []
         if answer.node:
-            self._routes.saw(site, answer.node, now)
+            self._routes.mark_up(site, answer.node, now)
             if kind is RouteKind.RECORDED:
                 self._came_of_recorded(site, way, answer, answer.node == owner)
         if answer.node == owner and way.cookies:
             learnt += self._held(crew, owner, way.cookies, answer)
         elif answer.node != owner:
             if kind is not RouteKind.ANY:
-                self._routes.went_down(site, owner)
+                self._routes.mark_down(site, owner)
             if answer.node and way.cookies:
                 learnt.append(f"the {kind.value} cookie does not lead to {owner} now")
                 self._stale(site, owner, way.cookies)
                 if kind is not RouteKind.OWN:
-                    self._routes.mislead(site, owner, way.cookies, now)
+                    self._routes.mark_misleading(site, owner, way.cookies, now)
         if answer.node and not way.direct and (answer.node != owner or not way.cookies):
             learnt.append(crew.minter.offer(answer.node, answer.set_cookies))
         return [words for words in learnt if words]
 
-    def _came_of_recorded(self, site: str, way: Way, answer: Copy | NoCopy, helped: bool) -> None:
+    def _came_of_recorded(self, site: str, way: Way, answer: Copy | NoCopy, succeeded: bool) -> None:
         """Where the balancer handed out another cookie the node was met by chance, which says nothing."""
-        by_chance = not handed_out(answer.set_cookies).keys() <= {cookie.name for cookie in way.cookies}
-        if not (helped and by_chance):
-            self._routes.came_of_recorded(site, way.cookies, helped, self._now())
+        by_chance = not set_cookie_pairs(answer.set_cookies).keys() <= {cookie.name for cookie in way.cookies}
+        if not (succeeded and by_chance):
+            self._routes.record_replay(site, way.cookies, succeeded, self._now())
 
     def _held(self, crew: SiteCrew, owner: str, cookies: tuple[RoutingCookie, ...], answer: Copy | NoCopy) -> list[str]:
         """The cookies led to the owner: where they are those of our own route, it is proven anew."""
-        before = self._routes.of(crew.settings.name, owner)
+        before = self._routes.get(crew.settings.name, owner)
         if before is not None and before.source.guessed and before.state is not RouteState.PROVEN:
             return []  # it may have been chance: more than one replay is to prove it
-        changed = self._routes.proved(crew.settings.name, owner, cookies, self._now())
+        changed = self._routes.mark_proven(crew.settings.name, owner, cookies, self._now())
         if changed is None or before is None:
             return []
         if _worth_keeping(before, self._now()):
@@ -237,14 +239,14 @@ class Rounds:
         return [proven, crew.minter.renewed(owner, cookies, answer.set_cookies)]
 
     def _stale(self, site: str, owner: str, cookies: tuple[RoutingCookie, ...]) -> None:
-        changed = self._routes.went_stale(site, owner, cookies)
+        changed = self._routes.mark_stale(site, owner, cookies)
         if changed is not None:
             self._keep(changed)
 
     def _tell(self, step: Step, owner: str) -> None:
         if isinstance(step, Mint):
             self._say(f"own: asking the balancer for a cookie of ours to {owner}")
-        elif isinstance(step, Ask):
+        elif isinstance(step, ProbeOwner):
             self._say(f"asking whether {owner} is up, before the visitor's cookie is used")
         elif isinstance(step, Try):
             names = ", ".join(each.name for each in step.cookies)

@@ -96,7 +96,7 @@ class Warmth:
 
     def _is_due(self, site: str, node: str) -> bool:
         now = self._now()
-        route = self._routes.of(site, node)
+        route = self._routes.get(site, node)
         if route is None or route.state is not RouteState.PROVEN or route.wants_refresh(now):
             minter = self._crews[site].minter
             return (minter.may_mint(node) or self._may_be_back(site, node)) and not minter.busy
@@ -112,7 +112,7 @@ class Warmth:
 
     async def _look_after(self, site: str, node: str) -> None:
         minter = self._crews[site].minter
-        route = self._routes.of(site, node)
+        route = self._routes.get(site, node)
         if route is None or route.state is not RouteState.PROVEN or route.wants_refresh(self._now()):
             if not minter.may_mint(node):
                 await minter.reprove(node)

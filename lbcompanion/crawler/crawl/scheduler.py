@@ -22,7 +22,7 @@ from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, Pending
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import hide
-from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, End, Fetched, Wait
+from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, Fetched, Finish, Wait
 
 _T = TypeVar("_T")
 
@@ -193,7 +193,7 @@ class Crawl:
         attempts = (*job.attempts, *over.attempts)
         if isinstance(over.step, Wait):
             await self._wait(job, over.step.seconds, attempts)
-        elif isinstance(over.step, End):
+        elif isinstance(over.step, Finish):
             reason = over.step.reason
             await self._lose(job, reason if reason.code in FINAL_LOSSES else job.lost or reason, attempts)
         elif over.copy is not None:
@@ -210,7 +210,7 @@ class Crawl:
             await self._defer(self._backlog.postpone, job.token, job.rounds + 1, attempts, self._now() + seconds)
 
     def _judge(self, owner: str, over: RoundOver) -> None:
-        if isinstance(over.step, Fetched | End) and any(each.node == owner for each in over.attempts):
+        if isinstance(over.step, Fetched | Finish) and any(each.node == owner for each in over.attempts):
             self._is_back(owner)
         elif isinstance(over.step, Wait):
             self._troubled.add(owner)

@@ -44,15 +44,15 @@ class Plan:
     _in_vain: int = 0
     _sessions: int = 0
 
-    def came_of_it(self, helped: bool | None) -> None:
+    def came_of_it(self, succeeded: bool | None) -> None:
         """:param helped: whether the node that answered has a proven route now; None: nothing was handed out."""
         posted = self.means is Means.POST
-        self._bare += helped is None and self.means is Means.BARE
-        self._in_vain = 0 if helped else self._in_vain + 1
+        self._bare += succeeded is None and self.means is Means.BARE
+        self._in_vain = 0 if succeeded else self._in_vain + 1
         self._sessions += self.means is Means.SESSION
         if self.means is Means.SESSION:
-            self.exhausted = helped is None or self._in_vain >= _FAILED_GUESSES or self._sessions >= _MOST_SESSIONS
-        elif self._bare >= _BARE_ANSWERS or self._in_vain >= _FAILED_GUESSES or (posted and helped is None):
+            self.exhausted = succeeded is None or self._in_vain >= _FAILED_GUESSES or self._sessions >= _MOST_SESSIONS
+        elif self._bare >= _BARE_ANSWERS or self._in_vain >= _FAILED_GUESSES or (posted and succeeded is None):
             self._next()
 
     def _next(self) -> None:

@@ -1,6 +1,6 @@
 """Routing cookies of the crawler's own: asked of the balancer without a cookie, verified by replay, kept per node.
 
-``whoami`` sets none of the application's cookies, so every ``Set-Cookie`` of its answer comes from a balancer;
+``whoami`` sets none get the application's cookies, so every ``Set-Cookie`` of its answer comes from a balancer;
 the proof says which node answered. Where no balancer hands a cookie out, some do in answer to POST, or it may look at
 one of the application's: then a key of our own invention, or a session of our own, may turn out to lead somewhere. One
 campaign at a time for each site, one request at a time; it serves all who wait for one.
@@ -20,10 +20,10 @@ from lbcompanion.crawler.routes.mint_method import MOST_PROBES, Means, Plan, bud
 from lbcompanion.crawler.routes.verification import Proof, Prover
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import is_pattern
+from lbcompanion.sticky.derived_cookies import may_be_adopted
 from lbcompanion.sticky.dialects import AUTO, by_name
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
-from lbcompanion.sticky.rules import may_be_taken_over
 
 _FIRST_WAIT_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 30.0
@@ -105,12 +105,12 @@ class Minter:
         :returns: whether it holds. Where another node answered, the route is stale from now on; where nobody did,
             nothing is known and nothing changes.
         """
-        route = self._routes.of(self._site.name, node)
+        route = self._routes.get(self._site.name, node)
         if route is None:
             return False
         proof = await self._prover.prove(route, replays=int(route.state is RouteState.PROVEN))
         if proof.route is None:
-            self._routes.went_down(self._site.name, node)
+            self._routes.mark_down(self._site.name, node)
         self._conclude(route, proof)
         return proof.route is not None
 
@@ -119,13 +119,13 @@ class Minter:
 
         :returns: what was learnt, in words; empty: nothing.
         """
-        route = self._routes.of(self._site.name, node)
-        if route is None or route.cookies != sent or self._reader.moved(sent, set_cookies) is True:
+        route = self._routes.get(self._site.name, node)
+        if route is None or route.cookies != sent or self._reader.detects_move(sent, set_cookies) is True:
             return ""
         newer = self._prover.renewed(route, set_cookies)
         if newer is route:
             return ""
-        self._keep(self._routes.learnt(newer))
+        self._keep(self._routes.put(newer))
         return f"newer cookies for {node} were handed back"
 
     def offer(self, node: str, set_cookies: tuple[str, ...]) -> str:
@@ -142,17 +142,17 @@ class Minter:
     def recorded(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
         """A notice came with these for a page of the node: where they are the node's and can be no visitor's session, a
         guess."""
-        route = self._routes.of(self._site.name, node)
+        route = self._routes.get(self._site.name, node)
         if not cookies or (route is not None and (route.state is RouteState.PROVEN or route.cookies == cookies)):
             return
-        if not may_be_taken_over(self._reader, cookies):
+        if not may_be_adopted(self._reader, cookies):
             return
         dialect = self._prover.dialects(cookies)
         candidate = Route(self._site.name, node, cookies, dialect, RouteState.CANDIDATE, self._now())
         self._hint(evolve(candidate, source=Source.TRAFFIC))
 
     def _hint(self, candidate: Route) -> None:
-        taken = self._routes.hint(candidate, self._now())
+        taken = self._routes.add_candidate(candidate, self._now())
         if taken is not None:
             self._keep(taken)
 
@@ -177,7 +177,7 @@ class Minter:
                 each.callback(None)
 
     def _fresh(self, node: str) -> bool:
-        route = self._routes.of(self._site.name, node)
+        route = self._routes.get(self._site.name, node)
         return route is not None and route.state is RouteState.PROVEN and not route.wants_refresh(self._now())
 
     def _missing(self) -> set[str]:
@@ -215,9 +215,9 @@ class Minter:
         """A node that was away for a while is mostly back under its old value; one that drains takes no other; and what
         was recorded for its visitors may be the node's own value."""
         for node in sorted(self._missing()):
-            route = self._routes.of(self._site.name, node)
+            route = self._routes.get(self._site.name, node)
             there = [route] if route is not None and route.state is not RouteState.PROVEN else []
-            for each in (*there, *self._routes.hints(self._site.name, node)):
+            for each in (*there, *self._routes.candidates(self._site.name, node)):
                 if each.has_expired(self._now()):
                     continue
                 if await self._proves(each):
@@ -260,18 +260,18 @@ class Minter:
 
     async def _proves(self, candidate: Route) -> bool:
         """Put a candidate to the proof; a route that was proven stays in its place until a new one is as well."""
-        there = self._routes.of(self._site.name, candidate.node)
+        there = self._routes.get(self._site.name, candidate.node)
         if there is None or there.proven_at is None:
-            self._keep(self._routes.learnt(evolve(candidate, state=RouteState.CANDIDATE)))
+            self._keep(self._routes.put(evolve(candidate, state=RouteState.CANDIDATE)))
         proof = await self._prover.prove(candidate)
         self._conclude(candidate, proof)
         return proof.route is not None
 
     def _conclude(self, tried: Route, proof: Proof) -> None:
         site, node = self._site.name, tried.node
-        there = self._routes.of(site, node)
+        there = self._routes.get(site, node)
         if proof.route is not None:
-            self._routes.learnt(proof.route)
+            self._routes.put(proof.route)
             if there is None or not _says_the_same(there, proof.route):
                 self._keep(proof.route)
             if there is None or there.state is not RouteState.PROVEN:
@@ -281,11 +281,11 @@ class Minter:
             if self._fresh(node):
                 self._tell(node)
             return
-        self._routes.drop_hint(tried)
+        self._routes.drop_candidate(tried)
         if proof.elsewhere:
-            self._routes.mislead(site, node, tried.cookies, self._now())
+            self._routes.mark_misleading(site, node, tried.cookies, self._now())
         if there is not None and (proof.elsewhere or there.state is RouteState.CANDIDATE):
-            changed = self._routes.went_stale(site, node, tried.cookies)
+            changed = self._routes.mark_stale(site, node, tried.cookies)
             if changed is not None:
                 self._keep(changed)
 

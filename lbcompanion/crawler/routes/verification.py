@@ -11,10 +11,10 @@ from attrs import evolve, field, frozen
 from lbcompanion.crawler.fetching.fetcher import Seen, SiteFetcher, Way
 from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.model import RoutingCookie, WallClock
-from lbcompanion.sticky.cookies import handed_out, names_match
-from lbcompanion.sticky.lasting import Handed, kept, soonest
+from lbcompanion.sticky.cookies import names_match, set_cookie_pairs
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
+from lbcompanion.sticky.set_cookie import SetCookie, earliest_expiry, parse_set_cookies
 
 #: Replays that must all reach the node before a cookie counts as proven: one could be luck.
 VERIFY_REPLAYS = 2
@@ -56,7 +56,7 @@ class Prover:
         """
         self.probes += 1
         seen = await self._fetcher.whoami(way)
-        self._routes.saw(self._site.name, seen.node, self._now())
+        self._routes.mark_up(self._site.name, seen.node, self._now())
         return seen
 
     async def prove(self, route: Route, replays: int = 0) -> Proof:
@@ -73,10 +73,10 @@ class Prover:
             if seen.node != route.node:
                 return Proof(elsewhere=seen.node)
             # The right node by chance: the balancer says that the cookie sent is not the one for it.
-            if self._reader.moved(route.cookies, seen.set_cookies) is True:
+            if self._reader.detects_move(route.cookies, seen.set_cookies) is True:
                 return Proof(elsewhere=seen.node)
             # A balancer that hands out another cookie had nothing to go by in those that came.
-            if guessed and not handed_out(seen.set_cookies).keys() <= {cookie.name for cookie in route.cookies}:
+            if guessed and not set_cookie_pairs(seen.set_cookies).keys() <= {cookie.name for cookie in route.cookies}:
                 return Proof()
             route = self.renewed(route, seen.set_cookies)
         return Proof(evolve(route, state=RouteState.PROVEN, proven_at=self._now()))
@@ -85,7 +85,7 @@ class Prover:
         """The route with what its node's proven answer handed back in the place of what was sent: some balancers write
         their cookies anew on every answer, and only the newest lasts."""
         now = self._now()
-        handed = kept(set_cookies, now)
+        handed = parse_set_cookies(set_cookies, now)
         wanted = {cookie.name for cookie in route.cookies}
         if not wanted & handed.keys():
             return route
@@ -116,7 +116,7 @@ class Prover:
         :param source: of what was handed out.
         """
         now = self._now()
-        handed = kept(set_cookies, now)
+        handed = parse_set_cookies(set_cookies, now)
         if source is Source.SESSION:  # the application handed out other things too; only what is named is of use
             handed = {
                 name: one for name, one in handed.items() if names_match(self._site.sticky.cookies, name)
@@ -133,7 +133,7 @@ class Prover:
             (sent, self.dialects(sent) or "generic", Source.INVENTED),
         ):
             if cookies and all(cookies != other.cookies for other in found):
-                ends = soonest(handed[one.name] for one in cookies if one.name in handed)
+                ends = earliest_expiry(handed[one.name] for one in cookies if one.name in handed)
                 site = self._site.name
                 found.append(Route(site, node, cookies, dialect, RouteState.CANDIDATE, now, None, ends, origin))
         return found
@@ -147,8 +147,8 @@ class Prover:
         return "+".join(dict.fromkeys(dialect.name for dialect in found if dialect is not None))
 
 
-def _ends(route: Route, wanted: set[str], handed: dict[str, Handed]) -> float | None:
-    ends = soonest(one for name, one in handed.items() if name in wanted)
+def _ends(route: Route, wanted: set[str], handed: dict[str, SetCookie]) -> float | None:
+    ends = earliest_expiry(one for name, one in handed.items() if name in wanted)
     if wanted <= handed.keys() or route.expires_at is None:
         return ends
     return route.expires_at if ends is None else min(ends, route.expires_at)

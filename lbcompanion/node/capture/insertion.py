@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urljoin
 
-from lbcompanion.html.charset import utf_16_of
-from lbcompanion.html.csp import judge
+from lbcompanion.html.charset import utf16_variant
+from lbcompanion.html.csp import evaluate
 from lbcompanion.html.eligible import Eligibility, Refusal
+from lbcompanion.html.fast_path import fast_insertion_offset
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.usual import usual_place
 from lbcompanion.node.capture.page_policy import Policy
 
 #: Why a page got no script, where a policy forbids it; the directive follows.
@@ -50,9 +50,9 @@ class Insertion:
         policy = self._policy
         judged = self._judged
         top, bottom = self._snippets
-        if bottom or not top or judged.xhtml or policy.skip_if is not None or policy.anchors is not None:
+        if bottom or not top or judged.xhtml or policy.skip_if is not None or policy.insertion_points is not None:
             return None
-        at = usual_place(page, judged.charset, len(top))
+        at = fast_insertion_offset(page, judged.charset, len(top))
         return None if at is None else [page[:at], top, page[at:]]
 
     def injector(self) -> Injector:
@@ -64,11 +64,11 @@ class Insertion:
             self._snippets[1],
             xhtml=judged.xhtml,
             charset_known=judged.charset is not None,
-            utf_16=utf_16_of(judged.charset),
+            utf_16=utf16_variant(judged.charset),
             needs_document=judged.needs_document,
             on_policies=self._allowed_by,
             skip_if=policy.skip_if,
-            anchors=policy.anchors,
+            insertion_points=policy.insertion_points,
             limit_bytes=policy.rules.max_page_bytes,
         )
 
@@ -84,11 +84,11 @@ class Insertion:
         if self._policies or more:
             inserted = policy.insert(self._token, origin, self._judged.xhtml)
             page_url = origin + self._path.decode("latin-1")
-            verdict = judge([*self._policies, *more], urljoin(page_url, script), inserted=inserted)
+            verdict = evaluate([*self._policies, *more], urljoin(page_url, script), inserted=inserted)
             if not verdict.allowed and script != policy.script_url:
                 # A policy may name the address below the prefix, and no other.
                 script = policy.script_url
-                verdict = judge([*self._policies, *more], origin + script, inserted=inserted)
+                verdict = evaluate([*self._policies, *more], origin + script, inserted=inserted)
             if not verdict.allowed:
                 return verdict.directive
             nonce = verdict.nonce

@@ -10,14 +10,14 @@ import re
 from attrs import evolve, frozen
 
 from lbcompanion.bounded_cache import BoundedCache
-from lbcompanion.html.anchors import Anchor, Anchors
-from lbcompanion.html.csp import TAG, Inserted
+from lbcompanion.html.csp import DEFAULT_TAG, InsertedScripts
 from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.eligible import Eligibility, eligible
-from lbcompanion.html.snippets import Snippet, beside, default_tag_parts, inline_hashes
-from lbcompanion.http1.codings import offer
+from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
+from lbcompanion.html.snippets import Snippet, default_tag_parts, inline_hashes, relative_prefix
+from lbcompanion.http1.codings import acceptable_codings
+from lbcompanion.http1.field_lines import DUPLICATE, FRAGMENT_HINT, HAS_CSP
 from lbcompanion.http1.heads import RequestHead, ResponseHead
-from lbcompanion.http1.lines import DOUBLED, PARTIAL, POLICY
 from lbcompanion.model import WallClock
 from lbcompanion.node.capture.pipeline import CaptureRules
 from lbcompanion.node.capture.rules import Recording
@@ -72,9 +72,9 @@ class Policy:
         self.top = Snippet(inject.top) if inject.top is not None else None
         self.bottom = Snippet(inject.bottom) if inject.bottom is not None else None
         self.skip_if = re.compile(inject.skip_if.encode()) if inject.skip_if else None
-        self.anchors = _anchors(inject)
+        self.insertion_points = _anchors(inject)
         # With anchors the tag may stand behind a <base>, which a relative address goes by.
-        self._at_prefix = inject.address == "prefix" or self.anchors is not None
+        self._at_prefix = inject.address == "prefix" or self.insertion_points is not None
         self.adapts = inject.csp == "adapt"
         # Many visitors say the same.
         self._forwarded: BoundedCache[tuple[str, str, bytes | None], bytes] = BoundedCache()
@@ -85,9 +85,9 @@ class Policy:
         self._judged: BoundedCache[tuple[object, ...], Eligibility] = BoundedCache()
         self.inserted = _inserted([snippet for snippet in (self.top, self.bottom) if snippet is not None])
 
-    def policies(self, head: ResponseHead, origin: str, inserted: Inserted) -> list[bytes]:
+    def policies(self, head: ResponseHead, origin: str, inserted: InsertedScripts) -> list[bytes]:
         """The enforcing policies that the visitor gets with a page into which a script goes."""
-        values = head.all(b"content-security-policy") if head.marks & POLICY else []
+        values = head.all(b"content-security-policy") if head.flags & HAS_CSP else []
         if not values or not self.adapts:
             return values
         return adapt(values, origin + self.script_url, inserted=inserted) or values
@@ -107,7 +107,7 @@ class Policy:
         """The address of a copy up to its token."""
         return f"{self.settings.node.direct_origin.rstrip('/') or origin}{self.prefix}/page/"
 
-    def insert(self, token: str, origin: str, xhtml: bool) -> Inserted:
+    def insert(self, token: str, origin: str, xhtml: bool) -> InsertedScripts:
         """What is inserted into one page, for policies to judge: scripts in line differ from page to page."""
         if not self.inserted.inline or xhtml:
             return self.inserted
@@ -135,7 +135,7 @@ class Policy:
         return self._beside_folder if b"/" in path[1:] else self._script_beside(path.decode("latin-1"))
 
     def _script_beside(self, path: str) -> str:
-        return f"{beside(path, self.prefix)}/fetch-from?v={self._version}"
+        return f"{relative_prefix(path, self.prefix)}/fetch-from?v={self._version}"
 
     def tag(self, token: str, origin: str, script: str, nonce: str | None, xhtml: bool) -> bytes:
         """The built-in tag for a page."""
@@ -160,22 +160,22 @@ class Policy:
         """What the application is offered for a visitor's ``Accept-Encoding``."""
         offered = self._offered.get(accept)
         if offered is None:
-            offered = self._offered.put(accept, offer(accept))
+            offered = self._offered.put(accept, acceptable_codings(accept))
         return offered
 
     def judged(self, request: RequestHead, head: ResponseHead) -> Eligibility:
         """What the heads of an exchange say; a HEAD answer is judged as the GET it stands for."""
         method = b"GET" if request.method == b"HEAD" else request.method
-        if (request.marks & (PARTIAL | DOUBLED)) or (head.marks & (PARTIAL | DOUBLED)):
+        if (request.flags & (FRAGMENT_HINT | DUPLICATE)) or (head.flags & (FRAGMENT_HINT | DUPLICATE)):
             return eligible(request.fields, head.status, head.fields, method)
         # All that eligible() reads of heads without these marks (a test holds it to that).
-        asked, seen = request.seen, head.seen
+        asked, values = request.values, head.values
         key = (
             asked.get(b"sec-fetch-dest"),
             asked.get(b"sec-fetch-mode"),
             head.status,
-            seen.get(b"content-type"),
-            seen.get(b"cache-control"),
+            values.get(b"content-type"),
+            values.get(b"cache-control"),
             # A browser that asks for fresh pages says much the same each time.
             asked.get(b"cache-control"),
         )
@@ -185,12 +185,12 @@ class Policy:
         return judged
 
 
-def _inserted(snippets: list[Snippet]) -> Inserted:
+def _inserted(snippets: list[Snippet]) -> InsertedScripts:
     """What policies have to judge, as far as it is the same in all pages."""
     scripts = [snippet for snippet in snippets if snippet.external or snippet.inline]
     if not snippets:
-        return TAG
-    return Inserted(
+        return DEFAULT_TAG
+    return InsertedScripts(
         any(snippet.external for snippet in scripts),
         any(snippet.inline for snippet in scripts),
         (),
@@ -198,11 +198,11 @@ def _inserted(snippets: list[Snippet]) -> Inserted:
     )
 
 
-def _anchors(inject: InjectTable) -> Anchors | None:
-    def one(after: str, before: str) -> Anchor | None:
+def _anchors(inject: InjectTable) -> InsertionPoints | None:
+    def one(after: str, before: str) -> InsertionPoint | None:
         written = after or before
-        return Anchor(re.compile(written.encode()), bool(after)) if written else None
+        return InsertionPoint(re.compile(written.encode()), bool(after)) if written else None
 
     top = one(inject.top_after, inject.top_before)
     bottom = one(inject.bottom_after, inject.bottom_before)
-    return Anchors(top, bottom) if top or bottom else None
+    return InsertionPoints(top, bottom) if top or bottom else None

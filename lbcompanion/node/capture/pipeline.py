@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attrs import frozen
 
-from lbcompanion.html.charset import of_bom, of_page
-from lbcompanion.html.copy import Masks, make_copy
+from lbcompanion.html.charset import bom_charset, page_charset
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.redaction import Masks, redact
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder, decode_whole, encode_whole
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
@@ -172,7 +172,7 @@ class Capturing:
         if self._parts is None:
             return
         try:
-            for piece in self._decoder.steps(data):
+            for piece in self._decoder.decode(data):
                 self._keep(piece)
                 if self._why:
                     return
@@ -185,7 +185,7 @@ class Capturing:
         assert self._encoder is not None
         out: list[bytes] = []
         try:
-            for piece in self._decoder.steps(data):
+            for piece in self._decoder.decode(data):
                 page = self._page(piece)
                 if self._why and not self._given and not self._taken:
                     # It grows beyond all measure, and nothing of it went out yet: it passes by as it came, since to
@@ -226,7 +226,7 @@ class Capturing:
         if self._injector is None:
             return b""
         try:
-            return self._injector.held()
+            return self._injector.flush()
         except Exception:
             self._counters.failed_open["injection: held"] += 1
             return b""
@@ -248,7 +248,7 @@ class Capturing:
         elif (
             self._decoder is not None
             and self._size > _SMALL_BYTES
-            and self._size > self._decoder.taken * rules.expansion_ratio
+            and self._size > self._decoder.bytes_in * rules.expansion_ratio
         ):
             self._stop_copy("grows more than expansion_ratio")
 
@@ -308,7 +308,7 @@ class Capturing:
                 origin + request.target.decode("latin-1"),
                 request.method.decode("ascii"),
                 head.status,
-                head.seen[b"content-type"].decode("latin-1"),
+                head.values[b"content-type"].decode("latin-1"),
                 captured_at,
                 self._copy_of(made, charset),
             )
@@ -320,7 +320,7 @@ class Capturing:
         self._copies.keep(page)
         if rules.kept is not None:
             try:
-                rules.kept(page, request.seen.get(b"cookie", b""))
+                rules.kept(page, request.values.get(b"cookie", b""))
             except Exception as error:
                 self._counters.failed_open[f"notice: {type(error).__name__}"] += 1
 
@@ -329,8 +329,8 @@ class Capturing:
         if not rules.exclude_blocks and rules.masks is None:
             return made
         if charset != "utf-8" or made[:1] in (b"\xef", b"\xfe", b"\xff"):
-            charset = of_bom(made) or charset or of_page(b"", made[:1024])
-        return make_copy(made, rules.exclude_blocks, rules.masks, charset)
+            charset = bom_charset(made) or charset or page_charset(b"", made[:1024])
+        return redact(made, rules.exclude_blocks, rules.masks, charset)
 
     def abort(self, why: str) -> None:
         """The body will not be whole: no copy."""

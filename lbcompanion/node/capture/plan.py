@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 
-from lbcompanion.html.csp import Inserted, judge
+from lbcompanion.html.csp import InsertedScripts, evaluate
 from lbcompanion.html.eligible import HTML_TYPES, Eligibility
-from lbcompanion.http1.codings import DECODABLE, coding_of
+from lbcompanion.http1.codings import DECODABLE, content_coding
+from lbcompanion.http1.field_lines import BODY_DEPENDENT, CAPTURE_REQUESTED, CONDITIONAL, FORWARDED, HAS_CODING, HAS_CSP
 from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
-from lbcompanion.http1.lines import ASKED, CODED, CONDITION, FORWARDED, OF_BODY, POLICY
 from lbcompanion.node.capture import robots
 from lbcompanion.node.capture.insertion import Insertion
 from lbcompanion.node.capture.page_policy import NO_TOKEN, Policy
@@ -50,7 +50,7 @@ class RequestPlan:
         self._scheme = scheme
         self._mapped = False
         self._robots = head.target == b"/robots.txt" and head.method in {b"GET", b"HEAD"}
-        self._asked = head.marks & ASKED != 0 and head.get(headers.CAPTURE.key) == b"1"
+        self._asked = head.flags & CAPTURE_REQUESTED != 0 and head.get(headers.CAPTURE.key) == b"1"
         try:
             self.reason = policy.recording.refusal(head)
         except Exception as error:
@@ -61,21 +61,21 @@ class RequestPlan:
         """The lines for the application (docs/reference-listener.rst, "Towards the application")."""
         head = self._head
         policy = self.policy
-        marks = head.marks
+        flags = head.flags
         lines = end_to_end(head)
-        if marks & ASKED:
+        if flags & CAPTURE_REQUESTED:
             lines = without(lines, (headers.CAPTURE.key,))
         if self._robots:
             lines = without(lines, (b"accept-encoding",)) + b"Accept-Encoding: identity\r\n"
         elif not self.reason:
-            accept = head.seen.get(b"accept-encoding")
+            accept = head.values.get(b"accept-encoding")
             if accept is not None and (offered := policy.offered(accept)) != accept:
                 lines = _ACCEPT_ENCODING.sub(b"", lines) + b"Accept-Encoding: %b\r\n" % offered
-        if marks & CONDITION and b"-lbc" in lines:
+        if flags & CONDITIONAL and b"-lbc" in lines:
             lines = self._their_tags(lines)
-        if marks & FORWARDED:
+        if flags & FORWARDED:
             return lines + forwarded_on(head, self._trusted, self._peer, self._scheme)
-        return lines + policy.forwarded(self._peer, self._scheme, head.seen.get(b"host"))
+        return lines + policy.forwarded(self._peer, self._scheme, head.values.get(b"host"))
 
     def _their_tags(self, lines: bytes) -> bytes:
         """Our entity tags in the conditions as the application knows them."""
@@ -105,7 +105,7 @@ class RequestPlan:
             policies = policy.policies(head, origin, policy.inserted)
             return Reply(_with_policies(_our_tag(end_to_end(head)), policies))
         if not self.reason:
-            content_type = head.seen.get(b"content-type")
+            content_type = head.values.get(b"content-type")
             if content_type is not None and content_type[:_LONGEST_HTML_TYPE].lower().startswith(HTML_TYPES):
                 return self._html(head, content_type)
         return Reply(end_to_end(head))
@@ -124,7 +124,7 @@ class RequestPlan:
         origin = policy.origin(request, self._trusted, self._scheme)
         # A HEAD leaves no copy; its fields are the GET's all the same, but for a hash over the token.
         token = NO_TOKEN if is_head else policy.copies.begin()
-        inserted = policy.insert(token, origin, judged.xhtml) if inject and head.marks & POLICY else policy.inserted
+        inserted = policy.insert(token, origin, judged.xhtml) if inject and head.flags & HAS_CSP else policy.inserted
         policies = policy.policies(head, origin, inserted) if inject else []
         if is_head:
             changed = inject and not self._blocked(policies, origin, inserted)
@@ -162,7 +162,7 @@ class RequestPlan:
         coding = _coding(head)
         if coding and coding not in DECODABLE:
             return "content coding"
-        length = head.seen.get(b"content-length")
+        length = head.values.get(b"content-length")
         if length is not None and not coding and int(length) > policy.rules.max_page_bytes:
             return "larger than max_page_bytes"
         if policy.counters.capturing_bytes >= policy.rules.capturing_bytes:
@@ -171,7 +171,7 @@ class RequestPlan:
 
     def _visitor_lines(self, head: ResponseHead, changed: bool, policies: list[bytes]) -> bytes:
         lines = end_to_end(head)
-        if changed and head.marks & OF_BODY:
+        if changed and head.flags & BODY_DEPENDENT:
             lines = _our_tag(without(lines, _CHANGED))
         if changed and policies and self.policy.adapts:
             lines = _with_policies(lines, policies)
@@ -179,10 +179,10 @@ class RequestPlan:
             lines = without(lines, (b"cache-control", b"etag", b"last-modified")) + b"Cache-Control: no-store\r\n"
         return lines
 
-    def _blocked(self, policies: list[bytes], origin: str, inserted: Inserted) -> str:
+    def _blocked(self, policies: list[bytes], origin: str, inserted: InsertedScripts) -> str:
         """The directive of the page's header that forbids the script, if one does."""
         policy = self.policy
-        return judge(policies, origin + policy.script_url, inserted=inserted).directive if policies else ""
+        return evaluate(policies, origin + policy.script_url, inserted=inserted).directive if policies else ""
 
     def insertion(self, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> Insertion:
         """What is to be inserted into the page that answers this request."""
@@ -231,7 +231,7 @@ def _with_policies(lines: bytes, policies: list[bytes]) -> bytes:
 
 
 def _coding(head: ResponseHead) -> bytes:
-    return coding_of((head.seen[b"content-encoding"],)) if head.marks & CODED else b""
+    return content_coding((head.values[b"content-encoding"],)) if head.flags & HAS_CODING else b""
 
 
 def _our_tag(lines: bytes) -> bytes:

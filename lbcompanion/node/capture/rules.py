@@ -50,9 +50,9 @@ class Recording:
         path, _, query = head.target.partition(b"?")
         if query and self._forced(query):
             return ""
-        seen = head.seen
+        values = head.values
         # What is asked for as a picture or a script cannot become a page.
-        destination = seen.get(b"sec-fetch-dest")
+        destination = values.get(b"sec-fetch-dest")
         if destination is not None and destination not in PAGE_DESTINATIONS:
             return "not a document"
         if self._globs:
@@ -61,7 +61,7 @@ class Recording:
                 return "path not included"
             if self._exclude is not None and self._exclude.fullmatch(text):
                 return "path excluded"
-        cookie = seen.get(b"cookie", b"")
+        cookie = values.get(b"cookie", b"")
         named = self._visitor_cookie and self._visitor_cookie in cookie
         if named and parse(cookie).get(self._capture.visitor_cookie) == "0":
             return "visitor is not recorded"

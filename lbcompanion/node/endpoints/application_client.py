@@ -79,7 +79,7 @@ class Application:
         except Exception as error:
             raise NoPageError(f"the application did not answer: {type(error).__name__}") from None
         fields = [(name.lower(), value) for name, values in response.headers.getAllRawHeaders() for value in values]
-        answer = ResponseHead.of(11, response.code, b"", fields)
+        answer = ResponseHead.from_fields(11, response.code, b"", fields)
         if answer.get(b"content-encoding") not in (None, b"identity"):
             raise NoPageError("the application codes what was asked for without a coding")
         return Answered(answer, body)

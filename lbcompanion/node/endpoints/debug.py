@@ -10,11 +10,11 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError, TokenError
-from lbcompanion.html.charset import of_page
-from lbcompanion.html.copy import CopyError, make_copy
-from lbcompanion.html.csp import judge
+from lbcompanion.html.charset import page_charset
+from lbcompanion.html.csp import evaluate
 from lbcompanion.html.eligible import eligible
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.redaction import RedactionError, redact
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import Page, to_rfc3339
 from lbcompanion.node.capture.insertion import Insertion
@@ -54,7 +54,7 @@ class Debug:
     """Answers ``GET debug``.
 
     ``?url=/path`` asks what would be decided about a request, with ``method``, ``cookie`` and any number of
-    ``header=Name: value``; about its answer too, with ``status`` and any number of ``answer=Name: value``.
+    ``header=Name: value``; about its answer too, with ``status`` and any number from_fields ``answer=Name: value``.
     ``compare`` beside ``url`` asks the application for that page now, and shows what a visitor gets, and its copy.
     ``?token=...`` asks for a copy that is kept, and for the page as far as it can be made of that.
 
@@ -111,7 +111,7 @@ class Debug:
         if "answer" in query or "status" in query:
             answer = [*_fields(query.get("answer", ["Content-Type: text/html"]))]
             status = int(query["status"][0]) if query.get("status", [""])[0].isdigit() else 200
-            told = ResponseHead.of(11, status, b"", answer)
+            told = ResponseHead.from_fields(11, status, b"", answer)
             said["answer"] = self._answer(head, told, scheme)
         return said
 
@@ -125,7 +125,7 @@ class Debug:
         origin = policy.origin(head, False, scheme)
         inserted = policy.insert(NO_TOKEN, origin, judged.xhtml)
         policies = policy.policies(answer, origin, inserted)
-        verdict = judge(policies, origin + policy.script_url, inserted=inserted)
+        verdict = evaluate(policies, origin + policy.script_url, inserted=inserted)
         not_injected = judged.reason or no_page or ("" if self._settings.inject.enabled else "injection is off")
         if not not_injected and not verdict.allowed:
             not_injected = f"blocked by CSP: {verdict.directive}"
@@ -150,7 +150,7 @@ class Debug:
         decided = self._answer(head, answered.head, scheme)
         judged = self._policy.judged(head, answered.head)
         page = answered.body
-        charset = of_page(answered.head.get(b"content-type") or b"", page[:1024])
+        charset = page_charset(answered.head.get(b"content-type") or b"", page[:1024])
         said = {"known": True, "status": answered.head.status, "bytes": len(page), **decided}
         shown = page
         if decided["injected"]:
@@ -169,8 +169,8 @@ class Debug:
             return said
         rules = self._policy.rules
         try:
-            copy = make_copy(page, rules.exclude_blocks, rules.masks, charset)
-        except CopyError as error:
+            copy = redact(page, rules.exclude_blocks, rules.masks, charset)
+        except RedactionError as error:
             return said | {"captured": False, "reason": str(error)}
         return said | {"left_out_bytes": len(page) - len(copy), "text": _text(copy, charset or "utf-8")}
 
@@ -191,7 +191,7 @@ class Debug:
                 "why": found.reason.value,
                 "detail": found.detail,
             }
-        charset = of_page(found.content_type.encode("latin-1", "replace"), found.body[:1024]) or "utf-8"
+        charset = page_charset(found.content_type.encode("latin-1", "replace"), found.body[:1024]) or "utf-8"
         return {
             "known": True,
             "token": hide(token),
@@ -213,7 +213,7 @@ class Debug:
         parts = urlsplit(page.url)
         fields = [(b"host", parts.netloc.encode("latin-1", "replace"))]
         target = parts.path.encode("latin-1", "replace") or b"/"
-        head = RequestHead.of(b"GET", target, 11, fields)
+        head = RequestHead.from_fields(b"GET", target, 11, fields)
         plan = RequestPlan(self._policy, head, "", False, parts.scheme or scheme)
         answer: list[Field] = [(b"content-type", page.content_type.encode("latin-1", "replace"))]
         judged = eligible(fields, page.status, answer)
@@ -238,7 +238,7 @@ def _request(query: dict[str, list[str]], request: LocalRequest) -> tuple[Reques
     if "cookie" in query:
         fields.append((b"cookie", query["cookie"][0].encode("latin-1", "replace")))
     method = query.get("method", ["GET"])[0].encode("ascii", "replace")
-    head = RequestHead.of(method, target.encode("latin-1", "replace"), 11, fields)
+    head = RequestHead.from_fields(method, target.encode("latin-1", "replace"), 11, fields)
     return head, parts.scheme or request.scheme
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from lbcompanion.bounded_cache import BoundedCache
+from lbcompanion.http1.field_lines import FORWARDED
 from lbcompanion.http1.heads import RequestHead
-from lbcompanion.http1.lines import FORWARDED
 from lbcompanion.settings import Networks
 
 _SCHEMES = frozenset({b"http", b"https"})
@@ -53,7 +53,7 @@ def scheme_of(head: RequestHead, trusted: bool, own: str) -> str:
 
     :param own: the scheme of the connection to the companion.
     """
-    if trusted and head.marks & FORWARDED:
+    if trusted and head.flags & FORWARDED:
         value = head.get(b"x-forwarded-proto")
         if value is not None and value.lower() in _SCHEMES:
             return value.lower().decode()
@@ -62,8 +62,8 @@ def scheme_of(head: RequestHead, trusted: bool, own: str) -> str:
 
 def host_of(head: RequestHead, trusted: bool) -> bytes | None:
     """The host that the visitor's browser asked for; None: the request names none."""
-    forwarded = head.get(b"x-forwarded-host") if trusted and head.marks & FORWARDED else None
-    return forwarded or head.seen.get(b"host")
+    forwarded = head.get(b"x-forwarded-host") if trusted and head.flags & FORWARDED else None
+    return forwarded or head.values.get(b"host")
 
 
 def address_of(head: RequestHead, peer: str, field: bytes, trusts: Callable[[str], bool]) -> str:
@@ -89,11 +89,11 @@ def forwarding_lines(addresses: bytes, scheme: bytes, host: bytes | None) -> byt
 
 def forwarded_on(head: RequestHead, trusted: bool, peer: str, scheme: str) -> bytes:
     """The same lines for a request that came with some: appended to, and kept where a trusted proxy wrote them."""
-    seen = head.seen
-    proto = seen.get(b"x-forwarded-proto") if trusted else None
-    host = seen.get(b"x-forwarded-host") if trusted else None
+    values = head.values
+    proto = values.get(b"x-forwarded-proto") if trusted else None
+    host = values.get(b"x-forwarded-host") if trusted else None
     return forwarding_lines(
-        b", ".join(part for part in (seen.get(b"x-forwarded-for"), peer.encode()) if part),
+        b", ".join(part for part in (values.get(b"x-forwarded-for"), peer.encode()) if part),
         proto if proto is not None else scheme.encode(),
-        host if host is not None else seen.get(b"host"),
+        host if host is not None else values.get(b"host"),
     )

@@ -24,7 +24,8 @@ no faster.
 from __future__ import annotations
 
 from lbcompanion.errors import BadResponse
-from lbcompanion.http1.fields import agrees, end_to_end, keeps_alive, upgrade_of
+from lbcompanion.http1.field_lines import HAS_FRAMING, UPGRADE
+from lbcompanion.http1.fields import end_to_end, keeps_alive, offers, upgrade_protocols
 from lbcompanion.http1.framing import (
     BodyKind,
     BodyReader,
@@ -40,12 +41,11 @@ from lbcompanion.http1.heads import (
     Field,
     RequestHead,
     ResponseHead,
+    has_bare_lf,
     head_end,
-    never_ends,
     read_response_head,
     write_status_line,
 )
-from lbcompanion.http1.lines import FRAMED, UPGRADE
 from lbcompanion.node.proxy.answers import gateway_error, phrase, write_answer
 from lbcompanion.node.proxy.context import Hub, LocalAnswer, Pipeline
 from lbcompanion.node.proxy.interface import VisitorSide
@@ -101,10 +101,10 @@ class Exchange:
         head = self._head
         plan = self._plan = self._hub.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
         lines = plan.request_lines()
-        if head.marks & (FRAMED | UPGRADE):
+        if head.flags & (HAS_FRAMING | UPGRADE):
             lines += self._framed()
         # Without a host it cannot be passed on as 1.1 (RFC 9112 section 3.2): health checks are often so.
-        version = b" HTTP/1.0\r\n" if head.version == 10 and b"host" not in head.seen else b" HTTP/1.1\r\n"
+        version = b" HTTP/1.0\r\n" if head.version == 10 and b"host" not in head.values else b" HTTP/1.1\r\n"
         self._held = [b"".join((head.method, b" ", head.target, version, lines, b"\r\n"))]
         if not self._request_done:
             visitor.pause()
@@ -113,13 +113,13 @@ class Exchange:
     def _framed(self) -> bytes:
         """The lines that say how long the body is, and what the connection shall become."""
         lines = b""
-        asked = upgrade_of(self._head)
+        asked = upgrade_protocols(self._head)
         if asked is not None:
             self._asked_upgrade = asked
             lines = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % asked
         if self._framing.kind is BodyKind.CHUNKED:
             lines += b"Transfer-Encoding: chunked\r\n"
-        elif self._head.marks & FRAMED:
+        elif self._head.flags & HAS_FRAMING:
             lines += b"Content-Length: %d\r\n" % self._framing.length
         return lines
 
@@ -213,7 +213,7 @@ class Exchange:
             if end < 0 or end > _MAX_RESPONSE_HEAD:
                 if end > 0 or len(data) > _MAX_RESPONSE_HEAD:
                     raise BadResponse("the application's head is too large")
-                if never_ends(data):
+                if has_bare_lf(data):
                     raise BadResponse("a bare LF in the application's head")
                 self._response_buffer = data
                 return
@@ -237,9 +237,9 @@ class Exchange:
 
     def _upgrade(self, head: ResponseHead, rest: bytes) -> None:
         visitor = self._visitor
-        agreed = upgrade_of(head)
+        agreed = upgrade_protocols(head)
         asked = self._asked_upgrade
-        if asked is None or agreed is None or visitor is None or not self._request_done or not agrees(asked, agreed):
+        if asked is None or agreed is None or visitor is None or not self._request_done or not offers(asked, agreed):
             raise BadResponse("a switch of protocols that was not asked for")
         self._hub.counters.tunnels += 1
         self._hub.counters.responses[101] += 1
@@ -302,7 +302,7 @@ class Exchange:
         same = self._pipeline is None or self._pipeline.same_length
         kind = framing.kind
         if kind is BodyKind.NONE:
-            stated = head.seen.get(b"content-length")
+            stated = head.values.get(b"content-length")
             said = b"Content-Length: %b\r\n" % stated if stated is not None and same and head.status != 204 else b""
         elif kind is BodyKind.LENGTH and (same or whole is not None):
             said = b"Content-Length: %d\r\n" % (framing.length if whole is None or same else whole)

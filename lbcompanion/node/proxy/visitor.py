@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from lbcompanion.errors import BadRequest
 from lbcompanion.http1.fields import keeps_alive
 from lbcompanion.http1.framing import BodyKind, BodyReader, ChunkedReader, body_reader, request_framing
-from lbcompanion.http1.heads import RequestHead, head_end, never_ends, read_request_head
+from lbcompanion.http1.heads import RequestHead, has_bare_lf, head_end, read_request_head
 from lbcompanion.node.proxy.answers import write_refusal
 from lbcompanion.node.proxy.client_info import scheme_of
 from lbcompanion.node.proxy.context import Hub
@@ -419,7 +419,7 @@ class VisitorConnection:
 
     def _wait_for_head(self, begun: bytes) -> None:
         """The rest of a head is to come, within its time."""
-        if never_ends(begun):
+        if has_bare_lf(begun):
             self._refuse(400, "a bare LF in the head")
         elif not self._waits_for_head and begun:
             self._waits_for_head = True

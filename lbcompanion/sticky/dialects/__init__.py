@@ -115,12 +115,12 @@ NAMES: tuple[str, ...] = tuple(sorted(catalogue(ALL)))
 _registry = Registry(ALL)
 
 
-def use_further(further: tuple[Dialect, ...]) -> None:
+def use_plugin_dialects(plugin_dialects: tuple[Dialect, ...]) -> None:
     """Know these beside those in the tree, and no others; for the whole process, once, before a file is read.
 
     :raises CompanionError: where two have one name, or one is called ``auto``; then nothing has changed.
     """
-    _registry.use_further(further)
+    _registry.use_plugin_dialects(plugin_dialects)
 
 
 def known() -> tuple[Dialect, ...]:

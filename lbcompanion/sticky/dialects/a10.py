@@ -25,7 +25,7 @@ _SOURCE = "published samples, whose ports agree with the names of their groups"
 class A10(WholeValue):
     """An address that anybody can read."""
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """``ip:port``."""
         if not _VALUE.fullmatch(cookie.value):
             return None

@@ -18,7 +18,7 @@ _SOURCE = "Radware Alteon, application guide; the value is invented"
 class Alteon(WholeValue):
     """Recognised, and left alone."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """Nothing."""
         return None
 
@@ -31,7 +31,7 @@ DIALECT = Alteon(
     name="alteon",
     moves_visitor=True,
     cookie_names=("AlteonP",),
-    held_back="it holds the visitor's address",
+    never_record="it holds the visitor's address",
     samples=(
         Sample("AlteonP=0a00000ac0a80117005012345678", (), None, _SOURCE),
         Sample("AlteonP=0a00000ac0a80117005012345678", (), None, _SOURCE, names=("AlteonP",), allow=("AlteonP",)),

@@ -21,7 +21,7 @@ class ApacheRoute(AfterSeparator):
     def recognises(self, name: str, value: str) -> bool:
         """By the recipe's name, or by a value that begins with the dot."""
         plain = value.startswith(".") and not may_be_session(name, value)
-        return super().recognises(name, value) or (plain and self.cut(name, value, False) is not None)
+        return super().recognises(name, value) or (plain and self.reduce(name, value, False) is not None)
 
 
 DIALECT = ApacheRoute(

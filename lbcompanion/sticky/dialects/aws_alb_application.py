@@ -25,7 +25,7 @@ _SOURCE = "docs.aws.amazon.com, Application Load Balancers, sticky sessions; nam
 class Application(Shape):
     """The balancer's cookies and the application's, all or none."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The value as it is: the application's only where it is allowed."""
         if names_match(self.cookie_names, name):
             return value if _ENCRYPTED.fullmatch(value) else None
@@ -42,7 +42,7 @@ class Application(Shape):
         own = [cookie for cookie in found if names_match(self.cookie_names, cookie.name)]
         return found if 0 < len(own) < len(found) else ()
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """Nothing: encrypted."""
         return None
 

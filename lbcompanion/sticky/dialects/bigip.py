@@ -73,15 +73,15 @@ def encoded(text: str) -> str | None:
 class BigIp(Shape):
     """An address that anybody can read."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The value as it is, where it is an address."""
         return value if decoded(value) is not None else None
 
     def recognises(self, name: str, value: str) -> bool:
         """By the value alone: nothing else is written so."""
-        return self.cut(name, value, False) is not None
+        return self.reduce(name, value, False) is not None
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """``ip:port``, with the route domain where there is one."""
         return decoded(cookie.value)
 

@@ -13,6 +13,6 @@ _SOURCE = "my.f5.com, cookie persistence, hash method"
 DIALECT = WholeValue(
     name="bigip-hash",
     moves_visitor=True,
-    keyed=True,
+    hash_keyed=True,
     samples=(Sample("key=visitor-17", (("key", "visitor-17"),), None, _SOURCE, names=("key",)),),
 )

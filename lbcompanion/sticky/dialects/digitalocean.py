@@ -22,16 +22,16 @@ _FORMS = r"node-[0-9]{1,20}(\|[A-Za-z0-9+/]{5}){0,2}|\"?[A-Za-z0-9+/]{12,120}={0
 class DigitalOcean(WholeValue):
     """A droplet's id, or an address."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The whole value, where it tells its node."""
-        tells = self.reveal(RoutingCookie(name, value)) is not None
-        return super().cut(name, value, allowed) if tells else None
+        tells = self.node_of(RoutingCookie(name, value)) is not None
+        return super().reduce(name, value, allowed) if tells else None
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """``node-ID``, or ``ip:port``."""
         if cookie.value.startswith("node-"):
             return cookie.value.partition("|")[0] if self.form.fullmatch(cookie.value) else None
-        return envoy.DIALECT.reveal(cookie)
+        return envoy.DIALECT.node_of(cookie)
 
 
 DIALECT = DigitalOcean(

@@ -51,7 +51,7 @@ def _address(raw: bytes) -> bytes | None:
 class Envoy(Shape):
     """An address that anybody can read."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The address without expiry and quotes; the older form stays as it is, for an older Envoy."""
         raw = _decoded(value)
         address = _address(raw)
@@ -61,9 +61,9 @@ class Envoy(Shape):
 
     def recognises(self, name: str, value: str) -> bool:
         """By the value alone: nothing else decodes to an address."""
-        return self.cut(name, value, False) is not None
+        return self.reduce(name, value, False) is not None
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """``ip:port``."""
         address = _address(_decoded(cookie.value))
         return None if address is None else address.decode()

@@ -13,6 +13,6 @@ _SOURCE = "envoyproxy.io, route hash policy, cookie; measured with envoy 1.40.0"
 DIALECT = WholeValue(
     name="envoy-hash",
     moves_visitor=False,
-    keyed=True,
+    hash_keyed=True,
     samples=(Sample('ring="0a1b2c3d4e5f6071"', (("ring", '"0a1b2c3d4e5f6071"'),), None, _SOURCE, names=("ring",)),),
 )

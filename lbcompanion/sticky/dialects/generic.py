@@ -13,7 +13,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.credentials import is_label, may_be_session
+from lbcompanion.sticky.credentials import looks_like_node_label, may_be_session
 from lbcompanion.sticky.dialects.interface import Sample
 from lbcompanion.sticky.dialects.shapes import NODE_TEXT, Shape, compiled
 
@@ -25,7 +25,7 @@ _SOURCE = "the configured names"
 PART_ALLOWED = '"whole", "before X" or "after X" for one character X, or a regular expression between slashes'
 
 
-class Where(Enum):
+class PartPosition(Enum):
     """Where in a value the routing part stands."""
 
     WHOLE = "whole"
@@ -35,7 +35,7 @@ class Where(Enum):
 
 
 @frozen
-class Part:
+class ValuePart:
     """Which part of a cookie's value routes.
 
     :ivar separator: for BEFORE and AFTER: the first one in the value; it stays with the part, because a balancer that
@@ -43,41 +43,41 @@ class Part:
     :ivar pattern: for PATTERN: its first group is the part, or all that it matches.
     """
 
-    where: Where = Where.WHOLE
+    where: PartPosition = PartPosition.WHOLE
     separator: str = ""
     pattern: re.Pattern[str] | None = None
 
-    def of(self, value: str) -> str | None:
+    def extract(self, value: str) -> str | None:
         """The part; None where the value has none, or one that would be cut again if it were read again."""
-        part = self._once(value)
-        return part if part and self._once(part) == part else None
+        part = self._extract(value)
+        return part if part and self._extract(part) == part else None
 
-    def _once(self, value: str) -> str | None:
+    def _extract(self, value: str) -> str | None:
         if self.pattern is not None:
             found = self.pattern.search(value)
             return None if found is None else found[1] if self.pattern.groups else found[0]
         before, separator, after = value.partition(self.separator) if self.separator else ("", "", "")
-        if self.where is Where.BEFORE:
+        if self.where is PartPosition.BEFORE:
             return before + separator if separator and _NODE_TEXT.fullmatch(before) else None
-        if self.where is Where.AFTER:
+        if self.where is PartPosition.AFTER:
             return separator + after if _NODE_TEXT.fullmatch(after) else None
         return value
 
 
-def parse_part(text: str) -> Part:
+def parse_part(text: str) -> ValuePart:
     """Read what ``part`` says in a configuration.
 
     :raises ValueError: where it says nothing that is known; the text tells why where it is a bad expression.
     """
     if text == "whole":
-        return Part()
+        return ValuePart()
     found = _WRITTEN.fullmatch(text)
     if found is None:
         raise ValueError("no such part")
     if found[3] is None:
-        return Part(Where(found[1]), separator=found[2])
+        return ValuePart(PartPosition(found[1]), separator=found[2])
     try:
-        return Part(Where.PATTERN, pattern=re.compile(found[3]))
+        return ValuePart(PartPosition.PATTERN, pattern=re.compile(found[3]))
     except re.error as error:
         raise ValueError(str(error)) from error
 
@@ -86,24 +86,24 @@ def parse_part(text: str) -> Part:
 class Generic(Shape):
     """What is configured."""
 
-    part: Part = field(default=Part())
+    part: ValuePart = field(default=ValuePart())
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The part, unless it may be a session's. Beside a separator, a node's plain name is none, whoever's cookie it
         stands in."""
-        cut = self.part.of(value)
-        if cut is None or allowed:
-            return cut
-        if self.part.separator and is_label(cut.strip(self.part.separator)):
-            return cut
-        return None if may_be_session(name, cut) else cut
+        reduce = self.part.extract(value)
+        if reduce is None or allowed:
+            return reduce
+        if self.part.separator and looks_like_node_label(reduce.strip(self.part.separator)):
+            return reduce
+        return None if may_be_session(name, reduce) else reduce
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """The part without its separator, where there is one; a whole value may be anything."""
-        if self.part.where is Where.WHOLE:
+        if self.part.where is PartPosition.WHOLE:
             return None
-        cut = self.part.of(cookie.value)
-        return cut.strip(self.part.separator) if cut and self.part.separator else cut
+        reduce = self.part.extract(cookie.value)
+        return reduce.strip(self.part.separator) if reduce and self.part.separator else reduce
 
 
 def generic(part: str = "whole", replay_safe: bool = False) -> Generic:

@@ -13,7 +13,7 @@ _SOURCE = "docs.haproxy.org, configuration manual, balance hash; measured with h
 DIALECT = WholeValue(
     name="haproxy-hash",
     moves_visitor=False,
-    keyed=True,
+    hash_keyed=True,
     samples=(
         Sample("key=visitor-17", (("key", "visitor-17"),), None, _SOURCE, names=("key",)),
         Sample("sessionid=8f2c9a8f2c9a", (), None, "a session's value is not recorded", names=("sessionid",)),

@@ -20,9 +20,9 @@ _MANUAL = "docs.haproxy.org, configuration manual, keyword cookie; measured with
 class HaproxyInsert(BeforeSeparator):
     """The id before the first bar."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The bare id, unless it may be a session's; HAProxy's own ids are free text."""
-        bare = super().cut(name, value, allowed)
+        bare = super().reduce(name, value, allowed)
         return bare if bare is not None and self.may_be_recorded(name, bare, allowed) else None
 
     def recognises(self, name: str, value: str) -> bool:
@@ -30,7 +30,7 @@ class HaproxyInsert(BeforeSeparator):
         return super().recognises(name, value) or (_DATED.fullmatch(value) is not None and self._is_plain(name, value))
 
     def _is_plain(self, name: str, value: str) -> bool:
-        bare = self.cut(name, value, False)
+        bare = self.reduce(name, value, False)
         return bare is not None and not may_be_session(name, bare)
 
 

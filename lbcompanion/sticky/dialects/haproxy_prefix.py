@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lbcompanion.sticky.credentials import plain_text
+from lbcompanion.sticky.credentials import looks_like_node_text
 from lbcompanion.sticky.dialects.interface import Sample
 from lbcompanion.sticky.dialects.shapes import BeforeSeparator, Signal
 
@@ -21,7 +21,7 @@ class HaproxyPrefix(BeforeSeparator):
     def recognises(self, name: str, value: str) -> bool:
         """By the tilde, whatever the name, where a plain text stands before it: the cookie is the application's, and
         its own values may hold tildes."""
-        return self.cut(name, value, False) is not None and plain_text(value.partition(self.separator)[0])
+        return self.reduce(name, value, False) is not None and looks_like_node_text(value.partition(self.separator)[0])
 
 
 DIALECT = HaproxyPrefix(

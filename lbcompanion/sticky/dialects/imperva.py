@@ -22,9 +22,9 @@ _SECURITY = re.compile(r"incap_ses_.+|visid_incap_.+", re.ASCII)
 class Imperva(WholeValue):
     """The balancing cookie, and the others where they are allowed."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """As of any whole value, but for the visitor's own."""
-        return None if _SECURITY.fullmatch(name) and not allowed else super().cut(name, value, allowed)
+        return None if _SECURITY.fullmatch(name) and not allowed else super().reduce(name, value, allowed)
 
 
 DIALECT = Imperva(

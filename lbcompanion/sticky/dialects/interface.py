@@ -16,7 +16,7 @@ class Sample:
 
     :ivar cookie: the header's value.
     :ivar reads: the routing cookies expected, smallest replay, as ``((name, value), ...)``; empty: nothing to read.
-    :ivar node: the node text expected from :meth:`Dialect.reveal`; None where the dialect cannot tell.
+    :ivar node: the node text expected from :meth:`Dialect.node_of`; None where the dialect cannot tell.
     :ivar source: manual, source file or measurement it comes from.
     :ivar names: the configured names, for a dialect whose cookie has no name of its own.
     :ivar allow: names whose whole value may be read though it may be a session's.
@@ -60,7 +60,7 @@ class Dialect(Protocol):
         ...
 
     @property
-    def keyed(self) -> bool:
+    def hash_keyed(self) -> bool:
         """Whether any text of the application's decides by its hash: a visitor's first page, whose answer sets the
         cookie, came from another node than the one to which the cookie leads from then on."""
         ...
@@ -76,7 +76,7 @@ class Dialect(Protocol):
         ...
 
     @property
-    def held_back(self) -> str:
+    def never_record(self) -> str:
         """Why nothing of this dialect is ever recorded, as the end of a sentence; empty where cookies are."""
         ...
 
@@ -101,18 +101,18 @@ class Dialect(Protocol):
         """Whether this cookie, whole or cut down, is this dialect's beyond reasonable doubt, by its name and shape."""
         ...
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """The balancer's own text for the node (a route, a server name, ``ip:port``), where the cookie tells it."""
         ...
 
-    def forge(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
+    def compute(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
         """The routing cookie for a node, where it can be computed.
 
         :param names: the configured names; the first that is no pattern is the cookie's, else the dialect's own.
         """
         ...
 
-    def moved(self, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> bool | None:
+    def detects_move(self, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> bool | None:
         """Whether the answer to a replay says that it went to another node than these cookies are for.
 
         :param sent: what was sent, as :meth:`read` gives it.

@@ -26,15 +26,15 @@ _SOURCE = "docs.netscaler.com, HTTP cookie persistence; the mask from published 
 class NetScaler(Shape):
     """An address that anybody can read."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The value as it is, where it is an address."""
-        return value if self.reveal(RoutingCookie(name, value)) is not None else None
+        return value if self.node_of(RoutingCookie(name, value)) is not None else None
 
     def recognises(self, name: str, value: str) -> bool:
         """By the value alone: nothing else is written so."""
-        return self.cut(name, value, False) is not None
+        return self.reduce(name, value, False) is not None
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """``ip:port``."""
         found = _MASKED.fullmatch(cookie.value)
         port = int(found[3], 16) ^ _PORT_MASK if found else 0

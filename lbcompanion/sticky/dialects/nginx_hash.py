@@ -13,7 +13,7 @@ _SOURCE = "nginx.org, ngx_http_upstream_module, hash; measured with nginx 1.22.1
 DIALECT = WholeValue(
     name="nginx-hash",
     moves_visitor=False,
-    keyed=True,
+    hash_keyed=True,
     samples=(
         Sample("key=visitor-17", (("key", "visitor-17"),), None, _SOURCE, names=("key",)),
         Sample("key=", (), None, f"an empty value is balanced: {_SOURCE}", names=("key",)),

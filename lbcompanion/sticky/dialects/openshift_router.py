@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.dialects.haproxy_dynamic import HaproxyDynamic
 from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
-from lbcompanion.sticky.dialects.shapes import Signal, first_plain
+from lbcompanion.sticky.dialects.shapes import Signal, first_literal
 
 _DESCRIBED = re.compile(r"(pod|ept):[A-Za-z0-9_.:\[\]-]{1,400}", re.ASCII)
 # Not among ``cookie_names``: those are looked for where nothing is configured.
@@ -48,10 +48,10 @@ class OpenShiftRouter(HaproxyDynamic):
             return md5(node.address.encode(), usedforsecurity=False).hexdigest()
         return super().write(node)
 
-    def forge(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
+    def compute(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
         """The router's key is the cookie's name."""
-        name = first_plain(names)
-        return super().forge(evolve(node, key=node.key or name), names) if name else None
+        name = first_literal(names)
+        return super().compute(evolve(node, key=node.key or name), names) if name else None
 
 
 DIALECT = OpenShiftRouter(

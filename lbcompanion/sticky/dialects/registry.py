@@ -35,15 +35,15 @@ class Registry:
     :ivar names: the same by name.
     """
 
-    def __init__(self, own: tuple[Dialect, ...]) -> None:
-        self._own = own
-        self.known = own
-        self.names = catalogue(own)
+    def __init__(self, built_in: tuple[Dialect, ...]) -> None:
+        self._built_in = built_in
+        self.known = built_in
+        self.names = catalogue(built_in)
 
-    def use_further(self, further: tuple[Dialect, ...]) -> None:
+    def use_plugin_dialects(self, plugin_dialects: tuple[Dialect, ...]) -> None:
         """Know these beside the own ones, and no others; who installed them knows his cookies better than we do.
 
         :raises CompanionError: as :func:`catalogue` does; then nothing has changed.
         """
-        self.names = catalogue((*self._own, *further))
-        self.known = (*further, *self._own)
+        self.names = catalogue((*self._built_in, *plugin_dialects))
+        self.known = (*plugin_dialects, *self._built_in)

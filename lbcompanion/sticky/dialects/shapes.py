@@ -15,8 +15,8 @@ from attrs import field, frozen
 from attrs.converters import optional
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.cookies import handed_out, is_pattern, names_match
-from lbcompanion.sticky.credentials import ID_LENGTH, looks_like_credential, looks_like_id, plain_text
+from lbcompanion.sticky.cookies import is_pattern, names_match, set_cookie_pairs
+from lbcompanion.sticky.credentials import ID_LENGTH, looks_like_credential, looks_like_id, looks_like_node_text
 from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts, Sample
 
 #: A route, server name or clone id, as its separators leave it. Longer is no node's name, but a secret's tail.
@@ -30,7 +30,7 @@ def compiled(text: str) -> re.Pattern[str]:
     return re.compile(text, re.ASCII)
 
 
-def first_plain(names: tuple[str, ...]) -> str | None:
+def first_literal(names: tuple[str, ...]) -> str | None:
     """The first of the names that is no pattern: under it a cookie can be forged."""
     return next((name for name in names if not is_pattern(name)), None)
 
@@ -50,7 +50,7 @@ class Shape(ABC):
     :ivar moves_visitor: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.moves_visitor`; yes unless a dialect
         says that a replay is harmless.
     :ivar signal: how an answer tells that a replay went elsewhere.
-    :ivar keyed: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.keyed`.
+    :ivar keyed: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.hash_keyed`.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Shape(ABC):
     cookie_names: tuple[str, ...] = ()
     moves_visitor: bool = True
     renamable: bool = True
-    held_back: str = ""
+    never_record: str = ""
     signal: Signal = Signal.SILENT
-    keyed: bool = False
+    hash_keyed: bool = False
 
     @abstractmethod
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The smallest replay of one cookie whose name fits; None where its value is not this dialect's."""
 
     def may_be_recorded(self, name: str, value: str, allowed: bool) -> bool:
@@ -72,7 +72,7 @@ class Shape(ABC):
         return allowed or names_match(self.cookie_names, name) or not looks_like_credential(name, value)
 
     @abstractmethod
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """The balancer's own text for the node, where the cookie tells it."""
 
     def write(self, node: NodeFacts) -> str | None:
@@ -81,7 +81,7 @@ class Shape(ABC):
 
     def recognises(self, name: str, value: str) -> bool:
         """Whether the name is this dialect's own, and the value fits."""
-        return names_match(self.cookie_names, name) and self.cut(name, value, False) is not None
+        return names_match(self.cookie_names, name) and self.reduce(name, value, False) is not None
 
     def read(
         self, cookies: Mapping[str, str], names: tuple[str, ...], allow: tuple[str, ...] = ()
@@ -91,37 +91,37 @@ class Shape(ABC):
         found = []
         for name, value in cookies.items():
             if value and names_match(wanted, name):
-                cut = self.cut(name, value, names_match(allow, name))
-                if cut is not None:
-                    found.append(RoutingCookie(name, cut))
+                reduce = self.reduce(name, value, names_match(allow, name))
+                if reduce is not None:
+                    found.append(RoutingCookie(name, reduce))
         return tuple(found)
 
-    def forge(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
+    def compute(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
         """The routing cookie for a node, where both name and value can be told."""
-        name, value = first_plain(names or self.cookie_names), self.write(node)
+        name, value = first_literal(names or self.cookie_names), self.write(node)
         return RoutingCookie(name, value) if name and value else None
 
-    def moved(self, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> bool | None:
+    def detects_move(self, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> bool | None:
         """Whether the answer hands out another node's cookie in the place of one that was sent."""
         if self.signal is Signal.SILENT or not sent:
             return None
-        given = handed_out(set_cookies)
-        told = [self._moved_by(cookie, given.get(cookie.name)) for cookie in sent]
-        return True if True in told else None if None in told else False
+        new_values = set_cookie_pairs(set_cookies)
+        moves = [self._detects_move(cookie, new_values.get(cookie.name)) for cookie in sent]
+        return True if True in moves else None if None in moves else False
 
-    def _moved_by(self, sent: RoutingCookie, given: str | None) -> bool | None:
-        if given is None:
+    def _detects_move(self, sent: RoutingCookie, new_values: str | None) -> bool | None:
+        if new_values is None:
             return False if self.signal is Signal.WHERE_MOVED else None
-        cut = self.cut(sent.name, given, True)
+        reduce = self.reduce(sent.name, new_values, True)
         # A value that is not this dialect's was set by somebody else, the application for one.
-        return None if cut is None else not self.same_node(sent, RoutingCookie(sent.name, cut))
+        return None if reduce is None else not self.same_node(sent, RoutingCookie(sent.name, reduce))
 
-    def same_node(self, one: RoutingCookie, other: RoutingCookie) -> bool:
+    def same_node(self, first: RoutingCookie, second: RoutingCookie) -> bool:
         """Whether two replays are for one node; a node's text decides where there is one, since forms change."""
-        if one.value == other.value:
+        if first.value == second.value:
             return True
-        node = self.reveal(one)
-        return node is not None and node == self.reveal(other)
+        node = self.node_of(first)
+        return node is not None and node == self.node_of(second)
 
 
 @frozen(kw_only=True)
@@ -139,7 +139,7 @@ class WholeValue(Shape):
     tells_node: bool = False
     only_allowed: bool = False
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The value as it is, unless it may be a session's; a cookie of the dialect's own name is none."""
         return value if self.form.fullmatch(value) and self.may_be_recorded(name, value, allowed) else None
 
@@ -155,7 +155,7 @@ class WholeValue(Shape):
             return super().recognises(name, value)
         return names_match(self.cookie_names, name) and self.own_form.fullmatch(value) is not None
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """The value, where it is the node's own text."""
         return cookie.value if self.tells_node and self.form.fullmatch(cookie.value) else None
 
@@ -178,25 +178,25 @@ class AfterSeparator(Shape):
     separator: str = "."
     form: re.Pattern[str] = field(default=NODE_TEXT, converter=compiled)
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """``abc.node1`` becomes ``.node1``."""
         head, _, node = value.partition(self.separator)
         if not self.form.fullmatch(node):
             return None
-        return self.separator + node if allowed or self._is_nodes(head, node) else None
+        return self.separator + node if allowed or self._is_node_text(head, node) else None
 
-    def _is_nodes(self, head: str, node: str) -> bool:
+    def _is_node_text(self, head: str, node: str) -> bool:
         if not head:  # a replay, cut down or made by us
             return True
         if self.separator in node and len(head) < _LEAST_ID_BEFORE_ROUTES:
             return False
-        return plain_text(node) or (len(node) < ID_LENGTH and looks_like_id(head))
+        return looks_like_node_text(node) or (len(node) < ID_LENGTH and looks_like_id(head))
 
     def recognises(self, name: str, value: str) -> bool:
         """Whether the name is this dialect's own, and no id of a session stands behind the separator."""
         return super().recognises(name, value) and not looks_like_id(value.partition(self.separator)[2])
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """What stands after the separator."""
         node = cookie.value.partition(self.separator)[2]
         return node if self.form.fullmatch(node) else None
@@ -217,7 +217,7 @@ class BeforeSeparator(Shape):
     keeps_separator: bool = True
     form: re.Pattern[str] = field(default=NODE_TEXT, converter=compiled)
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """``n2~abc`` becomes ``n2~``; where a whole session stands before the separator, nothing is read."""
         node, separator, rest = value.partition(self.separator)
         if not self.form.fullmatch(node) or (self.keeps_separator and not separator):
@@ -226,7 +226,7 @@ class BeforeSeparator(Shape):
             return None
         return node + separator if self.keeps_separator else node
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """What stands before the separator."""
         node = cookie.value.partition(self.separator)[0]
         return node if self.form.fullmatch(node) else None
@@ -245,12 +245,12 @@ class KeyBeforeBar(BeforeSeparator):
     separator: str = "|"
     keeps_separator: bool = False
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """What stands before the bar, unless it may be a session's; a cookie of the dialect's own name is none."""
-        key = super().cut(name, value, allowed)
+        key = super().reduce(name, value, allowed)
         return key if key is not None and self.may_be_recorded(name, key, allowed) else None
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """Nothing."""
         return None
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from attrs import frozen
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.credentials import plain_text
+from lbcompanion.sticky.credentials import looks_like_node_text
 from lbcompanion.sticky.dialects.interface import NodeFacts, Sample
 from lbcompanion.sticky.dialects.shapes import Signal, WholeValue
 
@@ -30,9 +30,9 @@ class Traefik(WholeValue):
 
     def recognises(self, name: str, value: str) -> bool:
         """By the name, where the value is a URL."""
-        return super().recognises(name, value) and plain_text(value)
+        return super().recognises(name, value) and looks_like_node_text(value)
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """The server's URL, in the versions that wrote it."""
         return cookie.value if _URL.fullmatch(cookie.value) else None
 
@@ -40,9 +40,11 @@ class Traefik(WholeValue):
         """For a server's URL as configured; version 3.3.4 and later."""
         return _hash(node.address) if _URL.fullmatch(node.address) else None
 
-    def same_node(self, one: RoutingCookie, other: RoutingCookie) -> bool:
+    def same_node(self, first: RoutingCookie, second: RoutingCookie) -> bool:
         """A URL that was sent is answered by its hash."""
-        return super().same_node(one, other) or (self.reveal(one) is not None and _hash(one.value) == other.value)
+        return super().same_node(first, second) or (
+            self.node_of(first) is not None and _hash(first.value) == second.value
+        )
 
 
 DIALECT = Traefik(

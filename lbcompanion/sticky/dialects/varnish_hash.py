@@ -14,6 +14,6 @@ _SOURCE = "varnish-cache.org, vmod_directors; measured with varnish 7.1.1"
 DIALECT = WholeValue(
     name="varnish-hash",
     moves_visitor=False,
-    keyed=True,
+    hash_keyed=True,
     samples=(Sample("key=visitor-17", (("key", "visitor-17"),), None, _SOURCE, names=("key",)),),
 )

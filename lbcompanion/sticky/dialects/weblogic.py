@@ -21,12 +21,12 @@ _SOURCE = "long-standing descriptions of the plug-in and its log"
 class WebLogic(Shape):
     """The number after the first mark."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """``abc!123!456`` becomes ``x!123``."""
-        jvm = self.reveal(RoutingCookie(name, value))
+        jvm = self.node_of(RoutingCookie(name, value))
         return None if jvm is None else f"x!{jvm}"
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """The primary JVM's number."""
         found = _SESSION.fullmatch(cookie.value)
         return found[1] if found else None

@@ -25,7 +25,7 @@ def _has_id(clones: str) -> bool:
 class WebSphere(Shape):
     """The clone's id, or the ids in their order."""
 
-    def cut(self, name: str, value: str, allowed: bool) -> str | None:
+    def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """``0001abc:17bqcl2uu`` becomes ``0000x:17bqcl2uu``; what is as long as a session's id is no clone's."""
         found = _SESSION.fullmatch(value)
         if found is None:
@@ -37,7 +37,7 @@ class WebSphere(Shape):
         """Whether the name is its own, and no id of a session stands in a clone's place."""
         return super().recognises(name, value) and not _has_id(value)
 
-    def reveal(self, cookie: RoutingCookie) -> str | None:
+    def node_of(self, cookie: RoutingCookie) -> str | None:
         """The first clone's id."""
         found = _SESSION.fullmatch(cookie.value)
         return found[1].split(":")[1] if found else None

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.html.eligible import READ_OF_REQUEST, READ_OF_RESPONSE, Eligibility, eligible
+from lbcompanion.http1.field_lines import OF_REQUEST, OF_RESPONSE, PARTIAL
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
-from lbcompanion.http1.lines import OF_REQUEST, OF_RESPONSE, PARTIAL
 from lbcompanion.node.capture import page_policy
 from tests.support.in_memory_node import Rig
 

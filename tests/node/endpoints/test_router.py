@@ -45,19 +45,19 @@ def test_all_else_there_is_the_applications(end: bytes) -> None:
 
 def test_the_script() -> None:
     rig = Rig()
-    versioned = f"/_lbc/fetch-from.js?v={rig.script.version}".encode()
-    answer = rig.get(versioned)
+    versioned_script = f"/_lbc/fetch-from.js?v={rig.script.version}".encode()
+    answer = rig.get(versioned_script)
     assert answer.status == 200
     assert answer.body == rig.script.source
     assert b"immutable" in (answer.get(b"cache-control") or b"")
     assert answer.get(b"content-type") == b"text/javascript; charset=utf-8"
     assert answer.get(b"access-control-allow-origin") == b"*"
-    head = rig.get(versioned, method=b"HEAD")
+    head = rig.get(versioned_script, method=b"HEAD")
     assert head.body == b""
     assert head.get(b"content-length") == b"%d" % len(rig.script.source)
     tag = answer.get(b"etag")
     assert tag is not None
-    assert rig.get(versioned, b"If-None-Match: " + tag).status == 304
+    assert rig.get(versioned_script, b"If-None-Match: " + tag).status == 304
     assert rig.get(b"/_lbc/fetch-from.js?v=old").get(b"cache-control") == b"public, max-age=300"
 
 

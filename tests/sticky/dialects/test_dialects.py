@@ -80,7 +80,7 @@ def test_a_name_that_is_taken_refuses_to_load(name: str) -> None:
     with pytest.raises(CompanionError, match=name):
         catalogue([*ALL, second])  # type: ignore[list-item]
     with pytest.raises(CompanionError, match=name):
-        dialects.use_further((second,))  # type: ignore[arg-type]
+        dialects.use_plugin_dialects((second,))  # type: ignore[arg-type]
     assert dialects.known() == ALL
 
 
@@ -92,14 +92,14 @@ def test_a_dialect_that_says_nothing_moves_visitors() -> None:
 
 @pytest.mark.parametrize("dialect", ALL, ids=lambda each: each.name)
 def test_nothing_is_forged_under_a_pattern(dialect: Dialect) -> None:
-    assert dialect.forge(NodeFacts("n1", "10.0.0.11:8080", "k"), ("/x/",)) is None
+    assert dialect.compute(NodeFacts("n1", "10.0.0.11:8080", "k"), ("/x/",)) is None
 
 
 def test_nothing_is_recorded_that_holds_a_visitors_address() -> None:
     alteon = by_name("alteon")
     assert alteon.recognises("AlteonP", "0a00000ac0a80117005012345678")
-    assert "address" in alteon.held_back
-    assert [dialect.name for dialect in ALL if dialect.held_back] == ["alteon"]
+    assert "address" in alteon.never_record
+    assert [dialect.name for dialect in ALL if dialect.never_record] == ["alteon"]
 
 
 MOVED = [
@@ -134,7 +134,7 @@ MOVED = [
 @pytest.mark.parametrize(("name", "sent", "line", "expected"), MOVED)
 def test_how_a_move_is_told(name: str, sent: str, line: str, expected: bool | None) -> None:
     cookies = tuple(RoutingCookie(*pair) for pair in parse(sent).items())
-    assert by_name(name).moved(cookies, (line,)) is expected
+    assert by_name(name).detects_move(cookies, (line,)) is expected
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_generic_is_as_configured(part: str, header: str, expected: str | None, 
     read = dialect.read(parse(header), (name,))
     assert [cookie.value for cookie in read] == ([] if expected is None else [expected])
     assert dialect.read({each.name: each.value for each in read}, (name,)) == read
-    assert [dialect.reveal(each) for each in read] == [node for _ in read]
+    assert [dialect.node_of(each) for each in read] == [node for _ in read]
     assert dialect.moves_visitor
     assert not generic(part, True).moves_visitor
 

@@ -50,19 +50,19 @@ VECTORS = [
 
 @pytest.mark.parametrize(("name", "node", "value"), VECTORS)
 def test_values_are_those_of_the_binaries(name: str, node: NodeFacts, value: str | None) -> None:
-    cookie = by_name(name).forge(node, ("LB",))
+    cookie = by_name(name).compute(node, ("LB",))
     assert (cookie and (cookie.name, cookie.value)) == (value and ("LB", value))
 
 
 def test_all_that_can_be_computed_is_checked() -> None:
     facts = [NodeFacts("n1", text, "k") for text in ("", V4, URL, GUID, INSTANCE)]
-    made = {each.name for each in ALL if any(each.forge(node, ("LB",)) for node in facts)}
+    made = {each.name for each in ALL if any(each.compute(node, ("LB",)) for node in facts)}
     alike = {"haproxy-dated", "haproxy-postonly", "apache-mod-jk", "tomcat", "undertow", "nginx-route"}
     assert made - alike == {name for name, _, value in VECTORS if value}
 
 
 def test_openshifts_key_is_the_cookies_name() -> None:
-    cookie = by_name("openshift-router").forge(NodeFacts("n1", V4), ("Ingress",))
+    cookie = by_name("openshift-router").compute(NodeFacts("n1", V4), ("Ingress",))
     assert cookie is not None
     assert cookie.value == "5e9550b74eb06698"
 

@@ -20,13 +20,13 @@ from lbcompanion.sticky.dialects.shapes import WholeValue
 def test_what_may_be_recorded(name: str, value: str, allowed: bool, recorded: bool) -> None:
     dialect = WholeValue(name="x", samples=(), cookie_names=("own_session",))
     assert dialect.may_be_recorded(name, value, allowed) is recorded
-    assert dialect.cut(name, value, allowed) == (value if recorded else None)
+    assert dialect.reduce(name, value, allowed) == (value if recorded else None)
 
 
 def test_a_value_that_is_a_session_by_definition() -> None:
     dialect = WholeValue(name="x", samples=(), only_allowed=True)
-    assert dialect.cut("lb", "n1", False) is None
-    assert dialect.cut("lb", "n1", True) == "n1"
+    assert dialect.reduce("lb", "n1", False) is None
+    assert dialect.reduce("lb", "n1", True) == "n1"
 
 
 def test_the_form_under_the_own_name() -> None:
@@ -34,4 +34,4 @@ def test_the_form_under_the_own_name() -> None:
     assert dialect.recognises("route", "00ff")
     assert not dialect.recognises("route", "n1")
     assert not dialect.recognises("other", "00ff")
-    assert dialect.cut("route", "n1", False) == "n1"
+    assert dialect.reduce("route", "n1", False) == "n1"

@@ -15,8 +15,8 @@ from lbcompanion.errors import CompanionError
 from lbcompanion.html import charset as charsets
 from lbcompanion.html.bytesearch import find, lowered
 
-_MARK = re.compile(rb"<!--\s*(/?)lbc:exclude\s*-->", re.IGNORECASE)
-_MARK_WORD = b"lbc:exclude"
+_EXCLUDE_MARKER = re.compile(rb"<!--\s*(/?)lbc:exclude\s*-->", re.IGNORECASE)
+_EXCLUDE_WORD = b"lbc:exclude"
 
 # The rewriter takes the content of noscript for text; a reader without scripts does not.
 _NOSCRIPT = re.compile(rb"(<noscript(?=[\s/>])[^<>]*>)(.*?)(</noscript|\Z)", re.IGNORECASE | re.DOTALL)
@@ -25,7 +25,7 @@ _WHOLE_SELECTOR = re.compile(r"""[A-Za-z0-9_\-\s*.#>+~=^$|"'\[\]]+""", re.ASCII)
 _FLAG = re.compile(r"\s+[is]\s*\]")
 
 
-class CopyError(CompanionError):
+class RedactionError(CompanionError):
     """A copy could not be made without what was to be left out: none may be kept."""
 
 
@@ -41,7 +41,9 @@ class Masks:
         for selector in self._selectors:
             self._check(selector)
         # Long words come first: most pages lack them, and are done with by one look.
-        self._words = [(selector, sorted(_words_of(selector), key=len, reverse=True)) for selector in self._selectors]
+        self._words = [
+            (selector, sorted(_required_words(selector), key=len, reverse=True)) for selector in self._selectors
+        ]
 
     @staticmethod
     def _check(selector: str) -> None:
@@ -65,7 +67,7 @@ class Masks:
         return found
 
 
-def _words_of(selector: str) -> tuple[bytes, ...]:
+def _required_words(selector: str) -> tuple[bytes, ...]:
     """What stands in every page in which the selector matches, in lower case; nothing where that is not plain."""
     if not _WHOLE_SELECTOR.fullmatch(selector):
         return ()
@@ -77,25 +79,25 @@ class _Mask:
     """Takes values and contents away; :ivar used: whether it was called at all."""
 
     def __init__(self) -> None:
-        self.used = False
+        self.matched = False
         self.error: BaseException | None = None
 
     def element(self, element: lolhtml.Element) -> None:
-        self.used = True
+        self.matched = True
         try:
             for name in ("checked", "selected"):
                 if element.has_attribute(name):
                     element.remove_attribute(name)
-            held_in = "content" if element.tag_name == "meta" else "value"
-            if element.has_attribute(held_in):
-                element.set_attribute(held_in, "")
+            attribute = "content" if element.tag_name == "meta" else "value"
+            if element.has_attribute(attribute):
+                element.set_attribute(attribute, "")
             element.set_inner_content("", lolhtml.ContentType.TEXT)
         except Exception as error:
             self.error = error
             raise
 
 
-def make_copy(body: bytes, exclude_blocks: bool, masks: Masks | None, charset: str | None = None) -> bytes:
+def redact(body: bytes, exclude_blocks: bool, masks: Masks | None, charset: str | None = None) -> bytes:
     """Make the copy of a page.
 
     :param body: the page as the application made it, content coding undone.
@@ -107,79 +109,79 @@ def make_copy(body: bytes, exclude_blocks: bool, masks: Masks | None, charset: s
     if not exclude_blocks and masks is None:
         return body
     if charset != "utf-8":
-        charset = charset or charsets.of_page(b"", body[: charsets.PRESCAN_BYTES])
-    if charset == "utf-8" or charsets.is_ascii_superset(charset):
-        return _copy(body, exclude_blocks, masks)
-    return _transcoded(body, charset or "", lambda page: _copy(page, exclude_blocks, masks))
+        charset = charset or charsets.page_charset(b"", body[: charsets.PRESCAN_BYTES])
+    if charset == "utf-8" or charsets.is_ascii_compatible(charset):
+        return _redacted(body, exclude_blocks, masks)
+    return _transcoded(body, charset or "", lambda page: _redacted(page, exclude_blocks, masks))
 
 
-def _transcoded(body: bytes, charset: str, make: Callable[[bytes], bytes]) -> bytes:
-    codec = charsets.codec_of(charset)
+def _transcoded(body: bytes, charset: str, redact_utf8: Callable[[bytes], bytes]) -> bytes:
+    codec = charsets.python_codec(charset)
     try:
         page = body.decode(codec).encode()
-        copy = make(page)
-        return body if copy is page else copy.decode().encode(codec)
+        redacted = redact_utf8(page)
+        return body if redacted is page else redacted.decode().encode(codec)
     except (UnicodeError, LookupError):
-        raise CopyError("the page is not in the encoding that it names") from None
+        raise RedactionError("the page is not in the encoding that it names") from None
 
 
-def _copy(body: bytes, exclude_blocks: bool, masks: Masks | None) -> bytes:
+def _redacted(body: bytes, exclude_blocks: bool, masks: Masks | None) -> bytes:
     page = lowered(body)
-    excludes = exclude_blocks and find(page, _MARK_WORD) >= 0
+    excludes = exclude_blocks and find(page, _EXCLUDE_WORD) >= 0
     selectors = masks.candidates(page) if masks else []
     if not (excludes or selectors):
         return body
-    marks = _marks(body) if excludes else []
-    masked = _masked(body, selectors) if selectors else body
-    if not marks:
+    markers = _exclude_markers(body) if excludes else []
+    masked = _apply_masks(body, selectors) if selectors else body
+    if not markers:
         return masked
-    if masked is not body and _unbalanced(_marks(masked)) != _unbalanced(marks):
-        raise CopyError("an excluded block and a masked element overlap")
-    return _without_blocks(masked)
+    if masked is not body and _unbalanced(_exclude_markers(masked)) != _unbalanced(markers):
+        raise RedactionError("an excluded block and a masked element overlap")
+    return _remove_blocks(masked)
 
 
-def _marks(body: bytes) -> list[bool]:
+def _exclude_markers(body: bytes) -> list[bool]:
     """Which marks there are: True for one that opens."""
-    return [not mark.group(1) for mark in _MARK.finditer(body)]
+    return [not marker.group(1) for marker in _EXCLUDE_MARKER.finditer(body)]
 
 
-def _unbalanced(marks: list[bool]) -> list[bool]:
-    left: list[bool] = []
-    for opens in marks:
-        if not opens and left and left[-1]:
-            left.pop()
+def _unbalanced(markers: list[bool]) -> list[bool]:
+    unmatched: list[bool] = []
+    for opens in markers:
+        if not opens and unmatched and unmatched[-1]:
+            unmatched.pop()
         else:
-            left.append(opens)
-    return left
+            unmatched.append(opens)
+    return unmatched
 
 
-def _without_blocks(body: bytes) -> bytes:
-    kept = []
+def _remove_blocks(body: bytes) -> bytes:
+    pieces = []
     depth = position = 0
-    for mark in _MARK.finditer(body):
-        if not mark.group(1):
+    for marker in _EXCLUDE_MARKER.finditer(body):
+        if not marker.group(1):
             if depth == 0:
-                kept.append(body[position : mark.start()])
+                pieces.append(body[position : marker.start()])
             depth += 1
         elif depth:
             depth -= 1
-            position = mark.end()
+            position = marker.end()
     if not depth:
-        kept.append(body[position:])
-    return b"".join(kept)
+        pieces.append(body[position:])
+    return b"".join(pieces)
 
 
-def _masked(body: bytes, selectors: list[str]) -> bytes:
-    copy = _rewritten(body, selectors)
+def _apply_masks(body: bytes, selectors: list[str]) -> bytes:
+    redacted = _rewrite(body, selectors)
 
-    def inside(found: re.Match[bytes]) -> bytes:
-        return found.group(1) + _rewritten(found.group(2), selectors) + found.group(3)
+    def masked_noscript(found: re.Match[bytes]) -> bytes:
+        return found.group(1) + _rewrite(found.group(2), selectors) + found.group(3)
 
-    without = _NOSCRIPT.sub(inside, copy)
-    return copy if without == copy else without
+    masked = _NOSCRIPT.sub(masked_noscript, redacted)
+    return redacted if masked == redacted else masked
 
 
-def _rewritten(body: bytes, selectors: list[str]) -> bytes:
+def _rewrite(body: bytes, selectors: list[str]) -> bytes:
     pieces: list[bytes] = []
     mask = _Mask()
     try:
@@ -192,7 +194,7 @@ def _rewritten(body: bytes, selectors: list[str]) -> bytes:
         # A panic of the engine's is no Exception.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        raise CopyError("the mask engine failed") from None
+        raise RedactionError("the mask engine failed") from None
     if mask.error is not None:
-        raise CopyError("a mask failed")
-    return b"".join(pieces) if mask.used else body
+        raise RedactionError("a mask failed")
+    return b"".join(pieces) if mask.matched else body

@@ -12,10 +12,10 @@ from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, RouteState
 
 #: What a visitor's cookies may weigh for the crawler to send them for others; a balancer's weigh 20 to 200 bytes.
-_MAX_TAKEN_BYTES = 512
+_MAX_ADOPTED_BYTES = 512
 
 
-def computed_by_rule(
+def derive_cookie(
     routes: Iterable[Route], reader: CookieReader, facts: Callable[[str], NodeFacts], owner: str
 ) -> tuple[RoutingCookie, ...]:
     """A node's cookies as the dialects of the site's proven routes would make them.
@@ -29,30 +29,30 @@ def computed_by_rule(
     """
     for route in routes:
         if route.state is RouteState.PROVEN and route.node != owner and route.cookies:
-            made = tuple(_remade(cookie, route.node, reader, facts, owner) for cookie in route.cookies)
-            whole = tuple(cookie for cookie in made if cookie is not None)
-            if len(whole) == len(made) and safe_to_send(whole):
-                return whole
+            derived = tuple(_derived(cookie, route.node, reader, facts, owner) for cookie in route.cookies)
+            complete = tuple(cookie for cookie in derived if cookie is not None)
+            if len(complete) == len(derived) and safe_to_send(complete):
+                return complete
     return ()
 
 
-def _remade(
+def _derived(
     cookie: RoutingCookie, node: str, reader: CookieReader, facts: Callable[[str], NodeFacts], owner: str
 ) -> RoutingCookie | None:
     dialect = reader.dialect_of(cookie.name, cookie.value)
-    if dialect is None or dialect.forge(facts(node), (cookie.name,)) != cookie:
+    if dialect is None or dialect.compute(facts(node), (cookie.name,)) != cookie:
         return None
-    return dialect.forge(facts(owner), (cookie.name,))
+    return dialect.compute(facts(owner), (cookie.name,))
 
 
-def tells_node(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bool:
+def identifies_node(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bool:
     """Whether all these are node values: the same for every visitor of the node, so that one visitor's value may serve
     as a guess at a route of our own. A value that is a visitor's own, or whose replay could move one, is none."""
-    told = [_tells_node(reader, cookie) for cookie in cookies]
-    return bool(told) and all(told)
+    node_text = [_identifies_node(reader, cookie) for cookie in cookies]
+    return bool(node_text) and all(node_text)
 
 
-def may_be_taken_over(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bool:
+def may_be_adopted(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bool:
     """Whether the cookies of one visitor may become the crawler's own route to the node, and so be sent for the pages
     of others: they are node values, none of them can be a session's whatever dialect is configured, and they are as few
     and as small as a balancer's are. A visitor writes what he likes; names and values are no proof.
@@ -60,22 +60,25 @@ def may_be_taken_over(reader: CookieReader, cookies: Iterable[RoutingCookie]) ->
     found = list(cookies)
     writers = [reader.dialect_of(cookie.name, cookie.value) for cookie in found]
     few = len({dialect.name for dialect in writers if dialect is not None}) == len(found)
-    if not few or len(render(found)) > _MAX_TAKEN_BYTES or not tells_node(reader, found):
+    if not few or len(render(found)) > _MAX_ADOPTED_BYTES or not identifies_node(reader, found):
         return False
     return not any(dialect and _is_opaque(dialect, cookie) for dialect, cookie in zip(writers, found, strict=True))
 
 
 def _is_opaque(dialect: Dialect, cookie: RoutingCookie) -> bool:
     """Whether the value, or what the dialect reads in it, may be a session's id: an address in base64 is none."""
-    told = dialect.reveal(cookie)
-    return looks_like_id(cookie.value if told is None else told)
+    node_text = dialect.node_of(cookie)
+    return looks_like_id(cookie.value if node_text is None else node_text)
 
 
-def _tells_node(reader: CookieReader, cookie: RoutingCookie) -> bool:
+def _identifies_node(reader: CookieReader, cookie: RoutingCookie) -> bool:
     dialect = reader.dialect_of(cookie.name, cookie.value)
     if dialect is None or dialect.moves_visitor:
         return False
-    if reader.judges_each and _is_opaque(dialect, cookie):
+    if reader.detects_dialects and _is_opaque(dialect, cookie):
         return False
     # Where a dialect compares what is handed out with what was sent, the value stands for the node.
-    return dialect.reveal(cookie) is not None or dialect.moved((cookie,), (f"{cookie.name}={cookie.value}",)) is False
+    return (
+        dialect.node_of(cookie) is not None
+        or dialect.detects_move((cookie,), (f"{cookie.name}={cookie.value}",)) is False
+    )

@@ -10,13 +10,13 @@ from email.utils import parsedate_to_datetime
 from attrs import field, frozen
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.cookies import handed_out, safe_to_send
+from lbcompanion.sticky.cookies import safe_to_send, set_cookie_pairs
 
 _SECONDS = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 @frozen
-class Handed:
+class SetCookie:
     """A cookie as it was handed out.
 
     :ivar expires_at: when it ends, seconds since the epoch; None: with the session.
@@ -26,19 +26,19 @@ class Handed:
     expires_at: float | None = None
 
 
-def kept(set_cookies: Iterable[str], now: float) -> dict[str, Handed]:
+def parse_set_cookies(set_cookies: Iterable[str], now: float) -> dict[str, SetCookie]:
     """What is left of ``Set-Cookie`` lines: no deletions, nothing that could not be sent again.
 
     :param set_cookies: the lines' values; of two for one name the last one counts.
     :param now: seconds since the epoch.
     """
-    found: dict[str, Handed] = {}
+    found: dict[str, SetCookie] = {}
     for line in set_cookies:
-        for name, value in handed_out([line]).items():
+        for name, value in set_cookie_pairs([line]).items():
             found.pop(name, None)
             ends = expiry(line, now)
             if value and (ends is None or ends > now) and safe_to_send([RoutingCookie(name, value)]):
-                found[name] = Handed(value, ends)
+                found[name] = SetCookie(value, ends)
     return found
 
 
@@ -54,20 +54,20 @@ def expiry(line: str, now: float) -> float | None:
         if name == "max-age" and _SECONDS.fullmatch(value):
             max_age = now + int(value)
         elif name == "expires":
-            moment = _moment(value)
-            expires = expires if moment is None else moment
+            date = _parsed_date(value)
+            expires = expires if date is None else date
     return expires if max_age is None else max_age
 
 
-def _moment(text: str) -> float | None:
+def _parsed_date(text: str) -> float | None:
     try:
         # The form with dashes, 09-Nov-2026, is old but still sent.
-        moment = parsedate_to_datetime(re.sub(r"(\d{1,2})-(\w{3})-(\d{2,4})", r"\1 \2 \3", text))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        date = parsedate_to_datetime(re.sub(r"(\d{1,2})-(\w{3})-(\d{2,4})", r"\1 \2 \3", text))
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
-def soonest(handed: Iterable[Handed]) -> float | None:
+def earliest_expiry(set_cookies: Iterable[SetCookie]) -> float | None:
     """When the first of several cookies that are needed together ends; None: none of them does."""
-    return min((one.expires_at for one in handed if one.expires_at is not None), default=None)
+    return min((cookie.expires_at for cookie in set_cookies if cookie.expires_at is not None), default=None)

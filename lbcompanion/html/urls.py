@@ -11,13 +11,13 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import quote, unquote_to_bytes
 
-_PORTS = {"http": "80", "https": "443"}
-_AROUND = "".join(map(chr, range(0x21)))
-_INSIDE = str.maketrans("", "", "\t\n\r")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_STRIPPED = "".join(map(chr, range(0x21)))
+_REMOVED = str.maketrans("", "", "\t\n\r")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
-_WHOLE = re.compile(r"(https?)://([^/?]*)([^?]*)(?:\?(.*))?", re.ASCII | re.DOTALL)
+_ABSOLUTE_URL = re.compile(r"(https?)://([^/?]*)([^?]*)(?:\?(.*))?", re.ASCII | re.DOTALL)
 _HOST = re.compile(r"[a-z0-9._-]+", re.ASCII)
-_LABEL_OF_A_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _DOT = re.compile(r"%2e", re.IGNORECASE)
 
 #: What stays as it is, beside letters, digits and ``_.-~`` (URL Standard section 1.3: the path and the special-query
@@ -26,7 +26,7 @@ _IN_PATH = "!$%&'()*+,/:;=@[\\]|"
 _IN_QUERY = "!$%&()*+,/:;=?@[\\]^`{|}"
 
 
-def joined(base: str, text: str) -> str:
+def resolve_url(base: str, text: str) -> str:
     """The absolute address that a text means in a document, without its fragment; empty where it is none of HTTP's.
 
     An address with a user's name or password is none either: browsers fetch no file of a page by such a one. Nor is
@@ -34,17 +34,17 @@ def joined(base: str, text: str) -> str:
 
     :param base: an absolute address as this function gave it, or empty: the text must be absolute then.
     """
-    text = text.strip(_AROUND).translate(_INSIDE).partition("#")[0]
-    scheme, own, rest = _scheme_and_rest(base, text)
-    if scheme not in _PORTS:
+    text = text.strip(_STRIPPED).translate(_REMOVED).partition("#")[0]
+    scheme, relative_to, rest = _scheme_and_rest(base, text)
+    if scheme not in _DEFAULT_PORTS:
         return ""
-    before, mark, query = rest.partition("?")
+    before, question_mark, query = rest.partition("?")
     before = before.replace("\\", "/")
-    if own:
-        return _beside(own, before, mark, query)
+    if relative_to:
+        return _resolve_relative(relative_to, before, question_mark, query)
     authority, slash, path = before.lstrip("/").partition("/")
     host = _authority(scheme, authority)
-    return _written(scheme, host, slash + path, query) if host else ""
+    return _serialised(scheme, host, slash + path, query) if host else ""
 
 
 def _scheme_and_rest(base: str, text: str) -> tuple[str, str, str]:
@@ -57,35 +57,35 @@ def _scheme_and_rest(base: str, text: str) -> tuple[str, str, str]:
     return scheme, base if relative else "", rest
 
 
-def _beside(base: str, path: str, mark: str, query: str) -> str:
-    whole = _WHOLE.fullmatch(base)
-    if whole is None:
+def _resolve_relative(base: str, path: str, question_mark: str, query: str) -> str:
+    absolute = _ABSOLUTE_URL.fullmatch(base)
+    if absolute is None:
         return ""
-    scheme, authority, base_path, base_query = whole.groups("")
+    scheme, authority, base_path, base_query = absolute.groups("")
     if not path:
-        return _written(scheme, authority, base_path, query if mark else base_query)
+        return _serialised(scheme, authority, base_path, query if question_mark else base_query)
     if not path.startswith("/"):
         path = f"{base_path.rpartition('/')[0]}/{path}"
-    return _written(scheme, authority, path, query)
+    return _serialised(scheme, authority, path, query)
 
 
-def _authority(scheme: str, written: str) -> str:
+def _authority(scheme: str, text: str) -> str:
     """Host and port as they are compared, the scheme's own port left out; empty: not to be read."""
-    host, _, port = written.rpartition(":") if re.search(r":[0-9]*\Z", written, re.ASCII) else (written, "", "")
+    host, _, port = text.rpartition(":") if re.search(r":[0-9]*\Z", text, re.ASCII) else (text, "", "")
     host = _host(host)
     number = port.lstrip("0") or ("0" if port else "")
     if not host or len(number) > 5 or int(number or 0) > 0xFFFF:
         return ""
-    return host if number in ("", _PORTS[scheme]) else f"{host}:{number}"
+    return host if number in ("", _DEFAULT_PORTS[scheme]) else f"{host}:{number}"
 
 
-def _host(written: str) -> str:
+def _host(text: str) -> str:
     try:
-        if written.startswith("["):
-            return f"[{IPv6Address(written[1:-1]).compressed}]" if written.endswith("]") and "%" not in written else ""
-        name = unquote_to_bytes(written.encode("utf-8", "replace")).decode("utf-8")
+        if text.startswith("["):
+            return f"[{IPv6Address(text[1:-1]).compressed}]" if text.endswith("]") and "%" not in text else ""
+        name = unquote_to_bytes(text.encode("utf-8", "replace")).decode("utf-8")
         host = (name if name.isascii() else name.encode("idna").decode("ascii")).lower()
-        if _LABEL_OF_A_NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
+        if _NUMERIC_LABEL.fullmatch(host.removesuffix(".").rpartition(".")[2]):
             # Browsers read more forms of an IPv4 address than this one; a file by such a one is left out.
             host = str(IPv4Address(host.removesuffix(".")))
     except (AddressValueError, UnicodeError):
@@ -93,29 +93,29 @@ def _host(written: str) -> str:
     return host if _HOST.fullmatch(host) else ""
 
 
-def _written(scheme: str, authority: str, path: str, query: str) -> str:
-    path = _encoded("/".join(_segments(path)), _IN_PATH)
+def _serialised(scheme: str, authority: str, path: str, query: str) -> str:
+    path = _percent_encoded("/".join(_without_dot_segments(path)), _IN_PATH)
     # Twisted sends neither empty parameters nor an empty query, so the address that is recorded has none.
     last = path.rpartition("/")[2]
     if last.find(";") == len(last) - 1:
         path = path.removesuffix(";")
-    return f"{scheme}://{authority}{path}" + (f"?{_encoded(query, _IN_QUERY)}" if query else "")
+    return f"{scheme}://{authority}{path}" + (f"?{_percent_encoded(query, _IN_QUERY)}" if query else "")
 
 
-def _segments(path: str) -> list[str]:
+def _without_dot_segments(path: str) -> list[str]:
     """The path's parts with ``.`` and ``..`` resolved; the first is empty."""
-    kept: list[str] = []
+    segments: list[str] = []
     parts = path.split("/")[1:] or [""]
     for at, part in enumerate(parts):
         plain = _DOT.sub(".", part)
         if plain == "..":
-            del kept[-1:]
+            del segments[-1:]
         if plain not in (".", ".."):
-            kept.append(part)
+            segments.append(part)
         elif at == len(parts) - 1:
-            kept.append("")
-    return ["", *kept]
+            segments.append("")
+    return ["", *segments]
 
 
-def _encoded(text: str, safe: str) -> str:
+def _percent_encoded(text: str, safe: str) -> str:
     return quote(text.encode("utf-8", "replace"), safe)

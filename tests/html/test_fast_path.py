@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.charset import prescan, told_by_meta
+from lbcompanion.html.charset import find_meta_charset, prescan
+from lbcompanion.html.fast_path import fast_insertion_offset
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.usual import usual_place
 from tests.html.cases.position import PAGES
 from tests.support.html_corpus import documents
 from tests.support.html_soups import SOUPS, page_of
@@ -28,13 +28,13 @@ def by_machine(page: bytes, charset: str | None, needs_document: bool) -> bytes:
 
 def same_as_the_machine(page: bytes) -> int | None:
     """Where it goes by one look, if that tells; checked."""
-    assert told_by_meta(page) == prescan(page)
+    assert find_meta_charset(page) == prescan(page)
     for charset in ("utf-8", None):
-        place = usual_place(page, charset, len(SNIPPET))
+        place = fast_insertion_offset(page, charset, len(SNIPPET))
         if place is not None:
             for needs_document in (False, True):
                 assert by_machine(page, charset, needs_document) == page[:place] + SNIPPET + page[place:]
-    return usual_place(page, "utf-8", len(SNIPPET))
+    return fast_insertion_offset(page, "utf-8", len(SNIPPET))
 
 
 START = b'<!DOCTYPE html>\n<html lang="en">\n<head>'
@@ -58,8 +58,8 @@ def test_usual_pages(page: bytes) -> None:
     place = page.index(b"|")
     page = page.replace(b"|", b"")
     assert same_as_the_machine(page) == place
-    assert usual_place(page, None, len(SNIPPET)) == place
-    assert usual_place(page, "windows-1252", len(SNIPPET)) == place
+    assert fast_insertion_offset(page, None, len(SNIPPET)) == place
+    assert fast_insertion_offset(page, "windows-1252", len(SNIPPET)) == place
 
 
 @pytest.mark.parametrize(
@@ -86,22 +86,22 @@ def test_usual_pages(page: bytes) -> None:
     ],
 )  # fmt: skip
 def test_what_is_left_to_the_machine(page: bytes) -> None:
-    assert usual_place(page, "utf-8", len(SNIPPET)) is None
+    assert fast_insertion_offset(page, "utf-8", len(SNIPPET)) is None
     same_as_the_machine(page)
 
 
 def test_a_late_charset_is_left_to_the_machine() -> None:
     page = START + b"<!--" + b" " * 900 + b"--><meta charset=utf-8></head>"
-    assert usual_place(page, "utf-8", 10) == len(START)
+    assert fast_insertion_offset(page, "utf-8", 10) == len(START)
     room = 1024 - page.index(b"</head>")
-    assert usual_place(page, None, room) == len(START)
-    assert usual_place(page, None, room + 1) is None
-    assert usual_place(START + b"<meta charset=iso-2022-jp></head>", None, 10) is None
+    assert fast_insertion_offset(page, None, room) == len(START)
+    assert fast_insertion_offset(page, None, room + 1) is None
+    assert fast_insertion_offset(START + b"<meta charset=iso-2022-jp></head>", None, 10) is None
 
 
 @pytest.mark.parametrize("charset", ["utf-16le", "utf-16", "iso-2022-jp", "utf-7"])
 def test_charsets_in_which_ascii_does_not_mean_itself(charset: str) -> None:
-    assert usual_place(START + b"</head>", charset, 10) is None
+    assert fast_insertion_offset(START + b"</head>", charset, 10) is None
 
 
 @pytest.mark.slow

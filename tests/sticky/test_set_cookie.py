@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.sticky.lasting import Handed, expiry, kept, soonest
+from lbcompanion.sticky.set_cookie import SetCookie, earliest_expiry, expiry, parse_set_cookies
 
 NOW = 1_795_468_200.0
 
@@ -14,7 +14,7 @@ def test_deletions_and_what_could_not_be_sent_are_left_out() -> None:
         *("A=1; path=/; HttpOnly", "B=; path=/", "C=3; Max-Age=0", "D=4; max-age=10", "=x", "none", 'E="q"', "F=a b"),
         *("G=\x7f", "H=1; expires=Thu, 01 Jan 1970 00:00:00 GMT", "I=1", "I=; Max-Age=0", "J=1", "J=2"),
     )
-    values = {name: handed.value for name, handed in kept(lines, NOW).items()}
+    values = {name: handed.value for name, handed in parse_set_cookies(lines, NOW).items()}
     assert values == {"A": "1", "D": "4", "E": '"q"', "F": "a b", "J": "2"}
 
 
@@ -40,17 +40,17 @@ def test_when_a_cookie_ends(attributes: str, ends: float | None) -> None:
 
 
 def test_the_first_of_several_to_end() -> None:
-    assert soonest([Handed("a", 5.0), Handed("b"), Handed("c", 3.0)]) == 3.0
-    assert soonest([Handed("b")]) is None
+    assert earliest_expiry([SetCookie("a", 5.0), SetCookie("b"), SetCookie("c", 3.0)]) == 3.0
+    assert earliest_expiry([SetCookie("b")]) is None
 
 
 @given(st.lists(st.text(max_size=40), max_size=5))
 def test_any_lines_can_be_read(lines: list[str]) -> None:
-    for name, handed in kept(lines, NOW).items():
+    for name, handed in parse_set_cookies(lines, NOW).items():
         assert name
         assert handed.value
         assert handed.expires_at is None or handed.expires_at > NOW
 
 
 def test_no_value_is_shown() -> None:
-    assert "n1" not in repr(Handed("n1"))
+    assert "n1" not in repr(SetCookie("n1"))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.anchors import Anchor, find
-from lbcompanion.html.bottom import Bottom
+from lbcompanion.html.body_end import BodyEndInserter
+from lbcompanion.html.insertion_points import InsertionPoint, find_insertion_point
 
 SNIPPET = b"<script>x()</script>"
 SIZE = 300_000
@@ -25,17 +25,17 @@ ENDS = b'x"></a>'
 REST = b"<p>" + b"x" * 20000 + b"</body></html>"
 
 
-class _Counting(Bottom):
+class _Counting(BodyEndInserter):
     """How much is read in all, in bytes; what is read twice counts twice."""
 
     read = 0
 
-    def _read(self, data: bytes, at_end: bool) -> bool:
-        self.read += len(data) - self._scan
-        return super()._read(data, at_end)
+    def _advance(self, data: bytes, at_end: bool) -> bool:
+        self.read += len(data) - self._position
+        return super()._advance(data, at_end)
 
 
-def _passed(machine: Bottom, page: bytes, step: int) -> bytes:
+def _passed(machine: BodyEndInserter, page: bytes, step: int) -> bytes:
     out = [machine.feed(page[at : at + step]) for at in range(0, len(page), step)]
     return b"".join(out) + machine.feed(b"", at_end=True)
 
@@ -46,7 +46,7 @@ def _passed(machine: Bottom, page: bytes, step: int) -> bytes:
 def test_a_long_tag_is_read_a_few_times_only(kind, ends):
     page = b"<body><p>" + LONG[kind] + (ENDS + REST if ends else b"")
     machine = _Counting(SNIPPET, False)
-    assert _passed(machine, page, 1000) == Bottom(SNIPPET, False).feed(page, at_end=True)
+    assert _passed(machine, page, 1000) == BodyEndInserter(SNIPPET, False).feed(page, at_end=True)
     assert machine.read < 8 * len(page)
 
 
@@ -54,25 +54,27 @@ def test_a_long_tag_is_read_a_few_times_only(kind, ends):
 @pytest.mark.parametrize("kind", LONG)
 @pytest.mark.parametrize("ends", [True, False])
 def test_an_anchor_within_a_long_tag_is_none(kind, ends, monkeypatch):
-    monkeypatch.setattr("lbcompanion.html.anchors.Bottom", _Counting)
+    monkeypatch.setattr("lbcompanion.html.insertion_points.Bottom", _Counting)
     fed = []
     monkeypatch.setattr(
-        _Counting, "_read", lambda self, data, at_end: fed.append(data) or Bottom._read(self, data, at_end)
+        _Counting, "_read", lambda self, data, at_end: fed.append(data) or BodyEndInserter._advance(self, data, at_end)
     )
     page = b"<body><p>" + LONG[kind] + (ENDS + REST if ends else b"")
-    found = find(page, Anchor(re.compile(rb"x{64}|(?:x> ){32}|(?:b=c ){32}|<p>"), False), 0, False, True)
+    found = find_insertion_point(
+        page, InsertionPoint(re.compile(rb"x{64}|(?:x> ){32}|(?:b=c ){32}|<p>"), False), 0, False, True
+    )
     assert sum(map(len, fed)) < 8 * len(page)
     assert found is not None
     assert found >= len(page) - len(REST) if ends else found == len(b"<body>")
 
 
 def test_a_long_tag_is_passed_on_once_it_ends():
-    machine = Bottom(SNIPPET, False)
+    machine = BodyEndInserter(SNIPPET, False)
     tag = b'<img src="data:image/png;base64,' + b"A" * 200_000
     assert machine.feed(b"<body>") == b"<body>"
     for at in range(0, len(tag), 1000):
         assert machine.feed(tag[at : at + 1000]) == b""
-    assert machine.held() == tag
+    assert machine.pending() == tag
     assert machine.feed(b'=">text') == tag + b'=">text'
 
 
@@ -83,11 +85,11 @@ def test_a_long_tag_is_passed_on_once_it_ends():
 )
 def test_pieces_do_not_matter(pieces):
     page = b'<body><a title="' + b"y" * 5000 + b"".join(pieces)
-    whole = Bottom(SNIPPET, False)
+    whole = BodyEndInserter(SNIPPET, False)
     expected = whole.feed(page, at_end=True)
-    machine = Bottom(SNIPPET, False)
+    machine = BodyEndInserter(SNIPPET, False)
     assert _passed(machine, page, 700) == expected
-    assert (machine.placed, machine.at) == (whole.placed, whole.at)
-    cut = Bottom(SNIPPET, False)
+    assert (machine.placed, machine.inserted_at) == (whole.placed, whole.inserted_at)
+    cut = BodyEndInserter(SNIPPET, False)
     out = b"".join(cut.feed(page[at : at + 700]) for at in range(0, len(page), 700))
-    assert (out + cut.held()).replace(SNIPPET, b"") == page
+    assert (out + cut.pending()).replace(SNIPPET, b"") == page

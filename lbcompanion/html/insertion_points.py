@@ -6,19 +6,19 @@ import re
 
 from attrs import frozen
 
-from lbcompanion.html.bottom import Bottom
-from lbcompanion.html.markup import BOGUS_COMMENT, END_TAG, START_TAG
+from lbcompanion.html.body_end import BodyEndInserter
+from lbcompanion.html.tokenizer_patterns import BOGUS_COMMENT, END_TAG, START_TAG
 
 #: So many matches of one pattern are looked at.
 MAX_MATCHES = 10000
 
 _TOKEN = re.compile(START_TAG + rb"|" + END_TAG + rb"|" + BOGUS_COMMENT)
 # Enough to tell any token's kind.
-_TOLD_BYTES = 16
+_KIND_BYTES = 16
 
 
 @frozen
-class Anchor:
+class InsertionPoint:
     """One place.
 
     :ivar pattern: what marks it.
@@ -30,18 +30,20 @@ class Anchor:
 
 
 @frozen
-class Anchors:
+class InsertionPoints:
     """The places of the two snippets; None: the usual one.
 
     :ivar top: at its first match.
     :ivar bottom: at its last match.
     """
 
-    top: Anchor | None = None
-    bottom: Anchor | None = None
+    top: InsertionPoint | None = None
+    bottom: InsertionPoint | None = None
 
 
-def find(page: bytes, anchor: Anchor, least: int, xhtml: bool, last: bool) -> int | None:
+def find_insertion_point(
+    page: bytes, insertion_point: InsertionPoint, minimum: int, xhtml: bool, last: bool
+) -> int | None:
     """The place in a page that an anchor means.
 
     A match inside of a tag, a comment, raw text, a template, svg or math is none, nor is one before the head begins.
@@ -50,26 +52,26 @@ def find(page: bytes, anchor: Anchor, least: int, xhtml: bool, last: bool) -> in
     :param last: the last place counts, else the first.
     :returns: an offset; None where there is no such place.
     """
-    reader = Bottom(b"", xhtml)
+    scanner = BodyEndInserter(b"", xhtml)
     found = None
-    position = least
-    for count, match in enumerate(anchor.pattern.finditer(page)):
+    position = minimum
+    for count, match in enumerate(insertion_point.pattern.finditer(page)):
         if count >= MAX_MATCHES:
             break
-        offset = match.end() if anchor.after else match.start()
+        offset = match.end() if insertion_point.after else match.start()
         if offset < position:
             continue
-        reader.feed(page[position:offset])
+        scanner.feed(page[position:offset])
         position = offset
-        if reader.in_plain:
+        if scanner.in_body_content:
             found = offset
             if not last:
                 break
-        elif reader.unread >= _TOLD_BYTES:
+        elif scanner.unfinished_bytes >= _KIND_BYTES:
             # Within a token that would be read anew up to each further match: its end is looked for once.
-            token = _TOKEN.match(page, offset - reader.unread)
+            token = _TOKEN.match(page, offset - scanner.unfinished_bytes)
             if token is None:
                 break
             position = token.end()
-            reader.feed(page[offset:position])
+            scanner.feed(page[offset:position])
     return found

@@ -4,10 +4,10 @@ import pytest
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
+from lbcompanion.sticky.derived_cookies import derive_cookie, identifies_node
 from lbcompanion.sticky.dialects import NodeFacts, by_name
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, RouteState
-from lbcompanion.sticky.rules import computed_by_rule, tells_node
 
 AUTO = CookieReader(StickyTable())
 ADDRESSES = {"n1": "10.0.0.11:8080", "n2": "10.0.0.12:8080"}
@@ -22,27 +22,27 @@ def route(node: str, *cookies: RoutingCookie, state: RouteState = RouteState.PRO
 
 
 def forged(dialect: str, node: str, name: str) -> RoutingCookie:
-    cookie = by_name(dialect).forge(facts(node), (name,))
+    cookie = by_name(dialect).compute(facts(node), (name,))
     assert cookie is not None
     return cookie
 
 
 def test_a_rule_that_makes_a_proven_cookie_makes_others() -> None:
     learnt = route("n1", RoutingCookie("ROUTEID", ".n1"))
-    assert computed_by_rule([learnt], AUTO, facts, "n2") == (RoutingCookie("ROUTEID", ".n2"),)
+    assert derive_cookie([learnt], AUTO, facts, "n2") == (RoutingCookie("ROUTEID", ".n2"),)
 
 
 def test_by_address() -> None:
     learnt = route("n1", forged("envoy", "n1", "sess"))
     named = CookieReader(StickyTable(cookies=("sess",)))
-    assert computed_by_rule([learnt], named, facts, "n2") == (forged("envoy", "n2", "sess"),)
-    assert computed_by_rule([learnt], named, facts, "n9") == ()
+    assert derive_cookie([learnt], named, facts, "n2") == (forged("envoy", "n2", "sess"),)
+    assert derive_cookie([learnt], named, facts, "n9") == ()
 
 
 def test_several_tiers_need_a_rule_each() -> None:
     outer = RoutingCookie("ROUTEID", ".n1")
     learnt = route("n1", outer, RoutingCookie("opaque", "7f"))
-    assert computed_by_rule([learnt], AUTO, facts, "n2") == ()
+    assert derive_cookie([learnt], AUTO, facts, "n2") == ()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_several_tiers_need_a_rule_each() -> None:
     ],
 )
 def test_what_shows_no_rule(learnt: Route) -> None:
-    assert computed_by_rule([learnt], AUTO, facts, "n2") == ()
+    assert derive_cookie([learnt], AUTO, facts, "n2") == ()
 
 
 @pytest.mark.parametrize(
@@ -74,5 +74,5 @@ def test_what_shows_no_rule(learnt: Route) -> None:
 )
 def test_whose_value_it_is(dialect: str, name: str, value: str, tells: bool) -> None:
     reader = CookieReader(StickyTable(dialect, (name,), (name,)))
-    assert tells_node(reader, [RoutingCookie(name, value)]) is tells
-    assert not tells_node(reader, [])
+    assert identifies_node(reader, [RoutingCookie(name, value)]) is tells
+    assert not identifies_node(reader, [])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.addresses import joined
+from lbcompanion.html.urls import resolve_url
 
 PAGE = "http://www.example.com/dir/page?q=1"
 SITE = "http://www.example.com"
@@ -53,7 +53,7 @@ SITE = "http://www.example.com"
     ],
 )
 def test_as_browsers_read_them(text: str, expected: str) -> None:
-    assert joined(PAGE, text) == expected
+    assert resolve_url(PAGE, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,16 +87,16 @@ def test_as_browsers_read_them(text: str, expected: str) -> None:
     ],
 )
 def test_what_is_none(text: str) -> None:
-    assert joined(PAGE, text) == ""
+    assert resolve_url(PAGE, text) == ""
 
 
 def test_without_a_base() -> None:
-    assert joined("", "/x") == joined("", "x") == joined("", "") == ""
-    assert joined("", "http://h/x") == "http://h/x"
+    assert resolve_url("", "/x") == resolve_url("", "x") == resolve_url("", "") == ""
+    assert resolve_url("", "http://h/x") == "http://h/x"
 
 
 @given(st.text() | st.text("htps:/\\.@%2e?#;[]x\r\n\t \u00fc"), st.text("htps:/\\.@%2e?#;[]x\r\n\t \u00fc"))
 def test_it_is_one_text(base: str, text: str) -> None:
-    found = joined(joined(PAGE, base), text)
+    found = resolve_url(resolve_url(PAGE, base), text)
     assert not found or re.fullmatch(r"https?://[a-z0-9._\[\]:-]+/[!-~]*", found)
-    assert joined(PAGE, found) == found or not found
+    assert resolve_url(PAGE, found) == found or not found

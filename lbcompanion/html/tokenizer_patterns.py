@@ -30,7 +30,7 @@ COMMENT = rb"<!--(?:-?>|(?:[^-]++|-(?!-!?>))*--!?>)"
 #: What else the tokenizer makes a comment of: ``<!x>``, ``<?x>``, ``</3>``; a doctype has the same form.
 BOGUS_COMMENT = rb"<(?:!(?!--)|\?|/(?![A-Za-z>]))[^>]*+>"
 #: ``</>`` is nothing at all.
-NOTHING = rb"</>"
+EMPTY_END_TAG = rb"</>"
 
 #: Elements in which no tag is read but their own end tag; with scripts enabled ``noscript`` is one of them.
 RAW_TEXT = (
@@ -79,12 +79,14 @@ def attributes(tag: bytes) -> dict[bytes, bytes]:
     name = _TAG_NAME.match(tag)
     found: dict[bytes, bytes] = {}
     position = name.end() if name else len(tag)
-    while one := _ATTRIBUTE.match(tag, position):
-        found.setdefault(one.group(1).lower(), one.group(2) or one.group(3) or one.group(4) or b"")
-        position = one.end()
+    while attribute := _ATTRIBUTE.match(tag, position):
+        found.setdefault(
+            attribute.group(1).lower(), attribute.group(2) or attribute.group(3) or attribute.group(4) or b""
+        )
+        position = attribute.end()
     return found
 
 
-def text_of(value: bytes) -> str:
+def unescaped(value: bytes) -> str:
     """An attribute's value with its character references read; bytes above ASCII stay as in Latin-1."""
     return unescape(value.decode("latin-1"))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.http1 import heads
-from lbcompanion.http1.heads import read_in_python, read_request_head, read_response_head
-from lbcompanion.http1.lines import DOUBLED, FRAMED, OF_REQUEST, compiled, read_lines, usual_form
+from lbcompanion.http1.field_lines import DUPLICATE, HAS_FRAMING, REQUEST_FIELDS, compiled, normalised, read_lines
+from lbcompanion.http1.heads import read_request_head, read_response_head, use_python_reader
 from tests.support.programs import leave_out
 
 
@@ -19,9 +19,9 @@ from tests.support.programs import leave_out
 def _the_compiled_one() -> Iterator[None]:
     if compiled() is None:
         leave_out("a C compiler, when this was installed")
-    read_in_python(False)
+    use_python_reader(False)
     yield
-    read_in_python(False)
+    use_python_reader(False)
 
 
 def said(raw: bytes, response: bool) -> object:
@@ -30,13 +30,13 @@ def said(raw: bytes, response: bool) -> object:
     except (BadRequest, BadResponse) as refused:
         return (type(refused), getattr(refused, "status", 0))
     first = (head.status, head.reason) if isinstance(head, heads.ResponseHead) else (head.method, head.target)
-    return (*first, head.version, head.kept, head.seen, head.marks, head.fields)
+    return (*first, head.version, head.forwardable, head.values, head.flags, head.fields)
 
 
 def same(raw: bytes, response: bool) -> object:
-    read_in_python(True)
+    use_python_reader(True)
     python = said(raw, response)
-    read_in_python(False)
+    use_python_reader(False)
     assert said(raw, response) == python
     return python
 
@@ -116,11 +116,11 @@ def test_any_bytes_are_read_alike(noise: bytes) -> None:
 
 
 def test_every_name_that_is_asked_for_is_found_however_it_is_written() -> None:
-    for name in OF_REQUEST:
+    for name in REQUEST_FIELDS:
         for written in (name, name.upper(), name.title(), name.swapcase()):
             raw = b"GET / HTTP/1.0\r\n%b: 1\r\n\r\n" % written
             head = read_request_head(raw)
-            assert head.seen == {name: b"1"}
+            assert head.values == {name: b"1"}
             assert same(raw, response=False)
 
 
@@ -147,12 +147,12 @@ def test_lines_doubled_and_joined() -> None:
     raw = b"\r\n".join([b"", *lines, b"Accept-Encoding: a", b"accept-encoding: b", b"", b""])
     found = read_lines(raw, 2, response=False)
     assert found is not None
-    kept, seen, marks, count = found
-    assert seen == {b"cookie": b"a=b; c=d", b"content-length": b"1, 1", b"accept-encoding": b"a, b"}
-    assert marks == DOUBLED | FRAMED
+    kept, values, flags, count = found
+    assert values == {b"cookie": b"a=b; c=d", b"content-length": b"1, 1", b"accept-encoding": b"a, b"}
+    assert flags == DUPLICATE | HAS_FRAMING
     assert (count, kept.count(b"\r\n")) == (6, 4)
 
 
 def test_the_usual_form() -> None:
-    assert usual_form(b"x\r\nA:b\r\nC:\t d e \r\n\r\n", 3) == b"x\r\nA: b\r\nC: d e\r\n\r\n"
-    assert usual_form(b"x\r\nA: b\r\n c\r\n\r\n", 3) is None
+    assert normalised(b"x\r\nA:b\r\nC:\t d e \r\n\r\n", 3) == b"x\r\nA: b\r\nC: d e\r\n\r\n"
+    assert normalised(b"x\r\nA: b\r\n c\r\n\r\n", 3) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.copy import CopyError, Masks, make_copy
+from lbcompanion.html.redaction import Masks, RedactionError, redact
 from lbcompanion.settings import CaptureTable
 
 MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", "textarea", "meta[name=csrf]"])
@@ -28,9 +28,9 @@ MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", 
     ],
 )
 def test_excluded_blocks(page: bytes, copy: bytes) -> None:
-    assert make_copy(page, True, None) == copy
-    assert make_copy(page, True, MASKS) == copy
-    assert make_copy(page, False, None) == page
+    assert redact(page, True, None) == copy
+    assert redact(page, True, MASKS) == copy
+    assert redact(page, False, None) == page
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_excluded_blocks(page: bytes, copy: bytes) -> None:
     ],
 )
 def test_what_is_masked_by_default(tag: bytes) -> None:
-    assert b"SECRET" not in make_copy(b"<!doctype html><title>x</title>" + tag, True, Masks(CaptureTable().mask))
+    assert b"SECRET" not in redact(b"<!doctype html><title>x</title>" + tag, True, Masks(CaptureTable().mask))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_is_masked_by_default(tag: bytes) -> None:
     ],
 )
 def test_masks(page: bytes, copy: bytes) -> None:
-    assert make_copy(page, True, MASKS) == copy
+    assert redact(page, True, MASKS) == copy
 
 
 PLAIN = [
@@ -73,14 +73,14 @@ PLAIN = [
 
 @pytest.mark.parametrize("page", PLAIN)
 def test_a_page_where_nothing_matches_is_given_back(page: bytes) -> None:
-    assert make_copy(page, True, MASKS) is page
+    assert redact(page, True, MASKS) is page
 
 
 def test_a_mask_and_a_block_together() -> None:
     page = b"<i class=secret>a</i><!-- lbc:exclude -->b<!-- /lbc:exclude --><i class=secret>c</i>"
-    assert make_copy(page, True, MASKS) == b"<i class=secret></i><i class=secret></i>"
+    assert redact(page, True, MASKS) == b"<i class=secret></i><i class=secret></i>"
     inside = b"<div class=secret>a<!-- lbc:exclude -->b<!-- /lbc:exclude -->c</div>d"
-    assert make_copy(inside, True, MASKS) == b"<div class=secret></div>d"
+    assert redact(inside, True, MASKS) == b"<div class=secret></div>d"
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_a_mask_and_a_block_together() -> None:
     ],
 )
 def test_what_overlaps_gives_no_copy(page: bytes) -> None:
-    with pytest.raises(CopyError):
-        make_copy(page, True, MASKS)
+    with pytest.raises(RedactionError):
+        redact(page, True, MASKS)
 
 
 def test_a_failing_engine_gives_no_copy() -> None:
-    with pytest.raises(CopyError) as caught:
-        make_copy(b"<select><xmp><input type=password value=hidden></xmp></select>", True, MASKS)
+    with pytest.raises(RedactionError) as caught:
+        redact(b"<select><xmp><input type=password value=hidden></xmp></select>", True, MASKS)
     assert "hidden" not in str(caught.value)
     assert caught.value.__suppress_context__
 
@@ -106,17 +106,17 @@ def test_a_failing_engine_gives_no_copy() -> None:
 def test_other_encodings(codec: str) -> None:
     charset = {"iso2022_jp": "iso-2022-jp"}.get(codec, codec.replace("16-", "16"))
     page = "<p>\u65e5\u672c</p><input type=password value=x><!-- lbc:exclude -->y<!-- /lbc:exclude -->".encode(codec)
-    copy = make_copy(page, True, MASKS, charset)
+    copy = redact(page, True, MASKS, charset)
     assert copy.decode(codec).lstrip("\ufeff") == '<p>\u65e5\u672c</p><input type=password value="">'
     if codec == "utf-16":
-        assert make_copy(page, True, MASKS) == copy
+        assert redact(page, True, MASKS) == copy
     nothing = "<p>\u65e5\u672c</p>".encode(codec)
-    assert make_copy(nothing, True, MASKS, charset) is nothing
+    assert redact(nothing, True, MASKS, charset) is nothing
 
 
 def test_a_page_not_in_its_encoding_gives_no_copy() -> None:
-    with pytest.raises(CopyError):
-        make_copy(b"\xff\xfea", True, MASKS, "utf-16")
+    with pytest.raises(RedactionError):
+        redact(b"\xff\xfea", True, MASKS, "utf-16")
 
 
 @pytest.mark.parametrize("selector", ["input[", "a::before", ":has(a)", "", ">"])
@@ -137,7 +137,7 @@ def test_a_selector_that_is_none(selector: str) -> None:
     ],
 )
 def test_no_selector_is_left_out_by_its_words(selector: str, page: bytes) -> None:
-    assert b"x<" not in make_copy(page, True, Masks([selector]))
+    assert b"x<" not in redact(page, True, Masks([selector]))
 
 
 @given(st.lists(st.sampled_from([b"<!-- lbc:exclude -->", b"<!-- /lbc:exclude -->", b"k", b"<p>"])))
@@ -150,4 +150,4 @@ def test_blocks_nest(parts: list[bytes]) -> None:
             depth -= 1
         elif not depth:
             expected.append(part)
-    assert make_copy(b"".join(parts), True, None) == b"".join(expected)
+    assert redact(b"".join(parts), True, None) == b"".join(expected)

@@ -2,7 +2,7 @@
 
 What both decide by is in :mod:`lbcompanion.html.head` and :mod:`lbcompanion.html.charset`. The two never differ: the
 place given here is where :class:`lbcompanion.html.inject.Injector` inserts into the same page.
-``tests/html/test_usual.py`` and the fuzz target ``html`` compare them.
+``tests/html/test_fast_path.py`` and the fuzz target ``html`` compare them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from lbcompanion.html import charset as charsets
 from lbcompanion.html.bytesearch import lowered
-from lbcompanion.html.head import MAX_BYTES, ends_inside, is_plain
+from lbcompanion.html.head import MAX_HEAD_BYTES, ends_in_comment_or_script, has_no_policy_or_marker
 from lbcompanion.html.prolog import Prolog
 
 _HEAD, _HEAD_END = b"<head>", b"</head>"
@@ -19,7 +19,7 @@ _HEAD, _HEAD_END = b"<head>", b"</head>"
 _BEGINNING_BYTES = 512
 
 
-def usual_place(page: bytes, charset: str | None, length: int) -> int | None:
+def fast_insertion_offset(page: bytes, charset: str | None, length: int) -> int | None:
     """Where a top snippet goes in a whole page.
 
     For a page that is not read as XML and to which nothing else is done: no bottom snippet, no ``skip_if``, no
@@ -34,27 +34,27 @@ def usual_place(page: bytes, charset: str | None, length: int) -> int | None:
         page is not usual, and :class:`lbcompanion.html.inject.Injector` has to be asked.
     """
     start = page.find(_HEAD, 0, _BEGINNING_BYTES) + 6
-    if start < 6 or not _begins(page[:start]):
+    if start < 6 or not _begins_with_head(page[:start]):
         return None
-    end = page.find(_HEAD_END, start, start + MAX_BYTES + 7)
-    if end < 0 or not (charset == "utf-8" or _fits(page, charset, start, length)):
+    end = page.find(_HEAD_END, start, start + MAX_HEAD_BYTES + 7)
+    if end < 0 or not (charset == "utf-8" or _charset_allows(page, charset, start, length)):
         return None
     zone = lowered(page[start:end])
-    return start if is_plain(zone) and not ends_inside(zone) else None
+    return start if has_no_policy_or_marker(zone) and not ends_in_comment_or_script(zone) else None
 
 
-def _fits(page: bytes, charset: str | None, start: int, length: int) -> bool:
+def _charset_allows(page: bytes, charset: str | None, start: int, length: int) -> bool:
     """Whether the encoding has nothing against the usual place."""
     if charset is not None:
-        return charsets.is_ascii_superset(charset)
-    meta = charsets.told_by_meta(page)
+        return charsets.is_ascii_compatible(charset)
+    meta = charsets.find_meta_charset(page)
     if meta is None:
         return True
-    return meta.stays_in_prescan(start, length) and charsets.is_ascii_superset(meta.name)
+    return meta.stays_in_prescan(start, length) and charsets.is_ascii_compatible(meta.name)
 
 
 @lru_cache(512)
-def _begins(beginning: bytes) -> bool:
+def _begins_with_head(beginning: bytes) -> bool:
     """Whether a head begins right behind this beginning of a page; all pages of a site have few of them."""
     prolog = Prolog(xhtml=False, needs_document=True)
     return prolog.read(beginning, at_end=False) == len(beginning) and prolog.found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from lbcompanion.html.markup import ATTRIBUTES, BOGUS_COMMENT, NOTHING, RAW_TEXT, WS, any_case
+from lbcompanion.html.tokenizer_patterns import ATTRIBUTES, BOGUS_COMMENT, EMPTY_END_TAG, RAW_TEXT, WS, any_case
 
 #: A ``</body>`` further behind another one than this, in bytes, is not waited for.
 MAX_HELD_BYTES = 16384
@@ -17,12 +17,12 @@ MAX_HELD_BYTES = 16384
 # A tag that does not end is read anew with each further piece, so that its end is seen at once; a long one only so
 # often. From then on it is read when it has grown by a half, so that a page takes a time linear to its length.
 _LONG_TAG_BYTES = 4096
-_READ_ANEW = 16
+_MAX_RESCANS = 16
 
 _FOREIGN = (b"svg", b"math")
 # Inside of foreign elements, HTML is read as such again in these (section 13.2.6, "integration point"). Which end tags
 # count there depends on what HTML is open, so that is followed; whatever is not closed in order makes it unsure.
-_HTML_AGAIN = (b"foreignobject", b"desc", b"title", b"mi", b"mo", b"mn", b"ms", b"mtext")
+_INTEGRATION_POINTS = (b"foreignobject", b"desc", b"title", b"mi", b"mo", b"mn", b"ms", b"mtext")
 # Elements of MathML that may or may not be read as HTML, or hold it.
 _UNSURE = (b"annotation-xml", b"mglyph", b"malignmark")
 # Elements of HTML that nothing closes (section 13.1.2, and those of old that the tree's rules treat alike).
@@ -38,7 +38,7 @@ _BREAKOUT = frozenset(
 _BREAKOUT_ENDS = (b"p", b"br")
 _TAG_END = rb"(?=[" + WS + rb"/>])"
 _NAME_REST = rb"[^" + WS + rb"/>]*+"
-_STACKED = (*_FOREIGN, b"template", *_HTML_AGAIN, *_UNSURE)
+_TRACKED = (*_FOREIGN, b"template", *_INTEGRATION_POINTS, *_UNSURE)
 
 
 def _run(starts: Iterable[bytes], ends: Iterable[bytes]) -> re.Pattern[bytes]:
@@ -49,18 +49,18 @@ def _run(starts: Iterable[bytes], ends: Iterable[bytes]) -> re.Pattern[bytes]:
     )
     bogus = rb"(?!<!(?:--|\[CDATA\[))" + BOGUS_COMMENT
     return re.compile(
-        rb"(?:[^<]++|<(?:" + start + rb"|" + end + rb")|" + bogus + rb"|" + NOTHING + rb"|<(?![A-Za-z/!?]))*"
+        rb"(?:[^<]++|<(?:" + start + rb"|" + end + rb")|" + bogus + rb"|" + EMPTY_END_TAG + rb"|<(?![A-Za-z/!?]))*"
     )
 
 
 # Outside of all that is nested, inside of a template or where HTML is read again, directly inside of svg or math.
 _PLAIN_RUN = _run((*RAW_TEXT, *_FOREIGN, b"template", b"plaintext", b"frameset"), (b"body",))
-_NESTED_RUN = _run((*RAW_TEXT, *_STACKED, b"plaintext", b"frameset"), (b"body", *_STACKED))
-_FOREIGN_RUN = _run((*_STACKED, *_BREAKOUT), (b"body", *_STACKED, *_BREAKOUT))
-_XML_RUN = _run(_STACKED, (b"body", *_STACKED))
+_NESTED_RUN = _run((*RAW_TEXT, *_TRACKED, b"plaintext", b"frameset"), (b"body", *_TRACKED))
+_FOREIGN_RUN = _run((*_TRACKED, *_BREAKOUT), (b"body", *_TRACKED, *_BREAKOUT))
+_XML_RUN = _run(_TRACKED, (b"body", *_TRACKED))
 # Where HTML is read again, every tag counts.
-_FOLLOWED_RUN = re.compile(
-    rb"(?:[^<]++|(?!<!(?:--|\[CDATA\[))" + BOGUS_COMMENT + rb"|" + NOTHING + rb"|<(?![A-Za-z/!?]))*"
+_INTEGRATION_RUN = re.compile(
+    rb"(?:[^<]++|(?!<!(?:--|\[CDATA\[))" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb"|<(?![A-Za-z/!?]))*"
 )
 _TAG = re.compile(rb"<(/?[A-Za-z][^" + WS + rb"/>]*+)" + ATTRIBUTES + rb">")
 _RAW_END = {name: re.compile(rb"(?i)</" + name + _TAG_END) for name in RAW_TEXT}
@@ -78,7 +78,7 @@ _CDATA_END = re.compile(rb"\]\]>")
 _PARTIAL_BYTES = 12
 
 
-class Bottom:
+class BodyEndInserter:
     """Passes a page on and inserts the snippet.
 
     :param snippet: what to insert.
@@ -89,24 +89,24 @@ class Bottom:
 
     def __init__(self, snippet: bytes, xhtml: bool) -> None:
         self.placed = False
-        self.at = 0
-        self._passed = 0
+        self.inserted_at = 0
+        self._passed_bytes = 0
         self._snippet = snippet
         self._xhtml = xhtml
-        self._held = b""
-        self._scan = 0
+        self._buffer = b""
+        self._position = 0
         self._candidate = -1
-        self._over = False
-        self._frames = False
+        self._finished = False
+        self._in_frameset = False
         self._stack: list[bytes] = []
-        self._until: re.Pattern[bytes] | None = None
+        self._end_pattern: re.Pattern[bytes] | None = None
         self._script_depth = -1
         # A long tag that has not ended: what came since it was read last, where it begins, how often it was read.
-        self._later: list[bytes] = []
-        self._later_bytes = 0
-        self._later_ends = False
-        self._tag_at = -1
-        self._tag_read = 0
+        self._tail: list[bytes] = []
+        self._tail_bytes = 0
+        self._tail_has_end = False
+        self._long_tag_start = -1
+        self._long_tag_rescans = 0
 
     def feed(self, chunk: bytes, at_end: bool = False) -> bytes:
         """Take the next piece of the page in.
@@ -114,91 +114,96 @@ class Bottom:
         :param at_end: it is the last one.
         :returns: what can be passed on by now.
         """
-        if self._over:
+        if self._finished:
             return chunk
-        if self._tag_at >= 0:
-            self._later.append(chunk)
-            self._later_bytes += len(chunk)
-            self._later_ends = self._later_ends or b">" in chunk
-            if not at_end and not (self._later_ends and self._is_worth_reading()):
+        if self._long_tag_start >= 0:
+            self._tail.append(chunk)
+            self._tail_bytes += len(chunk)
+            self._tail_has_end = self._tail_has_end or b">" in chunk
+            if not at_end and not (self._tail_has_end and self._should_rescan()):
                 return b""
-            chunk = self._take_later()
-        data = self._held + chunk if self._held else chunk
-        over = self._read(data, at_end)
-        self._look_for_long_tag(data)
-        if self._candidate >= 0 and (at_end or over or self._scan - self._candidate > MAX_HELD_BYTES):
+            chunk = self._join_tail()
+        data = self._buffer + chunk if self._buffer else chunk
+        finished = self._advance(data, at_end)
+        self._track_long_tag(data)
+        if self._candidate >= 0 and (at_end or finished or self._position - self._candidate > MAX_HELD_BYTES):
             return self._insert(data)
         if at_end:
-            clean = self._scan >= len(data) and not (self._stack or self._until or self._script_depth >= 0)
-            self.placed = clean and not (self._frames or self._xhtml or over)
-            self.at = self._passed + len(data)
+            clean = self._position >= len(data) and not (self._stack or self._end_pattern or self._script_depth >= 0)
+            self.placed = clean and not (self._in_frameset or self._xhtml or finished)
+            self.inserted_at = self._passed_bytes + len(data)
             return data + self._snippet if self.placed else data
-        kept = len(data) if over else self._candidate if self._candidate >= 0 else self._scan
-        self._held = data[kept:]
-        self._passed += kept
-        self._scan -= kept
-        self._candidate = max(-1, self._candidate - kept)
-        return data[:kept]
+        passed = len(data) if finished else self._candidate if self._candidate >= 0 else self._position
+        self._buffer = data[passed:]
+        self._passed_bytes += passed
+        self._position -= passed
+        self._candidate = max(-1, self._candidate - passed)
+        return data[:passed]
 
-    def held(self) -> bytes:
+    def pending(self) -> bytes:
         """What is held back, for a page that was cut off."""
-        return self._held + b"".join(self._later)
+        return self._buffer + b"".join(self._tail)
 
     @property
-    def unread(self) -> int:
+    def unfinished_bytes(self) -> int:
         """How many of the last bytes belong to a token that has not ended; a comment or raw text is none."""
-        return len(self._held) - self._scan + self._later_bytes
+        return len(self._buffer) - self._position + self._tail_bytes
 
     @property
-    def in_plain(self) -> bool:
+    def in_body_content(self) -> bool:
         """Whether a tag that came next would be read as one, and neither in a template nor in svg, math, frames."""
-        nested = self._stack or self._until or self._script_depth >= 0
-        return self._scan == len(self._held) and not (nested or self._frames or self._over)
+        nested = self._stack or self._end_pattern or self._script_depth >= 0
+        return self._position == len(self._buffer) and not (nested or self._in_frameset or self._finished)
 
-    def _is_worth_reading(self) -> bool:
-        return self._tag_read < _READ_ANEW or 2 * self._later_bytes > len(self._held)
+    def _should_rescan(self) -> bool:
+        return self._long_tag_rescans < _MAX_RESCANS or 2 * self._tail_bytes > len(self._buffer)
 
-    def _take_later(self) -> bytes:
-        later = b"".join(self._later)
-        self._later = []
-        self._later_bytes = 0
-        self._later_ends = False
-        return later
+    def _join_tail(self) -> bytes:
+        tail = b"".join(self._tail)
+        self._tail = []
+        self._tail_bytes = 0
+        self._tail_has_end = False
+        return tail
 
-    def _look_for_long_tag(self, data: bytes) -> None:
+    def _track_long_tag(self, data: bytes) -> None:
         """Whether reading stopped at a tag that is long already, and whether it did so before."""
-        if len(data) - self._scan < _LONG_TAG_BYTES or self._over or self._until or self._script_depth >= 0:
-            self._tag_at = -1
+        if (
+            len(data) - self._position < _LONG_TAG_BYTES
+            or self._finished
+            or self._end_pattern
+            or self._script_depth >= 0
+        ):
+            self._long_tag_start = -1
             return
-        at = self._passed + self._scan
-        self._tag_read = self._tag_read + 1 if at == self._tag_at else 0
-        self._tag_at = at
+        tag_start = self._passed_bytes + self._position
+        self._long_tag_rescans = self._long_tag_rescans + 1 if tag_start == self._long_tag_start else 0
+        self._long_tag_start = tag_start
 
     def _insert(self, data: bytes) -> bytes:
-        self.placed = self._over = True
-        self.at = self._passed + self._candidate
-        self._held = b""
+        self.placed = self._finished = True
+        self.inserted_at = self._passed_bytes + self._candidate
+        self._buffer = b""
         return data[: self._candidate] + self._snippet + data[self._candidate :]
 
-    def _read(self, data: bytes, at_end: bool) -> bool:
+    def _advance(self, data: bytes, at_end: bool) -> bool:
         """Read as far as can be told; whether nothing more needs to be read."""
         # All tokens are told by their end, but for a "<" that is none: one more byte must be seen.
         limit = len(data) if at_end or not data.endswith(b"<") else len(data) - 1
-        before: tuple[int, object, int] | None = None
-        now = (self._scan, self._until, self._script_depth)
-        while now != before and not self._over:
-            before = now
+        previous: tuple[int, object, int] | None = None
+        current = (self._position, self._end_pattern, self._script_depth)
+        while current != previous and not self._finished:
+            previous = current
             if self._script_depth >= 0:
                 self._read_script(data, at_end)
-            elif self._until is not None:
-                self._read_until(self._until, data, at_end)
-            elif self._scan < limit:
-                run = self._run().match(data, self._scan, limit)
-                self._scan = run.end() if run else self._scan
-                if self._scan < limit:
+            elif self._end_pattern is not None:
+                self._read_to_end_pattern(self._end_pattern, data, at_end)
+            elif self._position < limit:
+                run = self._run().match(data, self._position, limit)
+                self._position = run.end() if run else self._position
+                if self._position < limit:
                     self._read_token(data, at_end)
-            now = (self._scan, self._until, self._script_depth)
-        return self._over
+            current = (self._position, self._end_pattern, self._script_depth)
+        return self._finished
 
     def _run(self) -> re.Pattern[bytes]:
         if self._xhtml:
@@ -207,9 +212,9 @@ class Bottom:
             return _PLAIN_RUN
         if self._in_foreign():
             return _FOREIGN_RUN
-        return _FOLLOWED_RUN if self._is_followed() else _NESTED_RUN
+        return _INTEGRATION_RUN if self._in_integration_point() else _NESTED_RUN
 
-    def _is_followed(self) -> bool:
+    def _in_integration_point(self) -> bool:
         """Whether HTML is read again within svg or math, so that its elements are on the stack too."""
         return bool(self._stack) and not self._xhtml and self._stack[-1] not in (*_FOREIGN, b"template")
 
@@ -218,113 +223,113 @@ class Bottom:
 
     def _read_token(self, data: bytes, at_end: bool) -> None:
         """Read a token that a run stopped at, if it is whole."""
-        at = self._scan
-        if data.startswith(b"<!--", at):
-            if not self._xhtml and (short := _SHORT_COMMENT.match(data, at)):
-                self._scan = short.end()
+        tag_start = self._position
+        if data.startswith(b"<!--", tag_start):
+            if not self._xhtml and (short := _SHORT_COMMENT.match(data, tag_start)):
+                self._position = short.end()
                 return
-            if len(data) - at < _SHORT_COMMENT_BYTES and not at_end:
+            if len(data) - tag_start < _SHORT_COMMENT_BYTES and not at_end:
                 return
-            self._scan = at + 4
-            self._until = _XML_COMMENT_END if self._xhtml else _COMMENT_END
-        elif data.startswith(b"<![CDATA[", at) and (self._xhtml or self._in_foreign()):
-            self._scan = at + 9
-            self._until = _CDATA_END
-        elif tag := (_TAG.match(data, at) or _BOGUS.match(data, at)):
-            self._scan = tag.end()
+            self._position = tag_start + 4
+            self._end_pattern = _XML_COMMENT_END if self._xhtml else _COMMENT_END
+        elif data.startswith(b"<![CDATA[", tag_start) and (self._xhtml or self._in_foreign()):
+            self._position = tag_start + 9
+            self._end_pattern = _CDATA_END
+        elif tag := (_TAG.match(data, tag_start) or _BOGUS.match(data, tag_start)):
+            self._position = tag.end()
             if tag.lastindex:
-                self._take(tag.group(1).lower(), at, data[tag.end() - 2] == 0x2F)
+                self._handle_tag(tag.group(1).lower(), tag_start, data[tag.end() - 2] == 0x2F)
 
-    def _take(self, name: bytes, at: int, closed: bool) -> None:
+    def _handle_tag(self, name: bytes, tag_start: int, closed: bool) -> None:
         foreign = self._in_foreign()
         if name == b"/body":
-            self._take_body_end(at)
+            self._handle_body_end(tag_start)
         elif name in _UNSURE and self._stack and not self._xhtml:
-            self._over = True
+            self._finished = True
         elif foreign and not self._xhtml and (name in _BREAKOUT or (name[1:] in _BREAKOUT_ENDS and name[:1] == b"/")):
             while self._in_foreign():
                 self._stack.pop()
-            self._open(name)
+            self._push_html_element(name)
         elif foreign and not self._xhtml and name[:1] == b"/" and name[1:] in _BREAKOUT:
             # It closes all of it where such an element is open outside, and nothing where none is (section 13.2.6.5,
             # "any other end tag"): what is open outside is not known here.
-            self._over = True
+            self._finished = True
         elif name.startswith(b"/"):
-            self._pop(name[1:])
+            self._handle_end_tag(name[1:])
         elif name in _FOREIGN or name == b"template":
             if not (closed and (name in _FOREIGN or self._xhtml)):
                 self._stack.append(name)
-        elif name in _HTML_AGAIN and foreign:
+        elif name in _INTEGRATION_POINTS and foreign:
             if not closed:
                 self._stack.append(name)
         elif not self._xhtml:
-            self._take_text_start(name)
-            self._open(name)
+            self._handle_text_element(name)
+            self._push_html_element(name)
 
-    def _open(self, name: bytes) -> None:
+    def _push_html_element(self, name: bytes) -> None:
         """Follow an element of HTML, where that is done."""
-        if not self._is_followed() or name in _VOID or name.startswith(b"/"):
+        if not self._in_integration_point() or name in _VOID or name.startswith(b"/"):
             return
-        if name in _HTML_AGAIN and name not in _RAW_END:
+        if name in _INTEGRATION_POINTS and name not in _RAW_END:
             # One of HTML with the name of svg's or math's: not worth telling apart.
-            self._over = True
+            self._finished = True
         self._stack.append(name)
 
-    def _take_text_start(self, name: bytes) -> None:
+    def _handle_text_element(self, name: bytes) -> None:
         if name == b"script":
             self._script_depth = 0
         elif name in _RAW_END:
-            self._until = _RAW_END[name]
+            self._end_pattern = _RAW_END[name]
         elif name == b"plaintext":
-            self._over = True
+            self._finished = True
         elif name == b"frameset":
-            self._frames = True
+            self._in_frameset = True
 
-    def _take_body_end(self, at: int) -> None:
-        if self._stack or self._frames:
+    def _handle_body_end(self, tag_start: int) -> None:
+        if self._stack or self._in_frameset:
             return
-        if self._candidate >= 0 and at - self._candidate > MAX_HELD_BYTES:
-            self._over = True
+        if self._candidate >= 0 and tag_start - self._candidate > MAX_HELD_BYTES:
+            self._finished = True
         else:
-            self._candidate = at
+            self._candidate = tag_start
 
-    def _pop(self, name: bytes) -> None:
-        followed = self._is_followed()
+    def _handle_end_tag(self, name: bytes) -> None:
+        in_integration_point = self._in_integration_point()
         for index in range(len(self._stack) - 1, -1, -1):
-            one = self._stack[index]
-            if one == name:
+            open_element = self._stack[index]
+            if open_element == name:
                 del self._stack[index:]
                 return
             # What is opened outside of a template is not closed inside of it (section 13.2.6.4.7, "special").
-            if one == b"template" and not self._xhtml:
+            if open_element == b"template" and not self._xhtml:
                 return
-            if one not in _STACKED and name != b"template":
+            if open_element not in _TRACKED and name != b"template":
                 # An open element of HTML: it is closed out of order, or this closes nothing (section 13.2.6.4.7).
-                self._over = name in self._stack
+                self._finished = name in self._stack
                 return
-        if followed and self._stack[-1] in _HTML_AGAIN and name not in _BREAKOUT_ENDS:
+        if in_integration_point and self._stack[-1] in _INTEGRATION_POINTS and name not in _BREAKOUT_ENDS:
             # It may close an element of svg or math around it, which is not followed (section 13.2.6.5).
-            self._over = True
+            self._finished = True
 
-    def _read_until(self, end: re.Pattern[bytes], data: bytes, at_end: bool) -> None:
-        found = end.search(data, self._scan)
+    def _read_to_end_pattern(self, end: re.Pattern[bytes], data: bytes, at_end: bool) -> None:
+        found = end.search(data, self._position)
         if found is None:
-            self._scan = len(data) if at_end else max(self._scan, len(data) - _PARTIAL_BYTES)
+            self._position = len(data) if at_end else max(self._position, len(data) - _PARTIAL_BYTES)
             return
-        self._until = None
+        self._end_pattern = None
         # A raw text's end tag is read as a tag; the ends of comments and CDATA are done with.
-        self._scan = found.start() if found.group().startswith(b"<") else found.end()
+        self._position = found.start() if found.group().startswith(b"<") else found.end()
 
     def _read_script(self, data: bytes, at_end: bool) -> None:
-        token = _SCRIPT_TOKEN.search(data, self._scan)
+        token = _SCRIPT_TOKEN.search(data, self._position)
         if token is None:
-            self._scan = len(data) if at_end else max(self._scan, len(data) - _PARTIAL_BYTES)
+            self._position = len(data) if at_end else max(self._position, len(data) - _PARTIAL_BYTES)
             return
         kind = token.lastgroup
-        self._scan = token.end()
+        self._position = token.end()
         if kind == "open":
             # Its dashes may be those of the end: "<!-->" opens and closes.
-            self._scan -= 2
+            self._position -= 2
             self._script_depth = max(self._script_depth, 1)
         elif kind == "close":
             self._script_depth = 0
@@ -333,5 +338,5 @@ class Bottom:
         elif self._script_depth == 2:
             self._script_depth = 1
         else:
-            self._scan = token.start()
+            self._position = token.start()
             self._script_depth = -1

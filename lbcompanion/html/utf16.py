@@ -1,0 +1,103 @@
+"""Pages in UTF-16: the machine sees one byte for each code unit, and the page's own bytes go out.
+
+Nothing is decoded and encoded again but the snippets, so that lone surrogates and a last odd byte stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from attrs import evolve
+
+from lbcompanion.html.charset import bom_charset
+from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.stream import InjectionSpec, PageTransformer
+
+# Stand for the snippets in what the machine gives; no code unit is shown as one of these.
+_TOP, _BOTTOM = b"\xfe", b"\xfd"
+_SNIPPET_MARKS = re.compile(b"([\xfd\xfe])")
+# What is no ASCII has no meaning to markup: one byte for all of it.
+_OTHER = 0xFF
+_ASCII = bytes(byte if byte < 0x80 else _OTHER for byte in range(256))
+
+
+class Utf16Adapter:
+    """A machine (see :class:`lbcompanion.html.stream.PageTransformer`) around another one.
+
+    :param encoding: ``utf-16le`` or ``utf-16be``.
+    :param make: makes the machine that sees the page's narrow form.
+    """
+
+    def __init__(
+        self, spec: InjectionSpec, encoding: str, make_inner: Callable[[InjectionSpec], PageTransformer]
+    ) -> None:
+        self.placed = False
+        self.refusal: Refusal | None = None
+        self.directive = ""
+        self.done = False
+        self._spec = spec
+        self._top, self._bottom = spec.top, spec.bottom
+        self._inner = make_inner(
+            evolve(
+                spec,
+                top=_TOP if spec.top else b"",
+                bottom=_BOTTOM if spec.bottom else b"",
+                charset_known=True,
+                on_policies=self._on_policies if spec.on_policies else None,
+            )
+        )
+        self._encoding = encoding
+        self._high_byte = 1 if encoding == "utf-16le" else 0
+        self._started = False
+        self._page_bytes = b""
+        self._odd = b""
+
+    def feed(self, chunk: bytes, at_end: bool) -> bytes:
+        """See :class:`lbcompanion.html.stream.PageTransformer`; the first piece begins with the byte order mark, if any."""
+        data = self._odd + chunk
+        byte_order_mark = b""
+        if not self._started:
+            self._started = True
+            if bom_charset(data):
+                byte_order_mark, data = data[:2], data[2:]
+        even_length = len(data) & ~1
+        data, self._odd = data[:even_length], data[even_length:]
+        self._page_bytes += data
+        inner = self._inner
+        out = byte_order_mark + self._with_page_bytes(inner.feed(self._one_byte_per_unit(data), at_end))
+        self.placed, self.refusal, self.directive = inner.placed, inner.refusal, inner.directive
+        if inner.done or at_end:
+            self.done = True
+            out += self.pending()
+        return out
+
+    def pending(self) -> bytes:
+        """See :class:`lbcompanion.html.stream.PageTransformer`."""
+        return self._page_bytes + self._odd
+
+    def _on_policies(self, policies: tuple[str, ...]) -> tuple[bytes, bytes] | str:
+        snippets = self._spec.on_policies(policies) if self._spec.on_policies else ""
+        if isinstance(snippets, str):
+            return snippets
+        self._top, self._bottom = snippets
+        return _TOP if snippets[0] else b"", _BOTTOM if snippets[1] else b""
+
+    def _one_byte_per_unit(self, data: bytes) -> bytes:
+        low, high = data[1 - self._high_byte :: 2].translate(_ASCII), data[self._high_byte :: 2]
+        if not any(high):
+            return low
+        return bytes(_OTHER if more else unit for unit, more in zip(low, high, strict=True))
+
+    def _with_page_bytes(self, out: bytes) -> bytes:
+        pieces = []
+        position = 0
+        for piece in _SNIPPET_MARKS.split(out):
+            if piece in (_TOP, _BOTTOM):
+                snippet = self._top if piece == _TOP else self._bottom
+                pieces.append(snippet.decode("utf-8").encode(self._encoding))
+            else:
+                pieces.append(self._page_bytes[position : position + 2 * len(piece)])
+                position += 2 * len(piece)
+        self._page_bytes = self._page_bytes[position:]
+        return b"".join(pieces)

@@ -1,0 +1,202 @@
+"""Field lines, read in one pass (RFC 9112 section 5).
+
+A head is read once: every line is checked, the fields that somebody in here asks for are set aside, and what goes on to
+the other side stays one piece of bytes. Where the compiled reader was built (``_lines.c``), it does the same work for
+heads in the usual form; what it does not take, and everything where it is not there, is read here.
+"""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+from typing import Final
+
+from lbcompanion.bounded_cache import BoundedCache
+from lbcompanion.protocol import headers
+
+#: What :func:`read_lines` gives: the lines that go on, each with its line end; the values of the fields that are asked
+#: for, by name in lower case; marks; and the number of lines.
+Lines = tuple[bytes, dict[bytes, bytes], int, int]
+
+# Marks: which kinds of fields are there, so that one look at a number tells that none of them is.
+#: A field that must stand once stands twice.
+DUPLICATE: Final = 1
+#: ``Content-Length`` or ``Transfer-Encoding``.
+HAS_FRAMING: Final = 2
+#: ``Connection``, in a request more than ``keep-alive``.
+CONNECTION: Final = 4
+UPGRADE: Final = 8
+EXPECT: Final = 16
+#: ``X-Forwarded-For``, ``-Proto``, ``-Host``.
+FORWARDED: Final = 32
+#: What tells a part of a page, a prefetch, or a download from a page.
+FRAGMENT_HINT: Final = 64
+#: ``If-None-Match``, ``If-Match``.
+CONDITIONAL: Final = 128
+#: ``Lbc-Capture``.
+CAPTURE_REQUESTED: Final = 256
+#: What a changed body makes untrue: digests, ``Accept-Ranges``; and the entity tag.
+BODY_DEPENDENT: Final = 512
+#: ``Content-Security-Policy``.
+HAS_CSP: Final = 1024
+#: ``Content-Encoding``.
+HAS_CODING: Final = 2048
+
+# Does not go on: it ends at this hop, or is written anew (framing, and what a proxy says of the request).
+_NOT_FORWARDED: Final = 1 << 30
+# Stands once (RFC 9110 section 5.3): the last mark says so.
+_SINGLETON: Final = 1 << 29
+
+_HOP_BY_HOP = {
+    b"connection": CONNECTION | _NOT_FORWARDED,
+    b"keep-alive": _NOT_FORWARDED,
+    b"proxy-connection": _NOT_FORWARDED,
+    b"proxy-authenticate": _NOT_FORWARDED,
+    b"proxy-authorization": _NOT_FORWARDED,
+    b"te": _NOT_FORWARDED,
+    b"transfer-encoding": HAS_FRAMING | _NOT_FORWARDED | _SINGLETON,
+    b"upgrade": UPGRADE | _NOT_FORWARDED,
+}
+#: RFC 9110 section 7.6.1, with the two old names; ``te`` goes too: trailers are offered for neither side.
+HOP_BY_HOP = frozenset(_HOP_BY_HOP)
+_COMMON_FIELDS = {**_HOP_BY_HOP, b"content-length": HAS_FRAMING | _NOT_FORWARDED | _SINGLETON}
+#: Of a request: the fields set aside, with their marks.
+REQUEST_FIELDS: dict[bytes, int] = {
+    **_COMMON_FIELDS,
+    b"host": _SINGLETON,
+    b"cookie": 0,
+    b"accept-encoding": 0,
+    b"cache-control": 0,
+    b"expect": EXPECT,
+    b"x-forwarded-for": FORWARDED | _NOT_FORWARDED,
+    b"x-forwarded-proto": FORWARDED | _NOT_FORWARDED,
+    b"x-forwarded-host": FORWARDED | _NOT_FORWARDED,
+    b"sec-fetch-dest": _SINGLETON,
+    b"sec-fetch-mode": _SINGLETON,
+    b"x-requested-with": FRAGMENT_HINT,
+    b"hx-request": FRAGMENT_HINT,
+    b"turbo-frame": FRAGMENT_HINT,
+    b"x-pjax": FRAGMENT_HINT,
+    b"sec-purpose": FRAGMENT_HINT,
+    b"purpose": FRAGMENT_HINT,
+    b"x-purpose": FRAGMENT_HINT,
+    b"x-moz": FRAGMENT_HINT,
+    b"if-none-match": CONDITIONAL,
+    b"if-match": CONDITIONAL,
+    headers.CAPTURE.key: CAPTURE_REQUESTED,
+}
+#: Of a response: the same.
+RESPONSE_FIELDS: dict[bytes, int] = {
+    **_COMMON_FIELDS,
+    b"content-type": _SINGLETON,
+    b"content-encoding": HAS_CODING,
+    b"content-disposition": FRAGMENT_HINT,
+    b"cache-control": 0,
+    b"content-security-policy": HAS_CSP,
+    b"etag": BODY_DEPENDENT | _SINGLETON,
+    b"content-md5": BODY_DEPENDENT,
+    b"digest": BODY_DEPENDENT,
+    b"content-digest": BODY_DEPENDENT,
+    b"repr-digest": BODY_DEPENDENT,
+    b"accept-ranges": BODY_DEPENDENT,
+}
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+# What a head may hold beside its line ends: no control byte (RFC 9110 section 5.5).
+ALLOWED_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
+# Names as they were written, with their marks; -1 for those that nobody asks for.
+_MAX_CACHED_NAMES = 4096
+_NOT_INDEXED: Final = -1
+
+_NameCache = BoundedCache[bytes, tuple[bytes, int]]
+
+
+def _all_spellings(table: dict[bytes, int]) -> _NameCache:
+    cache: _NameCache = BoundedCache(max_entries=_MAX_CACHED_NAMES, max_key_bytes=128)
+    for name, flags in table.items():
+        for spelling in (name, name.title(), name.upper()):
+            cache.put(spelling, (name, flags))
+    return cache
+
+
+_REQUEST_NAMES = _all_spellings(REQUEST_FIELDS)
+_RESPONSE_NAMES = _all_spellings(RESPONSE_FIELDS)
+
+
+def _cache_name(spelling: bytes, table: dict[bytes, int], cache: _NameCache) -> tuple[bytes, int] | None:
+    """A name that was not written so before; None where it is none."""
+    if not _TOKEN.fullmatch(spelling):
+        return None
+    name = spelling.lower()
+    return cache.put(spelling, (name, table.get(name, _NOT_INDEXED)))
+
+
+def _has_space_around(line: bytes) -> bool:
+    value = line.partition(b": ")[2]
+    return value.strip(b" \t") != value
+
+
+def compiled() -> ModuleType | None:
+    """The compiled reader, None where it was not built."""
+    try:
+        from lbcompanion.http1 import _lines  # noqa: PLC0415 - it may not be there
+    except ImportError:
+        return None
+    _lines.setup(REQUEST_FIELDS, RESPONSE_FIELDS)
+    return _lines
+
+
+def read_lines(raw: bytes, start: int, response: bool) -> Lines | None:
+    """Read a head's field lines, where each is written ``Name: value``.
+
+    :param raw: the whole head with its empty line, without any control byte but its line ends.
+    :param at: where the first field line begins.
+    :returns: None where a line is written otherwise: :func:`normalised` may help then.
+    """
+    table, cache = (RESPONSE_FIELDS, _RESPONSE_NAMES) if response else (REQUEST_FIELDS, _REQUEST_NAMES)
+    lines = raw[start:-4].split(b"\r\n") if len(raw) - start > 2 else []
+    if (b":  " in raw or b"\t" in raw or raw.find(b" \r\n", start) >= 0) and any(map(_has_space_around, lines)):
+        return None
+    values: dict[bytes, bytes] = {}
+    flags = 0
+    not_forwarded: list[int] = []
+    for number, line in enumerate(lines):
+        spelling, colon, value = line.partition(b": ")
+        found = cache.get(spelling)
+        if found is None:
+            found = _cache_name(spelling, table, cache) if colon else None
+            if found is None:
+                return None
+        name, line_flags = found
+        if line_flags == _NOT_INDEXED:
+            if not colon:
+                return None
+            continue
+        if not colon:
+            return None
+        if line_flags & _NOT_FORWARDED:
+            not_forwarded.append(number)
+        if name in values:
+            flags |= line_flags | (DUPLICATE if line_flags & _SINGLETON else 0)
+            values[name] += (b"; " if name == b"cookie" else b", ") + value
+        else:
+            flags |= line_flags
+            values[name] = value
+    for number in reversed(not_forwarded):
+        del lines[number]
+    forwardable = b"\r\n".join(lines) + b"\r\n" if lines else b""
+    return forwardable, values, flags & 0xFFFFFFF, len(lines) + len(not_forwarded)
+
+
+def normalised(raw: bytes, start: int) -> bytes | None:
+    """The same head with each line written ``Name: value``, no white space around the value; None where a line is no
+    field, or is folded (RFC 9112 section 5.2)."""
+    spelling = [raw[:start]]
+    for line in raw[start:-4].split(b"\r\n"):
+        found = _LINE.fullmatch(line)
+        if found is None:
+            return None
+        spelling.append(b"%b: %b\r\n" % (found[1], found[2].rstrip(b" \t")))
+    spelling.append(b"\r\n")
+    return b"".join(spelling)
