@@ -15,6 +15,7 @@ from zope.interface import Attribute, Interface, implementer
 from lbcompanion.errors import CompanionError, ConfigError
 from lbcompanion.sticky import dialects
 from lbcompanion.sticky.dialects import Dialect
+from lbcompanion.sticky.dialects.old_names import with_new_names
 
 _WHERE = "twisted/plugins"
 
@@ -53,7 +54,7 @@ def load_dialects(plugins: Iterable[IDialectPlugin] | None = None) -> tuple[Dial
 
 def _loaded(location: str) -> Dialect:
     try:
-        dialect = namedAny(location)
+        dialect = with_new_names(namedAny(location))
     except Exception as error:  # whatever a foreign module raises when it is imported
         raise ConfigError(_WHERE, location, f"not loadable ({error!r})", "the full name of a dialect") from error
     if not isinstance(dialect, Dialect):

@@ -107,7 +107,7 @@ class Plan:
             "charset_known": said[4] >= 128,
             "needs_document": said[5] % 8 == 7,
             "on_policies": _POLICIES[said[6] % len(_POLICIES)],
-            "anchors": insertion_points if top or bottom else None,
+            "insertion_points": insertion_points if top or bottom else None,
             "skip_if": re.compile(b"lbc") if said[5] >= 250 else None,
             "utf_16": ("", "utf-16le", "utf-16be")[said[7] % 3] if said[7] >= 200 else "",
         }

@@ -13,7 +13,7 @@ class BufferedInjector:
     """A machine (see :class:`lbcompanion.html.stream.PageTransformer`) that holds the whole page back.
 
     :param skip_if: where it matches, nothing is inserted.
-    :param anchors: other places than the usual ones.
+    :param insertion_points: other places than the usual ones.
     :param limit_bytes: a larger page is left alone.
     """
 

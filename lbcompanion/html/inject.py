@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lbcompanion.html import charset
-from lbcompanion.html import utf16 as utf16
+from lbcompanion.html import charset, utf16
 from lbcompanion.html.buffered import BufferedInjector
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.insertion_points import InsertionPoints
@@ -29,7 +28,7 @@ class Injector:
     :param needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :param on_policies: None: the policies of ``<meta>`` tags are not looked at.
     :param skip_if: pattern over the page; where it matches, nothing is inserted. The whole page is held back for it.
-    :param anchors: other places than the usual ones; the whole page is held back for them too.
+    :param insertion_points: other places than the usual ones; the whole page is held back for them too.
     :param limit_bytes: of a page that is held back whole; a larger one is left alone.
     :param utf_16: ``utf-16le`` or ``utf-16be`` where ``Content-Type`` says so; a byte order mark outdoes it.
     :ivar placed: whether anything of ours is in what came out.
@@ -80,11 +79,11 @@ class Injector:
     def _feed_safely(self, chunk: bytes, at_end: bool) -> bytes:
         """Fail open: whatever goes wrong in here, the page goes on as it came."""
         transformer = self._transformer
-        flush = transformer.pending() if transformer else self._start
+        held = transformer.pending() if transformer else self._start
         try:
             if transformer is None:
                 chunk = self._start + chunk
-                flush = b""
+                held = b""
                 if len(chunk) < _BOM_BYTES and not at_end:
                     self._start = chunk
                     return b""
@@ -94,7 +93,7 @@ class Injector:
         except Exception:
             self.refusal = Refusal.FAILED
             self._done = True
-            return flush + chunk
+            return held + chunk
         self.placed, self.refusal, self.directive = transformer.placed, transformer.refusal, transformer.directive
         self._done = transformer.done
         if at_end and not self.placed and self.refusal is None:

@@ -54,7 +54,7 @@ class Utf16Adapter:
         self._odd = b""
 
     def feed(self, chunk: bytes, at_end: bool) -> bytes:
-        """See :class:`lbcompanion.html.stream.PageTransformer`; the first piece begins with the byte order mark, if any."""
+        """Take the next piece in; the first one starts with the byte order mark if there is one."""
         data = self._odd + chunk
         byte_order_mark = b""
         if not self._started:

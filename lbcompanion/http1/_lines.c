@@ -1,7 +1,7 @@
 /* The compiled reader of heads: what lbcompanion/http1/field_lines.py does, for heads in the usual form.
  *
  * It knows no rule of its own: a head that is not in the usual form at every byte gives None, and is read, or refused,
- * by the Python reader. Names and their marks are handed in by setup(), so that they stand in one place.
+ * by the Python reader. Names and their flags are handed in by setup(), so that they stand in one place.
  *
  * No memory is read beyond the bytes object, which ends with a NUL in CPython; every index is checked against its length.
  */
@@ -11,14 +11,14 @@
 
 #define MOST_NAMES 64
 #define LONGEST_NAME 32
-#define OUT (1L << 30)
-#define ONCE (1L << 29)
-#define DOUBLED 1L
+#define NOT_FORWARDED (1L << 30)
+#define SINGLETON (1L << 29)
+#define DUPLICATE 1L
 
 typedef struct {
     PyObject *name; /* bytes, in lower case */
     Py_ssize_t size;
-    long marks;
+    long flags;
     int is_cookie;
 } Entry;
 
@@ -69,9 +69,9 @@ look_up(const Table *table, const unsigned char *name, Py_ssize_t size)
 
 /* Joins a further line's value to the one that is there. Returns 0, or -1 with an exception. */
 static int
-join_value(PyObject *seen, const Entry *entry, const unsigned char *value, Py_ssize_t size)
+join_value(PyObject *values, const Entry *entry, const unsigned char *value, Py_ssize_t size)
 {
-    PyObject *before = PyDict_GetItemWithError(seen, entry->name);
+    PyObject *before = PyDict_GetItemWithError(values, entry->name);
     if (before == NULL)
         return -1;
     Py_ssize_t old = PyBytes_GET_SIZE(before);
@@ -82,20 +82,20 @@ join_value(PyObject *seen, const Entry *entry, const unsigned char *value, Py_ss
     memcpy(to, PyBytes_AS_STRING(before), (size_t)old);
     memcpy(to + old, entry->is_cookie ? "; " : ", ", 2);
     memcpy(to + old + 2, value, (size_t)size);
-    int failed = PyDict_SetItem(seen, entry->name, joined);
+    int failed = PyDict_SetItem(values, entry->name, joined);
     Py_DECREF(joined);
     return failed;
 }
 
 /* Reads the field lines from `at`. Returns 1 where all are in the usual form, 0 where not, -1 with an exception. */
 static int
-read_fields(const Table *table, const unsigned char *raw, Py_ssize_t at, Py_ssize_t size, PyObject **kept,
-            PyObject **seen, long *marks, Py_ssize_t *count)
+read_fields(const Table *table, const unsigned char *raw, Py_ssize_t at, Py_ssize_t size, PyObject **forwardable,
+            PyObject **values, long *flags, Py_ssize_t *count)
 {
     Py_ssize_t end = size - 2; /* where the empty line begins */
-    *kept = NULL;
-    *seen = NULL;
-    *marks = 0;
+    *forwardable = NULL;
+    *values = NULL;
+    *flags = 0;
     *count = 0;
     if (end < at || raw[end] != '\r' || raw[end + 1] != '\n')
         return 0;
@@ -125,7 +125,7 @@ read_fields(const Table *table, const unsigned char *raw, Py_ssize_t at, Py_ssiz
         at += 2;
         (*count)++;
         const Entry *entry = look_up(table, raw + start, name_size);
-        if (entry == NULL || !(entry->marks & OUT)) {
+        if (entry == NULL || !(entry->flags & NOT_FORWARDED)) {
             memcpy(to + written, raw + start, (size_t)(at - start));
             written += at - start;
         }
@@ -134,10 +134,10 @@ read_fields(const Table *table, const unsigned char *raw, Py_ssize_t at, Py_ssiz
         int there = PyDict_Contains(found, entry->name);
         if (there < 0)
             goto failed;
-        *marks |= entry->marks;
+        *flags |= entry->flags;
         if (there) {
-            if (entry->marks & ONCE)
-                *marks |= DOUBLED;
+            if (entry->flags & SINGLETON)
+                *flags |= DUPLICATE;
             if (join_value(found, entry, raw + value, value_size) < 0)
                 goto failed;
             continue;
@@ -150,11 +150,11 @@ read_fields(const Table *table, const unsigned char *raw, Py_ssize_t at, Py_ssiz
         if (set < 0)
             goto failed;
     }
-    *marks &= 0xFFFFFFF;
+    *flags &= 0xFFFFFFF;
     if (_PyBytes_Resize(&lines, written) < 0)
         goto failed;
-    *kept = lines;
-    *seen = found;
+    *forwardable = lines;
+    *values = found;
     return 1;
 unusual:
     Py_DECREF(lines);
@@ -192,10 +192,10 @@ read_request(PyObject *module, PyObject *arg)
     int minor = raw[at + 8] - '0';
     if ((minor != 0 && minor != 1) || raw[at + 9] != '\r' || raw[at + 10] != '\n')
         Py_RETURN_NONE;
-    PyObject *kept, *seen;
-    long marks;
+    PyObject *forwardable, *values;
+    long flags;
     Py_ssize_t count;
-    int read = read_fields(&of_request, raw, at + 11, size, &kept, &seen, &marks, &count);
+    int read = read_fields(&of_request, raw, at + 11, size, &forwardable, &values, &flags, &count);
     if (read < 0)
         return NULL;
     if (read == 0)
@@ -207,8 +207,8 @@ read_request(PyObject *module, PyObject *arg)
         method = Py_NewRef(post_method);
     else
         method = PyBytes_FromStringAndSize((const char *)raw, method_size);
-    return Py_BuildValue("(Ny#iNNln)", method, (const char *)raw + target_at, at - target_at, 10 + minor, kept, seen,
-                         marks, count);
+    return Py_BuildValue("(Ny#iNNln)", method, (const char *)raw + target_at, at - target_at, 10 + minor, forwardable, values,
+                         flags, count);
 }
 
 static PyObject *
@@ -235,18 +235,18 @@ read_response(PyObject *module, PyObject *arg)
         at++;
     if (size - at < 4 || raw[at] != '\r' || raw[at + 1] != '\n')
         Py_RETURN_NONE;
-    PyObject *kept, *seen;
-    long marks;
+    PyObject *forwardable, *values;
+    long flags;
     Py_ssize_t count;
-    int read = read_fields(&of_response, raw, at + 2, size, &kept, &seen, &marks, &count);
+    int read = read_fields(&of_response, raw, at + 2, size, &forwardable, &values, &flags, &count);
     if (read < 0)
         return NULL;
     if (read == 0)
         Py_RETURN_NONE;
-    return Py_BuildValue("(iiy#NNl)", 10 + raw[7] - '0', status, (const char *)raw + 13, at - 13, kept, seen, marks);
+    return Py_BuildValue("(iiy#NNl)", 10 + raw[7] - '0', status, (const char *)raw + 13, at - 13, forwardable, values, flags);
 }
 
-/* Fills a table from a dict of names and marks. */
+/* Fills a table from a dict of names and flags. */
 static int
 fill(Table *table, PyObject *names)
 {
@@ -258,10 +258,10 @@ fill(Table *table, PyObject *names)
         Py_CLEAR(table->entries[i].name);
     table->count = 0;
     for (Py_ssize_t length = 0; length <= LONGEST_NAME; length++) {
-        PyObject *name, *marks;
+        PyObject *name, *flags;
         Py_ssize_t position = 0;
         table->from[length] = table->count;
-        while (PyDict_Next(names, &position, &name, &marks)) {
+        while (PyDict_Next(names, &position, &name, &flags)) {
             if (!PyBytes_Check(name) || PyBytes_GET_SIZE(name) == 0 || PyBytes_GET_SIZE(name) > LONGEST_NAME) {
                 PyErr_SetString(PyExc_ValueError, "names are bytes, 1 to 32 of them");
                 return -1;
@@ -269,8 +269,8 @@ fill(Table *table, PyObject *names)
             if (PyBytes_GET_SIZE(name) != length)
                 continue;
             Entry *entry = &table->entries[table->count];
-            entry->marks = PyLong_AsLong(marks);
-            if (entry->marks == -1 && PyErr_Occurred())
+            entry->flags = PyLong_AsLong(flags);
+            if (entry->flags == -1 && PyErr_Occurred())
                 return -1;
             entry->name = Py_NewRef(name);
             entry->size = length;
@@ -295,16 +295,16 @@ setup(PyObject *module, PyObject *args)
 }
 
 static PyMethodDef methods[] = {
-    {"setup", setup, METH_VARARGS, "setup(of_request, of_response): the names that are set aside, with their marks."},
+    {"setup", setup, METH_VARARGS, "setup(of_request, of_response): the names that are set aside, with their flags."},
     {"read_request", read_request, METH_O,
-     "(method, target, version, kept, seen, marks, lines) of a head in the usual form, else None."},
+     "(method, target, version, forwardable, values, flags, lines) of a head in the usual form, else None."},
     {"read_response", read_response, METH_O,
-     "(version, status, reason, kept, seen, marks) of a head in the usual form, else None."},
+     "(version, status, reason, forwardable, values, flags) of a head in the usual form, else None."},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "lbcompanion.http1._lines", "The compiled reader of heads; see lines.py.", -1, methods,
+    PyModuleDef_HEAD_INIT, "lbcompanion.http1._lines", "The compiled reader of heads; see field_lines.py.", -1, methods,
     NULL, NULL, NULL, NULL,
 };
 

@@ -13,7 +13,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["DEFLATE", "brotli", "zstd"]
+__all__ = ["DEFLATE_LIBRARY", "brotli", "zstd"]
 
 
 def _deflate() -> Any:

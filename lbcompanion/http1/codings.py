@@ -22,10 +22,10 @@ __all__ = [
     "Decoder",
     "Encoder",
     "TooLarge",
-    "coding_of",
+    "acceptable_codings",
+    "content_coding",
     "decode_whole",
     "encode_whole",
-    "offer",
 ]
 
 _DECODERS: dict[bytes, Callable[[], StreamDecoder]] = {
@@ -76,7 +76,7 @@ class Decoder:
     :ivar given: decoded bytes so far; the caller judges their proportion and stops what it needs to stop.
     """
 
-    __slots__ = ("_reader", "given", "taken")
+    __slots__ = ("_decoder", "bytes_in", "bytes_out")
 
     def __init__(self, coding: bytes) -> None:
         self._decoder = _DECODERS[coding]()
@@ -107,7 +107,7 @@ class Encoder:
     :param coding: one of :data:`DECODABLE`.
     """
 
-    __slots__ = ("_writer",)
+    __slots__ = ("_encoder",)
 
     def __init__(self, coding: bytes) -> None:
         self._encoder = _ENCODERS[coding]()

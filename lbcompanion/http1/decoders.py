@@ -50,7 +50,7 @@ class DeflateDecoder:
     :param backend: has zlib's calls.
     """
 
-    __slots__ = ("_backend", "_empty", "_ended", "_gzip", "_held", "_z")
+    __slots__ = ("_backend", "_buffer", "_decompressor", "_empty_members", "_ended", "_gzip")
 
     def __init__(self, gzip: bool, backend: Any = DEFLATE_LIBRARY) -> None:
         self._gzip = gzip
@@ -120,7 +120,7 @@ class DeflateDecoder:
 class BrotliDecoder:
     """Reads br (RFC 7932), whose windows end at 16 MiB."""
 
-    __slots__ = ("_begun", "_z")
+    __slots__ = ("_decompressor", "_started")
 
     def __init__(self) -> None:
         self._decompressor = brotli.Decompressor()
@@ -151,7 +151,7 @@ class BrotliDecoder:
 class ZstdDecoder:
     """Reads zstd (RFC 8878): all frames, skippable ones too, with windows of at most 8 MiB (RFC 9659)."""
 
-    __slots__ = ("_empty", "_z")
+    __slots__ = ("_decompressor", "_empty_members")
 
     def __init__(self) -> None:
         self._decompressor: zstd.ZstdDecompressor | None = None

@@ -40,7 +40,7 @@ class DeflateEncoder:
     :param backend: has zlib's calls.
     """
 
-    __slots__ = ("_z",)
+    __slots__ = ("_compressor",)
 
     def __init__(self, gzip: bool, backend: Any = DEFLATE_LIBRARY) -> None:
         self._compressor = backend.compressobj(_DEFLATE_LEVELS[backend.__name__], zlib.DEFLATED, 31 if gzip else 15)
@@ -61,7 +61,7 @@ class DeflateEncoder:
 class BrotliEncoder:
     """Writes br (RFC 7932)."""
 
-    __slots__ = ("_z",)
+    __slots__ = ("_compressor",)
 
     def __init__(self) -> None:
         self._compressor = brotli.Compressor(quality=_BROTLI_QUALITY, lgwin=_WINDOW_LOG)
@@ -82,7 +82,7 @@ class BrotliEncoder:
 class ZstdEncoder:
     """Writes zstd (RFC 8878), one frame."""
 
-    __slots__ = ("_z",)
+    __slots__ = ("_compressor",)
 
     def __init__(self) -> None:
         self._compressor = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)

@@ -51,7 +51,7 @@ def keeps_alive(head: RequestHead | ResponseHead) -> bool:
 
 
 def _connection_fields(head: RequestHead | ResponseHead) -> frozenset[bytes]:
-    """The fields that ``Connection`` names, beside those from_fields :data:`~lbcompanion.http1.field_lines.HOP_BY_HOP`."""
+    """The fields that ``Connection`` names, beside those of :data:`~lbcompanion.http1.field_lines.HOP_BY_HOP`."""
     if not head.flags & CONNECTION:
         return frozenset()
     options_value = head.values[b"connection"]
@@ -63,7 +63,7 @@ def _connection_fields(head: RequestHead | ResponseHead) -> frozenset[bytes]:
 def end_to_end(head: RequestHead | ResponseHead, excluded: Iterable[bytes] = ()) -> bytes:
     """The lines that go on, each with its line end, under the names they were written with, in their order.
 
-    ``Content-Length`` is none from_fields them, since framing is written anew; of a request, neither are ``X-Forwarded-*``.
+    ``Content-Length`` is none of them, since framing is written anew; of a request, neither are ``X-Forwarded-*``.
 
     :param less: further names (lower case) to leave out.
     """

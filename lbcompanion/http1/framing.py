@@ -153,7 +153,7 @@ class ChunkedReader:
     :ivar trailers: the trailer fields, once ``done``, as they were written; those left out that must not be trailers.
     """
 
-    __slots__ = ("_error", "_held", "_left", "_state", "_trailer_bytes", "done", "trailers")
+    __slots__ = ("_buffer", "_error", "_remaining", "_state", "_trailer_bytes", "done", "trailers")
 
     _SIZE = 0
     _DATA = 1

@@ -1,8 +1,7 @@
-"""Heads: the start line and the fields, read strictly, written anew (RFC 9112 sections 2 to 5).
+"""Heads: strict parsing and serialisation of start lines and fields (RFC 9112 sections 2 to 5).
 
-What can be read in more than one way is refused. Of what is read, the fields that go on to the other side stay in one
-piece (``forwardable``), written in one form only, and those that somebody asks for are at hand (``values``); all others are
-taken apart only when they are asked for.
+Ambiguous heads are rejected. A parsed head keeps the field lines to forward as one block of bytes (``forwardable``)
+and an index of the fields that the proxy uses (``values``). Other fields are parsed on first access.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class _Head:
     :ivar marks: see :mod:`lbcompanion.http1.field_lines`.
     """
 
-    __slots__ = ("_fields", "_raw", "kept", "marks", "seen", "version")
+    __slots__ = ("_fields", "_raw", "flags", "forwardable", "values", "version")
 
     version: int
     forwardable: bytes

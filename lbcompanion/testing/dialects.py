@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import is_pattern, parse, safe_to_send
 from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts
+from lbcompanion.sticky.dialects.old_names import with_new_names
 from lbcompanion.testing.strategies import cookie_names, cookies, node_texts
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
@@ -42,6 +43,8 @@ def _again(found: tuple[RoutingCookie, ...]) -> dict[str, str]:
 
 def dialect_contract(dialect: Dialect) -> type[TestCase]:
     """The tests for one dialect, as a class to be subclassed."""
+    renamed = with_new_names(dialect)
+    dialect = renamed if isinstance(renamed, Dialect) else dialect
 
     class DialectContract(TestCase):
         """What is promised of every dialect."""

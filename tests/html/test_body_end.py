@@ -54,10 +54,12 @@ def test_a_long_tag_is_read_a_few_times_only(kind, ends):
 @pytest.mark.parametrize("kind", LONG)
 @pytest.mark.parametrize("ends", [True, False])
 def test_an_anchor_within_a_long_tag_is_none(kind, ends, monkeypatch):
-    monkeypatch.setattr("lbcompanion.html.insertion_points.Bottom", _Counting)
+    monkeypatch.setattr("lbcompanion.html.insertion_points.BodyEndInserter", _Counting)
     fed = []
     monkeypatch.setattr(
-        _Counting, "_read", lambda self, data, at_end: fed.append(data) or BodyEndInserter._advance(self, data, at_end)
+        _Counting,
+        "_advance",
+        lambda self, data, at_end: fed.append(data) or BodyEndInserter._advance(self, data, at_end),
     )
     page = b"<body><p>" + LONG[kind] + (ENDS + REST if ends else b"")
     found = find_insertion_point(

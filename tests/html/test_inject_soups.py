@@ -32,7 +32,7 @@ def _jobs(draw: st.DrawFn) -> dict[str, object]:
         "charset_known": draw(st.booleans()),
         "needs_document": draw(st.booleans()),
         "on_policies": draw(st.sampled_from([None, lambda policies: "x", lambda policies: (TOP, BOTTOM)])),
-        "anchors": insertion_points if top or bottom else None,
+        "insertion_points": insertion_points if top or bottom else None,
         "utf_16": draw(st.sampled_from(["", "", "", "utf-16le", "utf-16be"])),
     }
 

@@ -328,7 +328,7 @@ KNOWN = {dialect.name: set(dialect.cookie_names) for dialect in ALL}
 def are_twins(one: str, other: str) -> bool:
     """Whether two dialects may read each other's cookies: they are of one maker, or share a cookie's name.
 
-    ``ARRAffinity`` extract ``iis-arr`` is the twin extract ``ARRAffinitySameSite`` extract ``azure-arr``.
+    ``ARRAffinity`` of ``iis-arr`` is the twin of ``ARRAffinitySameSite`` of ``azure-arr``.
     """
     return one.partition("-")[0] == other.partition("-")[0] or bool(KNOWN[one] & KNOWN[other])
 

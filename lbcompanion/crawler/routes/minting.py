@@ -1,6 +1,6 @@
 """Routing cookies of the crawler's own: asked of the balancer without a cookie, verified by replay, kept per node.
 
-``whoami`` sets none get the application's cookies, so every ``Set-Cookie`` of its answer comes from a balancer;
+``whoami`` sets none of the application's cookies, so every ``Set-Cookie`` of its answer comes from a balancer;
 the proof says which node answered. Where no balancer hands a cookie out, some do in answer to POST, or it may look at
 one of the application's: then a key of our own invention, or a session of our own, may turn out to lead somewhere. One
 campaign at a time for each site, one request at a time; it serves all who wait for one.

@@ -54,7 +54,7 @@ class Debug:
     """Answers ``GET debug``.
 
     ``?url=/path`` asks what would be decided about a request, with ``method``, ``cookie`` and any number of
-    ``header=Name: value``; about its answer too, with ``status`` and any number from_fields ``answer=Name: value``.
+    ``header=Name: value``; about its answer too, with ``status`` and any number of ``answer=Name: value``.
     ``compare`` beside ``url`` asks the application for that page now, and shows what a visitor gets, and its copy.
     ``?token=...`` asks for a copy that is kept, and for the page as far as it can be made of that.
 

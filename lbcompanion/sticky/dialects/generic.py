@@ -91,19 +91,19 @@ class Generic(Shape):
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The part, unless it may be a session's. Beside a separator, a node's plain name is none, whoever's cookie it
         stands in."""
-        reduce = self.part.extract(value)
-        if reduce is None or allowed:
-            return reduce
-        if self.part.separator and looks_like_node_label(reduce.strip(self.part.separator)):
-            return reduce
-        return None if may_be_session(name, reduce) else reduce
+        reduced = self.part.extract(value)
+        if reduced is None or allowed:
+            return reduced
+        if self.part.separator and looks_like_node_label(reduced.strip(self.part.separator)):
+            return reduced
+        return None if may_be_session(name, reduced) else reduced
 
     def node_of(self, cookie: RoutingCookie) -> str | None:
         """The part without its separator, where there is one; a whole value may be anything."""
         if self.part.where is PartPosition.WHOLE:
             return None
-        reduce = self.part.extract(cookie.value)
-        return reduce.strip(self.part.separator) if reduce and self.part.separator else reduce
+        reduced = self.part.extract(cookie.value)
+        return reduced.strip(self.part.separator) if reduced and self.part.separator else reduced
 
 
 def generic(part: str = "whole", replay_safe: bool = False) -> Generic:

@@ -6,10 +6,10 @@ All read cookies in the header's order and keep every one that is theirs: two ti
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 from attrs.converters import optional
@@ -18,6 +18,7 @@ from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import is_pattern, names_match, set_cookie_pairs
 from lbcompanion.sticky.credentials import ID_LENGTH, looks_like_credential, looks_like_id, looks_like_node_text
 from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts, Sample
+from lbcompanion.sticky.dialects.old_names import rename_in_class, renamed_arguments
 
 #: A route, server name or clone id, as its separators leave it. Longer is no node's name, but a secret's tail.
 NODE_TEXT = r"[A-Za-z0-9_.:-]{1,64}"
@@ -43,8 +44,15 @@ class Signal(Enum):
     SILENT = "nothing, or it never comes, or that is not known"
 
 
+class _OldArguments(ABCMeta):
+    """Shapes take their arguments under old names too, for one release."""
+
+    def __call__(cls, *args: Any, **arguments: Any) -> Any:
+        return super().__call__(*args, **renamed_arguments(cls.__qualname__, arguments))
+
+
 @frozen(kw_only=True)
-class Shape(ABC):
+class Shape(metaclass=_OldArguments):
     """What all dialects have in common. See :class:`lbcompanion.sticky.dialects.interface.Dialect`.
 
     :ivar moves_visitor: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.moves_visitor`; yes unless a dialect
@@ -61,6 +69,20 @@ class Shape(ABC):
     never_record: str = ""
     signal: Signal = Signal.SILENT
     hash_keyed: bool = False
+
+    def __init_subclass__(cls) -> None:
+        """Make methods and fields known under their old and new names, for one release."""
+        rename_in_class(cls)
+
+    @property
+    def keyed(self) -> bool:
+        """The old name of :attr:`hash_keyed`."""
+        return self.hash_keyed
+
+    @property
+    def held_back(self) -> str:
+        """The old name of :attr:`never_record`."""
+        return self.never_record
 
     @abstractmethod
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
@@ -91,9 +113,9 @@ class Shape(ABC):
         found = []
         for name, value in cookies.items():
             if value and names_match(wanted, name):
-                reduce = self.reduce(name, value, names_match(allow, name))
-                if reduce is not None:
-                    found.append(RoutingCookie(name, reduce))
+                reduced = self.reduce(name, value, names_match(allow, name))
+                if reduced is not None:
+                    found.append(RoutingCookie(name, reduced))
         return tuple(found)
 
     def compute(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
@@ -112,9 +134,9 @@ class Shape(ABC):
     def _detects_move(self, sent: RoutingCookie, new_values: str | None) -> bool | None:
         if new_values is None:
             return False if self.signal is Signal.WHERE_MOVED else None
-        reduce = self.reduce(sent.name, new_values, True)
+        reduced = self.reduce(sent.name, new_values, True)
         # A value that is not this dialect's was set by somebody else, the application for one.
-        return None if reduce is None else not self.same_node(sent, RoutingCookie(sent.name, reduce))
+        return None if reduced is None else not self.same_node(sent, RoutingCookie(sent.name, reduced))
 
     def same_node(self, first: RoutingCookie, second: RoutingCookie) -> bool:
         """Whether two replays are for one node; a node's text decides where there is one, since forms change."""
@@ -122,6 +144,9 @@ class Shape(ABC):
             return True
         node = self.node_of(first)
         return node is not None and node == self.node_of(second)
+
+
+rename_in_class(Shape)
 
 
 @frozen(kw_only=True)
