@@ -28,13 +28,13 @@ SECRET_MIN_BYTES = 16
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 #: The same without small letters: methods are case-sensitive, and the registered ones are written in capitals.
 UPPER_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Z]+", re.ASCII)
-_SHOWN_CHARS = 80
+_MAX_SHOWN_CHARS = 80
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?", re.ASCII)
 
 
-def show(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as a message shows it: much as TOML writes it, cut where it is long."""
     if isinstance(value, dict):
         return "a table"
@@ -42,41 +42,41 @@ def show(value: object) -> str:
         written = json.dumps(value, ensure_ascii=False)
     except TypeError:  # TOML's dates
         written = str(value)
-    return written if len(written) <= _SHOWN_CHARS else written[: _SHOWN_CHARS - 3] + "..."
+    return written if len(written) <= _MAX_SHOWN_CHARS else written[: _MAX_SHOWN_CHARS - 3] + "..."
 
 
-def flag(value: object, folder: Path) -> bool:
+def boolean(value: object, folder: Path) -> bool:
     """True or false."""
     if not isinstance(value, bool):
         raise InvalidValue("true or false")
     return value
 
 
-def integer(least: int, most: int | None = None) -> Check:
+def integer(minimum: int, maximum: int | None = None) -> Check:
     """A whole number between bounds, which are allowed themselves. A boolean is not a number here."""
-    allowed = f"a whole number, {least} or more" if most is None else f"a whole number from {least} to {most}"
+    allowed = f"a whole number, {minimum} or more" if maximum is None else f"a whole number from {minimum} to {maximum}"
 
     def check(value: object, folder: Path) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidValue(allowed)
-        if value < least or (most is not None and value > most):
+        if value < minimum or (maximum is not None and value > maximum):
             raise InvalidValue(allowed)
         return value
 
     return check
 
 
-def number(least: float, most: float | None = None, *, above: bool = False) -> Check:
+def number(minimum: float, maximum: float | None = None, *, above: bool = False) -> Check:
     """A finite number between bounds.
 
     :param above: the lower bound itself is not allowed.
     """
-    allowed = f"a number {'above' if above else 'from'} {least:g}" + ("" if most is None else f" to {most:g}")
+    allowed = f"a number {'above' if above else 'from'} {minimum:g}" + ("" if maximum is None else f" to {maximum:g}")
 
     def check(value: object, folder: Path) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InvalidValue(allowed)
-        if value < least or (above and value == least) or (most is not None and value > most):
+        if value < minimum or (above and value == minimum) or (maximum is not None and value > maximum):
             raise InvalidValue(allowed)
         return float(value)
 
@@ -115,16 +115,16 @@ def choice(*words: str) -> Check:
     return check
 
 
-def list_of(check_one: Check, allowed: str, *, least: int = 0, unique: bool = False) -> Check:
+def list_of(check_item: Check, allowed: str, *, minimum: int = 0, unique: bool = False) -> Check:
     """A list, every item of which passes a check of its own.
 
     :param allowed: what the whole list is, for the message.
     """
 
     def check(value: object, folder: Path) -> tuple[Any, ...]:
-        if not isinstance(value, list) or len(value) < least:
+        if not isinstance(value, list) or len(value) < minimum:
             raise InvalidValue(allowed)
-        checked = tuple(_item(check_one, item, folder) for item in value)
+        checked = tuple(_check_item(check_item, item, folder) for item in value)
         if unique and len(set(checked)) < len(checked):
             raise InvalidValue(f"{allowed}, each once")
         return checked
@@ -132,14 +132,14 @@ def list_of(check_one: Check, allowed: str, *, least: int = 0, unique: bool = Fa
     return check
 
 
-def _item(check_one: Check, item: object, folder: Path) -> Any:
+def _check_item(check_item: Check, item: object, folder: Path) -> Any:
     try:
-        return check_one(item, folder)
+        return check_item(item, folder)
     except InvalidValue as error:
-        raise InvalidValue(error.allowed, error.shown or f"a list with {show(item)}") from None
+        raise InvalidValue(error.allowed, error.shown_value or f"a list with {format_value(item)}") from None
 
 
-def mapping(check_key: Callable[[str], bool], key_allowed: str, check_one: Check) -> Check:
+def mapping(check_key: Callable[[str], bool], key_allowed: str, check_item: Check) -> Check:
     """A table with free keys."""
 
     def check(value: object, folder: Path) -> Mapping[str, Any]:
@@ -148,16 +148,16 @@ def mapping(check_key: Callable[[str], bool], key_allowed: str, check_one: Check
         for key in value:
             if not check_key(key):
                 raise InvalidValue(key_allowed, f'named "{key}"')
-        return {key: _below(key, check_one, item, folder) for key, item in value.items()}
+        return {key: _check_entry(key, check_item, item, folder) for key, item in value.items()}
 
     return check
 
 
-def _below(key: str, check_one: Check, item: object, folder: Path) -> Any:
+def _check_entry(key: str, check_item: Check, item: object, folder: Path) -> Any:
     try:
-        return check_one(item, folder)
+        return check_item(item, folder)
     except InvalidValue as error:
-        raise InvalidValue(error.allowed, error.shown or show(item), key) from None
+        raise InvalidValue(error.allowed, error.shown_value or format_value(item), key) from None
 
 
 def is_node_name(name: str) -> bool:
@@ -270,57 +270,57 @@ def optional_path(value: object, folder: Path) -> Path | None:
     return None if value == "" else path(value, folder)
 
 
-def content(where: Path, allowed: str) -> bytes:
+def read_file(file: Path, allowed: str) -> bytes:
     """What a file holds.
 
     :raises InvalidValue: where it cannot be read.
     """
     try:
-        return where.read_bytes()
+        return file.read_bytes()
     except OSError as error:
-        raise InvalidValue(allowed, f'"{where}" ({error.strerror})') from None
+        raise InvalidValue(allowed, f'"{file}" ({error.strerror})') from None
 
 
-def readable_file(what: str, *, empty: bool = True) -> Check:
+def readable_file(description: str, *, empty: bool = True) -> Check:
     """The path of a file that can be read, or None for the empty string."""
-    allowed = f"{what} that can be read" + (", or empty" if empty else "")
+    allowed = f"{description} that can be read" + (", or empty" if empty else "")
 
     def check(value: object, folder: Path) -> Path | None:
         if value == "" and empty:
             return None
         if not isinstance(value, str) or not value:
             raise InvalidValue(allowed)
-        where = path(value, folder)
-        content(where, allowed)
-        return where
+        file = path(value, folder)
+        read_file(file, allowed)
+        return file
 
     return check
 
 
-def secret_of(where: Path) -> bytes:
+def read_secret(file: Path) -> bytes:
     """What a file with a secret or a key holds, without white space around it.
 
     :raises InvalidValue: where it cannot be read, or is too short.
     """
     allowed = f"a file that can be read, with a secret of {SECRET_MIN_BYTES} bytes or more"
-    secret = content(where, allowed).strip()
+    secret = read_file(file, allowed).strip()
     if len(secret) < SECRET_MIN_BYTES:
-        raise InvalidValue(allowed, f'"{where}" with {len(secret)} bytes in it')
+        raise InvalidValue(allowed, f'"{file}" with {len(secret)} bytes in it')
     return secret
 
 
-def sealing_key_file(value: object, folder: Path) -> Path | None:
+def encryption_key_file(value: object, folder: Path) -> Path | None:
     """The path of a file with a key to seal copies with, or None for the empty string."""
-    where = optional_path(value, folder)
-    if where is not None:
-        secret_of(where)
-    return where
+    file = optional_path(value, folder)
+    if file is not None:
+        read_secret(file)
+    return file
 
 
 def ed25519_public_key(value: object, folder: Path) -> bytes:
     """The PEM text of the Ed25519 public key that a file holds."""
     allowed = "a file with an Ed25519 public key in PEM"
-    pem = content(path(value, folder), allowed)
+    pem = read_file(path(value, folder), allowed)
     try:
         read_public_key(pem)
     except ValueError:

@@ -28,8 +28,8 @@ class ConfigError(CompanionError):
         self.value = value
         self.allowed = allowed
         where = f"{file}: {key}" if key else file
-        said = f" is {value}" if value else ""
-        super().__init__(f"{where}{said}; allowed: {allowed}")
+        value_text = f" is {value}" if value else ""
+        super().__init__(f"{where}{value_text}; allowed: {allowed}")
 
 
 class ConfigErrors(ConfigError):
@@ -59,10 +59,10 @@ class InvalidValue(CompanionError):
     :ivar below: the key within a table with free keys, where the fault is in one of its values.
     """
 
-    def __init__(self, allowed: str, shown: str | None = None, below: str = "") -> None:
+    def __init__(self, allowed: str, shown_value: str | None = None, subkey: str = "") -> None:
         self.allowed = allowed
-        self.shown = shown
-        self.below = below
+        self.shown_value = shown_value
+        self.subkey = subkey
         super().__init__(allowed)
 
 
@@ -106,7 +106,7 @@ class PageRefused(StoreError):
     """A page that this store can never keep; others it can."""
 
 
-class PageOnItsWay(StoreError):
+class PageNotReady(StoreError):
     """A page that another process of this node is still capturing: there will be a copy soon, ask again."""
 
 

@@ -31,31 +31,31 @@ from lbcompanion.model import to_rfc3339
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def json_wanted(environment: Mapping[str, str]) -> bool:
+def wants_json(environment: Mapping[str, str]) -> bool:
     """Whether the environment asks for JSON: ``LBC_LOG=json``."""
     return environment.get("LBC_LOG", "").lower() == "json"
 
 
-def as_line(event: LogEvent) -> str:
+def format_line(event: LogEvent) -> str:
     """An event as a line for people: time, level, what says it, the message; a traceback is folded into it."""
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    return f"{_time(event)} {_level(event)} {_speaker(event)}: {_one_line(text)}"
+    return f"{_time(event)} {_level(event)} {_source(event)}: {_one_line(text)}"
 
 
-def as_json(event: LogEvent) -> str:
+def format_json(event: LogEvent) -> str:
     """An event as one JSON object."""
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "time": _time(event),
         "level": _level(event),
-        "from": _speaker(event),
+        "from": _source(event),
         "message": formatEvent(event),
     }
     for key, value in event.items():
-        if not key.startswith("log_") and key != "text" and key not in said and isinstance(value, _PLAIN):
-            said[key] = value
+        if not key.startswith("log_") and key != "text" and key not in fields and isinstance(value, _PLAIN):
+            fields[key] = value
     if "log_failure" in event:
-        said["failure"] = event["log_failure"].getTraceback()
-    return json.dumps(said, ensure_ascii=False)
+        fields["failure"] = event["log_failure"].getTraceback()
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def _one_line(text: str) -> str:
@@ -71,7 +71,7 @@ def _level(event: LogEvent) -> str:
     return level.name if level is not None else "info"
 
 
-def _speaker(event: LogEvent) -> str:
+def _source(event: LogEvent) -> str:
     return str(event.get("log_namespace") or event.get("log_system") or "-")
 
 
@@ -80,12 +80,12 @@ class LineObserver:
     """Writes each event as one line.
 
     :param stream: where to.
-    :param as_text: :func:`as_line` or :func:`as_json`.
+    :param as_text: :func:`format_line` or :func:`format_json`.
     """
 
     def __init__(self, stream: TextIO, *, json_lines: bool = False) -> None:
         self._stream = stream
-        self._write = as_json if json_lines else as_line
+        self._write = format_json if json_lines else format_line
 
     def __call__(self, event: LogEvent) -> None:
         """Write one event; what cannot be written is let go, a log never stops the service."""
@@ -96,7 +96,7 @@ class LineObserver:
             return
 
 
-class FromStandardLogging(logging.Handler):
+class StandardLoggingHandler(logging.Handler):
     """Hands what libraries say through :mod:`logging` (asyncio's complaints above all) on to Twisted's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -117,10 +117,10 @@ def begin(*, json_lines: bool | None = None, level: LogLevel = LogLevel.info, st
     :param stream: standard error where it is None.
     """
     if json_lines is None:
-        json_lines = json_wanted(os.environ)
+        json_lines = wants_json(os.environ)
     observer = LineObserver(stream or sys.stderr, json_lines=json_lines)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
     # Two lines for each connection to a crawler, peer or balancer would bury what matters.
     predicate.setLogLevelForNamespace("twisted.web.client", max(level, LogLevel.warn))
-    logging.basicConfig(handlers=[FromStandardLogging()], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[StandardLoggingHandler()], level=logging.WARNING, force=True)
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [predicate])], redirectStandardIO=False)

@@ -84,7 +84,7 @@ class Page:
 
 #: What is known of a page beside its body, its digest and the time of keeping: attributes of :class:`Page`. So it is
 #: kept in stores and handed to other processes and nodes.
-PAGE_FACTS = ("token", "url", "method", "status", "content_type", "captured_at")
+PAGE_METADATA = ("token", "url", "method", "status", "content_type", "captured_at")
 
 
 @frozen
@@ -111,7 +111,7 @@ class RoutingCookie:
     value: str = field(repr=False)
 
 
-class Told(Enum):
+class NoticeSource(Enum):
     """Who noticed that a page was viewed."""
 
     BROWSER = "browser"
@@ -136,7 +136,7 @@ class Notice:
     viewed_at: float
     noticed_at: float
     page_url: str = ""
-    by: Told = Told.BROWSER
+    source: NoticeSource = NoticeSource.BROWSER
 
 
 class LossCode(Enum):

@@ -17,7 +17,7 @@ from lbcompanion.sticky import dialects
 from lbcompanion.sticky.dialects import Dialect
 from lbcompanion.sticky.dialects.old_names import with_new_names
 
-_WHERE = "twisted/plugins"
+_FOLDER = "twisted/plugins"
 
 
 class IDialectPlugin(Interface):
@@ -44,20 +44,20 @@ def load_dialects(plugins: Iterable[IDialectPlugin] | None = None) -> tuple[Dial
     :raises ConfigError: where one cannot be loaded, is no dialect, or has the name of another.
     """
     found = getPlugins(IDialectPlugin) if plugins is None else plugins
-    loaded = tuple(_loaded(location) for location in sorted({plugin.location for plugin in found}))
+    loaded = tuple(_load(location) for location in sorted({plugin.location for plugin in found}))
     try:
         dialects.use_plugin_dialects(loaded)
     except CompanionError as error:
-        raise ConfigError(_WHERE, "", f"refused: {error}", "dialects with names of their own") from None
+        raise ConfigError(_FOLDER, "", f"refused: {error}", "dialects with names of their own") from None
     return loaded
 
 
-def _loaded(location: str) -> Dialect:
+def _load(location: str) -> Dialect:
     try:
         dialect = with_new_names(namedAny(location))
     except Exception as error:  # whatever a foreign module raises when it is imported
-        raise ConfigError(_WHERE, location, f"not loadable ({error!r})", "the full name of a dialect") from error
+        raise ConfigError(_FOLDER, location, f"not loadable ({error!r})", "the full name of a dialect") from error
     if not isinstance(dialect, Dialect):
-        wanted = "an object with all that lbcompanion.sticky.dialects.Dialect asks for"
-        raise ConfigError(_WHERE, location, "no dialect", wanted)
+        allowed = "an object with all that lbcompanion.sticky.dialects.Dialect asks for"
+        raise ConfigError(_FOLDER, location, "no dialect", allowed)
     return dialect

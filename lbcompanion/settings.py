@@ -113,7 +113,7 @@ class FetchTable:
 
 
 @frozen
-class ToCrawlerTable:
+class NodeCrawlerTable:
     """``[crawler]`` of a node's file."""
 
     intake: str = "http://127.0.0.1:9200"
@@ -154,7 +154,7 @@ class NodeSettings:
     sticky: StickyTable = StickyTable()
     fetch: FetchTable = FetchTable()
     peers: Mapping[str, str] = Factory(dict)
-    crawler: ToCrawlerTable = ToCrawlerTable()
+    crawler: NodeCrawlerTable = NodeCrawlerTable()
     limits: LimitsTable = LimitsTable()
 
 

@@ -57,7 +57,7 @@ class BodyTooLarge(CompanionError):
     """A response's body is longer than what was asked for may be."""
 
 
-def read_body(response: Any, most: int) -> Deferred[bytes]:
+def read_body(response: Any, max_bytes: int) -> Deferred[bytes]:
     """Read a response's body whole, and no more of it than is allowed.
 
     :param response: of an Agent, or of treq with ``unbuffered=True``.
@@ -65,20 +65,20 @@ def read_body(response: Any, most: int) -> Deferred[bytes]:
     :returns: fails with :class:`BodyTooLarge`, or with what ended the body before its end. The connection is closed
         then, and where the Deferred is cancelled.
     """
-    if response.length is not UNKNOWN_LENGTH and response.length > most:
+    if response.length is not UNKNOWN_LENGTH and response.length > max_bytes:
         abort_body(response)
         return fail(BodyTooLarge())
-    reading = _BoundedBody(most)
+    reading = _BoundedBodyProtocol(max_bytes)
     response.deliverBody(reading)
     return reading.done
 
 
 def abort_body(response: Any) -> None:
     """Close the connection of a response that nobody will read."""
-    response.deliverBody(_Aborting())
+    response.deliverBody(_AbortingProtocol())
 
 
-class _Aborting(Protocol):
+class _AbortingProtocol(Protocol):
     def connectionMade(self) -> None:
         _abort(self.transport)
 
@@ -89,18 +89,18 @@ def _abort(transport: Any) -> None:
         abort()
 
 
-class _BoundedBody(Protocol):
+class _BoundedBodyProtocol(Protocol):
     """Gathers a body up to a bound; anything but a proper end fails."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._parts: list[bytes] = []
         self._size = 0
         self.done: Deferred[bytes] = Deferred(lambda _d: _abort(self.transport))
 
     def dataReceived(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size <= self._most:
+        if self._size <= self._max_bytes:
             self._parts.append(data)
             return
         self._parts.clear()

@@ -83,8 +83,8 @@ def test_a_value_as_a_message_shows_it(value: object, shown: str) -> None:
 
 def test_a_secret_has_no_white_space_around_it(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"\n 0123456789abcdef \n")
-    assert checks.secret_of(tmp_path / "secret") == b"0123456789abcdef"
+    assert checks.read_secret(tmp_path / "secret") == b"0123456789abcdef"
     (tmp_path / "short").write_bytes(b"    short           ")
     for name in ("short", "none"):
         with pytest.raises(InvalidValue):
-            checks.secret_of(tmp_path / name)
+            checks.read_secret(tmp_path / name)

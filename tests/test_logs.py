@@ -10,7 +10,7 @@ import pytest
 from twisted.logger import Logger, LogPublisher
 
 import lbcompanion
-from lbcompanion.logs import FromStandardLogging, LineObserver, json_wanted
+from lbcompanion.logs import LineObserver, StandardLoggingHandler, wants_json
 
 
 def told(*, json_lines: bool) -> tuple[Logger, io.StringIO]:
@@ -68,8 +68,8 @@ def test_a_closed_stream_stops_nothing() -> None:
 
 @pytest.mark.parametrize(("value", "wanted"), [("json", True), ("JSON", True), ("", False), ("text", False)])
 def test_the_environment_chooses(value: str, wanted: bool) -> None:
-    assert json_wanted({"LBC_LOG": value}) is wanted
-    assert not json_wanted({})
+    assert wants_json({"LBC_LOG": value}) is wanted
+    assert not wants_json({})
 
 
 def test_libraries_logs_arrive() -> None:
@@ -79,7 +79,7 @@ def test_libraries_logs_arrive() -> None:
     globalLogPublisher.addObserver(seen.append)
     try:
         record = logging.LogRecord("asyncio", logging.WARNING, "", 0, "slow: %s", ("x",), None)
-        FromStandardLogging().emit(record)
+        StandardLoggingHandler().emit(record)
     finally:
         globalLogPublisher.removeObserver(seen.append)
     assert [(event["log_namespace"], event["text"]) for event in seen] == [("asyncio", "slow: x")]

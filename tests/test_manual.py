@@ -28,7 +28,7 @@ TABLES: Mapping[str, tuple[type, tables.Table]] = {
     "[store]": (settings.StoreTable, tables.NODE["store"]),
     "[sticky]": (settings.StickyTable, tables.NODE["sticky"]),
     "[fetch]": (settings.FetchTable, tables.NODE["fetch"]),
-    "[crawler]": (settings.ToCrawlerTable, tables.NODE["crawler"]),
+    "[crawler]": (settings.NodeCrawlerTable, tables.NODE["crawler"]),
     "[limits]": (settings.LimitsTable, tables.NODE["limits"]),
     "[crawler] of a crawler": (settings.CrawlerTable, tables.CRAWLER),
     "[sites.NAME]": (settings.SiteSettings, tables.SITE),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lbcompanion.balancer_config.comments import comment, file_header, sticky_settings, text
 from lbcompanion.balancer_config.pool import Member, Pool, joined
-from lbcompanion.balancer_config.wording import comment, opening, sticky_tables, text
 
 #: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
 COOKIE = "ROUTEID"
@@ -19,21 +19,21 @@ def configuration(pool: Pool) -> str:
     cookie = pool.cookie or COOKIE
     return text(
         [
-            *opening(
+            *file_header(
                 "Apache httpd",
                 pool,
                 "Check it: apache2 -t -f FILE. Run it: apache2 -DFOREGROUND -f FILE. In an Apache that runs already, "
                 "take what stands from Listen on, and enable the modules.",
             ),
-            *sticky_tables("apache-route", cookie),
+            *sticky_settings("apache-route", cookie),
             "",
             *_modules(),
             "",
-            *_itself(pool),
+            *_server_section(pool),
             "",
             *_balancer(pool, cookie),
             "",
-            *_host(pool, cookie),
+            *_virtual_host(pool, cookie),
         ]
     )
 
@@ -65,7 +65,7 @@ def _modules() -> list[str]:
     return lines
 
 
-def _itself(pool: Pool) -> list[str]:
+def _server_section(pool: Pool) -> list[str]:
     return [
         "ServerName localhost",
         "<IfModule unixd_module>",
@@ -110,7 +110,7 @@ def _member(pool: Pool, member: Member) -> list[str]:
     ]
 
 
-def _host(pool: Pool, cookie: str) -> list[str]:
+def _virtual_host(pool: Pool, cookie: str) -> list[str]:
     return [
         f"<VirtualHost *:{pool.listen_port}>",
         "    ProxyPreserveHost On",

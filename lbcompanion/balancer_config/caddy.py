@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lbcompanion.balancer_config.comments import (
+    comment,
+    file_header,
+    indented,
+    readyz_unreachable,
+    sticky_settings,
+    text,
+)
 from lbcompanion.balancer_config.pool import Pool, is_loopback
-from lbcompanion.balancer_config.wording import comment, indented, not_asked, opening, sticky_tables, text
 
 #: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
 COOKIE = "lb"
@@ -16,13 +23,13 @@ def configuration(pool: Pool) -> str:
     cookie = pool.cookie or COOKIE
     return _with_tabs(
         [
-            *opening(
+            *file_header(
                 "Caddy",
                 pool,
                 "A Caddyfile. Check it: caddy validate --adapter caddyfile --config FILE. Run it: caddy run --adapter "
                 "caddyfile --config FILE.",
             ),
-            *sticky_tables("caddy", cookie),
+            *sticky_settings("caddy", cookie),
             "",
             *_site(pool),
             *indented(_proxy(pool, cookie), "    "),
@@ -90,8 +97,8 @@ def _health(pool: Pool) -> list[str]:
         member.check_host == member.host or (is_loopback(member.check_host) and is_loopback(member.host))
         for member in pool.members
     )
-    often = ["health_interval 1s", "health_timeout 2s", "health_status 200"]
-    if pool.ready_can_be_asked and len(ports) == 1 and same_host:
+    timing = ["health_interval 1s", "health_timeout 2s", "health_status 200"]
+    if pool.readyz_is_reachable and len(ports) == 1 and same_host:
         return [
             "# Is the node ready? Asked at its admin listener.",
             "health_uri /readyz",
@@ -99,10 +106,10 @@ def _health(pool: Pool) -> list[str]:
             "health_headers {",
             "    Host localhost",
             "}",
-            *often,
+            *timing,
         ]
-    if not pool.ready_can_be_asked:
-        return [*not_asked(pool), f"health_uri {pool.prefix}/whoami", *often]
+    if not pool.readyz_is_reachable:
+        return [*readyz_unreachable(pool), f"health_uri {pool.prefix}/whoami", *timing]
     return [
         *comment(
             "Caddy can ask all nodes at one and the same port only, and these have their admin listeners, where "
@@ -110,5 +117,5 @@ def _health(pool: Pool) -> list[str]:
             "node, but not one whose application is down or that is about to stop."
         ),
         f"health_uri {pool.prefix}/whoami",
-        *often,
+        *timing,
     ]

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from lbcompanion.balancer_config.comments import (
+    comment,
+    file_header,
+    indented,
+    readyz_unreachable,
+    sticky_settings,
+    text,
+)
 from lbcompanion.balancer_config.pool import Member, Pool, is_address
-from lbcompanion.balancer_config.wording import comment, indented, not_asked, opening, sticky_tables, text
 
 #: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
 COOKIE = "SERVERID"
@@ -15,8 +22,8 @@ def configuration(pool: Pool) -> str:
     cookie = pool.cookie or COOKIE
     return text(
         [
-            *opening("Envoy", pool, "Check it: envoy --mode validate -c FILE. Run it: envoy -c FILE."),
-            *sticky_tables("envoy", cookie),
+            *file_header("Envoy", pool, "Check it: envoy --mode validate -c FILE. Run it: envoy -c FILE."),
+            *sticky_settings("envoy", cookie),
             "",
             "static_resources:",
             "  listeners:",
@@ -111,7 +118,7 @@ def _cluster(pool: Pool) -> list[str]:
         if all(is_address(host) for m in pool.members for host in (m.host, m.check_host or m.host))
         else "STRICT_DNS"
     )
-    path = "/readyz" if pool.ready_can_be_asked else f"{pool.prefix}/whoami"
+    path = "/readyz" if pool.readyz_is_reachable else f"{pool.prefix}/whoami"
     return [
         "- name: nodes",
         f"  type: {kind}",
@@ -124,7 +131,7 @@ def _cluster(pool: Pool) -> list[str]:
         f'      "@type": {_TYPE}.upstreams.http.v3.HttpProtocolOptions',
         f"      common_http_protocol_options: {{ idle_timeout: {pool.keep_seconds}s }}",
         "      explicit_http_config: { http_protocol_options: {} }",
-        *indented(not_asked(pool), "  "),
+        *indented(readyz_unreachable(pool), "  "),
         "  health_checks:",
         "  - timeout: 2s",
         "    interval: 1s",
@@ -145,7 +152,7 @@ def _endpoint(pool: Pool, member: Member) -> list[str]:
         "      - endpoint:",
         f"          address: {{ {_socket(member.host, member.port)} }}",
     ]
-    if pool.ready_can_be_asked:
+    if pool.readyz_is_reachable:
         other = (
             ""
             if member.check_host == member.host

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from lbcompanion.balancer_config.comments import (
+    comment,
+    file_header,
+    indented,
+    readyz_unreachable,
+    sticky_settings,
+    text,
+)
 from lbcompanion.balancer_config.pool import Member, Pool, joined
-from lbcompanion.balancer_config.wording import comment, indented, not_asked, opening, sticky_tables, text
 
 #: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
 COOKIE = "SERVERID"
@@ -14,8 +21,8 @@ def configuration(pool: Pool) -> str:
     cookie = pool.cookie or COOKIE
     return text(
         [
-            *opening("HAProxy", pool, "Check it: haproxy -c -f FILE. Run it: haproxy -db -f FILE."),
-            *sticky_tables("haproxy-insert", cookie),
+            *file_header("HAProxy", pool, "Check it: haproxy -c -f FILE. Run it: haproxy -db -f FILE."),
+            *sticky_settings("haproxy-insert", cookie),
             "",
             "global",
             "    # Visitors at a time. Each takes two of the file descriptors that `ulimit -n` allows.",
@@ -72,7 +79,7 @@ def _frontend(pool: Pool) -> list[str]:
 
 
 def _backend(pool: Pool, cookie: str) -> list[str]:
-    path = "/readyz" if pool.ready_can_be_asked else f"{pool.prefix}/whoami"
+    path = "/readyz" if pool.readyz_is_reachable else f"{pool.prefix}/whoami"
     return [
         "backend nodes",
         "    balance roundrobin",
@@ -85,7 +92,7 @@ def _backend(pool: Pool, cookie: str) -> list[str]:
         "    # The node learns the name that it has here, on every request.",
         "    http-send-name-header X-LB-Server",
         "    http-reuse safe",
-        *indented(not_asked(pool), "    "),
+        *indented(readyz_unreachable(pool), "    "),
         "    # Is the node ready? A node that is about to stop says no, and keeps serving meanwhile.",
         "    option httpchk",
         f"    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host localhost",
@@ -105,7 +112,7 @@ def _backend(pool: Pool, cookie: str) -> list[str]:
 
 def _server(pool: Pool, member: Member) -> str:
     line = f"    server {member.name} {member.address} cookie {member.name} check"
-    if not pool.ready_can_be_asked:
+    if not pool.readyz_is_reachable:
         return line
     other = "" if member.check_host == member.host else f" addr {member.check_host}"
     return f"{line}{other} port {member.check_port}"

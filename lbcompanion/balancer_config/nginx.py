@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lbcompanion.balancer_config.comments import comment, file_header, sticky_settings, text
 from lbcompanion.balancer_config.pool import Member, Pool, is_address, joined
-from lbcompanion.balancer_config.wording import comment, opening, sticky_tables, text
 from lbcompanion.errors import ConfigError
 
 #: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
@@ -27,13 +27,13 @@ def configuration(pool: Pool) -> str:
         raise ConfigError("sticky.cookies", "", cookie, "letters, digits and _, which is all that nginx can look for")
     return text(
         [
-            *opening(
+            *file_header(
                 "nginx",
                 pool,
                 "Check it: nginx -t -c FILE. In an nginx that runs already, put what stands within http {...} into a "
                 "file in conf.d.",
             ),
-            *sticky_tables("haproxy-insert", cookie),
+            *sticky_settings("haproxy-insert", cookie),
             *comment("(That is how HAProxy's `insert` does it, and what this file does is the same.)"),
             "",
             "events {",
@@ -69,7 +69,7 @@ def _stickiness(pool: Pool, cookie: str) -> list[str]:
         "        default lbc_$lbc_known;",
         '        "" lbc_$lbc_fresh;',
         "    }",
-        *_answered(members),
+        *_answering_node(members),
         *comment("The cookie is set where it does not name the node that answered.", "    "),
         f'    map "$lbc_answered $cookie_{cookie}" $lbc_set_cookie {{',
         f'        default "{cookie}=$lbc_answered; Path=/; HttpOnly";',
@@ -94,7 +94,7 @@ def _shares(members: Sequence[Member]) -> list[str]:
     return [*(f"        {share} {member.name};" for member in others), f"        * {last.name};"]
 
 
-def _answered(members: Sequence[Member]) -> list[str]:
+def _answering_node(members: Sequence[Member]) -> list[str]:
     """Who answered, after failures too: the last address of several."""
     known = [member for member in members if is_address(member.host)]
     lines = comment(

@@ -69,7 +69,7 @@ class Pool:
     idle_seconds: int = 75
 
     @property
-    def ready_can_be_asked(self) -> bool:
+    def readyz_is_reachable(self) -> bool:
         """Whether the balancer can reach every node's ``/readyz``."""
         return all(member.check_port for member in self.members)
 
@@ -110,28 +110,28 @@ def pool_of(
     :raises ConfigError: where a node cannot be reached by what its file says, or two have one name.
     """
     nodes = [settings for _, settings in files]
-    hints = _told_by_crawlers(crawlers) | _told_by_peers(nodes)
-    told = addresses or {}
-    seen: dict[str, str] = {}
+    hints = _addresses_from_crawlers(crawlers) | _addresses_from_peers(nodes)
+    configured = addresses or {}
+    file_of: dict[str, str] = {}
     members = []
     for file, settings in files:
         name = settings.node.name
-        if name in seen:
-            raise ConfigError(file, "node.name", name, f"a name for each node; {seen[name]} has this one")
-        seen[name] = file
+        if name in file_of:
+            raise ConfigError(file, "node.name", name, f"a name for each node; {file_of[name]} has this one")
+        file_of[name] = file
         hint = hints.get(name) or _netloc(settings.node.direct_origin)
-        members.append(_member(file, settings, told.get(name, ""), hint))
-    if unknown := set(told) - set(seen):
-        raise ConfigError("--address", "", ", ".join(sorted(unknown)), f"one of the nodes: {', '.join(seen)}")
+        members.append(_member(file, settings, configured.get(name, ""), hint))
+    if unknown := set(configured) - set(file_of):
+        raise ConfigError("--address", "", ", ".join(sorted(unknown)), f"one of the nodes: {', '.join(file_of)}")
     first = nodes[0]
     return Pool(
-        members=tuple(_guessed(members)),
+        members=tuple(_with_guessed_hosts(members)),
         cookie=_cookie(nodes),
         listen_host=listen[0],
         listen_port=listen[1],
         prefix=first.node.prefix,
-        first_byte_seconds=int(max(_first_byte_seconds(one.limits) for one in nodes)),
-        idle_seconds=int(min(one.limits.idle_seconds for one in nodes)),
+        first_byte_seconds=int(max(_first_byte_seconds(settings.limits) for settings in nodes)),
+        idle_seconds=int(min(settings.limits.idle_seconds for settings in nodes)),
     )
 
 
@@ -149,7 +149,7 @@ def is_address(host: str) -> bool:
     return True
 
 
-def is_everywhere(host: str) -> bool:
+def is_wildcard(host: str) -> bool:
     """Whether a listener's interface is all addresses."""
     return host in ("", "0.0.0.0", "::")
 
@@ -159,15 +159,15 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
 
 
-def _told_by_peers(nodes: Iterable[NodeSettings]) -> dict[str, str]:
+def _addresses_from_peers(nodes: Iterable[NodeSettings]) -> dict[str, str]:
     """Where the other nodes say that a node's companion is."""
-    return {name: netloc for one in nodes for name, url in one.peers.items() if (netloc := _netloc(url))}
+    return {name: netloc for settings in nodes for name, url in settings.peers.items() if (netloc := _netloc(url))}
 
 
-def _told_by_crawlers(crawlers: Iterable[CrawlerSettings]) -> dict[str, str]:
+def _addresses_from_crawlers(crawlers: Iterable[CrawlerSettings]) -> dict[str, str]:
     """Where crawlers say that the nodes are: as the balancer has them, or directly."""
-    known = [pair for one in crawlers for site in one.sites.values() for pair in site.nodes.items()]
-    return {name: told for name, node in known if (told := _address(node.address) or _netloc(node.direct))}
+    known = [pair for settings in crawlers for site in settings.sites.values() for pair in site.nodes.items()]
+    return {name: configured for name, node in known if (configured := _address(node.address) or _netloc(node.direct))}
 
 
 def _address(text: str) -> str:
@@ -177,25 +177,25 @@ def _address(text: str) -> str:
 
 def _netloc(url: str) -> str:
     """``host:port`` of a plain origin; empty for any other."""
-    where = urlsplit(url)
-    return joined(where.hostname, where.port or 80) if where.scheme == "http" and where.hostname else ""
+    parts = urlsplit(url)
+    return joined(parts.hostname, parts.port or 80) if parts.scheme == "http" and parts.hostname else ""
 
 
 def _listener(file: str, listen: Iterable[str]) -> tuple[str, int]:
     """Interface and port of the first listener that a balancer can connect to."""
     for text in listen:
         endpoint = parse(text)
-        if endpoint.kind in ("tcp", "tcp6") and not endpoint.proxied and endpoint.args[0] != "0":
+        if endpoint.kind in ("tcp", "tcp6") and not endpoint.proxy_protocol and endpoint.args[0] != "0":
             return endpoint.options.get("interface", ""), int(endpoint.args[0])
     raise ConfigError(file, "node.listen", ", ".join(listen), _LISTEN_ALLOWED)
 
 
-def _member(file: str, settings: NodeSettings, told: str, hint: str) -> Member:
+def _member(file: str, settings: NodeSettings, configured: str, hint: str) -> Member:
     host, port = _listener(file, settings.node.listen)
-    if told or (hint and is_everywhere(host)):
-        where = urlsplit(f"//{told or hint}")
-        host, port = where.hostname or "", where.port or port
-    return _with_check(Member(settings.node.name, "" if is_everywhere(host) else host, port), settings.node.admin)
+    if configured or (hint and is_wildcard(host)):
+        parts = urlsplit(f"//{configured or hint}")
+        host, port = parts.hostname or "", parts.port or port
+    return _with_check(Member(settings.node.name, "" if is_wildcard(host) else host, port), settings.node.admin)
 
 
 def _with_check(member: Member, admin: str) -> Member:
@@ -205,25 +205,32 @@ def _with_check(member: Member, admin: str) -> Member:
     interface, port = endpoint.options.get("interface", ""), int(endpoint.args[0])
     if is_loopback(interface) and member.host and not is_loopback(member.host):
         return member
-    host = member.host if is_everywhere(interface) else interface
+    host = member.host if is_wildcard(interface) else interface
     return Member(member.name, member.host, member.port, False, host, port)
 
 
-def _guessed(members: Sequence[Member]) -> list[Member]:
+def _with_guessed_hosts(members: Sequence[Member]) -> list[Member]:
     """Fill in what nobody told: nodes with ports of their own may share this machine, others bear their names."""
     ports = [member.port for member in members]
-    together = len(set(ports)) == len(ports)
-    made = []
+    ports_differ = len(set(ports)) == len(ports)
+    completed = []
     for member in members:
         if member.host:
-            made.append(member)
+            completed.append(member)
             continue
-        host = LOOPBACK if together else member.name
-        check = member.check_port if together or not is_loopback(member.check_host) else 0
-        made.append(Member(member.name, host, member.port, True, member.check_host or host if check else "", check))
-    return made
+        host = LOOPBACK if ports_differ else member.name
+        check = member.check_port if ports_differ or not is_loopback(member.check_host) else 0
+        completed.append(
+            Member(member.name, host, member.port, True, member.check_host or host if check else "", check)
+        )
+    return completed
 
 
 def _cookie(nodes: Iterable[NodeSettings]) -> str:
-    plain = (name for one in nodes for name in one.sticky.cookies if not is_pattern(name) and _COOKIE.fullmatch(name))
+    plain = (
+        name
+        for settings in nodes
+        for name in settings.sticky.cookies
+        if not is_pattern(name) and _COOKIE.fullmatch(name)
+    )
     return next(plain, "")

@@ -18,7 +18,7 @@ from lbcompanion.cli.arguments import BAD_CONFIGURATION, FAILED
 from lbcompanion.errors import CompanionError, ConfigError, all_errors
 
 
-class _Commands(click.Group):
+class _ErrorReportingGroup(click.Group):
     """Turns errors of ours into lines on standard error, for every command: exit 2 for a configuration, else 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -33,7 +33,9 @@ class _Commands(click.Group):
             ctx.exit(FAILED)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_ErrorReportingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="lbcompanion")
 def main() -> None:
     """Keep copies of pages beside the nodes that made them, and fetch each from its own node, through any balancer."""

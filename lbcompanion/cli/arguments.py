@@ -36,8 +36,8 @@ def console(file: TextIO) -> Console:
 def host_and_port(text: str, option: str, host_needed: bool = False) -> tuple[str, int]:
     """``HOST:PORT``, the host without brackets; just ``PORT`` where no host is needed."""
     host, colon, port = text.rpartition(":")
-    right = (HOST.fullmatch(host) if colon else not host_needed) and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII)
-    if not right or not 1 <= int(port) <= 65535:
+    is_valid = (HOST.fullmatch(host) if colon else not host_needed) and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII)
+    if not is_valid or not 1 <= int(port) <= 65535:
         allowed_form = "HOST:PORT" if host_needed else "PORT or HOST:PORT"
         raise click.BadParameter(f"{text}; allowed: {allowed_form}, an IPv6 host in brackets", param_hint=option)
     return host.strip("[]"), int(port)

@@ -100,7 +100,7 @@ def balancer_config_command(
     crawlers = [settings for _, settings in read if isinstance(settings, CrawlerSettings)]
     if not nodes:
         raise click.UsageError("a node's configuration is needed: --config n1.toml n2.toml")
-    addresses = dict(_pair(one) for one in told)
+    addresses = dict(_address_pair(one) for one in told)
     pool = balancer_config.pool_of(nodes, host_and_port(listen, "--listen"), addresses, crawlers)
     for member in pool.members:
         if member.guessed:
@@ -111,7 +111,7 @@ def balancer_config_command(
     click.echo(balancer_config.configuration(product, pool), nl=False)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _address_pair(text: str) -> tuple[str, str]:
     name, equals, where = text.partition("=")
     if not equals or not name:
         raise click.BadParameter(f"{text}; allowed: NODE=HOST or NODE=HOST:PORT", param_hint="--address")

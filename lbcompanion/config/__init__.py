@@ -27,18 +27,18 @@ from lbcompanion.settings import (
     InjectTable,
     KnownNode,
     LimitsTable,
+    NodeCrawlerTable,
     NodeSettings,
     NodeTable,
     SiteSettings,
     StickyTable,
     StoreTable,
-    ToCrawlerTable,
 )
 
-Given = Mapping[str, Any]
+ParsedTable = Mapping[str, Any]
 
 #: Defaults which, like what is written, start at the file's folder.
-_FROM_FOLDER = ("state_dir", "archive_dir", "queue")
+_FOLDER_RELATIVE_KEYS = ("state_dir", "archive_dir", "queue")
 _SITE_NAME = "names of letters, digits, _ or -, 32 at most"
 
 
@@ -48,8 +48,8 @@ def read_node(path: str | Path) -> NodeSettings:
     :raises ConfigError: where it cannot be used; :class:`lbcompanion.errors.ConfigErrors` where several things are
         wrong.
     """
-    reading = _Reading(str(path))
-    return _node(reading)
+    reader = _ConfigReader(str(path))
+    return _node(reader)
 
 
 def read_crawler(path: str | Path) -> CrawlerSettings:
@@ -57,31 +57,31 @@ def read_crawler(path: str | Path) -> CrawlerSettings:
 
     :raises ConfigError: as :func:`read_node` does.
     """
-    reading = _Reading(str(path))
-    return _crawler(reading)
+    reader = _ConfigReader(str(path))
+    return _crawler(reader)
 
 
 def read_any(path: str | Path) -> NodeSettings | CrawlerSettings:
-    """Read a file of either kind: one with ``[node]`` is a node's, one with ``[sites.NAME]`` a crawler's.
+    """Read a file of either kind: one with ``[node]`` is a node's, check_value with ``[sites.NAME]`` a crawler's.
 
     :raises ConfigError: as :func:`read_node` does, and where the file is of neither kind.
     """
-    reading = _Reading(str(path))
-    if "node" in reading.given:
-        return _node(reading)
-    if "sites" in reading.given:
-        return _crawler(reading)
-    raise ConfigError(reading.file, "", "of neither kind", "[node] for a companion, [sites.NAME] for a crawler")
+    reader = _ConfigReader(str(path))
+    if "node" in reader.parsed:
+        return _node(reader)
+    if "sites" in reader.parsed:
+        return _crawler(reader)
+    raise ConfigError(reader.file, "", "of neither kind", "[node] for a companion, [sites.NAME] for a crawler")
 
 
-class _Reading:
+class _ConfigReader:
     """One file being read: its tables, its folder, and what was found wrong so far."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.folder = Path(file).absolute().parent
-        self.wrong: list[ConfigError] = []
-        self.given = self._load()
+        self.errors: list[ConfigError] = []
+        self.parsed = self._load()
 
     def _load(self) -> dict[str, Any]:
         try:
@@ -94,71 +94,75 @@ class _Reading:
             why = f"no TOML ({error})"
         raise ConfigError(self.file, "", why, "a TOML file")
 
-    def note(self, key: str, value: str, right: str) -> None:
+    def add_error(self, key: str, value: str, allowed: str) -> None:
         """Remember that something is wrong."""
-        self.wrong.append(ConfigError(self.file, key, value, right))
+        self.errors.append(ConfigError(self.file, key, value, allowed))
 
-    def only(self, dotted: str, given: Iterable[str], known: Collection[str]) -> None:
+    def check_known_keys(self, dotted: str, parsed: Iterable[str], known: Collection[str]) -> None:
         """Note every key that there is not, with the one that was probably meant."""
-        for key in given:
+        for key in parsed:
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {near[0]}? " if near else ""
+                similar = difflib.get_close_matches(key, known, 1)
+                hint = f"did you mean {similar[0]}? " if similar else ""
                 names = ", ".join(known)
-                self.note(f"{dotted}.{key}" if dotted else key, "no known key", f"{hint}one of {names}")
+                self.add_error(f"{dotted}.{key}" if dotted else key, "no known key", f"{hint}one of {names}")
 
-    def subtable(self, given: Given, dotted: str) -> Given:
+    def subtable(self, parsed: ParsedTable, dotted: str) -> ParsedTable:
         """A table within another; empty where it is missing or is no table, which is noted."""
-        found = given.get(dotted.rpartition(".")[2], {})
-        if isinstance(found, dict):
-            return found
-        self.note(dotted, checks.show(found), f"a table, [{dotted}]")
+        subtable_value = parsed.get(dotted.rpartition(".")[2], {})
+        if isinstance(subtable_value, dict):
+            return subtable_value
+        self.add_error(dotted, checks.format_value(subtable_value), f"a table, [{dotted}]")
         return {}
 
-    def one(self, key: str, check: Check, value: object) -> Any:
+    def check_value(self, key: str, check: Check, value: object) -> Any:
         """A checked value; None where it is wrong, which is noted."""
         try:
             return check(value, self.folder)
         except InvalidValue as error:
-            key = f"{key}.{error.below}" if error.below else key
-            self.note(key, "missing" if value is None else error.shown or checks.show(value), error.allowed)
+            key = f"{key}.{error.subkey}" if error.subkey else key
+            self.add_error(
+                key, "missing" if value is None else error.shown_value or checks.format_value(value), error.allowed
+            )
             return None
 
     def table(
-        self, cls: type, given: Given, dotted: str, checks: Table, required: Iterable[str] = ()
+        self, cls: type, parsed: ParsedTable, dotted: str, checks: Table, required: Iterable[str] = ()
     ) -> dict[str, Any]:
         """The checked values of a table: those given, and the defaults that depend on the file's folder."""
-        self.only(dotted, given, list(checks))
+        self.check_known_keys(dotted, parsed, list(checks))
         for key in required:
-            if key not in given:
-                self.one(f"{dotted}.{key}", checks[key], None)
-        raw = dict(given)
-        for key in _FROM_FOLDER:
+            if key not in parsed:
+                self.check_value(f"{dotted}.{key}", checks[key], None)
+        raw = dict(parsed)
+        for key in _FOLDER_RELATIVE_KEYS:
             if key in checks:
                 raw.setdefault(key, str(fields_dict(cls)[key].default))
-        return {key: self.one(f"{dotted}.{key}", check, raw[key]) for key, check in checks.items() if key in raw}
+        return {
+            key: self.check_value(f"{dotted}.{key}", check, raw[key]) for key, check in checks.items() if key in raw
+        }
 
-    def secret(self, values: dict[str, Any], dotted: str) -> None:
+    def read_secret(self, values: dict[str, Any], dotted: str) -> None:
         """Read the secret that ``secret_file`` names and put it beside it."""
-        if where := values.get("secret_file"):
-            values["secret"] = self.one(
-                f"{dotted}.secret_file", lambda value, folder: checks.secret_of(where), str(where)
+        if file := values.get("secret_file"):
+            values["secret"] = self.check_value(
+                f"{dotted}.secret_file", lambda value, folder: checks.read_secret(file), str(file)
             )
 
-    def done(self) -> None:
+    def raise_errors(self) -> None:
         """Stop here where anything was wrong.
 
         :raises ConfigError: that is when.
         """
-        if len(self.wrong) == 1:
-            raise self.wrong[0]
-        if self.wrong:
-            raise ConfigErrors(self.wrong)
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            raise ConfigErrors(self.errors)
 
 
-def _node(reading: _Reading) -> NodeSettings:
-    given = reading.given
-    reading.only("", given, [*tables.NODE, "peers"])
+def _node(reader: _ConfigReader) -> NodeSettings:
+    parsed = reader.parsed
+    reader.check_known_keys("", parsed, [*tables.NODE, "peers"])
     classes: dict[str, type] = {
         "node": NodeTable,
         "capture": CaptureTable,
@@ -166,92 +170,92 @@ def _node(reading: _Reading) -> NodeSettings:
         "store": StoreTable,
         "sticky": StickyTable,
         "fetch": FetchTable,
-        "crawler": ToCrawlerTable,
+        "crawler": NodeCrawlerTable,
         "limits": LimitsTable,
     }
     required = {"node": ("name", "listen", "upstream", "secret_file")}
     values = {
-        name: reading.table(cls, reading.subtable(given, name), name, tables.NODE[name], required.get(name, ()))
+        name: reader.table(cls, reader.subtable(parsed, name), name, tables.NODE[name], required.get(name, ()))
         for name, cls in classes.items()
     }
-    peers = reading.one("peers", tables.PEERS, reading.subtable(given, "peers"))
-    reading.secret(values["node"], "node")
-    _snippets(values["inject"])
-    _one_anchor_each(reading, values["inject"])
-    _node_as_a_whole(reading, values)
-    reading.done()
-    made = {name: cls(**values[name]) for name, cls in classes.items()}
-    return NodeSettings(**made, peers=peers)
+    peers = reader.check_value("peers", tables.PEERS, reader.subtable(parsed, "peers"))
+    reader.read_secret(values["node"], "node")
+    _read_snippets(values["inject"])
+    _check_anchors(reader, values["inject"])
+    _check_node(reader, values)
+    reader.raise_errors()
+    built = {name: cls(**values[name]) for name, cls in classes.items()}
+    return NodeSettings(**built, peers=peers)
 
 
-def _snippets(inject: dict[str, Any]) -> None:
+def _read_snippets(inject: dict[str, Any]) -> None:
     for place in ("top", "bottom"):
-        if where := inject.get(f"{place}_file"):
-            inject[place] = where.read_bytes()
+        if file := inject.get(f"{place}_file"):
+            inject[place] = file.read_bytes()
 
 
-def _one_anchor_each(reading: _Reading, inject: Given) -> None:
+def _check_anchors(reader: _ConfigReader, inject: ParsedTable) -> None:
     for place in ("top", "bottom"):
         if inject.get(f"{place}_after") and inject.get(f"{place}_before"):
-            reading.note(f"inject.{place}_before", "set", f"empty where {place}_after is set")
+            reader.add_error(f"inject.{place}_before", "set", f"empty where {place}_after is set")
 
 
-def _node_as_a_whole(reading: _Reading, values: Mapping[str, Given]) -> None:
+def _check_node(reader: _ConfigReader, values: Mapping[str, ParsedTable]) -> None:
     """Rules that join several keys."""
     fetch = values["fetch"]
     if fetch.get("signature") == "off" and not fetch.get("addresses"):
-        reading.note("fetch.signature", '"off"', '"required", or "off" with fetch.addresses set')
-    _only_generic_is_described(reading, values["sticky"], "sticky")
+        reader.add_error("fetch.signature", '"off"', '"required", or "off" with fetch.addresses set')
+    _check_generic_keys(reader, values["sticky"], "sticky")
     name = values["node"].get("name")
-    if name is not None and name in reading.subtable(reading.given, "peers"):
-        reading.note(f"peers.{name}", "this node itself", "other nodes")
+    if name is not None and name in reader.subtable(reader.parsed, "peers"):
+        reader.add_error(f"peers.{name}", "this node itself", "other nodes")
 
 
-def _only_generic_is_described(reading: _Reading, sticky: Given, dotted: str) -> None:
+def _check_generic_keys(reader: _ConfigReader, sticky: ParsedTable, dotted: str) -> None:
     generic = sticky.get("dialect", "auto") == "generic"
     if generic and not sticky.get("cookies"):
-        reading.note(f"{dotted}.cookies", "empty", 'one or more names, where dialect is "generic"')
+        reader.add_error(f"{dotted}.cookies", "empty", 'one or more names, where dialect is "generic"')
     for key, unset in (("part", "whole"), ("replay_safe", False)):
         if not generic and sticky.get(key, unset) not in (unset, None):
-            reading.note(f"{dotted}.{key}", checks.show(sticky[key]), 'set only where dialect is "generic"')
+            reader.add_error(f"{dotted}.{key}", checks.format_value(sticky[key]), 'set only where dialect is "generic"')
 
 
-def _crawler(reading: _Reading) -> CrawlerSettings:
-    given = reading.given
-    reading.only("", given, ["crawler", "sites"])
-    table = reading.subtable(given, "crawler")
-    values = reading.table(CrawlerTable, table, "crawler", tables.CRAWLER, ("secret_file",))
-    reading.secret(values, "crawler")
-    sites = reading.subtable(given, "sites")
+def _crawler(reader: _ConfigReader) -> CrawlerSettings:
+    parsed = reader.parsed
+    reader.check_known_keys("", parsed, ["crawler", "sites"])
+    table = reader.subtable(parsed, "crawler")
+    values = reader.table(CrawlerTable, table, "crawler", tables.CRAWLER, ("secret_file",))
+    reader.read_secret(values, "crawler")
+    sites = reader.subtable(parsed, "sites")
     if not sites:
-        reading.note("sites", "missing", "one or more tables [sites.NAME]")
-    made = {name: _site(reading, sites, name) for name in sites}
-    reading.done()
-    return CrawlerSettings(CrawlerTable(**values), {name: site for name, site in made.items() if site})
+        reader.add_error("sites", "missing", "one or more tables [sites.NAME]")
+    built = {name: _site(reader, sites, name) for name in sites}
+    reader.raise_errors()
+    return CrawlerSettings(CrawlerTable(**values), {name: site for name, site in built.items() if site})
 
 
-def _site(reading: _Reading, sites: Given, name: str) -> SiteSettings | None:
+def _site(reader: _ConfigReader, sites: ParsedTable, name: str) -> SiteSettings | None:
     dotted = f"sites.{name}"
     if not checks.is_node_name(name):
-        reading.note(dotted, "no such name", _SITE_NAME)
+        reader.add_error(dotted, "no such name", _SITE_NAME)
         return None
-    given = dict(reading.subtable({name: sites[name]}, dotted))
-    nodes = reading.subtable(given, f"{dotted}.nodes")
-    given.pop("nodes", None)
-    before = len(reading.wrong)
-    values = reading.table(SiteSettings, given, dotted, tables.SITE, ("origin",))
-    _only_generic_is_described(reading, values, dotted)
-    known = {node: _known_node(reading, nodes, f"{dotted}.nodes", node) for node in nodes}
-    if len(reading.wrong) > before:
+    parsed = dict(reader.subtable({name: sites[name]}, dotted))
+    nodes = reader.subtable(parsed, f"{dotted}.nodes")
+    parsed.pop("nodes", None)
+    before = len(reader.errors)
+    values = reader.table(SiteSettings, parsed, dotted, tables.SITE, ("origin",))
+    _check_generic_keys(reader, values, dotted)
+    known = {node: _known_node(reader, nodes, f"{dotted}.nodes", node) for node in nodes}
+    if len(reader.errors) > before:
         return None
     sticky = {key: values.pop(key) for key in tables.STICKY if key in values}
     return SiteSettings(name=name, nodes=known, sticky=StickyTable(**sticky), **values)
 
 
-def _known_node(reading: _Reading, nodes: Given, above: str, name: str) -> KnownNode:
-    dotted = f"{above}.{name}"
+def _known_node(reader: _ConfigReader, nodes: ParsedTable, parent: str, name: str) -> KnownNode:
+    dotted = f"{parent}.{name}"
     if not checks.is_node_name(name):
-        reading.note(dotted, "no node name", tables.NAME_ALLOWED)
+        reader.add_error(dotted, "no node name", tables.NAME_ALLOWED)
         return KnownNode()
-    values = reading.table(KnownNode, reading.subtable(nodes, dotted), dotted, tables.KNOWN_NODE)
+    values = reader.table(KnownNode, reader.subtable(nodes, dotted), dotted, tables.KNOWN_NODE)
     return KnownNode(**{key: value for key, value in values.items() if value is not None})

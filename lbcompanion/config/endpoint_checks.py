@@ -16,10 +16,10 @@ from lbcompanion.checks import Check
 from lbcompanion.endpoints.strings import (
     CLIENT_KINDS,
     LISTEN_KINDS,
-    PROXIED,
+    PROXY_PROTOCOL_PREFIX,
     SERVER_KINDS,
+    EndpointKind,
     EndpointString,
-    Kind,
     parse,
 )
 from lbcompanion.errors import InvalidValue
@@ -35,36 +35,38 @@ _PATTERNS = {
 }
 
 
-def _is_valid(endpoint: EndpointString, kinds: Mapping[str, Kind]) -> bool:
+def _is_valid(endpoint: EndpointString, kinds: Mapping[str, EndpointKind]) -> bool:
     kind = kinds.get(endpoint.kind)
-    if kind is None or len(endpoint.args) > len(kind.places):
+    if kind is None or len(endpoint.args) > len(kind.positional):
         return False
-    given = dict(zip(kind.places, endpoint.args, strict=False)) | dict(endpoint.options)
-    return _fits(endpoint.kind, kind, given) and _port_fits(kind, given)
+    parsed = dict(zip(kind.positional, endpoint.args, strict=False)) | dict(endpoint.options)
+    return _has_valid_options(endpoint.kind, kind, parsed) and _has_valid_port(kind, parsed)
 
 
-def _fits(name: str, kind: Kind, given: Mapping[str, str]) -> bool:
-    if set(given) - set(kind.places) - set(kind.options) or not all(given.get(p) for p in kind.places[: kind.needed]):
+def _has_valid_options(name: str, kind: EndpointKind, parsed: Mapping[str, str]) -> bool:
+    if set(parsed) - set(kind.positional) - set(kind.options) or not all(
+        parsed.get(p) for p in kind.positional[: kind.required]
+    ):
         return False
-    if any(not pattern.fullmatch(given[key]) for key, pattern in _PATTERNS.items() if key in given):
+    if any(not pattern.fullmatch(parsed[key]) for key, pattern in _PATTERNS.items() if key in parsed):
         return False
-    if name == "ssl" and kind.places[0] == "port":
-        return bool(given.get("privateKey"))  # Twisted would take server.pem of whatever folder it was started in
+    if name == "ssl" and kind.positional[0] == "port":
+        return bool(parsed.get("privateKey"))  # Twisted would take server.pem of whatever folder it was started in
     if name == "systemd":
-        return ("index" in given) != bool(given.get("name"))
-    inner = given.get("endpoint")
+        return ("index" in parsed) != bool(parsed.get("name"))
+    inner = parsed.get("endpoint")
     return inner is None or _is_valid(parse(inner), {key: CLIENT_KINDS[key] for key in ("tcp", "unix")})
 
 
-def _port_fits(kind: Kind, given: Mapping[str, str]) -> bool:
-    if "port" not in kind.places:
+def _has_valid_port(kind: EndpointKind, parsed: Mapping[str, str]) -> bool:
+    if "port" not in kind.positional:
         return True
-    port = given["port"]
-    lowest = 1 if "host" in kind.places else 0  # a server may ask for any free port, a client cannot
+    port = parsed["port"]
+    lowest = 1 if "host" in kind.positional else 0  # a server may ask for any free port, a client cannot
     return port.isascii() and port.isdigit() and lowest <= int(port) <= _HIGHEST_PORT
 
 
-def _from_folder(endpoint: EndpointString, kinds: Mapping[str, Kind], folder: Path) -> EndpointString:
+def _with_absolute_paths(endpoint: EndpointString, kinds: Mapping[str, EndpointKind], folder: Path) -> EndpointString:
     """The same with every path absolute."""
     kind = kinds[endpoint.kind]
 
@@ -73,19 +75,23 @@ def _from_folder(endpoint: EndpointString, kinds: Mapping[str, Kind], folder: Pa
 
     return evolve(
         endpoint,
-        args=tuple(absolute(name, value) for name, value in zip(kind.places, endpoint.args, strict=False)),
+        args=tuple(absolute(name, value) for name, value in zip(kind.positional, endpoint.args, strict=False)),
         options={key: absolute(key, value) for key, value in endpoint.options.items()},
     )
 
 
-def endpoint(kinds: Mapping[str, Kind], example: str, *, empty: bool = False, proxied: bool = False) -> Check:
+def endpoint(
+    kinds: Mapping[str, EndpointKind], example: str, *, empty: bool = False, proxy_protocol: bool = False
+) -> Check:
     """The check for an endpoint string; relative paths in it start at the file's folder.
 
     :param kinds: :data:`~lbcompanion.endpoints.strings.SERVER_KINDS` or another of these tables.
     :param example: one that is right, for the message.
     :param proxied: whether ``haproxy:`` may stand before it.
     """
-    names = ", ".join(f"{kind}:" for kind in kinds) + (f", {PROXIED} before any" if proxied else "")
+    names = ", ".join(f"{kind}:" for kind in kinds) + (
+        f", {PROXY_PROTOCOL_PREFIX} before any" if proxy_protocol else ""
+    )
     allowed = f"an endpoint string such as {example} (kinds: {names})" + (", or empty" if empty else "")
 
     def check(value: object, folder: Path) -> str:
@@ -93,16 +99,16 @@ def endpoint(kinds: Mapping[str, Kind], example: str, *, empty: bool = False, pr
             raise InvalidValue(allowed)
         if not value:
             return value
-        given = parse(value)
-        if not value.isprintable() or (given.proxied and not proxied) or not _is_valid(given, kinds):
+        parsed = parse(value)
+        if not value.isprintable() or (parsed.proxy_protocol and not proxy_protocol) or not _is_valid(parsed, kinds):
             raise InvalidValue(allowed)
-        absolute = _from_folder(given, kinds, folder)
-        return value if absolute == given else str(absolute)
+        absolute = _with_absolute_paths(parsed, kinds, folder)
+        return value if absolute == parsed else str(absolute)
 
     return check
 
 
 server = endpoint(SERVER_KINDS, "tcp:8080:interface=127.0.0.1")
-listener = endpoint(LISTEN_KINDS, "tcp:8080", proxied=True)
+listener = endpoint(LISTEN_KINDS, "tcp:8080", proxy_protocol=True)
 client = endpoint(CLIENT_KINDS, "tcp:127.0.0.1:8000")
 optional_client = endpoint(CLIENT_KINDS, "tcp:127.0.0.1:8000", empty=True)

@@ -30,39 +30,39 @@ def _queue(value: object, folder: Path) -> str:
     try:
         return urls.sqlite_url(value, folder)
     except InvalidValue as error:
-        raise InvalidValue("sqlite:///FILE", error.shown) from None
+        raise InvalidValue("sqlite:///FILE", error.shown_value) from None
 
 
 def _selector(value: object, folder: Path) -> str:
-    what = "CSS selectors that can be used for a mask"
+    allowed = "CSS selectors that can be used for a mask"
     if not isinstance(value, str) or not value:
-        raise InvalidValue(what)
+        raise InvalidValue(allowed)
     try:
         Masks([value])
     except ValueError:
-        raise InvalidValue(what) from None
+        raise InvalidValue(allowed) from None
     return value
 
 
-def _with_certificates(check: Check, make: Callable[[EndpointString], object], what: str) -> Check:
+def _with_certificates(check: Check, make: Callable[[EndpointString], object], allowed: str) -> Check:
     """An endpoint string whose files for TLS, where it names any, are there and fit together."""
 
-    def both(value: object, folder: Path) -> str:
+    def check_both(value: object, folder: Path) -> str:
         text: str = check(value, folder)
         endpoint = parse(text)
         try:
             if endpoint.encrypted:
                 make(endpoint)
         except BadCertificate as error:
-            raise InvalidValue(f"{what} ({error})") from None
+            raise InvalidValue(f"{allowed} ({error})") from None
         return text
 
-    return both
+    return check_both
 
 
-_SHOWN = "a certificate in PEM and its key"
-_listener = _with_certificates(endpoint_checks.listener, ServerCertificate, _SHOWN)
-_admin = _with_certificates(endpoint_checks.server, ServerCertificate, _SHOWN)
+_CERTIFICATE_ALLOWED = "a certificate in PEM and its key"
+_listener = _with_certificates(endpoint_checks.listener, ServerCertificate, _CERTIFICATE_ALLOWED)
+_admin = _with_certificates(endpoint_checks.server, ServerCertificate, _CERTIFICATE_ALLOWED)
 _upstream = _with_certificates(endpoint_checks.client, ClientCertificates, "authorities in PEM that can be read")
 
 
@@ -70,8 +70,8 @@ def _dialect(value: object, folder: Path) -> str:
     names = (AUTO, *known_names())  # asked each time: plugins may have brought further ones
     if isinstance(value, str) and value in names:
         return value
-    near = difflib.get_close_matches(str(value), names, 1)
-    hint = f'did you mean "{near[0]}"? ' if near else ""
+    similar = difflib.get_close_matches(str(value), names, 1)
+    hint = f'did you mean "{similar[0]}"? ' if similar else ""
     raise InvalidValue(f'{hint}"auto", or a name that "lbcompanion explain --list" has')
 
 
@@ -106,7 +106,7 @@ STICKY: Table = {
     "cookies": _names,
     "allow_credentials": _token_names,
     "part": _part,
-    "replay_safe": checks.flag,
+    "replay_safe": checks.boolean,
 }
 
 NODE: Mapping[str, Table] = {
@@ -115,7 +115,7 @@ NODE: Mapping[str, Table] = {
         "listen": checks.list_of(
             _listener,
             'a list of one or more endpoint strings such as ["tcp:8080"]',
-            least=1,
+            minimum=1,
             unique=True,
         ),
         "upstream": _upstream,
@@ -130,7 +130,7 @@ NODE: Mapping[str, Table] = {
         "trusted_proxies": checks.list_of(checks.network, "a list of CIDR blocks"),
     },
     "capture": {
-        "enabled": checks.flag,
+        "enabled": checks.boolean,
         "ratio": checks.number(0, 1),
         "visitor_cookie": checks.text(checks.TOKEN, "the name of a cookie"),
         "revalidate": checks.choice("keep", "no-store"),
@@ -140,16 +140,16 @@ NODE: Mapping[str, Table] = {
         "include": _globs,
         "exclude": _globs,
         "methods": checks.list_of(
-            checks.text(checks.UPPER_TOKEN, "methods in capitals, such as GET"), "a list of methods", least=1
+            checks.text(checks.UPPER_TOKEN, "methods in capitals, such as GET"), "a list of methods", minimum=1
         ),
-        "statuses": checks.list_of(checks.integer(200, 599), "a list of statuses", least=1),
+        "statuses": checks.list_of(checks.integer(200, 599), "a list of statuses", minimum=1),
         "max_page_bytes": checks.integer(1),
         "fragments": checks.choice("on-request", "never"),
         "mask": checks.list_of(_selector, "a list of CSS selectors"),
-        "exclude_blocks": checks.flag,
+        "exclude_blocks": checks.boolean,
     },
     "inject": {
-        "enabled": checks.flag,
+        "enabled": checks.boolean,
         "top_file": checks.readable_file("a file"),
         "bottom_file": checks.readable_file("a file"),
         "skip_if": checks.bytes_pattern,
@@ -157,7 +157,7 @@ NODE: Mapping[str, Table] = {
         "top_before": checks.bytes_pattern,
         "bottom_after": checks.bytes_pattern,
         "bottom_before": checks.bytes_pattern,
-        "clicktale_names": checks.flag,
+        "clicktale_names": checks.boolean,
         "csp": checks.choice("respect", "adapt"),
         "address": checks.choice("page", "prefix"),
     },
@@ -166,9 +166,9 @@ NODE: Mapping[str, Table] = {
         "max_pages": checks.integer(1),
         "max_bytes": checks.integer(1),
         "max_seconds": _positive,
-        "delete_after_pull": checks.flag,
+        "delete_after_pull": checks.boolean,
         "pull_grace_seconds": checks.number(0),
-        "encryption_key_file": checks.sealing_key_file,
+        "encryption_key_file": checks.encryption_key_file,
     },
     "sticky": STICKY,
     "fetch": {
@@ -217,7 +217,7 @@ CRAWLER: Table = {
     "queue": _queue,
     "archive_dir": checks.path,
     "concurrency": checks.integer(1, 10000),
-    "requisites": checks.flag,
+    "requisites": checks.boolean,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,
 }
@@ -229,7 +229,7 @@ SITE: Table = {
     **STICKY,
     "key": _key,
     "ladder": checks.list_of(
-        checks.choice(*DEFAULT_LADDER), "a list of one or more of " + ", ".join(DEFAULT_LADDER), least=1, unique=True
+        checks.choice(*DEFAULT_LADDER), "a list of one or more of " + ", ".join(DEFAULT_LADDER), minimum=1, unique=True
     ),
 }
 KNOWN_NODE: Table = {

@@ -21,7 +21,7 @@ from OpenSSL import SSL
 from lbcompanion.endpoints.strings import EndpointString
 from lbcompanion.errors import CompanionError
 
-PROTOCOL = "http/1.1"
+ALPN_PROTOCOL = "http/1.1"
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -42,7 +42,7 @@ class ServerCertificate:
         self._key = options["privateKey"]
         self._certificate = options.get("certKey") or self._key
         self._chain = options.get("extraCertChain", "")
-        self._dh = options.get("dhParameters", "")
+        self._dh_parameters = options.get("dhParameters", "")
         self.reload()
 
     def reload(self) -> None:
@@ -55,23 +55,23 @@ class ServerCertificate:
             chain += b"\n" + _read(self._chain)
         key = _read(self._key)
         try:
-            made = self._for_asyncio(chain, key), self._for_twisted(chain, key)
+            contexts = self._for_asyncio(chain, key), self._for_twisted(chain, key)
         except (OSError, ValueError, TypeError, SSL.Error) as error:
             # ssl.SSLError is an OSError. Its text names OpenSSL's reason, nothing of the files' content.
-            raise BadCertificate(f"{self._certificate} with {self._key}: {_reason(error)}") from None
+            raise BadCertificate(f"{self._certificate} with {self._key}: {_error_text(error)}") from None
         #: For asyncio's transports, and for Twisted's.
-        self.context, self.twisted_context = made
+        self.context, self.twisted_context = contexts
 
     def _for_asyncio(self, chain: bytes, key: bytes) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
-        context.set_alpn_protocols([PROTOCOL])
+        context.set_alpn_protocols([ALPN_PROTOCOL])
         with _as_file(chain) as chain_file, _as_file(key) as key_file:
             # Without a password to give, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(chain_file, key_file, password=_no_password)
-        if self._dh:
-            context.load_dh_params(self._dh)
+        if self._dh_parameters:
+            context.load_dh_params(self._dh_parameters)
         return context
 
     def _for_twisted(self, chain: bytes, key: bytes) -> SSL.Context:
@@ -79,22 +79,22 @@ class ServerCertificate:
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-        certificate, *further = load_pem_x509_certificates(chain)
-        private: Any = load_pem_private_key(key, None)
+        certificate, *extra_certificates = load_pem_x509_certificates(chain)
+        private_key: Any = load_pem_private_key(key, None)
         context.use_certificate(certificate)
-        context.use_privatekey(private)
+        context.use_privatekey(private_key)
         context.check_privatekey()
-        for one in further:
-            context.add_extra_chain_cert(one)
+        for certificate in extra_certificates:
+            context.add_extra_chain_cert(certificate)
         context.set_alpn_select_callback(_choose_protocol)
-        if self._dh:
-            context.load_tmp_dh(self._dh.encode())
+        if self._dh_parameters:
+            context.load_tmp_dh(self._dh_parameters.encode())
         return context
 
 
 def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> Any:
     # A client that offers none of ours goes on without ALPN, as it does with the ssl module.
-    return PROTOCOL.encode() if PROTOCOL.encode() in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+    return ALPN_PROTOCOL.encode() if ALPN_PROTOCOL.encode() in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
 class ClientCertificates:
@@ -119,16 +119,16 @@ class ClientCertificates:
     def _for_asyncio(self, roots: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols([PROTOCOL])
+        context.set_alpn_protocols([ALPN_PROTOCOL])
         try:
             if self.authorities is None:
                 context.load_default_certs()
             else:
-                context.load_verify_locations(cadata="\n".join(_pem(one) for one in self.authorities))
+                context.load_verify_locations(cadata="\n".join(_pem(certificate) for certificate in self.authorities))
             if self._certificate:
                 context.load_cert_chain(self._certificate, self._key, password=_no_password)
         except OSError as error:
-            raise BadCertificate(f"{self._certificate or roots}: {_reason(error)}") from None
+            raise BadCertificate(f"{self._certificate or roots}: {_error_text(error)}") from None
         return context
 
     def for_twisted(self) -> Any:
@@ -137,14 +137,17 @@ class ClientCertificates:
 
         roots: Any = None
         if self.authorities is not None:
-            loaded = [twisted_ssl.Certificate.loadPEM(_pem(one).encode()) for one in self.authorities]
+            loaded = [twisted_ssl.Certificate.loadPEM(_pem(certificate).encode()) for certificate in self.authorities]
             roots = twisted_ssl.trustRootFromCertificates(loaded)
-        mine = None
+        client_certificate = None
         if self._certificate:
             pems = _read(self._certificate) + b"\n" + _read(self._key)
-            mine = twisted_ssl.PrivateCertificate.loadPEM(pems)
+            client_certificate = twisted_ssl.PrivateCertificate.loadPEM(pems)
         return twisted_ssl.optionsForClientTLS(
-            self.hostname, trustRoot=roots, clientCertificate=mine, acceptableProtocols=[PROTOCOL.encode()]
+            self.hostname,
+            trustRoot=roots,
+            clientCertificate=client_certificate,
+            acceptableProtocols=[ALPN_PROTOCOL.encode()],
         )
 
 
@@ -159,12 +162,14 @@ def pem_blocks(file: Path) -> list[bytes]:
 def _authorities(roots: Path) -> list[Certificate]:
     try:
         files = sorted(roots.glob("*.pem")) if roots.is_dir() else [roots]
-        found = [one for file in files for pem in pem_blocks(file) for one in load_pem_x509_certificates(pem)]
+        certificates = [
+            certificate for file in files for pem in pem_blocks(file) for certificate in load_pem_x509_certificates(pem)
+        ]
     except (OSError, ValueError) as error:
-        raise BadCertificate(f"{roots}: {_reason(error)}") from None
-    if not found:
+        raise BadCertificate(f"{roots}: {_error_text(error)}") from None
+    if not certificates:
         raise BadCertificate(f"{roots}: no certificate in there")
-    return found
+    return certificates
 
 
 def _pem(certificate: Certificate) -> str:
@@ -193,7 +198,7 @@ def _no_password() -> str:
     raise ValueError("the key is sealed with a password, which nobody can give here")
 
 
-def _reason(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or "not usable").lower().replace("_", " ")
     if isinstance(error, OSError):

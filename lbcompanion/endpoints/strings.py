@@ -24,7 +24,7 @@ class EndpointString:
     kind: str
     args: tuple[str, ...] = ()
     options: Mapping[str, str] = Factory(dict)
-    proxied: bool = False
+    proxy_protocol: bool = False
 
     @property
     def encrypted(self) -> bool:
@@ -34,45 +34,45 @@ class EndpointString:
     def __str__(self) -> str:
         pieces = [self.kind, *map(_escaped, self.args)]
         pieces += [f"{key}={_escaped(value)}" for key, value in self.options.items()]
-        return (PROXIED if self.proxied else "") + ":".join(pieces)
+        return (PROXY_PROTOCOL_PREFIX if self.proxy_protocol else "") + ":".join(pieces)
 
 
 @frozen
-class Kind:
-    """What a kind takes: the names of its places, of which the first ``needed`` must be there, and its options.
+class EndpointKind:
+    """What a kind takes: the names of its places, of which the first ``required`` must be there, and its options.
 
     :ivar paths: those of both that name a file; a relative one starts at the configuration's folder.
     """
 
-    places: tuple[str, ...]
+    positional: tuple[str, ...]
     options: tuple[str, ...] = ()
-    needed: int = 1
+    required: int = 1
     paths: tuple[str, ...] = ()
 
 
 #: Where a crawler or an admin listener may be.
 SERVER_KINDS = {
-    "tcp": Kind(("port",), ("interface", "backlog")),
-    "tcp6": Kind(("port",), ("interface", "backlog")),
-    "unix": Kind(("address",), ("mode", "backlog", "lockfile"), paths=("address",)),
-    "ssl": Kind(
+    "tcp": EndpointKind(("port",), ("interface", "backlog")),
+    "tcp6": EndpointKind(("port",), ("interface", "backlog")),
+    "unix": EndpointKind(("address",), ("mode", "backlog", "lockfile"), paths=("address",)),
+    "ssl": EndpointKind(
         ("port",),
         ("privateKey", "certKey", "extraCertChain", "interface", "backlog", "dhParameters"),
         paths=("privateKey", "certKey", "extraCertChain", "dhParameters"),
     ),
 }
 #: Where visitors may be served: further a socket that systemd opened.
-LISTEN_KINDS = {**SERVER_KINDS, "systemd": Kind((), ("domain", "index", "name"), needed=0)}
+LISTEN_KINDS = {**SERVER_KINDS, "systemd": EndpointKind((), ("domain", "index", "name"), required=0)}
 CLIENT_KINDS = {
-    "tcp": Kind(("host", "port"), ("timeout", "bindAddress"), 2),
-    "unix": Kind(("path",), ("timeout", "lockfile"), paths=("path",)),
-    "ssl": Kind(
+    "tcp": EndpointKind(("host", "port"), ("timeout", "bindAddress"), 2),
+    "unix": EndpointKind(("path",), ("timeout", "lockfile"), paths=("path",)),
+    "ssl": EndpointKind(
         ("host", "port"),
         ("timeout", "bindAddress", "certKey", "privateKey", "caCertsDir", "hostname"),
         2,
         ("certKey", "privateKey", "caCertsDir"),
     ),
-    "tls": Kind(
+    "tls": EndpointKind(
         ("host", "port"),
         ("timeout", "bindAddress", "certificate", "privateKey", "trustRoots", "endpoint"),
         2,
@@ -80,7 +80,7 @@ CLIENT_KINDS = {
     ),
 }
 #: Stands before a listener whose connections begin with a header of the PROXY protocol.
-PROXIED = "haproxy:"
+PROXY_PROTOCOL_PREFIX = "haproxy:"
 
 
 def parse(description: str) -> EndpointString:
@@ -88,8 +88,8 @@ def parse(description: str) -> EndpointString:
 
     Host and port are among the ``args`` even where they were written as ``host=`` and ``port=``.
     """
-    if description.startswith(PROXIED):
-        return evolve(_parse(description.removeprefix(PROXIED)), proxied=True)
+    if description.startswith(PROXY_PROTOCOL_PREFIX):
+        return evolve(_parse(description.removeprefix(PROXY_PROTOCOL_PREFIX)), proxy_protocol=True)
     return _parse(description)
 
 
@@ -102,11 +102,11 @@ def _parse(description: str) -> EndpointString:
             options[key] = _ESCAPED.sub(r"\1", value)
         else:
             args.append(_ESCAPED.sub(r"\1", piece))
-    kind, places = (args[0] if args else ""), tuple(args[1:])
+    kind, positional = (args[0] if args else ""), tuple(args[1:])
     for names in (("host", "port"), ("port",), ("address",), ("path",)):
-        if not places and kind in LISTEN_KINDS | CLIENT_KINDS and all(name in options for name in names):
-            places = tuple(options.pop(name) for name in names)
-    return EndpointString(kind, places, options)
+        if not positional and kind in LISTEN_KINDS | CLIENT_KINDS and all(name in options for name in names):
+            positional = tuple(options.pop(name) for name in names)
+    return EndpointString(kind, positional, options)
 
 
 def _split(description: str) -> list[str]:

@@ -57,8 +57,8 @@ from lbcompanion.protocol.copies import Frame
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import NodeSettings
 from lbcompanion.stores.registry import open_store
-from lbcompanion.stores.threads import OneThread
-from lbcompanion.stores.timely import in_time
+from lbcompanion.stores.threads import SingleThread
+from lbcompanion.stores.timeouts import with_timeout
 
 _SWEEP_TICKS = 5
 _SPARE_DESCRIPTORS = 200
@@ -89,7 +89,7 @@ class NodeService(MultiService):
         reactor: Any,
         loop: asyncio.AbstractEventLoop | None = None,
         now: WallClock = time.time,
-        thread: Callable[[Any, str], OneThread] = OneThread,
+        thread: Callable[[Any, str], SingleThread] = SingleThread,
         place: Place | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -123,7 +123,7 @@ class NodeService(MultiService):
         self._spool_thread = self._thread(reactor, "lbcompanion-spool")
         # Processes that share a machine's files and sockets may be several; those in memory (tests) never are.
         self._siblings = self._find_siblings() if IReactorSocket.providedBy(reactor) else None
-        inner = in_time(open_store(settings.store, self._now, self._store_thread), reactor)
+        inner = with_timeout(open_store(settings.store, self._now, self._store_thread), reactor)
         self.store = SharedStore(inner, self._siblings)
         tokens = Tokens(node.secret, node.name, os.urandom)
         self._leaving = Leaving(reactor)
@@ -149,7 +149,7 @@ class NodeService(MultiService):
                 now=self._now,
                 monotonic=reactor.seconds,
                 call_later=reactor.callLater,
-                log=self._say,
+                log=self._log_event,
                 counters=counters,
                 store=self.store,
                 shared_store=not self._in_memory,
@@ -181,7 +181,7 @@ class NodeService(MultiService):
             spool=self.spool,
             deliverer=self._last_deliverer,
             reactor=reactor,
-            log=self._say,
+            log=self._log_event,
         )
         self.readiness = Readiness(
             upstream=node.upstream,
@@ -190,7 +190,7 @@ class NodeService(MultiService):
             copies=copies,
             leaving=self._leaving,
             crawler_reached=self._crawler_reached,
-            log=self._say,
+            log=self._log_event,
         )
 
     @property
@@ -210,7 +210,7 @@ class NodeService(MultiService):
             nonces=_nonce,
             now=self._now,
             counters=self.counters,
-            log=self._say,
+            log=self._log_event,
         )
 
     def _find_siblings(self) -> Siblings | None:
@@ -226,7 +226,7 @@ class NodeService(MultiService):
         except OSError as error:
             if self._place.number:
                 raise
-            self._say("no other process can help or be helped", f"{node.state_dir}: {error.strerror}")
+            self._log_event("no other process can help or be helped", f"{node.state_dir}: {error.strerror}")
             return None
 
     def _wake_another(self) -> None:
@@ -241,7 +241,7 @@ class NodeService(MultiService):
             self._siblings.tell_all({"do": "wake"})
 
     async def _answer_sibling(self, question: Frame) -> Frame:
-        verb = question.said["do"]
+        verb = question.values["do"]
         if verb == "figures":
             return Frame(to_json(self.figures()))
         if verb == "wake":
@@ -253,7 +253,7 @@ class NodeService(MultiService):
     def _crawler_reached(self) -> bool:
         return self.deliverer is None or self.deliverer.reachable
 
-    def _say(self, event: str, detail: str) -> None:
+    def _log_event(self, event: str, detail: str) -> None:
         self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)
 
     # Start.
@@ -282,7 +282,7 @@ class NodeService(MultiService):
         if self.deliverer is not None:
             # What an earlier life of this node left waiting.
             self.deliverer.wake()
-        self._say("started", f"{self._name()} on {', '.join(settings.node.listen)}")
+        self._log_event("started", f"{self._name()} on {', '.join(settings.node.listen)}")
 
     def _name(self) -> str:
         worker = f", worker {self._place.number}," if self._place.number else ""
@@ -333,7 +333,7 @@ class NodeService(MultiService):
         )
         if control.listen(self._place.takes_over):
             return control
-        self._say("no control", "another process of this node's name has the control socket")
+        self._log_event("no control", "another process of this node's name has the control socket")
         return None
 
     def _sockets(self) -> list[socket.socket]:
@@ -353,7 +353,7 @@ class NodeService(MultiService):
     def reload(self) -> None:
         """Read the listeners' certificates anew."""
         admin = [self._admin_listener] if self._admin_listener is not None else []
-        reload_certificates([*self._listeners, *admin], self._say)
+        reload_certificates([*self._listeners, *admin], self._log_event)
 
     def _fit_descriptors(self) -> None:
         """Take as many descriptors as allowed; where they do not reach, take fewer connections."""
@@ -363,7 +363,9 @@ class NodeService(MultiService):
         if hard != resource.RLIM_INFINITY and needed > hard:
             fewer = max((hard - _SPARE_DESCRIPTORS) // 2, 1)
             self.hub.limits = attrs.evolve(self.hub.limits, connections=fewer)
-            self._say("too few file descriptors", f"limits.connections lowered to {fewer}, since {hard} may be open")
+            self._log_event(
+                "too few file descriptors", f"limits.connections lowered to {fewer}, since {hard} may be open"
+            )
             needed = hard
         if soft != resource.RLIM_INFINITY and soft < needed:
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
@@ -446,7 +448,7 @@ class NodeService(MultiService):
         # What time the running requests left is the copies'.
         await self._handover.run(self._successor, HAND_OVER_SECONDS + max(deadline - seconds(), 0.0))
         await self._close_all()
-        self._say("stopped", f"{len(cut)} connections cut")
+        self._log_event("stopped", f"{len(cut)} connections cut")
 
     async def _settle(self, until: float) -> None:
         """Let connections that were taken in the last moment come to their first request: none of them is to be
@@ -470,7 +472,7 @@ class NodeService(MultiService):
         try:
             await self.store.close()
         except StoreError as error:
-            self._say("store not closed", str(error))
+            self._log_event("store not closed", str(error))
         await self._peers.close()
         if self._admin_listener is not None:
             await maybeDeferred(self._admin_listener.close)

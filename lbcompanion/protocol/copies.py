@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from lbcompanion.errors import CopyError
-from lbcompanion.model import PAGE_FACTS, Page
+from lbcompanion.model import PAGE_METADATA, Page
 from lbcompanion.protocol import shapes
 from lbcompanion.protocol.tokens import digest_of
 
@@ -25,12 +25,12 @@ HEAD_BYTES = 524288
 class Frame:
     """Plain values, and a page's body where there is one."""
 
-    said: dict[str, Any]
+    values: dict[str, Any]
     body: bytes = b""
 
     def written(self) -> bytes:
         """The frame's bytes."""
-        return json.dumps(self.said, separators=(",", ":")).encode() + b"\n" + self.body
+        return json.dumps(self.values, separators=(",", ":")).encode() + b"\n" + self.body
 
     @classmethod
     def read(cls, data: bytes) -> Frame:
@@ -39,25 +39,25 @@ class Frame:
         :raises ValueError: where they are no frame.
         """
         head, _, body = data.partition(b"\n")
-        said = json.loads(head)
-        if not isinstance(said, dict):
+        values = json.loads(head)
+        if not isinstance(values, dict):
             raise ValueError("no frame")
-        return cls(said, body)
+        return cls(values, body)
 
 
-def page_frame(page: Page, **more: Any) -> Frame:
-    """A page as a frame; :func:`page_of` reads it."""
-    facts = {name: getattr(page, name) for name in PAGE_FACTS}
-    return Frame({**more, "page": {**facts, "sha256": page.sha256.hex()}}, page.body)
+def page_to_frame(page: Page, **extra: Any) -> Frame:
+    """A page as a frame; :func:`page_from_frame` reads it."""
+    metadata = {name: getattr(page, name) for name in PAGE_METADATA}
+    return Frame({**extra, "page": {**metadata, "sha256": page.sha256.hex()}}, page.body)
 
 
-def page_of(frame: Frame) -> Page:
+def page_from_frame(frame: Frame) -> Page:
     """The page in a frame, which is believed: see :func:`read_copy` for a page from elsewhere.
 
     :raises ValueError: (or KeyError, TypeError) where there is none.
     """
-    facts = dict(frame.said["page"])
-    return Page(**facts | {"sha256": bytes.fromhex(facts["sha256"])}, body=frame.body)
+    metadata = dict(frame.values["page"])
+    return Page(**metadata | {"sha256": bytes.fromhex(metadata["sha256"])}, body=frame.body)
 
 
 def write_copy(page: Page, age: float) -> bytes:
@@ -65,7 +65,7 @@ def write_copy(page: Page, age: float) -> bytes:
 
     :param age: seconds since the page was captured. Times are not compared: two nodes' clocks may differ.
     """
-    return page_frame(page, age=age).written()
+    return page_to_frame(page, age=age).written()
 
 
 def read_copy(body: bytes, token: str) -> tuple[Page, float]:
@@ -77,15 +77,15 @@ def read_copy(body: bytes, token: str) -> tuple[Page, float]:
     """
     try:
         frame = Frame.read(body)
-        page, age = page_of(frame), float(frame.said["age"])
+        page, age = page_from_frame(frame), float(frame.values["age"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CopyError("no page") from None
-    if page.token != token or not _is_sound(page) or not 0 <= age < shapes.LAST_SECOND:
+    if page.token != token or not _is_valid(page) or not 0 <= age < shapes.LAST_SECOND:
         raise CopyError("no page, or not the one that the address names")
     return page, age
 
 
-def _is_sound(page: Page) -> bool:
+def _is_valid(page: Page) -> bool:
     """Whether this is what a node makes: its parts stand in the head of an answer later."""
     return (
         isinstance(page.url, str)

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from lbcompanion.model import NODE_NAME, Page, from_rfc3339, to_rfc3339
 from lbcompanion.protocol import shapes
-from lbcompanion.protocol.tokens import proof, proof_holds, repr_digest
+from lbcompanion.protocol.tokens import is_valid_proof, proof, repr_digest
 
 #: A header line: its name as it is written, and its value.
 Field = tuple[bytes, bytes]
@@ -104,7 +104,7 @@ class Identity:
 
     def is_proven(self, header: FieldLookup, token: str, nonce: str, digest: str = "") -> bool:
         """Whether an answer has the proof that this node made it."""
-        return bool(self.node) and proof_holds(header(PROOF.lower), self.secret, self.node, token, nonce, digest)
+        return bool(self.node) and is_valid_proof(header(PROOF.lower), self.secret, self.node, token, nonce, digest)
 
 
 def page_fields(page: Page) -> list[Field]:
@@ -168,9 +168,9 @@ def read_copy_head(header: FieldLookup) -> CopyHead:
     """Read what :func:`copy_fields` and :func:`relayed_fields` write; never raises."""
     return CopyHead(
         node=answering_node(header),
-        url=_fitting(header(PAGE_URL.lower), shapes.ASCII_URL, ""),
-        method=_fitting(header(PAGE_METHOD.lower), shapes.CAPITAL_METHOD, "GET"),
-        status=int(_fitting(header(PAGE_STATUS.lower), shapes.STATUS, "200")),
+        url=_matching(header(PAGE_URL.lower), shapes.ASCII_URL, ""),
+        method=_matching(header(PAGE_METHOD.lower), shapes.CAPITAL_METHOD, "GET"),
+        status=int(_matching(header(PAGE_STATUS.lower), shapes.STATUS, "200")),
         content_type="".join(char for char in header(CONTENT_TYPE.lower) if " " <= char <= "~"),
         captured_at=_time(header(CAPTURED_AT.lower)),
         via=header(VIA.lower) or Via.OWN.value,
@@ -179,11 +179,11 @@ def read_copy_head(header: FieldLookup) -> CopyHead:
 
 def answering_node(header: FieldLookup) -> str:
     """The node that an answer names as its maker, not proven yet; empty where that is no node's name."""
-    return _fitting(header(NODE.lower), NODE_NAME, "")
+    return _matching(header(NODE.lower), NODE_NAME, "")
 
 
-def _fitting(value: str, shape: re.Pattern[str], instead: str) -> str:
-    return value if shape.fullmatch(value) else instead
+def _matching(value: str, pattern: re.Pattern[str], default: str) -> str:
+    return value if pattern.fullmatch(value) else default
 
 
 def _time(value: str) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from attrs import field, frozen
 
 from lbcompanion.errors import NoticeError
-from lbcompanion.model import Loss, LossReason, Notice, Told, from_rfc3339, to_rfc3339
+from lbcompanion.model import Loss, LossReason, Notice, NoticeSource, from_rfc3339, to_rfc3339
 from lbcompanion.protocol import shapes
 
 #: What a browser's notice may weigh.
@@ -69,14 +69,14 @@ def write_notices(notices: Sequence[Notice], losses: Sequence[Loss] = ()) -> byt
             "viewed_at": to_rfc3339(notice.viewed_at),
             "noticed_at": to_rfc3339(notice.noticed_at),
             "page_url": notice.page_url,
-            "by": notice.by.value,
+            "by": notice.source.value,
         }
         for notice in notices
     ]
-    said: dict[str, Any] = {"notices": entries}
+    payload: dict[str, Any] = {"notices": entries}
     if losses:
-        said["lost"] = [{"token": loss.token, "reason": loss.reason.text} for loss in losses]
-    return json.dumps(said, separators=(",", ":")).encode("ascii")
+        payload["lost"] = [{"token": loss.token, "reason": loss.reason.text} for loss in losses]
+    return json.dumps(payload, separators=(",", ":")).encode("ascii")
 
 
 def read_notices(body: bytes, limit_bytes: int = BATCH_LIMIT_BYTES) -> list[Notice]:
@@ -89,8 +89,8 @@ def read_delivery(body: bytes, limit_bytes: int = BATCH_LIMIT_BYTES) -> tuple[li
 
     :raises NoticeError: with 413 where it is longer than ``limit_bytes``; with 400 where any entry is malformed.
     """
-    said = _object(_json(body, limit_bytes), "the body")
-    entries, lost = said.get("notices"), said.get("lost", [])
+    payload = _object(_json(body, limit_bytes), "the body")
+    entries, lost = payload.get("notices"), payload.get("lost", [])
     if not isinstance(entries, list):
         raise NoticeError("notices: has to be a list")
     if not isinstance(lost, list):
@@ -99,35 +99,35 @@ def read_delivery(body: bytes, limit_bytes: int = BATCH_LIMIT_BYTES) -> tuple[li
     return notices, [_loss(entry, f"lost[{index}]") for index, entry in enumerate(lost)]
 
 
-def _loss(entry: object, where: str) -> Loss:
-    said = _object(entry, where)
-    reason = said.get("reason")
+def _loss(entry: object, location: str) -> Loss:
+    payload = _object(entry, location)
+    reason = payload.get("reason")
     if not isinstance(reason, str) or not 0 < len(reason) <= _MAX_REASON_CHARS or _UNSENDABLE.search(reason):
-        _refuse(where, "reason", f"a text of 1 to {_MAX_REASON_CHARS} characters, none of them a control")
-    return Loss(_token(said, where), LossReason.read(reason))
+        _reject(location, "reason", f"a text of 1 to {_MAX_REASON_CHARS} characters, none of them a control")
+    return Loss(_token(payload, location), LossReason.read(reason))
 
 
-def _notice(entry: object, where: str) -> Notice:
-    said = _object(entry, where)
-    by = said.get("by")
-    if by not in ("browser", "server"):
-        _refuse(where, "by", "browser or server")
+def _notice(entry: object, location: str) -> Notice:
+    payload = _object(entry, location)
+    source = payload.get("by")
+    if source not in ("browser", "server"):
+        _reject(location, "by", "browser or server")
     return Notice(
-        _token(said, where),
-        _url(said, where, "url"),
-        _cookies(said, where),
-        _time(said, where, "viewed_at"),
-        _time(said, where, "noticed_at"),
-        "" if said.get("page_url", "") == "" else _url(said, where, "page_url"),
-        Told(by),
+        _token(payload, location),
+        _url(payload, location, "url"),
+        _cookies(payload, location),
+        _time(payload, location, "viewed_at"),
+        _time(payload, location, "noticed_at"),
+        "" if payload.get("page_url", "") == "" else _url(payload, location, "page_url"),
+        NoticeSource(source),
     )
 
 
-def _refuse(where: str, key: str, right: str) -> NoReturn:
-    raise NoticeError(f"{where}.{key}: has to be {right}" if where else f"{key}: has to be {right}")
+def _reject(location: str, key: str, expected: str) -> NoReturn:
+    raise NoticeError(f"{location}.{key}: has to be {expected}" if location else f"{key}: has to be {expected}")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose keys are each there once: two would let two readers see two notices."""
     read = dict(pairs)
     if len(read) != len(pairs):
@@ -135,7 +135,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return read
 
 
-def _no_constant(_name: str) -> NoReturn:
+def _reject_constant(_name: str) -> NoReturn:
     raise NoticeError("not JSON: a number that is none")
 
 
@@ -143,53 +143,53 @@ def _json(body: bytes, limit_bytes: int) -> object:
     if len(body) > limit_bytes:
         raise NoticeError(f"longer than {limit_bytes} bytes", 413)
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         # The parser's own words quote what they stumbled over: not passed on.
         raise NoticeError("not JSON in UTF-8") from None
 
 
-def _object(said: object, where: str) -> dict[str, Any]:
-    if not isinstance(said, dict):
-        raise NoticeError(f"{where}: has to be a JSON object")
-    return said
+def _object(payload: object, location: str) -> dict[str, Any]:
+    if not isinstance(payload, dict):
+        raise NoticeError(f"{location}: has to be a JSON object")
+    return payload
 
 
-def _token(entry: Mapping[str, Any], where: str) -> str:
+def _token(entry: Mapping[str, Any], location: str) -> str:
     token = entry.get("token")
     if not isinstance(token, str) or not shapes.TOKEN.fullmatch(token):
-        _refuse(where, "token", "a token: 1 to 63 of A-Z a-z 0-9 _ -")
+        _reject(location, "token", "a token: 1 to 63 of A-Z a-z 0-9 _ -")
     return token
 
 
-def _url(entry: Mapping[str, Any], where: str, key: str) -> str:
+def _url(entry: Mapping[str, Any], location: str, key: str) -> str:
     url = entry.get(key)
     if not isinstance(url, str) or len(url) > _MAX_URL_CHARS or not shapes.BROWSER_URL.fullmatch(url):
-        _refuse(where, key, f"an http or https address of at most {_MAX_URL_CHARS} characters, without blanks")
+        _reject(location, key, f"an http or https address of at most {_MAX_URL_CHARS} characters, without blanks")
     return url
 
 
-def _time(entry: Mapping[str, Any], where: str, key: str) -> float:
+def _time(entry: Mapping[str, Any], location: str, key: str) -> float:
     text = entry.get(key)
-    right = "a time of RFC 3339, such as 2026-11-23T21:10:00Z"
+    expected = "a time of RFC 3339, such as 2026-11-23T21:10:00Z"
     if not isinstance(text, str) or not _TIME.fullmatch(text):
-        _refuse(where, key, right)
+        _reject(location, key, expected)
     try:
         seconds = from_rfc3339(text.upper())
     except (ValueError, OverflowError):
         seconds = -1.0
     if not 0 <= seconds < shapes.LAST_SECOND:
-        _refuse(where, key, right)
+        _reject(location, key, expected)
     return seconds
 
 
-def _cookies(entry: Mapping[str, Any], where: str) -> Mapping[str, str]:
+def _cookies(entry: Mapping[str, Any], location: str) -> Mapping[str, str]:
     cookies = entry.get("cookies")
     if not isinstance(cookies, dict) or len(cookies) > _MAX_COOKIES:
-        _refuse(where, "cookies", f"an object of at most {_MAX_COOKIES} cookies, name to value")
+        _reject(location, "cookies", f"an object of at most {_MAX_COOKIES} cookies, name to value")
     for name, value in cookies.items():
         if not 0 < len(name) <= _MAX_NAME_CHARS or _UNSENDABLE.search(name):
-            _refuse(where, "cookies", f"named with 1 to {_MAX_NAME_CHARS} characters, none of them a control")
+            _reject(location, "cookies", f"named with 1 to {_MAX_NAME_CHARS} characters, none of them a control")
         if not isinstance(value, str) or len(value) > _MAX_VALUE_CHARS or _UNSENDABLE.search(value):
-            _refuse(where, "cookies", f"texts of at most {_MAX_VALUE_CHARS} characters, none of them a control")
+            _reject(location, "cookies", f"texts of at most {_MAX_VALUE_CHARS} characters, none of them a control")
     return cookies

@@ -27,13 +27,13 @@ from lbcompanion.protocol.keys import read_public_key
 
 LABEL = "lbc"
 #: The key id under which the farm's shared secret signs.
-FARM = "farm"
+FARM_KEY_ID = "farm"
 #: How far ``created`` may be from now, both ways, in seconds.
 MAX_SKEW_SECONDS = 300
 
 _COVERED = ("@method", "@authority", "@path", headers.NONCE.lower)
 _DIGEST = "content-digest"
-_PARAMETERS = ("created", "keyid", "alg")
+_REQUIRED_PARAMETERS = ("created", "keyid", "alg")
 
 # RFC 3986 section 3.2 without user information: what a Host line may hold. Anything else could shift the border
 # between authority and path.
@@ -88,7 +88,7 @@ class Signer:
     def __init__(self, secret: bytes) -> None:
         if not secret:
             raise ValueError("an empty secret signs nothing")
-        keys = MappingKeyResolver(public_keys={}, private_keys={FARM: secret})
+        keys = MappingKeyResolver(public_keys={}, private_keys={FARM_KEY_ID: secret})
         self._signer = HTTPMessageSigner(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=keys)
 
     def sign(self, method: str, url: str, nonce: str, now: float, body: bytes | None = None) -> list[tuple[str, str]]:
@@ -107,7 +107,7 @@ class Signer:
         try:
             self._signer.sign(
                 message,
-                key_id=FARM,
+                key_id=FARM_KEY_ID,
                 created=datetime.fromtimestamp(int(now), UTC),
                 label=LABEL,
                 covered_component_ids=_COVERED,
@@ -118,7 +118,7 @@ class Signer:
         return list(message.headers.items())
 
 
-class _ClockedVerifier(HTTPMessageVerifier):
+class _ClocklessVerifier(HTTPMessageVerifier):
     """The library's verifier; times were judged before, by the clock that was handed in."""
 
     def validate_created_and_expires(self, sig_input: object, max_age: timedelta | None = None) -> None:
@@ -136,12 +136,12 @@ class Verifier:
     def __init__(self, secret: bytes, public_keys: Mapping[str, bytes] = {}) -> None:
         if not secret:
             raise ValueError("an empty secret proves nothing")
-        if FARM in public_keys:
-            raise ValueError(f"the key id {FARM!r} is the shared secret's")
+        if FARM_KEY_ID in public_keys:
+            raise ValueError(f"the key id {FARM_KEY_ID!r} is the shared secret's")
         foreign: dict[str, VerificationKey] = {name: read_public_key(pem) for name, pem in public_keys.items()}
-        self._algorithms = {FARM: "hmac-sha256"} | dict.fromkeys(foreign, "ed25519")
+        self._algorithms = {FARM_KEY_ID: "hmac-sha256"} | dict.fromkeys(foreign, "ed25519")
         self._verifiers = {
-            "hmac-sha256": _verifier(algorithms.HMAC_SHA256, {FARM: secret}),
+            "hmac-sha256": _verifier(algorithms.HMAC_SHA256, {FARM_KEY_ID: secret}),
             "ed25519": _verifier(algorithms.ED25519, foreign),
         }
 
@@ -152,7 +152,7 @@ class Verifier:
         :returns: the key id.
         :raises SignatureRefused: says which rule was broken. Nothing else is raised, whatever the peer sends.
         """
-        return self._believe(request, request.body, now)
+        return self._verify_safely(request, request.body, now)
 
     def verify_head(self, request: SignedRequest, now: float) -> str:
         """Tell who signed a request whose body is still to come: that it will have the digest that is signed is not
@@ -161,9 +161,9 @@ class Verifier:
         :returns: the key id.
         :raises SignatureRefused: as :meth:`verify`.
         """
-        return self._believe(request, None, now)
+        return self._verify_safely(request, None, now)
 
-    def _believe(self, request: SignedRequest, body: bytes | None, now: float) -> str:
+    def _verify_safely(self, request: SignedRequest, body: bytes | None, now: float) -> str:
         try:
             return self._verify(request, body, now)
         except SignatureRefused:
@@ -177,20 +177,20 @@ class Verifier:
         if not _AUTHORITY.fullmatch(request.authority) or not _TARGET.fullmatch(request.path):
             raise SignatureRefused("the request's host or target cannot be part of a signature")
         lines = _Fields((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.fields)
-        components, parameters = _ours(lines)
-        key_id = self._judge_parameters(parameters, now)
-        _judge_coverage(components, lines, body != b"")
+        components, parameters = _components_and_parameters(lines)
+        key_id = self._check_parameters(parameters, now)
+        _check_coverage(components, lines, body != b"")
         signed = _Fields(
             [pair for pair in lines.items() if pair[0] not in {"signature-input", "signature"}]
-            + [(name, http_sf.ser({LABEL: _member(lines, name)})) for name in ("signature-input", "signature")]
+            + [(name, http_sf.ser({LABEL: _label_member(lines, name)})) for name in ("signature-input", "signature")]
         )
         verifier = self._verifiers[self._algorithms[key_id]]
-        self._check(verifier, request.method, request.authority + request.path, signed, body)
+        self._check_signature(verifier, request.method, request.authority + request.path, signed, body)
         return key_id
 
-    def _judge_parameters(self, parameters: Mapping[str, Any], now: float) -> str:
+    def _check_parameters(self, parameters: Mapping[str, Any], now: float) -> str:
         """Age, key and algorithm; gives the key id."""
-        for name in _PARAMETERS:
+        for name in _REQUIRED_PARAMETERS:
             if name not in parameters:
                 raise SignatureRefused(f"the parameter {name} is missing")
         created, expires = parameters["created"], parameters.get("expires")
@@ -205,43 +205,45 @@ class Verifier:
             raise SignatureRefused(f"alg has to be {self._algorithms[key_id]} with this key")
         return key_id
 
-    def _check(
-        self, verifier: HTTPMessageVerifier, method: str, rest: str, fields: _Fields, body: bytes | None
+    def _check_signature(
+        self, verifier: HTTPMessageVerifier, method: str, authority_and_path: str, fields: _Fields, body: bytes | None
     ) -> None:
         """Recompute the signature. Behind a balancer the visitor's scheme is not known, and with it which port is
         the default that RFC 9421 section 2.2.3 leaves out: either will do."""
-        refused: Exception | None = None
+        last_error: Exception | None = None
         for scheme in ("https", "http"):
-            message = _Message(method, f"{scheme}://{rest}", fields)
+            message = _Message(method, f"{scheme}://{authority_and_path}", fields)
             try:
                 verifier.verify(message, max_age=None, body=body)
             except Exception as error:
-                refused = error
+                last_error = error
             else:
                 return
-        detail = str(refused)
+        detail = str(last_error)
         if "igest" in detail and "match the message body" in detail:
-            raise SignatureRefused("content-digest is not that of the body") from refused
-        raise SignatureRefused("the signature is not that of this request and key") from refused
+            raise SignatureRefused("content-digest is not that of the body") from last_error
+        raise SignatureRefused("the signature is not that of this request and key") from last_error
 
 
 def _verifier(algorithm: Any, keys: Mapping[str, VerificationKey]) -> HTTPMessageVerifier:
     resolver = MappingKeyResolver(public_keys=keys, private_keys={})
-    return _ClockedVerifier(signature_algorithm=algorithm, key_resolver=resolver)
+    return _ClocklessVerifier(signature_algorithm=algorithm, key_resolver=resolver)
 
 
-def _no_second(key: str, context: str) -> None:
+def _reject_duplicate_label(key: str, context: str) -> None:
     if context == "dictionary" and key == LABEL:
         raise SignatureRefused(f"the label {LABEL} stands there twice")
 
 
-def _member(lines: _Fields, name: str) -> Any:
+def _label_member(lines: _Fields, name: str) -> Any:
     """Our label's member of a dictionary field (RFC 8941 section 3.2); other labels are none of our business."""
     values = lines.lines(name)
     if not values:
         raise SignatureRefused(f"the field {name} is missing")
     try:
-        members = http_sf.parse(", ".join(values).encode("ascii"), tltype="dictionary", on_duplicate_key=_no_second)
+        members = http_sf.parse(
+            ", ".join(values).encode("ascii"), tltype="dictionary", on_duplicate_key=_reject_duplicate_label
+        )
     except (ValueError, TypeError) as error:
         raise SignatureRefused(f"the field {name} is malformed") from error
     if not isinstance(members, dict) or LABEL not in members:
@@ -249,17 +251,17 @@ def _member(lines: _Fields, name: str) -> Any:
     return members[LABEL]
 
 
-def _ours(lines: _Fields) -> tuple[list[Any], Mapping[str, Any]]:
+def _components_and_parameters(lines: _Fields) -> tuple[list[Any], Mapping[str, Any]]:
     """Components and parameters that the signature claims."""
-    components, parameters = _member(lines, "signature-input")
+    components, parameters = _label_member(lines, "signature-input")
     if not isinstance(components, list):
         raise SignatureRefused("signature-input has to be a list of components")
-    if not isinstance(_member(lines, "signature")[0], bytes):
+    if not isinstance(_label_member(lines, "signature")[0], bytes):
         raise SignatureRefused("signature has to be a byte sequence")
     return components, parameters
 
 
-def _judge_coverage(components: list[Any], lines: _Fields, has_body: bool) -> None:
+def _check_coverage(components: list[Any], lines: _Fields, has_body: bool) -> None:
     """Whether all is covered that has to be; more is fine."""
     # A component with parameters of its own (;bs, ;req, ;key) is another component: RFC 9421 section 2.
     plain = {name for name, parameters in components if isinstance(name, str) and not parameters}

@@ -89,7 +89,7 @@ class Tokens:
         return owner
 
 
-def hide(token: str) -> str:
+def abbreviate(token: str) -> str:
     """The form in which a token may stand in a log: enough to find it again, too little to use it."""
     return f"{token[:6]}...{token[_HEAD_CHARS:]}" if len(token) > _HEAD_CHARS else f"{token[:4]}..."
 
@@ -119,10 +119,10 @@ def proof(secret: bytes, node: str, token: str, nonce: str, digest: str = "") ->
     return urlsafe_b64encode(hmac.digest(secret, "\n".join(parts).encode(), "sha256")).decode()
 
 
-def proof_holds(given: str, secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> bool:
+def is_valid_proof(received: str, secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> bool:
     """Whether ``given`` is the proof that :func:`proof` makes of the same parts; padding may stand or be left out."""
     expected = proof(secret, node, token, nonce, digest)
-    return given.isascii() and hmac.compare_digest(given.rstrip("="), expected.rstrip("="))
+    return received.isascii() and hmac.compare_digest(received.rstrip("="), expected.rstrip("="))
 
 
 def digest_of(body: bytes) -> bytes:

@@ -7,7 +7,7 @@ from twisted.python import usage
 
 from lbcompanion import config, plugins
 from lbcompanion.errors import ConfigError
-from lbcompanion.run.tap import refuse, stopping_where_it_fails
+from lbcompanion.run.tap import exit_with_config_error, stop_reactor_on_failure
 from lbcompanion.settings import CrawlerSettings
 
 
@@ -25,7 +25,7 @@ class Options(usage.Options):
             plugins.load_dialects()
             self.settings = config.read_crawler(self["config"])
         except ConfigError as error:
-            refuse(error)
+            exit_with_config_error(error)
 
 
 def makeService(options: Options) -> IService:
@@ -34,4 +34,4 @@ def makeService(options: Options) -> IService:
 
     from lbcompanion.crawler.service import CrawlerService
 
-    return stopping_where_it_fails(CrawlerService(options.settings, reactor), reactor)
+    return stop_reactor_on_failure(CrawlerService(options.settings, reactor), reactor)

@@ -48,9 +48,9 @@ def run_node(settings: NodeSettings, *, json_lines: bool | None = None, take_ove
     :raises ConfigError: where only opening the store shows that it cannot be used; no port is open then.
     :raises ControlError: where the process that is to be taken over from does not answer.
     """
-    alone = settings.node.workers == 1
+    is_single_process = settings.node.workers == 1
     loop = None
-    if alone:
+    if is_single_process:
         from twisted.internet import asyncioreactor
 
         loop = asyncio.new_event_loop()
@@ -77,20 +77,20 @@ def make_node(
     from lbcompanion.node.processes.supervisor import Supervisor
     from lbcompanion.node.service import NodeService
     from lbcompanion.stores.registry import open_store
-    from lbcompanion.stores.threads import OneThread
+    from lbcompanion.stores.threads import SingleThread
 
-    older = _running_node(settings) if take_over else None
-    place = Place(sockets=tuple(older.sockets()), takes_over=True) if older is not None else Place()
+    predecessor = _running_node(settings) if take_over else None
+    place = Place(sockets=tuple(predecessor.sockets()), takes_over=True) if predecessor is not None else Place()
     service: NodeService | Supervisor
     if settings.node.workers == 1:
         service = NodeService(settings, reactor, loop, place=place)
     else:
         # The workers open it, but a store that cannot be used is to be told before any of them starts.
-        open_store(settings.store, time.time, OneThread(reactor))
+        open_store(settings.store, time.time, SingleThread(reactor))
         service = Supervisor(settings=settings, reactor=reactor, json_lines=json_lines, relay=relay, place=place)
-    if older is not None:
-        service.started.addCallbacks(lambda _: _take_its_place(older, place), lambda _: older.close())
-    reload_at_hangup(reactor, service.reload)
+    if predecessor is not None:
+        service.started.addCallbacks(lambda _: _retire_predecessor(predecessor, place), lambda _: predecessor.close())
+    reload_on_sighup(reactor, service.reload)
     return service
 
 
@@ -103,17 +103,17 @@ def _running_node(settings: NodeSettings) -> RunningNode | None:
         return None
 
 
-def _take_its_place(older: RunningNode, place: Place) -> None:
+def _retire_predecessor(predecessor: RunningNode, place: Place) -> None:
     try:
-        older.leave_to(place.group)
+        predecessor.leave_to(place.group)
     except ControlError as error:
         log.error("the older process was not told to leave: {why}", why=str(error))
     else:
         log.info("taken over: the older process finishes what it has, and leaves")
-    older.close()
+    predecessor.close()
 
 
-def reload_at_hangup(reactor: Any, reload: Callable[[], None]) -> None:
+def reload_on_sighup(reactor: Any, reload: Callable[[], None]) -> None:
     """Have SIGHUP read certificates anew."""
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
 
@@ -141,7 +141,7 @@ def run_service(service: IService, reactor: Any, json_lines: bool | None) -> int
 
     def failed(failure: Failure) -> None:
         codes[0] = 1
-        tell_failed_start(failure)
+        log_failed_start(failure)
         reactor.stop()
 
     def start() -> None:
@@ -151,7 +151,7 @@ def run_service(service: IService, reactor: Any, json_lines: bool | None) -> int
     def stop() -> Deferred[None]:
         stopped = maybeDeferred(service.stopService)
         stopped.addTimeout(STOP_SECONDS, reactor)
-        return stopped.addErrback(_not_stopped)
+        return stopped.addErrback(_log_failed_stop)
 
     reactor.callWhenRunning(start)
     reactor.addSystemEventTrigger("before", "shutdown", stop)
@@ -159,7 +159,7 @@ def run_service(service: IService, reactor: Any, json_lines: bool | None) -> int
     return codes[0]
 
 
-def tell_failed_start(failure: Failure) -> None:
+def log_failed_start(failure: Failure) -> None:
     """Log why a service could not start: a sentence where that says all, else the traceback as well."""
     if failure.check(CompanionError, CannotListenError, OSError):
         log.critical("not started: {why}", why=str(failure.value))
@@ -167,7 +167,7 @@ def tell_failed_start(failure: Failure) -> None:
         log.failure("not started", failure)
 
 
-def _not_stopped(failure: Failure) -> None:
+def _log_failed_stop(failure: Failure) -> None:
     if failure.check(TimeoutError):
         log.error("the service did not stop within {seconds} s", seconds=STOP_SECONDS)
     else:

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from lbcompanion import config, plugins
 from lbcompanion.errors import ConfigError
-from lbcompanion.run.foreground import make_node, tell_failed_start
+from lbcompanion.run.foreground import log_failed_start, make_node
 from lbcompanion.settings import NodeSettings
 
 
@@ -31,21 +31,21 @@ class Options(usage.Options):
             plugins.load_dialects()
             self.settings = config.read_node(self["config"])
         except ConfigError as error:
-            refuse(error)
+            exit_with_config_error(error)
 
 
-def refuse(error: ConfigError) -> NoReturn:
+def exit_with_config_error(error: ConfigError) -> NoReturn:
     """Say what is wrong with a configuration, a line for each thing, and exit 2."""
     for line in str(error).splitlines():
         sys.stderr.write(f"lbcompanion: {line}\n")
     raise SystemExit(2)
 
 
-def stopping_where_it_fails(service: IService, reactor: Any) -> IService:
+def stop_reactor_on_failure(service: IService, reactor: Any) -> IService:
     """Have twistd end when the service cannot start, rather than run on with nothing in it."""
 
     def stop(failure: Failure) -> None:
-        tell_failed_start(failure)
+        log_failed_start(failure)
         reactor.callWhenRunning(reactor.stop)  # twistd starts services before its reactor
 
     started = getattr(service, "started", None)
@@ -60,6 +60,6 @@ def makeService(options: Options) -> IService:
 
     try:
         service = make_node(options.settings, reactor, None, None, True, bool(options["take-over"]))
-        return stopping_where_it_fails(service, reactor)
+        return stop_reactor_on_failure(service, reactor)
     except ConfigError as error:  # what only the opening of a store can tell
-        refuse(error)
+        exit_with_config_error(error)

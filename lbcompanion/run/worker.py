@@ -40,7 +40,7 @@ def main() -> int:
     service = NodeService(orders.settings, reactor, loop, place=Place(orders.group, orders.number, sockets))
     service.started.addCallback(lambda _: os.write(ANSWERS_FD, STARTED))
     service.started.addErrback(lambda _: None)
-    threading.Thread(target=_wait_for_the_end, args=(reactor, service), daemon=True).start()
+    threading.Thread(target=_wait_for_leave_order, args=(reactor, service), daemon=True).start()
     code = foreground.run_service(service, reactor, orders.json_lines)
     with suppress(OSError):  # a supervisor that is gone hears nothing
         os.write(ANSWERS_FD, FATE + json.dumps(service.fate).encode() + b"\n")
@@ -52,22 +52,22 @@ def read_orders(descriptor: int) -> Orders:
 
     :raises EOFError: where it is gone already.
     """
-    size = int.from_bytes(_exactly(descriptor, 4), "big")
-    orders: Orders = pickle.loads(_exactly(descriptor, size))
+    size = int.from_bytes(_read_exactly(descriptor, 4), "big")
+    orders: Orders = pickle.loads(_read_exactly(descriptor, size))
     return orders
 
 
-def _exactly(descriptor: int, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        data = os.read(descriptor, size - len(found))
+def _read_exactly(descriptor: int, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        data = os.read(descriptor, size - len(received))
         if not data:
             raise EOFError("the supervisor is gone")
-        found += data
-    return found
+        received += data
+    return received
 
 
-def _wait_for_the_end(reactor: Any, service: Any) -> None:
+def _wait_for_leave_order(reactor: Any, service: Any) -> None:
     """Blocks until the supervisor says that this worker is to leave, or is there no more, however it went."""
     line = b""
     while not line.endswith(b"\n"):

@@ -50,16 +50,16 @@ _MYSQL: Mapping[str, Any] = {
 
 #: Another node did the same at the same moment: deadlock, serialization failure, lock wait (PostgreSQL manual,
 #: appendix A; MariaDB's error codes).
-_CROSSED_STATES = frozenset({"40001", "40P01", "55P03"})
-_CROSSED_CODES = frozenset({1205, 1213})
+_RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})
+_RETRYABLE_CODES = frozenset({1205, 1213})
 #: A table that was not there a moment ago.
 _EXISTS_STATES = frozenset({"42P07", "42710"})
 _EXISTS_CODES = frozenset({1050})
 #: MySQL's and MariaDB's errors whose text holds nothing of a page: connections, rights, limits, locks, disks.
-_PLAIN_CODES = frozenset(
+_SAFE_CODES = frozenset(
     {1021, 1040, 1041, 1044, 1045, 1049, 1114, 1142, 1146, 1153, 1203, 1205, 1213, 1226, 1290, 1836}
 )
-_TOLD_CHARS = 200
+_MAX_MESSAGE_CHARS = 200
 
 
 @frozen
@@ -81,25 +81,25 @@ def sqlite(url: URL, busy_seconds: float) -> Database:
     """
     arguments = {"check_same_thread": False, "timeout": busy_seconds}
     engine = _engine(url, arguments)
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
     return Database(engine, False, Path(url.database or ""))
 
 
-def postgresql(text: str, patience_seconds: float = STATEMENT_SECONDS * 2) -> Database:
+def postgresql(text: str, timeout_seconds: float = STATEMENT_SECONDS * 2) -> Database:
     """A PostgreSQL server, through psycopg.
 
     :param patience_seconds: how long a server may say nothing at all. One that is stopped, rather than gone, keeps its
         connections, and the driver would wait for it for ever.
     """
-    from lbcompanion.stores.patience import PatientConnection  # noqa: PLC0415 - its driver is not always there
+    from lbcompanion.stores.patience import TimeoutConnection  # noqa: PLC0415 - its driver is not always there
 
     url = make_url(text).set(drivername="postgresql+psycopg")
     database = _server(url, _POSTGRESQL)
 
-    def connect(_dialect: Any, _entry: Any, arguments: list[Any], named: dict[str, Any]) -> PatientConnection:
-        connection = PatientConnection.connect(*arguments, **named)
-        connection.patience_seconds = patience_seconds
+    def connect(_dialect: Any, _entry: Any, arguments: list[Any], keywords: dict[str, Any]) -> TimeoutConnection:
+        connection = TimeoutConnection.connect(*arguments, **keywords)
+        connection.timeout_seconds = timeout_seconds
         return connection
 
     event.listen(database.engine, "do_connect", connect)
@@ -132,28 +132,28 @@ def make_private(path: Path) -> None:
         os.close(descriptor)
 
 
-def _set_up(connection: object, _entry: ConnectionPoolEntry) -> None:
+def _on_connect(connection: object, _entry: ConnectionPoolEntry) -> None:
     # The driver's own way of beginning transactions is switched off: it begins them late, and unlocked.
     connection.isolation_level = None  # type: ignore[attr-defined]
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").close()  # type: ignore[attr-defined]
 
 
-def _begin(connection: Connection) -> None:
+def _on_begin(connection: Connection) -> None:
     # With the write lock from the start, a transaction waits for another process here or nowhere.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def is_crossed(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Whether another node was in the way, and all may be well at the next try."""
     if isinstance(error, IntegrityError):
         # Both wrote the same row.
         return True
     cause = error.orig if isinstance(error, DBAPIError) else None
-    return getattr(cause, "sqlstate", None) in _CROSSED_STATES or _code(cause) in _CROSSED_CODES
+    return getattr(cause, "sqlstate", None) in _RETRYABLE_STATES or _code(cause) in _RETRYABLE_CODES
 
 
-def was_made_meanwhile(error: DBAPIError) -> bool:
+def is_table_exists_race(error: DBAPIError) -> bool:
     """Whether a table is there that was not when it was looked for."""
     return getattr(error.orig, "sqlstate", None) in _EXISTS_STATES or _code(error.orig) in _EXISTS_CODES
 
@@ -165,29 +165,29 @@ def is_broken(error: Exception) -> bool:
     return isinstance(error, (DBAPIError, sqlite3.Error, OSError))
 
 
-def told(error: Exception) -> str:
+def safe_message(error: Exception) -> str:
     """What went wrong, in words that hold nothing of a page and no token."""
     if isinstance(error, StoreError):
         return str(error)
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, OSError):
         return f"the store's database cannot be used: {cause.strerror or type(cause).__name__}"
-    return f"the store's database cannot do it: {_cause_told(cause)}"
+    return f"the store's database cannot do it: {_safe_cause(cause)}"
 
 
-def _cause_told(cause: BaseException | None) -> str:
+def _safe_cause(cause: BaseException | None) -> str:
     name = type(cause).__name__
     if isinstance(cause, sqlite3.Error):
         return str(cause)
     code = _code(cause)
     if code:
         # Client errors are numbered from 2000 on.
-        plain = cause is not None and len(cause.args) > 1 and (code in _PLAIN_CODES or 2000 <= code < 3000)
-        return f"{name} {code}" + (f": {_line(cause.args[1])}" if plain and cause is not None else "")
+        is_safe = cause is not None and len(cause.args) > 1 and (code in _SAFE_CODES or 2000 <= code < 3000)
+        return f"{name} {code}" + (f": {_one_line(cause.args[1])}" if is_safe and cause is not None else "")
     # PostgreSQL tells values in the detail only, which is left out; libpq's own errors have no parts.
     primary = getattr(getattr(cause, "diag", None), "message_primary", None)
     if primary or getattr(cause, "pgconn", None) is not None or name == "OperationalError":
-        return f"{name}: {_line(primary or cause)}"
+        return f"{name}: {_one_line(primary or cause)}"
     return name
 
 
@@ -196,5 +196,5 @@ def _code(cause: BaseException | None) -> int:
     return cause.args[0] if cause is not None and cause.args and isinstance(cause.args[0], int) else 0
 
 
-def _line(text: object) -> str:
-    return " ".join(str(text).split())[:_TOLD_CHARS]
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())[:_MAX_MESSAGE_CHARS]

@@ -14,15 +14,15 @@ from zope.interface import implementer
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason, Page, WallClock
 from lbcompanion.settings import StoreTable
+from lbcompanion.stores.expiry import check_size, expiry_reason
 from lbcompanion.stores.interface import IImmediateStore
-from lbcompanion.stores.lifetime import check_size, reason_to_go
 
 _COUNTERS = {MissReason.EVICTED: "evicted", MissReason.EXPIRED: "expired", MissReason.PULLED: "pulled"}
-_GONE = {reason: Miss(reason) for reason in _COUNTERS}
+_MISSES = {reason: Miss(reason) for reason in _COUNTERS}
 
 
 @define
-class _Kept:
+class _Entry:
     page: Page
     stored_at: float
     sent_at: float | None = None
@@ -42,9 +42,9 @@ class MemoryStore:
     def __init__(self, settings: StoreTable, now: WallClock) -> None:
         self._settings = settings
         self._now = now
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._sent: OrderedDict[str, None] = OrderedDict()
-        self._older: list[tuple[float, str]] = []
+        self._backdated: list[tuple[float, str]] = []
         self._tombstones: OrderedDict[str, Miss] = OrderedDict()
         self._bytes = 0
         self._counters = {"put": 0, "evicted": 0, "expired": 0, "pulled": 0}
@@ -69,20 +69,20 @@ class MemoryStore:
         check_size(settings, page)
         now = self._now()
         token = page.token
-        if token in self._kept:
+        if token in self._entries:
             self._remove(token)
         if self._tombstones:
             self._tombstones.pop(token, None)
-        if len(self._kept) >= settings.max_pages or self._bytes + size > settings.max_bytes:
+        if len(self._entries) >= settings.max_pages or self._bytes + size > settings.max_bytes:
             # Those whose time is over go first, and are told apart from those that have to make room.
             self._retire_due(now)
             self._make_room(size)
         kept_at = page.kept_at
         if kept_at is None or kept_at >= now:
-            self._kept[token] = _Kept(page, now)
+            self._entries[token] = _Entry(page, now)
         else:
-            self._kept[token] = _Kept(page, kept_at)
-            heappush(self._older, (kept_at, token))
+            self._entries[token] = _Entry(page, kept_at)
+            heappush(self._backdated, (kept_at, token))
         self._bytes += size
         self._counters["put"] += 1
 
@@ -90,9 +90,9 @@ class MemoryStore:
         """The copy, or why there is none."""
         if self._closed:
             return fail(self._closed_error())
-        kept = self._living(token)
-        if kept is not None:
-            return succeed(kept.page)
+        entry = self._live_entry(token)
+        if entry is not None:
+            return succeed(entry.page)
         return succeed(self._tombstones.get(token) or Miss(MissReason.UNKNOWN))
 
     def take(self, token: str) -> Deferred[Page | Miss]:
@@ -103,9 +103,9 @@ class MemoryStore:
         """The copy went out whole."""
         if self._closed:
             return fail(self._closed_error())
-        kept = self._living(token)
-        if kept is not None and kept.sent_at is None:
-            kept.sent_at = self._now()
+        entry = self._live_entry(token)
+        if entry is not None and entry.sent_at is None:
+            entry.sent_at = self._now()
             self._sent[token] = None
         return succeed(None)
 
@@ -113,7 +113,7 @@ class MemoryStore:
         """The crawler has it safely."""
         if self._closed:
             return fail(self._closed_error())
-        if self._living(token) is not None:
+        if self._live_entry(token) is not None:
             if self._settings.delete_after_pull:
                 self._retire(token, MissReason.PULLED)
             return succeed(True)
@@ -124,8 +124,8 @@ class MemoryStore:
         """Leave a tombstone; a copy that is there stays."""
         if self._closed:
             return fail(self._closed_error())
-        if self._living(token) is None:
-            self._bury(token, miss)
+        if self._live_entry(token) is None:
+            self._add_tombstone(token, miss)
         return succeed(None)
 
     def sweep(self) -> Deferred[int]:
@@ -139,20 +139,20 @@ class MemoryStore:
         if self._closed:
             return fail(self._closed_error())
         self._retire_due(self._now())
-        return succeed(list(self._kept))
+        return succeed(list(self._entries))
 
     def stats(self) -> Deferred[dict[str, int]]:
         """What is held now, and what happened since the start."""
         if self._closed:
             return fail(self._closed_error())
-        return succeed({"pages": len(self._kept), "bytes": self._bytes, **self._counters})
+        return succeed({"pages": len(self._entries), "bytes": self._bytes, **self._counters})
 
     def close(self) -> Deferred[None]:
         """Forget everything."""
         self._closed = True
-        for held in (self._kept, self._sent, self._tombstones):
-            held.clear()
-        self._older.clear()
+        for collection in (self._entries, self._sent, self._tombstones):
+            collection.clear()
+        self._backdated.clear()
         self._bytes = 0
         return succeed(None)
 
@@ -164,57 +164,57 @@ class MemoryStore:
         if self._closed:
             raise self._closed_error()
 
-    def _living(self, token: str) -> _Kept | None:
-        kept = self._kept.get(token)
-        if kept is None:
+    def _live_entry(self, token: str) -> _Entry | None:
+        entry = self._entries.get(token)
+        if entry is None:
             return None
-        reason = reason_to_go(self._settings, kept.stored_at, kept.sent_at, self._now())
+        reason = expiry_reason(self._settings, entry.stored_at, entry.sent_at, self._now())
         if reason is None:
-            return kept
+            return entry
         self._retire(token, reason)
         return None
 
     def _retire_due(self, now: float) -> int:
         """Take away the copies whose time is over, from the two ends where they wait; how many they were."""
-        gone = self._retire_older(now) if self._older else 0
-        for queue in (self._kept, self._sent):
+        retired = self._retire_backdated(now) if self._backdated else 0
+        for queue in (self._entries, self._sent):
             while queue:
                 token = next(iter(queue))
-                kept = self._kept[token]
-                reason = reason_to_go(self._settings, kept.stored_at, kept.sent_at, now)
+                entry = self._entries[token]
+                reason = expiry_reason(self._settings, entry.stored_at, entry.sent_at, now)
                 if reason is None:
                     break
                 self._retire(token, reason)
-                gone += 1
-        return gone
+                retired += 1
+        return retired
 
-    def _retire_older(self, now: float) -> int:
-        gone = 0
-        while self._older and self._older[0][0] + self._settings.max_seconds <= now:
-            _, token = heappop(self._older)
-            kept = self._kept.get(token)
-            reason = None if kept is None else reason_to_go(self._settings, kept.stored_at, kept.sent_at, now)
+    def _retire_backdated(self, now: float) -> int:
+        retired = 0
+        while self._backdated and self._backdated[0][0] + self._settings.max_seconds <= now:
+            _, token = heappop(self._backdated)
+            entry = self._entries.get(token)
+            reason = None if entry is None else expiry_reason(self._settings, entry.stored_at, entry.sent_at, now)
             if reason is not None:
                 self._retire(token, reason)
-                gone += 1
-        return gone
+                retired += 1
+        return retired
 
     def _make_room(self, size: int) -> None:
-        while len(self._kept) >= self._settings.max_pages or self._bytes + size > self._settings.max_bytes:
+        while len(self._entries) >= self._settings.max_pages or self._bytes + size > self._settings.max_bytes:
             # The first of all is one that was not sent, where none was.
-            self._retire(next(iter(self._sent or self._kept)), MissReason.EVICTED)
+            self._retire(next(iter(self._sent or self._entries)), MissReason.EVICTED)
 
     def _retire(self, token: str, reason: MissReason) -> None:
         self._remove(token)
         self._counters[_COUNTERS[reason]] += 1
-        self._bury(token, _GONE[reason])
+        self._add_tombstone(token, _MISSES[reason])
 
     def _remove(self, token: str) -> None:
-        self._bytes -= len(self._kept.pop(token).page.body)
+        self._bytes -= len(self._entries.pop(token).page.body)
         if self._sent:
             self._sent.pop(token, None)
 
-    def _bury(self, token: str, miss: Miss) -> None:
+    def _add_tombstone(self, token: str, miss: Miss) -> None:
         self._tombstones[token] = miss
         self._tombstones.move_to_end(token)
         if len(self._tombstones) > self._settings.max_pages:

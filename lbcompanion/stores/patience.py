@@ -9,20 +9,20 @@ from typing import Any
 import psycopg
 
 
-class PatientConnection(psycopg.Connection[Any]):
+class TimeoutConnection(psycopg.Connection[Any]):
     """Gives a server up that says nothing for too long.
 
     :ivar patience_seconds: for how long one answer may take.
     """
 
-    patience_seconds = 10.0
+    timeout_seconds = 10.0
 
-    def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **named: Any) -> Any:
+    def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **keywords: Any) -> Any:
         """As psycopg waits, which looks in on the generator ten times a second though nothing came."""
-        return super().wait(self._bounded(gen), *arguments, **named)
+        return super().wait(self._bounded(gen), *arguments, **keywords)
 
     def _bounded(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        until = monotonic() + self.patience_seconds
+        until = monotonic() + self.timeout_seconds
         ready = None
         while True:
             try:

@@ -21,33 +21,33 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
-from lbcompanion.model import PAGE_FACTS, Miss, MissReason, Page, WallClock
+from lbcompanion.model import PAGE_METADATA, Miss, MissReason, Page, WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import CONNECT_SECONDS, STATEMENT_SECONDS
-from lbcompanion.stores.lifetime import grace_seconds, latest_over
-from lbcompanion.stores.queued import Outside, QueuedStore, Request
+from lbcompanion.stores.expiry import expiry_bounds, grace_seconds
 from lbcompanion.stores.redis_scripts import SCRIPTS
+from lbcompanion.stores.remote import BatchedStore, RemoteBackend, Request
 from lbcompanion.stores.threads import DeferToThread
 
 #: Redis lets a copy go by itself so much after its time: by then a node has done it, and told why.
-LEFT_SECONDS = 5
+PAGE_MARGIN_SECONDS = 5
 #: How long tombstones and what is counted outlive the last copy where no node comes any more.
-TOLD_SECONDS = 86400
+TOMBSTONE_SECONDS = 86400
 
 #: Of a page, but for its token.
-_FIELDS = (*(name for name in PAGE_FACTS if name != "token"), "body", "sha256")
+_FIELDS = (*(name for name in PAGE_METADATA if name != "token"), "body", "sha256")
 _SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest().encode() for name, text in SCRIPTS.items()}
-_TOLD_CHARS = 200
+_MAX_MESSAGE_CHARS = 200
 
 
-class RedisStore(QueuedStore):
+class RedisStore(BatchedStore):
     """Copies in Redis.
 
     :param url: as redis-py reads it.
     """
 
     def __init__(self, url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> None:
-        super().__init__(_Server(url, settings), settings, now, defer_to_thread)
+        super().__init__(_RedisBackend(url, settings), settings, now, defer_to_thread)
 
 
 @frozen
@@ -66,35 +66,35 @@ class _Commands:
         self._settings = settings
         grace = grace_seconds(settings)
         self._grace = -1.0 if grace is None else float(grace)
-        self._limits = (settings.max_pages, settings.max_bytes, ceil((settings.max_seconds + TOLD_SECONDS) * 1000))
-        self._lasts_ms = ceil((settings.max_seconds + LEFT_SECONDS) * 1000)
+        self._limits = (settings.max_pages, settings.max_bytes, ceil((settings.max_seconds + TOMBSTONE_SECONDS) * 1000))
+        self._page_ttl_ms = ceil((settings.max_seconds + PAGE_MARGIN_SECONDS) * 1000)
 
-    def of(self, request: Request) -> _Command:
+    def command_for(self, request: Request) -> _Command:
         """The command for a request.
 
         :raises UnicodeEncodeError: where what it says cannot be written down.
         """
-        arguments, read = self._own_part(request)
+        arguments, read = self._verb_arguments(request)
         settings, now = self._settings, request.now
-        kept, sent = latest_over(settings, now)
-        over = (repr(kept), repr(-inf if sent is None else sent))
-        head = (repr(now), repr(float(settings.max_seconds)), repr(self._grace), *over, *self._limits)
+        stored_bound, sent_bound = expiry_bounds(settings, now)
+        bounds = (repr(stored_bound), repr(-inf if sent_bound is None else sent_bound))
+        head = (repr(now), repr(float(settings.max_seconds)), repr(self._grace), *bounds, *self._limits)
         token = (request.token,) if request.token else ()
         return _Command(request.verb, (*head, *token, *arguments), read)
 
-    def _own_part(self, request: Request) -> tuple[Sequence[Any], Callable[[Any], object]]:
+    def _verb_arguments(self, request: Request) -> tuple[Sequence[Any], Callable[[Any], object]]:
         page, miss = request.page, request.miss
         if page is not None:
-            values = [part for name in _FIELDS for part in (name, _written(getattr(page, name)))]
-            return (len(page.body), self._lasts_ms, *values), _nothing
+            values = [part for name in _FIELDS for part in (name, _encode(getattr(page, name)))]
+            return (len(page.body), self._page_ttl_ms, *values), _read_none
         if miss is not None:
-            return ("\0".join((miss.reason.value, miss.detail, miss.owner)),), _nothing
+            return ("\0".join((miss.reason.value, miss.detail, miss.owner)),), _read_none
         if request.verb == "find":
-            return _FIELDS, lambda found: _page_or_miss(request.token, found)
+            return _FIELDS, lambda found: _read_page_or_miss(request.token, found)
         return (), _DECODERS[request.verb]
 
 
-class _Server(Outside):
+class _RedisBackend(RemoteBackend):
     """One connection to Redis; blocking."""
 
     def __init__(self, url: str, settings: StoreTable) -> None:
@@ -121,15 +121,17 @@ class _Server(Outside):
         """Send all of them, then read all answers."""
         try:
             commands = [self._command_of(request) for request in requests]
-            replies = self._ask([(b"EVALSHA", _SHAS[one.verb], 0, *one.arguments) for one in commands if one])
+            replies = self._pipeline(
+                [(b"EVALSHA", _SHAS[command.verb], 0, *command.arguments) for command in commands if command]
+            )
         except (RedisError, OSError) as error:
-            raise StoreUnreachable(_told(error)) from error
-        spoilt = PageRefused("a page that cannot be written down")
-        return [spoilt if one is None else self._read(one, next(replies)) for one in commands]
+            raise StoreUnreachable(_safe_message(error)) from error
+        refused = PageRefused("a page that cannot be written down")
+        return [refused if command is None else self._read(command, next(replies)) for command in commands]
 
     def _command_of(self, request: Request) -> _Command | None:
         try:
-            return self._commands.of(request)
+            return self._commands.command_for(request)
         except UnicodeEncodeError:
             return None
 
@@ -140,12 +142,12 @@ class _Server(Outside):
             with suppress(RedisError, OSError):
                 connection.disconnect()
 
-    def _ask(self, commands: Iterable[tuple[Any, ...]]) -> Any:
+    def _pipeline(self, commands: Iterable[tuple[Any, ...]]) -> Any:
         connection = self._connect()
-        sent = list(commands)
-        connection.send_packed_command(connection.pack_commands(sent))
+        sent_bound = list(commands)
+        connection.send_packed_command(connection.pack_commands(sent_bound))
         # All are read before the first error is told, or the next request would read what is left.
-        return iter([_reply(connection) for _ in sent])
+        return iter([_reply(connection) for _ in sent_bound])
 
     def _connect(self) -> Any:
         if self._connection is None:
@@ -167,7 +169,7 @@ class _Server(Outside):
 
     def _read(self, command: _Command, reply: Any) -> object:
         if isinstance(reply, ResponseError):
-            return StoreError(_told(reply))
+            return StoreError(_safe_message(reply))
         expired, pulled, evicted, value = reply
         for name, number in (("expired", expired), ("pulled", pulled), ("evicted", evicted)):
             self._counters[name] += number
@@ -187,56 +189,56 @@ def _reply(connection: Any) -> Any:
         return error
 
 
-def _written(value: object) -> bytes:
+def _encode(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     return (value if isinstance(value, str) else repr(value)).encode()
 
 
-def _page_or_miss(token: str, found: Any) -> Page | Miss:
+def _read_page_or_miss(token: str, found: Any) -> Page | Miss:
     if found is None:
         return Miss(MissReason.UNKNOWN)
     if isinstance(found, bytes):
-        reason, *more = found.decode().split("\0")
-        return Miss(MissReason(reason), *more)
-    told = dict(zip(_FIELDS, found, strict=True))
+        reason, *details = found.decode().split("\0")
+        return Miss(MissReason(reason), *details)
+    values = dict(zip(_FIELDS, found, strict=True))
     return Page(
         token=token,
-        url=told["url"].decode(),
-        method=told["method"].decode(),
-        status=int(told["status"]),
-        content_type=told["content_type"].decode(),
-        captured_at=float(told["captured_at"]),
-        body=told["body"],
-        sha256=told["sha256"],
+        url=values["url"].decode(),
+        method=values["method"].decode(),
+        status=int(values["status"]),
+        content_type=values["content_type"].decode(),
+        captured_at=float(values["captured_at"]),
+        body=values["body"],
+        sha256=values["sha256"],
     )
 
 
-def _nothing(_: object) -> None:
+def _read_none(_: object) -> None:
     return None
 
 
-def _tokens(found: Sequence[bytes]) -> list[str]:
+def _read_tokens(found: Sequence[bytes]) -> list[str]:
     return [token.decode() for token in found]
 
 
-def _totals(found: Sequence[Any]) -> dict[str, int]:
+def _read_totals(found: Sequence[Any]) -> dict[str, int]:
     return {"pages": int(found[0]), "bytes": int(found[1])}
 
 
 #: How answers are read that need nothing but themselves.
 _DECODERS: Mapping[str, Callable[[Any], object]] = {
-    "sent": _nothing,
+    "sent": _read_none,
     "drop": bool,
     "sweep": int,
-    "tokens": _tokens,
-    "stats": _totals,
+    "tokens": _read_tokens,
+    "stats": _read_totals,
 }
 
 
-def _told(error: Exception) -> str:
+def _safe_message(error: Exception) -> str:
     """What went wrong. Redis' own errors and the system's hold no arguments."""
     if isinstance(error, RedisTimeoutError):
         return "the store's Redis does not answer"
-    said = " ".join(str(error).split())[:_TOLD_CHARS] or type(error).__name__
-    return f"the store's Redis {'cannot be used' if isinstance(error, RedisConnectionError) else 'refuses'}: {said}"
+    message = " ".join(str(error).split())[:_MAX_MESSAGE_CHARS] or type(error).__name__
+    return f"the store's Redis {'cannot be used' if isinstance(error, RedisConnectionError) else 'refuses'}: {message}"

@@ -10,7 +10,7 @@ Numbers travel as text, and as the same text that they came in, since Lua would 
 
 from __future__ import annotations
 
-from lbcompanion.stores.lifetime import REASON_TO_GO_IN_LUA
+from lbcompanion.stores.expiry import EXPIRY_REASON_LUA
 
 #: What every script begins with. Arguments: 1 now, 2 max_seconds, 3 grace (below 0: copies stay), 4 and 5 the latest
 #: times of coming and of sending that are over, 6 max_pages, 7 max_bytes, 8 how long what is told of copies may
@@ -20,7 +20,7 @@ local now, max_seconds, grace = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(A
 local call = redis.call
 """
 
-#: What the verbs share. ``over`` is :data:`~lbcompanion.stores.lifetime.REASON_TO_GO_IN_LUA`.
+#: What the verbs share. ``over`` is :data:`~lbcompanion.stores.expiry.EXPIRY_REASON_LUA`.
 _SHARED = """
 local count = {expired = 0, pulled = 0, evicted = 0}
 local INDEX = {'lbc:kept', 'lbc:sent', 'lbc:sizes', 'lbc:bytes', 'lbc:gone', 'lbc:why', 'lbc:seq'}
@@ -156,7 +156,7 @@ _STATS = "return answer({call('ZCARD', 'lbc:kept'), call('GET', 'lbc:bytes') or 
 
 #: By verb.
 SCRIPTS = {
-    name: _HEAD + REASON_TO_GO_IN_LUA + _SHARED + body
+    name: _HEAD + EXPIRY_REASON_LUA + _SHARED + body
     for name, body in {
         "put": _PUT,
         "find": _FIND,

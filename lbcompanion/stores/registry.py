@@ -12,9 +12,9 @@ from lbcompanion.errors import ConfigError, InvalidValue
 from lbcompanion.model import WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores import engines, urls
+from lbcompanion.stores.encryption import EncryptedStore
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.sealing import SealedStore
 from lbcompanion.stores.sql import SqlStore
 from lbcompanion.stores.threads import DeferToThread
 
@@ -63,18 +63,18 @@ def open_store(settings: StoreTable, now: WallClock, defer_to_thread: DeferToThr
     Nothing is connected yet: a server that cannot be reached shows in the Deferreds of the store.
 
     :param now: seconds since the epoch.
-    :param defer_to_thread: takes blocking work off the loop (:class:`~lbcompanion.stores.threads.OneThread`).
+    :param defer_to_thread: takes blocking work off the loop (:class:`~lbcompanion.stores.threads.SingleThread`).
     :raises ConfigError: for a URL or a key file that cannot be used, and where a driver is missing.
     """
     try:
         url = urls.store_url(settings.url, Path())
     except InvalidValue as error:
-        raise ConfigError("", "store.url", error.shown or "no URL", error.allowed) from None
+        raise ConfigError("", "store.url", error.shown_value or "no URL", error.allowed) from None
     store = PROVIDERS[url.partition(":")[0]](url, settings, now, defer_to_thread)
     if settings.encryption_key_file is None:
         return store
     try:
-        key = checks.secret_of(settings.encryption_key_file)
+        key = checks.read_secret(settings.encryption_key_file)
     except InvalidValue as error:
-        raise ConfigError("", "store.encryption_key_file", error.shown or "no key", error.allowed) from None
-    return SealedStore(store, key)
+        raise ConfigError("", "store.encryption_key_file", error.shown_value or "no key", error.allowed) from None
+    return EncryptedStore(store, key)

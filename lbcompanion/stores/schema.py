@@ -41,13 +41,13 @@ _token = String(64).with_variant(mysql.VARCHAR(64, charset="ascii", collation="a
 versions = Table("lbc_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False), **_MYSQL)
 
 # SQLite counts a primary key by itself only where it is INTEGER, which has 64 bits there.
-_counting = BigInteger().with_variant(Integer, "sqlite")
+_sequence = BigInteger().with_variant(Integer, "sqlite")
 
 #: ``seq`` is the order in which copies came; ``sent_at`` is NULL until a copy went out whole.
 pages = Table(
     "lbc_pages",
     metadata,
-    Column("seq", _counting, primary_key=True, autoincrement=True),
+    Column("seq", _sequence, primary_key=True, autoincrement=True),
     Column("token", _token, nullable=False, unique=True),
     Column("url", _text, nullable=False),
     Column("method", _text, nullable=False),
@@ -76,7 +76,7 @@ bodies = Table(
 tombstones = Table(
     "lbc_tombstones",
     metadata,
-    Column("seq", _counting, primary_key=True, autoincrement=True),
+    Column("seq", _sequence, primary_key=True, autoincrement=True),
     Column("token", _token, nullable=False, unique=True),
     Column("reason", String(16), nullable=False),
     Column("detail", _text, nullable=False),

@@ -1,6 +1,6 @@
 """``sqlite:``, ``postgresql:``, ``mysql:``: copies in a database, through SQLAlchemy Core; they outlive the process.
 
-:mod:`~lbcompanion.stores.engines` knows what differs between databases, :mod:`~lbcompanion.stores.rows` what is done in
+:mod:`~lbcompanion.stores.engines` knows what differs between databases, :mod:`~lbcompanion.stores.sql_operations` what is done in
 a transaction.
 """
 
@@ -16,35 +16,42 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
 from lbcompanion.model import WallClock
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.engines import Database, is_broken, is_crossed, make_private, told, was_made_meanwhile
-from lbcompanion.stores.queued import Outside, QueuedStore, Request
-from lbcompanion.stores.rows import Room, Rows
+from lbcompanion.stores.engines import (
+    Database,
+    is_broken,
+    is_retryable,
+    is_table_exists_race,
+    make_private,
+    safe_message,
+)
+from lbcompanion.stores.remote import BatchedStore, RemoteBackend, Request
 from lbcompanion.stores.schema import prepare
+from lbcompanion.stores.sql_operations import Headroom, SqlOperations
 from lbcompanion.stores.threads import DeferToThread
 
 #: How often a transaction is tried that another node's got in the way of.
-_TRIES = 5
+_MAX_TRIES = 5
 #: The same for the tables: of several nodes that start at once, each may be the first with one of them.
-_TRIES_TO_PREPARE = 12
+_MAX_PREPARE_TRIES = 12
 
 
-class SqlStore(QueuedStore):
+class SqlStore(BatchedStore):
     """Copies in a database."""
 
     def __init__(
         self, database: Database, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread
     ) -> None:
-        super().__init__(_OneConnection(database, settings), settings, now, defer_to_thread)
+        super().__init__(_SqlBackend(database, settings), settings, now, defer_to_thread)
 
 
-class _OneConnection(Outside):
+class _SqlBackend(RemoteBackend):
     def __init__(self, database: Database, settings: StoreTable) -> None:
         super().__init__()
         self._database = database
         self._settings = settings
         self._connection: Connection | None = None
         self._counters = {"put": 0, "evicted": 0, "expired": 0, "pulled": 0}
-        self._room = Room()
+        self._headroom = Headroom()
 
     @property
     def is_open(self) -> bool:
@@ -57,8 +64,8 @@ class _OneConnection(Outside):
             return self._in_one_transaction(requests)
         except Exception as error:
             if not self.is_open or is_broken(error):
-                raise StoreUnreachable(told(error)) from error
-            failed = error if isinstance(error, StoreError) else PageRefused(told(error))
+                raise StoreUnreachable(safe_message(error)) from error
+            failed = error if isinstance(error, StoreError) else PageRefused(safe_message(error))
         if len(requests) == 1:
             return [failed]
         return [self.attempt([request])[0] for request in requests]
@@ -66,7 +73,7 @@ class _OneConnection(Outside):
     def disconnect(self) -> None:
         """Close the connection, if there is one."""
         connection, self._connection = self._connection, None
-        self._room = Room()
+        self._headroom = Headroom()
         if connection is not None:
             # A connection that breaks while it is closed is closed.
             with suppress(SQLAlchemyError, sqlite3.Error, OSError):
@@ -74,23 +81,23 @@ class _OneConnection(Outside):
 
     def _in_one_transaction(self, requests: Sequence[Request]) -> list[object]:
         connection = self._connect()
-        for _ in range(_TRIES - 1 if self._database.shared else 0):
+        for _ in range(_MAX_TRIES - 1 if self._database.shared else 0):
             try:
                 return self._transact(connection, requests)
             except DBAPIError as error:
-                if not is_crossed(error):
+                if not is_retryable(error):
                     raise
         return self._transact(connection, requests)
 
     def _transact(self, connection: Connection, requests: Sequence[Request]) -> list[object]:
         results: dict[int, object] = {}
         with connection.begin():
-            rows = Rows(connection, self._settings, self._counters, self._room)
-            for places in in_groups(requests):
-                results |= zip(places, rows.do([requests[place] for place in places]), strict=True)
-        self._counters = rows.counters
-        self._room = rows.room
-        return [results[place] for place in range(len(requests))]
+            operations = SqlOperations(connection, self._settings, self._counters, self._headroom)
+            for indexes in group_by_verb(requests):
+                results |= zip(indexes, operations.run([requests[index] for index in indexes]), strict=True)
+        self._counters = operations.counters
+        self._headroom = operations.headroom
+        return [results[index] for index in range(len(requests))]
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -108,11 +115,11 @@ class _OneConnection(Outside):
 
     def _prepare(self, connection: Connection) -> None:
         # Several nodes that start at once all find no table, and all but one fail to make it.
-        for _ in range(_TRIES_TO_PREPARE - 1 if self._database.shared else 0):
+        for _ in range(_MAX_PREPARE_TRIES - 1 if self._database.shared else 0):
             try:
                 return self._prepare_once(connection)
             except DBAPIError as error:
-                if not (is_crossed(error) or was_made_meanwhile(error)):
+                if not (is_retryable(error) or is_table_exists_race(error)):
                     raise
         return self._prepare_once(connection)
 
@@ -122,7 +129,7 @@ class _OneConnection(Outside):
             prepare(connection)
 
 
-def in_groups(requests: Sequence[Request]) -> list[list[int]]:
+def group_by_verb(requests: Sequence[Request]) -> list[list[int]]:
     """Which requests, by their places, are done together: those of one verb, though others came between.
 
     What is asked of one copy is done in the order in which it was asked, and what is about all copies after all that
@@ -132,12 +139,12 @@ def in_groups(requests: Sequence[Request]) -> list[list[int]]:
     verbs: list[str] = []
     #: The group before which no request for that token may be done; under the empty token, for any.
     last: dict[str, int] = {}
-    for place, request in enumerate(requests):
-        least = max(last.get(request.token, 0), last.get("", 0)) if request.token else len(groups)
-        at = next((at for at in range(least, len(groups)) if verbs[at] == request.verb), len(groups))
-        if at == len(groups):
+    for index, request in enumerate(requests):
+        earliest = max(last.get(request.token, 0), last.get("", 0)) if request.token else len(groups)
+        group = next((group for group in range(earliest, len(groups)) if verbs[group] == request.verb), len(groups))
+        if group == len(groups):
             groups.append([])
             verbs.append(request.verb)
-        groups[at].append(place)
-        last[request.token] = at
+        groups[group].append(index)
+        last[request.token] = group
     return groups

@@ -27,7 +27,7 @@ class DeferToThread(Protocol):
         """Run the work."""
 
 
-class OneThread:
+class SingleThread:
     """A :class:`DeferToThread` with a thread of its own, begun at the first use.
 
     It ends with :meth:`stop`, or when the reactor has stopped; close the stores that use it before.
@@ -48,17 +48,17 @@ class OneThread:
             return fail(StoreError("the store's thread has stopped"))
         if self._trigger is None:
             self._pool.start()
-            self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._end)
+            self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_pool)
         return deferToThreadPool(self._reactor, self._pool, work)
 
     def stop(self) -> None:
         """End the thread, after the work that it has."""
         if self._trigger is not None and not self._stopped:
             self._reactor.removeSystemEventTrigger(self._trigger)
-            self._end()
+            self._stop_pool()
         self._stopped = True
 
-    def _end(self) -> None:
+    def _stop_pool(self) -> None:
         self._stopped = True
         self._pool.stop()
 
@@ -78,56 +78,56 @@ class BatchQueue(Generic[R]):
         self._busy = False
         self._closing: tuple[Callable[[], None], Deferred[None]] | None = None
 
-    def ask(self, request: R) -> Deferred[Any]:
+    def submit(self, request: R) -> Deferred[Any]:
         """Queue a request; fails with ``StoreError`` once closed, or where the run as a whole failed."""
         if self._closing is not None:
             return fail(StoreError("the store is closed"))
         answer: Deferred[Any] = Deferred()
         self._waiting.append((request, answer))
-        self._next()
+        self._start_next()
         return answer
 
-    def close(self, last: Callable[[], None]) -> Deferred[None]:
+    def close(self, final_work: Callable[[], None]) -> Deferred[None]:
         """Take nothing more; when all that waits is done, run ``last`` (blocking). A second call does nothing."""
         if self._closing is not None:
             return succeed(None)
         closed: Deferred[None] = Deferred()
-        self._closing = (last, closed)
-        self._next()
+        self._closing = (final_work, closed)
+        self._start_next()
         return closed
 
-    def _next(self) -> None:
+    def _start_next(self) -> None:
         if self._busy:
             return
         if self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             requests = [request for request, _ in batch]
-            self._start(lambda: self._run(requests)).addBoth(self._settle, [answer for _, answer in batch])
+            self._start(lambda: self._run(requests)).addBoth(self._deliver, [answer for _, answer in batch])
         elif self._closing is not None:
-            last, closed = self._closing
-            self._start(last).addBoth(_as_store_error).chainDeferred(closed)
+            final_work, closed = self._closing
+            self._start(final_work).addBoth(_as_store_error).chainDeferred(closed)
 
     def _start(self, work: Callable[[], T]) -> Deferred[T]:
         self._busy = True
         return maybeDeferred(self._defer_to_thread, work)
 
-    def _settle(self, results: Sequence[object] | Failure, answers: list[Deferred[Any]]) -> None:
+    def _deliver(self, results: Sequence[object] | Failure, answers: list[Deferred[Any]]) -> None:
         # Still busy while the answers are told: what their receivers ask next is queued, and shares a run.
         if isinstance(results, Failure):
-            results = [_error_of(results)] * len(answers)
+            results = [_store_error(results)] * len(answers)
         for answer, result in zip(answers, results, strict=True):
             if isinstance(result, Exception):
                 answer.errback(Failure(result))
             else:
                 answer.callback(result)
         self._busy = False
-        self._next()
+        self._start_next()
 
 
-def _error_of(failure: Failure) -> StoreError:
+def _store_error(failure: Failure) -> StoreError:
     error = failure.value
     return error if isinstance(error, StoreError) else StoreError(f"the store's thread failed: {type(error).__name__}")
 
 
 def _as_store_error(result: T | Failure) -> T | Failure:
-    return Failure(_error_of(result)) if isinstance(result, Failure) else result
+    return Failure(_store_error(result)) if isinstance(result, Failure) else result

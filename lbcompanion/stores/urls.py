@@ -21,7 +21,7 @@ FindModule = Callable[[str], object]
 
 
 @frozen
-class Served:
+class ServerStore:
     """A kind of store that a server of its own keeps.
 
     :ivar form: its URL, as a message shows it.
@@ -39,13 +39,15 @@ class Served:
     files: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     scheme: str = ""
-    numbered: bool = False
+    database_is_number: bool = False
 
 
 _REDIS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_REDIS = Served("redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]", "redis", "redis", scheme="redis", numbered=True)
-_REDIS_TLS = Served("rediss://...", "redis", "redis", _REDIS_FILES, scheme="rediss", numbered=True)
-_POSTGRESQL = Served(
+_REDIS = ServerStore(
+    "redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]", "redis", "redis", scheme="redis", database_is_number=True
+)
+_REDIS_TLS = ServerStore("rediss://...", "redis", "redis", _REDIS_FILES, scheme="rediss", database_is_number=True)
+_POSTGRESQL = ServerStore(
     "postgresql://[USER:PASSWORD@]HOST[:PORT]/DATABASE",
     "psycopg",
     "postgres",
@@ -53,7 +55,7 @@ _POSTGRESQL = Served(
     ("sslmode", "host", "target_session_attrs"),
     "postgresql",
 )
-_MYSQL = Served(
+_MYSQL = ServerStore(
     "mysql://[USER:PASSWORD@]HOST[:PORT]/DATABASE",
     "pymysql",
     "mysql",
@@ -63,7 +65,7 @@ _MYSQL = Served(
 )
 
 #: By scheme.
-SERVED: Mapping[str, Served] = {
+SERVER_STORES: Mapping[str, ServerStore] = {
     "redis": _REDIS,
     "rediss": _REDIS_TLS,
     "valkey": _REDIS,
@@ -73,12 +75,12 @@ SERVED: Mapping[str, Served] = {
     "mariadb": _MYSQL,
 }
 #: What the manual of another day may have, and why it is not here.
-_NOT_HERE = {
+_UNSUPPORTED = {
     "mssql": "SQL Server is not served: no server was there to test with",
     "postgres": "written postgresql://",
 }
 _SQLITE = "sqlite:///FILE"
-FORMS = "memory:, " + ", ".join((_SQLITE, _REDIS.form, _REDIS_TLS.form, _POSTGRESQL.form, _MYSQL.form))
+URL_FORMS = "memory:, " + ", ".join((_SQLITE, _REDIS.form, _REDIS_TLS.form, _POSTGRESQL.form, _MYSQL.form))
 
 
 def store_url(value: object, folder: Path, find_module: FindModule = find_spec) -> str:
@@ -87,7 +89,7 @@ def store_url(value: object, folder: Path, find_module: FindModule = find_spec) 
     :raises InvalidValue: for a URL of no known form, and where the driver is not installed.
     """
     if not isinstance(value, str) or not value.isprintable() or ":" not in value:
-        raise InvalidValue(FORMS, "no URL" if isinstance(value, str) else None)
+        raise InvalidValue(URL_FORMS, "no URL" if isinstance(value, str) else None)
     scheme = value.partition(":")[0]
     if scheme == "memory":
         if value.rstrip("/") != "memory:":
@@ -95,15 +97,15 @@ def store_url(value: object, folder: Path, find_module: FindModule = find_spec) 
         return "memory:"
     if scheme == "sqlite":
         return sqlite_url(value, folder)
-    kind = SERVED.get(scheme)
+    kind = SERVER_STORES.get(scheme)
     if kind is None:
         plain, plus, _ = scheme.partition("+")
-        hint = _NOT_HERE.get(plain, "without a driver's name" if plus and plain in SERVED else "")
-        raise InvalidValue(FORMS + (f" ({hint})" if hint else ""), checks.hide_password(value))
-    checked = _served(kind, value, folder)
+        hint = _UNSUPPORTED.get(plain, "without a driver's name" if plus and plain in SERVER_STORES else "")
+        raise InvalidValue(URL_FORMS + (f" ({hint})" if hint else ""), checks.hide_password(value))
+    checked = _checked_url(kind, value, folder)
     if find_module(kind.module) is None:
-        how = f"the same once its driver is there (pip install 'lbcompanion[{kind.extra}]'), or another store"
-        raise InvalidValue(how, f"{scheme}: whose driver, {kind.module}, is not installed")
+        allowed = f"the same once its driver is there (pip install 'lbcompanion[{kind.extra}]'), or another store"
+        raise InvalidValue(allowed, f"{scheme}: whose driver, {kind.module}, is not installed")
     return checked
 
 
@@ -118,34 +120,34 @@ def sqlite_url(value: str, folder: Path) -> str:
     return f"sqlite:///{(folder / file).absolute()}"
 
 
-def _served(kind: Served, value: str, folder: Path) -> str:
-    shown = checks.hide_password(value)
+def _checked_url(kind: ServerStore, value: str, folder: Path) -> str:
+    redacted_url = checks.hide_password(value)
     try:
         parts = urlsplit(value)
-        port_is_right = parts.port != 0
+        port_is_valid = parts.port != 0
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        raise InvalidValue(kind.form, shown) from None
-    elsewhere = {"host", "unix_socket"} & {key for key, _ in options}
-    if not (parts.hostname or elsewhere) or not port_is_right or parts.fragment or not _names_database(kind, parts):
-        raise InvalidValue(kind.form, shown)
+        raise InvalidValue(kind.form, redacted_url) from None
+    host_options = {"host", "unix_socket"} & {key for key, _ in options}
+    if not (parts.hostname or host_options) or not port_is_valid or parts.fragment or not _names_database(kind, parts):
+        raise InvalidValue(kind.form, redacted_url)
     known = (*kind.files, *kind.options)
     for key, _ in options:
         if key not in known:
-            right = ", ".join(known) if known else "none"
-            raise InvalidValue(f"{kind.form}; after a ?: {right}", f'{parts.scheme}: with the option "{key}"')
+            allowed = ", ".join(known) if known else "none"
+            raise InvalidValue(f"{kind.form}; after a ?: {allowed}", f'{parts.scheme}: with the option "{key}"')
     checked = [(key, _file(key, file, folder) if key in kind.files else file) for key, file in options]
     return f"{kind.scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(checked)}" if checked else "")
 
 
-def _names_database(kind: Served, parts: SplitResult) -> bool:
+def _names_database(kind: ServerStore, parts: SplitResult) -> bool:
     name = parts.path.removeprefix("/")
-    if kind.numbered:
+    if kind.database_is_number:
         return not name or (name.isascii() and name.isdigit())
     return bool(name) and "/" not in name
 
 
 def _file(key: str, name: str, folder: Path) -> str:
-    where = (folder / name).absolute()
-    checks.content(where, f"a file that can be read, for {key}")
-    return str(where)
+    path = (folder / name).absolute()
+    checks.read_file(path, f"a file that can be read, for {key}")
+    return str(path)

@@ -22,12 +22,12 @@ from lbcompanion.settings import (
     CrawlerSettings,
     CrawlerTable,
     LimitsTable,
+    NodeCrawlerTable,
     NodeSettings,
     NodeTable,
     SiteSettings,
     StickyTable,
     StoreTable,
-    ToCrawlerTable,
 )
 from lbcompanion.testing.application import FORGERY, Ledger, application
 from lbcompanion.testing.network import Host, Network
@@ -84,7 +84,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 class InlineThread:
-    """Stands for :class:`lbcompanion.stores.threads.OneThread`: blocking work is done at once, in the caller's turn."""
+    """Stands for :class:`lbcompanion.stores.threads.SingleThread`: blocking work is done at once, in the caller's turn."""
 
     def __init__(self, reactor: Any, name: str = "") -> None:
         self.name = name
@@ -212,7 +212,7 @@ class Farm:
             store=StoreTable(max_seconds=self.max_seconds, pull_grace_seconds=self.pull_grace_seconds),
             sticky=self.kind.sticky,
             peers={other: f"http://{other}:8080" for other in others},
-            crawler=ToCrawlerTable(intake=INTAKE),
+            crawler=NodeCrawlerTable(intake=INTAKE),
             limits=LimitsTable(connections=50),
         )
 

@@ -8,7 +8,7 @@ from base64 import b64encode
 
 from hypothesis import strategies as st
 
-from lbcompanion.model import Notice, RoutingCookie, Told
+from lbcompanion.model import Notice, NoticeSource, RoutingCookie
 from lbcompanion.protocol.tokens import RANDOM_BYTES, Tokens
 
 #: The farm's secret in tests.
@@ -104,7 +104,7 @@ def notices(secret: bytes = SECRET) -> st.SearchStrategy[Notice]:
         viewed_at=times(),
         noticed_at=times(),
         page_url=st.just("") | urls(),
-        by=st.sampled_from(Told),
+        source=st.sampled_from(NoticeSource),
     )
 
 

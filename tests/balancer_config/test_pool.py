@@ -20,7 +20,7 @@ def pool(*nodes, addresses=None, listen=("", 80)) -> Pool:
 def test_the_listener_says_where_a_node_is():
     found = pool(node("n1", "tcp:8080:interface=10.0.0.1", "tcp:9101:interface=10.0.0.1"))
     assert found.members == (Member("n1", "10.0.0.1", 8080, False, "10.0.0.1", 9101),)
-    assert found.ready_can_be_asked
+    assert found.readyz_is_reachable
 
 
 def test_ipv6_has_brackets_in_an_address_only():
@@ -75,8 +75,8 @@ def test_nodes_with_one_port_bear_their_names():
 def test_an_admin_listener_of_its_own_machine_cannot_be_asked():
     found = pool(node("n1", "tcp:8080:interface=10.0.0.1"))
     assert found.members[0].check_port == 0
-    assert not found.ready_can_be_asked
-    assert pool(node("n1", "tcp:8080:interface=127.0.0.1")).ready_can_be_asked
+    assert not found.readyz_is_reachable
+    assert pool(node("n1", "tcp:8080:interface=127.0.0.1")).readyz_is_reachable
 
 
 def test_the_configured_cookie_is_taken():

@@ -74,7 +74,7 @@ def test_the_smallest_node_has_the_defaults(folder: Path) -> None:
     assert read.store == settings.StoreTable()
     assert read.sticky == settings.StickyTable()
     assert read.fetch == settings.FetchTable()
-    assert read.crawler == settings.ToCrawlerTable()
+    assert read.crawler == settings.NodeCrawlerTable()
     assert read.limits == settings.LimitsTable()
     assert read.peers == {}
 
@@ -135,7 +135,7 @@ def test_what_is_written_arrives(folder: Path) -> None:
     assert read.sticky.cookies == ("SRV", "/JSESSION[0-9]+/")
     assert read.fetch.public_keys["other"].startswith(b"-----BEGIN PUBLIC KEY")
     assert read.peers == {"n2": "http://10.0.0.2:8080"}
-    assert read.crawler == settings.ToCrawlerTable("", "both")
+    assert read.crawler == settings.NodeCrawlerTable("", "both")
     assert read.limits.idle_seconds == 5.0
 
 

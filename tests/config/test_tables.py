@@ -17,7 +17,7 @@ def test_every_setting_has_a_key_and_every_key_a_setting() -> None:
         "store": settings.StoreTable,
         "sticky": settings.StickyTable,
         "fetch": settings.FetchTable,
-        "crawler": settings.ToCrawlerTable,
+        "crawler": settings.NodeCrawlerTable,
         "limits": settings.LimitsTable,
     }
     for name, cls in classes.items():

@@ -24,7 +24,7 @@ def test_what_is_written_anew_is_read_as_the_same(text: str) -> None:
 
 
 def test_haproxy_before_it() -> None:
-    assert parse("haproxy:tcp:8080") == EndpointString("tcp", ("8080",), {}, proxied=True)
+    assert parse("haproxy:tcp:8080") == EndpointString("tcp", ("8080",), {}, proxy_protocol=True)
 
 
 def test_escapes_are_undone() -> None:

@@ -32,7 +32,7 @@ from lbcompanion.node.metrics.admin import admin_site as node_admin_site
 from lbcompanion.node.metrics.status import Figures
 from lbcompanion.node.notices.sender import Deliverer
 from lbcompanion.node.notices.spool import Spool
-from lbcompanion.protocol.copies import page_frame
+from lbcompanion.protocol.copies import page_to_frame
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES as MOST_NOTICES_BYTES
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens, digest_of, repr_digest
@@ -253,7 +253,7 @@ def frame_of(token: str, body: bytes, age: float = 1.0, **more: Any) -> bytes:
         "body": body,
         "sha256": digest_of(body),
     }
-    return page_frame(Page(**page | more), age=age).written()
+    return page_to_frame(Page(**page | more), age=age).written()
 
 
 def packed(body: bytes) -> bytes:

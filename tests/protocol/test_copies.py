@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.errors import CopyError
-from lbcompanion.model import PAGE_FACTS, Page
-from lbcompanion.protocol.copies import HEAD_BYTES, Frame, page_frame, page_of, read_copy, write_copy
+from lbcompanion.model import PAGE_METADATA, Page
+from lbcompanion.protocol.copies import HEAD_BYTES, Frame, page_from_frame, page_to_frame, read_copy, write_copy
 from lbcompanion.protocol.tokens import digest_of
 
 TOKEN = "1token"
@@ -18,10 +18,10 @@ PAGE = Page(TOKEN, "https://www.example.com/caf\u00e9", "GET", 200, "text/html",
 SHA = digest_of(PAGE.body).hex()
 
 
-def changed(said: dict[str, Any] | None = None, body: bytes = PAGE.body, **page: Any) -> bytes:
+def changed(values: dict[str, Any] | None = None, body: bytes = PAGE.body, **page: Any) -> bytes:
     """A copy's body with other values in it."""
-    frame = page_frame(PAGE, age=1.5)
-    return Frame({**frame.said, "page": {**frame.said["page"], **page}, **(said or {})}, body).written()
+    frame = page_to_frame(PAGE, age=1.5)
+    return Frame({**frame.values, "page": {**frame.values["page"], **page}, **(values or {})}, body).written()
 
 
 def test_the_body_byte_for_byte() -> None:
@@ -85,7 +85,7 @@ def test_a_frame_without_a_page() -> None:
     assert frame.written() == b'{"do":"peek","token":"1token"}\n'
     assert Frame.read(frame.written()) == frame
     with pytest.raises(KeyError):
-        page_of(frame)
+        page_from_frame(frame)
 
 
 def test_the_longest_head_of_a_page_fits() -> None:
@@ -95,8 +95,8 @@ def test_the_longest_head_of_a_page_fits() -> None:
 
 def test_all_of_a_page_is_handed_over_but_the_time_of_keeping() -> None:
     names = {one.alias for one in fields(Page)}
-    assert names - set(PAGE_FACTS) == {"body", "sha256", "kept_at"}
-    assert [one.name for one in fields(Page)][: len(PAGE_FACTS)] == list(PAGE_FACTS)
+    assert names - set(PAGE_METADATA) == {"body", "sha256", "kept_at"}
+    assert [one.name for one in fields(Page)][: len(PAGE_METADATA)] == list(PAGE_METADATA)
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b"one\ntwo\x00"])
@@ -113,7 +113,7 @@ def test_what_is_no_frame(data: bytes) -> None:
 
 def test_a_page_comes_through_whole() -> None:
     page = evolve(PAGE, body=b"<p>\n\xff")
-    frame = Frame.read(page_frame(page, do="put").written())
-    assert frame.said["do"] == "put"
-    assert page_of(frame) == page
-    assert page_of(frame).sha256 == page.sha256
+    frame = Frame.read(page_to_frame(page, do="put").written())
+    assert frame.values["do"] == "put"
+    assert page_from_frame(frame) == page
+    assert page_from_frame(frame).sha256 == page.sha256

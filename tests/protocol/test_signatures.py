@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.errors import SignatureRefused
-from lbcompanion.protocol.signatures import FARM, MAX_SKEW_SECONDS, SignedRequest, Signer, Verifier
+from lbcompanion.protocol.signatures import FARM_KEY_ID, MAX_SKEW_SECONDS, SignedRequest, Signer, Verifier
 from lbcompanion.testing.strategies import SECRET
 
 NOW = 1_900_000_000.25
@@ -91,8 +91,8 @@ def swap(fields: Fields, name: bytes, old: bytes, new: bytes) -> Fields:
 
 
 def test_what_was_signed_is_believed() -> None:
-    assert verify(signed()) == FARM
-    assert verify([(b"host", HOST.encode()), *signed(), (b"accept", b"*/*")]) == FARM
+    assert verify(signed()) == FARM_KEY_ID
+    assert verify([(b"host", HOST.encode()), *signed(), (b"accept", b"*/*")]) == FARM_KEY_ID
 
 
 def test_the_headers_are_those_of_the_contract() -> None:
@@ -110,7 +110,7 @@ def test_the_headers_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b"\0" * 5000])
 def test_a_body_is_covered(body: bytes) -> None:
     fields = signed(body, "POST")
-    assert verify(fields, method="POST", body=body) == FARM
+    assert verify(fields, method="POST", body=body) == FARM_KEY_ID
     for other in (body + b"x", b"" if body else b"x"):
         with pytest.raises(SignatureRefused, match="digest"):
             verify(fields, method="POST", body=other)
@@ -138,7 +138,7 @@ def test_a_body_without_its_digest_is_refused() -> None:
     ],
 )
 def test_the_authority_with_or_without_its_default_port(url: str, authority: str, path: str) -> None:
-    assert verify(signed(url=url), authority=authority, path=path) == FARM
+    assert verify(signed(url=url), authority=authority, path=path) == FARM_KEY_ID
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_too_old_or_too_new_is_refused(seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", [MAX_SKEW_SECONDS - 1, 1 - MAX_SKEW_SECONDS])
 def test_clocks_may_differ_a_little(seconds: float) -> None:
-    assert verify(signed(), now=NOW + seconds) == FARM
+    assert verify(signed(), now=NOW + seconds) == FARM_KEY_ID
 
 
 def test_what_has_expired_is_refused() -> None:
@@ -203,7 +203,7 @@ def test_a_key_is_used_with_its_own_algorithm_only() -> None:
     with pytest.raises(SignatureRefused, match="alg has to be ed25519"):
         verify(forged)
     with pytest.raises(SignatureRefused, match="alg has to be hmac-sha256"):
-        verify(by_library(key_id=FARM))
+        verify(by_library(key_id=FARM_KEY_ID))
 
 
 @pytest.mark.parametrize("left_out", ALL_COMPONENTS)
@@ -248,8 +248,8 @@ def test_two_labels_of_ours_are_refused() -> None:
 
 def test_other_labels_are_none_of_our_business() -> None:
     other = [(b"signature-input", b'cdn=("@method");created=1;keyid="x"'), (b"signature", b"edge=:AAAA:")]
-    assert verify([*other, *signed()]) == FARM
-    assert verify([*signed(), *other]) == FARM
+    assert verify([*other, *signed()]) == FARM_KEY_ID
+    assert verify([*signed(), *other]) == FARM_KEY_ID
     with pytest.raises(SignatureRefused, match="no label lbc"):
         verify([*other, (b"lbc-nonce", b"n")])
 
@@ -324,8 +324,8 @@ def head_verified(fields: Fields, method: str = "PUT", path: str = PATH) -> str:
 
 def test_a_head_is_judged_before_its_body_comes() -> None:
     fields = signed(b"a body", "PUT")
-    assert head_verified(fields) == FARM
-    assert verify(fields, method="PUT", body=b"a body") == FARM
+    assert head_verified(fields) == FARM_KEY_ID
+    assert verify(fields, method="PUT", body=b"a body") == FARM_KEY_ID
     with pytest.raises(SignatureRefused, match="content-digest is not that of the body"):
         verify(fields, method="PUT", body=b"another body")
     foreign = by_library(body=b"a body")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.errors import TokenError
-from lbcompanion.protocol.tokens import Tokens, digest_of, hide, proof, proof_holds, repr_digest
+from lbcompanion.protocol.tokens import Tokens, abbreviate, digest_of, is_valid_proof, proof, repr_digest
 from lbcompanion.testing.strategies import SECRET, node_names, tokens
 
 FARM = Tokens(SECRET)
@@ -85,9 +85,9 @@ def test_who_has_no_entropy_mints_none() -> None:
 
 @given(tokens())
 def test_a_log_shows_too_little_to_use(token: str) -> None:
-    assert token not in hide(token)
+    assert token not in abbreviate(token)
     with pytest.raises(TokenError):
-        FARM.owner_of(hide(token))
+        FARM.owner_of(abbreviate(token))
 
 
 def test_a_proof_is_what_the_contract_says() -> None:
@@ -105,12 +105,12 @@ parts = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]
 @given(node_names(), parts, parts, parts)
 def test_a_proof_holds_for_its_own_parts_alone(node: str, token: str, nonce: str, digest: str) -> None:
     given_proof = proof(SECRET, node, token, nonce, digest)
-    assert proof_holds(given_proof, SECRET, node, token, nonce, digest)
-    assert proof_holds(given_proof.rstrip("="), SECRET, node, token, nonce, digest)
-    assert not proof_holds(given_proof, b"another", node, token, nonce, digest)
-    assert not proof_holds(given_proof, SECRET, node + "x", token, nonce, digest)
-    assert not proof_holds(given_proof, SECRET, node, token + "x", nonce, digest)
-    assert not proof_holds(given_proof, SECRET, node, token, nonce + "x", digest)
-    assert not proof_holds(given_proof, SECRET, node, token, nonce, digest + "x")
-    assert not proof_holds("", SECRET, node, token, nonce, digest)
-    assert not proof_holds("ü" + given_proof, SECRET, node, token, nonce, digest)
+    assert is_valid_proof(given_proof, SECRET, node, token, nonce, digest)
+    assert is_valid_proof(given_proof.rstrip("="), SECRET, node, token, nonce, digest)
+    assert not is_valid_proof(given_proof, b"another", node, token, nonce, digest)
+    assert not is_valid_proof(given_proof, SECRET, node + "x", token, nonce, digest)
+    assert not is_valid_proof(given_proof, SECRET, node, token + "x", nonce, digest)
+    assert not is_valid_proof(given_proof, SECRET, node, token, nonce + "x", digest)
+    assert not is_valid_proof(given_proof, SECRET, node, token, nonce, digest + "x")
+    assert not is_valid_proof("", SECRET, node, token, nonce, digest)
+    assert not is_valid_proof("ü" + given_proof, SECRET, node, token, nonce, digest)

@@ -5,7 +5,7 @@ import pymysql
 import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
-from lbcompanion.stores.engines import is_broken, is_crossed, told
+from lbcompanion.stores.engines import is_broken, is_retryable, safe_message
 from lbcompanion.testing.stores import page_store_contract
 from tests.support.served_stores import run_machine_at, served_by
 from tests.support.store_servers import Mariadb, Postgresql
@@ -45,8 +45,8 @@ def postgresql(state):
     ],
 )
 def test_what_an_error_says_and_what_not(error, said):
-    assert told(error).endswith(said)
-    assert SECRET not in told(error)
+    assert safe_message(error).endswith(said)
+    assert SECRET not in safe_message(error)
 
 
 @pytest.mark.parametrize(
@@ -64,5 +64,5 @@ def test_what_an_error_says_and_what_not(error, said):
     ],
 )
 def test_which_errors_are_whose(error, crossed, broken):
-    assert is_crossed(error) is crossed
+    assert is_retryable(error) is crossed
     assert is_broken(error) is broken

@@ -14,8 +14,8 @@ from lbcompanion.model import Page
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores import engines
 from lbcompanion.stores.sql import SqlStore
-from lbcompanion.stores.threads import OneThread
-from lbcompanion.stores.timely import TimelyStore
+from lbcompanion.stores.threads import SingleThread
+from lbcompanion.stores.timeouts import TimeoutStore
 from lbcompanion.testing.stores import WallClockByHand, a_page
 from tests.support.open_store import at_once, result_of
 from tests.support.served_stores import open_at
@@ -93,8 +93,8 @@ def test_rights_that_are_missing_are_named() -> None:
 
 def test_postgresql_that_is_stopped_is_given_up() -> None:
     server = running(Postgresql)
-    store = SqlStore(engines.postgresql(server.url, patience_seconds=0.3), StoreTable(), WallClockByHand(), at_once)
-    store.outside.rest_seconds = 0
+    store = SqlStore(engines.postgresql(server.url, timeout_seconds=0.3), StoreTable(), WallClockByHand(), at_once)
+    store.backend.backoff_seconds = 0
     result_of(store.put(a_page("a")))
     server.freeze(signal.SIGSTOP)
     try:
@@ -111,18 +111,18 @@ class _Silence(TestCase):
 
     async def test_nobody_waits_for_one_that_says_nothing(self) -> None:
         server = running(self.kind)
-        thread = OneThread(reactor)
+        thread = SingleThread(reactor)
         self.addCleanup(thread.stop)
         inner = open_at(server, StoreTable(), WallClockByHand(), thread)
-        store = TimelyStore(inner, reactor, 0.2)  # type: ignore[arg-type]
-        await TimelyStore(inner, reactor, 30).put(a_page("a"))  # type: ignore[arg-type]
+        store = TimeoutStore(inner, reactor, 0.2)  # type: ignore[arg-type]
+        await TimeoutStore(inner, reactor, 30).put(a_page("a"))  # type: ignore[arg-type]
         server.freeze(signal.SIGSTOP)
         self.addCleanup(server.freeze, signal.SIGCONT)
         asked: list[Deferred[object]] = [store.peek("a"), store.put(a_page("b")), store.sweep()]
         failures = await gatherResults([one.addErrback(lambda failure: failure.value) for one in asked])
         assert [type(one) for one in failures] == [StoreUnreachable] * 3
         server.freeze(signal.SIGCONT)
-        patient = TimelyStore(inner, reactor, 30)  # type: ignore[arg-type]
+        patient = TimeoutStore(inner, reactor, 30)  # type: ignore[arg-type]
         assert await patient.peek("a") == a_page("a")
         # It was only late.
         assert await patient.peek("b") == a_page("b")

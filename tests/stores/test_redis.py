@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from lbcompanion.errors import StoreError, StoreUnreachable
 from lbcompanion.model import Miss, MissReason
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.redis import LEFT_SECONDS, TOLD_SECONDS
+from lbcompanion.stores.redis import PAGE_MARGIN_SECONDS, TOMBSTONE_SECONDS
 from lbcompanion.stores.registry import open_store
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
 from tests.support.open_store import at_once, result_of
@@ -49,16 +49,16 @@ def opened(**settings: Any) -> Any:
 def test_redis_lets_go_by_itself_of_what_no_node_took_away(client: Any) -> None:
     store = opened(max_seconds=90)
     result_of(store.put(a_page("a")))
-    assert (90 + LEFT_SECONDS - 5) * 1000 < client.pttl("lbc:page:a") <= (90 + LEFT_SECONDS) * 1000
+    assert (90 + PAGE_MARGIN_SECONDS - 5) * 1000 < client.pttl("lbc:page:a") <= (90 + PAGE_MARGIN_SECONDS) * 1000
     result_of(store.sent("a"))
     result_of(store.drop("b"))
     result_of(store.mark("c", Miss(MissReason.EXPIRED)))
     keys = {key.decode() for key in client.keys("*")}
     assert keys == {"lbc:page:a", "lbc:kept", "lbc:sent", "lbc:sizes", "lbc:bytes", "lbc:gone", "lbc:why", "lbc:seq"}
     for key in keys - {"lbc:page:a", "lbc:sent"}:
-        assert client.pttl(key) > TOLD_SECONDS * 1000
+        assert client.pttl(key) > TOMBSTONE_SECONDS * 1000
     result_of(store.put(a_page("b")))
-    assert client.pttl("lbc:sent") > TOLD_SECONDS * 1000
+    assert client.pttl("lbc:sent") > TOMBSTONE_SECONDS * 1000
     result_of(store.close())
 
 

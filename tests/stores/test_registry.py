@@ -6,12 +6,12 @@ import pytest
 
 from lbcompanion.errors import ConfigError
 from lbcompanion.settings import StoreTable
+from lbcompanion.stores.encryption import EncryptedStore
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.queued import QueuedStore
 from lbcompanion.stores.registry import PROVIDERS, open_store
-from lbcompanion.stores.sealing import SealedStore
+from lbcompanion.stores.remote import BatchedStore
 from lbcompanion.stores.sql import SqlStore
-from lbcompanion.stores.urls import SERVED
+from lbcompanion.stores.urls import SERVER_STORES
 from lbcompanion.testing.stores import WallClockByHand, a_page
 from tests.support.open_store import at_once, result_of
 
@@ -47,14 +47,14 @@ def test_sqlite_opens_nothing_before_it_is_asked(tmp_path: Path) -> None:
 def test_nor_does_what_is_served(url: str, driver: str, kind: str) -> None:
     pytest.importorskip(driver)  # of an extra
     store = opened(url)
-    assert isinstance(store, QueuedStore)
+    assert isinstance(store, BatchedStore)
     assert type(store).__name__ == kind
-    assert not store.outside.is_open
+    assert not store.backend.is_open
     result_of(store.close())
 
 
 def test_each_url_has_its_provider() -> None:
-    assert set(PROVIDERS) == {"memory", "sqlite"} | {kind.scheme for kind in SERVED.values()}
+    assert set(PROVIDERS) == {"memory", "sqlite"} | {kind.scheme for kind in SERVER_STORES.values()}
 
 
 def test_what_is_not() -> None:
@@ -67,7 +67,7 @@ def test_what_is_not() -> None:
 def test_a_key_file_seals(tmp_path: Path) -> None:
     key_file = tmp_path / "key"
     key_file.write_bytes(b"  0123456789abcdef0123456789abcdef\n")
-    assert isinstance(opened("memory:", key_file), SealedStore)
+    assert isinstance(opened("memory:", key_file), EncryptedStore)
 
 
 def test_a_key_file_that_is_none(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from twisted.trial.unittest import TestCase
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.queued import WAITING_BYTES
+from lbcompanion.stores.remote import WAITING_BYTES
 from lbcompanion.stores.sql import SqlStore
-from lbcompanion.stores.threads import OneThread
+from lbcompanion.stores.threads import SingleThread
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
 from tests.support.held_thread import HeldThread
 from tests.support.open_store import a_folder, open_sqlite, sqlite_at
@@ -206,7 +206,7 @@ class TestTrouble(SqliteCase):
 class TestRealThread(TestCase):
     async def test_many_at_once(self) -> None:
         path = a_folder(self) / "pages.db"
-        thread = OneThread(reactor)
+        thread = SingleThread(reactor)
         self.addCleanup(thread.stop)
         store = sqlite_at(path, StoreTable(), WallClockByHand(), thread)
         pages = [a_page(f"t{number}", b"%d" % number) for number in range(300)]

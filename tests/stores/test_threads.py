@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lbcompanion.errors import StoreError
-from lbcompanion.stores.threads import BATCH, BatchQueue, OneThread
+from lbcompanion.stores.threads import BATCH, BatchQueue, SingleThread
 from tests.support.held_thread import HeldThread, T
 from tests.support.open_store import at_once
 
@@ -26,7 +26,7 @@ class TestBatchQueue(SynchronousTestCase):
         return [StoreError("odd") if request % 2 else request * 10 for request in requests]
 
     def test_what_waits_shares_a_run(self) -> None:
-        answers = [self.queue.ask(number) for number in (2, 4, 5, 6)]
+        answers = [self.queue.submit(number) for number in (2, 4, 5, 6)]
         self.thread.let_go()
         assert self.successResultOf(answers[0]) == 20
         self.assertNoResult(answers[1])
@@ -38,7 +38,7 @@ class TestBatchQueue(SynchronousTestCase):
         assert self.thread.held == []
 
     def test_a_run_is_bounded(self) -> None:
-        answers = [self.queue.ask(2) for _ in range(BATCH + 5)]
+        answers = [self.queue.submit(2) for _ in range(BATCH + 5)]
         for _ in range(3):
             self.thread.let_go()
         assert [len(run) for run in self.runs] == [1, BATCH, 4]
@@ -47,7 +47,7 @@ class TestBatchQueue(SynchronousTestCase):
     def test_asked_while_answers_are_told(self) -> None:
         again: list[Deferred[Any]] = []
         for _ in range(2):
-            self.queue.ask(2).addCallback(lambda _: again.append(self.queue.ask(4)))
+            self.queue.submit(2).addCallback(lambda _: again.append(self.queue.submit(4)))
         self.thread.let_go()
         self.thread.let_go()
         self.thread.let_go()
@@ -55,7 +55,7 @@ class TestBatchQueue(SynchronousTestCase):
         assert [self.successResultOf(answer) for answer in again] == [40, 40]
 
     def test_a_thread_that_fails_fails_all(self) -> None:
-        answers = [self.queue.ask(2) for _ in range(3)]
+        answers = [self.queue.submit(2) for _ in range(3)]
         _, done = self.thread.held.pop(0)
         done.errback(RuntimeError("gone"))
         self.failureResultOf(answers[0], StoreError)
@@ -67,25 +67,25 @@ class TestBatchQueue(SynchronousTestCase):
             raise RuntimeError("no threads")
 
         queue: BatchQueue[int] = BatchQueue(self.run_all, refuse)
-        self.failureResultOf(queue.ask(2), StoreError)
-        self.failureResultOf(queue.ask(2), StoreError)
+        self.failureResultOf(queue.submit(2), StoreError)
+        self.failureResultOf(queue.submit(2), StoreError)
         self.failureResultOf(queue.close(lambda: None), StoreError)
 
     def test_one_who_no_longer_waits_harms_nobody(self) -> None:
-        first, second = self.queue.ask(2), self.queue.ask(4)
+        first, second = self.queue.submit(2), self.queue.submit(4)
         first.cancel()
         second.cancel()
         self.failureResultOf(first, CancelledError)
         self.failureResultOf(second, CancelledError)
-        third = self.queue.ask(6)
+        third = self.queue.submit(6)
         self.thread.let_go()
         self.thread.let_go()
         assert self.successResultOf(third) == 60
 
     def test_the_close_comes_last(self) -> None:
-        asked = [self.queue.ask(2), self.queue.ask(4)]
+        asked = [self.queue.submit(2), self.queue.submit(4)]
         closed = self.queue.close(lambda: self.runs.append([]))
-        self.failureResultOf(self.queue.ask(6), StoreError)
+        self.failureResultOf(self.queue.submit(6), StoreError)
         self.thread.let_go()
         self.assertNoResult(closed)
         self.thread.let_go()
@@ -96,25 +96,25 @@ class TestBatchQueue(SynchronousTestCase):
 
     def test_many_at_once_without_a_thread(self) -> None:
         queue: BatchQueue[int] = BatchQueue(self.run_all, at_once)
-        assert [self.successResultOf(queue.ask(2)) for _ in range(3)] == [20, 20, 20]
+        assert [self.successResultOf(queue.submit(2)) for _ in range(3)] == [20, 20, 20]
 
 
 class TestOneThread(TestCase):
     async def test_work_is_done_in_one_other_thread(self) -> None:
-        thread = OneThread(reactor)
+        thread = SingleThread(reactor)
         self.addCleanup(thread.stop)
         threads = [await thread(threading.get_ident) for _ in range(3)]
         assert len(set(threads)) == 1
         assert threads[0] != threading.get_ident()
 
     async def test_an_exception_comes_back(self) -> None:
-        thread = OneThread(reactor)
+        thread = SingleThread(reactor)
         self.addCleanup(thread.stop)
         with pytest.raises(ZeroDivisionError):
             await thread(lambda: 1 // 0)
 
     async def test_after_the_stop_it_fails(self) -> None:
-        thread = OneThread(reactor)
+        thread = SingleThread(reactor)
         await thread(lambda: None)
         thread.stop()
         thread.stop()
@@ -122,4 +122,4 @@ class TestOneThread(TestCase):
             await thread(lambda: None)
 
     def test_unused_it_leaves_nothing_behind(self) -> None:
-        OneThread(reactor).stop()
+        SingleThread(reactor).stop()

@@ -73,8 +73,8 @@ def test_what_it_may_not_be(url: Any) -> None:
 def test_no_password_is_shown(url: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         store_url(url, FOLDER, there)
-    assert "hunter2" not in f"{caught.value.shown} {caught.value.allowed}"
-    assert caught.value.shown
+    assert "hunter2" not in f"{caught.value.shown_value} {caught.value.allowed}"
+    assert caught.value.shown_value
 
 
 def test_files_start_at_the_configuration(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_files_start_at_the_configuration(tmp_path: Path) -> None:
 def test_a_driver_that_is_missing(url: str, extra: str) -> None:
     with pytest.raises(InvalidValue, match=rf"pip install 'lbcompanion\[{extra}\]'") as caught:
         store_url(url, FOLDER, lambda module: None)
-    assert "is not installed" in str(caught.value.shown)
-    assert "hunter2" not in str(caught.value.shown)
+    assert "is not installed" in str(caught.value.shown_value)
+    assert "hunter2" not in str(caught.value.shown_value)
 
 
 def test_what_needs_no_driver() -> None:

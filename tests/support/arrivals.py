@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lbcompanion.crawler.queue.backlog import Arrival
-from lbcompanion.model import Notice, Told
+from lbcompanion.model import Notice, NoticeSource
 
 
 def arrival(token: str, node: str = "n1", cookies: dict[str, str] | None = None) -> Arrival:
-    notice = Notice(token, "http://www.example.com/", cookies or {}, 1.0, 2.0, by=Told.SERVER)
+    notice = Notice(token, "http://www.example.com/", cookies or {}, 1.0, 2.0, source=NoticeSource.SERVER)
     return Arrival(notice, node, "main")

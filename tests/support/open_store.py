@@ -13,9 +13,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.settings import StoreTable
+from lbcompanion.stores.encryption import EncryptedStore
 from lbcompanion.stores.engines import sqlite
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.sealing import SealedStore
 from lbcompanion.stores.sql import SqlStore
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ def sqlite_at(
 ) -> SqlStore:
     database = sqlite(URL.create("sqlite", database=str(path)), busy_seconds=0.05)
     store = SqlStore(database, settings, clock, defer_to_thread)  # type: ignore[arg-type]
-    store.outside.rest_seconds = 0
+    store.backend.backoff_seconds = 0
     return store
 
 
@@ -61,5 +61,5 @@ def open_sqlite(case: SynchronousTestCase, settings: StoreTable, clock: Callable
     return sqlite_at(a_folder(case) / "pages.db", settings, clock)
 
 
-def open_sealed(case: SynchronousTestCase, settings: StoreTable, clock: Callable[[], float]) -> SealedStore:
-    return SealedStore(MemoryStore(settings, clock), KEY)
+def open_sealed(case: SynchronousTestCase, settings: StoreTable, clock: Callable[[], float]) -> EncryptedStore:
+    return EncryptedStore(MemoryStore(settings, clock), KEY)

@@ -9,8 +9,8 @@ from attrs import evolve
 from twisted.trial.unittest import TestCase
 
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.queued import QueuedStore
 from lbcompanion.stores.registry import open_store
+from lbcompanion.stores.remote import BatchedStore
 from lbcompanion.testing.stores import OpenForTest
 from tests.support.open_store import at_once
 from tests.support.store_machine import run_store_machine
@@ -31,12 +31,12 @@ def open_at(
     settings: StoreTable,
     clock: Callable[[], float],
     defer_to_thread: object = at_once,
-    rest_seconds: float = 0,
-) -> QueuedStore:
+    backoff_seconds: float = 0,
+) -> BatchedStore:
     """One node's store at a server."""
     opened = open_store(evolve(settings, url=server.url), clock, defer_to_thread)  # type: ignore[arg-type]
-    assert isinstance(opened, QueuedStore)
-    opened.outside.rest_seconds = rest_seconds
+    assert isinstance(opened, BatchedStore)
+    opened.backend.backoff_seconds = backoff_seconds
     return opened
 
 

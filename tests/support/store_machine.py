@@ -177,7 +177,7 @@ def run_store_machine(
 
             def kill(self, store: Any) -> None:
                 # A process that died: its connection is there no more, but nothing was said on the way out.
-                store.outside.disconnect()
+                store.backend.disconnect()
 
         @invariant()
         def limits_hold(self) -> None:

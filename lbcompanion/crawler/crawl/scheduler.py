@@ -21,7 +21,7 @@ from lbcompanion.crawler.metrics import Meters
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, Pending
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
-from lbcompanion.protocol.tokens import hide
+from lbcompanion.protocol.tokens import abbreviate
 from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, Fetched, Finish, Wait
 
 _T = TypeVar("_T")
@@ -160,12 +160,12 @@ class Crawl:
         # Ours, not the peer's: the disk, the database, or a defect. The notice stays due; the rest is slowed down.
         self._log.error(
             "{token}: not finished: {kind}: {why}",
-            token=hide(job.token),
+            token=abbreviate(job.token),
             kind=failure.type.__name__,
             why=failure.getErrorMessage() if failure.check(ArchiveError, BacklogError) else "see the traceback",
         )
         if not failure.check(ArchiveError, BacklogError):
-            self._log.failure("{token}: a defect", failure=failure, token=hide(job.token))
+            self._log.failure("{token}: a defect", failure=failure, token=abbreviate(job.token))
         return self._put_off(job, _TROUBLE_SECONDS).addErrback(lambda _f: self._rest())
 
     def _put_off(self, job: Pending, seconds: float) -> Deferred[None]:
@@ -230,7 +230,7 @@ class Crawl:
     async def _lose(self, job: Pending, reason: LossReason, attempts: tuple[Attempt, ...]) -> None:
         await self._defer(self._backlog.lose, job.token, reason, attempts, self._now())
         self._meters.lost()
-        self._log.info("{token}: lost: {reason}", token=hide(job.token), reason=reason.text)
+        self._log.info("{token}: lost: {reason}", token=abbreviate(job.token), reason=reason.text)
 
     async def _store(self, crew: SiteCrew, job: Pending, over: RoundOver, copy: Copy) -> None:
         before, last = (*job.attempts, *over.attempts[:-1]), over.attempts[-1]
@@ -244,7 +244,7 @@ class Crawl:
             await self._lose(job, LossReason.of(LossCode.NOT_RECORDABLE, why=str(failure)), attempts)
             return
         except (ArchiveError, BacklogError) as failure:
-            self._log.error("{token}: not stored: {why}", token=hide(job.token), why=str(failure))
+            self._log.error("{token}: not stored: {why}", token=abbreviate(job.token), why=str(failure))
             await self._put_off(evolve(job, attempts=attempts), _TROUBLE_SECONDS)
             return
         finally:
@@ -252,7 +252,7 @@ class Crawl:
         self._meters.archived(len(copy.body), len(assets))
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
-            token=hide(job.token),
+            token=abbreviate(job.token),
             node=copy.node,
             route=over.route,
             size=kept.size,

@@ -247,7 +247,7 @@ def _new_row(each: Arrival, now: float) -> dict[str, Any]:
         "url": notice.url,
         "page_url": notice.page_url,
         "cookies": json.dumps(dict(notice.cookies)),
-        "told_by": notice.by.value,
+        "told_by": notice.source.value,
         "viewed_at": notice.viewed_at,
         "noticed_at": notice.noticed_at,
         "received_at": now,

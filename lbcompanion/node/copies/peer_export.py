@@ -82,8 +82,8 @@ class Giving:
                 self.given[name] += 1
                 self._counters.handed["given"] += 1
                 return
-        in_time = self._reactor.seconds() < self._until
-        self._lose(page.token, LossCode.NO_PEER_TOOK if in_time else LossCode.NO_TIME)
+        with_timeout = self._reactor.seconds() < self._until
+        self._lose(page.token, LossCode.NO_PEER_TOOK if with_timeout else LossCode.NO_TIME)
 
     async def _takes(self, name: str, page: Page, written: bytes) -> bool:
         digest = repr_digest(page.sha256)

@@ -13,7 +13,7 @@ from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.answers import GUARDS, problem
 from lbcompanion.node.proxy.context import LocalAnswer
 from lbcompanion.protocol.copies import HEAD_BYTES, read_copy
-from lbcompanion.protocol.tokens import Tokens, hide, repr_digest
+from lbcompanion.protocol.tokens import Tokens, abbreviate, repr_digest
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.interface import IPageStore
 
@@ -69,7 +69,7 @@ class Taking:
             page = await self._take(token, body, cut)
         except _Refused as refused:
             self._counters.handed["refused"] += 1
-            self._log("copy of a peer refused", f"{hide(token)}: {refused}")
+            self._log("copy of a peer refused", f"{abbreviate(token)}: {refused}")
             answer = problem(refused.status, detail=str(refused))
             if refused.status == 503:
                 answer.fields.append((b"Retry-After", b"1"))
@@ -89,7 +89,7 @@ class Taking:
                 await self._check_room(page)
                 await self._store.put(page)
                 self._counters.handed["taken"] += 1
-                self._log("copy of a peer taken", hide(token))
+                self._log("copy of a peer taken", abbreviate(token))
         except PageRefused as error:
             raise _Refused(413, str(error)) from None
         except StoreError as error:

@@ -8,13 +8,13 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from lbcompanion.errors import PageOnItsWay, PageRefused, StoreError, StoreUnreachable, TokenError
+from lbcompanion.errors import PageNotReady, PageRefused, StoreError, StoreUnreachable, TokenError
 from lbcompanion.model import Miss, MissReason, Page, WallClock
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.answers import GUARDS, PROBLEM, no_content, problem, problem_body
 from lbcompanion.node.proxy.context import LocalAnswer
 from lbcompanion.protocol.headers import Identity, Via, copy_fields
-from lbcompanion.protocol.tokens import Tokens, digest_of, hide, repr_digest
+from lbcompanion.protocol.tokens import Tokens, abbreviate, digest_of, repr_digest
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
 _MAX_PENDING_SECONDS = 120.0
@@ -195,7 +195,7 @@ class Copies:
 
     def _given(self, ask: Ask, page: Page, take: bool, owner: str) -> LocalAnswer:
         self._counters.fetches["given"] += 1
-        self._log("copy given", hide(page.token))
+        self._log("copy given", abbreviate(page.token))
 
         def sent() -> None:
             if not self.outlives(page.url):
@@ -207,7 +207,7 @@ class Copies:
 
     def _missed(self, ask: Ask, miss: Miss, owner: str) -> LocalAnswer:
         self._counters.fetches[miss.reason.value] += 1
-        self._log("copy missed", f"{hide(ask.token)} {miss.reason.value}")
+        self._log("copy missed", f"{abbreviate(ask.token)} {miss.reason.value}")
         return self.problem(404, miss, ask)
 
     def problem(self, status: int, miss: Miss, ask: Ask) -> LocalAnswer:
@@ -228,7 +228,7 @@ class Copies:
         return problem(503, title="try again", fields=[(b"Retry-After", b"1")], detail=why)
 
     def _store_failed(self, error: Exception) -> LocalAnswer:
-        if isinstance(error, PageOnItsWay):
+        if isinstance(error, PageNotReady):
             return self._later(str(error))
         self._store_is(False, _why(error))
         return self._later("the store fails")

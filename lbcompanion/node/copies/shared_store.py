@@ -9,10 +9,10 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from zope.interface import directlyProvides
 
-from lbcompanion.errors import PageOnItsWay, StoreError
+from lbcompanion.errors import PageNotReady, StoreError
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.processes.siblings import Siblings
-from lbcompanion.protocol.copies import Frame, page_frame, page_of
+from lbcompanion.protocol.copies import Frame, page_from_frame, page_to_frame
 from lbcompanion.stores.delegating import DelegatingStore
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
@@ -39,7 +39,7 @@ class SharedStore(DelegatingStore):
             self.put_now = inner.put_now
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
-        """The copy, or why there is none. Fails with ``PageOnItsWay`` where a sibling has not got all of it yet."""
+        """The copy, or why there is none. Fails with ``PageNotReady`` where a sibling has not got all of it yet."""
         return Deferred.fromCoroutine(self._find("peek", self.inner.peek, token))
 
     def take(self, token: str) -> Deferred[Page | Miss]:
@@ -67,13 +67,13 @@ class SharedStore(DelegatingStore):
         answers = await self._siblings.ask_all(Frame({"do": verb, "token": token}))
         reasons = [found]
         for name, answer in answers.items():
-            if "page" in answer.said:
+            if "page" in answer.values:
                 self._given(token, name)
-                return page_of(answer)
-            if answer.said.get("pending"):
-                raise PageOnItsWay("the page is still on its way")
-            if "reason" in answer.said:
-                reasons.append(Miss(MissReason(answer.said["reason"]), str(answer.said.get("detail", ""))))
+                return page_from_frame(answer)
+            if answer.values.get("pending"):
+                raise PageNotReady("the page is still on its way")
+            if "reason" in answer.values:
+                reasons.append(Miss(MissReason(answer.values["reason"]), str(answer.values.get("detail", ""))))
         # Whoever had the copy knows best why it is gone; of those that know nothing, one that says why.
         return min(reasons, key=lambda miss: (miss.reason is MissReason.UNKNOWN, not miss.detail))
 
@@ -83,7 +83,7 @@ class SharedStore(DelegatingStore):
         if self._siblings is None:
             return False
         answers = await self._siblings.ask_all(Frame({"do": "drop", "token": token}))
-        return any(answer.said.get("dropped") is True for answer in answers.values())
+        return any(answer.values.get("dropped") is True for answer in answers.values())
 
     def _given(self, token: str, name: str) -> None:
         self._givers[token] = name
@@ -106,7 +106,7 @@ class SiblingDesk:
 
         :raises ValueError: (KeyError, TypeError) for a question that makes no sense.
         """
-        verb, token = question.said["do"], question.said.get("token", "")
+        verb, token = question.values["do"], question.values.get("token", "")
         if verb in {"peek", "take"}:
             return await self._find(verb, token)
         if verb == "drop":
@@ -115,7 +115,7 @@ class SiblingDesk:
             await self._store.sent(token)
             return Frame({})
         if verb == "put":
-            await self._store.put(page_of(question))
+            await self._store.put(page_from_frame(question))
             return Frame({"kept": True})
         raise ValueError("no such question")
 
@@ -124,7 +124,7 @@ class SiblingDesk:
             return Frame({"pending": True})
         found = await (self._store.take(token) if verb == "take" else self._store.peek(token))
         if isinstance(found, Page):
-            return page_frame(found)
+            return page_to_frame(found)
         return Frame({"reason": found.reason.value, "detail": found.detail})
 
 
@@ -176,9 +176,9 @@ class HandingOver:
         start = self.handed % len(names) if names else 0
         for name in names[start:] + names[:start]:
             try:
-                answer = await self._siblings.ask(name, page_frame(page, do="put"))
+                answer = await self._siblings.ask(name, page_to_frame(page, do="put"))
             except StoreError:
                 continue
-            if answer.said.get("kept") is True:
+            if answer.values.get("kept") is True:
                 return
         raise StoreError("none of them takes it")

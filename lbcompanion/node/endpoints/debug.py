@@ -24,7 +24,7 @@ from lbcompanion.node.endpoints.application_client import Answered, NoPageError
 from lbcompanion.node.endpoints.fetch_auth import CallerVerdict
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.context import LocalRequest
-from lbcompanion.protocol.tokens import Tokens, hide
+from lbcompanion.protocol.tokens import Tokens, abbreviate
 from lbcompanion.settings import NodeSettings
 from lbcompanion.stores.interface import IPageStore
 
@@ -182,11 +182,11 @@ class Debug:
         try:
             found = await self._store.peek(token)
         except StoreError as error:
-            return {"known": False, "token": hide(token), "owner": owner, "why": str(error)}
+            return {"known": False, "token": abbreviate(token), "owner": owner, "why": str(error)}
         if not isinstance(found, Page):
             return {
                 "known": False,
-                "token": hide(token),
+                "token": abbreviate(token),
                 "owner": owner,
                 "why": found.reason.value,
                 "detail": found.detail,
@@ -194,7 +194,7 @@ class Debug:
         charset = page_charset(found.content_type.encode("latin-1", "replace"), found.body[:1024]) or "utf-8"
         return {
             "known": True,
-            "token": hide(token),
+            "token": abbreviate(token),
             "owner": owner,
             "url": found.url,
             "method": found.method,
@@ -205,7 +205,9 @@ class Debug:
             "text": _text(found.body, charset),
             "page": "made anew from the copy: what is masked or excluded is missing in it as well, and no policy of a"
             " header is known; with url and compare the application is asked for the page itself",
-            "page_text": _text(self._page_of(found, scheme).replace(token.encode(), hide(token).encode()), charset),
+            "page_text": _text(
+                self._page_of(found, scheme).replace(token.encode(), abbreviate(token).encode()), charset
+            ),
         }
 
     def _page_of(self, page: Page, scheme: str) -> bytes:

@@ -10,7 +10,7 @@ from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import WallClock
 from lbcompanion.node.proxy.client_info import address_of, is_listed
 from lbcompanion.node.proxy.context import LocalRequest
-from lbcompanion.protocol.signatures import FARM, SignedRequest, Verifier
+from lbcompanion.protocol.signatures import FARM_KEY_ID, SignedRequest, Verifier
 from lbcompanion.settings import FetchTable
 
 
@@ -64,7 +64,7 @@ class Callers:
             key = verify(_signed(request), self._now())
         except SignatureRefused as refused:
             return CallerVerdict(False, address, why=str(refused))
-        if key != FARM:
+        if key != FARM_KEY_ID:
             return CallerVerdict(False, address, key, "only nodes of this farm may put copies")
         return CallerVerdict(True, address, key)
 

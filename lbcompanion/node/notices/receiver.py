@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import NoticeError, StoreError, TokenError
-from lbcompanion.model import Notice, Page, Told, WallClock
+from lbcompanion.model import Notice, NoticeSource, Page, WallClock
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
@@ -67,7 +67,7 @@ class NoticeDesk:
             viewed_at=said.viewed_at,
             noticed_at=self._now(),
             page_url=page_url,
-            by=Told.BROWSER,
+            source=NoticeSource.BROWSER,
         )
         if self._spool is None:
             self._counters.notices["not sent on"] += 1
@@ -97,7 +97,7 @@ class NoticeDesk:
             viewed_at=now,
             noticed_at=now,
             page_url=page.url,
-            by=Told.SERVER,
+            source=NoticeSource.SERVER,
         )
         self._counters.notices["own"] += 1
         self._spool.add(notice).addCallbacks(lambda _: self._told(), self._not_written)

@@ -75,27 +75,27 @@ class Spool:
 
     def add(self, notice: Notice) -> Deferred[bool]:
         """Keep a notice; False where the spool is full. Fails with ``StoreError`` where the disk does."""
-        return self._queue.ask(_Add(notice))
+        return self._queue.submit(_Add(notice))
 
     def oldest(self, count: int) -> Deferred[list[tuple[int, Notice]]]:
         """The notices that wait longest, with the numbers to :meth:`remove` them by."""
-        return self._queue.ask(_Oldest(count))
+        return self._queue.submit(_Oldest(count))
 
     def remove(self, ids: Sequence[int]) -> Deferred[None]:
         """They were delivered."""
-        return self._queue.ask(_Remove(tuple(ids)))
+        return self._queue.submit(_Remove(tuple(ids)))
 
     def add_losses(self, losses: Mapping[str, str]) -> Deferred[None]:
         """Keep the words that copies were lost, by their tokens the reasons; no more than may wait."""
-        return self._queue.ask(_AddLosses(losses))
+        return self._queue.submit(_AddLosses(losses))
 
     def losses(self, count: int) -> Deferred[list[Loss]]:
         """Some of those that wait."""
-        return self._queue.ask(_Losses(count))
+        return self._queue.submit(_Losses(count))
 
     def remove_losses(self, losses: Sequence[Loss]) -> Deferred[None]:
         """They were delivered."""
-        return self._queue.ask(_RemoveLosses(tuple(loss.token for loss in losses)))
+        return self._queue.submit(_RemoveLosses(tuple(loss.token for loss in losses)))
 
     def close(self) -> Deferred[None]:
         """Let go of the file."""

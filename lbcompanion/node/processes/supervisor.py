@@ -140,7 +140,7 @@ class Supervisor(MultiService):
         self.started: Deferred[None] = Deferred()
         self.admin_port = 0
 
-    def _say(self, event: str, detail: str) -> None:
+    def _log_event(self, event: str, detail: str) -> None:
         self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)
 
     # Start.
@@ -183,8 +183,8 @@ class Supervisor(MultiService):
         if control.listen(self._place.takes_over):
             self._control = control
         else:
-            self._say("no control", "another process of this node's name has the control socket")
-        self._say("started", f"node {node.name}, {node.workers} workers, on {', '.join(node.listen)}")
+            self._log_event("no control", "another process of this node's name has the control socket")
+        self._log_event("started", f"node {node.name}, {node.workers} workers, on {', '.join(node.listen)}")
 
     def _some_serve(self, failure: Failure) -> None:
         failure.trap(TimeoutError)
@@ -206,10 +206,10 @@ class Supervisor(MultiService):
 
     def _spawn(self, worker: _Worker) -> None:
         worker.later = None
-        said: dict[int, Any] = {1: "r", 2: "r"} if self._relay else {1: 1, 2: 2}
+        values: dict[int, Any] = {1: "r", 2: "r"} if self._relay else {1: 1, 2: 2}
         sockets = {FIRST_SOCKET_FD + at: one.fileno() for at, one in enumerate(self._sockets)}
         with open(os.devnull, "rb") as nothing:
-            fds = {0: nothing.fileno(), **said, ORDERS_FD: "w", ANSWERS_FD: "r", **sockets}
+            fds = {0: nothing.fileno(), **values, ORDERS_FD: "w", ANSWERS_FD: "r", **sockets}
             told = _Process(self, worker)
             worker.process = self._reactor.spawnProcess(told, _COMMAND[0], _COMMAND, env=None, childFDs=fds)
         orders = Orders(self._settings, self._place.group, worker.number, self._json_lines)
@@ -238,7 +238,7 @@ class Supervisor(MultiService):
             _FIRST_WAIT_SECONDS if lived >= _STEADY_SECONDS else min(worker.wait_seconds * 2, _LONGEST_WAIT_SECONDS)
         )
         worker.restarts += 1
-        self._say("worker died", f"{worker.number}: {how}; started anew in {worker.wait_seconds:g} s")
+        self._log_event("worker died", f"{worker.number}: {how}; started anew in {worker.wait_seconds:g} s")
         worker.later = self._reactor.callLater(worker.wait_seconds, self._spawn, worker)
 
     def told_fate(self, told: bytes) -> None:
@@ -259,7 +259,7 @@ class Supervisor(MultiService):
         """What all workers tell, added up; those that died stay counted."""
         assert self._siblings is not None
         answers = await self._siblings.ask_all(Frame({"do": "figures"}), of_group=True)
-        told = {name: from_json(answer.said) for name, answer in sorted(answers.items())}
+        told = {name: from_json(answer.values) for name, answer in sorted(answers.items())}
         there = set(self._siblings.names(of_group=True))
         for name in [name for name in self._latest if name not in there]:
             self._gone = added([self._gone, without_gauges(self._latest.pop(name))])
@@ -277,11 +277,11 @@ class Supervisor(MultiService):
         return sum(worker.restarts for worker in self._workers)
 
     def _wrong(self, told: dict[str, Figures]) -> list[str]:
-        said = ["the node is leaving"] if self._leaving.begun else []
+        values = ["the node is leaving"] if self._leaving.begun else []
         down = len(self._workers) - sum(worker.serves for worker in self._workers)
         if down:
-            said.append(f"{down} of {len(self._workers)} workers do not serve")
-        return said + sorted({one for figures in told.values() for one in figures.wrong} - set(said))
+            values.append(f"{down} of {len(self._workers)} workers do not serve")
+        return values + sorted({one for figures in told.values() for one in figures.wrong} - set(values))
 
     def _described(self) -> list[dict[str, Any]]:
         now = self._reactor.seconds()
@@ -301,7 +301,7 @@ class Supervisor(MultiService):
         for worker in self._workers:
             self._signal(worker, "HUP")
         if self._admin is not None:
-            reload_certificates([self._admin], self._say)
+            reload_certificates([self._admin], self._log_event)
 
     @staticmethod
     def _signal(worker: _Worker, name: str) -> None:
@@ -345,7 +345,7 @@ class Supervisor(MultiService):
             await self._control.close()
         if self._siblings is not None:
             await self._siblings.close()
-        self._say("stopped", f"{len(self._workers)} workers")
+        self._log_event("stopped", f"{len(self._workers)} workers")
 
     async def _workers_gone(self) -> None:
         order = LEAVE + (b" " + self._successor.encode() if self._successor is not None else b"") + b"\n"
@@ -360,7 +360,7 @@ class Supervisor(MultiService):
             await deferLater(self._reactor, 0.05, lambda: None)
         left = [worker for worker in self._workers if worker.process is not None]
         if left:
-            self._say("workers killed", ", ".join(str(worker.number) for worker in left))
+            self._log_event("workers killed", ", ".join(str(worker.number) for worker in left))
             self._all_gone = Deferred()
             for worker in left:
                 worker.process.signalProcess("KILL")

@@ -97,7 +97,7 @@ async def serve(
     """
     endpoint = parse(description)
     certificate = ServerCertificate(endpoint) if endpoint.encrypted else None
-    wait = openings if endpoint.proxied else None
+    wait = openings if endpoint.proxy_protocol else None
     if loop is not None:
         serving = serve_socket(loop, listening, make, certificate, wait, openings.hub.limits.head_seconds, shared)
         server: asyncio.Server | SocketServer = await Deferred.fromFuture(asyncio.ensure_future(serving, loop=loop))

@@ -15,7 +15,7 @@ from lbcompanion.model import Loss, LossCode, LossReason
 from lbcompanion.node.copies.peers import in_order
 from lbcompanion.protocol.notices import read_delivery
 from lbcompanion.protocol.signatures import SignedRequest, Verifier
-from lbcompanion.protocol.tokens import proof, proof_holds
+from lbcompanion.protocol.tokens import is_valid_proof, proof
 from lbcompanion.settings import CaptureTable, StoreTable
 from lbcompanion.testing.stores import a_page
 from lbcompanion.testing.strategies import SECRET
@@ -94,7 +94,7 @@ class FourNodesTests(FourNodes):
         for token, at in zip(tokens, ["n1", "n3", "n4"] * 4, strict=True):
             status, told, body = yield self.ask(at, token)
             assert (status, body, told["lbc-node"], told["lbc-via"]) == (200, token.encode(), at, "peer")
-            assert proof_holds(told["lbc-proof"], SECRET, at, token, "nonce-1", told["repr-digest"])
+            assert is_valid_proof(told["lbc-proof"], SECRET, at, token, "nonce-1", told["repr-digest"])
         # So does the owner once it is back, and tells where it came from; the crawler's word reaches the holder.
         yield self.start("n2")
         for token in tokens:

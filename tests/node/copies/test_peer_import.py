@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algorithms
 
 from lbcompanion.model import Miss, MissReason, Page
-from lbcompanion.protocol.copies import HEAD_BYTES, page_frame
+from lbcompanion.protocol.copies import HEAD_BYTES, page_to_frame
 from lbcompanion.protocol.signatures import Signer
-from lbcompanion.protocol.tokens import Tokens, proof_holds, repr_digest
+from lbcompanion.protocol.tokens import Tokens, is_valid_proof, repr_digest
 from lbcompanion.settings import CaptureTable, FetchTable, StoreTable
 from lbcompanion.testing.stores import FailingStore, a_page
 from lbcompanion.testing.strategies import SECRET
@@ -52,7 +52,7 @@ def send(rig: Rig, path: str, body: bytes, signed: list[bytes], *more: bytes) ->
 
 def put(rig: Rig, page: Page, age: Any = 1.0, path_token: str = "", body: bytes | None = None, **more: Any) -> Answer:
     """Give a copy as a node does."""
-    written = page_frame(page, age=age).written() if body is None else body
+    written = page_to_frame(page, age=age).written() if body is None else body
     path = f"/_lbc/page/{path_token or page.token}"
     return send(rig, path, written, lines(rig, path, written, **more), b"Lbc-Hop: n2")
 
@@ -71,14 +71,14 @@ def test_a_copy_is_kept_and_given_out_as_a_peers() -> None:
     assert guarded(answer)
     told = {name: value.decode() for name, value in answer.fields}
     assert told[b"lbc-node"] == "n1"
-    assert proof_holds(told[b"lbc-proof"], SECRET, "n1", page.token, "nonce-1", repr_digest(page.sha256))
+    assert is_valid_proof(told[b"lbc-proof"], SECRET, "n1", page.token, "nonce-1", repr_digest(page.sha256))
     assert rig.counters.handed == {"taken": 1}
     fetched = rig.fetch(page.token)
     told = {name: value.decode("latin-1") for name, value in fetched.fields}
     assert (fetched.status, fetched.body) == (200, BODY)
     assert (told[b"lbc-node"], told[b"lbc-via"], told[b"lbc-page-method"]) == ("n1", "peer", "POST")
     assert told[b"lbc-captured-at"] == "2026-11-23T21:10:00.000000Z"
-    assert proof_holds(told[b"lbc-proof"], SECRET, "n1", page.token, "nonce-1", told[b"repr-digest"])
+    assert is_valid_proof(told[b"lbc-proof"], SECRET, "n1", page.token, "nonce-1", told[b"repr-digest"])
     assert rig.fetch(page.token, "DELETE").status == 204
     assert rig.fetch(page.token).json["reason"] == "pulled"
     assert not any(page.token in line for line in rig.logged)
@@ -149,14 +149,14 @@ def refused(rig: Rig, answer: Answer) -> bool:
 def test_unsigned() -> None:
     rig = Rig()
     page = a_copy()
-    body = page_frame(page, age=1.0).written()
+    body = page_to_frame(page, age=1.0).written()
     assert refused(rig, send(rig, f"/_lbc/page/{page.token}", body, [b"Lbc-Nonce: abc"]))
 
 
 def test_unsigned_though_fetches_need_no_signature() -> None:
     rig = Rig(fetch=FetchTable(addresses=(ip_network("192.0.2.0/24"),), signature="off"))
     page = a_copy()
-    body = page_frame(page, age=1.0).written()
+    body = page_to_frame(page, age=1.0).written()
     assert refused(rig, send(rig, f"/_lbc/page/{page.token}", body, []))
 
 
@@ -181,7 +181,7 @@ def test_signed_by_a_foreign_crawler_who_may_fetch() -> None:
     pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     rig = Rig(fetch=FetchTable(public_keys={"studio": bytes(pem)}))
     page = a_copy()
-    body = page_frame(page, age=1.0).written()
+    body = page_to_frame(page, age=1.0).written()
     path = f"/_lbc/page/{page.token}"
     keys = MappingKeyResolver(public_keys={}, private_keys={"studio": KEY})
     signer = HTTPMessageSigner(signature_algorithm=algorithms.ED25519, key_resolver=keys)
@@ -202,7 +202,7 @@ def test_with_another_body_than_was_signed() -> None:
     rig = Rig()
     page = a_copy()
     path = f"/_lbc/page/{page.token}"
-    body = page_frame(page, age=1.0).written()
+    body = page_to_frame(page, age=1.0).written()
     other = body.replace(b"the copy", b"a forgery")
     assert refused(rig, send(rig, path, other, lines(rig, path, body)))
     without = [line for line in lines(rig, path, body) if not line.startswith(b"Content-Digest")]
@@ -214,14 +214,14 @@ def test_a_signature_that_covers_no_body() -> None:
     rig = Rig()
     page = a_copy()
     path = f"/_lbc/page/{page.token}"
-    body = page_frame(page, age=1.0).written()
+    body = page_to_frame(page, age=1.0).written()
     assert refused(rig, send(rig, path, body, rig.signed("PUT", path)))
 
 
 def test_a_signature_for_another_page() -> None:
     rig = Rig()
     one, other = a_copy("n2"), a_copy("n3")
-    body = page_frame(one, age=1.0).written()
+    body = page_to_frame(one, age=1.0).written()
     signed = lines(rig, f"/_lbc/page/{other.token}", body)
     assert refused(rig, send(rig, f"/_lbc/page/{one.token}", body, signed))
 
@@ -352,7 +352,7 @@ def test_that_it_hopped_changes_nothing() -> None:
     asked: list[Any] = []
     rig = Rig(pass_on=lambda method, owner, ask: asked.append(method))
     page = a_copy()
-    written = page_frame(page, age=1.0).written()
+    written = page_to_frame(page, age=1.0).written()
     path = f"/_lbc/page/{page.token}"
     assert send(rig, path, written, lines(rig, path, written)).status == 204
     assert send(rig, path, written, lines(rig, path, written), b"Lbc-Hop: n3", b"Lbc-Hop: n4").status == 204

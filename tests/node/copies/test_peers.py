@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 from lbcompanion.model import Miss, MissReason
 from lbcompanion.node.copies.peers import in_order
 from lbcompanion.node.service import NodeService
-from lbcompanion.protocol.tokens import proof_holds
+from lbcompanion.protocol.tokens import is_valid_proof
 from lbcompanion.testing.stores import FailingStore, a_page
 from lbcompanion.testing.strategies import SECRET
 from tests.support.four_nodes import BODY, FourNodes, ask, reactor, token_of
@@ -60,7 +60,7 @@ class PeersTests(TestCase):
         assert (told["lbc-node"], told["lbc-via"]) == ("n2", "peer")
         assert told["lbc-page-method"] == "POST"
         assert told["cache-control"] == "no-store"
-        assert proof_holds(told["lbc-proof"], SECRET, "n2", token, "nonce-1", told["repr-digest"])
+        assert is_valid_proof(told["lbc-proof"], SECRET, "n2", token, "nonce-1", told["repr-digest"])
         status, _, _ = yield self.ask("n2", token, "DELETE")
         assert status == 204
         status, told, body = yield self.ask("n2", token)
@@ -74,7 +74,7 @@ class PeersTests(TestCase):
         status, told, body = yield self.ask("n2", token)
         assert status == 404
         assert b'"expired"' in body
-        assert proof_holds(told["lbc-proof"], SECRET, "n2", token, "nonce-1", told["repr-digest"])
+        assert is_valid_proof(told["lbc-proof"], SECRET, "n2", token, "nonce-1", told["repr-digest"])
 
     @inlineCallbacks
     def test_an_owner_who_cannot_now_is_asked_again(self) -> Any:
@@ -148,7 +148,7 @@ class FourNodesTests(FourNodes):
             for method in ("GET", "HEAD", "DELETE"):
                 status, told, body = yield self.ask(at, token, method)
                 assert (status, told["lbc-node"]) == (404, at)
-                assert proof_holds(told["lbc-proof"], SECRET, at, token, "nonce-1", told["repr-digest"])
+                assert is_valid_proof(told["lbc-proof"], SECRET, at, token, "nonce-1", told["repr-digest"])
                 assert method == "HEAD" or b'"unknown"' in body
 
     @inlineCallbacks

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from lbcompanion.errors import PageOnItsWay
+from lbcompanion.errors import PageNotReady
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.shared_store import SharedStore, SiblingDesk
 from lbcompanion.node.processes.siblings import Frame
@@ -62,7 +62,7 @@ def test_why_a_sibling_has_it_no_more_is_told() -> None:
 
 def test_a_copy_on_its_way_elsewhere_is_worth_waiting_for() -> None:
     shared, _ = two(on_its_way=True)
-    assert isinstance(result(shared.peek("token")).value, PageOnItsWay)
+    assert isinstance(result(shared.peek("token")).value, PageNotReady)
 
 
 def test_alone_it_is_the_store_inside() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lbcompanion.settings import CaptureTable, FetchTable, StoreTable, ToCrawlerTable
+from lbcompanion.settings import CaptureTable, FetchTable, NodeCrawlerTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
@@ -43,7 +43,7 @@ def test_debug_tells_what_would_be_decided() -> None:
 
 
 def test_debug_shows_no_secret() -> None:
-    rig, token = with_page(fetch=FetchTable(), crawler=ToCrawlerTable(intake="http://10.0.0.9:9200"))
+    rig, token = with_page(fetch=FetchTable(), crawler=NodeCrawlerTable(intake="http://10.0.0.9:9200"))
     said = rig.get(f"/_lbc/debug?token={token}&url=/".encode(), *rig.signed("GET", "/_lbc/debug")).body
     assert SECRET not in said
     assert token.encode() not in said

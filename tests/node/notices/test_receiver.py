@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.model import Notice, Told
+from lbcompanion.model import Notice, NoticeSource
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import StickyTable, StoreTable
@@ -57,7 +57,7 @@ def test_a_notice_is_written_with_the_routing_cookies_of_its_request(rig: Rig) -
     assert (answer.status, answer.body) == (204, b"")
     (written,) = waiting(rig)
     assert dict(written.cookies) == {"SRV": "n1", "JSESSIONID": ".node1"}
-    assert (written.token, written.url, written.by) == (token, URL, Told.BROWSER)
+    assert (written.token, written.url, written.source) == (token, URL, NoticeSource.BROWSER)
     assert written.page_url == "http://www.example.com/shop"
     assert written.noticed_at == rig.now()
     assert rig.woken == 1
@@ -162,4 +162,7 @@ def test_the_node_tells_of_its_pages_itself(rig: Rig) -> None:
     rig.get(b"/shop", b"Cookie: SRV=n1; sessionid=5e55104")
     (written,) = waiting(rig)
     assert dict(written.cookies) == {"SRV": "n1"}
-    assert (written.by, written.url, written.page_url) == (Told.SERVER, *["http://www.example.com/shop"] * 2)
+    assert (written.source, written.url, written.page_url) == (
+        NoticeSource.SERVER,
+        *["http://www.example.com/shop"] * 2,
+    )

@@ -21,7 +21,7 @@ from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.notices import read_delivery
 from lbcompanion.protocol.signatures import SignedRequest, Verifier
 from lbcompanion.protocol.tokens import Tokens
-from lbcompanion.stores.threads import OneThread
+from lbcompanion.stores.threads import SingleThread
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_node import EPOCH, new_folder
 
@@ -75,7 +75,7 @@ class DeliveryTests(TestCase):
         self.crawler = Crawler()
         self.site = Site(self.crawler)
         self.counters = Counters()
-        self.thread = OneThread(reactor)
+        self.thread = SingleThread(reactor)
         self.logged: list[str] = []
         self.path = new_folder(self) / "notices.db"
         self.port = 0

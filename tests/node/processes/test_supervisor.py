@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.protocol.tokens import proof_holds
+from lbcompanion.protocol.tokens import is_valid_proof
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import WAIT, read_on
 from tests.support.in_memory_node import PAGE, Answer, read_answers, request, without_tag
@@ -89,7 +89,7 @@ def test_workers_have_one_another_s_copies(tmp_path: Path, application: RawAppli
                 assert answer.get(b"lbc-via") == b"own"
                 nonce = raw.partition(b"Lbc-Nonce: ")[2].partition(b"\r\n")[0].decode()
                 told = [(answer.get(name) or b"").decode() for name in (b"lbc-proof", b"repr-digest")]
-                assert proof_holds(told[0], SECRET, "n1", token, nonce, told[1])
+                assert is_valid_proof(told[0], SECRET, "n1", token, nonce, told[1])
         assert asked(stand, 1, signed(tokens[0], "HEAD"), b"HEAD").get(b"content-length") == b"%d" % len(PAGE)
         # The first worker's copy is confirmed to the second, and the third knows.
         assert asked(stand, 1, signed(tokens[0], "DELETE"), b"DELETE").status == 204

@@ -25,13 +25,13 @@ from lbcompanion.stores.delegating import DelegatingStore
 _NONCE_BYTES = 12
 
 
-class SealedStore(DelegatingStore):
+class EncryptedStore(DelegatingStore):
     """Seals on the way in, opens on the way out, and leaves everything else to the store inside.
 
     A sealed body is 28 bytes longer, nonce and tag; ``max_bytes`` counts them.
 
     :param inner: where the sealed copies are kept.
-    :param key: the content of the key file, of any form, as :func:`lbcompanion.checks.secret_of` reads it;
+    :param key: the content of the key file, of any form, as :func:`lbcompanion.checks.read_secret` reads it;
         the cipher's key is derived from it (HKDF, RFC 5869).
     :param entropy: ``entropy(n)`` gives ``n`` bytes that never come twice.
     """
@@ -43,34 +43,34 @@ class SealedStore(DelegatingStore):
 
     def put(self, page: Page) -> Deferred[None]:
         """Keep a copy, sealed."""
-        return self.inner.put(self._sealed(page))
+        return self.inner.put(self._encrypted(page))
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
         """The copy, opened. Fails with ``StoreError`` also where it was sealed with another key or altered."""
-        return self.inner.peek(token).addCallback(self._opened)
+        return self.inner.peek(token).addCallback(self._decrypted)
 
     def take(self, token: str) -> Deferred[Page | Miss]:
         """The same, for sending."""
-        return self.inner.take(token).addCallback(self._opened)
+        return self.inner.take(token).addCallback(self._decrypted)
 
-    def _sealed(self, page: Page) -> Page:
-        url = self._seal(page.url.encode("utf-8", "surrogatepass"), b"url", page.token)
-        body = self._seal(page.body, b"body", page.token)
+    def _encrypted(self, page: Page) -> Page:
+        url = self._encrypt(page.url.encode("utf-8", "surrogatepass"), b"url", page.token)
+        body = self._encrypt(page.body, b"body", page.token)
         return evolve(page, url=b64encode(url).decode(), body=body, sha256=page.sha256)
 
-    def _opened(self, found: Page | Miss) -> Page | Miss:
-        if isinstance(found, Miss):
-            return found
+    def _decrypted(self, stored: Page | Miss) -> Page | Miss:
+        if isinstance(stored, Miss):
+            return stored
         try:
-            url = self._open(b64decode(found.url, validate=True), b"url", found.token)
-            body = self._open(found.body, b"body", found.token)
+            url = self._decrypt(b64decode(stored.url, validate=True), b"url", stored.token)
+            body = self._decrypt(stored.body, b"body", stored.token)
         except (InvalidTag, ValueError):
             raise StoreError("a copy does not open: sealed with another key, not sealed, or altered") from None
-        return evolve(found, url=url.decode("utf-8", "surrogatepass"), body=body)
+        return evolve(stored, url=url.decode("utf-8", "surrogatepass"), body=body)
 
-    def _seal(self, plain: bytes, part: bytes, token: str) -> bytes:
+    def _encrypt(self, plaintext: bytes, part: bytes, token: str) -> bytes:
         nonce = self._entropy(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, plain, part + b"\n" + token.encode())
+        return nonce + self._cipher.encrypt(nonce, plaintext, part + b"\n" + token.encode())
 
-    def _open(self, sealed: bytes, part: bytes, token: str) -> bytes:
-        return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], part + b"\n" + token.encode())
+    def _decrypt(self, encrypted: bytes, part: bytes, token: str) -> bytes:
+        return self._cipher.decrypt(encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], part + b"\n" + token.encode())

@@ -8,13 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.errors import StoreError, StoreUnreachable
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.queued import WAITING_BYTES, Outside, QueuedStore, Request
+from lbcompanion.stores.remote import WAITING_BYTES, BatchedStore, RemoteBackend, Request
 from lbcompanion.testing.stores import WallClockByHand, a_page
 from tests.support.held_thread import HeldThread
 from tests.support.open_store import at_once
 
 
-class Script(Outside):
+class Script(RemoteBackend):
     """Does as the test wrote it down: ``works``, or ``breaks``, one word for each attempt, then works."""
 
     def __init__(self, *words: str) -> None:
@@ -41,41 +41,41 @@ class Script(Outside):
 
 
 class TestConnections(SynchronousTestCase):
-    def opened(self, outside: Script) -> QueuedStore:
-        return QueuedStore(outside, StoreTable(), WallClockByHand(), at_once)
+    def opened(self, backend: Script) -> BatchedStore:
+        return BatchedStore(backend, StoreTable(), WallClockByHand(), at_once)
 
     def test_one_that_was_closed_meanwhile_is_made_anew(self) -> None:
-        outside = Script("works", "breaks", "works")
-        store = self.opened(outside)
+        backend = Script("works", "breaks", "works")
+        store = self.opened(backend)
         assert self.successResultOf(store.sweep()) == 1
         assert self.successResultOf(store.sweep()) == 3
 
     def test_a_fresh_one_that_breaks_is_not_tried_again_at_once(self) -> None:
-        outside = Script("breaks", "works")
-        store = self.opened(outside)
+        backend = Script("breaks", "works")
+        store = self.opened(backend)
         self.failureResultOf(store.sweep(), StoreUnreachable)
-        assert outside.attempts == 1
+        assert backend.attempts == 1
 
     def test_what_cannot_be_reached_is_left_alone_for_a_while(self) -> None:
-        outside = Script("works", "breaks", "breaks", "works")
-        store = self.opened(outside)
+        backend = Script("works", "breaks", "breaks", "works")
+        store = self.opened(backend)
         self.successResultOf(store.sweep())
         for _ in range(5):
             said = self.failureResultOf(store.sweep(), StoreUnreachable).value
             assert str(said) == "broke at attempt 3"
-        outside.now += 0.99
+        backend.now += 0.99
         self.failureResultOf(store.sweep(), StoreUnreachable)
-        assert not outside.is_open
-        outside.now += 0.01
+        assert not backend.is_open
+        backend.now += 0.01
         assert self.successResultOf(store.sweep()) == 4
 
     def test_it_breaks_again_after_the_rest(self) -> None:
-        outside = Script("breaks", "breaks", "works")
-        store = self.opened(outside)
+        backend = Script("breaks", "breaks", "works")
+        store = self.opened(backend)
         self.failureResultOf(store.sweep(), StoreUnreachable)
-        outside.now += 1
+        backend.now += 1
         self.failureResultOf(store.sweep(), StoreUnreachable)
-        outside.now += 1
+        backend.now += 1
         assert self.successResultOf(store.sweep()) == 3
 
 
@@ -83,7 +83,7 @@ class TestWaiting(SynchronousTestCase):
     @pytest.mark.slow
     def test_a_copy_that_nobody_waits_for_takes_its_room_all_the_same(self) -> None:
         thread = HeldThread()
-        store = QueuedStore(Script(), StoreTable(max_bytes=WAITING_BYTES * 2), WallClockByHand(), thread)
+        store = BatchedStore(Script(), StoreTable(max_bytes=WAITING_BYTES * 2), WallClockByHand(), thread)
         page = a_page("a", bytes(WAITING_BYTES))
         putting = store.put(page)
         putting.cancel()

@@ -5,7 +5,7 @@ import pytest
 from lbcompanion.errors import StoreError
 from lbcompanion.model import MissReason
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.lifetime import check_size, grace_seconds, latest_over, reason_to_go
+from lbcompanion.stores.expiry import check_size, expiry_bounds, expiry_reason, grace_seconds
 from lbcompanion.testing.stores import a_page
 
 TABLE = StoreTable(max_seconds=100, pull_grace_seconds=10)
@@ -25,13 +25,13 @@ TABLE = StoreTable(max_seconds=100, pull_grace_seconds=10)
     ],
 )
 def test_the_earlier_end_is_told(sent_at: float | None, now: float, reason: MissReason | None) -> None:
-    assert reason_to_go(TABLE, 0, sent_at, now) is reason
+    assert expiry_reason(TABLE, 0, sent_at, now) is reason
 
 
 def test_without_delete_after_pull_nothing_is_pulled() -> None:
     table = StoreTable(max_seconds=100, pull_grace_seconds=10, delete_after_pull=False)
-    assert reason_to_go(table, 0, 5, 99) is None
-    assert reason_to_go(table, 0, 5, 100) is MissReason.EXPIRED
+    assert expiry_reason(table, 0, 5, 99) is None
+    assert expiry_reason(table, 0, 5, 100) is MissReason.EXPIRED
 
 
 @pytest.mark.parametrize("delete_after_pull", [True, False])
@@ -39,9 +39,9 @@ def test_without_delete_after_pull_nothing_is_pulled() -> None:
 @pytest.mark.parametrize("now", [12, 13, 60, 99, 100, 107])
 def test_the_bounds_find_what_is_over(delete_after_pull: bool, sent_at: float | None, now: float) -> None:
     table = StoreTable(max_seconds=100, pull_grace_seconds=10, delete_after_pull=delete_after_pull)
-    kept, sent = latest_over(table, now)
+    kept, sent = expiry_bounds(table, now)
     found = kept >= 0 or (sent is not None and sent_at is not None and sent_at <= sent)
-    assert found is (reason_to_go(table, 0, sent_at, now) is not None)
+    assert found is (expiry_reason(table, 0, sent_at, now) is not None)
 
 
 def test_the_grace_of_copies_that_stay() -> None:

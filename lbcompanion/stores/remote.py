@@ -1,7 +1,7 @@
 """What all stores outside this process share: their verbs, handed on in batches to one thread; and how a connection is
 made anew.
 
-A provider brings an :class:`Outside`, which is all that knows the server.
+A provider brings an :class:`RemoteBackend`, which is all that knows the server.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from zope.interface import implementer
 from lbcompanion.errors import StoreError, StoreUnreachable
 from lbcompanion.model import Miss, MonotonicClock, Page, WallClock
 from lbcompanion.settings import StoreTable
+from lbcompanion.stores.expiry import check_size
 from lbcompanion.stores.interface import IPageStore
-from lbcompanion.stores.lifetime import check_size
 from lbcompanion.stores.threads import BatchQueue, DeferToThread
 
 #: Bodies that may wait for a slow server or disk before further ones are refused, so that memory stays bounded.
 WAITING_BYTES = 64 * 1024 * 1024
 #: How long nothing is asked of a server that could not be reached; what is asked meanwhile fails at once.
-REST_SECONDS = 1.0
+BACKOFF_SECONDS = 1.0
 
 
 #: What can be asked of a store, one word for each of its methods (``take`` is ``find`` too).
@@ -50,20 +50,20 @@ class Request:
     miss: Miss | None = None
 
 
-class Outside(ABC):
+class RemoteBackend(ABC):
     """A server, or a file, behind one connection, which is used by one thread at a time.
 
     A connection that broke is made anew, and what was asked of it asked again, once. A server that a fresh connection
-    cannot reach is left alone for :data:`REST_SECONDS`.
+    cannot reach is left alone for :data:`BACKOFF_SECONDS`.
 
     :ivar rest_seconds: how long.
     :ivar monotonic: seconds of any start.
     """
 
     def __init__(self) -> None:
-        self.rest_seconds = REST_SECONDS
+        self.backoff_seconds = BACKOFF_SECONDS
         self.monotonic: MonotonicClock = time.monotonic
-        self._resting: tuple[float, StoreUnreachable] | None = None
+        self._backoff: tuple[float, StoreUnreachable] | None = None
 
     @property
     @abstractmethod
@@ -87,15 +87,15 @@ class Outside(ABC):
 
         :returns: a result or a ``StoreError`` for each.
         """
-        if self._resting is not None and self.monotonic() < self._resting[0]:
-            return [self._resting[1]] * len(requests)
+        if self._backoff is not None and self.monotonic() < self._backoff[0]:
+            return [self._backoff[1]] * len(requests)
         try:
-            return self._attempts(requests)
-        except StoreUnreachable as broken:
-            self._resting = (self.monotonic() + self.rest_seconds, broken)
-            return [broken] * len(requests)
+            return self._attempt_reconnecting(requests)
+        except StoreUnreachable as error:
+            self._backoff = (self.monotonic() + self.backoff_seconds, error)
+            return [error] * len(requests)
 
-    def _attempts(self, requests: Sequence[Request]) -> list[object]:
+    def _attempt_reconnecting(self, requests: Sequence[Request]) -> list[object]:
         was_open = self.is_open
         try:
             return self.attempt(requests)
@@ -112,18 +112,20 @@ class Outside(ABC):
 
 
 @implementer(IPageStore)
-class QueuedStore:
+class BatchedStore:
     """Copies outside this process. Nothing is connected before the first request: a node starts and serves without.
 
     :param now: seconds since the epoch.
     :param defer_to_thread: where the blocking work goes; never asked twice at a time.
     """
 
-    def __init__(self, outside: Outside, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> None:
-        self.outside = outside
+    def __init__(
+        self, backend: RemoteBackend, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread
+    ) -> None:
+        self.backend = backend
         self._settings = settings
         self._now = now
-        self._queue: BatchQueue[Request] = BatchQueue(outside.run, defer_to_thread)
+        self._queue: BatchQueue[Request] = BatchQueue(backend.run, defer_to_thread)
         self._waiting_bytes = 0
 
     def put(self, page: Page) -> Deferred[None]:
@@ -137,52 +139,52 @@ class QueuedStore:
             return fail(error)
         self._waiting_bytes += size
         # Of two Deferreds: who no longer waits for the outer one does not make the copy wait any less.
-        kept: Deferred[None] = Deferred()
+        result: Deferred[None] = Deferred()
         now = self._now()
-        since = now if page.kept_at is None else min(page.kept_at, now)
-        asked: Deferred[None] = self._queue.ask(Request("put", since, page.token, page))
-        asked.addBoth(self._no_longer_waits, size).chainDeferred(kept)
-        return kept
+        stored_at = now if page.kept_at is None else min(page.kept_at, now)
+        queued: Deferred[None] = self._queue.submit(Request("put", stored_at, page.token, page))
+        queued.addBoth(self._release_waiting_bytes, size).chainDeferred(result)
+        return result
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
         """The copy, or why there is none."""
-        return self._ask("find", token)
+        return self._submit("find", token)
 
     def take(self, token: str) -> Deferred[Page | Miss]:
         """The same."""
-        return self._ask("find", token)
+        return self._submit("find", token)
 
     def sent(self, token: str) -> Deferred[None]:
         """The copy went out whole."""
-        return self._ask("sent", token)
+        return self._submit("sent", token)
 
     def drop(self, token: str) -> Deferred[bool]:
         """The crawler has it safely."""
-        return self._ask("drop", token)
+        return self._submit("drop", token)
 
     def mark(self, token: str, miss: Miss) -> Deferred[None]:
         """Leave a tombstone; a copy that is there stays."""
-        return self._ask("mark", token, miss=miss)
+        return self._submit("mark", token, miss=miss)
 
     def sweep(self) -> Deferred[int]:
         """Take away what is past its time."""
-        return self._ask("sweep")
+        return self._submit("sweep")
 
     def tokens(self) -> Deferred[list[str]]:
         """All copies that live, oldest first."""
-        return self._ask("tokens")
+        return self._submit("tokens")
 
     def stats(self) -> Deferred[dict[str, int]]:
         """What is held now (by all who share the store), and what happened since the start of this process."""
-        return self._ask("stats")
+        return self._submit("stats")
 
     def close(self) -> Deferred[None]:
         """Finish what waits, then let go of the connection."""
-        return self._queue.close(self.outside.disconnect)
+        return self._queue.close(self.backend.disconnect)
 
-    def _ask(self, verb: Verb, token: str = "", miss: Miss | None = None) -> Deferred[Any]:
-        return self._queue.ask(Request(verb, self._now(), token, miss=miss))
+    def _submit(self, verb: Verb, token: str = "", miss: Miss | None = None) -> Deferred[Any]:
+        return self._queue.submit(Request(verb, self._now(), token, miss=miss))
 
-    def _no_longer_waits(self, result: Failure | None, size: int) -> Failure | None:
+    def _release_waiting_bytes(self, result: Failure | None, size: int) -> Failure | None:
         self._waiting_bytes -= size
         return result

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Page
 from lbcompanion.settings import StoreTable
+from lbcompanion.stores.encryption import EncryptedStore
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.sealing import SealedStore
 from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
 from tests.support.open_store import KEY, a_folder, open_sealed, sqlite_at
 from tests.support.store_machine import run_store_machine
@@ -21,13 +21,13 @@ TestSealedMemoryStore = page_store_contract("TestSealedMemoryStore", open_sealed
 
 @pytest.mark.slow
 def test_any_order_of_calls() -> None:
-    run_store_machine(lambda table, clock: SealedStore(MemoryStore(table, clock), KEY), OVERHEAD_BYTES)
+    run_store_machine(lambda table, clock: EncryptedStore(MemoryStore(table, clock), KEY), OVERHEAD_BYTES)
 
 
 class TestSealing(SynchronousTestCase):
     def setUp(self) -> None:
         self.inner = MemoryStore(StoreTable(), WallClockByHand())
-        self.store = SealedStore(self.inner, KEY)
+        self.store = EncryptedStore(self.inner, KEY)
         self.page = a_page("a", b"<p>my account number is 4711</p>")
         self.successResultOf(self.store.put(self.page))
 
@@ -52,7 +52,7 @@ class TestSealing(SynchronousTestCase):
         assert self.inside().body != first.body
 
     def test_another_key_opens_nothing(self) -> None:
-        other = SealedStore(self.inner, b"another key of a fair length")
+        other = EncryptedStore(self.inner, b"another key of a fair length")
         self.failureResultOf(other.peek("a"), StoreError)
 
     def test_an_altered_bit_opens_nothing(self) -> None:
@@ -78,7 +78,7 @@ class TestSealing(SynchronousTestCase):
 
     def test_the_file_of_a_database_holds_nothing_plain(self) -> None:
         folder = a_folder(self)
-        store = SealedStore(sqlite_at(folder / "pages.db", StoreTable(), WallClockByHand()), KEY)
+        store = EncryptedStore(sqlite_at(folder / "pages.db", StoreTable(), WallClockByHand()), KEY)
         self.successResultOf(store.put(self.page))
         content = b"".join(path.read_bytes() for path in folder.iterdir())
         self.successResultOf(store.close())

@@ -6,18 +6,18 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from lbcompanion.errors import StoreError, StoreUnreachable
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.timely import TimelyStore, in_time
+from lbcompanion.stores.timeouts import TimeoutStore, with_timeout
 from lbcompanion.testing.stores import FailingStore, SlowStore, WallClockByHand, a_page, page_store_contract
 
 TestTimelyStore = page_store_contract(
-    "TestTimelyStore", lambda case, settings, clock: TimelyStore(MemoryStore(settings, clock), Clock())
+    "TestTimelyStore", lambda case, settings, clock: TimeoutStore(MemoryStore(settings, clock), Clock())
 )
 
 
-def open_slow(case: TestCase, settings: StoreTable, clock: WallClockByHand) -> TimelyStore:
+def open_slow(case: TestCase, settings: StoreTable, clock: WallClockByHand) -> TimeoutStore:
     from twisted.internet import reactor
 
-    return TimelyStore(SlowStore(MemoryStore(settings, clock), reactor, 0), reactor, 30)
+    return TimeoutStore(SlowStore(MemoryStore(settings, clock), reactor, 0), reactor, 30)
 
 
 TestTimelySlowStore = page_store_contract("TestTimelySlowStore", open_slow)
@@ -27,7 +27,7 @@ class TestLateness(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.inside = MemoryStore(StoreTable(), WallClockByHand())
-        self.store = TimelyStore(SlowStore(self.inside, self.clock, 7), self.clock, 5)
+        self.store = TimeoutStore(SlowStore(self.inside, self.clock, 7), self.clock, 5)
 
     def test_who_waits_is_told_in_time(self) -> None:
         asked = self.store.peek("a")
@@ -47,17 +47,17 @@ class TestLateness(SynchronousTestCase):
         assert self.successResultOf(self.inside.peek("a")) == a_page("a")
 
     def test_a_failure_in_time_is_told_as_it_is(self) -> None:
-        store = TimelyStore(SlowStore(FailingStore(self.inside), self.clock, 1), self.clock, 5)
+        store = TimeoutStore(SlowStore(FailingStore(self.inside), self.clock, 1), self.clock, 5)
         asked = store.peek("a")
         self.clock.advance(1)
         assert str(self.failureResultOf(asked, StoreError).value) == "down on purpose"
         assert self.clock.getDelayedCalls() == []
 
     def test_what_is_there_at_once_costs_no_timer(self) -> None:
-        store = TimelyStore(self.inside, self.clock, 5)
+        store = TimeoutStore(self.inside, self.clock, 5)
         self.successResultOf(store.put(a_page("a")))
         assert self.clock.getDelayedCalls() == []
 
     def test_who_answers_at_once_needs_none(self) -> None:
-        assert in_time(self.inside, self.clock) is self.inside
-        assert isinstance(in_time(FailingStore(self.inside), self.clock), TimelyStore)
+        assert with_timeout(self.inside, self.clock) is self.inside
+        assert isinstance(with_timeout(FailingStore(self.inside), self.clock), TimeoutStore)

@@ -13,7 +13,7 @@ from lbcompanion.model import MissReason, Page
 from lbcompanion.settings import StoreTable
 
 
-def reason_to_go(settings: StoreTable, stored_at: float, sent_at: float | None, now: float) -> MissReason | None:
+def expiry_reason(settings: StoreTable, stored_at: float, sent_at: float | None, now: float) -> MissReason | None:
     """Why a copy is no more, or None while it lives.
 
     Its age counts from the moment it was kept, not from the head of the response: a page that the application
@@ -22,8 +22,8 @@ def reason_to_go(settings: StoreTable, stored_at: float, sent_at: float | None, 
     :param sent_at: when it first went out whole; None while it has not.
     """
     expires_at = stored_at + settings.max_seconds
-    counts = sent_at is not None and settings.delete_after_pull
-    pulled_at = sent_at + settings.pull_grace_seconds if counts and sent_at is not None else inf
+    counts_pulled = sent_at is not None and settings.delete_after_pull
+    pulled_at = sent_at + settings.pull_grace_seconds if counts_pulled and sent_at is not None else inf
     if now < expires_at and now < pulled_at:
         return None
     return MissReason.PULLED if pulled_at <= expires_at else MissReason.EXPIRED
@@ -31,7 +31,7 @@ def reason_to_go(settings: StoreTable, stored_at: float, sent_at: float | None, 
 
 #: The same for Redis: ``over(token, stored)`` gives the reason or nil. ``now``, ``max_seconds`` and ``grace`` are
 #: numbers there, ``lbc:sent`` has the times of sending; ``grace`` is :func:`grace_seconds`, below 0 for None.
-REASON_TO_GO_IN_LUA = """
+EXPIRY_REASON_LUA = """
 local function over(token, stored)
   local expires = tonumber(stored) + max_seconds
   local sent = grace >= 0 and call('ZSCORE', 'lbc:sent', token)
@@ -47,10 +47,10 @@ def grace_seconds(settings: StoreTable) -> float | None:
     return settings.pull_grace_seconds if settings.delete_after_pull else None
 
 
-def latest_over(settings: StoreTable, now: float) -> tuple[float, float | None]:
+def expiry_bounds(settings: StoreTable, now: float) -> tuple[float, float | None]:
     """Bounds for an index: the latest times of keeping and of sending at which a copy is over now.
 
-    They only find copies; :func:`reason_to_go` decides, as sums and differences of times are rounded differently.
+    They only find copies; :func:`expiry_reason` decides, as sums and differences of times are rounded differently.
 
     :returns: the second is None where sending ends nothing.
     """

@@ -19,12 +19,12 @@ T = TypeVar("T")
 ANSWER_SECONDS = 5.0
 
 
-def in_time(store: IPageStore, reactor: IReactorTime) -> IPageStore:
+def with_timeout(store: IPageStore, reactor: IReactorTime) -> IPageStore:
     """A store that answers in time: this one where it does so anyway, else one around it."""
-    return store if IImmediateStore.providedBy(store) else TimelyStore(store, reactor)
+    return store if IImmediateStore.providedBy(store) else TimeoutStore(store, reactor)
 
 
-class TimelyStore(DelegatingStore):
+class TimeoutStore(DelegatingStore):
     """Fails with ``StoreUnreachable`` what the store inside does not answer in time. It may be done there later all
     the same: a copy that came late is there for those who ask for it then.
 
@@ -40,10 +40,10 @@ class TimelyStore(DelegatingStore):
         """Make a call to the store inside, and wait so long for its answer; what comes later is done all the same."""
         answer = call()
         # Most answers of a store in memory are there already.
-        return answer if answer.called else answer.addTimeout(self._seconds, self._reactor, _late)
+        return answer if answer.called else answer.addTimeout(self._seconds, self._reactor, _on_timeout)
 
 
-def _late(result: Any, seconds: float) -> Any:
+def _on_timeout(result: Any, seconds: float) -> Any:
     if isinstance(result, Failure) and result.check(CancelledError):
         raise StoreUnreachable(f"the store does not answer within {seconds:g} s")
     return result

@@ -8,39 +8,39 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
-from lbcompanion.model import PAGE_FACTS, Miss, MissReason, Page
+from lbcompanion.model import PAGE_METADATA, Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores.lifetime import latest_over, reason_to_go
-from lbcompanion.stores.queued import Request
+from lbcompanion.stores.expiry import expiry_bounds, expiry_reason
+from lbcompanion.stores.remote import Request
 from lbcompanion.stores.schema import bodies, pages, tombstones, versions
 
 _LIFE = select(pages.c.token, pages.c.stored_at, pages.c.sent_at)
 _PAGE = select(pages, bodies.c.body).join_from(pages, bodies, pages.c.token == bodies.c.token)
 _TOTALS = select(func.count(), func.coalesce(func.sum(pages.c.size), 0)).select_from(pages)
 #: How many rows one statement names or claims.
-_AT_ONCE = 256
+_CHUNK_ROWS = 256
 #: Of the room that is left, so much may be filled before it is measured again: other nodes fill it as well.
-_SHARE = 1 / 32
+_HEADROOM_SHARE = 1 / 32
 
 
 @frozen
-class Room:
+class Headroom:
     """How much more may be kept before the store has to be measured again; nothing at first."""
 
     pages: float = 0
     bytes: float = 0
 
-    def less(self, number: int, size: int) -> Room:
+    def after_adding(self, number: int, size: int) -> Headroom:
         """What is left after so many pages of this size together."""
-        return Room(self.pages - number, self.bytes - size)
+        return Headroom(self.pages - number, self.bytes - size)
 
     @property
-    def is_left(self) -> bool:
+    def is_sufficient(self) -> bool:
         """Whether there is no need to measure."""
         return self.pages >= 0 and self.bytes >= 0
 
 
-class Rows:
+class SqlOperations:
     """Requests, done in an open transaction.
 
     Several nodes may be at the same tables. A copy is taken away by whoever holds its row: rows that another
@@ -50,21 +50,23 @@ class Rows:
     :ivar room: the same of the room that is left.
     """
 
-    def __init__(self, connection: Connection, settings: StoreTable, counters: dict[str, int], room: Room) -> None:
+    def __init__(
+        self, connection: Connection, settings: StoreTable, counters: dict[str, int], headroom: Headroom
+    ) -> None:
         self._connection = connection
         self._settings = settings
         self.counters = dict(counters)
-        self.room = room
+        self.headroom = headroom
 
-    def do(self, requests: Sequence[Request]) -> list[object]:
+    def run(self, requests: Sequence[Request]) -> list[object]:
         """Do requests of one verb together; a result for each."""
         verb = requests[0].verb
         if verb in ("put", "find", "sent", "drop", "mark"):
-            together: Callable[[Sequence[Request]], list[object]] = getattr(self, f"_{verb}")
-            return together(requests)
-        return [self._about_all(request) for request in requests]
+            handler: Callable[[Sequence[Request]], list[object]] = getattr(self, f"_{verb}")
+            return handler(requests)
+        return [self._run_one(request) for request in requests]
 
-    def _about_all(self, request: Request) -> object:
+    def _run_one(self, request: Request) -> object:
         if request.verb == "sweep":
             return self._sweep(request.now)
         if request.verb == "tokens":
@@ -76,85 +78,91 @@ class Rows:
     def _put(self, requests: Sequence[Request]) -> list[object]:
         last = {request.token: request for request in requests}
         ordered = [(request.page, request.now) for request in requests if last[request.token] is request]
-        arrivals = [(page, now) for page, now in ordered if page is not None]
-        self._remove(list(last))
-        self._forget(list(last))
-        self._connection.execute(insert(pages), [_page_row(page, now) for page, now in arrivals])
-        self._connection.execute(insert(bodies), [{"token": page.token, "body": page.body} for page, _ in arrivals])
+        new_pages = [(page, now) for page, now in ordered if page is not None]
+        self._delete_pages(list(last))
+        self._delete_tombstones(list(last))
+        self._connection.execute(insert(pages), [_page_row(page, now) for page, now in new_pages])
+        self._connection.execute(insert(bodies), [{"token": page.token, "body": page.body} for page, _ in new_pages])
         self._count("put", len(requests))
-        self.room = self.room.less(len(arrivals), sum(len(page.body) for page, _ in arrivals))
-        if not self.room.is_left:
-            self._make_room(max(now for _, now in arrivals))
+        self.headroom = self.headroom.after_adding(len(new_pages), sum(len(page.body) for page, _ in new_pages))
+        if not self.headroom.is_sufficient:
+            self._make_room(max(now for _, now in new_pages))
         return [None] * len(requests)
 
     def _find(self, requests: Sequence[Request]) -> list[object]:
         found: dict[str, Page | Miss] = {}
-        over: dict[MissReason, list[str]] = {}
+        due: dict[MissReason, list[str]] = {}
         nows = {request.token: request.now for request in requests}
-        for some in _portions(list(nows)):
-            for row in self._connection.execute(_PAGE.where(pages.c.token.in_(some))):
-                reason = reason_to_go(self._settings, row.stored_at, row.sent_at, nows[row.token])
+        for portion in _chunks(list(nows)):
+            for row in self._connection.execute(_PAGE.where(pages.c.token.in_(portion))):
+                reason = expiry_reason(self._settings, row.stored_at, row.sent_at, nows[row.token])
                 found[row.token] = _page(row) if reason is None else Miss(reason)
                 if reason is not None:
-                    over.setdefault(reason, []).append(row.token)
-        for reason, tokens in over.items():
+                    due.setdefault(reason, []).append(row.token)
+        for reason, tokens in due.items():
             held = self._claim(_LIFE.where(pages.c.token.in_(tokens)))
             self._retire([row.token for row in held], reason)
-        found.update(self._tombstones([token for token in nows if token not in found]))
+        found.update(self._read_tombstones([token for token in nows if token not in found]))
         return [found.get(request.token, Miss(MissReason.UNKNOWN)) for request in requests]
 
     def _sent(self, requests: Sequence[Request]) -> list[object]:
-        living = self._living(requests)
-        if living:
+        live_tokens = self._lock_live(requests)
+        if live_tokens:
             now = max(request.now for request in requests)
             self._connection.execute(
-                update(pages).where(pages.c.token.in_(living), pages.c.sent_at.is_(None)).values(sent_at=now)
+                update(pages).where(pages.c.token.in_(live_tokens), pages.c.sent_at.is_(None)).values(sent_at=now)
             )
         return [None] * len(requests)
 
     def _drop(self, requests: Sequence[Request]) -> list[object]:
-        living = self._living(requests)
+        live_tokens = self._lock_live(requests)
         if self._settings.delete_after_pull:
-            self._retire(living, MissReason.PULLED)
-        told = self._tombstones([request.token for request in requests if request.token not in set(living)])
-        pulled = {token for token, miss in told.items() if miss.reason is MissReason.PULLED}
-        return [request.token in pulled.union(living) for request in requests]
+            self._retire(live_tokens, MissReason.PULLED)
+        misses = self._read_tombstones([request.token for request in requests if request.token not in set(live_tokens)])
+        pulled = {token for token, miss in misses.items() if miss.reason is MissReason.PULLED}
+        return [request.token in pulled.union(live_tokens) for request in requests]
 
     def _mark(self, requests: Sequence[Request]) -> list[object]:
-        living = set(self._living(requests))
-        self._bury({one.token: one.miss for one in requests if one.token not in living and one.miss is not None})
+        live_tokens = set(self._lock_live(requests))
+        self._insert_tombstones(
+            {
+                request.token: request.miss
+                for request in requests
+                if request.token not in live_tokens and request.miss is not None
+            }
+        )
         return [None] * len(requests)
 
     def _sweep(self, now: float) -> int:
-        kept, sent = latest_over(self._settings, now)
-        late = [pages.c.stored_at <= kept]
+        stored_bound, sent = expiry_bounds(self._settings, now)
+        conditions = [pages.c.stored_at <= stored_bound]
         if sent is not None:
-            late.append(pages.c.sent_at <= sent)
-        found = self._claim(_LIFE.where(or_(*late)).order_by(pages.c.seq))
-        return len(found) - len(self._let_go(found, {}, now))
+            conditions.append(pages.c.sent_at <= sent)
+        found = self._claim(_LIFE.where(or_(*conditions)).order_by(pages.c.seq))
+        return len(found) - len(self._retire_due(found, {}, now))
 
-    def _living(self, requests: Sequence[Request]) -> list[str]:
+    def _lock_live(self, requests: Sequence[Request]) -> list[str]:
         """Those of the copies that live; they are this transaction's until it ends. The others are let go."""
         nows = {request.token: request.now for request in requests}
-        living: list[str] = []
+        live_tokens: list[str] = []
         # In one order everywhere, so that no two nodes wait for each other.
-        for some in _portions(sorted(nows)):
+        for portion in _chunks(sorted(nows)):
             held = self._connection.execute(
-                _LIFE.where(pages.c.token.in_(some)).order_by(pages.c.token).with_for_update()
+                _LIFE.where(pages.c.token.in_(portion)).order_by(pages.c.token).with_for_update()
             )
-            living += self._let_go(held.all(), nows, 0.0)
-        return living
+            live_tokens += self._retire_due(held.all(), nows, 0.0)
+        return live_tokens
 
-    def _let_go(self, rows: Sequence[Any], nows: Mapping[str, float], now: float) -> list[str]:
+    def _retire_due(self, rows: Sequence[Any], nows: Mapping[str, float], now: float) -> list[str]:
         """Retire those of the rows whose time is over; the tokens of the others."""
-        left: list[str] = []
-        over: dict[MissReason, list[str]] = {}
+        live_tokens: list[str] = []
+        due: dict[MissReason, list[str]] = {}
         for token, stored_at, sent_at in rows:
-            reason = reason_to_go(self._settings, stored_at, sent_at, nows.get(token, now))
-            (left if reason is None else over.setdefault(reason, [])).append(token)
-        for reason, tokens in over.items():
+            reason = expiry_reason(self._settings, stored_at, sent_at, nows.get(token, now))
+            (live_tokens if reason is None else due.setdefault(reason, [])).append(token)
+        for reason, tokens in due.items():
             self._retire(tokens, reason)
-        return left
+        return live_tokens
 
     def _totals(self) -> tuple[int, int]:
         held, size = self._connection.execute(_TOTALS).one()
@@ -162,31 +170,33 @@ class Rows:
 
     def _make_room(self, now: float) -> None:
         held, size = self._totals()
-        if self._is_over(held, size):
+        if self._exceeds_limits(held, size):
             # One node at a time, or all would push out copies for the same want of room. What others have put
             # meanwhile is counted then.
             self._connection.execute(select(versions.c.version).with_for_update())
             self._sweep(now)
             held, size = self._totals()
-        while self._is_over(held, size):
-            going: list[str] = []
-            for token, its_size in self._next_to_go():
-                if not self._is_over(held, size):
+        while self._exceeds_limits(held, size):
+            victims: list[str] = []
+            for token, its_size in self._next_to_evict():
+                if not self._exceeds_limits(held, size):
                     break
-                going.append(token)
+                victims.append(token)
                 held, size = held - 1, size - its_size
-            if not going:
+            if not victims:
                 # The rest is held by other transactions, which take it away themselves.
                 break
-            self._retire(going, MissReason.EVICTED)
+            self._retire(victims, MissReason.EVICTED)
         settings = self._settings
-        self.room = Room((settings.max_pages - held) * _SHARE, (settings.max_bytes - size) * _SHARE)
+        self.headroom = Headroom(
+            (settings.max_pages - held) * _HEADROOM_SHARE, (settings.max_bytes - size) * _HEADROOM_SHARE
+        )
 
-    def _is_over(self, held: int, size: int) -> bool:
+    def _exceeds_limits(self, held: int, size: int) -> bool:
         return held > self._settings.max_pages or size > self._settings.max_bytes
 
-    def _next_to_go(self) -> Sequence[Any]:
-        sizes = select(pages.c.token, pages.c.size).limit(_AT_ONCE)
+    def _next_to_evict(self) -> Sequence[Any]:
+        sizes = select(pages.c.token, pages.c.size).limit(_CHUNK_ROWS)
         sent = sizes.where(pages.c.sent_at.is_not(None)).order_by(pages.c.sent_at, pages.c.seq)
         return self._claim(sent) or self._claim(sizes.where(pages.c.sent_at.is_(None)).order_by(pages.c.seq))
 
@@ -196,47 +206,47 @@ class Rows:
 
     def _retire(self, tokens: Sequence[str], reason: MissReason) -> None:
         if tokens:
-            self._remove(tokens)
-            self._bury(dict.fromkeys(tokens, Miss(reason)))
+            self._delete_pages(tokens)
+            self._insert_tombstones(dict.fromkeys(tokens, Miss(reason)))
             self._count(reason.value, len(tokens))
 
-    def _remove(self, tokens: Sequence[str]) -> None:
-        for some in _portions(tokens):
-            self._connection.execute(delete(pages).where(pages.c.token.in_(some)))
-            self._connection.execute(delete(bodies).where(bodies.c.token.in_(some)))
+    def _delete_pages(self, tokens: Sequence[str]) -> None:
+        for portion in _chunks(tokens):
+            self._connection.execute(delete(pages).where(pages.c.token.in_(portion)))
+            self._connection.execute(delete(bodies).where(bodies.c.token.in_(portion)))
 
-    def _forget(self, tokens: Sequence[str]) -> None:
-        for some in _portions(tokens):
-            self._connection.execute(delete(tombstones).where(tombstones.c.token.in_(some)))
+    def _delete_tombstones(self, tokens: Sequence[str]) -> None:
+        for portion in _chunks(tokens):
+            self._connection.execute(delete(tombstones).where(tombstones.c.token.in_(portion)))
 
-    def _tombstones(self, tokens: Sequence[str]) -> dict[str, Miss]:
+    def _read_tombstones(self, tokens: Sequence[str]) -> dict[str, Miss]:
         found = {}
-        for some in _portions(tokens):
-            for row in self._connection.execute(select(tombstones).where(tombstones.c.token.in_(some))):
+        for portion in _chunks(tokens):
+            for row in self._connection.execute(select(tombstones).where(tombstones.c.token.in_(portion))):
                 found[row.token] = Miss(MissReason(row.reason), row.detail, row.owner)
         return found
 
-    def _bury(self, dead: Mapping[str, Miss]) -> None:
-        if not dead:
+    def _insert_tombstones(self, misses: Mapping[str, Miss]) -> None:
+        if not misses:
             return
-        self._forget(list(dead))
+        self._delete_tombstones(list(misses))
         self._connection.execute(
             insert(tombstones),
             [
                 {"token": token, "reason": miss.reason.value, "detail": miss.detail, "owner": miss.owner}
-                for token, miss in dead.items()
+                for token, miss in misses.items()
             ],
         )
         newest = self._connection.execute(select(func.max(tombstones.c.seq))).scalar_one()
         self._connection.execute(delete(tombstones).where(tombstones.c.seq <= newest - self._settings.max_pages))
 
-    def _count(self, what: str, number: int) -> None:
-        self.counters[what] += number
+    def _count(self, counter: str, number: int) -> None:
+        self.counters[counter] += number
 
 
-def _portions(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(tokens), _AT_ONCE):
-        yield tokens[start : start + _AT_ONCE]
+def _chunks(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(tokens), _CHUNK_ROWS):
+        yield tokens[start : start + _CHUNK_ROWS]
 
 
 def _page(row: Any) -> Page:
@@ -254,7 +264,7 @@ def _page(row: Any) -> Page:
 
 def _page_row(page: Page, now: float) -> dict[str, object]:
     return {
-        **{name: getattr(page, name) for name in PAGE_FACTS},
+        **{name: getattr(page, name) for name in PAGE_METADATA},
         "stored_at": now,
         "sent_at": None,
         "size": len(page.body),
