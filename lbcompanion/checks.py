@@ -66,17 +66,19 @@ def integer(minimum: int, maximum: int | None = None) -> Check:
     return check
 
 
-def number(minimum: float, maximum: float | None = None, *, above: bool = False) -> Check:
+def number(minimum: float, maximum: float | None = None, *, exclude_minimum: bool = False) -> Check:
     """A finite number between bounds.
 
-    :param above: the lower bound itself is not allowed.
+    :param exclude_minimum: the lower bound itself is not allowed.
     """
-    allowed = f"a number {'above' if above else 'from'} {minimum:g}" + ("" if maximum is None else f" to {maximum:g}")
+    allowed = f"a number {'above' if exclude_minimum else 'from'} {minimum:g}" + (
+        "" if maximum is None else f" to {maximum:g}"
+    )
 
     def check(value: object, folder: Path) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InvalidValue(allowed)
-        if value < minimum or (above and value == minimum) or (maximum is not None and value > maximum):
+        if value < minimum or (exclude_minimum and value == minimum) or (maximum is not None and value > maximum):
             raise InvalidValue(allowed)
         return float(value)
 

@@ -19,14 +19,14 @@ from lbcompanion.errors import CompanionError, ConfigError, all_errors
 
 
 class _ErrorReportingGroup(click.Group):
-    """Turns errors of ours into lines on standard error, for every command: exit 2 for a configuration, else 1."""
+    """Prints this package's errors on standard error, for every command. Exit 2 for a configuration error, else 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            for one in all_errors(error):
-                click.echo(f"lbcompanion: {one}", err=True)
+            for line in all_errors(error):
+                click.echo(f"lbcompanion: {line}", err=True)
             ctx.exit(BAD_CONFIGURATION)
         except CompanionError as error:
             click.echo(f"lbcompanion: {error}", err=True)

@@ -33,11 +33,11 @@ def console(file: TextIO) -> Console:
     return Console(file=file, soft_wrap=True, width=None if file.isatty() else 160)
 
 
-def host_and_port(text: str, option: str, host_needed: bool = False) -> tuple[str, int]:
+def host_and_port(text: str, option: str, host_required: bool = False) -> tuple[str, int]:
     """``HOST:PORT``, the host without brackets; just ``PORT`` where no host is needed."""
     host, colon, port = text.rpartition(":")
-    is_valid = (HOST.fullmatch(host) if colon else not host_needed) and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII)
+    is_valid = (HOST.fullmatch(host) if colon else not host_required) and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII)
     if not is_valid or not 1 <= int(port) <= 65535:
-        allowed_form = "HOST:PORT" if host_needed else "PORT or HOST:PORT"
+        allowed_form = "HOST:PORT" if host_required else "PORT or HOST:PORT"
         raise click.BadParameter(f"{text}; allowed: {allowed_form}, an IPv6 host in brackets", param_hint=option)
     return host.strip("[]"), int(port)

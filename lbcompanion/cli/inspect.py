@@ -45,33 +45,35 @@ def explain(cookie_header: str | None, list_all: bool, as_json: bool) -> None:
         raise click.UsageError("COOKIE_HEADER is needed, or --list")
     findings = explain_header(cookie_header)
     if as_json:
-        click.echo(json.dumps({"findings": [_finding(one) for one in findings]}))
+        click.echo(json.dumps({"findings": [_finding(finding) for finding in findings]}))
     else:
         for line in _finding_lines(findings):
             click.echo(line)
-    if not any(one.dialect for one in findings):
+    if not any(finding.dialect for finding in findings):
         sys.exit(FAILED)
 
 
-def _finding(one: Finding) -> dict[str, Any]:
-    return asdict(one, value_serializer=lambda _, __, value: value.name.lower() if isinstance(value, Enum) else value)
+def _finding(finding: Finding) -> dict[str, Any]:
+    return asdict(
+        finding, value_serializer=lambda _, __, value: value.name.lower() if isinstance(value, Enum) else value
+    )
 
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
     cookie = ""
     # Many dialects take any text and say the same of it: one line for them all.
     for (name, node, replay, note), group in groupby(
-        findings, lambda one: (one.cookie, one.node, one.replay, one.note)
+        findings, lambda finding: (finding.cookie, finding.node, finding.replay, finding.note)
     ):
         if name != cookie:
             cookie = name
             yield cookie
-        dialects = ", ".join(one.dialect for one in group)
+        dialects = ", ".join(finding.dialect for finding in group)
         if not replay:
             yield f"  {dialects}: {note}" if dialects else f"  {note}"
             continue
-        told = "does not tell the node" if node is None else f"names node {node}"
-        yield f"  {dialects}: {told}; replay {name}={replay}  ({note})"
+        names_node = "does not tell the node" if node is None else f"names node {node}"
+        yield f"  {dialects}: {names_node}; replay {name}={replay}  ({note})"
     if not findings:
         yield "no cookie in there"
 
@@ -92,10 +94,12 @@ def fetch(url_or_token: str, file: str, cookie: str, output: Path | None, as_jso
     from lbcompanion.run import foreground
     from lbcompanion.sticky.cookies import parse
 
-    def say(step: str) -> None:
+    def print_step(step: str) -> None:
         click.echo(step, err=as_json)
 
-    fetched = foreground.run_once(lambda reactor: fetch_once(settings, reactor, url_or_token, parse(cookie), say))
+    fetched = foreground.run_once(
+        lambda reactor: fetch_once(settings, reactor, url_or_token, parse(cookie), print_step)
+    )
     if output is not None and fetched.copy is not None:
         _write(output, fetched.copy.body)
     if as_json:
@@ -113,18 +117,19 @@ def _write(output: Path, body: bytes) -> None:
 
 def _fetched(fetched: FetchedOnce) -> dict[str, Any]:
     copy = fetched.copy
-    said: dict[str, Any] = {
+    result: dict[str, Any] = {
         "token": fetched.token,
         "origin_node": fetched.owner,
         "answered_by": copy.node if copy else None,
         "outcome": "fetched" if copy else "lost",
         "reason": fetched.lost.text if fetched.lost else None,
         "attempts": [
-            {"route": one.route.value, "node": one.node, "result": one.result, "ms": one.ms} for one in fetched.attempts
+            {"route": attempt.route.value, "node": attempt.node, "result": attempt.result, "ms": attempt.ms}
+            for attempt in fetched.attempts
         ],
     }
     if copy is not None:
-        said |= {
+        result |= {
             "url": copy.url,
             "status": copy.status,
             "content_type": copy.content_type,
@@ -132,7 +137,7 @@ def _fetched(fetched: FetchedOnce) -> dict[str, Any]:
             "bytes": len(copy.body),
             "sha256": copy.sha256.hex(),
         }
-    return said
+    return result
 
 
 @click.command()
@@ -155,14 +160,14 @@ def doctor(url: str, connect: str, file: str | None, as_json: bool) -> None:
         raise click.BadParameter(f"{url}; allowed: http://... or https://...", param_hint="URL")
     endpoint = ""
     if connect:
-        host, port = host_and_port(connect, "--connect", host_needed=True)
+        host, port = host_and_port(connect, "--connect", host_required=True)
         endpoint = f"tcp:{host.replace(':', chr(92) + ':')}:{port}"
     from lbcompanion.doctor import shown
     from lbcompanion.doctor.visit import case_of, visit
     from lbcompanion.run import foreground
 
-    out, notes = console(sys.stdout), console(sys.stderr)
-    progress = shown.ProgressShown(notes if as_json and notes.is_terminal else None if as_json else out)
+    out, err = console(sys.stdout), console(sys.stderr)
+    progress = shown.ProgressShown(err if as_json and err.is_terminal else None if as_json else out)
     try:
         visited = foreground.run_once(lambda reactor: visit(case_of(url, endpoint, settings), reactor, progress.told))
     finally:

@@ -11,7 +11,7 @@ import click
 from lbcompanion import config
 from lbcompanion.cli.arguments import FAILED, config_option, json_option, log_json_option
 
-#: A node that is told to stop has stopped within 30 seconds.
+#: A node stops within 30 seconds of the order.
 DRAIN_SECONDS = 35.0
 
 
@@ -44,20 +44,20 @@ def drain(file: str, as_json: bool) -> None:
 
     running_node = RunningNode(settings.node.state_dir, settings.node.name)
     running_node.drain()
-    said: dict[str, Any] = {}
-    while (more := running_node.read(DRAIN_SECONDS)) is not None:
-        said |= more
-    copies = {word: said[word] for word in ("handed_over", "kept", "lost") if word in said}
+    outcome: dict[str, Any] = {}
+    while (message := running_node.read(DRAIN_SECONDS)) is not None:
+        outcome |= message
+    copies = {key: outcome[key] for key in ("handed_over", "kept", "lost") if key in outcome}
     if as_json:
-        click.echo(json.dumps({"node": settings.node.name, "stopped": bool(said.get("done")), "copies": copies}))
+        click.echo(json.dumps({"node": settings.node.name, "stopped": bool(outcome.get("done")), "copies": copies}))
     else:
-        # Whoever drains a node has nothing take its place.
-        words = {"handed_over": "handed over to peers"}
-        told = ", ".join(
-            f"{count} {'copy' if count == 1 else 'copies'} {words.get(word, word)}" for word, count in copies.items()
+        # A drained node has no successor process, so copies were handed over to peers only.
+        labels = {"handed_over": "handed over to peers"}
+        summary = ", ".join(
+            f"{count} {'copy' if count == 1 else 'copies'} {labels.get(key, key)}" for key, count in copies.items()
         )
-        click.echo(f"{settings.node.name} has stopped" + (f"; {told}" if told else ""))
-    if not said.get("done"):
+        click.echo(f"{settings.node.name} has stopped" + (f"; {summary}" if summary else ""))
+    if not outcome.get("done"):
         sys.exit(FAILED)
 
 

@@ -44,9 +44,9 @@ def init(folder: Path, names: str, origin: str) -> None:
 def _check_names(nodes: list[str]) -> None:
     wrong = [name for name in nodes if not checks.is_node_name(name) or name.lower() == "crawler"]
     if wrong or not nodes or len(set(nodes)) < len(nodes):
-        said = wrong[0] if wrong else ",".join(nodes)
+        shown = wrong[0] if wrong else ",".join(nodes)
         raise click.BadParameter(
-            f'"{said}"; allowed: names of 1 to 32 letters, digits, _ or -, each once, none of them "crawler"',
+            f'"{shown}"; allowed: names of 1 to 32 letters, digits, _ or -, each once, none of them "crawler"',
             param_hint="--nodes",
         )
 
@@ -61,8 +61,8 @@ def check_config(file: str, as_json: bool) -> None:
     except ConfigError as error:
         if as_json:
             errors = [
-                {"file": one.file, "key": one.key, "value": one.value, "allowed": one.allowed}
-                for one in all_errors(error)
+                {"file": item.file, "key": item.key, "value": item.value, "allowed": item.allowed}
+                for item in all_errors(error)
             ]
             click.echo(json.dumps({"file": file, "ok": False, "errors": errors}))
         raise
@@ -86,22 +86,25 @@ def _kind(settings: NodeSettings | CrawlerSettings) -> tuple[str, str]:
 @click.option("--config", "files", required=True, multiple=True, metavar="FILE...", help="The nodes' configurations.")
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--listen", default="80", show_default=True, metavar="[HOST:]PORT", help="Where visitors are served.")
-@click.option("--address", "told", multiple=True, metavar="NODE=HOST[:PORT]", help="Where the balancer finds a node.")
+@click.option(
+    "--address", "addresses", multiple=True, metavar="NODE=HOST[:PORT]", help="Where the balancer finds a node."
+)
 def balancer_config_command(
-    product: str, files: tuple[str, ...], more: tuple[str, ...], listen: str, told: tuple[str, ...]
+    product: str, files: tuple[str, ...], more: tuple[str, ...], listen: str, addresses: tuple[str, ...]
 ) -> None:
     """Print a working configuration of a balancer for these nodes: sticky cookie, health checks, forwarded headers.
 
     Each FILE is a node's configuration: --config n1.toml n2.toml n3.toml; of a crawler's among them only the
     nodes' addresses are taken.
     """
-    read = [(file, config.read_any(file)) for file in (*files, *more)]
-    nodes = [(file, settings) for file, settings in read if isinstance(settings, NodeSettings)]
-    crawlers = [settings for _, settings in read if isinstance(settings, CrawlerSettings)]
+    settings_of = [(file, config.read_any(file)) for file in (*files, *more)]
+    nodes = [(file, settings) for file, settings in settings_of if isinstance(settings, NodeSettings)]
+    crawlers = [settings for _, settings in settings_of if isinstance(settings, CrawlerSettings)]
     if not nodes:
         raise click.UsageError("a node's configuration is needed: --config n1.toml n2.toml")
-    addresses = dict(_address_pair(one) for one in told)
-    pool = balancer_config.pool_of(nodes, host_and_port(listen, "--listen"), addresses, crawlers)
+    pool = balancer_config.pool_of(
+        nodes, host_and_port(listen, "--listen"), dict(map(_address_pair, addresses)), crawlers
+    )
     for member in pool.members:
         if member.guessed:
             click.echo(
@@ -112,11 +115,11 @@ def balancer_config_command(
 
 
 def _address_pair(text: str) -> tuple[str, str]:
-    name, equals, where = text.partition("=")
+    name, equals, address = text.partition("=")
     if not equals or not name:
         raise click.BadParameter(f"{text}; allowed: NODE=HOST or NODE=HOST:PORT", param_hint="--address")
-    if _ENDS_WITH_PORT.search(where):
-        host_and_port(where, "--address")
-    elif not HOST.fullmatch(where):
+    if _ENDS_WITH_PORT.search(address):
+        host_and_port(address, "--address")
+    elif not HOST.fullmatch(address):
         raise click.BadParameter(f"{text}; allowed: NODE=HOST or NODE=HOST:PORT", param_hint="--address")
-    return name, where
+    return name, address

@@ -62,7 +62,7 @@ def read_crawler(path: str | Path) -> CrawlerSettings:
 
 
 def read_any(path: str | Path) -> NodeSettings | CrawlerSettings:
-    """Read a file of either kind: one with ``[node]`` is a node's, check_value with ``[sites.NAME]`` a crawler's.
+    """Read a file of either kind: one with ``[node]`` is a node's, one with ``[sites.NAME]`` a crawler's.
 
     :raises ConfigError: as :func:`read_node` does, and where the file is of neither kind.
     """

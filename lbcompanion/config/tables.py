@@ -99,7 +99,7 @@ _token_names = checks.list_of(
 )
 _globs = checks.list_of(checks.text(None, "path patterns such as /shop/**"), "a list of path patterns")
 _host_names = checks.list_of(checks.host_name, "a list of host names")
-_positive = checks.number(0, above=True)
+_positive = checks.number(0, exclude_minimum=True)
 
 STICKY: Table = {
     "dialect": _dialect,

@@ -182,14 +182,18 @@ def run_once(work: Callable[[Any], Deferred[_T]]) -> _T:
     """
     from twisted.internet import reactor
 
-    loop: Any = reactor
+    any_reactor: Any = reactor
     results: list[_T | Failure] = []
 
     def start() -> None:
-        maybeDeferred(work, loop).addBoth(results.append).addBoth(lambda _: loop.stop() if loop.running else None)
+        maybeDeferred(work, any_reactor).addBoth(results.append).addBoth(lambda _: stop())
 
-    loop.callWhenRunning(start)
-    loop.run()
+    def stop() -> None:
+        if any_reactor.running:
+            any_reactor.stop()
+
+    any_reactor.callWhenRunning(start)
+    any_reactor.run()
     if not results:
         raise Interrupted("interrupted")
     if isinstance(results[0], Failure):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from attrs import frozen
@@ -89,21 +90,44 @@ def sqlite(url: URL, busy_seconds: float) -> Database:
 def postgresql(text: str, timeout_seconds: float = STATEMENT_SECONDS * 2) -> Database:
     """A PostgreSQL server, through psycopg.
 
-    :param patience_seconds: how long a server may say nothing at all. One that is stopped, rather than gone, keeps its
-        connections, and the driver would wait for it for ever.
+    :param timeout_seconds: how long one answer of the server may take. A server whose process is stopped (SIGSTOP)
+        keeps its connections open, and the driver would wait for it without limit.
     """
-    from lbcompanion.stores.patience import TimeoutConnection  # noqa: PLC0415 - its driver is not always there
-
+    connect_with_timeout = _timeout_connection(timeout_seconds).connect
     url = make_url(text).set(drivername="postgresql+psycopg")
     database = _server(url, _POSTGRESQL)
 
-    def connect(_dialect: Any, _entry: Any, arguments: list[Any], keywords: dict[str, Any]) -> TimeoutConnection:
-        connection = TimeoutConnection.connect(*arguments, **keywords)
-        connection.timeout_seconds = timeout_seconds
-        return connection
+    def connect(_dialect: Any, _entry: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        return connect_with_timeout(*arguments, **keywords)
 
     event.listen(database.engine, "do_connect", connect)
     return database
+
+
+def _timeout_connection(timeout_seconds: float) -> Any:
+    """A class of psycopg's connections, which raise ``OperationalError`` when an answer takes longer than this."""
+    import psycopg  # noqa: PLC0415 - the driver is an extra, which may not be installed
+
+    class TimeoutConnection(psycopg.Connection[Any]):
+        def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **keywords: Any) -> Any:
+            # psycopg resumes the generator ten times a second, even while the server sends nothing.
+            return super().wait(self._until_timeout(gen), *arguments, **keywords)
+
+        def _until_timeout(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+            deadline = monotonic() + timeout_seconds
+            ready = None
+            while True:
+                try:
+                    wait_for = gen.send(ready)
+                except StopIteration as stop:
+                    return stop.value
+                ready = yield wait_for
+                if monotonic() >= deadline:
+                    # Close the connection, so that nothing else waits on it.
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError("the server does not answer")
+
+    return TimeoutConnection
 
 
 def mysql(text: str) -> Database:

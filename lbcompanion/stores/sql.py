@@ -1,7 +1,7 @@
 """``sqlite:``, ``postgresql:``, ``mysql:``: copies in a database, through SQLAlchemy Core; they outlive the process.
 
-:mod:`~lbcompanion.stores.engines` knows what differs between databases, :mod:`~lbcompanion.stores.sql_operations` what is done in
-a transaction.
+:mod:`~lbcompanion.stores.engines` has what differs between databases, :mod:`~lbcompanion.stores.sql_operations` what
+one transaction does.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ class SqlOperations:
         if request.verb == "tokens":
             self._sweep(request.now)
             return list(self._connection.execute(select(pages.c.token).order_by(pages.c.seq)).scalars())
-        held, size = self._totals()
-        return {"pages": held, "bytes": size, **self.counters}
+        count, size = self._totals()
+        return {"pages": count, "bytes": size, **self.counters}
 
     def _put(self, requests: Sequence[Request]) -> list[object]:
         last = {request.token: request for request in requests}
@@ -100,8 +100,8 @@ class SqlOperations:
                 if reason is not None:
                     due.setdefault(reason, []).append(row.token)
         for reason, tokens in due.items():
-            held = self._claim(_LIFE.where(pages.c.token.in_(tokens)))
-            self._retire([row.token for row in held], reason)
+            claimed = self._claim(_LIFE.where(pages.c.token.in_(tokens)))
+            self._retire([row.token for row in claimed], reason)
         found.update(self._read_tombstones([token for token in nows if token not in found]))
         return [found.get(request.token, Miss(MissReason.UNKNOWN)) for request in requests]
 
@@ -147,10 +147,10 @@ class SqlOperations:
         live_tokens: list[str] = []
         # In one order everywhere, so that no two nodes wait for each other.
         for portion in _chunks(sorted(nows)):
-            held = self._connection.execute(
+            locked = self._connection.execute(
                 _LIFE.where(pages.c.token.in_(portion)).order_by(pages.c.token).with_for_update()
             )
-            live_tokens += self._retire_due(held.all(), nows, 0.0)
+            live_tokens += self._retire_due(locked.all(), nows, 0.0)
         return live_tokens
 
     def _retire_due(self, rows: Sequence[Any], nows: Mapping[str, float], now: float) -> list[str]:
@@ -165,35 +165,35 @@ class SqlOperations:
         return live_tokens
 
     def _totals(self) -> tuple[int, int]:
-        held, size = self._connection.execute(_TOTALS).one()
-        return int(held), int(size)
+        count, size = self._connection.execute(_TOTALS).one()
+        return int(count), int(size)
 
     def _make_room(self, now: float) -> None:
-        held, size = self._totals()
-        if self._exceeds_limits(held, size):
+        count, size = self._totals()
+        if self._exceeds_limits(count, size):
             # One node at a time, or all would push out copies for the same want of room. What others have put
             # meanwhile is counted then.
             self._connection.execute(select(versions.c.version).with_for_update())
             self._sweep(now)
-            held, size = self._totals()
-        while self._exceeds_limits(held, size):
+            count, size = self._totals()
+        while self._exceeds_limits(count, size):
             victims: list[str] = []
             for token, its_size in self._next_to_evict():
-                if not self._exceeds_limits(held, size):
+                if not self._exceeds_limits(count, size):
                     break
                 victims.append(token)
-                held, size = held - 1, size - its_size
+                count, size = count - 1, size - its_size
             if not victims:
                 # The rest is held by other transactions, which take it away themselves.
                 break
             self._retire(victims, MissReason.EVICTED)
         settings = self._settings
         self.headroom = Headroom(
-            (settings.max_pages - held) * _HEADROOM_SHARE, (settings.max_bytes - size) * _HEADROOM_SHARE
+            (settings.max_pages - count) * _HEADROOM_SHARE, (settings.max_bytes - size) * _HEADROOM_SHARE
         )
 
-    def _exceeds_limits(self, held: int, size: int) -> bool:
-        return held > self._settings.max_pages or size > self._settings.max_bytes
+    def _exceeds_limits(self, count: int, size: int) -> bool:
+        return count > self._settings.max_pages or size > self._settings.max_bytes
 
     def _next_to_evict(self) -> Sequence[Any]:
         sizes = select(pages.c.token, pages.c.size).limit(_CHUNK_ROWS)

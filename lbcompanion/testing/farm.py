@@ -84,7 +84,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 class InlineThread:
-    """Stands for :class:`lbcompanion.stores.threads.SingleThread`: blocking work is done at once, in the caller's turn."""
+    """Stands for :class:`lbcompanion.stores.threads.SingleThread`: it does blocking work at once, in the caller."""
 
     def __init__(self, reactor: Any, name: str = "") -> None:
         self.name = name
