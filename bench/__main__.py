@@ -18,11 +18,12 @@ import click
 from attrs import asdict
 from rich.console import Console
 
-from bench import machine, memory, micro, plot, profiled, report
+from bench import memory, micro, plot, profiled, report
+from bench import system_info as machine
 from bench.load import Load
 from bench.peers import PEERS, QUICK
 from bench.peers.interface import Peer, PeerFailed
-from bench.rounds import Effort, Origin, Rounds
+from bench.schedule import Effort, Origin, Schedule
 from bench.targets import verdicts
 from bench.workload import CASES, Case
 from lbcompanion import __version__
@@ -91,7 +92,7 @@ def _rounds(
             stack.callback(peer.stop)
             peer.start()
             peers.append(peer)
-        rounds = Rounds(stage.origin, stage.load, peers, cases, list(_WAITING) if effort.waits else [], effort, say)
+        rounds = Schedule(stage.origin, stage.load, peers, cases, list(_WAITING) if effort.waits else [], effort, say)
         rounds.run()
         return {case: report.figures(by_peer, report.reference_of(case)) for case, by_peer in rounds.samples.items()}
 
@@ -99,11 +100,11 @@ def _rounds(
 def _memory(
     stage: _Stage, kinds: list[type[Peer]], seconds: float, say: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
-    told = {}
+    result = {}
     for kind in kinds if seconds else []:
-        told[kind.name] = asdict(memory.measure(stage.peer(kind), stage.load, seconds))
+        result[kind.name] = asdict(memory.measure(stage.peer(kind), stage.load, seconds))
         say(f"slow readers: {kind.name}")
-    return told
+    return result
 
 
 def _profile(console: Console, cases: list[Case], scale: float, how: str) -> None:
@@ -114,12 +115,12 @@ def _profile(console: Console, cases: list[Case], scale: float, how: str) -> Non
             peer.how = how
             try:
                 peer.start()
-                told = peer.profile(
+                result = peer.profile(
                     stage.load, case, max(case.connections, round(case.requests * scale * _PROFILE_TIMES[how]))
                 )
             finally:
                 peer.stop()
-            profiled.show(console, told, case, how)
+            profiled.show(console, result, case, how)
     console.print(machine.python(), highlight=False, markup=False)
 
 
@@ -139,8 +140,8 @@ def _profile(console: Console, cases: list[Case], scale: float, how: str) -> Non
 @click.option(
     "--profile",
     is_flag=False,
-    flag_value=profiled.HOWS[0],
-    type=click.Choice(profiled.HOWS),
+    flag_value=profiled.PROFILE_METHODS[0],
+    type=click.Choice(profiled.PROFILE_METHODS),
     help="only where the companion's CPU time goes: a round of the 10 KB page, or of each --case",
 )
 @click.option("--results", default=_RESULTS, show_default="bench/results", type=click.Path(path_type=Path))
@@ -202,16 +203,16 @@ def main(
         "parts_us": micro.measure() if parts else {},
     }
     results.mkdir(parents=True, exist_ok=True)
-    kept = results / f"{result['when'].replace(':', '')}.json"
-    kept.write_text(json.dumps(result, indent=1) + "\n")
-    kept.with_suffix(".svg").write_text(plot.svg(result))
+    file = results / f"{result['when'].replace(':', '')}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    file.with_suffix(".svg").write_text(plot.svg(result))
     if as_json:
         print(json.dumps(result))
         return
     report.show(console, result)
     if parts:
         micro.show(console, result["parts_us"])
-    console.print(f"written to the folder of results: {kept.name} and .svg; {result['seconds']} s")
+    console.print(f"written to the folder of results: {file.name} and .svg; {result['seconds']} s")
 
 
 if __name__ == "__main__":

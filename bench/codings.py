@@ -54,8 +54,8 @@ def _writers() -> Iterator[tuple[str, Callable[[bytes], bytes]]]:
     for quality in (0, 1, 2, 3, 4, 5):
         yield f"br, quality {quality}", lambda data, quality=quality: brotli.compress(data, quality=quality, lgwin=18)
     for level in (1, 2, 3, 4, 5):
-        kept = zstd.ZstdCompressor(level)
-        yield f"zstd, level {level}", lambda data, kept=kept: kept.compress(data, kept.FLUSH_FRAME)
+        coder = zstd.ZstdCompressor(level)
+        yield f"zstd, level {level}", lambda data, coder=coder: coder.compress(data, coder.FLUSH_FRAME)
     for coding in (b"gzip", b"br", b"zstd"):
         yield f"{coding.decode()}, as used here", lambda data, coding=coding: encode_whole(coding, data)
 

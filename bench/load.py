@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.answers import Wrong
+from bench.responses import WrongResponse
 from bench.visitors import Visitors
 from lbcompanion.errors import CompanionError
 
@@ -93,10 +93,10 @@ class Load:
         line = process.stdout.readline()
         if not line:
             raise WrongAnswer("the load ended unasked")
-        told: dict[str, Any] = json.loads(line)
-        if "wrong" in told:
-            raise WrongAnswer(f"a wrong answer: {told['wrong']}")
-        return told
+        result: dict[str, Any] = json.loads(line)
+        if "wrong" in result:
+            raise WrongAnswer(f"a wrong answer: {result['wrong']}")
+        return result
 
 
 def main() -> None:
@@ -106,10 +106,10 @@ def main() -> None:
         how = json.loads(line)
         do: Callable[..., dict[str, Any]] = getattr(visitors, how.pop("do"))
         try:
-            told = do(**how)
-        except (Wrong, OSError) as error:
-            told = {"wrong": str(error) or type(error).__name__}
-        print(json.dumps(told), flush=True)
+            result = do(**how)
+        except (WrongResponse, OSError) as error:
+            result = {"wrong": str(error) or type(error).__name__}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

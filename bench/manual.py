@@ -25,12 +25,12 @@ _NAME = "measuring-figures"
 def rst(result: dict[str, Any]) -> str:
     """The figures as reStructuredText: tables, and what was found of the figures to reach."""
     when = datetime.fromisoformat(result["when"])
-    told, machine = result["disturbance"], result["machine"]
+    report, machine = result["disturbance"], result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
     lines = textwrap.wrap(
         f"{when.day} {when:%B %Y}: {machine['cores']} cores, {machine['processor']}, Linux {machine['kernel']};"
         f" {result['python']}; {versions}. Medians of {result['how']['rounds']} rounds (least to most); of all CPU time"
-        f" others used {told['others_percent']} %, {told['steal_percent']} % was stolen.",
+        f" others used {report['others_percent']} %, {report['steal_percent']} % was stolen.",
         120,
     )
     lines.append("")

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from attrs import define, frozen
 
 from bench.load import Load, WrongAnswer
-from bench.machine import resident_megabytes
 from bench.peers.interface import Peer, PeerFailed
+from bench.system_info import resident_megabytes
 from bench.workload import CASES
 
 #: What they download.
 CASE = CASES["64m-length"]
 #: A peer that has grown by so much is stopped: it may not take the machine down.
-MOST_MEGABYTES = 1024.0
+MAX_MEGABYTES = 1024.0
 
 
 @frozen
@@ -23,7 +23,7 @@ class Growth:
 
     :ivar before_mb: resident memory of a peer that has just passed on a few pages.
     :ivar growth_mb: how much more it was at its largest.
-    :ivar stopped: it was ended for having grown beyond :data:`MOST_MEGABYTES`.
+    :ivar stopped: it was ended for having grown beyond :data:`MAX_MEGABYTES`.
     """
 
     before_mb: float
@@ -49,7 +49,7 @@ class _Watch:
             self.peer.stop()
 
 
-def measure(peer: Peer, load: Load, seconds: float, most_megabytes: float = MOST_MEGABYTES) -> Growth:
+def measure(peer: Peer, load: Load, seconds: float, max_megabytes: float = MAX_MEGABYTES) -> Growth:
     """Start a fresh peer, let the readers come, stop it again.
 
     :param seconds: how long they read.
@@ -62,7 +62,7 @@ def measure(peer: Peer, load: Load, seconds: float, most_megabytes: float = MOST
         watch = _Watch(peer)
         watch.look()
         before = watch.most
-        guard: Callable[[], None] = lambda: watch.guard(before + most_megabytes)  # noqa: E731
+        guard: Callable[[], None] = lambda: watch.guard(before + max_megabytes)  # noqa: E731
         try:
             load.sip(peer.port, CASE.key, CASE.connections, seconds, guard)
         except WrongAnswer:

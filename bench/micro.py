@@ -67,7 +67,7 @@ def _policy() -> tuple[Policy, MemoryStore]:
     ), store
 
 
-class _Wire:
+class _NullTransport:
     """A link without a socket: what is written stays here."""
 
     def __init__(self) -> None:
@@ -94,9 +94,9 @@ class _Wire:
         return ("127.0.0.1", 50000) if name == "peername" else default
 
 
-def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], object]:
+def _exchange(policy: Policy, request_bytes: bytes, response_bytes: bytes) -> Callable[[], object]:
     """All the companion does for a page but sockets and loop: from the request's bytes to the copy in the store."""
-    upstream_wire, visitor_wire = _Wire(), _Wire()
+    upstream_wire, visitor_wire = _NullTransport(), _NullTransport()
     dialled: list[UpstreamConnection] = []
     hub = Hub(
         limits=LimitsTable(),
@@ -116,15 +116,15 @@ def _exchange(policy: Policy, asked: bytes, answered: bytes) -> Callable[[], obj
     )
     visitor = VisitorConnection(hub)
     visitor.connection_made(visitor_wire)
-    visitor.data_received(asked)
+    visitor.data_received(request_bytes)
     dialled[0].connection_made(upstream_wire)
-    dialled[0].data_received(answered)
+    dialled[0].data_received(response_bytes)
 
     def run() -> object:
         upstream_wire.written.clear()
         visitor_wire.written.clear()
-        visitor.data_received(asked)
-        dialled[0].data_received(answered)
+        visitor.data_received(request_bytes)
+        dialled[0].data_received(response_bytes)
         return visitor_wire.written[0]
 
     assert b"data-lbc-token" in b"".join(visitor_wire.written) or b"Content-Encoding" in visitor_wire.written[0]
@@ -138,10 +138,10 @@ def _tag(token: str) -> bytes:
 
 def _parts() -> dict[str, Callable[[], object]]:
     policy, store = _policy()
-    asked, answered, coded = request("identity"), answer("identity"), answer("gzip")
+    request_bytes, response_bytes, coded = request("identity"), answer("identity"), answer("gzip")
     body_gzip = coded[head_end(coded) :]
-    answered_head = answered[: head_end(answered)]
-    request_head = read_request_head(asked)
+    answered_head = response_bytes[: head_end(response_bytes)]
+    request_head = read_request_head(request_bytes)
     tokens = Tokens(_SECRET, "n1", os.urandom)
     token = tokens.mint()
     tag = _tag(token)
@@ -164,7 +164,7 @@ def _parts() -> dict[str, Callable[[], object]]:
         return coder.feed(pages) + coder.finish()
 
     return {
-        "request head read": lambda: read_request_head(asked),
+        "request head read": lambda: read_request_head(request_bytes),
         "response head read": lambda: read_response_head(answered_head),
         "token minted": tokens.mint,
         "token checked": lambda: tokens.owner_of(token),
@@ -176,14 +176,14 @@ def _parts() -> dict[str, Callable[[], object]]:
         "digest": lambda: digest_of(PAGE),
         "memory store: token, page, put": put,
         "gzip undone and done again": recode,
-        "a whole page, sockets left out": _exchange(policy, asked, answered),
+        "a whole page, sockets left out": _exchange(policy, request_bytes, response_bytes),
         "a whole page, gzip, sockets left out": _exchange(policy, request("gzip"), coded),
     }
 
 
 def measure() -> dict[str, dict[str, float]]:
     """Time every part: medians of repeats, with the least; CPU time, so that others disturb less."""
-    told = {}
+    results = {}
     for name, part in _parts().items():
         timer = Timer(part, timer=time.process_time)
         number = 1
@@ -191,16 +191,16 @@ def measure() -> dict[str, dict[str, float]]:
             number *= 2
         number = max(1, int(number * _SAMPLE_SECONDS / took))
         each = [1e6 * took / number for took in timer.repeat(_REPEATS, number)]
-        told[name] = {"median": round(median(each), 2), "min": round(min(each), 2)}
-    return told
+        results[name] = {"median": round(median(each), 2), "min": round(min(each), 2)}
+    return results
 
 
-def show(console: Console, told: dict[str, dict[str, float]]) -> None:
+def show(console: Console, results: dict[str, dict[str, float]]) -> None:
     """Print the parts."""
     table = Table(title="Parts of the companion, CPU us", box=box.SIMPLE, title_justify="left")
     for heading in ("", "median", "least"):
         table.add_column(heading, justify="left" if not heading else "right")
-    for name, one in told.items():
+    for name, one in results.items():
         table.add_row(name, f"{one['median']:.2f}", f"{one['min']:.2f}")
     console.print(table)
 

@@ -27,7 +27,7 @@ class _Bar:
     middle: float
     least: float
     most: float
-    told: str
+    label: str
 
 
 def svg(result: dict[str, Any]) -> str:
@@ -62,8 +62,8 @@ def _cpu(figures: dict[str, dict[str, Any]]) -> list[tuple[str, list[_Bar]]]:
 
 
 def _bar(name: str, spread: dict[str, Any], ratio: dict[str, Any] | None = None) -> _Bar:
-    told = f"{spread['median']:.0f}" + (f"  ({ratio['median']:.2f} x)" if ratio else "")
-    return _Bar(name, spread["median"], spread["min"], spread["max"], told)
+    label = f"{spread['median']:.0f}" + (f"  ({ratio['median']:.2f} x)" if ratio else "")
+    return _Bar(name, spread["median"], spread["min"], spread["max"], label)
 
 
 def _waits(figures: dict[str, dict[str, Any]]) -> list[tuple[str, list[_Bar]]]:
@@ -105,6 +105,6 @@ def _panel(title: str, bars: list[_Bar], y: int) -> list[str]:
             f'<rect x="{_NAMES}" y="{top + 2}" width="{x(bar.middle) - _NAMES:.1f}" height="{_ROW - 4}"'
             f' fill="{colour}"/>',
             f'<line x1="{x(bar.least)}" x2="{x(bar.most)}" y1="{middle}" y2="{middle}" stroke="{_SPREAD}"/>',
-            f'<text x="{max(x(bar.most), x(bar.middle)) + 6:.1f}" y="{top + 12}">{escape(bar.told)}</text>',
+            f'<text x="{max(x(bar.most), x(bar.middle)) + 6:.1f}" y="{top + 12}">{escape(bar.label)}</text>',
         ]
     return parts

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.load import Load
-from bench.machine import Cpu
 from bench.peers.companion import Companion
+from bench.system_info import Cpu
 from bench.workload import MEGABYTE, Case
 
-HOWS = ("sampled", "calls")
+PROFILE_METHODS = ("sampled", "calls")
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SHOWN = 40
@@ -30,12 +30,12 @@ _WRITTEN_SECONDS = 10.0
 class Profiled(Companion):
     """The companion with an eye on it."""
 
-    how = HOWS[0]
+    how = PROFILE_METHODS[0]
 
     def command(self) -> list[str]:
         """See :mod:`bench.sampler`."""
         super().command()
-        return self.by_python("-m", "bench.sampler", self.how, "profile.json", "node", "--config", "n1.toml")
+        return self.python_command("-m", "bench.sampler", self.how, "profile.json", "node", "--config", "n1.toml")
 
     def profile(self, load: Load, case: Case, requests: int) -> dict[str, Any]:
         """One load.
@@ -53,9 +53,9 @@ class Profiled(Companion):
         until = time.monotonic() + _WRITTEN_SECONDS
         while not written.exists() and time.monotonic() < until:
             time.sleep(0.05)
-        told: dict[str, Any] = json.loads(written.read_text())
+        result: dict[str, Any] = json.loads(written.read_text())
         unit = requests * case.size / MEGABYTE if case.streamed else requests
-        return {**told, "case": case.key, "units": unit, "cpu_us": 1e6 * used / unit}
+        return {**result, "case": case.key, "units": unit, "cpu_us": 1e6 * used / unit}
 
 
 def _place(name: str) -> str:
@@ -66,25 +66,25 @@ def _place(name: str) -> str:
     return short.removeprefix("~:0 ")
 
 
-def show(console: Console, told: dict[str, Any], case: Case, how: str) -> None:
+def show(console: Console, result: dict[str, Any], case: Case, how: str) -> None:
     """Print it."""
     each = "MB" if case.streamed else "request"
-    title = f"{case.title}: {told['cpu_us']:.0f} CPU us for each {each}, {how}"
+    title = f"{case.title}: {result['cpu_us']:.0f} CPU us for each {each}, {how}"
     table = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
     for heading in ("own %", "own us", "with callees %", f"calls / {each}", ""):
         table.add_column(heading, no_wrap=True, justify="right" if heading else "left")
-    for name, own, cumulated, calls in sorted(told["rows"], key=lambda row: -row[1])[:_SHOWN]:
-        number = f"{calls / told['units']:.2f}" if calls else "-"
-        shares = (f"{100 * own:.1f}", f"{own * told['cpu_us']:.1f}", f"{100 * cumulated:.1f}")
+    for name, own, cumulated, calls in sorted(result["rows"], key=lambda row: -row[1])[:_SHOWN]:
+        number = f"{calls / result['units']:.2f}" if calls else "-"
+        shares = (f"{100 * own:.1f}", f"{own * result['cpu_us']:.1f}", f"{100 * cumulated:.1f}")
         table.add_row(*shares, number, _place(name))
     console.print(table, markup=False)
-    if not told["lines"]:
+    if not result["lines"]:
         return
     table = Table(title="Lines", box=box.SIMPLE, title_justify="left")
     for heading in ("own %", "", ""):
         table.add_column(heading, no_wrap=True, justify="left" if not heading else "right")
-    for name, own in told["lines"][:_SHOWN_LINES]:
+    for name, own in result["lines"][:_SHOWN_LINES]:
         file, _, line = name.rpartition(":")
         table.add_row(f"{100 * own:.1f}", _place(name), linecache.getline(file, int(line)).strip()[:90])
     console.print(table, markup=False)
-    console.print(f"{told['looks']} looks at the stack", highlight=False)
+    console.print(f"{result['looks']} looks at the stack", highlight=False)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.peers import REFERENCE, STREAM_REFERENCE
-from bench.rounds import Samples
+from bench.schedule import Samples
 from bench.workload import CASES
 
 _GROUPS = {

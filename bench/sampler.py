@@ -28,7 +28,7 @@ def _named(code: CodeType) -> str:
     return f"{code.co_filename}:{code.co_firstlineno} {code.co_qualname}"
 
 
-class _Eye(ABC):
+class _Profiler(ABC):
     """Looks, and tells rows of name, own share, share with all it called, calls (0: not known)."""
 
     @abstractmethod
@@ -38,27 +38,27 @@ class _Eye(ABC):
     def close(self) -> dict[str, Any]: ...
 
 
-class _Sampled(_Eye):
+class _StackSampler(_Profiler):
     def __init__(self) -> None:
         self._own: Counter[str] = Counter()
         self._with: Counter[str] = Counter()
         self._lines: Counter[str] = Counter()
 
     def open(self) -> None:
-        signal.signal(signal.SIGPROF, self._look)
+        signal.signal(signal.SIGPROF, self._sample)
         signal.siginterrupt(signal.SIGPROF, False)
         signal.setitimer(signal.ITIMER_PROF, _SAMPLE_SECONDS, _SAMPLE_SECONDS)
 
-    def _look(self, number: int, frame: FrameType | None) -> None:
+    def _sample(self, number: int, frame: FrameType | None) -> None:
         if frame is None:
             return
         self._own[_named(frame.f_code)] += 1
         self._lines[f"{frame.f_code.co_filename}:{frame.f_lineno or 0}"] += 1
-        seen: set[CodeType] = set()
+        codes: set[CodeType] = set()
         while frame is not None:
-            seen.add(frame.f_code)
+            codes.add(frame.f_code)
             frame = frame.f_back
-        self._with.update(map(_named, seen))
+        self._with.update(map(_named, codes))
 
     def close(self) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -68,7 +68,7 @@ class _Sampled(_Eye):
         return {"looks": self._own.total(), "rows": rows, "lines": lines}
 
 
-class _Calls(_Eye):
+class _CallProfiler(_Profiler):
     def __init__(self) -> None:
         self._profile = cProfile.Profile()
 
@@ -89,17 +89,17 @@ class _Calls(_Eye):
 def main() -> None:
     """Arm the eye, then be the command."""
     how, file, *arguments = sys.argv[1:]
-    eye: _Eye = _Sampled() if how == "sampled" else _Calls()
+    profiler: _Profiler = _StackSampler() if how == "sampled" else _CallProfiler()
     opened = False
 
     def turn(number: int, frame: FrameType | None) -> None:
         nonlocal opened
         if not opened:
             opened = True
-            eye.open()
+            profiler.open()
         else:
             partial = Path(f"{file}.partial")
-            partial.write_text(json.dumps(eye.close()))
+            partial.write_text(json.dumps(profiler.close()))
             partial.rename(file)
 
     signal.signal(signal.SIGUSR2, turn)

@@ -87,10 +87,10 @@ def main(
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         done = list(pool.map(run, plans))
     if as_json:
-        told = [
+        results = [
             {"plan": asdict(plan), "figures": asdict(figures)} for plan, (figures, _) in zip(plans, done, strict=True)
         ]
-        print(json.dumps(told))
+        print(json.dumps(results))
         return
     console = Console()
     console.width = max(console.width, 150)

@@ -25,8 +25,8 @@ from lbcompanion.settings import SiteSettings, StickyTable
 from lbcompanion.sticky.ladder import End, LadderLimits, Wait
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Routes
-from lbcompanion.testing.products import haproxy_insert, haproxy_table
-from lbcompanion.testing.sticking import Choice, NoStickiness, Remembering, Standing, Sticking, pairs
+from lbcompanion.testing.balancer_models import BalancerModel, Choice, NodeStates, NoStickiness, StickTable, pairs
+from lbcompanion.testing.balancer_products import haproxy_insert, haproxy_table
 
 _COPY_SECONDS = 600.0
 _RESTART_SECONDS = 5.0
@@ -46,7 +46,7 @@ class Kind:
     :ivar by_session: whether the application's session is what sticks.
     """
 
-    sticking: Callable[[], Sticking]
+    model: Callable[[], BalancerModel]
     sticky: StickyTable
     hidden: bool = False
     by_session: bool = False
@@ -139,7 +139,7 @@ class SimulatedFetcher:
         farm, page = self._farm, self._farm.pages[token]
         farm.figures.requests += 1
         page.requests += 1
-        choice = farm.asked_by_crawler(way)
+        choice = farm.route_crawler(way)
         node = choice.node
         if not node:
             return NoCopy("", "status 503")
@@ -156,7 +156,7 @@ class SimulatedFetcher:
     async def whoami(self, way: Way) -> Seen:
         """Who answers."""
         self._farm.figures.probes += 1
-        choice = self._farm.asked_by_crawler(way)
+        choice = self._farm.route_crawler(way)
         if not choice.node:
             raise FetchFailed("status 503")
         return Seen(choice.node, choice.set_cookies)
@@ -164,7 +164,7 @@ class SimulatedFetcher:
     async def post(self) -> tuple[str, ...]:
         """What is handed out in answer to POST: the same as to GET."""
         self._farm.figures.probes += 1
-        choice = self._farm.asked_by_crawler(Way())
+        choice = self._farm.route_crawler(Way())
         if not choice.node:
             raise FetchFailed("status 503")
         return tuple(choice.set_cookies)
@@ -172,7 +172,7 @@ class SimulatedFetcher:
     async def open_session(self) -> tuple[str, ...]:
         """Begin a session."""
         self._farm.figures.probes += 1
-        choice = self._farm.asked_by_crawler(Way())
+        choice = self._farm.route_crawler(Way())
         if not choice.node:
             raise FetchFailed("status 503")
         return (*choice.set_cookies, *self._farm.begun(choice.node))
@@ -190,12 +190,12 @@ class Simulation:
         self.lives = dict.fromkeys(self.nodes, 0)
         self.down: set[str] = set()
         self.believed_down: set[str] = set()
-        self.standing = Standing(tuple(self.nodes))
-        self.model = self.kind.sticking()
+        self.node_states = NodeStates(tuple(self.nodes))
+        self.model = self.kind.model()
         self.pages: dict[str, _Page] = {}
         self.figures = Figures()
         self._number = count()
-        self._happens: list[tuple[float, int, Callable[[], object]]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._visitors = [self._visitor() for _ in range(_VISITORS_PER_NODE * plan.nodes)]
         site = SiteSettings("main", "http://www.example.com", sticky=self.kind.sticky)
         self._reader = CookieReader(self.kind.sticky)
@@ -207,7 +207,7 @@ class Simulation:
             routes=routes,
             keep=lambda _route: None,
             now=lambda: self.now,
-            invent=self._invent,
+            invent=self._random_value,
         )
         self._crew = SiteCrew(site, fetcher, minter, self._reader)
         self._rounds = Rounds(
@@ -218,27 +218,27 @@ class Simulation:
             limits=LadderLimits(),
         )
 
-    def _invent(self) -> str:
+    def _random_value(self) -> str:
         return f"c{next(self._number)}"
 
     def _visitor(self) -> _Visitor:
         return _Visitor({})
 
     def _later(self, seconds: float, what: Callable[[], object]) -> None:
-        heapq.heappush(self._happens, (self.now + seconds, next(self._number), what))
+        heapq.heappush(self._events, (self.now + seconds, next(self._number), what))
 
     # The balancer.
 
-    def _passed(self, cookies: list[tuple[str, str]]) -> Choice:
-        choice = self.model.choose(cookies, self.standing)
+    def _route_request(self, cookies: list[tuple[str, str]]) -> Choice:
+        choice = self.model.choose(cookies, self.node_states)
         return Choice("") if choice.node in self.down else choice
 
-    def asked_by_crawler(self, way: Way) -> Choice:
+    def route_crawler(self, way: Way) -> Choice:
         """A request of the crawler's comes to the balancer."""
         cookies = [(each.name, each.value) for each in way.cookies]
-        table = self.model.table if isinstance(self.model, Remembering) else {}
+        table = self.model.table if isinstance(self.model, StickTable) else {}
         before = {value: table[value] for _, value in cookies if value.startswith("v") and value in table}
-        choice = self._passed(cookies)
+        choice = self._route_request(cookies)
         self.figures.moved += sum(table[key] != node for key, node in before.items())
         return choice
 
@@ -246,26 +246,26 @@ class Simulation:
         """The application begins a session, where that is what sticks."""
         if not self.kind.by_session:
             return ()
-        given = self.model.answered(node, [("sess", f"{prefix}{next(self._number)}")])
+        given = self.model.cookies_for_visitor(node, [("sess", f"{prefix}{next(self._number)}")])
         return tuple(f"{name}={value}; path=/; HttpOnly" for name, value in given)
 
     def _learn_standing(self) -> None:
         believed = {node for node in self.believed_down | self.down if node in self.down}
         if believed != self.believed_down:
             self.believed_down = believed
-            self.standing = Standing(tuple(node for node in self.nodes if node not in believed))
+            self.node_states = NodeStates(tuple(node for node in self.nodes if node not in believed))
 
     # What befalls nodes.
 
     def _plan_troubles(self) -> None:
         days = self.plan.seconds / 86400
         for sort, rate in (("restarts", self.plan.restarts), ("outages", self.plan.outages)):
-            goes = partial(self._goes, sort)
+            goes = partial(self._take_down, sort)
             for _ in range(round(rate * days * self.plan.nodes)):
                 node = self.chance.choice(self.nodes)
                 self._later(self.chance.uniform(0, self.plan.seconds), partial(goes, node))
 
-    def _goes(self, sort: str, node: str) -> None:
+    def _take_down(self, sort: str, node: str) -> None:
         if node in self.down or len(self.down) + 1 >= len(self.nodes):
             return
         setattr(self.figures, sort, getattr(self.figures, sort) + 1)
@@ -284,35 +284,35 @@ class Simulation:
         if self.chance.random() * _VIEWS_PER_VISITOR < 1:
             self._visitors[at] = self._visitor()
         visitor = self._visitors[at]
-        node = self._comes(visitor)
+        node = self._route_visitor(visitor)
         if not node:
             self.figures.unseen += 1
             return
         if self.kind.by_session and "sess" not in visitor.jar:
-            self._keep(visitor, self.begun(node, "v"))
+            self._store_cookies(visitor, self.begun(node, "v"))
         token = str(self.figures.visits)
         self.pages[token] = _Page(node, self.lives[node], self.now, self.now >= self.plan.seconds / 2)
-        self._later(self.chance.expovariate(1 / _NOTICE_SECONDS), lambda: self._tell(visitor, token))
+        self._later(self.chance.expovariate(1 / _NOTICE_SECONDS), lambda: self._send_notice(visitor, token))
 
-    def _comes(self, visitor: _Visitor) -> str:
-        choice = self._passed(list(visitor.jar.items()))
-        self._keep(visitor, choice.set_cookies)
+    def _route_visitor(self, visitor: _Visitor) -> str:
+        choice = self._route_request(list(visitor.jar.items()))
+        self._store_cookies(visitor, choice.set_cookies)
         return choice.node
 
-    def _keep(self, visitor: _Visitor, set_cookies: tuple[str, ...]) -> None:
+    def _store_cookies(self, visitor: _Visitor, set_cookies: tuple[str, ...]) -> None:
         for line in set_cookies:
             visitor.jar.update(pairs(line.partition(";")[0]))
 
-    def _tell(self, visitor: _Visitor, token: str) -> None:
-        told = {} if self.kind.hidden else dict(visitor.jar)
-        if not self._comes(visitor):
+    def _send_notice(self, visitor: _Visitor, token: str) -> None:
+        script_cookies = {} if self.kind.hidden else dict(visitor.jar)
+        if not self._route_visitor(visitor):
             self.figures.untold += 1
             del self.pages[token]
             return
         self.figures.notices += 1
         page = self.pages[token]
         self.figures.warm += page.warm
-        self._fetch(Pending(token, "main", page.owner, self._reader.read(told), self.now, 0, ()))
+        self._fetch(Pending(token, "main", page.owner, self._reader.read(script_cookies), self.now, 0, ()))
 
     # The crawler.
 
@@ -344,8 +344,8 @@ class Simulation:
         return self.figures
 
     def _pass_until(self, until: float) -> None:
-        while self._happens and self._happens[0][0] <= until:
-            self.now, _, what = heapq.heappop(self._happens)
+        while self._events and self._events[0][0] <= until:
+            self.now, _, what = heapq.heappop(self._events)
             what()
         if until < float("inf"):
             self.now = until

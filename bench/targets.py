@@ -61,7 +61,7 @@ def _cpu(figures: dict[str, dict[str, Any]]) -> Iterator[Verdict]:
         what = f"CPU, {CASES[key].title}" + (", each MB" if key in streams else "")
         ratio = _ratio(figures, key, COMPANION, reference)
         wanted = f"{what}: at most 1.0 x {reference}"
-        yield Verdict(wanted, *_judged(ratio, ratio is not None and ratio <= 1.0, "{:.2f} x"))
+        yield Verdict(wanted, *_verdict(ratio, ratio is not None and ratio <= 1.0, "{:.2f} x"))
 
 
 def _wait(figures: dict[str, dict[str, Any]]) -> Iterator[Verdict]:
@@ -79,15 +79,15 @@ def _cheaper(figures: dict[str, dict[str, Any]]) -> Iterator[Verdict]:
     for name, times in ((TWISTED, 10), (MITMPROXY, 30)):
         ratio = _ratio(figures, "page-10k", name, COMPANION)
         wanted = f"CPU, 10 KB page: at least {times} x less than {name}"
-        yield Verdict(wanted, *_judged(ratio, ratio is not None and ratio >= times, "{:.1f} x less"))
+        yield Verdict(wanted, *_verdict(ratio, ratio is not None and ratio >= times, "{:.1f} x less"))
 
 
 def _growth(memory: dict[str, dict[str, Any]]) -> Verdict:
     mine = memory.get(COMPANION)
     growth = None if mine is None else mine["growth_mb"]
     wanted = f"memory, slow readers of 64 MB: growth of less than {_GROWTH_MEGABYTES:.0f} MB"
-    return Verdict(wanted, *_judged(growth, growth is not None and growth < _GROWTH_MEGABYTES, "{:.1f} MB"))
+    return Verdict(wanted, *_verdict(growth, growth is not None and growth < _GROWTH_MEGABYTES, "{:.1f} MB"))
 
 
-def _judged(value: float | None, holds: bool, form: str) -> tuple[str, bool | None]:
+def _verdict(value: float | None, holds: bool, form: str) -> tuple[str, bool | None]:
     return ("-", None) if value is None else (form.format(value), holds)

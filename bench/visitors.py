@@ -10,7 +10,7 @@ from itertools import count
 from statistics import quantiles
 from typing import Any
 
-from bench.answers import Answer, Wrong
+from bench.responses import CheckedResponse, WrongResponse
 from bench.workload import CASES, Case, request_for
 
 _READ_BYTES = 262144
@@ -30,14 +30,14 @@ class Visitor:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._case = case
         self._numbers = numbers
-        self.asked_at = 0
+        self.requested_at = 0
 
-    def ask(self) -> None:
+    def send_request(self) -> None:
         """Send the next request."""
         number = next(self._numbers)
-        self.answer = Answer(self._case, number)
+        self.answer = CheckedResponse(self._case, number)
         wanted = request_for(self._case, number)
-        self.asked_at = time.perf_counter_ns()
+        self.requested_at = time.perf_counter_ns()
         self.socket.sendall(wanted)
 
     def read(self, size: int = _READ_BYTES) -> bool:
@@ -48,16 +48,16 @@ class Visitor:
         """
         data = self.socket.recv(size)
         if not data:
-            raise Wrong("the connection was closed")
+            raise WrongResponse("the connection was closed")
         self.answer.feed(data)
         return self.answer.whole
 
     def wait(self) -> int:
         """Ask, read all of the answer; the nanoseconds from the one to the other."""
-        self.ask()
+        self.send_request()
         while not self.read():
             pass
-        return time.perf_counter_ns() - self.asked_at
+        return time.perf_counter_ns() - self.requested_at
 
 
 class Visitors:
@@ -84,10 +84,10 @@ class Visitors:
         begun = time.perf_counter()
         for visitor in visitors:
             selector.register(visitor.socket, selectors.EVENT_READ, visitor)
-            visitor.ask()
+            visitor.send_request()
         while done < requests:
             if time.perf_counter() - begun > seconds:
-                raise Wrong(f"only {done} of {requests} answers in time")
+                raise WrongResponse(f"only {done} of {requests} answers in time")
             for key, _ in selector.select(1):
                 visitor = key.data
                 if not visitor.read():
@@ -97,12 +97,12 @@ class Visitors:
                 tokens.add(token)
                 if left:
                     left -= 1
-                    visitor.ask()
+                    visitor.send_request()
         took = time.perf_counter() - begun
         for visitor in visitors:
             visitor.socket.close()
         if tagged and len(tokens) != requests:
-            raise Wrong("a token was given twice")
+            raise WrongResponse("a token was given twice")
         return {"per_second": requests / took, "last_token": token}
 
     def waits(self, port: int, direct: int, case: str, tagged: bool, requests: int) -> dict[str, float]:
@@ -122,12 +122,12 @@ class Visitors:
             through.answer.check(tagged)
         through.socket.close()
         beside.socket.close()
-        told = {}
+        result = {}
         for name, values in (("", waits), ("direct_", direct_waits)):
             hundredths = quantiles(values, n=100)
-            told[f"{name}p50_us"] = hundredths[49] / 1000
-            told[f"{name}p99_us"] = hundredths[98] / 1000
-        return told
+            result[f"{name}p50_us"] = hundredths[49] / 1000
+            result[f"{name}p99_us"] = hundredths[98] / 1000
+        return result
 
     def sip(self, port: int, case: str, readers: int, seconds: float) -> dict[str, Any]:
         """Slow readers: each takes a little, then waits; after some seconds all leave.
@@ -137,7 +137,7 @@ class Visitors:
         """
         visitors = [Visitor(port, CASES[case], self._numbers) for _ in range(readers)]
         for visitor in visitors:
-            visitor.ask()
+            visitor.send_request()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for visitor in visitors:

@@ -227,15 +227,15 @@ def request_for(case: Case, number: int) -> bytes:
 
     :param number: of visitor and request: no two heads are alike on a real site, so remembering one must not pay here.
     """
-    kept = number * 2654435761 & 0xFFFFFFFF
+    tracker_id = number * 2654435761 & 0xFFFFFFFF
     return (
         f"GET {case.path}?page={number}&sort=price HTTP/1.1\r\nHost: {HOST}\r\nConnection: keep-alive\r\n"
         f"sec-ch-ua: {_AGENTS[number % 3]}\r\n"
         f"{_FOR_A_PAGE if case.content_type.startswith('text/html') else _FOR_THE_REST}"
         f"Referer: http://{HOST}/tools?page={number % 89}&sort=price\r\nAccept-Encoding: {case.coding}\r\n"
         f"Accept-Language: {_LANGUAGES[number % 5]}\r\n"
-        f"Cookie: SRV=n1; sessionid=3v9k2m5x8q1z{number:012d}; csrftoken=Zk3Pq8Lw2Rt6{kept:08x}; "
-        f"_ga=GA1.1.{kept}.1732{number:06d}; theme=light; consent=all\r\n"
+        f"Cookie: SRV=n1; sessionid=3v9k2m5x8q1z{number:012d}; csrftoken=Zk3Pq8Lw2Rt6{tracker_id:08x}; "
+        f"_ga=GA1.1.{tracker_id}.1732{number:06d}; theme=light; consent=all\r\n"
         "\r\n"
     ).encode()
 

@@ -23,40 +23,40 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--inputs", type=int, help="for each target, so many inputs at most")
     parser.add_argument("--seed", default=None, help="the same seed gives the same inputs (default: a new one)")
     parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE", help="give the target these inputs only")
-    told = parser.parse_args(arguments)
+    result = parser.parse_args(arguments)
     try:
-        chosen = {name: load(name) for name in told.targets or names()}
+        chosen = {name: load(name) for name in result.targets or names()}
     except ValueError as error:
         parser.error(str(error))
-    if told.replay:
+    if result.replay:
         if len(chosen) != 1:
             parser.error("--replay needs the name of one target")
-        return max(_replay(next(iter(chosen.values())), path) for path in told.replay)
-    seed = told.seed if told.seed is not None else token_hex(4)
-    return max([_fuzz(name, target, seed, told.seconds, told.inputs) for name, target in chosen.items()])
+        return max(_replay(next(iter(chosen.values())), path) for path in result.replay)
+    seed = result.seed if result.seed is not None else token_hex(4)
+    return max([_fuzz(name, target, seed, result.seconds, result.inputs) for name, target in chosen.items()])
 
 
 def _fuzz(name: str, target: Target, seed: str, seconds: float, most: int | None) -> int:
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         print(f"{name}: {line}", flush=True)
 
-    say(f"seed {seed}, {seconds:.0f} s")
+    log(f"seed {seed}, {seconds:.0f} s")
     started = time.monotonic()
-    told = run(target, seed, seconds, say, most=most)
-    say(f"done after {time.monotonic() - started:.0f} s: {told.inputs} inputs, {told.kinds} kinds")
-    if told.failure is None:
+    result = run(target, seed, seconds, log, most=most)
+    log(f"done after {time.monotonic() - started:.0f} s: {result.inputs} inputs, {result.kinds} kinds")
+    if result.failure is None:
         return 0
-    say(f"FAILED at input {told.inputs}\n{told.failure.told}")
-    path, small = save(name, target, told)
+    log(f"FAILED at input {result.inputs}\n{result.failure.description}")
+    path, small = save(name, target, result)
     shown = repr(small) if len(small) <= _SHOWN_BYTES else f"{small[:_SHOWN_BYTES]!r}... ({len(small)} bytes)"
-    say(f"the input: {path} ({len(told.data)} bytes)\nmade small: {path.with_suffix('.small')}\n{shown}")
-    say(f"again: python -m fuzz {name} --replay {path.with_suffix('.small')}")
+    log(f"the input: {path} ({len(result.data)} bytes)\nmade small: {path.with_suffix('.small')}\n{shown}")
+    log(f"again: python -m fuzz {name} --replay {path.with_suffix('.small')}")
     return 1
 
 
 def _replay(target: Target, path: Path) -> int:
-    failure = trial.run_aside(target, path.read_bytes())
-    print(f"{path}: {failure.told if failure else 'passes'}")
+    failure = trial.run_in_child(target, path.read_bytes())
+    print(f"{path}: {failure.description if failure else 'passes'}")
     return 1 if failure else 0
 
 

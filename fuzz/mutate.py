@@ -8,7 +8,7 @@ from random import Random
 from fuzz.target import Target
 
 _ODD_BYTES = b"\x00\t\n\x0b\x0c\r \x1b\"&'-/;<=>?[]\x7f\x80\xbf\xc3\xe2\xef\xfe\xff"
-_MOST_STEPS = 6
+_MAX_STEPS = 6
 _MOST_REPEATS = 400
 
 
@@ -44,7 +44,7 @@ class Mutator:
         head, body = chosen[: self._choices], chosen[self._choices :]
         if self._choices and random.random() < 0.5:
             head = self._other_choices(head)
-        for _ in range(random.randint(1, _MOST_STEPS)):
+        for _ in range(random.randint(1, _MAX_STEPS)):
             body = random.choice(self._steps)(body, other[self._choices :])
         return head.ljust(self._choices, b"\0") + body[: self._max_bytes]
 

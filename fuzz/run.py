@@ -29,7 +29,7 @@ _SHRINK_SECONDS = 60
 
 
 @frozen
-class Told:
+class FuzzResult:
     """How a run went.
 
     :ivar inputs: how many were given.
@@ -60,9 +60,9 @@ class _Shared:
         return inputs, kinds, self._memory[_STATE.size : _STATE.size + length]
 
     def fail(self, failure: trial.Failure) -> None:
-        said = pickle.dumps((failure.kind, failure.told[-8192:]))
+        message = pickle.dumps((failure.kind, failure.description[-8192:]))
         at = _STATE.size + self._room
-        self._memory[at : at + len(said)] = said
+        self._memory[at : at + len(message)] = message
 
     def failure(self) -> trial.Failure:
         return trial.Failure(*pickle.loads(self._memory[_STATE.size + self._room :]))
@@ -74,7 +74,7 @@ def feed(target: Target, seed: str, seconds: float, most: int | None, shared: _S
     mutator = Mutator(target, random)
     pool = [bytes(one) for one in target.seeds(random)]
     waiting = list(reversed(pool))
-    kept = len(pool)
+    seed_count = len(pool)
     kinds: set[Hashable] = set()
     deadline = time.monotonic() + seconds
     inputs = 0
@@ -91,14 +91,16 @@ def feed(target: Target, seed: str, seconds: float, most: int | None, shared: _S
         if kind in kinds:
             continue
         kinds.add(kind)
-        if len(pool) < kept + _POOL:
+        if len(pool) < seed_count + _POOL:
             pool.append(data)
         else:
-            pool[kept + random.randrange(_POOL)] = data
+            pool[seed_count + random.randrange(_POOL)] = data
     shared.write(inputs, len(kinds), b"")
 
 
-def run(target: Target, seed: str, seconds: float, say: Callable[[str], None], *, most: int | None = None) -> Told:
+def run(
+    target: Target, seed: str, seconds: float, log: Callable[[str], None], *, most: int | None = None
+) -> FuzzResult:
     """Feed a target in a process of its own.
 
     :param most: so many inputs at most.
@@ -116,45 +118,45 @@ def run(target: Target, seed: str, seconds: float, say: Callable[[str], None], *
         finally:
             os._exit(code)
     try:
-        status = _watched(child, started, shared, say)
+        status = _watch(child, started, shared, log)
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
     inputs, kinds, data = shared.read()
     if os.WIFSIGNALED(status):
-        return Told(inputs, kinds, trial.of_signal(os.WTERMSIG(status)), data)
+        return FuzzResult(inputs, kinds, trial.failure_of_signal(os.WTERMSIG(status)), data)
     code = os.WEXITSTATUS(status)
     if code == 1:
-        return Told(inputs, kinds, shared.failure(), data)
+        return FuzzResult(inputs, kinds, shared.failure(), data)
     if code:
         raise RuntimeError("the feeder itself failed; its traceback stands above")
-    return Told(inputs, kinds)
+    return FuzzResult(inputs, kinds)
 
 
-def _watched(child: int, started: float, shared: _Shared, say: Callable[[str], None]) -> int:
-    told = started
+def _watch(child: int, started: float, shared: _Shared, log: Callable[[str], None]) -> int:
+    result = started
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
         time.sleep(_LOOK_SECONDS)
         now = time.monotonic()
-        if now - told >= _PROGRESS_SECONDS:
-            told += _PROGRESS_SECONDS
+        if now - result >= _PROGRESS_SECONDS:
+            result += _PROGRESS_SECONDS
             inputs, kinds, _ = shared.read()
-            say(f"{now - started:.0f} s, {inputs} inputs, {kinds} kinds")
+            log(f"{now - started:.0f} s, {inputs} inputs, {kinds} kinds")
 
 
-def save(name: str, target: Target, told: Told) -> tuple[Path, bytes]:
+def save(name: str, target: Target, result: FuzzResult) -> tuple[Path, bytes]:
     """Save the input that failed, and make it small.
 
     :returns: the file that holds it as it was, and the small one; ``.small`` beside the file holds that.
     """
-    assert told.failure is not None
+    assert result.failure is not None
     FAILURES.mkdir(exist_ok=True)
-    path = FAILURES / f"{name}-{sha256(told.data).hexdigest()[:12]}"
-    path.write_bytes(told.data)
-    small = shrink.shrink(target, told.data, told.failure.kind, _SHRINK_SECONDS)
+    path = FAILURES / f"{name}-{sha256(result.data).hexdigest()[:12]}"
+    path.write_bytes(result.data)
+    small = shrink.shrink(target, result.data, result.failure.kind, _SHRINK_SECONDS)
     path.with_suffix(".small").write_bytes(small)
     return path, small

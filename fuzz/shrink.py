@@ -16,7 +16,7 @@ def shrink(target: Target, data: bytes, kind: str, seconds: float) -> bytes:
     deadline = time.monotonic() + seconds
 
     def fails(candidate: bytes) -> bool:
-        found = trial.run_aside(target, candidate)
+        found = trial.run_in_child(target, candidate)
         return found is not None and found.kind == kind
 
     head, body = data[: target.choices], data[target.choices :]

@@ -34,7 +34,7 @@ class Failure:
     """
 
     kind: str
-    told: str
+    description: str
 
 
 def arm() -> None:
@@ -68,28 +68,28 @@ def run(target: Target, data: bytes) -> Hashable | Failure:
         return Failure(f"{type(error).__name__} {last}", traceback.format_exc())
 
 
-def of_signal(number: int) -> Failure:
+def failure_of_signal(number: int) -> Failure:
     """The failure of a process that a signal ended."""
     if number == signal.SIGPROF:
         return Failure("hang", "a hang in native code")
     return Failure(f"signal {number}", f"a crash: ended by {signal.Signals(number).name}")
 
 
-def run_aside(target: Target, data: bytes) -> Failure | None:
+def run_in_child(target: Target, data: bytes) -> Failure | None:
     """The same in a process of its own, so that the caller outlives whatever happens."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
         os.close(read)
         arm()
-        told = run(target, data)
-        if isinstance(told, Failure):
-            os.write(write, pickle.dumps((told.kind, told.told[-4096:])))
+        description = run(target, data)
+        if isinstance(description, Failure):
+            os.write(write, pickle.dumps((description.kind, description.description[-4096:])))
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
-        said = pipe.read()
+        message = pipe.read()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        return of_signal(os.WTERMSIG(status))
-    return Failure(*pickle.loads(said)) if said else None
+        return failure_of_signal(os.WTERMSIG(status))
+    return Failure(*pickle.loads(message)) if message else None

@@ -1,6 +1,6 @@
 """Every module of the package has a test file of its name at the mirrored place, and every test file mirrors a module.
 
-``lbcompanion/http1/field_lines.py`` is tested by ``tests/http1/test_field_lines.py``, ``lbcompanion/config/__init__.py`` by
+``lbcompanion/http1/heads.py`` is tested by ``tests/http1/test_heads.py``, ``lbcompanion/config/__init__.py`` by
 ``tests/config/test_config.py``. One aspect of a module may have a file of its own: ``test_MODULE_ASPECT.py``.
 """
 
@@ -45,8 +45,8 @@ FAMILIES = {
 EXEMPT = {
     "lbcompanion/cli/__main__.py": "one call; test_plugins.py runs it",
     "lbcompanion/demo/run.py": "a whole demo: e2e/test_demo_once.py",
-    "lbcompanion/demo/tour.py": "a whole demo: e2e/test_demo_once.py",
-    "lbcompanion/doctor/asking.py": "asks a real site: e2e/test_doctor.py",
+    "lbcompanion/demo/session.py": "a whole demo: e2e/test_demo_once.py",
+    "lbcompanion/doctor/prober.py": "asks a real site: e2e/test_doctor.py",
     "lbcompanion/http1/coding_libraries.py": "imports only",
     "lbcompanion/node/proxy/context.py": "protocols and values",
     "lbcompanion/node/transports/asyncio_transport.py": "real processes: node/transports/test_listening.py",
@@ -58,10 +58,10 @@ EXEMPT = {
     "lbcompanion/stores/patience.py": "a silent server: stores/test_outages.py",
     "lbcompanion/stores/redis_scripts.py": "scripts run in a real server: stores/test_redis.py",
     "lbcompanion/testing/application.py": "a part of the farm in memory: testing/test_farm.py",
-    "lbcompanion/testing/passing.py": "a part of the farm in memory: testing/test_farm.py",
-    "lbcompanion/testing/products.py": "models of products: e2e/test_oracle.py compares them with the products",
+    "lbcompanion/testing/balancer.py": "a part of the farm in memory: testing/test_farm.py",
+    "lbcompanion/testing/balancer_products.py": "models of products; e2e/test_oracle.py compares them with the real ones",
     "lbcompanion/testing/strategies.py": "Hypothesis strategies, which other tests draw from",
-    "lbcompanion/testing/visiting.py": "a part of the farm in memory: testing/test_farm.py",
+    "lbcompanion/testing/clients.py": "a part of the farm in memory: testing/test_farm.py",
 }
 
 

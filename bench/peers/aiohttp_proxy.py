@@ -29,8 +29,8 @@ class AiohttpProxy(Peer):
 
     def command(self) -> list[str]:
         """The module, by this very Python."""
-        return self.by_python("-m", "bench.proxies.aiohttp_proxy", str(self.port), str(self.origin_port))
+        return self.python_command("-m", "bench.proxies.aiohttp_proxy", str(self.port), str(self.origin_port))
 
     def copy(self, token: str) -> bytes:
         """Unsigned."""
-        return self.fetched(f"/_lbc/page/{token}", {})
+        return self.get(f"/_lbc/page/{token}", {})

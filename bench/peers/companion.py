@@ -45,13 +45,13 @@ class Companion(Peer):
             port=self.port, origin_port=self.origin_port, admin_port=self.admin_port, not_captured=NOT_CAPTURED
         )
         (self.folder / "n1.toml").write_text(configuration)
-        return self.by_python("-c", _MAIN, "node", "--config", "n1.toml")
+        return self.python_command("-c", _MAIN, "node", "--config", "n1.toml")
 
     def copy(self, token: str) -> bytes:
         """Fetch it as the crawler does, signed."""
         path = f"/_lbc/page/{token}"
         signed = Signer(self._secret.encode()).sign("GET", f"http://{HOST}{path}", secrets.token_hex(16), time.time())
-        return self.fetched(path, dict(signed))
+        return self.get(path, dict(signed))
 
 
 class CompanionInPython(Companion):

@@ -44,8 +44,8 @@ class HAProxy(Peer):
     @classmethod
     def version(cls) -> str:
         """As it says itself."""
-        told = subprocess.run([program("haproxy") or "", "-v"], capture_output=True, text=True, check=False).stdout
-        return told.split()[2] if len(told.split()) > 2 else ""
+        output = subprocess.run([program("haproxy") or "", "-v"], capture_output=True, text=True, check=False).stdout
+        return output.split()[2] if len(output.split()) > 2 else ""
 
     def command(self) -> list[str]:
         """In the foreground, without a master."""

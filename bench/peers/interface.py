@@ -14,7 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import ClassVar
 
-from bench.machine import family
+from bench.system_info import process_tree
 from bench.workload import HOST
 from lbcompanion.errors import CompanionError
 
@@ -77,7 +77,7 @@ class Peer(ABC):
         """
         raise PeerFailed(f"{self.name} keeps no copies")
 
-    def fetched(self, path: str, fields: dict[str, str]) -> bytes:
+    def get(self, path: str, fields: dict[str, str]) -> bytes:
         """The body of an answer, asked for on a connection of its own.
 
         :raises PeerFailed: for a status other than 200.
@@ -92,7 +92,7 @@ class Peer(ABC):
         return body
 
     @staticmethod
-    def by_python(*arguments: str) -> list[str]:
+    def python_command(*arguments: str) -> list[str]:
         """The command that runs Python with this project to be imported, as this very process is."""
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
@@ -102,7 +102,7 @@ class Peer(ABC):
     def pids(self) -> list[int]:
         """Its processes, whose CPU time is taken together."""
         assert self._process is not None
-        return family(self._process.pid)
+        return process_tree(self._process.pid)
 
     def start(self) -> None:
         """Start it and wait until it listens.

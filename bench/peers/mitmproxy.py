@@ -36,8 +36,8 @@ class Mitmproxy(Peer):
     def version(cls) -> str:
         """As it says itself."""
         command = [_mitmdump() or "", "--version"]
-        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-        return told[1] if len(told) > 1 else ""
+        output = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+        return output[1] if len(output) > 1 else ""
 
     def command(self) -> list[str]:
         """With the addon and a folder of its own for its certificates."""
@@ -52,4 +52,4 @@ class Mitmproxy(Peer):
 
     def copy(self, token: str) -> bytes:
         """Unsigned, from the addon."""
-        return self.fetched(f"/_lbc/page/{token}", {})
+        return self.get(f"/_lbc/page/{token}", {})

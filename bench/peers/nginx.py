@@ -137,8 +137,8 @@ class _Nginx(Peer):
     @classmethod
     def version(cls) -> str:
         """As it says itself."""
-        told = subprocess.run([program("nginx") or "", "-v"], capture_output=True, text=True, check=False).stderr
-        return told.strip().rpartition("/")[2]
+        output = subprocess.run([program("nginx") or "", "-v"], capture_output=True, text=True, check=False).stderr
+        return output.strip().rpartition("/")[2]
 
     def _command(self, modules: str, http: str, server: str, location: str) -> list[str]:
         text = _CONFIGURATION.format(
@@ -180,7 +180,7 @@ class NginxLua(_Nginx):
 
     def copy(self, token: str) -> bytes:
         """From the shared dict; unsigned, since nginx cannot check signatures."""
-        return self.fetched(f"/_lbc/page/{token}", {})
+        return self.get(f"/_lbc/page/{token}", {})
 
 
 class NginxPlain(_Nginx):

@@ -26,4 +26,4 @@ class TwistedWeb(Peer):
 
     def command(self) -> list[str]:
         """The module, by this very Python."""
-        return self.by_python("-m", "bench.proxies.twisted_web", str(self.port), str(self.origin_port))
+        return self.python_command("-m", "bench.proxies.twisted_web", str(self.port), str(self.origin_port))

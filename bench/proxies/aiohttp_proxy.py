@@ -90,11 +90,11 @@ class _Proxy:
             data=request.content if request.can_read_body else None,
             allow_redirects=False,
         ) as answer:
-            kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP]
+            end_to_end = [(name, value) for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP]
             if self._is_page(request, answer):
                 body = await self._captured(request, answer)
-                return web.Response(status=answer.status, reason=answer.reason, headers=kept, body=body)
-            response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=kept)
+                return web.Response(status=answer.status, reason=answer.reason, headers=end_to_end, body=body)
+            response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=end_to_end)
             if answer.content_length is not None:
                 response.content_length = answer.content_length
             await response.prepare(request)

@@ -19,11 +19,11 @@ from attrs import Factory, define
 from rich.console import Console
 from rich.table import Table
 
-from bench import machine
+from bench import system_info as machine
 from bench.load import WrongAnswer
 from bench.peers.companion import Companion
 from bench.peers.interface import PeerFailed
-from bench.soak.flat import GROWTH_MEGABYTES, GROWTH_SHARE, WARM_SHARE, Sample, Tenths, descriptors, memory
+from bench.soak.growth import GROWTH_MEGABYTES, GROWTH_SHARE, WARM_SHARE, GrowthCheck, Sample, descriptors, memory
 from lbcompanion.demo.ports import ReservedPorts
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -145,13 +145,13 @@ class _Soak:
     def open_now(self) -> int:
         return machine.descriptors(self.companion.pids)
 
-    def told_all(self) -> bool:
+    def all_notices_arrived(self) -> bool:
         """Whether every notice has come to the crawler."""
         return self.application.told()["notices"] >= self.notices
 
     def faults(self) -> Iterator[str]:
         """What the companion's own numbers say against it."""
-        if not self.settle(self.told_all):
+        if not self.settle(self.all_notices_arrived):
             yield f"only {self.application.told()['notices']} of {self.notices} notices came to the crawler"
         elif (came := self.application.told()["notices"]) > self.notices:
             yield f"{came} notices came to the crawler of {self.notices} that were sent"
@@ -185,7 +185,7 @@ def _soak(run: _Soak, requests: int, show: Callable[[Sample], None]) -> list[str
     # Every kind once and more, so that what is opened once and kept is open before descriptors are counted.
     first = max(500, requests // 100)
     run.visit(1, first + 1, lambda sample: None)
-    run.settle(run.told_all)
+    run.settle(run.all_notices_arrived)
     run.application.told("hang up")
     time.sleep(1)
     before = run.open_now()
@@ -200,16 +200,16 @@ def _soak(run: _Soak, requests: int, show: Callable[[Sample], None]) -> list[str
     run.application.told("hang up")
     if not run.settle(lambda: run.open_now() <= before):
         wrong.append(f"{run.open_now()} descriptors are open at the end, {before} were at the start")
-    for what, tenths, unit in (("memory", memory(run.samples), " MB"), ("descriptors", descriptors(run.samples), "")):
-        if not tenths.flat:
-            wrong.append(f"{what} grew: {_told(tenths, unit)}")
+    for what, check, unit in (("memory", memory(run.samples), " MB"), ("descriptors", descriptors(run.samples), "")):
+        if not check.within_limit:
+            wrong.append(f"{what} grew: {_told(check, unit)}")
     return wrong
 
 
-def _told(tenths: Tenths, unit: str) -> str:
+def _told(check: GrowthCheck, unit: str) -> str:
     return (
-        f"{tenths.first:.1f}{unit} in the first tenth, {tenths.last:.1f}{unit} in the last,"
-        f" {tenths.allowed:.1f}{unit} allowed"
+        f"{check.first:.1f}{unit} in the first tenth, {check.last:.1f}{unit} in the last,"
+        f" {check.allowed:.1f}{unit} allowed"
     )
 
 

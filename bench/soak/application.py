@@ -98,7 +98,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._counts.requests += 1
         url = urlsplit(self._url.decode())
-        asked = {name: values[0] for name, values in parse_qs(url.query).items()}
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
         answers: dict[str, Callable[[dict[str, str]], None]] = {
             "/notices": self._notices,
             "/page": self._page,
@@ -107,47 +107,47 @@ class _Connection(asyncio.Protocol):
             "/stream": self._stream,
             "/socket": self._switch,
         }
-        answers[url.path](asked)
+        answers[url.path](query)
         self._begin()
 
     # What is answered.
 
-    def _write(self, status: bytes, asked: dict[str, str], fields: bytes, body: bytes = b"", length: int = -1) -> None:
+    def _write(self, status: bytes, query: dict[str, str], fields: bytes, body: bytes = b"", length: int = -1) -> None:
         self._transport.write(
             b"HTTP/1.1 %b\r\nX-Request-Id: %b\r\nSet-Cookie: seen=%b; Path=/\r\n%bContent-Length: %d\r\n\r\n%b"
-            % (status, asked["n"].encode(), asked["n"].encode(), fields, length if length >= 0 else len(body), body)
+            % (status, query["n"].encode(), query["n"].encode(), fields, length if length >= 0 else len(body), body)
         )
 
-    def _notices(self, asked: dict[str, str]) -> None:
+    def _notices(self, query: dict[str, str]) -> None:
         self._counts.notices += len(json.loads(b"".join(self._parts))["notices"])
         self._write(b"202 Accepted", {"n": "0"}, b"")
 
-    def _page(self, asked: dict[str, str]) -> None:
-        size = int(asked["size"])
+    def _page(self, query: dict[str, str]) -> None:
+        size = int(query["size"])
         tag = b'"s%d"' % size
         fields = b"ETag: %b\r\nContent-Type: text/html; charset=utf-8\r\n" % tag
         if self._fields.get(b"if-none-match") == tag:
             head = b"HTTP/1.1 304 Not Modified\r\nX-Request-Id: %b\r\nETag: %b\r\n\r\n"
-            self._transport.write(head % (asked["n"].encode(), tag))
+            self._transport.write(head % (query["n"].encode(), tag))
             return
         coded = self._fields.get(b"accept-encoding") == b"gzip"
         body = _gzipped(size) if coded else page(size)
         fields += b"Content-Encoding: gzip\r\n" if coded else b""
         is_head = self._parser.get_method() == b"HEAD"
-        self._write(b"200 OK", asked, fields, b"" if is_head else body, len(body))
+        self._write(b"200 OK", query, fields, b"" if is_head else body, len(body))
 
-    def _asset(self, asked: dict[str, str]) -> None:
-        self._write(b"200 OK", asked, b"Content-Type: application/javascript\r\n", script(int(asked["size"])))
+    def _asset(self, query: dict[str, str]) -> None:
+        self._write(b"200 OK", query, b"Content-Type: application/javascript\r\n", script(int(query["size"])))
 
-    def _upload(self, asked: dict[str, str]) -> None:
-        told = json.dumps({"bytes": self._size, "sha256": self._hash.hexdigest()}).encode()
-        self._write(b"200 OK", asked, b"Content-Type: application/json\r\n", told)
+    def _upload(self, query: dict[str, str]) -> None:
+        on_command = json.dumps({"bytes": self._size, "sha256": self._hash.hexdigest()}).encode()
+        self._write(b"200 OK", query, b"Content-Type: application/json\r\n", on_command)
 
-    def _stream(self, asked: dict[str, str]) -> None:
-        self._left, self._at, self._chunked = int(asked["size"]), 0, "chunked" in asked
+    def _stream(self, query: dict[str, str]) -> None:
+        self._left, self._at, self._chunked = int(query["size"]), 0, "chunked" in query
         framing = b"Transfer-Encoding: chunked" if self._chunked else b"Content-Length: %d" % self._left
         head = b"HTTP/1.1 200 OK\r\nX-Request-Id: %b\r\nContent-Type: application/octet-stream\r\n%b\r\n\r\n"
-        self._transport.write(head % (asked["n"].encode(), framing))
+        self._transport.write(head % (query["n"].encode(), framing))
         self._pump()
 
     def _pump(self) -> None:
@@ -166,11 +166,11 @@ class _Connection(asyncio.Protocol):
         self._may_write = True
         self._pump()
 
-    def _switch(self, asked: dict[str, str]) -> None:
+    def _switch(self, query: dict[str, str]) -> None:
         accept = base64.b64encode(hashlib.sha1(self._fields[b"sec-websocket-key"] + _GUID).digest())
         self._transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: %b\r\nX-Request-Id: %b\r\n\r\n" % (accept, asked["n"].encode())
+            b"Sec-WebSocket-Accept: %b\r\nX-Request-Id: %b\r\n\r\n" % (accept, query["n"].encode())
         )
 
     def _echo(self, data: bytes) -> None:
@@ -192,7 +192,7 @@ async def _serve() -> None:
     print(json.dumps([one.sockets[0].getsockname()[1] for one in servers]), flush=True)
     over = loop.create_future()
 
-    def told() -> None:
+    def on_command() -> None:
         line = os.read(sys.stdin.fileno(), 100)
         if not line:
             loop.remove_reader(sys.stdin.fileno())
@@ -202,7 +202,7 @@ async def _serve() -> None:
             transport.abort()
         print(json.dumps({"notices": counts.notices, "requests": counts.requests}), flush=True)
 
-    loop.add_reader(sys.stdin.fileno(), told)
+    loop.add_reader(sys.stdin.fileno(), on_command)
     await over
 
 

@@ -8,23 +8,23 @@ from __future__ import annotations
 import json
 import sys
 
-from bench.answers import Wrong
-from bench.soak import crew
-from bench.soak.visits import Plan, Visitor
+from bench.responses import WrongResponse
+from bench.soak import event_loop as crew
+from bench.soak.visits import Visitor, VisitPlan
 
 
 def main() -> int:
     """Run the plan: ``port``, ``secret``, ``first``, ``last`` (not included), ``visitors``, ``every``."""
     how = json.loads(sys.argv[1])
 
-    def told(done: int) -> None:
+    def on_progress(done: int) -> None:
         if done % how["every"] == 0:
             print(json.dumps({"done": done}), flush=True)
 
-    plan = Plan(how["port"], how["secret"].encode(), how["first"], how["last"], told)
+    plan = VisitPlan(how["port"], how["secret"].encode(), how["first"], how["last"], on_progress)
     try:
         crew.run([Visitor(plan).run() for _ in range(how["visitors"])])
-    except Wrong as error:
+    except WrongResponse as error:
         print(json.dumps({"wrong": str(error)}), flush=True)
         return 1
     print(json.dumps({"over": dict(plan.done), "notices": plan.notices}), flush=True)

@@ -12,8 +12,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
-from bench.answers import Message, Stream, Whole, Wrong, judged
-from bench.soak.crew import Visit
+from bench.responses import FullBody, Message, PatternBody, WrongResponse, check_body
+from bench.soak.event_loop import Visit
 from bench.workload import HOST, page, piece, script
 from lbcompanion.protocol.signatures import Signer
 
@@ -49,7 +49,7 @@ def mixed() -> list[str]:
     return kinds
 
 
-class Plan:
+class VisitPlan:
     """What all visitors share: the numbers of requests, and what was seen.
 
     :ivar tokens: of pages that were captured lately and not fetched, with their sizes.
@@ -66,28 +66,28 @@ class Plan:
         #: As many as ``tokens`` and more, so that none is told of twice.
         self.noticed: deque[str] = deque(maxlen=200)
         self.notices = 0
-        self._told = told
+        self._on_progress = told
 
-    def page_came(self, token: str, size: int) -> None:
+    def record_page(self, token: str, size: int) -> None:
         """Remember its token.
 
         :raises Wrong: where it was given before.
         """
         if hash(token) in self.seen:
-            raise Wrong("a token was given twice")
+            raise WrongResponse("a token was given twice")
         self.seen.add(hash(token))
         self.tokens.append((token, size))
 
-    def over(self, kind: str) -> None:
+    def record_done(self, kind: str) -> None:
         """One request is done."""
         self.done[kind] += 1
-        self._told(self.done.total())
+        self._on_progress(self.done.total())
 
 
 class Visitor:
     """One visitor with a connection that is kept for some requests."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: VisitPlan) -> None:
         self._plan = plan
         self._socket: socket.socket | None = None
         self._left = 0
@@ -99,19 +99,19 @@ class Visitor:
             kind = self._plan.kinds[number % 100]
             try:
                 yield from getattr(self, kind)(number)
-            except (Wrong, OSError) as error:
-                raise Wrong(f"request {number}, {kind}: {error}") from error
-            self._plan.over(kind)
+            except (WrongResponse, OSError) as error:
+                raise WrongResponse(f"request {number}, {kind}: {error}") from error
+            self._plan.record_done(kind)
             self._left -= 1
             if self._left <= 0:
-                self._hang_up()
-        self._hang_up()
+                self._disconnect()
+        self._disconnect()
 
     # Asking and reading.
 
-    def _hang_up(self, rudely: bool = False) -> None:
+    def _disconnect(self, abruptly: bool = False) -> None:
         if self._socket is not None:
-            if rudely:
+            if abruptly:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._socket.close()
         self._socket = None
@@ -140,15 +140,15 @@ class Visitor:
             yield connection
             data = connection.recv(sip[0])
             if not data:
-                raise Wrong("the connection was closed")
+                raise WrongResponse("the connection was closed")
             message.feed(data)
             if sip[1]:
                 yield sip[1]
         if message.status not in (statuses or (200,)):
-            raise Wrong(f"status {message.status} instead of {statuses}: {message.said()!r}")
+            raise WrongResponse(f"status {message.status} instead of {statuses}: {message.text()!r}")
         # What the companion answers itself bears no number.
         if number and message.fields.get(b"x-request-id") != b"%d" % number:
-            raise Wrong("the answer to another request")
+            raise WrongResponse("the answer to another request")
 
     def _size(self, number: int) -> int:
         return _SIZES[number * 2654435761 % 4294967296 >> 30]
@@ -156,11 +156,11 @@ class Visitor:
     def _page(self, number: int, method: str, coding: str, more: str = "", body: bytes = b"") -> Visit:
         size = self._size(number)
         self._send(self._head(method, f"/page?size={size}", number, more, coding) + body)
-        whole = Whole()
+        whole = FullBody()
         message = Message(whole)
         yield from self._read(message, number)
         plain = whole.decoded(message.fields.get(b"content-encoding") == b"gzip")
-        self._plan.page_came(judged(plain, page(size), True), size)
+        self._plan.record_page(check_body(plain, page(size), True), size)
         self._tag = (message.fields[b"etag"], size)
 
     # The kinds.
@@ -183,16 +183,16 @@ class Visitor:
         """JavaScript."""
         size = self._size(number)
         self._send(self._head("GET", f"/asset?size={size}", number))
-        whole = Whole()
+        whole = FullBody()
         yield from self._read(Message(whole), number)
-        judged(whole.decoded(False), script(size), False)
+        check_body(whole.decoded(False), script(size), False)
 
     def _uploaded(self, number: int, size: int) -> Visit:
-        whole = Whole()
+        whole = FullBody()
         yield from self._read(Message(whole), number)
         told = json.loads(whole.decoded(False))
         if told != {"bytes": size, "sha256": hashlib.sha256(piece(number, size)).hexdigest()}:
-            raise Wrong(f"{told['bytes']} bytes came of {size}")
+            raise WrongResponse(f"{told['bytes']} bytes came of {size}")
 
     def upload(self, number: int) -> Visit:
         """A body with a length."""
@@ -219,7 +219,7 @@ class Visitor:
         size = self._size(number)
         more = f"Content-Length: {size}\r\nExpect: 100-continue\r\n"
         self._send(self._head("POST", "/upload?", number, more))
-        yield from self._read(Message(Whole()), 0, 100)
+        yield from self._read(Message(FullBody()), 0, 100)
         self._send(bytes(piece(number, size)))
         yield from self._uploaded(number, size)
 
@@ -227,15 +227,15 @@ class Visitor:
         """A stream in chunks."""
         size = 4 * self._size(number)
         self._send(self._head("GET", f"/stream?chunked=1&size={size}", number))
-        stream = Stream()
+        stream = PatternBody()
         yield from self._read(Message(stream), number)
         if stream.size != size:
-            raise Wrong("not all of the stream")
+            raise WrongResponse("not all of the stream")
 
     def head(self, number: int) -> Visit:
         """A page's head."""
         self._send(self._head("HEAD", f"/page?size={self._size(number)}", number))
-        yield from self._read(Message(Whole(), bodiless=True), number)
+        yield from self._read(Message(FullBody(), bodiless=True), number)
 
     def revalidation(self, number: int) -> Visit:
         """A page that the visitor has already, by the entity tag that came with it."""
@@ -244,18 +244,20 @@ class Visitor:
             return
         tag, size = self._tag
         self._send(self._head("GET", f"/page?size={size}", number, f"If-None-Match: {tag.decode()}\r\n"))
-        message = Message(Whole())
+        message = Message(FullBody())
         yield from self._read(message, number, 304)
         if message.fields.get(b"etag") != tag:
-            raise Wrong("a 304 with another entity tag")
+            raise WrongResponse("a 304 with another entity tag")
 
-    def _ours(self, method: str, path: str, more: dict[str, str], body: bytes = b"") -> None:
+    def _companion_request(self, method: str, path: str, more: dict[str, str], body: bytes = b"") -> None:
         fields = "".join(f"{name}: {value}\r\n" for name, value in more.items())
         self._send(f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\n{fields}\r\n".encode() + body)
 
     def _signed(self, method: str, path: str, number: int) -> None:
         nonce = f"{number:032x}"
-        self._ours(method, path, dict(self._plan.signer.sign(method, f"http://{HOST}{path}", nonce, time.time())))
+        self._companion_request(
+            method, path, dict(self._plan.signer.sign(method, f"http://{HOST}{path}", nonce, time.time()))
+        )
 
     def fetch(self, number: int) -> Visit:
         """A copy, by the crawler; every other one is confirmed, and is gone then."""
@@ -265,21 +267,21 @@ class Visitor:
         token, size = self._plan.tokens.pop()
         path = f"/_lbc/page/{token}"
         self._signed("GET", path, number)
-        whole = Whole()
+        whole = FullBody()
         yield from self._read(Message(whole), 0)
-        judged(whole.decoded(False), page(size), False)
+        check_body(whole.decoded(False), page(size), False)
         if number // 100 % 2:
             self._signed("DELETE", path, number)
             # A full store lets those go first that were sent already: it may be gone (404) before it is confirmed.
-            yield from self._read(Message(Whole()), 0, 204, 404)
+            yield from self._read(Message(FullBody()), 0, 204, 404)
             self._signed("GET", path, number)
-            yield from self._read(Message(Whole()), 0, 404)
+            yield from self._read(Message(FullBody()), 0, 404)
 
     def refused_fetch(self, number: int) -> Visit:
         """A copy, asked for by somebody else."""
         token = self._plan.tokens[-1][0] if self._plan.tokens else "x"
-        self._ours("GET", f"/_lbc/page/{token}", {})
-        yield from self._read(Message(Whole()), 0, 403)
+        self._companion_request("GET", f"/_lbc/page/{token}", {})
+        yield from self._read(Message(FullBody()), 0, 403)
 
     def notice(self, number: int) -> Visit:
         """The browser tells of a page."""
@@ -291,8 +293,8 @@ class Visitor:
         told = {"token": token, "url": f"http://{HOST}/page?n={number}", "cookies": {"SRV": "n1"}}
         body = json.dumps({**told, "viewed_at": "2025-03-03T10:00:00Z"}).encode()
         fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Cookie": "SRV=n1"}
-        self._ours("POST", "/_lbc/notice", fields, body)
-        yield from self._read(Message(Whole()), 0, 204)
+        self._companion_request("POST", "/_lbc/notice", fields, body)
+        yield from self._read(Message(FullBody()), 0, 204)
         self._plan.notices += 1
 
     def websocket(self, number: int) -> Visit:
@@ -301,39 +303,39 @@ class Visitor:
         more = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         more += f"Sec-WebSocket-Key: {key.decode()}\r\n"
         connection = self._send(self._head("GET", "/socket?", number, more))
-        message = Message(Whole())
+        message = Message(FullBody())
         yield from self._read(message, number, 101)
         accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
         if message.fields.get(b"sec-websocket-accept") != accept:
-            raise Wrong("another key was accepted")
+            raise WrongResponse("another key was accepted")
         heard = message.rest
-        for opcode, said in ((1, b"hello"), (2, b"%d" % number), (8, b"")):
+        for opcode, payload in ((1, b"hello"), (2, b"%d" % number), (8, b"")):
             mask = number.to_bytes(4, "big")
-            masked = bytes(one ^ other for one, other in zip(said, mask * 8, strict=False))
-            connection.sendall(bytes([0x80 | opcode, 0x80 | len(said)]) + mask + masked)
-            wanted = bytes([0x80 | opcode, len(said)]) + said
+            masked = bytes(one ^ other for one, other in zip(payload, mask * 8, strict=False))
+            connection.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
+            wanted = bytes([0x80 | opcode, len(payload)]) + payload
             while len(heard) < len(wanted):
                 yield connection
                 data = connection.recv(_READ_BYTES)
                 if not data:
-                    raise Wrong("the socket was closed")
+                    raise WrongResponse("the socket was closed")
                 heard += data
             if not heard.startswith(wanted):
-                raise Wrong("other words came back")
+                raise WrongResponse("other words came back")
             heard = heard[len(wanted) :]
-        self._hang_up()
+        self._disconnect()
 
     def leaving(self, number: int) -> Visit:
         """The visitor leaves: amid a download, amid an upload, or right after asking."""
         if number % 3 == 0:
             connection = self._send(self._head("GET", "/stream?size=4000000", number))
-            stream = Stream()
+            stream = PatternBody()
             message = Message(stream)
             while stream.size < 20000:
                 yield connection
                 data = connection.recv(_READ_BYTES)
                 if not data:
-                    raise Wrong("the connection was closed")
+                    raise WrongResponse("the connection was closed")
                 message.feed(data)
         elif number % 3 == 1:
             self._send(self._head("POST", "/upload?", number, "Content-Length: 100000\r\n") + piece(0, 5000))
@@ -341,7 +343,7 @@ class Visitor:
         else:
             self._send(self._head("GET", f"/page?size={self._size(number)}", number))
             yield 0.0005
-        self._hang_up(rudely=number % 2 == 0)
+        self._disconnect(abruptly=number % 2 == 0)
 
     def slow(self, number: int) -> Visit:
         """A head in drops, an answer in sips."""
@@ -349,6 +351,6 @@ class Visitor:
         for at in range(0, len(head), 100):
             self._send(head[at : at + 100])
             yield 0.002
-        whole = Whole()
+        whole = FullBody()
         yield from self._read(Message(whole), number, sip=(8192, 0.002))
-        self._plan.page_came(judged(whole.decoded(False), page(_SIZES[-1]), True), _SIZES[-1])
+        self._plan.record_page(check_body(whole.decoded(False), page(_SIZES[-1]), True), _SIZES[-1])

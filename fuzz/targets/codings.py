@@ -116,8 +116,8 @@ def check(data: bytes) -> Hashable:
     if ours is not None:
         encoder = Encoder(coding)
         half = len(ours) // 2
-        for anew in (encode_whole(coding, ours), encoder.feed(ours[:half]) + encoder.finish(ours[half:])):
-            assert _theirs(coding, anew) == ours, "does not come back"
+        for recoded in (encode_whole(coding, ours), encoder.feed(ours[:half]) + encoder.finish(ours[half:])):
+            assert _theirs(coding, recoded) == ours, "does not come back"
     return coding, ours is None, theirs is None, len(bin(len(ours or b""))), len(bin(len(coded)))
 
 

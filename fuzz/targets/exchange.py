@@ -19,7 +19,7 @@ from fuzz import h11_reading
 from fuzz.target import Target
 from fuzz.targets import bodies, heads
 from tests.support.http1_samples import ACCEPTED, BAD_ANSWERS, BROKEN, REFUSED
-from tests.support.in_memory_node import Rig, Seen, chunked, html, request, without_tag
+from tests.support.in_memory_node import InMemoryNode, ReceivedRequest, chunked, html, request, without_tag
 
 CHOICES = 6
 METHODS = (b"GET", b"HEAD", b"POST", b"GET")
@@ -40,7 +40,7 @@ KNOWN = re.compile(rb"(?im)HTTP/1\.[01] 1[0-9]{2}[^\n]*\n([^\r\n]+\r\n)*?(transf
 
 
 @frozen
-class Given:
+class Direction:
     """One way to bring an input."""
 
     side: int
@@ -57,26 +57,28 @@ def _pieces(data: bytes, places: bytes) -> list[bytes]:
 def check(data: bytes) -> Hashable:
     """See :class:`fuzz.target.Target`."""
     choices, raw = data[:CHOICES], data[CHOICES:]
-    how = Given(choices[0] & 1, METHODS[choices[1] & 3], bool(choices[1] & 4), bool(choices[1] & 8))
+    direction = Direction(choices[0] & 1, METHODS[choices[1] & 3], bool(choices[1] & 4), bool(choices[1] & 8))
     if not raw or NOT_JUDGED.search(raw) or KNOWN.search(raw):
         return "not judged"
-    return _asked(raw, choices[2:], how) if how.side else _answered(raw, choices[2:], how)
+    return (
+        _check_requests(raw, choices[2:], direction) if direction.side else _check_response(raw, choices[2:], direction)
+    )
 
 
 # What a visitor sends.
 
 
-def _ask(pieces: Sequence[bytes], how: Given) -> tuple[list[Seen], bytes, bool]:
-    rig = Rig()
-    if not how.page:
-        rig.app.answers(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\nok")
-    visitor = rig.connect()
+def _send_requests(pieces: Sequence[bytes], direction: Direction) -> tuple[list[ReceivedRequest], bytes, bool]:
+    companion = InMemoryNode()
+    if not direction.page:
+        companion.application.answers(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\nok")
+    visitor = companion.connect()
     visitor.send(*pieces)
-    if how.eof:
+    if direction.eof:
         visitor.send_eof()
-    rig.run()
-    assert not rig.counters.failed_open, rig.counters.failed_open
-    return rig.app.seen, visitor.received, visitor.eof or visitor.closed
+    companion.run()
+    assert not companion.counters.failed_open, companion.counters.failed_open
+    return companion.application.received_requests, visitor.received, visitor.eof or visitor.closed
 
 
 def _statuses(received: bytes, methods: Sequence[bytes]) -> list[int]:
@@ -93,33 +95,33 @@ def _statuses(received: bytes, methods: Sequence[bytes]) -> list[int]:
     return statuses
 
 
-def _asked(raw: bytes, places: bytes, how: Given) -> Hashable:
-    seen, received, closed = _ask([raw], how)
-    again, received_again, closed_again = _ask(_pieces(raw, places), how)
-    assert again == seen, "another cut, other requests"
+def _check_requests(raw: bytes, places: bytes, direction: Direction) -> Hashable:
+    requests, received, closed = _send_requests([raw], direction)
+    again, received_again, closed_again = _send_requests(_pieces(raw, places), direction)
+    assert again == requests, "another cut, other requests"
     read = h11_reading.requests(raw)
     if b"/_lbc" not in raw and b"/robots.txt" not in raw:
-        assert len(seen) <= len(read.messages), (seen, read)
-        for ours, theirs in zip(seen, read.messages, strict=False):
+        assert len(requests) <= len(read.messages), (requests, read)
+        for ours, theirs in zip(requests, read.messages, strict=False):
             assert ours.method == theirs.start[0]
             assert ours.target == heads.origin_form(theirs.start[1])
             assert ours.body == theirs.body
             assert _own(ours.fields) == _own(theirs.fields)
-        methods = [ours.method for ours in seen]
+        methods = [ours.method for ours in requests]
         statuses = _statuses(received, methods)
         assert statuses == _statuses(received_again, methods)
         assert closed == closed_again
-        if len(seen) < len(read.messages):
+        if len(requests) < len(read.messages):
             # What we do not send on we refuse, and nothing behind it is read; or we wait for the end of a
             # head, where h11 takes a bare LF for it.
             assert closed or re.search(rb"(?<!\r)\n", raw)
-            assert statuses[len(seen) :] in ([], [400], [431], [501], [505]), statuses
-            refused = read.messages[len(seen)].raw
+            assert statuses[len(requests) :] in ([], [400], [431], [501], [505]), statuses
+            refused = read.messages[len(requests)].raw
             head, blank, body = refused.partition(b"\n\r\n")
             assert heads.reason(head + blank, heads.STRICTER_REQUESTS) or bodies.reason(body), refused
-        kinds = [(one.method, min(9, len(one.fields)), min(3, len(one.body))) for one in seen[:3]]
+        kinds = [(one.method, min(9, len(one.fields)), min(3, len(one.body))) for one in requests[:3]]
         return "asked", tuple(kinds), tuple(statuses[-1:]), read.refused[:12], closed
-    return "asked us", len(seen), closed
+    return "asked us", len(requests), closed
 
 
 _CHANGED = frozenset(
@@ -138,23 +140,23 @@ def _own(fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 # What an application answers.
 
 
-def _answer(pieces: Sequence[bytes], how: Given) -> tuple[bytes, bool]:
-    rig = Rig()
-    rig.app.answers(*pieces, then="end" if how.eof else "")
-    visitor = rig.connect()
-    body = b"Content-Length: 0" if how.method == b"POST" else b"X: y"
-    visitor.send(request(b"/", body, method=how.method))
-    rig.run()
-    assert not rig.counters.failed_open, rig.counters.failed_open
-    assert len(rig.app.seen) in (1, 2)
+def _send_response(pieces: Sequence[bytes], direction: Direction) -> tuple[bytes, bool]:
+    companion = InMemoryNode()
+    companion.application.answers(*pieces, then="end" if direction.eof else "")
+    visitor = companion.connect()
+    body = b"Content-Length: 0" if direction.method == b"POST" else b"X: y"
+    visitor.send(request(b"/", body, method=direction.method))
+    companion.run()
+    assert not companion.counters.failed_open, companion.counters.failed_open
+    assert len(companion.application.received_requests) in (1, 2)
     return visitor.received, visitor.eof or visitor.closed
 
 
-def _outcome(received: bytes, closed: bool, how: Given, raw: bytes) -> tuple[object, ...]:
+def _outcome(received: bytes, closed: bool, direction: Direction, raw: bytes) -> tuple[object, ...]:
     """What the visitor makes of it: a whole answer, one that is visibly broken off or refused, or none yet."""
     if not received:
         return ("none", closed)
-    read = h11_reading.response(received, how.method, eof=closed)
+    read = h11_reading.response(received, direction.method, eof=closed)
     if not read.messages:
         assert read.head is not None or read.interim or closed or not read.refused, read
         return ("more", b"") if not closed else ("bad",)
@@ -165,10 +167,10 @@ def _outcome(received: bytes, closed: bool, how: Given, raw: bytes) -> tuple[obj
     return "whole", message.start, without_tag(message.body), _own(message.fields), message.trailers
 
 
-def _answered(raw: bytes, places: bytes, how: Given) -> Hashable:
-    ours = _outcome(*_answer([raw], how), how, raw)
-    again = _outcome(*_answer(_pieces(raw, places), how), how, raw)
-    read = h11_reading.response(raw, how.method, how.eof)
+def _check_response(raw: bytes, places: bytes, direction: Direction) -> Hashable:
+    ours = _outcome(*_send_response([raw], direction), direction, raw)
+    again = _outcome(*_send_response(_pieces(raw, places), direction), direction, raw)
+    read = h11_reading.response(raw, direction.method, direction.eof)
     if ours[0] == "whole":
         assert again[:4] == ours[:4], "another cut, another answer"
         assert read.messages, read
@@ -176,9 +178,9 @@ def _answered(raw: bytes, places: bytes, how: Given) -> Hashable:
         assert ours[1] == theirs.start
         if b"content-encoding" not in {name for name, _ in theirs.fields}:
             assert ours[2] == without_tag(theirs.body)
-        return "answered", theirs.start, len(read.interim), len(theirs.fields) % 8, how.method, how.eof
+        return "answered", theirs.start, len(read.interim), len(theirs.fields) % 8, direction.method, direction.eof
     assert again[0] == ours[0], (again, ours)
-    return ours[0], read.refused[:12], bool(read.messages), how.method, how.eof
+    return ours[0], read.refused[:12], bool(read.messages), direction.method, direction.eof
 
 
 def _seeds(random: Random) -> Sequence[bytes]:

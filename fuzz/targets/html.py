@@ -70,7 +70,12 @@ TOKENS: tuple[bytes, ...] = (
 
 _ENCODINGS = ("", "", "", "", "utf-16-le", "utf-16-be")
 _PATTERNS = (None, None, None, re.compile(b"<p>"), re.compile(b"</body>"), re.compile(b"x|<"), re.compile(b""))
-_POLICIES: tuple[Any, ...] = (None, lambda told: "script-src", lambda told: (TOP, BOTTOM), lambda told: (BOTTOM, b""))
+_POLICIES: tuple[Any, ...] = (
+    None,
+    lambda result: "script-src",
+    lambda result: (TOP, BOTTOM),
+    lambda result: (BOTTOM, b""),
+)
 _CUTS = 6
 _CHOICES = 8 + _CUTS
 _EVERY_CUT_BYTES = 300
@@ -91,42 +96,42 @@ class Plan:
     """
 
     def __init__(self, data: bytes) -> None:
-        said, page = data[:_CHOICES].ljust(_CHOICES, b"\0"), data[_CHOICES:]
-        encoding = _ENCODINGS[said[0] % len(_ENCODINGS)]
+        control, page = data[:_CHOICES].ljust(_CHOICES, b"\0"), data[_CHOICES:]
+        encoding = _ENCODINGS[control[0] % len(_ENCODINGS)]
         if encoding:
             page = page.decode("latin-1").encode(encoding)
-            page = (b"\xff\xfe" if encoding == "utf-16-le" else b"\xfe\xff") * (said[0] >= 128) + page
+            page = (b"\xff\xfe" if encoding == "utf-16-le" else b"\xfe\xff") * (control[0] >= 128) + page
         self.page = page
-        self.top, self.bottom = TOP, BOTTOM if said[1] % 2 else b""
-        top, bottom = _PATTERNS[said[2] % len(_PATTERNS)], _PATTERNS[said[3] % len(_PATTERNS)]
+        self.top, self.bottom = TOP, BOTTOM if control[1] % 2 else b""
+        top, bottom = _PATTERNS[control[2] % len(_PATTERNS)], _PATTERNS[control[3] % len(_PATTERNS)]
         insertion_points = InsertionPoints(
-            top and InsertionPoint(top, said[2] >= 128), bottom and InsertionPoint(bottom, said[3] >= 128)
+            top and InsertionPoint(top, control[2] >= 128), bottom and InsertionPoint(bottom, control[3] >= 128)
         )
         self.settings: dict[str, Any] = {
-            "xhtml": said[4] % 8 == 7,
-            "charset_known": said[4] >= 128,
-            "needs_document": said[5] % 8 == 7,
-            "on_policies": _POLICIES[said[6] % len(_POLICIES)],
+            "xhtml": control[4] % 8 == 7,
+            "charset_known": control[4] >= 128,
+            "needs_document": control[5] % 8 == 7,
+            "on_policies": _POLICIES[control[6] % len(_POLICIES)],
             "insertion_points": insertion_points if top or bottom else None,
-            "skip_if": re.compile(b"lbc") if said[5] >= 250 else None,
-            "utf_16": ("", "utf-16le", "utf-16be")[said[7] % 3] if said[7] >= 200 else "",
+            "skip_if": re.compile(b"lbc") if control[5] >= 250 else None,
+            "utf_16": ("", "utf-16le", "utf-16be")[control[7] % 3] if control[7] >= 200 else "",
         }
-        self.cuts = sorted(len(page) * one // 256 for one in said[8:])
-        self.cut_off = said[8] >= 128
+        self.cuts = sorted(len(page) * one // 256 for one in control[8:])
+        self.cut_off = control[8] >= 128
         changed = insertion_points.top or insertion_points.bottom or self.settings["xhtml"] or self.settings["utf_16"]
         self.as_document = not (encoding or changed)
-        self.more_masks = said[5] % 2 == 1
-        self.excludes = said[6] < 200
-        self.by_tree = said[7] % 4 == 0 and len(page) <= _TREE_BYTES and not _MISREAD.search(page)
+        self.more_masks = control[5] % 2 == 1
+        self.excludes = control[6] < 200
+        self.by_tree = control[7] % 4 == 0 and len(page) <= _TREE_BYTES and not _MISREAD.search(page)
 
 
 def check(data: bytes) -> Hashable:
     """Do everything to one page."""
     plan = Plan(data)
-    return _check_injector(plan), _check_usual(plan), _check_prescan(plan), _check_copy(plan)
+    return _check_injector(plan), _check_fast_path(plan), _check_prescan(plan), _check_copy(plan)
 
 
-def _fed(plan: Plan, cuts: Sequence[int]) -> tuple[bytes, Injector]:
+def _inject(plan: Plan, cuts: Sequence[int]) -> tuple[bytes, Injector]:
     injector = Injector(plan.top, plan.bottom, **plan.settings)
     out = [injector.feed(plan.page[a:b]) for a, b in pairwise([0, *cuts, len(plan.page)])]
     return b"".join(out) + injector.finish(), injector
@@ -134,7 +139,7 @@ def _fed(plan: Plan, cuts: Sequence[int]) -> tuple[bytes, Injector]:
 
 def _check_injector(plan: Plan) -> Hashable:
     page = plan.page
-    out, injector = _fed(plan, ())
+    out, injector = _inject(plan, ())
     assert injector.refusal is not Refusal.FAILED, "the machine failed"
     assert injector.placed == (injector.refusal is None), "neither placed nor refused, or both"
     assert without_snippets(out) == page, "another page"
@@ -143,7 +148,7 @@ def _check_injector(plan: Plan) -> Hashable:
     if len(page) <= _EVERY_CUT_BYTES:
         ways.append(list(range(1, len(page))))
     for cuts in ways:
-        again, other = _fed(plan, cuts)
+        again, other = _inject(plan, cuts)
         assert again == out, f"another cut, another page: {cuts}"
         assert (other.placed, other.refusal) == (injector.placed, injector.refusal), "another cut, another verdict"
     if plan.cut_off:
@@ -158,7 +163,7 @@ def _check_injector(plan: Plan) -> Hashable:
     return injector.refusal, injector.directive, plan.as_document, plan.settings["xhtml"], at, len(out) - len(page)
 
 
-def _check_usual(plan: Plan) -> Hashable:
+def _check_fast_path(plan: Plan) -> Hashable:
     """What is told at one look is what the machine does."""
     settings = plan.settings
     if settings["utf_16"] or settings["xhtml"]:
@@ -214,12 +219,12 @@ def _check_prescan(plan: Plan) -> Hashable:
 def _check_copy(plan: Plan) -> Hashable:
     page = plan.page
     masks = MORE_MASKS if plan.more_masks else MASKS
-    told = charset.bom_charset(page) or charset.page_charset(b"", page)
+    result = charset.bom_charset(page) or charset.page_charset(b"", page)
     try:
-        copy = redact(page, plan.excludes, masks, told)
+        copy = redact(page, plan.excludes, masks, result)
     except RedactionError as error:
         return str(error)
-    if not charset.is_ascii_compatible(told):
+    if not charset.is_ascii_compatible(result):
         return "transcoded", copy is page
     without = without_blocks(page) if plan.excludes else page
     candidates = masks.candidates(page.lower())
@@ -237,17 +242,17 @@ _MARK = re.compile(rb"[ \t\n\r\f\v]*(/?)lbc:exclude[ \t\n\r\f\v]*", re.IGNORECAS
 def without_blocks(page: bytes) -> bytes:
     """A page less its excluded blocks, read comment by comment; a closing mark without an opening one stays."""
     first, *rest = page.split(b"<!--")
-    kept = [first]
+    pieces = [first]
     depth = 0
     for piece in rest:
         inner, end, behind = piece.partition(b"-->")
         mark = _MARK.fullmatch(inner) if end else None
         if mark is None or (mark.group(1) and not depth):
-            kept += [b"<!--" + piece] * (not depth)
+            pieces += [b"<!--" + piece] * (not depth)
             continue
         depth += -1 if mark.group(1) else 1
-        kept += [behind] * (not depth)
-    return b"".join(kept)
+        pieces += [behind] * (not depth)
+    return b"".join(pieces)
 
 
 def _check_masked(page: bytes, copy: bytes) -> None:
@@ -271,7 +276,7 @@ def _masked(node: tuple[Any, ...]) -> tuple[Any, ...]:
     values = dict(node[3])
     if (values.get("type") or "").lower() != "password" and "cc-" not in (values.get("autocomplete") or "").lower():
         return node
-    return (*node[:3], sorted((key, said) for key, said in values.items() if key not in ("value", "checked")))
+    return (*node[:3], sorted((key, control) for key, control in values.items() if key not in ("value", "checked")))
 
 
 def _seeds(random: Random) -> Sequence[bytes]:

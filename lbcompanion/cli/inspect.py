@@ -162,19 +162,23 @@ def doctor(url: str, connect: str, file: str | None, as_json: bool) -> None:
     if connect:
         host, port = host_and_port(connect, "--connect", host_required=True)
         endpoint = f"tcp:{host.replace(':', chr(92) + ':')}:{port}"
-    from lbcompanion.doctor import shown
-    from lbcompanion.doctor.visit import case_of, visit
+    from lbcompanion.doctor import report
+    from lbcompanion.doctor.run import run_doctor, target_of
     from lbcompanion.run import foreground
 
     out, err = console(sys.stdout), console(sys.stderr)
-    progress = shown.ProgressShown(err if as_json and err.is_terminal else None if as_json else out)
+    progress = report.ProgressReporter(err if as_json and err.is_terminal else None if as_json else out)
     try:
-        visited = foreground.run_once(lambda reactor: visit(case_of(url, endpoint, settings), reactor, progress.told))
+        visited = foreground.run_once(
+            lambda reactor: run_doctor(target_of(url, endpoint, settings), reactor, progress.on_progress)
+        )
     finally:
         progress.close()
     if as_json:
-        click.echo(json.dumps(shown.document(url, visited.observed, visited.diagnosis, visited.advice), indent=1))
+        click.echo(
+            json.dumps(report.json_document(url, visited.observations, visited.diagnosis, visited.advice), indent=1)
+        )
     else:
-        out.print(shown.report(visited.observed, visited.diagnosis, visited.advice), highlight=False)
+        out.print(report.report(visited.observations, visited.diagnosis, visited.advice), highlight=False)
     if not visited.diagnosis.sticky:
         sys.exit(FAILED)

@@ -18,7 +18,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.demo import pages
-from lbcompanion.demo.ledger import Ledger
+from lbcompanion.demo.served_pages import ServedPages
 from lbcompanion.web import QuietSite
 
 SESSION_COOKIE = b"DEMOSESSION"
@@ -39,11 +39,11 @@ class Shop(Resource):
 
     isLeaf = True
 
-    def __init__(self, node: str, version: str, ledger: Ledger, reactor: IReactorTime) -> None:
+    def __init__(self, node: str, version: str, served_pages: ServedPages, reactor: IReactorTime) -> None:
         Resource.__init__(self)
         self._node = node
         self._version = version
-        self._ledger = ledger
+        self._ledger = served_pages
         self._reactor = reactor
         self._sessions: dict[bytes, str] = {}
         self._gets: dict[str, Callable[[Request, str], int | bytes]] = {
@@ -57,8 +57,8 @@ class Shop(Resource):
             "search": self._search_form,
         }
         self._posts: dict[str, Callable[[Request, str], int | bytes]] = {
-            "search": self._found,
-            "order": self._ordered,
+            "search": self._search_results,
+            "order": self._order_confirmation,
         }
 
     def site(self) -> Site:
@@ -73,11 +73,11 @@ class Shop(Resource):
     def render(self, request: Request) -> int | bytes:
         """Answer one request."""
         path = (request.path or b"/").decode("latin-1")
-        made = pages.asset(path, self._node, self._version)
-        if made is not None:
-            request.setHeader(b"Content-Type", made[0])
+        page = pages.asset(path, self._node, self._version)
+        if page is not None:
+            request.setHeader(b"Content-Type", page[0])
             request.setHeader(b"Cache-Control", b"max-age=300")
-            return made[1]
+            return page[1]
         if path == "/healthz":
             request.setHeader(b"Content-Type", b"text/plain")
             return b"ok\n"
@@ -88,30 +88,30 @@ class Shop(Resource):
         handler = handlers.get(path.split("/")[1])
         if handler is None:
             return self._send(request, "Nothing here", "<p>No such page.</p>", 404)
-        return self._see(request, b"/login") if visitor is None else handler(request, visitor)
+        return self._redirect(request, b"/login") if visitor is None else handler(request, visitor)
 
-    def _see(self, request: Request, where: bytes) -> bytes:
+    def _redirect(self, request: Request, location: bytes) -> bytes:
         request.setResponseCode(303)
-        request.setHeader(b"Location", where)
+        request.setHeader(b"Location", location)
         return b""
 
     def _login(self, request: Request) -> int | bytes:
         if request.method != b"POST":
             return self._send(request, "Log in", pages.LOGIN_FORM.format(hint="Any name and password will do."))
-        name = _field(request, b"name")
-        if not name or not _field(request, b"password"):
+        name = _form_field(request, b"name")
+        if not name or not _form_field(request, b"password"):
             return self._send(request, "Log in", pages.LOGIN_FORM.format(hint="A name and a password, please."))
         session = secrets.token_urlsafe(16).encode()
         self._sessions[session] = name
         request.addCookie(SESSION_COOKIE, session, path=b"/", httpOnly=True, sameSite=b"lax")
-        return self._see(request, b"/")
+        return self._redirect(request, b"/")
 
     def _home(self, request: Request, visitor: str) -> bytes:
         body = f"<p>Hello {escape(visitor)}, you have {secrets.randbelow(90) + 2} messages.</p>"
-        return self._send(request, "Home", body + pages.rows(_numbers(4), "order"))
+        return self._send(request, "Home", body + pages.rows(_random_numbers(4), "order"))
 
     def _orders(self, request: Request, visitor: str) -> bytes:
-        return self._send(request, f"Orders of {visitor}", pages.rows(_numbers(25), "order"))
+        return self._send(request, f"Orders of {visitor}", pages.rows(_random_numbers(25), "order"))
 
     def _order_page(self, request: Request, visitor: str) -> bytes:
         return self._send(request, "Order", f"<p>{escape(visitor)} pays {secrets.randbelow(10000) / 100:.2f}.</p>")
@@ -120,22 +120,22 @@ class Shop(Resource):
         return self._send(request, "Article", f"<p>{secrets.randbelow(500)} in stock, {escape(visitor)}.</p>")
 
     def _catalogue(self, request: Request, visitor: str) -> bytes:
-        return self._send(request, "Catalogue", pages.rows(_numbers(_CATALOGUE_ROWS), "article"))
+        return self._send(request, "Catalogue", pages.rows(_random_numbers(_CATALOGUE_ROWS), "article"))
 
     def _search_form(self, request: Request, visitor: str) -> bytes:
         return self._send(request, "Search", pages.SEARCH_FORM)
 
-    def _found(self, request: Request, visitor: str) -> bytes:
-        said = f"<p>Found for <q>{escape(_field(request, b'q'))}</q>:</p>"
-        return self._send(request, "Results", said + pages.rows(_numbers(8), "article"))
+    def _search_results(self, request: Request, visitor: str) -> bytes:
+        heading = f"<p>Found for <q>{escape(_form_field(request, b'q'))}</q>:</p>"
+        return self._send(request, "Results", heading + pages.rows(_random_numbers(8), "article"))
 
-    def _ordered(self, request: Request, visitor: str) -> bytes:
-        number, what = secrets.randbelow(10**9), escape(_field(request, b"article"))
-        return self._send(request, "Thank you", f"<p>{escape(visitor)} ordered {what}, number {number:09}.</p>")
+    def _order_confirmation(self, request: Request, visitor: str) -> bytes:
+        number, article = secrets.randbelow(10**9), escape(_form_field(request, b"article"))
+        return self._send(request, "Thank you", f"<p>{escape(visitor)} ordered {article}, number {number:09}.</p>")
 
     def _report(self, request: Request, visitor: str) -> bytes:
         """A page that the application itself compresses."""
-        body = self._made(request, "Report", pages.rows(_numbers(200), "order"))
+        body = self._record_page(request, "Report", pages.rows(_random_numbers(200), "order"))
         if b"gzip" not in (request.getHeader(b"Accept-Encoding") or b""):
             return body
         request.setHeader(b"Content-Encoding", b"gzip")
@@ -143,7 +143,7 @@ class Shop(Resource):
 
     def _ticker(self, request: Request, visitor: str) -> int:
         """A page without a length, sent in pieces."""
-        body = self._made(request, "Ticker", pages.rows(_numbers(60), "article"))
+        body = self._record_page(request, "Ticker", pages.rows(_random_numbers(60), "article"))
         step = len(body) // _PIECES + 1
         self._send_pieces(request, [body[at : at + step] for at in range(0, len(body), step)])
         return NOT_DONE_YET
@@ -168,9 +168,9 @@ class Shop(Resource):
         request.notifyFinish().addErrback(left)
         ticking.start(_PIECE_SECONDS)
 
-    def _made(self, request: Request, title: str, body: str, status: int = 200) -> bytes:
+    def _record_page(self, request: Request, title: str, body: str, status: int = 200) -> bytes:
         """Make a page and enter it into the ledger."""
-        made = pages.page(title, body, self._node, self._version, secrets.token_hex(16))
+        page = pages.page(title, body, self._node, self._version, secrets.token_hex(16))
         request.setResponseCode(status)
         request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
         request.setHeader(b"Cache-Control", b"private, no-cache")
@@ -178,18 +178,18 @@ class Shop(Resource):
         if request.method != b"HEAD":
             visit = request.getHeader(VISIT_HEADER) or ""
             method, path = request.method.decode("latin-1"), request.path.decode("latin-1")
-            self._ledger.enter(visit, self._node, method, path, status, made)
-        return made
+            self._ledger.add(visit, self._node, method, path, status, page)
+        return page
 
     def _send(self, request: Request, title: str, body: str, status: int = 200) -> bytes:
-        return self._made(request, title, body, status)
+        return self._record_page(request, title, body, status)
 
 
-def _field(request: Request, name: bytes) -> str:
+def _form_field(request: Request, name: bytes) -> str:
     """A form field's text, empty where it was not sent."""
     values: list[bytes] = (request.args or {}).get(name, [])
     return values[0].decode("utf-8", "replace")[:200] if values else ""
 
 
-def _numbers(count: int) -> list[int]:
+def _random_numbers(count: int) -> list[int]:
     return [secrets.randbelow(10**8) for _ in range(count)]

@@ -39,7 +39,7 @@ class HealthChecks:
     def __init__(self, backends: Sequence[Backend], agent: IAgent, reactor: IReactorTime) -> None:
         self._backends = backends
         self._agent = agent
-        self._loop = LoopingCall(self._ask_all)
+        self._loop = LoopingCall(self._check_all)
         self._loop.clock = reactor
 
     def start(self) -> None:
@@ -51,19 +51,19 @@ class HealthChecks:
         if self._loop.running:
             self._loop.stop()
 
-    def _ask_all(self) -> Deferred[list[tuple[bool, None]]]:
-        return DeferredList([self._ask(one) for one in self._backends if one.health])
+    def _check_all(self) -> Deferred[list[tuple[bool, None]]]:
+        return DeferredList([self._check(one) for one in self._backends if one.health])
 
-    def _ask(self, backend: Backend) -> Deferred[None]:
-        def heard(response: IResponse) -> None:
+    def _check(self, backend: Backend) -> Deferred[None]:
+        def on_response(response: IResponse) -> None:
             backend.up = response.code == 200
             response.deliverBody(Protocol())
 
-        def silent(_: Failure) -> None:
+        def on_error(_: Failure) -> None:
             backend.up = False
 
-        asked = self._agent.request(b"GET", f"http://{backend.health}/readyz".encode(), Headers({}), None)
-        return asked.addCallbacks(heard, silent)
+        request = self._agent.request(b"GET", f"http://{backend.health}/readyz".encode(), Headers({}), None)
+        return request.addCallbacks(on_response, on_error)
 
 
 def one_shot_agent(reactor: object) -> Agent:

@@ -27,14 +27,14 @@ from lbcompanion.demo.backends import Backend
 from lbcompanion.web import QuietSite
 
 #: Fields that belong to one connection (RFC 9110 section 7.6.1) or that are written anew here.
-_OWN_FIELDS = frozenset(
+_CONNECTION_FIELDS = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade content-length expect".split()
 )
 #: Methods that may be sent a second time when the first try broke off (RFC 9110 section 9.2.2).
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 
 
-class Balancer(Resource):
+class DemoBalancer(Resource):
     """Passes every request on to a backend.
 
     :param agent: reaches the backends.
@@ -55,7 +55,7 @@ class Balancer(Resource):
     ) -> None:
         Resource.__init__(self)
         self._backends = {one.name: one for one in backends}
-        self._turns: Iterator[Backend] = cycle(backends)
+        self._round_robin: Iterator[Backend] = cycle(backends)
         self._agent = agent
         self._cookie = cookie.encode()
         self._httponly = httponly
@@ -65,25 +65,25 @@ class Balancer(Resource):
         """The factory to listen with."""
         return QuietSite(self)  # type: ignore[no-untyped-call]
 
-    def named(self, request: Request) -> Backend | None:
+    def cookie_backend(self, request: Request) -> Backend | None:
         """The backend that the request's cookie names, whether it is up or not."""
         value = request.getCookie(self._cookie)
         return None if value is None else self._backends.get(value.decode("latin-1"))
 
     def choose(self, request: Request, tried: frozenset[str]) -> Backend | None:
         """The backend for a request: by cookie where that one is up, else the next in turn; None where all are down."""
-        named = self.named(request)
-        if named is not None and named.up and named.name not in tried:
-            return named
-        turns = (next(self._turns) for _ in self._backends)
-        return next((one for one in turns if one.up and one.name not in tried), None)
+        cookie_backend = self.cookie_backend(request)
+        if cookie_backend is not None and cookie_backend.up and cookie_backend.name not in tried:
+            return cookie_backend
+        candidates = (next(self._round_robin) for _ in self._backends)
+        return next((one for one in candidates if one.up and one.name not in tried), None)
 
     def render(self, request: Request) -> int:
         """Pass one request on."""
-        _Passage(self, request).start()
+        _Exchange(self, request).start()
         return NOT_DONE_YET
 
-    def ask(self, request: Request, backend: Backend) -> Deferred[IResponse]:
+    def send_to(self, request: Request, backend: Backend) -> Deferred[IResponse]:
         """Send the request to a backend."""
         content = _content(request)
         length = content.seek(0, SEEK_END)
@@ -91,38 +91,38 @@ class Balancer(Resource):
         # A DELETE without content bears no Content-Length, a POST does (RFC 9110 section 8.6).
         body = FileBodyProducer(content) if length else None
         uri = b"http://" + backend.address.encode() + request.uri
-        return self._agent.request(request.method, uri, self._onward(request), body)
+        return self._agent.request(request.method, uri, self._forwarded_headers(request), body)
 
-    def _onward(self, request: Request) -> Headers:
+    def _forwarded_headers(self, request: Request) -> Headers:
         """The request's fields as the node gets them."""
         headers = _end_to_end(request.requestHeaders)
         if self._indirect:
-            kept = [_without_cookie(line, self._cookie) for line in headers.getRawHeaders(b"cookie", [])]
-            headers.setRawHeaders(b"cookie", [line for line in kept if line])
-            if not any(kept):
+            cookie_lines = [_without_cookie(line, self._cookie) for line in headers.getRawHeaders(b"cookie", [])]
+            headers.setRawHeaders(b"cookie", [line for line in cookie_lines if line])
+            if not any(cookie_lines):
                 headers.removeHeader(b"cookie")
         address = getattr(request.getClientAddress(), "host", "")
         headers.addRawHeader(b"X-Forwarded-For", address.encode())
         headers.setRawHeaders(b"X-Forwarded-Proto", [b"https" if request.isSecure() else b"http"])
         return headers
 
-    def stick(self, request: Request, backend: Backend) -> bytes:
+    def set_cookie_line(self, request: Request, backend: Backend) -> bytes:
         """The ``Set-Cookie`` line for an answer from this backend; empty where the visitor has the cookie already."""
-        if self.named(request) is backend:
+        if self.cookie_backend(request) is backend:
             return b""
         line = self._cookie + b"=" + backend.name.encode() + b"; path=/"
         return line + b"; HttpOnly" if self._httponly else line
 
 
-class _Passage:
+class _Exchange:
     """One request on its way through."""
 
-    def __init__(self, balancer: Balancer, request: Request) -> None:
+    def __init__(self, balancer: DemoBalancer, request: Request) -> None:
         self._balancer = balancer
         self._request = request
-        self._asked: Deferred[IResponse] | None = None
+        self._response: Deferred[IResponse] | None = None
         self._upstream: IPushProducer | None = None
-        self._gone = False
+        self._visitor_gone = False
         request.notifyFinish().addErrback(self._visitor_left)
 
     def start(self, tried: frozenset[str] = frozenset()) -> None:
@@ -130,21 +130,21 @@ class _Passage:
         if backend is None:
             self._refuse(503 if not tried else 502)
             return
-        self._asked = self._balancer.ask(self._request, backend)
-        self._asked.addCallbacks(
-            self._answered, self._failed, callbackArgs=(backend,), errbackArgs=(backend, tried | {backend.name})
+        self._response = self._balancer.send_to(self._request, backend)
+        self._response.addCallbacks(
+            self._on_response, self._on_failure, callbackArgs=(backend,), errbackArgs=(backend, tried | {backend.name})
         )
-        self._asked.addErrback(self._broke)
+        self._response.addErrback(self._on_error)
 
     def _visitor_left(self, _: Failure) -> None:
-        self._gone = True
+        self._visitor_gone = True
         if self._upstream is not None:
             self._upstream.stopProducing()
-        elif self._asked is not None:
-            self._asked.cancel()
+        elif self._response is not None:
+            self._response.cancel()
 
-    def _failed(self, failure: Failure, backend: Backend, tried: frozenset[str]) -> None:
-        if self._gone or failure.check(CancelledError):
+    def _on_failure(self, failure: Failure, backend: Backend, tried: frozenset[str]) -> None:
+        if self._visitor_gone or failure.check(CancelledError):
             return
         unsent = failure.check(ConnectError) is not None
         if unsent:
@@ -163,7 +163,7 @@ class _Passage:
         self._request.write(b"No node answers.\n")
         self._request.finish()
 
-    def _answered(self, response: IResponse, backend: Backend) -> None:
+    def _on_response(self, response: IResponse, backend: Backend) -> None:
         request = self._request
         request.setResponseCode(response.code, response.phrase)
         request.defaultContentType = None
@@ -171,7 +171,7 @@ class _Passage:
         request.responseHeaders.removeHeader(b"date")
         for name, values in _end_to_end(response.headers).getAllRawHeaders():
             request.responseHeaders.setRawHeaders(name, values)
-        sticky = self._balancer.stick(request, backend)
+        sticky = self._balancer.set_cookie_line(request, backend)
         if sticky:
             request.responseHeaders.addRawHeader(b"Set-Cookie", sticky)
         lengths = response.headers.getRawHeaders(b"content-length", [])
@@ -179,25 +179,25 @@ class _Passage:
             request.responseHeaders.setRawHeaders(b"content-length", lengths[:1])
         elif response.length is not UNKNOWN_LENGTH and response.code not in (204, 304):
             request.responseHeaders.setRawHeaders(b"content-length", [b"%d" % response.length])
-        response.deliverBody(_Relay(self))
+        response.deliverBody(_BodyRelay(self))
 
-    def body_starts(self, upstream: IPushProducer) -> None:
+    def on_body_start(self, upstream: IPushProducer) -> None:
         self._upstream = upstream
-        if self._gone:
+        if self._visitor_gone:
             upstream.stopProducing()
             return
         self._request.registerProducer(upstream, True)
         self._request.write(b"")
 
-    def body_came(self, data: bytes) -> None:
-        if not self._gone:
+    def on_body_data(self, data: bytes) -> None:
+        if not self._visitor_gone:
             self._request.write(data)
 
-    def body_ended(self, whole: bool) -> None:
-        if self._gone:
+    def on_body_end(self, complete: bool) -> None:
+        if self._visitor_gone:
             return
         self._request.unregisterProducer()
-        if whole:
+        if complete:
             self._request.finish()
         else:
             # The visitor must not take half a body for a whole one.
@@ -208,25 +208,25 @@ class _Passage:
         if transport is not None:
             transport.abortConnection()
 
-    def _broke(self, failure: Failure) -> None:
-        if not self._gone:
+    def _on_error(self, failure: Failure) -> None:
+        if not self._visitor_gone:
             self._abort()
 
 
-class _Relay(Protocol):
+class _BodyRelay(Protocol):
     """Carries an answer's body to the visitor, no faster than the visitor reads."""
 
-    def __init__(self, passage: _Passage) -> None:
-        self._passage = passage
+    def __init__(self, exchange: _Exchange) -> None:
+        self._exchange = exchange
 
     def connectionMade(self) -> None:
-        self._passage.body_starts(IPushProducer(self.transport))
+        self._exchange.on_body_start(IPushProducer(self.transport))
 
     def dataReceived(self, data: bytes) -> None:
-        self._passage.body_came(data)
+        self._exchange.on_body_data(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._passage.body_ended(reason.check(ResponseDone, PotentialDataLoss) is not None)
+        self._exchange.on_body_end(reason.check(ResponseDone, PotentialDataLoss) is not None)
 
 
 def _content(request: Request) -> BinaryIO:
@@ -239,8 +239,10 @@ def _content(request: Request) -> BinaryIO:
 
 def _end_to_end(headers: Headers) -> Headers:
     """All fields but those of one connection."""
-    named = [token.strip().lower() for line in headers.getRawHeaders(b"connection", []) for token in line.split(b",")]
-    dropped = _OWN_FIELDS.union(named)
+    cookie_backend = [
+        token.strip().lower() for line in headers.getRawHeaders(b"connection", []) for token in line.split(b",")
+    ]
+    dropped = _CONNECTION_FIELDS.union(cookie_backend)
     return Headers({name: values for name, values in headers.getAllRawHeaders() if name.lower() not in dropped})
 
 

@@ -18,23 +18,23 @@ PROGRAMS: Mapping[str, BalancerProgram] = MappingProxyType(
 )
 
 
-def choose_balancer(asked: str, find: Callable[[str], str | None] = find_program) -> str:
+def choose_balancer(requested: str, find: Callable[[str], str | None] = find_program) -> str:
     """The balancer to run: with ``auto`` a program that is installed, else the built-in one.
 
     :param find: the path of a program, or None where it is not installed.
     :raises ConfigError: for a name that is not allowed, or a program that is not installed.
     """
-    if asked == AUTO:
+    if requested == AUTO:
         return next((name for name, kind in PROGRAMS.items() if find(kind.program)), BUILTIN)
-    if asked == BUILTIN:
-        return asked
-    if asked not in PROGRAMS:
-        raise ConfigError("command line", "--balancer", asked, ", ".join((AUTO, BUILTIN, *PROGRAMS)))
-    program = PROGRAMS[asked].program
+    if requested == BUILTIN:
+        return requested
+    if requested not in PROGRAMS:
+        raise ConfigError("command line", "--balancer", requested, ", ".join((AUTO, BUILTIN, *PROGRAMS)))
+    program = PROGRAMS[requested].program
     if find(program) is None:
         allowed = f"{AUTO} or {BUILTIN}, as no {program} program is installed"
-        raise ConfigError("command line", "--balancer", asked, allowed)
-    return asked
+        raise ConfigError("command line", "--balancer", requested, allowed)
+    return requested
 
 
 def label_of(balancer: str) -> str:

@@ -25,9 +25,9 @@ class NodePlan:
     """
 
     name: str
-    application: int
-    public: int
-    admin: int
+    application_port: int
+    public_port: int
+    admin_port: int
 
 
 @frozen
@@ -42,8 +42,8 @@ class FarmPlan:
 
     nodes: Sequence[NodePlan]
     site: int
-    intake: int
-    admin: int
+    intake_port: int
+    admin_port: int
     dialect: str = DIALECT
 
     @property
@@ -60,11 +60,11 @@ def node_config(plan: FarmPlan, node: NodePlan, durable: bool = False) -> str:
     store = f"sqlite:///pages-{node.name}.db" if durable else "memory:"
     return f"""[node]
 name = {_text(node.name)}
-listen = [{_text(_listen(node.public))}]
-upstream = {_text(f"tcp:{LOOPBACK}:{node.application}")}
+listen = [{_text(_listen(node.public_port))}]
+upstream = {_text(f"tcp:{LOOPBACK}:{node.application_port}")}
 secret_file = {_text(SECRET_FILE)}
 state_dir = {_text(f"state-{node.name}")}
-admin = {_text(_listen(node.admin))}
+admin = {_text(_listen(node.admin_port))}
 
 [store]
 url = {_text(store)}
@@ -74,7 +74,7 @@ dialect = {_text(plan.dialect)}
 cookies = [{_text(COOKIE)}]
 
 [crawler]
-intake = {_text(f"http://{LOOPBACK}:{plan.intake}")}
+intake = {_text(f"http://{LOOPBACK}:{plan.intake_port}")}
 """
 
 
@@ -84,8 +84,8 @@ def crawler_config(plan: FarmPlan, give_up_seconds: int) -> str:
     :param give_up_seconds: when a notice is lost.
     """
     return f"""[crawler]
-listen = {_text(_listen(plan.intake))}
-admin = {_text(_listen(plan.admin))}
+listen = {_text(_listen(plan.intake_port))}
+admin = {_text(_listen(plan.admin_port))}
 secret_file = {_text(SECRET_FILE)}
 state_dir = "state-crawler"
 archive_dir = "archive"

@@ -17,14 +17,14 @@ from twisted.web.server import Site
 
 from lbcompanion.demo.application import Shop
 from lbcompanion.demo.backends import Backend, HealthChecks, one_shot_agent
-from lbcompanion.demo.balancer import Balancer
+from lbcompanion.demo.balancer import DemoBalancer
 from lbcompanion.demo.balancer_choice import PROGRAMS
 from lbcompanion.demo.balancer_program import find_program
-from lbcompanion.demo.children import Child, own_command
-from lbcompanion.demo.children import Reactor as ChildReactor
 from lbcompanion.demo.configs import COOKIE, DIALECT, SECRET_FILE, FarmPlan, NodePlan, crawler_config, node_config
-from lbcompanion.demo.ledger import Ledger
 from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
+from lbcompanion.demo.processes import ChildProcess, companion_command
+from lbcompanion.demo.processes import Reactor as ChildReactor
+from lbcompanion.demo.served_pages import ServedPages
 from lbcompanion.errors import CompanionError, ConfigError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check_counts(nodes: int, visits: int) -> None:
         raise ConfigError("command line", "--visits", str(visits), "1 or more")
 
 
-class Farm:
+class DemoFarm:
     """A whole farm on loopback.
 
     :param count: how many nodes.
@@ -65,29 +65,29 @@ class Farm:
     """
 
     def __init__(
-        self, count: int, balancer: str, folder: Path, give_up_seconds: int, durable: bool, reactor: Reactor
+        self, node_count: int, balancer: str, folder: Path, give_up_seconds: int, durable: bool, reactor: Reactor
     ) -> None:
         self.balancer = balancer
-        self.ledger = Ledger()
-        self._count = count
+        self.served_pages = ServedPages()
+        self._node_count = node_count
         self._folder = folder
         self._give_up_seconds = give_up_seconds
         self._durable = durable
-        self._shops: list[Shop] = []
+        self._applications: list[Shop] = []
         self._reactor = reactor
         self._agent = one_shot_agent(reactor)
         self._ports = ReservedPorts()
-        self._listening: list[IListeningPort] = []
-        self._nodes: list[Child] = []
-        self._others: list[Child] = []
-        self._checks: HealthChecks | None = None
-        self._ended = False
+        self._listeners: list[IListeningPort] = []
+        self._node_processes: list[ChildProcess] = []
+        self._other_processes: list[ChildProcess] = []
+        self._health_checks: HealthChecks | None = None
+        self._stopped = False
         self.plan = FarmPlan((), 0, 0, 0)
 
     @property
-    def api(self) -> str:
+    def api_url(self) -> str:
         """The origin of the crawler's dashboard and JSON API."""
-        return f"http://{LOOPBACK}:{self.plan.admin}"
+        return f"http://{LOOPBACK}:{self.plan.admin_port}"
 
     async def start(self) -> None:
         """Start everything; done when a visitor would be served.
@@ -95,30 +95,32 @@ class Farm:
         :raises ChildFailed: where a process ended early.
         :raises NotReady: where a part did not answer within a minute.
         """
-        nodes = tuple(self._plan_node(f"n{number}") for number in range(1, self._count + 1))
+        nodes = tuple(self._plan_node(f"n{number}") for number in range(1, self._node_count + 1))
         dialect = PROGRAMS[self.balancer].dialect if self.balancer in PROGRAMS else DIALECT
         self.plan = FarmPlan(nodes, self._ports.take(), self._ports.take(), self._ports.take(), dialect)
         self._write(SECRET_FILE, secrets.token_urlsafe(32) + "\n", 0o600)
-        crawler = self._command("crawler", crawler_config(self.plan, self._give_up_seconds))
-        self._others.append(crawler)
+        crawler = self._start_command("crawler", crawler_config(self.plan, self._give_up_seconds))
+        self._other_processes.append(crawler)
         for node in nodes:
-            self._nodes.append(self._command("node", node_config(self.plan, node, self._durable), node.name))
-        await self._ready(f"{self.api}/healthz", crawler)
-        for node, child in zip(nodes, self._nodes, strict=True):
-            await self._ready(f"http://{LOOPBACK}:{node.admin}/readyz", child)
+            self._node_processes.append(
+                self._start_command("node", node_config(self.plan, node, self._durable), node.name)
+            )
+        await self._wait_ready(f"{self.api_url}/healthz", crawler)
+        for node, process in zip(nodes, self._node_processes, strict=True):
+            await self._wait_ready(f"http://{LOOPBACK}:{node.admin_port}/readyz", process)
         self._start_balancer()
-        await self._ready(f"{self.plan.origin}/_lbc/whoami", *self._others)
+        await self._wait_ready(f"{self.plan.origin}/_lbc/whoami", *self._other_processes)
 
     async def stop(self) -> None:
         """End everything: the nodes first, so that they can still tell the crawler what they have to tell."""
-        self._ended = True
+        self._stopped = True
         # The balancer goes on asking meanwhile: a node that sees that it is being left need not wait for long.
-        await DeferredList([child.stop() for child in self._nodes])
-        if self._checks is not None:
-            self._checks.stop()
-        await DeferredList([child.stop() for child in self._others])
-        stopping = [port.stopListening() for port in self._listening]
-        await DeferredList([one for one in stopping if isinstance(one, Deferred)])
+        await DeferredList([process.stop() for process in self._node_processes])
+        if self._health_checks is not None:
+            self._health_checks.stop()
+        await DeferredList([process.stop() for process in self._other_processes])
+        stopped_listeners = [port.stopListening() for port in self._listeners]
+        await DeferredList([one for one in stopped_listeners if isinstance(one, Deferred)])
         self._ports.release()
 
     async def stop_node(self, number: int) -> None:
@@ -126,26 +128,28 @@ class Farm:
 
         :param number: counted from 0.
         """
-        await self._nodes[number].stop()
+        await self._node_processes[number].stop()
 
     async def start_node(self, number: int, version: str) -> None:
         """Start it again, with a new version of the application, whose sessions are gone."""
-        if self._ended:
+        if self._stopped:
             return
-        self._shops[number].deploy(version)
-        self._nodes[number].start()
-        await self._ready(f"http://{LOOPBACK}:{self.plan.nodes[number].admin}/readyz", self._nodes[number])
+        self._applications[number].deploy(version)
+        self._node_processes[number].start()
+        await self._wait_ready(
+            f"http://{LOOPBACK}:{self.plan.nodes[number].admin_port}/readyz", self._node_processes[number]
+        )
 
     def _plan_node(self, name: str) -> NodePlan:
-        shop = Shop(name, f"{name}-1.0", self.ledger, IReactorTime(self._reactor))
-        self._shops.append(shop)
+        shop = Shop(name, f"{name}-1.0", self.served_pages, IReactorTime(self._reactor))
+        self._applications.append(shop)
         return NodePlan(name, self._listen(0, shop.site()), self._ports.take(), self._ports.take())
 
     def _listen(self, port: int, site: Site) -> int:
         # Site's own annotations lag behind those of the reactor's interface.
-        listening = self._reactor.listenTCP(port, cast("ServerFactory[Any]", site), interface=LOOPBACK)
-        self._listening.append(listening)
-        address = listening.getHost()
+        listener = self._reactor.listenTCP(port, cast("ServerFactory[Any]", site), interface=LOOPBACK)
+        self._listeners.append(listener)
+        address = listener.getHost()
         return address.port if isinstance(address, IPv4Address) else 0
 
     def _write(self, name: str, text: str, mode: int = 0o644) -> Path:
@@ -154,44 +158,45 @@ class Farm:
         path.write_text(text, "utf-8")
         return path
 
-    def _command(self, what: str, config: str, name: str = "") -> Child:
-        label = name or what
+    def _start_command(self, subcommand: str, config: str, name: str = "") -> ChildProcess:
+        label = name or subcommand
         file = self._write(f"{label}.toml", config)
-        return self._child(label, own_command(what, "--config", str(file)))
+        return self._start_process(label, companion_command(subcommand, "--config", str(file)))
 
-    def _child(self, label: str, command: list[str]) -> Child:
-        child = Child(label, command, self._folder / f"{label}.log", self._reactor)
-        if self._ended:
+    def _start_process(self, label: str, command: list[str]) -> ChildProcess:
+        process = ChildProcess(label, command, self._folder / f"{label}.log", self._reactor)
+        if self._stopped:
             raise NotReady("the farm is ended already")
-        child.start()
-        return child
+        process.start()
+        return process
 
     def _start_balancer(self) -> None:
         backends = [
-            Backend(node.name, f"{LOOPBACK}:{node.public}", f"{LOOPBACK}:{node.admin}") for node in self.plan.nodes
+            Backend(node.name, f"{LOOPBACK}:{node.public_port}", f"{LOOPBACK}:{node.admin_port}")
+            for node in self.plan.nodes
         ]
         kind = PROGRAMS.get(self.balancer)
         program = find_program(kind.program) if kind is not None else None
         if kind is None or program is None:
-            self._listen(self.plan.site, Balancer(backends, self._agent, COOKIE).site())
-            self._checks = HealthChecks(backends, self._agent, IReactorTime(self._reactor))
-            self._checks.start()
+            self._listen(self.plan.site, DemoBalancer(backends, self._agent, COOKIE).site())
+            self._health_checks = HealthChecks(backends, self._agent, IReactorTime(self._reactor))
+            self._health_checks.start()
             return
         config = self._write(f"{kind.program}.cfg", kind.configuration(self.plan.site, backends, COOKIE))
-        self._others.append(self._child(kind.program, kind.command(program, config)))
+        self._other_processes.append(self._start_process(kind.program, kind.command(program, config)))
 
-    async def _ready(self, url: str, *children: Child) -> None:
+    async def _wait_ready(self, url: str, *processes: ChildProcess) -> None:
         """Wait until a GET is answered with 200."""
         end = self._reactor.seconds() + _READY_SECONDS
-        while not await self._answers(url):
-            for child in children:
-                if child.failed:
-                    raise child.complaint()
+        while not await self._is_ready(url):
+            for process in processes:
+                if process.failed:
+                    raise process.error()
             if self._reactor.seconds() > end:
-                raise children[-1].complaint() if children else NotReady(f"{url} does not answer")
+                raise processes[-1].error() if processes else NotReady(f"{url} does not answer")
             await deferLater(self._reactor, _POLL_SECONDS)
 
-    async def _answers(self, url: str) -> bool:
+    async def _is_ready(self, url: str) -> bool:
         try:
             response = await self._agent.request(b"GET", url.encode(), Headers({}), None)
             await readBody(response)

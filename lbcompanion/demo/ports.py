@@ -16,21 +16,21 @@ class ReservedPorts:
     """
 
     def __init__(self) -> None:
-        self._held: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []
 
     def take(self) -> int:
         """Choose a free port and hold it.
 
         :raises OSError: where there is none.
         """
-        held = socket.socket()
-        self._held.append(held)
-        held.bind((LOOPBACK, 0))
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        port: int = held.getsockname()[1]
+        reserved = socket.socket()
+        self._sockets.append(reserved)
+        reserved.bind((LOOPBACK, 0))
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port: int = reserved.getsockname()[1]
         return port
 
     def release(self) -> None:
         """Let go of all that were taken."""
-        while self._held:
-            self._held.pop().close()
+        while self._sockets:
+            self._sockets.pop().close()

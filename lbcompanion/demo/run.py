@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.python.failure import Failure
 
-from lbcompanion.demo import story
+from lbcompanion.demo import report
 from lbcompanion.demo.balancer_choice import choose_balancer
+from lbcompanion.demo.crawler_api import VisitCheck
 from lbcompanion.demo.farm import Reactor as FarmReactor
 from lbcompanion.demo.farm import check_counts
-from lbcompanion.demo.recordings import Checked
-from lbcompanion.demo.tour import Tour
+from lbcompanion.demo.session import DemoSession
 from lbcompanion.errors import CompanionError
 
 
@@ -46,34 +46,34 @@ def run_demo(
     out = console or _console(sys.stdout)
     notes = _console(sys.stderr) if as_json else out
 
-    def told(checked: Checked) -> None:
+    def on_outcome(check: VisitCheck) -> None:
         if not once:
-            out.print(story.record_line(checked), markup=False, highlight=False) if as_json else out.print(
-                story.line(checked), highlight=False
+            out.print(report.json_line(check), markup=False, highlight=False) if as_json else out.print(
+                report.visit_line(check), highlight=False
             )
 
-    tour = Tour(nodes=nodes, balancer=chosen, durable=not once, reactor=reactor, told=told)
-    reactor.addSystemEventTrigger("before", "shutdown", tour.close)
+    session = DemoSession(nodes=nodes, balancer=chosen, durable=not once, reactor=reactor, on_outcome=on_outcome)
+    reactor.addSystemEventTrigger("before", "shutdown", session.close)
 
     async def run() -> int:
         try:
-            began = reactor.seconds()
+            started_at = reactor.seconds()
             notes.print(f"Starting {nodes} nodes, a crawler and a balancer ...", highlight=False)
-            await tour.start()
-            notes.print(story.opening(tour.farm), highlight=False)
+            await session.start()
+            notes.print(report.start_text(session.farm), highlight=False)
             if not once:
-                notes.print("\n" + story.legend(), highlight=False)
-                await tour.live(lambda news: notes.print(f"[bold yellow]-- {news}[/]", highlight=False))
+                notes.print("\n" + report.legend(), highlight=False)
+                await session.live(lambda news: notes.print(f"[bold yellow]-- {news}[/]", highlight=False))
                 return 0
-            all_checked = await tour.once(visits)
-            _report(all_checked, chosen, reactor.seconds() - began, out, as_json)
-            return 0 if len(all_checked) == visits and all(one.ok for one in all_checked) else 1
+            checks = await session.once(visits)
+            _report(checks, chosen, reactor.seconds() - started_at, out, as_json)
+            return 0 if len(checks) == visits and all(one.ok for one in checks) else 1
         except CompanionError as failure:
-            if not tour.closing():
+            if not session.closing():
                 notes.print(str(failure), markup=False, highlight=False)
             return 1
         finally:
-            await tour.close()
+            await session.close()
 
     return Deferred.fromCoroutine(run())
 
@@ -92,7 +92,7 @@ def demo_command(nodes: int, balancer: str, visits: int, once: bool, as_json: bo
 
     codes = [1 if once else 0]
 
-    def ended(result: int | Failure) -> None:
+    def on_finished(result: int | Failure) -> None:
         if isinstance(result, Failure):
             result.printTraceback(sys.stderr)
             codes[0] = 1
@@ -102,9 +102,9 @@ def demo_command(nodes: int, balancer: str, visits: int, once: bool, as_json: bo
             loop.stop()
 
     def start() -> None:
-        run_demo(nodes, balancer, visits, once, as_json, loop).addBoth(ended)
+        run_demo(nodes, balancer, visits, once, as_json, loop).addBoth(on_finished)
 
-    def hung_up(*_: object) -> None:
+    def on_hangup(*_: object) -> None:
         # A closed terminal must not leave the farm's processes behind.
         if not stopping:
             loop.callFromThread(loop.stop)
@@ -112,7 +112,7 @@ def demo_command(nodes: int, balancer: str, visits: int, once: bool, as_json: bo
     stopping: list[bool] = []
     loop.addSystemEventTrigger("before", "shutdown", stopping.append, True)
     loop.callWhenRunning(start)
-    signal.signal(signal.SIGHUP, hung_up)
+    signal.signal(signal.SIGHUP, on_hangup)
     loop.run()
     return codes[0]
 
@@ -122,10 +122,10 @@ def _console(file: TextIO) -> Console:
     return Console(file=file, soft_wrap=True, width=None if file.isatty() else 150)
 
 
-def _report(all_checked: list[Checked], balancer: str, seconds: float, out: Console, as_json: bool) -> None:
+def _report(checks: list[VisitCheck], balancer: str, seconds: float, out: Console, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(story.document(all_checked, balancer, seconds) + "\n")
+        sys.stdout.write(report.json_document(checks, balancer, seconds) + "\n")
         sys.stdout.flush()
         return
-    out.print(story.table(all_checked, balancer))
-    out.print(story.closing(all_checked, seconds), highlight=False)
+    out.print(report.table(checks, balancer))
+    out.print(report.closing(checks, seconds), highlight=False)

@@ -58,7 +58,7 @@ class Visit:
     status: int
     token: str
     sha256: str
-    noticed: int
+    notice_status: int
 
 
 LOGIN = Step("/login", (("name", "visitor"), ("password", "demo")))
@@ -89,15 +89,17 @@ class _Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.token = ""
-        self.needed: list[str] = []
+        self.assets: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        address = given.get("href") if tag == "link" else given.get("src") if tag in {"script", "img"} else None
+        attributes = dict(attrs)
+        address = (
+            attributes.get("href") if tag == "link" else attributes.get("src") if tag in {"script", "img"} else None
+        )
         if address:
-            self.needed.append(address)
-        if tag == "script" and given.get("data-lbc-token"):
-            self.token = given["data-lbc-token"] or ""
+            self.assets.append(address)
+        if tag == "script" and attributes.get("data-lbc-token"):
+            self.token = attributes["data-lbc-token"] or ""
 
 
 class Visitor:
@@ -139,28 +141,28 @@ class Visitor:
         :raises VisitFailed: where the site does not answer with a page that bears the tag, or refuses the notice.
         """
         step = self._steps.pop(0) if self._steps else next_step(self._random)
-        seen = await self.view(step, visit)
-        if seen.path == "/login" and step.path != "/login":
+        viewed = await self.view(step, visit)
+        if viewed.path == "/login" and step.path != "/login":
             # The session lived on a node that is gone.
             self._steps = [LOGIN]
-        return seen
+        return viewed
 
     async def view(self, step: Step, visit: str) -> Visit:
         """View one page, load what belongs to it, and send the notice as the script would."""
-        response = await self._ask(step, visit)
+        response = await self._request_page(step, visit)
         page = await content(response)
         url = response.request.absoluteURI.decode() if response.request.absoluteURI else self._site + step.path
         tags = _Tags()
         tags.feed(page.decode("utf-8", "replace"))
         if not tags.token:
             raise VisitFailed(f"{step.path} was answered with status {response.code} and bears no tag")
-        for address in tags.needed:
-            await self._load(urljoin(url, address))
-        noticed = await self._notice(tags.token, url)
-        bare = sha256(_TAG.sub(b"", page, count=1)).hexdigest()
+        for address in tags.assets:
+            await self._load_asset(urljoin(url, address))
+        notice_status = await self._send_notice(tags.token, url)
+        page_digest = sha256(_TAG.sub(b"", page, count=1)).hexdigest()
         path = "/" + url.partition("://")[2].partition("/")[2]
         method = response.request.method.decode()
-        return Visit(visit, self.name, method, path, response.code, tags.token, bare, noticed)
+        return Visit(visit, self.name, method, path, response.code, tags.token, page_digest, notice_status)
 
     def readable_cookies(self) -> dict[str, str]:
         """The cookies to record that a script may read: not those marked HttpOnly (RFC 6265 section 5.3)."""
@@ -170,7 +172,7 @@ class Visitor:
         """Close the browser's connections."""
         await self._pool.closeCachedConnections()
 
-    async def _ask(self, step: Step, visit: str) -> IResponse:
+    async def _request_page(self, step: Step, visit: str) -> IResponse:
         headers = Headers({VISIT_HEADER: [visit], "Accept": ["text/html,*/*;q=0.8"]})
         form = None if step.form is None else list(step.form)
         method = "GET" if form is None else "POST"
@@ -183,7 +185,7 @@ class Visitor:
             timeout=_TIMEOUT_SECONDS,
         )
 
-    async def _load(self, url: str) -> None:
+    async def _load_asset(self, url: str) -> None:
         if url in self._loaded:
             return
         response = await self._client.get(url, reactor=self._reactor, timeout=_TIMEOUT_SECONDS)  # type: ignore[arg-type]
@@ -192,7 +194,7 @@ class Visitor:
             raise VisitFailed(f"{url.partition('?')[0]} was answered with status {response.code}")
         self._loaded.add(url)
 
-    async def _notice(self, token: str, url: str) -> int:
+    async def _send_notice(self, token: str, url: str) -> int:
         body = {"token": token, "url": url, "cookies": self.readable_cookies(), "viewed_at": to_rfc3339(self._now())}
         response = await self._client.post(
             self._site + "/_lbc/notice",

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from lbcompanion.doctor.diagnosis import CookieSeen, Diagnosis
-from lbcompanion.doctor.observed import Spot
+from lbcompanion.doctor.diagnosis import Diagnosis, ObservedCookie
+from lbcompanion.doctor.observations import RequestKind
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.dialects import AUTO, GENERIC, haproxy_postonly
 from lbcompanion.sticky.reader import CookieReader
@@ -31,7 +31,7 @@ def advice(diagnosis: Diagnosis, origin: str, connect: str = "", prefix: str = "
 
     :param connect: the balancer's endpoint string, where DNS does not lead to it.
     """
-    sticky = table(diagnosis)
+    sticky = sticky_table(diagnosis)
     ladder = _ladder(diagnosis)
     keys = [f"dialect = {json.dumps(sticky.dialect)}", f"cookies = {json.dumps(list(sticky.cookies))}"]
     site = [f"origin = {json.dumps(origin)}"]
@@ -39,21 +39,21 @@ def advice(diagnosis: Diagnosis, origin: str, connect: str = "", prefix: str = "
         site.append(f"connect = {json.dumps(connect)}")
     if prefix != "/_lbc":
         site.append(f"prefix = {json.dumps(prefix)}")
-    known = [line for name in _node_names(diagnosis) for line in ("", f"[sites.main.nodes.{name}]")]
+    node_lines = [line for name in _node_names(diagnosis) for line in ("", f"[sites.main.nodes.{name}]")]
     return Advice(
         sticky,
         "\n".join(["[sticky]", *keys]) + "\n",
-        "\n".join(["[sites.main]", *site, *keys, *ladder, *known]) + "\n",
+        "\n".join(["[sites.main]", *site, *keys, *ladder, *node_lines]) + "\n",
     )
 
 
-def table(diagnosis: Diagnosis) -> StickyTable:
+def sticky_table(diagnosis: Diagnosis) -> StickyTable:
     """Dialect and names: the first choice that reads every sticky cookie as it was handed out."""
     names = diagnosis.sticks_by
     if not names:
         return StickyTable()
     example = dict(diagnosis.example)
-    for dialect in _choices([one for one in diagnosis.cookies if one.given.name in names]):
+    for dialect in _candidate_dialects([one for one in diagnosis.cookies if one.set_cookie.name in names]):
         sticky = StickyTable(dialect, names)
         if {one.name for one in CookieReader(sticky).read(example)} == set(names):
             return sticky
@@ -61,34 +61,34 @@ def table(diagnosis: Diagnosis) -> StickyTable:
     return StickyTable(GENERIC.name, names)
 
 
-def reads(sticky: StickyTable, diagnosis: Diagnosis) -> bool:
+def knows_cookies(sticky: StickyTable, diagnosis: Diagnosis) -> bool:
     """Whether a configuration that is in use knows all the sticky cookies."""
     names = set(diagnosis.sticks_by)
-    read = {one.name for one in CookieReader(sticky).read(dict(diagnosis.example))}
-    return names <= read or names <= set(sticky.cookies)
+    recognised = {one.name for one in CookieReader(sticky).read(dict(diagnosis.example))}
+    return names <= recognised or names <= set(sticky.cookies)
 
 
-def _choices(cookies: list[CookieSeen]) -> Iterator[str]:
+def _candidate_dialects(cookies: list[ObservedCookie]) -> Iterator[str]:
     """Dialects to try, the surest first; where the cookies are of several, each is judged by itself. A session that no
     dialect can cut down is nobody's but the visitor's: no dialect that would record it whole is advised."""
-    if any(one.credential and not any(writer.is_sure for writer in one.writers) for one in cookies):
+    if any(one.credential and not any(writer.is_sure for writer in one.possible_dialects) for one in cookies):
         yield GENERIC.name
         return
-    surest = {one.writers[0] for one in cookies if one.writers}
+    surest = {one.possible_dialects[0] for one in cookies if one.possible_dialects}
     names = {writer.dialect for writer in surest}
     if len(names) == 1 and all(writer.grounds != "any_text" for writer in surest):
         yield names.pop()
     elif len(cookies) == 1:
-        if set(cookies[0].spots) == {Spot.POST}:
+        if set(cookies[0].kinds) == {RequestKind.POST}:
             yield haproxy_postonly.DIALECT.name
         # A plain word that nobody moves by: as HAProxy's insertion writes it.
-        yield from (one.dialect for one in cookies[0].writers if one.node and not one.moves_visitor)
+        yield from (one.dialect for one in cookies[0].possible_dialects if one.node and not one.moves_visitor)
     yield AUTO
     yield GENERIC.name
 
 
 def _ladder(diagnosis: Diagnosis) -> list[str]:
-    if diagnosis.sticky or diagnosis.basis.value not in _NAMED:
+    if diagnosis.sticky or diagnosis.certainty.value not in _NAMED:
         return []
     return [
         'ladder = ["direct", "any"]',
@@ -97,6 +97,6 @@ def _ladder(diagnosis: Diagnosis) -> list[str]:
 
 
 def _node_names(diagnosis: Diagnosis) -> list[str]:
-    if diagnosis.basis.value not in _NAMED:
+    if diagnosis.certainty.value not in _NAMED:
         return []
     return [one.name for one in diagnosis.nodes]

@@ -7,8 +7,8 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from lbcompanion.doctor.identity import Basis
-from lbcompanion.doctor.observed import Given, How, Spot
+from lbcompanion.doctor.identity import Certainty
+from lbcompanion.doctor.observations import ParsedSetCookie, ReplayMode, RequestKind
 
 
 class Severity(Enum):
@@ -40,15 +40,15 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 @frozen
-class NodeSeen:
+class ObservedNode:
     """A node that answered requests without a cookie."""
 
     name: str
-    answers: int
+    responses: int
 
 
 @frozen
-class Writer:
+class PossibleDialect:
     """A dialect that could have written a cookie; see :class:`lbcompanion.sticky.explain.Finding`."""
 
     dialect: str
@@ -63,7 +63,7 @@ class Writer:
 
 
 @frozen
-class CookieSeen:
+class ObservedCookie:
     """A cookie that the site hands out.
 
     :ivar given: as it was handed out first.
@@ -75,16 +75,16 @@ class CookieSeen:
     :ivar writers: who could have written it, the surest first.
     """
 
-    given: Given
-    spots: tuple[Spot, ...]
+    set_cookie: ParsedSetCookie
+    kinds: tuple[RequestKind, ...]
     sticks: bool | None
     routing_part: bool | None
     credential: bool
-    writers: tuple[Writer, ...]
+    possible_dialects: tuple[PossibleDialect, ...]
 
 
 @frozen
-class ReplayTold:
+class ReplaySummary:
     """How one series of replays went.
 
     :ivar node: where it should lead.
@@ -93,10 +93,10 @@ class ReplayTold:
 
     node: str
     cookies: tuple[str, ...]
-    how: How
+    mode: ReplayMode
     tries: int
-    same: int
-    basis: Basis
+    matches: int
+    certainty: Certainty
 
 
 @frozen
@@ -104,18 +104,18 @@ class Diagnosis:
     """The whole.
 
     :ivar sticky: whether visitors stick by a cookie, and its replay leads to the same node again.
-    :ivar sticks_by: the cookies that do it, all of which are needed where ``together`` is set.
+    :ivar sticks_by: the cookies that do it, all of which are needed where ``all_needed`` is set.
     :ivar basis: how sure that is.
     :ivar example: what was handed out under those names, to try configurations on. Not shown.
     """
 
     sticky: bool
     sticks_by: tuple[str, ...]
-    together: bool
+    all_needed: bool
     invented: bool
-    basis: Basis
-    nodes: tuple[NodeSeen, ...]
-    cookies: tuple[CookieSeen, ...]
-    replays: tuple[ReplayTold, ...]
+    certainty: Certainty
+    nodes: tuple[ObservedNode, ...]
+    cookies: tuple[ObservedCookie, ...]
+    replays: tuple[ReplaySummary, ...]
     findings: tuple[Finding, ...]
     example: tuple[tuple[str, str], ...] = field(default=(), repr=False)

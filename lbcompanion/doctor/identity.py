@@ -9,21 +9,21 @@ from string import ascii_uppercase
 
 from attrs import Factory, define, frozen
 
-from lbcompanion.doctor.observed import Answer, Observed
+from lbcompanion.doctor.observations import Observations, ProbeResponse
 from lbcompanion.sticky.explain import Confidence, explain
 
 
-class Basis(Enum):
+class Certainty(Enum):
     """How sure it is who answered; from sure to unknown."""
 
     PROVEN = "proven"
-    TOLD = "told"
+    CLAIMED = "told"
     GUESSED = "guessed"
     UNKNOWN = "unknown"
 
 
 #: Answers needed before a difference between them means anything.
-_ENOUGH = 4
+_MIN_RESPONSES = 4
 #: What differs from answer to answer for reasons of its own, or says nothing about who answered.
 _VOLATILE = frozenset(
     {
@@ -46,30 +46,30 @@ class Feature:
     kind: str = ""
     name: str = ""
 
-    def of(self, answer: Answer) -> str:
+    def of(self, response: ProbeResponse) -> str:
         """What it says of one answer; empty: nothing."""
         if self.kind == "node":
-            return answer.node
+            return response.node
         if self.kind == "header":
-            return answer.header(self.name)
+            return response.header(self.name)
         if self.kind == "cookie":
-            value = answer.jar.get(self.name, "")
-            return value and (revealed(self.name, value) or value)
-        return answer.body if self.kind == "body" else ""
+            value = response.jar.get(self.name, "")
+            return value and (node_in_cookie(self.name, value) or value)
+        return response.body if self.kind == "body" else ""
 
 
-def feature_of(observed: Observed) -> Feature:
+def feature_of(observations: Observations) -> Feature:
     """What tells this site's nodes apart: companions where they are, else what has few values among many answers."""
-    if observed.companions:
+    if observations.has_companions:
         return Feature("node")
-    answers = observed.at(observed.main)
-    if len(answers) < _ENOUGH or any(one.from_cache for one in answers):
+    responses = observations.responses_to(observations.main_kind)
+    if len(responses) < _MIN_RESPONSES or any(one.from_cache for one in responses):
         return Feature()
-    return next((one for one in _candidates(answers) if _tells(one, answers)), Feature())
+    return next((one for one in _candidates(responses) if _distinguishes(one, responses)), Feature())
 
 
-def _candidates(answers: Sequence[Answer]) -> Iterable[Feature]:
-    first = answers[0]
+def _candidates(responses: Sequence[ProbeResponse]) -> Iterable[Feature]:
+    first = responses[0]
     for name, value in first.jar.items():
         if explain(f"{name}={value}")[0].grounds is Confidence.RECOGNISED:
             yield Feature("cookie", name)
@@ -77,7 +77,7 @@ def _candidates(answers: Sequence[Answer]) -> Iterable[Feature]:
         if (
             name not in _VOLATILE
             and not _MEASURED.search(name)
-            and not all(_is_number(a.header(name)) for a in answers)
+            and not all(_is_number(a.header(name)) for a in responses)
         ):
             yield Feature("header", name)
     yield Feature("body")
@@ -89,37 +89,39 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).isdecimal()
 
 
-def _tells(feature: Feature, answers: Sequence[Answer]) -> bool:
-    values = [feature.of(one) for one in answers]
+def _distinguishes(feature: Feature, responses: Sequence[ProbeResponse]) -> bool:
+    values = [feature.of(one) for one in responses]
     return all(values) and 2 <= len(set(values)) <= len(values) / 2
 
 
 @define
-class Names:
+class NodeNames:
     """Names for nodes, from what tells them apart. A cookie's value is never one, but what a dialect reads in it is."""
 
     feature: Feature
     _letters: dict[str, str] = Factory(dict)
 
-    def of(self, answer: Answer) -> str:
+    def of(self, response: ProbeResponse) -> str:
         """The node's name; empty where nothing tells it."""
-        said = self.feature.of(answer)
-        if not said or self.feature.kind == "node":
-            return said
-        if self.feature.kind == "header" and len(said) <= 40 and said.isprintable():
-            return said
-        if self.feature.kind == "cookie" and said == revealed(self.feature.name, answer.jar.get(self.feature.name, "")):
-            return said
-        return self._letters.setdefault(said, f"node {ascii_uppercase[len(self._letters) % 26]}")
+        marker = self.feature.of(response)
+        if not marker or self.feature.kind == "node":
+            return marker
+        if self.feature.kind == "header" and len(marker) <= 40 and marker.isprintable():
+            return marker
+        if self.feature.kind == "cookie" and marker == node_in_cookie(
+            self.feature.name, response.jar.get(self.feature.name, "")
+        ):
+            return marker
+        return self._letters.setdefault(marker, f"node {ascii_uppercase[len(self._letters) % 26]}")
 
 
-def revealed(name: str, value: str) -> str:
+def node_in_cookie(name: str, value: str) -> str:
     """The node's text in a cookie, by the surest dialect that reads one; empty where none does."""
     return next((one.node for one in explain(f"{name}={value}") if one.node), "")
 
 
-def basis_of(answers: Iterable[Answer], feature: Feature) -> Basis:
+def certainty_of(responses: Iterable[ProbeResponse], feature: Feature) -> Certainty:
     """How sure it is who gave these answers."""
     if feature.kind != "node":
-        return Basis.GUESSED if feature.kind else Basis.UNKNOWN
-    return Basis.PROVEN if all(one.proven for one in answers) else Basis.TOLD
+        return Certainty.GUESSED if feature.kind else Certainty.UNKNOWN
+    return Certainty.PROVEN if all(one.proven for one in responses) else Certainty.CLAIMED

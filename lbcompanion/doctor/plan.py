@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from attrs import Factory, frozen
 
 from lbcompanion.doctor.identity import feature_of
-from lbcompanion.doctor.observed import Answer, How, Observed, Spot
-from lbcompanion.doctor.sticking import Sticking, sticking
+from lbcompanion.doctor.observations import Observations, ProbeResponse, ReplayMode, RequestKind
+from lbcompanion.doctor.stickiness import Stickiness, find_stickiness
 from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.cookies import is_pattern, safe_to_send
@@ -17,165 +17,189 @@ from lbcompanion.sticky.reader import CookieReader
 #: Without companions nodes can only be guessed, for which a fixed number of pages is looked at.
 PAGES = 9
 _FIRST_PAGES = 3
-_BARE_LEAST, _BARE_MOST = 6, 16
-_SEEN_TWICE = 2
+_MIN_WHOAMI, _MAX_WHOAMI = 6, 16
+_MIN_RESPONSES_PER_NODE = 2
 TRIES = 3
-_MOST_COOKIES = 6
-_MOST_NODES = 5
+_MAX_COOKIES = 6
+_MAX_NODES = 5
 _POSTS = 2
-_OWN_SESSIONS = 3
+_MAX_VISITORS = 3
 
 
 @frozen
-class Series:
+class ProbeSeries:
     """Requests that are alike.
 
     :ivar cookies: name to value; none for a bare request.
     :ivar why: for the progress display.
     """
 
-    spot: Spot
-    times: int
-    why: str
+    kind: RequestKind
+    count: int
+    question: str
     cookies: Mapping[str, str] = Factory(dict)
-    how: How | None = None
-    source: Answer | None = None
+    mode: ReplayMode | None = None
+    source: ProbeResponse | None = None
 
 
-def next_series(observed: Observed, configured: Sequence[str] = (), invented: Sequence[str] = ()) -> Series | None:
+def next_series(
+    observations: Observations, configured: Sequence[str] = (), invented: Sequence[str] = ()
+) -> ProbeSeries | None:
     """The next requests to send; None: enough was seen.
 
     :param configured: the names of the sticky cookies as a configuration has them.
     :param invented: texts without meaning, to see whether a cookie's hash decides.
     """
-    bare = _next_bare(observed)
-    if bare is not None or all(one.failure for one in observed.bare):
-        return bare
-    feature = feature_of(observed)
-    found = sticking(observed, feature)
-    if found.leader is not None:
-        return _refine(observed, found)
-    return _next_candidate(observed, configured, invented)
+    without_cookie = _next_without_cookie(observations)
+    if without_cookie is not None or all(one.failure for one in observations.without_cookie):
+        return without_cookie
+    feature = feature_of(observations)
+    stickiness = find_stickiness(observations, feature)
+    if stickiness.first_success is not None:
+        return _refine(observations, stickiness)
+    return _next_candidate(observations, configured, invented)
 
 
-def _next_bare(observed: Observed) -> Series | None:
-    pages = sum(one.spot is Spot.PAGE for one in observed.bare)
-    asked = sum(one.spot is Spot.WHOAMI for one in observed.bare)
+def _next_without_cookie(observations: Observations) -> ProbeSeries | None:
+    pages = sum(one.kind is RequestKind.PAGE for one in observations.without_cookie)
+    whoami_count = sum(one.kind is RequestKind.WHOAMI for one in observations.without_cookie)
     if pages < _FIRST_PAGES:
-        return Series(Spot.PAGE, _FIRST_PAGES - pages, "the page, without a cookie")
-    if asked == 0:
-        return Series(Spot.WHOAMI, 1, "is there a companion?")
-    if observed.companions:
-        if not _all_nodes_seen(observed):
-            return Series(Spot.WHOAMI, 1, "which nodes are there?")
-    elif pages < PAGES and any(not one.failure for one in observed.bare):
-        return Series(Spot.PAGE, PAGES - pages, "can nodes be told apart?")
-    if observed.path != "/" and not any(one.spot is Spot.ROOT for one in observed.bare):
-        return Series(Spot.ROOT, 1, "the start page, without a cookie")
+        return ProbeSeries(RequestKind.PAGE, _FIRST_PAGES - pages, "the page, without a cookie")
+    if whoami_count == 0:
+        return ProbeSeries(RequestKind.WHOAMI, 1, "is there a companion?")
+    if observations.has_companions:
+        if not _all_nodes_seen(observations):
+            return ProbeSeries(RequestKind.WHOAMI, 1, "which nodes are there?")
+    elif pages < PAGES and any(not one.failure for one in observations.without_cookie):
+        return ProbeSeries(RequestKind.PAGE, PAGES - pages, "can nodes be told apart?")
+    if observations.path != "/" and not any(one.kind is RequestKind.ROOT for one in observations.without_cookie):
+        return ProbeSeries(RequestKind.ROOT, 1, "the start page, without a cookie")
     return None
 
 
-def _all_nodes_seen(observed: Observed) -> bool:
-    answers = [one for one in observed.bare if one.spot is Spot.WHOAMI]
-    if len(answers) >= _BARE_MOST:
+def _all_nodes_seen(observations: Observations) -> bool:
+    responses = [one for one in observations.without_cookie if one.kind is RequestKind.WHOAMI]
+    if len(responses) >= _MAX_WHOAMI:
         return True
-    nodes = [one.node for one in answers if one.node]
-    rare = [node for node in {*nodes, *observed.known_nodes} if nodes.count(node) < _SEEN_TWICE]
-    return len(answers) >= _BARE_LEAST and not rare
+    nodes = [one.node for one in responses if one.node]
+    rare = [node for node in {*nodes, *observations.known_nodes} if nodes.count(node) < _MIN_RESPONSES_PER_NODE]
+    return len(responses) >= _MIN_WHOAMI and not rare
 
 
-def sendable(answer: Answer) -> dict[str, str]:
+def sendable(response: ProbeResponse) -> dict[str, str]:
     """Of the cookies an answer hands out, those that can be sent again; a handful."""
-    good = [(name, value) for name, value in answer.jar.items() if safe_to_send([RoutingCookie(name, value)])]
-    return dict(good[:_MOST_COOKIES])
+    cookies = [(name, value) for name, value in response.jar.items() if safe_to_send([RoutingCookie(name, value)])]
+    return dict(cookies[:_MAX_COOKIES])
 
 
-def _sources(observed: Observed, spot: Spot) -> list[Answer]:
+def _sources(observations: Observations, kind: RequestKind) -> list[ProbeResponse]:
     """The answers of a place that hand out cookies, one for each node and each set of names where nodes are known."""
-    kept: dict[object, Answer] = {}
-    for number, one in enumerate(observed.at(spot)):
+    sources: dict[object, ProbeResponse] = {}
+    for number, one in enumerate(observations.responses_to(kind)):
         if sendable(one):
-            kept.setdefault(one.node or number, one)
-    return list(kept.values())
+            sources.setdefault(one.node or number, one)
+    return list(sources.values())
 
 
-def _next_candidate(observed: Observed, configured: Sequence[str], invented: Sequence[str]) -> Series | None:
+def _next_candidate(
+    observations: Observations, configured: Sequence[str], invented: Sequence[str]
+) -> ProbeSeries | None:
     """Nothing sticks so far: try what the balancer handed out, then the application, then after a POST, then a key."""
-    tried = [one.source for one in observed.replays if one.how is How.WHOLE]
-    for spot in (observed.main, Spot.PAGE, Spot.POST):
-        if spot is Spot.POST and not any(one.spot is spot for one in observed.bare):
-            return Series(spot, _POSTS, "does a POST get a cookie?")
-        sources = _sources(observed, spot)
+    tried = [one.source for one in observations.replays if one.mode is ReplayMode.WHOLE]
+    for kind in (observations.main_kind, RequestKind.PAGE, RequestKind.POST):
+        if kind is RequestKind.POST and not any(one.kind is kind for one in observations.without_cookie):
+            return ProbeSeries(kind, _POSTS, "does a POST get a cookie?")
+        sources = _sources(observations, kind)
         if sources and not any(one in tried for one in sources):
-            return _whole(observed, sources[0], tuple(sendable(sources[0])))
-    return _next_invented(observed, configured, invented)
+            return _replay_whole(observations, sources[0], tuple(sendable(sources[0])))
+    return _next_invented(observations, configured, invented)
 
 
-def _whole(observed: Observed, source: Answer, names: Sequence[str]) -> Series:
+def _replay_whole(observations: Observations, source: ProbeResponse, names: Sequence[str]) -> ProbeSeries:
     jar = source.jar
-    why = f"do {_listed(names)} lead back?" if len(names) > 1 else f"does {names[0]} lead back?"
-    return Series(observed.main, TRIES, why, {name: jar[name] for name in names}, How.WHOLE, source)
+    question = f"do {_join_names(names)} lead back?" if len(names) > 1 else f"does {names[0]} lead back?"
+    return ProbeSeries(
+        observations.main_kind, TRIES, question, {name: jar[name] for name in names}, ReplayMode.WHOLE, source
+    )
 
 
-def _next_invented(observed: Observed, configured: Sequence[str], invented: Sequence[str]) -> Series | None:
+def _next_invented(
+    observations: Observations, configured: Sequence[str], invented: Sequence[str]
+) -> ProbeSeries | None:
     names = [name for name in configured if not is_pattern(name)]
-    done = sum(one.how is How.INVENTED for one in observed.replays)
-    if not names or not observed.companions or done >= min(len(invented), _OWN_SESSIONS):
+    done = sum(one.mode is ReplayMode.INVENTED for one in observations.replays)
+    if not names or not observations.has_companions or done >= min(len(invented), _MAX_VISITORS):
         return None
-    why = f"does any value of {names[0]} stick?"
-    return Series(observed.main, TRIES, why, {names[0]: invented[done]}, How.INVENTED)
+    question = f"does any value of {names[0]} stick?"
+    return ProbeSeries(observations.main_kind, TRIES, question, {names[0]: invented[done]}, ReplayMode.INVENTED)
 
 
-def _refine(observed: Observed, found: Sticking) -> Series | None:
+def _refine(observations: Observations, stickiness: Stickiness) -> ProbeSeries | None:
     """Something sticks: by which of the cookies, is their routing part enough, and does it hold for the other nodes?"""
-    leader = found.leader
-    if leader is None or leader.source is None:
+    first_success = stickiness.first_success
+    if first_success is None or first_success.source is None:
         return None
-    jar = leader.source.jar
-    done = {(one.how, one.names) for one in observed.replays if one.source is leader.source}
-    for how, names in _fewer(leader.names, found.together):
-        if (how, names) not in done:
-            why = f"does {names[0]} do it alone?" if how is How.ALONE else f"do {_listed(names)} do it?"
-            return Series(observed.main, TRIES, why, {name: jar[name] for name in names}, how, leader.source)
-    if (How.REDUCED, found.names) not in done and (cut := reduced(jar, found.names)):
-        why = f"is the routing part of {_listed(found.names)} enough?"
-        return Series(observed.main, TRIES, why, cut, How.REDUCED, leader.source)
-    return _others(observed, found, leader.source)
+    jar = first_success.source.jar
+    done = {(one.mode, one.names) for one in observations.replays if one.source is first_success.source}
+    for mode, names in _subsets(first_success.names, stickiness.all_needed):
+        if (mode, names) not in done:
+            question = (
+                f"does {names[0]} do it alone?" if mode is ReplayMode.ALONE else f"do {_join_names(names)} do it?"
+            )
+            return ProbeSeries(
+                observations.main_kind, TRIES, question, {name: jar[name] for name in names}, mode, first_success.source
+            )
+    if (ReplayMode.REDUCED, stickiness.names) not in done and (
+        routing_parts := routing_parts_of(jar, stickiness.names)
+    ):
+        question = f"is the routing part of {_join_names(stickiness.names)} enough?"
+        return ProbeSeries(
+            observations.main_kind, TRIES, question, routing_parts, ReplayMode.REDUCED, first_success.source
+        )
+    return _next_source(observations, stickiness, first_success.source)
 
 
-def _alone(names: tuple[str, ...]) -> list[tuple[How, tuple[str, ...]]]:
-    return [(How.ALONE, (name,)) for name in names]
+def _singles(names: tuple[str, ...]) -> list[tuple[ReplayMode, tuple[str, ...]]]:
+    return [(ReplayMode.ALONE, (name,)) for name in names]
 
 
-def _fewer(names: tuple[str, ...], together: bool) -> list[tuple[How, tuple[str, ...]]]:
+def _subsets(names: tuple[str, ...], all_needed: bool) -> list[tuple[ReplayMode, tuple[str, ...]]]:
     """Each of several cookies alone; where none does it alone, all but one of them."""
     if len(names) == 1:
         return []
-    spare = together and len(names) > 2
-    return _alone(names) + [(How.WITHOUT, tuple(other for other in names if other != name)) for name in names if spare]
+    leave_one_out = all_needed and len(names) > 2
+    return _singles(names) + [
+        (ReplayMode.WITHOUT, tuple(other for other in names if other != name)) for name in names if leave_one_out
+    ]
 
 
-def _others(observed: Observed, found: Sticking, leader: Answer) -> Series | None:
+def _next_source(
+    observations: Observations, stickiness: Stickiness, first_success: ProbeResponse
+) -> ProbeSeries | None:
     """The same cookies of other nodes, or, where those are not known, of other visitors."""
-    tried = [one.source for one in observed.replays if one.how is How.WHOLE]
-    sources = [one for one in _sources(observed, leader.spot) if set(found.names) <= set(sendable(one))]
-    most = _MOST_NODES if leader.node else _OWN_SESSIONS
-    if len(tried) >= most:
+    tried = [one.source for one in observations.replays if one.mode is ReplayMode.WHOLE]
+    sources = [one for one in _sources(observations, first_success.kind) if set(stickiness.names) <= set(sendable(one))]
+    limit = _MAX_NODES if first_success.node else _MAX_VISITORS
+    if len(tried) >= limit:
         return None
-    fresh = [one for one in sources if one not in tried and _differs(one, leader, found.names)]
-    return _whole(observed, fresh[0], found.names) if fresh else None
+    untried = [one for one in sources if one not in tried and _differs(one, first_success, stickiness.names)]
+    return _replay_whole(observations, untried[0], stickiness.names) if untried else None
 
 
-def _differs(one: Answer, other: Answer, names: Sequence[str]) -> bool:
+def _differs(one: ProbeResponse, other: ProbeResponse, names: Sequence[str]) -> bool:
     return any(one.jar.get(name) != other.jar.get(name) for name in names)
 
 
-def reduced(jar: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+def routing_parts_of(jar: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     """The cookies cut down to their routing parts; empty where that is the whole, or cannot be told."""
-    read = CookieReader(StickyTable(cookies=tuple(names))).read({name: jar[name] for name in names})
-    cut = {one.name: one.value for one in read}
-    return cut if len(cut) == len(names) and any(cut[name] != jar[name] for name in names) else {}
+    parsed = CookieReader(StickyTable(cookies=tuple(names))).read({name: jar[name] for name in names})
+    routing_parts = {one.name: one.value for one in parsed}
+    return (
+        routing_parts
+        if len(routing_parts) == len(names) and any(routing_parts[name] != jar[name] for name in names)
+        else {}
+    )
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

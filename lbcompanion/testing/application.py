@@ -16,11 +16,11 @@ from lbcompanion.web import QuietSite
 #: The header by which a visitor names the visit.
 VISIT = "X-Visit"
 #: What the application calls its session, and its protection against forged forms.
-SESSION, FORGERY = "sess", "csrftoken"
+SESSION_COOKIE, CSRF_COOKIE = "sess", "csrftoken"
 
 
 @frozen
-class Served:
+class ServedPage:
     """A page as the application made it.
 
     :ivar body: before any content coding.
@@ -33,7 +33,7 @@ class Served:
 
 
 @define
-class Ledger:
+class ApplicationLog:
     """All pages, by visit; of those that were asked for without one, the last.
 
     :ivar made: how many pages were made.
@@ -41,22 +41,22 @@ class Ledger:
     :ivar of_visitors: the numbers of those that were begun by visits; others are the crawler's own.
     """
 
-    pages: dict[str, Served] = field(factory=dict)
-    made: int = 0
-    sessions: int = 0
-    of_visitors: list[int] = field(factory=list)
+    pages: dict[str, ServedPage] = field(factory=dict)
+    page_count: int = 0
+    session_count: int = 0
+    visitor_sessions: list[int] = field(factory=list)
 
     def secrets(self) -> list[bytes]:
         """The values of all sessions and all forgery protections given to visitors."""
-        return [text(number) for number in self.of_visitors for text in (session, forgery)]
+        return [text(number) for number in self.visitor_sessions for text in (session_id, csrf_token)]
 
 
-def session(number: int) -> bytes:
+def session_id(number: int) -> bytes:
     """The value of a session cookie."""
     return b"hush-session-%d-" % number + b"s" * 12
 
 
-def forgery(number: int) -> bytes:
+def csrf_token(number: int) -> bytes:
     """The value of the cookie against forged forms."""
     return b"hush-forgery-%d-" % number + b"f" * 12
 
@@ -64,10 +64,10 @@ def forgery(number: int) -> bytes:
 class _Application(Resource):
     isLeaf = True
 
-    def __init__(self, node: str, ledger: Ledger) -> None:
+    def __init__(self, node: str, log: ApplicationLog) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._node = node
-        self._ledger = ledger
+        self._log = log
 
     def render(self, request: Request) -> bytes:
         path = request.path.decode("latin-1")
@@ -77,23 +77,23 @@ class _Application(Resource):
         return self._page(request, path)
 
     def _page(self, request: Request, path: str) -> bytes:
-        ledger = self._ledger
-        ledger.made += 1
+        log = self._log
+        log.page_count += 1
         visit = request.getHeader(VISIT) or ""
         method = request.method.decode()
-        sheet = f"<link rel=stylesheet href=/static/{self._node}.css>" if path.startswith("/styled/") else ""
+        stylesheet = f"<link rel=stylesheet href=/static/{self._node}.css>" if path.startswith("/styled/") else ""
         body = (
-            f"<!doctype html><html><head><meta charset=utf-8><title>{ledger.made}</title>{sheet}</head>"
-            f"<body>{self._node} made page {ledger.made} for {visit} by {method}</body></html>"
+            f"<!doctype html><html><head><meta charset=utf-8><title>{log.page_count}</title>{stylesheet}</head>"
+            f"<body>{self._node} made page {log.page_count} for {visit} by {method}</body></html>"
         ).encode()
         if method != "HEAD":
-            ledger.pages[visit] = Served(visit, self._node, method, body)
-        if not request.getCookie(SESSION.encode()):
-            ledger.sessions += 1
+            log.pages[visit] = ServedPage(visit, self._node, method, body)
+        if not request.getCookie(SESSION_COOKIE.encode()):
+            log.session_count += 1
             if visit:
-                ledger.of_visitors.append(ledger.sessions)
-            request.addCookie(SESSION, session(ledger.sessions).decode(), path="/", httpOnly=True)
-            request.addCookie(FORGERY, forgery(ledger.sessions).decode(), path="/")
+                log.visitor_sessions.append(log.session_count)
+            request.addCookie(SESSION_COOKIE, session_id(log.session_count).decode(), path="/", httpOnly=True)
+            request.addCookie(CSRF_COOKIE, csrf_token(log.session_count).decode(), path="/")
         request.setHeader("content-type", "text/html")
         if path.startswith("/coded/"):
             request.setHeader("content-encoding", "gzip")
@@ -104,7 +104,7 @@ class _Application(Resource):
         return body[20:]
 
 
-def application(node: str, ledger: Ledger, host: Host) -> None:
+def application(node: str, log: ApplicationLog, host: Host) -> None:
     """Run the application of one node at port 8000 of a host."""
-    site = QuietSite(_Application(node, ledger), reactor=host)  # type: ignore[no-untyped-call]
+    site = QuietSite(_Application(node, log), reactor=host)  # type: ignore[no-untyped-call]
     host.listenTCP(8000, site)

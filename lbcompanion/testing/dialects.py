@@ -37,7 +37,7 @@ SESSIONS = {
 }
 
 
-def _again(found: tuple[RoutingCookie, ...]) -> dict[str, str]:
+def _parsed_again(found: tuple[RoutingCookie, ...]) -> dict[str, str]:
     return {cookie.name: cookie.value for cookie in found}
 
 
@@ -83,7 +83,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
             """No cookies raise anything; a replay is read as itself; the node it reveals is the same."""
             wanted = tuple(name for name in names if not is_pattern(name))
             read = dialect.read(found, wanted)
-            self.assertEqual(read, dialect.read(_again(read), wanted))
+            self.assertEqual(read, dialect.read(_parsed_again(read), wanted))
             self.assertLessEqual({cookie.name for cookie in read}, set(found))
             for name, value in found.items():
                 dialect.recognises(name, value)

@@ -29,11 +29,11 @@ from lbcompanion.settings import (
     StickyTable,
     StoreTable,
 )
-from lbcompanion.testing.application import FORGERY, Ledger, application
-from lbcompanion.testing.network import Host, Network
-from lbcompanion.testing.passing import Balancer
-from lbcompanion.testing.products import haproxy_prefix, haproxy_tiers
-from lbcompanion.testing.sticking import Inserting, NoStickiness, Remembering, Sticking
+from lbcompanion.testing.application import CSRF_COOKIE, ApplicationLog, application
+from lbcompanion.testing.balancer import InMemoryBalancer
+from lbcompanion.testing.balancer_models import BalancerModel, CookieInsertion, NoStickiness, StickTable
+from lbcompanion.testing.balancer_products import haproxy_prefix, haproxy_tiers
+from lbcompanion.testing.network import Host, MemoryNetwork
 
 SECRET = b"the farm's secret, for tests only"
 SITE = "www.example.com"
@@ -43,7 +43,7 @@ _BALANCER = "10.0.0.100"
 
 
 @frozen
-class Kind:
+class FarmKind:
     """One sort of farm.
 
     :ivar sticking: makes the balancer's model.
@@ -52,7 +52,7 @@ class Kind:
     :ivar session_routes: whether it is the session itself that routes, and the operator allowed to record it.
     """
 
-    sticking: Callable[[], Sticking]
+    model: Callable[[], BalancerModel]
     sticky: StickyTable = field(factory=StickyTable)
     peers: bool = False
     session_routes: bool = False
@@ -61,24 +61,24 @@ class Kind:
 #: By name: HAProxy's cookie insertion as it is mostly written, the same hidden from scripts and nodes, a balancer of
 #: no known kind, one that sticks not at all, one that remembers sessions in a table of its own, one that writes into a
 #: cookie of the application's, and one before two others.
-KINDS: Mapping[str, Kind] = {
-    "insert": Kind(Inserting, StickyTable(cookies=("SRV",))),
-    "indirect": Kind(
-        lambda: Inserting(indirect=True, attributes="; path=/; HttpOnly"),
+KINDS: Mapping[str, FarmKind] = {
+    "insert": FarmKind(CookieInsertion, StickyTable(cookies=("SRV",))),
+    "indirect": FarmKind(
+        lambda: CookieInsertion(indirect=True, attributes="; path=/; HttpOnly"),
         StickyTable(dialect="haproxy-insert", cookies=("SRV",)),
     ),
-    "opaque": Kind(
-        lambda: Inserting("where", values={"n1": "rack-4/7:a1", "n2": "rack-4/8:b2", "n3": "rack-5/1:c3"}),
+    "opaque": FarmKind(
+        lambda: CookieInsertion("where", values={"n1": "rack-4/7:a1", "n2": "rack-4/8:b2", "n3": "rack-5/1:c3"}),
         StickyTable(cookies=("where",)),
     ),
-    "prefix": Kind(lambda: haproxy_prefix(FORGERY), StickyTable("haproxy-prefix", cookies=(FORGERY,))),
-    "tiers": Kind(
+    "prefix": FarmKind(lambda: haproxy_prefix(CSRF_COOKIE), StickyTable("haproxy-prefix", cookies=(CSRF_COOKIE,))),
+    "tiers": FarmKind(
         lambda: haproxy_tiers({"east": ("n1", "n2"), "west": ("n3",)}),
         StickyTable("haproxy-insert", cookies=("DC", "SRV")),
     ),
-    "none": Kind(NoStickiness, peers=True),
-    "table": Kind(
-        Remembering, StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",)), session_routes=True
+    "none": FarmKind(NoStickiness, peers=True),
+    "table": FarmKind(
+        StickTable, StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",)), session_routes=True
     ),
 }
 
@@ -103,7 +103,7 @@ class InlineCrawler(CrawlerService):
     def _defer(self, call: Callable[..., Any], /, *args: Any) -> Deferred[Any]:
         return execute(call, *args)
 
-    def die(self) -> None:
+    def crash(self) -> None:
         """What the kernel does for a process that is killed: locks and files are let go."""
         self._database.close()
         if self._lock >= 0:
@@ -120,7 +120,7 @@ class InlineCrawler(CrawlerService):
 
 
 @define
-class Node:
+class InMemoryNode:
     """One companion and the machine it runs on.
 
     :ivar service: the running process; None while there is none.
@@ -136,7 +136,7 @@ class Node:
         host = self.host
         thread: Any = InlineThread
         self.service = NodeService(self.settings, host, None, host.network.now, thread)
-        host.network.settle_on(self.service.startService())
+        host.network.result_of(self.service.startService())
 
     def restart(self) -> None:
         """Kill it and start it anew: what it held in memory is gone, its state directory stays."""
@@ -145,7 +145,7 @@ class Node:
 
 
 @define
-class Farm:
+class InMemoryFarm:
     """Nodes, balancer, application, crawler.
 
     :ivar folder: for state directories and the archive.
@@ -153,40 +153,42 @@ class Farm:
     :ivar max_seconds: how long a copy lives.
     """
 
-    kind: Kind
+    kind: FarmKind
     folder: Path
     names: tuple[str, ...] = ("n1", "n2", "n3")
     give_up_after_seconds: float = 120.0
     max_seconds: float = 300.0
     pull_grace_seconds: float = 30.0
-    network: Network = field(factory=Network)
-    ledger: Ledger = field(factory=Ledger)
-    nodes: dict[str, Node] = field(factory=dict)
+    network: MemoryNetwork = field(factory=MemoryNetwork)
+    application_log: ApplicationLog = field(factory=ApplicationLog)
+    nodes: dict[str, InMemoryNode] = field(factory=dict)
     crawler: InlineCrawler | None = None
-    starts: int = 0
+    crawler_starts: int = 0
     rotations: int = 0
     moves: int = 0
-    bypassed: set[str] = field(factory=set)
+    bypassed_nodes: set[str] = field(factory=set)
     visitors: Host = field(init=False)
-    strangers: Host = field(init=False)
+    untrusted_clients: Host = field(init=False)
     crawlers: Host = field(init=False)
-    balancer: Balancer = field(init=False)
+    balancer: InMemoryBalancer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make all hosts and start everything."""
         network = self.network
         self.visitors = network.host("10.0.9.1", "visitors")
-        self.strangers = network.host("10.0.9.2", "strangers")
+        self.untrusted_clients = network.host("10.0.9.2", "strangers")
         self.crawlers = network.host("10.0.2.1", "crawler")
-        self.balancer = Balancer(
+        self.balancer = InMemoryBalancer(
             network.host(_BALANCER, SITE),
-            self.kind.sticking(),
+            self.kind.model(),
             {name: (self._address(name), 8080) for name in self.names},
         )
         self.balancer.listen()
         for name in self.names:
-            application(name, self.ledger, network.host(f"10.0.1.{self._number(name)}", f"app-{name}"))
-            node = self.nodes[name] = Node(name, network.host(self._address(name), name), self._node_settings(name))
+            application(name, self.application_log, network.host(f"10.0.1.{self._number(name)}", f"app-{name}"))
+            node = self.nodes[name] = InMemoryNode(
+                name, network.host(self._address(name), name), self._node_settings(name)
+            )
             node.start()
         self.start_crawler()
 
@@ -233,16 +235,16 @@ class Farm:
 
     def start_crawler(self) -> None:
         """Start it; what an earlier one left is gone on with."""
-        self.starts += 1
+        self.crawler_starts += 1
         self.crawler = InlineCrawler(self._crawler_settings(), self.crawlers, self.network.now)
-        self.network.settle_on(self.crawler.startService())
+        self.network.result_of(self.crawler.startService())
 
     def kill_crawler(self) -> None:
         """Kill it, in the middle of whatever it does."""
         crawler, self.crawler = self.crawler, None
         self.crawlers.crash()
         if crawler is not None:
-            crawler.die()
+            crawler.crash()
 
     def rows(self) -> list[Any]:
         """What the crawler knows of all notices; of the last living one."""
@@ -269,7 +271,7 @@ class Farm:
         self.balancer.nodes[name] = (
             (f"10.0.1.{self._number(name)}", 8000) if on else (self.nodes[name].host.address, 8080)
         )
-        (self.bypassed.add if on else self.bypassed.discard)(name)
+        (self.bypassed_nodes.add if on else self.bypassed_nodes.discard)(name)
         return on
 
     def drain(self, name: str, on: bool) -> None:
@@ -278,17 +280,17 @@ class Farm:
 
     def rotate(self) -> bool:
         """The balancer gets a new key: all values that it gave out are void; False where it has none."""
-        model = self.balancer.sticking
-        if not isinstance(model, Inserting) or not model.gives:
+        model = self.balancer.model
+        if not isinstance(model, CookieInsertion) or not model.sets_cookie:
             return False
         self.rotations += 1
         model.rotate({name: f"{name}-{self.rotations}" for name in self.names})
         return True
 
-    def repeat(self, on: bool) -> None:
+    def set_caching(self, on: bool) -> None:
         """A cache that heeds nothing stands before the balancer, or is gone with all that it kept."""
-        self.balancer.repeating = on
-        self.balancer.repeated.clear()
+        self.balancer.caching = on
+        self.balancer.cache.clear()
 
     def move(self, name: str) -> None:
         """A node's process ends, and begins anew at another address; its name finds it there."""
@@ -301,7 +303,7 @@ class Farm:
         node.settings = evolve(node.settings, node=table)
         node.host = self.network.host(address, name)
         node.start()
-        if name not in self.bypassed:
+        if name not in self.bypassed_nodes:
             self.balancer.nodes[name] = (address, 8080)
         self.check_health()
 

@@ -1,8 +1,8 @@
 """A network in memory: hosts with addresses, listeners and connections, all on one clock that is moved by hand.
 
 Each host is a reactor of its own, as far as Twisted's endpoints, ``Agent``, its web server and the services of this
-project need one. Nothing moves by itself: what was written waits until :meth:`Network.step`,
-:meth:`Network.settle` or :meth:`Network.pass_time`. A host can be cut off (its processes live on) or crash (they
+project need one. Nothing moves by itself: what was written waits until :meth:`MemoryNetwork.step`,
+:meth:`MemoryNetwork.run_until_idle` or :meth:`MemoryNetwork.pass_time`. A host can be cut off (its processes live on) or crash (they
 do not).
 """
 
@@ -40,11 +40,11 @@ from zope.interface import implementer
 _T = TypeVar("_T")
 
 #: More steps than this without rest are a loop, not work.
-_MOST_STEPS = 200_000
+_MAX_STEPS = 200_000
 _FIRST_FREE_PORT = 49152
 
 
-class Network:
+class MemoryNetwork:
     """Hosts, their connections and the time.
 
     :param started_at: the time at the start, seconds since the epoch.
@@ -56,7 +56,7 @@ class Network:
         self.hosts: dict[str, Host] = {}
         self.names: dict[str, str] = {}
         #: Told of everything that is written: by which end, and what.
-        self.taps: list[Callable[[End, bytes], None]] = []
+        self.taps: list[Callable[[ConnectionEnd, bytes], None]] = []
         self._queue: deque[Callable[[], None]] = deque()
 
     def now(self) -> float:
@@ -73,7 +73,7 @@ class Network:
         self.names.update(dict.fromkeys((address, *names), address))
         return host
 
-    def later(self, call: Callable[[], None]) -> None:
+    def call_soon(self, call: Callable[[], None]) -> None:
         """Let something happen in its turn, behind what waits already."""
         self._queue.append(call)
 
@@ -94,44 +94,44 @@ class Network:
             if not self.step():
                 return
 
-    def settle(self, until: Callable[[], bool] = lambda: False) -> None:
+    def run_until_idle(self, until: Callable[[], bool] = lambda: False) -> None:
         """Let everything happen that can without time passing, or until something is so.
 
         :raises AssertionError: where it goes round in a circle.
         """
-        for _ in range(_MOST_STEPS):
+        for _ in range(_MAX_STEPS):
             if until() or not self.step():
                 return
         raise AssertionError("the network does not come to rest")
 
-    def settle_on(self, result: Deferred[_T], patience_seconds: float = 60.0) -> _T:
+    def result_of(self, result: Deferred[_T], patience_seconds: float = 60.0) -> _T:
         """Let things happen, and time pass where it must, until a Deferred has fired; gives its result.
 
         :raises AssertionError: where it does not fire in time; else whatever the Deferred failed with.
         """
-        told: list[_T | Failure] = []
-        result.addBoth(told.append)
-        self.pass_time(patience_seconds, until=lambda: bool(told))
-        if not told:
+        results: list[_T | Failure] = []
+        result.addBoth(results.append)
+        self.pass_time(patience_seconds, until=lambda: bool(results))
+        if not results:
             raise AssertionError("nothing came of it")
-        if isinstance(told[0], Failure):
-            told[0].raiseException()
-        return told[0]
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        return results[0]
 
     def pass_time(self, seconds: float, stride: float = 0.5, until: Callable[[], bool] = lambda: False) -> None:
         """Let time pass in strides, and everything in it happen; until something is so, at most."""
         end = self.now() + seconds
-        self.settle(until)
+        self.run_until_idle(until)
         while self.now() < end and not until():
             self.clock.advance(min(stride, end - self.now()))
-            self.settle(until)
+            self.run_until_idle(until)
 
 
 @implementer(IHostnameResolver)
 class _Resolver:
     """Looks names up in the network's list."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: MemoryNetwork) -> None:
         self._network = network
 
     def resolveHostName(
@@ -158,13 +158,13 @@ class Host:
     :ivar up: whether others reach it, and it them.
     """
 
-    def __init__(self, network: Network, address: str) -> None:
+    def __init__(self, network: MemoryNetwork, address: str) -> None:
         self.network = network
         self.address = address
         self.up = True
         self.nameResolver = _Resolver(network)
-        self.listeners: dict[int, _Listening] = {}
-        self.ends: set[End] = set()
+        self.listeners: dict[int, _ListeningPort] = {}
+        self.ends: set[ConnectionEnd] = set()
         self._calls: list[Any] = []
         self._next_port = _FIRST_FREE_PORT
 
@@ -208,7 +208,7 @@ class Host:
         port = port or self._free_port()
         if port in self.listeners:
             raise CannotListenError(interface, port, OSError("in use"))
-        listening = self.listeners[port] = _Listening(self, port, factory)
+        listening = self.listeners[port] = _ListeningPort(self, port, factory)
         listening.startListening()
         return listening
 
@@ -247,7 +247,7 @@ class Host:
 
 
 @implementer(IListeningPort)
-class _Listening:
+class _ListeningPort:
     def __init__(self, host: Host, port: int, factory: Any) -> None:
         self._host = host
         self._port = port
@@ -273,7 +273,7 @@ class _Connector:
         self._port = port
         self._factory = factory
         self._given_up = False
-        self._end: End | None = None
+        self._end: ConnectionEnd | None = None
 
     def getDestination(self) -> IPv4Address:
         return IPv4Address("TCP", self._host.network.names.get(self._name, self._name), self._port)
@@ -296,19 +296,26 @@ class _Connector:
     def _try(self) -> None:
         if self._given_up:
             return
-        there = self._host.network.hosts.get(self.getDestination().host)
-        listening = there.listeners.get(self._port) if there is not None and there.up and self._host.up else None
-        if there is None or listening is None:
+        remote_address = self._host.network.hosts.get(self.getDestination().host)
+        listening = (
+            remote_address.listeners.get(self._port)
+            if remote_address is not None and remote_address.up and self._host.up
+            else None
+        )
+        if remote_address is None or listening is None:
             self._failed(ConnectionRefusedError())
             return
         here_at = IPv4Address("TCP", self._host.address, self._host._free_port())
-        there_at = IPv4Address("TCP", there.address, self._port)
+        there_at = IPv4Address("TCP", remote_address.address, self._port)
         taking = listening.factory.buildProtocol(here_at)
         if taking is None:
             self._failed(ConnectionRefusedError())
             return
         asking = self._factory.buildProtocol(there_at)
-        near, far = End(self._host, here_at, there_at, asking), End(there, there_at, here_at, taking)
+        near, far = (
+            ConnectionEnd(self._host, here_at, there_at, asking),
+            ConnectionEnd(remote_address, there_at, here_at, taking),
+        )
         near.peer, far.peer = far, near
         self._end = near
         near.connector = self
@@ -332,27 +339,27 @@ class _Data:
 
 
 @frozen
-class _Gone:
+class _Disconnected:
     error: Exception
 
 
 @implementer(ITCPTransport)
 @define(eq=False)
-class End:
+class ConnectionEnd:
     """One end of a connection: what a protocol has for its transport."""
 
     host: Host
-    here: IPv4Address
-    there: IPv4Address
+    local_address: IPv4Address
+    remote_address: IPv4Address
     protocol: Any
-    peer: End | None = None
+    peer: ConnectionEnd | None = None
     connector: Any = None
     connected: bool = True
     disconnecting: bool = False
     disconnected: bool = False
     paused: bool = False
     producer: Any = None
-    inbox: deque[_Data | _Gone] = field(factory=deque)
+    inbox: deque[_Data | _Disconnected] = field(factory=deque)
 
     def __attrs_post_init__(self) -> None:
         self.host.ends.add(self)
@@ -364,7 +371,7 @@ class End:
         if self.connected and not self.disconnecting and data and self.peer is not None:
             for tap in self.host.network.taps:
                 tap(self, data)
-            self.peer.post(_Data(bytes(data)))
+            self.peer.enqueue(_Data(bytes(data)))
 
     def writeSequence(self, data: Any) -> None:
         """Send all of it."""
@@ -374,7 +381,7 @@ class End:
         """Close behind what was written."""
         if self.connected and not self.disconnecting:
             self.disconnecting = True
-            self.host.network.later(self._close)
+            self.host.network.call_soon(self._close)
 
     def loseWriteConnection(self) -> None:
         """A half-closed connection is none here."""
@@ -386,8 +393,8 @@ class End:
             self.disconnecting = True
             self.inbox.clear()
             if self.peer is not None:
-                self.peer.post(_Gone(ConnectionLost()))
-            self.host.network.later(lambda: self._lost(ConnectionAborted()))
+                self.peer.enqueue(_Disconnected(ConnectionLost()))
+            self.host.network.call_soon(lambda: self._lost(ConnectionAborted()))
 
     def pauseProducing(self) -> None:
         """Give nothing to the protocol for now."""
@@ -398,7 +405,7 @@ class End:
         if self.paused:
             self.paused = False
             for _ in self.inbox:
-                self.host.network.later(self._take)
+                self.host.network.call_soon(self._deliver)
 
     def stopProducing(self) -> None:
         """Close."""
@@ -416,11 +423,11 @@ class End:
 
     def getPeer(self) -> IPv4Address:
         """The other end's address."""
-        return self.there
+        return self.remote_address
 
     def getHost(self) -> IPv4Address:
         """This end's address."""
-        return self.here
+        return self.local_address
 
     def getTcpNoDelay(self) -> bool:
         """Nothing is delayed."""
@@ -438,11 +445,11 @@ class End:
 
     # What the network does.
 
-    def post(self, what: _Data | _Gone) -> None:
+    def enqueue(self, event: _Data | _Disconnected) -> None:
         """Put something on its way to this end."""
-        self.inbox.append(what)
+        self.inbox.append(event)
         if not self.paused:
-            self.host.network.later(self._take)
+            self.host.network.call_soon(self._deliver)
 
     def cut(self, error: Exception) -> None:
         """The connection breaks under both ends."""
@@ -450,7 +457,7 @@ class End:
             if end is not None and end.connected:
                 end.inbox.clear()
                 end.paused = False
-                end.post(_Gone(error))
+                end.enqueue(_Disconnected(error))
 
     def die(self) -> None:
         """The process at this end is gone; only the other one hears of it."""
@@ -458,21 +465,21 @@ class End:
         self.disconnected = True
         self.host.ends.discard(self)
         if self.peer is not None and self.peer.connected:
-            self.peer.post(_Gone(ConnectionLost()))
+            self.peer.enqueue(_Disconnected(ConnectionLost()))
 
     def _close(self) -> None:
         if self.connected and self.peer is not None:
-            self.peer.post(_Gone(ConnectionDone()))
+            self.peer.enqueue(_Disconnected(ConnectionDone()))
             self._lost(ConnectionDone())
 
-    def _take(self) -> None:
+    def _deliver(self) -> None:
         if not self.connected or self.paused or not self.inbox:
             return
-        what = self.inbox.popleft()
-        if isinstance(what, _Gone):
-            self._lost(what.error)
+        event = self.inbox.popleft()
+        if isinstance(event, _Disconnected):
+            self._lost(event.error)
         elif not self.disconnecting:
-            self.protocol.dataReceived(what.data)
+            self.protocol.dataReceived(event.data)
 
     def _lost(self, error: Exception) -> None:
         if not self.connected:
@@ -482,7 +489,7 @@ class End:
         self.inbox.clear()
         self.host.ends.discard(self)
         if self.peer is not None and self.peer.connected and not self.peer.inbox:
-            self.peer.post(_Gone(ConnectionLost()))
+            self.peer.enqueue(_Disconnected(ConnectionLost()))
         reason = Failure(error)
         if self.protocol is not None:
             self.protocol.connectionLost(reason)

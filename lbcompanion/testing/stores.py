@@ -35,7 +35,7 @@ OpenForTest = Callable[[TestCase, StoreTable, Callable[[], float]], Any]
 START = 1_790_000_000.0
 
 
-class WallClockByHand:
+class ManualWallClock:
     """Epoch seconds that pass when told to."""
 
     def __init__(self, now: float = START) -> None:
@@ -50,7 +50,7 @@ class WallClockByHand:
         self.now += seconds
 
 
-def a_page(token: str, body: bytes = b"<!doctype html><p>seen</p>", captured_at: float = START) -> Page:
+def make_page(token: str, body: bytes = b"<!doctype html><p>seen</p>", captured_at: float = START) -> Page:
     """A page like any other; its address has what a careless store would spoil."""
     return Page(
         token=token,
@@ -79,7 +79,7 @@ class _PageStoreContract(TestCase):
     overhead: int
 
     def setUp(self) -> None:
-        self.clock = WallClockByHand()
+        self.clock = ManualWallClock()
 
     def opened(self, **settings: Any) -> Any:
         table = {"max_pages": 10, "max_bytes": 10_000, "max_seconds": 600, "pull_grace_seconds": 60, **settings}
@@ -91,7 +91,7 @@ class _PageStoreContract(TestCase):
         """A store with these pages in it, a second apart."""
         store = self.opened(**settings)
         for token in tokens:
-            await store.put(a_page(token))
+            await store.put(make_page(token))
             self.clock.advance(1)
         return store
 
@@ -99,7 +99,7 @@ class _PageStoreContract(TestCase):
         assert await store.peek(token) == Miss(reason)
         assert await store.take(token) == Miss(reason)
 
-    async def assert_held(self, store: Any, *tokens: str) -> None:
+    async def assert_stored(self, store: Any, *tokens: str) -> None:
         assert await store.tokens() == list(tokens)
         for token in tokens:
             assert isinstance(await store.peek(token), Page), token
@@ -117,7 +117,7 @@ class _PageStoreContract(TestCase):
     async def test_a_copy_comes_back_as_it_was(self) -> None:
         store = self.opened(max_bytes=1_000_000)
         for token, body in (("all", bytes(range(256)) * 300), ("none", b""), ("html", b"<p>\xe9</p>\r\n")):
-            page = a_page(token, body, START + 0.123456)
+            page = make_page(token, body, START + 0.123456)
             assert await store.put(page) is None
             assert await store.peek(token) == page
             assert await store.take(token) == page
@@ -127,7 +127,7 @@ class _PageStoreContract(TestCase):
         for _ in range(3):
             await store.take("a")
         self.clock.advance(500)
-        await self.assert_held(store, "a")
+        await self.assert_stored(store, "a")
 
     async def test_nobody_has_heard_of_it(self) -> None:
         store = await self.filled("a")
@@ -138,9 +138,9 @@ class _PageStoreContract(TestCase):
 
     async def test_it_expires_without_a_sweep(self) -> None:
         store = self.opened()
-        await store.put(a_page("a"))
+        await store.put(make_page("a"))
         self.clock.advance(599.5)
-        await self.assert_held(store, "a")
+        await self.assert_stored(store, "a")
         self.clock.advance(0.5)
         await self.assert_miss(store, "a", MissReason.EXPIRED)
         assert await store.drop("a") is False
@@ -154,8 +154,8 @@ class _PageStoreContract(TestCase):
 
     async def test_its_age_counts_from_the_put(self) -> None:
         store = self.opened()
-        await store.put(a_page("a", captured_at=START - 3600))
-        await self.assert_held(store, "a")
+        await store.put(make_page("a", captured_at=START - 3600))
+        await self.assert_stored(store, "a")
 
     async def test_a_sweep_tells_how_many_went(self) -> None:
         store = await self.filled("a", "b", "c")
@@ -165,7 +165,7 @@ class _PageStoreContract(TestCase):
         assert await store.sweep() == 1
         self.clock.advance(598 - 61)
         assert await store.sweep() == 1
-        await self.assert_held(store, "b")
+        await self.assert_stored(store, "b")
         await self.assert_miss(store, "a", MissReason.EXPIRED)
         await self.assert_miss(store, "c", MissReason.PULLED)
 
@@ -176,14 +176,14 @@ class _PageStoreContract(TestCase):
         self.clock.advance(40)
         await store.sent("a")
         self.clock.advance(19.5)
-        await self.assert_held(store, "a")
+        await self.assert_stored(store, "a")
         self.clock.advance(0.5)
         await self.assert_miss(store, "a", MissReason.PULLED)
         assert await store.drop("a") is True
 
     async def test_a_sent_copy_lives_no_longer_than_others(self) -> None:
         store = self.opened()
-        await store.put(a_page("a"))
+        await store.put(make_page("a"))
         self.clock.advance(590)
         await store.sent("a")
         self.clock.advance(10)
@@ -191,20 +191,20 @@ class _PageStoreContract(TestCase):
 
     async def test_what_another_node_kept_is_as_old_as_it_was_there(self) -> None:
         store = await self.filled("a")
-        await store.put(evolve(a_page("b"), kept_at=self.clock.now - 500))
-        await store.put(evolve(a_page("c"), kept_at=self.clock.now + 500))
+        await store.put(evolve(make_page("b"), kept_at=self.clock.now - 500))
+        await store.put(evolve(make_page("c"), kept_at=self.clock.now + 500))
         self.clock.advance(99)
         assert await store.sweep() == 0
         assert sorted(await store.tokens()) == ["a", "b", "c"]
         self.clock.advance(1)
         await self.assert_miss(store, "b", MissReason.EXPIRED)
-        await store.put(evolve(a_page("d"), kept_at=self.clock.now - 590))
+        await store.put(evolve(make_page("d"), kept_at=self.clock.now - 590))
         self.clock.advance(10)
         assert await store.sweep() == 1
-        await self.assert_held(store, "a", "c")
+        await self.assert_stored(store, "a", "c")
         self.clock.advance(489)
         await self.assert_miss(store, "a", MissReason.EXPIRED)
-        await self.assert_held(store, "c")
+        await self.assert_stored(store, "c")
         self.clock.advance(1)
         await self.assert_miss(store, "c", MissReason.EXPIRED)
 
@@ -213,84 +213,84 @@ class _PageStoreContract(TestCase):
         assert await store.drop("a") is True
         await self.assert_miss(store, "a", MissReason.PULLED)
         assert await store.drop("a") is True
-        await self.assert_held(store, "b")
+        await self.assert_stored(store, "b")
 
     async def test_without_delete_after_pull_it_stays(self) -> None:
         store = self.opened(delete_after_pull=False)
-        await store.put(a_page("a"))
+        await store.put(make_page("a"))
         await store.sent("a")
         assert await store.drop("a") is True
         self.clock.advance(599)
-        await self.assert_held(store, "a")
+        await self.assert_stored(store, "a")
         self.clock.advance(1)
         await self.assert_miss(store, "a", MissReason.EXPIRED)
 
     async def test_the_oldest_makes_room(self) -> None:
         store = await self.filled("a", "b", "c", "d", max_pages=3)
-        await self.assert_held(store, "b", "c", "d")
+        await self.assert_stored(store, "b", "c", "d")
         await self.assert_miss(store, "a", MissReason.EVICTED)
         assert await store.drop("a") is False
 
     async def test_a_sent_copy_makes_room_first(self) -> None:
         store = await self.filled("a", "b", "c", max_pages=3)
         await store.sent("b")
-        await store.put(a_page("d"))
+        await store.put(make_page("d"))
         await self.assert_miss(store, "b", MissReason.EVICTED)
-        await self.assert_held(store, "a", "c", "d")
+        await self.assert_stored(store, "a", "c", "d")
 
     async def test_of_the_sent_the_first_sent_goes_first(self) -> None:
         store = await self.filled("a", "b", "c", max_pages=3)
         for token in "cab":
             await store.sent(token)
             self.clock.advance(1)
-        await store.put(a_page("d"))
-        await store.put(a_page("e"))
-        await self.assert_held(store, "b", "d", "e")
+        await store.put(make_page("d"))
+        await store.put(make_page("e"))
+        await self.assert_stored(store, "b", "d", "e")
 
     async def test_bytes_are_bounded(self) -> None:
         size = 1000 - self.overhead
         store = self.opened(max_bytes=3000)
         for token in "abc":
-            await store.put(a_page(token, bytes(size)))
-        await self.assert_held(store, "a", "b", "c")
-        await store.put(a_page("d", b"x" * (1001 - self.overhead)))
-        await self.assert_held(store, "c", "d")
+            await store.put(make_page(token, bytes(size)))
+        await self.assert_stored(store, "a", "b", "c")
+        await store.put(make_page("d", b"x" * (1001 - self.overhead)))
+        await self.assert_stored(store, "c", "d")
         await self.assert_miss(store, "b", MissReason.EVICTED)
         assert (await store.stats())["bytes"] == 2001
 
     async def test_a_page_larger_than_the_store_is_refused(self) -> None:
         store = self.opened(max_bytes=3000)
-        await store.put(a_page("a"))
-        await self.assert_fails(store.put(a_page("b", bytes(3001))))
-        await self.assert_held(store, "a")
+        await store.put(make_page("a"))
+        await self.assert_fails(store.put(make_page("b", bytes(3001))))
+        await self.assert_stored(store, "a")
         await self.assert_miss(store, "b", MissReason.UNKNOWN)
-        await store.put(a_page("c", bytes(3000 - self.overhead)))
-        await self.assert_held(store, "c")
+        await store.put(make_page("c", bytes(3000 - self.overhead)))
+        await self.assert_stored(store, "c")
 
     async def test_what_is_over_anyway_is_not_evicted(self) -> None:
         store = await self.filled("a", "b", max_pages=2)
         self.clock.advance(598)
-        await store.put(a_page("c"))
+        await store.put(make_page("c"))
         await self.assert_miss(store, "a", MissReason.EXPIRED)
-        await self.assert_held(store, "b", "c")
+        await self.assert_stored(store, "b", "c")
 
     async def test_the_same_token_again_replaces(self) -> None:
         store = await self.filled("a", "b")
         await store.sent("a")
-        again = a_page("a", b"other")
+        again = make_page("a", b"other")
         await store.put(again)
         assert await store.peek("a") == again
-        await self.assert_held(store, "b", "a")
+        await self.assert_stored(store, "b", "a")
         self.clock.advance(100)
-        await self.assert_held(store, "b", "a")
+        await self.assert_stored(store, "b", "a")
         stats = await store.stats()
         assert (stats["pages"], stats["evicted"], stats["pulled"]) == (2, 0, 0)
 
     async def test_a_copy_that_comes_back_is_no_longer_missed(self) -> None:
         store = await self.filled("a")
         await store.drop("a")
-        await store.put(a_page("a"))
-        await self.assert_held(store, "a")
+        await store.put(make_page("a"))
+        await self.assert_stored(store, "a")
 
     async def test_a_mark_is_told_as_it_was_made(self) -> None:
         store = await self.filled("a")
@@ -299,7 +299,7 @@ class _PageStoreContract(TestCase):
         assert await store.peek("never") == miss
         assert await store.take("never") == miss
         await store.mark("a", miss)
-        await self.assert_held(store, "a")
+        await self.assert_stored(store, "a")
 
     async def test_tombstones_are_bounded(self) -> None:
         store = self.opened(max_pages=5)
@@ -318,16 +318,16 @@ class _PageStoreContract(TestCase):
         await store.sweep()
         self.clock.advance(540 - 2)
         await store.sweep()
-        told = await store.stats()
-        size = len(a_page("f").body) + self.overhead
-        assert {**told} == {"pages": 1, "bytes": size, "put": 6, "evicted": 1, "expired": 2, "pulled": 2}
+        stats = await store.stats()
+        size = len(make_page("f").body) + self.overhead
+        assert {**stats} == {"pages": 1, "bytes": size, "put": 6, "evicted": 1, "expired": 2, "pulled": 2}
 
     async def test_nothing_works_after_the_close(self) -> None:
         store = await self.filled("a")
         assert await store.close() is None
         assert await store.close() is None
         for call in (
-            lambda: store.put(a_page("b")),
+            lambda: store.put(make_page("b")),
             lambda: store.peek("a"),
             lambda: store.take("a"),
             lambda: store.sent("a"),

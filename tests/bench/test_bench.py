@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.machine import Cpu, Disturbance, descriptors, family, python, resident_megabytes
 from bench.peers import PEERS, QUICK, REFERENCE, STREAM_REFERENCE
 from bench.report import figures, show
-from bench.rounds import Samples
+from bench.schedule import Samples
+from bench.system_info import Cpu, Disturbance, descriptors, process_tree, python, resident_megabytes
 
 pytestmark = pytest.mark.programs
 
@@ -33,16 +33,16 @@ def small(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 def runs(folder: Path, name: str) -> None:
     done = small(folder, "--peer", name)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert {*told["figures"]} == {*CASES}
-    measured = {*told["figures"]["page-10k"]}
+    report = json.loads(done.stdout)
+    assert {*report["figures"]} == {*CASES}
+    measured = {*report["figures"]["page-10k"]}
     assert measured
-    assert measured | {*told["left_out"]} == {peer.name for peer in PEERS if name in peer.name}
+    assert measured | {*report["left_out"]} == {peer.name for peer in PEERS if name in peer.name}
     for peer in measured:
-        assert told["figures"]["1m-chunked"][peer]["cpu_us"]["median"] > 0
-        assert "added_p99_us" in told["figures"]["page-10k"][peer]
-        assert told["memory"][peer]["before_mb"] > 0
-    assert json.loads(next(folder.glob("*.json")).read_text()) == told
+        assert report["figures"]["1m-chunked"][peer]["cpu_us"]["median"] > 0
+        assert "added_p99_us" in report["figures"]["page-10k"][peer]
+        assert report["memory"][peer]["before_mb"] > 0
+    assert json.loads(next(folder.glob("*.json")).read_text()) == report
 
 
 def test_a_small_run_of_the_companion(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_cpu_time_memory_and_descriptors_are_seen() -> None:
     assert sum(range(2000000))
     used = Cpu.of(us).since(before)
     assert 0 < used.total < 10
-    assert os.getpid() in family(os.getpid())
+    assert os.getpid() in process_tree(os.getpid())
     held = b"\1" * (64 << 20)
     grown = resident_megabytes(us)
     del held
@@ -92,11 +92,11 @@ def test_ratios_are_taken_round_by_round() -> None:
         nothing = [0.0] * len(cpu)
         return Samples(list(cpu), nothing, nothing)
 
-    told = figures({"ours": samples(20, 60, 40), REFERENCE: samples(10, 30, 40)}, REFERENCE)
-    assert told["ours"]["cpu_us"] == {"median": 40, "min": 20, "max": 60, "rounds": [20, 60, 40]}
-    assert told["ours"]["cpu_ratio"] == {"median": 2, "min": 1, "max": 2, "rounds": [2, 2, 1]}
+    report = figures({"ours": samples(20, 60, 40), REFERENCE: samples(10, 30, 40)}, REFERENCE)
+    assert report["ours"]["cpu_us"] == {"median": 40, "min": 20, "max": 60, "rounds": [20, 60, 40]}
+    assert report["ours"]["cpu_ratio"] == {"median": 2, "min": 1, "max": 2, "rounds": [2, 2, 1]}
     assert "cpu_ratio" not in figures({"ours": samples(1)}, REFERENCE)["ours"]
-    assert "added_p50_us" not in told["ours"]
+    assert "added_p50_us" not in report["ours"]
 
 
 def test_what_was_left_out_and_what_disturbed_is_said() -> None:

@@ -18,11 +18,11 @@ ROOT = Path(__file__).parents[2]
 
 def whole() -> dict[str, object]:
     about = {"machine": {"cores": 2, "processor": "one", "kernel": "6"}, "versions": {"nginx": "1.2"}}
-    told = {**result(2.0, 300.0), **about, "verdicts": [{"wanted": "less", "found": "more", "holds": False}]}
-    told["disturbance"] = {"others_percent": 3.0, "steal_percent": 0.5}
-    for one in told["figures"]["page-10k"].values():  # type: ignore[index]
+    report = {**result(2.0, 300.0), **about, "verdicts": [{"wanted": "less", "found": "more", "holds": False}]}
+    report["disturbance"] = {"others_percent": 3.0, "steal_percent": 0.5}
+    for one in report["figures"]["page-10k"].values():  # type: ignore[index]
         one["added_p50_us"] = one["added_p99_us"] = {"median": 7.0, "min": 1.0, "max": 9.0}
-    return told
+    return report
 
 
 def test_all_is_told() -> None:

@@ -34,6 +34,6 @@ def test_the_command_prints_what_was_run() -> None:
     command = [sys.executable, "-m", "bench.simulate", "--nodes", "20", "--visits", "2000"]
     done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert [one["plan"]["kind"] for one in told] == list(KINDS)
-    assert all(one["plan"]["nodes"] == 20 and one["figures"]["visits"] == 500 for one in told)
+    report = json.loads(done.stdout)
+    assert [one["plan"]["kind"] for one in report] == list(KINDS)
+    assert all(one["plan"]["nodes"] == 20 and one["figures"]["visits"] == 500 for one in report)

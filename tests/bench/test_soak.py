@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.answers import Wrong
-from bench.soak import crew
-from bench.soak.crew import Visit
-from bench.soak.flat import GROWTH_DESCRIPTORS, GROWTH_MEGABYTES, Sample, descriptors, memory
-from bench.soak.visits import MIX, Plan, Visitor, mixed
+from bench.responses import WrongResponse
+from bench.soak import event_loop as crew
+from bench.soak.event_loop import Visit
+from bench.soak.growth import GROWTH_DESCRIPTORS, GROWTH_MEGABYTES, Sample, descriptors, memory
+from bench.soak.visits import MIX, Visitor, VisitPlan, mixed
 
 pytestmark = pytest.mark.programs
 
@@ -27,9 +27,9 @@ def test_a_small_soak() -> None:
     command = [sys.executable, "-m", "bench.soak", "--requests", "2000", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert {*told["done"]} == {*MIX}
-    assert told["samples"][-1][0] == sum(told["done"].values()) == 2000
+    report = json.loads(done.stdout)
+    assert {*report["done"]} == {*MIX}
+    assert report["samples"][-1][0] == sum(report["done"].values()) == 2000
 
 
 def test_the_mix_is_of_a_hundred_and_names_what_there_is() -> None:
@@ -46,8 +46,8 @@ def samples(resident: list[float], opened: list[int]) -> list[Sample]:
 @given(st.lists(st.floats(50, 57), min_size=20, max_size=200), st.integers(0, 90))
 def test_what_wavers_is_flat(resident: list[float], opened: int) -> None:
     seen = samples(resident, [opened] * len(resident))
-    assert memory(seen).flat
-    assert descriptors(seen).flat
+    assert memory(seen).within_limit
+    assert descriptors(seen).within_limit
 
 
 @given(st.integers(20, 300), st.floats(50, 120))
@@ -57,18 +57,18 @@ def test_what_grows_is_not(number: int, start: float) -> None:
     seen = samples(
         [start + at * step for at in range(number)], [at * 2 * GROWTH_DESCRIPTORS // number for at in range(number)]
     )
-    assert not memory(seen).flat
-    assert not descriptors(seen).flat
+    assert not memory(seen).within_limit
+    assert not descriptors(seen).within_limit
 
 
 def test_growth_while_warming_is_none() -> None:
     resident = [float(min(at, 20)) * 10 for at in range(100)]
-    assert memory(samples(resident, [0] * 100)).flat
+    assert memory(samples(resident, [0] * 100)).within_limit
 
 
 def test_a_large_heap_may_waver_by_a_twentieth() -> None:
-    assert memory(samples([1000.0] * 50 + [1049.0] * 50, [0] * 100)).flat
-    assert not memory(samples([1000.0] * 50 + [1051.0] * 50, [0] * 100)).flat
+    assert memory(samples([1000.0] * 50 + [1049.0] * 50, [0] * 100)).within_limit
+    assert not memory(samples([1000.0] * 50 + [1051.0] * 50, [0] * 100)).within_limit
 
 
 def test_visitors_wait_beside_each_other() -> None:
@@ -92,15 +92,15 @@ def test_visitors_wait_beside_each_other() -> None:
 def test_one_who_is_wronged_ends_all() -> None:
     def wronged() -> Visit:
         yield 0.0
-        raise Wrong("not the page")
+        raise WrongResponse("not the page")
 
-    with pytest.raises(Wrong, match="not the page"):
+    with pytest.raises(WrongResponse, match="not the page"):
         crew.run([wronged()])
 
 
 def test_a_token_may_not_come_twice() -> None:
-    plan = Plan(1, b"secret", 1, 2, lambda done: None)
-    plan.page_came("a", 10)
-    plan.page_came("b", 10)
-    with pytest.raises(Wrong, match="twice"):
-        plan.page_came("a", 10)
+    plan = VisitPlan(1, b"secret", 1, 2, lambda done: None)
+    plan.record_page("a", 10)
+    plan.record_page("b", 10)
+    with pytest.raises(WrongResponse, match="twice"):
+        plan.record_page("a", 10)

@@ -15,11 +15,11 @@ def holding(figures, memory) -> dict[str, bool | None]:
 
 def test_ratios_are_the_rounds_own() -> None:
     figures = {"page-10k": {COMPANION: cpu(10, 50, 30), NGINX_LUA: cpu(20, 60, 20)}}
-    told = holding(figures, {})
-    assert told["CPU, 10 KB page"] is None  # neither Twisted nor mitmproxy ran
+    report = holding(figures, {})
+    assert report["CPU, 10 KB page"] is None  # neither Twisted nor mitmproxy ran
     assert verdicts(figures, {})[0].holds is True
     assert verdicts(figures, {})[0].found == "0.83 x"
-    assert told["wait added, 10 KB page, p50"] is True
+    assert report["wait added, 10 KB page, p50"] is True
 
 
 def test_what_is_missed_is_told() -> None:

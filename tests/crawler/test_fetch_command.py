@@ -8,12 +8,12 @@ from lbcompanion.crawler.fetch_command import FetchedOnce, NotFetchable, fetch_o
 from lbcompanion.errors import TokenError
 from lbcompanion.model import LossCode, LossReason
 from lbcompanion.settings import CrawlerSettings, SiteSettings
-from tests.support.simulated_farm import ORIGIN, Farm
+from tests.support.simulated_farm import ORIGIN, SimulatedFarm
 
 
 class FetchTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.farm = Farm()
+        self.farm = SimulatedFarm()
         self.said: list[str] = []
         self.token = self.farm.nodes["n2"].capture(b"hello")
 

@@ -18,7 +18,7 @@ from twisted.web.client import Agent
 from lbcompanion.crawler.service import CrawlerService, StartFailed
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
-from tests.support.simulated_farm import SECRET, Farm
+from tests.support.simulated_farm import SECRET, SimulatedFarm
 
 pytestmark = pytest.mark.network
 
@@ -30,7 +30,7 @@ class ServiceTests(TestCase):
         holder = tempfile.TemporaryDirectory()
         self.addCleanup(holder.cleanup)
         self.folder = Path(holder.name)
-        self.farm = Farm()
+        self.farm = SimulatedFarm()
 
     def service(self) -> CrawlerService:
         return CrawlerService(

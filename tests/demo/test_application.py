@@ -17,7 +17,7 @@ from twisted.web.http_headers import Headers
 
 from lbcompanion.demo.application import VISIT_HEADER, Shop
 from lbcompanion.demo.backends import one_shot_agent
-from lbcompanion.demo.ledger import Ledger
+from lbcompanion.demo.served_pages import ServedPages
 
 pytestmark = pytest.mark.network
 
@@ -27,10 +27,12 @@ PATHS = ("/", "/orders", "/order/7", "/catalogue", "/article/8?x=y", "/report", 
 
 class ShopTests(TestCase):
     def setUp(self):
-        self.ledger = Ledger()
+        self.served_pages = ServedPages()
         self.urls = {}
         for node in ("n1", "n2"):
-            port = reactor.listenTCP(0, Shop(node, f"{node}-v7", self.ledger, reactor).site(), interface="127.0.0.1")
+            port = reactor.listenTCP(
+                0, Shop(node, f"{node}-v7", self.served_pages, reactor).site(), interface="127.0.0.1"
+            )
             self.addCleanup(port.stopListening)
             self.urls[node] = f"http://127.0.0.1:{port.getHost().port}"
         self.agent = one_shot_agent(reactor)
@@ -54,16 +56,16 @@ class ShopTests(TestCase):
         for path in PATHS:
             response = yield self.get(path, f"v{path}")
             body = yield content(response)
-            (entry,) = self.ledger.served(f"v{path}")
-            told = (entry.node, entry.status, entry.sha256, entry.size_bytes)
-            assert told == ("n1", 200, sha256(body).hexdigest(), len(body))
+            (entry,) = self.served_pages.served(f"v{path}")
+            on_page = (entry.node, entry.status, entry.sha256, entry.size_bytes)
+            assert on_page == ("n1", 200, sha256(body).hexdigest(), len(body))
 
     @inlineCallbacks
     def test_answers_to_a_post_are_entered_too(self):
         yield self.log_in()
         response = yield self.post("/search", {"q": "<lamp>"}, "s")
         body = yield content(response)
-        (entry,) = self.ledger.served("s")
+        (entry,) = self.served_pages.served("s")
         assert (entry.method, entry.sha256) == ("POST", sha256(body).hexdigest())
         assert b"&lt;lamp&gt;" in body
 
@@ -71,7 +73,7 @@ class ShopTests(TestCase):
     def test_a_login_leads_home_and_makes_one_page(self):
         page = yield self.log_in("first")
         assert b"Hello anna" in page
-        assert [entry.path for entry in self.ledger.served("first")] == ["/"]
+        assert [entry.path for entry in self.served_pages.served("first")] == ["/"]
 
     @inlineCallbacks
     def test_every_page_exists_once(self):
@@ -114,7 +116,7 @@ class ShopTests(TestCase):
         response = yield Agent(reactor).request(b"GET", f"{self.urls['n1']}/report".encode(), headers)
         body = yield content(response)
         assert response.headers.getRawHeaders("content-encoding") == ["gzip"]
-        assert self.ledger.served("zip")[0].sha256 == sha256(gzip.decompress(body)).hexdigest()
+        assert self.served_pages.served("zip")[0].sha256 == sha256(gzip.decompress(body)).hexdigest()
 
     @inlineCallbacks
     def test_the_ticker_has_no_length(self):
@@ -135,7 +137,7 @@ class ShopTests(TestCase):
     def test_head_makes_no_entry(self):
         yield self.log_in()
         response = yield self.client.head(self.urls["n1"] + "/orders", headers={VISIT_HEADER: "h"}, reactor=reactor)
-        assert (response.code, self.ledger.served("h")) == (200, ())
+        assert (response.code, self.served_pages.served("h")) == (200, ())
 
     @inlineCallbacks
     def test_what_there_is_not(self):
@@ -146,4 +148,4 @@ class ShopTests(TestCase):
 
 class LedgerTests(SynchronousTestCase):
     def test_a_shop_needs_no_reactor_to_be_made(self):
-        assert Shop("n1", "1", Ledger(), Clock()).site() is not None
+        assert Shop("n1", "1", ServedPages(), Clock()).site() is not None

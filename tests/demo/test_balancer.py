@@ -18,7 +18,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from lbcompanion.demo.backends import Backend, HealthChecks, one_shot_agent
-from lbcompanion.demo.balancer import Balancer
+from lbcompanion.demo.balancer import DemoBalancer
 from lbcompanion.web import QuietSite
 
 pytestmark = pytest.mark.network
@@ -30,12 +30,12 @@ class Echo(Resource):
     def __init__(self, name):
         Resource.__init__(self)
         self.name = name
-        self.asked = 0
+        self.request_count = 0
         self.ready = True
         self.left = Deferred()
 
     def render(self, request):
-        self.asked += 1
+        self.request_count += 1
         request.setHeader(b"X-Node", self.name.encode())
         if request.path == b"/readyz":
             request.setResponseCode(200 if self.ready else 503)
@@ -95,7 +95,7 @@ class BalancerTests(TestCase):
         self.agent = one_shot_agent(reactor)
 
     def balance(self, **how):
-        balancer = Balancer(self.backends, one_shot_agent(reactor), **how)
+        balancer = DemoBalancer(self.backends, one_shot_agent(reactor), **how)
         port = reactor.listenTCP(0, balancer.site(), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return f"http://127.0.0.1:{port.getHost().port}"
@@ -152,7 +152,7 @@ class BalancerTests(TestCase):
     def test_a_post_that_was_sent_is_not_sent_twice(self):
         response = yield self.ask("/silent", method="POST", body=b"abc", Cookie="SRV=n2")
         assert response.code == 502
-        assert [node.asked for node in self.nodes.values()] == [0, 1, 0]
+        assert [node.request_count for node in self.nodes.values()] == [0, 1, 0]
 
     @inlineCallbacks
     def test_without_any_node_it_says_so(self):
@@ -165,9 +165,9 @@ class BalancerTests(TestCase):
     def test_bodies_go_up_whole(self):
         body = bytes(range(256)) * 2000
         response = yield self.ask("/up?a=b&c", method="POST", body=body, Content_Type="x/y")
-        told = json.loads(response.body)
-        assert (told["length"], told["sum"], told["uri"]) == (len(body), sum(body), "/up?a=b&c")
-        assert told["headers"]["content-type"] == ["x/y"]
+        reported = json.loads(response.body)
+        assert (reported["length"], reported["sum"], reported["uri"]) == (len(body), sum(body), "/up?a=b&c")
+        assert reported["headers"]["content-type"] == ["x/y"]
 
     @inlineCallbacks
     def test_bodies_come_down_whole(self):
@@ -265,4 +265,4 @@ class BalancerTests(TestCase):
         yield deferLater(reactor, 0.35)
 
     def test_nothing_is_listened_to_for_its_own_sake(self):
-        assert isinstance(Balancer(self.backends, self.agent).site(), Factory)
+        assert isinstance(DemoBalancer(self.backends, self.agent).site(), Factory)

@@ -26,14 +26,14 @@ class SmallSite(Resource):
 
     def __init__(self):
         Resource.__init__(self)
-        self.asked = []
+        self.requested_paths = []
         self.notices = []
         self.tag = TAG
         self.attributes = b""
         self.notice_status = 204
 
     def render(self, request):
-        self.asked.append(request.path.decode())
+        self.requested_paths.append(request.path.decode())
         if request.path == b"/_lbc/notice":
             self.notices.append((json.loads(request.content.read()), request.getHeader("cookie")))
             request.setResponseCode(self.notice_status)
@@ -72,7 +72,7 @@ class VisitorTests(TestCase):
             "viewed_at": "1970-01-01T00:00:00.500000Z",
         }
         assert "SESSION=secret" in sent
-        assert (seen.token, seen.path, seen.status, seen.noticed) == ("TOKEN", "/orders", 200, 204)
+        assert (seen.token, seen.path, seen.status, seen.notice_status) == ("TOKEN", "/orders", 200, 204)
 
     @inlineCallbacks
     def test_a_script_cannot_read_what_is_httponly(self):
@@ -106,13 +106,13 @@ class VisitorTests(TestCase):
     def test_what_is_cached_is_loaded_once(self):
         yield self.view(Step("/orders"))
         yield self.view(Step("/orders"))
-        assert self.site.asked.count("/_lbc/fetch-from.js") == 1
+        assert self.site.requested_paths.count("/_lbc/fetch-from.js") == 1
 
     @inlineCallbacks
     def test_who_finds_himself_at_the_login_logs_in_again(self):
         for number in range(4):
             yield ensureDeferred(self.visitor.view_next(str(number)))
-        assert self.site.asked.count("/login") in (1, 2)
+        assert self.site.requested_paths.count("/login") in (1, 2)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from lbcompanion.doctor.analysis import analyse
 from lbcompanion.doctor.diagnosis import Severity
-from lbcompanion.doctor.judge import judge
-from tests.support.doctor_model import NODES, Site, insert
+from tests.support.doctor_model import NODES, ModelSite, insert
 
 
 def test_the_worst_is_told_first():
-    told = judge(Site(insert(http_only=True, seconds=5.0), known=(*NODES, "n9")).look()).findings
+    told = analyse(ModelSite(insert(http_only=True, seconds=5.0), known=(*NODES, "n9")).probe()).findings
     order = list(Severity)
     assert [order.index(one.severity) for one in told] == sorted(order.index(one.severity) for one in told)

@@ -11,7 +11,7 @@ import pytest
 from lbcompanion.demo.ports import ReservedPorts
 from tests.support.balancers import Balancer
 from tests.support.children import Children
-from tests.support.farm import Applications, Farm, Sticking, plain_applications
+from tests.support.farm import Applications, ProcessFarm, StickySettings, plain_applications
 
 _REPORTS = pytest.StashKey[dict[str, Any]]()
 
@@ -25,14 +25,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
 
 
 @pytest.fixture
-def new_farm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Farm]]:
-    """Starts a farm: ``new_farm(balancer, sticking, applications=None, **more of Farm)``."""
+def new_farm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., ProcessFarm]]:
+    """Starts a farm: ``new_farm(balancer, sticky, applications=None, **more of ProcessFarm)``."""
     ports, farms = ReservedPorts(), []
 
-    def start(balancer: Balancer, sticking: Sticking, applications: Applications | None = None, **more: Any) -> Farm:
+    def start(
+        balancer: Balancer, sticky: StickySettings, applications: Applications | None = None, **more: Any
+    ) -> ProcessFarm:
         children = Children(tmp_path)
         given = applications or plain_applications(children, ports, tmp_path)
-        farm = Farm(tmp_path, children, ports, given, balancer, sticking, **more)
+        farm = ProcessFarm(tmp_path, children, ports, given, balancer, sticky, **more)
         farms.append(farm)
         farm.start()
         return farm

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lbcompanion import balancer_config
-from lbcompanion.demo.children import own_command
+from lbcompanion.demo.processes import companion_command
 from tests.support.balancer_programs import RUNS
-from tests.support.farm import NODES, Sticking
+from tests.support.farm import NODES, StickySettings
 from tests.support.visitor import Visitor
 
 DIALECTS = {
@@ -32,7 +32,7 @@ def printed(product: str):
 
     def command(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]) -> Sequence[str]:
         files = [str(folder / f"{name}.toml") for name in nodes]
-        asked = own_command("balancer-config", product, "--listen", f"127.0.0.1:{port}", "--config", *files)
+        asked = companion_command("balancer-config", product, "--listen", f"127.0.0.1:{port}", "--config", *files)
         made = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT, env=HERE)
         assert (made.returncode, made.stderr) == (0, "")
         file = folder / f"{product}.{'yaml' if product == 'envoy' else 'conf'}"
@@ -45,7 +45,7 @@ def printed(product: str):
 @pytest.mark.parametrize("product", DIALECTS)
 def test_it_serves_and_sticks(new_farm, product):
     cookie = balancer_config.PRODUCTS[product].COOKIE
-    farm = new_farm(printed(product), Sticking((cookie,), DIALECTS[product]))
+    farm = new_farm(printed(product), StickySettings((cookie,), DIALECTS[product]))
     visitors = [Visitor(farm.site) for _ in range(VISITORS)]
     views = []
     for number in range(PAGES):

@@ -12,7 +12,7 @@ import pytest
 from lbcompanion.demo.ports import ReservedPorts
 from tests.support import balancers
 from tests.support.children import Children, wait_for
-from tests.support.farm import NODES, Applications, Farm, Sticking, fetched, plain_applications
+from tests.support.farm import NODES, Applications, ProcessFarm, StickySettings, fetched, plain_applications
 from tests.support.private_site import SECRETS
 from tests.support.store_servers import IN_URL, PASSWORD, Postgresql, Redis, Server, running
 from tests.support.visitor import View, Visitor
@@ -33,7 +33,7 @@ def applications(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applicati
         ports.release()
 
 
-def looked(farm: Farm, count: int, path: str = "/page", notice: bool = True) -> list[View]:
+def looked(farm: ProcessFarm, count: int, path: str = "/page", notice: bool = True) -> list[View]:
     """Visitors who each look at one page."""
     views = []
     for number in range(count):
@@ -44,28 +44,28 @@ def looked(farm: Farm, count: int, path: str = "/page", notice: bool = True) -> 
     return views
 
 
-def all_kept(farm: Farm) -> None:
+def all_kept(farm: ProcessFarm) -> None:
     for name in NODES:
-        farm.settled(name)
+        farm.wait_stored(name)
 
 
-def wrong_at(farm: Farm, name: str) -> list[str]:
+def wrong_at(farm: ProcessFarm, name: str) -> list[str]:
     status, body = fetched(farm.admin[name], "/readyz")
     assert status == 200
     found: list[str] = json.loads(body)["wrong"]
     return found
 
 
-def logs(farm: Farm) -> dict[str, str]:
+def logs(farm: ProcessFarm) -> dict[str, str]:
     return {name: farm.children[f"companion-{name}"].log.read_text() for name in NODES}
 
 
-def noticed_late(farm: Farm, views: list[View]) -> None:
+def noticed_late(farm: ProcessFarm, views: list[View]) -> None:
     for view in views:
         Visitor(farm.site).notice(view)
 
 
-def attempts(farm: Farm, view: View) -> list[dict[str, Any]]:
+def attempts(farm: ProcessFarm, view: View) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = farm.recordings().get(view.token, {}).get("attempts", [])
     return found
 
@@ -76,7 +76,7 @@ def test_any_node_has_every_page(new_farm, applications, tmp_path: Path, kind: t
     (tmp_path / "seal.key").write_bytes(b"thirty-two bytes that are a key.")
     lines = 'encryption_key_file = "seal.key"\n' * sealed
     farm = new_farm(
-        balancers.not_sticky(), Sticking(), applications,
+        balancers.not_sticky(), StickySettings(), applications,
         store=server.url, store_lines=lines, site_lines=lambda public: ANY_ONLY, give_up_seconds=40,
     )  # fmt: skip
     # Byte for byte, at the first attempt, whoever made it and whoever is asked. (A notice that is quicker than the
@@ -86,11 +86,15 @@ def test_any_node_has_every_page(new_farm, applications, tmp_path: Path, kind: t
     noticed_late(farm, views)
     found = farm.finished([view.token for view in views])
     farm.check_archived(views, found)
-    told = [found[view.token] for view in views]
-    assert [[one["result"] for one in said["attempts"]] for said in told] == [["archived"]] * VISITS
-    assert {said["route"] for said in told} == {"any"}
-    assert {said["answered_by"] for said in told} == {said["origin_node"] for said in told} == set(NODES)
-    assert any(said["answered_by"] != said["origin_node"] for said in told)
+    recordings = [found[view.token] for view in views]
+    assert [[one["result"] for one in recording["attempts"]] for recording in recordings] == [["archived"]] * VISITS
+    assert {recording["route"] for recording in recordings} == {"any"}
+    assert (
+        {recording["answered_by"] for recording in recordings}
+        == {recording["origin_node"] for recording in recordings}
+        == set(NODES)
+    )
+    assert any(recording["answered_by"] != recording["origin_node"] for recording in recordings)
 
     # What is nobody's business never leaves the node; sealed, nothing can be read where it lies.
     private = looked(farm, 3, "/private", notice=False)
@@ -102,18 +106,18 @@ def test_any_node_has_every_page(new_farm, applications, tmp_path: Path, kind: t
     noticed_late(farm, private)
     farm.finished([view.token for view in private])
     for view in private:
-        assert all(secret in farm.made(view).body for secret in SECRETS)
+        assert all(secret in farm.served_page(view).body for secret in SECRETS)
         archived = farm.archived(view.token)
         assert archived.startswith(b"<!DOCTYPE html>")
         assert [secret for secret in SECRETS if secret in archived] == []
 
     through_an_outage(farm, server)
-    for said in logs(farm).values():
-        assert PASSWORD not in said
-        assert IN_URL not in said
+    for recording in logs(farm).values():
+        assert PASSWORD not in recording
+        assert IN_URL not in recording
 
 
-def through_an_outage(farm: Farm, server: Server) -> None:
+def through_an_outage(farm: ProcessFarm, server: Server) -> None:
     """Visitors have their pages, ``/readyz`` and one line tell; and when the store is back, all is as before."""
     waiting = looked(farm, 3, notice=False)
     all_kept(farm)
@@ -128,23 +132,23 @@ def through_an_outage(farm: Farm, server: Server) -> None:
     server.start()
     for name in NODES:
         wait_for(f"{name} is well again", lambda name=name: WRONG not in wrong_at(farm, name), 15)
-    for said in logs(farm).values():
-        assert (said.count("store fails: "), said.count("store works again")) == (1, 1)
+    for recording in logs(farm).values():
+        assert (recording.count("store fails: "), recording.count("store works again")) == (1, 1)
     # What Redis held has gone with it.
     later = looked(farm, 6) + (waiting if isinstance(server, Postgresql) else [])
     farm.check_archived(later, farm.finished([view.token for view in later]))
-    assert all(farm.made(view).body == view.body for view in unkept)
+    assert all(farm.served_page(view).body == view.body for view in unkept)
 
 
 def test_a_store_that_is_not_there_at_the_start(new_farm, applications, tmp_path: Path) -> None:
     server = running(Redis)
     server.stop()
     farm = new_farm(
-        balancers.not_sticky(), Sticking(), applications,
+        balancers.not_sticky(), StickySettings(), applications,
         store=server.url, site_lines=lambda public: ANY_ONLY,
     )  # fmt: skip
     for view in looked(farm, 6):
-        assert view.body == farm.made(view).body
+        assert view.body == farm.served_page(view).body
     for name in NODES:
         wait_for(f"{name} says what is wrong", lambda name=name: WRONG in wrong_at(farm, name), 15)
     server.start()

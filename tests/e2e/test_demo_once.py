@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.demo.children import own_command
+from lbcompanion.demo.processes import companion_command
 from tests.support.programs import need_program
 
 pytestmark = pytest.mark.programs
@@ -21,7 +21,7 @@ SECONDS = 90
 
 
 def demo(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = own_command("demo", *options)
+    command = companion_command("demo", *options)
     environment = {**os.environ, "TMPDIR": str(folder)}
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False)
 
@@ -56,7 +56,7 @@ def test_bad_usage_is_told_and_exits_2(options, tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_all_of_it(how, tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    command = own_command("demo", "--nodes", "1", "--balancer", "builtin", "--json")
+    command = companion_command("demo", "--nodes", "1", "--balancer", "builtin", "--json")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as running:
         assert running.stdout is not None
         first = json.loads(running.stdout.readline())

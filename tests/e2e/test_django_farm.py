@@ -12,7 +12,7 @@ from lbcompanion.demo.ports import ReservedPorts
 from tests.support import balancers
 from tests.support.children import Child, Children, wait_for
 from tests.support.django_site import PASSWORD, PEOPLE
-from tests.support.farm import NODES, Applications, Farm, Sticking, listens
+from tests.support.farm import NODES, Applications, ProcessFarm, StickySettings, listens
 from tests.support.programs import need_program
 from tests.support.served_pages import PAGE_ID
 from tests.support.visitor import View, without_tag
@@ -82,7 +82,7 @@ def chromium() -> Iterator[Any]:
 class Person:
     """Somebody with a browser profile of their own, who administers the site and remembers every page."""
 
-    def __init__(self, browser: Any, farm: Farm, name: str) -> None:
+    def __init__(self, browser: Any, farm: ProcessFarm, name: str) -> None:
         self.name = name
         self.views: list[View] = []
         self.secrets: set[str] = set()
@@ -201,7 +201,7 @@ def take_turns(visits: list[Iterator[None]]) -> None:
 
 @pytest.mark.parametrize("mode", ["insert", "insert indirect nocache httponly"])
 def test_every_page_of_djangos_admin_is_archived_as_django_made_it(new_farm, admins, chromium, mode):
-    farm = new_farm(balancers.haproxy_with(mode), Sticking(("SRV",)), admins)
+    farm = new_farm(balancers.haproxy_with(mode), StickySettings(("SRV",)), admins)
     people = [Person(chromium, farm, name) for name in PEOPLE]
     take_turns([people[0].works(), people[1].looks_in(), people[2].looks_in()])
     while {farm.made(person.views[-1]).node for person in people} != set(NODES):
@@ -215,9 +215,9 @@ def test_every_page_of_djangos_admin_is_archived_as_django_made_it(new_farm, adm
     found = farm.finished([view.token for view in views])
     farm.check_archived(views, found)
     assert set(found) == {view.token for view in views}
-    assert {said["origin_node"] for said in found.values()} == set(NODES)
+    assert {recording["origin_node"] for recording in found.values()} == set(NODES)
     hidden = "httponly" in mode
-    assert {said["route"] for said in found.values()} <= ({"own"} if hidden else {"recorded", "own"})
+    assert {recording["route"] for recording in found.values()} <= ({"own"} if hidden else {"recorded", "own"})
     expected = sorted((view.url, view.status, found[view.token]["sha256"]) for view in views)
     assert sorted(farm.records("text/html")) == expected
     # What a page needs to be shown came along.
@@ -226,14 +226,14 @@ def test_every_page_of_djangos_admin_is_archived_as_django_made_it(new_farm, adm
     check_secrets(farm, people, [view.token for view in views], hidden)
 
 
-def check_secrets(farm: Farm, people: list[Person], tokens: list[str], hidden: bool) -> None:
+def check_secrets(farm: ProcessFarm, people: list[Person], tokens: list[str], hidden: bool) -> None:
     """Of the visitors' cookies nothing but the routing part went further than to their node."""
     assert all(person.cookie_names == {"SRV", "sessionid", "csrftoken"} for person in people)
     secrets = set.union(*(person.secrets for person in people))
     assert len(secrets) >= 3 * len(people)
     heard = b"\n".join(farm.taps["visitors"].heard())
     assert [secret for secret in secrets if secret.encode() in heard], "the tap is deaf"
-    farm.check_kept_secret([*secrets, PASSWORD, "swordfish-12"], tokens)
+    farm.check_secrecy([*secrets, PASSWORD, "swordfish-12"], tokens)
     routing = {f"SRV={name}" for name in NODES}
     cookies = {cookie for _, _, cookie, _ in farm.taps["crawler"].requests()}
     assert routing <= cookies <= routing | {""}

@@ -13,7 +13,7 @@ from attrs import Factory, define
 from lbcompanion.demo.ports import ReservedPorts
 from tests.support import doctor_sites
 from tests.support.children import Children, wait_for
-from tests.support.doctor_sites import Stand
+from tests.support.doctor_sites import RunBalancer
 from tests.support.farm import SECRET, listens, plain_applications
 
 pytestmark = pytest.mark.programs
@@ -30,7 +30,7 @@ admin = "tcp:0:interface=127.0.0.1"
 
 
 @define
-class Ground:
+class DoctorEnvironment:
     """Nodes, before which one balancer after the other stands."""
 
     folder: Path
@@ -40,12 +40,14 @@ class Ground:
     applications: Mapping[str, int]
     number: Iterator[int] = Factory(count)
 
-    def examined(self, stand: Stand, companions: bool = True, path: str = "/shop/page", code: int = 0) -> dict:
+    def report_on(
+        self, run_balancer: RunBalancer, companions: bool = True, path: str = "/shop/page", code: int = 0
+    ) -> dict:
         """What the command says, as JSON."""
         folder = self.folder / f"stand{next(self.number)}"
         folder.mkdir()
         port = self.ports.take()
-        command = stand(folder, port, self.companions if companions else self.applications)
+        command = run_balancer(folder, port, self.companions if companions else self.applications)
         balancer = self.children.start(folder.name, command)
         try:
             wait_for("balancer", lambda: listens(port, "/"), 20, balancer)
@@ -59,7 +61,7 @@ class Ground:
 
 
 @pytest.fixture(name="ground", scope="module")
-def _ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def _doctor_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoctorEnvironment]:
     folder, ports = tmp_path_factory.mktemp("doctor"), ReservedPorts()
     children = Children(folder)
     try:
@@ -74,18 +76,18 @@ def _ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
             children.lbcompanion(name, "node", "--config", str(folder / f"{name}.toml"))
         for name, port in companions.items():
             wait_for(name, lambda at=port: listens(at, "/_lbc/whoami"), 20, children[name])
-        yield Ground(folder, children, ports, companions, applications)
+        yield DoctorEnvironment(folder, children, ports, companions, applications)
     finally:
         children.kill()
         ports.release()
 
 
-def codes(said: dict) -> set[str]:
-    return {one["code"] for one in said["findings"]}
+def codes(document: dict) -> set[str]:
+    return {one["code"] for one in document["findings"]}
 
 
-def cookie(said: dict, name: str) -> dict:
-    return next(one for one in said["cookies"] if one["name"] == name)
+def cookie(document: dict, name: str) -> dict:
+    return next(one for one in document["cookies"] if one["name"] == name)
 
 
 @pytest.mark.parametrize(
@@ -97,56 +99,58 @@ def cookie(said: dict, name: str) -> dict:
     ],
     ids=["insert", "hidden", "builtin"],
 )
-def test_an_inserted_cookie_is_proven(ground, stand, readable):
-    said = ground.examined(stand)
-    assert (said["sticky"], said["sticks_by"], said["basis"]) == (True, ["SRV"], "proven")
-    assert (said["companions"], said["dialect"]) == (True, "haproxy-insert")
-    assert [one["name"] for one in said["nodes"]] == ["n1", "n2", "n3"]
-    assert all(one["same"] == one["tries"] for one in said["replays"])
-    assert cookie(said, "SRV")["script_can_read"] is readable
-    assert "haproxy-insert" in [one["dialect"] for one in cookie(said, "SRV")["dialects"]]
-    assert said["requests"] <= 80
-    assert 'cookies = ["SRV"]' in said["configuration"]["crawler"]
+def test_an_inserted_cookie_is_proven(environment, run_balancer, readable):
+    document = environment.report_on(run_balancer)
+    assert (document["sticky"], document["sticks_by"], document["basis"]) == (True, ["SRV"], "proven")
+    assert (document["companions"], document["dialect"]) == (True, "haproxy-insert")
+    assert [one["name"] for one in document["nodes"]] == ["n1", "n2", "n3"]
+    assert all(one["same"] == one["tries"] for one in document["replays"])
+    assert cookie(document, "SRV")["script_can_read"] is readable
+    assert "haproxy-insert" in [one["dialect"] for one in cookie(document, "SRV")["dialects"]]
+    assert document["requests"] <= 80
+    assert 'cookies = ["SRV"]' in document["configuration"]["crawler"]
 
 
-def test_a_prefix_is_cut_down(ground):
-    said = ground.examined(doctor_sites.haproxy_with("prefix", lambda text: text.replace("cookie SRV", "cookie sid")))
-    assert (said["sticks_by"], said["dialect"]) == (["sid"], "haproxy-prefix")
-    assert cookie(said, "sid")["routing_part_is_enough"] is True
+def test_a_prefix_is_cut_down(environment):
+    document = environment.report_on(
+        doctor_sites.haproxy_with("prefix", lambda text: text.replace("cookie SRV", "cookie sid"))
+    )
+    assert (document["sticks_by"], document["dialect"]) == (["sid"], "haproxy-prefix")
+    assert cookie(document, "sid")["routing_part_is_enough"] is True
 
 
-def test_no_stickiness(ground):
-    said = ground.examined(doctor_sites.haproxy_with("", doctor_sites.without_cookie), code=1)
-    assert (said["sticky"], said["sticks_by"], said["basis"]) == (False, [], "proven")
-    assert codes(said) == {"no-stickiness"}
+def test_no_stickiness(environment):
+    document = environment.report_on(doctor_sites.haproxy_with("", doctor_sites.without_cookie), code=1)
+    assert (document["sticky"], document["sticks_by"], document["basis"]) == (False, [], "proven")
+    assert codes(document) == {"no-stickiness"}
 
 
-def test_the_clients_address(ground):
-    said = ground.examined(doctor_sites.haproxy_with("", doctor_sites.by_source), code=1)
-    assert len(said["nodes"]) == 1
-    assert "client-address" in codes(said)
+def test_the_clients_address(environment):
+    document = environment.report_on(doctor_sites.haproxy_with("", doctor_sites.by_source), code=1)
+    assert len(document["nodes"]) == 1
+    assert "client-address" in codes(document)
 
 
-def test_a_hash_of_the_applications_cookie(ground):
-    said = ground.examined(doctor_sites.nginx_hash("sid"))
-    assert (said["sticks_by"], said["basis"]) == (["sid"], "proven")
-    assert {"session", "http-only"} <= codes(said)
+def test_a_hash_of_the_applications_cookie(environment):
+    document = environment.report_on(doctor_sites.nginx_hash("sid"))
+    assert (document["sticks_by"], document["basis"]) == (["sid"], "proven")
+    assert {"session", "http-only"} <= codes(document)
 
 
-def test_a_cache_in_front(ground):
+def test_a_cache_in_front(environment):
     stores = (
         "proxy_cache pages; proxy_ignore_headers Cache-Control Set-Cookie; proxy_cache_valid any 1m;"
         " add_header X-Cache $upstream_cache_status;"
     )
-    said = ground.examined(doctor_sites.nginx_hash("sid", stores), code=1)
-    assert "cache" in codes(said)
+    document = environment.report_on(doctor_sites.nginx_hash("sid", stores), code=1)
+    assert "cache" in codes(document)
 
 
-def test_a_cookie_after_post_only(ground):
-    said = ground.examined(doctor_sites.haproxy_with("insert postonly"))
-    assert said["sticks_by"] == ["SRV"]
-    assert "post-only" in codes(said)
-    assert said["dialect"] == "haproxy-postonly"
+def test_a_cookie_after_post_only(environment):
+    document = environment.report_on(doctor_sites.haproxy_with("insert postonly"))
+    assert document["sticks_by"] == ["SRV"]
+    assert "post-only" in codes(document)
+    assert document["dialect"] == "haproxy-postonly"
 
 
 @pytest.mark.parametrize(
@@ -154,12 +158,12 @@ def test_a_cookie_after_post_only(ground):
     [doctor_sites.haproxy_with("insert"), doctor_sites.builtin, doctor_sites.printed("envoy")],
     ids=["insert", "builtin", "envoy"],
 )
-def test_without_companions_it_is_a_guess(ground, stand):
-    said = ground.examined(stand, companions=False)
-    assert (said["sticky"], said["basis"], said["companions"]) == (True, "guessed", False)
-    assert said["sticks_by"] in (["SRV"], ["SERVERID"])
-    assert len(said["nodes"]) == 3
-    assert "no-companions" in codes(said)
+def test_without_companions_it_is_a_guess(environment, run_balancer):
+    document = environment.report_on(run_balancer, companions=False)
+    assert (document["sticky"], document["basis"], document["companions"]) == (True, "guessed", False)
+    assert document["sticks_by"] in (["SRV"], ["SERVERID"])
+    assert len(document["nodes"]) == 3
+    assert "no-companions" in codes(document)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_without_companions_it_is_a_guess(ground, stand):
     [doctor_sites.haproxy_with("", doctor_sites.by_source), doctor_sites.nginx_hash("sid")],
     ids=["source", "hash"],
 )
-def test_where_nothing_tells_the_nodes_apart(ground, stand):
-    said = ground.examined(stand, companions=False, code=1)
-    assert (said["sticky"], said["basis"]) == (False, "unknown")
-    assert "cannot-tell" in codes(said)
+def test_where_nothing_tells_the_nodes_apart(environment, run_balancer):
+    document = environment.report_on(run_balancer, companions=False, code=1)
+    assert (document["sticky"], document["basis"]) == (False, "unknown")
+    assert "cannot-tell" in codes(document)

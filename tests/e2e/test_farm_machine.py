@@ -35,10 +35,10 @@ from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.routes import UP_SECONDS
-from lbcompanion.testing.application import SESSION, forgery
-from lbcompanion.testing.farm import KINDS, SECRET, Farm, Kind, is_archived
-from lbcompanion.testing.network import End
-from lbcompanion.testing.visiting import Stranger, View, Visitor
+from lbcompanion.testing.application import SESSION_COOKIE, csrf_token
+from lbcompanion.testing.clients import UntrustedClient, View, Visitor
+from lbcompanion.testing.farm import KINDS, SECRET, FarmKind, InMemoryFarm, is_archived
+from lbcompanion.testing.network import ConnectionEnd
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ class Fate:
     """
 
     view: View
-    starts: int
+    crawler_starts: int
     offered: bool = False
     accepted: bool = False
     cut: bool = False
@@ -85,7 +85,7 @@ class Fate:
 class FarmMachine(RuleBasedStateMachine):
     """See the module."""
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[FarmKind]
     views = Bundle("views")
 
     def __init__(self) -> None:
@@ -93,10 +93,10 @@ class FarmMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(prefix="lbc-farm-", dir=FOLDERS)
         self.defects: list[str] = []
         globalLogPublisher.addObserver(self._heard)
-        self.farm = Farm(self.kind, Path(self.folder.name), NAMES)
+        self.farm = InMemoryFarm(self.kind, Path(self.folder.name), NAMES)
         self.farm.network.taps.append(self._overheard)
         self.visitors = {name: Visitor(self.farm, name) for name in VISITORS}
-        self.stranger = Stranger(self.farm)
+        self.stranger = UntrustedClient(self.farm)
         self.fates: dict[str, Fate] = {}
         self.down_since: dict[str, float] = {}
         self.leaks: list[str] = []
@@ -114,14 +114,14 @@ class FarmMachine(RuleBasedStateMachine):
 
     def _secrets(self) -> list[bytes]:
         if self.kind.session_routes:
-            return [forgery(number) for number in self.farm.ledger.of_visitors]
-        return self.farm.ledger.secrets()
+            return [csrf_token(number) for number in self.farm.application_log.visitor_sessions]
+        return self.farm.application_log.secrets()
 
-    def _overheard(self, end: End, data: bytes) -> None:
+    def _overheard(self, end: ConnectionEnd, data: bytes) -> None:
         by_crawler = end.host is self.farm.crawlers
-        to_crawler = end.there.host == self.farm.crawlers.address and end.there.port == 9200
+        to_crawler = end.remote_address.host == self.farm.crawlers.address and end.remote_address.port == 9200
         if (by_crawler or to_crawler) and any(secret in data for secret in self._secrets()):
-            self.leaks.append(f"{end.here.host} to {end.there.host}: {data[:80]!r}")
+            self.leaks.append(f"{end.local_address.host} to {end.remote_address.host}: {data[:80]!r}")
 
     # Visitors.
 
@@ -133,17 +133,17 @@ class FarmMachine(RuleBasedStateMachine):
 
     def _lost_on_the_way(self, status: int) -> bool:
         """Whether a notice may well have got this answer from no companion."""
-        return (status == 200 and bool(self.farm.bypassed)) or (status in {0, 503} and not self._all_is_known())
+        return (status == 200 and bool(self.farm.bypassed_nodes)) or (status in {0, 503} and not self._all_is_known())
 
     def _view(self, who: str, sort: str, method: str) -> View | None:
         view = self.visitors[who].visit(sort, method)
-        no_tag = bool(self.farm.bypassed)
+        no_tag = bool(self.farm.bypassed_nodes)
         assert view is not None or no_tag or not self._all_is_known(), "a visitor got no page though a node is up"
         if view is not None:
             assert view.token not in self.fates
             balancer = self.farm.balancer
-            unlucky = balancer.repeating or view.served_by in balancer.draining
-            self.fates[view.token] = Fate(view, self.farm.starts, cut=unlucky)
+            unlucky = balancer.caching or view.served_by in balancer.draining
+            self.fates[view.token] = Fate(view, self.farm.crawler_starts, cut=unlucky)
         return view
 
     def _tell(self, who: str, view: View, told: Mapping[str, str] | None) -> int:
@@ -177,7 +177,7 @@ class FarmMachine(RuleBasedStateMachine):
     @rule(
         view=views,
         who=st.sampled_from(VISITORS),
-        told=st.sampled_from(["read", "everything", "foreign", "unknown", "malformed", "nothing"]),
+        cookies=st.sampled_from(["read", "everything", "foreign", "unknown", "malformed", "nothing"]),
         times=st.integers(1, 2),
     )
     def notice(self, view: View, who: str, told: str, times: int) -> None:
@@ -186,8 +186,8 @@ class FarmMachine(RuleBasedStateMachine):
         cookies = {
             "read": None,
             "everything": jar,
-            "foreign": {"SRV": "n3", "where": "rack-5/1:c3", SESSION: "elsewhere"},
-            "unknown": {"SRV": "n99", "where": "~~", SESSION: "nobody's"},
+            "foreign": {"SRV": "n3", "where": "rack-5/1:c3", SESSION_COOKIE: "elsewhere"},
+            "unknown": {"SRV": "n99", "where": "~~", SESSION_COOKIE: "nobody's"},
             "malformed": {"SRV": "n1; \x7f"},
             "nothing": {},
         }[told]
@@ -243,7 +243,7 @@ class FarmMachine(RuleBasedStateMachine):
         fate = self.fates[view.token]
         first = self.stranger.pull(view.token, node)
         second = self.stranger.pull(view.token, node)
-        served = self.farm.ledger.pages[view.visit]
+        served = self.farm.application_log.pages[view.visit]
         for answer in (first, second):
             if isinstance(answer, Copy):
                 fate.pulled = True
@@ -296,7 +296,7 @@ class FarmMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES))
     def companion_is_bypassed(self, name: str) -> None:
         """For a while the balancer sends visitors, and the crawler, to the bare application."""
-        if self.farm.bypass(name, name not in self.farm.bypassed):
+        if self.farm.bypass(name, name not in self.farm.bypassed_nodes):
             self._befell(name, "cut")
 
     @rule(name=st.sampled_from(NAMES))
@@ -329,10 +329,10 @@ class FarmMachine(RuleBasedStateMachine):
     @rule()
     def cache_comes_or_goes(self) -> None:
         """What it repeats bears another question's proof: it may keep pages from being fetched, and no more."""
-        if self.farm.balancer.repeating:
-            self.farm.repeat(False)
+        if self.farm.balancer.caching:
+            self.farm.set_caching(False)
         else:
-            self.farm.repeat(True)
+            self.farm.set_caching(True)
             for name in NAMES:
                 self._befell(name, "cut")
 
@@ -376,7 +376,7 @@ class FarmMachine(RuleBasedStateMachine):
             fate = self.fates.get(row["token"])
             assert fate is not None, "a forged notice was taken"
             assert fate.offered, "an unsigned notice was taken"
-            assert row["rounds"] <= MOST_ROUNDS + self.farm.starts
+            assert row["rounds"] <= MOST_ROUNDS + self.farm.crawler_starts
             if row["outcome"] is None:
                 assert fate.ended is None, "an outcome was taken back"
                 assert row["token"] not in self.confirmed, "confirmed before it was safe"
@@ -392,7 +392,7 @@ class FarmMachine(RuleBasedStateMachine):
         if not is_archived(row):
             assert self._excuses(fate, row), row["reason"]
             return
-        served = self.farm.ledger.pages[view.visit]
+        served = self.farm.application_log.pages[view.visit]
         assert self.farm.crawler is not None
         assert self.farm.crawler.page(row) == served.body
         assert row["answered_by"] == view.served_by or self.kind.peers
@@ -404,20 +404,20 @@ class FarmMachine(RuleBasedStateMachine):
         """Whether what befell the page is what the outcome says."""
         reason = row["reason"]
         if reason == "expired":
-            return bool(row["finished_at"] - fate.view.seen_at >= self.farm.max_seconds)
+            return bool(row["finished_at"] - fate.view.viewed_at >= self.farm.max_seconds)
         if reason == "pulled":
             # Or it went out whole to a crawler that did not live to have it, or over a line that broke.
             since = row["finished_at"] - self.first_asked.get(row["token"], row["finished_at"])
-            broke = fate.cut or self.farm.starts > fate.starts
+            broke = fate.cut or self.farm.crawler_starts > fate.crawler_starts
             return fate.pulled or (broke and since >= self.farm.pull_grace_seconds)
         if reason == f"unknown at its owner {fate.view.served_by}":
             return fate.wiped
         return bool(reason.startswith(f"no answer from {fate.view.served_by} within 120 s: last ")) and fate.cut
 
     def requests_are_right(self) -> None:
-        passed = self.farm.balancer.passed[self.looked_at :]
-        self.looked_at = len(self.farm.balancer.passed)
-        for each in passed:
+        forwarded = self.farm.balancer.forwarded[self.looked_at :]
+        self.looked_at = len(self.farm.balancer.forwarded)
+        for each in forwarded:
             token = each.path.rpartition("/")[2]
             if each.client != self.farm.crawlers.address or token not in self.fates:
                 continue
@@ -426,11 +426,11 @@ class FarmMachine(RuleBasedStateMachine):
                 continue
             self.asked[token] += 1
             self.first_asked.setdefault(token, each.at)
-            assert self.asked[token] <= (MOST_ROUNDS + self.farm.starts) * TRIES_PER_ROUND
+            assert self.asked[token] <= (MOST_ROUNDS + self.farm.crawler_starts) * TRIES_PER_ROUND
             if self.kind.session_routes:
                 owner = self.fates[token].view.served_by
                 cookies = parse(each.raw.partition(b"\r\nCookie: ")[2].partition(b"\r\n")[0])
-                if cookies.get(SESSION, "").startswith("hush-"):
+                if cookies.get(SESSION_COOKIE, "").startswith("hush-"):
                     # The visitor's own value: only while the page's node is known to be up.
                     down_since = self.down_since.get(owner, each.at)
                     assert each.at - down_since <= UP_SECONDS, "a visitor may be moved by a fetch"
@@ -462,9 +462,9 @@ class FarmMachine(RuleBasedStateMachine):
         farm.network.pass_time(1.0)
         farm.network.pass_time(patience, stride=2.0, until=self._all_have_ended)
         assert self._all_have_ended(), "a notice has no outcome"
-        for name in sorted(farm.bypassed):
+        for name in sorted(farm.bypassed_nodes):
             farm.bypass(name, False)
-        farm.repeat(False)
+        farm.set_caching(False)
         for name in self.down_since:
             farm.reconnect(name)
         self.down_since.clear()

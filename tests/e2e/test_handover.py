@@ -12,25 +12,25 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.demo.children import own_command
+from lbcompanion.demo.processes import companion_command
 from tests.support import balancers
 from tests.support.children import wait_for
-from tests.support.farm import NODES, Farm, Sticking, fetched, listens
+from tests.support.farm import NODES, ProcessFarm, StickySettings, fetched, listens
 from tests.support.visitor import View, Visitor
 
 GOES = "n2"
-STICKING = Sticking(("SRV",), "haproxy-insert")
+STICKING = StickySettings(("SRV",), "haproxy-insert")
 ROOT = Path(__file__).parent.parent.parent
 
 
-def visitor_of(farm: Farm, node: str) -> tuple[Visitor, View]:
+def visitor_of(farm: ProcessFarm, node: str) -> tuple[Visitor, View]:
     """A visitor of that node, with a first page that nobody was told of yet."""
     found: list[tuple[Visitor, View]] = []
 
     def look() -> bool:
         visitor = Visitor(farm.site)
         view = visitor.view("/first")
-        if farm.made(view).node == node:
+        if farm.served_page(view).node == node:
             found.append((visitor, view))
         return bool(found)
 
@@ -38,13 +38,13 @@ def visitor_of(farm: Farm, node: str) -> tuple[Visitor, View]:
     return found[0]
 
 
-def metric(farm: Farm, node: str, line: str) -> float:
-    told = fetched(farm.admin[node], "/metrics")[1].decode()
+def metric(farm: ProcessFarm, node: str, line: str) -> float:
+    exposition = fetched(farm.admin[node], "/metrics")[1].decode()
     name = f"lbcompanion_node_{line} "
-    return sum(float(one.rpartition(" ")[2]) for one in told.splitlines() if one.startswith(name))
+    return sum(float(one.rpartition(" ")[2]) for one in exposition.splitlines() if one.startswith(name))
 
 
-def log_of(farm: Farm, node: str) -> str:
+def log_of(farm: ProcessFarm, node: str) -> str:
     return farm.children[f"companion-{node}"].log.read_text("utf-8", "replace")
 
 
@@ -53,8 +53,8 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
     farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=60, peers=True, workers=workers)
     visitor, first = visitor_of(farm, GOES)
     views = [first, *(visitor.view(f"/page-{number}") for number in range(7))]
-    assert {farm.made(view).node for view in views} == {GOES}
-    farm.settled(GOES)
+    assert {farm.served_page(view).node for view in views} == {GOES}
+    farm.wait_stored(GOES)
     companion = farm.children[f"companion-{GOES}"]
     companion.send(signal.SIGTERM)
     assert companion.ended() == 0
@@ -74,7 +74,7 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
     # It is back: its own cookie leads to it, and it asks its peers.
     companion.start()
     farm.wait_ready(GOES)
-    wait_for(f"{GOES} behind the balancer", lambda: farm.asked_who({"SRV": GOES}) == GOES, 20)
+    wait_for(f"{GOES} behind the balancer", lambda: farm.whoami({"SRV": GOES}) == GOES, 20)
     for view in back:
         visitor.notice(view)
     found = farm.finished([view.token for view in back], 40)
@@ -98,14 +98,14 @@ def test_all_nodes_are_started_anew_one_after_the_other(new_farm: Any) -> None:
     farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=60, peers=True)
     visitor, first = visitor_of(farm, GOES)
     views = [first, *(visitor.view(f"/page-{number}") for number in range(7))]
-    farm.settled(GOES)
+    farm.wait_stored(GOES)
     for name in (GOES, *(name for name in NODES if name != GOES)):
         companion = farm.children[f"companion-{name}"]
         companion.send(signal.SIGTERM)
         assert companion.ended() == 0
         companion.start()
         farm.wait_ready(name)
-        wait_for(f"{name} behind the balancer", lambda name=name: farm.asked_who({"SRV": name}) == name, 20)
+        wait_for(f"{name} behind the balancer", lambda name=name: farm.whoami({"SRV": name}) == name, 20)
         assert "; 0 lost" in log_of(farm, name) or "copies handed over" not in log_of(farm, name)
     for view in views:
         visitor.notice(view)
@@ -120,8 +120,8 @@ def test_without_peers_the_loss_is_told_at_once(new_farm: Any, workers: int) -> 
     farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=600, workers=workers)
     visitor, first = visitor_of(farm, GOES)
     views = [first, *(visitor.view(f"/page-{number}") for number in range(5))]
-    farm.settled(GOES)
-    command = own_command("drain", "--config", str(farm.folder / f"{GOES}.toml"), "--json")
+    farm.wait_stored(GOES)
+    command = companion_command("drain", "--config", str(farm.folder / f"{GOES}.toml"), "--json")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40, check=False)
     assert done.returncode == 0, done.stderr
@@ -138,15 +138,15 @@ def test_without_peers_the_loss_is_told_at_once(new_farm: Any, workers: int) -> 
         one = found[view.token]
         assert (one["outcome"], one["answered_by"], one["warc"]) == ("lost", None, None)
         assert one["reason"] == "the node stopped, and it has no peers that could keep the copy"
-    told = fetched(farm.api, "/metrics")[1].decode()
-    assert f'lbcompanion_crawler_outcomes_total{{outcome="lost"}} {len(views)}.0' in told
-    assert f'lbcompanion_crawler_notices_total{{result="lost"}} {said["copies"]["lost"]}.0' in told
+    exposition = fetched(farm.api, "/metrics")[1].decode()
+    assert f'lbcompanion_crawler_outcomes_total{{outcome="lost"}} {len(views)}.0' in exposition
+    assert f'lbcompanion_crawler_notices_total{{result="lost"}} {said["copies"]["lost"]}.0' in exposition
 
 
 def test_a_crawler_that_was_away_hears_of_it_after_the_nodes_next_start(new_farm: Any) -> None:
     farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=600)
     visitor, view = visitor_of(farm, GOES)
-    farm.settled(GOES)
+    farm.wait_stored(GOES)
     farm.children["crawler"].send(signal.SIGTERM)
     farm.children["crawler"].ended()
     companion = farm.children[f"companion-{GOES}"]

@@ -33,7 +33,7 @@ async def _visit(companion: Companion, request: bytes = _SHORT, source: str = LO
         writer.close()
 
 
-class _Dripper:
+class _SlowSender:
     """A visitor who sends a byte now and then, for ever.
 
     :ivar answer: what it was told at last.
@@ -47,7 +47,7 @@ class _Dripper:
     async def run(self, port: int, patience: float) -> bool:
         """Whether it was shown the door within its patience."""
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
-        dripping = asyncio.create_task(self._drip(writer))
+        dripping = asyncio.create_task(self._send_slowly(writer))
         try:
             self.answer = await asyncio.wait_for(reader.read(), patience)
             return True
@@ -59,7 +59,7 @@ class _Dripper:
             dripping.cancel()
             writer.close()
 
-    async def _drip(self, writer: asyncio.StreamWriter) -> None:
+    async def _send_slowly(self, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             writer.write(self._beginning)
             while True:
@@ -73,7 +73,7 @@ def test_dripping_heads(tmp_path: Path) -> None:
 
     async def drip(front: Companion) -> None:
         async with StreamingApplication(front.application_port):
-            drippers = [_Dripper(b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"y") for _ in range(50)]
+            drippers = [_SlowSender(b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"y") for _ in range(50)]
             dripping = asyncio.gather(*(one.run(front.port, _PATIENCE_SECONDS) for one in drippers))
             served = 0
             while not dripping.done():
@@ -172,7 +172,7 @@ async def _until_served(front: Companion) -> None:
 
 async def _dripping_body(front: Companion) -> bytes:
     async with StreamingApplication(front.application_port):
-        one = _Dripper(b"POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", b"y")
+        one = _SlowSender(b"POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", b"y")
         assert await one.run(front.port, 45)
         return one.answer
 

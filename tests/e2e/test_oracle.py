@@ -18,13 +18,13 @@ from hypothesis import settings
 from lbcompanion import balancer_config
 from lbcompanion.balancer_config.pool import Member, Pool
 from lbcompanion.demo.ports import ReservedPorts
-from lbcompanion.testing import products
-from lbcompanion.testing.sticking import Sticking
+from lbcompanion.testing import balancer_products as products
+from lbcompanion.testing.balancer_models import BalancerModel
 from tests.support import echo_node
 from tests.support.balancer_programs import RUNS
 from tests.support.children import Children, wait_for
 from tests.support.programs import need_program
-from tests.support.random_walk import Walk, ask, moved_off
+from tests.support.random_walk import RandomWalk, ask, moved_off
 
 NODES = ("n1", "n2", "n3")
 #: Always the same walk, but for those who came for long (``make fuzz``).
@@ -34,13 +34,13 @@ SHORT = 300
 
 
 @pytest.fixture
-def chance() -> random.Random:
+def rng() -> random.Random:
     seed = int.from_bytes(os.urandom(4)) if BY_CHANCE else 20261123
     print(f"the walk's seed: {seed}")
     return random.Random(seed)
 
 
-class Stand:
+class OracleFarm:
     """Three nodes, each a process, and ports."""
 
     def __init__(self, folder: Path) -> None:
@@ -80,8 +80,8 @@ def _answers(port: int) -> bool:
 
 
 @pytest.fixture
-def stand(tmp_path: Path) -> Iterator[Stand]:
-    made = Stand(tmp_path)
+def farm(tmp_path: Path) -> Iterator[OracleFarm]:
+    made = OracleFarm(tmp_path)
     try:
         yield made
     finally:
@@ -102,19 +102,19 @@ defaults
 class Haproxy:
     """One HAProxy with a farm for each mode; nodes are turned through its runtime API, at once."""
 
-    def __init__(self, stand: Stand, modes: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, farm: OracleFarm, modes: Mapping[str, tuple[str, ...]]) -> None:
         need_program("haproxy")
-        self.stats = stand.ports.take()
-        self.ports = {mode: stand.ports.take() for mode in modes}
+        self.stats = farm.ports.take()
+        self.ports = {mode: farm.ports.take() for mode in modes}
         text = _HAPROXY.format(stats=self.stats)
         for mode, lines in modes.items():
             text += f"listen {mode}\n    bind 127.0.0.1:{self.ports[mode]}\n    balance roundrobin\n"
             text += "".join(f"    {line}\n" for line in lines)
-            for name, at in stand.nodes.items():
+            for name, at in farm.nodes.items():
                 text += f"    server {name} 127.0.0.1:{at} cookie {name}\n"
-        file = stand.folder / "haproxy.cfg"
+        file = farm.folder / "haproxy.cfg"
         file.write_text(text)
-        stand.run("haproxy", file, next(iter(self.ports.values())))
+        farm.run("haproxy", file, next(iter(self.ports.values())))
 
     def turn(self, mode: str, node: str, state: str) -> None:
         with socket.create_connection(("127.0.0.1", self.stats), timeout=10) as line:
@@ -125,7 +125,7 @@ class Haproxy:
         assert not said.strip(), said
 
 
-MODES: Mapping[str, tuple[tuple[str, ...], str, Sticking]] = {
+MODES: Mapping[str, tuple[tuple[str, ...], str, BalancerModel]] = {
     "insert": (("cookie SRV insert",), "SRV", products.haproxy_insert()),
     "indirect": (("cookie SRV insert indirect",), "SRV", products.haproxy_insert(indirect=True)),
     "prefix": (("cookie sess prefix",), "sess", products.haproxy_prefix()),
@@ -142,59 +142,59 @@ MODES: Mapping[str, tuple[tuple[str, ...], str, Sticking]] = {
 }
 
 
-def test_haproxy(stand: Stand, chance: random.Random) -> None:
-    haproxy = Haproxy(stand, {mode: lines for mode, (lines, _, _) in MODES.items()})
+def test_haproxy(farm: OracleFarm, chance: random.Random) -> None:
+    haproxy = Haproxy(farm, {mode: lines for mode, (lines, _, _) in MODES.items()})
     steps = 0
     for mode, (_, name, model) in MODES.items():
-        walk = Walk(haproxy.ports[mode], model, name, NODES, chance, turned=NODES)
-        walk.turn = lambda node, state, mode=mode: haproxy.turn(mode, node, state)  # type: ignore[misc]
-        walk.sets = mode not in ("insert", "indirect") or chance.random() < 0.5
-        walk.steps(STEPS)
-        _was_worth_it(walk)
-        steps += walk.counted.total()
+        random_walk = RandomWalk(haproxy.ports[mode], model, name, NODES, chance, turned=NODES)
+        random_walk.turn = lambda node, state, mode=mode: haproxy.turn(mode, node, state)  # type: ignore[misc]
+        random_walk.sets = mode not in ("insert", "indirect") or chance.random() < 0.5
+        random_walk.steps(STEPS)
+        _covered_enough(random_walk)
+        steps += random_walk.counted.total()
     assert steps >= 2000
 
 
-def _was_worth_it(walk: Walk) -> None:
+def _covered_enough(random_walk: RandomWalk) -> None:
     """Of each way that a request may end there were some."""
-    ends = {kind.rpartition(", ")[2] for kind in walk.counted}
-    assert {"stuck", "free"} <= ends, walk.counted
+    ends = {kind.rpartition(", ")[2] for kind in random_walk.counted}
+    assert {"stuck", "free"} <= ends, random_walk.counted
 
 
-def test_two_tiers_of_haproxy(stand: Stand, chance: random.Random) -> None:
+def test_two_tiers_of_haproxy(farm: OracleFarm, chance: random.Random) -> None:
     need_program("haproxy")
     groups = {"east": ("n1", "n2"), "west": ("n3",)}
-    outer, stats = stand.ports.take(), stand.ports.take()
-    inner = {group: stand.ports.take() for group in groups}
+    outer, stats = farm.ports.take(), farm.ports.take()
+    inner = {group: farm.ports.take() for group in groups}
     text = _HAPROXY.format(stats=stats)
     text += f"listen outer\n    bind 127.0.0.1:{outer}\n    cookie DC insert\n"
     text += "".join(f"    server {group} 127.0.0.1:{at} cookie {group}\n" for group, at in inner.items())
     for group, nodes in groups.items():
         text += f"listen {group}\n    bind 127.0.0.1:{inner[group]}\n    cookie SRV insert\n"
-        text += "".join(f"    server {node} 127.0.0.1:{stand.nodes[node]} cookie {node}\n" for node in nodes)
-    file = stand.folder / "haproxy.cfg"
+        text += "".join(f"    server {node} 127.0.0.1:{farm.nodes[node]} cookie {node}\n" for node in nodes)
+    file = farm.folder / "haproxy.cfg"
     file.write_text(text)
-    stand.run("haproxy", file, outer)
-    walk = Walk(outer, products.haproxy_tiers(groups), "SRV", NODES, chance)
-    walk.steps(SHORT)
-    _was_worth_it(walk)
+    farm.run("haproxy", file, outer)
+    random_walk = RandomWalk(outer, products.haproxy_tiers(groups), "SRV", NODES, chance)
+    random_walk.steps(SHORT)
+    _covered_enough(random_walk)
 
 
 @pytest.mark.parametrize("product", ["apache", "caddy", "envoy"])
-def test_others(product: str, stand: Stand, chance: random.Random) -> None:
-    port = stand.printed(product)
+def test_others(product: str, farm: OracleFarm, chance: random.Random) -> None:
+    port = farm.printed(product)
     name, model = {
         "apache": ("ROUTEID", products.apache_route()),
-        "caddy": ("lb", products.caddy(stand.addresses)),
-        "envoy": ("SERVERID", products.envoy(stand.addresses, "SERVERID")),
+        "caddy": ("lb", products.caddy(farm.addresses)),
+        "envoy": ("SERVERID", products.envoy(farm.addresses, "SERVERID")),
     }[product]
-    walk = Walk(port, model, name, NODES, chance)
+    random_walk = RandomWalk(port, model, name, NODES, chance)
     # Health checks may have to be waited for: Envoy takes no node for being up before its first one.
     wait_for("all nodes", lambda: {ask(port).node for _ in range(12)} == set(NODES))
-    walk.steps(SHORT)
-    _was_worth_it(walk)
-    stand.children["n2"].kill()
-    walk.states["n2"] = "maint"
+    random_walk.steps(SHORT)
+    _covered_enough(random_walk)
+    farm.children["n2"].kill()
+    random_walk.states["n2"] = "maint"
     time.sleep(2.5)
-    wait_for("n2 being taken for down", lambda: moved_off(walk, "n2"))
-    walk.steps(SHORT // 3)
+    wait_for("n2 being taken for down", lambda: moved_off(random_walk, "n2"))
+    random_walk.steps(SHORT // 3)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tests.support import balancers, sealing_balancer
-from tests.support.farm import NODES, Farm, Sticking
+from tests.support.farm import NODES, ProcessFarm, StickySettings
 from tests.support.plain_site import SESSION
 from tests.support.visitor import View, Visitor
 
 VISITORS, PAGES = 6, 2
 
 
-def visited(farm: Farm) -> tuple[list[Visitor], list[View]]:
+def visited(farm: ProcessFarm) -> tuple[list[Visitor], list[View]]:
     """Several visitors look around, and every page is noticed; as many as it takes until each node had one."""
     visitors: list[Visitor] = []
     views: list[View] = []
-    while len(visitors) < VISITORS or {farm.made(view).node for view in views} != set(NODES):
+    while len(visitors) < VISITORS or {farm.served_page(view).node for view in views} != set(NODES):
         assert len(visitors) < 60
         visitors.append(Visitor(farm.site))
         views.append(visitors[-1].view("/first"))
@@ -29,22 +29,22 @@ def visited(farm: Farm) -> tuple[list[Visitor], list[View]]:
     return visitors, views
 
 
-def check(farm: Farm, visitors: list[Visitor], views: list[View]) -> set[str]:
+def check(farm: ProcessFarm, visitors: list[Visitor], views: list[View]) -> set[str]:
     """The whole journey was made; gives the routes that were used."""
     found = farm.finished([view.token for view in views])
     farm.check_archived(views, found)
     assert len(found) == len(views)
-    assert {said["origin_node"] for said in found.values()} == set(NODES)
+    assert {recording["origin_node"] for recording in found.values()} == set(NODES)
     recorded = sorted((view.url, 200, found[view.token]["sha256"]) for view in views)
     assert sorted(farm.records("text/html")) == recorded
-    farm.check_kept_secret([visitor.cookies[SESSION] for visitor in visitors], [view.token for view in views])
-    return {said["route"] for said in found.values()}
+    farm.check_secrecy([visitor.cookies[SESSION] for visitor in visitors], [view.token for view in views])
+    return {recording["route"] for recording in found.values()}
 
 
 @pytest.mark.parametrize("balancer", [balancers.nginx_map, balancers.sealing])
 def test_the_cookies_name_is_enough(new_farm, balancer):
     name = {balancers.nginx_map: "crumb", balancers.sealing: sealing_balancer.COOKIE}[balancer]
-    farm = new_farm(balancer(), Sticking((name,)))
+    farm = new_farm(balancer(), StickySettings((name,)))
     visitors, views = visited(farm)
     assert all(visitor.cookies[name] for visitor in visitors)
     assert check(farm, visitors, views) <= {"recorded", "own"}
@@ -53,14 +53,14 @@ def test_the_cookies_name_is_enough(new_farm, balancer):
 
 
 def test_without_a_name_the_crawler_mints_cookies_of_its_own(new_farm):
-    farm = new_farm(balancers.sealing(), Sticking())
+    farm = new_farm(balancers.sealing(), StickySettings())
     visitors, views = visited(farm)
     assert check(farm, visitors, views) == {"own"}
-    farm.check_kept_secret([visitor.cookies[sealing_balancer.COOKIE] for visitor in visitors])
+    farm.check_secrecy([visitor.cookies[sealing_balancer.COOKIE] for visitor in visitors])
 
 
 def test_where_nothing_sticks_peers_hand_the_copy_over(new_farm):
-    farm = new_farm(balancers.not_sticky(), Sticking(), peers=True)
+    farm = new_farm(balancers.not_sticky(), StickySettings(), peers=True)
     visitors, views = visited(farm)
     assert set(visitors[0].cookies) == {SESSION}
     assert check(farm, visitors, views) <= {"own", "any"}

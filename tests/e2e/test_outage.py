@@ -11,40 +11,40 @@ import pytest
 
 from tests.support import balancers
 from tests.support.children import wait_for
-from tests.support.farm import NODES, Farm, Sticking
+from tests.support.farm import NODES, ProcessFarm, StickySettings
 from tests.support.visitor import View, Visitor
 
 DEAD = "n2"
 GIVE_UP_SECONDS = 3
-STICKING = Sticking(("SRV",), "haproxy-insert")
+STICKING = StickySettings(("SRV",), "haproxy-insert")
 
 
-def one_visitor_each(farm: Farm) -> dict[str, tuple[Visitor, View]]:
+def one_visitor_each(farm: ProcessFarm) -> dict[str, tuple[Visitor, View]]:
     """A visitor of each node, with a first page that nobody was told of yet."""
     found: dict[str, tuple[Visitor, View]] = {}
 
     def look() -> bool:
         visitor = Visitor(farm.site)
         view = visitor.view("/first")
-        found.setdefault(farm.made(view).node, (visitor, view))
+        found.setdefault(farm.served_page(view).node, (visitor, view))
         return set(found) == set(NODES)
 
     wait_for("a visitor of each node", look, 10)
     return found
 
 
-class Strolling:
+class BackgroundVisitors:
     """Visitors who look at pages all the while, each in a thread, noticing every one."""
 
     def __init__(self, visitors: list[Visitor]) -> None:
         self.views: list[View] = []
         self.failures: list[str] = []
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._stroll, args=(one,), daemon=True) for one in visitors]
+        self._threads = [threading.Thread(target=self._view_pages, args=(one,), daemon=True) for one in visitors]
         for thread in self._threads:
             thread.start()
 
-    def _stroll(self, visitor: Visitor) -> None:
+    def _view_pages(self, visitor: Visitor) -> None:
         while not self._stopped.wait(0.15):
             try:
                 view = visitor.view("/stroll")
@@ -59,7 +59,7 @@ class Strolling:
             thread.join()
 
 
-def end(farm: Farm, how: signal.Signals) -> None:
+def end(farm: ProcessFarm, how: signal.Signals) -> None:
     """End a node's companion, then its application."""
     for name in (f"companion-{DEAD}", f"application-{DEAD}"):
         farm.children[name].send(how)
@@ -80,7 +80,7 @@ def test_what_a_dead_node_had_is_lost_and_nobody_else_notices(new_farm, how):
     visitors = one_visitor_each(farm)
     abandoned, lost = visitors.pop(DEAD)
     busy, _ = one_visitor_each(farm)[DEAD]
-    stroll, moved = Strolling([visitor for visitor, _ in visitors.values()]), Strolling([busy])
+    stroll, moved = BackgroundVisitors([visitor for visitor, _ in visitors.values()]), BackgroundVisitors([busy])
     try:
         time.sleep(0.3)
         before = len(stroll.views)
@@ -89,38 +89,43 @@ def test_what_a_dead_node_had_is_lost_and_nobody_else_notices(new_farm, how):
         told_at = time.monotonic()
         # Another node takes the visitor over.
         view = abandoned.view("/elsewhere")
-        assert farm.made(view).node != DEAD
+        assert farm.served_page(view).node != DEAD
         abandoned.notice(view)
         found = farm.finished([lost.token, view.token], 15)
         took = time.monotonic() - told_at
     finally:
         stroll.end()
         moved.end()
-    said = found[lost.token]
-    assert (said["outcome"], said["origin_node"], said["answered_by"], said["warc"]) == ("lost", DEAD, None, None)
+    recording = found[lost.token]
+    assert (recording["outcome"], recording["origin_node"], recording["answered_by"], recording["warc"]) == (
+        "lost",
+        DEAD,
+        None,
+        None,
+    )
     if how is signal.SIGKILL:
-        assert said["reason"].startswith(f"no answer from {DEAD} within {GIVE_UP_SECONDS} s: last ")
+        assert recording["reason"].startswith(f"no answer from {DEAD} within {GIVE_UP_SECONDS} s: last ")
         assert GIVE_UP_SECONDS <= took < GIVE_UP_SECONDS + 6
     else:
         # It said so itself before it went.
-        assert said["reason"] == "the node stopped, and it has no peers that could keep the copy"
+        assert recording["reason"] == "the node stopped, and it has no peers that could keep the copy"
         assert took < GIVE_UP_SECONDS + 6
     assert stroll.failures == []
     assert len(stroll.views) - before > 10
-    assert {farm.made(one).node for one in stroll.views} == set(visitors)
+    assert {farm.served_page(one).node for one in stroll.views} == set(visitors)
     # The dead node's own visitor goes on elsewhere, and loses what was under way at most.
     assert len(moved.failures) <= (1 if how is signal.SIGKILL else 0), moved.failures
-    assert farm.made(moved.views[-1]).node in visitors
-    alive = [*stroll.views, *(one for one in moved.views if farm.made(one).node != DEAD), view]
+    assert farm.served_page(moved.views[-1]).node in visitors
+    alive = [*stroll.views, *(one for one in moved.views if farm.served_page(one).node != DEAD), view]
     farm.check_archived(alive, farm.finished([one.token for one in alive], 15))
-    archived = [said for said in farm.recordings().values() if said["outcome"] == "archived"]
+    archived = [recording for recording in farm.recordings().values() if recording["outcome"] == "archived"]
     assert len(farm.records("text/html")) == len(archived)
 
 
 def test_what_a_node_kept_is_archived_when_it_is_back_in_time(new_farm):
     farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=25, store="sqlite:///pages-NAME.db")
     visitor, view = one_visitor_each(farm)[DEAD]
-    farm.settled(DEAD)
+    farm.wait_stored(DEAD)
     end(farm, signal.SIGKILL)
     noticed(visitor, view)
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import routing_scenarios
-from tests.support.parallel_cases import Environment, Together, chosen
-from tests.support.routing_cases import TOLD, UNTOLD
+from tests.support.parallel_cases import Environment, ParallelCases, chosen
+from tests.support.routing_cases import CONFIGURED, UNCONFIGURED
 
 #: Who has fair weather only, and why.
 FAIR_WEATHER = {
-    **dict.fromkeys(UNTOLD, "as those who were told, with another first rung at most"),
+    **dict.fromkeys(UNCONFIGURED, "as those who were told, with another first rung at most"),
     "haproxy insert dated": "nothing in it differs from insert here",
     "haproxy insert, a plugin's dialect": "nor from insert",
     "haproxy dynamic, computed": "nor from dynamic",
@@ -25,21 +25,21 @@ FAIR_WEATHER = {
     "envoy maglev": "nor from the ring hash",
     "pen, peers": "pen closes the connections of those whose server is down, instead of giving them to another one",
 }
-CASES = {**TOLD, **UNTOLD}
+CASES = {**CONFIGURED, **UNCONFIGURED}
 #: Nodes are not drained here, for reasons that the kinds of balancers give.
 UNDRAINED = {name for name, case in CASES.items() if case.kind.no_drain}
 
 
 @pytest.fixture(scope="module")
-def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Together]:
+def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParallelCases]:
     """All that were chosen, running."""
     environment = Environment(tmp_path_factory.mktemp("matrix"))
     names = chosen(request.session, "test_every_page_is_archived_from_its_node")
-    together = Together(names, lambda name: run(environment, name))
+    parallel_cases = ParallelCases(names, lambda name: run(environment, name))
     try:
-        yield together
+        yield parallel_cases
     finally:
-        together.stop()
+        parallel_cases.stop()
         environment.stop()
 
 
@@ -47,10 +47,10 @@ def run(environment: Environment, name: str) -> None:
     """The whole of one case."""
     case = CASES[name]
     more = {} if name in FAIR_WEATHER else routing_scenarios.DURABLE
-    with environment.crowd(name, case, **{**more, **case.more}) as crowd:
-        routing_scenarios.visited(crowd, case)
+    with environment.visitor_group(name, case, **{**more, **case.more}) as visitors:
+        routing_scenarios.visited(visitors, case)
         if name not in FAIR_WEATHER:
-            routing_scenarios.troubled(crowd, case)
+            routing_scenarios.troubled(visitors, case)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -15,9 +15,9 @@ from lbcompanion.demo.ports import ReservedPorts
 from tests.support.companion import Companion, companion
 from tests.support.raw_visitor import Answer, RawVisitor
 from tests.support.recording_application import RecordingApplication
-from tests.support.smuggling_probes import FORBIDDEN_TRAILERS, Probe, Said, answers, probes
+from tests.support.smuggling_probes import FORBIDDEN_TRAILERS, Probe, ProbeAnswer, answers, probes
 
-_ANSWERS = {said.name: said for said in answers()}
+_ANSWERS = {answer_sent.name: answer_sent for answer_sent in answers()}
 _PROBES = {probe.name: probe for probe in probes()}
 _INNOCENT = b"GET /innocent HTTP/1.1\r\nHost: a\r\n\r\n"
 #: What the companion does not do right yet: the probe's name, and why.
@@ -107,15 +107,15 @@ def _nobody_is_harmed(front: Companion) -> None:
 @pytest.mark.parametrize("name", list(_ANSWERS))
 def test_answer(name: str, front: Companion, application: RecordingApplication) -> None:
     """A broken answer becomes 502 or a cut, and nobody's next answer is what stood behind it."""
-    said = _ANSWERS[name]
+    answer_sent = _ANSWERS[name]
     application.forget()
-    application.scripts[b"/said"] = said.data
+    application.scripts[b"/said"] = answer_sent.data
     visitor = RawVisitor(front.port)
     try:
-        visitor.send(said.method + b" /said HTTP/1.1\r\nHost: a\r\n\r\n")
-        answer = visitor.answer(said.method)
+        visitor.send(answer_sent.method + b" /said HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = visitor.answer(answer_sent.method)
         assert answer is not None
-        _is_as_said(said, answer)
+        _is_as_said(answer_sent, answer)
         if answer.whole:
             visitor.send(_INNOCENT)
             behind = visitor.answer()
@@ -133,14 +133,14 @@ def test_answer(name: str, front: Companion, application: RecordingApplication) 
     assert not application.complaints
 
 
-def _is_as_said(said: Said, answer: Answer) -> None:
-    if said.body is None or (not said.whole and answer.status == 502):
+def _is_as_said(answer_sent: ProbeAnswer, answer: Answer) -> None:
+    if answer_sent.body is None or (not answer_sent.whole and answer.status == 502):
         # What is broken may be seen before the first byte went out, or behind it.
         assert answer.status == 502
         return
     assert answer.status != 502
-    assert answer.body == said.body
-    assert answer.whole == said.whole
+    assert answer.body == answer_sent.body
+    assert answer.whole == answer_sent.whole
 
 
 @pytest.mark.parametrize("trailer", FORBIDDEN_TRAILERS, ids=lambda trailer: trailer.split(b":")[0].decode())
@@ -168,10 +168,10 @@ def test_heads_keep_order_spelling_and_number(front: Companion, application: Rec
     application.forget()
     cookies = b"Set-Cookie: a=1; Expires=Wed, 09 Jun 2100 10:18:14 GMT\r\nset-cookie: b=2\r\nSET-COOKIE: a=1\r\n"
     page = b"<!doctype html><title>x</title>"
-    said = b"X-b: 2\r\nx-A:  1 , 3\r\n" + cookies + b"X-B: \xc3\xa4\r\nX-Empty:\r\n"
+    answer_sent = b"X-b: 2\r\nx-A:  1 , 3\r\n" + cookies + b"X-B: \xc3\xa4\r\nX-Empty:\r\n"
     for content_type, body in ((b"text/plain", b"hello"), (b"text/html", page)):
         length = b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n" % (content_type, len(body))
-        application.scripts[b"/a%2fb/../c?x=%zz&y"] = b"HTTP/1.1 200 Yes, Well\r\n" + said + length + body
+        application.scripts[b"/a%2fb/../c?x=%zz&y"] = b"HTTP/1.1 200 Yes, Well\r\n" + answer_sent + length + body
         visitor = RawVisitor(front.port)
         try:
             visitor.send(

@@ -16,7 +16,7 @@ import pytest
 from tests.support.balancer_kinds.haproxy import haproxy
 from tests.support.balancers import Balancer
 from tests.support.children import wait_for
-from tests.support.farm import NODES, Farm, Sticking
+from tests.support.farm import NODES, ProcessFarm, StickySettings
 from tests.support.programs import need_program
 
 _TAG = re.compile(rb'<script async src="([^"]+)" data-lbc-token="([^"]+)"')
@@ -100,7 +100,7 @@ def _covers(scope: str, path: str) -> bool:
 def test_nobody_is_moved(new_farm: Any, kind: str) -> None:
     need_program("haproxy")
     balancer, paths, scope = _BALANCERS[kind]
-    farm: Farm = new_farm(balancer, Sticking(("SRV",)))
+    farm: ProcessFarm = new_farm(balancer, StickySettings(("SRV",)))
     tokens = []
     for _ in NODES:
         browser = Browser(farm.site)
@@ -115,7 +115,7 @@ def test_nobody_is_moved(new_farm: Any, kind: str) -> None:
         farm.finished(tokens)
 
 
-def _sent(farm: Farm) -> dict[str, Any]:
+def _sent(farm: ProcessFarm) -> dict[str, Any]:
     """The cookies in the notices that nodes sent to the crawler, by token."""
     bodies = [json.loads(body) for _, _, _, body in farm.taps["notices"].requests()]
     return {one["token"]: one["cookies"] for body in bodies for one in body["notices"]}
@@ -138,7 +138,7 @@ def chromium() -> Iterator[Any]:
 def test_nobody_is_moved_in_chromium(new_farm: Any, chromium: Any, kind: str) -> None:
     need_program("haproxy")
     balancer, paths, scope = _BALANCERS[kind]
-    farm: Farm = new_farm(balancer, Sticking(("SRV",)))
+    farm: ProcessFarm = new_farm(balancer, StickySettings(("SRV",)))
     context = chromium.new_context()
     page = context.new_page()
     # The pages' style sheet is at the top: where the cookie is for /shop, the site moves its visitors itself.

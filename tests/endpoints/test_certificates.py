@@ -13,7 +13,7 @@ from lbcompanion.config.tables import NODE
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import parse
 from lbcompanion.errors import InvalidValue
-from tests.support.pems import Authority
+from tests.support.pems import CertificateAuthority
 
 
 def server(certificate: Path, key: Path, more: str = "") -> ServerCertificate:
@@ -57,15 +57,15 @@ def twisted_handshake(context: SSL.Context, roots: bytes, folder: Path) -> bytes
 
 
 def test_a_certificate_is_shown_and_http_1_1_chosen(tmp_path: Path) -> None:
-    authority = Authority("root")
+    authority = CertificateAuthority("root")
     shown = server(*authority.write(tmp_path, "a", "www.example.com"))
     assert handshake(shown.context, authority.pem)[1] == "http/1.1"
     assert twisted_handshake(shown.twisted_context, authority.pem, tmp_path) == b"http/1.1"
 
 
 def test_a_chain_is_sent_along(tmp_path: Path) -> None:
-    root = Authority("root")
-    middle = Authority("middle", root)
+    root = CertificateAuthority("root")
+    middle = CertificateAuthority("middle", root)
     files = middle.write(tmp_path, "a", "www.example.com")
     (tmp_path / "chain.pem").write_bytes(middle.pem)
     shown = server(*files, f":extraCertChain={tmp_path / 'chain.pem'}")
@@ -76,7 +76,7 @@ def test_a_chain_is_sent_along(tmp_path: Path) -> None:
 
 
 def test_reading_anew_takes_the_new_one(tmp_path: Path) -> None:
-    authority = Authority("root")
+    authority = CertificateAuthority("root")
     shown = server(*authority.write(tmp_path, "a", "www.example.com"))
     before = handshake(shown.context, authority.pem)[0]
     authority.write(tmp_path, "a", "www.example.com")
@@ -86,7 +86,7 @@ def test_reading_anew_takes_the_new_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("breakage", ["gone", "empty", "half", "other key", "key for certificate"])
 def test_a_broken_new_one_leaves_the_old(tmp_path: Path, breakage: str) -> None:
-    authority = Authority("root")
+    authority = CertificateAuthority("root")
     certificate, key = authority.write(tmp_path, "a", "www.example.com")
     shown = server(certificate, key)
     before = handshake(shown.context, authority.pem)[0]
@@ -111,7 +111,7 @@ def test_authorities_are_a_file_or_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "roots"
     folder.mkdir()
     for name in ("one", "two"):
-        (folder / f"{name}.pem").write_bytes(b"a comment\n" + Authority(name).pem)
+        (folder / f"{name}.pem").write_bytes(b"a comment\n" + CertificateAuthority(name).pem)
     assert len(ClientCertificates(parse(f"tls:app:443:trustRoots={folder}")).authorities or ()) == 2
     one = ClientCertificates(parse(f"ssl:10.0.0.1:443:hostname=app:caCertsDir={folder / 'one.pem'}"))
     assert len(one.authorities or ()) == 1
@@ -129,7 +129,7 @@ def test_authorities_are_a_file_or_a_folder(tmp_path: Path) -> None:
 
 
 def test_the_configuration_refuses_what_cannot_be_used(tmp_path: Path) -> None:
-    authority = Authority("root")
+    authority = CertificateAuthority("root")
     authority.write(tmp_path, "a", "www.example.com")
     authority.write(tmp_path, "b", "www.example.com")
     listen = NODE["node"]["listen"]

@@ -66,10 +66,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", names())
 def test_a_target_passes_a_short_run(name: str) -> None:
-    told = run.run(load(name), "ci", 600, print, most=INPUTS)
-    assert told.failure is None, f"{told.failure.told}\n{told.data!r}"
-    assert told.inputs == INPUTS
-    assert told.kinds > 1
+    result = run.run(load(name), "ci", 600, print, most=INPUTS)
+    assert result.failure is None, f"{result.failure.description}\n{result.data!r}"
+    assert result.inputs == INPUTS
+    assert result.kinds > 1
 
 
 @pytest.mark.parametrize(
@@ -84,22 +84,22 @@ def test_a_target_passes_a_short_run(name: str) -> None:
 )
 def test_what_breaks_is_found_and_made_small(check: Callable[[bytes], Hashable], kind: str, folder: Path) -> None:
     target = target_of(check)
-    told = run.run(target, "a", 60, print, most=5000)
-    assert told.failure is not None
-    assert told.failure.kind.startswith(kind)
-    assert b"boom" in told.data
-    path, small = run.save("a", target, told)
+    result = run.run(target, "a", 60, print, most=5000)
+    assert result.failure is not None
+    assert result.failure.kind.startswith(kind)
+    assert b"boom" in result.data
+    path, small = run.save("a", target, result)
     assert path.parent == folder
-    assert path.read_bytes() == told.data
+    assert path.read_bytes() == result.data
     assert path.with_suffix(".small").read_bytes() == small == b"\0\0boom"
-    again = trial.run_aside(target, small)
+    again = trial.run_in_child(target, small)
     assert again is not None
-    assert again.kind == told.failure.kind
+    assert again.kind == result.failure.kind
 
 
 def test_nothing_broken() -> None:
-    told = run.run(target_of(len), "a", 60, print, most=500)
-    assert (told.inputs, told.failure) == (500, None)
+    result = run.run(target_of(len), "a", 60, print, most=500)
+    assert (result.inputs, result.failure) == (500, None)
 
 
 def test_the_time_is_a_bound_too() -> None:

@@ -42,7 +42,7 @@ from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_crawler import Rig as CrawlerRig
 from tests.support.in_memory_node import EPOCH, PAGE, Rig, at_once, html, request
-from tests.support.simulated_farm import ORIGIN, Farm, immediately
+from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
 from tests.support.simulated_farm import SECRET as FARM_SECRET
 
 __all__ = ["EPOCH", "MOST_NOTICES_BYTES", "PAGE", "SECRET", "Crawling", "Node", "command", "html", "request"]
@@ -118,7 +118,7 @@ class Node:
             self.peers = others
         self.spool = None if folder is None else Spool(folder / "notices.db", at_once, most)
         self.rig = Rig(store=store, spool=self.spool, name=name, shared=shared, node=node or {}, **more, **made)
-        self.app = self.rig.app
+        self.application = self.rig.application
 
     def exchange(self, *pieces: bytes, peer: object = ("192.0.2.7", 4711), seconds: float = 0.0) -> bytes:
         """What a visitor receives who sends this, and lets time pass."""
@@ -151,7 +151,7 @@ class Node:
     def view(self, target: str = "/shop?q=1", *fields: bytes) -> str:
         """View a page; its token."""
         self.get(target, *fields)
-        return str(self.rig.kept[-1][0].token)
+        return str(self.rig.captured[-1][0].token)
 
     def miss(self, reason: str, detail: str = "") -> str:
         """A token whose copy is gone for that reason."""
@@ -174,7 +174,7 @@ class Node:
     @property
     def received(self) -> list[bytes]:
         """What the application received, by connection."""
-        return [connection.far.received for connection in self.app.connections]
+        return [connection.remote.received for connection in self.application.connections]
 
     def deliver(self) -> bytes:
         """What goes to the crawler's intake for the notices that wait."""
@@ -206,7 +206,7 @@ class Node:
 
     def tell(self, cookie: bytes) -> None:
         """The node's own notice of the page that was viewed last."""
-        self.rig.desk.of_our_own(self.rig.kept[-1][0], cookie)
+        self.rig.desk.of_our_own(self.rig.captured[-1][0], cookie)
 
     def admin(self, raw: bytes, ready: bool = True, workers: bool = False) -> bytes:
         """What the admin listener answers."""
@@ -295,7 +295,7 @@ class Crawling:
     """A crawler and its farm, in memory, with tokens and nonces that are the same each time."""
 
     def __init__(self, folder: Path) -> None:
-        self.farm = Farm()
+        self.farm = SimulatedFarm()
         for name, node in self.farm.nodes.items():
             count = itertools.count()
             node._tokens = Tokens(FARM_SECRET, name, lambda size, at=count: bytes(next(at) % 256 for _ in range(size)))

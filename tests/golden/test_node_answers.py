@@ -174,19 +174,21 @@ def test_debug() -> None:
 def test_robots() -> None:
     with NodeGolden("node_robots") as golden:
         node = Node()
-        node.app.answers(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno")
+        node.application.answers(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno")
         golden.message("none", node.get("/robots.txt"))
         text = b"# ours\nUser-agent: a\nUser-agent: b\nDisallow: /x\n\nUser-agent: *\nAllow: /"
         head = b'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: "a"\r\nContent-Length: %d\r\n\r\n' % len(text)
-        node.app.answers(head + text)
+        node.application.answers(head + text)
         golden.message("merged", node.get("/robots.txt"))
         golden.message("merged, HEAD", _robots_head(node))
-        node.app.answers(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\nSitemap: /s\n")
+        node.application.answers(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\nSitemap: /s\n"
+        )
         golden.message("a group is added", node.get("/robots.txt"))
 
 
 def _robots_head(node: Node) -> bytes:
-    node.app.answers(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n")
+    node.application.answers(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n")
     return node.get("/robots.txt", method="HEAD")
 
 
@@ -259,15 +261,15 @@ def test_requests_refused() -> None:
         full.rig.connect()
         golden.message("too many connections", full.exchange(request()))
         dead = Node()
-        dead.app.refuses = "ConnectionRefusedError"
+        dead.application.connect_error = "ConnectionRefusedError"
         golden.message("nobody listens", dead.exchange(request()))
         golden.message("nobody listens, HEAD", _without_length(dead.get("/", method="HEAD")))
         golden.message("nobody listens, HTTP/1.0", dead.exchange(request(version=b"1.0")))
         broken = Node()
-        broken.app.answers(b"HTTP/1.1 nonsense\r\n\r\n")
+        broken.application.answers(b"HTTP/1.1 nonsense\r\n\r\n")
         golden.message("nonsense", broken.exchange(request()))
         silent = Node()
-        silent.app.on_request = lambda connection, seen: None
+        silent.application.on_request = lambda connection, seen: None
         golden.message("it does not answer", silent.exchange(request(), seconds=70))
         for node in (counted, full, dead, broken, silent):
             golden.log(node)
@@ -287,22 +289,24 @@ def test_pages() -> None:
         golden.message("POST", plain.get("/form", b"Content-Type: text/plain", method="POST", body=b"a=b"))
         golden.message("HEAD", plain.get("/", method="HEAD"))
         golden.message("HTTP/1.0", plain.exchange(request(b"/", version=b"1.0")))
-        plain.app.answers(html(PAGE, b'ETag: "a"', b"Last-Modified: x", b"Digest: y", b"Set-Cookie: a=b", b"X-A: b"))
+        plain.application.answers(
+            html(PAGE, b'ETag: "a"', b"Last-Modified: x", b"Digest: y", b"Set-Cookie: a=b", b"X-A: b")
+        )
         golden.message("fields of an answer", plain.get("/"))
-        plain.app.answers(html(PAGE, b"Content-Security-Policy: script-src 'nonce-abc'"))
+        plain.application.answers(html(PAGE, b"Content-Security-Policy: script-src 'nonce-abc'"))
         golden.message("a nonce of a policy", plain.get("/"))
-        plain.app.answers(html(PAGE, b"Content-Security-Policy: script-src 'none'"))
+        plain.application.answers(html(PAGE, b"Content-Security-Policy: script-src 'none'"))
         golden.message("a policy against it", plain.get("/"))
         xhtml = (
             b'<?xml version="1.0"?>\n<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml"><head>'
             b"<title>x</title></head><body/></html>\n"
         )
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/xhtml+xml; charset=utf-8\r\nContent-Length: %d\r\n\r\n"
-        plain.app.answers(head % len(xhtml) + xhtml)
+        plain.application.answers(head % len(xhtml) + xhtml)
         golden.message("XHTML", plain.get("/x"))
-        plain.app.answers(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 3\r\n\r\nabc")
+        plain.application.answers(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 3\r\n\r\nabc")
         golden.message("no page", plain.get("/i.png"))
-        plain.app.answers(
+        plain.application.answers(
             html(b"", b"Transfer-Encoding: chunked", length=False) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(PAGE), PAGE)
         )
         golden.message("in chunks", plain.get("/c"))
@@ -311,7 +315,7 @@ def test_pages() -> None:
         for title, one in (("of the proxy", node), ("of visitors", plain)):
             for number, received in enumerate(one.received):
                 golden.values(f"what the application receives {title}, {number}", shown(received))
-        for page, cookie in (*node.rig.kept[:1], *plain.rig.kept):
+        for page, cookie in (*node.rig.captured[:1], *plain.rig.captured):
             golden.values("a copy", f"{page.token} {page.method} {page.status} {page.url} {page.content_type}\n"
                           f"{page.captured_at - EPOCH} {page.sha256.hex()} {cookie!r}\n{shown(page.body)}")  # fmt: skip
 
@@ -320,12 +324,12 @@ def test_a_packed_page() -> None:
     with NodeGolden("node_gzip") as golden:
         node = Node()
         packed = drive.packed(PAGE)
-        node.app.answers(html(packed, b"Content-Encoding: gzip", b'ETag: "a"'))
+        node.application.answers(html(packed, b"Content-Encoding: gzip", b'ETag: "a"'))
         head, _, body = node.get("/", b"Accept-Encoding: gzip").partition(b"\r\n\r\n")
         assert f"Content-Length: {len(body)}".encode() in head or b"chunked" in head
         length = head.replace(f"Content-Length: {len(body)}".encode(), b"Content-Length: {right}")
         golden.message("a page in gzip", length + b"\r\n\r\n" + drive.unpacked(body, b"chunked" in head))
-        golden.values("its copy", shown(node.rig.kept[0][0].body))
+        golden.values("its copy", shown(node.rig.captured[0][0].body))
 
 
 def test_notices_sent(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lbcompanion.html.eligible import Refusal
-from tests.support.html_soups import page_of
+from tests.support.html_fragments import page_of
 from tests.support.injecting import filled, run
 
 

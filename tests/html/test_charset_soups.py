@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from lbcompanion.html import charset
-from tests.support.html_soups import PAGES
+from tests.support.html_fragments import PAGES
 
 
 @given(PAGES)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.html.redaction import Masks, RedactionError, redact
-from tests.support.html_soups import PAGES
+from tests.support.html_fragments import PAGES
 
 MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", "template > b"])
 

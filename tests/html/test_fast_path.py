@@ -11,7 +11,7 @@ from lbcompanion.html.fast_path import fast_insertion_offset
 from lbcompanion.html.inject import Injector
 from tests.html.cases.position import PAGES
 from tests.support.html_corpus import documents
-from tests.support.html_soups import SOUPS, page_of
+from tests.support.html_fragments import FRAGMENTS, page_of
 
 SNIPPET = b"<script async src=x data-lbc-token=t></script>"
 
@@ -122,7 +122,7 @@ def test_wherever_a_page_ends(expected: str) -> None:
         same_as_the_machine(START + page[:end] + b"</head>")
 
 
-@given(SOUPS, st.sampled_from([b"", START, b"<!doctype html><html><head>"]), st.sampled_from([b"", b"</head>"]))
+@given(FRAGMENTS, st.sampled_from([b"", START, b"<!doctype html><html><head>"]), st.sampled_from([b"", b"</head>"]))
 def test_over_soups(soup: bytes, start: bytes, end: bytes) -> None:
     same_as_the_machine(start + soup + end)
 
@@ -133,5 +133,5 @@ def test_over_mutated_pages(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(page)))
         end = data.draw(st.integers(start, min(len(page), start + 12)))
-        page = page[:start] + data.draw(st.binary(max_size=3) | SOUPS) + page[end:]
+        page = page[:start] + data.draw(st.binary(max_size=3) | FRAGMENTS) + page[end:]
     same_as_the_machine(page)

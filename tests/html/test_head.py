@@ -6,7 +6,7 @@ import pytest
 
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
-from tests.support.html_soups import TOP
+from tests.support.html_fragments import TOP
 from tests.support.injecting import WITH_POLICY, run
 
 

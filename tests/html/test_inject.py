@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
 from tests.html.cases.position import PAGES
-from tests.support.html_soups import BOTTOM, SOUPS, TOP, page_of
+from tests.support.html_fragments import BOTTOM, FRAGMENTS, TOP, page_of
 from tests.support.injecting import WITH_POLICY, filled, run
 from tests.support.tags import default_tag
 
@@ -36,7 +36,7 @@ def test_every_single_cut_gives_the_same(expected: str) -> None:
 FLAGS = st.fixed_dictionaries({"xhtml": st.booleans(), "charset_known": st.booleans(), "needs_document": st.booleans()})
 
 
-@given(SOUPS, st.data(), FLAGS)
+@given(FRAGMENTS, st.data(), FLAGS)
 def test_any_cut_same_output_and_without_snippets_the_page(
     page: bytes, data: st.DataObject, flags: dict[str, bool]
 ) -> None:
@@ -49,7 +49,7 @@ def test_any_cut_same_output_and_without_snippets_the_page(
     assert injector.refusal is not Refusal.FAILED
 
 
-@given(SOUPS, st.integers(0, 400))
+@given(FRAGMENTS, st.integers(0, 400))
 def test_a_page_cut_off_loses_nothing(page: bytes, cut: int) -> None:
     injector = Injector(TOP, BOTTOM)
     out = injector.feed(page[:cut]) + injector.flush() + injector.feed(page[cut:]) + injector.finish()

@@ -13,7 +13,7 @@ from lbcompanion.html.snippets import Snippet, inline_hashes
 from tests.html.cases.position import PAGES
 from tests.support.browser import TAG, Site
 from tests.support.html_corpus import documents
-from tests.support.html_soups import page_of
+from tests.support.html_fragments import page_of
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.browser import Site
-from tests.support.seen_alike import seen_alike
+from tests.support.tag_placement import same_document
 
 pytestmark = pytest.mark.browser
 
@@ -92,5 +92,5 @@ def made(kind: str) -> bytes:
 def test_but_for_the_script_the_document_is_the_same(kind: str, site: Site, page: Any) -> None:
     plain = made(kind)
     assert 2_000_000 < len(plain) < 12_000_000
-    before = seen_alike(plain, "text/html; charset=utf-8", site, page)
+    before = same_document(plain, "text/html; charset=utf-8", site, page)
     assert before[3] == ("BackCompat" if kind in ("quirks", "old") else "CSS1Compat")

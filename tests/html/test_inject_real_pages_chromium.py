@@ -19,7 +19,7 @@ from lbcompanion.html.redaction import Masks, redact
 from lbcompanion.settings import CaptureTable
 from tests.support.browser import TAG, Site
 from tests.support.programs import in_ci
-from tests.support.seen_alike import seen_alike
+from tests.support.tag_placement import same_document
 
 pytestmark = pytest.mark.browser
 
@@ -50,7 +50,7 @@ def test_but_for_the_script_the_document_is_the_same(name: str, content_type: st
     plain = real(name)
     assert len(plain) >= PAGES[name]
     site.folder = FOLDER
-    before = seen_alike(plain, content_type, site, page, f"/{Path(name).parent}/")
+    before = same_document(plain, content_type, site, page, f"/{Path(name).parent}/")
     assert before[0] > len(plain) // 2
     assert before[3] == "CSS1Compat"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
-from tests.support.html_soups import BOTTOM, PAGES, TOP
+from tests.support.html_fragments import BOTTOM, PAGES, TOP
 
 CODES = st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"])
 PATTERNS = st.sampled_from([None, re.compile(b"<p>"), re.compile(b"</body>"), re.compile(b"x")])

@@ -8,7 +8,7 @@ import pytest
 
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
-from tests.support.html_soups import page_of
+from tests.support.html_fragments import page_of
 from tests.support.injecting import filled, run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lbcompanion.html.body_end import MAX_HELD_BYTES
 from lbcompanion.html.inject import Injector
-from tests.support.html_soups import BOTTOM, TOP
+from tests.support.html_fragments import BOTTOM, TOP
 from tests.support.injecting import run
 
 

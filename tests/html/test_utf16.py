@@ -9,7 +9,7 @@ import pytest
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
 from tests.html.cases.position import PAGES
-from tests.support.html_soups import BOTTOM, TOP
+from tests.support.html_fragments import BOTTOM, TOP
 from tests.support.injecting import WITH_POLICY, run
 
 

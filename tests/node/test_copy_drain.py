@@ -13,7 +13,7 @@ from lbcompanion.model import LossCode, LossReason
 from lbcompanion.node.copy_drain import HandOver
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.testing.stores import FailingStore, WallClockByHand, a_page
+from lbcompanion.testing.stores import FailingStore, ManualWallClock, make_page
 
 
 class Giving:
@@ -30,7 +30,7 @@ class Giving:
 def drained(giving: Giving, store: Any = None, in_memory: bool = True) -> tuple[HandOver, list[str]]:
     logged: list[str] = []
     over = HandOver(
-        store=store or MemoryStore(StoreTable(), WallClockByHand()),
+        store=store or MemoryStore(StoreTable(), ManualWallClock()),
         in_memory=in_memory,
         siblings=None,
         giving=giving,  # type: ignore[arg-type]
@@ -57,8 +57,8 @@ def test_without_copies_there_is_nothing_to_tell() -> None:
 
 
 def test_a_store_that_outlasts_the_process_keeps_them() -> None:
-    store = MemoryStore(StoreTable(), WallClockByHand())
-    store.put(a_page("token"))
+    store = MemoryStore(StoreTable(), ManualWallClock())
+    store.put(make_page("token"))
     over, logged = drained(Giving(n2=1), store, in_memory=False)
     assert over.fate == {"kept": 1}
     assert len(logged) == 1
@@ -67,5 +67,5 @@ def test_a_store_that_outlasts_the_process_keeps_them() -> None:
 def test_a_store_that_fails_stops_nothing() -> None:
     over, logged = drained(Giving(fails=True))
     assert (over.fate, logged) == ({}, ["copies not given to peers: down"])
-    failing = FailingStore(MemoryStore(StoreTable(), WallClockByHand()))
+    failing = FailingStore(MemoryStore(StoreTable(), ManualWallClock()))
     assert drained(Giving(), failing, in_memory=False)[0].fate == {}

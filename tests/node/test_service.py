@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.demo.children import own_command
+from lbcompanion.demo.processes import companion_command
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import ROOT, TWISTD, WAIT, read_on
-from tests.support.in_memory_node import PAGE, Answer, read_answers, request, without_tag
+from tests.support.in_memory_node import PAGE, VisitorResponse, read_responses, request, without_tag
 from tests.support.ports import free_port
 from tests.support.raw_application import BIG, RawApplication
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.network
 class Node:
     """A running companion."""
 
-    def __init__(self, folder: Path, upstream: int, way: str, more: str = "") -> None:
+    def __init__(self, folder: Path, upstream: int, start_mode: str, more: str = "") -> None:
         self.port, self.admin = free_port(), free_port()
         (folder / "farm.secret").write_bytes(SECRET + b"\n")
         self.file = folder / "node.toml"
@@ -47,7 +47,7 @@ intake = ""
 """
         )
         twistd = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "lbcompanion", "--config", str(self.file)]
-        command = twistd if way == "twistd" else own_command("node", "--config", str(self.file))
+        command = twistd if start_mode == "twistd" else companion_command("node", "--config", str(self.file))
         self.log = folder / "log"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with self.log.open("wb") as log:
@@ -65,23 +65,23 @@ intake = ""
                 pass
             time.sleep(0.05)
 
-    def ask_admin(self, path: str) -> Answer:
+    def ask_admin(self, path: str) -> VisitorResponse:
         with socket.create_connection(("127.0.0.1", self.admin), WAIT) as asking:
             asking.sendall(request(path.encode(), b"Connection: close", host=b"127.0.0.1"))
-            (answer,) = read_answers(read_on(asking), [b"GET"], True)
+            (answer,) = read_responses(read_on(asking), [b"GET"], True)
             return answer
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), WAIT)
 
-    def ask(self, *pieces: bytes, methods: tuple[bytes, ...] = (b"GET",), half: bool = False) -> list[Answer]:
+    def ask(self, *pieces: bytes, methods: tuple[bytes, ...] = (b"GET",), half: bool = False) -> list[VisitorResponse]:
         """Ask and read until the companion closes; the last request should say so."""
         with self.connect() as asking:
             for piece in pieces:
                 asking.sendall(piece)
             if half:
                 asking.shutdown(socket.SHUT_WR)
-            return read_answers(read_on(asking), methods, True)
+            return read_responses(read_on(asking), methods, True)
 
     def stop(self) -> int:
         if self.process.poll() is None:
@@ -95,8 +95,8 @@ intake = ""
 
 
 @contextmanager
-def running(folder: Path, upstream: int, way: str, more: str = "") -> Iterator[Node]:
-    node = Node(folder, upstream, way, more)
+def running(folder: Path, upstream: int, start_mode: str, more: str = "") -> Iterator[Node]:
+    node = Node(folder, upstream, start_mode, more)
     try:
         try:
             node.wait_until_ready()
@@ -104,7 +104,7 @@ def running(folder: Path, upstream: int, way: str, more: str = "") -> Iterator[N
             if "Address already in use" not in node.log.read_text():
                 raise
             # Somebody else was given the port in the meantime.
-            node = Node(folder, upstream, way, more)
+            node = Node(folder, upstream, start_mode, more)
             node.wait_until_ready()
         yield node
     finally:
@@ -160,8 +160,8 @@ def test_a_slow_reader_gets_everything_before_the_close(node: Node, target: byte
         asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262144)
         asking.sendall(request(target, LAST, version=version))
         time.sleep(0.3)
-        (answer,) = read_answers(read_on(asking), [b"GET"], True)
-    assert answer.whole
+        (answer,) = read_responses(read_on(asking), [b"GET"], True)
+    assert answer.complete
     assert answer.body == BIG
 
 
@@ -183,7 +183,7 @@ def test_an_early_answer_reaches_a_visitor_who_still_sends(node: Node) -> None:
                     asking.sendall(bytes(100_000))
                 except OSError:
                     break
-            (answer,) = read_answers(read_on(asking), [b"POST"], True)
+            (answer,) = read_responses(read_on(asking), [b"POST"], True)
         assert answer.status == status
 
 
@@ -199,7 +199,7 @@ def test_a_visitor_who_closes_its_own_direction_gets_its_answers(node: Node) -> 
 
 def test_an_application_that_dies_is_seen(node: Node) -> None:
     (answer,) = node.ask(request(b"/dies"))
-    assert (answer.status, answer.whole) == (200, False)
+    assert (answer.status, answer.complete) == (200, False)
 
 
 def test_a_tunnel(node: Node) -> None:
@@ -228,11 +228,13 @@ def test_the_admin_listener(node: Node) -> None:
 
 
 @pytest.mark.parametrize("way", ["command", "twistd"])
-def test_running_requests_end_before_the_process_does(tmp_path: Path, application: RawApplication, way: str) -> None:
+def test_running_requests_end_before_the_process_does(
+    tmp_path: Path, application: RawApplication, start_mode: str
+) -> None:
     application.slow.clear()
     application.go_on.clear()
     with (
-        running(tmp_path, application.server_address[1], way) as node,
+        running(tmp_path, application.server_address[1], start_mode) as node,
         node.connect() as asking,
         node.connect() as idle,
     ):
@@ -248,10 +250,10 @@ def test_running_requests_end_before_the_process_does(tmp_path: Path, applicatio
         time.sleep(0.1)
         assert node.process.poll() is None
         application.go_on.set()
-        (answer,) = read_answers(read_on(asking), [b"GET"], True)
+        (answer,) = read_responses(read_on(asking), [b"GET"], True)
         assert answer.body == b"abcd"
         code = node.process.wait(WAIT)
-        assert code == (0 if way == "command" else -signal.SIGTERM)
+        assert code == (0 if start_mode == "command" else -signal.SIGTERM)
         assert "0 connections cut" in node.log.read_text()
 
 
@@ -292,7 +294,7 @@ def test_a_port_in_use_ends_the_start(tmp_path: Path) -> None:
             f'secret_file = "farm.secret"\nadmin = "tcp:{free_port()}:interface=127.0.0.1"\n'
         )
         done = subprocess.run(
-            own_command("node", "--config", str(file)),
+            companion_command("node", "--config", str(file)),
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from lbcompanion.cli import main
-from lbcompanion.demo.children import own_command
+from lbcompanion.demo.processes import companion_command
 from tests.support.commands import ROOT, TWISTD
 from tests.support.ports import free_port
 
@@ -29,7 +29,7 @@ STOP_SECONDS = 30
 
 
 def by_command(kind: str, file: Path) -> list[str]:
-    return own_command(kind, "--config", str(file))
+    return companion_command(kind, "--config", str(file))
 
 
 def by_twistd(kind: str, file: Path) -> list[str]:
@@ -148,7 +148,7 @@ def test_a_bad_configuration_is_exit_2(farm: Farm, kind: str, way) -> None:  # t
 
 
 def test_a_fetch_of_no_token_is_exit_1(farm: Farm) -> None:
-    with started(own_command("fetch", "nonsense", "--config", str(farm.file("crawler"))), farm.folder) as process:
+    with started(companion_command("fetch", "nonsense", "--config", str(farm.file("crawler"))), farm.folder) as process:
         out, err = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 1, out + err
     assert "lbcompanion: not a token" in err

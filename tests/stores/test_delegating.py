@@ -11,7 +11,7 @@ from lbcompanion.settings import StoreTable
 from lbcompanion.stores.delegating import DelegatingStore, T
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
+from lbcompanion.testing.stores import ManualWallClock, make_page, page_store_contract
 from tests.support.open_store import result_of
 
 TestDelegatingStore = page_store_contract(
@@ -19,7 +19,7 @@ TestDelegatingStore = page_store_contract(
 )
 
 CALLS: dict[str, tuple[object, ...]] = {
-    "put": (a_page("a"),),
+    "put": (make_page("a"),),
     "peek": ("a",),
     "take": ("a",),
     "sent": ("a",),
@@ -49,7 +49,7 @@ def test_the_calls_here_are_all_that_a_store_has() -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_each_call_goes_by_delegate(name: str) -> None:
-    store = Counting(MemoryStore(StoreTable(), WallClockByHand()))
+    store = Counting(MemoryStore(StoreTable(), ManualWallClock()))
     result_of(getattr(store, name)(*CALLS[name]))
     assert store.count == 1
 

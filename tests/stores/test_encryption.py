@@ -9,7 +9,7 @@ from lbcompanion.model import Page
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.encryption import EncryptedStore
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
+from lbcompanion.testing.stores import ManualWallClock, make_page, page_store_contract
 from tests.support.open_store import KEY, a_folder, open_sealed, sqlite_at
 from tests.support.store_machine import run_store_machine
 
@@ -26,9 +26,9 @@ def test_any_order_of_calls() -> None:
 
 class TestSealing(SynchronousTestCase):
     def setUp(self) -> None:
-        self.inner = MemoryStore(StoreTable(), WallClockByHand())
+        self.inner = MemoryStore(StoreTable(), ManualWallClock())
         self.store = EncryptedStore(self.inner, KEY)
-        self.page = a_page("a", b"<p>my account number is 4711</p>")
+        self.page = make_page("a", b"<p>my account number is 4711</p>")
         self.successResultOf(self.store.put(self.page))
 
     def inside(self) -> Page:
@@ -68,7 +68,7 @@ class TestSealing(SynchronousTestCase):
         self.fails("b")
 
     def test_an_unsealed_copy_is_not_believed(self) -> None:
-        self.successResultOf(self.inner.put(a_page("b", b"")))
+        self.successResultOf(self.inner.put(make_page("b", b"")))
         assert "example" not in self.fails("b")
 
     def test_any_address_comes_back(self) -> None:
@@ -78,7 +78,7 @@ class TestSealing(SynchronousTestCase):
 
     def test_the_file_of_a_database_holds_nothing_plain(self) -> None:
         folder = a_folder(self)
-        store = EncryptedStore(sqlite_at(folder / "pages.db", StoreTable(), WallClockByHand()), KEY)
+        store = EncryptedStore(sqlite_at(folder / "pages.db", StoreTable(), ManualWallClock()), KEY)
         self.successResultOf(store.put(self.page))
         content = b"".join(path.read_bytes() for path in folder.iterdir())
         self.successResultOf(store.close())

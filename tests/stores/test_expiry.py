@@ -6,7 +6,7 @@ from lbcompanion.errors import StoreError
 from lbcompanion.model import MissReason
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.expiry import check_size, expiry_bounds, expiry_reason, grace_seconds
-from lbcompanion.testing.stores import a_page
+from lbcompanion.testing.stores import make_page
 
 TABLE = StoreTable(max_seconds=100, pull_grace_seconds=10)
 
@@ -50,8 +50,8 @@ def test_the_grace_of_copies_that_stay() -> None:
 
 
 def test_sizes() -> None:
-    check_size(StoreTable(max_bytes=4), a_page("a", b"1234"))
+    check_size(StoreTable(max_bytes=4), make_page("a", b"1234"))
     with pytest.raises(StoreError):
-        check_size(StoreTable(max_bytes=4), a_page("a", b"12345"))
+        check_size(StoreTable(max_bytes=4), make_page("a", b"12345"))
     with pytest.raises(StoreError):
-        check_size(StoreTable(max_pages=0), a_page("a", b""))
+        check_size(StoreTable(max_pages=0), make_page("a", b""))

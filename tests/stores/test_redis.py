@@ -20,7 +20,7 @@ from lbcompanion.model import Miss, MissReason
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.redis import PAGE_MARGIN_SECONDS, TOMBSTONE_SECONDS
 from lbcompanion.stores.registry import open_store
-from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
+from lbcompanion.testing.stores import ManualWallClock, make_page, page_store_contract
 from tests.support.open_store import at_once, result_of
 from tests.support.served_stores import open_at, run_machine_at, served_by
 from tests.support.store_servers import PASSWORD, Redis, of_its_own, running
@@ -43,12 +43,12 @@ def _client() -> Iterator[Any]:
 
 
 def opened(**settings: Any) -> Any:
-    return open_at(running(Redis), StoreTable(**settings), WallClockByHand())
+    return open_at(running(Redis), StoreTable(**settings), ManualWallClock())
 
 
 def test_redis_lets_go_by_itself_of_what_no_node_took_away(client: Any) -> None:
     store = opened(max_seconds=90)
-    result_of(store.put(a_page("a")))
+    result_of(store.put(make_page("a")))
     assert (90 + PAGE_MARGIN_SECONDS - 5) * 1000 < client.pttl("lbc:page:a") <= (90 + PAGE_MARGIN_SECONDS) * 1000
     result_of(store.sent("a"))
     result_of(store.drop("b"))
@@ -57,7 +57,7 @@ def test_redis_lets_go_by_itself_of_what_no_node_took_away(client: Any) -> None:
     assert keys == {"lbc:page:a", "lbc:kept", "lbc:sent", "lbc:sizes", "lbc:bytes", "lbc:gone", "lbc:why", "lbc:seq"}
     for key in keys - {"lbc:page:a", "lbc:sent"}:
         assert client.pttl(key) > TOMBSTONE_SECONDS * 1000
-    result_of(store.put(a_page("b")))
+    result_of(store.put(make_page("b")))
     assert client.pttl("lbc:sent") > TOMBSTONE_SECONDS * 1000
     result_of(store.close())
 
@@ -65,12 +65,12 @@ def test_redis_lets_go_by_itself_of_what_no_node_took_away(client: Any) -> None:
 def test_what_redis_had_no_memory_for_is_told_as_evicted(client: Any) -> None:
     store = opened()
     for token in "abc":
-        result_of(store.put(a_page(token)))
+        result_of(store.put(make_page(token)))
     client.delete("lbc:page:b", "lbc:page:c")
     assert result_of(store.take("b")) == Miss(MissReason.EVICTED)
     assert result_of(store.drop("c")) is False
     told = result_of(store.stats())
-    assert (told["pages"], told["bytes"], told["evicted"]) == (1, len(a_page("a").body), 2)
+    assert (told["pages"], told["bytes"], told["evicted"]) == (1, len(make_page("a").body), 2)
     result_of(store.close())
 
 
@@ -78,37 +78,37 @@ def test_what_redis_had_no_memory_for_is_told_as_evicted(client: Any) -> None:
 def test_it_goes_on_whatever_key_is_lost(client: Any, lost: str) -> None:
     store = opened(max_pages=3)
     for token in "abcd":
-        result_of(store.put(a_page(token)))
+        result_of(store.put(make_page(token)))
     result_of(store.sent("b"))
     client.delete(lost)
     for number in range(8):
-        result_of(store.put(a_page(f"t{number}")))
+        result_of(store.put(make_page(f"t{number}")))
         result_of(store.sweep())
     assert len(result_of(store.tokens())) <= 3
-    assert result_of(store.peek("t7")) == a_page("t7")
+    assert result_of(store.peek("t7")) == make_page("t7")
     result_of(store.close())
 
 
 def test_scripts_that_were_flushed_come_back(client: Any) -> None:
     store = opened()
-    result_of(store.put(a_page("a")))
+    result_of(store.put(make_page("a")))
     client.script_flush()
-    assert result_of(store.peek("a")) == a_page("a")
+    assert result_of(store.peek("a")) == make_page("a")
     result_of(store.close())
 
 
 def test_a_full_redis_refuses_and_goes_on(client: Any) -> None:
     store = opened()
-    result_of(store.put(a_page("a")))
+    result_of(store.put(make_page("a")))
     client.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreError, match=r"refuses: .*memory") as caught:
-            result_of(store.put(a_page("b")))
+            result_of(store.put(make_page("b")))
         assert not isinstance(caught.value, StoreUnreachable)
-        assert result_of(store.peek("a")) == a_page("a")
+        assert result_of(store.peek("a")) == make_page("a")
     finally:
         client.config_set("maxmemory", 0)
-    result_of(store.put(a_page("b")))
+    result_of(store.put(make_page("b")))
     result_of(store.close())
 
 
@@ -154,13 +154,13 @@ def test_by_tls() -> None:
     with of_its_own(TlsRedis) as server:
         assert isinstance(server, TlsRedis)
         files = f"ssl_ca_certs={server.certificate}&ssl_certfile={server.certificate}&ssl_keyfile={server.key}"
-        store: Any = open_store(StoreTable(url=f"{server.url}?{files}"), WallClockByHand(), at_once)
-        page = evolve(a_page("a"), body=bytes(100_000))
+        store: Any = open_store(StoreTable(url=f"{server.url}?{files}"), ManualWallClock(), at_once)
+        page = evolve(make_page("a"), body=bytes(100_000))
         result_of(store.put(page))
         assert result_of(store.take("a")) == page
         result_of(store.close())
         # A certificate that nobody here vouches for.
-        stranger: Any = open_store(StoreTable(url=server.url), WallClockByHand(), at_once)
+        stranger: Any = open_store(StoreTable(url=server.url), ManualWallClock(), at_once)
         with pytest.raises(StoreUnreachable, match=r"(?i)certificate"):
             result_of(stranger.sweep())
         result_of(stranger.close())

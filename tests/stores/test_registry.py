@@ -12,12 +12,12 @@ from lbcompanion.stores.registry import PROVIDERS, open_store
 from lbcompanion.stores.remote import BatchedStore
 from lbcompanion.stores.sql import SqlStore
 from lbcompanion.stores.urls import SERVER_STORES
-from lbcompanion.testing.stores import WallClockByHand, a_page
+from lbcompanion.testing.stores import ManualWallClock, make_page
 from tests.support.open_store import at_once, result_of
 
 
 def opened(url: str, key_file: Path | None = None) -> object:
-    return open_store(StoreTable(url=url, encryption_key_file=key_file), WallClockByHand(), at_once)
+    return open_store(StoreTable(url=url, encryption_key_file=key_file), ManualWallClock(), at_once)
 
 
 def test_memory() -> None:
@@ -28,7 +28,7 @@ def test_sqlite_opens_nothing_before_it_is_asked(tmp_path: Path) -> None:
     store = opened(f"sqlite:///{tmp_path}/deeper/pages.db")
     assert isinstance(store, SqlStore)
     assert not list(tmp_path.iterdir())
-    result_of(store.put(a_page("a")))
+    result_of(store.put(make_page("a")))
     assert (tmp_path / "deeper/pages.db").exists()
     result_of(store.close())
 

@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from lbcompanion.errors import StoreError, StoreUnreachable
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.remote import WAITING_BYTES, BatchedStore, RemoteBackend, Request
-from lbcompanion.testing.stores import WallClockByHand, a_page
-from tests.support.held_thread import HeldThread
+from lbcompanion.testing.stores import ManualWallClock, make_page
 from tests.support.open_store import at_once
+from tests.support.paused_thread import PausedThread
 
 
 class Script(RemoteBackend):
@@ -42,7 +42,7 @@ class Script(RemoteBackend):
 
 class TestConnections(SynchronousTestCase):
     def opened(self, backend: Script) -> BatchedStore:
-        return BatchedStore(backend, StoreTable(), WallClockByHand(), at_once)
+        return BatchedStore(backend, StoreTable(), ManualWallClock(), at_once)
 
     def test_one_that_was_closed_meanwhile_is_made_anew(self) -> None:
         backend = Script("works", "breaks", "works")
@@ -82,14 +82,14 @@ class TestConnections(SynchronousTestCase):
 class TestWaiting(SynchronousTestCase):
     @pytest.mark.slow
     def test_a_copy_that_nobody_waits_for_takes_its_room_all_the_same(self) -> None:
-        thread = HeldThread()
-        store = BatchedStore(Script(), StoreTable(max_bytes=WAITING_BYTES * 2), WallClockByHand(), thread)
-        page = a_page("a", bytes(WAITING_BYTES))
+        thread = PausedThread()
+        store = BatchedStore(Script(), StoreTable(max_bytes=WAITING_BYTES * 2), ManualWallClock(), thread)
+        page = make_page("a", bytes(WAITING_BYTES))
         putting = store.put(page)
         putting.cancel()
         self.failureResultOf(putting, CancelledError)
-        assert "too slow" in str(self.failureResultOf(store.put(a_page("b")), StoreError).value)
-        thread.let_go()
-        kept = store.put(a_page("b"))
-        thread.let_go()
+        assert "too slow" in str(self.failureResultOf(store.put(make_page("b")), StoreError).value)
+        thread.run_next()
+        kept = store.put(make_page("b"))
+        thread.run_next()
         self.successResultOf(kept)

@@ -16,7 +16,7 @@ from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.registry import open_store
-from lbcompanion.testing.stores import WallClockByHand, a_page
+from lbcompanion.testing.stores import ManualWallClock, make_page
 from tests.support.open_store import at_once, result_of
 from tests.support.store_servers import Mariadb, Postgresql, Redis, Server, running
 
@@ -32,7 +32,7 @@ class Nodes:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.clock = WallClockByHand()
+        self.clock = ManualWallClock()
         self._opened: list[Any] = []
 
     def opened(self, number: int, **settings: Any) -> list[Any]:
@@ -67,8 +67,8 @@ def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Nodes]:
 
 def test_any_node_has_what_one_put(nodes: Nodes) -> None:
     one, other = nodes.opened(2)
-    result_of(one.put(a_page("a")))
-    assert result_of(other.take("a")) == a_page("a")
+    result_of(one.put(make_page("a")))
+    assert result_of(other.take("a")) == make_page("a")
     result_of(other.sent("a"))
     nodes.clock.advance(40)
     result_of(one.sent("a"))
@@ -81,7 +81,9 @@ def test_any_node_has_what_one_put(nodes: Nodes) -> None:
 
 def test_all_start_at_once(nodes: Nodes) -> None:
     stores = nodes.opened(4)
-    all_at_once(*(lambda store=store, at=at: result_of(store.put(a_page(f"t{at}"))) for at, store in enumerate(stores)))
+    all_at_once(
+        *(lambda store=store, at=at: result_of(store.put(make_page(f"t{at}"))) for at, store in enumerate(stores))
+    )
     assert sorted(result_of(stores[0].tokens())) == ["t0", "t1", "t2", "t3"]
 
 
@@ -89,7 +91,7 @@ def test_each_copy_expires_once(nodes: Nodes) -> None:
     stores = nodes.opened(3)
     for _ in range(5):
         for number in range(30):
-            result_of(stores[number % 3].put(a_page(f"t{number}")))
+            result_of(stores[number % 3].put(make_page(f"t{number}")))
         nodes.clock.advance(600)
         gone = sum(all_at_once(*(lambda store=store: result_of(store.sweep()) for store in stores)))
         # A row that one only looked at in passing may be passed over by another; it goes at the next sweep.
@@ -103,13 +105,13 @@ def test_each_copy_is_pulled_once_whoever_asks(nodes: Nodes) -> None:
     chance = random.Random(7)
     tokens = [f"t{number}" for number in range(40)]
     for token in tokens:
-        result_of(stores[0].put(a_page(token)))
+        result_of(stores[0].put(make_page(token)))
 
     def pull(store: Any, order: Sequence[str]) -> set[bool]:
         told = set()
         for token in order:
             found = result_of(store.take(token))
-            assert found in (a_page(token), Miss(MissReason.PULLED))
+            assert found in (make_page(token), Miss(MissReason.PULLED))
             result_of(store.sent(token))
             told.add(result_of(store.drop(token)))
             assert result_of(store.take(token)) == Miss(MissReason.PULLED)
@@ -127,12 +129,12 @@ def test_limits_are_those_of_all_together(nodes: Nodes) -> None:
 
     def fill(number: int, store: Any) -> None:
         for page in range(30):
-            result_of(store.put(a_page(f"n{number}-{page}")))
+            result_of(store.put(make_page(f"n{number}-{page}")))
 
     all_at_once(*(lambda one=one: fill(*one) for one in enumerate(stores)))
     # What was under way in another transaction is counted from the next put on.
     nodes.clock.advance(1)
-    result_of(stores[0].put(a_page("last")))
+    result_of(stores[0].put(make_page("last")))
     told = [result_of(store.stats()) for store in stores]
     assert told[0]["pages"] == 20
     assert sum(one["put"] for one in told) == 91
@@ -144,24 +146,24 @@ def test_the_same_page_twice_at_once_is_one(nodes: Nodes) -> None:
     stores = nodes.opened(3)
     for number in range(10):
         token = f"t{number}"
-        all_at_once(*(lambda store=store, token=token: result_of(store.put(a_page(token))) for store in stores))
-        assert result_of(stores[0].peek(token)) == a_page(token)
+        all_at_once(*(lambda store=store, token=token: result_of(store.put(make_page(token))) for store in stores))
+        assert result_of(stores[0].peek(token)) == make_page(token)
     assert result_of(stores[0].stats())["pages"] == 10
 
 
 def test_one_bad_page_spoils_no_other(nodes: Nodes) -> None:
     (store,) = nodes.opened(1)
-    result_of(store.put(a_page("a")))
+    result_of(store.put(make_page("a")))
     with pytest.raises(StoreError) as caught:
-        result_of(store.put(evolve(a_page("b"), url="https://x/\udc80secret")))
+        result_of(store.put(evolve(make_page("b"), url="https://x/\udc80secret")))
     assert "secret" not in str(caught.value)
-    assert result_of(store.peek("a")) == a_page("a")
+    assert result_of(store.peek("a")) == make_page("a")
     assert result_of(store.peek("b")) == Miss(MissReason.UNKNOWN)
 
 
 def test_the_largest_page_and_the_longest_address(nodes: Nodes) -> None:
     one, other = nodes.opened(2)
-    largest = evolve(a_page("a", bytes(range(256)) * 16384), url="https://www.example.com/" + "\u00e9" * 65536)
+    largest = evolve(make_page("a", bytes(range(256)) * 16384), url="https://www.example.com/" + "\u00e9" * 65536)
     assert len(largest.body) == StoreTable.__attrs_attrs__.max_bytes.default / 64
     result_of(one.put(largest))
     assert result_of(other.take("a")) == largest
@@ -170,7 +172,7 @@ def test_the_largest_page_and_the_longest_address(nodes: Nodes) -> None:
 def test_tokens_differ_in_case_only(nodes: Nodes) -> None:
     (store,) = nodes.opened(1)
     for token in ("abc", "ABC", "aBc"):
-        result_of(store.put(a_page(token, token.encode())))
-    assert result_of(store.peek("aBc")) == a_page("aBc", b"aBc")
+        result_of(store.put(make_page(token, token.encode())))
+    assert result_of(store.peek("aBc")) == make_page("aBc", b"aBc")
     assert result_of(store.drop("ABC")) is True
     assert sorted(result_of(store.tokens())) == ["aBc", "abc"]

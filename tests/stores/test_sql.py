@@ -17,9 +17,9 @@ from lbcompanion.settings import StoreTable
 from lbcompanion.stores.remote import WAITING_BYTES
 from lbcompanion.stores.sql import SqlStore
 from lbcompanion.stores.threads import SingleThread
-from lbcompanion.testing.stores import WallClockByHand, a_page, page_store_contract
-from tests.support.held_thread import HeldThread
+from lbcompanion.testing.stores import ManualWallClock, make_page, page_store_contract
 from tests.support.open_store import a_folder, open_sqlite, sqlite_at
+from tests.support.paused_thread import PausedThread
 from tests.support.sqlite_case import SqliteCase
 from tests.support.store_machine import run_store_machine
 
@@ -43,7 +43,7 @@ class TestDurability(SqliteCase):
     def test_a_restart_loses_nothing(self) -> None:
         store = self.opened()
         for token in "abcd":
-            self.successResultOf(store.put(a_page(token)))
+            self.successResultOf(store.put(make_page(token)))
         self.successResultOf(store.sent("b"))
         self.successResultOf(store.drop("c"))
         miss = Miss(MissReason.EVICTED, "grew too large")
@@ -51,27 +51,27 @@ class TestDurability(SqliteCase):
         self.successResultOf(store.close())
         store = self.opened()
         assert self.successResultOf(store.tokens()) == ["a", "b", "d"]
-        assert self.successResultOf(store.peek("a")) == a_page("a")
+        assert self.successResultOf(store.peek("a")) == make_page("a")
         assert self.successResultOf(store.peek("c")) == Miss(MissReason.PULLED)
         assert self.successResultOf(store.peek("e")) == miss
         self.clock.advance(60)
         assert self.successResultOf(store.peek("b")) == Miss(MissReason.PULLED)
 
     def test_a_put_is_durable_when_it_fires(self) -> None:
-        self.successResultOf(self.opened().put(a_page("a")))
+        self.successResultOf(self.opened().put(make_page("a")))
         # The first one was never closed.
-        assert self.successResultOf(self.opened().peek("a")) == a_page("a")
+        assert self.successResultOf(self.opened().peek("a")) == make_page("a")
 
     def test_nobody_else_may_read_the_files(self) -> None:
         self.path.touch(mode=0o644)
-        self.successResultOf(self.opened().put(a_page("a")))
+        self.successResultOf(self.opened().put(make_page("a")))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in self.path.parent.iterdir()}
         assert set(modes.values()) == {384}
         assert "pages.db-wal" in modes
 
     def test_a_close_leaves_one_whole_file(self) -> None:
         store = self.opened()
-        self.successResultOf(store.put(a_page("a")))
+        self.successResultOf(store.put(make_page("a")))
         self.successResultOf(store.close())
         assert [path.name for path in self.path.parent.iterdir()] == ["pages.db"]
         assert self.other().execute("SELECT version FROM lbc_schema").fetchall() == [(1,)]
@@ -79,10 +79,10 @@ class TestDurability(SqliteCase):
     def test_lowered_limits_hold_from_the_next_put_on(self) -> None:
         store = self.opened()
         for token in "abcd":
-            self.successResultOf(store.put(a_page(token)))
+            self.successResultOf(store.put(make_page(token)))
         self.successResultOf(store.close())
         store = self.opened(max_pages=2)
-        self.successResultOf(store.put(a_page("e")))
+        self.successResultOf(store.put(make_page("e")))
         assert self.successResultOf(store.tokens()) == ["d", "e"]
 
 
@@ -90,45 +90,45 @@ class TestGrouping(SqliteCase):
     def commits(self, store: SqlStore) -> list[int]:
         """The number of rows of pages seen after each transaction."""
         seen: list[int] = []
-        while self.thread.held:
-            self.thread.let_go()
+        while self.thread.pending:
+            self.thread.run_next()
             seen.append(self.other().execute("SELECT count(*) FROM lbc_pages").fetchone()[0])
         return seen
 
     def setUp(self) -> None:
         super().setUp()
-        self.thread = HeldThread()
+        self.thread = PausedThread()
 
     def test_puts_that_wait_share_a_transaction(self) -> None:
         store = self.opened(self.thread)
-        kept = [store.put(a_page(f"t{number}")) for number in range(50)]
+        kept = [store.put(make_page(f"t{number}")) for number in range(50)]
         assert self.commits(store) == [1, 50]
         for one in kept:
             assert self.successResultOf(one) is None
 
     def test_the_order_of_calls_is_kept(self) -> None:
         store = self.opened(self.thread)
-        first = store.put(a_page("z"))
-        asked = [store.peek("a"), store.put(a_page("a")), store.peek("a"), store.drop("a"), store.peek("a")]
-        twice = [store.put(a_page("b", b"1")), store.put(a_page("b", b"2")), store.peek("b")]
+        first = store.put(make_page("z"))
+        asked = [store.peek("a"), store.put(make_page("a")), store.peek("a"), store.drop("a"), store.peek("a")]
+        twice = [store.put(make_page("b", b"1")), store.put(make_page("b", b"2")), store.peek("b")]
         counted = store.stats()
         assert len(self.commits(store)) == 2
         self.successResultOf(first)
         assert [self.successResultOf(one) for one in asked] == [
             Miss(MissReason.UNKNOWN),
             None,
-            a_page("a"),
+            make_page("a"),
             True,
             Miss(MissReason.PULLED),
         ]
-        assert self.successResultOf(twice[2]) == a_page("b", b"2")
+        assert self.successResultOf(twice[2]) == make_page("b", b"2")
         assert self.successResultOf(counted)["put"] == 4
 
     def test_one_bad_page_does_not_spoil_the_others(self) -> None:
         store = self.opened(self.thread)
-        first = store.put(a_page("a"))
-        bad = store.put(evolve(a_page("b"), url="https://x/\udc80secret"))
-        good = store.put(a_page("c"))
+        first = store.put(make_page("a"))
+        bad = store.put(evolve(make_page("b"), url="https://x/\udc80secret"))
+        good = store.put(make_page("c"))
         self.commits(store)
         self.successResultOf(first)
         assert "secret" not in str(self.failureResultOf(bad, StoreError).value)
@@ -142,13 +142,13 @@ class TestGrouping(SqliteCase):
     @pytest.mark.slow
     def test_too_much_may_not_wait(self) -> None:
         store = self.opened(self.thread)
-        page = a_page("a", bytes(WAITING_BYTES // 4))
+        page = make_page("a", bytes(WAITING_BYTES // 4))
         waiting = [store.put(page) for _ in range(4)]
-        self.failureResultOf(store.put(a_page("b")), StoreError)
+        self.failureResultOf(store.put(make_page("b")), StoreError)
         self.commits(store)
         for one in waiting:
             self.successResultOf(one)
-        later = store.put(a_page("b"))
+        later = store.put(make_page("b"))
         self.commits(store)
         self.successResultOf(later)
 
@@ -156,49 +156,49 @@ class TestGrouping(SqliteCase):
 class TestTrouble(SqliteCase):
     def test_a_locked_database_fails_and_comes_back(self) -> None:
         store = self.opened()
-        self.successResultOf(store.put(a_page("a")))
+        self.successResultOf(store.put(make_page("a")))
         other = self.other()
         other.execute("BEGIN IMMEDIATE")
-        error = self.failureResultOf(store.put(a_page("b")), StoreError).value
+        error = self.failureResultOf(store.put(make_page("b")), StoreError).value
         assert "locked" in str(error)
         self.failureResultOf(store.peek("a"), StoreError)
         other.execute("ROLLBACK")
-        self.successResultOf(store.put(a_page("b")))
+        self.successResultOf(store.put(make_page("b")))
         assert self.successResultOf(store.tokens()) == ["a", "b"]
 
     def test_one_that_is_locked_from_the_start_too(self) -> None:
         other = self.other()
         other.execute("BEGIN EXCLUSIVE")
         store = self.opened()
-        self.failureResultOf(store.put(a_page("a")), StoreError)
+        self.failureResultOf(store.put(make_page("a")), StoreError)
         other.execute("ROLLBACK")
-        self.successResultOf(store.put(a_page("a")))
+        self.successResultOf(store.put(make_page("a")))
 
     def test_a_file_that_is_no_database(self) -> None:
         self.path.write_bytes(b"something else entirely\n" * 100)
         store = self.opened()
-        for answer in (store.put(a_page("a")), store.peek("a"), store.stats()):
+        for answer in (store.put(make_page("a")), store.peek("a"), store.stats()):
             error = self.failureResultOf(answer, StoreError).value
             assert "not a database" in str(error)
         assert self.path.read_bytes().startswith(b"something else")
         self.path.unlink()
-        self.successResultOf(store.put(a_page("a")))
+        self.successResultOf(store.put(make_page("a")))
 
     def test_a_place_where_no_file_can_be(self) -> None:
         self.path.mkdir()
-        self.failureResultOf(self.opened().put(a_page("a")), StoreError)
+        self.failureResultOf(self.opened().put(make_page("a")), StoreError)
         self.path.rmdir()
         self.path.parent.joinpath("file").touch()
         self.path = self.path.parent / "file" / "pages.db"
         store = self.opened()
-        self.failureResultOf(store.put(a_page("a")), StoreError)
+        self.failureResultOf(store.put(make_page("a")), StoreError)
         self.successResultOf(store.close())
 
     def test_a_thread_that_is_gone(self) -> None:
-        thread = HeldThread()
+        thread = PausedThread()
         store = self.opened(thread)
-        answer = store.put(a_page("a"))
-        _, done = thread.held.pop()
+        answer = store.put(make_page("a"))
+        _, done = thread.pending.pop()
         done.errback(RuntimeError("gone"))
         self.failureResultOf(answer, StoreError)
 
@@ -208,8 +208,8 @@ class TestRealThread(TestCase):
         path = a_folder(self) / "pages.db"
         thread = SingleThread(reactor)
         self.addCleanup(thread.stop)
-        store = sqlite_at(path, StoreTable(), WallClockByHand(), thread)
-        pages = [a_page(f"t{number}", b"%d" % number) for number in range(300)]
+        store = sqlite_at(path, StoreTable(), ManualWallClock(), thread)
+        pages = [make_page(f"t{number}", b"%d" % number) for number in range(300)]
         await gatherResults([store.put(page) for page in pages])
         found = await gatherResults([store.take(page.token) for page in pages])
         assert found == pages

@@ -11,13 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lbcompanion.errors import StoreError
 from lbcompanion.stores.threads import BATCH, BatchQueue, SingleThread
-from tests.support.held_thread import HeldThread, T
 from tests.support.open_store import at_once
+from tests.support.paused_thread import PausedThread, T
 
 
 class TestBatchQueue(SynchronousTestCase):
     def setUp(self) -> None:
-        self.thread = HeldThread()
+        self.thread = PausedThread()
         self.runs: list[list[int]] = []
         self.queue: BatchQueue[int] = BatchQueue(self.run_all, self.thread)
 
@@ -27,20 +27,20 @@ class TestBatchQueue(SynchronousTestCase):
 
     def test_what_waits_shares_a_run(self) -> None:
         answers = [self.queue.submit(number) for number in (2, 4, 5, 6)]
-        self.thread.let_go()
+        self.thread.run_next()
         assert self.successResultOf(answers[0]) == 20
         self.assertNoResult(answers[1])
-        self.thread.let_go()
+        self.thread.run_next()
         assert self.runs == [[2], [4, 5, 6]]
         assert self.successResultOf(answers[1]) == 40
         self.failureResultOf(answers[2], StoreError)
         assert self.successResultOf(answers[3]) == 60
-        assert self.thread.held == []
+        assert self.thread.pending == []
 
     def test_a_run_is_bounded(self) -> None:
         answers = [self.queue.submit(2) for _ in range(BATCH + 5)]
         for _ in range(3):
-            self.thread.let_go()
+            self.thread.run_next()
         assert [len(run) for run in self.runs] == [1, BATCH, 4]
         assert {self.successResultOf(answer) for answer in answers} == {20}
 
@@ -48,18 +48,18 @@ class TestBatchQueue(SynchronousTestCase):
         again: list[Deferred[Any]] = []
         for _ in range(2):
             self.queue.submit(2).addCallback(lambda _: again.append(self.queue.submit(4)))
-        self.thread.let_go()
-        self.thread.let_go()
-        self.thread.let_go()
+        self.thread.run_next()
+        self.thread.run_next()
+        self.thread.run_next()
         assert self.runs == [[2], [2, 4], [4]]
         assert [self.successResultOf(answer) for answer in again] == [40, 40]
 
     def test_a_thread_that_fails_fails_all(self) -> None:
         answers = [self.queue.submit(2) for _ in range(3)]
-        _, done = self.thread.held.pop(0)
+        _, done = self.thread.pending.pop(0)
         done.errback(RuntimeError("gone"))
         self.failureResultOf(answers[0], StoreError)
-        self.thread.let_go()
+        self.thread.run_next()
         assert self.successResultOf(answers[2]) == 20
 
     def test_a_thread_that_takes_nothing_fails_all(self) -> None:
@@ -78,18 +78,18 @@ class TestBatchQueue(SynchronousTestCase):
         self.failureResultOf(first, CancelledError)
         self.failureResultOf(second, CancelledError)
         third = self.queue.submit(6)
-        self.thread.let_go()
-        self.thread.let_go()
+        self.thread.run_next()
+        self.thread.run_next()
         assert self.successResultOf(third) == 60
 
     def test_the_close_comes_last(self) -> None:
         asked = [self.queue.submit(2), self.queue.submit(4)]
         closed = self.queue.close(lambda: self.runs.append([]))
         self.failureResultOf(self.queue.submit(6), StoreError)
-        self.thread.let_go()
+        self.thread.run_next()
         self.assertNoResult(closed)
-        self.thread.let_go()
-        self.thread.let_go()
+        self.thread.run_next()
+        self.thread.run_next()
         self.successResultOf(closed)
         assert [self.successResultOf(answer) for answer in asked] == [20, 40]
         assert self.runs == [[2], [4], []]

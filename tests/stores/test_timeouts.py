@@ -7,14 +7,14 @@ from lbcompanion.errors import StoreError, StoreUnreachable
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.stores.timeouts import TimeoutStore, with_timeout
-from lbcompanion.testing.stores import FailingStore, SlowStore, WallClockByHand, a_page, page_store_contract
+from lbcompanion.testing.stores import FailingStore, ManualWallClock, SlowStore, make_page, page_store_contract
 
 TestTimelyStore = page_store_contract(
     "TestTimelyStore", lambda case, settings, clock: TimeoutStore(MemoryStore(settings, clock), Clock())
 )
 
 
-def open_slow(case: TestCase, settings: StoreTable, clock: WallClockByHand) -> TimeoutStore:
+def open_slow(case: TestCase, settings: StoreTable, clock: ManualWallClock) -> TimeoutStore:
     from twisted.internet import reactor
 
     return TimeoutStore(SlowStore(MemoryStore(settings, clock), reactor, 0), reactor, 30)
@@ -26,7 +26,7 @@ TestTimelySlowStore = page_store_contract("TestTimelySlowStore", open_slow)
 class TestLateness(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.inside = MemoryStore(StoreTable(), WallClockByHand())
+        self.inside = MemoryStore(StoreTable(), ManualWallClock())
         self.store = TimeoutStore(SlowStore(self.inside, self.clock, 7), self.clock, 5)
 
     def test_who_waits_is_told_in_time(self) -> None:
@@ -40,11 +40,11 @@ class TestLateness(SynchronousTestCase):
         assert self.clock.getDelayedCalls() == []
 
     def test_what_was_asked_is_done_all_the_same(self) -> None:
-        putting = self.store.put(a_page("a"))
+        putting = self.store.put(make_page("a"))
         self.clock.advance(5)
         self.failureResultOf(putting, StoreError)
         self.clock.advance(5)
-        assert self.successResultOf(self.inside.peek("a")) == a_page("a")
+        assert self.successResultOf(self.inside.peek("a")) == make_page("a")
 
     def test_a_failure_in_time_is_told_as_it_is(self) -> None:
         store = TimeoutStore(SlowStore(FailingStore(self.inside), self.clock, 1), self.clock, 5)
@@ -55,7 +55,7 @@ class TestLateness(SynchronousTestCase):
 
     def test_what_is_there_at_once_costs_no_timer(self) -> None:
         store = TimeoutStore(self.inside, self.clock, 5)
-        self.successResultOf(store.put(a_page("a")))
+        self.successResultOf(store.put(make_page("a")))
         assert self.clock.getDelayedCalls() == []
 
     def test_who_answers_at_once_needs_none(self) -> None:

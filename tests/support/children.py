@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from lbcompanion.demo.children import own_command
+from lbcompanion.demo.processes import companion_command
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STOP_SECONDS = 15
-_TOLD_BYTES = 3000
+_LOG_TAIL_BYTES = 3000
 
 _T = TypeVar("_T")
 
@@ -78,8 +78,8 @@ class Child:
         return self._process is not None and self._process.poll() is not None
 
     def last_words(self) -> str:
-        said = self.log.read_bytes()[-_TOLD_BYTES:].decode("utf-8", "replace") if self.log.exists() else ""
-        return f"---- {self.name} ----\n{said}"
+        log_tail = self.log.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace") if self.log.exists() else ""
+        return f"---- {self.name} ----\n{log_tail}"
 
 
 class Children:
@@ -110,7 +110,7 @@ class Children:
         :param plugins: a folder with drop-ins from outside.
         """
         path = {} if plugins is None else {"PYTHONPATH": f"{_ROOT}{os.pathsep}{plugins}"}
-        return self.start(name, own_command(*arguments), **path)
+        return self.start(name, companion_command(*arguments), **path)
 
     def kill(self) -> None:
         """End all, without the time that a companion takes to leave in good order."""
@@ -124,13 +124,13 @@ class Children:
         return "\n".join(child.last_words() for child in self._all.values())
 
 
-def wait_for(what: str, look: Callable[[], _T | None], seconds: float = 20.0, *watched: Child) -> _T:
+def wait_for(what: str, condition: Callable[[], _T | None], seconds: float = 20.0, *watched: Child) -> _T:
     """Look again and again until there is something to see.
 
     :param watched: must live on meanwhile.
     """
     until = time.monotonic() + seconds
-    while not (seen := look()):
+    while not (seen := condition()):
         for child in watched:
             assert not child.died(), f"{child.name} ended\n{child.last_words()}"
         assert time.monotonic() < until, f"{what}: not within {seconds:g} s"

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lbcompanion.demo.children import own_command
 from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
+from lbcompanion.demo.processes import companion_command
 from tests.support.children import Child, Children, wait_for
 
 SECRET = b"the farm's secret of these tests, long enough"
@@ -121,8 +121,8 @@ intake = ""
 
     def status(self) -> dict[str, Any]:
         """What it tells about itself."""
-        told: dict[str, Any] = json.loads(self._asked("/status"))
-        return told
+        payload: dict[str, Any] = json.loads(self._asked("/status"))
+        return payload
 
     def metrics(self) -> str:
         """The same for Prometheus."""
@@ -164,7 +164,7 @@ STOPPED = -signal.SIGTERM if TWISTD else 0
 def _command(compiled: bool, file: str) -> Sequence[str]:
     if TWISTD:
         return [sys.executable, "-m", "twisted", "--reactor=epoll", "lbcompanion", "--config", file]
-    return own_command("node", "--config", file) if compiled else [*_IN_PYTHON, file]
+    return companion_command("node", "--config", file) if compiled else [*_IN_PYTHON, file]
 
 
 @contextmanager

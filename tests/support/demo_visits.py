@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lbcompanion.demo.ledger import Served
-from lbcompanion.demo.recordings import Checked
+from lbcompanion.demo.crawler_api import Checked
+from lbcompanion.demo.served_pages import Served
 from lbcompanion.demo.visitors import Visit
 
 VISIT = Visit("7", "anna", "GET", "/orders", 200, "TOKEN", "aa", 204)

@@ -10,14 +10,14 @@ from itertools import count
 from attrs import define, evolve, field
 
 from lbcompanion.doctor.advice import advice
-from lbcompanion.doctor.observed import Answer, Given, Observed, Replay, Spot
+from lbcompanion.doctor.observations import Observations, ParsedSetCookie, ProbeResponse, Replay, RequestKind
 from lbcompanion.doctor.plan import next_series
 
 NODES = ("n1", "n2", "n3")
 
 
 #: ``choose(cookies, turn)`` -> node, cookies that the balancer hands out then.
-Choice = Callable[[Mapping[str, str], int], tuple[str, tuple[Given, ...]]]
+Choice = Callable[[Mapping[str, str], int], tuple[str, tuple[ParsedSetCookie, ...]]]
 
 
 def insert(**more) -> Choice:
@@ -28,7 +28,7 @@ def insert(**more) -> Choice:
         if node in NODES:
             return node, ()
         node = NODES[turn % 3]
-        return node, (Given("SRV", node, **more),)
+        return node, (ParsedSetCookie("SRV", node, **more),)
 
     return choose
 
@@ -59,11 +59,11 @@ def tiers(cookies, turn):
     if both[0] and both[0] == both[1] and both[0] in NODES:
         return both[0], ()
     node = NODES[turn % 3]
-    return node, (Given("outer", node), Given("inner", node))
+    return node, (ParsedSetCookie("outer", node), ParsedSetCookie("inner", node))
 
 
 @define
-class Site:
+class ModelSite:
     """One site.
 
     :ivar session: the application's cookie; empty: none.
@@ -79,45 +79,45 @@ class Site:
     known: tuple[str, ...] = ()
     configured: tuple[str, ...] = ()
     path: str = "/shop/page"
-    given_at: tuple[Spot, ...] = tuple(Spot)
-    change: Callable[[Answer, int], Answer] = field(default=lambda answer, turn: answer)
+    given_at: tuple[RequestKind, ...] = tuple(RequestKind)
+    change: Callable[[ProbeResponse, int], ProbeResponse] = field(default=lambda response, turn: response)
     dead: bool = False
 
-    def look(self) -> Observed:
+    def probe(self) -> Observations:
         """All that the doctor asks of it."""
         turns = count()
-        seen = Observed("https://www.example.com", self.path, secret_known=self.secret, known_nodes=self.known)
+        seen = Observations("https://www.example.com", self.path, secret_known=self.secret, known_nodes=self.known)
         while (series := next_series(seen, self.configured, ("k1", "k2", "k3"))) is not None:
-            answers = tuple(self._answer(series.spot, series.cookies, next(turns)) for _ in range(series.times))
-            if series.how is None:
-                seen = evolve(seen, bare=(*seen.bare, *answers))
+            responses = tuple(self._answer(series.kind, series.cookies, next(turns)) for _ in range(series.count))
+            if series.mode is None:
+                seen = evolve(seen, without_cookie=(*seen.without_cookie, *responses))
             else:
-                replay = Replay(series.source, tuple(series.cookies), series.how, answers)
+                replay = Replay(series.source, tuple(series.cookies), series.mode, responses)
                 seen = evolve(seen, replays=(*seen.replays, replay))
-            seen = evolve(seen, requests=seen.requests + series.times)
-            assert seen.requests <= 80, series
+            seen = evolve(seen, request_count=seen.request_count + series.count)
+            assert seen.request_count <= 80, series
         return seen
 
-    def _answer(self, spot: Spot, cookies: Mapping[str, str], turn: int) -> Answer:
+    def _answer(self, kind: RequestKind, cookies: Mapping[str, str], turn: int) -> ProbeResponse:
         if self.dead:
-            return Answer(spot, failure="refused")
-        node, given = self.choose(cookies, turn)
-        given = given if spot in self.given_at else ()
-        whoami = self.companions and spot is Spot.WHOAMI
-        by_companion = self.companions and spot in (Spot.WHOAMI, Spot.POST)
+            return ProbeResponse(kind, failure="refused")
+        node, set_cookies = self.choose(cookies, turn)
+        set_cookies = set_cookies if kind in self.given_at else ()
+        whoami = self.companions and kind is RequestKind.WHOAMI
+        by_companion = self.companions and kind in (RequestKind.WHOAMI, RequestKind.POST)
         if self.session and not by_companion and self.session not in cookies:
-            given = (*given, Given(self.session, f"secret{turn:032x}", http_only=True))
-        answer = Answer(
-            spot,
+            set_cookies = (*set_cookies, ParsedSetCookie(self.session, f"secret{turn:032x}", http_only=True))
+        response = ProbeResponse(
+            kind,
             status=200,
             node=node if whoami else "",
             proven=whoami and self.secret,
             proof=f"proof{turn}" if whoami else "",
-            given=given,
+            set_cookies=set_cookies,
             headers=(("date", str(turn)), ("x-runtime", f"0.00{turn % 3}")),
             body=f"random {turn}",
         )
-        return self.change(answer, turn)
+        return self.change(response, turn)
 
 
 def codes(diagnosis) -> set[str]:

@@ -12,18 +12,18 @@ from lbcompanion import balancer_config
 from lbcompanion.balancer_config.pool import Member, Pool
 from lbcompanion.demo import haproxy
 from lbcompanion.demo.backends import Backend
-from lbcompanion.demo.children import own_command
+from lbcompanion.demo.processes import companion_command
 from tests.support import builtin_balancer
 from tests.support.balancer_programs import RUNS
 from tests.support.programs import need_program
 
 #: ``command(folder, port, ports of the nodes)``.
-Stand = Callable[[Path, int, Mapping[str, int]], Sequence[str]]
+RunBalancer = Callable[[Path, int, Mapping[str, int]], Sequence[str]]
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def haproxy_with(mode: str = "insert", change: Callable[[str], str] = str) -> Stand:
+def haproxy_with(mode: str = "insert", change: Callable[[str], str] = str) -> RunBalancer:
     """HAProxy, its configuration changed a little."""
 
     def command(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
@@ -42,7 +42,7 @@ def by_source(text: str) -> str:
     return without_cookie(text).replace("balance roundrobin", "balance source")
 
 
-def printed(product: str) -> Stand:
+def printed(product: str) -> RunBalancer:
     """What `lbcompanion balancer-config` prints."""
 
     def command(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
@@ -52,7 +52,7 @@ def printed(product: str) -> Stand:
     return command
 
 
-def nginx_hash(cookie: str, more: str = "") -> Stand:
+def nginx_hash(cookie: str, more: str = "") -> RunBalancer:
     """nginx, ``hash $cookie_...``."""
 
     def command(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
@@ -84,5 +84,5 @@ def _run(product: str, folder: Path, text: str) -> Sequence[str]:
 def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    command = own_command("doctor", *arguments)
+    command = companion_command("doctor", *arguments)
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90, cwd=_ROOT, env=environment)

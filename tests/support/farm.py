@@ -28,7 +28,7 @@ NODES = ("n1", "n2", "n3")
 
 
 @frozen
-class Sticking:
+class StickySettings:
     """How companions and crawler are told about the balancer."""
 
     cookies: tuple[str, ...] = ()
@@ -58,18 +58,18 @@ def plain_applications(
     children: Children, ports: ReservedPorts, folder: Path, module: str = "tests.support.plain_site"
 ) -> Applications:
     """The small application, once for each node."""
-    made = Applications({name: ports.take() for name in NODES}, folder / "ledger")
-    made.ledger.mkdir()
-    for name, port in made.ports.items():
-        environment = {"LBC_TEST_NODE": name, "LBC_TEST_LEDGER": str(made.ledger)}
+    served_page = Applications({name: ports.take() for name in NODES}, folder / "ledger")
+    served_page.ledger.mkdir()
+    for name, port in served_page.ports.items():
+        environment = {"LBC_TEST_NODE": name, "LBC_TEST_LEDGER": str(served_page.ledger)}
         children.module(f"application-{name}", module, str(port), **environment)
-    for name, port in made.ports.items():
+    for name, port in served_page.ports.items():
         wait_for(f"application {name}", lambda port=port: listens(port, "/style.css"), 20)
-    return made
+    return served_page
 
 
 @define
-class Farm:
+class ProcessFarm:
     """All of it.
 
     :param folder: gets configurations, state, archive and logs.
@@ -86,7 +86,7 @@ class Farm:
     ports: ReservedPorts
     applications: Applications
     balancer: Balancer
-    sticking: Sticking
+    sticky: StickySettings
     give_up_seconds: int = 30
     store: str = "memory:"
     store_lines: str = ""
@@ -165,7 +165,7 @@ workers = {self.workers}
 [store]
 url = "{self.store.replace("NAME", name)}"
 {self.store_lines}[sticky]
-{self.sticking.toml()}[peers]
+{self.sticky.toml()}[peers]
 {peers}[crawler]
 intake = "http://127.0.0.1:{self.taps["notices"].port}"
 """
@@ -181,7 +181,7 @@ give_up_after_seconds = {self.give_up_seconds}
 [sites.main]
 origin = "http://127.0.0.1:{self.site}"
 connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
-{self.sticking.toml()}{self.site_lines(self.public)}"""
+{self.sticky.toml()}{self.site_lines(self.public)}"""
 
     @property
     def central(self) -> bool:
@@ -190,7 +190,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
 
     # What is known of it, from outside.
 
-    def asked_who(self, cookies: Mapping[str, str] | None = None, address: str = "127.0.0.1") -> str:
+    def whoami(self, cookies: Mapping[str, str] | None = None, address: str = "127.0.0.1") -> str:
         """Which node the balancer sends a request with these cookies, from this address, to; empty: none."""
         line = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
         try:
@@ -202,17 +202,17 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
     def owner(self, token: str) -> str:
         return Tokens(SECRET).owner_of(token)
 
-    def made(self, view: View) -> served_pages.Made:
+    def served_page(self, view: View) -> served_pages.ServedPage:
         """What the application made of that page."""
-        return served_pages.made(self.applications.ledger, view.page_id)
+        return served_pages.served_page(self.applications.ledger, view.page_id)
 
     def recordings(self) -> dict[str, dict[str, Any]]:
         """All recordings by token; a token has one."""
         _, body = fetched(self.api, "/api/recordings?limit=1000")
-        said = json.loads(body)
-        assert said["next"] is None
-        found = {one["token"]: one for one in said["recordings"]}
-        assert len(found) == len(said["recordings"])
+        page = json.loads(body)
+        assert page["next"] is None
+        found = {one["token"]: one for one in page["recordings"]}
+        assert len(found) == len(page["recordings"])
         return found
 
     def finished(self, tokens: Collection[str], seconds: float = 30.0) -> dict[str, dict[str, Any]]:
@@ -235,7 +235,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         assert status == 200
         return body
 
-    def settled(self, name: str) -> None:
+    def wait_stored(self, name: str) -> None:
         """Wait until a node's store has all that it captured."""
 
         def look() -> bool:
@@ -257,7 +257,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
                         found.append((url, int(record.http_headers.get_statuscode()), digest))
         return found
 
-    def kept_files(self) -> Iterator[tuple[str, bytes]]:
+    def stored_bodies(self) -> Iterator[tuple[str, bytes]]:
         """Everything that companions, balancer and crawler wrote: state, databases, logs, archive (unpacked too); but
         for Varnish's memory, which holds every request that it passed on."""
         apart = {self.applications.ledger, self.folder / "varnish"}
@@ -273,27 +273,27 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         nodes know each other or have one store, another one may have handed it over)."""
         assert len({view.token for view in views}) == len(views)
         for view in views:
-            made, said = self.made(view), found[view.token]
-            assert view.body == made.body, f"{view.url}: differs by more than the tag"
-            assert (said["outcome"], said["reason"]) == ("archived", None), said
-            assert self.archived(view.token) == made.body, f"{view.url}: archived otherwise"
-            assert (said["sha256"], said["bytes"]) == (sha256(made.body).hexdigest(), len(made.body))
-            assert said["origin_node"] == self.owner(view.token) == made.node, said
-            assert said["answered_by"] == made.node or self.peers or self.central, said
-            assert said["url"] == view.url
-            assert (made.method, made.status) == (view.method, view.status)
+            served_page, page = self.served_page(view), found[view.token]
+            assert view.body == served_page.body, f"{view.url}: differs by more than the tag"
+            assert (page["outcome"], page["reason"]) == ("archived", None), page
+            assert self.archived(view.token) == served_page.body, f"{view.url}: archived otherwise"
+            assert (page["sha256"], page["bytes"]) == (sha256(served_page.body).hexdigest(), len(served_page.body))
+            assert page["origin_node"] == self.owner(view.token) == served_page.node, page
+            assert page["answered_by"] == served_page.node or self.peers or self.central, page
+            assert page["url"] == view.url
+            assert (served_page.method, served_page.status) == (view.method, view.status)
 
-    def check_kept_secret(self, secrets: Collection[str], tokens: Collection[str] = ()) -> None:
+    def check_secrecy(self, secrets: Collection[str], tokens: Collection[str] = ()) -> None:
         """None of these is found in what was written or sent by companions and crawler; no whole token in a log."""
         assert secrets
-        for name, body in self.kept_files():
+        for name, body in self.stored_bodies():
             assert [text for text in secrets if text.encode() in body] == [], name
             if name.startswith(("companion", "crawler.log")):
                 assert [text for text in tokens if text.encode() in body] == [], name
         for tap in ("notices", "crawler"):
-            heard = b"\n".join(self.taps[tap].heard())
-            assert heard
-            assert [text for text in secrets if text.encode() in heard] == [], tap
+            recorded = b"\n".join(self.taps[tap].heard())
+            assert recorded
+            assert [text for text in secrets if text.encode() in recorded] == [], tap
 
 
 def fetched(

@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 from lbcompanion.node.service import NodeService
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens
-from lbcompanion.testing.stores import a_page
+from lbcompanion.testing.stores import make_page
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_node import new_folder, settings
 
@@ -72,7 +72,7 @@ class FourNodes(TestCase):
             yield self.stop(name)
 
     def put(self, name: str, token: str, body: bytes = BODY, **more: Any) -> Any:
-        page = attrs.evolve(a_page(token, body), **{"captured_at": time.time(), **more})
+        page = attrs.evolve(make_page(token, body), **{"captured_at": time.time(), **more})
         return self.services[name].store.put(page)
 
     @inlineCallbacks

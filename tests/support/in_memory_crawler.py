@@ -19,13 +19,13 @@ from lbcompanion.model import Loss
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.ladder import LadderLimits
 from lbcompanion.sticky.routes import Routes
-from tests.support.simulated_farm import SECRET, Farm, immediately
+from tests.support.simulated_farm import SECRET, SimulatedFarm, immediately
 
 
-class Rig:
+class InMemoryCrawler:
     """A crawler without its listeners, on a farm in memory."""
 
-    def __init__(self, farm: Farm, folder: Path, **site: Any) -> None:
+    def __init__(self, farm: SimulatedFarm, folder: Path, **site: Any) -> None:
         self.farm = farm
         settings = farm.settings(folder, **site)
         (folder / "state").mkdir(exist_ok=True)

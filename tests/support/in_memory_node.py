@@ -30,7 +30,7 @@ from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import NodeSettings, NodeTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.testing.links import FarEnd, MemoryLink, MemoryLoop
+from lbcompanion.testing.memory_transport import MemoryLoop, MemoryTransport, RemoteEnd
 from lbcompanion.testing.strategies import SECRET
 
 EPOCH = 1_795_468_200.0
@@ -40,7 +40,7 @@ TAG_START = b"<script async src="
 
 
 @attrs.frozen
-class Seen:
+class ReceivedRequest:
     """A request as the application saw it; ``fields`` with names in lower case."""
 
     method: bytes
@@ -56,7 +56,7 @@ class Seen:
 
 
 @attrs.frozen
-class Answer:
+class VisitorResponse:
     """An answer as a visitor read it, by h11's reading.
 
     :ivar interim: the statuses of the 1xx before it.
@@ -66,7 +66,7 @@ class Answer:
     status: int
     fields: list[tuple[bytes, bytes]]
     body: bytes
-    whole: bool = True
+    complete: bool = True
     interim: tuple[int, ...] = ()
     version: bytes = b"1.1"
     trailers: tuple[tuple[bytes, bytes], ...] = ()
@@ -82,7 +82,9 @@ class Answer:
         return json.loads(self.body)
 
 
-def read_answers(received: bytes, methods: Iterable[bytes], eof: bool, version: bytes = b"1.1") -> list[Answer]:
+def read_responses(
+    received: bytes, methods: Iterable[bytes], eof: bool, version: bytes = b"1.1"
+) -> list[VisitorResponse]:
     """Read what a visitor got, as h11 reads it; what stands behind the last answer is an error."""
     answers = []
     for method in methods:
@@ -100,14 +102,14 @@ def read_answers(received: bytes, methods: Iterable[bytes], eof: bool, version: 
                 event = connection.next_event()
             except h11.RemoteProtocolError:
                 assert answer is not None
-                answers.append(attrs.evolve(answer, body=body, whole=False))
+                answers.append(attrs.evolve(answer, body=body, complete=False))
                 return answers
             if isinstance(event, h11.InformationalResponse):
                 interim.append(event.status_code)
                 if event.status_code == 101:
-                    return [*answers, Answer(101, list(event.headers), connection.trailing_data[0])]
+                    return [*answers, VisitorResponse(101, list(event.headers), connection.trailing_data[0])]
             elif isinstance(event, h11.Response):
-                answer = Answer(
+                answer = VisitorResponse(
                     event.status_code, list(event.headers), b"", True, tuple(interim), bytes(event.http_version)
                 )
             elif isinstance(event, h11.Data):
@@ -119,21 +121,21 @@ def read_answers(received: bytes, methods: Iterable[bytes], eof: bool, version: 
                 break
             else:
                 if answer is not None:
-                    answers.append(attrs.evolve(answer, body=body, whole=False))
+                    answers.append(attrs.evolve(answer, body=body, complete=False))
                 return answers
     assert received == b"", received[:200]
     return answers
 
 
-class AppConnection:
+class ApplicationConnection:
     """The application's end of a connection; requests are read by h11."""
 
-    def __init__(self, application: Application, far: FarEnd) -> None:
+    def __init__(self, application: ModelApplication, remote: RemoteEnd) -> None:
         self.application = application
-        self.far = far
+        self.remote = remote
         self.raw = False
         self._start(b"")
-        far.on_data = self._data
+        remote.on_data = self._data
 
     def _start(self, data: bytes) -> None:
         self._h11 = h11.Connection(h11.SERVER)
@@ -150,36 +152,38 @@ class AppConnection:
             event = self._h11.next_event()
             if isinstance(event, h11.Request):
                 self._request = event
-                self.application.heads.append(self._seen())
-                self.application.on_head(self, self._seen())
+                self.application.heads.append(self._received_request())
+                self.application.on_head(self, self._received_request())
             elif isinstance(event, h11.Data):
                 self._body += event.data
             elif isinstance(event, h11.EndOfMessage):
-                seen = self._seen()
-                self.application.seen.append(seen)
+                received = self._received_request()
+                self.application.received_requests.append(received)
                 rest = self._h11.trailing_data[0]
-                self.application.on_request(self, seen)
+                self.application.on_request(self, received)
                 if not self.raw:
                     self._start(rest)
                 return
             else:
                 return
 
-    def _seen(self) -> Seen:
+    def _received_request(self) -> ReceivedRequest:
         assert self._request is not None
-        return Seen(bytes(self._request.method), bytes(self._request.target), list(self._request.headers), self._body)
+        return ReceivedRequest(
+            bytes(self._request.method), bytes(self._request.target), list(self._request.headers), self._body
+        )
 
     def send(self, *pieces: bytes) -> None:
-        self.far.send(*pieces)
+        self.remote.send(*pieces)
 
     def end(self) -> None:
-        self.far.send_eof()
+        self.remote.send_eof()
 
     def reset(self) -> None:
-        self.far.reset()
+        self.remote.reset()
 
 
-class Application:
+class ModelApplication:
     """The application: what it answers is the test's business.
 
     :ivar on_request: called for each whole request.
@@ -187,35 +191,37 @@ class Application:
 
     def __init__(self, loop: MemoryLoop) -> None:
         self._loop = loop
-        self.seen: list[Seen] = []
-        self.heads: list[Seen] = []
-        self.connections: list[AppConnection] = []
-        self.refuses = ""
-        self.silent = False
-        self.on_head: Callable[[AppConnection, Seen], None] = lambda connection, seen: None
-        self.on_request: Callable[[AppConnection, Seen], None] = lambda connection, seen: connection.send(html())
+        self.received_requests: list[ReceivedRequest] = []
+        self.heads: list[ReceivedRequest] = []
+        self.connections: list[ApplicationConnection] = []
+        self.connect_error = ""
+        self.unresponsive = False
+        self.on_head: Callable[[ApplicationConnection, ReceivedRequest], None] = lambda connection, received: None
+        self.on_request: Callable[[ApplicationConnection, ReceivedRequest], None] = lambda connection, received: (
+            connection.send(html())
+        )
 
     def dial(self, upstream: UpstreamConnection) -> None:
-        if self.silent:
+        if self.unresponsive:
             return
-        if self.refuses:
-            self._loop.soon(lambda: upstream.dial_failed(self.refuses))
+        if self.connect_error:
+            self._loop.call_soon(lambda: upstream.dial_failed(self.connect_error))
             return
 
         def connect() -> None:
-            link = MemoryLink(self._loop, upstream, None)
-            self.connections.append(AppConnection(self, link.far))
+            link = MemoryTransport(self._loop, upstream, None)
+            self.connections.append(ApplicationConnection(self, link.remote))
             link.connect()
 
-        self._loop.soon(connect)
+        self._loop.call_soon(connect)
 
     def answers(self, *pieces: bytes, then: str = "") -> None:
         """Answer every request with these pieces, and ``end`` or ``reset`` the connection behind them."""
 
-        def on_request(connection: AppConnection, seen: Seen) -> None:
+        def on_request(connection: ApplicationConnection, received: ReceivedRequest) -> None:
             connection.send(*pieces)
             if then:
-                connection.application._loop.soon(getattr(connection, then))
+                connection.application._loop.call_soon(getattr(connection, then))
 
         self.on_request = on_request
 
@@ -273,7 +279,7 @@ def settings(name: str = "n1", **tables: Any) -> NodeSettings:
     return NodeSettings(node, **tables)
 
 
-class Rig:
+class InMemoryNode:
     """One companion.
 
     :param store: by default a memory store; of these settings, where it is given some.
@@ -305,12 +311,14 @@ class Rig:
         self.store = store if store is not None else MemoryStore(self.settings.store, self.now)
         entropy = itertools.count()
         self.tokens = Tokens(SECRET, name, lambda count: bytes(next(entropy) % 256 for _ in range(count)))
-        self.woken = 0
-        self.kept: list[tuple[Page, bytes]] = []
-        self.on_kept: Callable[[Page, bytes], None] = lambda page, cookie: self.kept.append((page, cookie))
-        self.asking: Callable[[RequestHead], Deferred[Answered]] = lambda head: fail(NoPageError("no application"))
+        self.wake_count = 0
+        self.captured: list[tuple[Page, bytes]] = []
+        self.on_captured: Callable[[Page, bytes], None] = lambda page, cookie: self.captured.append((page, cookie))
+        self.on_ask_application: Callable[[RequestHead], Deferred[Answered]] = lambda head: fail(
+            NoPageError("no application")
+        )
         self.leaving = False
-        self.app = Application(self.loop)
+        self.application = ModelApplication(self.loop)
         parts = build(
             Surroundings(
                 settings=self.settings,
@@ -322,13 +330,13 @@ class Rig:
                 store=self.store,
                 shared_store=shared,
                 tokens=self.tokens,
-                dial=self.app.dial,
+                dial=self.application.dial,
                 ask_application=self._ask,
                 pass_on=pass_on,
                 spool=spool,
                 on_notice=self._wake,
                 leaving=lambda: self.leaving,
-                on_captured=self._keep,
+                on_captured=self._on_captured,
                 policy=policy,
             )
         )
@@ -343,13 +351,13 @@ class Rig:
         self.logged.append(f"{event}: {detail}")
 
     def _ask(self, head: RequestHead) -> Deferred[Answered]:
-        return self.asking(head)
+        return self.on_ask_application(head)
 
-    def _keep(self, page: Page, cookie: bytes) -> None:
-        self.on_kept(page, cookie)
+    def _on_captured(self, page: Page, cookie: bytes) -> None:
+        self.on_captured(page, cookie)
 
     def _wake(self) -> None:
-        self.woken += 1
+        self.wake_count += 1
 
     def run(self) -> None:
         self.loop.run()
@@ -363,20 +371,20 @@ class Rig:
             self.upstreams.tick(self.clock.seconds())
             self.run()
 
-    def connect(self, peer: object = ("192.0.2.7", 4711)) -> FarEnd:
+    def connect(self, peer: object = ("192.0.2.7", 4711)) -> RemoteEnd:
         """A new visitor."""
-        return MemoryLink(self.loop, VisitorConnection(self.hub), peer).connect()
+        return MemoryTransport(self.loop, VisitorConnection(self.hub), peer).connect()
 
     def ask(
         self, *pieces: bytes, methods: Iterable[bytes] = (b"GET",), peer: object = ("192.0.2.7", 4711)
-    ) -> list[Answer]:
+    ) -> list[VisitorResponse]:
         """Send these pieces on a connection of its own and read the answers."""
         visitor = self.connect(peer)
         visitor.send(*pieces)
         self.run()
-        return read_answers(visitor.received, methods, visitor.eof or visitor.closed)
+        return read_responses(visitor.received, methods, visitor.eof or visitor.closed)
 
-    def get(self, target: bytes = b"/", *fields: bytes, method: bytes = b"GET", **more: Any) -> Answer:
+    def get(self, target: bytes = b"/", *fields: bytes, method: bytes = b"GET", **more: Any) -> VisitorResponse:
         """One request, one answer."""
         (answer,) = self.ask(request(target, *fields, method=method), methods=[method], **more)
         return answer
@@ -386,7 +394,7 @@ class Rig:
         fields = self.signer.sign(method, f"http://{HOST.decode()}{path}", nonce, self.now(), body)
         return [f"{key}: {value}".encode() for key, value in fields]
 
-    def fetch(self, token: str, method: str = "GET", *fields: bytes, nonce: str = "nonce-1") -> Answer:
+    def fetch(self, token: str, method: str = "GET", *fields: bytes, nonce: str = "nonce-1") -> VisitorResponse:
         """Fetch a copy as the crawler does."""
         path = f"/_lbc/page/{token}"
         signed = self.signed(method, path, nonce=nonce)
@@ -395,5 +403,5 @@ class Rig:
     @property
     def page(self) -> Page:
         """The one page that was kept."""
-        assert len(self.kept) == 1, (self.kept, self.counters)
-        return self.kept[0][0]
+        assert len(self.captured) == 1, (self.captured, self.counters)
+        return self.captured[0][0]

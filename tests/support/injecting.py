@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from lbcompanion.html.inject import Injector
-from tests.support.html_soups import BOTTOM, TOP
+from tests.support.html_fragments import BOTTOM, TOP
 
 
 def run(page: bytes, cuts: list[int] | None = None, **settings: object) -> tuple[bytes, Injector]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.pems import Authority
+from tests.support.pems import CertificateAuthority
 
-AUTHORITY = Authority("visitors trust it")
+AUTHORITY = CertificateAuthority("visitors trust it")
 IN_TLS = "ssl:{port}:interface=127.0.0.1:privateKey=a.key:certKey=a.pem"

@@ -15,25 +15,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from lbcompanion.demo.children import own_command
+from lbcompanion.demo.processes import companion_command
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import ROOT, TWISTD, WAIT, read_on
-from tests.support.in_memory_node import Answer, read_answers, request
+from tests.support.in_memory_node import VisitorResponse, read_responses, request
 from tests.support.ports import free_port
 
-WAYS = ("command", "twistd")
+START_MODES = ("command", "twistd")
 
 
-def wait_until(so: Callable[[], Any], what: str = "it is not so", seconds: float = WAIT) -> Any:
+def wait_until(condition: Callable[[], Any], what: str = "it is not so", seconds: float = WAIT) -> Any:
     end = time.monotonic() + seconds
-    while not (found := so()):
+    while not (found := condition()):
         assert time.monotonic() < end, what
         time.sleep(0.05)
     return found
 
 
-class Stand:
+class NodeProcess:
     """One node.
 
     :param listen: endpoint strings, in which ``{port}`` is a free port.
@@ -58,44 +58,44 @@ admin = "tcp:{self.admin}:interface=127.0.0.1"
 {more}
 """
         )
-        self.lives: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
         self.log = folder / "log"
 
-    def start(self, way: str = "command", *options: str) -> subprocess.Popen[bytes]:
+    def start(self, start_mode: str = "command", *options: str) -> subprocess.Popen[bytes]:
         """Start a process; more than one may run."""
-        return self._run(self._command(way, *options))
+        return self._run(self._command(start_mode, *options))
 
-    def start_with_sockets(self, way: str, listening: socket.socket, name: str) -> subprocess.Popen[bytes]:
+    def start_with_sockets(self, start_mode: str, listening: socket.socket, name: str) -> subprocess.Popen[bytes]:
         """Start it as systemd does, with an open socket (sd_listen_fds(3))."""
-        told = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": name}
+        output = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": name}
         code = (
             "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid());"
             "os.execv(sys.argv[2], sys.argv[2:])"
         )
         number = str(listening.fileno())
-        command = [sys.executable, "-c", code, number, *self._command(way)]
-        return self._run(command, told, pass_fds=(listening.fileno(),))
+        command = [sys.executable, "-c", code, number, *self._command(start_mode)]
+        return self._run(command, output, pass_fds=(listening.fileno(),))
 
-    def _command(self, way: str, *options: str) -> list[str]:
+    def _command(self, start_mode: str, *options: str) -> list[str]:
         arguments = ["--config", str(self.file), *options]
         twistd = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "lbcompanion", *arguments]
-        return twistd if way == "twistd" else own_command("node", *arguments)
+        return twistd if start_mode == "twistd" else companion_command("node", *arguments)
 
-    def _run(self, command: list[str], told: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **(told or {})}
+    def _run(self, command: list[str], output: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **(output or {})}
         with self.log.open("ab") as log:
-            life = subprocess.Popen(
+            process = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT, **more
             )
-        self.lives.append(life)
-        return life
+        self.processes.append(process)
+        return process
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
 
     def wait_until_ready(self) -> None:
         def ready() -> bool:
-            assert self.lives[-1].poll() is None, self.said()
+            assert self.processes[-1].poll() is None, self.log_text()
             with suppress(OSError):
                 return self.ask_admin("/readyz").status == 200
             return False
@@ -103,13 +103,13 @@ admin = "tcp:{self.admin}:interface=127.0.0.1"
         # Several processes begin at once, on a machine that may have other work.
         end = time.monotonic() + 3 * WAIT
         while not ready():
-            assert time.monotonic() < end, self.said()
+            assert time.monotonic() < end, self.log_text()
             time.sleep(0.05)
 
-    def ask_admin(self, path: str) -> Answer:
-        with socket.create_connection(("127.0.0.1", self.admin), WAIT) as asking:
-            asking.sendall(request(path.encode(), b"Connection: close", host=b"127.0.0.1"))
-            (answer,) = read_answers(read_on(asking), [b"GET"], True)
+    def ask_admin(self, path: str) -> VisitorResponse:
+        with socket.create_connection(("127.0.0.1", self.admin), WAIT) as client:
+            client.sendall(request(path.encode(), b"Connection: close", host=b"127.0.0.1"))
+            (answer,) = read_responses(read_on(client), [b"GET"], True)
             return answer
 
     def metric(self, name: str) -> float:
@@ -121,7 +121,7 @@ admin = "tcp:{self.admin}:interface=127.0.0.1"
     def connect(self, host: str = "127.0.0.1") -> socket.socket:
         return socket.create_connection((host, self.port), WAIT)
 
-    def connect_tls(self, roots: bytes, before: bytes = b"", joined: bool = False) -> ssl.SSLSocket:
+    def connect_tls(self, roots: bytes, before: bytes = b"", tls_over_memory: bool = False) -> ssl.SSLSocket:
         """Speak TLS, behind some bytes in the clear.
 
         :param joined: send those in one piece with the first bytes of TLS.
@@ -129,24 +129,24 @@ admin = "tcp:{self.admin}:interface=127.0.0.1"
         context = ssl.create_default_context(cadata=roots.decode())
         context.set_alpn_protocols(["h2", "http/1.1"])
         plain: Any = self.connect()
-        if joined:
-            return Joined(plain, before, context).handshake()
+        if tls_over_memory:
+            return TlsSocket(plain, before, context).handshake()
         if before:
             plain.sendall(before)
         return context.wrap_socket(plain, server_hostname="www.example.com")
 
-    def ask(self, *pieces: bytes, methods: tuple[bytes, ...] = (b"GET",)) -> list[Answer]:
-        with self.connect() as asking:
-            return ask(asking, *pieces, methods=methods)
+    def ask(self, *pieces: bytes, methods: tuple[bytes, ...] = (b"GET",)) -> list[VisitorResponse]:
+        with self.connect() as client:
+            return ask(client, *pieces, methods=methods)
 
     def stop(self) -> int:
         """Have the youngest process stop, and tell its exit code."""
-        life = self.lives[-1]
-        life.send_signal(signal.SIGTERM)
-        return life.wait(35)
+        process = self.processes[-1]
+        process.send_signal(signal.SIGTERM)
+        return process.wait(35)
 
 
-class Joined:
+class TlsSocket:
     """A TLS client by hand: its first bytes go out in one piece with others."""
 
     def __init__(self, plain: socket.socket, before: bytes, context: ssl.SSLContext) -> None:
@@ -191,32 +191,32 @@ class Joined:
     def selected_alpn_protocol(self) -> str | None:
         return self._tls.selected_alpn_protocol()
 
-    def __enter__(self) -> Joined:
+    def __enter__(self) -> TlsSocket:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._plain.close()
 
 
-def ask(asking: Any, *pieces: bytes, methods: tuple[bytes, ...] = (b"GET",)) -> list[Answer]:
+def ask(client: Any, *pieces: bytes, methods: tuple[bytes, ...] = (b"GET",)) -> list[VisitorResponse]:
     """Ask on a connection and read until the companion closes; the last request should say so."""
     for piece in pieces:
-        asking.sendall(piece)
-    return read_answers(read_on(asking), methods, True)
+        client.sendall(piece)
+    return read_responses(read_on(client), methods, True)
 
 
-def ask_once(asking: Any, raw: bytes) -> Answer:
+def ask_once(client: Any, raw: bytes) -> VisitorResponse:
     """Ask and read one answer that tells its length; the connection stays."""
-    asking.sendall(raw)
+    client.sendall(raw)
     found = b""
     while True:
-        data = asking.recv(65536)
+        data = client.recv(65536)
         assert data, found
         found += data
         head, end, body = found.partition(b"\r\n\r\n")
         length = int(next(line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")))
         if end and len(body) >= length:
-            (answer,) = read_answers(found, [b"GET"], False)
+            (answer,) = read_responses(found, [b"GET"], False)
             return answer
 
 
@@ -233,17 +233,19 @@ def signed(token: str, method: str = "GET", scheme: str = "http") -> bytes:
 
 
 @contextmanager
-def standing(folder: Path, upstream: str, *listen: str, way: str = "command", **more: str) -> Iterator[Stand]:
+def running_node(
+    folder: Path, upstream: str, *listen: str, start_mode: str = "command", **more: str
+) -> Iterator[NodeProcess]:
     """A node that runs; none of its processes is left behind."""
-    stand = Stand(folder, upstream, *listen, **more)
+    node_process = NodeProcess(folder, upstream, *listen, **more)
     try:
-        stand.start(way)
-        stand.wait_until_ready()
-        yield stand
-        assert "Traceback" not in stand.said(), stand.said()
-        assert "Unhandled" not in stand.said(), stand.said()
+        node_process.start(start_mode)
+        node_process.wait_until_ready()
+        yield node_process
+        assert "Traceback" not in node_process.log_text(), node_process.log_text()
+        assert "Unhandled" not in node_process.log_text(), node_process.log_text()
     finally:
-        for life in stand.lives:
-            if life.poll() is None:
-                life.kill()
-            life.wait()
+        for process in node_process.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()

@@ -9,7 +9,7 @@ from typing import Any
 
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.strategies import SECRET
-from tests.support.in_memory_node import Answer, Rig
+from tests.support.in_memory_node import Rig, VisitorResponse
 
 GUARDS = {
     b"cache-control": b"no-store",
@@ -19,11 +19,11 @@ GUARDS = {
 }
 
 
-def guarded(answer: Answer) -> bool:
+def guarded(answer: VisitorResponse) -> bool:
     return all(answer.all(name) == [value] for name, value in GUARDS.items())
 
 
-class Odd(MemoryStore):
+class FailingTakeStore(MemoryStore):
     """Raises what no store should."""
 
     def take(self, token: str) -> Any:
@@ -47,7 +47,7 @@ def with_page(**more: Any) -> tuple[Rig, str]:
     return rig, rig.page.token
 
 
-def refused(rig: Rig, answer: Answer) -> None:
+def refused(rig: Rig, answer: VisitorResponse) -> None:
     assert answer.status == 403
     assert answer.json == {"type": "about:blank", "status": 403}
     assert guarded(answer)

@@ -14,12 +14,12 @@ import pytest
 from lbcompanion.demo.ports import ReservedPorts
 from tests.support import tomcat
 from tests.support.children import Children, wait_for
-from tests.support.farm import NODES, Applications, Farm, listens, plain_applications
+from tests.support.farm import NODES, Applications, ProcessFarm, listens, plain_applications
 from tests.support.routing_cases import Case
-from tests.support.visitors import Crowd
+from tests.support.visitors import VisitorGroup
 
 #: Two processors are busy with so many.
-AT_ONCE = 3
+PARALLEL = 3
 
 
 class Environment:
@@ -51,17 +51,17 @@ class Environment:
         return made
 
     @contextmanager
-    def crowd(self, name: str, case: Case, **more: Any) -> Iterator[Crowd]:
+    def visitor_group(self, name: str, case: Case, **more: Any) -> Iterator[VisitorGroup]:
         """A farm and its visitors; what its programs said last goes with a failure."""
         folder = self._folder / "".join(char if char.isalnum() else "-" for char in name)
         folder.mkdir()
         ports, children = ReservedPorts(), Children(folder)
         applications = self.applications(case.tomcat)
         settings = {"site_lines": case.site_lines, **case.more, **more}
-        farm = Farm(folder, children, ports, applications, case.kind, case.sticking, **settings)
+        farm = ProcessFarm(folder, children, ports, applications, case.kind, case.sticky, **settings)
         try:
             farm.start()
-            yield Crowd(farm, case.sticks, case.late, case.by_address)
+            yield VisitorGroup(farm, case.sticks, case.late, case.by_address)
         except AssertionError as failure:
             failure.add_note(children.last_words())
             raise
@@ -74,14 +74,14 @@ class Environment:
         self._ports.release()
 
 
-class Together:
+class ParallelCases:
     """Runs cases.
 
     :param names: of those that somebody will ask for.
     """
 
     def __init__(self, names: Collection[str], run: Callable[[str], None]) -> None:
-        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._pool = ThreadPoolExecutor(PARALLEL)
         self._running = {name: self._pool.submit(run, name) for name in names}
 
     def ended(self, name: str) -> None:

@@ -17,10 +17,10 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-class Authority:
+class CertificateAuthority:
     """Signs certificates, or has another sign them: an authority under one."""
 
-    def __init__(self, name: str, above: Authority | None = None) -> None:
+    def __init__(self, name: str, above: CertificateAuthority | None = None) -> None:
         self.name = _name(name)
         self._key = generate_private_key(SECP256R1())
         signer = above or self

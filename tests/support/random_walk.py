@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from lbcompanion.testing.sticking import Inserting, Remembering, Standing, Sticking, TwoTiers, pairs
+from lbcompanion.testing.balancer_models import BalancerModel, CookieInsertion, NodeStates, StickTable, TwoTiers, pairs
 
 #: What the application sets is the session's own, or nothing that sticks.
 _SESSION = "made-up-{}"
 
 
 @frozen
-class Answered:
+class WalkResponse:
     """A real answer.
 
     :ivar node: empty where the balancer itself refused.
@@ -27,11 +27,11 @@ class Answered:
 
     status: int
     node: str
-    saw: str
+    cookies_seen: str
     set_cookies: tuple[str, ...]
 
 
-def ask(port: int, cookie: str = "", sets: str = "") -> Answered:
+def ask(port: int, cookie: str = "", sets: str = "") -> WalkResponse:
     """One request over a connection of its own."""
     lines = ["GET /page HTTP/1.1", "Host: www.example.com", "Connection: close"]
     lines += [f"Cookie: {cookie}"] if cookie else []
@@ -46,9 +46,9 @@ def ask(port: int, cookie: str = "", sets: str = "") -> Answered:
     given = tuple(one.partition(":")[2].strip() for one in fields if one.lower().startswith("set-cookie:"))
     code = int(status.split(" ")[1])
     if code != 200:
-        return Answered(code, "", "", given)
-    told = json.loads(body[body.index("{") : body.rindex("}") + 1])
-    return Answered(code, told["node"], "; ".join(told["cookies"]), given)
+        return WalkResponse(code, "", "", given)
+    payload = json.loads(body[body.index("{") : body.rindex("}") + 1])
+    return WalkResponse(code, payload["node"], "; ".join(payload["cookies"]), given)
 
 
 def _same(_name: str, _state: str) -> None:
@@ -56,7 +56,7 @@ def _same(_name: str, _state: str) -> None:
 
 
 @define
-class Walk:
+class RandomWalk:
     """One balancer, its model, and what the visitors have been given so far.
 
     :ivar name: the sticky cookie's.
@@ -66,10 +66,10 @@ class Walk:
     """
 
     port: int
-    model: Sticking
+    model: BalancerModel
     name: str
     nodes: tuple[str, ...]
-    chance: random.Random
+    rng: random.Random
     turn: Callable[[str, str], None] = _same
     turned: tuple[str, ...] = ()
     sets: bool = False
@@ -78,34 +78,34 @@ class Walk:
     others: list[tuple[str, str]] = field(factory=list)
     made: int = 0
     counted: Counter[str] = field(factory=Counter)
-    lately: deque[str] = field(factory=lambda: deque(maxlen=12))
+    recent: deque[str] = field(factory=lambda: deque(maxlen=12))
 
     def __attrs_post_init__(self) -> None:
         self.states = dict.fromkeys(self.nodes, "ready")
 
-    def standing(self) -> Standing:
+    def node_states(self) -> NodeStates:
         """What the model takes the nodes for."""
         by = {state: [node for node in self.nodes if self.states[node] == state] for state in ("ready", "drain")}
-        return Standing(tuple(by["ready"]), frozenset(by["drain"]))
+        return NodeStates(tuple(by["ready"]), frozenset(by["drain"]))
 
     def steps(self, count: int) -> None:
         """Walk."""
         for _ in range(count):
-            if self.turned and self.chance.random() < 0.12:
+            if self.turned and self.rng.random() < 0.12:
                 self._turn()
             else:
                 self._request()
 
     def _turn(self) -> None:
-        node = self.chance.choice(self.turned)
-        state = self.chance.choice(("ready", "ready", "drain", "maint"))
+        node = self.rng.choice(self.turned)
+        state = self.rng.choice(("ready", "ready", "drain", "maint"))
         self.turn(node, state)
         self.states[node] = state
         self.counted[f"turned to {state}"] += 1
-        self.lately.append(f"{node} {state}")
+        self.recent.append(f"{node} {state}")
 
     def _known(self) -> str:
-        return self.chance.choice(self.values) if self.values else "none-yet"
+        return self.rng.choice(self.values) if self.values else "none-yet"
 
     def _cookies(self) -> tuple[str, list[tuple[str, str]]]:
         """A kind of request, and its cookies."""
@@ -116,7 +116,7 @@ class Walk:
             "right again": [(name, known)],
             "among others": [("a", "1"), (name, known), ("b", '{"c":1}')],
             "foreign": [("theirs", known), (f"x{name}", another)],
-            "unknown": [(name, f"n{self.chance.randrange(4, 99)}")],
+            "unknown": [(name, f"n{self.rng.randrange(4, 99)}")],
             "empty": [(name, "")],
             "quoted": [(name, f'"{known}"')],
             "two": [(name, known), (name, another)],
@@ -128,39 +128,41 @@ class Walk:
             "dotted": [(name, f"x{known}"), ("last", "2")],
             "after another": [*self.others[-1:], (name, known)],
         }
-        if isinstance(self.model, Remembering):
+        if isinstance(self.model, StickTable):
             del kinds["empty"]
-        kind = self.chance.choice(list(kinds))
+        kind = self.rng.choice(list(kinds))
         further = [pair for pair in self.others if pair[0] != name]
-        if isinstance(self.model, TwoTiers) and further and self.chance.random() < 0.8:
-            return kind, [self.chance.choice(further), *kinds[kind]]
+        if isinstance(self.model, TwoTiers) and further and self.rng.random() < 0.8:
+            return kind, [self.rng.choice(further), *kinds[kind]]
         return kind, kinds[kind]
 
     def _request(self) -> None:
         kind, cookies = self._cookies()
         header = "; ".join(f"{name}={value}" for name, value in cookies)
-        if cookies and self.chance.random() < 0.1:
+        if cookies and self.rng.random() < 0.1:
             header = f"novalue; {header}"
         sets = ""
-        if self.sets and self.chance.random() < 0.3:
+        if self.sets and self.rng.random() < 0.3:
             self.made += 1
             sets = f"{self.name}={_SESSION.format(self.made)}"
-        self.lately.append(f"{kind}: {header} / {sets}")
-        standing = self.standing()
-        foreseen = self.model.foresee(cookies, standing)
+        self.recent.append(f"{kind}: {header} / {sets}")
+        node_states = self.node_states()
+        predicted = self.model.predict(cookies, node_states)
         real = ask(self.port, header, sets)
-        self.lately[-1] += f" -> {real}"
-        self.counted[f"{kind}, {'stuck' if foreseen.stuck else 'free' if foreseen.nodes else 'refused'}"] += 1
-        if not foreseen.nodes:
-            assert real.status == 503, self._said(foreseen)
+        self.recent[-1] += f" -> {real}"
+        self.counted[f"{kind}, {'by_cookie' if predicted.by_cookie else 'free' if predicted.nodes else 'refused'}"] += 1
+        if not predicted.nodes:
+            assert real.status == 503, self._describe(predicted)
             return
-        assert real.status == 200, self._said(foreseen)
-        assert real.node in foreseen.nodes, self._said(foreseen)
-        choice = self.model.settle(cookies, standing, real.node)
-        given = self.model.answered(real.node, pairs(sets))
+        assert real.status == 200, self._describe(predicted)
+        assert real.node in predicted.nodes, self._describe(predicted)
+        choice = self.model.record(cookies, node_states, real.node)
+        given = self.model.cookies_for_visitor(real.node, pairs(sets))
         expected = [*(f"{name}={value}" for name, value in given), *choice.set_cookies]
-        assert sorted(real.set_cookies) == sorted(expected), self._said(expected)
-        assert pairs(real.saw) == list(self.model.shown(cookies)), self._said(self.model.shown(cookies))
+        assert sorted(real.set_cookies) == sorted(expected), self._describe(expected)
+        assert pairs(real.cookies_seen) == list(self.model.cookies_for_node(cookies)), self._describe(
+            self.model.cookies_for_node(cookies)
+        )
         self._remember(real.set_cookies)
 
     def _remember(self, set_cookies: tuple[str, ...]) -> None:
@@ -170,13 +172,13 @@ class Walk:
             elif name != self.name and (name, value) not in self.others:
                 self.others.append((name, value))
 
-    def _said(self, expected: object) -> str:
-        steps = "\n".join(self.lately)
+    def _describe(self, expected: object) -> str:
+        steps = "\n".join(self.recent)
         return f"the model says {expected}, nodes are {self.states}, after these steps:\n{steps}"
 
 
-def moved_off(walk: Walk, node: str) -> bool:
+def moved_off(walk: RandomWalk, node: str) -> bool:
     """Whether the real balancer has noticed that a node is gone: its value leads, and at once, elsewhere."""
-    assert isinstance(walk.model, Inserting)
+    assert isinstance(walk.model, CookieInsertion)
     real = ask(walk.port, f"{walk.name}={walk.model.cookie(node)}")
     return real.node not in ("", node)

@@ -26,7 +26,7 @@ _RECEIVE = 65536
 
 
 @frozen
-class Seen:
+class ReceivedRequest:
     """One whole request."""
 
     method: bytes
@@ -65,7 +65,7 @@ class RecordingApplication:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.seen: list[Seen] = []
+        self.seen: list[ReceivedRequest] = []
         self.begun = 0
         self.complaints: list[str] = []
         self.scripts: dict[bytes, bytes] = {}
@@ -161,7 +161,9 @@ class RecordingApplication:
         fields = tuple((bytes(name), bytes(value)) for name, value in request.headers)
         trailers = tuple((bytes(name), bytes(value)) for name, value in end.headers)
         body = bytes(connection.body)
-        self.seen.append(Seen(bytes(request.method), bytes(request.target), fields, body, trailers, connection.head))
+        self.seen.append(
+            ReceivedRequest(bytes(request.method), bytes(request.target), fields, body, trailers, connection.head)
+        )
         script = self.scripts.get(bytes(request.target))
         try:
             if script is not None:

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from tests.support.balancer_kinds import apache, by_address, caddy, envoy, haproxy, nginx, varnish
 from tests.support.balancer_kinds.kind import Kind
-from tests.support.farm import Sticking
+from tests.support.farm import StickySettings
 from tests.support.session_site import SESSION, SHOPPER, TOMCAT, WHERE
 
 OWN = frozenset({"own"})
@@ -18,7 +18,7 @@ RECORDED = frozenset({"recorded"})
 BOTH = OWN | RECORDED
 ANY = BOTH | {"any"}
 
-NOTHING_TOLD = Sticking()
+NO_ROUTE_INFO = StickySettings()
 
 #: Whom a balancer itself gives to another node when a node gets another address.
 NOBODY, ITS_OWN, ANYBODY = "nobody", "its own visitors", "anybody"
@@ -32,7 +32,7 @@ class Case:
     :ivar sticking: what companions and crawler are told of it.
     :ivar routes: over which pages may come at the first attempt.
     :ivar site_lines: what the crawler is told besides, by the companions' ports.
-    :ivar more: of :class:`tests.support.farm.Farm`.
+    :ivar more: of :class:`tests.support.farm.ProcessFarm`.
     :ivar sticks: whether a visitor has a node.
     :ivar late: whether a visitor's first page comes before there is a cookie to go by.
     :ivar by_address: whether it goes by where visitors come from.
@@ -42,7 +42,7 @@ class Case:
     """
 
     kind: Kind
-    sticking: Sticking = NOTHING_TOLD
+    sticky: StickySettings = NO_ROUTE_INFO
     routes: frozenset[str] = RECORDED
     site_lines: Callable[[Mapping[str, int]], str] = lambda _public: ""
     more: Mapping[str, Any] = {}
@@ -77,50 +77,54 @@ PEERS: Mapping[str, Any] = {"peers": True}
 CENTRAL: Mapping[str, Any] = {"store": "sqlite:///pages.db"}
 
 #: As an operator would configure it who has read the manual.
-TOLD: Mapping[str, Case] = {
-    "haproxy insert": Case(haproxy.INSERT, Sticking(("SRV",), "haproxy-insert")),
-    "haproxy insert indirect nocache httponly": Case(haproxy.HIDDEN, Sticking(("SRV",), "haproxy-insert"), OWN),
-    "haproxy insert postonly": Case(haproxy.POSTONLY, Sticking(("SRV",), "haproxy-postonly"), BOTH, late=True),
-    "haproxy insert dated": Case(haproxy.DATED, Sticking(("SRV",), "haproxy-dated")),
-    "haproxy prefix": Case(haproxy.PREFIX, Sticking((TOMCAT,), "haproxy-prefix")),
-    "haproxy rewrite": Case(haproxy.REWRITE, Sticking((WHERE,), "haproxy-rewrite")),
+CONFIGURED: Mapping[str, Case] = {
+    "haproxy insert": Case(haproxy.INSERT, StickySettings(("SRV",), "haproxy-insert")),
+    "haproxy insert indirect nocache httponly": Case(haproxy.HIDDEN, StickySettings(("SRV",), "haproxy-insert"), OWN),
+    "haproxy insert postonly": Case(haproxy.POSTONLY, StickySettings(("SRV",), "haproxy-postonly"), BOTH, late=True),
+    "haproxy insert dated": Case(haproxy.DATED, StickySettings(("SRV",), "haproxy-dated")),
+    "haproxy prefix": Case(haproxy.PREFIX, StickySettings((TOMCAT,), "haproxy-prefix")),
+    "haproxy rewrite": Case(haproxy.REWRITE, StickySettings((WHERE,), "haproxy-rewrite")),
     "haproxy dynamic": Case(
-        haproxy.DYNAMIC, Sticking(("SRV",), "haproxy-dynamic"), site_lines=_dynamic, readdressed=ITS_OWN
+        haproxy.DYNAMIC, StickySettings(("SRV",), "haproxy-dynamic"), site_lines=_dynamic, readdressed=ITS_OWN
     ),
     "haproxy dynamic, computed": Case(
-        haproxy.DYNAMIC, Sticking(("SRV",), "haproxy-dynamic"), frozenset({"computed"}), _computed_only
+        haproxy.DYNAMIC, StickySettings(("SRV",), "haproxy-dynamic"), frozenset({"computed"}), _computed_only
     ),
-    "haproxy stick table": Case(haproxy.TABLE, Sticking((SESSION,), "haproxy-table"), OWN),
-    "haproxy stick table, set free": Case(haproxy.TABLE, Sticking((SESSION,), "haproxy-table", (SESSION,)), OWN),
-    "haproxy hash": Case(haproxy.HASH, Sticking((SHOPPER,), "haproxy-hash"), BOTH, late=True, readdressed=ANYBODY),
-    "haproxy tiers": Case(haproxy.haproxy_tiers(), Sticking(("OUTER", "INNER"), "haproxy-insert")),
-    "apache ROUTEID": Case(apache.ROUTE, Sticking(("ROUTEID",), "apache-route")),
-    "apache before Tomcat": Case(apache.TOMCATS, Sticking((TOMCAT,), "jvmroute"), tomcat=True),
+    "haproxy stick table": Case(haproxy.TABLE, StickySettings((SESSION,), "haproxy-table"), OWN),
+    "haproxy stick table, set free": Case(haproxy.TABLE, StickySettings((SESSION,), "haproxy-table", (SESSION,)), OWN),
+    "haproxy hash": Case(
+        haproxy.HASH, StickySettings((SHOPPER,), "haproxy-hash"), BOTH, late=True, readdressed=ANYBODY
+    ),
+    "haproxy tiers": Case(haproxy.haproxy_tiers(), StickySettings(("OUTER", "INNER"), "haproxy-insert")),
+    "apache ROUTEID": Case(apache.ROUTE, StickySettings(("ROUTEID",), "apache-route")),
+    "apache before Tomcat": Case(apache.TOMCATS, StickySettings((TOMCAT,), "jvmroute"), tomcat=True),
     "apache before Tomcat, as configured": Case(
-        apache.TOMCATS, Sticking((TOMCAT,), "generic", part="after .", replay_safe=True), tomcat=True
+        apache.TOMCATS, StickySettings((TOMCAT,), "generic", part="after .", replay_safe=True), tomcat=True
     ),
     "haproxy tiers, as configured": Case(
-        haproxy.haproxy_tiers(), Sticking(("/^(OUTER|INNER)$/",), "generic", replay_safe=True)
+        haproxy.haproxy_tiers(), StickySettings(("/^(OUTER|INNER)$/",), "generic", replay_safe=True)
     ),
-    "haproxy insert, a plugin's dialect": Case(haproxy.ACME, Sticking((), "acme"), more=PLUGIN),
-    "nginx hash": Case(nginx.HASH, Sticking((SHOPPER,), "nginx-hash"), BOTH, late=True, readdressed=ANYBODY),
-    "nginx hash of a session": Case(nginx.SECRET_HASH, Sticking((SESSION,), "nginx-hash"), OWN, late=True),
-    "nginx userid": Case(nginx.USERID, Sticking(("uid",), "nginx-userid"), BOTH, readdressed=ANYBODY),
-    "caddy": Case(caddy.COOKIE, Sticking(("lb",), "caddy"), readdressed=ITS_OWN),
-    "envoy": Case(envoy.STATEFUL, Sticking(("stuck",), "envoy"), readdressed=ITS_OWN),
+    "haproxy insert, a plugin's dialect": Case(haproxy.ACME, StickySettings((), "acme"), more=PLUGIN),
+    "nginx hash": Case(nginx.HASH, StickySettings((SHOPPER,), "nginx-hash"), BOTH, late=True, readdressed=ANYBODY),
+    "nginx hash of a session": Case(nginx.SECRET_HASH, StickySettings((SESSION,), "nginx-hash"), OWN, late=True),
+    "nginx userid": Case(nginx.USERID, StickySettings(("uid",), "nginx-userid"), BOTH, readdressed=ANYBODY),
+    "caddy": Case(caddy.COOKIE, StickySettings(("lb",), "caddy"), readdressed=ITS_OWN),
+    "envoy": Case(envoy.STATEFUL, StickySettings(("stuck",), "envoy"), readdressed=ITS_OWN),
     # A ring of 1,024 points, whatever the number of nodes: each has more of them while one is away.
-    "envoy ring hash": Case(envoy.RING, Sticking(("ring",), "envoy-hash"), BOTH, readdressed=ANYBODY, roaming=True),
-    "envoy maglev": Case(envoy.MAGLEV, Sticking(("ring",), "envoy-hash"), BOTH, readdressed=ANYBODY),
-    "varnish shard": Case(varnish.SHARD, Sticking((SHOPPER,), "varnish-hash"), BOTH, late=True),
-    "varnish, rules of one's own": Case(varnish.RULE, Sticking(("seat",), "varnish-vcl"), BOTH),
-    "nginx ip_hash, direct": Case(by_address.IP_HASH, Sticking(), ANY | {"direct"}, _direct, by_address=True),
-    "pen, peers": Case(by_address.PEN, Sticking(), ANY, more=PEERS, by_address=True, readdressed=ANYBODY),
-    "nothing, peers": Case(haproxy.NOTHING, Sticking(), ANY, more=PEERS, sticks=False),
-    "nothing, a central store": Case(haproxy.NOTHING, Sticking(), ANY, more=CENTRAL, sticks=False),
+    "envoy ring hash": Case(
+        envoy.RING, StickySettings(("ring",), "envoy-hash"), BOTH, readdressed=ANYBODY, roaming=True
+    ),
+    "envoy maglev": Case(envoy.MAGLEV, StickySettings(("ring",), "envoy-hash"), BOTH, readdressed=ANYBODY),
+    "varnish shard": Case(varnish.SHARD, StickySettings((SHOPPER,), "varnish-hash"), BOTH, late=True),
+    "varnish, rules of one's own": Case(varnish.RULE, StickySettings(("seat",), "varnish-vcl"), BOTH),
+    "nginx ip_hash, direct": Case(by_address.IP_HASH, StickySettings(), ANY | {"direct"}, _direct, by_address=True),
+    "pen, peers": Case(by_address.PEN, StickySettings(), ANY, more=PEERS, by_address=True, readdressed=ANYBODY),
+    "nothing, peers": Case(haproxy.NOTHING, StickySettings(), ANY, more=PEERS, sticks=False),
+    "nothing, a central store": Case(haproxy.NOTHING, StickySettings(), ANY, more=CENTRAL, sticks=False),
 }
 
 #: What nobody who is told nothing could tell from another one.
-_NO_DIFFERENCE = {name for name, case in TOLD.items() if not case.sticks or case.by_address} | {
+_NO_DIFFERENCE = {name for name, case in CONFIGURED.items() if not case.sticks or case.by_address} | {
     "haproxy insert dated",
     "haproxy dynamic, computed",
     "haproxy stick table, set free",
@@ -131,16 +135,16 @@ _NO_DIFFERENCE = {name for name, case in TOLD.items() if not case.sticks or case
 }
 
 
-def _untold(name: str, told: str, cookies: tuple[str, ...]) -> tuple[str, Case]:
-    return f"{name}, {told}", evolve(TOLD[name], sticking=Sticking(cookies), routes=BOTH, site_lines=_nothing)
+def _unconfigured(name: str, told: str, cookies: tuple[str, ...]) -> tuple[str, Case]:
+    return f"{name}, {told}", evolve(CONFIGURED[name], sticky=StickySettings(cookies), routes=BOTH, site_lines=_nothing)
 
 
 #: As a stranger would begin: told nothing, or only what the cookie is called. There its own cookies take the crawler
 #: everywhere.
-UNTOLD: Mapping[str, Case] = dict(
-    [_untold(name, "told nothing", ()) for name in TOLD if name not in _NO_DIFFERENCE]
+UNCONFIGURED: Mapping[str, Case] = dict(
+    [_unconfigured(name, "told nothing", ()) for name in CONFIGURED if name not in _NO_DIFFERENCE]
     + [
-        _untold(name, "told the name", TOLD[name].sticking.cookies)
+        _unconfigured(name, "told the name", CONFIGURED[name].sticky.cookies)
         for name in (
             "haproxy insert",
             "haproxy insert postonly",

@@ -10,10 +10,10 @@ import signal
 from collections.abc import Mapping
 
 from tests.support.children import wait_for
-from tests.support.farm import NODES, Farm, fetched, listens
+from tests.support.farm import NODES, ProcessFarm, fetched, listens
 from tests.support.routing_cases import ANYBODY, ITS_OWN, Case
 from tests.support.visitor import View, Visitor
-from tests.support.visitors import Crowd
+from tests.support.visitors import VisitorGroup
 
 VISITS = int(os.environ.get("LBC_TEST_VISITS", "40"))
 FIRST_ATTEMPT_SHARE = 0.95
@@ -22,123 +22,123 @@ AWAY = "n2"
 DURABLE = {"store": "sqlite:///pages-NAME.db", "give_up_seconds": 90}
 
 
-def visited(crowd: Crowd, case: Case) -> None:
+def visited(visitors: VisitorGroup, case: Case) -> None:
     """Fair weather."""
-    farm = crowd.farm
-    crowd.come_to_all(1)
-    crowd.finished()
+    farm = visitors.farm
+    visitors.join_on_all_nodes(1)
+    visitors.finished()
     if "own" in case.routes and case.sticks and not case.by_address:
         wait_for("warm routes", lambda: routes_are_warm(farm), 30)
-    warm_up = len(crowd.views)
+    warm_up = len(visitors.views)
     # Newcomers, and those who come again.
     for _ in range(4):
-        crowd.come()
-    while len(crowd.views) < max(VISITS, warm_up + VISITS // 2):
-        crowd.look(len(crowd.views) % len(crowd.visitors))
-    found = crowd.finished()
-    farm.check_archived(crowd.views, found)
-    assert len(found) == len(crowd.views)
-    later = [found[view.token] for view in crowd.views[warm_up:]]
+        visitors.join()
+    while len(visitors.views) < max(VISITS, warm_up + VISITS // 2):
+        visitors.view_page(len(visitors.views) % len(visitors.visitors))
+    found = visitors.finished()
+    farm.check_archived(visitors.views, found)
+    assert len(found) == len(visitors.views)
+    later = [found[view.token] for view in visitors.views[warm_up:]]
     at_once = [said for said in later if len(said["attempts"]) == 1]
     tried = [said["attempts"] for said in later if len(said["attempts"]) > 1]
     assert len(at_once) >= FIRST_ATTEMPT_SHARE * len(later), f"{len(at_once)} of {len(later)} at once; else {tried}"
     assert {said["route"] for said in at_once} <= case.routes, {said["route"] for said in at_once}
-    crowd.are_home(crowd.everybody)
-    farm.check_kept_secret(crowd.secrets(), [view.token for view in crowd.views])
+    visitors.are_home(visitors.everybody)
+    farm.check_secrecy(visitors.secrets(), [view.token for view in visitors.views])
 
 
-def routes_are_warm(farm: Farm) -> bool:
+def routes_are_warm(farm: ProcessFarm) -> bool:
     """Whether the crawler has a way of its own to each node."""
     states = {one["node"]: one["state"] for one in json.loads(fetched(farm.api, "/api/routes")[1])["routes"]}
     return states == dict.fromkeys(NODES, "proven")
 
 
-def troubled(crowd: Crowd, case: Case) -> None:
+def troubled(visitors: VisitorGroup, case: Case) -> None:
     """Bad weather."""
-    for number in crowd.everybody:  # visitors of fair weather who saw one page only have no home yet
-        crowd.look(number)
-    crowd.come_to_all(3)
-    crowd.finished()
+    for number in visitors.everybody:  # visitors of fair weather who saw one page only have no home yet
+        visitors.view_page(number)
+    visitors.join_on_all_nodes(3)
+    visitors.finished()
     if not case.kind.no_drain:
-        drained(crowd, case)
-    astray = gone_and_back(crowd, case)
-    elsewhere(crowd, case, astray)
-    crowd.farm.check_archived(crowd.views, crowd.finished())
-    crowd.farm.check_kept_secret(crowd.secrets(), [view.token for view in crowd.views])
+        drained(visitors, case)
+    astray = gone_and_back(visitors, case)
+    elsewhere(visitors, case, astray)
+    visitors.farm.check_archived(visitors.views, visitors.finished())
+    visitors.farm.check_secrecy(visitors.secrets(), [view.token for view in visitors.views])
 
 
-def drained(crowd: Crowd, case: Case) -> None:
+def drained(visitors: VisitorGroup, case: Case) -> None:
     """Its visitors stay, newcomers go elsewhere."""
-    farm = crowd.farm
-    everybody = crowd.everybody
+    farm = visitors.farm
+    everybody = visitors.everybody
     case.kind.drain(farm, AWAY, True)
-    wait_for("a drain", lambda: AWAY not in {farm.asked_who() for _ in range(6)}, 10)
+    wait_for("a drain", lambda: AWAY not in {farm.whoami() for _ in range(6)}, 10)
     for number in everybody:
-        crowd.look(number)
-    assert AWAY not in {farm.made(crowd.come()).node for _ in range(3)}
-    farm.check_archived(crowd.views, crowd.finished())
+        visitors.view_page(number)
+    assert AWAY not in {farm.served_page(visitors.join()).node for _ in range(3)}
+    farm.check_archived(visitors.views, visitors.finished())
     case.kind.drain(farm, AWAY, False)
     case.kind.sees_up(farm, AWAY)
 
 
-def noticed_by(farm: Farm, messenger: str, view: View, cookies: Mapping[str, str]) -> None:
+def noticed_by(farm: ProcessFarm, messenger: str, view: View, cookies: Mapping[str, str]) -> None:
     """A notice with these cookies, brought to that node past the balancer, which must not act on it."""
-    told = Visitor(farm.public[messenger], farm.sticking.cookies)
+    told = Visitor(farm.public[messenger], farm.sticky.cookies)
     told.cookies = dict(cookies)
     told.notice(view)
 
 
-def gone_and_back(crowd: Crowd, case: Case) -> set[int]:
+def gone_and_back(visitors: VisitorGroup, case: Case) -> set[int]:
     """An outage: notices of its pages come meanwhile, and notices that mislead. Who was moved by himself."""
-    farm = crowd.farm
-    stale, *quiet = crowd.of(AWAY) if case.sticks else (0, 1, 2)
-    waiting = crowd.pages_of(AWAY, 2, quiet)
-    farm.settled(AWAY)
+    farm = visitors.farm
+    stale, *quiet = visitors.of(AWAY) if case.sticks else (0, 1, 2)
+    waiting = visitors.pages_of(AWAY, 2, quiet)
+    farm.wait_stored(AWAY)
     farm.children[f"companion-{AWAY}"].kill()
     farm.children[f"companion-{AWAY}"].ended()
-    case.kind.sees_down(farm, AWAY, crowd.visitors[stale].cookies)
+    case.kind.sees_down(farm, AWAY, visitors.visitors[stale].cookies)
     for number, view in waiting:
-        noticed_by(farm, "n1", view, crowd.visitors[number].cookies)
+        noticed_by(farm, "n1", view, visitors.visitors[number].cookies)
     tried = [view.token for _, view in waiting]
     wait_for("attempts", lambda: all(farm.recordings().get(token, {}).get("attempts") for token in tried), 20)
-    with crowd.roaming(case.roaming):
-        others = poisoned(crowd, case, stale, quiet[0])
+    with visitors.roaming(case.roaming):
+        others = poisoned(visitors, case, stale, quiet[0])
     farm.check_archived(others, farm.finished([view.token for view in others], 30))
     if not farm.central:
         assert [farm.recordings()[token]["outcome"] for token in tried] == [None] * len(tried)
     farm.start_companion(AWAY)
     farm.wait_ready(AWAY)
     case.kind.sees_up(farm, AWAY)
-    farm.check_archived(crowd.views, crowd.finished(60))
-    crowd.are_home(set(crowd.everybody) - {stale})
+    farm.check_archived(visitors.views, visitors.finished(60))
+    visitors.are_home(set(visitors.everybody) - {stale})
     return {stale}
 
 
-def poisoned(crowd: Crowd, case: Case, stale: int, quiet: int) -> list[View]:
+def poisoned(visitors: VisitorGroup, case: Case, stale: int, quiet: int) -> list[View]:
     """While a node is away, pages of the others are noticed with cookies that lead nowhere, or to somebody else."""
-    farm = crowd.farm
-    wanderer = crowd.again(stale)
-    wanderer.cookies = dict(crowd.visitors[stale].cookies)
+    farm = visitors.farm
+    wanderer = visitors.again(stale)
+    wanderer.cookies = dict(visitors.visitors[stale].cookies)
     moved = wanderer.view("/stale")
-    crowd.views.append(moved)
-    assert farm.made(moved).node != AWAY
-    noticed_by(farm, "n1", moved, crowd.visitors[stale].cookies)
-    left, right = (crowd.of("n1")[0], crowd.of("n3")[0]) if case.sticks else (0, 1)
-    views = [crowd.look(number, notice=False) for number in (left, left, right)]
-    nonsense = dict.fromkeys(farm.sticking.cookies, "5f0c9a77d1e2b3a4")
+    visitors.views.append(moved)
+    assert farm.served_page(moved).node != AWAY
+    noticed_by(farm, "n1", moved, visitors.visitors[stale].cookies)
+    left, right = (visitors.of("n1")[0], visitors.of("n3")[0]) if case.sticks else (0, 1)
+    views = [visitors.view_page(number, notice=False) for number in (left, left, right)]
+    nonsense = dict.fromkeys(farm.sticky.cookies, "5f0c9a77d1e2b3a4")
     for view, cookies in zip(
-        views, (crowd.visitors[quiet].cookies, nonsense, crowd.visitors[left].cookies), strict=True
+        views, (visitors.visitors[quiet].cookies, nonsense, visitors.visitors[left].cookies), strict=True
     ):
         noticed_by(farm, "n1", view, cookies)
     return [moved, *views]
 
 
-def elsewhere(crowd: Crowd, case: Case, astray: set[int]) -> None:
+def elsewhere(visitors: VisitorGroup, case: Case, astray: set[int]) -> None:
     """The companion is told to stop, hands over or keeps what it has, and is started again with another address."""
-    farm = crowd.farm
-    quiet = [number for number in crowd.of(AWAY) if number not in astray] if case.sticks else []
-    waiting = crowd.pages_of(AWAY, 2, quiet)
-    farm.settled(AWAY)
+    farm = visitors.farm
+    quiet = [number for number in visitors.of(AWAY) if number not in astray] if case.sticks else []
+    waiting = visitors.pages_of(AWAY, 2, quiet)
+    farm.wait_stored(AWAY)
     farm.children[f"companion-{AWAY}"].send(signal.SIGTERM)
     assert farm.children[f"companion-{AWAY}"].ended() == 0
     before = farm.site_lines(farm.public)
@@ -160,13 +160,13 @@ def elsewhere(crowd: Crowd, case: Case, astray: set[int]) -> None:
         wait_for("crawler", lambda: listens(farm.api, "/healthz"), 20, farm.children["crawler"])
     case.kind.sees_up(farm, AWAY)
     for number, view in waiting:
-        noticed_by(farm, "n1", view, crowd.visitors[number].cookies)
-    everybody = set(crowd.everybody) - astray
+        noticed_by(farm, "n1", view, visitors.visitors[number].cookies)
+    everybody = set(visitors.everybody) - astray
     # Whom the balancer gives to another node, because the node's address was what they were known by.
     given = {ITS_OWN: set(quiet), ANYBODY: everybody}.get(case.readdressed, set())
-    crowd.resettle(given)
+    visitors.resettle(given)
     for number in everybody - given:
-        crowd.look(number)
-    crowd.come_to_all(len(quiet) + 1 if case.sticks else 0)
-    farm.check_archived(crowd.views, crowd.finished(60))
-    crowd.are_home(everybody)
+        visitors.view_page(number)
+    visitors.join_on_all_nodes(len(quiet) + 1 if case.sticks else 0)
+    farm.check_archived(visitors.views, visitors.finished(60))
+    visitors.are_home(everybody)

@@ -17,7 +17,7 @@ PAGE_ID = "X-Page-Id"
 
 
 @frozen
-class Made:
+class ServedPage:
     """One HTML answer as the application made it, content coding undone."""
 
     node: str
@@ -27,7 +27,7 @@ class Made:
     body: bytes
 
 
-class Ledger:
+class ServedPagesRecorder:
     """Wraps a WSGI application.
 
     :param node: whose application it is.
@@ -55,10 +55,12 @@ class Ledger:
                 parts.close()
         status, headers = told
         if headers.get("content-type", "").startswith("text/html") and environ["REQUEST_METHOD"] != "HEAD":
-            self._enter(page_id, environ, status, gzip.decompress(body) if "content-encoding" in headers else body)
+            self._write_entry(
+                page_id, environ, status, gzip.decompress(body) if "content-encoding" in headers else body
+            )
         return [body]
 
-    def _enter(self, page_id: str, environ: dict[str, Any], status: int, body: bytes) -> None:
+    def _write_entry(self, page_id: str, environ: dict[str, Any], status: int, body: bytes) -> None:
         query = environ.get("QUERY_STRING")
         path = environ["PATH_INFO"] + (f"?{query}" if query else "")
         entry = {"node": self._node, "method": environ["REQUEST_METHOD"], "path": path, "status": status}
@@ -68,12 +70,12 @@ class Ledger:
         half.rename(self._folder / f"{page_id}.json")
 
 
-def from_environment(application: Any) -> Ledger:
+def from_environment(application: Any) -> ServedPagesRecorder:
     """Wrap it as the environment says: LBC_TEST_NODE, LBC_TEST_LEDGER."""
-    return Ledger(application, os.environ["LBC_TEST_NODE"], Path(os.environ["LBC_TEST_LEDGER"]))
+    return ServedPagesRecorder(application, os.environ["LBC_TEST_NODE"], Path(os.environ["LBC_TEST_LEDGER"]))
 
 
-def made(folder: Path, page_id: str) -> Made:
+def served_page(folder: Path, page_id: str) -> ServedPage:
     """Look an entry up."""
     entry = json.loads((folder / f"{page_id}.json").read_text())
-    return Made(**entry, body=(folder / f"{page_id}.body").read_bytes())
+    return ServedPage(**entry, body=(folder / f"{page_id}.body").read_bytes())

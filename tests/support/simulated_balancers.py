@@ -1,4 +1,4 @@
-"""Balancers in memory with other ways than :class:`tests.support.simulated_farm.Balancer` has."""
+"""Balancers in memory with other ways than :class:`tests.support.simulated_farm.SimulatedBalancer` has."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from zlib import crc32
 
 from twisted.web.server import Request
 
-from tests.support.simulated_farm import Balancer, Node
+from tests.support.simulated_farm import Node, SimulatedBalancer
 
 
-class Lasting(Balancer):
+class DrainingBalancer(SimulatedBalancer):
     """Inserts a cookie that ends after a minute, without making it anew meanwhile; a node may drain."""
 
     draining = ""
@@ -29,7 +29,7 @@ class Lasting(Balancer):
         return node
 
 
-class Rotating(Balancer):
+class RotatingBalancer(SimulatedBalancer):
     """Writes its cookie anew on every answer, and takes the last two only."""
 
     def __init__(self, nodes: list[Node], kind: str = "insert") -> None:
@@ -49,7 +49,7 @@ class Rotating(Balancer):
         return node
 
 
-class Hashing(Balancer):
+class HashingBalancer(SimulatedBalancer):
     """The hash of a cookie decides; without one, nodes take turns."""
 
     def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
@@ -59,7 +59,7 @@ class Hashing(Balancer):
         return up[crc32(cookies["SRV"].encode()) % len(up)]
 
 
-class Learning(Balancer):
+class LearningBalancer(SimulatedBalancer):
     """Remembers what the application hands out, and nothing else."""
 
     def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
@@ -72,7 +72,7 @@ class Learning(Balancer):
         return node
 
 
-class Suffixing(Balancer):
+class SuffixingBalancer(SimulatedBalancer):
     """Looks at the route behind the dot of the application's session cookie."""
 
     def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
@@ -85,7 +85,7 @@ class Suffixing(Balancer):
         return node
 
 
-class Spreading(Balancer):
+class RoundRobinBalancer(SimulatedBalancer):
     """Sticks by nothing; the application has a session all the same."""
 
     def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
@@ -94,7 +94,7 @@ class Spreading(Balancer):
         return self._next()
 
 
-class Posting(Balancer):
+class PostOnlyBalancer(SimulatedBalancer):
     """Inserts its cookie into answers to POST only."""
 
     def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:

@@ -143,7 +143,7 @@ class Node(Resource):
         return body
 
 
-class Balancer(Resource):
+class SimulatedBalancer(Resource):
     """Sticks by a cookie ``SRV`` that names the node; or, as a table, by a session cookie that it remembers."""
 
     isLeaf = True
@@ -195,7 +195,7 @@ class Balancer(Resource):
 
 
 @implementer(IAgent)
-class Hosts:
+class HostRouter:
     """An agent over several in-memory hosts; one that is down refuses."""
 
     def __init__(self, hosts: dict[str, Resource]) -> None:
@@ -211,20 +211,20 @@ class Hosts:
         return agent.request(method, uri, headers, bodyProducer)
 
 
-class Farm:
+class SimulatedFarm:
     """Nodes, balancer and the settings of a crawler for them."""
 
     def __init__(
         self,
         names: tuple[str, ...] = ("n1", "n2", "n3"),
         kind: str = "insert",
-        balancer: type[Balancer] = Balancer,
+        balancer: type[SimulatedBalancer] = SimulatedBalancer,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_795_468_200)
         self.nodes = {name: Node(name, self.now) for name in names}
         self.balancer = balancer(list(self.nodes.values()), kind)
-        self.hosts = Hosts(
+        self.hosts = HostRouter(
             {"www.example.com": self.balancer, **{f"{name}.local": node for name, node in self.nodes.items()}}
         )
 

@@ -354,7 +354,7 @@ _FIELDS: dict[str, bytes] = {
 
 
 @frozen
-class Said:
+class ProbeAnswer:
     """What an application says, well or badly.
 
     :ivar data: its whole answer; behind it, it closes.
@@ -373,66 +373,66 @@ class Said:
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
 
-def answers() -> list[Said]:
+def answers() -> list[ProbeAnswer]:
     """Answers of all kinds."""
     ok = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
     found = []
     for name, field in _ENCODINGS.items():
         if name not in _GOOD_ENCODINGS:
-            found.append(Said(f"TE {name}", ok + field + b"\r\n\r\n0\r\n\r\n" + EVIL))
-        found.append(Said(f"TE and CL {name}", ok + field + b"\r\nContent-Length: 3\r\n\r\n0\r\n\r\n" + EVIL))
+            found.append(ProbeAnswer(f"TE {name}", ok + field + b"\r\n\r\n0\r\n\r\n" + EVIL))
+        found.append(ProbeAnswer(f"TE and CL {name}", ok + field + b"\r\nContent-Length: 3\r\n\r\n0\r\n\r\n" + EVIL))
     for name in sorted(_GOOD_ENCODINGS - _EITHER_ENCODINGS):
         data = ok + _ENCODINGS[name] + b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
-        found.append(Said(f"TE {name}", data + EVIL, b"hello"))
-        found.append(Said(f"TE in 1.0 {name}", data.replace(b"HTTP/1.1", b"HTTP/1.0")))
+        found.append(ProbeAnswer(f"TE {name}", data + EVIL, b"hello"))
+        found.append(ProbeAnswer(f"TE in 1.0 {name}", data.replace(b"HTTP/1.1", b"HTTP/1.0")))
     for name, value in _LENGTHS.items():
-        found.append(Said(f"length: {name}", ok + b"Content-Length: " + value + b"\r\n\r\nhello" + EVIL))
+        found.append(ProbeAnswer(f"length: {name}", ok + b"Content-Length: " + value + b"\r\n\r\nhello" + EVIL))
     for name, size in _SIZES.items():
         data = ok + _CHUNKED + b"\r\n\r\n5\r\nhello\r\n" + size + b"\r\nhello\r\n0\r\n\r\n"
-        found.append(Said(f"size: {name}", data + EVIL, b"hello", whole=False))
+        found.append(ProbeAnswer(f"size: {name}", data + EVIL, b"hello", whole=False))
     for name, field in _FIELDS.items():
-        found.append(Said(f"field: {name}", ok + field + b"\r\nContent-Length: 0\r\n\r\n" + EVIL))
+        found.append(ProbeAnswer(f"field: {name}", ok + field + b"\r\nContent-Length: 0\r\n\r\n" + EVIL))
     hello = ok + b"Content-Length: 5\r\n\r\nhello"
     switch = b"HTTP/1.1 101 Switching Protocols\r\n"
     found += [
-        Said("more than it promised", hello + EVIL, b"hello"),
-        Said("less than it promised", ok + b"Content-Length: 9\r\n\r\nhello", b"hello", whole=False),
-        Said("until it closes", ok + b"\r\nhello", b"hello"),
-        Said("less chunks than promised", ok + _CHUNKED + b"\r\n\r\n5\r\nhello\r\n", b"hello", whole=False),
-        Said("a body for HEAD", hello, b"", method=b"HEAD"),
-        Said("chunks for HEAD", ok + _CHUNKED + b"\r\n\r\n0\r\n\r\n" + EVIL, b"", method=b"HEAD"),
-        Said("a body for 204", b"HTTP/1.1 204 No Content\r\n\r\n" + EVIL, b""),
-        Said("a length for 204", b"HTTP/1.1 204 No Content\r\nContent-Length: 45\r\n\r\n" + EVIL, b""),
-        Said("a body for 304", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 45\r\n\r\n" + EVIL, b""),
-        Said("chunks for 304", b"HTTP/1.1 304 Not Modified\r\n" + _CHUNKED + b"\r\n\r\n0\r\n\r\n" + EVIL, b""),
-        Said("100 and the end", b"HTTP/1.1 100 Continue\r\n\r\n"),
-        Said("100 with a body", b"HTTP/1.1 100 Continue\r\nContent-Length: 45\r\n\r\n" + hello, b"hello"),
-        Said("100 without end", b"HTTP/1.1 100 Continue\r\n\r\n" * 50 + hello, b"hello"),
-        Said("199", b"HTTP/1.1 199 Odd\r\n\r\n" + hello, b"hello"),
-        Said(
+        ProbeAnswer("more than it promised", hello + EVIL, b"hello"),
+        ProbeAnswer("less than it promised", ok + b"Content-Length: 9\r\n\r\nhello", b"hello", whole=False),
+        ProbeAnswer("until it closes", ok + b"\r\nhello", b"hello"),
+        ProbeAnswer("less chunks than promised", ok + _CHUNKED + b"\r\n\r\n5\r\nhello\r\n", b"hello", whole=False),
+        ProbeAnswer("a body for HEAD", hello, b"", method=b"HEAD"),
+        ProbeAnswer("chunks for HEAD", ok + _CHUNKED + b"\r\n\r\n0\r\n\r\n" + EVIL, b"", method=b"HEAD"),
+        ProbeAnswer("a body for 204", b"HTTP/1.1 204 No Content\r\n\r\n" + EVIL, b""),
+        ProbeAnswer("a length for 204", b"HTTP/1.1 204 No Content\r\nContent-Length: 45\r\n\r\n" + EVIL, b""),
+        ProbeAnswer("a body for 304", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 45\r\n\r\n" + EVIL, b""),
+        ProbeAnswer("chunks for 304", b"HTTP/1.1 304 Not Modified\r\n" + _CHUNKED + b"\r\n\r\n0\r\n\r\n" + EVIL, b""),
+        ProbeAnswer("100 and the end", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ProbeAnswer("100 with a body", b"HTTP/1.1 100 Continue\r\nContent-Length: 45\r\n\r\n" + hello, b"hello"),
+        ProbeAnswer("100 without end", b"HTTP/1.1 100 Continue\r\n\r\n" * 50 + hello, b"hello"),
+        ProbeAnswer("199", b"HTTP/1.1 199 Odd\r\n\r\n" + hello, b"hello"),
+        ProbeAnswer(
             "a switch to anything",
             switch + b"Connection: Upgrade\r\nUpgrade: x\r\n\r\n" + EVIL,
         ),
-        Said("a switch to nothing", switch + b"\r\n" + EVIL),
-        Said("HTTP/0.9", b"<html>hello</html>"),
-        Said("HTTP/2", b"HTTP/2 200\r\n\r\n" + EVIL),
-        Said("HTTP/1.2", b"HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"),
-        Said("small letters", b"http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-        Said("no status", b"HTTP/1.1 OK\r\nContent-Length: 0\r\n\r\n"),
-        Said("status of two digits", b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n"),
-        Said("status of four digits", b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"),
-        Said("status with a sign", b"HTTP/1.1 +20 OK\r\nContent-Length: 0\r\n\r\n"),
-        Said("status 000", b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n"),
-        Said("status 099", b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n"),
-        Said("reason with a bare CR", b"HTTP/1.1 200 O\rK\r\nContent-Length: 0\r\n\r\n"),
-        Said("reason with NUL", b"HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n"),
-        Said("empty line first", b"\r\n" + hello),
-        Said("space first", b" " + hello),
-        Said("a byte order mark first", b"\xef\xbb\xbf" + hello),
-        Said("nothing", b""),
-        Said("half a head", ok),
-        Said("a head of 1 MB", ok + b"X: " + b"y" * 1048576 + b"\r\n\r\n"),
-        Said("a request", INSIDE),
+        ProbeAnswer("a switch to nothing", switch + b"\r\n" + EVIL),
+        ProbeAnswer("HTTP/0.9", b"<html>hello</html>"),
+        ProbeAnswer("HTTP/2", b"HTTP/2 200\r\n\r\n" + EVIL),
+        ProbeAnswer("HTTP/1.2", b"HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("small letters", b"http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("no status", b"HTTP/1.1 OK\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("status of two digits", b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("status of four digits", b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("status with a sign", b"HTTP/1.1 +20 OK\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("status 000", b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("status 099", b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("reason with a bare CR", b"HTTP/1.1 200 O\rK\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("reason with NUL", b"HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n"),
+        ProbeAnswer("empty line first", b"\r\n" + hello),
+        ProbeAnswer("space first", b" " + hello),
+        ProbeAnswer("a byte order mark first", b"\xef\xbb\xbf" + hello),
+        ProbeAnswer("nothing", b""),
+        ProbeAnswer("half a head", ok),
+        ProbeAnswer("a head of 1 MB", ok + b"X: " + b"y" * 1048576 + b"\r\n\r\n"),
+        ProbeAnswer("a request", INSIDE),
     ]
     return found
 

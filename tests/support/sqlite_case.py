@@ -9,13 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.sql import SqlStore
-from lbcompanion.testing.stores import WallClockByHand
+from lbcompanion.testing.stores import ManualWallClock
 from tests.support.open_store import a_folder, at_once, sqlite_at
 
 
 class SqliteCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.clock = WallClockByHand()
+        self.clock = ManualWallClock()
         self.path = a_folder(self) / "pages.db"
 
     def opened(self, defer_to_thread: object = at_once, **settings: Any) -> SqlStore:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
-from lbcompanion.testing.stores import WallClockByHand, a_page
+from lbcompanion.testing.stores import ManualWallClock, make_page
 from tests.support.open_store import result_of
 
 TOKENS = st.sampled_from([f"t{number}" for number in range(8)])
@@ -33,7 +33,7 @@ class Copy:
     sent_at: float | None = None
 
 
-class Dictionary:
+class DictionaryStore:
     """What a store should be, without a thought for speed."""
 
     def __init__(self, table: StoreTable, overhead: int) -> None:
@@ -89,13 +89,13 @@ def run_store_machine(
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.clock = WallClockByHand()
+            self.clock = ManualWallClock()
 
         @initialize(table=st.sampled_from(TABLES))
         def open(self, table: StoreTable) -> None:
             self.table = table
             self.store = open_store(self.table, self.clock)
-            self.model = Dictionary(self.table, overhead)
+            self.model = DictionaryStore(self.table, overhead)
 
         def tick(self) -> None:
             self.clock.advance(TICK)
@@ -104,7 +104,7 @@ def run_store_machine(
         @rule(token=TOKENS, size=st.sampled_from([0, 1, 100, 200, 300, 572, 600, 1001, 2000]))
         def put(self, token: str, size: int) -> None:
             self.tick()
-            page = a_page(token, bytes(size))
+            page = make_page(token, bytes(size))
             try:
                 result_of(self.store.put(page))
             except StoreError:

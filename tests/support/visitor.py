@@ -56,7 +56,7 @@ class Visitor:
             "127.0.0.1", port, timeout=20, source_address=(address, 0) if address else None
         )
         self.cookies: dict[str, str] = {}
-        self._told = told
+        self._on_notice = told
         self._forgiving = forgiving
         self._hidden: set[str] = set()
 
@@ -71,7 +71,7 @@ class Visitor:
         """Say that it was seen, with those of the cookies that a script may read."""
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         readable = self.cookies.keys() - self._hidden
-        cookies = {name: self.cookies[name] for name in readable if names_match(self._told, name)}
+        cookies = {name: self.cookies[name] for name in readable if names_match(self._on_notice, name)}
         said = json.dumps({"token": view.token, "url": view.url, "cookies": cookies, "viewed_at": now})
         status, _, _ = self._ask("POST", "/_lbc/notice", said.encode())
         assert status == 204, f"notice: status {status}"

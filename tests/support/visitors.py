@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tests.support.farm import NODES, Farm
+from tests.support.farm import NODES, ProcessFarm
 from tests.support.session_site import SESSION, TOMCAT
 from tests.support.visitor import View, Visitor
 
 _MOST = 120
 
 
-class Crowd:
+class VisitorGroup:
     """Visitors.
 
     :param sticks: whether each has a node.
@@ -21,7 +21,7 @@ class Crowd:
     :param addresses: whether each comes from an address of his own.
     """
 
-    def __init__(self, farm: Farm, sticks: bool = True, late: bool = False, addresses: bool = False) -> None:
+    def __init__(self, farm: ProcessFarm, sticks: bool = True, late: bool = False, addresses: bool = False) -> None:
         self.farm = farm
         self.visitors: list[Visitor] = []
         self.views: list[View] = []
@@ -45,36 +45,36 @@ class Crowd:
     def again(self, number: int) -> Visitor:
         """The same visitor with an empty pocket, or the first time."""
         address = f"127.0.{1 + number}.1" if self._addresses else ""
-        return Visitor(self.farm.site, self.farm.sticking.cookies, address, forgiving=True)
+        return Visitor(self.farm.site, self.farm.sticky.cookies, address, forgiving=True)
 
-    def come(self, notice: bool = True) -> View:
+    def join(self, notice: bool = True) -> View:
         """A new visitor looks at a first page."""
         self.visitors.append(self.again(len(self.visitors)))
         self._nodes.append([])
-        return self._see(len(self.visitors) - 1, notice, counts=not self._late)
+        return self._view(len(self.visitors) - 1, notice, counts=not self._late)
 
-    def come_to_all(self, least: int) -> None:
+    def join_on_all_nodes(self, least: int) -> None:
         """As many as it takes until each node has so many."""
         while any(len(self.of(name)) < least for name in NODES):
             assert len(self.visitors) < _MOST, "newcomers do not reach all nodes"
-            self.come()
+            self.join()
             if self._late:
-                self.look(len(self.visitors) - 1)
+                self.view_page(len(self.visitors) - 1)
 
-    def look(self, number: int, notice: bool = True) -> View:
+    def view_page(self, number: int, notice: bool = True) -> View:
         """One of them looks at another page, at the node where all of his pages were."""
-        return self._see(number, notice, counts=True)
+        return self._view(number, notice, counts=True)
 
-    def _see(self, number: int, notice: bool, counts: bool) -> View:
+    def _view(self, number: int, notice: bool, counts: bool) -> View:
         view = self.visitors[number].view(f"/page/{len(self.views)}?q=1")
         self.views.append(view)
         if counts:
-            self._was_at(number, self.farm.made(view).node)
+            self._note_node(number, self.farm.served_page(view).node)
         if notice:
             self.visitors[number].notice(view)
         return view
 
-    def _was_at(self, number: int, node: str) -> None:
+    def _note_node(self, number: int, node: str) -> None:
         if self._roaming:
             return
         nodes = self._nodes[number]
@@ -87,12 +87,12 @@ class Crowd:
         :param of: who shall look, where visitors have a node.
         """
         if self._sticks:
-            return [(number, self.look(number, notice=False)) for number in of]
+            return [(number, self.view_page(number, notice=False)) for number in of]
         found: list[tuple[int, View]] = []
         while len(found) < count:
             number = len(self.views) % len(self.visitors)
-            view = self.look(number, notice=False)
-            if self.farm.made(view).node == node:
+            view = self.view_page(number, notice=False)
+            if self.farm.served_page(view).node == node:
                 found.append((number, view))
             else:
                 self.visitors[number].notice(view)
@@ -111,7 +111,7 @@ class Crowd:
         """The balancer itself may have given these to another node: they look where they are now."""
         for number in numbers:
             self._nodes[number].clear()
-            self.look(number)
+            self.view_page(number)
 
     def finished(self, seconds: float = 40.0) -> Mapping[str, Mapping[str, Any]]:
         return self.farm.finished([view.token for view in self.views], seconds)
@@ -122,13 +122,13 @@ class Crowd:
             for number in numbers:
                 again = self.again(number)
                 again.cookies = dict(self.visitors[number].cookies)
-                self._was_at(number, self.farm.made(again.view("/home")).node)
+                self._note_node(number, self.farm.served_page(again.view("/home")).node)
 
     def secrets(self) -> list[str]:
         """What opens a session; what the operator has set free is left out."""
         found = []
         for visitor in self.visitors:
-            for name in {SESSION, TOMCAT} - set(self.farm.sticking.allow):
+            for name in {SESSION, TOMCAT} - set(self.farm.sticky.allow):
                 value = visitor.cookies.get(name, "")
                 found.append(value.partition("~")[2] or value)
         return [value for value in found if value]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.support.node_process import Stand
+from tests.support.node_process import NodeProcess
 from tests.support.raw_application import RawApplication
 
 
-def pids(stand: Stand) -> list[int]:
-    return [one["pid"] for one in stand.ask_admin("/status").json["workers"]]
+def pids(node_process: NodeProcess) -> list[int]:
+    return [one["pid"] for one in node_process.ask_admin("/status").json["workers"]]
 
 
 def is_there(pid: int) -> bool:

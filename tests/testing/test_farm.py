@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.testing.farm import KINDS, Farm, is_archived
-from lbcompanion.testing.visiting import Visitor
+from lbcompanion.testing.clients import Visitor
+from lbcompanion.testing.farm import KINDS, InMemoryFarm, is_archived
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_what_a_visitor_saw_is_archived(name: str, tmp_path: Path) -> None:
-    farm = Farm(KINDS[name], tmp_path)
+    farm = InMemoryFarm(KINDS[name], tmp_path)
     visitor = Visitor(farm, "ann")
     views = [visitor.visit("styled"), visitor.visit("coded", "POST")]
     assert [visitor.notice(view) for view in views if view is not None] == [204, 204]
@@ -23,12 +23,12 @@ def test_what_a_visitor_saw_is_archived(name: str, tmp_path: Path) -> None:
     rows = farm.rows()
     assert [is_archived(row) for row in rows] == [True, True]
     pages = {row["page_url"].rpartition("/")[2]: farm.crawler.page(row) for row in rows}
-    assert pages == {visit: served.body for visit, served in farm.ledger.pages.items()}
+    assert pages == {visit: served.body for visit, served in farm.application_log.pages.items()}
     farm.close()
 
 
 def test_a_node_that_stays_away_costs_its_pages_and_no_others(tmp_path: Path) -> None:
-    farm = Farm(KINDS["insert"], tmp_path)
+    farm = InMemoryFarm(KINDS["insert"], tmp_path)
     ann, bob = Visitor(farm, "ann"), Visitor(farm, "bob")
     lost, kept = ann.visit(), bob.visit()
     assert lost is not None

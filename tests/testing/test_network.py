@@ -10,10 +10,10 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from lbcompanion.testing.network import End, Host, Network
+from lbcompanion.testing.network import ConnectionEnd, Host, MemoryNetwork
 
 
-class Told(Protocol):
+class RecordingProtocol(Protocol):
     """Writes down what its transport tells it."""
 
     def __init__(self) -> None:
@@ -29,21 +29,21 @@ class Told(Protocol):
 
 class Pair:
     def __init__(self) -> None:
-        self.network = Network()
+        self.network = MemoryNetwork()
         self.client, self.server = self.network.host("10.0.0.1"), self.network.host("10.0.0.2", "server.example")
-        self.taken: list[Told] = []
+        self.taken: list[RecordingProtocol] = []
         listening = Factory.forProtocol(self._take)
-        self.network.settle_on(TCP4ServerEndpoint(self.server, 80).listen(listening))
+        self.network.result_of(TCP4ServerEndpoint(self.server, 80).listen(listening))
 
-    def _take(self) -> Told:
-        self.taken.append(Told())
+    def _take(self) -> RecordingProtocol:
+        self.taken.append(RecordingProtocol())
         return self.taken[-1]
 
     def dial(self, name: str = "server.example", port: int = 80) -> Deferred[Any]:
-        return HostnameEndpoint(self.client, name, port).connect(Factory.forProtocol(Told))
+        return HostnameEndpoint(self.client, name, port).connect(Factory.forProtocol(RecordingProtocol))
 
     def connect(self) -> tuple[Any, Any]:
-        near = self.network.settle_on(self.dial())
+        near = self.network.result_of(self.dial())
         return near, self.taken[-1]
 
 
@@ -52,7 +52,7 @@ def test_it_is_what_it_stands_for() -> None:
 
     pair = Pair()
     near, _ = pair.connect()
-    assert isinstance(near.transport, End)
+    assert isinstance(near.transport, ConnectionEnd)
     for interface in (IReactorTime, IReactorTCP, IReactorPluggableNameResolver):
         verifyObject(interface, pair.client)
     verifyObject(ITCPTransport, near.transport)
@@ -64,7 +64,7 @@ def test_bytes_travel_in_order_and_only_when_told() -> None:
     near.transport.write(b"a")
     near.transport.writeSequence([b"b", b"c"])
     assert far.data == b""
-    pair.network.settle()
+    pair.network.run_until_idle()
     assert far.data == b"abc"
     assert (far.transport.getPeer(), far.transport.getHost()) == (near.transport.getHost(), near.transport.getPeer())
 
@@ -75,7 +75,7 @@ def test_a_close_comes_behind_what_was_written() -> None:
     near.transport.write(b"last words")
     near.transport.loseConnection()
     near.transport.write(b"too late")
-    pair.network.settle()
+    pair.network.run_until_idle()
     assert far.data == b"last words"
     assert far.lost.check(ConnectionDone)
     assert near.lost.check(ConnectionDone)
@@ -87,10 +87,10 @@ def test_who_pauses_gets_nothing_until_resumed() -> None:
     far.transport.pauseProducing()
     near.transport.write(b"x")
     near.transport.loseConnection()
-    pair.network.settle()
+    pair.network.run_until_idle()
     assert (far.data, far.lost) == (b"", None)
     far.transport.resumeProducing()
-    pair.network.settle()
+    pair.network.run_until_idle()
     assert far.data == b"x"
     assert far.lost.check(ConnectionDone)
 
@@ -101,11 +101,11 @@ def test_a_host_that_is_cut_off_is_reached_by_nobody(which: str) -> None:
     near, far = pair.connect()
     host: Host = getattr(pair, which)
     host.cut_off()
-    pair.network.settle()
+    pair.network.run_until_idle()
     assert near.lost.check(ConnectionLost)
     assert far.lost.check(ConnectionLost)
     with pytest.raises(ConnectionRefusedError):
-        pair.network.settle_on(pair.dial())
+        pair.network.result_of(pair.dial())
     host.reconnect()
     pair.connect()
 
@@ -122,17 +122,17 @@ def test_a_crash_is_heard_by_the_peer_alone_and_ends_all_that_was_to_be() -> Non
     assert far.lost is None
     assert called == ["alive"]
     with pytest.raises(ConnectionRefusedError):
-        pair.network.settle_on(pair.dial())
+        pair.network.result_of(pair.dial())
 
 
 def test_names_and_ports_that_nobody_has() -> None:
     pair = Pair()
     with pytest.raises(ConnectionRefusedError):
-        pair.network.settle_on(pair.dial(port=81))
+        pair.network.result_of(pair.dial(port=81))
     with pytest.raises(DNSLookupError):
-        pair.network.settle_on(pair.dial("nobody.example"))
+        pair.network.result_of(pair.dial("nobody.example"))
 
 
 def test_what_never_comes_is_an_error() -> None:
     with pytest.raises(AssertionError):
-        Network().settle_on(Deferred(), patience_seconds=1)
+        MemoryNetwork().result_of(Deferred(), patience_seconds=1)

@@ -13,11 +13,11 @@ from lbcompanion.settings import StoreTable
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing import stores
-from lbcompanion.testing.stores import FailingStore, SlowStore, WallClockByHand, a_page
+from lbcompanion.testing.stores import FailingStore, ManualWallClock, SlowStore, make_page
 
 
 def opened() -> MemoryStore:
-    return MemoryStore(StoreTable(), WallClockByHand())
+    return MemoryStore(StoreTable(), ManualWallClock())
 
 
 def working(case: TestCase, settings: StoreTable, clock: object) -> FailingStore:
@@ -58,10 +58,10 @@ class TestDoubles(SynchronousTestCase):
 
     def test_a_failing_store_fails_until_told(self) -> None:
         store = FailingStore(opened())
-        self.failureResultOf(store.put(a_page("a")), StoreError)
+        self.failureResultOf(store.put(make_page("a")), StoreError)
         self.failureResultOf(store.stats(), StoreError)
         store.failing = False
-        self.successResultOf(store.put(a_page("a")))
+        self.successResultOf(store.put(make_page("a")))
         assert isinstance(self.successResultOf(store.peek("a")), Page)
         store.failing = True
         self.failureResultOf(store.take("a"), StoreError)
@@ -70,13 +70,13 @@ class TestDoubles(SynchronousTestCase):
     def test_a_slow_store_answers_late(self) -> None:
         clock = Clock()
         store = SlowStore(FailingStore(opened()), clock, 5)
-        failed = store.put(a_page("a"))
+        failed = store.put(make_page("a"))
         clock.advance(4)
         self.assertNoResult(failed)
         clock.advance(1)
         self.failureResultOf(failed, StoreError)
         store = SlowStore(opened(), clock, 5)
-        kept = store.put(a_page("a"))
+        kept = store.put(make_page("a"))
         self.assertNoResult(kept)
         clock.advance(5)
         self.successResultOf(kept)

@@ -17,14 +17,14 @@ from lbcompanion.model import Loss, Notice
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, write_notices
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.settings import SiteSettings
-from tests.support.simulated_farm import ORIGIN, SECRET, Farm
+from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm
 
 URL = "http://crawler.local/notices"
 
 
 class IntakeTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.farm = Farm()
+        self.farm = SimulatedFarm()
         self.token = self.farm.nodes["n1"].capture(b"x")
         self.accepted: list[Arrival] = []
         self.lost: list[Loss] = []

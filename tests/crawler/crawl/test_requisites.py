@@ -17,7 +17,7 @@ from lbcompanion.crawler.fetching.http_client import Client, PlainAgent
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import SiteSettings
-from tests.support.simulated_farm import ORIGIN, SECRET, Farm
+from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm
 
 
 def links(markup: str, url: str = "http://www.example.com/dir/page") -> list[str]:
@@ -78,7 +78,7 @@ class Gathered:
 
     def __init__(self, markup: str, css: str = "", page_url: str = "http://www.example.com/dir/page") -> None:
         self.asked: list[str] = []
-        farm = Farm(("n1",))
+        farm = SimulatedFarm(("n1",))
         farm.nodes["n1"].lie = lambda request: self._answer(request, css.encode("utf-8", "replace"))
         site = SiteSettings("main", ORIGIN)
         client = Client(PlainAgent(farm.hosts), farm.clock, 20)

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.protocol.headers import CopyHead, FieldLookup, read_copy_head
 from lbcompanion.settings import StickyTable
-from tests.support.in_memory_crawler import Rig
-from tests.support.simulated_farm import Farm
+from tests.support.in_memory_crawler import InMemoryCrawler
+from tests.support.simulated_farm import SimulatedFarm
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +25,10 @@ INSERT = StickyTable("haproxy-insert", cookies=("SRV",))
 
 
 class CrawlTests(SynchronousTestCase):
-    def rig(self, farm: Farm, **site: Any) -> Rig:
-        rig = Rig(farm, self.folder(), **site)
-        self.addCleanup(rig.close)
-        return rig
+    def crawler(self, farm: SimulatedFarm, **site: Any) -> InMemoryCrawler:
+        crawler = InMemoryCrawler(farm, self.folder(), **site)
+        self.addCleanup(crawler.close)
+        return crawler
 
     def folder(self) -> Path:
         holder = tempfile.TemporaryDirectory()
@@ -36,33 +36,33 @@ class CrawlTests(SynchronousTestCase):
         return Path(holder.name)
 
     def test_recorded_cookie_leads_to_the_origin(self) -> None:
-        farm = Farm()
-        rig = self.rig(farm, sticky=INSERT)
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, sticky=INSERT)
         token = farm.nodes["n2"].capture(b"<p>seen</p>", "/cart?x=1", status=200)
-        rig.take(token, {"SRV": "n2"})
-        row = rig.row(token)
+        crawler.take(token, {"SRV": "n2"})
+        row = crawler.row(token)
         self.assertEqual((row["outcome"], row["route"], row["answered_by"]), ("archived", "recorded", "n2"))
-        self.assertEqual(rig.page(token), b"<p>seen</p>")
+        self.assertEqual(crawler.page(token), b"<p>seen</p>")
         self.assertEqual(row["page_url"], "http://www.example.com/cart?x=1")
         self.assertEqual(row["cookies"], "{}")
         self.assertEqual(farm.nodes["n2"].gone[token], "pulled")
 
-    def attempts(self, rig: Rig, token: str) -> Any:
+    def attempts(self, crawler: InMemoryCrawler, token: str) -> Any:
         from lbcompanion.crawler.admin.json_views import recording
 
-        return recording(rig.row(token))["attempts"]
+        return recording(crawler.row(token))["attempts"]
 
     def test_requisites_come_from_the_same_node(self) -> None:
-        farm = Farm()
+        farm = SimulatedFarm()
         for name, node in farm.nodes.items():
             node.assets["/a.css"] = ("text/css", f"body{{}} /* {name} */ @import 'b.css';".encode())
             node.assets["/b.css"] = ("text/css", name.encode() * 9)
             node.assets["/_lbc/x.js"] = ("text/javascript", b"never")
-        rig = self.rig(farm)
+        crawler = self.crawler(farm)
         body = b"<link rel=stylesheet href=/a.css><script src=/_lbc/x.js></script><img src=//other.example/x.png>"
         for _ in range(2):
-            rig.take(farm.nodes["n2"].capture(body), {"SRV": "n2"})
-        files = list((rig.archive._folder).iterdir())
+            crawler.take(farm.nodes["n2"].capture(body), {"SRV": "n2"})
+        files = list((crawler.archive._folder).iterdir())
         self.assertEqual(len(files), 1)
         text = gzip.decompress(files[0].read_bytes())
         self.assertEqual(text.count(b"/* n2 */"), 1)
@@ -72,39 +72,39 @@ class CrawlTests(SynchronousTestCase):
         self.assertFalse(any("other.example" in uri for uri in farm.hosts.uris))
 
     def test_no_site(self) -> None:
-        farm = Farm()
-        rig = self.rig(farm)
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm)
         token = farm.nodes["n1"].capture(b"x")
-        rig.crawl._crews = {"a": None, "b": None}
-        rig.backlog.add([Arrival(farm.notice(token), "n1", "")], farm.now())
-        rig.crawl.wake()
-        self.assertEqual(rig.row(token)["reason"], "no site for this address")
+        crawler.crawl._crews = {"a": None, "b": None}
+        crawler.backlog.add([Arrival(farm.notice(token), "n1", "")], farm.now())
+        crawler.crawl.wake()
+        self.assertEqual(crawler.row(token)["reason"], "no site for this address")
 
     def test_disk_trouble_puts_off(self) -> None:
-        farm = Farm()
-        rig = self.rig(farm)
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm)
         token = farm.nodes["n1"].capture(b"x")
-        (rig.archive._folder).rmdir()
-        rig.take(token, {"SRV": "n1"})
-        self.assertEqual([a["result"] for a in self.attempts(rig, token)], ["not stored"])
-        metrics = rig.meters.exposition(0).decode()
+        (crawler.archive._folder).rmdir()
+        crawler.take(token, {"SRV": "n1"})
+        self.assertEqual([a["result"] for a in self.attempts(crawler, token)], ["not stored"])
+        metrics = crawler.meters.exposition(0).decode()
         self.assertIn('attempts_total{result="not stored",route="own"} 1.0', metrics)
         self.assertNotIn('result="archived"', metrics)
-        (rig.archive._folder).mkdir()
-        rig.run(12)
-        self.assertEqual(rig.row(token)["outcome"], "archived")
+        (crawler.archive._folder).mkdir()
+        crawler.run(12)
+        self.assertEqual(crawler.row(token)["outcome"], "archived")
 
     def test_what_no_record_can_hold_is_lost_with_the_reason(self) -> None:
-        farm = Farm()
-        rig = self.rig(farm)
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm)
         token = farm.nodes["n1"].capture(b"x")
 
         def unprintable(header: FieldLookup) -> CopyHead:
             return evolve(read_copy_head(header), content_type="text/html\r\nX: y")
 
         with mock.patch("lbcompanion.crawler.fetching.fetcher.read_copy_head", unprintable):
-            rig.take(token, {"SRV": "n1"})
-        self.assertEqual(rig.row(token)["outcome"], "lost")
+            crawler.take(token, {"SRV": "n1"})
+        self.assertEqual(crawler.row(token)["outcome"], "lost")
         reason = "cannot be archived: Content-Type has other characters than printable ASCII"
-        self.assertEqual(rig.row(token)["reason"], reason)
-        self.assertEqual([a["result"] for a in self.attempts(rig, token)], ["not stored"])
+        self.assertEqual(crawler.row(token)["reason"], reason)
+        self.assertEqual([a["result"] for a in self.attempts(crawler, token)], ["not stored"])

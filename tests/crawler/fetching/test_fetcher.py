@@ -12,14 +12,14 @@ from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy, Seen, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, PlainAgent
 from lbcompanion.model import RoutingCookie
 from lbcompanion.protocol import tokens
-from tests.support.simulated_farm import SECRET, Farm
+from tests.support.simulated_farm import SECRET, SimulatedFarm
 
 ONE = Way((RoutingCookie("SRV", "n1"),))
 
 
 class FetcherTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.farm = Farm()
+        self.farm = SimulatedFarm()
         self.n1 = self.farm.nodes["n1"]
         self.token = self.n1.capture(b"<p>hello", "/a", "POST", 404)
         client = Client(PlainAgent(self.farm.hosts), self.farm.clock, 20)

@@ -8,15 +8,22 @@ from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState
 from tests.support.minter_case import MinterCase
-from tests.support.simulated_balancers import Hashing, Lasting, Learning, Posting, Spreading, Suffixing
-from tests.support.simulated_farm import Farm
+from tests.support.simulated_balancers import (
+    DrainingBalancer,
+    HashingBalancer,
+    LearningBalancer,
+    PostOnlyBalancer,
+    RoundRobinBalancer,
+    SuffixingBalancer,
+)
+from tests.support.simulated_farm import SimulatedFarm
 
 pytestmark = pytest.mark.slow
 
 
 class MinterTests(MinterCase):
     def test_a_cookie_for_each_node(self) -> None:
-        minter = self.set_up(Farm())
+        minter = self.set_up(SimulatedFarm())
         for node in ("n1", "n2", "n3"):
             self.successResultOf(minter.mint(node))
             self.assertEqual(self.state(node), "proven")
@@ -24,14 +31,14 @@ class MinterTests(MinterCase):
         self.assertLess(minter.probes, budget(3) * 3)
 
     def test_nothing_is_asked_for_what_is_known(self) -> None:
-        minter = self.set_up(Farm())
+        minter = self.set_up(SimulatedFarm())
         self.successResultOf(minter.mint("n1"))
         probes = minter.probes
         self.successResultOf(minter.mint("n1"))
         self.assertEqual(minter.probes, probes)
 
     def test_a_node_that_is_down_is_given_up_and_backed_off(self) -> None:
-        minter = self.set_up(Farm())
+        minter = self.set_up(SimulatedFarm())
         self.farm.nodes["n2"].up = False
         self.successResultOf(minter.mint("n2"))
         self.assertEqual(self.state("n2"), "none")
@@ -42,7 +49,7 @@ class MinterTests(MinterCase):
         self.assertTrue(minter.may_mint("n2"))
 
     def test_a_stale_cookie_is_tried_first(self) -> None:
-        minter = self.set_up(Farm())
+        minter = self.set_up(SimulatedFarm())
         cookies = (RoutingCookie("SRV", "n2"),)
         self.routes.learnt(Route("main", "n2", cookies, "", RouteState.STALE, 0.0))
         self.successResultOf(minter.mint("n2"))
@@ -50,20 +57,20 @@ class MinterTests(MinterCase):
         self.assertTrue(all(asked == {"SRV": "n2"} for asked in self.farm.balancer.asked))
 
     def test_no_cookie_is_handed_out(self) -> None:
-        minter = self.set_up(Farm(kind="table"))
+        minter = self.set_up(SimulatedFarm(kind="table"))
         self.successResultOf(minter.mint("n2"))
         self.assertEqual(self.state("n2"), "none")
         self.assertLessEqual(minter.probes, 3)
 
     def test_everything_is_down(self) -> None:
-        minter = self.set_up(Farm())
+        minter = self.set_up(SimulatedFarm())
         for node in self.farm.nodes.values():
             node.up = False
         self.successResultOf(minter.mint("n2"))
         self.assertLessEqual(minter.probes, 3)
 
     def test_one_campaign_for_all_who_wait(self) -> None:
-        minter = self.set_up(Farm(("n1",)))
+        minter = self.set_up(SimulatedFarm(("n1",)))
         self.farm.nodes["n1"].lie = lambda _request: b"HANG"
         first, second = minter.mint("n1"), minter.mint("n1")
         self.assertEqual(len(self.farm.balancer.asked), 1)
@@ -73,13 +80,13 @@ class MinterTests(MinterCase):
         self.successResultOf(second)
 
     def test_a_node_waited_for_is_told_of_at_once(self) -> None:
-        minter = self.set_up(Farm())
+        minter = self.set_up(SimulatedFarm())
         done = minter.mint("n2")
         minter.mint("n1")
         self.successResultOf(done)
 
     def test_a_cookie_that_ends_is_made_anew_before(self) -> None:
-        farm = Farm(balancer=Lasting)
+        farm = SimulatedFarm(balancer=DrainingBalancer)
         minter = self.set_up(farm)
         self.successResultOf(minter.mint("n2"))
         first = self.routes.of("main", "n2")
@@ -94,7 +101,7 @@ class MinterTests(MinterCase):
         self.assertEqual((second.expires_at, second.cookies[0].value), (farm.now() + 60, "n2/2"))
 
     def test_a_draining_node_keeps_its_proven_cookie(self) -> None:
-        farm = Farm(balancer=Lasting)
+        farm = SimulatedFarm(balancer=DrainingBalancer)
         minter = self.set_up(farm)
         self.successResultOf(minter.mint("n2"))
         farm.balancer.draining = "n2"
@@ -108,7 +115,7 @@ class MinterTests(MinterCase):
         self.assertEqual(route.state.value, "stale")
 
     def test_a_key_of_our_own_where_a_hash_decides(self) -> None:
-        minter = self.set_up(Farm(balancer=Hashing), dialect="nginx-hash", cookies=("SRV",))
+        minter = self.set_up(SimulatedFarm(balancer=HashingBalancer), dialect="nginx-hash", cookies=("SRV",))
         for node in ("n1", "n2", "n3"):
             done = minter.mint(node)
             self.settle()
@@ -120,7 +127,7 @@ class MinterTests(MinterCase):
             )
 
     def test_a_session_of_our_own_where_a_table_decides(self) -> None:
-        minter = self.set_up(Farm(balancer=Learning), dialect="nginx-learn", cookies=("sess",))
+        minter = self.set_up(SimulatedFarm(balancer=LearningBalancer), dialect="nginx-learn", cookies=("sess",))
         done = minter.mint("n2")
         self.settle()
         self.successResultOf(done)
@@ -130,7 +137,7 @@ class MinterTests(MinterCase):
         self.assertEqual([each.name for each in route.cookies], ["sess"])
 
     def test_of_a_session_of_our_own_the_suffix_is_enough(self) -> None:
-        minter = self.set_up(Farm(balancer=Suffixing), dialect="jvmroute")
+        minter = self.set_up(SimulatedFarm(balancer=SuffixingBalancer), dialect="jvmroute")
         done = minter.mint("n3")
         self.settle()
         self.successResultOf(done)
@@ -139,8 +146,8 @@ class MinterTests(MinterCase):
         self.assertTrue(all(route.cookies[0].value == f".{route.node}" for route in proven))
 
     def test_told_nothing_a_session_of_our_own_is_tried_as_well(self) -> None:
-        for balancer, names in ((Suffixing, ["JSESSIONID"]), (Learning, ["sess", "lang"])):
-            minter = self.set_up(Farm(balancer=balancer))
+        for balancer, names in ((SuffixingBalancer, ["JSESSIONID"]), (LearningBalancer, ["sess", "lang"])):
+            minter = self.set_up(SimulatedFarm(balancer=balancer))
             for node in ("n1", "n2", "n3"):
                 done = minter.mint(node)
                 self.settle()
@@ -151,7 +158,7 @@ class MinterTests(MinterCase):
                 self.assertEqual([each.name for each in route.cookies], names)
 
     def test_where_nothing_sticks_it_is_asked_less_and_less_often(self) -> None:
-        farm = Farm(balancer=Spreading)
+        farm = SimulatedFarm(balancer=RoundRobinBalancer)
         minter = self.set_up(farm)
         waits = []
         for _ in range(9):
@@ -166,7 +173,7 @@ class MinterTests(MinterCase):
 
     def test_a_cookie_that_comes_in_answer_to_post_only(self) -> None:
         for told in ({}, {"cookies": ("SRV",)}, {"dialect": "haproxy-postonly", "cookies": ("SRV",)}):
-            minter = self.set_up(Farm(balancer=Posting), **told)
+            minter = self.set_up(SimulatedFarm(balancer=PostOnlyBalancer), **told)
             for node in ("n1", "n2", "n3"):
                 self.successResultOf(minter.mint(node))
                 route = self.routes.of("main", node)
@@ -183,7 +190,7 @@ class MinterTests(MinterCase):
 
     def test_a_visitors_own_value_is_no_candidate(self) -> None:
         for dialect in ("nginx-hash", "haproxy-table", "auto"):
-            minter = self.set_up(Farm(), dialect=dialect, cookies=("SRV",), allow_credentials=("SRV",))
+            minter = self.set_up(SimulatedFarm(), dialect=dialect, cookies=("SRV",), allow_credentials=("SRV",))
             minter.recorded("n2", (RoutingCookie("SRV", "visitor17"),))
             self.assertEqual(self.state("n2"), "none", dialect)
 
@@ -191,12 +198,12 @@ class MinterTests(MinterCase):
         name, value = "d1a5e9d2c4b64f0d8f3f2f6c1b7e9a55", "9f86d081884c7d659a2feaa0c55ad015"
         for dialect in ("auto", "openshift-router", "haproxy-insert", "nginx-sticky", "haproxy-rewrite"):
             for names in ((), (name,)):
-                minter = self.set_up(Farm(), dialect=dialect, cookies=names, allow_credentials=names)
+                minter = self.set_up(SimulatedFarm(), dialect=dialect, cookies=names, allow_credentials=names)
                 minter.recorded("n2", (RoutingCookie(name, value),))
                 self.assertEqual(self.state("n2"), "none", dialect)
 
     def test_many_cookies_of_one_visitor_are_no_candidate(self) -> None:
-        minter = self.set_up(Farm())
+        minter = self.set_up(SimulatedFarm())
         urls = tuple(RoutingCookie(f"_{number:05x}", "http://x") for number in range(240))
         for cookies in (urls, urls[:2], (RoutingCookie("_00000", f"http://{'x.' * 250}x"),)):
             minter.recorded("n1", cookies)
@@ -205,7 +212,7 @@ class MinterTests(MinterCase):
         self.assertEqual(self.state("n1"), "candidate")
 
     def test_what_was_handed_out_on_the_way_is_a_candidate(self) -> None:
-        minter = self.set_up(Farm())
+        minter = self.set_up(SimulatedFarm())
         self.assertIn("n3", minter.offer("n3", ("SRV=n3; path=/",)))
         self.assertEqual(self.state("n3"), "candidate")
         self.assertEqual(minter.offer("n3", ("SRV=; Max-Age=0",)), "")

@@ -7,20 +7,20 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.model import RoutingCookie
 from tests.support.minter_case import MinterCase
-from tests.support.simulated_balancers import Rotating
-from tests.support.simulated_farm import Farm
+from tests.support.simulated_balancers import RotatingBalancer
+from tests.support.simulated_farm import SimulatedFarm
 
 pytestmark = pytest.mark.slow
 
 
 class MinterTests(MinterCase):
     def test_an_invented_key_that_does_not_stick_is_no_route(self) -> None:
-        minter = self.set_up(Farm(kind="table"), cookies=("sess",))
+        minter = self.set_up(SimulatedFarm(kind="table"), cookies=("sess",))
         self.successResultOf(minter.mint("n2"))
         self.assertNotEqual(self.state("n2"), "proven")
 
     def test_of_a_cookie_that_changes_the_newest_is_kept(self) -> None:
-        farm = Farm(balancer=Rotating)
+        farm = SimulatedFarm(balancer=RotatingBalancer)
         minter = self.set_up(farm)
         self.successResultOf(minter.mint("n2"))
         for _ in range(5):
@@ -31,7 +31,7 @@ class MinterTests(MinterCase):
         self.assertEqual(self.kept[-1], route)
 
     def test_a_guess_is_nothing_where_the_balancer_hands_out_another_cookie(self) -> None:
-        minter = self.set_up(Farm(names=("n1",)))
+        minter = self.set_up(SimulatedFarm(names=("n1",)))
         minter.recorded("n1", (RoutingCookie("JSESSIONID", ".n1"),))
         self.successResultOf(minter.mint("n1"))
         route = self.routes.of("main", "n1")
@@ -40,7 +40,7 @@ class MinterTests(MinterCase):
         self.assertEqual(route.cookies, (RoutingCookie("SRV", "n1"),))
 
     def test_a_value_recorded_for_a_node_is_a_candidate_until_a_replay_proves_it(self) -> None:
-        minter = self.set_up(Farm(), dialect="haproxy-insert", cookies=("SRV",))
+        minter = self.set_up(SimulatedFarm(), dialect="haproxy-insert", cookies=("SRV",))
         minter.recorded("n2", (RoutingCookie("SRV", "n2"),))
         self.assertEqual((self.state("n2"), self.kept[-1].source.value), ("candidate", "traffic"))
         self.successResultOf(minter.mint("n2"))
@@ -48,7 +48,7 @@ class MinterTests(MinterCase):
         self.assertTrue(all(asked == {"SRV": "n2"} for asked in self.farm.balancer.asked))
 
     def test_a_poisoned_candidate_does_no_harm(self) -> None:
-        minter = self.set_up(Farm(), dialect="haproxy-insert", cookies=("SRV",))
+        minter = self.set_up(SimulatedFarm(), dialect="haproxy-insert", cookies=("SRV",))
         self.farm.nodes["n2"].up = False
         minter.recorded("n1", (RoutingCookie("SRV", "n2"),))
         self.successResultOf(minter.mint("n1"))

@@ -13,7 +13,7 @@ from lbcompanion.html.eligible import READ_OF_REQUEST, READ_OF_RESPONSE, Eligibi
 from lbcompanion.http1.field_lines import OF_REQUEST, OF_RESPONSE, PARTIAL
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.node.capture import page_policy
-from tests.support.in_memory_node import Rig
+from tests.support.in_memory_node import InMemoryNode
 
 PROXY = (ip_network("192.0.2.0/24"), ip_network("::1/128"))
 #: Values that change what some field says, and some that do not.
@@ -38,7 +38,7 @@ def response(fields: Iterable[Field], status: int = 200) -> ResponseHead:
 )
 def test_each_field_that_is_read_is_looked_at(of_request: bool, name: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept for heads with one value of a field is never taken for heads with another."""
-    rig = Rig()
+    companion = InMemoryNode()
     read: list[bytes] = []
 
     def spy(asked: Iterable[Field], status: int, answered: Iterable[Field], method: bytes) -> Eligibility:
@@ -49,7 +49,7 @@ def test_each_field_that_is_read_is_looked_at(of_request: bool, name: bytes, mon
     html = [] if name == b"content-type" else [(b"content-type", b"text/html")]
     for value in (b"one", b"other"):
         field = [(name, value)]
-        rig.policy.judged(request(field if of_request else []), response([*html, *([] if of_request else field)]))
+        companion.policy.judged(request(field if of_request else []), response([*html, *([] if of_request else field)]))
     assert read == [b"one", b"other"]
 
 
@@ -59,7 +59,7 @@ def fields(table: dict[bytes, int], read: frozenset[bytes]) -> st.SearchStrategy
     return st.lists(st.tuples(st.sampled_from([*names, b"connection"]), st.sampled_from(VALUES)), max_size=2)
 
 
-WARM = Rig()
+WARM = InMemoryNode()
 
 
 @given(
@@ -86,6 +86,6 @@ def test_what_is_kept_is_right(asked: list[Field], answered: list[Field], status
     ],
 )
 def test_the_origin(node: dict[str, object], fields: tuple[bytes, ...], origin: str) -> None:
-    rig = Rig(node=node)
-    rig.get(b"/a?b", *fields)
-    assert rig.page.url == origin + "/a?b"
+    companion = InMemoryNode(node=node)
+    companion.get(b"/a?b", *fields)
+    assert companion.page.url == origin + "/a?b"

@@ -24,7 +24,7 @@ from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore, SlowStore
 from lbcompanion.testing.strategies import cuts
-from tests.support.in_memory_node import PAGE, Rig, chunked, html, read_answers, request, without_tag
+from tests.support.in_memory_node import PAGE, InMemoryNode, chunked, html, read_responses, request, without_tag
 
 LONG = PAGE.replace(b"<p>", b"<p>" + b"all work and no play " * 400)
 
@@ -43,87 +43,89 @@ def coded(body: bytes, coding: str) -> bytes:
 @pytest.mark.parametrize("pieces", [1, 5])
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
 def test_a_coded_page_is_decoded_and_coded_again(coding: str, pieces: int, version: bytes) -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     raw = html(coded(LONG, coding), b"Content-Encoding: " + coding.rsplit(maxsplit=1)[-1].encode())
     step = len(raw) // pieces + 1
-    rig.app.answers(*[raw[at : at + step] for at in range(0, len(raw), step)])
-    visitor = rig.connect()
+    companion.application.answers(*[raw[at : at + step] for at in range(0, len(raw), step)])
+    visitor = companion.connect()
     visitor.send(request(b"/", b"Accept-Encoding: gzip, deflate", version=version))
-    rig.run()
-    (answer,) = read_answers(visitor.received, [b"GET"], visitor.eof)
+    companion.run()
+    (answer,) = read_responses(visitor.received, [b"GET"], visitor.eof)
     assert answer.get(b"content-encoding") == coding.rsplit(maxsplit=1)[-1].encode()
     back = gzip.decompress if coding == "gzip" else zlib.decompress
     assert without_tag(back(answer.body)) == LONG != back(answer.body)
-    assert rig.page.body == LONG
+    assert companion.page.body == LONG
 
 
 def test_a_coded_page_flows_as_it_comes() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     packer = zlib.compressobj(wbits=31)
     first = packer.compress(PAGE) + packer.flush(zlib.Z_SYNC_FLUSH)
     head = html(b"", b"Content-Encoding: gzip", b"Transfer-Encoding: chunked", length=False)
-    rig.app.answers(head + b"%x\r\n%b\r\n" % (len(first), first))
-    visitor = rig.connect()
+    companion.application.answers(head + b"%x\r\n%b\r\n" % (len(first), first))
+    visitor = companion.connect()
     visitor.send(request(b"/", b"Accept-Encoding: gzip"))
-    rig.run()
-    (answer,) = read_answers(visitor.received, [b"GET"], False)
+    companion.run()
+    (answer,) = read_responses(visitor.received, [b"GET"], False)
     assert without_tag(zlib.decompressobj(31).decompress(answer.body)) == PAGE
 
 
 def test_a_coded_page_without_script_passes_byte_for_byte() -> None:
-    rig = Rig(inject=InjectTable(enabled=False))
+    companion = InMemoryNode(inject=InjectTable(enabled=False))
     body = gzip.compress(LONG)
-    rig.app.answers(html(body, b"Content-Encoding: gzip", b'ETag: "x"'))
-    answer = rig.get(b"/", b"Accept-Encoding: gzip")
+    companion.application.answers(html(body, b"Content-Encoding: gzip", b'ETag: "x"'))
+    answer = companion.get(b"/", b"Accept-Encoding: gzip")
     assert answer.body == body
     assert answer.get(b"etag") == b'"x"'
     assert answer.get(b"content-length") == b"%d" % len(body)
-    assert rig.page.body == LONG
+    assert companion.page.body == LONG
 
 
 def test_an_empty_coded_page_stays_empty() -> None:
-    rig = Rig()
-    rig.app.answers(html(b"", b"Content-Encoding: gzip"))
-    answer = rig.get(b"/", b"Accept-Encoding: gzip")
-    assert (answer.body, answer.whole) == (b"", True)
-    assert rig.page.body == b""
+    companion = InMemoryNode()
+    companion.application.answers(html(b"", b"Content-Encoding: gzip"))
+    answer = companion.get(b"/", b"Accept-Encoding: gzip")
+    assert (answer.body, answer.complete) == (b"", True)
+    assert companion.page.body == b""
 
 
 def test_what_is_said_to_be_coded_and_is_not_passes_as_it_is() -> None:
     for pieces in (1, 3):
-        rig = Rig()
+        companion = InMemoryNode()
         raw = html(PAGE, b"Content-Encoding: gzip")
         step = len(raw) // pieces + 1
-        rig.app.answers(*[raw[at : at + step] for at in range(0, len(raw), step)])
-        answer = rig.get(b"/", b"Accept-Encoding: gzip")
+        companion.application.answers(*[raw[at : at + step] for at in range(0, len(raw), step)])
+        answer = companion.get(b"/", b"Accept-Encoding: gzip")
         assert answer.body == PAGE
-        assert rig.kept == []
-        assert rig.copies.pending == rig.counters.capturing_bytes == 0
+        assert companion.captured == []
+        assert companion.copies.pending == companion.counters.capturing_bytes == 0
 
 
 @pytest.mark.parametrize("inject", [True, False])
 def test_a_page_that_is_coded_badly_in_the_middle_gives_no_copy(inject: bool) -> None:
-    rig = Rig(inject=InjectTable(enabled=inject))
+    companion = InMemoryNode(inject=InjectTable(enabled=inject))
     body = gzip.compress(bytes(range(256)) * 4 + LONG, 1)
     broken = body[: len(body) // 2] + b"\xff" * 40
-    rig.app.answers(html(b"", b"Content-Encoding: gzip", b"Content-Length: %d" % len(broken), length=False) + broken)
-    answer = rig.get(b"/", b"Accept-Encoding: gzip")
-    assert answer.whole
-    assert rig.kept == []
-    assert rig.copies.pending == rig.counters.capturing_bytes == 0
+    companion.application.answers(
+        html(b"", b"Content-Encoding: gzip", b"Content-Length: %d" % len(broken), length=False) + broken
+    )
+    answer = companion.get(b"/", b"Accept-Encoding: gzip")
+    assert answer.complete
+    assert companion.captured == []
+    assert companion.copies.pending == companion.counters.capturing_bytes == 0
     if not inject:
         assert answer.body == broken
 
 
 @pytest.mark.parametrize("inject", [True, False])
 def test_a_coded_page_that_was_cut_short_gives_no_copy(inject: bool) -> None:
-    rig = Rig(inject=InjectTable(enabled=inject))
+    companion = InMemoryNode(inject=InjectTable(enabled=inject))
     body = gzip.compress(LONG)[:-9]
-    rig.app.answers(html(body, b"Content-Encoding: gzip"))
-    answer = rig.get(b"/", b"Accept-Encoding: gzip")
-    assert answer.whole
-    assert rig.kept == []
-    assert rig.counters.not_captured["the coded body is cut short"] == 1
+    companion.application.answers(html(body, b"Content-Encoding: gzip"))
+    answer = companion.get(b"/", b"Accept-Encoding: gzip")
+    assert answer.complete
+    assert companion.captured == []
+    assert companion.counters.not_captured["the coded body is cut short"] == 1
     if not inject:
         assert answer.body == body
     else:
@@ -136,53 +138,53 @@ def test_a_coded_page_that_was_cut_short_gives_no_copy(inject: bool) -> None:
 
 @pytest.mark.parametrize("coding", ["", "gzip"])
 def test_a_page_that_grows_over_the_limit_flows_on_without_a_copy(coding: str) -> None:
-    rig = Rig(capture=CaptureTable(max_page_bytes=5000))
+    companion = InMemoryNode(capture=CaptureTable(max_page_bytes=5000))
     body = coded(LONG, coding) if coding else LONG
     fields = [b"Content-Encoding: gzip"] if coding else []
     head = html(b"", b"Transfer-Encoding: chunked", *fields, length=False)
-    rig.app.answers(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
-    answer = rig.get(b"/", b"Accept-Encoding: gzip")
+    companion.application.answers(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+    answer = companion.get(b"/", b"Accept-Encoding: gzip")
     assert without_tag(gzip.decompress(answer.body) if coding else answer.body) == LONG
-    assert rig.kept == []
-    assert rig.counters.not_captured["larger than max_page_bytes"] == 1
-    assert rig.counters.capturing_bytes == rig.copies.pending == 0
+    assert companion.captured == []
+    assert companion.counters.not_captured["larger than max_page_bytes"] == 1
+    assert companion.counters.capturing_bytes == companion.copies.pending == 0
 
 
 @pytest.mark.parametrize("inject", [True, False])
 def test_a_bomb_gives_no_copy(inject: bool) -> None:
-    rig = Rig(inject=InjectTable(enabled=inject), limits=LimitsTable(expansion_ratio=50))
-    rig.app.answers(html(gzip.compress(PAGE + bytes(2_000_000)), b"Content-Encoding: gzip"))
-    answer = rig.get(b"/", b"Accept-Encoding: gzip")
+    companion = InMemoryNode(inject=InjectTable(enabled=inject), limits=LimitsTable(expansion_ratio=50))
+    companion.application.answers(html(gzip.compress(PAGE + bytes(2_000_000)), b"Content-Encoding: gzip"))
+    answer = companion.get(b"/", b"Accept-Encoding: gzip")
     assert without_tag(gzip.decompress(answer.body)) == PAGE + bytes(2_000_000)
-    assert rig.kept == []
-    assert rig.counters.not_captured["grows more than expansion_ratio"] == 1
+    assert companion.captured == []
+    assert companion.counters.not_captured["grows more than expansion_ratio"] == 1
 
 
 def test_copies_under_way_share_their_memory() -> None:
-    rig = Rig(limits=LimitsTable(capturing_bytes=10_000))
-    rig.app.on_request = lambda connection, seen: connection.send(chunked(PAGE + b"x" * 4000, last=False))
-    visitors = [rig.connect() for _ in range(4)]
+    companion = InMemoryNode(limits=LimitsTable(capturing_bytes=10_000))
+    companion.application.on_request = lambda connection, seen: connection.send(chunked(PAGE + b"x" * 4000, last=False))
+    visitors = [companion.connect() for _ in range(4)]
     for visitor in visitors:
         visitor.send(request())
-    rig.run()
-    assert rig.counters.capturing_bytes < 10_000
-    for connection in rig.app.connections:
+    companion.run()
+    assert companion.counters.capturing_bytes < 10_000
+    for connection in companion.application.connections:
         connection.send(b"0\r\n\r\n")
-    rig.run()
+    companion.run()
     for visitor in visitors:
-        (answer,) = read_answers(visitor.received, [b"GET"], False)
+        (answer,) = read_responses(visitor.received, [b"GET"], False)
         assert without_tag(answer.body) == PAGE + b"x" * 4000
-    assert len(rig.kept) == 2
-    assert rig.counters.not_captured["capture memory is full"] == 2
-    assert rig.counters.capturing_bytes == rig.copies.pending == 0
+    assert len(companion.captured) == 2
+    assert companion.counters.not_captured["capture memory is full"] == 2
+    assert companion.counters.capturing_bytes == companion.copies.pending == 0
 
 
 def test_trailers_of_a_page_that_was_changed_are_left_out() -> None:
     raw = chunked(PAGE, last=False) + b"0\r\nDigest: x\r\n\r\n"
     for inject, trailers in ((True, ()), (False, ((b"digest", b"x"),))):
-        rig = Rig(inject=InjectTable(enabled=inject))
-        rig.app.answers(raw)
-        assert rig.get().trailers == trailers
+        companion = InMemoryNode(inject=InjectTable(enabled=inject))
+        companion.application.answers(raw)
+        assert companion.get().trailers == trailers
 
 
 # Masks and excluded blocks.
@@ -193,31 +195,31 @@ def test_the_copy_is_masked_and_the_visitors_page_is_not() -> None:
         b"<!DOCTYPE html><form><input type=password value=hunter2><p>one<!-- lbc:exclude --> two"
         b"<!-- /lbc:exclude --> three</form>"
     )
-    rig = Rig()
-    rig.app.answers(html(page))
-    assert without_tag(rig.get().body) == page
-    assert b"hunter2" not in rig.page.body
-    assert b"one three" in rig.page.body
+    companion = InMemoryNode()
+    companion.application.answers(html(page))
+    assert without_tag(companion.get().body) == page
+    assert b"hunter2" not in companion.page.body
+    assert b"one three" in companion.page.body
 
 
 # Fail open.
 
 
-def served(rig: Rig, body: bytes = PAGE, times: int = 2) -> None:
+def served(companion: InMemoryNode, body: bytes = PAGE, times: int = 2) -> None:
     """Visitors get the application's page, however it comes."""
     for raw in (html(body), html(gzip.compress(body), b"Content-Encoding: gzip"), chunked(body[:40], body[40:])):
         for pieces in ([raw], [raw[:90], raw[90:200], raw[200:]]):
-            rig.app.answers(*pieces)
-            visitor = rig.connect()
+            companion.application.answers(*pieces)
+            visitor = companion.connect()
             visitor.send(request(b"/", b"Accept-Encoding: gzip") * times)
-            rig.run()
-            answers = read_answers(visitor.received, [b"GET"] * times, False)
+            companion.run()
+            answers = read_responses(visitor.received, [b"GET"] * times, False)
             assert len(answers) == times
             for answer in answers:
-                assert answer.whole
+                assert answer.complete
                 found = gzip.decompress(answer.body) if answer.get(b"content-encoding") else answer.body
                 assert without_tag(found) == body
-    assert rig.counters.capturing_bytes == 0
+    assert companion.counters.capturing_bytes == 0
 
 
 @implementer(IPageStore)
@@ -232,17 +234,17 @@ class Raising:
 
 
 def test_a_store_that_fails() -> None:
-    rig = Rig(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
-    served(rig)
-    assert rig.counters.captured == 0
-    assert rig.counters.failed_open["store"] == 12
-    assert rig.copies.pending == 0
-    assert not rig.copies.store_works
-    assert rig.logged == ["store fails: down on purpose"]
-    rig.store.failing = False
-    served(rig)
-    assert rig.copies.store_works
-    assert rig.logged[1:] == ["store works again: "]
+    companion = InMemoryNode(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
+    served(companion)
+    assert companion.counters.captured == 0
+    assert companion.counters.failed_open["store"] == 12
+    assert companion.copies.pending == 0
+    assert not companion.copies.store_works
+    assert companion.logged == ["store fails: down on purpose"]
+    companion.store.failing = False
+    served(companion)
+    assert companion.copies.store_works
+    assert companion.logged[1:] == ["store works again: "]
 
 
 class Moody(MemoryStore):
@@ -257,58 +259,58 @@ class Moody(MemoryStore):
 
 
 def test_a_sweep_shows_whether_the_store_is_there() -> None:
-    rig = Rig(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
-    rig.copies.sweep()
-    rig.copies.sweep()
-    assert not rig.copies.store_works
-    rig.store.failing = False
-    rig.copies.sweep()
-    rig.copies.sweep()
-    assert rig.copies.store_works
-    assert rig.logged == ["store fails: down on purpose", "store works again: "]
+    companion = InMemoryNode(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
+    companion.copies.sweep()
+    companion.copies.sweep()
+    assert not companion.copies.store_works
+    companion.store.failing = False
+    companion.copies.sweep()
+    companion.copies.sweep()
+    assert companion.copies.store_works
+    assert companion.logged == ["store fails: down on purpose", "store works again: "]
 
 
 def test_a_store_that_is_there_and_takes_no_page() -> None:
-    rig = Rig(store=Moody(StoreTable(), lambda: 0.0))
-    rig.store.error = StoreError("it is full")
+    companion = InMemoryNode(store=Moody(StoreTable(), lambda: 0.0))
+    companion.store.error = StoreError("it is full")
     for _ in range(3):
-        served(rig)
-        rig.copies.sweep()
-    assert not rig.copies.store_works
-    assert rig.logged == ["store fails: it is full"]
-    rig.store.error = StoreUnreachable("gone")
-    served(rig)
-    rig.copies.sweep()
-    assert rig.copies.store_works
-    rig.store.error = None
-    served(rig)
-    assert rig.logged == ["store fails: it is full", "store works again: "]
+        served(companion)
+        companion.copies.sweep()
+    assert not companion.copies.store_works
+    assert companion.logged == ["store fails: it is full"]
+    companion.store.error = StoreUnreachable("gone")
+    served(companion)
+    companion.copies.sweep()
+    assert companion.copies.store_works
+    companion.store.error = None
+    served(companion)
+    assert companion.logged == ["store fails: it is full", "store works again: "]
 
 
 def test_a_page_that_no_store_could_keep_says_nothing_of_the_store() -> None:
-    rig = Rig(store=Moody(StoreTable(), lambda: 0.0))
-    rig.store.error = PageRefused("too large")
-    served(rig)
-    assert rig.counters.captured == 0
-    assert rig.copies.store_works
-    assert rig.logged == []
+    companion = InMemoryNode(store=Moody(StoreTable(), lambda: 0.0))
+    companion.store.error = PageRefused("too large")
+    served(companion)
+    assert companion.counters.captured == 0
+    assert companion.copies.store_works
+    assert companion.logged == []
 
 
 def test_a_store_that_raises() -> None:
-    rig = Rig(store=Raising())
-    served(rig)
-    assert rig.copies.pending == 0
-    assert rig.get(b"/_lbc/page/" + rig.copies.begin().encode(), method=b"GET").status == 403
+    companion = InMemoryNode(store=Raising())
+    served(companion)
+    assert companion.copies.pending == 0
+    assert companion.get(b"/_lbc/page/" + companion.copies.begin().encode(), method=b"GET").status == 403
 
 
 def test_a_store_that_hangs() -> None:
-    rig = Rig()
-    rig.store = SlowStore(rig.store, rig.clock, 1e9)
-    rig.copies.live_in(rig.store)
-    served(rig)
-    assert rig.copies.pending == 12
-    token = rig.kept[0][0].token
-    answer = rig.fetch(token)
+    companion = InMemoryNode()
+    companion.store = SlowStore(companion.store, companion.clock, 1e9)
+    companion.copies.live_in(companion.store)
+    served(companion)
+    assert companion.copies.pending == 12
+    token = companion.captured[0][0].token
+    answer = companion.fetch(token)
     assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
 
 
@@ -358,14 +360,14 @@ def test_an_injector_that_raises(at: int) -> None:
         def injector(self) -> Injector:
             return Bad(b"<script async src=/></script>", b"")
 
-    rig = Rig()
-    plan = rig.hub.plan
-    rig.hub.plan = lambda *args: _Plan(plan(*args))
-    served(rig)
-    assert len(rig.kept) == 12
-    assert {page.body for page, _ in rig.kept} == {PAGE}
+    companion = InMemoryNode()
+    plan = companion.hub.plan
+    companion.hub.plan = lambda *args: _Plan(plan(*args))
+    served(companion)
+    assert len(companion.captured) == 12
+    assert {page.body for page, _ in companion.captured} == {PAGE}
     if at <= 2:
-        assert rig.counters.failed_open["injection: ZeroDivisionError"] > 0
+        assert companion.counters.failed_open["injection: ZeroDivisionError"] > 0
 
 
 class RaisingMasks:
@@ -376,13 +378,13 @@ class RaisingMasks:
 
 
 def test_a_mask_that_raises_gives_no_copy() -> None:
-    rig = Rig()
-    object.__setattr__(rig.policy.rules, "masks", RaisingMasks())
-    served(rig)
-    assert rig.kept == []
-    assert rig.counters.captured == 0
-    assert rig.counters.failed_open["copy: ZeroDivisionError"] == 12
-    assert rig.copies.pending == 0
+    companion = InMemoryNode()
+    object.__setattr__(companion.policy.rules, "masks", RaisingMasks())
+    served(companion)
+    assert companion.captured == []
+    assert companion.counters.captured == 0
+    assert companion.counters.failed_open["copy: ZeroDivisionError"] == 12
+    assert companion.copies.pending == 0
 
 
 class RefusalRaises(Policy):
@@ -403,30 +405,30 @@ class OriginRaises(Policy):
 
 @pytest.mark.parametrize("policy", [RefusalRaises, OriginRaises])
 def test_a_policy_that_raises(policy: type[Policy]) -> None:
-    rig = Rig(policy=policy)
-    served(rig)
-    assert rig.kept == []
-    assert rig.counters.failed_open["policy: ZeroDivisionError"] == 12
-    assert rig.copies.pending == 0
+    companion = InMemoryNode(policy=policy)
+    served(companion)
+    assert companion.captured == []
+    assert companion.counters.failed_open["policy: ZeroDivisionError"] == 12
+    assert companion.copies.pending == 0
 
 
 def test_a_notice_that_raises() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
 
     def fail(page: Page, cookie: bytes) -> None:
         raise ZeroDivisionError
 
-    rig.on_kept = fail
-    served(rig)
-    assert rig.counters.captured == 12
-    assert rig.counters.failed_open["notice: ZeroDivisionError"] == 12
+    companion.on_captured = fail
+    served(companion)
+    assert companion.counters.captured == 12
+    assert companion.counters.failed_open["notice: ZeroDivisionError"] == 12
 
 
 def test_a_pattern_that_skips() -> None:
-    rig = Rig(inject=InjectTable(skip_if="caf."))
-    served(rig)
-    assert rig.counters.injected == 0
-    assert len(rig.kept) == 12
+    companion = InMemoryNode(inject=InjectTable(skip_if="caf."))
+    served(companion)
+    assert companion.counters.injected == 0
+    assert len(companion.captured) == 12
 
 
 _WORDS = [
@@ -439,17 +441,17 @@ _WORDS = [
 @given(st.lists(st.sampled_from(_WORDS), max_size=12), st.sampled_from(["", "gzip"]), st.data())
 def test_a_visitors_page_less_the_tag_is_the_applications(words: list[bytes], coding: str, data: st.DataObject) -> None:
     page = b"".join(words)
-    rig = Rig()
+    companion = InMemoryNode()
     body = coded(page, coding) if coding else page
-    rig.app.answers(*data.draw(cuts(html(body, *([b"Content-Encoding: gzip"] if coding else [])))))
-    answer = rig.get(b"/", b"Accept-Encoding: gzip")
+    companion.application.answers(*data.draw(cuts(html(body, *([b"Content-Encoding: gzip"] if coding else [])))))
+    answer = companion.get(b"/", b"Accept-Encoding: gzip")
     assert without_tag(gzip.decompress(answer.body) if coding else answer.body) == page
-    assert rig.page.body == page
+    assert companion.page.body == page
 
 
 def test_nothing_of_the_deferred_kind_is_left_over() -> None:
-    rig = Rig()
-    rig.get()
-    found = rig.store.peek(rig.page.token)
+    companion = InMemoryNode()
+    companion.get()
+    found = companion.store.peek(companion.page.token)
     assert isinstance(found, Deferred)
-    assert found.result == rig.page
+    assert found.result == companion.page

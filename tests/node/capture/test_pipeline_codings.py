@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from lbcompanion.http1.coding_libraries import zstd
 from lbcompanion.settings import InjectTable, LimitsTable
 from lbcompanion.testing.strategies import cuts
-from tests.support.in_memory_node import PAGE, TAG_START, Rig, chunked, html, read_answers, request, without_tag
+from tests.support.in_memory_node import (
+    PAGE,
+    TAG_START,
+    InMemoryNode,
+    chunked,
+    html,
+    read_responses,
+    request,
+    without_tag,
+)
 
 CODERS = {
     b"gzip": (gzip.compress, gzip.decompress),
@@ -46,38 +55,38 @@ def test_tag_and_copy_at_any_cut(coding: bytes, by_length: bool, data: st.DataOb
         raw = html(body, fields)
     else:
         raw = chunked(*data.draw(cuts(body))).replace(b"\r\n\r\n", b"\r\n" + fields + b"\r\n\r\n", 1)
-    rig = Rig()
-    rig.app.answers(*data.draw(cuts(raw)))
-    answer = rig.get(b"/", ACCEPT)
+    companion = InMemoryNode()
+    companion.application.answers(*data.draw(cuts(raw)))
+    answer = companion.get(b"/", ACCEPT)
     assert answer.all(b"content-encoding") == [coding]
     page = read(answer.body)
     assert page.count(TAG_START) == 1
     assert without_tag(page) == LONG
-    assert rig.page.body == LONG
-    assert rig.counters.capturing_bytes == rig.copies.pending == 0
+    assert companion.page.body == LONG
+    assert companion.counters.capturing_bytes == companion.copies.pending == 0
 
 
 @pytest.mark.parametrize("coding", CODERS)
 def test_a_page_flows_as_it_comes(coding: bytes) -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     head = html(b"", b"Transfer-Encoding: chunked", b"Content-Encoding: " + coding, length=False)
     pieces = [PAGE, b"<p>more</p>", b"<p>and more</p>"]
     coded = written(coding, pieces)
-    rig.app.answers(head)
-    visitor = rig.connect()
+    companion.application.answers(head)
+    visitor = companion.connect()
     visitor.send(request(b"/", ACCEPT))
-    rig.run()
+    companion.run()
     for at, piece in enumerate(coded[:-1]):
-        rig.app.connections[0].send(b"%x\r\n%b\r\n" % (len(piece), piece))
-        rig.run()
-        (answer,) = read_answers(visitor.received, [b"GET"], False)
+        companion.application.connections[0].send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        companion.run()
+        (answer,) = read_responses(visitor.received, [b"GET"], False)
         assert without_tag(b"".join(_flushed(coding, answer.body))) == b"".join(pieces[: at + 1])
     last = coded[-1]
-    rig.app.connections[0].send((b"%x\r\n%b\r\n" % (len(last), last) if last else b"") + b"0\r\n\r\n")
-    rig.run()
-    (answer,) = read_answers(visitor.received, [b"GET"], False)
-    assert answer.whole
-    assert without_tag(CODERS[coding][1](answer.body)) == b"".join(pieces) == rig.page.body
+    companion.application.connections[0].send((b"%x\r\n%b\r\n" % (len(last), last) if last else b"") + b"0\r\n\r\n")
+    companion.run()
+    (answer,) = read_responses(visitor.received, [b"GET"], False)
+    assert answer.complete
+    assert without_tag(CODERS[coding][1](answer.body)) == b"".join(pieces) == companion.page.body
 
 
 def _flushed(coding: bytes, body: bytes) -> list[bytes]:
@@ -91,12 +100,12 @@ def _flushed(coding: bytes, body: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("coding", [b"gzip, br", b"gzip, gzip", b"dcb", b"dcz", b"compress", b"x"])
 def test_other_codings_pass_by_uncaptured(coding: bytes) -> None:
-    rig = Rig()
-    rig.app.answers(html(PAGE, b"Content-Encoding: " + coding))
-    answer = rig.get(b"/", ACCEPT)
+    companion = InMemoryNode()
+    companion.application.answers(html(PAGE, b"Content-Encoding: " + coding))
+    answer = companion.get(b"/", ACCEPT)
     assert answer.body == PAGE
     assert answer.all(b"content-encoding") == [coding]
-    assert rig.kept == []
+    assert companion.captured == []
 
 
 @pytest.mark.slow
@@ -104,37 +113,37 @@ def test_other_codings_pass_by_uncaptured(coding: bytes) -> None:
 @pytest.mark.parametrize("inject", [True, False])
 def test_bombs_give_no_copy(coding: bytes, inject: bool) -> None:
     bomb = PAGE + bytes(8_000_000)
-    rig = Rig(inject=InjectTable(enabled=inject), limits=LimitsTable(expansion_ratio=50))
-    rig.app.answers(html(CODERS[coding][0](bomb), b"Content-Encoding: " + coding))
-    visitor = rig.connect()
+    companion = InMemoryNode(inject=InjectTable(enabled=inject), limits=LimitsTable(expansion_ratio=50))
+    companion.application.answers(html(CODERS[coding][0](bomb), b"Content-Encoding: " + coding))
+    visitor = companion.connect()
     visitor.send(request(b"/", ACCEPT))
-    rig.run()
-    assert rig.kept == []
-    assert sum(rig.counters.not_captured.values()) == 1
-    assert rig.counters.capturing_bytes == rig.copies.pending == 0
-    (answer,) = read_answers(visitor.received, [b"GET"], visitor.eof)
+    companion.run()
+    assert companion.captured == []
+    assert sum(companion.counters.not_captured.values()) == 1
+    assert companion.counters.capturing_bytes == companion.copies.pending == 0
+    (answer,) = read_responses(visitor.received, [b"GET"], visitor.eof)
     assert without_tag(CODERS[coding][1](answer.body)) == bomb
 
 
 @pytest.mark.parametrize("coding", CODERS)
 def test_what_is_no_such_coding_passes_as_it_is(coding: bytes) -> None:
     for pieces in (1, 3):
-        rig = Rig()
+        companion = InMemoryNode()
         raw = html(PAGE, b"Content-Encoding: " + coding)
         step = len(raw) // pieces + 1
-        rig.app.answers(*[raw[at : at + step] for at in range(0, len(raw), step)])
-        assert rig.get(b"/", ACCEPT).body == PAGE
-        assert rig.kept == []
+        companion.application.answers(*[raw[at : at + step] for at in range(0, len(raw), step)])
+        assert companion.get(b"/", ACCEPT).body == PAGE
+        assert companion.captured == []
 
 
 @given(st.sampled_from(sorted(CODERS)), st.integers(1, 60), st.booleans(), st.data())
 def test_a_coded_page_cut_short_gives_no_copy(coding: bytes, missing: int, inject: bool, data: st.DataObject) -> None:
     body = CODERS[coding][0](LONG)
     body = body[: max(1, len(body) - missing)]
-    rig = Rig(inject=InjectTable(enabled=inject))
-    rig.app.answers(*data.draw(cuts(html(body, b"Content-Encoding: " + coding))))
-    answer = rig.get(b"/", ACCEPT)
-    assert rig.kept == []
-    assert rig.counters.capturing_bytes == rig.copies.pending == 0
+    companion = InMemoryNode(inject=InjectTable(enabled=inject))
+    companion.application.answers(*data.draw(cuts(html(body, b"Content-Encoding: " + coding))))
+    answer = companion.get(b"/", ACCEPT)
+    assert companion.captured == []
+    assert companion.counters.capturing_bytes == companion.copies.pending == 0
     if not inject:
         assert answer.body == body

@@ -5,35 +5,35 @@ from __future__ import annotations
 import pytest
 
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable
-from tests.support.in_memory_node import PAGE, Rig, html, read_answers, request, without_tag
+from tests.support.in_memory_node import PAGE, InMemoryNode, html, read_responses, request, without_tag
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 
 
 def test_everything_else_goes_end_to_end() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     lines = [b"X-ODD-name: 1", b"Cookie: a=b", b"Cookie: c=d", b"Accept: */*", b"X-Real-IP: 1.2.3.4"]
-    rig.get(
+    companion.get(
         b"/p%20q?a=%2F&b", *lines, b"Connection: x-mine, keep-alive", b"X-Mine: 1", b"Keep-Alive: 3", b"TE: trailers"
     )
-    (seen,) = rig.app.seen
+    (seen,) = companion.application.received_requests
     assert seen.target == b"/p%20q?a=%2F&b"
-    raw = rig.app.connections[0].far.received
+    raw = companion.application.connections[0].remote.received
     assert all(line + b"\r\n" in raw for line in lines)
     assert not any(seen.all(name) for name in (b"x-mine", b"connection", b"keep-alive", b"te"))
 
 
 def test_answers_go_end_to_end() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     lines = b'Set-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-ODD: 1\r\nETag: "x"\r\nAccept-Ranges: bytes\r\n'
-    rig.app.answers(
+    companion.application.answers(
         b"HTTP/1.1 200 Fine\r\nConnection: X-Mine\r\nX-Mine: 1\r\nKeep-Alive: 5\r\n"
         + lines
         + b"Content-Length: 2\r\n\r\nok"
     )
-    visitor = rig.connect()
+    visitor = companion.connect()
     visitor.send(request())
-    rig.run()
+    companion.run()
     assert visitor.received == b"HTTP/1.1 200 Fine\r\n" + lines + b"Content-Length: 2\r\n\r\nok"
 
 
@@ -50,9 +50,9 @@ def test_answers_go_end_to_end() -> None:
 def test_only_codings_that_can_be_undone_are_offered(
     target: bytes, accept: bytes | None, offered: bytes | None
 ) -> None:
-    rig = Rig()
-    rig.get(target, *([b"Accept-Encoding: " + accept] if accept else []))
-    assert rig.app.seen[0].get(b"accept-encoding") == offered
+    companion = InMemoryNode()
+    companion.get(target, *([b"Accept-Encoding: " + accept] if accept else []))
+    assert companion.application.received_requests[0].get(b"accept-encoding") == offered
 
 
 @pytest.mark.parametrize(
@@ -73,143 +73,149 @@ def test_only_codings_that_can_be_undone_are_offered(
     ],
 )
 def test_by_answer(raw: bytes, captured: bool, injected: bool) -> None:
-    rig = Rig()
-    rig.app.answers(raw)
-    answer = rig.get()
+    companion = InMemoryNode()
+    companion.application.answers(raw)
+    answer = companion.get()
     page = raw.partition(b"\r\n\r\n")[2]
     assert without_tag(answer.body) == page
-    assert [kept.body for kept, _ in rig.kept] == ([page] if captured else [])
+    assert [kept.body for kept, _ in companion.captured] == ([page] if captured else [])
     if page == PAGE:
         assert (answer.body != page) is injected
-    assert rig.counters.capturing_bytes == 0
+    assert companion.counters.capturing_bytes == 0
 
 
 def test_statuses_can_be_chosen() -> None:
-    rig = Rig(capture=CaptureTable(statuses=(200, 404)))
-    rig.app.answers(html(PAGE, status=b"404 Not Found"))
-    assert rig.get().status == 404
-    assert rig.page.status == 404
+    companion = InMemoryNode(capture=CaptureTable(statuses=(200, 404)))
+    companion.application.answers(html(PAGE, status=b"404 Not Found"))
+    assert companion.get().status == 404
+    assert companion.page.status == 404
 
 
 def test_injection_can_be_off() -> None:
-    rig = Rig(inject=InjectTable(enabled=False))
-    rig.app.answers(html(PAGE, b'ETag: "x"', b"Repr-Digest: sha-256=:x:"))
-    answer = rig.get()
+    companion = InMemoryNode(inject=InjectTable(enabled=False))
+    companion.application.answers(html(PAGE, b'ETag: "x"', b"Repr-Digest: sha-256=:x:"))
+    answer = companion.get()
     assert answer.body == PAGE
     assert answer.get(b"etag") == b'"x"'
     assert answer.get(b"repr-digest") is not None
-    assert rig.page.body == PAGE
+    assert companion.page.body == PAGE
 
 
 @pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("fragments", ["on-request", "never"])
 def test_a_fragment_is_captured_when_asked_for(asked: bool, fragments: str) -> None:
-    rig = Rig(capture=CaptureTable(fragments=fragments))
-    rig.app.answers(html(b"<li>one more"))
-    answer = rig.get(b"/", b"Sec-Fetch-Dest: empty", b"Sec-Fetch-Mode: cors", *([b"Lbc-Capture: 1"] if asked else []))
+    companion = InMemoryNode(capture=CaptureTable(fragments=fragments))
+    companion.application.answers(html(b"<li>one more"))
+    answer = companion.get(
+        b"/", b"Sec-Fetch-Dest: empty", b"Sec-Fetch-Mode: cors", *([b"Lbc-Capture: 1"] if asked else [])
+    )
     assert answer.body == b"<li>one more"
-    assert rig.app.seen[0].all(b"lbc-capture") == []
+    assert companion.application.received_requests[0].all(b"lbc-capture") == []
     tokens = answer.all(b"lbc-token")
     if asked and fragments == "on-request":
-        assert tokens == [rig.page.token.encode()]
-        assert rig.fetch(rig.page.token).body == b"<li>one more"
+        assert tokens == [companion.page.token.encode()]
+        assert companion.fetch(companion.page.token).body == b"<li>one more"
     else:
         assert tokens == []
-        assert rig.kept == []
+        assert companion.captured == []
 
 
 @pytest.mark.parametrize(
     ("theirs", "ours"), [(b'"x"', b'W/"x-lbcs"'), (b'W/"x"', b'W/"x-lbcw"'), (b'""', b'W/"-lbcs"')]
 )
 def test_entity_tags_go_there_and_back(theirs: bytes, ours: bytes) -> None:
-    rig = Rig()
-    rig.app.answers(html(PAGE, b"ETag: " + theirs, b"Accept-Ranges: bytes", b"Content-MD5: x", b"Digest: y"))
-    answer = rig.get()
+    companion = InMemoryNode()
+    companion.application.answers(
+        html(PAGE, b"ETag: " + theirs, b"Accept-Ranges: bytes", b"Content-MD5: x", b"Digest: y")
+    )
+    answer = companion.get()
     assert answer.all(b"etag") == [ours]
     assert not any(answer.all(name) for name in (b"accept-ranges", b"content-md5", b"digest"))
-    rig.app.answers(b"HTTP/1.1 304 Not Modified\r\nETag: " + theirs + b"\r\n\r\n")
-    again = rig.get(b"/", b'If-None-Match: "other", ' + ours)
-    assert rig.app.seen[1].all(b"if-none-match") == [b'"other", ' + theirs]
+    companion.application.answers(b"HTTP/1.1 304 Not Modified\r\nETag: " + theirs + b"\r\n\r\n")
+    again = companion.get(b"/", b'If-None-Match: "other", ' + ours)
+    assert companion.application.received_requests[1].all(b"if-none-match") == [b'"other", ' + theirs]
     assert again.status == 304
     assert again.all(b"etag") == [ours]
-    rig.get(b"/", b"If-Match: " + ours)
-    assert rig.app.seen[2].all(b"if-match") == [theirs]
+    companion.get(b"/", b"If-Match: " + ours)
+    assert companion.application.received_requests[2].all(b"if-match") == [theirs]
 
 
 def test_an_unchanged_answers_tag_is_left_alone() -> None:
-    rig = Rig()
-    rig.app.answers(PLAIN.replace(b"Content-Type", b'ETag: "x"\r\nContent-Type'))
-    assert rig.get().all(b"etag") == [b'"x"']
-    rig.app.answers(b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n')
-    assert rig.get(b"/", b'If-None-Match: "x"').all(b"etag") == [b'"x"']
-    assert rig.app.seen[1].all(b"if-none-match") == [b'"x"']
+    companion = InMemoryNode()
+    companion.application.answers(PLAIN.replace(b"Content-Type", b'ETag: "x"\r\nContent-Type'))
+    assert companion.get().all(b"etag") == [b'"x"']
+    companion.application.answers(b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n')
+    assert companion.get(b"/", b'If-None-Match: "x"').all(b"etag") == [b'"x"']
+    assert companion.application.received_requests[1].all(b"if-none-match") == [b'"x"']
 
 
 def test_head_has_the_fields_that_get_has() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     raw = html(PAGE, b'ETag: "x"', b"Digest: y")
-    rig.app.on_request = lambda connection, seen: connection.send(
+    companion.application.on_request = lambda connection, seen: connection.send(
         raw if seen.method == b"GET" else raw[: raw.index(b"\r\n\r\n") + 4]
     )
-    get, head = rig.get(), rig.get(method=b"HEAD")
+    get, head = companion.get(), companion.get(method=b"HEAD")
     assert [field for field in get.fields if field[0] != b"content-length"] == head.fields
-    assert len(rig.kept) == 1
+    assert len(companion.captured) == 1
 
 
 def test_pages_can_be_made_uncacheable() -> None:
-    rig = Rig(capture=CaptureTable(revalidate="no-store"))
-    rig.app.answers(html(PAGE, b'ETag: "x"', b"Last-Modified: y", b"Cache-Control: max-age=5"))
-    answer = rig.get()
+    companion = InMemoryNode(capture=CaptureTable(revalidate="no-store"))
+    companion.application.answers(html(PAGE, b'ETag: "x"', b"Last-Modified: y", b"Cache-Control: max-age=5"))
+    answer = companion.get()
     assert answer.all(b"cache-control") == [b"no-store"]
     assert answer.all(b"etag") == answer.all(b"last-modified") == []
-    rig.app.answers(PLAIN.replace(b"Content-Type", b'ETag: "x"\r\nContent-Type'))
-    assert rig.get().all(b"etag") == [b'"x"']
+    companion.application.answers(PLAIN.replace(b"Content-Type", b'ETag: "x"\r\nContent-Type'))
+    assert companion.get().all(b"etag") == [b'"x"']
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 @pytest.mark.parametrize("status", [b"404 Not Found", b"410 Gone"])
 def test_robots_where_there_is_none(method: bytes, status: bytes) -> None:
-    rig = Rig()
-    rig.app.answers(html(b"" if method == b"HEAD" else b"none", status=status, length=method == b"GET"))
-    visitor = rig.connect()
+    companion = InMemoryNode()
+    companion.application.answers(html(b"" if method == b"HEAD" else b"none", status=status, length=method == b"GET"))
+    visitor = companion.connect()
     visitor.send(request(b"/robots.txt", method=method) + request(b"/robots.txt", method=method))
-    rig.run()
-    for answer in read_answers(visitor.received, [method] * 2, False):
+    companion.run()
+    for answer in read_responses(visitor.received, [method] * 2, False):
         assert answer.status == 200
         assert answer.body == (b"" if method == b"HEAD" else b"User-agent: *\nDisallow: /_lbc/\nDisallow: /*-/_lbc/\n")
         assert answer.get(b"content-type") == b"text/plain; charset=utf-8"
 
 
 def test_robots_where_there_is_one() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     text = b"User-agent: bot\r\nDisallow: /a\r\n"
-    rig.app.answers(
+    companion.application.answers(
         b'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: "r"\r\nContent-Length: 31\r\n\r\n' + text[:10], text[10:]
     )
-    answer = rig.get(b"/robots.txt")
-    assert answer.whole
+    answer = companion.get(b"/robots.txt")
+    assert answer.complete
     ours = b"Disallow: /_lbc/\nDisallow: /*-/_lbc/\n"
     assert answer.body == b"User-agent: bot\r\n" + ours + b"Disallow: /a\r\n\nUser-agent: *\n" + ours
     assert answer.get(b"etag") == b'W/"r-lbcs"'
 
 
 def test_robots_that_is_huge_or_fails_passes() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     huge = b"# " + b"x" * 600_000
-    rig.app.answers(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(huge), huge[:300_000], huge[300_000:])
-    assert rig.get(b"/robots.txt").body == huge
-    rig.app.answers(b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno")
-    assert rig.get(b"/robots.txt").status == 500
+    companion.application.answers(
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(huge), huge[:300_000], huge[300_000:]
+    )
+    assert companion.get(b"/robots.txt").body == huge
+    companion.application.answers(b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno")
+    assert companion.get(b"/robots.txt").status == 500
 
 
 def test_a_page_of_a_known_size_over_the_limit_is_left_alone() -> None:
-    rig = Rig(capture=CaptureTable(max_page_bytes=50))
-    assert rig.get().body == PAGE
-    assert rig.counters.not_captured["larger than max_page_bytes"] == 1
-    assert rig.kept == []
+    companion = InMemoryNode(capture=CaptureTable(max_page_bytes=50))
+    assert companion.get().body == PAGE
+    assert companion.counters.not_captured["larger than max_page_bytes"] == 1
+    assert companion.captured == []
 
 
 def test_capture_is_shed_before_traffic() -> None:
-    rig = Rig(limits=LimitsTable(capturing_bytes=0))
-    assert rig.get().body == PAGE
-    assert rig.counters.not_captured["capture memory is full"] == 1
+    companion = InMemoryNode(limits=LimitsTable(capturing_bytes=0))
+    assert companion.get().body == PAGE
+    assert companion.counters.not_captured["capture memory is full"] == 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from lbcompanion.settings import CaptureTable
-from tests.support.in_memory_node import PAGE, Rig, without_tag
+from tests.support.in_memory_node import PAGE, InMemoryNode, without_tag
 
 
 def test_what_is_not_captured_is_asked_for_as_the_visitor_did() -> None:
-    rig = Rig()
-    rig.get(b"/a.png", b"Accept-Encoding: br", b"Sec-Fetch-Dest: image")
-    assert rig.app.seen[0].get(b"accept-encoding") == b"br"
+    companion = InMemoryNode()
+    companion.get(b"/a.png", b"Accept-Encoding: br", b"Sec-Fetch-Dest: image")
+    assert companion.application.received_requests[0].get(b"accept-encoding") == b"br"
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_what_is_not_captured_is_asked_for_as_the_visitor_did() -> None:
 def test_by_request(
     capture: dict[str, object], target: bytes, fields: tuple[bytes, ...], method: bytes, captured: bool
 ) -> None:
-    rig = Rig(capture=CaptureTable(**capture))  # type: ignore[arg-type]
-    answer = rig.get(target, *fields, method=method)
+    companion = InMemoryNode(capture=CaptureTable(**capture))  # type: ignore[arg-type]
+    answer = companion.get(target, *fields, method=method)
     assert without_tag(answer.body) == PAGE
     assert (answer.body != PAGE) is captured
-    assert len(rig.kept) == captured
-    assert rig.copies.pending == 0
+    assert len(companion.captured) == captured
+    assert companion.copies.pending == 0

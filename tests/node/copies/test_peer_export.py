@@ -17,7 +17,7 @@ from lbcompanion.protocol.notices import read_delivery
 from lbcompanion.protocol.signatures import SignedRequest, Verifier
 from lbcompanion.protocol.tokens import is_valid_proof, proof
 from lbcompanion.settings import CaptureTable, StoreTable
-from lbcompanion.testing.stores import a_page
+from lbcompanion.testing.stores import make_page
 from lbcompanion.testing.strategies import SECRET
 from tests.support.four_nodes import BODY, FourNodes, reactor, token_of
 
@@ -117,7 +117,7 @@ class FourNodesTests(FourNodes):
         (holder,) = yield self.holders(token)
         page = yield self.services[holder].store.peek(token)
         assert time.time() - 310 < page.kept_at < time.time() - 299
-        assert page == attrs.evolve(a_page(token, BODY), captured_at=page.captured_at)
+        assert page == attrs.evolve(make_page(token, BODY), captured_at=page.captured_at)
 
     @inlineCallbacks
     def test_who_refuses_is_passed_over_and_asked_once(self) -> Any:

@@ -14,10 +14,10 @@ from lbcompanion.model import Miss, MissReason
 from lbcompanion.node.copies.peers import in_order
 from lbcompanion.node.service import NodeService
 from lbcompanion.protocol.tokens import is_valid_proof
-from lbcompanion.testing.stores import FailingStore, a_page
+from lbcompanion.testing.stores import FailingStore, make_page
 from lbcompanion.testing.strategies import SECRET
 from tests.support.four_nodes import BODY, FourNodes, ask, reactor, token_of
-from tests.support.in_memory_node import Rig, new_folder, settings
+from tests.support.in_memory_node import InMemoryNode, new_folder, settings
 
 pytestmark = pytest.mark.network
 
@@ -52,7 +52,7 @@ class PeersTests(TestCase):
     @inlineCallbacks
     def test_the_owner_answers_through_its_peer(self) -> Any:
         token = token_of("n1")
-        yield self.services["n1"].store.put(a_page(token, BODY))
+        yield self.services["n1"].store.put(make_page(token, BODY))
         status, told, body = yield self.ask("n2", token, "HEAD")
         assert (status, body, told["content-length"]) == (200, b"", str(len(BODY)))
         status, told, body = yield self.ask("n2", token)
@@ -85,7 +85,7 @@ class PeersTests(TestCase):
     @inlineCallbacks
     def test_who_was_asked_by_a_peer_asks_nobody(self) -> Any:
         token = token_of("n1")
-        yield self.services["n1"].store.put(a_page(token, BODY))
+        yield self.services["n1"].store.put(make_page(token, BODY))
         status, _, body = yield self.ask("n2", token, **{"Lbc-Hop": "n9"})
         assert status == 404
         assert b'"misrouted"' in body
@@ -95,7 +95,7 @@ class PeersTests(TestCase):
         # Nobody but n1, who is asked as n3.
         del self.urls["n1"]
         token = token_of("n3")
-        yield self.services["n1"].store.put(a_page(token, BODY))
+        yield self.services["n1"].store.put(make_page(token, BODY))
         status, _, body = yield self.ask("n2", token)
         assert status == 404
         assert b'"misrouted"' in body
@@ -194,7 +194,7 @@ def test_the_order_is_everybodys_and_spreads() -> None:
 
 
 def test_a_store_that_holds_a_copy_of_anothers_answers_itself() -> None:
-    rig = Rig(name="n2", pass_on=lambda method, owner, ask: None)
+    companion = InMemoryNode(name="n2", pass_on=lambda method, owner, ask: None)
     token = token_of("n1")
-    rig.store.put(a_page(token, BODY))
-    assert rig.fetch(token).body == BODY
+    companion.store.put(make_page(token, BODY))
+    assert companion.fetch(token).body == BODY

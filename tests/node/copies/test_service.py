@@ -12,14 +12,14 @@ from lbcompanion.settings import CaptureTable, FetchTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
-from tests.support.in_memory_node import PAGE, Rig, html
+from tests.support.in_memory_node import PAGE, InMemoryNode, html
 from tests.support.own_answers import Odd, digest, guarded, proved, with_page
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_copy_with_proof_and_digest(method: str) -> None:
-    rig, token = with_page()
-    answer = rig.fetch(token, method, nonce="abc")
+    companion, token = with_page()
+    answer = companion.fetch(token, method, nonce="abc")
     assert answer.status == 200
     assert answer.body == (PAGE if method == "GET" else b"")
     told = {name: value.decode() for name, value in answer.fields}
@@ -35,57 +35,57 @@ def test_a_copy_with_proof_and_digest(method: str) -> None:
 
 
 def test_without_a_nonce_there_is_no_proof_and_with_an_odd_one_neither() -> None:
-    rig = Rig(fetch=FetchTable(addresses=(ip_network("192.0.2.0/24"),), signature="off"))
-    rig.get()
-    path = f"/_lbc/page/{rig.page.token}".encode()
-    assert rig.get(path).all(b"lbc-proof") == []
-    assert rig.get(path, b"Lbc-Nonce: a b").all(b"lbc-proof") == []
-    assert len(rig.get(path, b"Lbc-Nonce: ab").all(b"lbc-proof")) == 1
+    companion = InMemoryNode(fetch=FetchTable(addresses=(ip_network("192.0.2.0/24"),), signature="off"))
+    companion.get()
+    path = f"/_lbc/page/{companion.page.token}".encode()
+    assert companion.get(path).all(b"lbc-proof") == []
+    assert companion.get(path, b"Lbc-Nonce: a b").all(b"lbc-proof") == []
+    assert len(companion.get(path, b"Lbc-Nonce: ab").all(b"lbc-proof")) == 1
 
 
 def test_head_takes_nothing_away_and_a_pull_has_a_grace() -> None:
-    rig, token = with_page()
+    companion, token = with_page()
     for _ in range(3):
-        assert rig.fetch(token, "HEAD").status == 200
-    rig.pass_time(61, 10)
-    assert rig.fetch(token).status == 200
-    rig.pass_time(59, 10)
-    assert rig.fetch(token).status == 200
-    rig.pass_time(2)
-    missed = rig.fetch(token)
+        assert companion.fetch(token, "HEAD").status == 200
+    companion.pass_time(61, 10)
+    assert companion.fetch(token).status == 200
+    companion.pass_time(59, 10)
+    assert companion.fetch(token).status == 200
+    companion.pass_time(2)
+    missed = companion.fetch(token)
     assert (missed.status, missed.json["reason"]) == (404, "pulled")
 
 
 def test_a_delete_confirms() -> None:
-    rig, token = with_page()
+    companion, token = with_page()
     for _ in range(2):
-        answer = rig.fetch(token, "DELETE")
+        answer = companion.fetch(token, "DELETE")
         assert (answer.status, answer.body, answer.all(b"content-length")) == (204, b"", [])
         assert guarded(answer)
-    assert rig.fetch(token).json["reason"] == "pulled"
+    assert companion.fetch(token).json["reason"] == "pulled"
 
 
 def test_copies_may_outlive_a_pull() -> None:
-    rig = Rig()
-    rig.store = MemoryStore(StoreTable(delete_after_pull=False), rig.now)
-    rig.copies.live_in(rig.store)
-    rig.get()
-    token = rig.page.token
-    assert rig.fetch(token).status == 200
-    assert rig.fetch(token, "DELETE").status == 204
-    rig.pass_time(500, 50)
-    assert rig.fetch(token).status == 200
-    rig.pass_time(101, 50)
-    assert rig.fetch(token).json["reason"] == "expired"
+    companion = InMemoryNode()
+    companion.store = MemoryStore(StoreTable(delete_after_pull=False), companion.now)
+    companion.copies.live_in(companion.store)
+    companion.get()
+    token = companion.page.token
+    assert companion.fetch(token).status == 200
+    assert companion.fetch(token, "DELETE").status == 204
+    companion.pass_time(500, 50)
+    assert companion.fetch(token).status == 200
+    companion.pass_time(101, 50)
+    assert companion.fetch(token).json["reason"] == "expired"
 
 
 @pytest.mark.parametrize("reason", [MissReason.EXPIRED, MissReason.EVICTED, MissReason.PULLED, MissReason.UNKNOWN])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_misses_tell_their_reason_and_can_be_believed(reason: MissReason, method: str) -> None:
-    rig = Rig()
-    token = rig.tokens.mint()
-    rig.store.mark(token, Miss(reason, "since it was so"))
-    answer = rig.fetch(token, method, nonce="abc")
+    companion = InMemoryNode()
+    token = companion.tokens.mint()
+    companion.store.mark(token, Miss(reason, "since it was so"))
+    answer = companion.fetch(token, method, nonce="abc")
     assert answer.status == 404
     assert answer.get(b"content-type") == b"application/problem+json"
     assert guarded(answer)
@@ -95,43 +95,45 @@ def test_misses_tell_their_reason_and_can_be_believed(reason: MissReason, method
 
 
 def test_a_page_that_was_lost_on_its_way_is_unknown_with_a_reason() -> None:
-    rig = Rig(capture=CaptureTable(max_page_bytes=10))
-    rig.app.answers(html(b"", b"Transfer-Encoding: chunked", length=False) + b"59\r\n" + PAGE + b"\r\n0\r\n\r\n")
-    body = rig.get().body
+    companion = InMemoryNode(capture=CaptureTable(max_page_bytes=10))
+    companion.application.answers(
+        html(b"", b"Transfer-Encoding: chunked", length=False) + b"59\r\n" + PAGE + b"\r\n0\r\n\r\n"
+    )
+    body = companion.get().body
     token = body.partition(b'data-lbc-token="')[2].partition(b'"')[0].decode()
-    answer = rig.fetch(token)
+    answer = companion.fetch(token)
     assert answer.status == 404
     assert answer.json["reason"] == "unknown"
     assert answer.json["detail"] == "larger than max_page_bytes"
 
 
 def test_a_page_on_its_way_is_asked_for_again() -> None:
-    rig = Rig()
-    answer = rig.fetch(rig.copies.begin())
+    companion = InMemoryNode()
+    answer = companion.fetch(companion.copies.begin())
     assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
     assert guarded(answer)
-    token = rig.copies.begin()
-    rig.pass_time(121, 60)
-    assert rig.fetch(token).json["reason"] == "unknown"
+    token = companion.copies.begin()
+    companion.pass_time(121, 60)
+    assert companion.fetch(token).json["reason"] == "unknown"
 
 
 def test_a_token_of_another_node_is_misrouted() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     token = Tokens(SECRET, "n2", bytes).mint()
     for method in ("GET", "DELETE"):
-        answer = rig.fetch(token, method)
+        answer = companion.fetch(token, method)
         assert answer.status == 404
         assert (answer.json["reason"], answer.json["owner"]) == ("misrouted", "n2")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_a_forged_token_never_reaches_the_store(method: str) -> None:
-    rig = Rig(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
-    token = rig.tokens.mint()
+    companion = InMemoryNode(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
+    token = companion.tokens.mint()
     forged = token[:5] + ("A" if token[5] != "A" else "B") + token[6:]
     other = Tokens(b"another farm's secret", "n1", bytes).mint()
     for wrong in (forged, other, "x", "a" * 63, "a" * 64, "a.b", "a/b", "", "%2e%2e"):
-        answer = rig.fetch(wrong, method)
+        answer = companion.fetch(wrong, method)
         assert answer.status == 404, wrong
         if method != "HEAD":
             assert answer.json["reason"] == "unknown"
@@ -139,22 +141,22 @@ def test_a_forged_token_never_reaches_the_store(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_a_failing_store_is_503(method: str) -> None:
-    rig = Rig(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
-    answer = rig.fetch(rig.tokens.mint(), method)
+    companion = InMemoryNode(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
+    answer = companion.fetch(companion.tokens.mint(), method)
     assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
     assert guarded(answer)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_so_is_a_store_that_raises(method: str) -> None:
-    rig = Rig(store=Odd(StoreTable(), lambda: 0.0))
-    assert rig.fetch(rig.tokens.mint(), method).status == 503
+    companion = InMemoryNode(store=Odd(StoreTable(), lambda: 0.0))
+    assert companion.fetch(companion.tokens.mint(), method).status == 503
 
 
-def sharing() -> tuple[Rig, Rig, str]:
+def sharing() -> tuple[InMemoryNode, InMemoryNode, str]:
     """Two nodes, and the token of a page of the first one's."""
     store = MemoryStore(StoreTable(), lambda: 1000.0)
-    one, other = Rig(store=store), Rig(store=store, name="n2")
+    one, other = InMemoryNode(store=store), InMemoryNode(store=store, name="n2")
     one.get(b"/shop?q=1")
     return one, other, one.page.token
 
@@ -167,8 +169,8 @@ def test_any_node_answers_from_a_central_store() -> None:
     assert answer.get(b"lbc-proof") == proved("n2", token, "abc", digest(PAGE))
     assert one.fetch(token).get(b"lbc-via") == b"own"
     assert other.fetch(token, "DELETE").status == 204
-    for rig in (one, other):
-        assert (rig.fetch(token).status, rig.fetch(token).json["reason"]) == (404, "pulled")
+    for companion in (one, other):
+        assert (companion.fetch(token).status, companion.fetch(token).json["reason"]) == (404, "pulled")
 
 
 def test_any_node_knows_what_became_of_a_page() -> None:

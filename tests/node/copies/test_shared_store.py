@@ -13,7 +13,7 @@ from lbcompanion.node.copies.shared_store import SharedStore, SiblingDesk
 from lbcompanion.node.processes.siblings import Frame
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.testing.stores import WallClockByHand, a_page
+from lbcompanion.testing.stores import ManualWallClock, make_page
 
 
 class Siblings:
@@ -30,7 +30,7 @@ class Siblings:
 
 
 def store() -> MemoryStore:
-    return MemoryStore(StoreTable(), WallClockByHand())
+    return MemoryStore(StoreTable(), ManualWallClock())
 
 
 def result(deferred: Deferred[Any]) -> Any:
@@ -46,7 +46,7 @@ def two(on_its_way: bool = False) -> tuple[SharedStore, MemoryStore]:
 
 def test_a_siblings_copy_is_found_and_goes_when_it_was_sent() -> None:
     shared, other = two()
-    result(other.put(a_page("token")))
+    result(other.put(make_page("token")))
     assert isinstance(result(shared.take("token")), Page)
     result(shared.sent("token"))
     assert result(shared.drop("token")) is True
@@ -67,8 +67,8 @@ def test_a_copy_on_its_way_elsewhere_is_worth_waiting_for() -> None:
 
 def test_alone_it_is_the_store_inside() -> None:
     shared = SharedStore(store(), None)
-    result(shared.put(a_page("token")))
-    assert result(shared.peek("token")) == a_page("token")
+    result(shared.put(make_page("token")))
+    assert result(shared.peek("token")) == make_page("token")
     assert result(shared.drop("nowhere")) is False
 
 

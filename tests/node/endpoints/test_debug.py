@@ -14,27 +14,27 @@ from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.endpoints.application_client import Answered, NoPageError
 from lbcompanion.settings import CaptureTable, FetchTable, InjectTable
-from tests.support.in_memory_node import PAGE, Rig, html, request
+from tests.support.in_memory_node import PAGE, InMemoryNode, html, request
 from tests.support.live_html import Live
 
 CSP = b"Content-Security-Policy: "
 
 
-def debug(rig: Rig, *query: tuple[str, str]) -> Any:
+def debug(companion: InMemoryNode, *query: tuple[str, str]) -> Any:
     target = f"/_lbc/debug?{urlencode(query)}"
-    return rig.get(target.encode(), *rig.signed("GET", "/_lbc/debug")).json
+    return companion.get(target.encode(), *companion.signed("GET", "/_lbc/debug")).json
 
 
-def browse(rig: Rig, *query: tuple[str, str]) -> Any:
+def browse(companion: InMemoryNode, *query: tuple[str, str]) -> Any:
     target = f"/_lbc/debug?{urlencode(query)}"
-    return rig.get(target.encode(), *rig.signed("GET", "/_lbc/debug"), b"Accept: text/html,*/*;q=0.8")
+    return companion.get(target.encode(), *companion.signed("GET", "/_lbc/debug"), b"Accept: text/html,*/*;q=0.8")
 
 
-def captured(body: bytes = PAGE, *fields: bytes, **tables: Any) -> tuple[Rig, str]:
-    rig = Rig(**tables)
-    rig.app.answers(html(body, *fields))
-    rig.get(b"/shop?q=1")
-    return rig, rig.page.token
+def captured(body: bytes = PAGE, *fields: bytes, **tables: Any) -> tuple[InMemoryNode, str]:
+    companion = InMemoryNode(**tables)
+    companion.application.answers(html(body, *fields))
+    companion.get(b"/shop?q=1")
+    return companion, companion.page.token
 
 
 class TestThePageNow:
@@ -45,8 +45,10 @@ class TestThePageNow:
         b"<!-- lbc:exclude -->HIDDEN<!-- /lbc:exclude --></body></html>"
     )
 
-    def told(self, page: bytes, *answer: tuple[bytes, bytes], query: Any = (), **tables: Any) -> tuple[Any, Rig]:
-        rig = Rig(**tables)
+    def told(
+        self, page: bytes, *answer: tuple[bytes, bytes], query: Any = (), **tables: Any
+    ) -> tuple[Any, InMemoryNode]:
+        companion = InMemoryNode(**tables)
         asked: list[RequestHead] = []
 
         def ask(head: RequestHead) -> Deferred[Answered]:
@@ -54,17 +56,17 @@ class TestThePageNow:
             fields = [(b"content-type", b"text/html"), *answer]
             return succeed(Answered(ResponseHead.of(11, 200, b"", fields), page))
 
-        rig.asking = ask
-        told = debug(rig, ("url", "/x?y"), ("compare", "1"), ("cookie", "a=b"), *query)
+        companion.on_ask_application = ask
+        told = debug(companion, ("url", "/x?y"), ("compare", "1"), ("cookie", "a=b"), *query)
         for head in asked:
             assert (head.method, head.target, head.get(b"cookie")) == (b"GET", b"/x?y", b"a=b")
         # Nobody viewed it, nothing is kept.
-        assert rig.kept == []
+        assert companion.captured == []
         assert told["counted"]["captured"] == told["counted"]["injected"] == 0
-        return told["compared"], rig
+        return told["compared"], companion
 
     def test_page_and_copy_of_one_answer(self) -> None:
-        told, rig = self.told(self.PAGE)
+        told, companion = self.told(self.PAGE)
         assert told["captured"]
         assert told["injected"]
         assert "SECRET" in told["page_text"]
@@ -75,7 +77,7 @@ class TestThePageNow:
         )
         assert told["left_out_bytes"] == len(self.PAGE) - len(told["text"]) > 0
         live = Live()
-        live.feed(browse(rig, ("url", "/"), ("compare", "1")).body.decode())
+        live.feed(browse(companion, ("url", "/"), ("compare", "1")).body.decode())
         assert live.found == []
         assert ["data-lbc-token" in frame for frame in live.frames] == [True, False]
 
@@ -97,26 +99,26 @@ class TestThePageNow:
         assert (told["captured"], "overlap" in told["reason"], "text" in told) == (False, True, False)
 
     def test_no_page(self) -> None:
-        told, rig = self.told(b"", query=(("method", "POST"),))
+        told, companion = self.told(b"", query=(("method", "POST"),))
         assert not told["known"]
-        rig.asking = lambda head: fail(NoPageError("the application did not answer"))
-        assert debug(rig, ("url", "/"), ("compare", "1"))["compared"]["why"] == "the application did not answer"
-        assert browse(rig, ("url", "/"), ("compare", "1")).status == 200
+        companion.on_ask_application = lambda head: fail(NoPageError("the application did not answer"))
+        assert debug(companion, ("url", "/"), ("compare", "1"))["compared"]["why"] == "the application did not answer"
+        assert browse(companion, ("url", "/"), ("compare", "1")).status == 200
 
 
 def test_the_directive_that_blocks() -> None:
-    rig, _ = captured(PAGE, CSP + b"script-src 'none'")
-    told = debug(rig)
+    companion, _ = captured(PAGE, CSP + b"script-src 'none'")
+    told = debug(companion)
     assert told["counted"]["not_injected"] == {"blocked by CSP: script-src": 1}
     assert told["recent"][0] == {"path": "/shop", "not_captured": "", "not_injected": "blocked by CSP: script-src"}
-    rig, _ = captured(
+    companion, _ = captured(
         PAGE.replace(b"<head>", b"<head><meta http-equiv=Content-Security-Policy content='connect-src a'>")
     )
-    assert debug(rig)["recent"][0]["not_injected"] == "blocked by CSP: connect-src"
+    assert debug(companion)["recent"][0]["not_injected"] == "blocked by CSP: connect-src"
 
 
 def test_an_answer_is_judged_too() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
     html_line = ("answer", "Content-Type: text/html; charset=utf-8")
     for more, expected in (
         ((), {"captured": True, "injected": True, "reason": "", "not_injected": ""}),
@@ -127,20 +129,20 @@ def test_an_answer_is_judged_too() -> None:
         ((("answer", "Content-Security-Policy: script-src 'nonce-a'"),), {"injected": True, "nonce_used": True}),
         ((("cookie", "WRUID=0"),), {"captured": False, "reason": "visitor is not recorded"}),
     ):
-        told = debug(rig, ("url", "/x"), html_line, *more)["decision"]["answer"]
+        told = debug(companion, ("url", "/x"), html_line, *more)["decision"]["answer"]
         assert told | expected == told, more
-    rig = Rig(inject=InjectTable(csp="adapt"))
-    told = debug(rig, ("url", "/x"), html_line, ("answer", "Content-Security-Policy: script-src 'none'"))
+    companion = InMemoryNode(inject=InjectTable(csp="adapt"))
+    told = debug(companion, ("url", "/x"), html_line, ("answer", "Content-Security-Policy: script-src 'none'"))
     assert told["decision"]["answer"]["adapted"]
     assert told["decision"]["answer"]["injected"]
 
 
 def test_ratio_and_paths_are_told() -> None:
-    rig = Rig(capture=CaptureTable(ratio=0.5, no_store=("/a",), outlive_pull=("/b",)))
-    told = debug(rig, ("url", "/a"))["decision"]
+    companion = InMemoryNode(capture=CaptureTable(ratio=0.5, no_store=("/a",), outlive_pull=("/b",)))
+    told = debug(companion, ("url", "/a"))["decision"]
     assert (told["uncacheable"], told["outlives_pull"]) == (True, False)
     assert told["rules"][-1] == {"rule": "cookie WRUID", "says": "absent: captured, and the browser draws lots at 0.5"}
-    told = debug(rig, ("url", "/b?x"))["decision"]
+    told = debug(companion, ("url", "/b?x"))["decision"]
     assert (told["uncacheable"], told["outlives_pull"]) == (False, True)
 
 
@@ -154,27 +156,27 @@ FIELDS = st.lists(st.sampled_from([(b"cookie", b"WRUID=0"), (b"cookie", b"WRUID=
 def test_the_rules_told_are_those_that_decide(
     target: bytes, include: Any, exclude: Any, fields: Any, method: bytes, enabled: bool
 ) -> None:
-    rig = Rig(capture=CaptureTable(include=include, exclude=exclude, enabled=enabled))
+    companion = InMemoryNode(capture=CaptureTable(include=include, exclude=exclude, enabled=enabled))
     head = RequestHead.of(method, target, 11, fields)
-    says = [said for _, said in rig.policy.recording.rules_for(head)]
+    says = [said for _, said in companion.policy.recording.rules_for(head)]
     no = ("off", "not listed", "not a document", "not included", "excluded", "0:")
     against = [said for said in says if said.startswith(no) and not said.endswith("but forced")]
-    assert bool(rig.policy.recording.refusal(head)) == bool(against)
+    assert bool(companion.policy.recording.refusal(head)) == bool(against)
 
 
 def test_a_copy_that_outlives_the_pull() -> None:
     for paths, left in (((), 404), (("/shop",), 200)):
-        rig, token = captured(capture=CaptureTable(outlive_pull=paths))
-        assert rig.fetch(token).status == 200
-        assert rig.fetch(token, "DELETE").status == 204
-        rig.pass_time(120, 30)
-        assert rig.fetch(token).status == left
+        companion, token = captured(capture=CaptureTable(outlive_pull=paths))
+        assert companion.fetch(token).status == 200
+        assert companion.fetch(token, "DELETE").status == 204
+        companion.pass_time(120, 30)
+        assert companion.fetch(token).status == left
 
 
 def test_own_notices_wait_for_the_browsers_lots() -> None:
     def may(cookie: bytes, ratio: float, url: str = "http://a/b") -> bool:
         page = Page("t", url, "GET", 200, "text/html", 0.0, b"", b"")
-        return Rig(capture=CaptureTable(ratio=ratio)).policy.recording.own_notice(page, cookie)
+        return InMemoryNode(capture=CaptureTable(ratio=ratio)).policy.recording.own_notice(page, cookie)
 
     assert may(b"", 1)
     assert not may(b"", 0.5)
@@ -185,49 +187,54 @@ def test_own_notices_wait_for_the_browsers_lots() -> None:
 def test_adapted_in_get_head_and_304_alike() -> None:
     policy = CSP + b"script-src 'none'"
     made = b"script-src http://www.example.com/_lbc/fetch-from.js"
-    rig = Rig(inject=InjectTable(csp="adapt"))
-    rig.app.answers(html(PAGE, policy, b'ETag: "a"'))
-    got = rig.get()
+    companion = InMemoryNode(inject=InjectTable(csp="adapt"))
+    companion.application.answers(html(PAGE, policy, b'ETag: "a"'))
+    got = companion.get()
     assert got.get(b"content-security-policy") == made
     assert b"data-lbc-token" in got.body
-    assert rig.get(method=b"HEAD").get(b"content-security-policy") == made
-    rig.app.answers(b"HTTP/1.1 304 Not Modified\r\n" + policy + b'\r\nETag: "a"\r\n\r\n')
-    (again,) = rig.ask(request(b"/", b"If-None-Match: " + (got.get(b"etag") or b"")))
+    assert companion.get(method=b"HEAD").get(b"content-security-policy") == made
+    companion.application.answers(b"HTTP/1.1 304 Not Modified\r\n" + policy + b'\r\nETag: "a"\r\n\r\n')
+    (again,) = companion.ask(request(b"/", b"If-None-Match: " + (got.get(b"etag") or b"")))
     assert (again.status, again.get(b"content-security-policy")) == (304, made)
 
 
 def test_adapted_by_the_hash_of_what_the_page_got() -> None:
-    rig = Rig(inject=InjectTable(csp="adapt", top=b"<script>told = '{token}'</script>"))
-    rig.app.answers(html(PAGE, CSP + b"script-src 'strict-dynamic'"))
-    got = rig.get(b"/shop")
+    companion = InMemoryNode(inject=InjectTable(csp="adapt", top=b"<script>told = '{token}'</script>"))
+    companion.application.answers(html(PAGE, CSP + b"script-src 'strict-dynamic'"))
+    got = companion.get(b"/shop")
     (script,) = inline_hashes(got.body[got.body.index(b"<script") : got.body.index(b"</script>") + 9])
     assert got.get(b"content-security-policy") == f"script-src 'strict-dynamic' {script}".encode()
     told = debug(
-        rig, ("url", "/x"), ("answer", "Content-Type: text/html"), ("answer", "Content-Security-Policy: script-src")
+        companion,
+        ("url", "/x"),
+        ("answer", "Content-Type: text/html"),
+        ("answer", "Content-Security-Policy: script-src"),
     )
     assert told["decision"]["answer"]["injected"]
-    head = rig.get(method=b"HEAD")
+    head = companion.get(method=b"HEAD")
     assert (head.get(b"content-security-policy") or b"").startswith(b"script-src 'strict-dynamic' 'sha256-")
     assert head.get(b"content-length") is None
 
 
 def test_a_snippet_without_a_place_for_the_nonce_is_not_let_in_by_it() -> None:
     for top, placed in ((b"<script>{token}</script>", False), (b"<script nonce='{nonce}'>{token}</script>", True)):
-        rig = Rig(inject=InjectTable(top=top))
-        rig.app.answers(html(PAGE, CSP + b"script-src 'nonce-abc'"))
-        assert (b"<script" in rig.get(b"/shop").body) is placed
-        assert bool(debug(rig)["counted"]["not_injected"]) is not placed
+        companion = InMemoryNode(inject=InjectTable(top=top))
+        companion.application.answers(html(PAGE, CSP + b"script-src 'nonce-abc'"))
+        assert (b"<script" in companion.get(b"/shop").body) is placed
+        assert bool(debug(companion)["counted"]["not_injected"]) is not placed
 
 
 def test_by_address_alone() -> None:
     from ipaddress import ip_network
 
-    rig = Rig(fetch=FetchTable(addresses=(ip_network("192.0.2.0/24"),), signature="off"))
-    assert rig.get(b"/_lbc/debug", b"Accept: text/html").status == 200
+    companion = InMemoryNode(fetch=FetchTable(addresses=(ip_network("192.0.2.0/24"),), signature="off"))
+    assert companion.get(b"/_lbc/debug", b"Accept: text/html").status == 200
 
 
 def test_a_head_is_judged_as_its_page_but_leaves_no_copy() -> None:
-    rig, _ = captured()
-    said = debug(rig, ("url", "/page"), ("method", "HEAD"), ("answer", "Content-Type: text/html"))["decision"]["answer"]
+    companion, _ = captured()
+    said = debug(companion, ("url", "/page"), ("method", "HEAD"), ("answer", "Content-Type: text/html"))["decision"][
+        "answer"
+    ]
     assert (said["captured"], said["reason"]) == (False, "HEAD")
     assert (said["injected"], said["not_injected"]) == (False, "HEAD")

@@ -10,40 +10,42 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lbcompanion.settings import FetchTable
-from tests.support.in_memory_node import HOST, PAGE, Rig
+from tests.support.in_memory_node import HOST, PAGE, InMemoryNode
 from tests.support.own_answers import refused, with_page
 
 
 def test_who_is_not_known_learns_nothing() -> None:
-    rig, token = with_page()
+    companion, token = with_page()
     path = f"/_lbc/page/{token}"
-    signed = rig.signed("GET", path)
-    refused(rig, rig.get(path.encode()))
-    refused(rig, rig.get(b"/_lbc/page/nonsense"))
-    refused(rig, rig.get(path.encode() + b"x", *signed))
-    refused(rig, rig.get(path.encode(), *signed, method=b"DELETE"))
-    refused(rig, rig.get(path.encode(), *(line.replace(b"nonce-1", b"nonce-2") for line in signed)))
-    refused(rig, rig.get(path.encode(), *signed[:-1]))
+    signed = companion.signed("GET", path)
+    refused(companion, companion.get(path.encode()))
+    refused(companion, companion.get(b"/_lbc/page/nonsense"))
+    refused(companion, companion.get(path.encode() + b"x", *signed))
+    refused(companion, companion.get(path.encode(), *signed, method=b"DELETE"))
+    refused(companion, companion.get(path.encode(), *(line.replace(b"nonce-1", b"nonce-2") for line in signed)))
+    refused(companion, companion.get(path.encode(), *signed[:-1]))
     for away in (301, -302):
-        old = rig.signer.sign("GET", f"http://{HOST.decode()}{path}", "n", rig.now() - away)
-        refused(rig, rig.get(path.encode(), *(f"{key}: {value}".encode() for key, value in old)))
-    assert not any(token in line for line in rig.logged)
-    assert rig.fetch(token).status == 200
+        old = companion.signer.sign("GET", f"http://{HOST.decode()}{path}", "n", companion.now() - away)
+        refused(companion, companion.get(path.encode(), *(f"{key}: {value}".encode() for key, value in old)))
+    assert not any(token in line for line in companion.logged)
+    assert companion.fetch(token).status == 200
 
 
 def test_a_foreign_crawler_is_let_in_by_its_key() -> None:
     key = Ed25519PrivateKey.generate()
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    rig, token = with_page(fetch=FetchTable(public_keys={"them": pem}))
+    companion, token = with_page(fetch=FetchTable(public_keys={"them": pem}))
     path = f"/_lbc/page/{token}"
-    parameters = f'("@method" "@authority" "@path" "lbc-nonce");created={int(rig.now())};keyid="them";alg="ed25519"'
+    parameters = (
+        f'("@method" "@authority" "@path" "lbc-nonce");created={int(companion.now())};keyid="them";alg="ed25519"'
+    )
     base = (
         f'"@method": GET\n"@authority": {HOST.decode()}\n"@path": {path}\n"lbc-nonce": n\n'
         f'"@signature-params": {parameters}'
     )
     signature = b64encode(key.sign(base.encode())).decode()
     fields = [b"Lbc-Nonce: n", f"Signature-Input: lbc={parameters}".encode(), f"Signature: lbc=:{signature}:".encode()]
-    assert rig.get(path.encode(), *fields).body == PAGE
+    assert companion.get(path.encode(), *fields).body == PAGE
 
 
 @pytest.mark.parametrize(
@@ -72,13 +74,13 @@ def test_a_foreign_crawler_is_let_in_by_its_key() -> None:
 def test_addresses(
     header: str, trusted: tuple[str, ...], fields: tuple[bytes, ...], peer: str, allowed: bool, signature: str
 ) -> None:
-    rig = Rig(
+    companion = InMemoryNode(
         node={"trusted_proxies": tuple(map(ip_network, trusted))},
         fetch=FetchTable(addresses=(ip_network("10.0.0.0/24"),), address_header=header, signature=signature),
     )
-    path = f"/_lbc/page/{rig.tokens.mint()}"
-    signed = rig.signed("GET", path) if signature == "required" else []
-    answer = rig.get(path.encode(), *signed, *fields, peer=(peer, 1))
+    path = f"/_lbc/page/{companion.tokens.mint()}"
+    signed = companion.signed("GET", path) if signature == "required" else []
+    answer = companion.get(path.encode(), *signed, *fields, peer=(peer, 1))
     assert answer.status == (404 if allowed else 403)
     if signature == "required" and allowed:
-        assert rig.get(path.encode(), *fields, peer=(peer, 1)).status == 403
+        assert companion.get(path.encode(), *fields, peer=(peer, 1)).status == 403

@@ -12,11 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.demo.children import own_command
+from lbcompanion.demo.processes import companion_command
 from tests.support.commands import ROOT, WAIT, read_on
 from tests.support.in_memory_node import PAGE, request, without_tag
 from tests.support.listener_certificates import AUTHORITY, IN_TLS
-from tests.support.node_process import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
+from tests.support.node_process import (
+    START_MODES,
+    NodeProcess,
+    ask,
+    ask_once,
+    running_node,
+    signed,
+    token_in,
+    wait_until,
+)
 from tests.support.raw_application import RawApplication
 from tests.support.worker_processes import is_there, pids, upstream
 
@@ -31,8 +40,8 @@ class Visitors:
     :ivar failed: what went wrong, in words.
     """
 
-    def __init__(self, stand: Stand, tls: bool) -> None:
-        self._stand = stand
+    def __init__(self, node_process: NodeProcess, tls: bool) -> None:
+        self._stand = node_process
         self._tls = tls
         self._done = threading.Event()
         self._threads = [threading.Thread(target=self._visit) for _ in range(2)]
@@ -64,20 +73,20 @@ class Visitors:
             time.sleep(0.02)
 
 
-def take_over(stand: Stand, way: str) -> subprocess.Popen[bytes]:
+def take_over(node_process: NodeProcess, way: str) -> subprocess.Popen[bytes]:
     """Start a new process, and wait until it has said that it took over."""
-    before = stand.said().count("taken over")
-    life = stand.start(way, "--take-over")
+    before = node_process.said().count("taken over")
+    life = node_process.start(way, "--take-over")
 
     def taken() -> bool:
-        assert life.poll() is None, stand.said()
-        return stand.said().count("taken over") > before
+        assert life.poll() is None, node_process.said()
+        return node_process.said().count("taken over") > before
 
     wait_until(taken, "not taken over", 3 * WAIT)
     return life
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", START_MODES)
 @pytest.mark.parametrize("kind", ["alone", "workers", "tls"])
 def test_visitors_see_nothing(tmp_path: Path, application: RawApplication, way: str, kind: str) -> None:
     AUTHORITY.write(tmp_path, "a", "www.example.com")
@@ -85,19 +94,19 @@ def test_visitors_see_nothing(tmp_path: Path, application: RawApplication, way: 
     node = "workers = 2" if kind == "workers" else ""
     application.go_on.clear()
     application.slow.clear()
-    with standing(tmp_path, upstream(application), *listen, node=node, way=way) as stand:
-        old = stand.lives[0]
-        connect = (lambda: stand.connect_tls(AUTHORITY.pem)) if kind == "tls" else stand.connect
-        with Visitors(stand, kind == "tls") as visitors, connect() as slow, connect() as idle:
+    with running_node(tmp_path, upstream(application), *listen, node=node, way=way) as node_process:
+        old = node_process.lives[0]
+        connect = (lambda: node_process.connect_tls(AUTHORITY.pem)) if kind == "tls" else node_process.connect
+        with Visitors(node_process, kind == "tls") as visitors, connect() as slow, connect() as idle:
             wait_until(lambda: len(visitors.tokens) >= 10)
             ask_once(idle, request(b"/page"))
             slow.sendall(request(b"/slow"))
             assert application.slow.wait(WAIT)
-            take_over(stand, way)
+            take_over(node_process, way)
             # What runs in the old process goes on, and what rests there is closed.
             assert idle.recv(100) == b""
             assert old.poll() is None
-            assert stand.ask_admin("/readyz").status == 200
+            assert node_process.ask_admin("/readyz").status == 200
             application.go_on.set()
             assert read_on(slow).endswith(b"abcd")
             assert old.wait(30) == 0
@@ -109,42 +118,42 @@ def test_visitors_see_nothing(tmp_path: Path, application: RawApplication, way: 
         for token in visitors.tokens[:200]:
             with connect() as asking:
                 (answer,) = ask(asking, signed(token) if kind != "tls" else signed(token, scheme="https"))
-            assert (answer.status, answer.body, answer.get(b"lbc-via")) == (200, PAGE, b"own"), stand.said()
-        assert stand.ask_admin("/readyz").json == {"ready": True, "wrong": []}
+            assert (answer.status, answer.body, answer.get(b"lbc-via")) == (200, PAGE, b"own"), node_process.said()
+        assert node_process.ask_admin("/readyz").json == {"ready": True, "wrong": []}
         if kind != "tls":
             assert (tmp_path / "lbc.sock").exists()
-        assert stand.stop() in {0, -signal.SIGTERM}
+        assert node_process.stop() in {0, -signal.SIGTERM}
         assert not (tmp_path / "lbc.sock").exists()
 
 
 def test_a_node_may_change_from_one_process_to_several_and_back(tmp_path: Path, application: RawApplication) -> None:
-    with standing(tmp_path, upstream(application)) as stand:
-        (answer,) = stand.ask(request(b"/page", LAST))
+    with running_node(tmp_path, upstream(application)) as node_process:
+        (answer,) = node_process.ask(request(b"/page", LAST))
         token = token_in(answer.body)
-        written = stand.file.read_text()
-        stand.file.write_text(written.replace("[crawler]", "workers = 2\n[crawler]"))
-        take_over(stand, "command")
-        assert stand.lives[0].wait(30) == 0
-        workers = pids(stand)
+        written = node_process.file.read_text()
+        node_process.file.write_text(written.replace("[crawler]", "workers = 2\n[crawler]"))
+        take_over(node_process, "command")
+        assert node_process.lives[0].wait(30) == 0
+        workers = pids(node_process)
         assert len(workers) == 2
         for _ in range(4):
-            (answer,) = stand.ask(signed(token))
+            (answer,) = node_process.ask(signed(token))
             assert answer.status == 200
-        stand.file.write_text(written)
-        take_over(stand, "command")
-        assert stand.lives[1].wait(30) == 0
+        node_process.file.write_text(written)
+        take_over(node_process, "command")
+        assert node_process.lives[1].wait(30) == 0
         assert not any(map(is_there, workers))
-        (answer,) = stand.ask(signed(token))
+        (answer,) = node_process.ask(signed(token))
         assert answer.status == 200
-        assert stand.stop() == 0
+        assert node_process.stop() == 0
 
 
 def test_where_nobody_runs_it_is_a_start_as_any_other(tmp_path: Path, application: RawApplication) -> None:
-    stand = Stand(tmp_path, upstream(application))
-    life = stand.start("command", "--take-over")
+    node_process = NodeProcess(tmp_path, upstream(application))
+    life = node_process.start("command", "--take-over")
     try:
-        stand.wait_until_ready()
-        assert stand.stop() == 0
+        node_process.wait_until_ready()
+        assert node_process.stop() == 0
     finally:
         if life.poll() is None:
             life.kill()
@@ -152,29 +161,29 @@ def test_where_nobody_runs_it_is_a_start_as_any_other(tmp_path: Path, applicatio
 
 
 def test_a_successor_that_fails_leaves_the_old_one_serving(tmp_path: Path, application: RawApplication) -> None:
-    with standing(tmp_path, upstream(application)) as stand:
-        written = stand.file.read_text()
-        stand.file.write_text(written.replace('listen = ["', 'listen = ["tcp:1:interface=192.0.2.1", "'))
-        life = stand.start("command", "--take-over")
+    with running_node(tmp_path, upstream(application)) as node_process:
+        written = node_process.file.read_text()
+        node_process.file.write_text(written.replace('listen = ["', 'listen = ["tcp:1:interface=192.0.2.1", "'))
+        life = node_process.start("command", "--take-over")
         assert life.wait(3 * WAIT) == 1
-        assert "cannot listen on tcp:1:interface=192.0.2.1" in stand.said()
-        (answer,) = stand.ask(request(b"/page", LAST))
+        assert "cannot listen on tcp:1:interface=192.0.2.1" in node_process.said()
+        (answer,) = node_process.ask(request(b"/page", LAST))
         assert answer.status == 200
-        assert stand.ask_admin("/readyz").status == 200
+        assert node_process.ask_admin("/readyz").status == 200
         # And another may still try.
-        stand.file.write_text(written)
-        take_over(stand, "command")
-        assert stand.lives[0].wait(30) == 0
+        node_process.file.write_text(written)
+        take_over(node_process, "command")
+        assert node_process.lives[0].wait(30) == 0
 
 
 def test_a_second_start_without_it_changes_nothing(tmp_path: Path, application: RawApplication) -> None:
-    with standing(tmp_path, upstream(application)) as stand:
-        assert stand.start().wait(3 * WAIT) == 1
-        assert "Address already in use" in stand.said()
-        (answer,) = stand.ask(request(b"/page", LAST))
+    with running_node(tmp_path, upstream(application)) as node_process:
+        assert node_process.start().wait(3 * WAIT) == 1
+        assert "Address already in use" in node_process.said()
+        (answer,) = node_process.ask(request(b"/page", LAST))
         assert answer.status == 200
-        stand.lives.reverse()
-        assert stand.stop() == 0
+        node_process.lives.reverse()
+        assert node_process.stop() == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -183,10 +192,10 @@ def test_drain_waits_for_the_end_and_tells(
     tmp_path: Path, application: RawApplication, workers: int, store: str
 ) -> None:
     more = f'[crawler]\nintake = ""\n[store]\nurl = "{store}"'
-    with standing(tmp_path, upstream(application), node=f"workers = {workers}", more=more) as stand:
-        (answer,) = stand.ask(request(b"/page", LAST))
+    with running_node(tmp_path, upstream(application), node=f"workers = {workers}", more=more) as node_process:
+        (answer,) = node_process.ask(request(b"/page", LAST))
         assert answer.status == 200
-        command = own_command("drain", "--config", str(stand.file), "--json")
+        command = companion_command("drain", "--config", str(node_process.file), "--json")
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
@@ -196,8 +205,8 @@ def test_drain_waits_for_the_end_and_tells(
             assert said["copies"] == {"lost": 1}
         elif workers == 1:
             assert said["copies"] == {"kept": 1}
-        assert stand.lives[0].wait(WAIT) == 0
-        assert f"copies {'lost' if store == 'memory:' else 'kept'}: 1" in stand.said()
+        assert node_process.lives[0].wait(WAIT) == 0
+        assert f"copies {'lost' if store == 'memory:' else 'kept'}: 1" in node_process.said()
         again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert again.returncode == 1
         assert "no node n1 runs" in again.stderr

@@ -19,8 +19,17 @@ import pytest
 from lbcompanion.protocol.tokens import is_valid_proof
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import WAIT, read_on
-from tests.support.in_memory_node import PAGE, Answer, read_answers, request, without_tag
-from tests.support.node_process import WAYS, Stand, ask, ask_once, signed, standing, token_in, wait_until
+from tests.support.in_memory_node import PAGE, VisitorResponse, read_responses, request, without_tag
+from tests.support.node_process import (
+    START_MODES,
+    NodeProcess,
+    ask,
+    ask_once,
+    running_node,
+    signed,
+    token_in,
+    wait_until,
+)
 from tests.support.raw_application import RawApplication
 from tests.support.worker_processes import is_there, pids, upstream
 
@@ -32,9 +41,9 @@ LONG = PAGE.replace(b"<p>", b"<p>" + b"word " * 4000)
 
 
 @contextmanager
-def only(stand: Stand, worker: int) -> Iterator[None]:
+def only(node_process: NodeProcess, worker: int) -> Iterator[None]:
     """All other workers stand still: whoever connects now gets this one."""
-    others = [pid for number, pid in enumerate(pids(stand)) if number != worker]
+    others = [pid for number, pid in enumerate(pids(node_process)) if number != worker]
     for pid in others:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -45,12 +54,12 @@ def only(stand: Stand, worker: int) -> Iterator[None]:
 
 
 @contextmanager
-def connected_to(stand: Stand, *workers: int) -> Iterator[list[socket.socket]]:
+def connected_to(node_process: NodeProcess, *workers: int) -> Iterator[list[socket.socket]]:
     """A connection to each of these workers."""
     made = []
     for worker in workers:
-        with only(stand, worker):
-            asking = stand.connect()
+        with only(node_process, worker):
+            asking = node_process.connect()
             ask_once(asking, request(b"/_lbc/whoami"))
             made.append(asking)
     yield made
@@ -65,81 +74,87 @@ def page(asking: socket.socket) -> str:
     return token_in(answer.body)
 
 
-def asked(stand: Stand, worker: int, raw: bytes, method: bytes = b"GET", later: bool = False) -> Answer:
+def asked(
+    node_process: NodeProcess, worker: int, raw: bytes, method: bytes = b"GET", later: bool = False
+) -> VisitorResponse:
     """One request to one worker; while a copy is on its way into the store, asked again, unless ``later``."""
     while True:
-        with connected_to(stand, worker) as (asking,):
+        with connected_to(node_process, worker) as (asking,):
             (answer,) = ask(asking, raw, methods=(method,))
         if answer.status != 503 or later:
             return answer
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", START_MODES)
 @pytest.mark.parametrize("store", ["memory:", "sqlite:///pages.db"])
-def test_workers_have_one_another_s_copies(tmp_path: Path, application: RawApplication, way: str, store: str) -> None:
+def test_workers_have_one_another_s_copies(
+    tmp_path: Path, application: RawApplication, start_mode: str, store: str
+) -> None:
     more = f'[crawler]\nintake = ""\n[store]\nurl = "{store}"'
-    with standing(tmp_path, upstream(application), node="workers = 3", more=more, way=way) as stand:
-        with connected_to(stand, 0, 1, 2) as made:
+    with running_node(
+        tmp_path, upstream(application), node="workers = 3", more=more, start_mode=start_mode
+    ) as node_process:
+        with connected_to(node_process, 0, 1, 2) as made:
             tokens = [page(asking) for asking in made]
         for token in tokens:
             for worker in range(3):
                 raw = signed(token)
-                answer = asked(stand, worker, raw)
+                answer = asked(node_process, worker, raw)
                 assert (answer.status, answer.body) == (200, PAGE)
                 assert answer.get(b"lbc-via") == b"own"
                 nonce = raw.partition(b"Lbc-Nonce: ")[2].partition(b"\r\n")[0].decode()
                 told = [(answer.get(name) or b"").decode() for name in (b"lbc-proof", b"repr-digest")]
                 assert is_valid_proof(told[0], SECRET, "n1", token, nonce, told[1])
-        assert asked(stand, 1, signed(tokens[0], "HEAD"), b"HEAD").get(b"content-length") == b"%d" % len(PAGE)
+        assert asked(node_process, 1, signed(tokens[0], "HEAD"), b"HEAD").get(b"content-length") == b"%d" % len(PAGE)
         # The first worker's copy is confirmed to the second, and the third knows.
-        assert asked(stand, 1, signed(tokens[0], "DELETE"), b"DELETE").status == 204
+        assert asked(node_process, 1, signed(tokens[0], "DELETE"), b"DELETE").status == 204
         for worker in (0, 1, 2):
-            answer = asked(stand, worker, signed(tokens[0]))
+            answer = asked(node_process, worker, signed(tokens[0]))
             assert (answer.status, answer.json["reason"]) == (404, "pulled")
-        assert asked(stand, 2, signed(tokens[0], "DELETE"), b"DELETE").status == 204
-        assert asked(stand, 2, signed(tokens[1])).status == 200
-        figures = stand.ask_admin("/status").json
+        assert asked(node_process, 2, signed(tokens[0], "DELETE"), b"DELETE").status == 204
+        assert asked(node_process, 2, signed(tokens[1])).status == 200
+        figures = node_process.ask_admin("/status").json
         assert figures["captured"] == 3
         assert figures["ready"] is True
         assert [one["serves"] for one in figures["workers"]] == [True] * 3
-        assert stand.metric("lbcompanion_node_pages_captured_total") == 3
-        assert stand.metric("lbcompanion_node_workers") == 3
-        if way == "command":
-            assert stand.stop() == 0
+        assert node_process.metric("lbcompanion_node_pages_captured_total") == 3
+        assert node_process.metric("lbcompanion_node_workers") == 3
+        if start_mode == "command":
+            assert node_process.stop() == 0
 
 
 def test_reasons_go_round(tmp_path: Path, application: RawApplication) -> None:
     more = '[crawler]\nintake = ""\n[store]\nmax_pages = 1\nmax_seconds = 6\npull_grace_seconds = 0'
-    with standing(tmp_path, upstream(application), node="workers = 2", more=more) as stand:
-        with connected_to(stand, 0, 0, 1) as made:
+    with running_node(tmp_path, upstream(application), node="workers = 2", more=more) as node_process:
+        with connected_to(node_process, 0, 0, 1) as made:
             evicted, held, pulled = [page(asking) for asking in made]
-        assert asked(stand, 1, signed(evicted)).json["reason"] == "evicted"
+        assert asked(node_process, 1, signed(evicted)).json["reason"] == "evicted"
         # Sent whole once, by whichever worker, and its grace is over.
-        assert asked(stand, 0, signed(pulled)).status == 200
-        wait_until(lambda: asked(stand, 0, signed(pulled)).status == 404)
-        assert asked(stand, 1, signed(pulled)).json["reason"] == "pulled"
-        wait_until(lambda: asked(stand, 1, signed(held, "HEAD"), b"HEAD").status == 404)
-        assert asked(stand, 1, signed(held)).json["reason"] == "expired"
+        assert asked(node_process, 0, signed(pulled)).status == 200
+        wait_until(lambda: asked(node_process, 0, signed(pulled)).status == 404)
+        assert asked(node_process, 1, signed(pulled)).json["reason"] == "pulled"
+        wait_until(lambda: asked(node_process, 1, signed(held, "HEAD"), b"HEAD").status == 404)
+        assert asked(node_process, 1, signed(held)).json["reason"] == "expired"
         forged = "1" + "A" * 30 + "n1"
-        assert asked(stand, 0, signed(forged)).json["reason"] == "unknown"
+        assert asked(node_process, 0, signed(forged)).json["reason"] == "unknown"
 
 
 def test_a_page_on_its_way_elsewhere_is_worth_waiting_for(tmp_path: Path) -> None:
     server = socket.create_server(("127.0.0.1", 0))
     upstream = f"tcp:127.0.0.1:{server.getsockname()[1]}"
-    with server, standing(tmp_path, upstream, node="workers = 2") as stand:
-        with connected_to(stand, 0) as (asking,):
+    with server, running_node(tmp_path, upstream, node="workers = 2") as node_process:
+        with connected_to(node_process, 0) as (asking,):
             asking.sendall(request(b"/page", LAST))
             application = wait_for_request(server)
             application.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + LONG[:18000])
             found = read_on(asking, lambda found: b"data-lbc-token" in found and b"</script>" in found)
             token = token_in(found)
-            answer = asked(stand, 1, signed(token), later=True)
+            answer = asked(node_process, 1, signed(token), later=True)
             assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
             application.sendall(LONG[18000:])
             application.close()
             read_on(asking)
-        assert asked(stand, 1, signed(token)).body == LONG
+        assert asked(node_process, 1, signed(token)).body == LONG
 
 
 def wait_for_request(server: socket.socket) -> socket.socket:
@@ -153,90 +168,90 @@ def wait_for_request(server: socket.socket) -> socket.socket:
         connection.close()
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: RawApplication, way: str) -> None:
-    with standing(tmp_path, upstream(application), node="workers = 2", way=way) as stand:
-        first, second = pids(stand)
-        with connected_to(stand, 1) as (asking,):
+@pytest.mark.parametrize("way", START_MODES)
+def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: RawApplication, start_mode: str) -> None:
+    with running_node(tmp_path, upstream(application), node="workers = 2", start_mode=start_mode) as node_process:
+        first, second = pids(node_process)
+        with connected_to(node_process, 1) as (asking,):
             token = page(asking)
-            before = stand.metric("lbcompanion_node_requests_total")
+            before = node_process.metric("lbcompanion_node_requests_total")
             # What waits in the port's queue while a worker dies is another's to take.
             os.kill(first, signal.SIGSTOP)
             os.kill(first, signal.SIGKILL)
             for _ in range(100):
-                (answer,) = stand.ask(request(b"/page", LAST))
+                (answer,) = node_process.ask(request(b"/page", LAST))
                 assert answer.status == 200
             assert page(asking)
-            wait_until(lambda: stand.metric("lbcompanion_node_workers") == 2, stand.said())
-            assert pids(stand)[1] == second
-            assert stand.metric("lbcompanion_node_worker_restarts") == 1
+            wait_until(lambda: node_process.metric("lbcompanion_node_workers") == 2, node_process.log_text())
+            assert pids(node_process)[1] == second
+            assert node_process.metric("lbcompanion_node_worker_restarts") == 1
             # What the dead one counted stays counted.
-            assert stand.metric("lbcompanion_node_requests_total") >= before + 101
-        assert asked(stand, 0, signed(token)).status == 200
-        assert stand.said().count("worker died") == 1
+            assert node_process.metric("lbcompanion_node_requests_total") >= before + 101
+        assert asked(node_process, 0, signed(token)).status == 200
+        assert node_process.log_text().count("worker died") == 1
 
 
 def test_one_that_dies_again_and_again_is_started_later_and_later(tmp_path: Path, application: RawApplication) -> None:
-    with standing(tmp_path, upstream(application), node="workers = 2") as stand:
-        first = pids(stand)[0]
+    with running_node(tmp_path, upstream(application), node="workers = 2") as node_process:
+        first = pids(node_process)[0]
         for times in (1, 2, 3):
             # As soon as it is there, it is gone again: before it could be called steady.
-            there = wait_until(lambda: [pid for pid in pids(stand)[:1] if pid])[0]
+            there = wait_until(lambda: [pid for pid in pids(node_process)[:1] if pid])[0]
             os.kill(there, signal.SIGKILL)
-            wait_until(lambda times=times: stand.said().count("worker died") == times)
-            assert "1 of 2 workers do not serve" in stand.ask_admin("/readyz").body.decode()
-            assert stand.ask_admin("/readyz").status == 200
-        waits = [line.rpartition(" in ")[2] for line in stand.said().splitlines() if "worker died" in line]
+            wait_until(lambda times=times: node_process.log_text().count("worker died") == times)
+            assert "1 of 2 workers do not serve" in node_process.ask_admin("/readyz").body.decode()
+            assert node_process.ask_admin("/readyz").status == 200
+        waits = [line.rpartition(" in ")[2] for line in node_process.log_text().splitlines() if "worker died" in line]
         assert waits in (["0.4 s", "0.8 s", "1.6 s"], ["0.2 s", "0.4 s", "0.8 s"])  # the first may have been steady
-        wait_until(lambda: stand.metric("lbcompanion_node_workers") == 2)
-        assert pids(stand)[0] != first
+        wait_until(lambda: node_process.metric("lbcompanion_node_workers") == 2)
+        assert pids(node_process)[0] != first
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_all_finish_and_leave(tmp_path: Path, application: RawApplication, way: str) -> None:
+@pytest.mark.parametrize("way", START_MODES)
+def test_all_finish_and_leave(tmp_path: Path, application: RawApplication, start_mode: str) -> None:
     application.go_on.clear()
-    with standing(tmp_path, upstream(application), node="workers = 2", way=way) as stand:
-        there = pids(stand)
-        with connected_to(stand, 0, 1, 0) as (one, other, idle):
+    with running_node(tmp_path, upstream(application), node="workers = 2", start_mode=start_mode) as node_process:
+        there = pids(node_process)
+        with connected_to(node_process, 0, 1, 0) as (one, other, idle):
             for asking in (one, other):
                 application.slow.clear()
                 asking.sendall(request(b"/slow"))
                 assert application.slow.wait(WAIT)
-            life = stand.lives[-1]
+            life = node_process.processes[-1]
             life.send_signal(signal.SIGTERM)
-            wait_until(lambda: stand.ask_admin("/readyz").status == 503)
-            stand.ask_admin("/readyz")
+            wait_until(lambda: node_process.ask_admin("/readyz").status == 503)
+            node_process.ask_admin("/readyz")
             assert idle.recv(10) == b""
             assert life.poll() is None
             application.go_on.set()
             for asking in (one, other):
-                (answer,) = read_answers(read_on(asking), [b"GET"], True)
+                (answer,) = read_responses(read_on(asking), [b"GET"], True)
                 assert answer.body == b"abcd"
-        assert life.wait(30) == (0 if way == "command" else -signal.SIGTERM)
+        assert life.wait(30) == (0 if start_mode == "command" else -signal.SIGTERM)
         assert not any(map(is_there, there))
-        assert stand.said().count("0 connections cut") == 2
+        assert node_process.log_text().count("0 connections cut") == 2
         assert not list((tmp_path / "state").rglob("*.sock"))
         assert not list((tmp_path / "state").rglob("*.control"))
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_without_their_supervisor_workers_leave(tmp_path: Path, application: RawApplication, way: str) -> None:
-    with standing(tmp_path, upstream(application), node="workers = 2", way=way) as stand:
-        there = pids(stand)
-        stand.lives[-1].kill()
+@pytest.mark.parametrize("way", START_MODES)
+def test_without_their_supervisor_workers_leave(tmp_path: Path, application: RawApplication, start_mode: str) -> None:
+    with running_node(tmp_path, upstream(application), node="workers = 2", start_mode=start_mode) as node_process:
+        there = pids(node_process)
+        node_process.processes[-1].kill()
         wait_until(lambda: not any(map(is_there, there)), "workers are still there")
         with pytest.raises(ConnectionRefusedError):
-            stand.connect()
+            node_process.connect()
 
 
 def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, application: RawApplication) -> None:
-    stand = Stand(tmp_path, upstream(application), node="workers = 2")
+    node_process = NodeProcess(tmp_path, upstream(application), node="workers = 2")
     (tmp_path / "state").write_text("no folder")
-    life = stand.start()
+    life = node_process.start()
     assert life.wait(WAIT) == 1
-    assert "not started" in stand.said()
-    assert "state" in stand.said()
-    assert "Traceback" not in stand.said()
+    assert "not started" in node_process.log_text()
+    assert "state" in node_process.log_text()
+    assert "Traceback" not in node_process.log_text()
 
 
 class _Intake(BaseHTTPRequestHandler):
@@ -273,8 +288,8 @@ def notice(asking: socket.socket, token: str) -> None:
 def test_one_worker_delivers_everybody_s_notices(tmp_path: Path, application: RawApplication) -> None:
     with intake() as crawler:
         more = f'[crawler]\nintake = "http://127.0.0.1:{crawler.server_address[1]}"'
-        with standing(tmp_path, upstream(application), node="workers = 3", more=more) as stand:
-            with connected_to(stand, 0, 1, 2) as made:
+        with running_node(tmp_path, upstream(application), node="workers = 3", more=more) as node_process:
+            with connected_to(node_process, 0, 1, 2) as made:
                 tokens = [page(asking) for asking in made]
                 # Each notice lands at a worker that has not got the copy.
                 for asking, token in zip([*made[1:], made[0]], tokens, strict=True):
@@ -283,11 +298,11 @@ def test_one_worker_delivers_everybody_s_notices(tmp_path: Path, application: Ra
             time.sleep(0.2)
             assert sorted(one["token"] for one in crawler.notices) == sorted(tokens)
             assert {one["page_url"] for one in crawler.notices} == {"http://www.example.com/page"}
-            assert stand.metric('lbcompanion_node_notices_total{what="delivered"}') == 3
+            assert node_process.metric('lbcompanion_node_notices_total{what="delivered"}') == 3
             # The one that delivers dies, and the next of its number goes on.
             with suppress(ProcessLookupError):
-                os.kill(pids(stand)[0], signal.SIGKILL)
-            with stand.connect() as asking:
+                os.kill(pids(node_process)[0], signal.SIGKILL)
+            with node_process.connect() as asking:
                 token = page(asking)
                 notice(asking, token)
             wait_until(lambda: token in {one["token"] for one in crawler.notices}, "the notice did not arrive")

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from tests.support.in_memory_node import HOST, Rig
+from tests.support.in_memory_node import HOST, InMemoryNode
 
 PROXY = (ip_network("192.0.2.0/24"), ip_network("::1/128"))
 
@@ -34,9 +34,9 @@ PROXY = (ip_network("192.0.2.0/24"), ip_network("::1/128"))
     ],
 )
 def test_forwarded_fields(trusted: bool, fields: tuple[bytes, ...], told: tuple[bytes, bytes, bytes]) -> None:
-    rig = Rig(node={"trusted_proxies": PROXY if trusted else ()})
-    rig.get(b"/", *fields)
-    (seen,) = rig.app.seen
+    companion = InMemoryNode(node={"trusted_proxies": PROXY if trusted else ()})
+    companion.get(b"/", *fields)
+    (seen,) = companion.application.received_requests
     names = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
     assert [seen.all(name) for name in names] == [[value] for value in told]
     assert seen.all(b"host") == [HOST]
@@ -44,13 +44,13 @@ def test_forwarded_fields(trusted: bool, fields: tuple[bytes, ...], told: tuple[
 
 @pytest.mark.parametrize(("peer", "told"), [(("::1", 1, 0, 0), b"::1"), (("::ffff:192.0.2.9", 1), b"192.0.2.9")])
 def test_peers_of_the_newer_protocol(peer: object, told: bytes) -> None:
-    rig = Rig()
-    rig.get(peer=peer)
-    assert rig.app.seen[0].all(b"x-forwarded-for") == [told]
+    companion = InMemoryNode()
+    companion.get(peer=peer)
+    assert companion.application.received_requests[0].all(b"x-forwarded-for") == [told]
 
 
 def test_a_peer_on_a_unix_socket_has_no_address_and_is_trusted() -> None:
-    rig = Rig()
-    rig.get(b"/", b"X-Forwarded-Proto: https", peer="")
-    assert rig.app.seen[0].all(b"x-forwarded-for") == []
-    assert rig.app.seen[0].all(b"x-forwarded-proto") == [b"https"]
+    companion = InMemoryNode()
+    companion.get(b"/", b"X-Forwarded-Proto: https", peer="")
+    assert companion.application.received_requests[0].all(b"x-forwarded-for") == []
+    assert companion.application.received_requests[0].all(b"x-forwarded-proto") == [b"https"]

@@ -10,13 +10,13 @@ import pytest
 from lbcompanion.node.proxy.interface import Link, peer_host
 from lbcompanion.node.transports.socket_transport import SocketLink
 from lbcompanion.node.transports.twisted_transport import TwistedLink
-from lbcompanion.testing.links import MemoryLink, MemoryLoop
+from lbcompanion.testing.memory_transport import MemoryLoop, MemoryTransport
 from tests.support.echo_machine import Echo
 
 WORDS = [name for name, _ in inspect.getmembers(Link, inspect.isfunction) if not name.startswith("_")]
 
 
-@pytest.mark.parametrize("kind", [MemoryLink, SocketLink, TwistedLink, asyncio.Transport])
+@pytest.mark.parametrize("kind", [MemoryTransport, SocketLink, TwistedLink, asyncio.Transport])
 @pytest.mark.parametrize("word", WORDS)
 def test_every_kind_knows_every_word(kind: type, word: str) -> None:
     theirs = inspect.signature(getattr(kind, word)).parameters
@@ -36,4 +36,4 @@ def test_every_kind_knows_every_word(kind: type, word: str) -> None:
     ],
 )
 def test_the_peers_address(peername: object, host: str) -> None:
-    assert peer_host(MemoryLink(MemoryLoop(), Echo(), peername)) == host
+    assert peer_host(MemoryTransport(MemoryLoop(), Echo(), peername)) == host

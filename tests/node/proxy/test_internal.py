@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
 from lbcompanion.node.proxy.internal import MAX_BODY
-from tests.support.in_memory_node import Rig, request
+from tests.support.in_memory_node import InMemoryNode, request
 from tests.support.own_answers import guarded
 
 
@@ -40,14 +40,14 @@ class Endpoint:
     ],
 )
 def test_a_long_body_is_cut(method: bytes, size: int, most: int, piece: int) -> None:
-    rig = Rig()
-    endpoint = rig.hub.local = Endpoint()
+    companion = InMemoryNode()
+    endpoint = companion.hub.local = Endpoint()
     body = bytes(range(1, 256)) * (size // 255 + 1)
-    visitor = rig.connect()
+    visitor = companion.connect()
     visitor.send(request(b"/_lbc/notice", b"Content-Length: %d" % size, method=method))
     for at in range(0, size, piece):
         visitor.send(body[at : min(at + piece, size)])
-    rig.run()
+    companion.run()
     (got,) = endpoint.requests
     assert (got.body, got.cut) == (body[: min(size, most)], size > most)
 
@@ -64,19 +64,19 @@ def test_a_long_body_is_cut(method: bytes, size: int, most: int, piece: int) -> 
 )
 def test_other_methods_get_405(path: bytes, methods: list[bytes], allowed: bytes) -> None:
     for method in methods:
-        answer = Rig().get(path, method=method)
+        answer = InMemoryNode().get(path, method=method)
         assert (answer.status, answer.get(b"allow")) == (405, allowed)
         assert guarded(answer)
 
 
 def test_an_endpoint_that_fails_says_so_and_no_more() -> None:
-    rig = Rig()
+    companion = InMemoryNode()
 
     class Broken:
         def answer(self, request: object) -> Any:
             raise ZeroDivisionError("a secret")
 
-    rig.hub.local = Broken()
-    answer = rig.get(b"/_lbc/whoami")
+    companion.hub.local = Broken()
+    answer = companion.get(b"/_lbc/whoami")
     assert (answer.status, answer.body) == (500, b"internal error\n")
-    assert not any("a secret" in line for line in rig.logged)
+    assert not any("a secret" in line for line in companion.logged)

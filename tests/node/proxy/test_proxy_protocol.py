@@ -11,20 +11,20 @@ from lbcompanion.node.proxy.proxy_header import ProxyHeader
 from lbcompanion.node.proxy.proxy_protocol import HeaderFirst, Openings, ToldLink
 from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.settings import FetchTable, LimitsTable
-from lbcompanion.testing.links import FarEnd, MemoryLink
-from tests.support.in_memory_node import Answer, Rig, read_answers, request
+from lbcompanion.testing.memory_transport import MemoryTransport, RemoteEnd
+from tests.support.in_memory_node import InMemoryNode, VisitorResponse, read_responses, request
 from tests.support.proxy_headers import FOUR, NO_TLS, SIX, TLS, UNIX, v2
 
 BALANCER = ("10.0.0.1", 5000)
 LINE = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"
 
 
-class Proxied(Rig):
+class Proxied(InMemoryNode):
     def __init__(self, **tables: Any) -> None:
         super().__init__(node={"trusted_proxies": (ip_network("10.0.0.0/8"),)}, **tables)
         self.openings = Openings(self.hub)
 
-    def connect(self, peer: object = BALANCER) -> FarEnd:
+    def connect(self, peer: object = BALANCER) -> RemoteEnd:
         relay = _Relay()
 
         def done(link: Any, header: ProxyHeader, rest: bytes) -> None:
@@ -34,9 +34,9 @@ class Proxied(Rig):
                 relay.machine.data_received(rest)
 
         relay.machine = HeaderFirst(self.openings, done)
-        return MemoryLink(self.loop, relay, peer).connect()
+        return MemoryTransport(self.loop, relay, peer).connect()
 
-    def ask(self, *pieces: bytes, **more: Any) -> list[Answer]:
+    def ask(self, *pieces: bytes, **more: Any) -> list[VisitorResponse]:
         return super().ask(*pieces, **{"peer": BALANCER, **more})
 
     def pass_time(self, seconds: float, step: float = 1.0) -> None:
@@ -70,90 +70,93 @@ class _Relay:
 def test_the_visitor_is_who_the_balancer_says_at_any_cut(header: bytes, peer: bytes, scheme: bytes) -> None:
     raw = header + request(b"/a")
     for cut in range(1, len(raw)):
-        rig = Proxied()
-        (answer,) = rig.ask(raw[:cut], raw[cut:])
+        companion = Proxied()
+        (answer,) = companion.ask(raw[:cut], raw[cut:])
         assert answer.status == 200
-        (seen,) = rig.app.seen
+        (seen,) = companion.application.received_requests
         assert seen.get(b"x-forwarded-for") == peer
         assert seen.get(b"x-forwarded-proto") == scheme
-        assert len(rig.openings) == 0
+        assert len(companion.openings) == 0
 
 
 def test_a_stranger_is_closed_unheard() -> None:
-    rig = Proxied()
-    visitor = rig.connect(("198.51.100.1", 4711))
+    companion = Proxied()
+    visitor = companion.connect(("198.51.100.1", 4711))
     visitor.send(LINE + request())
-    rig.run()
+    companion.run()
     assert visitor.aborted
     assert visitor.received == b""
-    assert rig.app.seen == []
-    assert rig.counters.connections_refused == 1
-    assert rig.logged == ["PROXY header refused: 198.51.100.1: no trusted proxy"]
+    assert companion.application.received_requests == []
+    assert companion.counters.connections_refused == 1
+    assert companion.logged == ["PROXY header refused: 198.51.100.1: no trusted proxy"]
 
 
 def test_a_balancer_without_a_header_is_closed() -> None:
-    rig = Proxied()
-    visitor = rig.connect()
+    companion = Proxied()
+    visitor = companion.connect()
     visitor.send(request())
-    rig.run()
-    assert (visitor.aborted, visitor.received, rig.app.seen) == (True, b"", [])
+    companion.run()
+    assert (visitor.aborted, visitor.received, companion.application.received_requests) == (True, b"", [])
 
 
 def test_a_header_on_a_listener_that_expects_none_is_no_request() -> None:
-    rig = Rig(node={"trusted_proxies": (ip_network("10.0.0.0/8"),)})
+    companion = InMemoryNode(node={"trusted_proxies": (ip_network("10.0.0.0/8"),)})
     for raw in (LINE, v2(0x11, FOUR)):
-        (answer,) = rig.ask(raw + request(), peer=BALANCER)
+        (answer,) = companion.ask(raw + request(), peer=BALANCER)
         assert answer.status == 400
 
 
 @pytest.mark.parametrize("sent", [b"", LINE[:10], v2(0x11, FOUR)[:20]])
 def test_a_header_has_its_time(sent: bytes) -> None:
-    rig = Proxied(limits=LimitsTable(head_seconds=5))
-    visitor = rig.connect()
+    companion = Proxied(limits=LimitsTable(head_seconds=5))
+    visitor = companion.connect()
     visitor.send(sent)
-    rig.pass_time(4)
+    companion.pass_time(4)
     assert not visitor.closed
-    rig.pass_time(2)
+    companion.pass_time(2)
     assert visitor.aborted
-    assert rig.counters.timeouts == {"proxy header": 1}
-    assert len(rig.openings) == 0
+    assert companion.counters.timeouts == {"proxy header": 1}
+    assert len(companion.openings) == 0
 
 
 def test_those_who_wait_are_bounded_in_number() -> None:
-    rig = Proxied(limits=LimitsTable(connections=3))
-    visitors = [rig.connect() for _ in range(5)]
-    rig.run()
+    companion = Proxied(limits=LimitsTable(connections=3))
+    visitors = [companion.connect() for _ in range(5)]
+    companion.run()
     assert [visitor.aborted for visitor in visitors] == [False] * 3 + [True] * 2
     for visitor in visitors:
         visitor.send_eof()
-    rig.run()
-    assert len(rig.openings) == 0
+    companion.run()
+    assert len(companion.openings) == 0
     assert all(visitor.closed for visitor in visitors)
 
 
 def test_the_told_address_counts_for_the_cap_of_each_address() -> None:
-    rig = Proxied(limits=LimitsTable(connections_per_address=1))
-    first = rig.connect()
+    companion = Proxied(limits=LimitsTable(connections_per_address=1))
+    first = companion.connect()
     first.send(LINE)
-    rig.run()
-    other = rig.connect()
+    companion.run()
+    other = companion.connect()
     other.send(LINE.replace(b"203.0.113.9", b"203.0.113.10"))
-    rig.run()
-    second = rig.connect()
+    companion.run()
+    second = companion.connect()
     second.send(LINE)
-    rig.run()
+    companion.run()
     assert not first.closed
     assert not other.closed
-    (answer,) = read_answers(second.received, [b"GET"], True)
+    (answer,) = read_responses(second.received, [b"GET"], True)
     assert answer.status == 503
 
 
 def test_the_told_address_counts_for_who_may_fetch() -> None:
-    rig = Proxied(fetch=FetchTable(addresses=(ip_network("203.0.113.9"),)))
-    rig.on_kept = lambda page, cookie: (rig.kept.append((page, cookie)), rig.copies.keep(page))[0]
-    rig.ask(LINE + request())
-    path = f"/_lbc/page/{rig.page.token}"
+    companion = Proxied(fetch=FetchTable(addresses=(ip_network("203.0.113.9"),)))
+    companion.on_captured = lambda page, cookie: (
+        companion.captured.append((page, cookie)),
+        companion.copies.keep(page),
+    )[0]
+    companion.ask(LINE + request())
+    path = f"/_lbc/page/{companion.page.token}"
     for line, status in ((LINE, 200), (LINE.replace(b"113.9", b"113.8"), 403)):
-        signed = rig.signed("GET", path)
-        (answer,) = rig.ask(line + request(path.encode(), *signed))
+        signed = companion.signed("GET", path)
+        (answer,) = companion.ask(line + request(path.encode(), *signed))
         assert answer.status == status

@@ -13,8 +13,8 @@ from twisted.internet.task import Clock
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.upstream import RESTED_SECONDS, UNHEARD_SECONDS, UpstreamConnection, Upstreams
 from lbcompanion.settings import LimitsTable
-from lbcompanion.testing.links import FarEnd
-from tests.support.in_memory_node import AppConnection, Rig, Seen, read_answers, request
+from lbcompanion.testing.memory_transport import RemoteEnd
+from tests.support.in_memory_node import ApplicationConnection, InMemoryNode, ReceivedRequest, read_responses, request
 
 
 def plain(body: bytes = b"hello", *fields: bytes) -> bytes:
@@ -22,218 +22,225 @@ def plain(body: bytes = b"hello", *fields: bytes) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def capped(most: int, **limits: Any) -> Rig:
+def capped(most: int, **limits: Any) -> InMemoryNode:
     """A companion with a cap, before an application that answers when the test has it do so."""
-    rig = Rig(limits=LimitsTable(upstream_connections=most, **limits))
-    rig.app.on_request = lambda connection, seen: None
-    return rig
+    companion = InMemoryNode(limits=LimitsTable(upstream_connections=most, **limits))
+    companion.application.on_request = lambda connection, seen: None
+    return companion
 
 
-def visitors(rig: Rig, count: int) -> list[FarEnd]:
+def visitors(companion: InMemoryNode, count: int) -> list[RemoteEnd]:
     """Visitors who ask for ``/0``, ``/1``, ..."""
-    all_of_them = [rig.connect() for _ in range(count)]
+    all_of_them = [companion.connect() for _ in range(count)]
     for number, visitor in enumerate(all_of_them):
         visitor.send(request(b"/%d" % number))
-    rig.run()
+    companion.run()
     return all_of_them
 
 
-def targets(rig: Rig) -> list[bytes]:
-    return [seen.target for seen in rig.app.seen]
+def targets(companion: InMemoryNode) -> list[bytes]:
+    return [seen.target for seen in companion.application.received_requests]
 
 
-def statuses(those: list[FarEnd]) -> list[int]:
-    return [read_answers(visitor.received, [b"GET"], visitor.eof)[0].status for visitor in those]
+def statuses(those: list[RemoteEnd]) -> list[int]:
+    return [read_responses(visitor.received, [b"GET"], visitor.eof)[0].status for visitor in those]
 
 
 # The queue.
 
 
 def test_who_came_first_is_served_first_by_the_connection_that_came_free() -> None:
-    rig = capped(2)
-    asking = visitors(rig, 5)
-    assert targets(rig) == [b"/0", b"/1"]
-    assert (rig.upstreams.open, rig.upstreams.waiting, rig.counters.upstream_waited) == (2, 3, 3)
+    companion = capped(2)
+    asking = visitors(companion, 5)
+    assert targets(companion) == [b"/0", b"/1"]
+    assert (companion.upstreams.open, companion.upstreams.waiting, companion.counters.upstream_waited) == (2, 3, 3)
     for count in (3, 4, 5):
-        rig.app.connections[count % 2].send(plain())
-        rig.run()
-        assert targets(rig) == [b"/%d" % number for number in range(count)]
-        assert rig.upstreams.idle == 0
-    for connection in rig.app.connections:
+        companion.application.connections[count % 2].send(plain())
+        companion.run()
+        assert targets(companion) == [b"/%d" % number for number in range(count)]
+        assert companion.upstreams.idle == 0
+    for connection in companion.application.connections:
         connection.send(plain())
-    rig.run()
+    companion.run()
     assert statuses(asking) == [200] * 5
-    assert len(rig.app.connections) == 2
-    assert (rig.upstreams.open, rig.upstreams.idle, rig.upstreams.waiting) == (2, 2, 0)
+    assert len(companion.application.connections) == 2
+    assert (companion.upstreams.open, companion.upstreams.idle, companion.upstreams.waiting) == (2, 2, 0)
 
 
 def test_who_asks_on_and_on_does_not_overtake_those_who_wait() -> None:
-    rig = capped(1)
-    greedy = rig.connect()
+    companion = capped(1)
+    greedy = companion.connect()
     greedy.send(request(b"/greedy") * 3)
-    rig.run()
-    modest = visitors(rig, 1)
-    rig.app.answers(plain())
-    rig.app.connections[0].send(plain())
-    rig.run()
-    assert targets(rig) == [b"/greedy", b"/0", b"/greedy", b"/greedy"]
+    companion.run()
+    modest = visitors(companion, 1)
+    companion.application.answers(plain())
+    companion.application.connections[0].send(plain())
+    companion.run()
+    assert targets(companion) == [b"/greedy", b"/0", b"/greedy", b"/greedy"]
     assert statuses(modest) == [200]
 
 
 def test_who_leaves_is_no_longer_in_the_queue() -> None:
-    rig = capped(1)
-    _, leaving, staying = visitors(rig, 3)
+    companion = capped(1)
+    _, leaving, staying = visitors(companion, 3)
     leaving.reset()
-    rig.run()
-    assert rig.upstreams.waiting == 1
-    rig.app.connections[0].send(plain())
-    rig.run()
-    rig.app.connections[0].send(plain())
-    rig.run()
-    assert targets(rig) == [b"/0", b"/2"]
+    companion.run()
+    assert companion.upstreams.waiting == 1
+    companion.application.connections[0].send(plain())
+    companion.run()
+    companion.application.connections[0].send(plain())
+    companion.run()
+    assert targets(companion) == [b"/0", b"/2"]
     assert statuses([staying]) == [200]
 
 
 def test_who_waits_too_long_gets_503() -> None:
-    rig = capped(1, upstream_queue_seconds=20)
-    _, waiting = visitors(rig, 2)
-    rig.pass_time(19)
+    companion = capped(1, upstream_queue_seconds=20)
+    _, waiting = visitors(companion, 2)
+    companion.pass_time(19)
     assert waiting.received == b""
-    rig.pass_time(3)
-    (answer,) = read_answers(waiting.received, [b"GET"], False)
+    companion.pass_time(3)
+    (answer,) = read_responses(waiting.received, [b"GET"], False)
     assert (answer.status, answer.get(b"retry-after"), answer.get(b"cache-control")) == (503, b"5", b"no-store")
-    assert rig.counters.timeouts == {"queue": 1}
-    assert rig.upstreams.waiting == 0
-    rig.app.connections[0].send(plain())
-    rig.run()
-    assert (targets(rig), rig.upstreams.idle) == ([b"/0"], 1)
-    rig.app.answers(plain())
+    assert companion.counters.timeouts == {"queue": 1}
+    assert companion.upstreams.waiting == 0
+    companion.application.connections[0].send(plain())
+    companion.run()
+    assert (targets(companion), companion.upstreams.idle) == ([b"/0"], 1)
+    companion.application.answers(plain())
     waiting.send(request(b"/again"))
-    rig.run()
-    assert read_answers(waiting.received, [b"GET"] * 2, False)[1].status == 200
+    companion.run()
+    assert read_responses(waiting.received, [b"GET"] * 2, False)[1].status == 200
 
 
 def test_the_time_for_an_answer_begins_behind_the_queue() -> None:
-    rig = capped(1, upstream_queue_seconds=50, upstream_seconds=30)
-    first, second = visitors(rig, 2)
-    rig.pass_time(25)
-    rig.app.connections[0].send(plain())
-    rig.run()
-    rig.pass_time(25)
+    companion = capped(1, upstream_queue_seconds=50, upstream_seconds=30)
+    first, second = visitors(companion, 2)
+    companion.pass_time(25)
+    companion.application.connections[0].send(plain())
+    companion.run()
+    companion.pass_time(25)
     assert second.received == b""
-    rig.app.connections[0].send(plain())
-    rig.run()
+    companion.application.connections[0].send(plain())
+    companion.run()
     assert statuses([first, second]) == [200, 200]
 
 
 def test_a_body_waits_with_its_request() -> None:
-    rig = capped(1)
-    visitors(rig, 1)
-    sending = rig.connect()
+    companion = capped(1)
+    visitors(companion, 1)
+    sending = companion.connect()
     sending.send(request(b"/form", b"Content-Length: 6", method=b"POST"), b"abc", b"def")
-    rig.run()
-    assert (rig.upstreams.waiting, sending.is_read) == (1, False)
-    rig.app.connections[0].send(plain())
-    rig.run()
+    companion.run()
+    assert (companion.upstreams.waiting, sending.is_read) == (1, False)
+    companion.application.connections[0].send(plain())
+    companion.run()
     # What may have an effect goes on a new connection, for which the old one makes room.
-    assert (len(rig.app.connections), rig.upstreams.open) == (2, 1)
-    assert [(seen.target, seen.body) for seen in rig.app.seen] == [(b"/0", b""), (b"/form", b"abcdef")]
+    assert (len(companion.application.connections), companion.upstreams.open) == (2, 1)
+    assert [(seen.target, seen.body) for seen in companion.application.received_requests] == [
+        (b"/0", b""),
+        (b"/form", b"abcdef"),
+    ]
 
 
 def test_an_idle_connection_makes_room_for_a_request_that_needs_a_new_one() -> None:
-    rig = capped(1)
-    rig.app.answers(plain())
-    assert rig.get().status == 200
-    (answer,) = rig.ask(request(b"/", b"Content-Length: 0", method=b"POST"), methods=[b"POST"])
+    companion = capped(1)
+    companion.application.answers(plain())
+    assert companion.get().status == 200
+    (answer,) = companion.ask(request(b"/", b"Content-Length: 0", method=b"POST"), methods=[b"POST"])
     assert answer.status == 200
-    assert (rig.upstreams.open, rig.upstreams.idle, len(rig.app.connections)) == (1, 1, 2)
+    assert (companion.upstreams.open, companion.upstreams.idle, len(companion.application.connections)) == (1, 1, 2)
 
 
 @pytest.mark.parametrize(("then", "status"), [("end", 200), ("reset", 502)])
 def test_a_connection_that_is_closed_leaves_its_place_to_the_next(then: str, status: int) -> None:
-    rig = capped(1)
-    asking = visitors(rig, 3)
+    companion = capped(1)
+    asking = visitors(companion, 3)
     for number in range(3):
-        rig.app.connections[number].send(plain(b"hello", b"Connection: close"))
-        getattr(rig.app.connections[number], then)()
-        rig.run()
+        companion.application.connections[number].send(plain(b"hello", b"Connection: close"))
+        getattr(companion.application.connections[number], then)()
+        companion.run()
     assert statuses(asking) == [status] * 3
-    assert (rig.upstreams.open, rig.upstreams.waiting) == (0, 0)
+    assert (companion.upstreams.open, companion.upstreams.waiting) == (0, 0)
 
 
 @pytest.mark.slow
 def test_a_connection_that_cannot_be_made_leaves_its_place_to_the_next() -> None:
-    rig = capped(1)
-    rig.app.refuses = "refused"
-    asking = visitors(rig, 1500)
+    companion = capped(1)
+    companion.application.connect_error = "refused"
+    asking = visitors(companion, 1500)
     assert statuses(asking) == [502] * 1500
-    assert (rig.upstreams.open, rig.upstreams.waiting) == (0, 0)
+    assert (companion.upstreams.open, companion.upstreams.waiting) == (0, 0)
 
 
 @pytest.mark.slow
 def test_connections_that_fail_at_once_do_not_pile_up() -> None:
-    rig = capped(1)
-    asking = visitors(rig, 1500)
-    rig.upstreams._dial = lambda upstream: upstream.dial_failed("refused")
-    rig.app.connections[0].reset()
-    rig.run()
+    companion = capped(1)
+    asking = visitors(companion, 1500)
+    companion.upstreams._dial = lambda upstream: upstream.dial_failed("refused")
+    companion.application.connections[0].reset()
+    companion.run()
     assert statuses(asking) == [502] * 1500
-    assert (rig.upstreams.open, rig.upstreams.waiting) == (0, 0)
+    assert (companion.upstreams.open, companion.upstreams.waiting) == (0, 0)
 
 
 def test_a_request_that_is_asked_again_keeps_its_place() -> None:
-    rig = capped(1)
-    rig.app.answers(plain())
-    assert rig.get().status == 200
-    rig.app.on_request = lambda connection, seen: None
-    asking = visitors(rig, 2)
-    rig.app.connections[0].end()
-    rig.run()
-    assert targets(rig)[1:] == [b"/0", b"/0"]
-    rig.app.answers(plain())
-    rig.app.connections[1].send(plain())
-    rig.run()
+    companion = capped(1)
+    companion.application.answers(plain())
+    assert companion.get().status == 200
+    companion.application.on_request = lambda connection, seen: None
+    asking = visitors(companion, 2)
+    companion.application.connections[0].end()
+    companion.run()
+    assert targets(companion)[1:] == [b"/0", b"/0"]
+    companion.application.answers(plain())
+    companion.application.connections[1].send(plain())
+    companion.run()
     assert statuses(asking) == [200, 200]
-    assert (targets(rig)[3:], len(rig.app.connections), rig.upstreams.open) == ([b"/1"], 2, 1)
+    assert (targets(companion)[3:], len(companion.application.connections), companion.upstreams.open) == ([b"/1"], 2, 1)
 
 
 def test_a_tunnel_counts_as_long_as_it_lasts() -> None:
-    rig = capped(1)
+    companion = capped(1)
     switched = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
-    def on_request(connection: AppConnection, seen: Seen) -> None:
+    def on_request(connection: ApplicationConnection, seen: ReceivedRequest) -> None:
         connection.raw = True
         connection.send(switched)
 
-    rig.app.on_request = on_request
-    tunnel = rig.connect()
+    companion.application.on_request = on_request
+    tunnel = companion.connect()
     tunnel.send(request(b"/chat", b"Connection: Upgrade", b"Upgrade: websocket"))
-    rig.run()
-    rig.app.answers(plain())
-    asking = visitors(rig, 1)
-    assert (rig.upstreams.open, rig.upstreams.waiting) == (1, 1)
+    companion.run()
+    companion.application.answers(plain())
+    asking = visitors(companion, 1)
+    assert (companion.upstreams.open, companion.upstreams.waiting) == (1, 1)
     tunnel.reset()
-    rig.run()
+    companion.run()
     assert statuses(asking) == [200]
 
 
 def test_those_who_wait_are_served_while_the_node_leaves() -> None:
-    rig = capped(1)
-    asking = visitors(rig, 3)
-    rig.hub.draining = True
-    rig.upstreams.close()
-    rig.app.answers(plain())
-    rig.app.connections[0].send(plain())
-    rig.run()
+    companion = capped(1)
+    asking = visitors(companion, 3)
+    companion.hub.draining = True
+    companion.upstreams.close()
+    companion.application.answers(plain())
+    companion.application.connections[0].send(plain())
+    companion.run()
     assert statuses(asking) == [200] * 3
-    assert (rig.upstreams.open, rig.upstreams.idle) == (0, 0)
+    assert (companion.upstreams.open, companion.upstreams.idle) == (0, 0)
 
 
 @pytest.mark.slow
 def test_without_a_cap_nobody_waits() -> None:
-    rig = capped(0)
-    visitors(rig, 300)
-    assert (len(rig.app.connections), rig.upstreams.waiting, rig.counters.upstream_waited) == (300, 0, 0)
+    companion = capped(0)
+    visitors(companion, 300)
+    assert (
+        len(companion.application.connections),
+        companion.upstreams.waiting,
+        companion.counters.upstream_waited,
+    ) == (300, 0, 0)
 
 
 # Applications with few workers.
@@ -242,23 +249,23 @@ def test_without_a_cap_nobody_waits() -> None:
 class Prefork:
     """An application whose workers take one connection each, and keep it until it is closed."""
 
-    def __init__(self, rig: Rig, workers: int, keeps: bool = True) -> None:
-        self._rig = rig
+    def __init__(self, companion: InMemoryNode, workers: int, keeps: bool = True) -> None:
+        self._rig = companion
         self._workers = workers
         self._keeps = keeps
-        self._asked: dict[AppConnection, bool] = {}
-        rig.app.on_request = self._on_request
+        self._asked: dict[ApplicationConnection, bool] = {}
+        companion.application.on_request = self._on_request
 
-    def _on_request(self, connection: AppConnection, seen: Seen) -> None:
+    def _on_request(self, connection: ApplicationConnection, seen: ReceivedRequest) -> None:
         self._asked[connection] = True
-        self._rig.loop.soon(self._work)
+        self._rig.loop.call_soon(self._work)
 
     def _work(self) -> None:
-        here = [one for one in self._rig.app.connections if not one.far.aborted and not one.far.closed]
+        here = [one for one in self._rig.application.connections if not one.remote.aborted and not one.remote.closed]
         for connection in here[: self._workers]:
             if self._asked.pop(connection, False):
                 connection.send(plain(b"hello", *([] if self._keeps else [b"Connection: close"])))
-                self._rig.loop.soon(self._work)
+                self._rig.loop.call_soon(self._work)
 
     def run(self, rounds: int) -> None:
         """Let a little time pass, again and again."""
@@ -273,80 +280,82 @@ class Prefork:
 @pytest.mark.parametrize("most", [0, 8, 64])
 @pytest.mark.parametrize("keeps", [True, False])
 def test_few_workers_serve_many_visitors(workers: int, most: int, keeps: bool) -> None:
-    rig = capped(most)
-    prefork = Prefork(rig, workers, keeps)
-    asking = visitors(rig, 64)
+    companion = capped(most)
+    prefork = Prefork(companion, workers, keeps)
+    asking = visitors(companion, 64)
     prefork.run(150)
     assert statuses(asking) == [200] * 64
     # Each visitor's own, and hardly more: no connection is closed for nothing.
-    assert len(rig.app.connections) <= 2 * 64
+    assert len(companion.application.connections) <= 2 * 64
 
 
 @pytest.mark.slow
 def test_few_workers_whose_connections_are_used_again_and_again_take_new_ones_too() -> None:
-    rig = capped(0)
-    prefork = Prefork(rig, 2)
-    asking = visitors(rig, 6)
+    companion = capped(0)
+    prefork = Prefork(companion, 2)
+    asking = visitors(companion, 6)
     prefork._work()
-    rig.run()
-    busy = rig.connect()
+    companion.run()
+    busy = companion.connect()
     for _ in range(200):
         busy.send(request(b"/busy") * 10)
-        rig.run()
+        companion.run()
         prefork.run(1)
     assert statuses(asking) == [200] * 6
 
 
 @pytest.mark.slow
 def test_a_slow_page_costs_few_idle_connections() -> None:
-    rig = capped(0)
-    rig.app.on_request = lambda connection, seen: connection.send(plain()) if seen.target != b"/slow" else None
-    first = rig.connect()
+    companion = capped(0)
+    companion.application.on_request = lambda connection, seen: (
+        connection.send(plain()) if seen.target != b"/slow" else None
+    )
+    first = companion.connect()
     first.send(request(b"/slow"))
-    rig.run()
+    companion.run()
     for _ in range(1000):
-        rig.get()
-        rig.clock.advance(0.01)
-        rig.run()
-    made = rig.counters.upstream_connections
+        companion.get()
+        companion.clock.advance(0.01)
+        companion.run()
+    made = companion.counters.upstream_connections
     assert made <= 12, made
-    rig.app.connections[0].send(plain())
-    rig.run()
-    before = rig.counters.upstream_made_way
-    rig.clock.advance(100)
-    assert rig.counters.upstream_made_way == before
+    companion.application.connections[0].send(plain())
+    companion.run()
+    before = companion.counters.upstream_made_way
+    companion.clock.advance(100)
+    assert companion.counters.upstream_made_way == before
 
 
 @pytest.mark.slow
 def test_an_application_that_is_slow_for_all_keeps_its_connections() -> None:
-    rig = capped(0)
-    asking = [rig.connect() for _ in range(40)]
+    companion = capped(0)
+    asking = [companion.connect() for _ in range(40)]
     for _ in range(20):
         for visitor in asking:
             visitor.send(request())
-        rig.run()
-        rig.clock.advance(4 * UNHEARD_SECONDS)
-        rig.run()
-        for connection in rig.app.connections:
+        companion.run()
+        companion.clock.advance(4 * UNHEARD_SECONDS)
+        companion.run()
+        for connection in companion.application.connections:
             connection.send(plain())
-        rig.run()
-    assert len(rig.app.connections) == 40
-    assert rig.counters.upstream_made_way == 0
+        companion.run()
+    assert len(companion.application.connections) == 40
+    assert companion.counters.upstream_made_way == 0
 
 
 def test_idle_connections_that_nobody_needs_are_halved() -> None:
-    rig = capped(0, upstream_idle_seconds=30)
-    visitors(rig, 40)
-    for connection in rig.app.connections:
+    companion = capped(0, upstream_idle_seconds=30)
+    visitors(companion, 40)
+    for connection in companion.application.connections:
         connection.send(plain())
-    rig.run()
-    assert rig.upstreams.idle == 40
-    rig.pass_time(2)
-    assert rig.upstreams.idle == 20
-    rig.pass_time(6)
-    assert rig.upstreams.idle == 1
-    rig.pass_time(30)
-    assert (rig.upstreams.idle, rig.upstreams.open) == (0, 0)
+    companion.run()
+    assert companion.upstreams.idle == 40
+    companion.pass_time(2)
+    assert companion.upstreams.idle == 20
+    companion.pass_time(6)
+    assert companion.upstreams.idle == 1
+    companion.pass_time(30)
+    assert (companion.upstreams.idle, companion.upstreams.open) == (0, 0)
 
 
 # The pool against a model.
@@ -441,7 +450,7 @@ class PoolMachine(RuleBasedStateMachine):
             upstream.dial_failed("refused")
 
     @precondition(lambda self: self.served)
-    @rule(data=st.data(), heard=st.booleans(), kept=st.booleans())
+    @rule(data=st.data(), heard=st.booleans(), captured=st.booleans())
     def answered(self, data: st.DataObject, heard: bool, kept: bool) -> None:
         user = data.draw(st.sampled_from(self.served))
         upstream = user.upstream

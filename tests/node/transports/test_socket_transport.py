@@ -73,8 +73,8 @@ class Ground:
         self.loop = asyncio.get_running_loop()
         self.complaints: list[str] = []
         self.loop.set_exception_handler(lambda loop, context: self.complaints.append(context["message"]))
-        ours, self.far = socket.socketpair()
-        for one in (ours, self.far):
+        ours, self.remote = socket.socketpair()
+        for one in (ours, self.remote):
             one.setblocking(False)
         self.ours = ours
         self.machine = machine
@@ -90,7 +90,7 @@ class Ground:
         """What the other end gets, to its end or so much."""
         found = bytearray()
         async with asyncio.timeout(WAIT):
-            while len(found) < most and (data := await self.loop.sock_recv(self.far, 65536)):
+            while len(found) < most and (data := await self.loop.sock_recv(self.remote, 65536)):
                 found += data
         return bytes(found)
 
@@ -108,9 +108,9 @@ def test_bytes_come_and_go() -> None:
         machine = Noted()
         ground = Ground(machine)
         machine.on_data = lambda data: machine.link.write(data[::-1])
-        ground.far.send(b"abc")
+        ground.remote.send(b"abc")
         assert await ground.read(3) == b"cba"
-        ground.far.shutdown(socket.SHUT_WR)
+        ground.remote.shutdown(socket.SHUT_WR)
         await ground.until(lambda: ground.gone)
         assert machine.told == ["made", "eof", None]
         assert await ground.read() == b""
@@ -123,14 +123,14 @@ def test_reads_grow_with_what_comes_and_shrink_again() -> None:
         machine = Noted()
         ground = Ground(machine)
         async with asyncio.timeout(WAIT):
-            await ground.loop.sock_sendall(ground.far, bytes(MUCH))
+            await ground.loop.sock_sendall(ground.remote, bytes(MUCH))
         await ground.until(lambda: len(machine.received) == MUCH)
         assert machine.pieces[0] == 16384
         largest = max(machine.pieces)
         assert largest > 65536
         for _ in range(6):
             before = len(machine.received)
-            ground.far.send(b"x")
+            ground.remote.send(b"x")
             await ground.until(lambda: len(machine.received) > before)  # noqa: B023
         assert ground.link._read_bytes == 16384  # what an idle connection holds for its next bytes
         ground.link.abort()
@@ -185,9 +185,9 @@ def test_an_end_in_one_direction() -> None:
         ground.link.write_eof()
         ground.link.write(b"too late")
         assert len(await ground.read()) == MUCH
-        ground.far.send(b"still heard")
+        ground.remote.send(b"still heard")
         await ground.until(lambda: machine.received == b"still heard")
-        ground.far.close()
+        ground.remote.close()
         await ground.until(lambda: "eof" in machine.told)
         assert not ground.gone
         ground.link.close()
@@ -201,7 +201,7 @@ def test_the_peers_end_leaves_our_direction_open() -> None:
     async def go() -> None:
         machine = Noted(keeps=True)
         ground = Ground(machine)
-        ground.far.shutdown(socket.SHUT_WR)
+        ground.remote.shutdown(socket.SHUT_WR)
         await ground.until(lambda: "eof" in machine.told)
         ground.link.pause_reading()
         ground.link.resume_reading()  # not told of the end again
@@ -220,7 +220,7 @@ def test_reading_pauses() -> None:
         ground = Ground(machine)
         ground.link.pause_reading()
         ground.link.pause_reading()
-        ground.far.send(b"a")
+        ground.remote.send(b"a")
         await asyncio.sleep(0.02)
         assert not machine.received
         ground.link.resume_reading()
@@ -309,7 +309,7 @@ def test_writing_to_who_has_left(writes: str) -> None:
         machine = Noted()
         ground = Ground(machine)
         ground.link.pause_reading()
-        ground.far.close()
+        ground.remote.close()
         ground.link.write(b"a") if writes == "write" else ground.link.writelines([b"a", b"b"])
         ground.link.write(b"again")
         assert machine.told == ["made"]
@@ -327,12 +327,12 @@ def test_a_fault_in_a_machine_ends_its_connection_only(fails: str) -> None:
         machine.fails = fails
         ground = Ground(machine)
         if fails == "data":
-            ground.far.send(b"x")
+            ground.remote.send(b"x")
         if fails in {"pause", "resume"}:
             ground.link.write(bytes(MUCH))
             await ground.read()
         if fails == "eof":
-            ground.far.shutdown(socket.SHUT_WR)
+            ground.remote.shutdown(socket.SHUT_WR)
         await ground.until(lambda: ground.gone)
         assert machine.told[-1] is ValueError
         assert len(ground.complaints) == 1

@@ -15,7 +15,7 @@ from tests.support.programs import need_program
 
 
 def _whom_strangers_get(farm: Any) -> set[str]:
-    return {farm.asked_who(address=f"127.0.{number}.1") for number in range(130, 160)}
+    return {farm.whoami(address=f"127.0.{number}.1") for number in range(130, 160)}
 
 
 @frozen

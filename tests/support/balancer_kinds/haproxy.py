@@ -97,7 +97,7 @@ class Haproxy(Kind):
         self._waits(farm, node, "DOWN")
 
 
-def haproxy(*sticking: str, no_drain: str = "", value: str = "{}") -> Haproxy:
+def haproxy(*sticky: str, no_drain: str = "", value: str = "{}") -> Haproxy:
     """HAProxy with one backend, and these lines in it.
 
     :param value: of a server's cookie, with its name filled in.
@@ -105,12 +105,12 @@ def haproxy(*sticking: str, no_drain: str = "", value: str = "{}") -> Haproxy:
 
     def text(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]) -> str:
         # A dynamic cookie is no server's own.
-        own = any(line.startswith("cookie ") and "dynamic" not in line for line in sticking)
+        own = any(line.startswith("cookie ") and "dynamic" not in line for line in sticky)
         lines = [
             f"    server {name} 127.0.0.1:{at}{f' cookie {value.format(name)}' * own} check port {admins[name]}"
             for name, at in nodes.items()
         ]
-        return _GLOBAL.format(port=port) + "backend nodes\n" + _CHECKED + joined([*indented(sticking), *lines])
+        return _GLOBAL.format(port=port) + "backend nodes\n" + _CHECKED + joined([*indented(sticky), *lines])
 
     return Haproxy("haproxy", text, no_drain)
 

@@ -1,0 +1,106 @@
+"""The demo's child processes: started, watched, and ended by their ids."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorProcess, IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from lbcompanion.errors import CompanionError
+
+_STOP_SECONDS = 12.0
+_LOG_TAIL_LINES = 12
+
+
+class ChildProcessFailed(CompanionError):
+    """A process of the farm ended, or did not get ready; the text holds the end of its log."""
+
+
+class Reactor(IReactorProcess, IReactorTime):
+    """What is needed here of a reactor."""
+
+
+def companion_command(*arguments: str) -> list[str]:
+    """How this project's command is run by this very Python, installed or not."""
+    return [sys.executable, "-P", "-c", "import sys; from lbcompanion.cli import main; sys.exit(main())", *arguments]
+
+
+class ChildProcess(ProcessProtocol):
+    """One process, its output in a file.
+
+    :param name: what to call it in messages.
+    :param command: the program and its arguments.
+    :param log: the file that gets its output.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, reactor: Reactor) -> None:
+        self.name = name
+        self._command = list(command)
+        self._log = log
+        self._reactor = reactor
+        self._stop_waiters: list[Deferred[None]] = []
+        self._stopping = False
+        self.running = False
+
+    def start(self) -> None:
+        """Start it.
+
+        :raises OSError: where the program or the log file cannot be opened.
+        """
+        with self._log.open("ab") as log, open(os.devnull, "rb") as null_input:
+            fds = {0: null_input.fileno(), 1: log.fileno(), 2: log.fileno()}
+            self._stopping = False
+            self._reactor.spawnProcess(self, self._command[0], self._command, env=self._environment(), childFDs=fds)
+            self.running = True
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        """This process's environment, with the package found where it was found here."""
+        root = str(Path(__file__).resolve().parents[2])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended though nobody asked it to."""
+        return not self.running and not self._stopping
+
+    def error(self) -> ChildProcessFailed:
+        """What to raise about it: the last lines that it wrote."""
+        lines = self._log.read_text("utf-8", "replace").splitlines()[-_LOG_TAIL_LINES:] if self._log.exists() else []
+        return ChildProcessFailed(
+            "\n  ".join([f"{self.name} did not get ready or ended early; its last words:", *lines])
+        )
+
+    def processEnded(self, reason: Failure) -> None:
+        """Remember that it is gone."""
+        self.running = False
+        waiters, self._stop_waiters = self._stop_waiters, []
+        for one in waiters:
+            one.callback(None)
+
+    def stop(self) -> Deferred[None]:
+        """Ask it to end (SIGTERM), and end it (SIGKILL) where it has not done so after 12 seconds."""
+        self._stopping = True
+        if not self.running:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stop_waiters.append(stopped)
+        self._signal("TERM")
+        kill_timer = self._reactor.callLater(_STOP_SECONDS, self._signal, "KILL")
+
+        def cancel_kill(result: None) -> None:
+            if kill_timer.active():
+                kill_timer.cancel()
+
+        return stopped.addCallback(cancel_kill)
+
+    def _signal(self, name: str) -> None:
+        if self.running and self.transport is not None:
+            self.transport.signalProcess(name)

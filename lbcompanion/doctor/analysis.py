@@ -1,0 +1,164 @@
+"""Observations -> diagnosis: data in, data out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from lbcompanion.doctor.diagnosis import Diagnosis, ObservedCookie, ObservedNode, PossibleDialect, ReplaySummary
+from lbcompanion.doctor.findings import Evidence, findings
+from lbcompanion.doctor.identity import Certainty, Feature, NodeNames, certainty_of, feature_of
+from lbcompanion.doctor.observations import Observations, ParsedSetCookie, Replay, ReplayMode, RequestKind
+from lbcompanion.doctor.stickiness import Stickiness, find_stickiness, outcome
+from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id
+from lbcompanion.sticky.explain import explain
+
+#: The kinds of replay that show whether a cookie leads back; the others only show which ones are needed.
+_CONCLUSIVE = (ReplayMode.WHOLE, ReplayMode.REDUCED, ReplayMode.INVENTED)
+
+
+def analyse(observations: Observations) -> Diagnosis:
+    """Say what all this means."""
+    feature = feature_of(observations)
+    names = NodeNames(feature)
+    stickiness = find_stickiness(observations, feature)
+    nodes = _nodes(observations, names)
+    replays = tuple(_summarise(one, feature, names) for one in observations.replays)
+    conclusive_replays = [
+        one
+        for one in replays
+        if stickiness.first_success is not None and one.mode in _CONCLUSIVE and set(one.cookies) & set(stickiness.names)
+    ]
+    misdirected = any(one.matches < one.tries for one in conclusive_replays if one.mode is not ReplayMode.REDUCED)
+    # Where all goes to one node a cookie that leads there shows nothing, unless it is known for a balancer's.
+    sticky = (
+        bool(conclusive_replays)
+        and not misdirected
+        and (len(nodes) > 1 or _is_from_balancer(observations, stickiness.names))
+    )
+    cookies = _cookies(observations, feature, stickiness, sticky)
+    responses = [one for replay in observations.replays for one in replay.responses] or list(
+        observations.without_cookie
+    )
+    certainty = certainty_of(
+        [one for one in responses if one.node] if observations.has_companions else responses, feature
+    )
+    evidence = Evidence(
+        observations, feature, stickiness, nodes, cookies, tuple(conclusive_replays), sticky, misdirected, certainty
+    )
+    return Diagnosis(
+        sticky=sticky,
+        sticks_by=stickiness.names if sticky else (),
+        all_needed=stickiness.all_needed and sticky,
+        invented=stickiness.invented and sticky,
+        certainty=certainty if observations.replays else Certainty.UNKNOWN,
+        nodes=nodes,
+        cookies=cookies,
+        replays=replays,
+        findings=findings(evidence),
+        example=_example(stickiness) if sticky else (),
+    )
+
+
+def _is_recognised(set_cookie: ParsedSetCookie) -> bool:
+    """Whether a dialect is sure that this cookie is its own."""
+    possible_dialects = _possible_dialects(set_cookie)
+    return bool(possible_dialects) and possible_dialects[0].is_sure
+
+
+def _nodes(observations: Observations, names: NodeNames) -> tuple[ObservedNode, ...]:
+    kinds = (RequestKind.WHOAMI, RequestKind.POST) if observations.has_companions else (RequestKind.PAGE,)
+    counted = Counter(name for one in observations.without_cookie if one.kind in kinds and (name := names.of(one)))
+    return tuple(ObservedNode(name, count) for name, count in sorted(counted.items()))
+
+
+def _summarise(replay: Replay, feature: Feature, names: NodeNames) -> ReplaySummary:
+    result = outcome(replay, feature)
+    node = ""
+    if feature.kind == "cookie" and replay.source is not None:
+        node = names.of(replay.source)
+    elif result.node_marker:
+        node = next(
+            names.of(one) for one in (*replay.responses, replay.source) if one and feature.of(one) == result.node_marker
+        )
+    certainty = certainty_of([one for one in replay.responses if one.node], feature)
+    return ReplaySummary(node, replay.names, replay.mode, result.tries, result.matches, certainty)
+
+
+def _is_from_balancer(observations: Observations, names: tuple[str, ...]) -> bool:
+    """Whether any of these is a balancer's own: a companion's answer sets none itself, or it is known by its form."""
+    for response in observations.without_cookie:
+        for set_cookie in response.set_cookies:
+            from_companion = observations.has_companions and response.kind is RequestKind.WHOAMI
+            if set_cookie.name in names and not set_cookie.deleted and (from_companion or _is_recognised(set_cookie)):
+                return True
+    return False
+
+
+def _cookies(
+    observations: Observations, feature: Feature, stickiness: Stickiness, sticky: bool
+) -> tuple[ObservedCookie, ...]:
+    first: dict[str, ParsedSetCookie] = {}
+    kinds: dict[str, dict[RequestKind, None]] = {}
+    for response in observations.without_cookie:
+        for set_cookie in response.set_cookies:
+            if not set_cookie.deleted:
+                first.setdefault(set_cookie.name, set_cookie)
+                kinds.setdefault(set_cookie.name, {})[response.kind] = None
+    return tuple(
+        ObservedCookie(
+            set_cookie,
+            tuple(kinds[name]),
+            _sticks(name, observations, feature, stickiness, sticky),
+            _routing_part_works(name, observations, feature),
+            looks_like_credential(name, set_cookie.value) or _is_session_id(set_cookie, observations),
+            _possible_dialects(set_cookie),
+        )
+        for name, set_cookie in first.items()
+    )
+
+
+def _is_session_id(set_cookie: ParsedSetCookie, observations: Observations) -> bool:
+    """Whether a value as long as a session's id is one: no dialect is sure of it, no companion's answer hands the
+    cookie out, which would be a balancer's doing, and no value of it comes twice."""
+    if not looks_like_id(set_cookie.value) or _is_recognised(set_cookie):
+        return False
+    offers = [
+        (response.kind, one.value)
+        for response in observations.without_cookie
+        for one in response.set_cookies
+        if one.name == set_cookie.name
+    ]
+    if observations.has_companions and any(kind in (RequestKind.WHOAMI, RequestKind.POST) for kind, _ in offers):
+        return False
+    return len({value for _, value in offers}) == len(offers)
+
+
+def _sticks(
+    name: str, observations: Observations, feature: Feature, stickiness: Stickiness, sticky: bool
+) -> bool | None:
+    if name in stickiness.names:
+        return True if sticky else None
+    tried = [one for one in observations.replays if name in one.names]
+    return False if tried and feature.kind else None
+
+
+def _routing_part_works(name: str, observations: Observations, feature: Feature) -> bool | None:
+    tried = [one for one in observations.replays if name in one.names and one.mode is ReplayMode.REDUCED]
+    return outcome(tried[0], feature).successful if tried else None
+
+
+def _possible_dialects(set_cookie: ParsedSetCookie) -> tuple[PossibleDialect, ...]:
+    found_dialects = explain(f"{set_cookie.name}={set_cookie.value}")
+    return tuple(
+        PossibleDialect(one.dialect, one.grounds.name.lower(), one.node, one.moves_visitor)
+        for one in found_dialects
+        if one.dialect and one.grounds is not None
+    )
+
+
+def _example(stickiness: Stickiness) -> tuple[tuple[str, str], ...]:
+    first_success = stickiness.first_success
+    if first_success is None or first_success.source is None:
+        return tuple((name, "") for name in stickiness.names)
+    jar = first_success.source.jar
+    return tuple((name, jar[name]) for name in stickiness.names)

@@ -1,0 +1,296 @@
+"""What is worth telling, and what breaks: one rule in a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from attrs import frozen
+
+from lbcompanion.doctor.diagnosis import Finding, ObservedCookie, ObservedNode, ReplaySummary, Severity, worst_first
+from lbcompanion.doctor.identity import Certainty, Feature
+from lbcompanion.doctor.observations import Observations, ProbeResponse, Replay, ReplayMode, RequestKind
+from lbcompanion.doctor.stickiness import Stickiness
+
+#: A cookie that lives shorter than a crawler tries (``give_up_after_seconds``) may be gone before the fetch.
+_SHORT_SECONDS = 900
+_MIN_RESPONSES = 6
+
+
+@frozen
+class Evidence:
+    """All that the rules look at."""
+
+    observations: Observations
+    feature: Feature
+    stickiness: Stickiness
+    nodes: tuple[ObservedNode, ...]
+    cookies: tuple[ObservedCookie, ...]
+    conclusive_replays: tuple[ReplaySummary, ...]
+    sticky: bool
+    misdirected: bool
+    certainty: Certainty
+
+    @property
+    def sticky_cookies(self) -> tuple[ObservedCookie, ...]:
+        """The cookies that stick; none where that could be chance."""
+        return tuple(one for one in self.cookies if self.sticky and one.set_cookie.name in self.stickiness.names)
+
+    @property
+    def got_response(self) -> bool:
+        """Whether anything came back at all."""
+        return any(not one.failure for one in self.observations.without_cookie)
+
+
+Rule = Callable[[Evidence], Iterator[Finding]]
+
+
+def findings(evidence: Evidence) -> tuple[Finding, ...]:
+    """All findings, the worst first."""
+    if not evidence.got_response:
+        words = sorted({one.failure for one in evidence.observations.without_cookie})
+        hint = " (ca_file, in a crawler's file, says whose certificates are trusted)" if "tls" in words else ""
+        return (_problem("unreachable", f"No answer came: {', '.join(words)}{hint}."),)
+    return worst_first(finding for rule in RULES for finding in rule(evidence))
+
+
+def _problem(code: str, text: str) -> Finding:
+    return Finding(code, Severity.PROBLEM, text)
+
+
+def _warning(code: str, text: str) -> Finding:
+    return Finding(code, Severity.WARNING, text)
+
+
+def _note(code: str, text: str) -> Finding:
+    return Finding(code, Severity.NOTE, text)
+
+
+def _replay_result(evidence: Evidence) -> Iterator[Finding]:
+    matches = sum(one.matches for one in evidence.conclusive_replays if one.mode is not ReplayMode.REDUCED)
+    tries = sum(one.tries for one in evidence.conclusive_replays if one.mode is not ReplayMode.REDUCED)
+    if evidence.sticky:
+        certainty_text = {
+            Certainty.PROVEN: "proven by the companions",
+            Certainty.CLAIMED: "as the companions say, without the secret to prove it",
+        }.get(evidence.certainty, "as far as can be guessed without companions")
+        yield Finding(
+            "replay", Severity.GOOD, f"{matches} of {tries} replays led back to the same node, {certainty_text}."
+        )
+    elif evidence.misdirected:
+        names = ", ".join(evidence.stickiness.names)
+        yield _problem("replay-astray", f"Only {matches} of {tries} replays of {names} led to the same node.")
+
+
+def _nothing_sticks(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.sticky or evidence.misdirected:
+        return
+    nodes = len(evidence.nodes)
+    if nodes > 1:
+        yield _problem(
+            "no-stickiness",
+            "Requests are spread over several nodes, and no cookie brings one back to its node. A copy can then be "
+            "fetched by a direct address (nodes.NAME.direct), by peers that hand it over, or from a central store. If "
+            "the balancer sticks by a cookie that only a sign-in brings, name it in cookies.",
+        )
+    elif evidence.feature.kind == "" or nodes == 0:
+        yield _problem(
+            "cannot-tell",
+            "No answer tells which node it came from, so nothing can be said about stickiness. With companions in "
+            "front of the nodes it can.",
+        )
+
+
+def _one_node(evidence: Evidence) -> Iterator[Finding]:
+    if len(evidence.nodes) != 1 or evidence.nodes[0].responses < _MIN_RESPONSES or _is_cached(evidence):
+        return
+    only, others = evidence.nodes[0], sorted(set(evidence.observations.known_nodes) - {evidence.nodes[0].name})
+    beginning = f"All {only.responses} requests without a cookie were answered by {only.name}"
+    if others:
+        kind = _warning if evidence.sticky else _problem
+        yield kind(
+            "client-address",
+            f"{beginning}, though {', '.join(others)} should be there too: the balancer sticks by the client's address, "
+            "or the others are down. A crawler comes from another address than the visitors, and reaches one node "
+            "only: let the balancer stick by a cookie, or give nodes.NAME.direct.",
+        )
+    else:
+        kind = _warning if evidence.sticky else _problem
+        yield kind(
+            "one-node",
+            f"{beginning}: either there is no other, or the balancer sticks by the client's address. A --config that "
+            "names the nodes would tell.",
+        )
+
+
+def _identification(evidence: Evidence) -> Iterator[Finding]:
+    responses = [one for one in evidence.observations.without_cookie if one.node]
+    if not responses:
+        yield _note(
+            "no-companions",
+            f"No companion answers at {evidence.observations.prefix}/whoami: who answered is a guess"
+            + (f", by the {evidence.feature.kind} {evidence.feature.name}".rstrip() if evidence.feature.kind else "")
+            + ".",
+        )
+    elif not evidence.observations.secret_known:
+        yield _note("not-proven", "Companions name the node; with the farm's secret (--config) that would be proven.")
+    elif not any(one.proven for one in responses):
+        yield _problem(
+            "other-secret", "The companions' proofs do not hold: they have another secret than this --config."
+        )
+    else:
+        missing = sorted(set(evidence.observations.known_nodes) - {one.name for one in evidence.nodes})
+        if missing and len(evidence.nodes) > 1:
+            yield _warning("missing-nodes", f"Configured, but never met: {', '.join(missing)}. Down, or drained?")
+
+
+def _all_responses(evidence: Evidence) -> list[ProbeResponse]:
+    return [
+        *evidence.observations.without_cookie,
+        *(one for replay in evidence.observations.replays for one in replay.responses),
+    ]
+
+
+def _is_cached(evidence: Evidence) -> bool:
+    """Whether a companion's answer was given a second time, to another nonce."""
+    whoami_responses = [one for one in _all_responses(evidence) if one.kind is RequestKind.WHOAMI and not one.failure]
+    proofs = [one.proof for one in whoami_responses if one.proof]
+    mixed = evidence.observations.secret_known and {one.proven for one in whoami_responses if one.node} == {True, False}
+    return len(proofs) > len(set(proofs)) or mixed or any(one.from_cache for one in whoami_responses)
+
+
+def _cache(evidence: Evidence) -> Iterator[Finding]:
+    if _is_cached(evidence):
+        yield _problem(
+            "cache",
+            f"A cache in front answers for {evidence.observations.prefix}/: an old answer was given again. It would hand out "
+            f"one node's answer for another's: let it pass everything under {evidence.observations.prefix}/ through.",
+        )
+    elif any(one.from_cache for one in _all_responses(evidence)):
+        yield _warning(
+            "cached-page",
+            "The page came from a cache in front: such a view reaches no node, and its copy is the one of an earlier "
+            'visitor. Set capture.revalidate = "no-store" where every view is to be recorded.',
+        )
+
+
+def _cookie_scope(evidence: Evidence) -> Iterator[Finding]:
+    """Where a sticky cookie is handed out, and where a browser sends it."""
+    for one in evidence.sticky_cookies:
+        set_cookie = one.set_cookie
+        if not set_cookie.covers(f"{evidence.observations.prefix}/notice"):
+            path_note = (
+                "" if set_cookie.path_named else ", the folder of the address that set it, since no Path is given"
+            )
+            prefix = evidence.observations.prefix
+            yield _problem(
+                "cookie-path",
+                f"{set_cookie.name} holds for {set_cookie.path} only{path_note}: browsers do not send it to {prefix}/. The balancer "
+                "takes what a page asks there for a newcomer's request, and answers with another node's cookie: "
+                "visitors are moved, and lose their sessions. The built-in tag asks below the page's folder instead; "
+                'snippets of your own, and inject.address = "prefix", do not. Let the balancer set Path=/, or set '
+                f'prefix = "{set_cookie.path.rstrip("/")}{prefix}" for all nodes and the crawler.',
+            )
+        if RequestKind.POST in one.kinds and not {RequestKind.PAGE, RequestKind.WHOAMI, RequestKind.ROOT} & set(
+            one.kinds
+        ):
+            yield _warning(
+                "post-only",
+                f"{set_cookie.name} is handed out in answer to POST only: visitors who only read do not stick. The crawler "
+                "gets values of its own by POST to whoami.",
+            )
+        reached = {kind for kind in (RequestKind.PAGE, RequestKind.ROOT) if evidence.observations.responses_to(kind)}
+        if RequestKind.PAGE not in one.kinds and RequestKind.ROOT in one.kinds and RequestKind.PAGE in reached:
+            yield _warning(
+                "some-paths", f"{set_cookie.name} is handed out at / but not at {evidence.observations.path}."
+            )
+        if (
+            RequestKind.ROOT in reached
+            and RequestKind.ROOT not in one.kinds
+            and {RequestKind.PAGE, RequestKind.WHOAMI} & set(one.kinds)
+        ):
+            yield _warning("some-paths", f"{set_cookie.name} is not handed out at /, only at some paths.")
+
+
+def _cookie_lifetime(evidence: Evidence) -> Iterator[Finding]:
+    for one in evidence.sticky_cookies:
+        set_cookie = one.set_cookie
+        if set_cookie.seconds is not None and set_cookie.seconds < _SHORT_SECONDS:
+            yield _warning(
+                "short-lived",
+                f"{set_cookie.name} lives for {set_cookie.seconds:.0f} s: one recorded with a page may be void before the fetch. "
+                "The crawler's own cookies are made anew in time.",
+            )
+        if set_cookie.secure and evidence.observations.origin.startswith("http:"):
+            yield _warning("secure", f"{set_cookie.name} is Secure, and the site was asked by http: browsers drop it.")
+        if _renewed(evidence, set_cookie.name):
+            yield _note(
+                "renewed", f"{set_cookie.name} gets another value in answer to a replay; older ones still lead there."
+            )
+        if set_cookie.http_only:
+            yield _note(
+                "http-only",
+                f"{set_cookie.name} is HttpOnly: scripts cannot read it; the node sees it in the notice's request.",
+            )
+
+
+def _whole_replays(evidence: Evidence) -> list[Replay]:
+    return [one for one in evidence.observations.replays if one.mode is ReplayMode.WHOLE]
+
+
+def _renewed(evidence: Evidence, name: str) -> bool:
+    sent = [
+        (one.source.jar[name], one.responses) for one in _whole_replays(evidence) if one.source and name in one.names
+    ]
+    return any(response.jar.get(name, value) != value for value, responses in sent for response in responses)
+
+
+def _special_stickiness(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.stickiness.all_needed and evidence.sticky:
+        yield _note(
+            "tiers", f"{' and '.join(evidence.stickiness.names)} are needed together: several tiers of balancers."
+        )
+    if evidence.stickiness.invented and evidence.sticky:
+        yield _note(
+            "key", f"Any value of {evidence.stickiness.names[0]} sticks: the balancer hashes it, or remembers it."
+        )
+    for one in evidence.sticky_cookies:
+        if one.credential and one.routing_part is None:
+            yield _note(
+                "session",
+                f"{one.set_cookie.name} looks like a session's credential: it is not recorded. The crawler reaches the "
+                "nodes by values of its own.",
+            )
+    if evidence.sticky_cookies and any(
+        one.possible_dialects and all(w.moves_visitor for w in one.possible_dialects) for one in evidence.sticky_cookies
+    ):
+        yield _note(
+            "moves-visitor",
+            "With a cookie of this kind, a replay while its node is down could move the visitor for good: the recorded "
+            "value is sent only while the node is known to be up.",
+        )
+
+
+def _failed_requests(evidence: Evidence) -> Iterator[Finding]:
+    responses = _all_responses(evidence)
+    failed = [one for one in responses if one.failure]
+    if failed:
+        words = ", ".join(sorted({one.failure for one in failed}))
+        yield _warning("failures", f"{len(failed)} of {len(responses)} requests got no answer: {words}.")
+    page = evidence.observations.responses_to(RequestKind.PAGE)
+    if page and page[0].status >= 400:
+        yield _warning("page-status", f"The page itself is answered by status {page[0].status}.")
+    if not evidence.observations.finished:
+        yield _warning("unfinished", "Not all was asked that should have been: the time or the requests ran out.")
+
+
+RULES: tuple[Rule, ...] = (
+    _replay_result,
+    _nothing_sticks,
+    _one_node,
+    _identification,
+    _cache,
+    _cookie_scope,
+    _cookie_lifetime,
+    _special_stickiness,
+    _failed_requests,
+)

@@ -1,0 +1,110 @@
+"""One visit of the doctor: what the configuration says, the asking, the judgement."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import evolve, field, frozen
+from twisted.internet.defer import Deferred
+
+from lbcompanion.crawler.fetching.http_client import Client, agent_for
+from lbcompanion.doctor.advice import Advice, advice, knows_cookies
+from lbcompanion.doctor.analysis import analyse
+from lbcompanion.doctor.diagnosis import Diagnosis, Finding, Severity, worst_first
+from lbcompanion.doctor.observations import Observations
+from lbcompanion.doctor.prober import MAX_SECONDS, Prober, ProgressCallback, TargetSite
+from lbcompanion.html.urls import resolve_url
+from lbcompanion.settings import CrawlerSettings, NodeSettings, SiteSettings, StickyTable
+
+
+@frozen
+class Target:
+    """What to look at, and how to get there.
+
+    :ivar connect: a client endpoint string; empty: where the URL says.
+    :ivar sticky: what is configured; None where no configuration was named.
+    """
+
+    site: TargetSite
+    connect: str = ""
+    ca_file: Path | None = None
+    sticky: StickyTable | None = field(default=None)
+
+
+def target_of(url: str, connect: str, settings: NodeSettings | CrawlerSettings | None) -> Target:
+    """Join what was typed with what is configured; what was typed counts more."""
+    url = resolve_url("", url) or url
+    if isinstance(settings, NodeSettings):
+        site = TargetSite(
+            url,
+            settings.node.prefix,
+            settings.node.secret,
+            (settings.node.name, *settings.peers),
+            settings.sticky.cookies,
+        )
+        return Target(site, connect, None, settings.sticky)
+    if settings is None:
+        return Target(TargetSite(url), connect)
+    site_settings = _site_for(url, settings.sites)
+    site = TargetSite(
+        url, site_settings.prefix, settings.crawler.secret, tuple(site_settings.nodes), site_settings.sticky.cookies
+    )
+    return Target(site, connect or site_settings.connect, site_settings.ca_file, site_settings.sticky)
+
+
+def _site_for(url: str, sites: Mapping[str, SiteSettings]) -> SiteSettings:
+    """The site of that origin; the first one where none is."""
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}".lower()
+    return next((one for one in sites.values() if one.origin.lower().rstrip("/") == origin), next(iter(sites.values())))
+
+
+@frozen
+class DoctorResult:
+    """All that came of it."""
+
+    observations: Observations
+    diagnosis: Diagnosis
+    advice: Advice
+
+
+def run_doctor(target: Target, reactor: Any, on_progress: ProgressCallback) -> Deferred[DoctorResult]:
+    """Look at a site and judge it; never fails for what the site does.
+
+    :raises OSError: where the file of authorities cannot be read.
+    """
+    client = Client(agent_for(reactor, target.connect, target.ca_file), reactor, MAX_SECONDS)
+    prober = Prober(
+        site=target.site,
+        client=client,
+        nonce=lambda: secrets.token_urlsafe(18),
+        reactor=reactor,
+        on_progress=on_progress,
+    )
+
+    async def run() -> DoctorResult:
+        observations = await prober.probe()
+        diagnosis = analyse(observations)
+        configuration = advice(diagnosis, target.site.origin, target.connect, target.site.prefix)
+        return DoctorResult(observations, _with_configuration(diagnosis, target.sticky), configuration)
+
+    return Deferred.fromCoroutine(run())
+
+
+def _with_configuration(diagnosis: Diagnosis, sticky: StickyTable | None) -> Diagnosis:
+    """Say whether the configuration that was named knows the sticky cookies."""
+    if sticky is None or not diagnosis.sticky:
+        return diagnosis
+    if knows_cookies(sticky, diagnosis):
+        on_progress = Finding("configured", Severity.GOOD, "The configuration knows the sticky cookies.")
+    else:
+        on_progress = Finding(
+            "other-configuration",
+            Severity.WARNING,
+            "The configuration named by --config does not know the sticky cookies: see below what it should have.",
+        )
+    return evolve(diagnosis, findings=worst_first((*diagnosis.findings, on_progress)))
