@@ -59,20 +59,21 @@ def table(path: Path) -> list[Rename]:
     return found
 
 
-ROLE = r"(?:``|:[a-z:]+:`~?[\w.]*?(?<![\w]))"
+LITERAL = re.compile(r"``[^`\n]+``|:[a-z:]+:`[^`\n]+`")
 
 
 def in_text(text: str, rename: Rename) -> str:
     """Names marked as code in prose."""
     if rename.kind == "=":
         return text
-    pattern = re.compile(rf"(``[^`\n]*?|:[a-z]+:`[^`\n]*?)(?<!\w){re.escape(rename.old)}(?!\w)(?=[^`\n]*`)")
+    word = re.compile(rf"(?<!\w){re.escape(rename.old)}(?!\w)")
 
     def one(match: re.Match[str]) -> str:
-        rename.count += 1
-        return match[1] + rename.new
+        renamed, count = word.subn(rename.new, match[0])
+        rename.count += count
+        return renamed
 
-    return pattern.sub(one, text)
+    return LITERAL.sub(one, text)
 
 
 def in_code(source: str, renames: list[Rename]) -> str:
