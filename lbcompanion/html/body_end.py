@@ -1,7 +1,7 @@
 """Where the bottom snippet goes: before the last real ``</body>``, else at the end of the document.
 
-"Real" is one that is read as a tag (HTML Standard, section 13.2.5), and neither in a template nor in svg or math. What
-is held back: a tag that has not ended yet, and what follows a ``</body>`` that may be the last, 16 KiB of it at most.
+A real ``</body>`` is one that the tokenizer reads as a tag (HTML Standard, section 13.2.5), outside of templates, svg
+and math. Two things are held back: an unfinished tag, and up to 16 KiB after a ``</body>`` that may be the last one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from lbcompanion.html.tokenizer_patterns import ATTRIBUTES, BOGUS_COMMENT, EMPTY
 #: A ``</body>`` further behind another one than this, in bytes, is not waited for.
 MAX_HELD_BYTES = 16384
 
-# A tag that does not end is read anew with each further piece, so that its end is seen at once; a long one only so
-# often. From then on it is read when it has grown by a half, so that a page takes a time linear to its length.
+# An unfinished tag is read again with each further piece, so that its end is seen at once; a long one only a limited
+# number of times. After that it is read when it has grown by a half, so that the total time stays linear.
 _LONG_TAG_BYTES = 4096
 _MAX_RESCANS = 16
 
@@ -79,12 +79,12 @@ _PARTIAL_BYTES = 12
 
 
 class BodyEndInserter:
-    """Passes a page on and inserts the snippet.
+    """Forwards a page and inserts the bottom snippet.
 
     :param snippet: what to insert.
     :param xhtml: the page is read as XML.
-    :ivar placed: whether the snippet is in what was passed on.
-    :ivar at: how far into the page it is placed.
+    :ivar placed: whether the snippet was inserted.
+    :ivar inserted_at: its offset in the page.
     """
 
     def __init__(self, snippet: bytes, xhtml: bool) -> None:
@@ -109,10 +109,10 @@ class BodyEndInserter:
         self._long_tag_rescans = 0
 
     def feed(self, chunk: bytes, at_end: bool = False) -> bytes:
-        """Take the next piece of the page in.
+        """Process the next piece of the page.
 
-        :param at_end: it is the last one.
-        :returns: what can be passed on by now.
+        :param at_end: whether it is the last one.
+        :returns: the bytes to forward now.
         """
         if self._finished:
             return chunk
@@ -141,17 +141,17 @@ class BodyEndInserter:
         return data[:passed]
 
     def pending(self) -> bytes:
-        """What is held back, for a page that was cut off."""
+        """The bytes held back, for a page that was truncated."""
         return self._buffer + b"".join(self._tail)
 
     @property
     def unfinished_bytes(self) -> int:
-        """How many of the last bytes belong to a token that has not ended; a comment or raw text is none."""
+        """The number of trailing bytes that belong to an unfinished tag; comments and raw text do not count."""
         return len(self._buffer) - self._position + self._tail_bytes
 
     @property
     def in_body_content(self) -> bool:
-        """Whether a tag that came next would be read as one, and neither in a template nor in svg, math, frames."""
+        """Whether the next tag would be read as a tag, outside of templates, svg, math and framesets."""
         nested = self._stack or self._end_pattern or self._script_depth >= 0
         return self._position == len(self._buffer) and not (nested or self._in_frameset or self._finished)
 
@@ -166,7 +166,7 @@ class BodyEndInserter:
         return tail
 
     def _track_long_tag(self, data: bytes) -> None:
-        """Whether reading stopped at a tag that is long already, and whether it did so before."""
+        """Count how often reading has stopped at the same long unfinished tag."""
         if (
             len(data) - self._position < _LONG_TAG_BYTES
             or self._finished
@@ -186,8 +186,8 @@ class BodyEndInserter:
         return data[: self._candidate] + self._snippet + data[self._candidate :]
 
     def _advance(self, data: bytes, at_end: bool) -> bool:
-        """Read as far as can be told; whether nothing more needs to be read."""
-        # All tokens are told by their end, but for a "<" that is none: one more byte must be seen.
+        """Read as far as the input allows; returns whether nothing more needs to be read."""
+        # A token is recognised when it is complete; a single "<" needs one more byte.
         limit = len(data) if at_end or not data.endswith(b"<") else len(data) - 1
         previous: tuple[int, object, int] | None = None
         current = (self._position, self._end_pattern, self._script_depth)
@@ -215,14 +215,14 @@ class BodyEndInserter:
         return _INTEGRATION_RUN if self._in_integration_point() else _NESTED_RUN
 
     def _in_integration_point(self) -> bool:
-        """Whether HTML is read again within svg or math, so that its elements are on the stack too."""
+        """Whether the innermost element is at an integration point, so that HTML elements are on the stack too."""
         return bool(self._stack) and not self._xhtml and self._stack[-1] not in (*_FOREIGN, b"template")
 
     def _in_foreign(self) -> bool:
         return bool(self._stack) and self._stack[-1] in _FOREIGN
 
     def _read_token(self, data: bytes, at_end: bool) -> None:
-        """Read a token that a run stopped at, if it is whole."""
+        """Read the token at which a run stopped, if it is complete."""
         tag_start = self._position
         if data.startswith(b"<!--", tag_start):
             if not self._xhtml and (short := _SHORT_COMMENT.match(data, tag_start)):
@@ -267,7 +267,7 @@ class BodyEndInserter:
             self._push_html_element(name)
 
     def _push_html_element(self, name: bytes) -> None:
-        """Follow an element of HTML, where that is done."""
+        """Push an element of HTML within an integration point."""
         if not self._in_integration_point() or name in _VOID or name.startswith(b"/"):
             return
         if name in _INTEGRATION_POINTS and name not in _RAW_END:

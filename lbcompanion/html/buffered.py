@@ -1,4 +1,4 @@
-"""Pages that must be seen whole before anything is inserted: for ``skip_if``, and for anchors."""
+"""Insertion into complete pages, for ``skip_if`` and configured insertion points."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lbcompanion.html.stream import InjectionSpec, StreamingInjector
 
 
 class BufferedInjector:
-    """A machine (see :class:`lbcompanion.html.stream.PageTransformer`) that holds the whole page back.
+    """A :class:`lbcompanion.html.stream.PageTransformer` that buffers the whole page.
 
     :param skip_if: where it matches, nothing is inserted.
-    :param insertion_points: other places than the usual ones.
+    :param insertion_points: the configured insertion points.
     :param limit_bytes: a larger page is left alone.
     """
 
@@ -36,7 +36,7 @@ class BufferedInjector:
         self._size = 0
 
     def feed(self, chunk: bytes, at_end: bool) -> bytes:
-        """See :class:`lbcompanion.html.stream.PageTransformer`."""
+        """Buffer the next piece; returns the page after the last one."""
         if self.done:
             return chunk
         self._buffer.append(chunk)
@@ -59,7 +59,7 @@ class BufferedInjector:
         )
 
     def pending(self) -> bytes:
-        """See :class:`lbcompanion.html.stream.PageTransformer`."""
+        """The bytes held back now."""
         return b"".join(self._buffer)
 
     def _refuse(self, refusal: Refusal) -> bytes:
@@ -69,7 +69,7 @@ class BufferedInjector:
         return page
 
     def _inserted_at_points(self, page: bytes, default: StreamingInjector, insertion_points: InsertionPoints) -> bytes:
-        """The page with each snippet at its anchor, and at its usual place where there is no such anchor."""
+        """The page with each snippet at its configured insertion point, or at the default one without a match."""
         minimum = default.top_at
         top_at, bottom_at = minimum, default.bottom_at
         if insertion_points.top and default.top:

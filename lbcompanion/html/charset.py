@@ -1,4 +1,4 @@
-"""In which encoding a page is written, as far as it matters to bytes of ours (HTML Standard, section 13.2.3.2)."""
+"""The encoding of a page, as far as the inserted bytes depend on it (HTML Standard, section 13.2.3.2)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class MetaCharset:
     end: int
 
     def stays_in_prescan(self, at: int, length: int) -> bool:
-        """Whether a browser's prescan still finds the tag after so many bytes were inserted at an offset."""
+        """Whether a browser's prescan still finds the tag after ``length`` bytes were inserted at offset ``at``."""
         return self.end <= at or self.end + length <= PRESCAN_BYTES
 
 
@@ -73,7 +73,7 @@ def content_type_charset(value: bytes) -> str | None:
 
 
 def bom_charset(start: bytes) -> str | None:
-    """The encoding that a byte order mark at the page's start tells; it outdoes all else."""
+    """The encoding of the byte order mark at the start of the page; it takes precedence over all other sources."""
     if start[:1] < b"\xef":
         return None
     for mark, name in _BOMS:

@@ -1,4 +1,4 @@
-"""What a page's Content Security Policy allows to a script of ours (CSP Level 3).
+"""Whether a page's Content Security Policy allows the inserted scripts (CSP Level 3).
 
 Every enforcing policy stands alone: the script must be allowed by each of them. The page's own nonce is used where it
 has one; a policy is never given one. Scripts in line are allowed by their hashes as well. What is missing is added by
@@ -33,7 +33,7 @@ Policy = dict[str, tuple[str, ...]]
 
 @frozen
 class ScriptVerdict:
-    """What the policies say to the script.
+    """The decision of the policies about the script.
 
     :ivar allowed: whether it may be inserted.
     :ivar nonce: the page's own nonce that it needs for that; None where it needs none.
@@ -55,7 +55,7 @@ class InsertedScripts:
     :ivar external: a script with ``src``, the recorder's address.
     :ivar inline: a script without it.
     :ivar hashes: of the scripts in line, as :func:`lbcompanion.html.snippets.inline_hashes` tells them; empty: unknown.
-    :ivar nonced: it bears the page's nonce where there is one.
+    :ivar carries_nonce: whether the scripts have the page's nonce, if the page has one.
     """
 
     external: bool = True
@@ -90,7 +90,7 @@ def evaluate(
     :param values: all ``Content-Security-Policy`` values, of header lines and of ``<meta>`` tags.
     :param script_url: the script's absolute URL; its origin is the page's own.
     :param inline: the snippet has a script without ``src`` as well, of which nothing more is known.
-    :param inserted: what is known of the snippets, instead.
+    :param inserted: a description of the snippets, instead of ``inline``.
     """
     inserted = inserted or InsertedScripts(inline=inline)
     nonces: set[str] | None = None
@@ -115,7 +115,7 @@ def notice_target(script_url: str) -> SplitResult:
 
 
 def effective_directive(policy: Policy, names: tuple[str, ...]) -> str | None:
-    """Which directive of a policy decides: the first of a chain of fall-backs that it has."""
+    """The effective directive (CSP section 6.8.1): the first of the fall-back list that the policy has."""
     return next((name for name in names if name in policy), None)
 
 
@@ -132,7 +132,7 @@ def is_sandboxed(policy: Policy) -> bool:
 def _evaluate_policy(
     policy: Policy, target: SplitResult, notice_url: SplitResult, inserted: InsertedScripts
 ) -> tuple[str, set[str] | None]:
-    """The directive that forbids, or an empty string and the nonces of which one is needed (None: none is)."""
+    """The blocking directive, or an empty string and the nonces of which one is needed (None: no nonce is needed)."""
     if is_sandboxed(policy):
         return "sandbox", None
     connects = effective_directive(policy, CONNECTS)

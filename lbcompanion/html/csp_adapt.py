@@ -44,8 +44,8 @@ def adapt(
     :param values: its ``Content-Security-Policy`` header lines.
     :param script_url: the script's absolute URL; its origin is the page's own.
     :param inline: the snippet has a script without ``src`` as well, of which nothing more is known.
-    :param inserted: what is known of the snippets, instead.
-    :returns: the lines anew, those that allow all as they are; None where they cannot be adapted.
+    :param inserted: a description of the snippets, instead of ``inline``.
+    :returns: the adapted lines, or None if they cannot be adapted; a line that allows everything needed is unchanged.
     """
     inserted = inserted or InsertedScripts(inline=inline)
     script = urlsplit(script_url)
@@ -64,7 +64,7 @@ def adapt(
 
 
 def _nonce(policies: list[Policy], script: SplitResult, inserted: InsertedScripts) -> str | None:
-    """The nonce that the scripts are to bear, empty for none; None where there is no way at all."""
+    """The nonce for the scripts; empty if they need no nonce, None if the policies cannot be adapted."""
     forbidding = [
         policy[name]
         for policy in policies

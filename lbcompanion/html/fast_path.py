@@ -1,4 +1,4 @@
-"""Where the tag goes in a page as most are, told at one look; what is not usual is the injecting machine's.
+"""The fast path: the insertion offset for pages of the most common form. Other pages need the full injector.
 
 What both decide by is in :mod:`lbcompanion.html.head` and :mod:`lbcompanion.html.charset`. The two never differ: the
 place given here is where :class:`lbcompanion.html.inject.Injector` inserts into the same page.

@@ -23,7 +23,7 @@ from lbcompanion.html.tokenizer_patterns import (
 )
 
 _END_BYTES = 16
-#: So much of a head is looked at; with what tells its end apart, 16 KiB are held back at most.
+#: The maximum number of bytes of a head that are read; at most 16 KiB are held back with the bytes that end it.
 MAX_HEAD_BYTES = 16384 - _END_BYTES
 
 _END = re.compile(rb"(?i)<(?:/head|/html|/?body|frameset)[" + WS + rb"/>]")
@@ -40,11 +40,11 @@ _END_TAGS = {name: re.compile(rb"(?i)</" + name + rb"(?=[" + WS + rb"/>])") for 
 
 @frozen
 class HeadScan:
-    """What a head holds.
+    """The result of scanning a head.
 
     :ivar policies: the policies of its ``<meta>`` tags, enforcing ones only.
-    :ivar marked: a tag of ours is there already.
-    :ivar metas: where its ``<meta>`` tags end, as offsets from where it begins.
+    :ivar has_marker: whether the companion's tag is there already.
+    :ivar meta_ends: where its ``<meta>`` tags end, as offsets from where it begins.
     """
 
     policies: tuple[str, ...] = ()
@@ -55,7 +55,9 @@ class HeadScan:
 def find_head_end(data: bytes, at_end: bool) -> int | None:
     """Where the head ends that begins with ``data``, near enough: no further than :data:`MAX_HEAD_BYTES`.
 
-    An end inside of a comment or a script is none. None: not to be told yet.
+    An end inside of a comment or a script is ignored.
+
+    :returns: None if more input is needed.
     """
     position = 0
     while found := _END.search(data, position, MAX_HEAD_BYTES + _END_BYTES):
@@ -127,7 +129,7 @@ def insertion_offset(start: bytes, head_start: int, zone: bytes, length: int) ->
     :func:`lbcompanion.html.fast_path.fast_insertion_offset` makes the same checks for pages in which the offset is 0.
 
     :param start: the page's first 1,024 bytes.
-    :param begins: where the head begins in the page.
+    :param head_start: where the head begins in the page.
     :param zone: the head.
     :param length: of what is to be inserted.
     :returns: an offset in ``zone``, or why nothing may be inserted.

@@ -1,7 +1,7 @@
-"""The page on its way to the visitor, with our snippets in it: a streaming machine over bytes.
+"""Inserts snippets into a page on its way to the visitor.
 
-However the page is cut into chunks, what comes out is the same, and without the snippets it is the page. Where
-anything goes wrong in here, the page goes on as it came.
+The output does not depend on how the page is split into chunks; without the snippets it is the page. After an internal
+error the page is forwarded unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.insertion_points import InsertionPoints
 from lbcompanion.html.stream import InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
 
-# As many bytes as tell a byte order mark.
+# The length of the longest byte order mark.
 _BOM_BYTES = 3
 
 
@@ -26,14 +26,14 @@ class Injector:
     :param xhtml: the page is read as XML.
     :param charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
     :param needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
-    :param on_policies: None: the policies of ``<meta>`` tags are not looked at.
+    :param on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
     :param skip_if: pattern over the page; where it matches, nothing is inserted. The whole page is held back for it.
-    :param insertion_points: other places than the usual ones; the whole page is held back for them too.
+    :param insertion_points: the configured insertion points; the whole page is buffered for them too.
     :param limit_bytes: of a page that is held back whole; a larger one is left alone.
     :param utf_16: ``utf-16le`` or ``utf-16be`` where ``Content-Type`` says so; a byte order mark outdoes it.
-    :ivar placed: whether anything of ours is in what came out.
-    :ivar refusal: why nothing is, as far as the body tells; None while it is not decided, or where something is.
-    :ivar directive: the directive that forbids it, of a policy in a ``<meta>``.
+    :ivar placed: whether a snippet was inserted.
+    :ivar refusal: why nothing was inserted; None before the decision, or if something was inserted.
+    :ivar directive: the CSP directive in a ``<meta>`` that blocks the script.
     """
 
     def __init__(
@@ -63,21 +63,21 @@ class Injector:
         self._done = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take the next piece of the page in; gives what can be passed on by now. Never raises."""
+        """Process the next piece of the page; returns the bytes to forward now. Never raises."""
         return chunk if self._done else self._feed_safely(chunk, False)
 
     def finish(self) -> bytes:
-        """The page has ended as it should; gives what was held back. Never raises."""
+        """End a complete page; returns the bytes held back. Never raises."""
         return b"" if self._done else self._feed_safely(b"", True)
 
     def flush(self) -> bytes:
-        """What was held back, for a page that was cut off: nothing is inserted any more."""
+        """End a truncated page without a further insertion; returns the bytes held back."""
         held = b"" if self._done else self._transformer.pending() if self._transformer else self._start
         self._done, self._start = True, b""
         return held
 
     def _feed_safely(self, chunk: bytes, at_end: bool) -> bytes:
-        """Fail open: whatever goes wrong in here, the page goes on as it came."""
+        """Fail open: after an internal error the page is forwarded unchanged."""
         transformer = self._transformer
         held = transformer.pending() if transformer else self._start
         try:

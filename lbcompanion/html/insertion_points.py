@@ -1,4 +1,4 @@
-"""Where an operator wants snippets to go: patterns over the page, which count only where a tag would be read as one."""
+"""Configured insertion points: patterns over the page, which match only where a tag would be read as a tag."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from attrs import frozen
 from lbcompanion.html.body_end import BodyEndInserter
 from lbcompanion.html.tokenizer_patterns import BOGUS_COMMENT, END_TAG, START_TAG
 
-#: So many matches of one pattern are looked at.
+#: The maximum number of matches of one pattern that are checked.
 MAX_MATCHES = 10000
 
 _TOKEN = re.compile(START_TAG + rb"|" + END_TAG + rb"|" + BOGUS_COMMENT)
-# Enough to tell any token's kind.
+# Enough bytes to determine the kind of any token.
 _KIND_BYTES = 16
 
 
 @frozen
 class InsertionPoint:
-    """One place.
+    """Where one snippet is inserted.
 
-    :ivar pattern: what marks it.
-    :ivar after: the snippet goes after the match, else before it.
+    :ivar pattern: matches at the insertion point.
+    :ivar after: whether the snippet goes after the match; else before it.
     """
 
     pattern: re.Pattern[bytes]
@@ -31,7 +31,7 @@ class InsertionPoint:
 
 @frozen
 class InsertionPoints:
-    """The places of the two snippets; None: the usual one.
+    """The insertion points of both snippets; None means the default one.
 
     :ivar top: at its first match.
     :ivar bottom: at its last match.
@@ -44,13 +44,13 @@ class InsertionPoints:
 def find_insertion_point(
     page: bytes, insertion_point: InsertionPoint, minimum: int, xhtml: bool, last: bool
 ) -> int | None:
-    """The place in a page that an anchor means.
+    """Find an insertion point in a page.
 
-    A match inside of a tag, a comment, raw text, a template, svg or math is none, nor is one before the head begins.
+    Matches inside of tags, comments, raw text, templates, svg and math, and before the head, are ignored.
 
-    :param least: where the head begins, or the last ``<meta charset>`` that may not be pushed away ends.
-    :param last: the last place counts, else the first.
-    :returns: an offset; None where there is no such place.
+    :param minimum: where the head begins, or the last ``<meta charset>`` that may not be pushed away ends.
+    :param last: whether the last match counts; else the first.
+    :returns: an offset, or None without a match.
     """
     scanner = BodyEndInserter(b"", xhtml)
     found = None
@@ -68,7 +68,7 @@ def find_insertion_point(
             if not last:
                 break
         elif scanner.unfinished_bytes >= _KIND_BYTES:
-            # Within a token that would be read anew up to each further match: its end is looked for once.
+            # Inside of an unfinished token. Skip to its end once, instead of reading it again for each further match.
             token = _TOKEN.match(page, offset - scanner.unfinished_bytes)
             if token is None:
                 break

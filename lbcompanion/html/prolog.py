@@ -156,7 +156,7 @@ class Prolog:
         if not _AMP.isdisjoint(found):
             self.refusal = Refusal.AMP
         elif self._xhtml and found.get(b"xmlns") != _XHTML:
-            # In another namespace a script is none.
+            # In another namespace ``<script>`` is not a script.
             self.refusal = Refusal.UNSURE
 
     def _handle_last(self, rest: bytes) -> None:

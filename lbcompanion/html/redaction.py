@@ -1,4 +1,4 @@
-"""The copy of a page: what was excluded and what is masked is left out of it, everything else stays byte for byte.
+"""Redaction of copies: excluded blocks and masked elements are removed; everything else stays byte for byte.
 
 Masks are CSS selectors, applied by the streaming rewriter lol-html. It is started only where a page has all the words
 of a selector in it; a page in which nothing matches is given back as it came.
@@ -26,7 +26,7 @@ _FLAG = re.compile(r"\s+[is]\s*\]")
 
 
 class RedactionError(CompanionError):
-    """A copy could not be made without what was to be left out: none may be kept."""
+    """A copy could not be redacted, so it must not be stored."""
 
 
 class Masks:
@@ -76,7 +76,10 @@ def _required_words(selector: str) -> tuple[bytes, ...]:
 
 
 class _Mask:
-    """Takes values and contents away; :ivar used: whether it was called at all."""
+    """Removes values and contents.
+
+    :ivar matched: whether any element matched.
+    """
 
     def __init__(self) -> None:
         self.matched = False
@@ -98,7 +101,7 @@ class _Mask:
 
 
 def redact(body: bytes, exclude_blocks: bool, masks: Masks | None, charset: str | None = None) -> bytes:
-    """Make the copy of a page.
+    """Redact the copy of a page.
 
     :param body: the page as the application made it, content coding undone.
     :param exclude_blocks: leave out what stands between ``<!-- lbc:exclude -->`` and ``<!-- /lbc:exclude -->``.
@@ -191,7 +194,7 @@ def _rewrite(body: bytes, selectors: list[str]) -> bytes:
         rewriter.write(body)
         rewriter.end()
     except BaseException as error:
-        # A panic of the engine's is no Exception.
+        # A panic of the Rust engine is not derived from Exception.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         raise RedactionError("the mask engine failed") from None

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from lbcompanion.html.tokenizer_patterns import TAG_REST, WS, attributes
 
-#: The attribute by which a page that bears our tag already is known.
+#: The attribute that identifies the companion's tag in a page.
 MARKER = b"data-lbc-token"
 
 #: What a snippet may have filled in, as ``{name}``.

@@ -1,7 +1,7 @@
-"""The injecting machine itself, over bytes in which ASCII means itself.
+"""Streaming insertion into pages in an ASCII-compatible encoding.
 
-Bytes flow on at once but for a token that has not ended, and for the head, which is held back so that a policy in it
-is seen in time (:mod:`lbcompanion.html.head`). Where the machine is not sure of what it reads, nothing is inserted.
+Bytes are forwarded at once, except for an unfinished token and the head. The head is held back so that a policy in it
+is seen before the insertion (:mod:`lbcompanion.html.head`). If the parser is not sure, nothing is inserted.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ OnPolicies = Callable[[tuple[str, ...]], tuple[bytes, bytes] | str]
 
 @define
 class InjectionSpec:
-    """What is to be done to one page; nobody changes it.
+    """What to insert into one page, and how to read it. Instances are not modified.
 
     :ivar top: goes to the head's start; ASCII.
     :ivar bottom: goes before the last ``</body>``, or to the document's end; empty: the body is not even read.
     :ivar xhtml: the page is read as XML.
     :ivar charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
     :ivar needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
-    :ivar on_policies: None: the policies of ``<meta>`` tags are not looked at.
+    :ivar on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
     """
 
     top: bytes
@@ -44,12 +44,12 @@ class InjectionSpec:
 
 
 class PageTransformer(Protocol):
-    """What takes a page in and gives it out.
+    """Transforms a page piece by piece.
 
-    :ivar placed: whether anything of ours is in what came out.
-    :ivar refusal: why nothing is, as far as the body tells; None while it is not decided, or where something is.
-    :ivar directive: of a policy, the one that forbids it.
-    :ivar done: whatever comes now passes as it is.
+    :ivar placed: whether a snippet was inserted.
+    :ivar refusal: why nothing was inserted; None before the decision, or if something was inserted.
+    :ivar directive: the CSP directive that blocks the script.
+    :ivar done: whether further input is forwarded unchanged.
     """
 
     placed: bool
@@ -58,11 +58,11 @@ class PageTransformer(Protocol):
     done: bool
 
     def feed(self, chunk: bytes, at_end: bool) -> bytes:
-        """Take the next piece in; gives what can be passed on by now."""
+        """Process the next piece; returns the bytes to forward now."""
         ...
 
     def pending(self) -> bytes:
-        """What is held back now."""
+        """The bytes held back now."""
         ...
 
 
@@ -73,7 +73,7 @@ class _State(Enum):
 
 
 class StreamingInjector:
-    """The usual machine.
+    """Inserts at the default places while the page streams through.
 
     :ivar top_at: where the top snippet went, once it did.
     :ivar bottom_at: where the bottom snippet went; None as long as it did not.
@@ -98,7 +98,7 @@ class StreamingInjector:
         self._start = b""
 
     def feed(self, chunk: bytes, at_end: bool) -> bytes:
-        """See :class:`PageTransformer`."""
+        """Process the next piece; returns the bytes to forward now."""
         if self._state is _State.BODY:
             return chunk if self.done else self._read_body(chunk, at_end)
         if self.done:
@@ -121,7 +121,7 @@ class StreamingInjector:
         return output
 
     def pending(self) -> bytes:
-        """See :class:`PageTransformer`."""
+        """The bytes held back now."""
         return self._body_end_inserter.pending() if self._body_end_inserter else self._buffer
 
     def _read_head(self, data: bytes, at_end: bool) -> bytes:

@@ -1,4 +1,4 @@
-"""Addresses in markup and style sheets, as browsers read them: the URL Standard, as far as it concerns http and https.
+"""URLs in markup and style sheets, as browsers read them: the URL Standard, as far as it concerns http and https.
 
 ``urljoin`` and ``urlsplit`` are no readers of URLs: the one hands some texts on unchanged, the other drops characters
 from them. An address that was checked in one form and is used in another can be made to say two things. Here it is
@@ -27,10 +27,10 @@ _IN_QUERY = "!$%&()*+,/:;=?@[\\]^`{|}"
 
 
 def resolve_url(base: str, text: str) -> str:
-    """The absolute address that a text means in a document, without its fragment; empty where it is none of HTTP's.
+    """Resolve a URL in a document to an absolute one without its fragment; empty if it is not an http or https URL.
 
-    An address with a user's name or password is none either: browsers fetch no file of a page by such a one. Nor is
-    one whose port or host cannot be read.
+    URLs with credentials are rejected too, because browsers do not fetch subresources from them; so are URLs with an
+    invalid host or port.
 
     :param base: an absolute address as this function gave it, or empty: the text must be absolute then.
     """

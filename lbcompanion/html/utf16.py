@@ -17,16 +17,16 @@ from lbcompanion.html.stream import InjectionSpec, PageTransformer
 # Stand for the snippets in what the machine gives; no code unit is shown as one of these.
 _TOP, _BOTTOM = b"\xfe", b"\xfd"
 _SNIPPET_MARKS = re.compile(b"([\xfd\xfe])")
-# What is no ASCII has no meaning to markup: one byte for all of it.
+# Code units outside of ASCII have no meaning in markup; one byte stands for all of them.
 _OTHER = 0xFF
 _ASCII = bytes(byte if byte < 0x80 else _OTHER for byte in range(256))
 
 
 class Utf16Adapter:
-    """A machine (see :class:`lbcompanion.html.stream.PageTransformer`) around another one.
+    """A :class:`lbcompanion.html.stream.PageTransformer` that wraps another one.
 
     :param encoding: ``utf-16le`` or ``utf-16be``.
-    :param make: makes the machine that sees the page's narrow form.
+    :param make_inner: makes the machine that sees the page's narrow form.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Utf16Adapter:
         return out
 
     def pending(self) -> bytes:
-        """See :class:`lbcompanion.html.stream.PageTransformer`."""
+        """The bytes held back now."""
         return self._page_bytes + self._odd
 
     def _on_policies(self, policies: tuple[str, ...]) -> tuple[bytes, bytes] | str:

@@ -1,8 +1,8 @@
 """Which requests an admin listener answers: those that name it by its address, by ``localhost`` or by a known name.
 
 An admin listener asks for no password; that it can be reached from its own machine only is its protection. A browser
-on that machine takes a name that is bound anew to 127.0.0.1 for the attacker's own origin (DNS rebinding), and lets
-the attacker's script read what comes back. The name stands in ``Host``, which no script can change.
+on that machine treats a name that was rebound to 127.0.0.1 as the attacker's own origin (DNS rebinding), and lets the
+attacker's script read the response. The name is in ``Host``, which a script cannot change.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ FORBIDDEN = 403
 def refusal(
     values: Callable[[bytes], Sequence[bytes]], names: Collection[str], *, http_1_0: bool
 ) -> tuple[int, str] | None:
-    """Why a request is not answered, by status and words; None: it is.
+    """Status and reason if a request must be rejected, else None.
 
-    :param lines: gives the values of a header's lines, as they came.
-    :param names: further names that the listener has, in small letters, without a dot at the end.
+    :param values: returns the raw values of a header field.
+    :param names: further names of the listener, in lower case, without a trailing dot.
     :param http_1_0: whether it is a request of HTTP/1.0; balancers' checks send some without ``Host``, browsers none.
     """
     hosts = values(b"host")
@@ -54,7 +54,7 @@ def _is_address(kind: type[IPv4Address] | type[IPv6Address], text: str) -> bool:
 
 
 def _is_cross_site(values: Callable[[bytes], Sequence[bytes]], hosts: Sequence[bytes]) -> bool:
-    """Whether a browser says that another site's page asks. To follow a link from there is no such thing."""
+    """Whether a browser says that a page of another site sent the request. Following a link is allowed."""
     origins = [origin.partition(b"://")[2].lower() for origin in values(b"origin")]
     if any(origin not in [host.lower() for host in hosts] for origin in origins):
         return True

@@ -1,4 +1,4 @@
-"""Content codings: undone and done again, step by step or whole, bounded (RFC 9110 section 8.4)."""
+"""Content codings: decoding and encoding of streams and complete bodies, with bounds (RFC 9110 section 8.4)."""
 
 from __future__ import annotations
 
@@ -50,30 +50,30 @@ _WHOLE_ENCODERS: dict[bytes, Callable[[bytes], bytes]] = {
     b"zstd": encode_zstd,
 }
 
-#: What may be offered to the application, since both directions are spoken here.
+#: The codings that can be offered to the application: those that can be decoded and encoded here.
 DECODABLE = frozenset(_DECODERS)
 
-# What stands for any coding is offered as these; x-gzip is gzip's old name.
+# ``*`` is expanded to these; x-gzip is an old name of gzip.
 _WILDCARD_CODINGS = (b"gzip", b"deflate", b"br", b"zstd")
 _IDENTITY = frozenset({b"", b"identity", b"none"})
-# Browsers write some 30 bytes. What is longer by far is not read: the visitor chooses how much work it would be.
+# Browsers send about 30 bytes. Much longer headers are not parsed, because a client could make that expensive.
 _MAX_ACCEPT_BYTES = 1024
-# ``*`` with a weight, some white space included; its weight is written four times.
+# ``*`` with a weight and some white space; the weight is copied to four codings.
 _MAX_WILDCARD_BYTES = 32
 # RFC 9110 section 12.4.2: a weight of 0 is "not acceptable".
 _ZERO_WEIGHT = re.compile(rb";[ \t]*q=0(?:\.0*)?[ \t]*$", re.IGNORECASE)
 
 
 class TooLarge(CodingError):
-    """A coded body that grows beyond the limit it was given."""
+    """A decoded body is larger than the limit."""
 
 
 class Decoder:
-    """Undoes one coding: all members of a gzip stream, both readings of ``deflate``, all frames of zstd.
+    """Decodes one coding: all members of a gzip stream, zlib and raw ``deflate``, all frames of zstd.
 
     :param coding: one of :data:`DECODABLE`.
-    :ivar taken: coded bytes so far.
-    :ivar given: decoded bytes so far; the caller judges their proportion and stops what it needs to stop.
+    :ivar bytes_in: encoded bytes read so far.
+    :ivar bytes_out: decoded bytes returned so far; the caller limits the expansion ratio.
     """
 
     __slots__ = ("_decoder", "bytes_in", "bytes_out")
@@ -84,9 +84,9 @@ class Decoder:
         self.bytes_out = 0
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Decode what can be decoded by now, in pieces of at most 256 KiB.
+        """Decode the available input, in pieces of at most 256 KiB.
 
-        :raises CodingError: where the input is broken.
+        :raises CodingError: if the input is corrupt.
         """
         self.bytes_in += len(data)
         for piece in self._decoder.decode(data):
@@ -94,15 +94,15 @@ class Decoder:
             yield piece
 
     def finish(self) -> None:
-        """The input is at its end.
+        """Check that the stream is complete at the end of the input.
 
-        :raises CodingError: where the coded stream is not.
+        :raises CodingError: if it is truncated.
         """
         self._decoder.finish()
 
 
 class Encoder:
-    """Applies one coding anew, flushed at each step so that a page flows on as it came.
+    """Encodes with one coding and flushes after each piece, so that no page data is delayed.
 
     :param coding: one of :data:`DECODABLE`.
     """
@@ -113,7 +113,7 @@ class Encoder:
         self._encoder = _ENCODERS[coding]()
 
     def feed(self, data: bytes) -> bytes:
-        """Encode and flush; nothing for nothing."""
+        """Encode and flush. Empty input gives empty output."""
         return self._encoder.feed(data)
 
     def finish(self, data: bytes = b"") -> bytes:
@@ -122,12 +122,12 @@ class Encoder:
 
 
 def decode_whole(coding: bytes, data: bytes, limit_bytes: int) -> bytes:
-    """Undo the coding of a body that is there in one piece.
+    """Decode a complete body.
 
     :param coding: one of :data:`DECODABLE`.
-    :param limit_bytes: what the decoded body may have at most; up to 256 KiB more are decoded before that is known.
-    :raises TooLarge: where it has more.
-    :raises CodingError: where it is broken or cut short.
+    :param limit_bytes: the maximum size of the decoded body; up to 256 KiB more may be decoded before the check.
+    :raises TooLarge: if the decoded body is larger.
+    :raises CodingError: if the body is corrupt or truncated.
     """
     decoder = _DECODERS[coding]()
     pieces = []
@@ -142,7 +142,7 @@ def decode_whole(coding: bytes, data: bytes, limit_bytes: int) -> bytes:
 
 
 def encode_whole(coding: bytes, data: bytes) -> bytes:
-    """Apply a coding to a body that is there in one piece, for little more than the one call that it takes.
+    """Encode a complete body, in one call of the library.
 
     :param coding: one of :data:`DECODABLE`.
     """
@@ -152,21 +152,21 @@ def encode_whole(coding: bytes, data: bytes) -> bytes:
 def content_coding(values: Iterable[bytes]) -> bytes:
     """The coding that the values of ``Content-Encoding`` name, in lower case; empty for a plain body.
 
-    Several are given as they stand, in one list: no member of :data:`DECODABLE`. ``none`` and ``identity`` are written
-    by some applications and mean nothing.
+    Several codings are returned as one comma-separated list, which is not a member of :data:`DECODABLE`. Some
+    applications send ``none`` or ``identity``; both mean no coding.
     """
     named = [member.strip(b" \t").lower() for value in values for member in value.split(b",")]
     return b", ".join([member for member in named if member not in _IDENTITY])
 
 
 def acceptable_codings(accept: bytes | None) -> bytes:
-    """What to ask of the application for a visitor's ``Accept-Encoding``: the same, less what cannot be undone here.
+    """The ``Accept-Encoding`` for the application: the visitor's, without the codings that cannot be decoded here.
 
-    Members keep their weights, refusals (``q=0``) stay, and ``*`` becomes the codings spoken here that are not named
-    beside it. Of members that name one coding the first counts. Dictionary codings (dcb, dcz) go: no dictionary is
-    known here. The result is at most 128 bytes longer than the header.
+    Members keep their weights, including ``q=0``. ``*`` is replaced by the supported codings that are not listed
+    explicitly. Of duplicate members the first one counts. Dictionary codings (dcb, dcz) are removed, because the
+    companion has no dictionaries. The result is at most 128 bytes longer than the header.
 
-    :returns: ``identity`` where nothing is left that asks for something, and for a header of more than 1,024 bytes.
+    :returns: ``identity`` if no acceptable coding is left, or if the header has more than 1,024 bytes.
     """
     if not accept or len(accept) > _MAX_ACCEPT_BYTES:
         return b"identity"
@@ -193,7 +193,7 @@ def _coding_name(member: bytes) -> bytes:
 
 
 def _expand_wildcard(member: bytes, members: Container[bytes]) -> list[bytes]:
-    """What stands for ``*``, each with its weight; nothing for a weight that is longer than any valid one."""
+    """The codings that ``*`` stands for, with its weight; empty if the weight is longer than any valid one."""
     if len(member) > _MAX_WILDCARD_BYTES:
         return []
     weight = member[1:]

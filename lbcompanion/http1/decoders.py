@@ -1,6 +1,6 @@
-"""Readers of the coded formats: gzip, deflate, br, zstd. What goes in is read over at once, what comes out is bounded.
+"""Decoders for gzip, deflate, br and zstd. Input is consumed at once; output comes in pieces of at most 256 KiB.
 
-Which name stands for which, and what is offered to whom, is :mod:`lbcompanion.http1.codings`' business.
+:mod:`lbcompanion.http1.codings` maps the names of codings to these classes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any, Protocol
 from lbcompanion.errors import BadResponse
 from lbcompanion.http1.coding_libraries import DEFLATE_LIBRARY, brotli, zstd
 
-#: The most that a reader gives in one piece, bytes.
+#: The maximum size of one decoded piece, in bytes.
 MAX_PIECE_BYTES = 262144
 
-# Members that hold nothing cost their writer twenty bytes and us a decompressor each.
+# An empty member costs its sender twenty bytes, and costs us a new decompressor.
 _MAX_EMPTY_MEMBERS = 100
-# RFC 9659: no more than 8 MiB of window are to be had for zstd over HTTP.
+# RFC 9659: zstd over HTTP is limited to a window of 8 MiB.
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
-# brotli looks at its limit only where a block of its output buffer is full: at 32752, 98272, 229328 bytes, and so on.
+# brotli checks the limit only when a block of its output buffer is full: at 32752, 98272, 229328 bytes, and so on.
 _BROTLI_OUTPUT_LIMIT = 131072
 
 
@@ -27,19 +27,19 @@ class CodingError(BadResponse):
 
 
 class StreamDecoder(Protocol):
-    """One coded body on its way in."""
+    """Decodes one body piece by piece."""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Decode what can be decoded by now, in pieces of at most :data:`MAX_PIECE_BYTES` bytes, none of them empty.
+        """Decode the available input, in non-empty pieces of at most :data:`MAX_PIECE_BYTES` bytes.
 
-        :raises CodingError: where the input is broken.
+        :raises CodingError: if the input is corrupt.
         """
         ...
 
     def finish(self) -> None:
-        """The input is at its end.
+        """Check that the stream is complete at the end of the input.
 
-        :raises CodingError: where the coded stream is not.
+        :raises CodingError: if it is truncated.
         """
         ...
 
@@ -61,7 +61,7 @@ class DeflateDecoder:
         self._empty_members = 0
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """See :class:`StreamDecoder`."""
+        """Decode in pieces of at most :data:`MAX_PIECE_BYTES` bytes."""
         full = False
         while data or full:
             z = self._decompressor
@@ -78,16 +78,16 @@ class DeflateDecoder:
                 self._end_member(piece)
                 data, full = z.unused_data, False
             else:
-                # A full piece may leave output inside though all input is taken.
+                # After a full piece there may be more output even if all input was consumed.
                 data, full = z.unconsumed_tail, len(piece) == MAX_PIECE_BYTES
             if piece:
                 yield piece
 
     def _start_member(self, data: bytes) -> bytes:
-        """Open the next member, if there is one; gives what is to be fed to it."""
+        """Open the next member if there is one, and return the data to feed to it."""
         if self._gzip:
             if self._ended:
-                # Padding with zero bytes is what some writers leave behind a member.
+                # Some encoders pad a member with zero bytes.
                 data = data.lstrip(b"\0")
             if data:
                 self._decompressor = self._backend.decompressobj(31)
@@ -112,7 +112,7 @@ class DeflateDecoder:
             raise CodingError("too many members without content")
 
     def finish(self) -> None:
-        """See :class:`StreamDecoder`."""
+        """Check that the stream is complete."""
         if self._buffer or self._decompressor is not None:
             raise CodingError("the coded body is cut short")
 
@@ -127,7 +127,7 @@ class BrotliDecoder:
         self._started = False
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """See :class:`StreamDecoder`."""
+        """Decode in pieces of at most :data:`MAX_PIECE_BYTES` bytes."""
         z = self._decompressor
         more = bool(data)
         while more:
@@ -137,13 +137,13 @@ class BrotliDecoder:
             except brotli.error:
                 raise CodingError("the coded body is broken, or bytes follow it") from None
             data = b""
-            # Output may be left inside once all input was taken, and nothing tells.
+            # There may be more output after all input was consumed; brotli has no flag for it.
             more = bool(piece) and not z.is_finished()
             if piece:
                 yield piece
 
     def finish(self) -> None:
-        """See :class:`StreamDecoder`."""
+        """Check that the stream is complete."""
         if self._started and not self._decompressor.is_finished():
             raise CodingError("the coded body is cut short")
 
@@ -158,7 +158,7 @@ class ZstdDecoder:
         self._empty_members = 0
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """See :class:`StreamDecoder`."""
+        """Decode in pieces of at most :data:`MAX_PIECE_BYTES` bytes."""
         more = bool(data)
         while more:
             z = self._decompressor
@@ -185,6 +185,6 @@ class ZstdDecoder:
             raise CodingError("too many frames without content")
 
     def finish(self) -> None:
-        """See :class:`StreamDecoder`."""
+        """Check that the stream is complete."""
         if self._decompressor is not None:
             raise CodingError("the coded body is cut short")

@@ -1,7 +1,7 @@
-"""Writers of the coded formats: gzip, deflate, br, zstd; piece by piece, or a whole body at once.
+"""Encoders for gzip, deflate, br and zstd: for streams and for complete bodies.
 
-Speed before size: the page was compressed once for this visitor already, and it is small. docs/codings.rst has the
-figures by which the levels were chosen.
+The compression levels favour speed over size, because the application has compressed the page once already.
+docs/codings.rst has the measurements.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lbcompanion.http1.coding_libraries import DEFLATE_LIBRARY, brotli, zstd
 _DEFLATE_LEVELS = {"isal.isal_zlib": 2, "zlib": 3}
 _BROTLI_QUALITY = 2
 _ZSTD_LEVEL = 3
-# Windows of 256 KiB: larger ones make no page of usual size smaller, but every page under way larger in memory.
+# Windows of 256 KiB. Larger windows do not shrink a typical page, but they cost memory for every page in transit.
 _WINDOW_LOG = 18
 _ZSTD_OPTIONS: dict[int, int] = {
     zstd.CompressionParameter.compression_level: _ZSTD_LEVEL,
@@ -23,10 +23,10 @@ _ZSTD_OPTIONS: dict[int, int] = {
 
 
 class StreamEncoder(Protocol):
-    """One coded body on its way out."""
+    """Encodes one body piece by piece."""
 
     def feed(self, data: bytes) -> bytes:
-        """Encode and flush, so that a page flows on as it came; nothing for nothing."""
+        """Encode and flush, so that no page data is delayed. Empty input gives empty output."""
         ...
 
     def finish(self, data: bytes = b"") -> bytes:
@@ -46,14 +46,14 @@ class DeflateEncoder:
         self._compressor = backend.compressobj(_DEFLATE_LEVELS[backend.__name__], zlib.DEFLATED, 31 if gzip else 15)
 
     def feed(self, data: bytes) -> bytes:
-        """See :class:`StreamEncoder`."""
+        """Encode and flush."""
         if not data:
             return b""
         coded: bytes = self._compressor.compress(data) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
         return coded
 
     def finish(self, data: bytes = b"") -> bytes:
-        """See :class:`StreamEncoder`."""
+        """Encode the last bytes and end the stream."""
         coded: bytes = self._compressor.compress(data) + self._compressor.flush(zlib.Z_FINISH)
         return coded
 
@@ -67,14 +67,14 @@ class BrotliEncoder:
         self._compressor = brotli.Compressor(quality=_BROTLI_QUALITY, lgwin=_WINDOW_LOG)
 
     def feed(self, data: bytes) -> bytes:
-        """See :class:`StreamEncoder`."""
+        """Encode and flush."""
         if not data:
             return b""
         coded: bytes = self._compressor.process(data) + self._compressor.flush()
         return coded
 
     def finish(self, data: bytes = b"") -> bytes:
-        """See :class:`StreamEncoder`."""
+        """Encode the last bytes and end the stream."""
         coded: bytes = self._compressor.process(data) + self._compressor.finish()
         return coded
 
@@ -88,30 +88,30 @@ class ZstdEncoder:
         self._compressor = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
 
     def feed(self, data: bytes) -> bytes:
-        """See :class:`StreamEncoder`."""
+        """Encode and flush."""
         return self._compressor.compress(data, self._compressor.FLUSH_BLOCK) if data else b""
 
     def finish(self, data: bytes = b"") -> bytes:
-        """See :class:`StreamEncoder`."""
+        """Encode the last bytes and end the stream."""
         return self._compressor.compress(data, self._compressor.FLUSH_FRAME)
 
 
 def encode_deflate(gzip: bool, data: bytes, backend: Any = DEFLATE_LIBRARY) -> bytes:
-    """All of ``data`` as one gzip member or zlib stream, at the cost of the one call that it takes."""
+    """Encode a complete body as one gzip member or zlib stream, in one call."""
     coded: bytes = backend.compress(data, _DEFLATE_LEVELS[backend.__name__], 31 if gzip else 15)
     return coded
 
 
 def encode_brotli(data: bytes) -> bytes:
-    """All of ``data`` in br."""
+    """Encode a complete body in br."""
     coded: bytes = brotli.compress(data, quality=_BROTLI_QUALITY, lgwin=_WINDOW_LOG)
     return coded
 
 
-# Behind each frame a compressor is as it was when new, and making a new one takes as long as a page of 10 KB.
+# After a frame a compressor is in its initial state. Creating a new one takes as long as compressing 10 KB.
 _zstd_compressor = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
 
 
 def encode_zstd(data: bytes) -> bytes:
-    """All of ``data`` as one zstd frame."""
+    """Encode a complete body as one zstd frame."""
     return _zstd_compressor.compress(data, _zstd_compressor.FLUSH_FRAME)

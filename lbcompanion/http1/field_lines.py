@@ -1,8 +1,8 @@
-"""Field lines, read in one pass (RFC 9112 section 5).
+"""Parsing of field lines in one pass (RFC 9112 section 5).
 
-A head is read once: every line is checked, the fields that somebody in here asks for are set aside, and what goes on to
-the other side stays one piece of bytes. Where the compiled reader was built (``_lines.c``), it does the same work for
-heads in the usual form; what it does not take, and everything where it is not there, is read here.
+Every line is checked, the fields that the proxy uses are indexed, and the lines to forward stay one block of bytes. The
+compiled reader (``_lines.c``) does the same for heads in the usual form. This module parses the heads that the compiled
+reader does not accept, and all heads if it was not built.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Final
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.protocol import headers
 
-#: What :func:`read_lines` gives: the lines that go on, each with its line end; the values of the fields that are asked
-#: for, by name in lower case; marks; and the number of lines.
+#: The result of :func:`read_lines`: the lines to forward, each with its line end; the values of the indexed fields, by
+#: name in lower case; flags; and the number of lines.
 Lines = tuple[bytes, dict[bytes, bytes], int, int]
 
-# Marks: which kinds of fields are there, so that one look at a number tells that none of them is.
-#: A field that must stand once stands twice.
+# Flags: which kinds of fields are present, so that one test of an integer replaces several dictionary look-ups.
+#: A field that is allowed once occurs twice.
 DUPLICATE: Final = 1
 #: ``Content-Length`` or ``Transfer-Encoding``.
 HAS_FRAMING: Final = 2
@@ -29,22 +29,22 @@ UPGRADE: Final = 8
 EXPECT: Final = 16
 #: ``X-Forwarded-For``, ``-Proto``, ``-Host``.
 FORWARDED: Final = 32
-#: What tells a part of a page, a prefetch, or a download from a page.
+#: Fields that distinguish a fragment, a prefetch or a download from a page.
 FRAGMENT_HINT: Final = 64
 #: ``If-None-Match``, ``If-Match``.
 CONDITIONAL: Final = 128
 #: ``Lbc-Capture``.
 CAPTURE_REQUESTED: Final = 256
-#: What a changed body makes untrue: digests, ``Accept-Ranges``; and the entity tag.
+#: Fields that are wrong after a change of the body: digests, ``Accept-Ranges``, the entity tag.
 BODY_DEPENDENT: Final = 512
 #: ``Content-Security-Policy``.
 HAS_CSP: Final = 1024
 #: ``Content-Encoding``.
 HAS_CODING: Final = 2048
 
-# Does not go on: it ends at this hop, or is written anew (framing, and what a proxy says of the request).
+# Not forwarded: hop-by-hop fields, and fields that the proxy generates itself (framing, X-Forwarded-*).
 _NOT_FORWARDED: Final = 1 << 30
-# Stands once (RFC 9110 section 5.3): the last mark says so.
+# A singleton field (RFC 9110 section 5.5).
 _SINGLETON: Final = 1 << 29
 
 _HOP_BY_HOP = {
@@ -60,7 +60,7 @@ _HOP_BY_HOP = {
 #: RFC 9110 section 7.6.1, with the two old names; ``te`` goes too: trailers are offered for neither side.
 HOP_BY_HOP = frozenset(_HOP_BY_HOP)
 _COMMON_FIELDS = {**_HOP_BY_HOP, b"content-length": HAS_FRAMING | _NOT_FORWARDED | _SINGLETON}
-#: Of a request: the fields set aside, with their marks.
+#: The indexed fields of a request, with their flags.
 REQUEST_FIELDS: dict[bytes, int] = {
     **_COMMON_FIELDS,
     b"host": _SINGLETON,
@@ -85,7 +85,7 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"if-match": CONDITIONAL,
     headers.CAPTURE.key: CAPTURE_REQUESTED,
 }
-#: Of a response: the same.
+#: The indexed fields of a response, with their flags.
 RESPONSE_FIELDS: dict[bytes, int] = {
     **_COMMON_FIELDS,
     b"content-type": _SINGLETON,
@@ -103,9 +103,10 @@ RESPONSE_FIELDS: dict[bytes, int] = {
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
-# What a head may hold beside its line ends: no control byte (RFC 9110 section 5.5).
+# The bytes allowed in a head beside its line ends: no control characters (RFC 9110 section 5.5).
 ALLOWED_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
-# Names as they were written, with their marks; -1 for those that nobody asks for.
+# Cache from spellings of names to lower-case names and flags; -1 for fields that are not indexed. It is bounded,
+# because the peer chooses the names.
 _MAX_CACHED_NAMES = 4096
 _NOT_INDEXED: Final = -1
 
@@ -125,7 +126,7 @@ _RESPONSE_NAMES = _all_spellings(RESPONSE_FIELDS)
 
 
 def _cache_name(spelling: bytes, table: dict[bytes, int], cache: _NameCache) -> tuple[bytes, int] | None:
-    """A name that was not written so before; None where it is none."""
+    """Cache a new spelling of a field name; None if it is not a valid name."""
     if not _TOKEN.fullmatch(spelling):
         return None
     name = spelling.lower()
@@ -138,7 +139,7 @@ def _has_space_around(line: bytes) -> bool:
 
 
 def compiled() -> ModuleType | None:
-    """The compiled reader, None where it was not built."""
+    """The compiled reader, or None if it was not built."""
     try:
         from lbcompanion.http1 import _lines  # noqa: PLC0415 - it may not be there
     except ImportError:
@@ -148,11 +149,11 @@ def compiled() -> ModuleType | None:
 
 
 def read_lines(raw: bytes, start: int, response: bool) -> Lines | None:
-    """Read a head's field lines, where each is written ``Name: value``.
+    """Parse the field lines of a head, if each has the form ``Name: value``.
 
-    :param raw: the whole head with its empty line, without any control byte but its line ends.
-    :param at: where the first field line begins.
-    :returns: None where a line is written otherwise: :func:`normalised` may help then.
+    :param raw: the complete head with its empty line, without control characters other than line ends.
+    :param start: the offset of the first field line.
+    :returns: None if a line has another form; the caller may try :func:`normalised`.
     """
     table, cache = (RESPONSE_FIELDS, _RESPONSE_NAMES) if response else (REQUEST_FIELDS, _REQUEST_NAMES)
     lines = raw[start:-4].split(b"\r\n") if len(raw) - start > 2 else []
@@ -190,8 +191,10 @@ def read_lines(raw: bytes, start: int, response: bool) -> Lines | None:
 
 
 def normalised(raw: bytes, start: int) -> bytes | None:
-    """The same head with each line written ``Name: value``, no white space around the value; None where a line is no
-    field, or is folded (RFC 9112 section 5.2)."""
+    """The head with each line in the form ``Name: value``, without white space around the value.
+
+    :returns: None if a line is not a field or is folded (RFC 9112 section 5.2).
+    """
     spelling = [raw[:start]]
     for line in raw[start:-4].split(b"\r\n"):
         found = _LINE.fullmatch(line)

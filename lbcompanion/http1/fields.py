@@ -1,4 +1,4 @@
-"""Rules on fields: what ends at each hop, and what a proxy adds (RFC 9110 section 7.6)."""
+"""Rules for fields: hop-by-hop fields, connection persistence, upgrades (RFC 9110 section 7.6)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from lbcompanion.http1.field_lines import CONNECTION, HOP_BY_HOP, UPGRADE
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
 
-# What a client must not be able to have removed before the application sees it.
+# A client must not be able to remove these by naming them in ``Connection``.
 _NEVER_DROPPED = frozenset(
     {
         b"host",
@@ -32,7 +32,7 @@ def list_members(values: Iterable[bytes]) -> list[bytes]:
     return found
 
 
-# What nearly all connections say, and whether they may serve another message then.
+# Common values of ``Connection`` by HTTP version, and whether the connection persists.
 _KEEP_ALIVE = {(11, b"keep-alive"): True, (11, b"close"): False, (10, b"keep-alive"): True, (10, b"close"): False}
 
 
@@ -51,7 +51,7 @@ def keeps_alive(head: RequestHead | ResponseHead) -> bool:
 
 
 def _connection_fields(head: RequestHead | ResponseHead) -> frozenset[bytes]:
-    """The fields that ``Connection`` names, beside those of :data:`~lbcompanion.http1.field_lines.HOP_BY_HOP`."""
+    """The fields that ``Connection`` names, without :data:`~lbcompanion.http1.field_lines.HOP_BY_HOP`."""
     if not head.flags & CONNECTION:
         return frozenset()
     options_value = head.values[b"connection"]
@@ -61,11 +61,11 @@ def _connection_fields(head: RequestHead | ResponseHead) -> frozenset[bytes]:
 
 
 def end_to_end(head: RequestHead | ResponseHead, excluded: Iterable[bytes] = ()) -> bytes:
-    """The lines that go on, each with its line end, under the names they were written with, in their order.
+    """The field lines to forward, each with its line end, with names and order unchanged.
 
-    ``Content-Length`` is none of them, since framing is written anew; of a request, neither are ``X-Forwarded-*``.
+    ``Content-Length`` is not included, because framing is generated again; nor are a request's ``X-Forwarded-*``.
 
-    :param less: further names (lower case) to leave out.
+    :param excluded: further names (lower case) to leave out.
     """
     named = _connection_fields(head)
     if named:
@@ -74,11 +74,9 @@ def end_to_end(head: RequestHead | ResponseHead, excluded: Iterable[bytes] = ())
 
 
 def upgrade_protocols(head: RequestHead | ResponseHead) -> bytes | None:
-    """The protocols asked for, or the one agreed on, by ``Upgrade``; None where there is no upgrade (RFC 9110
-    section 7.8).
+    """The protocols in ``Upgrade``; None if the message does not ask for an upgrade (RFC 9110 section 7.8).
 
-    HTTP/2 in clear text is none: what comes in such a tunnel would be requests that nobody has read (RFC 9113 section
-    3.1 has taken that upgrade away).
+    h2c is ignored: requests in such a tunnel would bypass the proxy (RFC 9113 section 3.1 removed that upgrade).
     """
     if not head.flags & UPGRADE or not head.flags & CONNECTION or head.version < 11:
         return None
@@ -89,5 +87,5 @@ def upgrade_protocols(head: RequestHead | ResponseHead) -> bytes | None:
 
 
 def offers(requested: bytes, chosen: bytes) -> bool:
-    """Whether the protocol that the application switches to is one of those that were asked for."""
+    """Whether the protocol chosen by the application is among the requested ones."""
     return chosen.lower() in list_members((requested,))

@@ -1,7 +1,6 @@
-"""Where a body ends (RFC 9112 section 6), read one way only; readers that take any cut of the input.
+"""Message body length (RFC 9112 section 6) and incremental body readers.
 
-A reader's ``feed`` gives the body bytes found and the bytes that do not belong to the body any more; ``done`` tells
-whether the end was seen.
+``feed`` of a reader returns the body bytes and the bytes after the end of the body; ``done`` is true after the end.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.protocol import headers
 
 _DIGITS = re.compile(rb"[0-9]{1,18}")
-# RFC 9112 section 7.1.1; a chunk's extensions are read over, within reason, and never passed on.
+# RFC 9112 section 7.1.1; chunk extensions are bounded, ignored and never forwarded.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
-# What is between two chunks, as nearly everybody writes it.
+# The common form of the bytes between two chunks.
 _NEXT_CHUNK = re.compile(rb"\r\n([1-9A-Fa-f][0-9A-Fa-f]{0,14})\r\n").match
 _MAX_SIZE_LINE = 1024
 _MAX_TRAILER = 16384
@@ -26,7 +25,7 @@ _TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e
 
 
 class BodyKind(Enum):
-    """How a body's end is told."""
+    """How the end of a body is determined."""
 
     NONE = "none"
     LENGTH = "length"
@@ -34,8 +33,8 @@ class BodyKind(Enum):
     UNTIL_CLOSE = "until close"
 
 
-# RFC 9110 section 6.5.1: what would change how the message is read, routed, believed or handled is no trailer. An
-# application may merge trailers into the fields, so such lines are left out rather than passed on.
+# RFC 9110 section 6.5.1: fields for framing, routing, authentication and request handling are not allowed in trailers.
+# They are dropped, because an application may merge trailers into the header fields.
 _NO_TRAILER = re.compile(
     rb"(?:transfer-encoding|te|trailer|upgrade|connection|keep-alive|host|expect|range|max-forwards|pragma|cookie|date"
     rb"|set-cookie|location|retry-after|vary|warning|age|expires|etag|last-modified|forwarded|x-real-ip|authorization"
@@ -58,7 +57,7 @@ UNTIL_CLOSE = Framing(BodyKind.UNTIL_CLOSE)
 
 
 def _declared_framing(head: RequestHead | ResponseHead, error: type[ProtocolError]) -> Framing | None:
-    """What Content-Length and Transfer-Encoding say, None where neither stands."""
+    """The framing that Content-Length or Transfer-Encoding declares; None if neither is present."""
     if not head.flags & HAS_FRAMING:
         return None
     if head.flags & DUPLICATE and (len(head.all(b"content-length")) > 1 or len(head.all(b"transfer-encoding")) > 1):
@@ -84,19 +83,19 @@ def _protocol_error(error: type[ProtocolError], message: str) -> ProtocolError:
 
 
 def request_framing(head: RequestHead) -> Framing:
-    """How a request's body ends; a request that says nothing has none.
+    """The framing of a request; without framing fields it has no body.
 
-    :raises BadRequest: 400 where the head says it in more than one way.
+    :raises BadRequest: 400 if the framing is ambiguous.
     """
     declared = _declared_framing(head, BadRequest)
     return NO_BODY if declared is None or (declared.kind is BodyKind.LENGTH and not declared.length) else declared
 
 
 def response_framing(head: ResponseHead, method: bytes) -> Framing:
-    """How a response's body ends (RFC 9112 section 6.3).
+    """The framing of a response (RFC 9112 section 6.3).
 
     :param method: of the request that it answers.
-    :raises BadResponse: where the head says it in more than one way.
+    :raises BadResponse: if the framing is ambiguous.
     """
     declared = _declared_framing(head, BadResponse)
     if method == b"HEAD" or head.status < 200 or head.status in {204, 304}:
@@ -107,7 +106,7 @@ def response_framing(head: ResponseHead, method: bytes) -> Framing:
 
 
 class LengthReader:
-    """A body of a length known beforehand."""
+    """Reads a body of known length."""
 
     __slots__ = ("remaining",)
 
@@ -116,11 +115,11 @@ class LengthReader:
 
     @property
     def done(self) -> bool:
-        """Whether the body is whole."""
+        """Whether the body is complete."""
         return self.remaining == 0
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take input; give the body bytes in it and what lies beyond the body."""
+        """Return the body bytes in the input, and the bytes after the body."""
         size = len(data)
         if size <= self.remaining:
             self.remaining -= size
@@ -131,7 +130,7 @@ class LengthReader:
 
 
 class UntilCloseReader:
-    """A body that ends with the connection; ``done`` only after :meth:`end`."""
+    """Reads a body that ends when the connection closes; ``done`` only after :meth:`end`."""
 
     __slots__ = ("done",)
 
@@ -143,14 +142,14 @@ class UntilCloseReader:
         return data, b""
 
     def end(self) -> None:
-        """The connection was closed in order."""
+        """Note that the connection was closed cleanly."""
         self.done = True
 
 
 class ChunkedReader:
-    """A chunked body (RFC 9112 section 7.1), strict: CRLF only, no white space around sizes, sizes bounded.
+    """Reads a chunked body (RFC 9112 section 7.1). Strict: CRLF only, no white space around sizes, bounded sizes.
 
-    :ivar trailers: the trailer fields, once ``done``, as they were written; those left out that must not be trailers.
+    :ivar trailers: the allowed trailer fields, complete when ``done``; names keep their spelling.
     """
 
     __slots__ = ("_buffer", "_error", "_remaining", "_state", "_trailer_bytes", "done", "trailers")
@@ -170,15 +169,15 @@ class ChunkedReader:
         self.trailers: list[Field] = []
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take input; give the body bytes in it, chunk lines taken off, and what lies beyond the body.
+        """Return the body bytes in the input without chunk lines, and the bytes after the body.
 
-        :raises ProtocolError: of the class given, where the chunks break the grammar.
+        :raises ProtocolError: an instance of ``error`` if the chunks are malformed.
         """
         pieces, rest = self.feed_pieces(data)
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces), rest
 
     def feed_pieces(self, data: bytes) -> tuple[list[bytes | memoryview], bytes]:
-        """The same, with the body bytes left where they are: views of ``data``, chunk by chunk."""
+        """Like :meth:`feed`, but without copying: the body bytes are views of ``data``, one per chunk."""
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
@@ -211,7 +210,7 @@ class ChunkedReader:
         return pieces, b""
 
     def _read_data(self, data: bytes, view: memoryview, position: int, pieces: list[bytes | memoryview]) -> int:
-        """Read on in a chunk, and in those behind it as long as they look as nearly all do; tells how far it came."""
+        """Read the current chunk and following chunks of the common form; returns the new position."""
         end = len(data)
         remaining = self._remaining
         while remaining <= end - position:
@@ -263,7 +262,7 @@ BodyReader = LengthReader | ChunkedReader | UntilCloseReader
 
 
 def body_reader(framing: Framing, error: type[ProtocolError]) -> BodyReader:
-    """The reader for a framing; for no body one that is done already."""
+    """The reader for a framing; for no body it is done from the start."""
     if framing.kind is BodyKind.CHUNKED:
         return ChunkedReader(error)
     if framing.kind is BodyKind.UNTIL_CLOSE:
@@ -272,7 +271,7 @@ def body_reader(framing: Framing, error: type[ProtocolError]) -> BodyReader:
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of ``data``; nothing for no data, since an empty chunk would end the body."""
+    """Encode one chunk; empty data gives no chunk, because an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 

@@ -42,9 +42,9 @@ _compiled = compiled()
 
 
 def use_python_reader(python_only: bool = True) -> bool:
-    """Do without the compiled reader, or take it again.
+    """Switch to the Python reader, or back to the compiled one.
 
-    :returns: whether heads are read by the compiled one from now on: only where it was built.
+    :returns: whether the compiled reader is used from now on, which needs that it was built.
     """
     global _compiled  # noqa: PLW0603 - which reader there is, is the process's, not a head's
     _compiled = None if python_only else compiled()
@@ -52,14 +52,14 @@ def use_python_reader(python_only: bool = True) -> bool:
 
 
 class _Head:
-    """What heads of both kinds have.
+    """What heads of requests and responses have in common.
 
     :ivar version: 10 or 11.
-    :ivar kept: the lines that go on to the other side, each with its line end: all but those which end at this hop, and
-        those which a proxy writes anew (:mod:`lbcompanion.http1.field_lines`).
-    :ivar seen: values of the fields that are asked for, by name in lower case; those of several lines joined as lists
-        are (RFC 9110 section 5.3).
-    :ivar marks: see :mod:`lbcompanion.http1.field_lines`.
+    :ivar forwardable: the lines to forward, each with its line end: all except hop-by-hop fields and fields that the
+        proxy generates itself (:mod:`lbcompanion.http1.field_lines`).
+    :ivar values: values of the indexed fields, by name in lower case; several lines are combined into one list
+        (RFC 9110 section 5.3).
+    :ivar flags: which kinds of fields are present: constants of :mod:`lbcompanion.http1.field_lines`.
     """
 
     __slots__ = ("_fields", "_raw", "flags", "forwardable", "values", "version")
@@ -90,11 +90,11 @@ class _Head:
 
     @property
     def names(self) -> list[bytes]:
-        """The same names as they were written, line by line."""
+        """The names of :attr:`fields` in their original spelling."""
         return [spelling for _, spelling, _ in self._split()]
 
     def get(self, name: bytes) -> bytes | None:
-        """The first value of a field, None where it does not stand."""
+        """The first value of a field, or None if the head does not have it."""
         if name in self._INDEXED and name not in self.values:
             return None
         return next((value for key, _, value in self._split() if key == name), None)
@@ -138,7 +138,7 @@ class RequestHead(_Head):
     def from_fields(cls, method: bytes, target: bytes, version: int, fields: Iterable[Field] = ()) -> RequestHead:
         """A head with these fields.
 
-        :raises BadRequest: where one of them is none.
+        :raises BadRequest: if a name or value is not valid.
         """
         return cls(method, target, version, *_encode_fields(fields, response=False))
 
@@ -178,7 +178,7 @@ class ResponseHead(_Head):
     def from_fields(cls, version: int, status: int, reason: bytes, fields: Iterable[Field] = ()) -> ResponseHead:
         """A head with these fields.
 
-        :raises BadRequest: where one of them is none.
+        :raises BadRequest: if a name or value is not valid.
         """
         return cls(version, status, reason, *_encode_fields(fields, response=True))
 
@@ -192,20 +192,20 @@ def _encode_fields(fields: Iterable[Field], response: bool) -> tuple[bytes, byte
 
 
 def head_end(data: bytes, start: int = 0) -> int:
-    """Where a head ends: the offset after its empty line, or -1 while that has not come."""
+    """The offset after the empty line that ends a head, or -1 if it has not arrived."""
     found = data.find(b"\r\n\r\n", start)
     return -1 if found < 0 else found + 4
 
 
 def has_bare_lf(data: bytes) -> bool:
-    """Whether the beginning of a head shows already that it will be refused: a line that ends with a bare LF."""
+    """Whether a line of an incomplete head ends with a bare LF, so that the head can be rejected early."""
     return data.count(b"\n") != data.count(b"\r\n")
 
 
 def _parse_field_lines(raw: bytes, field_start: int, response: bool) -> Lines | None:
-    """The field lines, in whatever form they are written; None for what cannot be read in one way only.
+    """Parse the field lines in any valid form; None if they are ambiguous.
 
-    No bare CR or LF, no control byte: what is left of a head without its clean bytes is its line ends, in pairs.
+    Removing all allowed bytes must leave only CRLF pairs: this rejects bare CR, bare LF and control characters.
     """
     ends = raw.translate(None, ALLOWED_BYTES)
     if ends != b"\r\n" * raw.count(b"\r\n"):
@@ -218,11 +218,11 @@ def _parse_field_lines(raw: bytes, field_start: int, response: bool) -> Lines | 
 
 
 def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
-    """Read a request's head.
+    """Parse the head of a request.
 
     :param raw: from the first byte of the request line to the empty line, both included.
     :param max_lines: how many field lines it may have.
-    :raises BadRequest: 400 for what cannot be read in one way only, 431 for too many lines, 501 for a method or
+    :raises BadRequest: 400 for an ambiguous head, 431 for too many lines, 501 for a method or
         a form that is not served, 505 for another version than 1.0 and 1.1.
     """
     parsed = None if _compiled is None else _compiled.read_request(raw)
@@ -239,9 +239,9 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
 
 
 def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, bytes], int, int]:
-    """What the compiled reader gives, of any head that can be read in one way."""
+    """Parse any valid head; the result is that of the compiled reader."""
     if has_bare_lf(raw):
-        # First, since it is told of heads that are not whole yet.
+        # First, because callers pass incomplete heads that end here.
         raise BadRequest(400, "a bare LF in the head")
     first = raw.find(b"\r\n")
     parts = raw[:first].split(b" ")
@@ -262,7 +262,7 @@ def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, byt
 
 
 def _check_host_and_target(head: RequestHead) -> None:
-    """Host and target must agree (RFC 9112 section 3.2); afterwards the target is in origin form."""
+    """Check that Host and target agree (RFC 9112 section 3.2), and bring the target into origin form."""
     hosts = head.all(b"host")
     if len(hosts) > 1 or (not hosts and head.version == 11):
         raise BadRequest(400, "exactly one Host line is needed")
@@ -285,9 +285,9 @@ def _check_host_and_target(head: RequestHead) -> None:
 
 
 def read_response_head(raw: bytes) -> ResponseHead:
-    """Read a response's head, an interim one (1xx) as well.
+    """Parse the head of a response, including interim responses (1xx).
 
-    :raises BadResponse: where it cannot be read in one way only.
+    :raises BadResponse: if it is ambiguous.
     """
     parsed = None if _compiled is None else _compiled.read_response(raw)
     if parsed is None:
@@ -297,7 +297,7 @@ def read_response_head(raw: bytes) -> ResponseHead:
 
 
 def _read_response(raw: bytes) -> tuple[int, int, bytes, bytes, dict[bytes, bytes], int]:
-    """What the compiled reader gives, of any head that can be read in one way."""
+    """Parse any valid head; the result is that of the compiled reader."""
     first = raw.find(b"\r\n")
     line = raw[:first]
     found = _STATUS_LINE.fullmatch(line)
@@ -312,17 +312,17 @@ def _read_response(raw: bytes) -> tuple[int, int, bytes, bytes, dict[bytes, byte
 
 
 def write_status_line(status: int, reason: bytes) -> bytes:
-    """``HTTP/1.1 200 OK`` with its line end; we speak 1.1 to 1.0 clients too (RFC 9110 section 2.5)."""
+    """``HTTP/1.1 200 OK`` with its line end; HTTP/1.0 clients get version 1.1 too (RFC 9110 section 2.5)."""
     return b"HTTP/1.1 %d %b\r\n" % (status, reason)
 
 
 def write_fields(fields: Iterable[Field]) -> bytes:
-    """Field lines, each with its line end, without the empty line."""
+    """Serialise field lines, each with its line end, without the empty line."""
     return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 def without(lines: bytes, names: Iterable[bytes]) -> bytes:
-    """Lines less those of some fields.
+    """The lines without those of some fields.
 
     :param lines: each with its line end, as heads keep them.
     :param names: in lower case.

@@ -42,8 +42,8 @@ def encode_fetch_url(url: str, cookies: Iterable[tuple[str, str]]) -> str:
 def decode_fetch_url(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Take the cookies out of a URL's fragment again, in their order.
 
-    :returns: the URL without them, and the pairs; none where it carries none.
-    :raises ValueError: where what it carries cannot be read; the message tells nothing of it.
+    :returns: the URL without the cookies, and the pairs; no pairs if it has no cookies.
+    :raises ValueError: if the cookies cannot be parsed; the message does not contain them.
     """
     fragment_start = text.find("#")
     if fragment_start < 0:

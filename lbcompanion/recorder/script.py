@@ -17,8 +17,8 @@ _VERSION_CHARS = 16
 class RecorderScript:
     """One version of the script.
 
-    :ivar source: what is served.
-    :ivar version: what stands behind ``?v=``; another source has another one.
+    :ivar source: the bytes to serve.
+    :ivar version: the value of ``?v=``, a hash of the source.
     """
 
     source: bytes
@@ -54,5 +54,5 @@ def recorder_source(
 
 
 def versioned_script(source: bytes) -> RecorderScript:
-    """Name a source."""
+    """The script with the version of its source."""
     return RecorderScript(source, sha256(source).hexdigest()[:_VERSION_CHARS])

@@ -1,1 +1,1 @@
-"""What is known of balancers, without I/O: cookies, dialects, and the rungs by which a fetch reaches its node."""
+"""Knowledge of load balancers, without I/O: routing cookies, dialects, and the ladder of routes to a node."""

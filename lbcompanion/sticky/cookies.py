@@ -1,4 +1,4 @@
-"""The ``Cookie`` header as balancers read it: tolerant, first duplicate wins, values untouched; and as we send it.
+"""Parsing of ``Cookie`` as balancers do it (tolerant, the first duplicate wins, raw values), and its serialisation.
 
 The standard library's parsers lose all cookies over one odd one, take quotes off, or let the last duplicate win
 (measured), which no balancer does.

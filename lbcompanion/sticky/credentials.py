@@ -104,5 +104,5 @@ def looks_like_id(value: str) -> bool:
 
 
 def may_be_session(name: str, value: str) -> bool:
-    """Whether a cookie of which nobody knows who writes it may be a session's credential, by its name or its value."""
+    """Whether a cookie of unknown origin may be a session's credential, by its name or its value."""
     return looks_like_credential(name, value) or looks_like_id(value)

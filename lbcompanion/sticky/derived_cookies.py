@@ -1,4 +1,4 @@
-"""What a dialect's own rule says about a node's cookie, once a proven route has shown that the rule holds here."""
+"""Cookies derived by a dialect's rule, after a proven route has shown that the rule applies to this site."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MAX_ADOPTED_BYTES = 512
 def derive_cookie(
     routes: Iterable[Route], reader: CookieReader, facts: Callable[[str], NodeFacts], owner: str
 ) -> tuple[RoutingCookie, ...]:
-    """A node's cookies as the dialects of the site's proven routes would make them.
+    """Derive a node's cookies by the dialects of the site's proven routes.
 
-    A rule counts only where it makes a proven cookie of another node anew, to the letter: a name for a name, a hash
-    for a hash. That a cookie is *read* by a dialect says too little.
+    A rule applies only if it reproduces a proven cookie of another node exactly. That a dialect can *read* the cookie
+    is not enough.
 
     :param routes: those of one site.
-    :param facts: what is known of a node, by its name.
-    :returns: none where no rule is known to hold.
+    :param facts: returns the configured facts of a node, by its name.
+    :returns: empty if no rule is known to apply.
     """
     for route in routes:
         if route.state is RouteState.PROVEN and route.node != owner and route.cookies:
@@ -47,7 +47,7 @@ def _derived(
 
 def identifies_node(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bool:
     """Whether all these are node values: the same for every visitor of the node, so that one visitor's value may serve
-    as a guess at a route of our own. A value that is a visitor's own, or whose replay could move one, is none."""
+    as a candidate route. Values that belong to one visitor, or whose replay could move a visitor, do not count."""
     node_text = [_identifies_node(reader, cookie) for cookie in cookies]
     return bool(node_text) and all(node_text)
 
@@ -66,7 +66,7 @@ def may_be_adopted(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bo
 
 
 def _is_opaque(dialect: Dialect, cookie: RoutingCookie) -> bool:
-    """Whether the value, or what the dialect reads in it, may be a session's id: an address in base64 is none."""
+    """Whether the value, or what the dialect reads in it, may be a session's id. An address in base64 is not."""
     node_text = dialect.node_of(cookie)
     return looks_like_id(cookie.value if node_text is None else node_text)
 

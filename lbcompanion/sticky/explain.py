@@ -1,4 +1,4 @@
-"""What can be said of a ``Cookie`` header without asking anybody: who could have written it, which node it names."""
+"""Offline analysis of a ``Cookie`` header: which dialects could have written each cookie, and which node it names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Finding:
 
 _LINE = re.compile(r"\A\s*cookie:", re.IGNORECASE)
 _ORDER = list(Confidence)
-# Texts that no dialect with a form of its own would write: whoever reads one of them reads anything.
+# Values that no dialect with a specific form would write: a dialect that reads one of them reads any text.
 _ANY_TEXTS = ("x,\\z", "x")
 
 
@@ -68,7 +68,7 @@ def _explain_cookie(name: str, value: str) -> list[Finding]:
         return [_unrecognised(name, value)]
     certain = [finding for finding in found if finding.grounds is Confidence.RECOGNISED]
     if never_recorded := [finding for finding in certain if by_name(finding.dialect).never_record]:
-        return never_recorded  # whatever else could read it, nobody shall
+        return never_recorded  # it must not be recorded, even if another dialect could read it
     # A cookie that is one dialect's beyond doubt need not be put down to every dialect that takes any text.
     reported = certain + [f for f in found if f.grounds in (Confidence.NAME, Confidence.FORM)] if certain else found
     # Of one certainty, those that say the same stand together; else the dialects' order stays.

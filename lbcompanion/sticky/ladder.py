@@ -1,8 +1,8 @@
 """The ladder: from a notice and what is known to the next route, or the end. Pure functions over frozen values.
 
 A *round* goes down the ladder once. Between rounds there is a back-off, and after ``give_up_after_seconds``
-the page is lost. The caller carries the steps out and hands back what happened; nothing here has a clock,
-a socket or chance (the jitter is handed in).
+the page is lost. The caller carries the steps out and hands back what happened; nothing here uses a clock,
+a socket or randomness (the jitter is a parameter).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _MISROUTED = MissReason.MISROUTED.value
 
 @frozen
 class LadderLimits:
-    """The bounds of one notice's way.
+    """The limits for fetching one notice's page.
 
     :ivar give_up_after_seconds: from when the crawler took the notice; 0: after one round.
     :ivar tries_per_round: requests for the page in one round, whatever is learnt meanwhile.
     :ivar first_wait_seconds: the first back-off; it doubles with every round.
-    :ivar longest_wait_seconds: where the doubling ends.
+    :ivar max_wait_seconds: the maximum back-off.
     """
 
     give_up_after_seconds: float = 900.0
@@ -49,7 +49,7 @@ class Knowledge:
 
     :ivar owner: the node that the token names.
     :ivar recorded: the routing cookies of the notice.
-    :ivar recorded_safe: whether their replay moves nobody, by their dialect.
+    :ivar recorded_safe: whether a replay cannot move the visitor, by their dialect.
     :ivar recorded_keyed: whether they may be younger than the page, and then lead elsewhere, by their dialect.
     :ivar recorded_doubted: whether it was learnt that cookies of their names are hardly what this balancer goes by.
     :ivar recorded_misled: whether just these led to another node a moment ago.
@@ -77,12 +77,12 @@ class Knowledge:
 
 @frozen
 class RoundState:
-    """What happened so far.
+    """What happened so far, in this round and before it.
 
     :ivar rounds: how many rounds ended before this one.
     :ivar attempts: this round's, in order.
-    :ivar minted: whether this round asked for a cookie of our own already.
-    :ivar asked: whether this round asked already if the owner is up.
+    :ivar minted: whether this round has already tried to mint a cookie.
+    :ivar probed: whether this round has already probed the owner.
     """
 
     rounds: int = 0
@@ -105,17 +105,17 @@ class Try:
 
 @frozen
 class Mint:
-    """Get a cookie of our own for the owner."""
+    """Mint a routing cookie for the owner."""
 
 
 @frozen
 class ProbeOwner:
-    """Find out by ``whoami`` over an own or direct route whether the owner is up."""
+    """Check with ``whoami`` over an own or direct route whether the owner is up."""
 
 
 @frozen
 class Wait:
-    """The round is over; begin the next one after so many seconds."""
+    """The round is over; start the next one after ``seconds``."""
 
     seconds: float
 
@@ -127,7 +127,7 @@ class Fetched:
 
 @frozen
 class Finish:
-    """There is nothing left to do: the page is lost."""
+    """The fetch is over: the page is lost."""
 
     reason: LossReason
 
@@ -172,7 +172,7 @@ def skipped_rungs(
 
 
 def _order(ladder: tuple[str, ...], knowledge: Knowledge) -> tuple[str, ...]:
-    """The rungs for this notice: what could move the visitor comes after everything that moves nobody.
+    """The rungs for this notice, in order. A rung that could move the visitor comes after all rungs that cannot.
 
     That the node is up says less than it seems: a table may have bound the visitor's key to another node, which is
     down just now, and the replay would bind it anew.
@@ -194,7 +194,7 @@ def _order(ladder: tuple[str, ...], knowledge: Knowledge) -> tuple[str, ...]:
 
 
 def _finish_of(owner: str, state: RoundState) -> Fetched | Finish | None:
-    """The end, where the last answer was one."""
+    """The final step if the last answer was final, else None."""
     if not state.attempts:
         return None
     last = state.attempts[-1]
@@ -254,8 +254,7 @@ def _own(knowledge: Knowledge, state: RoundState) -> Step | None:
     return None
 
 
-def _is_misrouted(attempt: Attempt) -> bool:
-    return attempt.result == _MISROUTED
+    """The fetch is over: the page is lost."""
 
 
 def _why_not_own(knowledge: Knowledge, state: RoundState) -> str:

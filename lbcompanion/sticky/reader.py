@@ -1,4 +1,4 @@
-"""What a site's configuration makes of cookies: which of them route, what of them is kept, what may be replayed."""
+"""Reads routing cookies by a site's configuration: which cookies route, how they are reduced, what may be replayed."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class CookieReader:
 
     @property
     def is_unconfigured(self) -> bool:
-        """Whether nobody said what sticks: cookies are known by their names and looks alone."""
+        """Whether neither a dialect nor cookie names are configured."""
         return self._dialect is None and not self._names
 
     @property
     def detects_dialects(self) -> bool:
-        """Whether no dialect is configured, so that each cookie is judged by itself."""
+        """Whether no dialect is configured, so that the dialect is detected for each cookie."""
         return self._dialect is None
 
     @property
     def knows_names(self) -> bool:
-        """Whether it is known what the sticky cookies are called: somebody said it, or their dialect has names."""
+        """Whether the names of the sticky cookies are known: they are configured, or the dialect has default names."""
         return bool(self._names or (self._dialect is not None and self._dialect.cookie_names))
 
     def read(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
@@ -157,7 +157,7 @@ class CookieReader:
 
     def dialect_of(self, name: str, value: str) -> Dialect | None:
         """Whose cookie this is: the fixed dialect's if it can read it, else that of the first one to recognise it,
-        else ``generic`` where the name is configured; None where it is nobody's."""
+        else ``generic`` if the name is configured, else None."""
         if self._dialect is not None:
             return self._dialect if self._dialect.read({name: value}, self._names, self._allow) else None
         if self._names and not names_match(self._names, name):
@@ -198,7 +198,7 @@ class CookieReader:
 
 
 def _limited(cookies: Mapping[str, str]) -> Mapping[str, str]:
-    """As many as are looked at."""
+    """At most :data:`MAX_COOKIES` cookies."""
     return cookies if len(cookies) <= MAX_COOKIES else dict(islice(cookies.items(), MAX_COOKIES))
 
 

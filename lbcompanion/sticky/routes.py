@@ -1,4 +1,4 @@
-"""What was learnt about reaching each node: routes as values, and the table of them. No I/O, no clock, no chance."""
+"""Routes to nodes, and the table of them. No I/O, no clock, no randomness."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISLED_SECONDS = 30.0
 #: How long a proven answer says that its node is up, in seconds.
 UP_SECONDS = 20.0
 
-#: A cookie that ends is made anew while this share of its life is left, but for cookies of a very long life.
+#: A cookie is refreshed when this share of its lifetime is left, at most REFRESH_SECONDS before it expires.
 REFRESH_SHARE = 0.25
 REFRESH_SECONDS = 120.0
 
@@ -62,8 +62,8 @@ class Route:
     :ivar cookies: what to send through the balancer.
     :ivar dialect: the dialects that the cookies were read by; empty where they are kept whole.
     :ivar learnt_at: when the balancer handed the cookies out, seconds since the epoch.
-    :ivar proven_at: when a replay last reached the node, proven; None: never.
-    :ivar expires_at: when the balancer said that the first of the cookies ends; None: it did not say.
+    :ivar proven_at: when a replay last reached the node with proof; None if that never happened.
+    :ivar expires_at: the earliest expiry time of the cookies; None if they are session cookies.
     """
 
     site: str
@@ -90,14 +90,14 @@ class Route:
 
 @frozen
 class _ReplayCounts:
-    """What came of the replays of visitors' cookies of some names."""
+    """Counts of replays of visitors' cookies of one set of names."""
 
     succeeded: int = 0
     failed: int = 0
     when: float = 0.0
 
     def at(self, now: float) -> _ReplayCounts:
-        """What of it still counts."""
+        """The counts, or zeros if they are outdated."""
         return self if 0 <= now - self.when < DOUBT_SECONDS else _ReplayCounts()
 
 
@@ -118,7 +118,7 @@ class Routes:
         return iter(sorted(self._routes.values(), key=lambda route: (route.site, route.node)))
 
     def get(self, site: str, node: str) -> Route | None:
-        """The route to a node, in whatever state; None where there is none."""
+        """The route to a node in any state, or None."""
         return self._routes.get((site, node))
 
     def current(self, site: str, node: str, now: float) -> Route | None:
@@ -136,7 +136,7 @@ class Routes:
         return frozenset(node for where, node in (*self._routes, *self._last_up) if where == site)
 
     def put(self, route: Route) -> Route:
-        """Put a route in the place of what was known of its node."""
+        """Replace the route stored for its node."""
         self._routes[route.site, route.node] = route
         self.drop_candidate(route)
         if route.state is RouteState.PROVEN:
@@ -166,7 +166,7 @@ class Routes:
         return self._candidates.get((site, node), ())
 
     def drop_candidate(self, route: Route) -> None:
-        """A guess was tried, or came true."""
+        """Remove a candidate that was tried or stored."""
         left = tuple(
             candidate for candidate in self.candidates(route.site, route.node) if candidate.cookies != route.cookies
         )
@@ -183,11 +183,11 @@ class Routes:
         )
 
     def mark_proven(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> Route | None:
-        """A replay of ``cookies`` reached the node; None where that is not the route in the table."""
+        """Note that a replay of ``cookies`` reached the node; None if they are not the stored route."""
         return self._set_state(site, node, cookies, RouteState.PROVEN, now)
 
     def mark_stale(self, site: str, node: str, cookies: tuple[RoutingCookie, ...]) -> Route | None:
-        """A replay of ``cookies`` reached another node; None where that is not the route in the table."""
+        """Note that a replay of ``cookies`` reached another node; None if they are not the stored route."""
         return self._set_state(site, node, cookies, RouteState.STALE, None)
 
     def _set_state(
@@ -199,7 +199,7 @@ class Routes:
         return self.put(evolve(route, state=state, proven_at=route.proven_at if proven_at is None else proven_at))
 
     def mark_up(self, site: str, node: str, now: float) -> None:
-        """The node gave a proven answer."""
+        """Note that the node gave a proven answer."""
         self._last_up[site, node] = now
 
     def is_up(self, site: str, node: str, now: float) -> bool:
@@ -208,13 +208,13 @@ class Routes:
         return last_up is not None and 0 <= now - last_up <= UP_SECONDS
 
     def mark_down(self, site: str, node: str) -> None:
-        """Something that should have reached the node did not: it is not known to be up any more."""
+        """Note that a request failed to reach the node, so that it is no longer assumed to be up."""
         last_up = self._last_up.get((site, node))
         if last_up is not None:
             self._last_up[site, node] = last_up - UP_SECONDS - 1
 
     def mark_misleading(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> None:
-        """These cookies were meant for the node and led to another one."""
+        """Note that these cookies were meant for the node but led to another one."""
         if len(self._misleading) >= _MAX_MISLEADING:
             self._misleading = {key: when for key, when in self._misleading.items() if now - when < MISLED_SECONDS}
             if len(self._misleading) >= _MAX_MISLEADING:
@@ -227,9 +227,9 @@ class Routes:
         return when is not None and 0 <= now - when < MISLED_SECONDS
 
     def record_replay(self, site: str, cookies: Iterable[RoutingCookie], succeeded: bool, now: float) -> None:
-        """A visitor's cookies were replayed.
+        """Count a replay of a visitor's cookies.
 
-        :param helped: whether they led where they should; else another node gave a proven answer.
+        :param succeeded: whether they led to the right node; else another node gave a proven answer.
         """
         key = site, frozenset(cookie.name for cookie in cookies)
         if key in self._replay_counts or len(self._replay_counts) < _MAX_MISLEADING:
@@ -237,8 +237,9 @@ class Routes:
             self._replay_counts[key] = _ReplayCounts(before.succeeded + succeeded, before.failed + (not succeeded), now)
 
     def is_doubtful(self, site: str, node: str, cookies: Iterable[RoutingCookie], now: float, after: int = 2) -> bool:
-        """Whether cookies of these names, though a dialect claims them, are hardly what this balancer goes by: many of
-        them led elsewhere lately, or one that our own route needs is not among them, of those handed out to anybody.
+        """Whether the balancer probably does not route by cookies of these names, although a dialect recognises them.
+
+        That is so if many replays led elsewhere recently, or if a cookie of the crawler's own proven route is missing.
 
         :param after: how many must have led elsewhere.
         """

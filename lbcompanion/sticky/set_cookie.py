@@ -1,4 +1,4 @@
-"""What a balancer hands out, and how long it lasts: ``Set-Cookie`` as a client keeps it (RFC 6265 section 5.2)."""
+"""``Set-Cookie``: values and expiry as a user agent stores them (RFC 6265 section 5.2)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SECONDS = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 @frozen
 class SetCookie:
-    """A cookie as it was handed out.
+    """A cookie that a server has set.
 
-    :ivar expires_at: when it ends, seconds since the epoch; None: with the session.
+    :ivar expires_at: the expiry time in seconds since the epoch; None for a session cookie.
     """
 
     value: str = field(repr=False)
@@ -27,7 +27,7 @@ class SetCookie:
 
 
 def parse_set_cookies(set_cookies: Iterable[str], now: float) -> dict[str, SetCookie]:
-    """What is left of ``Set-Cookie`` lines: no deletions, nothing that could not be sent again.
+    """The cookies that ``Set-Cookie`` lines set, without deletions and without cookies that cannot be sent back.
 
     :param set_cookies: the lines' values; of two for one name the last one counts.
     :param now: seconds since the epoch.
@@ -43,7 +43,7 @@ def parse_set_cookies(set_cookies: Iterable[str], now: float) -> dict[str, SetCo
 
 
 def expiry(line: str, now: float) -> float | None:
-    """When the cookie of one ``Set-Cookie`` line ends: by ``Max-Age``, else by ``Expires``; None: with the session.
+    """The expiry time of one ``Set-Cookie`` line by ``Max-Age``, else by ``Expires``; None for a session cookie.
 
     An attribute that cannot be read is passed over; of several the last one counts, as in RFC 6265 section 5.3.
     """
@@ -69,5 +69,5 @@ def _parsed_date(text: str) -> float | None:
 
 
 def earliest_expiry(set_cookies: Iterable[SetCookie]) -> float | None:
-    """When the first of several cookies that are needed together ends; None: none of them does."""
+    """The earliest expiry time of cookies that are needed together; None if all are session cookies."""
     return min((cookie.expires_at for cookie in set_cookies if cookie.expires_at is not None), default=None)

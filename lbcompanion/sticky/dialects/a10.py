@@ -23,7 +23,7 @@ _SOURCE = "published samples, whose ports agree with the names of their groups"
 
 @frozen(kw_only=True)
 class A10(WholeValue):
-    """An address that anybody can read."""
+    """The node's address, not encrypted."""
 
     def node_of(self, cookie: RoutingCookie) -> str | None:
         """``ip:port``."""

@@ -26,7 +26,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address | None:
-    """Read ``ip:port``; None for what is none, a host's name among it."""
+    """Parse ``ip:port``; None for any other text, including host names."""
     found = _WRITTEN.fullmatch(text)
     if not found or not 0 < int(found[3]) < 65536:
         return None

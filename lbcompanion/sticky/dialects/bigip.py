@@ -38,7 +38,7 @@ def _text(host: int, version: int, port: int, domain: str = "") -> str | None:
 
 
 def decoded(value: str) -> str | None:
-    """The address in a cookie; None where there is none."""
+    """The address in a cookie, or None."""
     if found := _V4.fullmatch(value):
         address, port = int(found[1]), int(found[2])
         if address >= 1 << 32 or port >= 1 << 16:
@@ -55,7 +55,7 @@ def decoded(value: str) -> str | None:
 
 
 def encoded(text: str) -> str | None:
-    """The value for an address; None where the text is none."""
+    """The value for an address; None if the text is not an address."""
     marked = _WITH_DOMAIN.fullmatch(text)
     address = parse_address(marked[1] + marked[3] if marked else text)
     if address is None or (marked and text.startswith("[") != (address.host.version == 6)):
@@ -71,7 +71,7 @@ def encoded(text: str) -> str | None:
 
 @frozen(kw_only=True)
 class BigIp(Shape):
-    """An address that anybody can read."""
+    """The node's address, not encrypted."""
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The value as it is, where it is an address."""

@@ -49,7 +49,7 @@ def _address(raw: bytes) -> bytes | None:
 
 @frozen(kw_only=True)
 class Envoy(Shape):
-    """An address that anybody can read."""
+    """The node's address, not encrypted."""
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The address without expiry and quotes; the older form stays as it is, for an older Envoy."""

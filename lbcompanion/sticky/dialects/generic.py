@@ -89,8 +89,8 @@ class Generic(Shape):
     part: ValuePart = field(default=ValuePart())
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
-        """The part, unless it may be a session's. Beside a separator, a node's plain name is none, whoever's cookie it
-        stands in."""
+        """The part, unless it may be a session's. A plain node name beside a separator is not a
+        session's, in a cookie of any name."""
         reduced = self.part.extract(value)
         if reduced is None or allowed:
             return reduced

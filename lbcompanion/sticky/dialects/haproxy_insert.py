@@ -1,7 +1,7 @@
 """HAProxy, ``cookie NAME insert``, with or without ``indirect``, ``maxidle`` and ``maxlife``.
 
 The value is the server line's ``cookie`` text. With ``maxidle`` or ``maxlife`` two dates follow,
-``id|last|first``, each of five base64 characters; HAProxy takes the bare id and stamps it anew.
+``id|last|first``, each of five base64 characters; HAProxy accepts the bare id and adds new times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a dialect of stickiness is: pure verbs and their evidence. No I/O, no clock, no chance."""
+"""The interface of a dialect: pure methods and their evidence. No I/O, no clock, no randomness."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Dialect(Protocol):
 
     @property
     def cookie_names(self) -> tuple[str, ...]:
-        """Names or ``/patterns/`` that the cookie has where nobody configured another; empty where it has none."""
+        """Default names or ``/patterns/`` of the cookie; empty if it has no default name."""
         ...
 
     @property
@@ -93,7 +93,7 @@ class Dialect(Protocol):
         :param cookies: what :func:`lbcompanion.sticky.cookies.parse` gives: first duplicate wins, values raw.
         :param names: the configured cookie names or ``/patterns/``; empty: those the dialect is known by.
         :param allow: names or ``/patterns/`` whose whole value may be read though it may be a session's.
-        :returns: none where there is none; never a session credential that is not allowed.
+        :returns: empty if there is no routing cookie; never a session credential that is not allowed.
         """
         ...
 
@@ -117,6 +117,6 @@ class Dialect(Protocol):
 
         :param sent: what was sent, as :meth:`read` gives it.
         :param set_cookies: the values of the answer's ``Set-Cookie`` lines.
-        :returns: None where that cannot be told. A hint only: the proof of the node that answered is decisive.
+        :returns: None if that is unknown. It is only a hint: the proof of the answering node is decisive.
         """
         ...

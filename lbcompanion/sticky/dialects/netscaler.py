@@ -24,7 +24,7 @@ _SOURCE = "docs.netscaler.com, HTTP cookie persistence; the mask from published 
 
 @frozen(kw_only=True)
 class NetScaler(Shape):
-    """An address that anybody can read."""
+    """The node's address, not encrypted."""
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
         """The value as it is, where it is an address."""

@@ -30,7 +30,7 @@ def catalogue(dialects: Iterable[Dialect]) -> Mapping[str, Dialect]:
 class Registry:
     """The dialects of one process.
 
-    :param own: those in the tree, the most telling first, the one that reads anything last.
+    :param built_in: those in the tree, the most telling first, the one that reads anything last.
     :ivar known: all, in the order in which they are asked.
     :ivar names: the same by name.
     """
@@ -41,7 +41,9 @@ class Registry:
         self.names = catalogue(built_in)
 
     def use_plugin_dialects(self, plugin_dialects: tuple[Dialect, ...]) -> None:
-        """Know these beside the own ones, and no others; who installed them knows his cookies better than we do.
+        """Add the plugins' dialects to the built-in ones. They are asked first.
+
+        An operator installs a plugin on purpose, so it knows the site's cookies better than the built-in dialects.
 
         :raises CompanionError: as :func:`catalogue` does; then nothing has changed.
         """

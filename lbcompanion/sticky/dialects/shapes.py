@@ -1,4 +1,4 @@
-"""The shapes in which balancers write stickiness; a dialect is one of them, filled in.
+"""Base classes of dialects for the common shapes of routing cookies.
 
 All read cookies in the header's order and keep every one that is theirs: two tiers of balancers need both.
 """
@@ -20,7 +20,7 @@ from lbcompanion.sticky.credentials import ID_LENGTH, looks_like_credential, loo
 from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts, Sample
 from lbcompanion.sticky.dialects.old_names import rename_in_class, renamed_arguments
 
-#: A route, server name or clone id, as its separators leave it. Longer is no node's name, but a secret's tail.
+#: A route, server name or clone id between separators. A longer text is not a node's name but part of a secret.
 NODE_TEXT = r"[A-Za-z0-9_.:-]{1,64}"
 # Several routes in a row stand behind a session's id; a shorter head is that of a signed text, ``h.payload.sig``.
 _LEAST_ID_BEFORE_ROUTES = 8
@@ -32,7 +32,7 @@ def compiled(text: str) -> re.Pattern[str]:
 
 
 def first_literal(names: tuple[str, ...]) -> str | None:
-    """The first of the names that is no pattern: under it a cookie can be forged."""
+    """The first name that is not a pattern: the name of a computed cookie."""
     return next((name for name in names if not is_pattern(name)), None)
 
 
@@ -53,12 +53,12 @@ class _OldArguments(ABCMeta):
 
 @frozen(kw_only=True)
 class Shape(metaclass=_OldArguments):
-    """What all dialects have in common. See :class:`lbcompanion.sticky.dialects.interface.Dialect`.
+    """What all dialects have in common: :class:`lbcompanion.sticky.dialects.interface.Dialect` by one method per value.
 
-    :ivar moves_visitor: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.moves_visitor`; yes unless a dialect
-        says that a replay is harmless.
+    :ivar moves_visitor: whether a replay while the node is down could move the visitor; true unless a dialect knows
+        that a replay is harmless.
     :ivar signal: how an answer tells that a replay went elsewhere.
-    :ivar keyed: see :attr:`lbcompanion.sticky.dialects.interface.Dialect.hash_keyed`.
+    :ivar hash_keyed: whether the balancer hashes any text of the application's.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Shape(metaclass=_OldArguments):
         return tuple(found)
 
     def compute(self, node: NodeFacts, names: tuple[str, ...]) -> RoutingCookie | None:
-        """The routing cookie for a node, where both name and value can be told."""
+        """The routing cookie for a node, if both name and value can be computed."""
         name, value = first_literal(names or self.cookie_names), self.write(node)
         return RoutingCookie(name, value) if name and value else None
 
@@ -135,7 +135,7 @@ class Shape(metaclass=_OldArguments):
         if new_values is None:
             return False if self.signal is Signal.WHERE_MOVED else None
         reduced = self.reduce(sent.name, new_values, True)
-        # A value that is not this dialect's was set by somebody else, the application for one.
+        # A value of another form was set by other software, such as the application.
         return None if reduced is None else not self.same_node(sent, RoutingCookie(sent.name, reduced))
 
     def same_node(self, first: RoutingCookie, second: RoutingCookie) -> bool:
@@ -154,7 +154,7 @@ class WholeValue(Shape):
     """The whole value of a cookie is the balancer's.
 
     :ivar form: what the value looks like, as a regular expression.
-    :ivar own_form: what is recognised under the dialect's own names, where ``form`` fits too much; None: ``form``.
+    :ivar own_form: what is recognised under the dialect's own names, if ``form`` matches too much; None means ``form``.
     :ivar tells_node: whether the value is the balancer's own text for the node.
     :ivar only_allowed: whether the value is a visitor's session by definition, so that only ``allow`` sets it free.
     """
