@@ -29,9 +29,9 @@ def refusal(
     """
     hosts = values(b"host")
     if not (http_1_0 and not hosts) and not (len(hosts) == 1 and _is_known_host(hosts[0], names)):
-        return MISDIRECTED, "Host is no address, no localhost, and none of admin_hosts"
+        return MISDIRECTED, "Host is not an address, localhost or one of admin_hosts"
     if _is_cross_site(values, hosts):
-        return FORBIDDEN, "a page of another site asks"
+        return FORBIDDEN, "the request comes from a page of another site"
     return None
 
 

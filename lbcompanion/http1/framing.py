@@ -61,13 +61,13 @@ def _declared_framing(head: RequestHead | ResponseHead, error: type[ProtocolErro
     if not head.flags & HAS_FRAMING:
         return None
     if head.flags & DUPLICATE and (len(head.all(b"content-length")) > 1 or len(head.all(b"transfer-encoding")) > 1):
-        raise _protocol_error(error, "Content-Length or Transfer-Encoding is doubled")
+        raise _protocol_error(error, "more than one Content-Length or Transfer-Encoding line")
     length = head.values.get(b"content-length")
     coding = head.values.get(b"transfer-encoding")
     if coding is None:
         assert length is not None
         if not _DIGITS.fullmatch(length):
-            raise _protocol_error(error, "Content-Length is no number")
+            raise _protocol_error(error, "Content-Length is not a number")
         return Framing(BodyKind.LENGTH, int(length))
     if coding.lower() != b"chunked":
         raise _protocol_error(error, "Transfer-Encoding is not just chunked")
@@ -243,7 +243,7 @@ class ChunkedReader:
         if self._state == self._SIZE:
             match = _SIZE_LINE.fullmatch(line)
             if not match:
-                raise _protocol_error(self._error, "a chunk size that is none")
+                raise _protocol_error(self._error, "the chunk size is not a hexadecimal number")
             self._remaining = int(match[1], 16)
             self._state = self._DATA if self._remaining else self._TRAILER
             return
@@ -253,7 +253,7 @@ class ChunkedReader:
         self._trailer_bytes += len(line)
         match = _TRAILER_LINE.fullmatch(line)
         if not match or self._trailer_bytes > _MAX_TRAILER:
-            raise _protocol_error(self._error, "a trailer that is no field, or too many of them")
+            raise _protocol_error(self._error, "a trailer line is not a field, or the trailers are too long")
         if not _NO_TRAILER.fullmatch(match[1]):
             self.trailers.append((match[1], match[2].rstrip(b" \t")))
 

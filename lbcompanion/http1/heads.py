@@ -187,7 +187,7 @@ def _encode_fields(fields: Iterable[Field], response: bool) -> tuple[bytes, byte
     raw = b"\r\n%b\r\n" % write_fields(fields)
     lines = _parse_field_lines(raw, 2, response)
     if lines is None:
-        raise BadRequest(400, "a line that is no field")
+        raise BadRequest(400, "an invalid field line")
     return raw, *lines[:3]
 
 
@@ -246,14 +246,14 @@ def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, byt
     first = raw.find(b"\r\n")
     parts = raw[:first].split(b" ")
     if len(parts) != 3:
-        raise BadRequest(400, "the request line has not three parts")
+        raise BadRequest(400, "the request line does not have three parts")
     method, target, protocol = parts
     version = _HTTP_VERSIONS.get(protocol)
     if version is None:
         raise BadRequest(505 if protocol.startswith(b"HTTP/") else 400, "only HTTP/1.0 and HTTP/1.1 are served")
     lines = _parse_field_lines(raw, first + 2, response=False)
     if lines is None:
-        raise BadRequest(400, "a line that is no field, a folded line, a bare CR or LF, or a control byte")
+        raise BadRequest(400, "an invalid or folded field line, a bare CR or LF, or a control character")
     if method == b"CONNECT" or not _METHOD.fullmatch(method):
         raise BadRequest(501, "a method that is not served")
     if not _TARGET.fullmatch(target):
@@ -265,10 +265,10 @@ def _check_host_and_target(head: RequestHead) -> None:
     """Check that Host and target agree (RFC 9112 section 3.2), and bring the target into origin form."""
     hosts = head.all(b"host")
     if len(hosts) > 1 or (not hosts and head.version == 11):
-        raise BadRequest(400, "exactly one Host line is needed")
+        raise BadRequest(400, "exactly one Host field is required")
     if hosts:
         if not _HOST.fullmatch(hosts[0]):
-            raise BadRequest(400, "the Host line is no host")
+            raise BadRequest(400, "the Host field is not a valid host")
         _valid_hosts.put(hosts[0], True)
     target = head.target
     if target.startswith(b"/") or (target == b"*" and head.method == b"OPTIONS"):
