@@ -98,7 +98,8 @@ def _serialised(scheme: str, authority: str, path: str, query: str) -> str:
     # Twisted sends neither empty parameters nor an empty query, so the address that is recorded has none.
     last = path.rpartition("/")[2]
     if last.find(";") == len(last) - 1:
-        path = path.removesuffix(";")
+        # Without it, ``.;`` becomes a dot segment.
+        path = "/".join(_without_dot_segments(path.removesuffix(";")))
     return f"{scheme}://{authority}{path}" + (f"?{_percent_encoded(query, _IN_QUERY)}" if query else "")
 
 

@@ -95,6 +95,12 @@ def test_without_a_base() -> None:
     assert resolve_url("", "http://h/x") == "http://h/x"
 
 
+def test_empty_parameters_leave_no_dot_segment() -> None:
+    assert resolve_url("http://h/a/b", ".;") == "http://h/a/"
+    assert resolve_url("http://h/a/b", "..;") == "http://h/"
+    assert resolve_url("http://h/a/b", "x.;") == "http://h/a/x."
+
+
 @given(st.text() | st.text("htps:/\\.@%2e?#;[]x\r\n\t \u00fc"), st.text("htps:/\\.@%2e?#;[]x\r\n\t \u00fc"))
 def test_it_is_one_text(base: str, text: str) -> None:
     found = resolve_url(resolve_url(PAGE, base), text)
