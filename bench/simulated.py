@@ -15,14 +15,14 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from lbcompanion.crawler.crawl.rounds import RoundOver, Rounds, SiteCrew
-from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy, Seen, Way
+from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchMiss, FetchPath, WhoamiReply
 from lbcompanion.crawler.fetching.http_client import FetchFailed
-from lbcompanion.crawler.queue.backlog import Pending
+from lbcompanion.crawler.queue.backlog import PendingNotice
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import MissReason
 from lbcompanion.settings import SiteSettings, StickyTable
-from lbcompanion.sticky.ladder import End, LadderLimits, Wait
+from lbcompanion.sticky.ladder import LadderLimits, Lost, Wait
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Routes
 from lbcompanion.testing.balancer_models import BalancerModel, Choice, NodeStates, NoStickiness, StickTable, pairs
@@ -134,37 +134,37 @@ class SimulatedFetcher:
         self.site = site
         self._farm = farm
 
-    async def page(self, token: str, way: Way) -> Copy | NoCopy:
+    async def page(self, token: str, fetch_path: FetchPath) -> FetchedCopy | FetchMiss:
         """What the node that the balancer chooses says of a page."""
         farm, page = self._farm, self._farm.pages[token]
         farm.figures.requests += 1
         page.requests += 1
-        choice = farm.route_crawler(way)
+        choice = farm.route_crawler(fetch_path)
         node = choice.node
         if not node:
-            return NoCopy("", "status 503")
+            return FetchMiss("", "status 503")
         if node != page.owner and (not farm.kind.peers or page.owner in farm.down):
             farm.figures.misroutes += 1
-            return NoCopy(node, MissReason.MISROUTED.value, choice.set_cookies)
+            return FetchMiss(node, MissReason.MISROUTED.value, choice.set_cookies)
         if farm.lives[page.owner] != page.life:
-            return NoCopy(page.owner, MissReason.UNKNOWN.value)
+            return FetchMiss(page.owner, MissReason.UNKNOWN.value)
         if farm.now - page.at > _COPY_SECONDS:
-            return NoCopy(page.owner, MissReason.EXPIRED.value)
+            return FetchMiss(page.owner, MissReason.EXPIRED.value)
         via = "own" if node == page.owner else "peer"
-        return Copy(node, "", "GET", 200, "text/html", page.at, via, b"", b"", choice.set_cookies)
+        return FetchedCopy(node, "", "GET", 200, "text/html", page.at, via, b"", b"", choice.set_cookies)
 
-    async def whoami(self, way: Way) -> Seen:
+    async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
         """Who answers."""
         self._farm.figures.probes += 1
-        choice = self._farm.route_crawler(way)
+        choice = self._farm.route_crawler(fetch_path)
         if not choice.node:
             raise FetchFailed("status 503")
-        return Seen(choice.node, choice.set_cookies)
+        return WhoamiReply(choice.node, choice.set_cookies)
 
-    async def post(self) -> tuple[str, ...]:
+    async def post_whoami(self) -> tuple[str, ...]:
         """What is handed out in answer to POST: the same as to GET."""
         self._farm.figures.probes += 1
-        choice = self._farm.route_crawler(Way())
+        choice = self._farm.route_crawler(FetchPath())
         if not choice.node:
             raise FetchFailed("status 503")
         return tuple(choice.set_cookies)
@@ -172,7 +172,7 @@ class SimulatedFetcher:
     async def open_session(self) -> tuple[str, ...]:
         """Begin a session."""
         self._farm.figures.probes += 1
-        choice = self._farm.route_crawler(Way())
+        choice = self._farm.route_crawler(FetchPath())
         if not choice.node:
             raise FetchFailed("status 503")
         return (*choice.set_cookies, *self._farm.begun(choice.node))
@@ -205,14 +205,14 @@ class Simulation:
             fetcher=fetcher,
             reader=self._reader,
             routes=routes,
-            keep=lambda _route: None,
+            save_route=lambda _route: None,
             now=lambda: self.now,
-            invent=self._random_value,
+            new_key=self._random_value,
         )
-        self._crew = SiteCrew(site, fetcher, minter, self._reader)
-        self._rounds = Rounds(
+        self._context = SiteContext(site, fetcher, minter, self._reader)
+        self._round_runner = RoundRunner(
             routes=routes,
-            keep=lambda _route: None,
+            save_route=lambda _route: None,
             now=lambda: self.now,
             jitter=self.chance.random,
             limits=LadderLimits(),
@@ -233,9 +233,9 @@ class Simulation:
         choice = self.model.choose(cookies, self.node_states)
         return Choice("") if choice.node in self.down else choice
 
-    def route_crawler(self, way: Way) -> Choice:
+    def route_crawler(self, fetch_path: FetchPath) -> Choice:
         """A request of the crawler's comes to the balancer."""
-        cookies = [(each.name, each.value) for each in way.cookies]
+        cookies = [(each.name, each.value) for each in fetch_path.cookies]
         table = self.model.table if isinstance(self.model, StickTable) else {}
         before = {value: table[value] for _, value in cookies if value.startswith("v") and value in table}
         choice = self._route_request(cookies)
@@ -312,23 +312,23 @@ class Simulation:
         self.figures.notices += 1
         page = self.pages[token]
         self.figures.warm += page.warm
-        self._fetch(Pending(token, "main", page.owner, self._reader.read(script_cookies), self.now, 0, ()))
+        self._fetch(PendingNotice(token, "main", page.owner, self._reader.read(script_cookies), self.now, 0, ()))
 
     # The crawler.
 
-    def _fetch(self, job: Pending) -> None:
-        over = _at_once(self._rounds.run(self._crew, job))
-        if isinstance(over.step, Wait):
-            again = Pending(job.token, job.site, job.owner, job.cookies, job.received_at, job.rounds + 1, ())
-            self._later(over.step.seconds, lambda: self._fetch(again))
+    def _fetch(self, job: PendingNotice) -> None:
+        round_result = _at_once(self._round_runner.run(self._context, job))
+        if isinstance(round_result.step, Wait):
+            again = PendingNotice(job.token, job.site, job.owner, job.cookies, job.received_at, job.rounds + 1, ())
+            self._later(round_result.step.seconds, lambda: self._fetch(again))
             return
         figures, page = self.figures, self.pages.pop(job.token)
         figures.most_requests = max(figures.most_requests, page.requests)
-        if isinstance(over.step, End):
-            figures.lost[_NODE.sub("the owner", over.step.reason.text).replace("its owner the", "its")] += 1
+        if isinstance(round_result.step, Lost):
+            figures.lost[_NODE.sub("the owner", round_result.step.reason.text).replace("its owner the", "its")] += 1
             return
         figures.archived += 1
-        figures.routes[over.route] += 1
+        figures.routes[round_result.route] += 1
         figures.at_first += page.requests == 1
         figures.warm_at_first += page.requests == 1 and page.warm
 
@@ -351,11 +351,11 @@ class Simulation:
             self.now = until
 
 
-def _at_once(running: Coroutine[Any, Any, RoundOver]) -> RoundOver:
+def _at_once(running: Coroutine[Any, Any, RoundResult]) -> RoundResult:
     """What a coroutine that waits for nothing comes to."""
     try:
         running.send(None)
     except StopIteration as done:
-        result: RoundOver = done.value
+        result: RoundResult = done.value
         return result
     raise AssertionError("nothing here has to be waited for")

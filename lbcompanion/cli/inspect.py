@@ -19,7 +19,7 @@ from lbcompanion.cli.arguments import FAILED, config_option, console, host_and_p
 from lbcompanion.model import to_rfc3339
 
 if TYPE_CHECKING:
-    from lbcompanion.crawler.fetch_command import FetchedOnce
+    from lbcompanion.crawler.fetch_command import FetchOutcome
     from lbcompanion.sticky.explain import Finding
 
 _URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?([/?][\x21-\x22\x24-\x7e]*)?", re.ASCII)
@@ -115,7 +115,7 @@ def _write(output: Path, body: bytes) -> None:
         raise click.ClickException(f"{output} cannot be written: {error.strerror}") from None
 
 
-def _fetched(fetched: FetchedOnce) -> dict[str, Any]:
+def _fetched(fetched: FetchOutcome) -> dict[str, Any]:
     copy = fetched.copy
     result: dict[str, Any] = {
         "token": fetched.token,

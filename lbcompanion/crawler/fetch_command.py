@@ -12,10 +12,10 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
 from lbcompanion.crawler.crawl.requisites import origin_of
-from lbcompanion.crawler.crawl.rounds import RoundOver, Rounds, SiteCrew
-from lbcompanion.crawler.fetching.fetcher import Copy
-from lbcompanion.crawler.queue.backlog import Pending
-from lbcompanion.crawler.sites import AgentFactory, agents, make_crews
+from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.crawler.queue.backlog import PendingNotice
+from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, LossCode, LossReason, RoutingCookie, WallClock
 from lbcompanion.protocol.tokens import Tokens
@@ -30,7 +30,7 @@ class NotFetchable(CompanionError):
 
 
 @frozen
-class FetchedOnce:
+class FetchOutcome:
     """How one fetch ended.
 
     :ivar owner: the node that the token names.
@@ -42,7 +42,7 @@ class FetchedOnce:
     owner: str
     lost: LossReason | None
     attempts: tuple[Attempt, ...]
-    copy: Copy | None = field(repr=False)
+    copy: FetchedCopy | None = field(repr=False)
 
 
 def fetch_once(
@@ -50,10 +50,10 @@ def fetch_once(
     reactor: Any,
     url_or_token: str,
     cookies: Mapping[str, str] | None = None,
-    say: Callable[[str], None] = lambda _text: None,
+    report_step: Callable[[str], None] = lambda _text: None,
     agent_factory: AgentFactory | None = None,
     now: WallClock = time.time,
-) -> Deferred[FetchedOnce]:
+) -> Deferred[FetchOutcome]:
     """Fetch a page once.
 
     :param url_or_token: a token, or a fetch URL, with ``#CTFetchCookies=`` or without.
@@ -62,8 +62,8 @@ def fetch_once(
     :returns: fails with :class:`NotFetchable` or :class:`~lbcompanion.errors.TokenError` where the text names
         no page of this farm's.
     """
-    agent_factory = agent_factory or agents(reactor)
-    fetching = _fetch(settings, reactor, url_or_token, dict(cookies or {}), say, agent_factory, now)
+    agent_factory = agent_factory or network_agents(reactor)
+    fetching = _fetch(settings, reactor, url_or_token, dict(cookies or {}), report_step, agent_factory, now)
     return Deferred.fromCoroutine(fetching)
 
 
@@ -72,10 +72,10 @@ async def _fetch(
     reactor: Any,
     text: str,
     cookies: dict[str, str],
-    say: Callable[[str], None],
+    report_step: Callable[[str], None],
     agent_factory: AgentFactory,
     now: WallClock,
-) -> FetchedOnce:
+) -> FetchOutcome:
     url = ""
     if "/" in text:
         url, pairs = decode_fetch_url(text)
@@ -83,44 +83,50 @@ async def _fetch(
     token = url.partition("?")[0].rstrip("/").rpartition("/")[2] if url else text
     owner = Tokens(settings.crawler.secret).owner_of(token)
     routes = Routes()
-    crews = make_crews(settings, reactor, routes, lambda _route: None, now, agent_factory)
-    crew = crews[_site_of(url, settings.sites)]
-    say(f"the token belongs to {owner}; site {crew.settings.name}, {crew.settings.origin}")
-    job = Pending(token, crew.settings.name, owner, _recorded(crew, cookies, say), now(), 0, ())
-    rounds = Rounds(
+    contexts = build_sites(settings, reactor, routes, lambda _route: None, now, agent_factory)
+    context = contexts[_site_name(url, settings.sites)]
+    report_step(f"the token belongs to {owner}; site {context.settings.name}, {context.settings.origin}")
+    job = PendingNotice(
+        token, context.settings.name, owner, _routing_cookies(context, cookies, report_step), now(), 0, ()
+    )
+    round_runner = RoundRunner(
         routes=routes,
-        keep=lambda _route: None,
+        save_route=lambda _route: None,
         now=now,
         jitter=random.random,
         limits=LadderLimits(give_up_after_seconds=0),
-        say=say,
+        report_step=report_step,
     )
-    over = await rounds.run(crew, job)
-    return FetchedOnce(token, owner, _lost(over, say), over.attempts, over.copy)
+    round_result = await round_runner.run(context, job)
+    return FetchOutcome(token, owner, _loss_reason(round_result, report_step), round_result.attempts, round_result.copy)
 
 
-def _lost(over: RoundOver, say: Callable[[str], None]) -> LossReason | None:
-    if isinstance(over.step, Fetched):
-        say("fetched")
+def _loss_reason(round_result: RoundResult, report_step: Callable[[str], None]) -> LossReason | None:
+    if isinstance(round_result.step, Fetched):
+        report_step("fetched")
         return None
-    reason = over.step.reason if isinstance(over.step, Finish) else LossReason.of(LossCode.NO_ROUND_ENDED)
-    say(f"not fetched: {reason.text}")
+    reason = (
+        round_result.step.reason if isinstance(round_result.step, Finish) else LossReason.of(LossCode.NO_ROUND_ENDED)
+    )
+    report_step(f"not fetched: {reason.text}")
     return reason
 
 
-def _recorded(crew: SiteCrew, cookies: dict[str, str], say: Callable[[str], None]) -> tuple[RoutingCookie, ...]:
+def _routing_cookies(
+    context: SiteContext, cookies: dict[str, str], report_step: Callable[[str], None]
+) -> tuple[RoutingCookie, ...]:
     """The routing part of what was given; what no dialect knows is sent as it was given, by who gave it."""
     if not cookies:
         return ()
-    reduced = crew.reader.read(cookies)
+    reduced = context.reader.read(cookies)
     if not reduced:
-        say("none of these cookies is of a known dialect: they are used as they are")
+        report_step("none of these cookies is of a known dialect: they are used as they are")
         return tuple(RoutingCookie(name, value) for name, value in cookies.items())
-    say(f"the routing part is in {', '.join(each.name for each in reduced)}")
+    report_step(f"the routing part is in {', '.join(each.name for each in reduced)}")
     return reduced
 
 
-def _site_of(url: str, sites: Mapping[str, SiteSettings]) -> str:
+def _site_name(url: str, sites: Mapping[str, SiteSettings]) -> str:
     """The site whose origin, or one of whose nodes' own origins, the address has; or the only one."""
     for name, site in sites.items():
         origins = [site.origin, *(node.direct for node in site.nodes.values() if node.direct)]

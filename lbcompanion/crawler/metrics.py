@@ -29,7 +29,7 @@ class Prober(Protocol):
         ...
 
 
-class Meters:
+class CrawlerMetrics:
     """The counters of one crawler since its start."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Meters:
         )
         self._bytes = Counter("archived_bytes", "Bytes of pages archived", namespace=_NAMESPACE, registry=self.registry)
         self._assets = Counter("requisites", "Files of pages archived", namespace=_NAMESPACE, registry=self.registry)
-        self._confirms = Counter(
+        self._confirmations = Counter(
             "confirmations", "Copies confirmed to their nodes", ["result"], namespace=_NAMESPACE, registry=self.registry
         )
         self._open = Gauge("notices_open", "Notices under way", namespace=_NAMESPACE, registry=self.registry)
@@ -73,57 +73,59 @@ class Meters:
             "routes", "Routes of our own, by their state", ["state"], namespace=_NAMESPACE, registry=self.registry
         )
         self._totals: dict[str, int] = {}
-        self._known: Callable[[], dict[str, int]] = dict
+        self._route_values: Callable[[], dict[str, int]] = dict
 
     def watch(self, routes: Iterable[Route], minters: Callable[[], Iterable[Prober]]) -> None:
         """Show what stands in the table of routes, and what learning it took."""
 
-        def known() -> dict[str, int]:
-            asked = list(minters())
+        def route_values() -> dict[str, int]:
+            probers = list(minters())
             states = Counted(route.state for route in routes)
             return {
-                "probes": sum(each.probes for each in asked),
-                "routes_learnt": sum(each.proven for each in asked),
+                "probes": sum(each.probes for each in probers),
+                "routes_learnt": sum(each.proven for each in probers),
                 **{f"routes_{state.value}": states[state] for state in RouteState},
             }
 
-        self._known = known
-        self._probes.set_function(lambda: known()["probes"])
+        self._route_values = route_values
+        self._probes.set_function(lambda: route_values()["probes"])
         for state in RouteState:
-            self._routes.labels(state.value).set_function(partial(lambda name: known()[name], f"routes_{state.value}"))
+            self._routes.labels(state.value).set_function(
+                partial(lambda name: route_values()[name], f"routes_{state.value}")
+            )
 
-    def _count(self, name: str, more: int = 1) -> None:
-        self._totals[name] = self._totals.get(name, 0) + more
+    def _add(self, name: str, amount: int = 1) -> None:
+        self._totals[name] = self._totals.get(name, 0) + amount
 
-    def took(self, result: str, count: int = 1) -> None:
+    def count_notices(self, result: str, count: int = 1) -> None:
         """Notices came in: ``new``, ``duplicate`` or ``refused``."""
         self._notices.labels(result).inc(count)
-        self._count(f"notices_{result}", count)
+        self._add(f"notices_{result}", count)
 
-    def tried(self, attempt: Attempt) -> None:
+    def count_attempt(self, attempt: Attempt) -> None:
         """One attempt was made."""
         self._attempts.labels(attempt.route.value, attempt.result).inc()
         self._seconds.labels(attempt.route.value).observe(attempt.ms / 1000)
-        self._count("attempts")
+        self._add("attempts")
         if attempt.result == MissReason.MISROUTED.value:
-            self._count("misrouted_attempts")
+            self._add("misrouted_attempts")
 
     def archived(self, size: int, assets: int) -> None:
         """One page is safe."""
         self._outcomes.labels("archived").inc()
         self._bytes.inc(size)
         self._assets.inc(assets)
-        self._count("archived_bytes", size)
-        self._count("requisites", assets)
+        self._add("archived_bytes", size)
+        self._add("requisites", assets)
 
     def lost(self) -> None:
         """One page is lost."""
         self._outcomes.labels("lost").inc()
 
-    def confirmed(self, *, done: bool) -> None:
+    def count_confirmation(self, *, done: bool) -> None:
         """A confirmation was sent, and answered or not."""
-        self._confirms.labels("done" if done else "failed").inc()
-        self._count("confirmations_done" if done else "confirmations_failed")
+        self._confirmations.labels("done" if done else "failed").inc()
+        self._add("confirmations_done" if done else "confirmations_failed")
 
     def running(self, count: int) -> None:
         """So many notices are being fetched."""
@@ -135,9 +137,9 @@ class Meters:
         base = dict.fromkeys(
             ("notices_new", "notices_duplicate", "attempts", "misrouted_attempts", "archived_bytes"), 0
         )
-        return {**base, **self._totals, **self._known()}
+        return {**base, **self._totals, **self._route_values()}
 
-    def exposition(self, still_open: int) -> bytes:
+    def exposition(self, open_notices: int) -> bytes:
         """The text for Prometheus."""
-        self._open.set(still_open)
+        self._open.set(open_notices)
         return generate_latest(self.registry)

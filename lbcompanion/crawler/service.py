@@ -20,18 +20,18 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Site
 
-from lbcompanion.crawler.admin.api import Admin, admin_site
+from lbcompanion.crawler.admin.api import AdminResource, admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.intake import Intake, intake_site
-from lbcompanion.crawler.crawl.rounds import Rounds
-from lbcompanion.crawler.crawl.route_refresh import Warmth
-from lbcompanion.crawler.crawl.scheduler import Crawl
-from lbcompanion.crawler.metrics import Meters
+from lbcompanion.crawler.crawl.round_runner import RoundRunner
+from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
+from lbcompanion.crawler.crawl.scheduler import Scheduler
+from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.route_table import RouteTable
-from lbcompanion.crawler.sites import AgentFactory, agents, make_crews
+from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Loss, WallClock
 from lbcompanion.settings import CrawlerSettings
@@ -74,16 +74,16 @@ class CrawlerService(MultiService):
         self.started: Deferred[CrawlerService] = Deferred()
         self._reactor = reactor
         self._now = now or time.time
-        self._agent_factory = agent_factory or agents(reactor)
-        self._meters = Meters()
+        self._agent_factory = agent_factory or network_agents(reactor)
+        self._metrics = CrawlerMetrics()
         self._log = Logger(namespace="lbcompanion.crawler.service")
         self._pool: ThreadPool | None = None
         self._database = Database(open_engine(settings.crawler.queue))
         self._backlog = Backlog(self._database)
         self._route_table = RouteTable(self._database)
         self._archive = Archive(settings.crawler.archive_dir, ArchiveIndex(self._database), self._now)
-        self._crawl: Crawl | None = None
-        self._listening: list[tuple[IListeningPort, WrappingFactory]] = []
+        self._scheduler: Scheduler | None = None
+        self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._lock = -1
         self._trigger: Any = None
         self._starting: Deferred[None] | None = None
@@ -110,7 +110,7 @@ class CrawlerService(MultiService):
             raise StartFailed("the crawler does not run")
         return deferToThreadPool(self._reactor, self._pool, call, *args)
 
-    def _open(self) -> list[Route]:
+    def _open_state(self) -> list[Route]:
         """Make folders, lock, tables and files ready; on the backlog's thread."""
         folder = self.settings.crawler.state_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,59 +118,65 @@ class CrawlerService(MultiService):
         _make_private(self.settings.crawler.queue)
         self._database.open()
         self._archive.recover()
-        self._backlog.wake_all(self._now())
+        self._backlog.make_all_due(self._now())
         return self._route_table.load()
 
     async def _start(self) -> None:
-        routes = Routes(await self._defer(self._open))
+        routes = Routes(await self._defer(self._open_state))
         crawler = self.settings.crawler
-        crews = make_crews(self.settings, self._reactor, routes, self._keep_route, self._now, self._agent_factory)
+        contexts = build_sites(self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory)
         limits = LadderLimits(give_up_after_seconds=crawler.give_up_after_seconds)
-        rounds = Rounds(routes=routes, keep=self._keep_route, now=self._now, jitter=random.random, limits=limits)
-        self._crawl = Crawl(
+        round_runner = RoundRunner(
+            routes=routes, save_route=self._save_route, now=self._now, jitter=random.random, limits=limits
+        )
+        self._scheduler = Scheduler(
             backlog=self._backlog,
             archive=self._archive,
             defer=self._defer,
-            rounds=rounds,
-            crews=crews,
+            round_runner=round_runner,
+            contexts=contexts,
             reactor=self._reactor,
             now=self._now,
-            meters=self._meters,
+            metrics=self._metrics,
             concurrency=crawler.concurrency,
             requisites=crawler.requisites,
-            warmth=Warmth(crews=crews, routes=routes, reactor=self._reactor, now=self._now),
+            route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
-        self._meters.watch(routes, lambda: [crew.minter for crew in crews.values()])
+        self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
         intake = Intake(
-            secret=crawler.secret, sites=self.settings.sites, accept=self._accept, now=self._now, took=self._meters.took
+            secret=crawler.secret,
+            sites=self.settings.sites,
+            accept=self._accept,
+            now=self._now,
+            count_notices=self._metrics.count_notices,
         )
-        admin = Admin(
+        admin = AdminResource(
             backlog=self._backlog,
             archive=self._archive,
             defer=self._defer,
             routes=routes,
-            meters=self._meters,
+            metrics=self._metrics,
             sites=self._origins,
             hosts=crawler.admin_hosts,
         )
         self.intake_port = await self._listen(crawler.listen, intake_site(intake, self._reactor))
         self.admin_port = await self._listen(crawler.admin, admin_site(admin, self._reactor))
         self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)
-        self._crawl.wake()
+        self._scheduler.wake()
         self.started.callback(self)
 
-    async def _listen(self, where: str, site: Site) -> int:
+    async def _listen(self, endpoint_text: str, site: Site) -> int:
         factory = WrappingFactory(site)
         factory.noisy = False
-        endpoint = serverFromString(self._reactor, where)
+        endpoint = serverFromString(self._reactor, endpoint_text)
         listening = cast(IListeningPort, await endpoint.listen(factory))
-        self._listening.append((listening, factory))
+        self._ports.append((listening, factory))
         return int(getattr(listening.getHost(), "port", 0))
 
     def _origins(self) -> list[str]:
         return [site.origin for site in self.settings.sites.values()]
 
-    def _keep_route(self, route: Route) -> None:
+    def _save_route(self, route: Route) -> None:
         def failed(failure: Any) -> None:
             self._log.error("a route could not be kept: {why}", why=str(failure.value))
 
@@ -179,18 +185,18 @@ class CrawlerService(MultiService):
         self._defer(self._route_table.save, route).addErrback(failed)
 
     def _accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
-        return self._defer(self._keep, arrivals, losses).addCallback(self._kept, bool(losses))
+        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, bool(losses))
 
-    def _keep(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
+    def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
         now = self._now()
         if losses:
             # First, so that what comes with them is known to be lost when it is looked at.
             self._backlog.add_losses(losses, now)
         return self._backlog.add(arrivals, now)
 
-    def _kept(self, new: int, lost: bool) -> int:
-        if (new or lost) and self._crawl is not None:
-            self._crawl.wake()
+    def _on_added(self, new: int, lost: bool) -> int:
+        if (new or lost) and self._scheduler is not None:
+            self._scheduler.wake()
         return new
 
     def stopService(self) -> Deferred[None]:
@@ -201,14 +207,14 @@ class CrawlerService(MultiService):
     async def _stop(self) -> None:
         if self._starting is not None:
             await DeferredList([self._starting])
-        ports = [maybeDeferred(listening.stopListening) for listening, _ in self._listening]
+        ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
-        if self._crawl is not None:
-            await self._finish(self._crawl)
-        for _, factory in self._listening:
+        if self._scheduler is not None:
+            await self._stop_scheduler(self._scheduler)
+        for _, factory in self._ports:
             for connection in list(factory.protocols):
                 connection.loseConnection()
-        self._listening = []
+        self._ports = []
         if self._pool is not None:
             await DeferredList([self._defer(self._close)], consumeErrors=True)
             self._reactor.removeSystemEventTrigger(self._trigger)
@@ -219,11 +225,11 @@ class CrawlerService(MultiService):
         if pool is not None:
             pool.stop()
 
-    async def _finish(self, crawl: Crawl) -> None:
-        patience = self._reactor.callLater(STOP_SECONDS, crawl.abandon)
-        await crawl.stop()
-        if patience.active():
-            patience.cancel()
+    async def _stop_scheduler(self, scheduler: Scheduler) -> None:
+        give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)
+        await scheduler.stop()
+        if give_up_call.active():
+            give_up_call.cancel()
 
     def _close(self) -> None:
         self._database.close()

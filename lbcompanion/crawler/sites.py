@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
-from lbcompanion.crawler.crawl.rounds import SiteCrew
+from lbcompanion.crawler.crawl.round_runner import SiteContext
 from lbcompanion.crawler.fetching.fetcher import SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, agent_for
 from lbcompanion.crawler.routes.minting import Minter
@@ -18,13 +18,13 @@ from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes
 
 #: Between two probes of a campaign that takes long.
-REST_SECONDS = 0.05
+PROBE_PAUSE_SECONDS = 0.05
 
 #: Gives the agents of a site: through the balancer, and to nodes' own hosts. Tests hand in one without a network.
 AgentFactory = Callable[[SiteSettings], "tuple[Any, Any]"]
 
 
-def agents(reactor: Any) -> AgentFactory:
+def network_agents(reactor: Any) -> AgentFactory:
     """Agents over the network."""
 
     def make(site: SiteSettings) -> tuple[Any, Any]:
@@ -38,27 +38,27 @@ def nonce() -> str:
     return os.urandom(16).hex()
 
 
-def make_crews(
+def build_sites(
     settings: CrawlerSettings,
     reactor: Any,
     routes: Routes,
-    keep: Callable[[Route], object],
+    save_route: Callable[[Route], object],
     now: WallClock,
     agent_factory: AgentFactory,
-) -> Mapping[str, SiteCrew]:
+) -> Mapping[str, SiteContext]:
     """The crews of all sites, by the sites' names.
 
     :param keep: told of every route that changed.
     :raises OSError: where a site's ``ca_file`` cannot be read.
     """
-    crews = {}
+    contexts = {}
     for name, site in settings.sites.items():
-        through, direct = agent_factory(site)
+        balancer, direct = agent_factory(site)
         seconds = settings.crawler.timeout_seconds
         fetcher = SiteFetcher(
             site=site,
             secret=settings.crawler.secret,
-            through=Client(through, reactor, seconds),
+            balancer=Client(balancer, reactor, seconds),
             direct=Client(direct, reactor, seconds),
             nonce=nonce,
             now=now,
@@ -68,10 +68,10 @@ def make_crews(
             fetcher=fetcher,
             reader=reader,
             routes=routes,
-            keep=keep,
+            save_route=save_route,
             now=now,
-            invent=nonce,
-            rest=lambda: deferLater(reactor, REST_SECONDS),
+            new_key=nonce,
+            pause=lambda: deferLater(reactor, PROBE_PAUSE_SECONDS),
         )
-        crews[name] = SiteCrew(site, fetcher, minter, reader)
-    return crews
+        contexts[name] = SiteContext(site, fetcher, minter, reader)
+    return contexts

@@ -18,10 +18,10 @@ from lbcompanion.sticky.routes import Route, RouteState
 FETCHED = "fetched"
 
 #: The words of a node that make further asking vain: the copy existed and will not come back.
-FINAL = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
+FINAL_MISSES = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
 
 #: The losses that these words make.
-FINAL_LOSSES = frozenset(LossCode(word) for word in FINAL)
+FINAL_LOSSES = frozenset(LossCode(word) for word in FINAL_MISSES)
 
 _UNKNOWN = MissReason.UNKNOWN.value
 _MISROUTED = MissReason.MISROUTED.value
@@ -39,7 +39,7 @@ class LadderLimits:
 
     give_up_after_seconds: float = 900.0
     tries_per_round: int = 8
-    first_wait_seconds: float = 1.0
+    first_backoff_seconds: float = 1.0
     max_wait_seconds: float = 30.0
 
 
@@ -57,21 +57,21 @@ class Knowledge:
     :ivar own: the crawler's own route to the owner, in whatever state; only a proven one is used for a fetch.
     :ivar may_mint: whether asking the balancer for a cookie of our own is worth it now.
     :ivar computed: the owner's routing cookie from configuration or computation.
-    :ivar computed_misled: as ``recorded_misled``.
+    :ivar computed_misled: as ``recorded_misleading``.
     :ivar direct: the owner's own origin; empty: none is known.
     """
 
     owner: str
     recorded: tuple[RoutingCookie, ...] = ()
     recorded_safe: bool = False
-    recorded_keyed: bool = False
-    recorded_doubted: bool = False
-    recorded_misled: bool = False
+    recorded_hash_keyed: bool = False
+    recorded_doubtful: bool = False
+    recorded_misleading: bool = False
     node_up: bool = False
     own: Route | None = None
     may_mint: bool = False
     computed: tuple[RoutingCookie, ...] = ()
-    computed_misled: bool = False
+    computed_misleading: bool = False
     direct: str = ""
 
 
@@ -153,11 +153,11 @@ def next_step(
     if finish is not None:
         return finish
     if _may_continue(knowledge.owner, state) and len(state.attempts) < limits.tries_per_round:
-        for rung in _order(ladder, knowledge):
+        for rung in _ordered(ladder, knowledge):
             step = _RUNGS[RouteKind(rung)].step(knowledge, state)
             if step is not None:
                 return step
-    return _round_over(knowledge.owner, state, age, limits, jitter)
+    return _end_round(knowledge.owner, state, age, limits, jitter)
 
 
 def skipped_rungs(
@@ -167,11 +167,11 @@ def skipped_rungs(
 
     :param known: what was known at the end of the round.
     """
-    rungs = [RouteKind(rung) for rung in _order(ladder, knowledge)]
-    return tuple((rung, _RUNGS[rung].why_not(knowledge, state)) for rung in rungs if not _tried(state, rung))
+    rungs = [RouteKind(rung) for rung in _ordered(ladder, knowledge)]
+    return tuple((rung, _RUNGS[rung].why_not(knowledge, state)) for rung in rungs if not _attempts_by(state, rung))
 
 
-def _order(ladder: tuple[str, ...], knowledge: Knowledge) -> tuple[str, ...]:
+def _ordered(ladder: tuple[str, ...], knowledge: Knowledge) -> tuple[str, ...]:
     """The rungs for this notice, in order. A rung that could move the visitor comes after all rungs that cannot.
 
     That the node is up says less than it seems: a table may have bound the visitor's key to another node, which is
@@ -186,7 +186,7 @@ def _order(ladder: tuple[str, ...], knowledge: Knowledge) -> tuple[str, ...]:
     others = tuple(rung for rung in ladder if rung != first)
     if knowledge.recorded_safe:
         position = ladder.index(first)
-        if (knowledge.recorded_keyed or knowledge.recorded_doubted) and own in others:
+        if (knowledge.recorded_hash_keyed or knowledge.recorded_doubtful) and own in others:
             position = max(position, others.index(own) + 1)
         return (*others[:position], first, *others[position:])
     position = others.index(RouteKind.ANY.value) if RouteKind.ANY.value in others else len(others)
@@ -200,7 +200,7 @@ def _finish_of(owner: str, state: RoundState) -> Fetched | Finish | None:
     last = state.attempts[-1]
     if last.result == FETCHED:
         return Fetched()
-    if last.node == owner and last.result in FINAL:
+    if last.node == owner and last.result in FINAL_MISSES:
         return Finish(LossReason.of(LossCode(last.result)))
     return None
 
@@ -210,7 +210,7 @@ def _may_continue(owner: str, state: RoundState) -> bool:
     return not any(attempt.node == owner and attempt.result == _UNKNOWN for attempt in state.attempts)
 
 
-def _tried(state: RoundState, kind: RouteKind) -> tuple[Attempt, ...]:
+def _attempts_by(state: RoundState, kind: RouteKind) -> tuple[Attempt, ...]:
     return tuple(attempt for attempt in state.attempts if attempt.route is kind)
 
 
@@ -223,7 +223,7 @@ def _why_not_reached(knowledge: Knowledge, state: RoundState) -> str:
 
 
 def _recorded(knowledge: Knowledge, state: RoundState) -> Step | None:
-    if not knowledge.recorded or knowledge.recorded_misled or _tried(state, RouteKind.RECORDED):
+    if not knowledge.recorded or knowledge.recorded_misleading or _attempts_by(state, RouteKind.RECORDED):
         return None
     if knowledge.recorded_safe or knowledge.node_up:
         return Try(RouteKind.RECORDED, knowledge.recorded)
@@ -233,7 +233,7 @@ def _recorded(knowledge: Knowledge, state: RoundState) -> Step | None:
 def _why_not_recorded(knowledge: Knowledge, state: RoundState) -> str:
     if not knowledge.recorded:
         return "no routing cookie was recorded"
-    if knowledge.recorded_misled:
+    if knowledge.recorded_misleading:
         return "the recorded cookie led elsewhere a moment ago"
     if not knowledge.recorded_safe and not knowledge.node_up:
         return "a replay could move the visitor, and the node is not known to be up"
@@ -241,7 +241,7 @@ def _why_not_recorded(knowledge: Knowledge, state: RoundState) -> str:
 
 
 def _own(knowledge: Knowledge, state: RoundState) -> Step | None:
-    tries = _tried(state, RouteKind.OWN)
+    tries = _attempts_by(state, RouteKind.OWN)
     is_proven = knowledge.own is not None and knowledge.own.state is RouteState.PROVEN
     if (
         is_proven
@@ -254,7 +254,8 @@ def _own(knowledge: Knowledge, state: RoundState) -> Step | None:
     return None
 
 
-    """The fetch is over: the page is lost."""
+def _is_misrouted(attempt: Attempt) -> bool:
+    return attempt.result == _MISROUTED
 
 
 def _why_not_own(knowledge: Knowledge, state: RoundState) -> str:
@@ -264,7 +265,7 @@ def _why_not_own(knowledge: Knowledge, state: RoundState) -> str:
 
 
 def _computed(knowledge: Knowledge, state: RoundState) -> Step | None:
-    if not knowledge.computed or knowledge.computed_misled or _tried(state, RouteKind.COMPUTED):
+    if not knowledge.computed or knowledge.computed_misleading or _attempts_by(state, RouteKind.COMPUTED):
         return None
     return Try(RouteKind.COMPUTED, knowledge.computed)
 
@@ -274,13 +275,13 @@ def _why_not_computed(knowledge: Knowledge, state: RoundState) -> str:
         return "no cookie can be computed or is configured"
     return (
         "the computed cookie led elsewhere a moment ago"
-        if knowledge.computed_misled
+        if knowledge.computed_misleading
         else _why_not_reached(knowledge, state)
     )
 
 
 def _direct(knowledge: Knowledge, state: RoundState) -> Step | None:
-    if not knowledge.direct or _tried(state, RouteKind.DIRECT):
+    if not knowledge.direct or _attempts_by(state, RouteKind.DIRECT):
         return None
     return Try(RouteKind.DIRECT, direct=knowledge.direct)
 
@@ -290,7 +291,7 @@ def _why_not_direct(knowledge: Knowledge, state: RoundState) -> str:
 
 
 def _any(_known: Knowledge, state: RoundState) -> Step | None:
-    return None if _tried(state, RouteKind.ANY) else Try(RouteKind.ANY)
+    return None if _attempts_by(state, RouteKind.ANY) else Try(RouteKind.ANY)
 
 
 @frozen
@@ -315,15 +316,15 @@ _RUNGS = {
 }
 
 
-def _round_over(owner: str, state: RoundState, age: float, limits: LadderLimits, jitter: float) -> Wait | Finish:
+def _end_round(owner: str, state: RoundState, age: float, limits: LadderLimits, jitter: float) -> Wait | Finish:
     """Back-off, or the end; every notice has had one whole round by then, however old it came."""
     # A central store's or a peer's last word counts once the owner itself had its chance on the other rungs.
-    final = next((attempt.result for attempt in state.attempts if attempt.node and attempt.result in FINAL), "")
+    final = next((attempt.result for attempt in state.attempts if attempt.node and attempt.result in FINAL_MISSES), "")
     if final:
         return Finish(LossReason.of(LossCode(final)))
     if age >= limits.give_up_after_seconds:
         return Finish(_give_up_reason(owner, state, limits))
-    wait = min(limits.first_wait_seconds * 2.0 ** min(state.rounds, 32), limits.max_wait_seconds) * (0.5 + jitter)
+    wait = min(limits.first_backoff_seconds * 2.0 ** min(state.rounds, 32), limits.max_wait_seconds) * (0.5 + jitter)
     return Wait(max(0.05, min(wait, limits.give_up_after_seconds - age)))
 
 

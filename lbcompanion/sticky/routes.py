@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from lbcompanion.model import RoutingCookie
 
 #: How long a cookie that led to a wrong node is passed over, in seconds: its node may be back after that.
-MISLED_SECONDS = 30.0
+MISLEADING_SECONDS = 30.0
 
 #: How long a proven answer says that its node is up, in seconds.
 UP_SECONDS = 20.0
@@ -96,7 +96,7 @@ class _ReplayCounts:
     failed: int = 0
     when: float = 0.0
 
-    def at(self, now: float) -> _ReplayCounts:
+    def unless_expired(self, now: float) -> _ReplayCounts:
         """The counts, or zeros if they are outdated."""
         return self if 0 <= now - self.when < DOUBT_SECONDS else _ReplayCounts()
 
@@ -126,10 +126,10 @@ class Routes:
         route = self.get(site, node)
         return evolve(route, state=RouteState.STALE) if route is not None and route.has_expired(now) else route
 
-    def examples(self, site: str, most: int = 3) -> tuple[Route, ...]:
+    def proven_examples(self, site: str, limit: int = 3) -> tuple[Route, ...]:
         """A few proven routes of a site, whichever come first: enough to see a rule in, of any number."""
         proven = (route for route in self._routes.values() if route.site == site and route.state is RouteState.PROVEN)
-        return tuple(islice(proven, most))
+        return tuple(islice(proven, limit))
 
     def nodes(self, site: str) -> frozenset[str]:
         """All nodes of a site that gave a proven answer or have a route."""
@@ -167,11 +167,11 @@ class Routes:
 
     def drop_candidate(self, route: Route) -> None:
         """Remove a candidate that was tried or stored."""
-        left = tuple(
+        rest = tuple(
             candidate for candidate in self.candidates(route.site, route.node) if candidate.cookies != route.cookies
         )
-        if left:
-            self._candidates[route.site, route.node] = left
+        if rest:
+            self._candidates[route.site, route.node] = rest
         else:
             self._candidates.pop((route.site, route.node), None)
 
@@ -216,15 +216,15 @@ class Routes:
     def mark_misleading(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> None:
         """Note that these cookies were meant for the node but led to another one."""
         if len(self._misleading) >= _MAX_MISLEADING:
-            self._misleading = {key: when for key, when in self._misleading.items() if now - when < MISLED_SECONDS}
+            self._misleading = {key: when for key, when in self._misleading.items() if now - when < MISLEADING_SECONDS}
             if len(self._misleading) >= _MAX_MISLEADING:
                 self._misleading.clear()
         self._misleading[site, node, cookies] = now
 
     def is_misleading(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> bool:
-        """Whether these cookies led elsewhere within the last :data:`MISLED_SECONDS`."""
+        """Whether these cookies led elsewhere within the last :data:`MISLEADING_SECONDS`."""
         when = self._misleading.get((site, node, cookies))
-        return when is not None and 0 <= now - when < MISLED_SECONDS
+        return when is not None and 0 <= now - when < MISLEADING_SECONDS
 
     def record_replay(self, site: str, cookies: Iterable[RoutingCookie], succeeded: bool, now: float) -> None:
         """Count a replay of a visitor's cookies.
@@ -233,7 +233,7 @@ class Routes:
         """
         key = site, frozenset(cookie.name for cookie in cookies)
         if key in self._replay_counts or len(self._replay_counts) < _MAX_MISLEADING:
-            before = self._replay_counts.get(key, _ReplayCounts()).at(now)
+            before = self._replay_counts.get(key, _ReplayCounts()).unless_expired(now)
             self._replay_counts[key] = _ReplayCounts(before.succeeded + succeeded, before.failed + (not succeeded), now)
 
     def is_doubtful(self, site: str, node: str, cookies: Iterable[RoutingCookie], now: float, after: int = 2) -> bool:
@@ -244,7 +244,7 @@ class Routes:
         :param after: how many must have led elsewhere.
         """
         names = frozenset(cookie.name for cookie in cookies)
-        counts = self._replay_counts.get((site, names), _ReplayCounts()).at(now)
+        counts = self._replay_counts.get((site, names), _ReplayCounts()).unless_expired(now)
         if counts.failed >= after and counts.succeeded < _SUCCESSES_PER_FAILURE * counts.failed:
             return True
         own = self.get(site, node)

@@ -16,8 +16,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy, SiteFetcher, Way
-from lbcompanion.crawler.fetching.http_client import Client, PlainAgent
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchMiss, SiteFetcher, FetchPath
+from lbcompanion.crawler.fetching.http_client import Client, IdentityCodingAgent
 from lbcompanion.crawler.sites import nonce
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol.signatures import Signer
@@ -183,20 +183,20 @@ class UntrustedClient:
     farm: InMemoryFarm
 
     def _fetcher(self, secret: bytes) -> SiteFetcher:
-        client = Client(PlainAgent(Agent(self.farm.untrusted_clients)), self.farm.untrusted_clients, 20.0)
+        client = Client(IdentityCodingAgent(Agent(self.farm.untrusted_clients)), self.farm.untrusted_clients, 20.0)
         site = SiteSettings("main", ORIGIN)
         return SiteFetcher(
-            site=site, secret=secret, through=client, direct=client, nonce=nonce, now=self.farm.network.now
+            site=site, secret=secret, balancer=client, direct=client, nonce=nonce, now=self.farm.network.now
         )
 
-    def pull(self, token: str, node: str, secret: bytes = SECRET) -> Copy | NoCopy:
+    def pull(self, token: str, node: str, secret: bytes = SECRET) -> FetchedCopy | FetchMiss:
         """Fetch a copy straight from a node."""
-        page = self._fetcher(secret).page(token, Way(direct=f"http://{node}:8080"))
+        page = self._fetcher(secret).page(token, FetchPath(direct=f"http://{node}:8080"))
         return self.farm.network.result_of(Deferred.fromCoroutine(page))
 
     def confirm(self, token: str, node: str, secret: bytes = SECRET) -> bool:
         """Tell a node that the copy is safe."""
-        done = self._fetcher(secret).confirm(token, Way(direct=f"http://{node}:8080"))
+        done = self._fetcher(secret).confirm(token, FetchPath(direct=f"http://{node}:8080"))
         return self.farm.network.result_of(Deferred.fromCoroutine(done))
 
     def post(self, body: bytes, secret: bytes | None = SECRET, age_seconds: float = 0.0, sent: bytes = b"") -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.fetch_command import FetchedOnce, NotFetchable, fetch_once
+from lbcompanion.crawler.fetch_command import FetchOutcome, NotFetchable, fetch_once
 from lbcompanion.errors import TokenError
 from lbcompanion.model import LossCode, LossReason
 from lbcompanion.settings import CrawlerSettings, SiteSettings
@@ -17,7 +17,7 @@ class FetchTests(SynchronousTestCase):
         self.said: list[str] = []
         self.token = self.farm.nodes["n2"].capture(b"hello")
 
-    def fetch(self, what: str, cookies: dict[str, str] | None = None, **site: Any) -> FetchedOnce:
+    def fetch(self, what: str, cookies: dict[str, str] | None = None, **site: Any) -> FetchOutcome:
         fetching = fetch_once(
             self.farm.settings(**site),
             self.farm.clock,
@@ -29,7 +29,7 @@ class FetchTests(SynchronousTestCase):
         )
         for _ in range(100):
             self.farm.clock.advance(0.05)  # a long search for a node rests between its probes
-        fetched: FetchedOnce = self.successResultOf(fetching)
+        fetched: FetchOutcome = self.successResultOf(fetching)
         return fetched
 
     def test_a_token(self) -> None:

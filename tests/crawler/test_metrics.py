@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from lbcompanion.crawler.metrics import Meters
+from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.model import Attempt, RouteKind
 
 
 def test_the_totals_and_the_exposition_say_the_same() -> None:
-    meters = Meters()
-    meters.took("new", 2)
-    meters.tried(Attempt(RouteKind.OWN, "n1", "misrouted", 5.0))
-    meters.tried(Attempt(RouteKind.OWN, "n2", "archived", 5.0))
-    meters.archived(100, 3)
-    totals = meters.totals()
+    metrics = CrawlerMetrics()
+    metrics.count_notices("new", 2)
+    metrics.tried(Attempt(RouteKind.OWN, "n1", "misrouted", 5.0))
+    metrics.tried(Attempt(RouteKind.OWN, "n2", "archived", 5.0))
+    metrics.archived(100, 3)
+    totals = metrics.totals()
     assert (totals["notices_new"], totals["notices_duplicate"]) == (2, 0)
     assert (totals["attempts"], totals["misrouted_attempts"], totals["archived_bytes"]) == (2, 1, 100)
-    text = meters.exposition(7).decode()
+    text = metrics.exposition(7).decode()
     for line in (
         'lbcompanion_crawler_notices_total{result="new"} 2.0',
         'lbcompanion_crawler_attempts_total{result="misrouted",route="own"} 1.0',
@@ -26,7 +26,7 @@ def test_the_totals_and_the_exposition_say_the_same() -> None:
 
 
 def test_two_crawlers_of_one_process_count_apart() -> None:
-    one, other = Meters(), Meters()
+    one, other = CrawlerMetrics(), CrawlerMetrics()
     one.lost()
     assert b'outcomes_total{outcome="lost"} 1.0' in one.exposition(0)
     assert b'outcomes_total{outcome="lost"} 1.0' not in other.exposition(0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from lbcompanion.crawler.sites import make_crews, nonce
+from lbcompanion.crawler.sites import build_sites, nonce
 from lbcompanion.settings import CrawlerSettings, CrawlerTable, SiteSettings
 from lbcompanion.sticky.routes import Routes
 
@@ -21,8 +21,8 @@ def test_each_site_has_a_crew_of_its_own() -> None:
         return object(), object()
 
     settings = CrawlerSettings(CrawlerTable(Path("farm.secret"), b"secret"), sites)
-    crews = make_crews(settings, Clock(), Routes(), lambda route: None, lambda: 0.0, agents)
-    assert set(crews) == {"one", "two"}
+    contexts = build_sites(settings, Clock(), Routes(), lambda route: None, lambda: 0.0, agents)
+    assert set(contexts) == {"one", "two"}
     assert asked == list(sites.values())
 
 

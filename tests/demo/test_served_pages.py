@@ -21,7 +21,7 @@ class LedgerTests(SynchronousTestCase):
         served_pages = ServedPages()
         served_pages.add("v", "n1", "GET", "/", 200, b"one")
         served_pages.add("v", "n2", "GET", "/", 200, b"two")
-        assert cast("ServedPage", served_pages.page_of("v", "n1")).sha256 == sha256(b"one").hexdigest()
+        assert cast("served_pages.ServedPage", served_pages.page_of("v", "n1")).sha256 == sha256(b"one").hexdigest()
         assert served_pages.page_of("v", "n3") is None
 
     def test_a_visit_without_a_name_is_told_but_not_kept(self):

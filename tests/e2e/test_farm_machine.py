@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from twisted.logger import LogLevel, globalLogPublisher
 from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchMiss
 from lbcompanion.model import Notice
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.tokens import Tokens
@@ -232,7 +232,7 @@ class FarmMachine(RuleBasedStateMachine):
     @rule(view=views)
     def pull_without_the_secret(self, view: View) -> None:
         answer = self.stranger.pull(view.token, view.served_by, b"a guess")
-        assert answer == NoCopy("", "status 403") or not self._is_up(view.served_by)
+        assert answer == FetchMiss("", "status 403") or not self._is_up(view.served_by)
         assert not self.stranger.confirm(view.token, view.served_by, b"a guess")
 
     # Another crawler, which may.
@@ -245,20 +245,20 @@ class FarmMachine(RuleBasedStateMachine):
         second = self.stranger.pull(view.token, node)
         served = self.farm.application_log.pages[view.visit]
         for answer in (first, second):
-            if isinstance(answer, Copy):
+            if isinstance(answer, FetchedCopy):
                 fate.pulled = True
                 assert answer.body == served.body
                 assert answer.node == node
                 assert answer.method == served.method
                 assert node == view.served_by or self.kind.peers
-        if isinstance(first, Copy) and isinstance(second, NoCopy):
+        if isinstance(first, FetchedCopy) and isinstance(second, FetchMiss):
             # The farm's own crawler may confirm it meanwhile.
             assert second.result == "pulled"
             assert fate.accepted
-        if confirm and isinstance(second, Copy):
+        if confirm and isinstance(second, FetchedCopy):
             assert self.stranger.confirm(view.token, node)
             third = self.stranger.pull(view.token, node)
-            assert isinstance(third, NoCopy)
+            assert isinstance(third, FetchMiss)
             assert third.result == "pulled"
 
     # What befalls machines.

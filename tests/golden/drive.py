@@ -23,7 +23,7 @@ from twisted.web.server import Site
 
 from lbcompanion import __version__
 from lbcompanion.cli import main
-from lbcompanion.crawler.admin.api import Admin
+from lbcompanion.crawler.admin.api import AdminResource
 from lbcompanion.crawler.admin.api import admin_site as crawler_admin_site
 from lbcompanion.crawler.crawl.intake import Intake, intake_site
 from lbcompanion.model import Miss, MissReason, Page
@@ -302,18 +302,18 @@ class Crawling:
         sticky = StickyTable("haproxy-insert", cookies=("SRV",))
         self.rig = CrawlerRig(self.farm, folder, sticky=sticky)
         self.folder = folder
-        admin = Admin(
+        admin = AdminResource(
             backlog=self.rig.backlog,
             archive=self.rig.archive,
             defer=immediately,
             routes=self.rig.routes,
-            meters=self.rig.meters,
+            metrics=self.rig.metrics,
             sites=lambda: [ORIGIN],
         )
         self._admin = crawler_admin_site(admin, self.farm.clock)
         self.asked: list[str] = []
         for node in self.farm.nodes.values():
-            node.lie = self._note
+            node.override = self._note
 
     def _note(self, asked: Any) -> None:
         lines = [f"{asked.method.decode()} {asked.uri.decode()}"]
@@ -354,7 +354,7 @@ class Crawling:
             sites=sites,
             accept=lambda arrivals, losses: succeed(len(arrivals)),
             now=self.farm.now,
-            took=lambda *_: None,
+            count_notices=lambda *_: None,
         )
         return answered(intake_site(intake, self.farm.clock), raw)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lbcompanion.model import DEFAULT_LADDER, Attempt, LossCode, LossReason, RouteKind, RoutingCookie
 from lbcompanion.sticky.ladder import (
     FETCHED,
-    FINAL,
+    FINAL_MISSES,
     Fetched,
     Finish,
     Knowledge,
@@ -37,19 +37,19 @@ def went(*results: tuple[str, str, str]) -> RoundState:
     return RoundState(attempts=tuple(Attempt(RouteKind(kind), node, result, 1.0) for kind, node, result in results))
 
 
-def step(known: Knowledge, past: RoundState | None = None, age: float = 0.0) -> Step:
-    return next_step(DEFAULT_LADDER, known, past or RoundState(), age, LIMITS)
+def step(knowledge: Knowledge, state: RoundState | None = None, age: float = 0.0) -> Step:
+    return next_step(DEFAULT_LADDER, knowledge, state or RoundState(), age, LIMITS)
 
 
 FULL = Knowledge("n1", RECORDED, True, own=own(), may_mint=True, computed=COMPUTED, direct="http://n1.local")
 
 
 def test_the_rungs_in_their_order() -> None:
-    past = RoundState()
+    state = RoundState()
     order = []
-    while isinstance(now := step(FULL, past), Try):
+    while isinstance(now := step(FULL, state), Try):
         order.append((now.route.value, now.cookies, now.direct))
-        past = evolve(past, attempts=(*past.attempts, Attempt(now.route, "n2", "misrouted", 1.0)))
+        state = evolve(state, attempts=(*state.attempts, Attempt(now.route, "n2", "misrouted", 1.0)))
     assert order == [
         ("recorded", RECORDED, ""),
         ("own", OURS, ""),
@@ -65,16 +65,16 @@ def test_misrouted_moves_down_without_waiting() -> None:
 
 
 def test_a_stale_route_is_minted_anew_once() -> None:
-    known = evolve(FULL, own=own(RouteState.STALE))
-    past = went(("recorded", "n2", "misrouted"))
-    assert step(known, past) == Mint()
-    assert step(known, evolve(past, minted=True)) == Try(RouteKind.COMPUTED, COMPUTED)
-    assert step(evolve(known, may_mint=False), past) == Try(RouteKind.COMPUTED, COMPUTED)
+    knowledge = evolve(FULL, own=own(RouteState.STALE))
+    state = went(("recorded", "n2", "misrouted"))
+    assert step(knowledge, state) == Mint()
+    assert step(knowledge, evolve(state, minted=True)) == Try(RouteKind.COMPUTED, COMPUTED)
+    assert step(evolve(knowledge, may_mint=False), state) == Try(RouteKind.COMPUTED, COMPUTED)
 
 
 def test_own_twice_after_minting() -> None:
-    past = evolve(went(("recorded", "n2", "misrouted"), ("own", "n3", "misrouted")), minted=True)
-    assert step(FULL, past) == Try(RouteKind.OWN, OURS)
+    state = evolve(went(("recorded", "n2", "misrouted"), ("own", "n3", "misrouted")), minted=True)
+    assert step(FULL, state) == Try(RouteKind.OWN, OURS)
 
 
 def test_the_copy_ends() -> None:
@@ -82,16 +82,16 @@ def test_the_copy_ends() -> None:
 
 
 def test_the_owners_final_word_ends() -> None:
-    for word in FINAL:
+    for word in FINAL_MISSES:
         assert step(FULL, went(("recorded", "n1", word))) == Finish(LossReason(LossCode(word), word))
 
 
 def test_anothers_final_word_counts_when_the_owner_had_its_chance() -> None:
-    past = went(("recorded", "n2", "expired"))
-    assert step(FULL, past) == Try(RouteKind.OWN, OURS)
+    state = went(("recorded", "n2", "expired"))
+    assert step(FULL, state) == Try(RouteKind.OWN, OURS)
     bare = Knowledge("n1", RECORDED, True)
-    past = went(("recorded", "n2", "expired"), ("any", "n2", "misrouted"))
-    assert step(bare, past) == Finish(LossReason(LossCode.EXPIRED, "expired"))
+    state = went(("recorded", "n2", "expired"), ("any", "n2", "misrouted"))
+    assert step(bare, state) == Finish(LossReason(LossCode.EXPIRED, "expired"))
 
 
 def test_an_unproven_final_word_is_none() -> None:
@@ -99,9 +99,9 @@ def test_an_unproven_final_word_is_none() -> None:
 
 
 def test_unknown_at_the_owner_waits_then_is_lost() -> None:
-    past = went(("recorded", "n1", "unknown"))
-    assert isinstance(step(FULL, past), Wait)
-    assert step(FULL, past, 120.0) == Finish(LossReason(LossCode.UNKNOWN, "unknown at its owner n1"))
+    state = went(("recorded", "n1", "unknown"))
+    assert isinstance(step(FULL, state), Wait)
+    assert step(FULL, state, 120.0) == Finish(LossReason(LossCode.UNKNOWN, "unknown at its owner n1"))
 
 
 def test_unknown_elsewhere_moves_on() -> None:
@@ -113,11 +113,11 @@ def test_however_old_a_notice_is_it_gets_one_round() -> None:
 
 
 def test_the_reason_names_node_time_and_last_result() -> None:
-    known = Knowledge("n1")
-    past = went(("direct", "", "refused"), ("any", "n2", "misrouted"))
+    knowledge = Knowledge("n1")
+    state = went(("direct", "", "refused"), ("any", "n2", "misrouted"))
     text = "no answer from n1 within 120 s: last refused"
-    assert step(known, past, 120.0) == Finish(LossReason(LossCode.NO_ANSWER, text))
-    once = next_step(DEFAULT_LADDER, known, past, 0.0, LadderLimits(give_up_after_seconds=0))
+    assert step(knowledge, state, 120.0) == Finish(LossReason(LossCode.NO_ANSWER, text))
+    once = next_step(DEFAULT_LADDER, knowledge, state, 0.0, LadderLimits(give_up_after_seconds=0))
     assert once == Finish(LossReason(LossCode.NO_ANSWER_IN_ONE_ROUND, "no answer from n1: last refused"))
 
 
@@ -130,16 +130,16 @@ def test_unsafe_cookies_wait_for_the_node() -> None:
 
 def test_unsafe_cookies_come_after_all_that_moves_nobody() -> None:
     unsafe = evolve(FULL, recorded_safe=False, node_up=True)
-    past = RoundState()
+    state = RoundState()
     routes = []
-    while isinstance(now := step(unsafe, past), Try):
+    while isinstance(now := step(unsafe, state), Try):
         routes.append(now.route.value)
-        past = evolve(past, attempts=(*past.attempts, Attempt(now.route, "", "refused", 1.0)))
+        state = evolve(state, attempts=(*state.attempts, Attempt(now.route, "", "refused", 1.0)))
     assert routes == ["own", "computed", "direct", "recorded", "any"]
 
 
 def test_a_key_that_may_be_younger_than_the_page_comes_after_our_own_cookie() -> None:
-    for later in (evolve(FULL, recorded_keyed=True), evolve(FULL, recorded_doubted=True)):
+    for later in (evolve(FULL, recorded_hash_keyed=True), evolve(FULL, recorded_doubtful=True)):
         assert step(later) == Try(RouteKind.OWN, OURS)
         assert step(later, went(("own", "n2", "misrouted"))) == Try(RouteKind.RECORDED, RECORDED)
         assert step(evolve(later, own=None)) == Mint()
@@ -149,26 +149,26 @@ def test_a_key_that_may_be_younger_than_the_page_comes_after_our_own_cookie() ->
 def test_the_back_off_grows_and_is_bounded() -> None:
     waits = []
     for rounds in range(12):
-        known = Knowledge("n1")
-        past = evolve(went(("any", "", "timeout")), rounds=rounds)
-        now = next_step(DEFAULT_LADDER, known, past, 0.0, LIMITS, 0.5)
+        knowledge = Knowledge("n1")
+        state = evolve(went(("any", "", "timeout")), rounds=rounds)
+        now = next_step(DEFAULT_LADDER, knowledge, state, 0.0, LIMITS, 0.5)
         assert isinstance(now, Wait)
         waits.append(now.seconds)
     assert waits == sorted(waits)
-    assert waits[0] == LIMITS.first_wait_seconds
+    assert waits[0] == LIMITS.first_backoff_seconds
     assert waits[-1] == LIMITS.max_wait_seconds
 
 
 def test_a_candidate_is_no_route_until_it_is_proven() -> None:
-    known = evolve(FULL, own=own(RouteState.CANDIDATE))
-    past = went(("recorded", "n2", "misrouted"))
-    assert step(known, past) == Mint()
-    assert step(evolve(known, may_mint=False), past) == Try(RouteKind.COMPUTED, COMPUTED)
+    knowledge = evolve(FULL, own=own(RouteState.CANDIDATE))
+    state = went(("recorded", "n2", "misrouted"))
+    assert step(knowledge, state) == Mint()
+    assert step(evolve(knowledge, may_mint=False), state) == Try(RouteKind.COMPUTED, COMPUTED)
 
 
 def test_what_was_not_tried_is_told_with_its_reason() -> None:
-    def told(known: Knowledge, past: RoundState) -> dict[str, str]:
-        return {rung.value: why for rung, why in skipped_rungs(DEFAULT_LADDER, known, past)}
+    def told(knowledge: Knowledge, state: RoundState) -> dict[str, str]:
+        return {rung.value: why for rung, why in skipped_rungs(DEFAULT_LADDER, knowledge, state)}
 
     bare = told(Knowledge("n1"), went(("any", "n2", "misrouted")))
     assert list(bare) == ["own", "computed", "direct", "recorded"]
@@ -177,9 +177,9 @@ def test_what_was_not_tried_is_told_with_its_reason() -> None:
     assert bare["own"] == "no cookie of our own is proven; the balancer was asked lately"
     risky = told(Knowledge("n1", RECORDED), RoundState())
     assert risky["recorded"] == "a replay could move the visitor, and the node is not known to be up"
-    misled = told(evolve(FULL, recorded_misled=True, computed_misled=True), RoundState())
-    assert misled["recorded"] == "the recorded cookie led elsewhere a moment ago"
-    assert misled["computed"] == "the computed cookie led elsewhere a moment ago"
+    is_misleading = told(evolve(FULL, recorded_misleading=True, computed_misleading=True), RoundState())
+    assert is_misleading["recorded"] == "the recorded cookie led elsewhere a moment ago"
+    assert is_misleading["computed"] == "the computed cookie led elsewhere a moment ago"
     assert told(FULL, went(("own", "n1", "unknown")))["direct"] == "the owner itself had answered"
 
 
@@ -208,43 +208,43 @@ def test_it_ends_within_its_bound_and_never_risks_a_visitor(
     data: st.DataObject, order: list[str], rungs: int, jitter: float
 ) -> None:
     ladder = tuple(order[:rungs])
-    age, past, steps = 0.0, RoundState(), 0
+    age, state, steps = 0.0, RoundState(), 0
     while True:
-        known = Knowledge(
+        knowledge = Knowledge(
             owner="n1",
             recorded=data.draw(st.sampled_from([(), RECORDED])),
             recorded_safe=data.draw(st.booleans()),
-            recorded_keyed=data.draw(st.booleans()),
-            recorded_doubted=data.draw(st.booleans()),
-            recorded_misled=data.draw(st.booleans()),
+            recorded_hash_keyed=data.draw(st.booleans()),
+            recorded_doubtful=data.draw(st.booleans()),
+            recorded_misleading=data.draw(st.booleans()),
             node_up=data.draw(st.booleans()),
             own=data.draw(st.sampled_from([None, *(own(state) for state in RouteState)])),
             may_mint=data.draw(st.booleans()),
             computed=data.draw(st.sampled_from([(), COMPUTED])),
             direct=data.draw(st.sampled_from(["", "http://n1.local"])),
         )
-        now = next_step(ladder, known, past, age, LadderLimits(give_up_after_seconds=30), jitter)
+        now = next_step(ladder, knowledge, state, age, LadderLimits(give_up_after_seconds=30), jitter)
         steps += 1
         assert steps < 30 * 20 * 12
         if isinstance(now, Fetched | Finish):
             assert isinstance(now, Fetched) or now.reason.text
-            assert isinstance(now, Fetched) == (past.attempts[-1:] != () and past.attempts[-1].result == FETCHED)
+            assert isinstance(now, Fetched) == (state.attempts[-1:] != () and state.attempts[-1].result == FETCHED)
             return
         if isinstance(now, Wait):
             assert 0 < now.seconds <= 45
             age += now.seconds
-            past = RoundState(rounds=past.rounds + 1)
+            state = RoundState(rounds=state.rounds + 1)
         elif isinstance(now, Mint):
-            assert not past.minted
-            past = evolve(past, minted=True)
+            assert not state.minted
+            state = evolve(state, minted=True)
         elif isinstance(now, ProbeOwner):
-            assert not past.probed
-            past = evolve(past, probed=True)
+            assert not state.probed
+            state = evolve(state, probed=True)
         else:
             assert now.route.value in ladder
             if now.cookies == RECORDED:
-                assert known.recorded_safe or known.node_up
+                assert knowledge.recorded_safe or knowledge.node_up
             result = data.draw(_RESULTS)
             node = data.draw(st.sampled_from(["n1", "n2", ""]))
-            past = evolve(past, attempts=(*past.attempts, Attempt(now.route, node, result, 1.0)))
-            assert len(past.attempts) <= LadderLimits().tries_per_round
+            state = evolve(state, attempts=(*state.attempts, Attempt(now.route, node, result, 1.0)))
+            assert len(state.attempts) <= LadderLimits().tries_per_round

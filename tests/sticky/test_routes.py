@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.routes import (
     DOUBT_SECONDS,
-    MISLED_SECONDS,
+    MISLEADING_SECONDS,
     REFRESH_SECONDS,
     UP_SECONDS,
     Route,
@@ -62,7 +62,7 @@ def test_misleading_cookies_are_forgiven_in_time() -> None:
     assert table.is_misleading("main", "n1", COOKIES, 5.0)
     assert not table.is_misleading("main", "n2", COOKIES, 5.0)
     assert not table.is_misleading("main", "n1", OTHER, 5.0)
-    assert not table.is_misleading("main", "n1", COOKIES, 5.0 + MISLED_SECONDS)
+    assert not table.is_misleading("main", "n1", COOKIES, 5.0 + MISLEADING_SECONDS)
 
 
 def test_the_memory_of_misleading_cookies_is_bounded() -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lbcompanion.crawler.archive.files import Archive
-from lbcompanion.crawler.fetching.fetcher import Copy
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
@@ -16,7 +16,7 @@ from tests.support.arrivals import arrival
 NOW = 1_795_468_200.0
 
 
-def open_place(folder: Path) -> tuple[Database, Backlog, Archive]:
+def open_archive(folder: Path) -> tuple[Database, Backlog, Archive]:
     database = Database(open_engine(f"sqlite:///{folder}/q.db"))
     database.open()
     archive = Archive(folder / "archive", ArchiveIndex(database), lambda: NOW, rotate_bytes=20_000)
@@ -31,12 +31,12 @@ def body_of(token: str) -> bytes:
 def archive_due(backlog: Backlog, archive: Archive) -> None:
     for job in backlog.due(NOW, 1000):
         body = body_of(job.token)
-        copy = Copy("n1", "http://www.example.com/", "GET", 200, "text/html", NOW, "own", digest_of(body), body)
+        copy = FetchedCopy("n1", "http://www.example.com/", "GET", 200, "text/html", NOW, "own", digest_of(body), body)
         archive.store(job.token, copy, (), "own", ())
 
 
 def main(folder: Path) -> None:
-    _, backlog, archive = open_place(folder)
+    _, backlog, archive = open_archive(folder)
     archive_due(backlog, archive)
     number = sum(backlog.counts().values())
     while True:

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from lbcompanion.crawler.archive.files import Archive
-from lbcompanion.crawler.crawl.rounds import Rounds
-from lbcompanion.crawler.crawl.route_refresh import Warmth
-from lbcompanion.crawler.crawl.scheduler import Crawl
-from lbcompanion.crawler.metrics import Meters
+from lbcompanion.crawler.crawl.round_runner import RoundRunner
+from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
+from lbcompanion.crawler.crawl.scheduler import Scheduler
+from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.route_table import RouteTable
-from lbcompanion.crawler.sites import make_crews
+from lbcompanion.crawler.sites import build_sites
 from lbcompanion.model import Loss
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.ladder import LadderLimits
@@ -36,24 +36,26 @@ class InMemoryCrawler:
         self.archive = Archive(settings.crawler.archive_dir, ArchiveIndex(self.database), farm.now)
         self.archive.recover()
         self.routes = Routes(self.route_table.load())
-        self.meters = Meters()
-        crews = make_crews(settings, farm.clock, self.routes, self.route_table.save, farm.now, farm.agents)
+        self.metrics = CrawlerMetrics()
+        contexts = build_sites(settings, farm.clock, self.routes, self.route_table.save, farm.now, farm.agents)
         limits = LadderLimits(give_up_after_seconds=settings.crawler.give_up_after_seconds)
-        rounds = Rounds(routes=self.routes, keep=self.route_table.save, now=farm.now, jitter=lambda: 0.5, limits=limits)
-        self.crews = crews
-        self.warmth = Warmth(crews=crews, routes=self.routes, reactor=farm.clock, now=farm.now)
-        self.crawl = Crawl(
+        round_runner = RoundRunner(
+            routes=self.routes, save_route=self.route_table.save, now=farm.now, jitter=lambda: 0.5, limits=limits
+        )
+        self.contexts = contexts
+        self.route_refresher = RouteRefresher(contexts=contexts, routes=self.routes, reactor=farm.clock, now=farm.now)
+        self.crawl = Scheduler(
             backlog=self.backlog,
             archive=self.archive,
             defer=immediately,
-            rounds=rounds,
-            crews=crews,
+            round_runner=round_runner,
+            contexts=contexts,
             reactor=farm.clock,
             now=farm.now,
-            meters=self.meters,
+            metrics=self.metrics,
             concurrency=8,
             requisites=True,
-            warmth=self.warmth,
+            route_refresher=self.route_refresher,
         )
 
     def take(self, token: str, cookies: dict[str, str] | None = None) -> None:
@@ -61,7 +63,7 @@ class InMemoryCrawler:
         self.backlog.add([Arrival(self.farm.notice(token, cookies), owner, "main")], self.farm.now())
         self.crawl.wake()
 
-    def told_lost(self, token: str, reason: str) -> None:
+    def add_loss(self, token: str, reason: str) -> None:
         """A node says that a copy is lost."""
         self.backlog.add_losses([Loss(token, reason)], self.farm.now())
         self.crawl.wake()

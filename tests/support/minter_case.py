@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.fetching.fetcher import SiteFetcher
-from lbcompanion.crawler.fetching.http_client import Client, PlainAgent
+from lbcompanion.crawler.fetching.http_client import Client, IdentityCodingAgent
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.reader import CookieReader
@@ -20,7 +20,7 @@ class MinterCase(SynchronousTestCase):
         self.routes = Routes()
         table = StickyTable(**sticky)  # type: ignore[arg-type]
         site = farm.settings(sticky=table).sites["main"]
-        client = Client(PlainAgent(farm.hosts), farm.clock, 20)
+        client = Client(IdentityCodingAgent(farm.hosts), farm.clock, 20)
         fetcher = SiteFetcher(
             site=site, secret=SECRET, through=client, direct=client, nonce=lambda: "nonce", now=farm.now
         )

@@ -38,8 +38,8 @@ class RotatingBalancer(SimulatedBalancer):
         self.count = 0
 
     def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
-        told = cookies.get("SRV", "")
-        node = next((self.nodes[name] for name, values in self.issued.items() if told in values[-2:]), None)
+        cookie = cookies.get("SRV", "")
+        node = next((self.nodes[name] for name, values in self.issued.items() if cookie in values[-2:]), None)
         if node is None or not node.up:
             node = self._next()
         if node is not None:

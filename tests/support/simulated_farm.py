@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from lbcompanion.crawler.fetching.http_client import PlainAgent
+from lbcompanion.crawler.fetching.http_client import IdentityCodingAgent
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import Notice, Page
 from lbcompanion.protocol import tokens
@@ -48,11 +48,11 @@ class Node(Resource):
         self.now = now
         self.up = True
         self.pages: dict[str, Page] = {}
-        self.gone: dict[str, str] = {}
+        self.miss_reasons: dict[str, str] = {}
         self.peers: dict[str, Node] = {}
-        self.keeps_for: dict[str, Node] = {}
+        self.holds_copies_of: dict[str, Node] = {}
         self.asked: list[tuple[str, str, dict[str, str]]] = []
-        self.lie: Callable[[Request], bytes | None] = lambda _request: None
+        self.override: Callable[[Request], bytes | None] = lambda _request: None
         self.assets: dict[str, tuple[str, bytes]] = {}
         self._tokens = tokens.Tokens(SECRET, name, os.urandom)
         self._verifier = Verifier(SECRET, {})
@@ -66,15 +66,15 @@ class Node(Resource):
 
     def forget(self, token: str, reason: str) -> None:
         self.pages.pop(token, None)
-        self.gone[token] = reason
+        self.miss_reasons[token] = reason
 
     def render(self, request: Request) -> bytes | int:
         cookies = parse((request.getHeader(b"cookie") or b"").decode())
         path = request.path.decode()
         self.asked.append((request.method.decode(), path, dict(cookies)))
-        lie = self.lie(request)
-        if lie is not None:
-            return NOT_DONE_YET if lie == b"HANG" else lie
+        override = self.override(request)
+        if override is not None:
+            return NOT_DONE_YET if override == b"HANG" else override
         nonce = (request.getHeader(b"lbc-nonce") or b"").decode()
         request.setHeader(b"lbc-node", self.name.encode())
         if path == "/_lbc/whoami":
@@ -106,15 +106,15 @@ class Node(Resource):
         owner = self._tokens.owner_of(token)
         if owner != self.name and owner in self.peers and self.peers[owner].up:
             holder, via = self.peers[owner], "peer"
-        elif owner in self.keeps_for and token in self.keeps_for[owner].pages:
-            holder, via = self.keeps_for[owner], "peer"
+        elif owner in self.holds_copies_of and token in self.holds_copies_of[owner].pages:
+            holder, via = self.holds_copies_of[owner], "peer"
         elif owner != self.name:
             return self._miss(request, token, nonce, "misrouted")
         else:
             holder, via = self, "own"
         page = holder.pages.get(token)
         if page is None:
-            return self._miss(request, token, nonce, holder.gone.get(token, "unknown"))
+            return self._miss(request, token, nonce, holder.miss_reasons.get(token, "unknown"))
         if request.method == b"DELETE":
             holder.forget(token, "pulled")
             request.setResponseCode(204)
@@ -232,7 +232,7 @@ class SimulatedFarm:
         return float(self.clock.seconds())
 
     def agents(self, _site: SiteSettings) -> tuple[Any, Any]:
-        return PlainAgent(self.hosts), PlainAgent(self.hosts)
+        return IdentityCodingAgent(self.hosts), IdentityCodingAgent(self.hosts)
 
     def settings(self, folder: Any = None, direct: bool = False, give_up: float = 60, **site: Any) -> CrawlerSettings:
         known = {name: KnownNode(direct=f"http://{name}.local") for name in self.nodes} if direct else {}

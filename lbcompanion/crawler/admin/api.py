@@ -17,13 +17,13 @@ from lbcompanion.crawler.admin import dashboard
 from lbcompanion.crawler.admin import json_views as shown
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.crawl.scheduler import Defer
-from lbcompanion.crawler.metrics import Meters
+from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.http1.admin_hosts import refusal
 from lbcompanion.sticky.routes import Routes
 from lbcompanion.web import QuietSite
 
-_LIMIT, _MOST = 100, 1000
+_DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
 _FILTERS = ("outcome", "route", "node")
 _OUTCOMES = frozenset({"", "archived", "lost", "open", "null"})
 
@@ -36,7 +36,7 @@ _PAGE_POLICY = (
 )
 
 
-class _Refused(Exception):
+class _HttpError(Exception):
     """A request that cannot be answered."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -45,7 +45,7 @@ class _Refused(Exception):
 
 
 @frozen
-class Answer:
+class Response:
     """What goes out."""
 
     body: bytes
@@ -67,16 +67,18 @@ def read_query(request: Request) -> Query:
 
     :raises _Refused: 400 where one of them is wrong.
     """
-    given = {name: _argument(request, name) for name in ("limit", "after", *_FILTERS)}
+    arguments = {name: _argument(request, name) for name in ("limit", "after", *_FILTERS)}
     for name in ("limit", "after"):
-        if given[name] and not (given[name].isascii() and given[name].isdigit() and len(given[name]) < 16):
-            raise _Refused(400, f"{name}: a whole number is allowed")
-    if given["outcome"] not in _OUTCOMES:
-        raise _Refused(400, "outcome: archived, lost and open are allowed")
-    filters = {name: given[name] for name in _FILTERS}
+        if arguments[name] and not (
+            arguments[name].isascii() and arguments[name].isdigit() and len(arguments[name]) < 16
+        ):
+            raise _HttpError(400, f"{name}: a whole number is allowed")
+    if arguments["outcome"] not in _OUTCOMES:
+        raise _HttpError(400, "outcome: archived, lost and open are allowed")
+    filters = {name: arguments[name] for name in _FILTERS}
     filters["outcome"] = "open" if filters["outcome"] == "null" else filters["outcome"]
-    limit = min(max(int(given["limit"] or _LIMIT), 1), _MOST)
-    return Query(limit, int(given["after"]) if given["after"] else None, filters)
+    limit = min(max(int(arguments["limit"] or _DEFAULT_LIMIT), 1), _MAX_LIMIT)
+    return Query(limit, int(arguments["after"]) if arguments["after"] else None, filters)
 
 
 def _argument(request: Request, name: str) -> str:
@@ -84,7 +86,7 @@ def _argument(request: Request, name: str) -> str:
     return values[0].decode("utf-8", "replace")
 
 
-class Admin(Resource):
+class AdminResource(Resource):
     """Everything below ``/``.
 
     :param hosts: the names that a request may call it by, beside addresses and ``localhost``.
@@ -99,7 +101,7 @@ class Admin(Resource):
         archive: Archive,
         defer: Defer,
         routes: Routes,
-        meters: Meters,
+        metrics: CrawlerMetrics,
         sites: Callable[[], list[str]],
         hosts: tuple[str, ...] = (),
     ) -> None:
@@ -108,13 +110,13 @@ class Admin(Resource):
         self._archive = archive
         self._defer = defer
         self._routes = routes
-        self._meters = meters
+        self._metrics = metrics
         self._sites = sites
         self._hosts = hosts
         self._log = Logger(namespace="lbcompanion.crawler.api")
-        self._answers: dict[tuple[str, ...], Callable[[Request], Coroutine[Deferred[Any], Any, Answer]]] = {
+        self._handlers: dict[tuple[str, ...], Callable[[Request], Coroutine[Deferred[Any], Any, Response]]] = {
             ("healthz",): self._health,
-            ("metrics",): self._metrics,
+            ("metrics",): self._metrics_text,
             ("api", "stats"): self._stats,
             ("api", "routes"): self._routes_json,
             ("api", "recordings"): self._recordings,
@@ -126,29 +128,29 @@ class Admin(Resource):
 
     def render(self, request: Request) -> int:
         """Answer one request."""
-        gone: list[bool] = []
-        request.notifyFinish().addErrback(lambda _failure: gone.append(True))
-        done: Deferred[Answer] = ensureDeferred(self._answer(request))
+        disconnected: list[bool] = []
+        request.notifyFinish().addErrback(lambda _failure: disconnected.append(True))
+        done: Deferred[Response] = ensureDeferred(self._dispatch(request))
         done.addErrback(self._refuse, request)
-        done.addCallback(self._send, request, gone)
+        done.addCallback(self._send, request, disconnected)
         done.addErrback(lambda failure: self._log.failure("an answer could not be sent", failure=failure))
         return NOT_DONE_YET
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _dispatch(self, request: Request) -> Response:
         refused = refusal(
             lambda name: request.requestHeaders.getRawHeaders(name, []),
             self._hosts,
             http_1_0=request.clientproto == b"HTTP/1.0",
         )
         if refused is not None:
-            raise _Refused(*refused)
+            raise _HttpError(*refused)
         if request.method not in {b"GET", b"HEAD"}:
             request.setHeader(b"allow", b"GET, HEAD")
-            raise _Refused(405, "only GET and HEAD here")
+            raise _HttpError(405, "only GET and HEAD here")
         path = tuple(request.path.decode("latin-1").split("/")[1:])
-        answer = self._answers.get(path)
-        if answer is not None:
-            return await answer(request)
+        handler = self._handlers.get(path)
+        if handler is not None:
+            return await handler(request)
         if path[:2] == ("api", "recordings") and len(path) == 3:
             return _json(shown.recording(await self._row(path[2])))
         if path[:2] == ("api", "recordings") and path[3:] == ("page",):
@@ -156,55 +158,55 @@ class Admin(Resource):
         if path[0] == "recording" and len(path) == 2:
             row = shown.recording(await self._row(path[1]))
             return _page(dashboard.recording_page(row))
-        raise _Refused(404, "there is nothing here")
+        raise _HttpError(404, "there is nothing here")
 
-    def _refuse(self, failure: Any, request: Request) -> Answer:
+    def _refuse(self, failure: Any, request: Request) -> Response:
         status, why = 500, "the crawler could not answer"
-        if failure.check(_Refused):
+        if failure.check(_HttpError):
             status, why = failure.value.status, str(failure.value)
         else:
             self._log.error("a request failed: {kind}: {why}", kind=failure.type.__name__, why=str(failure.value))
         request.setResponseCode(status, HTTPStatus(status).phrase.encode())
-        return Answer(_text({"title": why, "status": status}), "application/problem+json")
+        return Response(_text({"title": why, "status": status}), "application/problem+json")
 
-    def _send(self, answer: Answer, request: Request, gone: list[bool]) -> None:
-        if gone:
+    def _send(self, handler: Response, request: Request, disconnected: list[bool]) -> None:
+        if disconnected:
             return
         for name, value in (
-            ("content-type", answer.content_type),
+            ("content-type", handler.content_type),
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
-            *answer.headers,
+            *handler.headers,
         ):
             request.setHeader(name.encode(), value.encode("latin-1", "replace"))
-        request.setHeader(b"content-length", str(len(answer.body)).encode())
+        request.setHeader(b"content-length", str(len(handler.body)).encode())
         if request.method != b"HEAD":
-            request.write(answer.body)
+            request.write(handler.body)
         request.finish()
 
     async def _row(self, token: str) -> Any:
         row = await self._defer(self._backlog.recording, token)
         if row is None:
-            raise _Refused(404, "no recording of that token")
+            raise _HttpError(404, "no recording of that token")
         return row
 
-    async def _health(self, _request: Request) -> Answer:
+    async def _health(self, _request: Request) -> Response:
         await self._defer(self._backlog.counts)
-        return Answer(b"ok\n", "text/plain; charset=utf-8")
+        return Response(b"ok\n", "text/plain; charset=utf-8")
 
-    async def _metrics(self, _request: Request) -> Answer:
+    async def _metrics_text(self, _request: Request) -> Response:
         counts = await self._defer(self._backlog.counts)
-        return Answer(self._meters.exposition(counts["open"]), "text/plain; version=0.0.4; charset=utf-8")
+        return Response(self._metrics.exposition(counts["open"]), "text/plain; version=0.0.4; charset=utf-8")
 
     async def _numbers(self) -> dict[str, Any]:
         counts = await self._defer(self._backlog.counts)
-        return {"recordings": sum(counts.values()), **counts, **self._meters.totals()}
+        return {"recordings": sum(counts.values()), **counts, **self._metrics.totals()}
 
-    async def _stats(self, _request: Request) -> Answer:
+    async def _stats(self, _request: Request) -> Response:
         return _json(await self._numbers())
 
-    async def _routes_json(self, _request: Request) -> Answer:
+    async def _routes_json(self, _request: Request) -> Response:
         return _json({"routes": shown.routes(self._routes)})
 
     async def _listing(self, query: Query) -> dict[str, Any]:
@@ -212,52 +214,52 @@ class Admin(Resource):
         following = str(rows[query.limit - 1]["id"]) if len(rows) > query.limit else None
         return {"recordings": [shown.recording(row) for row in rows[: query.limit]], "next": following}
 
-    async def _recordings(self, request: Request) -> Answer:
+    async def _recordings(self, request: Request) -> Response:
         return _json(await self._listing(read_query(request)))
 
-    async def _page(self, token: str) -> Answer:
+    async def _page(self, token: str) -> Response:
         row = await self._row(token)
         if not row["warc_file"]:
-            raise _Refused(404, "that page is not archived")
+            raise _HttpError(404, "that page is not archived")
         try:
             body = await self._defer(self._archive.read_page, row["warc_file"], row["warc_offset"])
         except ArchiveError as failure:
-            raise _Refused(500, str(failure)) from None
+            raise _HttpError(500, str(failure)) from None
         # The page is a stranger's: an origin of its own, no scripts, no forms, whatever it holds.
         policy = (("content-security-policy", "sandbox"), ("x-robots-tag", "noindex, nofollow"))
-        return Answer(body, row["content_type"] or "application/octet-stream", policy)
+        return Response(body, row["content_type"] or "application/octet-stream", policy)
 
-    async def _dashboard(self, request: Request) -> Answer:
+    async def _dashboard(self, request: Request) -> Response:
         query = read_query(request)
         return _page(dashboard.page(await self._live_html(query), query.filters, self._sites()))
 
-    async def _live(self, request: Request) -> Answer:
+    async def _live(self, request: Request) -> Response:
         return _page(await self._live_html(read_query(request)))
 
     async def _live_html(self, query: Query) -> str:
         listing = await self._listing(query)
         return dashboard.live(await self._numbers(), listing, shown.routes(self._routes), query.filters)
 
-    async def _css(self, _request: Request) -> Answer:
-        return Answer(dashboard.CSS.encode(), "text/css; charset=utf-8")
+    async def _css(self, _request: Request) -> Response:
+        return Response(dashboard.CSS.encode(), "text/css; charset=utf-8")
 
-    async def _js(self, _request: Request) -> Answer:
-        return Answer(dashboard.JS.encode(), "text/javascript; charset=utf-8")
+    async def _js(self, _request: Request) -> Response:
+        return Response(dashboard.JS.encode(), "text/javascript; charset=utf-8")
 
 
 def _text(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-def _json(value: Any) -> Answer:
-    return Answer(_text(value))
+def _json(value: Any) -> Response:
+    return Response(_text(value))
 
 
-def _page(html: str) -> Answer:
+def _page(html: str) -> Response:
     policy = (("content-security-policy", f"{_PAGE_POLICY}; base-uri 'none'; form-action 'self'"),)
-    return Answer(html.encode("utf-8", "replace"), _HTML, policy)
+    return Response(html.encode("utf-8", "replace"), _HTML, policy)
 
 
-def admin_site(admin: Admin, reactor: object) -> Site:
+def admin_site(admin: AdminResource, reactor: object) -> Site:
     """The admin side as a listening factory."""
     return QuietSite(admin, timeout=60, reactor=reactor)  # type: ignore[no-untyped-call]

@@ -99,9 +99,9 @@ def _filter_form(filters: Mapping[str, str]) -> str:
     return f'<form method="get" action="/">{outcome}{route}{node}<button>Filter</button></form>'
 
 
-def _select(name: str, nothing: str, choices: Sequence[str], chosen: str) -> str:
+def _select(name: str, empty_text: str, choices: Sequence[str], chosen: str) -> str:
     options = "".join(
-        f'<option value="{escape(each)}"{" selected" if each == chosen else ""}>{escape(each or nothing)}</option>'
+        f'<option value="{escape(each)}"{" selected" if each == chosen else ""}>{escape(each or empty_text)}</option>'
         for each in ("", *choices)
     )
     return f'<select name="{name}" aria-label="{name}">{options}</select>'
@@ -121,9 +121,9 @@ def live(
     return f'<div class="numbers">{boxes}</div>{_routes(routes)}{_recordings(listing, filters)}'
 
 
-def _table(heads: Sequence[str], rows: Sequence[str], nothing: str) -> str:
+def _table(heads: Sequence[str], rows: Sequence[str], empty_text: str) -> str:
     head = "".join(f"<th>{escape(each)}</th>" for each in heads)
-    body = "".join(rows) or f'<tr><td class="dim" colspan="{len(heads)}">{escape(nothing)}</td></tr>'
+    body = "".join(rows) or f'<tr><td class="dim" colspan="{len(heads)}">{escape(empty_text)}</td></tr>'
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

@@ -26,8 +26,8 @@ from lbcompanion.crawler.archive.warc_records import (
     request_record,
     revisit_record,
 )
-from lbcompanion.crawler.fetching.fetcher import Copy
-from lbcompanion.crawler.queue.archive_index import ArchiveIndex, Kept
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
 
@@ -44,11 +44,11 @@ class ArchiveError(CompanionError):
 
 
 @frozen
-class _Blocks:
+class _EncodedPage:
     """The bytes of one page, and which payloads are among them for the first time."""
 
     data: bytes
-    page_at: int
+    page_offset: int
     payloads: tuple[tuple[str, str, str], ...]
 
 
@@ -65,7 +65,7 @@ class Archive:
         self._now = now
         self._rotate_bytes = rotate_bytes
         self._name = ""
-        self._end = 0
+        self._committed_end = 0
         self._payloads: dict[str, tuple[str, str]] = {}
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
@@ -92,18 +92,18 @@ class Archive:
             return
         if size > committed:
             self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=name, more=size - committed)
-            _cut(path, committed)
-        self._name, self._end = name, committed
+            _truncate(path, committed)
+        self._name, self._committed_end = name, committed
         self._payloads = self._index.payloads(name)
 
     def store(
         self,
         token: str,
-        copy: Copy,
+        copy: FetchedCopy,
         assets: tuple[Asset, ...],
         route: str,
         attempts: tuple[Attempt, ...],
-    ) -> Kept:
+    ) -> ArchivedRecord:
         """Append a page with its files, make that durable, and commit it as the notice's outcome.
 
         :raises ArchiveError: where the bytes could not be made durable; nothing counts then.
@@ -111,16 +111,16 @@ class Archive:
         :raises BacklogError: where they could not be committed; the next append takes their place.
         """
         try:
-            if not self._name or self._end >= self._rotate_bytes:
+            if not self._name or self._committed_end >= self._rotate_bytes:
                 self._start_file()
-            blocks = self._blocks(copy, assets)
-            self._append(blocks.data)
+            encoded = self._encode(copy, assets)
+            self._append(encoded.data)
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
-        kept = Kept(
+        record = ArchivedRecord(
             file=self._name,
-            offset=self._end + blocks.page_at,
-            committed=self._end + len(blocks.data),
+            offset=self._committed_end + encoded.page_offset,
+            committed=self._committed_end + len(encoded.data),
             answered_by=copy.node,
             route=route,
             sha256=copy.sha256.hex(),
@@ -128,16 +128,16 @@ class Archive:
             content_type=copy.content_type,
             captured_at=copy.captured_at,
             page_url=copy.url,
-            payloads=blocks.payloads,
+            payloads=encoded.payloads,
         )
-        self._index.mark_archived(token, kept, attempts, self._now())
-        self._end = kept.committed
-        self._payloads.update({digest: (url, date) for digest, url, date in blocks.payloads})
-        return kept
+        self._index.mark_archived(token, record, attempts, self._now())
+        self._committed_end = record.committed
+        self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
+        return record
 
-    def _blocks(self, copy: Copy, assets: tuple[Asset, ...]) -> _Blocks:
-        parts = [] if self._end else [info_record(self._name, f"lbcompanion/{__version__}")]
-        page_at = sum(map(len, parts))
+    def _encode(self, copy: FetchedCopy, assets: tuple[Asset, ...]) -> _EncodedPage:
+        parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
+        page_offset = sum(map(len, parts))
         parts.append(page_record(copy))
         if copy.method != "GET":
             parts.append(request_record(copy))
@@ -145,7 +145,7 @@ class Archive:
         new: dict[str, tuple[str, str]] = {}
         for asset in assets:
             digest = asset.sha256.hex()
-            first = self._first(digest) or new.get(digest)
+            first = self._first_occurrence(digest) or new.get(digest)
             try:
                 parts.append(asset_record(asset, date) if first is None else revisit_record(asset, date, *first))
             except RecordRefused as failure:  # the page is kept all the same
@@ -153,9 +153,9 @@ class Archive:
                 continue
             if first is None:
                 new[digest] = (asset.url, date)
-        return _Blocks(b"".join(parts), page_at, tuple((digest, *first) for digest, first in new.items()))
+        return _EncodedPage(b"".join(parts), page_offset, tuple((digest, *first) for digest, first in new.items()))
 
-    def _first(self, digest: str) -> tuple[str, str] | None:
+    def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
         """Where a payload stands in this file already. Earlier versions noted addresses that no record can hold."""
         first = self._payloads.get(digest)
         return first if first is not None and is_recordable(first[0]) else None
@@ -169,13 +169,13 @@ class Archive:
         self._index.new_file(name)
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         _sync_folder(self._folder)
-        self._name, self._end, self._payloads = name, 0, {}
+        self._name, self._committed_end, self._payloads = name, 0, {}
 
     def _append(self, data: bytes) -> None:
         descriptor = os.open(self._folder / self._name, os.O_WRONLY)
         try:
-            os.ftruncate(descriptor, self._end)
-            os.lseek(descriptor, self._end, os.SEEK_SET)
+            os.ftruncate(descriptor, self._committed_end)
+            os.lseek(descriptor, self._committed_end, os.SEEK_SET)
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
@@ -203,7 +203,7 @@ class Archive:
             raise ArchiveError(f"the record cannot be read: {type(failure).__name__}") from None
 
 
-def _cut(path: Path, size: int) -> None:
+def _truncate(path: Path, size: int) -> None:
     with path.open("r+b") as file:
         file.truncate(size)
         os.fsync(file.fileno())

@@ -1,7 +1,7 @@
 """WARC 1.1 records as bytes, through warcio: pages, the files that belong to them, and what came before.
 
 No ``Cookie``, ``Set-Cookie``, ``Authorization`` or ``Transfer-Encoding`` line is ever written: the HTTP heads here
-are made anew from what is known of the page. Every record goes through :func:`_written`, which refuses a head that
+are made anew from what is known of the page. Every record goes through :func:`_serialized`, which refuses a head that
 would not be read back as it was meant: warcio itself writes a CR LF in a value as it is.
 """
 
@@ -20,7 +20,7 @@ from attrs import field, frozen
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.fetching.fetcher import Copy
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import headers, shapes
@@ -49,7 +49,7 @@ def warc_digest(digest: bytes) -> str:
     return f"sha256:{b32encode(digest).decode()}"
 
 
-def _head(status: int, content_type: str, length: int) -> StatusAndHeaders:
+def _http_head(status: int, content_type: str, length: int) -> StatusAndHeaders:
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
@@ -62,7 +62,7 @@ def _writer() -> BufferWARCWriter:
     return BufferWARCWriter(gzip=True, warc_version="WARC/1.1")
 
 
-def _written(writer: BufferWARCWriter, record: Any, body: bytes | None = None) -> bytes:
+def _serialized(writer: BufferWARCWriter, record: Any, body: bytes | None = None) -> bytes:
     """A record's bytes: the one way out of this module.
 
     :param body: what follows the HTTP head, where that is in the record too.
@@ -73,7 +73,7 @@ def _written(writer: BufferWARCWriter, record: Any, body: bytes | None = None) -
     _check_fields(record.rec_headers.headers)
     head = record.http_headers
     if head is not None:
-        _check("the start line", f"{head.protocol} {head.statusline}")
+        _check_value("the start line", f"{head.protocol} {head.statusline}")
         _check_fields(head.headers)
         head.compute_headers_buffer()  # not before: it encodes what is not ASCII instead of refusing it
     if body is not None:
@@ -94,7 +94,7 @@ def _check_fields(fields: Iterable[tuple[str, str]]) -> None:
             raise RecordRefused("a field's name is none")
         if name.lower() in _ADDRESS_FIELDS:
             _check_address(name, value)
-        _check(name, value)
+        _check_value(name, value)
 
 
 def _check_address(name: str, value: str) -> None:
@@ -102,34 +102,34 @@ def _check_address(name: str, value: str) -> None:
         raise RecordRefused(f"{name} is no address of http or https in printable ASCII")
 
 
-def _check(name: str, value: str) -> None:
+def _check_value(name: str, value: str) -> None:
     if not _VALUE.fullmatch(value):
         raise RecordRefused(f"{name} has other characters than printable ASCII")
 
 
 def _response(
-    url: str, date: str, head: StatusAndHeaders, body: bytes, digest: bytes, more: Mapping[str, str]
+    url: str, date: str, head: StatusAndHeaders, body: bytes, digest: bytes, extra_fields: Mapping[str, str]
 ) -> bytes:
     writer = _writer()
-    names = {"WARC-Date": date, "WARC-Payload-Digest": warc_digest(digest), **more}
+    warc_fields = {"WARC-Date": date, "WARC-Payload-Digest": warc_digest(digest), **extra_fields}
     record = writer.create_warc_record(
-        url, "response", payload=BytesIO(body), length=len(body), warc_headers_dict=names, http_headers=head
+        url, "response", payload=BytesIO(body), length=len(body), warc_headers_dict=warc_fields, http_headers=head
     )
-    return _written(writer, record, body)
+    return _serialized(writer, record, body)
 
 
-def page_record(copy: Copy) -> bytes:
+def page_record(copy: FetchedCopy) -> bytes:
     """The one ``response`` record of a page: its own address, status and time.
 
     :raises RecordRefused: where it cannot be written, as of each record here.
     """
-    head = _head(copy.status, copy.content_type, len(copy.body))
+    head = _http_head(copy.status, copy.content_type, len(copy.body))
     return _response(
         copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, {headers.NODE.text: copy.node}
     )
 
 
-def request_record(copy: Copy) -> bytes:
+def request_record(copy: FetchedCopy) -> bytes:
     """How a page was asked for where that was no GET: the request line alone, nothing of the visitor's."""
     writer = _writer()
     parts = urlsplit(copy.url)
@@ -138,7 +138,7 @@ def request_record(copy: Copy) -> bytes:
     record = writer.create_warc_record(
         copy.url, "request", warc_headers_dict={"WARC-Date": to_rfc3339(copy.captured_at)}, http_headers=head
     )
-    return _written(writer, record)
+    return _serialized(writer, record)
 
 
 def asset_record(asset: Asset, date: str) -> bytes:
@@ -146,14 +146,14 @@ def asset_record(asset: Asset, date: str) -> bytes:
 
     :param date: the page's own time: a replay picks, of many versions of one address, the one nearest to the page.
     """
-    head = _head(200, asset.content_type, len(asset.body))
+    head = _http_head(200, asset.content_type, len(asset.body))
     return _response(asset.url, date, head, asset.body, asset.sha256, {})
 
 
 def revisit_record(asset: Asset, date: str, first_url: str, first_date: str) -> bytes:
     """Says that the bytes of an asset stand in the same file already (WARC 1.1 section 6.7.2)."""
     writer = _writer()
-    head = _head(200, asset.content_type, len(asset.body))
+    head = _http_head(200, asset.content_type, len(asset.body))
     record = writer.create_revisit_record(
         asset.url,
         warc_digest(asset.sha256),
@@ -162,15 +162,15 @@ def revisit_record(asset: Asset, date: str, first_url: str, first_date: str) -> 
         http_headers=head,
         warc_headers_dict={"WARC-Date": date},
     )
-    return _written(writer, record)
+    return _serialized(writer, record)
 
 
 def info_record(name: str, software: str) -> bytes:
     """The ``warcinfo`` record at the start of a file."""
     writer = _writer()
-    _check("software", software)
+    _check_value("software", software)
     record = writer.create_warcinfo_record(
         name,
         {"software": software, "format": "WARC File Format 1.1", "robots": "ignore: pages as visitors saw them"},
     )
-    return _written(writer, record)
+    return _serialized(writer, record)

@@ -30,7 +30,7 @@ class BoundedRequest(Request):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.too_large = False
-        self._taken = 0
+        self._received_bytes = 0
 
     def gotLength(self, length: int | None) -> None:
         """The head is read: the body's length, None where it comes in chunks."""
@@ -39,13 +39,13 @@ class BoundedRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body came."""
-        self._taken += len(data)
-        self.too_large = self.too_large or self._taken > self.limit_bytes
+        self._received_bytes += len(data)
+        self.too_large = self.too_large or self._received_bytes > self.limit_bytes
         if not self.too_large:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
 
-def site_for(notice: Notice, sites: Mapping[str, SiteSettings]) -> str:
+def site_name_for(notice: Notice, sites: Mapping[str, SiteSettings]) -> str:
     """Which configured site a notice belongs to: by the copy's own address, then by the one the browser told.
 
     The address only picks among what is configured; nothing is ever fetched from it.
@@ -76,7 +76,7 @@ class Intake(Resource):
         sites: Mapping[str, SiteSettings],
         accept: Callable[[list[Arrival], list[Loss]], Deferred[int]],
         now: WallClock,
-        took: Callable[[str, int], None],
+        count_notices: Callable[[str, int], None],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._verifier = Verifier(secret, {})
@@ -84,7 +84,7 @@ class Intake(Resource):
         self._sites = sites
         self._accept = accept
         self._now = now
-        self._took = took
+        self._count_notices = count_notices
         self._log = Logger(namespace="lbcompanion.crawler.intake")
 
     def render(self, request: Request) -> bytes | int:
@@ -103,11 +103,11 @@ class Intake(Resource):
             return self._refuse(request, refused.status, str(refused))
         except TokenError:
             return self._refuse(request, 400, "a token that is not this farm's")
-        gone: list[bool] = []
-        request.notifyFinish().addErrback(lambda _failure: gone.append(True))
-        kept = self._accept(arrivals, losses)
-        kept.addCallback(self._accepted, request, len(arrivals), len(losses), gone)
-        kept.addErrback(self._failed, request, gone)
+        disconnected: list[bool] = []
+        request.notifyFinish().addErrback(lambda _failure: disconnected.append(True))
+        stored = self._accept(arrivals, losses)
+        stored.addCallback(self._accepted, request, len(arrivals), len(losses), disconnected)
+        stored.addErrback(self._failed, request, disconnected)
         return NOT_DONE_YET
 
     def _read(self, request: Request) -> tuple[list[Arrival], list[Loss]]:
@@ -122,23 +122,23 @@ class Intake(Resource):
         for loss in losses:
             self._tokens.owner_of(loss.token)
         arrivals = [
-            Arrival(notice, self._tokens.owner_of(notice.token), site_for(notice, self._sites))
-            for notice in _each_once(notices)
+            Arrival(notice, self._tokens.owner_of(notice.token), site_name_for(notice, self._sites))
+            for notice in _without_duplicates(notices)
         ]
         return arrivals, losses
 
-    def _accepted(self, new: int, request: Request, count: int, lost: int, gone: list[bool]) -> None:
-        self._took("new", new)
-        self._took("duplicate", count - new)
+    def _accepted(self, new: int, request: Request, count: int, lost: int, disconnected: list[bool]) -> None:
+        self._count_notices("new", new)
+        self._count_notices("duplicate", count - new)
         if lost:
-            self._took("lost", lost)
-        if not gone:
+            self._count_notices("lost", lost)
+        if not disconnected:
             request.setResponseCode(202)
             request.finish()
 
-    def _failed(self, failure: object, request: Request, gone: list[bool]) -> None:
+    def _failed(self, failure: object, request: Request, disconnected: list[bool]) -> None:
         self._log.error("notices could not be kept: {why}", why=str(getattr(failure, "value", failure)))
-        if not gone:
+        if not disconnected:
             request.setHeader(b"retry-after", b"5")
             request.write(self._refuse(request, 503, "the backlog cannot be written now"))
             request.finish()
@@ -148,12 +148,12 @@ class Intake(Resource):
         request.setHeader(b"content-type", b"text/plain; charset=utf-8")
         request.setHeader(b"cache-control", b"no-store")
         if status < 500:
-            self._took("refused", 1)
+            self._count_notices("refused", 1)
             self._log.info("notices refused: {status}: {why}", status=status, why=why)
         return f"{why}\n".encode("utf-8", "replace")
 
 
-def _each_once(notices: Iterable[Notice]) -> list[Notice]:
+def _without_duplicates(notices: Iterable[Notice]) -> list[Notice]:
     return list({notice.token: notice for notice in notices}.values())
 
 

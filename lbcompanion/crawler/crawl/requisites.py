@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from twisted.internet.defer import Deferred, gatherResults
 
 from lbcompanion.crawler.archive.warc_records import Asset
-from lbcompanion.crawler.fetching.fetcher import Copy, SiteFetcher, Way
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.html.urls import resolve_url
 from lbcompanion.model import WallClock
@@ -26,26 +26,26 @@ MAX_FILES = 60
 MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_BYTES = 24 * 1024 * 1024
 MAX_SECONDS = 10.0
-_AT_ONCE = 4
+_CONCURRENCY = 4
 
 #: Of a page, so much is searched for links: the parser is slow, and pages have their links early.
-_SEARCHED_BYTES = 512 * 1024
+_MAX_SEARCHED_BYTES = 512 * 1024
 
 _CSS_LINK = re.compile(
     r"""(?:@import\s+(?!url\()|url\(\s*)(?:"([^"\n]{1,2000})"|'([^'\n]{1,2000})'|([^\s"'()]{1,2000}))""", re.I
 )
-_TYPE = re.compile(
+_ALLOWED_TYPE = re.compile(
     r"text/css|(text|application)/(x-)?(java|ecma)script|image/[\w.+-]+|(application/(x-)?)?font[/-][\w.+-]+"
     r"|application/vnd\.ms-fontobject|application/manifest\+json",
     re.ASCII | re.IGNORECASE,
 )
-_RELS = frozenset({"stylesheet", "icon", "preload", "modulepreload", "apple-touch-icon", "manifest"})
-_SOURCES = {"script": ("src",), "img": ("src", "srcset"), "source": ("src", "srcset"), "input": ("src",)}
-_SOURCES |= {"link": ("href", "imagesrcset"), "image": ("href", "xlink:href"), "use": ("href", "xlink:href")}
-_SOURCES |= {"video": ("poster",), "body": ("background",)}
+_LINK_RELATIONS = frozenset({"stylesheet", "icon", "preload", "modulepreload", "apple-touch-icon", "manifest"})
+_URL_ATTRIBUTES = {"script": ("src",), "img": ("src", "srcset"), "source": ("src", "srcset"), "input": ("src",)}
+_URL_ATTRIBUTES |= {"link": ("href", "imagesrcset"), "image": ("href", "xlink:href"), "use": ("href", "xlink:href")}
+_URL_ATTRIBUTES |= {"video": ("poster",), "body": ("background",)}
 
 
-class _Links(HTMLParser):
+class _LinkParser(HTMLParser):
     """Gathers the addresses of what a page needs to look as it did."""
 
     def __init__(self) -> None:
@@ -56,13 +56,13 @@ class _Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Look at one element."""
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "base" and not self.base:
-            self.base = given.get("href", "")
-        if tag != "link" or _RELS & set(given.get("rel", "").lower().split()):
-            for name in _SOURCES.get(tag, ()):
-                self.found += _addresses(name, given.get(name, ""))
-        self.found += css_links(given.get("style", ""))
+            self.base = attributes.get("href", "")
+        if tag != "link" or _LINK_RELATIONS & set(attributes.get("rel", "").lower().split()):
+            for name in _URL_ATTRIBUTES.get(tag, ()):
+                self.found += _addresses(name, attributes.get(name, ""))
+        self.found += css_links(attributes.get("style", ""))
         self._in_style = tag == "style"
 
     def handle_endtag(self, tag: str) -> None:
@@ -86,16 +86,16 @@ def css_links(text: str) -> list[str]:
     return [next(filter(None, match)) for match in _CSS_LINK.findall(text) if any(match)]
 
 
-def page_links(copy: Copy) -> list[str]:
+def page_links(copy: FetchedCopy) -> list[str]:
     """The addresses that a page names, whole, in order, each once."""
-    parser = _Links()
+    parser = _LinkParser()
     with suppress(ValueError, AssertionError):  # the parser gives up on some malformed declarations
-        parser.feed(copy.body[:_SEARCHED_BYTES].decode("utf-8", "replace"))
+        parser.feed(copy.body[:_MAX_SEARCHED_BYTES].decode("utf-8", "replace"))
     own = resolve_url("", copy.url)
-    return _whole(resolve_url(own, parser.base) or own, parser.found)
+    return _absolute(resolve_url(own, parser.base) or own, parser.found)
 
 
-def _whole(base: str, found: Iterable[str]) -> list[str]:
+def _absolute(base: str, found: Iterable[str]) -> list[str]:
     """The addresses as they are checked, requested and recorded: one text for all three."""
     return list(dict.fromkeys(filter(None, (resolve_url(base, each) for each in found))))
 
@@ -120,51 +120,53 @@ class Requisites:
         self._fetcher = fetcher
         self._now = now
 
-    async def gather(self, copy: Copy, way: Way) -> tuple[Asset, ...]:
+    async def gather(self, copy: FetchedCopy, fetch_path: FetchPath) -> tuple[Asset, ...]:
         """Fetch what the page names, and what its style sheets name; never raises for what fails."""
-        until = self._now() + MAX_SECONDS
+        deadline = self._now() + MAX_SECONDS
         found: dict[str, Asset] = {}
         tried: set[str] = set()
-        wanted = self._allowed(copy, page_links(copy), tried)
+        wanted = self._allowed_urls(copy, page_links(copy), tried)
         while wanted and len(tried) < MAX_FILES:
-            batch, wanted = wanted[:_AT_ONCE], wanted[_AT_ONCE:]
+            batch, wanted = wanted[:_CONCURRENCY], wanted[_CONCURRENCY:]
             tried.update(batch)
-            left = min(MAX_BYTES - sum(len(each.body) for each in found.values()), MAX_FILE_BYTES)
-            seconds = until - self._now()
-            if left <= 0 or seconds <= 0:
+            bytes_left = min(MAX_BYTES - sum(len(each.body) for each in found.values()), MAX_FILE_BYTES)
+            seconds_left = deadline - self._now()
+            if bytes_left <= 0 or seconds_left <= 0:
                 break
-            for asset in await self._batch(batch, copy, way, left, seconds):
+            for asset in await self._fetch_batch(batch, copy, fetch_path, bytes_left, seconds_left):
                 found[asset.url] = asset
                 if asset.content_type.lower().startswith("text/css"):
-                    more = css_links(asset.body[:_SEARCHED_BYTES].decode("utf-8", "replace"))
-                    wanted += self._allowed(copy, _whole(asset.url, more), tried | set(wanted))
+                    more = css_links(asset.body[:_MAX_SEARCHED_BYTES].decode("utf-8", "replace"))
+                    wanted += self._allowed_urls(copy, _absolute(asset.url, more), tried | set(wanted))
         return tuple(found.values())
 
-    def _allowed(self, copy: Copy, urls: Iterable[str], seen: set[str]) -> list[str]:
+    def _allowed_urls(self, copy: FetchedCopy, urls: Iterable[str], exclude: set[str]) -> list[str]:
         site = self._fetcher.site
         own = {origin_of(copy.url), origin_of(site.origin)}
         prefix = f"{site.prefix}/"
         return [
             url
             for url in urls
-            if url not in seen and origin_of(url) in own and not urlsplit(url).path.startswith(prefix)
+            if url not in exclude and origin_of(url) in own and not urlsplit(url).path.startswith(prefix)
         ]
 
-    async def _batch(self, urls: list[str], copy: Copy, way: Way, cap: int, seconds: float) -> list[Asset]:
-        running = [Deferred.fromCoroutine(self._one(url, way, cap, seconds)) for url in urls]
-        got: list[Any] = await gatherResults(running, consumeErrors=True)
-        return [each for each in got if each is not None]
+    async def _fetch_batch(
+        self, urls: list[str], copy: FetchedCopy, fetch_path: FetchPath, max_bytes: int, seconds_left: float
+    ) -> list[Asset]:
+        running = [Deferred.fromCoroutine(self._fetch_file(url, fetch_path, max_bytes, seconds_left)) for url in urls]
+        files: list[Any] = await gatherResults(running, consumeErrors=True)
+        return [each for each in files if each is not None]
 
-    async def _one(self, url: str, way: Way, cap: int, seconds: float) -> Asset | None:
+    async def _fetch_file(self, url: str, fetch_path: FetchPath, max_bytes: int, seconds_left: float) -> Asset | None:
         target = "/" + url.split("/", 3)[3]
         # Asked of the configured origin (or the node's own), whatever the page calls itself.
-        origin = (way.direct or self._fetcher.site.origin).rstrip("/")
+        origin = (fetch_path.direct or self._fetcher.site.origin).rstrip("/")
         try:
-            reply = await self._fetcher.asset(origin + target, way, cap, seconds)
+            reply = await self._fetcher.fetch_file(origin + target, fetch_path, max_bytes, seconds_left)
         except (FetchFailed, ValueError):
             return None
         content_type = reply.header("content-type")
-        if reply.status != 200 or not _TYPE.fullmatch(content_type.partition(";")[0].strip()):
+        if reply.status != 200 or not _ALLOWED_TYPE.fullmatch(content_type.partition(";")[0].strip()):
             return None
-        shown = "".join(char for char in content_type if " " <= char <= "~")
-        return Asset(url, shown, digest_of(reply.body), reply.body)
+        printable = "".join(char for char in content_type if " " <= char <= "~")
+        return Asset(url, printable, digest_of(reply.body), reply.body)

@@ -14,11 +14,11 @@ from twisted.logger import Logger
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.warc_records import RecordRefused
 from lbcompanion.crawler.crawl.requisites import Requisites
-from lbcompanion.crawler.crawl.rounds import RoundOver, Rounds, SiteCrew
-from lbcompanion.crawler.crawl.route_refresh import Warmth
-from lbcompanion.crawler.fetching.fetcher import Copy
-from lbcompanion.crawler.metrics import Meters
-from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, Pending
+from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
+from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, PendingNotice
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import abbreviate
@@ -27,10 +27,10 @@ from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, Fetched, Finish, Wa
 _T = TypeVar("_T")
 
 #: How long the crawl rests after its own disk or database failed, in seconds.
-_TROUBLE_SECONDS = 5.0
+_FAILURE_PAUSE_SECONDS = 5.0
 #: A node that comes and goes does not wake its notices more often than that.
-_WOKEN_AGAIN_SECONDS = 5.0
-_LONGEST_NAP_SECONDS = 30.0
+_MIN_WAKE_INTERVAL_SECONDS = 5.0
+_MAX_SLEEP_SECONDS = 30.0
 #: What the attempt that brought the copy says in the end: the first is written with the outcome, in one transaction.
 _ARCHIVED, _NOT_STORED = Verdict.ARCHIVED.value, "not stored"
 
@@ -43,7 +43,7 @@ class Defer(Protocol):
         ...
 
 
-class Crawl:
+class Scheduler:
     """Keeps up to ``concurrency`` notices going.
 
     :param crews: by site name.
@@ -58,58 +58,58 @@ class Crawl:
         backlog: Backlog,
         archive: Archive,
         defer: Defer,
-        rounds: Rounds,
-        crews: Mapping[str, SiteCrew],
+        round_runner: RoundRunner,
+        contexts: Mapping[str, SiteContext],
         reactor: IReactorTime,
         now: WallClock,
-        meters: Meters,
+        metrics: CrawlerMetrics,
         concurrency: int,
         requisites: bool,
-        warmth: Warmth | None = None,
+        route_refresher: RouteRefresher | None = None,
     ) -> None:
         self._backlog = backlog
         self._archive = archive
         self._defer = defer
-        self._rounds = rounds
-        self._crews = crews
+        self._round_runner = round_runner
+        self._contexts = contexts
         self._reactor = reactor
         self._now = now
-        self._meters = meters
+        self._metrics = metrics
         self._concurrency = concurrency
-        self._with_requisites = requisites
-        self._warmth = warmth
+        self._fetch_requisites = requisites
+        self._route_refresher = route_refresher
         self._running: dict[str, Deferred[None]] = {}
         self._busy_nodes: Counter[str] = Counter()
-        self._troubled: set[str] = set()
+        self._failing_nodes: set[str] = set()
         self._woken_at: dict[str, float] = {}
-        self._looking = False
-        self._look_again = False
+        self._polling = False
+        self._poll_again = False
         self._stopped = False
-        self._nap: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
         self._log = Logger(namespace="lbcompanion.crawler.crawl")
-        for crew in crews.values():
-            crew.minter.when_proven = self._is_back
+        for context in contexts.values():
+            context.minter.on_proven = self._on_node_back
 
     def wake(self) -> None:
         """Look for due notices now; called when one came in, when a round ended, when a back-off did."""
         if self._stopped:
             return
-        if self._looking:
-            self._look_again = True
+        if self._polling:
+            self._poll_again = True
             return
-        self._looking, self._look_again = True, False
-        Deferred.fromCoroutine(self._look()).addErrback(self._trouble).addCallback(self._looked)
+        self._polling, self._poll_again = True, False
+        Deferred.fromCoroutine(self._poll()).addErrback(self._on_poll_failed).addCallback(self._on_polled)
 
-    def _looked(self, _result: object) -> None:
-        self._looking = False
-        if self._look_again:
+    def _on_polled(self, _result: object) -> None:
+        self._polling = False
+        if self._poll_again:
             self.wake()
 
-    def _trouble(self, failure: Any) -> None:
+    def _on_poll_failed(self, failure: Any) -> None:
         self._log.error("looking for work failed: {why}", why=failure.getErrorMessage())
-        self._sleep(_TROUBLE_SECONDS)
+        self._wake_in(_FAILURE_PAUSE_SECONDS)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         free = self._concurrency - len(self._running)
         if free <= 0:
             return
@@ -120,41 +120,41 @@ class Crawl:
             return
         if due:
             # A node may have become full by these; what is left is asked for anew with that in mind.
-            self._look_again = True
+            self._poll_again = True
             return
         following = await self._defer(self._backlog.next_due, self._now())
         if following is not None:
-            self._sleep(min(max(following - self._now(), 0.0), _LONGEST_NAP_SECONDS) + 0.01)
+            self._wake_in(min(max(following - self._now(), 0.0), _MAX_SLEEP_SECONDS) + 0.01)
 
-    def _sleep(self, seconds: float) -> None:
-        if self._nap is not None and self._nap.active():
-            self._nap.cancel()
+    def _wake_in(self, seconds: float) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
         if not self._stopped:
-            self._nap = self._reactor.callLater(seconds, self.wake)
+            self._timer = self._reactor.callLater(seconds, self.wake)
 
     def _full_nodes(self) -> tuple[str, ...]:
         """Nodes in trouble may hold a quarter of the slots at most: their timeouts must not starve the others."""
-        most = max(1, self._concurrency // 4)
-        return tuple(node for node in self._troubled if self._busy_nodes[node] >= most)
+        limit = max(1, self._concurrency // 4)
+        return tuple(node for node in self._failing_nodes if self._busy_nodes[node] >= limit)
 
-    def _start(self, job: Pending) -> None:
+    def _start(self, job: PendingNotice) -> None:
         if self._stopped or job.token in self._running or job.owner in self._full_nodes():
             return
         self._busy_nodes[job.owner] += 1
-        running = Deferred.fromCoroutine(self._work(job))
+        running = Deferred.fromCoroutine(self._process(job))
         if not running.called:
             self._running[job.token] = running
-        running.addErrback(self._failed, job)
-        running.addBoth(self._ended, job)
-        self._meters.running(len(self._running))
+        running.addErrback(self._on_job_failed, job)
+        running.addBoth(self._on_job_end, job)
+        self._metrics.running(len(self._running))
 
-    def _ended(self, _result: object, job: Pending) -> None:
+    def _on_job_end(self, _result: object, job: PendingNotice) -> None:
         self._running.pop(job.token, None)
         self._busy_nodes[job.owner] -= 1
-        self._meters.running(len(self._running))
+        self._metrics.running(len(self._running))
         self.wake()
 
-    def _failed(self, failure: Any, job: Pending) -> Any:
+    def _on_job_failed(self, failure: Any, job: PendingNotice) -> Any:
         if failure.check(AlreadyEnded, CancelledError):
             return None
         # Ours, not the peer's: the disk, the database, or a defect. The notice stays due; the rest is slowed down.
@@ -166,107 +166,117 @@ class Crawl:
         )
         if not failure.check(ArchiveError, BacklogError):
             self._log.failure("{token}: a defect", failure=failure, token=abbreviate(job.token))
-        return self._put_off(job, _TROUBLE_SECONDS).addErrback(lambda _f: self._rest())
+        return self._postpone(job, _FAILURE_PAUSE_SECONDS).addErrback(lambda _f: self._hold_slot())
 
-    def _put_off(self, job: Pending, seconds: float) -> Deferred[None]:
+    def _postpone(self, job: PendingNotice, seconds: float) -> Deferred[None]:
         return self._defer(self._backlog.postpone, job.token, job.rounds + 1, job.attempts, self._now() + seconds)
 
-    def _rest(self) -> Deferred[None]:
+    def _hold_slot(self) -> Deferred[None]:
         """Hold the slot for a while, where not even the putting off can be written down."""
         done: Deferred[None] = Deferred()
-        self._reactor.callLater(_TROUBLE_SECONDS, done.callback, None)
+        self._reactor.callLater(_FAILURE_PAUSE_SECONDS, done.callback, None)
         return done
 
-    async def _work(self, job: Pending) -> None:
-        crew = self._crews.get(job.site) or (next(iter(self._crews.values())) if len(self._crews) == 1 else None)
-        if crew is None:
+    async def _process(self, job: PendingNotice) -> None:
+        context = self._contexts.get(job.site) or (
+            next(iter(self._contexts.values())) if len(self._contexts) == 1 else None
+        )
+        if context is None:
             code = LossCode.SITE_NOT_CONFIGURED if job.site else LossCode.NO_SITE
-            await self._lose(job, LossReason.of(code), ())
+            await self._mark_lost(job, LossReason.of(code), ())
             return
-        if self._warmth is not None:
-            self._warmth.noticed(crew.settings.name, job.owner)
-        over = await self._rounds.run(crew, job)
-        for attempt in over.attempts:
+        if self._route_refresher is not None:
+            self._route_refresher.mark_active(context.settings.name, job.owner)
+        round_result = await self._round_runner.run(context, job)
+        for attempt in round_result.attempts:
             if attempt.result != FETCHED:  # which is counted once it is known whether the copy is archived
-                self._meters.tried(attempt)
-        self._judge(job.owner, over)
-        attempts = (*job.attempts, *over.attempts)
-        if isinstance(over.step, Wait):
-            await self._wait(job, over.step.seconds, attempts)
-        elif isinstance(over.step, Finish):
-            reason = over.step.reason
-            await self._lose(job, reason if reason.code in FINAL_LOSSES else job.lost or reason, attempts)
-        elif over.copy is not None:
-            await self._store(crew, job, over, over.copy)
+                self._metrics.count_attempt(attempt)
+        self._update_failing(job.owner, round_result)
+        attempts = (*job.attempts, *round_result.attempts)
+        if isinstance(round_result.step, Wait):
+            await self._wait(job, round_result.step.seconds, attempts)
+        elif isinstance(round_result.step, Finish):
+            reason = round_result.step.reason
+            await self._mark_lost(job, reason if reason.code in FINAL_LOSSES else job.lost or reason, attempts)
+        elif round_result.copy is not None:
+            await self._store(context, job, round_result, round_result.copy)
 
-    async def _wait(self, job: Pending, seconds: float, attempts: tuple[Attempt, ...]) -> None:
+    async def _wait(self, job: PendingNotice, seconds: float, attempts: tuple[Attempt, ...]) -> None:
         """A round gave no copy: there will be another, unless the copy is known to be lost. One whole round is made
         all the same for such a copy: a peer may have it whose answer its node did not hear."""
         if job.lost:
-            await self._lose(job, job.lost, attempts)
+            await self._mark_lost(job, job.lost, attempts)
         elif not self._stopped:
             if await self._defer(self._backlog.loss_of, job.token):
                 seconds = 0.0  # it was told while the round ran
             await self._defer(self._backlog.postpone, job.token, job.rounds + 1, attempts, self._now() + seconds)
 
-    def _judge(self, owner: str, over: RoundOver) -> None:
-        if isinstance(over.step, Fetched | Finish) and any(each.node == owner for each in over.attempts):
-            self._is_back(owner)
-        elif isinstance(over.step, Wait):
-            self._troubled.add(owner)
+    def _update_failing(self, owner: str, round_result: RoundResult) -> None:
+        if isinstance(round_result.step, Fetched | Finish) and any(
+            each.node == owner for each in round_result.attempts
+        ):
+            self._on_node_back(owner)
+        elif isinstance(round_result.step, Wait):
+            self._failing_nodes.add(owner)
 
-    def _is_back(self, node: str) -> None:
+    def _on_node_back(self, node: str) -> None:
         """There is a way to a node again: those who wait for it need not wait for the end of their back-off, which may
         be due to that alone."""
-        if node not in self._troubled:
+        if node not in self._failing_nodes:
             return
-        self._troubled.discard(node)
+        self._failing_nodes.discard(node)
         now = self._now()
-        if not self._stopped and now - self._woken_at.get(node, 0.0) >= _WOKEN_AGAIN_SECONDS:
+        if not self._stopped and now - self._woken_at.get(node, 0.0) >= _MIN_WAKE_INTERVAL_SECONDS:
             self._woken_at[node] = now
-            woken = self._defer(self._backlog.wake_node, node, now)
-            woken.addCallbacks(lambda _done: self.wake(), self._trouble)
+            woken = self._defer(self._backlog.make_node_due, node, now)
+            woken.addCallbacks(lambda _done: self.wake(), self._on_poll_failed)
 
-    async def _lose(self, job: Pending, reason: LossReason, attempts: tuple[Attempt, ...]) -> None:
-        await self._defer(self._backlog.lose, job.token, reason, attempts, self._now())
-        self._meters.lost()
+    async def _mark_lost(self, job: PendingNotice, reason: LossReason, attempts: tuple[Attempt, ...]) -> None:
+        await self._defer(self._backlog.mark_lost, job.token, reason, attempts, self._now())
+        self._metrics.lost()
         self._log.info("{token}: lost: {reason}", token=abbreviate(job.token), reason=reason.text)
 
-    async def _store(self, crew: SiteCrew, job: Pending, over: RoundOver, copy: Copy) -> None:
-        before, last = (*job.attempts, *over.attempts[:-1]), over.attempts[-1]
+    async def _store(
+        self, context: SiteContext, job: PendingNotice, round_result: RoundResult, copy: FetchedCopy
+    ) -> None:
+        before, last = (*job.attempts, *round_result.attempts[:-1]), round_result.attempts[-1]
         attempts = (*before, evolve(last, result=_NOT_STORED))
         try:
-            assets = await Requisites(crew.fetcher, self._now).gather(copy, over.way) if self._with_requisites else ()
+            assets = (
+                await Requisites(context.fetcher, self._now).gather(copy, round_result.fetch_path)
+                if self._fetch_requisites
+                else ()
+            )
             archived = (*before, evolve(last, result=_ARCHIVED))
-            kept = await self._defer(self._archive.store, job.token, copy, assets, over.route, archived)
+            stored = await self._defer(self._archive.store, job.token, copy, assets, round_result.route, archived)
             attempts = archived
         except RecordRefused as failure:
-            await self._lose(job, LossReason.of(LossCode.NOT_RECORDABLE, why=str(failure)), attempts)
+            await self._mark_lost(job, LossReason.of(LossCode.NOT_RECORDABLE, why=str(failure)), attempts)
             return
         except (ArchiveError, BacklogError) as failure:
             self._log.error("{token}: not stored: {why}", token=abbreviate(job.token), why=str(failure))
-            await self._put_off(evolve(job, attempts=attempts), _TROUBLE_SECONDS)
+            await self._postpone(evolve(job, attempts=attempts), _FAILURE_PAUSE_SECONDS)
             return
         finally:
-            self._meters.tried(attempts[-1])
-        self._meters.archived(len(copy.body), len(assets))
+            self._metrics.count_attempt(attempts[-1])
+        self._metrics.archived(len(copy.body), len(assets))
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),
             node=copy.node,
-            route=over.route,
-            size=kept.size,
+            route=round_result.route,
+            size=stored.size,
         )
-        self._meters.confirmed(done=await crew.fetcher.confirm(job.token, over.way))
+        self._metrics.count_confirmation(done=await context.fetcher.confirm(job.token, round_result.fetch_path))
 
     def stop(self) -> Deferred[Any]:
         """Begin nothing new; fires when the running rounds have ended."""
         self._stopped = True
-        if self._warmth is not None:
-            self._warmth.stop()
-        if self._nap is not None and self._nap.active():
-            self._nap.cancel()
-        return DeferredList([_after(running) for running in list(self._running.values())])
+        if self._route_refresher is not None:
+            self._route_refresher.stop()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        return DeferredList([_completion_of(running) for running in list(self._running.values())])
 
     def abandon(self) -> None:
         """Cut off what still runs; every notice of it stays in the backlog."""
@@ -274,7 +284,7 @@ class Crawl:
             running.cancel()
 
 
-def _after(running: Deferred[None]) -> Deferred[None]:
+def _completion_of(running: Deferred[None]) -> Deferred[None]:
     """Fires when another Deferred has; cancelling it cancels nothing."""
     ended: Deferred[None] = Deferred()
     running.addBoth(lambda _result: ended.callback(None))

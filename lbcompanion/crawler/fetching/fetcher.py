@@ -20,15 +20,15 @@ from lbcompanion.settings import SiteSettings
 from lbcompanion.sticky.cookies import render, safe_to_send
 
 #: More than any page that a companion keeps by default (4 MiB); a guard, not a limit to be met.
-PAGE_BYTES = 64 * 1024 * 1024
-_SMALL_BYTES = 65536
-_WHOAMI_SECONDS = 5.0
+MAX_PAGE_BYTES = 64 * 1024 * 1024
+_MAX_SMALL_BYTES = 65536
+_WHOAMI_TIMEOUT_SECONDS = 5.0
 
 _MISSES = frozenset(reason.value for reason in MissReason)
 
 
 @frozen
-class Copy:
+class FetchedCopy:
     """A copy as it was fetched, proven and whole.
 
     :ivar via: ``own``, ``peer`` or ``store``.
@@ -48,12 +48,12 @@ class Copy:
 
 
 @frozen
-class NoCopy:
+class FetchMiss:
     """An answer without a copy.
 
     :ivar node: who gave it; empty where nothing was proven.
     :ivar result: a miss's reason, or the short word for what went wrong.
-    :ivar set_cookies: as of :class:`Copy`; those of an unproven answer count for nothing.
+    :ivar set_cookies: as of :class:`FetchedCopy`; those of an unproven answer count for nothing.
     """
 
     node: str
@@ -62,7 +62,7 @@ class NoCopy:
 
 
 @frozen
-class Seen:
+class WhoamiReply:
     """A proven answer of ``whoami``.
 
     :ivar set_cookies: the ``Set-Cookie`` lines of the answer, raw.
@@ -73,7 +73,7 @@ class Seen:
 
 
 @frozen
-class Way:
+class FetchPath:
     """How a request travels: with which cookies, and to which origin (empty: the site's own)."""
 
     cookies: tuple[RoutingCookie, ...] = ()
@@ -103,7 +103,7 @@ class SiteFetcher:
         *,
         site: SiteSettings,
         secret: bytes,
-        through: Client,
+        balancer: Client,
         direct: Client,
         nonce: Callable[[], str],
         now: WallClock,
@@ -111,74 +111,76 @@ class SiteFetcher:
         self.site = site
         self._secret = secret
         self._signer = Signer(secret)
-        self._through = through
+        self._balancer = balancer
         self._direct = direct
         self._nonce = nonce
         self._now = now
 
-    def _url(self, way: Way, path: str) -> str:
-        return f"{(way.direct or self.site.origin).rstrip('/')}{self.site.prefix}{path}"
+    def _url(self, fetch_path: FetchPath, path: str) -> str:
+        return f"{(fetch_path.direct or self.site.origin).rstrip('/')}{self.site.prefix}{path}"
 
-    def _client(self, way: Way) -> Client:
-        return self._direct if way.direct else self._through
+    def _client(self, fetch_path: FetchPath) -> Client:
+        return self._direct if fetch_path.direct else self._balancer
 
-    def _cookies(self, way: Way) -> list[tuple[str, str]]:
-        return [("Cookie", cookie_header(way.cookies))] if way.cookies else []
+    def _cookies(self, fetch_path: FetchPath) -> list[tuple[str, str]]:
+        return [("Cookie", cookie_header(fetch_path.cookies))] if fetch_path.cookies else []
 
-    async def page(self, token: str, way: Way) -> Copy | NoCopy:
+    async def page(self, token: str, fetch_path: FetchPath) -> FetchedCopy | FetchMiss:
         """Ask for a copy; never raises for what the network or a peer does."""
         nonce = self._nonce()
         try:
-            reply = await self._signed("GET", token, nonce, way, PAGE_BYTES)
+            reply = await self._send_signed("GET", token, nonce, fetch_path, MAX_PAGE_BYTES)
         except FetchFailed as failure:
-            return NoCopy("", failure.word)
+            return FetchMiss("", failure.word)
         if reply.status == 200:
-            return self._copy(reply, token, nonce)
+            return self._read_copy(reply, token, nonce)
         if reply.status == 404:
-            return self._miss(reply, token, nonce)
-        return NoCopy("", f"status {reply.status}")
+            return self._read_miss(reply, token, nonce)
+        return FetchMiss("", f"status {reply.status}")
 
-    async def confirm(self, token: str, way: Way) -> bool:
+    async def confirm(self, token: str, fetch_path: FetchPath) -> bool:
         """Say by ``DELETE`` that the copy is safe; best effort, one retry."""
         for _ in range(2):
             try:
-                reply = await self._signed("DELETE", token, self._nonce(), way, _SMALL_BYTES)
+                reply = await self._send_signed("DELETE", token, self._nonce(), fetch_path, _MAX_SMALL_BYTES)
             except FetchFailed:
                 continue
             if reply.status < 500:
                 return reply.status in {204, 404}
         return False
 
-    async def _signed(self, method: str, token: str, nonce: str, way: Way, cap: int) -> Reply:
-        url = self._url(way, f"/page/{token}")
-        headers = [*self._signer.sign(method, url, nonce, self._now()), *self._cookies(way)]
-        return await self._client(way).ask(method, url, headers, cap)
+    async def _send_signed(self, method: str, token: str, nonce: str, fetch_path: FetchPath, max_bytes: int) -> Reply:
+        url = self._url(fetch_path, f"/page/{token}")
+        headers = [*self._signer.sign(method, url, nonce, self._now()), *self._cookies(fetch_path)]
+        return await self._client(fetch_path).ask(method, url, headers, max_bytes)
 
-    async def whoami(self, way: Way) -> Seen:
+    async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
         """Ask which node a way leads to.
 
         :raises FetchFailed: where no proven answer came.
         """
         nonce = self._nonce()
-        headers = [(NONCE.text, nonce), ("Cache-Control", "no-cache"), *self._cookies(way)]
-        reply = await self._client(way).ask(
-            "GET", self._url(way, "/whoami"), headers, _SMALL_BYTES, timeout_seconds=_WHOAMI_SECONDS
+        headers = [(NONCE.text, nonce), ("Cache-Control", "no-cache"), *self._cookies(fetch_path)]
+        reply = await self._client(fetch_path).ask(
+            "GET", self._url(fetch_path, "/whoami"), headers, _MAX_SMALL_BYTES, timeout_seconds=_WHOAMI_TIMEOUT_SECONDS
         )
         if reply.status != 200:
             raise FetchFailed(f"status {reply.status}")
         node = answering_node(reply.header)
         if not self._identity_of(node).is_proven(reply.header, "", nonce):
             raise FetchFailed("unproven")
-        return Seen(node, reply.all("set-cookie"))
+        return WhoamiReply(node, reply.all("set-cookie"))
 
-    async def post(self) -> tuple[str, ...]:
+    async def post_whoami(self) -> tuple[str, ...]:
         """POST to ``whoami``, which refuses it and changes nothing: what the balancers hand out all the same.
 
         :raises FetchFailed: where no answer came.
         """
         headers = [("Cache-Control", "no-cache")]
-        url = self._url(Way(), "/whoami")
-        return (await self._through.ask("POST", url, headers, _SMALL_BYTES, _WHOAMI_SECONDS)).all("set-cookie")
+        url = self._url(FetchPath(), "/whoami")
+        return (await self._balancer.ask("POST", url, headers, _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)).all(
+            "set-cookie"
+        )
 
     async def open_session(self) -> tuple[str, ...]:
         """Begin a session of our own at the application, without a cookie: what it, and the balancers, hand out.
@@ -188,35 +190,35 @@ class SiteFetcher:
         :raises FetchFailed: where no answer came.
         """
         url = f"{self.site.origin.rstrip('/')}/"
-        reply = await self._through.ask("HEAD", url, [("Accept", "*/*")], _SMALL_BYTES, _WHOAMI_SECONDS)
+        reply = await self._balancer.ask("HEAD", url, [("Accept", "*/*")], _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)
         return reply.all("set-cookie")
 
-    async def asset(self, url: str, way: Way, cap: int, timeout_seconds: float) -> Reply:
+    async def fetch_file(self, url: str, fetch_path: FetchPath, max_bytes: int, timeout_seconds: float) -> Reply:
         """Get a public file of the page's origin over the page's way; the caller checked the URL.
 
         :raises FetchFailed: where no whole answer came.
         """
-        headers = [("Accept", "*/*"), *self._cookies(way)]
-        return await self._client(way).ask("GET", url, headers, cap, timeout_seconds)
+        headers = [("Accept", "*/*"), *self._cookies(fetch_path)]
+        return await self._client(fetch_path).ask("GET", url, headers, max_bytes, timeout_seconds)
 
     def _identity_of(self, node: str) -> Identity:
         return Identity(node, self._secret)
 
-    def _judge(self, reply: Reply, token: str, nonce: str) -> NoCopy | None:
+    def _check(self, reply: Reply, token: str, nonce: str) -> FetchMiss | None:
         """What is wrong with an answer's proof or digest; None: nothing."""
         node, digest = answering_node(reply.header), reply.header(REPR_DIGEST.lower)
         if not digest or not self._identity_of(node).is_proven(reply.header, token, nonce, digest):
-            return NoCopy("", "unproven")
+            return FetchMiss("", "unproven")
         if not is_digest_of(digest, reply.body):
-            return NoCopy(node, "digest")
+            return FetchMiss(node, "digest")
         return None
 
-    def _copy(self, reply: Reply, token: str, nonce: str) -> Copy | NoCopy:
-        wrong = self._judge(reply, token, nonce)
-        if wrong is not None:
-            return wrong
+    def _read_copy(self, reply: Reply, token: str, nonce: str) -> FetchedCopy | FetchMiss:
+        miss = self._check(reply, token, nonce)
+        if miss is not None:
+            return miss
         head = read_copy_head(reply.header)
-        return Copy(
+        return FetchedCopy(
             node=head.node,
             url=head.url or f"{self.site.origin.rstrip('/')}/",
             method=head.method,
@@ -229,15 +231,15 @@ class SiteFetcher:
             set_cookies=reply.all("set-cookie"),
         )
 
-    def _miss(self, reply: Reply, token: str, nonce: str) -> NoCopy:
-        wrong = self._judge(reply, token, nonce)
-        if wrong is not None:
-            return wrong
+    def _read_miss(self, reply: Reply, token: str, nonce: str) -> FetchMiss:
+        miss = self._check(reply, token, nonce)
+        if miss is not None:
+            return miss
         try:
-            told = json.loads(reply.body)
+            problem = json.loads(reply.body)
         except ValueError:
-            told = None
-        reason = told.get("reason") if isinstance(told, dict) else None
-        known = isinstance(reason, str) and reason in _MISSES
-        word = str(reason) if known else "status 404"
-        return NoCopy(answering_node(reply.header), word, reply.all("set-cookie"))
+            problem = None
+        reason = problem.get("reason") if isinstance(problem, dict) else None
+        is_known = isinstance(reason, str) and reason in _MISSES
+        word = str(reason) if is_known else "status 404"
+        return FetchMiss(answering_node(reply.header), word, reply.all("set-cookie"))

@@ -38,7 +38,7 @@ from lbcompanion.web import BodyTooLarge, abort_body, read_body
 CONNECT_SECONDS = 10.0
 
 #: RFC 9110 section 12.5.3: the copy's bytes are wanted as they are.
-_PLAIN = [b"identity"]
+_IDENTITY = [b"identity"]
 
 
 class FetchFailed(CompanionError):
@@ -70,7 +70,7 @@ class Reply:
 
 
 @implementer(IAgent)
-class PlainAgent:
+class IdentityCodingAgent:
     """Asks for no content coding, and takes none."""
 
     def __init__(self, agent: Any) -> None:
@@ -81,7 +81,7 @@ class PlainAgent:
     ) -> Deferred[IResponse]:
         """Send the request with ``Accept-Encoding: identity``."""
         sent = headers.copy() if headers is not None else Headers()
-        sent.setRawHeaders(b"accept-encoding", _PLAIN)
+        sent.setRawHeaders(b"accept-encoding", _IDENTITY)
         answer: Deferred[IResponse] = self._agent.request(method, uri, sent, bodyProducer)
         return answer.addCallback(self._check)
 
@@ -95,19 +95,19 @@ class PlainAgent:
 
 
 @implementer(IAgentEndpointFactory)
-class _Through:
+class _FixedEndpointFactory:
     """Connects every request to one endpoint, whatever host the URL names: the balancer without DNS."""
 
     def __init__(self, reactor: Any, connect: str, policy: BrowserLikePolicyForHTTPS) -> None:
         self._reactor = reactor
         self._connect = connect
-        self._policy = policy
+        self._tls_policy = policy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         endpoint: IStreamClientEndpoint = clientFromString(self._reactor, self._connect)
         if uri.scheme != b"https":
             return endpoint
-        wrapped: IStreamClientEndpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        wrapped: IStreamClientEndpoint = wrapClientTLS(self._tls_policy.creatorForNetloc(uri.host, uri.port), endpoint)
         return wrapped
 
 
@@ -117,21 +117,23 @@ class _QuietFactory(_HTTP11ClientFactory):
     noisy = False
 
 
-def agent_for(reactor: Any, connect: str = "", ca_file: Path | None = None) -> PlainAgent:
+def agent_for(reactor: Any, connect: str = "", ca_file: Path | None = None) -> IdentityCodingAgent:
     """An agent that trusts the named authorities only, where a file of them is given.
 
     :param connect: a client endpoint string; empty: where the URL says.
     :raises OSError: where the file of authorities cannot be read.
     """
-    policy = BrowserLikePolicyForHTTPS(_trust(ca_file) if ca_file is not None else None)
+    policy = BrowserLikePolicyForHTTPS(_trust_root(ca_file) if ca_file is not None else None)
     pool = HTTPConnectionPool(reactor, persistent=False)
     pool._factory = _QuietFactory
     if connect:
-        return PlainAgent(Agent.usingEndpointFactory(reactor, _Through(reactor, connect, policy), pool))
-    return PlainAgent(Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_SECONDS, pool=pool))
+        return IdentityCodingAgent(
+            Agent.usingEndpointFactory(reactor, _FixedEndpointFactory(reactor, connect, policy), pool)
+        )
+    return IdentityCodingAgent(Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_SECONDS, pool=pool))
 
 
-def _trust(ca_file: Path) -> Any:
+def _trust_root(ca_file: Path) -> Any:
     return ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(pem) for pem in pem_blocks(ca_file)])
 
 
@@ -148,7 +150,7 @@ class Client:
         self._timeout = timeout_seconds
 
     async def ask(
-        self, method: str, url: str, headers: list[tuple[str, str]], cap: int, timeout_seconds: float = 0.0
+        self, method: str, url: str, headers: list[tuple[str, str]], max_bytes: int, timeout_seconds: float = 0.0
     ) -> Reply:
         """Send one request and read its answer.
 
@@ -156,7 +158,7 @@ class Client:
         :param timeout_seconds: instead of the client's own; 0: that one.
         :raises FetchFailed: where no whole answer came.
         """
-        running = Deferred.fromCoroutine(self._ask(method, url, headers, cap))
+        running = Deferred.fromCoroutine(self._ask(method, url, headers, max_bytes))
         deadline = self._reactor.callLater(timeout_seconds or self._timeout, running.cancel)
         try:
             return await running
@@ -165,25 +167,25 @@ class Client:
         except Exception as failure:
             if not deadline.active():
                 raise FetchFailed("timeout") from None
-            if _called_off(failure):  # the whole work was, not this request alone
+            if _was_cancelled(failure):  # the whole work was, not this request alone
                 raise CancelledError from None
-            raise FetchFailed(_word(failure)) from None
+            raise FetchFailed(_result_word(failure)) from None
         finally:
             if deadline.active():
                 deadline.cancel()
 
-    async def _ask(self, method: str, url: str, headers: list[tuple[str, str]], cap: int) -> Reply:
+    async def _ask(self, method: str, url: str, headers: list[tuple[str, str]], max_bytes: int) -> Reply:
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
         # Not by treq: that writes the address in another form than ours (``|`` as ``%7C``), which is the recorded one.
         response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), sent)
-        body = await self._body(response, cap)
-        return Reply(response.code, tuple(_lines(response.headers)), body)
+        body = await self._body(response, max_bytes)
+        return Reply(response.code, tuple(_header_fields(response.headers)), body)
 
-    async def _body(self, response: Any, cap: int) -> bytes:
+    async def _body(self, response: Any, max_bytes: int) -> bytes:
         try:
-            return await read_body(response, cap)
+            return await read_body(response, max_bytes)
         except BodyTooLarge:
             raise FetchFailed("too large") from None
         except CancelledError:
@@ -192,7 +194,7 @@ class Client:
             raise FetchFailed("broken") from None
 
 
-def _lines(headers: Headers) -> list[tuple[str, str]]:
+def _header_fields(headers: Headers) -> list[tuple[str, str]]:
     return [
         (name.decode("ascii", "replace").lower(), value.decode("latin-1"))
         for name, values in headers.getAllRawHeaders()
@@ -210,12 +212,12 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
-def _called_off(failure: BaseException) -> bool:
+def _was_cancelled(failure: BaseException) -> bool:
     reasons = [reason.value for reason in failure.reasons] if isinstance(failure, ResponseFailed) else [failure]
     return any(isinstance(reason, CancelledError) for reason in reasons)
 
 
-def _word(failure: BaseException) -> str:
+def _result_word(failure: BaseException) -> str:
     """The short word for a failure of the network; its text is not passed on."""
     if isinstance(failure, ResponseFailed):
         for reason in failure.reasons:

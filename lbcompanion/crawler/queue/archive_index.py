@@ -15,7 +15,7 @@ from lbcompanion.model import Attempt, Verdict
 
 
 @frozen
-class Kept:
+class ArchivedRecord:
     """Where an archived page stands, and what it is.
 
     :ivar committed: the file's length with all that belongs to this page.
@@ -57,7 +57,7 @@ class ArchiveIndex:
             rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
         return {row.sha256: (row.url, row.date) for row in rows}
 
-    def mark_archived(self, token: str, kept: Kept, attempts: tuple[Attempt, ...], now: float) -> None:
+    def mark_archived(self, token: str, record: ArchivedRecord, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``archived``, and commit the archive's bytes with it.
 
         :raises AlreadyEnded: where there is an outcome; the archive's bytes are not committed then.
@@ -67,18 +67,18 @@ class ArchiveIndex:
             "finished_at": now,
             "attempts": dump_attempts(attempts),
             "cookies": "{}",
-            "answered_by": kept.answered_by,
-            "route": kept.route,
-            "sha256": kept.sha256,
-            "bytes": kept.size,
-            "content_type": kept.content_type,
-            "captured_at": kept.captured_at,
-            "page_url": kept.page_url,
-            "warc_file": kept.file,
-            "warc_offset": kept.offset,
+            "answered_by": record.answered_by,
+            "route": record.route,
+            "sha256": record.sha256,
+            "bytes": record.size,
+            "content_type": record.content_type,
+            "captured_at": record.captured_at,
+            "page_url": record.page_url,
+            "warc_file": record.file,
+            "warc_offset": record.offset,
         }
         with self._database.change() as connection:
             update_open(connection, token, values)
-            connection.execute(update(FILES).where(FILES.c.name == kept.file).values(committed=kept.committed))
-            for sha256, url, date in kept.payloads:
-                connection.execute(insert(PAYLOADS).values(file=kept.file, sha256=sha256, url=url, date=date))
+            connection.execute(update(FILES).where(FILES.c.name == record.file).values(committed=record.committed))
+            for sha256, url, date in record.payloads:
+                connection.execute(insert(PAYLOADS).values(file=record.file, sha256=sha256, url=url, date=date))

@@ -18,12 +18,12 @@ from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS
 from lbcompanion.model import Attempt, Loss, LossReason, Notice, RouteKind, RoutingCookie, Verdict
 
 #: How many attempts of one notice are kept: the first ones and the last ones.
-_FIRST_KEPT, _LAST_KEPT = 10, 40
+_MAX_FIRST_ATTEMPTS, _MAX_LAST_ATTEMPTS = 10, 40
 #: For so long, in seconds, and for so many, it is remembered that a copy is lost of which no notice has come: a page
 #: may lie in a browser's back-forward cache, and a notice in a node's spool.
 LOSS_SECONDS = 86400.0
-LOSSES_KEPT = 100_000
-_AT_ONCE = 500
+MAX_LOSSES = 100_000
+_BATCH_SIZE = 500
 
 
 class AlreadyEnded(BacklogError):
@@ -44,7 +44,7 @@ class Arrival:
 
 
 @frozen
-class Pending:
+class PendingNotice:
     """A notice that is under way.
 
     :ivar lost: why the copy is lost, as its node told; None where none did.
@@ -96,16 +96,16 @@ class Backlog:
         tokens = list(reasons)
         new = 0
         with self._database.change() as connection:
-            for start in range(0, len(tokens), _AT_ONCE):
-                some = tokens[start : start + _AT_ONCE]
-                known = set(connection.execute(select(LOSSES.c.token).where(LOSSES.c.token.in_(some))).scalars())
-                rows = [{"token": one, "reason": reasons[one], "told_at": now} for one in some if one not in known]
+            for start in range(0, len(tokens), _BATCH_SIZE):
+                batch = tokens[start : start + _BATCH_SIZE]
+                known = set(connection.execute(select(LOSSES.c.token).where(LOSSES.c.token.in_(batch))).scalars())
+                rows = [{"token": one, "reason": reasons[one], "told_at": now} for one in batch if one not in known]
                 if rows:
                     connection.execute(insert(LOSSES), rows)
-                waiting = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now, RECORDINGS.c.token.in_(some)
+                waiting = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now, RECORDINGS.c.token.in_(batch)
                 connection.execute(update(RECORDINGS).where(*waiting).values(next_at=now))
                 new += len(rows)
-            _forget_losses(connection, now)
+            _prune_losses(connection, now)
         return new
 
     def loss_of(self, token: str) -> LossReason | None:
@@ -116,7 +116,7 @@ class Backlog:
 
     def due(
         self, now: float, limit: int, running: Collection[str] = (), full_nodes: Collection[str] = ()
-    ) -> list[Pending]:
+    ) -> list[PendingNotice]:
         """The notices whose next round may begin, longest waiting first.
 
         :param running: tokens to leave out.
@@ -133,7 +133,7 @@ class Backlog:
             query = query.where(RECORDINGS.c.origin_node.not_in(list(full_nodes)))
         with self._database.change() as connection:
             rows = connection.execute(query).all()
-        return [_pending(row) for row in rows if row.token not in running][:limit]
+        return [_pending_notice(row) for row in rows if row.token not in running][:limit]
 
     def next_due(self, after: float) -> float | None:
         """When the first round after ``after`` is due; None: nothing waits."""
@@ -144,14 +144,14 @@ class Backlog:
             found = connection.execute(query).scalar()
         return None if found is None else float(found)
 
-    def wake_all(self, now: float) -> None:
+    def make_all_due(self, now: float) -> None:
         """Make every waiting notice due: after a start the back-offs of the last run mean little."""
         with self._database.change() as connection:
             connection.execute(
                 update(RECORDINGS).where(RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now).values(next_at=now)
             )
 
-    def wake_node(self, node: str, now: float) -> None:
+    def make_node_due(self, node: str, now: float) -> None:
         """Make every waiting notice of an origin node due: there is news of it."""
         waiting = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now, RECORDINGS.c.origin_node == node
         with self._database.change() as connection:
@@ -162,9 +162,9 @@ class Backlog:
 
         :raises AlreadyEnded: where there is an outcome.
         """
-        self._end(token, {"rounds": rounds, "attempts": dump_attempts(attempts), "next_at": next_at})
+        self._finish(token, {"rounds": rounds, "attempts": dump_attempts(attempts), "next_at": next_at})
 
-    def lose(self, token: str, reason: LossReason, attempts: tuple[Attempt, ...], now: float) -> None:
+    def mark_lost(self, token: str, reason: LossReason, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``lost``.
 
         :raises AlreadyEnded: where there is an outcome.
@@ -176,9 +176,9 @@ class Backlog:
             "attempts": dump_attempts(attempts),
             "cookies": "{}",
         }
-        self._end(token, values)
+        self._finish(token, values)
 
-    def _end(self, token: str, values: dict[str, Any]) -> None:
+    def _finish(self, token: str, values: dict[str, Any]) -> None:
         with self._database.change() as connection:
             update_open(connection, token, values)
 
@@ -207,10 +207,10 @@ class Backlog:
     def counts(self) -> dict[str, int]:
         """How many notices there are by outcome; ``open`` for those under way."""
         query = select(RECORDINGS.c.outcome, func.count()).group_by(RECORDINGS.c.outcome)
-        counted = {**dict.fromkeys((each.value for each in Verdict), 0), "open": 0}
+        totals = {**dict.fromkeys((each.value for each in Verdict), 0), "open": 0}
         with self._database.change() as connection:
-            counted.update({outcome or "open": count for outcome, count in connection.execute(query).all()})
-        return counted
+            totals.update({outcome or "open": count for outcome, count in connection.execute(query).all()})
+        return totals
 
 
 def update_open(connection: Connection, token: str, values: dict[str, Any]) -> None:
@@ -223,10 +223,10 @@ def update_open(connection: Connection, token: str, values: dict[str, Any]) -> N
         raise AlreadyEnded("that notice has its outcome already")
 
 
-def _forget_losses(connection: Connection, now: float) -> None:
+def _prune_losses(connection: Connection, now: float) -> None:
     """Those that are old, and of too many the oldest."""
     connection.execute(delete(LOSSES).where(LOSSES.c.told_at < now - LOSS_SECONDS))
-    newest = select(LOSSES.c.told_at).order_by(LOSSES.c.told_at.desc()).offset(LOSSES_KEPT).limit(1)
+    newest = select(LOSSES.c.told_at).order_by(LOSSES.c.told_at.desc()).offset(MAX_LOSSES).limit(1)
     bound = connection.execute(newest).scalar()
     if bound is not None:
         connection.execute(delete(LOSSES).where(LOSSES.c.told_at <= bound))
@@ -263,20 +263,20 @@ def _new_row(each: Arrival, now: float) -> dict[str, Any]:
     }
 
 
-def load_attempts(written: str) -> tuple[Attempt, ...]:
+def load_attempts(text: str) -> tuple[Attempt, ...]:
     """Read the attempts of a row."""
-    return tuple(Attempt(RouteKind(route), *rest) for route, *rest in json.loads(written))
+    return tuple(Attempt(RouteKind(route), *rest) for route, *rest in json.loads(text))
 
 
 def dump_attempts(attempts: tuple[Attempt, ...]) -> str:
     """Write attempts for a row: of many the first and the last ones."""
-    if len(attempts) > _FIRST_KEPT + _LAST_KEPT:
-        attempts = attempts[:_FIRST_KEPT] + attempts[-_LAST_KEPT:]
+    if len(attempts) > _MAX_FIRST_ATTEMPTS + _MAX_LAST_ATTEMPTS:
+        attempts = attempts[:_MAX_FIRST_ATTEMPTS] + attempts[-_MAX_LAST_ATTEMPTS:]
     return json.dumps([[each.route.value, each.node, each.result, round(each.ms, 1), each.learnt] for each in attempts])
 
 
-def _pending(row: Row[Any]) -> Pending:
-    return Pending(
+def _pending_notice(row: Row[Any]) -> PendingNotice:
+    return PendingNotice(
         token=row.token,
         site=row.site,
         owner=row.origin_node,

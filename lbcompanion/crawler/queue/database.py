@@ -23,7 +23,7 @@ class BacklogError(CompanionError):
     """The queue's database cannot do what was asked of it now."""
 
 
-def _pragmas(connection: Any, _record: Any) -> None:
+def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
@@ -40,7 +40,7 @@ def open_engine(url: str) -> Engine:
         return create_engine(url)
     # One connection, one thread: the service sees to that, also when the threads of a pool change.
     engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
-    event.listen(engine, "connect", _pragmas)
+    event.listen(engine, "connect", _set_pragmas)
     return engine
 
 
@@ -80,8 +80,8 @@ class Database:
 def _add_columns(connection: Connection) -> None:
     """Give tables that an earlier version made the columns that came later; those may all be null."""
     for table in METADATA.sorted_tables:
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        existing = {column["name"] for column in inspect(connection).get_columns(table.name)}
         for column in table.columns:
-            if column.name not in there:
+            if column.name not in existing:
                 kind = column.type.compile(connection.dialect)
                 connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))

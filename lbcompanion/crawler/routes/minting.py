@@ -14,10 +14,10 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from lbcompanion.crawler.fetching.fetcher import SiteFetcher, Way
+from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed
-from lbcompanion.crawler.routes.mint_method import MOST_PROBES, Means, Plan, budget
-from lbcompanion.crawler.routes.verification import Proof, Prover
+from lbcompanion.crawler.routes.mint_method import MAX_PROBES, MintMethod, MintPlan, probe_budget
+from lbcompanion.crawler.routes.verification import RouteVerifier, Verification
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import is_pattern
 from lbcompanion.sticky.derived_cookies import may_be_adopted
@@ -25,12 +25,12 @@ from lbcompanion.sticky.dialects import AUTO, by_name
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
 
-_FIRST_WAIT_SECONDS = 2.0
-_LONGEST_WAIT_SECONDS = 30.0
-_MAX_FAILURES = 3
+_FIRST_BACKOFF_SECONDS = 2.0
+_MAX_BACKOFF_SECONDS = 30.0
+_MAX_FAILED_PROBES = 3
 #: Where nothing came of all means, asking again soon is vain.
-_BARREN_WAIT_SECONDS = 300.0
-_WRITE_SECONDS = 60.0
+_EXHAUSTED_BACKOFF_SECONDS = 300.0
+_MIN_SAVE_INTERVAL_SECONDS = 60.0
 
 
 class Minter:
@@ -48,41 +48,41 @@ class Minter:
         fetcher: SiteFetcher,
         reader: CookieReader,
         routes: Routes,
-        keep: Callable[[Route], object],
+        save_route: Callable[[Route], object],
         now: WallClock,
-        invent: Callable[[], str],
-        rest: Callable[[], Awaitable[object]] = lambda: succeed(None),
+        new_key: Callable[[], str],
+        pause: Callable[[], Awaitable[object]] = lambda: succeed(None),
     ) -> None:
         self._fetcher = fetcher
         self._site = fetcher.site
         self._reader = reader
         self._routes = routes
-        self._keep = keep
+        self._save_route = save_route
         self._now = now
-        self._invent = invent
-        self._rest = rest
-        self._prover = Prover(fetcher=fetcher, reader=reader, routes=routes, now=now)
-        self._wanted: set[str] = set()
-        self._waiting: dict[str, list[Deferred[None]]] = {}
-        self._running = False
+        self._new_key = new_key
+        self._pause = pause
+        self._verifier = RouteVerifier(fetcher=fetcher, reader=reader, routes=routes, now=now)
+        self._nodes_wanted: set[str] = set()
+        self._waiters: dict[str, list[Deferred[None]]] = {}
+        self._campaign_running = False
         self._not_before: dict[str, float] = {}
-        self._waits: dict[str, float] = {}
-        self._barren = False
+        self._backoffs: dict[str, float] = {}
+        self._exhausted = False
         self._log = Logger(namespace="lbcompanion.crawler.minting")
         #: Told of a node to which there was no proven route, and is one now.
-        self.when_proven: Callable[[str], object] = lambda _node: None
+        self.on_proven: Callable[[str], object] = lambda _node: None
         #: How many routes were proven, for the metrics.
         self.proven = 0
 
     @property
     def probes(self) -> int:
         """How many probes were sent, for the metrics."""
-        return self._prover.probes
+        return self._verifier.probes
 
     @property
     def busy(self) -> bool:
         """Whether a campaign is under way."""
-        return self._running
+        return self._campaign_running
 
     def may_mint(self, node: str) -> bool:
         """Whether a campaign for this node is worth it now: no back-off is running."""
@@ -91,14 +91,14 @@ class Minter:
     def mint(self, node: str) -> Deferred[None]:
         """Try to get a route to a node; fires when there is one, or the campaign is over without."""
         done: Deferred[None] = Deferred()
-        self._waiting.setdefault(node, []).append(done)
-        self._wanted.add(node)
-        if not self._running:
-            self._running = True
-            Deferred.fromCoroutine(self._campaign()).addBoth(self._over)
+        self._waiters.setdefault(node, []).append(done)
+        self._nodes_wanted.add(node)
+        if not self._campaign_running:
+            self._campaign_running = True
+            Deferred.fromCoroutine(self._campaign()).addBoth(self._on_campaign_end)
         return done
 
-    async def reprove(self, node: str) -> bool:
+    async def reverify(self, node: str) -> bool:
         """Replay the proven route to a node once, so that it is known to hold before a fetch needs it; one that is not
         proven now as often as a new one.
 
@@ -108,13 +108,13 @@ class Minter:
         route = self._routes.get(self._site.name, node)
         if route is None:
             return False
-        proof = await self._prover.prove(route, replays=int(route.state is RouteState.PROVEN))
-        if proof.route is None:
+        verification = await self._verifier.verify(route, replays=int(route.state is RouteState.PROVEN))
+        if verification.route is None:
             self._routes.mark_down(self._site.name, node)
-        self._conclude(route, proof)
-        return proof.route is not None
+        self._apply(route, verification)
+        return verification.route is not None
 
-    def renewed(self, node: str, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> str:
+    def refresh_cookies(self, node: str, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> str:
         """A proven answer of a node, to a request with its route's cookies, handed these out.
 
         :returns: what was learnt, in words; empty: nothing.
@@ -122,21 +122,21 @@ class Minter:
         route = self._routes.get(self._site.name, node)
         if route is None or route.cookies != sent or self._reader.detects_move(sent, set_cookies) is True:
             return ""
-        newer = self._prover.renewed(route, set_cookies)
+        newer = self._verifier.refresh_cookies(route, set_cookies)
         if newer is route:
             return ""
-        self._keep(self._routes.put(newer))
+        self._save_route(self._routes.put(newer))
         return f"newer cookies for {node} were handed back"
 
-    def offer(self, node: str, set_cookies: tuple[str, ...]) -> str:
+    def add_candidate(self, node: str, set_cookies: tuple[str, ...]) -> str:
         """A proven answer of a node handed these out on the way: they are a guess at a route to it.
 
         :returns: what was learnt, in words; empty: nothing.
         """
-        candidates = self._prover.candidates(node, set_cookies)
-        if not candidates or self._fresh(node):
+        candidates = self._verifier.candidates(node, set_cookies)
+        if not candidates or self._has_fresh_route(node):
             return ""
-        self._hint(candidates[0])
+        self._add_candidate(candidates[0])
         return f"a cookie for {node} was handed out"
 
     def recorded(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
@@ -147,150 +147,152 @@ class Minter:
             return
         if not may_be_adopted(self._reader, cookies):
             return
-        dialect = self._prover.dialects(cookies)
+        dialect = self._verifier.dialects(cookies)
         candidate = Route(self._site.name, node, cookies, dialect, RouteState.CANDIDATE, self._now())
-        self._hint(evolve(candidate, source=Source.TRAFFIC))
+        self._add_candidate(evolve(candidate, source=Source.TRAFFIC))
 
-    def _hint(self, candidate: Route) -> None:
+    def _add_candidate(self, candidate: Route) -> None:
         taken = self._routes.add_candidate(candidate, self._now())
         if taken is not None:
-            self._keep(taken)
+            self._save_route(taken)
 
-    def _over(self, result: object) -> None:
-        self._running = False
-        for node in self._wanted:
-            if self._fresh(node):
-                self._waits.pop(node, None)
+    def _on_campaign_end(self, result: object) -> None:
+        self._campaign_running = False
+        for node in self._nodes_wanted:
+            if self._has_fresh_route(node):
+                self._backoffs.pop(node, None)
             else:
-                wait = self._waits.get(node, _FIRST_WAIT_SECONDS)
+                wait = self._backoffs.get(node, _FIRST_BACKOFF_SECONDS)
                 self._not_before[node] = self._now() + wait
-                self._waits[node] = min(wait * 2, _BARREN_WAIT_SECONDS if self._barren else _LONGEST_WAIT_SECONDS)
+                self._backoffs[node] = min(
+                    wait * 2, _EXHAUSTED_BACKOFF_SECONDS if self._exhausted else _MAX_BACKOFF_SECONDS
+                )
         if result is not None:
             self._log.error("minting for {site} failed: {why!r}", site=self._site.name, why=result)
-        over, self._wanted = self._wanted, set()
+        over, self._nodes_wanted = self._nodes_wanted, set()
         for node in over:
-            self._tell(node)
+            self._notify_waiters(node)
 
-    def _tell(self, node: str) -> None:
-        for each in self._waiting.pop(node, []):
+    def _notify_waiters(self, node: str) -> None:
+        for each in self._waiters.pop(node, []):
             if not each.called:
                 each.callback(None)
 
-    def _fresh(self, node: str) -> bool:
+    def _has_fresh_route(self, node: str) -> bool:
         route = self._routes.get(self._site.name, node)
         return route is not None and route.state is RouteState.PROVEN and not route.wants_refresh(self._now())
 
-    def _missing(self) -> set[str]:
-        return {node for node in self._wanted if not self._fresh(node)}
+    def _nodes_without_route(self) -> set[str]:
+        return {node for node in self._nodes_wanted if not self._has_fresh_route(node)}
 
     async def _campaign(self) -> None:
-        await self._try_what_is_there()
-        plan, failures = Plan(bool(self._invented())), 0
-        self._barren = False
-        for number in range(MOST_PROBES):
-            known = len(self._known())  # it grows while the site's nodes are seen for the first time
-            if number >= budget(known) or not self._missing() or failures >= _MAX_FAILURES:
+        await self._retry_known_routes()
+        plan, failures = MintPlan(bool(self._invented_cookies())), 0
+        self._exhausted = False
+        for number in range(MAX_PROBES):
+            known = len(self._known_nodes())  # it grows while the site's nodes are seen for the first time
+            if number >= probe_budget(known) or not self._nodes_without_route() or failures >= _MAX_FAILED_PROBES:
                 return
             if number > 2 * known:
-                await self._rest()
+                await self._pause()
             try:
-                plan.came_of_it(await self._ask_by(plan.means))
+                plan.record_result(await self._probe_by(plan.method))
             except FetchFailed:
                 failures += 1
             if plan.exhausted:
-                self._barren = True
+                self._exhausted = True
                 return
 
-    def _known(self) -> frozenset[str]:
-        return self._routes.nodes(self._site.name) | frozenset(self._site.nodes) | self._wanted
+    def _known_nodes(self) -> frozenset[str]:
+        return self._routes.nodes(self._site.name) | frozenset(self._site.nodes) | self._nodes_wanted
 
-    async def _ask_by(self, means: Means) -> bool | None:
-        if means is Means.POST:
-            return await self._ask_with(await self._fetcher.post(), Source.MINTED)
-        if means is Means.SESSION:
-            return await self._ask_with(await self._fetcher.open_session(), Source.SESSION)
-        return await self._ask(self._invented() if means is Means.INVENTED else ())
+    async def _probe_by(self, method: MintMethod) -> bool | None:
+        if method is MintMethod.POST:
+            return await self._probe_with(await self._fetcher.post_whoami(), Source.MINTED)
+        if method is MintMethod.SESSION:
+            return await self._probe_with(await self._fetcher.open_session(), Source.SESSION)
+        return await self._probe(self._invented_cookies() if method is MintMethod.INVENTED else ())
 
-    async def _try_what_is_there(self) -> None:
+    async def _retry_known_routes(self) -> None:
         """A node that was away for a while is mostly back under its old value; one that drains takes no other; and what
         was recorded for its visitors may be the node's own value."""
-        for node in sorted(self._missing()):
+        for node in sorted(self._nodes_without_route()):
             route = self._routes.get(self._site.name, node)
-            there = [route] if route is not None and route.state is not RouteState.PROVEN else []
-            for each in (*there, *self._routes.candidates(self._site.name, node)):
+            existing = [route] if route is not None and route.state is not RouteState.PROVEN else []
+            for each in (*existing, *self._routes.candidates(self._site.name, node)):
                 if each.has_expired(self._now()):
                     continue
-                if await self._proves(each):
+                if await self._verify(each):
                     break
 
-    def _invented(self) -> tuple[RoutingCookie, ...]:
+    def _invented_cookies(self) -> tuple[RoutingCookie, ...]:
         """A key of our own under the name that routes, where no balancer hands a cookie out."""
         sticky = self._site.sticky
         names = sticky.cookies or (() if sticky.dialect == AUTO else by_name(sticky.dialect).cookie_names)
         plain = [name for name in names if not is_pattern(name)]
-        return tuple(RoutingCookie(name, self._invent()) for name in plain[:1])
+        return tuple(RoutingCookie(name, self._new_key()) for name in plain[:1])
 
-    async def _ask(self, invented: tuple[RoutingCookie, ...]) -> bool | None:
+    async def _probe(self, invented: tuple[RoutingCookie, ...]) -> bool | None:
         """Ask who answers; whether that gave a proven route, None where nothing was handed out."""
-        seen = await self._prover.probe(Way(invented))
-        candidates = self._prover.candidates(seen.node, seen.set_cookies, invented)
-        return await self._learn(seen.node, candidates) if candidates else None
+        reply = await self._verifier.probe(FetchPath(invented))
+        candidates = self._verifier.candidates(reply.node, reply.set_cookies, invented)
+        return await self._learn(reply.node, candidates) if candidates else None
 
-    async def _ask_with(self, handed: tuple[str, ...], source: Source) -> bool | None:
+    async def _probe_with(self, handed: tuple[str, ...], source: Source) -> bool | None:
         """The same with what an answer handed out that did not say whose it was."""
-        candidates = self._prover.candidates("", handed, source=source)
+        candidates = self._verifier.candidates("", handed, source=source)
         if not candidates:
             return None
         known = False
         for each in candidates:
-            node = (await self._prover.probe(Way(each.cookies))).node
-            known = self._fresh(node)
-            if not known and await self._proves(evolve(each, node=node)):
+            node = (await self._verifier.probe(FetchPath(each.cookies))).node
+            known = self._has_fresh_route(node)
+            if not known and await self._verify(evolve(each, node=node)):
                 return True
         return known
 
     async def _learn(self, node: str, candidates: list[Route]) -> bool:
         """Verify what may lead to the node; True also where a route to it is there already."""
-        if self._fresh(node):
+        if self._has_fresh_route(node):
             return True
         for each in candidates:
-            if await self._proves(each):
+            if await self._verify(each):
                 return True
         return False
 
-    async def _proves(self, candidate: Route) -> bool:
+    async def _verify(self, candidate: Route) -> bool:
         """Put a candidate to the proof; a route that was proven stays in its place until a new one is as well."""
-        there = self._routes.get(self._site.name, candidate.node)
-        if there is None or there.proven_at is None:
-            self._keep(self._routes.put(evolve(candidate, state=RouteState.CANDIDATE)))
-        proof = await self._prover.prove(candidate)
-        self._conclude(candidate, proof)
-        return proof.route is not None
+        existing = self._routes.get(self._site.name, candidate.node)
+        if existing is None or existing.proven_at is None:
+            self._save_route(self._routes.put(evolve(candidate, state=RouteState.CANDIDATE)))
+        verification = await self._verifier.verify(candidate)
+        self._apply(candidate, verification)
+        return verification.route is not None
 
-    def _conclude(self, tried: Route, proof: Proof) -> None:
+    def _apply(self, tried: Route, verification: Verification) -> None:
         site, node = self._site.name, tried.node
-        there = self._routes.get(site, node)
-        if proof.route is not None:
-            self._routes.put(proof.route)
-            if there is None or not _says_the_same(there, proof.route):
-                self._keep(proof.route)
-            if there is None or there.state is not RouteState.PROVEN:
+        existing = self._routes.get(site, node)
+        if verification.route is not None:
+            self._routes.put(verification.route)
+            if existing is None or not _differs_too_little(existing, verification.route):
+                self._save_route(verification.route)
+            if existing is None or existing.state is not RouteState.PROVEN:
                 self.proven += 1
                 self._log.info("route to {node} of {site} is proven", node=node, site=site)
-                self.when_proven(node)
-            if self._fresh(node):
-                self._tell(node)
+                self.on_proven(node)
+            if self._has_fresh_route(node):
+                self._notify_waiters(node)
             return
         self._routes.drop_candidate(tried)
-        if proof.elsewhere:
+        if verification.other_node:
             self._routes.mark_misleading(site, node, tried.cookies, self._now())
-        if there is not None and (proof.elsewhere or there.state is RouteState.CANDIDATE):
+        if existing is not None and (verification.other_node or existing.state is RouteState.CANDIDATE):
             changed = self._routes.mark_stale(site, node, tried.cookies)
             if changed is not None:
-                self._keep(changed)
+                self._save_route(changed)
 
 
-def _says_the_same(kept: Route, newer: Route) -> bool:
+def _differs_too_little(kept: Route, newer: Route) -> bool:
     """Not every proof is worth a write: what is kept tells to the minute when a route was proven last."""
     same = (kept.cookies, kept.state, kept.expires_at) == (newer.cookies, newer.state, newer.expires_at)
-    return same and (newer.proven_at or 0.0) - (kept.proven_at or 0.0) < _WRITE_SECONDS
+    return same and (newer.proven_at or 0.0) - (kept.proven_at or 0.0) < _MIN_SAVE_INTERVAL_SECONDS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import evolve, field, frozen
 
-from lbcompanion.crawler.fetching.fetcher import Seen, SiteFetcher, Way
+from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher, WhoamiReply
 from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import names_match, set_cookie_pairs
@@ -19,11 +19,11 @@ from lbcompanion.sticky.set_cookie import SetCookie, earliest_expiry, parse_set_
 #: Replays that must all reach the node before a cookie counts as proven: one could be luck.
 VERIFY_REPLAYS = 2
 #: The same of a cookie that no balancer handed to us: one it does not know is spread, and may meet the node by chance.
-VERIFY_GUESSES = 4
+VERIFY_GUESS_REPLAYS = 4
 
 
 @frozen
-class Proof:
+class Verification:
     """How the replays of one route ended.
 
     :ivar route: the route, proven, with the newest cookies handed back; None where it did not hold.
@@ -31,10 +31,10 @@ class Proof:
     """
 
     route: Route | None = field(default=None, repr=False)
-    elsewhere: str = ""
+    other_node: str = ""
 
 
-class Prover:
+class RouteVerifier:
     """Asks one site's balancer which node a way leads to.
 
     :param now: the time, seconds since the epoch.
@@ -49,39 +49,39 @@ class Prover:
         #: How many probes were sent.
         self.probes = 0
 
-    async def probe(self, way: Way) -> Seen:
+    async def probe(self, fetch_path: FetchPath) -> WhoamiReply:
         """Ask which node answers.
 
         :raises FetchFailed: where no proven answer came.
         """
         self.probes += 1
-        seen = await self._fetcher.whoami(way)
-        self._routes.mark_up(self._site.name, seen.node, self._now())
-        return seen
+        reply = await self._fetcher.whoami(fetch_path)
+        self._routes.mark_up(self._site.name, reply.node, self._now())
+        return reply
 
-    async def prove(self, route: Route, replays: int = 0) -> Proof:
+    async def verify(self, route: Route, replays: int = 0) -> Verification:
         """Replay a route's cookies.
 
         :param replays: how many; 0: as many as befit the source of its cookies.
         """
         guessed = route.source.guessed and (route.proven_at is None or route.state is not RouteState.PROVEN)
-        for _ in range(replays or (VERIFY_GUESSES if guessed else VERIFY_REPLAYS)):
+        for _ in range(replays or (VERIFY_GUESS_REPLAYS if guessed else VERIFY_REPLAYS)):
             try:
-                seen = await self.probe(Way(route.cookies))
+                reply = await self.probe(FetchPath(route.cookies))
             except FetchFailed:
-                return Proof()
-            if seen.node != route.node:
-                return Proof(elsewhere=seen.node)
+                return Verification()
+            if reply.node != route.node:
+                return Verification(other_node=reply.node)
             # The right node by chance: the balancer says that the cookie sent is not the one for it.
-            if self._reader.detects_move(route.cookies, seen.set_cookies) is True:
-                return Proof(elsewhere=seen.node)
+            if self._reader.detects_move(route.cookies, reply.set_cookies) is True:
+                return Verification(other_node=reply.node)
             # A balancer that hands out another cookie had nothing to go by in those that came.
-            if guessed and not set_cookie_pairs(seen.set_cookies).keys() <= {cookie.name for cookie in route.cookies}:
-                return Proof()
-            route = self.renewed(route, seen.set_cookies)
-        return Proof(evolve(route, state=RouteState.PROVEN, proven_at=self._now()))
+            if guessed and not set_cookie_pairs(reply.set_cookies).keys() <= {cookie.name for cookie in route.cookies}:
+                return Verification()
+            route = self.refresh_cookies(route, reply.set_cookies)
+        return Verification(evolve(route, state=RouteState.PROVEN, proven_at=self._now()))
 
-    def renewed(self, route: Route, set_cookies: tuple[str, ...]) -> Route:
+    def refresh_cookies(self, route: Route, set_cookies: tuple[str, ...]) -> Route:
         """The route with what its node's proven answer handed back in the place of what was sent: some balancers write
         their cookies anew on every answer, and only the newest lasts."""
         now = self._now()
@@ -93,14 +93,14 @@ class Prover:
             **{one.name: one.value for one in route.cookies},
             **{n: h.value for n, h in handed.items() if n in wanted},
         }
-        cookies = self._cut(whole) if route.dialect else tuple(RoutingCookie(n, v) for n, v in whole.items())
+        cookies = self._reduce(whole) if route.dialect else tuple(RoutingCookie(n, v) for n, v in whole.items())
         if {cookie.name for cookie in cookies} != wanted:
             return route
-        ends = _ends(route, wanted, handed)
+        ends = _earliest_expiry(route, wanted, handed)
         unchanged = cookies == route.cookies and ends == route.expires_at
         return route if unchanged else evolve(route, cookies=cookies, expires_at=ends, learnt_at=now)
 
-    def _cut(self, whole: dict[str, str]) -> tuple[RoutingCookie, ...]:
+    def _reduce(self, whole: dict[str, str]) -> tuple[RoutingCookie, ...]:
         return self._reader.read(whole)
 
     def candidates(
@@ -124,7 +124,7 @@ class Prover:
         plain = {name: one.value for name, one in handed.items()}
         read = self._reader.read(plain) if plain else ()
         whole = tuple(RoutingCookie(name, value) for name, value in plain.items())
-        if source is Source.SESSION and self._reader.knows_names and not self._named(whole):
+        if source is Source.SESSION and self._reader.knows_names and not self._are_configured(whole):
             whole = ()
         found: list[Route] = []
         for cookies, dialect, origin in (
@@ -138,7 +138,7 @@ class Prover:
                 found.append(Route(site, node, cookies, dialect, RouteState.CANDIDATE, now, None, ends, origin))
         return found
 
-    def _named(self, cookies: tuple[RoutingCookie, ...]) -> bool:
+    def _are_configured(self, cookies: tuple[RoutingCookie, ...]) -> bool:
         return bool(cookies) and all(names_match(self._site.sticky.cookies, cookie.name) for cookie in cookies)
 
     def dialects(self, cookies: tuple[RoutingCookie, ...]) -> str:
@@ -147,7 +147,7 @@ class Prover:
         return "+".join(dict.fromkeys(dialect.name for dialect in found if dialect is not None))
 
 
-def _ends(route: Route, wanted: set[str], handed: dict[str, SetCookie]) -> float | None:
+def _earliest_expiry(route: Route, wanted: set[str], handed: dict[str, SetCookie]) -> float | None:
     ends = earliest_expiry(one for name, one in handed.items() if name in wanted)
     if wanted <= handed.keys() or route.expires_at is None:
         return ends

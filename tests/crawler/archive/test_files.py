@@ -74,7 +74,7 @@ def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     place.store("t1", b"one")
     before = place.files()[0].stat().st_size
     place.backlog.add([arrival("t2")], NOW)
-    place.backlog.lose("t2", LossReason.of(LossCode.EXPIRED), (), NOW)
+    place.backlog.mark_lost("t2", LossReason.of(LossCode.EXPIRED), (), NOW)
     with pytest.raises(BacklogError):
         place.archive.store("t2", copy(b"never"), (), "own", ())
     place.store("t3", b"three")

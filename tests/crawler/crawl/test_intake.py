@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from lbcompanion.crawler.crawl.intake import Intake, intake_site, site_for
+from lbcompanion.crawler.crawl.intake import Intake, intake_site, site_name_for
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.model import Loss, Notice
@@ -35,7 +35,7 @@ class IntakeTests(SynchronousTestCase):
             sites=self.farm.settings().sites,
             accept=self.accept,
             now=self.farm.now,
-            took=lambda what, n: self.counted.append((what, n)),
+            count_notices=lambda what, n: self.counted.append((what, n)),
         )
         agent = RequestTraversalAgent(Resource())
         agent._serverFactory = intake_site(intake, Clock())
@@ -105,7 +105,7 @@ def test_the_site_of_a_notice() -> None:
     two = {"a": SiteSettings("a", ORIGIN), "b": SiteSettings("b", "https://b.example:8443/")}
 
     def of(page_url: str, url: str, sites: dict[str, SiteSettings]) -> str:
-        return site_for(Notice("t", url, {}, 0.0, 0.0, page_url), sites)
+        return site_name_for(Notice("t", url, {}, 0.0, 0.0, page_url), sites)
 
     assert of("", "https://b.example:8443/x", two) == "b"
     assert of("http://www.example.com:80/y", "https://b.example:8443/x", two) == "a"

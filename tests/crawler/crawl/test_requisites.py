@@ -12,8 +12,8 @@ from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.crawler.archive.warc_records import Asset, asset_record, info_record, page_record, revisit_record
 from lbcompanion.crawler.crawl.requisites import Requisites, css_links, origin_of, page_links
-from lbcompanion.crawler.fetching.fetcher import Copy, SiteFetcher, Way
-from lbcompanion.crawler.fetching.http_client import Client, PlainAgent
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
+from lbcompanion.crawler.fetching.http_client import Client, IdentityCodingAgent
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import SiteSettings
@@ -21,7 +21,7 @@ from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm
 
 
 def links(markup: str, url: str = "http://www.example.com/dir/page") -> list[str]:
-    return page_links(Copy("n1", url, "GET", 200, "text/html", 0.0, "own", b"", markup.encode()))
+    return page_links(FetchedCopy("n1", url, "GET", 200, "text/html", 0.0, "own", b"", markup.encode()))
 
 
 def test_what_a_page_needs() -> None:
@@ -79,16 +79,16 @@ class Gathered:
     def __init__(self, markup: str, css: str = "", page_url: str = "http://www.example.com/dir/page") -> None:
         self.asked: list[str] = []
         farm = SimulatedFarm(("n1",))
-        farm.nodes["n1"].lie = lambda request: self._answer(request, css.encode("utf-8", "replace"))
+        farm.nodes["n1"].override = lambda request: self._answer(request, css.encode("utf-8", "replace"))
         site = SiteSettings("main", ORIGIN)
-        client = Client(PlainAgent(farm.hosts), farm.clock, 20)
+        client = Client(IdentityCodingAgent(farm.hosts), farm.clock, 20)
         fetcher = SiteFetcher(
-            site=site, secret=SECRET, through=client, direct=client, nonce=lambda: "nonce", now=farm.now
+            site=site, secret=SECRET, balancer=client, direct=client, nonce=lambda: "nonce", now=farm.now
         )
         body = markup.encode("utf-8", "replace")
-        page = Copy("n1", page_url, "GET", 200, "text/html", farm.now(), "own", digest_of(body), body)
+        page = FetchedCopy("n1", page_url, "GET", 200, "text/html", farm.now(), "own", digest_of(body), body)
         done: list[tuple[Asset, ...]] = []
-        Deferred.fromCoroutine(Requisites(fetcher, farm.now).gather(page, Way())).addCallback(done.append)
+        Deferred.fromCoroutine(Requisites(fetcher, farm.now).gather(page, FetchPath())).addCallback(done.append)
         (self.assets,) = done
         date = to_rfc3339(page.captured_at)
         records = [page_record(page)]

@@ -8,7 +8,7 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.admin import json_views as shown
-from lbcompanion.crawler.crawl.route_refresh import LIVELY_SECONDS, LOOK_SECONDS, REPROVE_SECONDS, RETURN_SECONDS
+from lbcompanion.crawler.crawl.route_refresh import ACTIVE_SECONDS, CHECK_SECONDS, RETRY_STALE_SECONDS, REVERIFY_SECONDS
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.routes import UP_SECONDS
 from tests.support.in_memory_crawler import InMemoryCrawler
@@ -18,7 +18,7 @@ from tests.support.simulated_farm import SimulatedFarm
 pytestmark = pytest.mark.slow
 
 
-class WarmthTests(SynchronousTestCase):
+class RouteRefresherTests(SynchronousTestCase):
     def crawler(self, farm: SimulatedFarm, **site: Any) -> InMemoryCrawler:
         holder = tempfile.TemporaryDirectory()
         self.addCleanup(holder.cleanup)
@@ -42,14 +42,14 @@ class WarmthTests(SynchronousTestCase):
         asked = len(farm.balancer.asked)
         crawler.run(60)
         self.assertTrue(crawler.routes.is_up("main", "n2", farm.now()))
-        self.assertLessEqual(len(farm.balancer.asked) - asked, 60 / REPROVE_SECONDS + 1)
-        self.assertLess(REPROVE_SECONDS, UP_SECONDS)
+        self.assertLessEqual(len(farm.balancer.asked) - asked, 60 / REVERIFY_SECONDS + 1)
+        self.assertLess(REVERIFY_SECONDS, UP_SECONDS)
 
     def test_nobody_is_asked_when_nobody_visits(self) -> None:
         farm = SimulatedFarm()
         crawler = self.crawler(farm)
         self.visit(crawler, "n2")
-        crawler.run(LIVELY_SECONDS + 30)
+        crawler.run(ACTIVE_SECONDS + 30)
         asked = len(farm.balancer.asked)
         crawler.run(120)
         self.assertEqual(len(farm.balancer.asked), asked)
@@ -64,7 +64,7 @@ class WarmthTests(SynchronousTestCase):
         nodes["n4"], nodes["n2"] = nodes["n2"], nodes["n3"]
         del nodes["n3"]
         farm.nodes["n2"].name = "n2"
-        crawler.run(REPROVE_SECONDS + 10)
+        crawler.run(REVERIFY_SECONDS + 10)
         self.assertEqual(self.states(crawler)["n2"], "stale")
 
     def test_an_outage_and_the_return(self) -> None:
@@ -72,7 +72,7 @@ class WarmthTests(SynchronousTestCase):
         crawler = self.crawler(farm)
         self.visit(crawler, "n2")
         farm.nodes["n2"].up = False
-        crawler.run(REPROVE_SECONDS + 3)
+        crawler.run(REVERIFY_SECONDS + 3)
         self.assertEqual(self.states(crawler)["n2"], "stale")
         self.assertFalse(crawler.routes.is_up("main", "n2", farm.now()))
         farm.nodes["n2"].up = True
@@ -90,7 +90,7 @@ class WarmthTests(SynchronousTestCase):
         crawler.run(45)  # back-offs of half a minute by now
         self.assertIsNone(crawler.row(token)["outcome"])
         farm.nodes["n2"].up = True
-        crawler.run(RETURN_SECONDS + 2 * LOOK_SECONDS)
+        crawler.run(RETRY_STALE_SECONDS + 2 * CHECK_SECONDS)
         self.assertEqual(crawler.row(token)["outcome"], "archived")
 
     def test_a_node_that_stays_away_is_asked_for_gently(self) -> None:

@@ -45,7 +45,7 @@ class CrawlTests(SynchronousTestCase):
         self.assertEqual(crawler.page(token), b"<p>seen</p>")
         self.assertEqual(row["page_url"], "http://www.example.com/cart?x=1")
         self.assertEqual(row["cookies"], "{}")
-        self.assertEqual(farm.nodes["n2"].gone[token], "pulled")
+        self.assertEqual(farm.nodes["n2"].miss_reasons[token], "pulled")
 
     def attempts(self, crawler: InMemoryCrawler, token: str) -> Any:
         from lbcompanion.crawler.admin.json_views import recording
@@ -75,7 +75,7 @@ class CrawlTests(SynchronousTestCase):
         farm = SimulatedFarm()
         crawler = self.crawler(farm)
         token = farm.nodes["n1"].capture(b"x")
-        crawler.crawl._crews = {"a": None, "b": None}
+        crawler.crawl._contexts = {"a": None, "b": None}
         crawler.backlog.add([Arrival(farm.notice(token), "n1", "")], farm.now())
         crawler.crawl.wake()
         self.assertEqual(crawler.row(token)["reason"], "no site for this address")
@@ -87,7 +87,7 @@ class CrawlTests(SynchronousTestCase):
         (crawler.archive._folder).rmdir()
         crawler.take(token, {"SRV": "n1"})
         self.assertEqual([a["result"] for a in self.attempts(crawler, token)], ["not stored"])
-        metrics = crawler.meters.exposition(0).decode()
+        metrics = crawler.metrics.exposition(0).decode()
         self.assertIn('attempts_total{result="not stored",route="own"} 1.0', metrics)
         self.assertNotIn('result="archived"', metrics)
         (crawler.archive._folder).mkdir()

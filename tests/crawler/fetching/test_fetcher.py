@@ -8,13 +8,20 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
-from lbcompanion.crawler.fetching.fetcher import Copy, NoCopy, Seen, SiteFetcher, Way, cookie_header
-from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, PlainAgent
+from lbcompanion.crawler.fetching.fetcher import (
+    FetchedCopy,
+    FetchMiss,
+    FetchPath,
+    SiteFetcher,
+    WhoamiReply,
+    cookie_header,
+)
+from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, IdentityCodingAgent
 from lbcompanion.model import RoutingCookie
 from lbcompanion.protocol import tokens
 from tests.support.simulated_farm import SECRET, SimulatedFarm
 
-ONE = Way((RoutingCookie("SRV", "n1"),))
+ONE = FetchPath((RoutingCookie("SRV", "n1"),))
 
 
 class FetcherTests(SynchronousTestCase):
@@ -22,28 +29,30 @@ class FetcherTests(SynchronousTestCase):
         self.farm = SimulatedFarm()
         self.n1 = self.farm.nodes["n1"]
         self.token = self.n1.capture(b"<p>hello", "/a", "POST", 404)
-        client = Client(PlainAgent(self.farm.hosts), self.farm.clock, 20)
+        client = Client(IdentityCodingAgent(self.farm.hosts), self.farm.clock, 20)
         site = self.farm.settings().sites["main"]
         self.fetcher = SiteFetcher(
-            site=site, secret=SECRET, through=client, direct=client, nonce=lambda: "nonce-1", now=self.farm.now
+            site=site, secret=SECRET, balancer=client, direct=client, nonce=lambda: "nonce-1", now=self.farm.now
         )
 
-    def page(self, way: Way = ONE) -> Copy | NoCopy:
-        answer: Copy | NoCopy = self.successResultOf(Deferred.fromCoroutine(self.fetcher.page(self.token, way)))
+    def page(self, fetch_path: FetchPath = ONE) -> FetchedCopy | FetchMiss:
+        answer: FetchedCopy | FetchMiss = self.successResultOf(
+            Deferred.fromCoroutine(self.fetcher.page(self.token, fetch_path))
+        )
         return answer
 
-    def lie(self, answer: bytes, status: int = 200, **headers: str) -> None:
+    def override(self, answer: bytes, status: int = 200, **headers: str) -> None:
         def tell(request: Request) -> bytes:
             request.setResponseCode(status)
             for name, value in headers.items():
                 request.setHeader(name.replace("_", "-").encode(), value.encode())
             return answer
 
-        self.n1.lie = tell
+        self.n1.override = tell
 
     def test_a_copy_with_all_that_is_known_of_it(self) -> None:
         copy = self.page()
-        assert isinstance(copy, Copy)
+        assert isinstance(copy, FetchedCopy)
         self.assertEqual((copy.node, copy.body, copy.method, copy.status), ("n1", b"<p>hello", "POST", 404))
         self.assertEqual(copy.url, "http://www.example.com/a")
         self.assertEqual((copy.content_type, copy.via), ("text/html; charset=utf-8", "own"))
@@ -51,93 +60,93 @@ class FetcherTests(SynchronousTestCase):
         self.assertNotIn("hello", repr(copy))
 
     def test_the_address_is_built_here(self) -> None:
-        self.page(Way(direct="http://n1.local/"))
+        self.page(FetchPath(direct="http://n1.local/"))
         self.assertEqual(self.farm.hosts.uris, [f"http://n1.local/_lbc/page/{self.token}"])
 
     def test_misrouted(self) -> None:
-        self.assertEqual(self.page(Way((RoutingCookie("SRV", "n2"),))), NoCopy("n2", "misrouted"))
+        self.assertEqual(self.page(FetchPath((RoutingCookie("SRV", "n2"),))), FetchMiss("n2", "misrouted"))
 
     def test_a_miss_has_the_owners_word(self) -> None:
         self.n1.forget(self.token, "evicted")
-        self.assertEqual(self.page(), NoCopy("n1", "evicted"))
+        self.assertEqual(self.page(), FetchMiss("n1", "evicted"))
 
     def test_no_proof(self) -> None:
-        self.lie(b"x", Lbc_Node="n1")
-        self.assertEqual(self.page(), NoCopy("", "unproven"))
-        self.lie(b'{"reason": "expired"}', 404)
-        self.assertEqual(self.page(), NoCopy("", "unproven"))
+        self.override(b"x", Lbc_Node="n1")
+        self.assertEqual(self.page(), FetchMiss("", "unproven"))
+        self.override(b'{"reason": "expired"}', 404)
+        self.assertEqual(self.page(), FetchMiss("", "unproven"))
 
     def test_an_old_proof_is_none(self) -> None:
         digest = tokens.repr_digest(tokens.digest_of(b"x"))
         old = tokens.proof(SECRET, "n1", self.token, "nonce-0", digest)
-        self.lie(b"x", Lbc_Node="n1", Lbc_Proof=old, Repr_Digest=digest)
-        self.assertEqual(self.page(), NoCopy("", "unproven"))
+        self.override(b"x", Lbc_Node="n1", Lbc_Proof=old, Repr_Digest=digest)
+        self.assertEqual(self.page(), FetchMiss("", "unproven"))
 
     def test_a_proof_without_a_digest_is_none(self) -> None:
-        self.lie(b"x", Lbc_Node="n1", Lbc_Proof=tokens.proof(SECRET, "n1", self.token, "nonce-1"))
-        self.assertEqual(self.page(), NoCopy("", "unproven"))
+        self.override(b"x", Lbc_Node="n1", Lbc_Proof=tokens.proof(SECRET, "n1", self.token, "nonce-1"))
+        self.assertEqual(self.page(), FetchMiss("", "unproven"))
 
     def test_a_body_of_another_digest(self) -> None:
         digest = tokens.repr_digest(tokens.digest_of(b"y"))
         proof = tokens.proof(SECRET, "n1", self.token, "nonce-1", digest)
-        self.lie(b"x", Lbc_Node="n1", Lbc_Proof=proof, Repr_Digest=digest)
-        self.assertEqual(self.page(), NoCopy("n1", "digest"))
+        self.override(b"x", Lbc_Node="n1", Lbc_Proof=proof, Repr_Digest=digest)
+        self.assertEqual(self.page(), FetchMiss("n1", "digest"))
 
     def test_other_answers(self) -> None:
-        self.lie(b"", 503)
-        self.assertEqual(self.page(), NoCopy("", "status 503"))
-        self.lie(b"", 302, Location="http://elsewhere.example/")
-        self.assertEqual(self.page(), NoCopy("", "status 302"))
-        self.lie(gzip.compress(b"x"), 200, Content_Encoding="gzip")
-        self.assertEqual(self.page(), NoCopy("", "coded"))
+        self.override(b"", 503)
+        self.assertEqual(self.page(), FetchMiss("", "status 503"))
+        self.override(b"", 302, Location="http://elsewhere.example/")
+        self.assertEqual(self.page(), FetchMiss("", "status 302"))
+        self.override(gzip.compress(b"x"), 200, Content_Encoding="gzip")
+        self.assertEqual(self.page(), FetchMiss("", "coded"))
 
     def test_refused(self) -> None:
         self.n1.up = False
-        self.assertEqual(self.page(Way(direct="http://n1.local")), NoCopy("", "refused"))
+        self.assertEqual(self.page(FetchPath(direct="http://n1.local")), FetchMiss("", "refused"))
 
     def test_timeout(self) -> None:
-        self.n1.lie = lambda _request: b"HANG"
+        self.n1.override = lambda _request: b"HANG"
         waiting = Deferred.fromCoroutine(self.fetcher.page(self.token, ONE))
         self.farm.clock.advance(19.9)
         self.assertNoResult(waiting)
         self.farm.clock.advance(0.2)
-        self.assertEqual(self.successResultOf(waiting), NoCopy("", "timeout"))
+        self.assertEqual(self.successResultOf(waiting), FetchMiss("", "timeout"))
         self.assertEqual(self.farm.clock.getDelayedCalls(), [])
 
     def test_being_called_off_is_no_timeout(self) -> None:
-        self.n1.lie = lambda _request: b"HANG"
+        self.n1.override = lambda _request: b"HANG"
         waiting = Deferred.fromCoroutine(self.fetcher.page(self.token, ONE))
         waiting.cancel()
         self.failureResultOf(waiting)
         self.assertEqual(self.farm.clock.getDelayedCalls(), [])
 
     def test_a_cap(self) -> None:
-        client = Client(PlainAgent(self.farm.hosts), self.farm.clock, 20)
-        self.lie(b"x" * 101)
+        client = Client(IdentityCodingAgent(self.farm.hosts), self.farm.clock, 20)
+        self.override(b"x" * 101)
         asking = Deferred.fromCoroutine(client.ask("GET", "http://n1.local/", [], 100))
         self.assertEqual(self.failureResultOf(asking, FetchFailed).value.word, "too large")
 
     def test_no_balancers_choice_comes_back(self) -> None:
-        self.successResultOf(Deferred.fromCoroutine(self.fetcher.whoami(Way())))
-        self.successResultOf(Deferred.fromCoroutine(self.fetcher.whoami(Way())))
+        self.successResultOf(Deferred.fromCoroutine(self.fetcher.whoami(FetchPath())))
+        self.successResultOf(Deferred.fromCoroutine(self.fetcher.whoami(FetchPath())))
         self.assertEqual(self.farm.balancer.asked, [{}, {}])
 
     def test_whoami(self) -> None:
-        seen: Seen = self.successResultOf(Deferred.fromCoroutine(self.fetcher.whoami(Way())))
+        seen: WhoamiReply = self.successResultOf(Deferred.fromCoroutine(self.fetcher.whoami(FetchPath())))
         self.assertEqual(seen.set_cookies, (f"SRV={seen.node}; path=/",))
-        self.n1.lie = lambda _request: b"{}"
+        self.n1.override = lambda _request: b"{}"
         self.failureResultOf(Deferred.fromCoroutine(self.fetcher.whoami(ONE)), FetchFailed)
 
     def test_confirm(self) -> None:
         done: Any = self.successResultOf(Deferred.fromCoroutine(self.fetcher.confirm(self.token, ONE)))
         self.assertTrue(done)
-        self.assertEqual(self.n1.gone, {self.token: "pulled"})
-        self.lie(b"", 503)
+        self.assertEqual(self.n1.miss_reasons, {self.token: "pulled"})
+        self.override(b"", 503)
         self.assertFalse(self.successResultOf(Deferred.fromCoroutine(self.fetcher.confirm(self.token, ONE))))
         self.assertEqual([method for method, _, _ in self.n1.asked], ["DELETE"] * 3)
 
     def test_a_bad_cookie_is_not_sent(self) -> None:
-        self.assertEqual(self.page(Way((RoutingCookie("SRV", "n1\r\nX: y"),))), NoCopy("", "bad cookie"))
+        self.assertEqual(self.page(FetchPath((RoutingCookie("SRV", "n1\r\nX: y"),))), FetchMiss("", "bad cookie"))
         self.assertEqual(self.farm.hosts.uris, [])
 
     def test_nonsense_in_the_headers(self) -> None:
@@ -146,7 +155,7 @@ class FetcherTests(SynchronousTestCase):
             self.token, "javascript:alert(1)", "ge t", 99, "text/html", 0.0, b"x", tokens.digest_of(b"x")
         )
         copy = self.page()
-        assert isinstance(copy, Copy)
+        assert isinstance(copy, FetchedCopy)
         self.assertEqual((copy.url, copy.method, copy.status), ("http://www.example.com/", "GET", 200))
 
 

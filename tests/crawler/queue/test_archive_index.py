@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from lbcompanion.crawler.queue.archive_index import ArchiveIndex, Kept
+from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from tests.support.arrivals import arrival
 
-KEPT = Kept("a.warc.gz", 10, 123, "n1", "own", "ab" * 32, 5, "text/html", 3.0, "http://www.example.com/x")
+KEPT = ArchivedRecord("a.warc.gz", 10, 123, "n1", "own", "ab" * 32, 5, "text/html", 3.0, "http://www.example.com/x")
 
 
 def fresh() -> tuple[Backlog, ArchiveIndex]:

@@ -7,10 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from lbcompanion.crawler.queue.archive_index import ArchiveIndex, Kept
+from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.crawler.queue.backlog import (
     LOSS_SECONDS,
-    LOSSES_KEPT,
+    MAX_LOSSES,
     AlreadyEnded,
     Backlog,
     load_attempts,
@@ -24,8 +24,8 @@ WENT = LossReason(LossCode.OTHER, "it went")
 TOKENS = [f"token{number}" for number in range(6)]
 
 
-def kept(end: int = 100) -> Kept:
-    return Kept("a.warc.gz", 10, end, "n1", "own", "ab" * 32, 5, "text/html", 3.0, "http://www.example.com/x")
+def kept(end: int = 100) -> ArchivedRecord:
+    return ArchivedRecord("a.warc.gz", 10, end, "n1", "own", "ab" * 32, 5, "text/html", 3.0, "http://www.example.com/x")
 
 
 def opened(url: str = "sqlite://") -> Database:
@@ -79,7 +79,7 @@ class AgainstADict(RuleBasedStateMachine):
         finish = (
             (lambda: self.index.mark_archived(token, kept(), (), self.now))
             if archived
-            else (lambda: self.backlog.lose(token, EXPIRED, (), self.now))
+            else (lambda: self.backlog.mark_lost(token, EXPIRED, (), self.now))
         )
         if known is None or known["outcome"]:
             with pytest.raises(AlreadyEnded):
@@ -89,14 +89,14 @@ class AgainstADict(RuleBasedStateMachine):
         known["outcome"] = "archived" if archived else "lost"
 
     @rule()
-    def wake_all(self) -> None:
-        self.backlog.wake_all(self.now)
+    def make_all_due(self) -> None:
+        self.backlog.make_all_due(self.now)
         for known in self.model.values():
             known["next"] = min(known["next"], self.now)
 
     @rule(node=st.sampled_from(["n1", "n2", "n3"]))
-    def wake_node(self, node: str) -> None:
-        self.backlog.wake_node(node, self.now)
+    def make_node_due(self, node: str) -> None:
+        self.backlog.make_node_due(node, self.now)
         for known in self.model.values():
             if known["node"] == node:
                 known["next"] = min(known["next"], self.now)
@@ -153,7 +153,7 @@ def test_a_late_cookie_fills_in_what_was_missing() -> None:
 def test_cookies_go_with_the_outcome() -> None:
     backlog = fresh()
     backlog.add([arrival("t", cookies={"SRV": "n1"})], 7.0)
-    backlog.lose("t", EXPIRED, (), 9.0)
+    backlog.mark_lost("t", EXPIRED, (), 9.0)
     row = backlog.recording("t")
     assert row is not None
     assert (row["cookies"], row["reason"], row["finished_at"]) == ("{}", "expired", 9.0)
@@ -173,7 +173,7 @@ def test_listing_pages_through() -> None:
     backlog = fresh()
     for number in range(5):
         backlog.add([arrival(f"t{number}", f"n{number % 2}")], float(number))
-    backlog.lose("t1", EXPIRED, (), 9.0)
+    backlog.mark_lost("t1", EXPIRED, (), 9.0)
     first = backlog.recordings(2)
     assert [row["token"] for row in first] == ["t4", "t3"]
     assert [row["token"] for row in backlog.recordings(9, first[-1]["id"])] == ["t2", "t1", "t0"]
@@ -186,7 +186,7 @@ def test_attempts_are_kept_with_what_was_learnt() -> None:
     backlog = fresh()
     backlog.add([arrival("token1")], 0.0)
     attempts = (Attempt(RouteKind.OWN, "n2", "misrouted", 1.5, "the own cookie does not lead to n1 now"),)
-    backlog.lose("token1", EXPIRED, attempts, 1.0)
+    backlog.mark_lost("token1", EXPIRED, attempts, 1.0)
     row = backlog.recording("token1")
     assert row is not None
     assert load_attempts(row["attempts"]) == attempts
@@ -207,7 +207,7 @@ def test_losses_are_remembered_and_what_waits_for_them_is_due() -> None:
     backlog.add([arrival("token2")], 12.0)
     assert [one.lost for one in backlog.due(12.0, 5)] == [WENT, WENT]
     assert [backlog.loss_of(token) for token in ("token1", "token2")] == [None, WENT]
-    backlog.lose("token0", WENT, (), 12.0)
+    backlog.mark_lost("token0", WENT, (), 12.0)
     assert backlog.add_losses([Loss("token0", "it went")], 13.0) == 0
     assert backlog.recording("token0")["outcome"] == "lost"
 
@@ -222,5 +222,5 @@ def test_losses_are_forgotten_in_time_and_when_they_are_too_many() -> None:
     assert [backlog.loss_of(token) for token in ("token0", "token1")] == [None, WENT]
     many = fresh()
     many.add_losses([Loss(f"old{number}", "it went") for number in range(3)], 0.0)
-    many.add_losses([Loss(f"new{number}", "it went") for number in range(LOSSES_KEPT - 1)], 1.0)
-    assert [many.loss_of(token) for token in ("old0", "new0", f"new{LOSSES_KEPT - 2}")] == [None, WENT, WENT]
+    many.add_losses([Loss(f"new{number}", "it went") for number in range(MAX_LOSSES - 1)], 1.0)
+    assert [many.loss_of(token) for token in ("old0", "new0", f"new{MAX_LOSSES - 2}")] == [None, WENT, WENT]

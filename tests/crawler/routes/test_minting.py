@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred
 
-from lbcompanion.crawler.routes.mint_method import budget
+from lbcompanion.crawler.routes.mint_method import probe_budget
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState
@@ -28,7 +28,7 @@ class MinterTests(MinterCase):
             self.successResultOf(minter.mint(node))
             self.assertEqual(self.state(node), "proven")
         self.assertEqual(self.kept[-1].cookies[0].name, "SRV")
-        self.assertLess(minter.probes, budget(3) * 3)
+        self.assertLess(minter.probes, probe_budget(3) * 3)
 
     def test_nothing_is_asked_for_what_is_known(self) -> None:
         minter = self.set_up(SimulatedFarm())
@@ -42,7 +42,7 @@ class MinterTests(MinterCase):
         self.farm.nodes["n2"].up = False
         self.successResultOf(minter.mint("n2"))
         self.assertEqual(self.state("n2"), "none")
-        self.assertLessEqual(minter.probes, budget(3) + 6)
+        self.assertLessEqual(minter.probes, probe_budget(3) + 6)
         self.assertFalse(minter.may_mint("n2"))
         self.assertTrue(minter.may_mint("n1"))
         self.farm.clock.advance(3)
@@ -51,7 +51,7 @@ class MinterTests(MinterCase):
     def test_a_stale_cookie_is_tried_first(self) -> None:
         minter = self.set_up(SimulatedFarm())
         cookies = (RoutingCookie("SRV", "n2"),)
-        self.routes.learnt(Route("main", "n2", cookies, "", RouteState.STALE, 0.0))
+        self.routes.put(Route("main", "n2", cookies, "", RouteState.STALE, 0.0))
         self.successResultOf(minter.mint("n2"))
         self.assertEqual(self.state("n2"), "proven")
         self.assertTrue(all(asked == {"SRV": "n2"} for asked in self.farm.balancer.asked))
@@ -71,7 +71,7 @@ class MinterTests(MinterCase):
 
     def test_one_campaign_for_all_who_wait(self) -> None:
         minter = self.set_up(SimulatedFarm(("n1",)))
-        self.farm.nodes["n1"].lie = lambda _request: b"HANG"
+        self.farm.nodes["n1"].override = lambda _request: b"HANG"
         first, second = minter.mint("n1"), minter.mint("n1")
         self.assertEqual(len(self.farm.balancer.asked), 1)
         for _ in range(10):
@@ -89,14 +89,14 @@ class MinterTests(MinterCase):
         farm = SimulatedFarm(balancer=DrainingBalancer)
         minter = self.set_up(farm)
         self.successResultOf(minter.mint("n2"))
-        first = self.routes.of("main", "n2")
+        first = self.routes.get("main", "n2")
         assert first is not None
         assert first.expires_at == farm.now() + 60
         farm.clock.advance(50)
         farm.balancer.generation = 2
         self.assertEqual(self.state("n2"), "proven")
         self.successResultOf(minter.mint("n2"))
-        second = self.routes.of("main", "n2")
+        second = self.routes.get("main", "n2")
         assert second is not None
         self.assertEqual((second.expires_at, second.cookies[0].value), (farm.now() + 60, "n2/2"))
 
@@ -108,7 +108,7 @@ class MinterTests(MinterCase):
         farm.clock.advance(50)
         minter.mint("n2")
         self.assertEqual(self.state("n2"), "proven")
-        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reprove("n2"))))
+        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reverify("n2"))))
         farm.clock.advance(10)
         route = self.routes.current("main", "n2", farm.now())
         assert route is not None
@@ -120,7 +120,7 @@ class MinterTests(MinterCase):
             done = minter.mint(node)
             self.settle()
             self.successResultOf(done)
-            route = self.routes.of("main", node)
+            route = self.routes.get("main", node)
             assert route is not None
             self.assertEqual(
                 (route.state.value, route.source.value, route.dialect), ("proven", "invented", "nginx-hash")
@@ -131,7 +131,7 @@ class MinterTests(MinterCase):
         done = minter.mint("n2")
         self.settle()
         self.successResultOf(done)
-        route = self.routes.of("main", "n2")
+        route = self.routes.get("main", "n2")
         assert route is not None
         self.assertEqual((route.state.value, route.source.value), ("proven", "session"))
         self.assertEqual([each.name for each in route.cookies], ["sess"])
@@ -152,7 +152,7 @@ class MinterTests(MinterCase):
                 done = minter.mint(node)
                 self.settle()
                 self.successResultOf(done)
-                route = self.routes.of("main", node)
+                route = self.routes.get("main", node)
                 assert route is not None
                 self.assertEqual((route.state.value, route.source.value), ("proven", "session"))
                 self.assertEqual([each.name for each in route.cookies], names)
@@ -176,7 +176,7 @@ class MinterTests(MinterCase):
             minter = self.set_up(SimulatedFarm(balancer=PostOnlyBalancer), **told)
             for node in ("n1", "n2", "n3"):
                 self.successResultOf(minter.mint(node))
-                route = self.routes.of("main", node)
+                route = self.routes.get("main", node)
                 assert route is not None
                 self.assertEqual((route.state.value, route.source.value), ("proven", "minted"))
                 self.assertEqual(route.cookies, (RoutingCookie("SRV", node),))
@@ -213,8 +213,8 @@ class MinterTests(MinterCase):
 
     def test_what_was_handed_out_on_the_way_is_a_candidate(self) -> None:
         minter = self.set_up(SimulatedFarm())
-        self.assertIn("n3", minter.offer("n3", ("SRV=n3; path=/",)))
+        self.assertIn("n3", minter.add_candidate("n3", ("SRV=n3; path=/",)))
         self.assertEqual(self.state("n3"), "candidate")
-        self.assertEqual(minter.offer("n3", ("SRV=; Max-Age=0",)), "")
+        self.assertEqual(minter.add_candidate("n3", ("SRV=; Max-Age=0",)), "")
         self.successResultOf(minter.mint("n3"))
-        self.assertEqual(minter.offer("n3", ("SRV=n3; path=/",)), "")
+        self.assertEqual(minter.add_candidate("n3", ("SRV=n3; path=/",)), "")

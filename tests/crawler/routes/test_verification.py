@@ -24,7 +24,7 @@ class MinterTests(MinterCase):
         minter = self.set_up(farm)
         self.successResultOf(minter.mint("n2"))
         for _ in range(5):
-            self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reprove("n2"))))
+            self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reverify("n2"))))
         route = self.routes.of("main", "n2")
         assert route is not None
         self.assertEqual(route.cookies[0].value, farm.balancer.issued["n2"][-1])

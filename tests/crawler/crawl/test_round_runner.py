@@ -178,7 +178,7 @@ class CrawlTests(SynchronousTestCase):
         crawler.run(20)
         self.assertIsNone(crawler.row(token)["outcome"])
         before = len(self.attempts(crawler, token))
-        crawler.told_lost(token, "the node stopped")
+        crawler.add_loss(token, "the node stopped")
         crawler.run(2)
         row = crawler.row(token)
         self.assertEqual((row["outcome"], row["reason"], row["cookies"]), ("lost", "the node stopped", "{}"))
@@ -190,7 +190,7 @@ class CrawlTests(SynchronousTestCase):
         crawler = self.crawler(farm, sticky=INSERT)
         token = farm.nodes["n2"].capture(b"x")
         farm.nodes["n2"].up = False
-        crawler.told_lost(token, "the node stopped")
+        crawler.add_loss(token, "the node stopped")
         self.assertIsNone(crawler.row(token))
         crawler.run(100)
         crawler.take(token, {"SRV": "n2"})
@@ -207,14 +207,14 @@ class CrawlTests(SynchronousTestCase):
         # A peer has them, whose answer the node did not hear.
         farm.nodes["n3"].pages |= farm.nodes["n2"].pages
         for name in ("n1", "n3"):
-            farm.nodes[name].keeps_for["n2"] = farm.nodes["n3"]
+            farm.nodes[name].holds_copies_of["n2"] = farm.nodes["n3"]
         for token in (early, late):
-            crawler.told_lost(token, "the node stopped")
+            crawler.add_loss(token, "the node stopped")
         crawler.take(late, {"SRV": "n2"})
         crawler.run(10)
         self.assertEqual([crawler.row(token)["outcome"] for token in (early, late)], ["archived", "archived"])
         # What is archived stays so.
-        crawler.told_lost(early, "the node stopped")
+        crawler.add_loss(early, "the node stopped")
         self.assertEqual(crawler.row(early)["outcome"], "archived")
 
     def test_its_own_last_word_says_more(self) -> None:
@@ -222,7 +222,7 @@ class CrawlTests(SynchronousTestCase):
         crawler = self.crawler(farm, sticky=INSERT)
         token = farm.nodes["n2"].capture(b"x")
         farm.nodes["n2"].forget(token, "expired")
-        crawler.told_lost(token, "the node stopped")
+        crawler.add_loss(token, "the node stopped")
         crawler.take(token, {"SRV": "n2"})
         self.assertEqual(crawler.row(token)["reason"], "expired")
 
@@ -230,10 +230,10 @@ class CrawlTests(SynchronousTestCase):
         farm = SimulatedFarm(("n1",))
         crawler = self.crawler(farm, ladder=("any",))
         token = farm.nodes["n1"].capture(b"x")
-        farm.nodes["n1"].lie = lambda _request: b"HANG"
+        farm.nodes["n1"].override = lambda _request: b"HANG"
         crawler.take(token)
         crawler.run(5)
-        crawler.told_lost(token, "the node stopped")
+        crawler.add_loss(token, "the node stopped")
         farm.nodes["n1"].up = False
         crawler.run(14)
         self.assertIsNone(crawler.row(token)["outcome"])
@@ -250,7 +250,7 @@ class CrawlTests(SynchronousTestCase):
         self.assertEqual({route.state.value for route in crawler.routes}, {"proven"})
         farm.nodes["n2"].up = False
         for node in farm.nodes.values():
-            node.keeps_for["n2"] = farm.nodes["n3"]
+            node.holds_copies_of["n2"] = farm.nodes["n3"]
         kept = [farm.nodes["n2"].capture(b"kept %d" % number) for number in range(6)]
         for token in kept:
             farm.nodes["n3"].pages[token] = farm.nodes["n2"].pages.pop(token)
@@ -276,7 +276,7 @@ class CrawlTests(SynchronousTestCase):
         farm = SimulatedFarm(("n1",))
         crawler = self.crawler(farm)
         token = farm.nodes["n1"].capture(b"x")
-        farm.nodes["n1"].lie = lambda _request: b"<p>another page</p>"
+        farm.nodes["n1"].override = lambda _request: b"<p>another page</p>"
         crawler.take(token, {"SRV": "n1"})
         crawler.run(62)
         self.assertEqual(crawler.row(token)["outcome"], "lost")
@@ -286,7 +286,7 @@ class CrawlTests(SynchronousTestCase):
         farm = SimulatedFarm(("n1",))
         crawler = self.crawler(farm, ladder=("any",))
         token = farm.nodes["n1"].capture(b"x")
-        farm.nodes["n1"].lie = lambda _request: b"HANG"
+        farm.nodes["n1"].override = lambda _request: b"HANG"
         crawler.take(token, {"SRV": "n1"})
         crawler.run(40)
         self.assertEqual([a["result"] for a in self.attempts(crawler, token)][:1], ["timeout"])

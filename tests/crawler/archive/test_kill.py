@@ -10,7 +10,7 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.protocol.tokens import digest_of
-from tests.support.archiving_process import archive_due, body_of, open_place
+from tests.support.archiving_process import archive_due, body_of, open_archive
 from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.network
@@ -31,11 +31,11 @@ def run_and_kill(folder: Path, seconds: float) -> int:
 def test_kill_minus_nine_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     for seconds in (0.11, 0.173, 0.3):
         safe = run_and_kill(tmp_path, seconds)
-        database, backlog, archive = open_place(tmp_path)
+        database, backlog, archive = open_archive(tmp_path)
         counts = backlog.counts()
         assert sum(counts.values()) >= safe
         database.close()
-    database, backlog, archive = open_place(tmp_path)
+    database, backlog, archive = open_archive(tmp_path)
     archive_due(backlog, archive)
     counts = backlog.counts()
     assert counts["open"] == 0

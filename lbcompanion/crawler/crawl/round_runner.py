@@ -1,0 +1,292 @@
+"""One round of one notice: carries out the ladder's steps, and learns from what came back.
+
+The ladder decides, the fetcher and the minter do; nothing here writes to the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import Factory, evolve, field, frozen
+
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchMiss, FetchPath, SiteFetcher
+from lbcompanion.crawler.fetching.http_client import FetchFailed
+from lbcompanion.crawler.queue.backlog import PendingNotice
+from lbcompanion.crawler.routes.minting import Minter
+from lbcompanion.model import Attempt, RouteKind, RoutingCookie, WallClock
+from lbcompanion.settings import KnownNode, SiteSettings
+from lbcompanion.sticky.cookies import set_cookie_pairs
+from lbcompanion.sticky.derived_cookies import derive_cookie
+from lbcompanion.sticky.dialects import NodeFacts
+from lbcompanion.sticky.ladder import (
+    FETCHED,
+    Fetched,
+    Finish,
+    Knowledge,
+    LadderLimits,
+    Mint,
+    ProbeOwner,
+    RoundState,
+    Step,
+    Try,
+    Wait,
+    next_step,
+    skipped_rungs,
+)
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.sticky.routes import Route, Routes, RouteState
+
+
+@frozen
+class SiteContext:
+    """All that works for one site."""
+
+    settings: SiteSettings
+    fetcher: SiteFetcher
+    minter: Minter
+    reader: CookieReader
+
+
+@frozen
+class RoundResult:
+    """How a round ended.
+
+    :ivar attempts: this round's.
+    :ivar copy: the page, where one came; the last attempt brought it.
+    :ivar way: how it came.
+    """
+
+    step: Wait | Fetched | Finish
+    attempts: tuple[Attempt, ...]
+    copy: FetchedCopy | None = field(default=None, repr=False)
+    fetch_path: FetchPath = Factory(FetchPath)
+    route: str = ""
+
+
+class RoundRunner:
+    """Runs rounds, with the knowledge that all of them share.
+
+    :param keep: told of every route that changed.
+    :param jitter: gives a number of at least 0 and below 1.
+    :param say: told each step in words without cookie values, for ``fetch``.
+    """
+
+    def __init__(
+        self,
+        *,
+        routes: Routes,
+        save_route: Callable[[Route], object],
+        now: WallClock,
+        jitter: Callable[[], float],
+        limits: LadderLimits,
+        report_step: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self._routes = routes
+        self._save_route = save_route
+        self._now = now
+        self._jitter = jitter
+        self._limits = limits
+        self._report_step = report_step
+
+    async def run(self, context: SiteContext, job: PendingNotice) -> RoundResult:
+        """Go down the ladder once for a notice; never raises for what the network or a peer does."""
+        state = RoundState(rounds=job.rounds)
+        copy: FetchedCopy | None = None
+        notes: list[str] = []
+        context.minter.recorded(job.owner, job.cookies)
+        fetch_path, route = FetchPath(), ""
+        while True:
+            age = self._now() - job.received_at
+            knowledge = self._knowledge(context, job)
+            step = next_step(context.settings.ladder, knowledge, state, age, self._limits, self._jitter())
+            self._report(step, job.owner)
+            if isinstance(step, Wait | Fetched | Finish):
+                if copy is None:
+                    notes += [
+                        f"{rung.value} not tried: {why}" for rung, why in self._skipped(context, knowledge, state)
+                    ]
+                return RoundResult(step, _annotated(state.attempts, notes), copy, fetch_path, route)
+            if isinstance(step, Mint):
+                await context.minter.mint(job.owner)
+                state = evolve(state, minted=True)
+                notes.append(self._describe_mint(context, job.owner))
+            elif isinstance(step, ProbeOwner):
+                state = evolve(state, probed=True, minted=await self._probe_owner(context, job) or state.minted)
+                notes.append(f"{job.owner} is {'' if self._is_up(context, job.owner) else 'not knowledge to be '}up")
+            else:
+                fetch_path, route = FetchPath(step.cookies, step.direct), step.route.value
+                attempt, copy = await self._request_page(context, job, step.route, fetch_path)
+                attempt = _annotated((attempt,), notes, before=True)[0]
+                notes.clear()
+                state = evolve(state, attempts=(*state.attempts, attempt))
+
+    def _skipped(
+        self, context: SiteContext, knowledge: Knowledge, state: RoundState
+    ) -> tuple[tuple[RouteKind, str], ...]:
+        return skipped_rungs(context.settings.ladder, knowledge, state)
+
+    def _is_up(self, context: SiteContext, owner: str) -> bool:
+        return self._routes.is_up(context.settings.name, owner, self._now())
+
+    def _describe_mint(self, context: SiteContext, owner: str) -> str:
+        route = self._routes.current(context.settings.name, owner, self._now())
+        found = route is not None and route.state is RouteState.PROVEN
+        words = f"the balancer was asked for a cookie of ours: {'proven for' if found else 'none leads to'} {owner}"
+        self._report_step(words)
+        return words
+
+    def _knowledge(self, context: SiteContext, job: PendingNotice) -> Knowledge:
+        site, owner, now = context.settings, job.owner, self._now()
+        configured = site.nodes.get(owner, KnownNode())
+        computed = configured_cookies(configured.cookie) or self._computed(context, owner)
+        pairs = [(each.name, each.value) for each in job.cookies]
+        return Knowledge(
+            owner=owner,
+            recorded=job.cookies,
+            recorded_safe=bool(job.cookies) and context.reader.replay_is_safe(pairs),
+            recorded_hash_keyed=context.reader.replay_is_hash_keyed(pairs),
+            recorded_doubtful=self._routes.is_doubtful(
+                site.name, owner, job.cookies, now, 1 if context.reader.is_unconfigured else 2
+            ),
+            recorded_misleading=self._routes.is_misleading(site.name, owner, job.cookies, now),
+            node_up=self._routes.is_up(site.name, owner, now),
+            own=self._routes.current(site.name, owner, now),
+            may_mint=self._may_mint(context, job),
+            computed=computed,
+            computed_misleading=self._routes.is_misleading(site.name, owner, computed, now),
+            direct=configured.direct,
+        )
+
+    def _computed(self, context: SiteContext, owner: str) -> tuple[RoutingCookie, ...]:
+        """By the rule of the dialect that is configured, or of the one that proven routes show to hold."""
+        site = context.settings
+
+        def facts(node: str) -> NodeFacts:
+            return NodeFacts(node, site.nodes.get(node, KnownNode()).address, site.key)
+
+        by_dialect = context.reader.compute(facts(owner))
+        return by_dialect or derive_cookie(self._routes.proven_examples(site.name), context.reader, facts, owner)
+
+    def _may_mint(self, context: SiteContext, job: PendingNotice) -> bool:
+        """A copy that its node told lost is looked for once more, with others that may have it: no campaign, which
+        takes seconds, for a way to that node."""
+        return not job.lost and context.minter.may_mint(job.owner)
+
+    async def _probe_owner(self, context: SiteContext, job: PendingNotice) -> bool:
+        """Find out if the owner is up, without the visitor's cookie; True where that took a campaign."""
+        owner = job.owner
+        own = self._routes.get(context.settings.name, owner)
+        direct = context.settings.nodes.get(owner, KnownNode()).direct
+        fetch_paths = [FetchPath(own.cookies)] if own is not None and own.state is not RouteState.STALE else []
+        fetch_paths += [FetchPath(direct=direct)] if direct else []
+        for fetch_path in fetch_paths:
+            try:
+                reply = await context.fetcher.whoami(fetch_path)
+            except FetchFailed:
+                continue
+            self._routes.mark_up(context.settings.name, reply.node, self._now())
+            if reply.node == owner:
+                return False
+            self._mark_stale(context.settings.name, owner, fetch_path.cookies)
+        if not self._may_mint(context, job):
+            return False
+        await context.minter.mint(owner)
+        return True
+
+    async def _request_page(
+        self, context: SiteContext, job: PendingNotice, kind: RouteKind, fetch_path: FetchPath
+    ) -> tuple[Attempt, FetchedCopy | None]:
+        begun = self._now()
+        answer = await context.fetcher.page(job.token, fetch_path)
+        result = FETCHED if isinstance(answer, FetchedCopy) else answer.result
+        learnt = "; ".join(self._learn(context, job.owner, kind, fetch_path, answer))
+        attempt = Attempt(kind, answer.node, result, max(0.0, (self._now() - begun) * 1000), learnt)
+        self._report_step(f"{kind.value}: {_describe(answer)} ({attempt.ms:.0f} ms){f'; {learnt}' if learnt else ''}")
+        return attempt, answer if isinstance(answer, FetchedCopy) else None
+
+    def _learn(
+        self, context: SiteContext, owner: str, kind: RouteKind, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss
+    ) -> list[str]:
+        """What an answer teaches; in words, too."""
+        site, now, learnt = context.settings.name, self._now(), []
+        if answer.node:
+            self._routes.mark_up(site, answer.node, now)
+            if kind is RouteKind.RECORDED:
+                self._record_replay(site, fetch_path, answer, answer.node == owner)
+        if answer.node == owner and fetch_path.cookies:
+            learnt += self._mark_own_proven(context, owner, fetch_path.cookies, answer)
+        elif answer.node != owner:
+            if kind is not RouteKind.ANY:
+                self._routes.mark_down(site, owner)
+            if answer.node and fetch_path.cookies:
+                learnt.append(f"the {kind.value} cookie does not lead to {owner} now")
+                self._mark_stale(site, owner, fetch_path.cookies)
+                if kind is not RouteKind.OWN:
+                    self._routes.mark_misleading(site, owner, fetch_path.cookies, now)
+        if answer.node and not fetch_path.direct and (answer.node != owner or not fetch_path.cookies):
+            learnt.append(context.minter.add_candidate(answer.node, answer.set_cookies))
+        return [words for words in learnt if words]
+
+    def _record_replay(
+        self, site: str, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss, succeeded: bool
+    ) -> None:
+        """Where the balancer handed out another cookie the node was met by chance, which says nothing."""
+        by_chance = not set_cookie_pairs(answer.set_cookies).keys() <= {cookie.name for cookie in fetch_path.cookies}
+        if not (succeeded and by_chance):
+            self._routes.record_replay(site, fetch_path.cookies, succeeded, self._now())
+
+    def _mark_own_proven(
+        self, context: SiteContext, owner: str, cookies: tuple[RoutingCookie, ...], answer: FetchedCopy | FetchMiss
+    ) -> list[str]:
+        """The cookies led to the owner: where they are those of our own route, it is proven anew."""
+        before = self._routes.get(context.settings.name, owner)
+        if before is not None and before.source.guessed and before.state is not RouteState.PROVEN:
+            return []  # it may have been chance: more than one replay is to prove it
+        changed = self._routes.mark_proven(context.settings.name, owner, cookies, self._now())
+        if changed is None or before is None:
+            return []
+        if _is_worth_saving(before, self._now()):
+            self._save_route(changed)
+        proven = f"our route to {owner} is proven" if before.state is not RouteState.PROVEN else ""
+        return [proven, context.minter.refresh_cookies(owner, cookies, answer.set_cookies)]
+
+    def _mark_stale(self, site: str, owner: str, cookies: tuple[RoutingCookie, ...]) -> None:
+        changed = self._routes.mark_stale(site, owner, cookies)
+        if changed is not None:
+            self._save_route(changed)
+
+    def _report(self, step: Step, owner: str) -> None:
+        if isinstance(step, Mint):
+            self._report_step(f"own: asking the balancer for a cookie of ours to {owner}")
+        elif isinstance(step, ProbeOwner):
+            self._report_step(f"asking whether {owner} is up, before the visitor's cookie is used")
+        elif isinstance(step, Try):
+            names = ", ".join(each.name for each in step.cookies)
+            through = f"at {step.direct}" if step.direct else f"with {names}" if names else "without a cookie"
+            self._report_step(f"{step.route.value}: asking for the page {through}")
+
+
+def _annotated(attempts: tuple[Attempt, ...], notes: list[str], before: bool = False) -> tuple[Attempt, ...]:
+    """The attempts, with what is to be said beside the last one."""
+    if not attempts or not notes:
+        return attempts
+    last = attempts[-1]
+    parts = [*notes, last.learnt] if before else [last.learnt, *notes]
+    return (*attempts[:-1], evolve(last, learnt="; ".join(words for words in parts if words)))
+
+
+def _is_worth_saving(before: Route, now: float) -> bool:
+    """Not every proof is worth a write: what is kept tells to the minute when a route was proven last."""
+    return before.state is not RouteState.PROVEN or now - (before.proven_at or 0.0) >= 60
+
+
+def _describe(answer: FetchedCopy | FetchMiss) -> str:
+    if isinstance(answer, FetchedCopy):
+        return f"the copy came from {answer.node} ({answer.via}), {len(answer.body)} bytes, proven"
+    return f"{answer.result}, said {answer.node}" if answer.node else answer.result
+
+
+def configured_cookies(text: str) -> tuple[RoutingCookie, ...]:
+    """The cookies of ``nodes.N.cookie``, such as ``SRV=n1``."""
+    pairs = (part.strip().partition("=") for part in text.split(";") if "=" in part)
+    return tuple(RoutingCookie(name.strip(), value.strip()) for name, _, value in pairs)
