@@ -122,7 +122,7 @@ def _fetched(fetched: FetchOutcome) -> dict[str, Any]:
         "origin_node": fetched.owner,
         "answered_by": copy.node if copy else None,
         "outcome": "fetched" if copy else "lost",
-        "reason": fetched.lost.text if fetched.lost else None,
+        "reason": fetched.loss_reason.text if fetched.loss_reason else None,
         "attempts": [
             {"route": attempt.route.value, "node": attempt.node, "result": attempt.result, "ms": attempt.ms}
             for attempt in fetched.attempts

@@ -34,13 +34,13 @@ class FetchOutcome:
     """How one fetch ended.
 
     :ivar owner: the node that the token names.
-    :ivar lost: why the copy did not come; None where it came, proven and whole.
+    :ivar loss_reason: why the copy was not fetched; None if it was fetched, proven and complete.
     :ivar copy: the page, or None.
     """
 
     token: str = field(repr=False)
     owner: str
-    lost: LossReason | None
+    loss_reason: LossReason | None
     attempts: tuple[Attempt, ...]
     copy: FetchedCopy | None = field(repr=False)
 

@@ -110,7 +110,7 @@ class CrawlerMetrics:
         if attempt.result == MissReason.MISROUTED.value:
             self._add("misrouted_attempts")
 
-    def archived(self, size: int, assets: int) -> None:
+    def count_archived(self, size: int, assets: int) -> None:
         """One page is safe."""
         self._outcomes.labels("archived").inc()
         self._bytes.inc(size)
@@ -118,7 +118,7 @@ class CrawlerMetrics:
         self._add("archived_bytes", size)
         self._add("requisites", assets)
 
-    def lost(self) -> None:
+    def count_lost(self) -> None:
         """One page is lost."""
         self._outcomes.labels("lost").inc()
 
@@ -127,7 +127,7 @@ class CrawlerMetrics:
         self._confirmations.labels("done" if done else "failed").inc()
         self._add("confirmations_done" if done else "confirmations_failed")
 
-    def running(self, count: int) -> None:
+    def set_running(self, count: int) -> None:
         """So many notices are being fetched."""
         self._running.set(count)
         self._totals["fetches_running"] = count

@@ -290,7 +290,7 @@ def _why_not_direct(knowledge: Knowledge, state: RoundState) -> str:
     return _why_not_reached(knowledge, state) if knowledge.direct else "no address of the node's own is configured"
 
 
-def _any(_known: Knowledge, state: RoundState) -> Step | None:
+def _any(_knowledge: Knowledge, state: RoundState) -> Step | None:
     return None if _attempts_by(state, RouteKind.ANY) else Try(RouteKind.ANY)
 
 

@@ -35,7 +35,7 @@ class FetchTests(SynchronousTestCase):
     def test_a_token(self) -> None:
         fetched = self.fetch(self.token)
         assert fetched.copy is not None
-        self.assertEqual((fetched.copy.body, fetched.lost), (b"hello", None))
+        self.assertEqual((fetched.copy.body, fetched.loss_reason), (b"hello", None))
         self.assertEqual(self.said[-1], "fetched")
         self.assertIn(self.token, self.farm.nodes["n2"].pages)
 
@@ -49,7 +49,7 @@ class FetchTests(SynchronousTestCase):
         self.farm.nodes["n2"].up = False
         fetched = self.fetch(self.token)
         text = "no answer from n2: last misrouted"
-        self.assertEqual(fetched.lost, LossReason(LossCode.NO_ANSWER_IN_ONE_ROUND, text))
+        self.assertEqual(fetched.loss_reason, LossReason(LossCode.NO_ANSWER_IN_ONE_ROUND, text))
 
     def test_no_token_of_ours(self) -> None:
         self.failureResultOf(fetch_once(self.farm.settings(), self.farm.clock, "x" * 40), TokenError)

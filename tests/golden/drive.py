@@ -40,7 +40,7 @@ from lbcompanion.settings import CaptureTable, FetchTable, InjectTable, LimitsTa
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
-from tests.support.in_memory_crawler import Rig as CrawlerRig
+from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.in_memory_node import EPOCH, PAGE, Rig, at_once, html, request
 from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
 from tests.support.simulated_farm import SECRET as FARM_SECRET
@@ -300,7 +300,7 @@ class Crawling:
             count = itertools.count()
             node._tokens = Tokens(FARM_SECRET, name, lambda size, at=count: bytes(next(at) % 256 for _ in range(size)))
         sticky = StickyTable("haproxy-insert", cookies=("SRV",))
-        self.rig = CrawlerRig(self.farm, folder, sticky=sticky)
+        self.rig = InMemoryCrawler(self.farm, folder, sticky=sticky)
         self.folder = folder
         admin = AdminResource(
             backlog=self.rig.backlog,

@@ -44,7 +44,7 @@ class InMemoryCrawler:
         )
         self.contexts = contexts
         self.route_refresher = RouteRefresher(contexts=contexts, routes=self.routes, reactor=farm.clock, now=farm.now)
-        self.crawl = Scheduler(
+        self.scheduler = Scheduler(
             backlog=self.backlog,
             archive=self.archive,
             defer=immediately,
@@ -61,12 +61,12 @@ class InMemoryCrawler:
     def take(self, token: str, cookies: dict[str, str] | None = None) -> None:
         owner = Tokens(SECRET).owner_of(token)
         self.backlog.add([Arrival(self.farm.notice(token, cookies), owner, "main")], self.farm.now())
-        self.crawl.wake()
+        self.scheduler.wake()
 
     def add_loss(self, token: str, reason: str) -> None:
         """A node says that a copy is lost."""
         self.backlog.add_losses([Loss(token, reason)], self.farm.now())
-        self.crawl.wake()
+        self.scheduler.wake()
 
     def row(self, token: str) -> Any:
         return self.backlog.recording(token)
@@ -80,5 +80,5 @@ class InMemoryCrawler:
         return self.archive.read_page(row["warc_file"], row["warc_offset"])
 
     def close(self) -> None:
-        self.crawl.stop()
+        self.scheduler.stop()
         self.database.close()

@@ -13,8 +13,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lbcompanion.crawler.admin import dashboard
-from lbcompanion.crawler.admin import json_views as shown
+from lbcompanion.crawler.admin import dashboard, json_views
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.metrics import CrawlerMetrics
@@ -152,11 +151,11 @@ class AdminResource(Resource):
         if handler is not None:
             return await handler(request)
         if path[:2] == ("api", "recordings") and len(path) == 3:
-            return _json(shown.recording(await self._row(path[2])))
+            return _json(json_views.recording(await self._row(path[2])))
         if path[:2] == ("api", "recordings") and path[3:] == ("page",):
             return await self._page(path[2])
         if path[0] == "recording" and len(path) == 2:
-            row = shown.recording(await self._row(path[1]))
+            row = json_views.recording(await self._row(path[1]))
             return _page(dashboard.recording_page(row))
         raise _HttpError(404, "there is nothing here")
 
@@ -207,12 +206,12 @@ class AdminResource(Resource):
         return _json(await self._numbers())
 
     async def _routes_json(self, _request: Request) -> Response:
-        return _json({"routes": shown.routes(self._routes)})
+        return _json({"routes": json_views.routes(self._routes)})
 
     async def _listing(self, query: Query) -> dict[str, Any]:
         rows = await self._defer(self._backlog.recordings, query.limit + 1, query.after, query.filters)
         following = str(rows[query.limit - 1]["id"]) if len(rows) > query.limit else None
-        return {"recordings": [shown.recording(row) for row in rows[: query.limit]], "next": following}
+        return {"recordings": [json_views.recording(row) for row in rows[: query.limit]], "next": following}
 
     async def _recordings(self, request: Request) -> Response:
         return _json(await self._listing(read_query(request)))
@@ -238,7 +237,7 @@ class AdminResource(Resource):
 
     async def _live_html(self, query: Query) -> str:
         listing = await self._listing(query)
-        return dashboard.live(await self._numbers(), listing, shown.routes(self._routes), query.filters)
+        return dashboard.live(await self._numbers(), listing, json_views.routes(self._routes), query.filters)
 
     async def _css(self, _request: Request) -> Response:
         return Response(dashboard.CSS.encode(), "text/css; charset=utf-8")

@@ -93,7 +93,7 @@ class RoundRunner:
         state = RoundState(rounds=job.rounds)
         copy: FetchedCopy | None = None
         notes: list[str] = []
-        context.minter.recorded(job.owner, job.cookies)
+        context.minter.note_visitor_cookies(job.owner, job.cookies)
         fetch_path, route = FetchPath(), ""
         while True:
             age = self._now() - job.received_at
@@ -170,7 +170,7 @@ class RoundRunner:
     def _may_mint(self, context: SiteContext, job: PendingNotice) -> bool:
         """A copy that its node told lost is looked for once more, with others that may have it: no campaign, which
         takes seconds, for a way to that node."""
-        return not job.lost and context.minter.may_mint(job.owner)
+        return not job.loss_reason and context.minter.may_mint(job.owner)
 
     async def _probe_owner(self, context: SiteContext, job: PendingNotice) -> bool:
         """Find out if the owner is up, without the visitor's cookie; True where that took a campaign."""

@@ -146,12 +146,12 @@ class Scheduler:
             self._running[job.token] = running
         running.addErrback(self._on_job_failed, job)
         running.addBoth(self._on_job_end, job)
-        self._metrics.running(len(self._running))
+        self._metrics.set_running(len(self._running))
 
     def _on_job_end(self, _result: object, job: PendingNotice) -> None:
         self._running.pop(job.token, None)
         self._busy_nodes[job.owner] -= 1
-        self._metrics.running(len(self._running))
+        self._metrics.set_running(len(self._running))
         self.wake()
 
     def _on_job_failed(self, failure: Any, job: PendingNotice) -> Any:
@@ -197,15 +197,15 @@ class Scheduler:
             await self._wait(job, round_result.step.seconds, attempts)
         elif isinstance(round_result.step, Finish):
             reason = round_result.step.reason
-            await self._mark_lost(job, reason if reason.code in FINAL_LOSSES else job.lost or reason, attempts)
+            await self._mark_lost(job, reason if reason.code in FINAL_LOSSES else job.loss_reason or reason, attempts)
         elif round_result.copy is not None:
             await self._store(context, job, round_result, round_result.copy)
 
     async def _wait(self, job: PendingNotice, seconds: float, attempts: tuple[Attempt, ...]) -> None:
         """A round gave no copy: there will be another, unless the copy is known to be lost. One whole round is made
         all the same for such a copy: a peer may have it whose answer its node did not hear."""
-        if job.lost:
-            await self._mark_lost(job, job.lost, attempts)
+        if job.loss_reason:
+            await self._mark_lost(job, job.loss_reason, attempts)
         elif not self._stopped:
             if await self._defer(self._backlog.loss_of, job.token):
                 seconds = 0.0  # it was told while the round ran
@@ -233,7 +233,7 @@ class Scheduler:
 
     async def _mark_lost(self, job: PendingNotice, reason: LossReason, attempts: tuple[Attempt, ...]) -> None:
         await self._defer(self._backlog.mark_lost, job.token, reason, attempts, self._now())
-        self._metrics.lost()
+        self._metrics.count_lost()
         self._log.info("{token}: lost: {reason}", token=abbreviate(job.token), reason=reason.text)
 
     async def _store(
@@ -259,7 +259,7 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.archived(len(copy.body), len(assets))
+        self._metrics.count_archived(len(copy.body), len(assets))
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),

@@ -47,7 +47,7 @@ class Arrival:
 class PendingNotice:
     """A notice that is under way.
 
-    :ivar lost: why the copy is lost, as its node told; None where none did.
+    :ivar loss_reason: why the copy is lost, as its node reported; None if no node did.
     """
 
     token: str
@@ -57,7 +57,7 @@ class PendingNotice:
     received_at: float
     rounds: int
     attempts: tuple[Attempt, ...]
-    lost: LossReason | None = None
+    loss_reason: LossReason | None = None
 
 
 class Backlog:
@@ -284,5 +284,5 @@ def _pending_notice(row: Row[Any]) -> PendingNotice:
         received_at=row.received_at,
         rounds=row.rounds,
         attempts=load_attempts(row.attempts),
-        lost=LossReason.read(row.lost) if row.lost else None,
+        loss_reason=LossReason.read(row.lost) if row.lost else None,
     )

@@ -139,7 +139,7 @@ class Minter:
         self._add_candidate(candidates[0])
         return f"a cookie for {node} was handed out"
 
-    def recorded(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
+    def note_visitor_cookies(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
         """A notice came with these for a page of the node: where they are the node's and can be no visitor's session, a
         guess."""
         route = self._routes.get(self._site.name, node)
@@ -147,7 +147,7 @@ class Minter:
             return
         if not may_be_adopted(self._reader, cookies):
             return
-        dialect = self._verifier.dialects(cookies)
+        dialect = self._verifier.dialect_names(cookies)
         candidate = Route(self._site.name, node, cookies, dialect, RouteState.CANDIDATE, self._now())
         self._add_candidate(evolve(candidate, source=Source.TRAFFIC))
 

@@ -128,9 +128,9 @@ class RouteVerifier:
             whole = ()
         found: list[Route] = []
         for cookies, dialect, origin in (
-            (read, self.dialects(read), source),
+            (read, self.dialect_names(read), source),
             (whole, "", source),
-            (sent, self.dialects(sent) or "generic", Source.INVENTED),
+            (sent, self.dialect_names(sent) or "generic", Source.INVENTED),
         ):
             if cookies and all(cookies != other.cookies for other in found):
                 ends = earliest_expiry(handed[one.name] for one in cookies if one.name in handed)
@@ -141,7 +141,7 @@ class RouteVerifier:
     def _are_configured(self, cookies: tuple[RoutingCookie, ...]) -> bool:
         return bool(cookies) and all(names_match(self._site.sticky.cookies, cookie.name) for cookie in cookies)
 
-    def dialects(self, cookies: tuple[RoutingCookie, ...]) -> str:
+    def dialect_names(self, cookies: tuple[RoutingCookie, ...]) -> str:
         """The names of the dialects of routing cookies; those of several tiers with a plus between them."""
         found = [self._reader.dialect_of(cookie.name, cookie.value) for cookie in cookies]
         return "+".join(dict.fromkeys(dialect.name for dialect in found if dialect is not None))

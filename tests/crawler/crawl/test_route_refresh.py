@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.admin import json_views as shown
+from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.crawl.route_refresh import ACTIVE_SECONDS, CHECK_SECONDS, RETRY_STALE_SECONDS, REVERIFY_SECONDS
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.routes import UP_SECONDS
@@ -29,7 +29,7 @@ class RouteRefresherTests(SynchronousTestCase):
     def visit(self, crawler: InMemoryCrawler, node: str) -> list[dict[str, Any]]:
         token = crawler.farm.nodes[node].capture(b"x")
         crawler.take(token)
-        attempts: list[dict[str, Any]] = shown.recording(crawler.row(token))["attempts"]
+        attempts: list[dict[str, Any]] = json_views.recording(crawler.row(token))["attempts"]
         return attempts
 
     def states(self, crawler: InMemoryCrawler) -> dict[str, str]:
@@ -134,13 +134,13 @@ class RouteRefresherTests(SynchronousTestCase):
         crawler = self.crawler(farm, sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         token = farm.nodes["n1"].capture(b"x")
         crawler.take(token, {"SRV": "n3"})
-        first, second = shown.recording(crawler.row(token))["attempts"]
+        first, second = json_views.recording(crawler.row(token))["attempts"]
         self.assertEqual(first["learnt"], "the recorded cookie does not lead to n1 now")
         self.assertEqual(second["learnt"], "the balancer was asked for a cookie of ours: proven for n1")
         farm.nodes["n2"].up = False
         gone = farm.nodes["n2"].capture(b"y")
         crawler.take(gone)
         crawler.run(30)
-        said = shown.recording(crawler.row(gone))["attempts"][-1]["learnt"]
+        said = json_views.recording(crawler.row(gone))["attempts"][-1]["learnt"]
         self.assertIn("recorded not tried: no routing cookie was recorded", said)
         self.assertIn("direct not tried: no address of the node's own is configured", said)

@@ -200,12 +200,12 @@ def test_losses_are_remembered_and_what_waits_for_them_is_due() -> None:
     assert backlog.due(10.0, 5) == []
     assert backlog.add_losses([Loss("token0", "it went"), Loss("token2", "it went")], 10.0) == 2
     (due,) = backlog.due(10.0, 5)
-    assert (due.token, due.lost) == ("token0", WENT)
+    assert (due.token, due.loss_reason) == ("token0", WENT)
     assert backlog.add_losses([Loss("token0", "otherwise")], 11.0) == 0
-    assert backlog.due(11.0, 5)[0].lost == WENT
+    assert backlog.due(11.0, 5)[0].loss_reason == WENT
     # A notice that comes later finds it.
     backlog.add([arrival("token2")], 12.0)
-    assert [one.lost for one in backlog.due(12.0, 5)] == [WENT, WENT]
+    assert [one.loss_reason for one in backlog.due(12.0, 5)] == [WENT, WENT]
     assert [backlog.loss_of(token) for token in ("token1", "token2")] == [None, WENT]
     backlog.mark_lost("token0", WENT, (), 12.0)
     assert backlog.add_losses([Loss("token0", "it went")], 13.0) == 0

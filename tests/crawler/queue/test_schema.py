@@ -49,6 +49,6 @@ def test_a_queue_of_an_earlier_version_learns_of_losses(tmp_path: Path) -> None:
         connection.execute("DROP TABLE losses")
     database = opened(url)
     backlog = Backlog(database)
-    assert backlog.due(1.0, 5)[0].lost is None
+    assert backlog.due(1.0, 5)[0].loss_reason is None
     assert backlog.add_losses([Loss("token0", "it went")], 1.0) == 1
     database.close()
