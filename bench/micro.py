@@ -23,14 +23,14 @@ from lbcompanion.html.snippets import default_tag_parts
 from lbcompanion.http1.codings import Decoder, Encoder
 from lbcompanion.http1.heads import head_end, read_request_head, read_response_head
 from lbcompanion.model import Page
-from lbcompanion.node.capture.page_policy import Policy, Script
-from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.capture_rules import CaptureRules
+from lbcompanion.node.capture.page_policy import PagePolicy, Script
+from lbcompanion.node.capture.pipeline import CaptureLimits
 from lbcompanion.node.capture.plan import RequestPlan
-from lbcompanion.node.capture.rules import Recording
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.context import Hub
-from lbcompanion.node.proxy.upstream import UpstreamConnection, Upstreams
+from lbcompanion.node.proxy.context import ProxyContext
+from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
 from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.settings import CaptureTable, LimitsTable, NodeSettings, NodeTable, StoreTable
@@ -41,7 +41,7 @@ _SAMPLE_SECONDS = 0.02
 _SECRET = b"a secret for figures only"
 
 
-def _policy() -> tuple[Policy, MemoryStore]:
+def _policy() -> tuple[PagePolicy, MemoryStore]:
     settings = NodeSettings(NodeTable("n1", ("tcp:8080",), "tcp:127.0.0.1:8000", Path("none"), _SECRET))
     counters = Counters()
     store = MemoryStore(StoreTable(max_pages=1000), time.time)
@@ -53,15 +53,15 @@ def _policy() -> tuple[Policy, MemoryStore]:
         now=time.time,
         counters=counters,
         log=lambda event, detail: None,
-        pass_on=lambda method, owner, ask: succeed(None),
+        ask_peers=lambda method, owner, ask: succeed(None),
     )
-    rules = CaptureRules(4194304, 134217728, 100, True, Masks(CaptureTable().mask), lambda page, cookie: None)
-    return Policy(
+    capture_limits = CaptureLimits(4194304, 134217728, 100, True, Masks(CaptureTable().mask), lambda page, cookie: None)
+    return PagePolicy(
         settings=settings,
         copies=copies,
         counters=counters,
-        rules=rules,
-        recording=Recording(settings.capture),
+        capture_limits=capture_limits,
+        capture_rules=CaptureRules(settings.capture),
         script=Script(b"", "0a1b2c3d4e5f"),
         now=time.time,
     ), store
@@ -94,27 +94,27 @@ class _NullTransport:
         return ("127.0.0.1", 50000) if name == "peername" else default
 
 
-def _exchange(policy: Policy, request_bytes: bytes, response_bytes: bytes) -> Callable[[], object]:
+def _exchange(policy: PagePolicy, request_bytes: bytes, response_bytes: bytes) -> Callable[[], object]:
     """All the companion does for a page but sockets and loop: from the request's bytes to the copy in the store."""
     upstream_wire, visitor_wire = _NullTransport(), _NullTransport()
     dialled: list[UpstreamConnection] = []
-    hub = Hub(
+    context = ProxyContext(
         limits=LimitsTable(),
         prefix=b"/_lbc",
         trusts=lambda peer: False,
-        upstreams=Upstreams(
+        upstream_pool=UpstreamPool(
             dial=dialled.append,
             limits=LimitsTable(),
             monotonic=time.monotonic,
-            later=lambda seconds, call: None,
+            call_later=lambda seconds, call: None,
             counters=policy.counters,
         ),
-        local=None,  # type: ignore[arg-type]
+        internal_handler=None,  # type: ignore[arg-type]
         plan=partial(RequestPlan, policy),
         counters=policy.counters,
         monotonic=time.monotonic,
     )
-    visitor = VisitorConnection(hub)
+    visitor = VisitorConnection(context)
     visitor.connection_made(visitor_wire)
     visitor.data_received(request_bytes)
     dialled[0].connection_made(upstream_wire)
@@ -144,12 +144,12 @@ def _parts() -> dict[str, Callable[[], object]]:
     request_head = read_request_head(request_bytes)
     tokens = Tokens(_SECRET, "n1", os.urandom)
     token = tokens.mint()
-    tag = _tag(token)
+    script_tag = _tag(token)
     masks = Masks(CaptureTable().mask)
     login = PAGE.replace(b"<main>", b"<main><form><input type='password' name='p' value='x'></form>")
 
     def inject() -> bytes:
-        injector = Injector(tag, charset_known=True, on_policies=lambda policies: (tag, b""))
+        injector = Injector(script_tag, charset_known=True, on_policies=lambda csp_headers: (script_tag, b""))
         return injector.feed(PAGE) + injector.finish()
 
     def plan() -> object:
@@ -169,7 +169,9 @@ def _parts() -> dict[str, Callable[[], object]]:
         "token minted": tokens.mint,
         "token checked": lambda: tokens.owner_of(token),
         "policy: plan and fields for the application": plan,
-        "tag made": lambda: policy.tag(token, f"http://{HOST}", "./-/_lbc/fetch-from?v=0a1b2c3d4e5f", None, False),
+        "tag made": lambda: policy.script_tag(
+            token, f"http://{HOST}", "./-/_lbc/fetch-from?v=0a1b2c3d4e5f", None, False
+        ),
         "injector, 10 KB page": inject,
         "copy, default masks, nothing to mask": lambda: redact(PAGE, True, masks, "utf-8"),
         "copy, default masks, a password field": lambda: redact(login, True, masks, "utf-8"),

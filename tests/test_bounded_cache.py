@@ -83,25 +83,25 @@ def _large(number: int) -> bytes:
     return b"%04d" % number + b"a" * LARGE_BYTES
 
 
-def _offered(rig: Rig, number: int) -> None:
-    rig.policy.offered(_large(number))
+def _accept_encodings(rig: Rig, number: int) -> None:
+    rig.policy.accept_encoding(_large(number))
 
 
 def _origin(rig: Rig, number: int) -> None:
     rig.policy.origin(RequestHead.of(b"GET", b"/", 11, [(b"host", _large(number))]), False, "https")
 
 
-def _forwarded(rig: Rig, number: int) -> None:
-    rig.policy.forwarded("192.0.2.1", "https", _large(number))
+def _forwarding_lines(rig: Rig, number: int) -> None:
+    rig.policy.forwarding_lines("192.0.2.1", "https", _large(number))
 
 
 def _tagged(rig: Rig, number: int) -> None:
-    rig.policy.tag("token", "https://" + _large(number).decode(), "./-/_lbc/fetch-from", None, False)
+    rig.policy.script_tag("token", "https://" + _large(number).decode(), "./-/_lbc/fetch-from", None, False)
 
 
-def _judged(rig: Rig, number: int) -> None:
+def _eligibility(rig: Rig, number: int) -> None:
     request = RequestHead.of(b"GET", b"/", 11, [(b"host", b"a"), (b"cache-control", _large(number))])
-    rig.policy.judged(request, ResponseHead.of(11, 200, b"OK", [(b"content-type", b"text/html")]))
+    rig.policy.eligibility(request, ResponseHead.of(11, 200, b"OK", [(b"content-type", b"text/html")]))
 
 
 def _trusted(rig: Rig, number: int) -> None:
@@ -122,7 +122,7 @@ def _cookies(rig: Rig, number: int) -> None:
 
 _PROXIES = TrustedProxies(())
 _READER = CookieReader(StickyTable())
-_DOORS = [_offered, _origin, _forwarded, _tagged, _judged, _trusted, _hosted, _named, _cookies]
+_DOORS = [_accept_encodings, _origin, _forwarding_lines, _tagged, _eligibility, _trusted, _hosted, _named, _cookies]
 
 
 @pytest.mark.parametrize("door", _DOORS, ids=lambda door: door.__name__.strip("_"))

@@ -29,7 +29,7 @@ _GIVE_UP_SECONDS = 25
 _DEPLOY_EVERY_SECONDS = 25.0
 _DEPLOY_SECONDS = 4.0
 #: In a demo without end, visits that wait for longer than so many others are given up.
-_MAX_WAITING = 100
+_MAX_BUFFERED_BYTES = 100
 
 
 class DemoSession:
@@ -121,7 +121,7 @@ class DemoSession:
         while not self.closing():
             await self._collect_outcomes()
             self._checks.clear()
-            for visit in list(self._visits.values())[:-_MAX_WAITING]:
+            for visit in list(self._visits.values())[:-_MAX_BUFFERED_BYTES]:
                 self._report_outcome(self._make_check(visit, {}, problem="no outcome in time"))
             await deferLater(self._reactor, _POLL_SECONDS)
 

@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError
 from lbcompanion.model import LossCode, LossReason
-from lbcompanion.node.copies.peer_export import Giving
-from lbcompanion.node.copies.shared_store import HandingOver
-from lbcompanion.node.notices.sender import Deliverer
+from lbcompanion.node.copies.peer_export import PeerExport
+from lbcompanion.node.copies.shared_store import SuccessorExport
+from lbcompanion.node.notices.sender import NoticeSender
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.processes.siblings import Siblings
 from lbcompanion.protocol.copies import Frame
@@ -24,7 +24,7 @@ HAND_OVER_SECONDS = 6.0
 TELL_SECONDS = 1.0
 
 
-class HandOver:
+class CopyDrain:
     """Gives the copies to the processes that take this one's place, else to peers, and tells what becomes of the rest.
 
     :param store: this process's own.
@@ -41,21 +41,21 @@ class HandOver:
         store: IPageStore,
         in_memory: bool,
         siblings: Siblings | None,
-        giving: Giving,
+        peer_export: PeerExport,
         spool: Spool | None,
-        deliverer: Callable[[Spool], tuple[Deliverer, bool]],
+        notice_sender: Callable[[Spool], tuple[NoticeSender, bool]],
         reactor: Any,
         log: Callable[[str, str], None],
     ) -> None:
         self._store = store
         self._in_memory = in_memory
         self._siblings = siblings
-        self._giving = giving
+        self._peer_export = peer_export
         self._spool = spool
-        self._deliverer = deliverer
+        self._get_notice_sender = notice_sender
         self._reactor = reactor
         self._log = log
-        self.fate: dict[str, int] = {}
+        self.copy_outcome: dict[str, int] = {}
 
     async def run(self, successor: str | None, seconds: float = HAND_OVER_SECONDS) -> None:
         """Do it.
@@ -63,56 +63,56 @@ class HandOver:
         :param successor: the group of processes that serve the same ports from now on; None: nobody does.
         :param seconds: how long it may take, beside the time that a delivery takes to be cut off.
         """
-        until = self._reactor.seconds() + seconds - TELL_SECONDS
+        deadline = self._reactor.seconds() + seconds - TELL_SECONDS
         taken_over = successor is not None and self._siblings is not None
         if successor is not None and self._siblings is not None:
-            lost = await self._to_successor(self._siblings, successor, until)
+            lost = await self._to_successor(self._siblings, successor, deadline)
         elif self._in_memory:
-            lost = await self._to_peers(until)
+            lost = await self._to_peers(deadline)
         else:
             lost = {}
-            await self._tell_of_kept()
+            await self._log_kept()
         if lost and self._in_memory:
             await self._report(lost, taken_over)
 
-    async def _to_successor(self, siblings: Siblings, successor: str, until: float) -> dict[str, LossReason]:
-        giving = HandingOver(self._store, siblings, successor)
+    async def _to_successor(self, siblings: Siblings, successor: str, deadline: float) -> dict[str, LossReason]:
+        peer_export = SuccessorExport(self._store, siblings, successor)
         try:
-            await Deferred.fromCoroutine(giving.run()).addTimeout(
-                max(until - self._reactor.seconds(), 0.0), self._reactor
+            await Deferred.fromCoroutine(peer_export.run()).addTimeout(
+                max(deadline - self._reactor.seconds(), 0.0), self._reactor
             )
         except Exception as error:
             self._log("not all copies handed over", type(error).__name__)
-        lost = giving.lost
-        self._log("copies handed over", f"{giving.handed}, {len(lost)} lost")
-        self.fate = {"handed_over": giving.handed, "lost": len(lost)}
+        lost = peer_export.lost
+        self._log("copies handed over", f"{peer_export.exported}, {len(lost)} lost")
+        self.copy_outcome = {"handed_over": peer_export.exported, "lost": len(lost)}
         return dict.fromkeys(lost, LossReason.of(LossCode.NOT_TAKEN_OVER))
 
-    async def _to_peers(self, until: float) -> dict[str, LossReason]:
-        giving = self._giving
+    async def _to_peers(self, deadline: float) -> dict[str, LossReason]:
+        peer_export = self._peer_export
         try:
-            await giving.run(until)
+            await peer_export.run(deadline)
         except StoreError as error:
             self._log("copies not given to peers", str(error))
-        given, lost = giving.given.total(), giving.lost
-        if given:
-            self.fate["handed_over"] = given
-            took = ", ".join(f"{count} to {name}" for name, count in sorted(giving.given.items()))
-            self._log("copies handed over to peers", f"{took}; {len(lost)} lost")
-        if given or lost:
-            self.fate["lost"] = len(lost)
+        exported, lost = peer_export.exported.total(), peer_export.lost
+        if exported:
+            self.copy_outcome["handed_over"] = exported
+            exported_to = ", ".join(f"{count} to {name}" for name, count in sorted(peer_export.exported.items()))
+            self._log("copies handed over to peers", f"{exported_to}; {len(lost)} lost")
+        if exported or lost:
+            self.copy_outcome["lost"] = len(lost)
         for why, count in Counter(lost.values()).items():
             self._log("copies lost", f"{count}: {why.text}")
         return lost
 
-    async def _tell_of_kept(self) -> None:
+    async def _log_kept(self) -> None:
         try:
-            held = len(await self._store.tokens())
+            kept_copies = len(await self._store.tokens())
         except StoreError:
             return
-        if held:
-            self.fate["kept"] = held
-            self._log("copies kept", f"{held}: they outlast this process, in its store")
+        if kept_copies:
+            self.copy_outcome["kept"] = kept_copies
+            self._log("copies kept", f"{kept_copies}: they outlast this process, in its store")
 
     async def _report(self, lost: Mapping[str, LossReason], taken_over: bool) -> None:
         """Have the crawler hear which copies are lost: nobody need wait for those. It is written down first, so that
@@ -129,7 +129,7 @@ class HandOver:
             await self._siblings.ask_all(Frame({"do": "wake"}))
             return
         # The process that delivers for all may have stopped already.
-        deliverer, is_for_this = self._deliverer(self._spool)
-        await deliverer.hurry(TELL_SECONDS)
+        notice_sender, is_for_this = self._get_notice_sender(self._spool)
+        await notice_sender.flush(TELL_SECONDS)
         if is_for_this:
-            await deliverer.stop()
+            await notice_sender.stop()

@@ -15,10 +15,10 @@ from zope.interface import implementer
 from lbcompanion.endpoints.strings import parse
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.processes.drain_state import Leaving
+from lbcompanion.node.processes.drain_state import DrainState
 from lbcompanion.node.transports.listening import client_endpoint
 
-_LOOK_SECONDS = 2.0
+_CHECK_SECONDS = 2.0
 _CONNECT_SECONDS = 2.0
 
 
@@ -37,7 +37,7 @@ class Readiness:
         reactor: Any,
         counters: Counters,
         copies: Copies,
-        leaving: Leaving,
+        leaving: DrainState,
         crawler_reached: Callable[[], bool],
         log: Callable[[str, str], None],
     ) -> None:
@@ -49,64 +49,64 @@ class Readiness:
         self.leaving = leaving
         self._crawler_reached = crawler_reached
         self._log = log
-        self._looking = LoopingCall(self._look)
-        self._looking.clock = reactor
+        self._checks = LoopingCall(self._check)
+        self._checks.clock = reactor
         self._upstream_works = True
-        self._answers_seen = 0
+        self._answers_counted = 0
 
     def start(self) -> None:
         """Begin to look."""
-        self._looking.start(_LOOK_SECONDS)
+        self._checks.start(_CHECK_SECONDS)
 
     def stop(self) -> None:
         """Look no more."""
-        if self._looking.running:
-            self._looking.stop()
+        if self._checks.running:
+            self._checks.stop()
 
     @property
     def ready(self) -> bool:
         """Whether visitors should come here."""
-        return self._upstream_works and not self.leaving.begun
+        return self._upstream_works and not self.leaving.draining
 
-    def wrong(self) -> list[str]:
+    def problems(self) -> list[str]:
         """What is wrong now, in words. Only the first two keep visitors away."""
-        said = []
-        if self.leaving.begun:
-            said.append("the node is leaving")
+        found = []
+        if self.leaving.draining:
+            found.append("the node is leaving")
         if not self._upstream_works:
-            said.append("the application cannot be reached")
+            found.append("the application cannot be reached")
         if not self._copies.store_works:
-            said.append("the store fails; pages pass without a copy")
+            found.append("the store fails; pages pass without a copy")
         if not self._crawler_reached():
-            said.append("the crawler cannot be reached; notices wait")
-        return said
+            found.append("the crawler cannot be reached; notices wait")
+        return found
 
-    def _look(self) -> Deferred[None] | None:
+    def _check(self) -> Deferred[None] | None:
         answers = sum(self._counters.responses.values()) - self._counters.responses[502] - self._counters.responses[504]
-        answered, self._answers_seen = answers > self._answers_seen, answers
+        answered, self._answers_counted = answers > self._answers_counted, answers
         if answered and self._upstream_works:
             # It answers visitors: nothing proves better that it can be reached.
             return None
-        knock = _Knock(self._encrypted)
-        connecting: Deferred[Any] = self._endpoint.connect(_Knocking(knock))
-        connecting.addCallback(lambda _: knock.opened)
+        probe = _UpstreamProbe(self._encrypted)
+        connecting: Deferred[Any] = self._endpoint.connect(_ProbeFactory(probe))
+        connecting.addCallback(lambda _: probe.opened)
         connecting.addTimeout(_CONNECT_SECONDS, self._reactor)
-        return connecting.addCallbacks(self._works, self._fails)
+        return connecting.addCallbacks(self._on_reached, self._on_unreachable)
 
-    def _works(self, _: None) -> None:
-        self._upstream_is(True, "")
+    def _on_reached(self, _: None) -> None:
+        self._set_upstream_works(True, "")
 
-    def _fails(self, failure: Failure) -> None:
-        self._upstream_is(False, type(failure.value).__name__)
+    def _on_unreachable(self, failure: Failure) -> None:
+        self._set_upstream_works(False, type(failure.value).__name__)
 
-    def _upstream_is(self, works: bool, why: str) -> None:
+    def _set_upstream_works(self, works: bool, why: str) -> None:
         if works != self._upstream_works:
             self._upstream_works = works
             self._log("application reached again" if works else "application not reached", why)
 
 
 @implementer(IHandshakeListener)
-class _Knock(Protocol):
+class _UpstreamProbe(Protocol):
     """A connection that only wants to know whether somebody is there, and over TLS whether it is the right one."""
 
     def __init__(self, encrypted: bool) -> None:
@@ -137,11 +137,11 @@ class _Knock(Protocol):
             self.transport.loseConnection()
 
 
-class _Knocking(Factory):
+class _ProbeFactory(Factory):
     noisy = False
 
-    def __init__(self, knock: _Knock) -> None:
-        self._knock = knock
+    def __init__(self, probe: _UpstreamProbe) -> None:
+        self._probe = probe
 
     def buildProtocol(self, addr: object) -> Protocol:
-        return self._knock
+        return self._probe

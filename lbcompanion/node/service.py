@@ -23,36 +23,36 @@ from twisted.python.failure import Failure
 from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import use_python_reader
 from lbcompanion.model import WallClock
-from lbcompanion.node.copies.peer_export import Giving
+from lbcompanion.node.copies.peer_export import PeerExport
 from lbcompanion.node.copies.peers import Peers
-from lbcompanion.node.copies.shared_store import SharedStore, SiblingDesk
-from lbcompanion.node.copy_drain import HAND_OVER_SECONDS, HandOver
-from lbcompanion.node.endpoints.application_client import Application
-from lbcompanion.node.metrics.admin import admin_site, names_of
+from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
+from lbcompanion.node.copy_drain import HAND_OVER_SECONDS, CopyDrain
+from lbcompanion.node.endpoints.application_client import UpstreamClient
+from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.metrics.status import Figures, to_json
-from lbcompanion.node.notices.sender import Deliverer
+from lbcompanion.node.metrics.status import NodeStatus, to_json
+from lbcompanion.node.notices.sender import NoticeSender
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.processes.control import ControlSocket
-from lbcompanion.node.processes.drain_state import Leaving
-from lbcompanion.node.processes.process_role import Place, stop_reactor
+from lbcompanion.node.processes.drain_state import DrainState
+from lbcompanion.node.processes.process_role import ProcessRole, stop_reactor
 from lbcompanion.node.processes.siblings import Siblings
-from lbcompanion.node.proxy.proxy_protocol import Openings
+from lbcompanion.node.proxy.proxy_protocol import PendingConnections
 from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.node.readiness import Readiness
 from lbcompanion.node.transports.listening import (
     AnyListener,
-    Held,
+    InMemoryListener,
     Listener,
     dialer,
     reload_certificates,
     serve,
     serve_site,
 )
-from lbcompanion.node.transports.malloc_tuning import keep_freed_memory
+from lbcompanion.node.transports.malloc_tuning import raise_malloc_thresholds
 from lbcompanion.node.transports.sockets import open_sockets
-from lbcompanion.node.transports.twisted_transport import MachineFactory
-from lbcompanion.node.wiring import Surroundings, build
+from lbcompanion.node.transports.twisted_transport import HandlerFactory
+from lbcompanion.node.wiring import NodeDependencies, build
 from lbcompanion.protocol.copies import Frame
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import NodeSettings
@@ -90,10 +90,10 @@ class NodeService(MultiService):
         loop: asyncio.AbstractEventLoop | None = None,
         now: WallClock = time.time,
         thread: Callable[[Any, str], SingleThread] = SingleThread,
-        place: Place | None = None,
+        role: ProcessRole | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._place = place or Place()
+        self._role = role or ProcessRole()
         #: The processes that take this one's place; None where none do.
         self._successor: str | None = None
         self._now = now
@@ -108,7 +108,7 @@ class NodeService(MultiService):
         self._listeners: list[AnyListener] = []
         self._admin_listener: Any = None
         self._control: ControlSocket | None = None
-        self._waking = False
+        self._wake_scheduled = False
         self._ticks = 0
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
@@ -126,7 +126,7 @@ class NodeService(MultiService):
         inner = with_timeout(open_store(settings.store, self._now, self._store_thread), reactor)
         self.store = SharedStore(inner, self._siblings)
         tokens = Tokens(node.secret, node.name, os.urandom)
-        self._leaving = Leaving(reactor)
+        self._drain_state = DrainState(reactor)
         self._peers = Peers(
             node=node.name,
             secret=node.secret,
@@ -138,13 +138,13 @@ class NodeService(MultiService):
             max_bytes=settings.capture.max_page_bytes * 2,
         )
         self.spool: Spool | None = None
-        self.deliverer: Deliverer | None = None
+        self.notice_sender: NoticeSender | None = None
         if settings.crawler.intake:
             self.spool = Spool(node.state_dir / "notices.db", self._spool_thread)
-            if self._place.delivers:
-                self.deliverer = self._deliverer(self.spool)
+            if self._role.delivers_notices:
+                self.notice_sender = self._make_notice_sender(self.spool)
         parts = build(
-            Surroundings(
+            NodeDependencies(
                 settings=settings,
                 now=self._now,
                 monotonic=reactor.seconds,
@@ -155,22 +155,22 @@ class NodeService(MultiService):
                 shared_store=not self._in_memory,
                 tokens=tokens,
                 dial=dialer(node.upstream, settings.limits.upstream_connect_seconds, reactor, self._loop),
-                ask_application=Application(node.upstream, reactor, settings.capture.max_page_bytes).ask,
-                pass_on=self._peers.pass_on,
+                ask_application=UpstreamClient(node.upstream, reactor, settings.capture.max_page_bytes).ask,
+                ask_peers=self._peers.ask_peers,
                 spool=self.spool,
-                on_notice=self._wake_another if self.deliverer is None else self.deliverer.wake,
-                leaving=lambda: self._leaving.begun,
+                on_notice=self._wake_sending_process if self.notice_sender is None else self.notice_sender.wake,
+                leaving=lambda: self._drain_state.draining,
             )
         )
         copies = self.copies = parts.copies
-        self.hub = parts.hub
-        self._openings = Openings(self.hub)
-        self._desk = SiblingDesk(self.store.inner, copies.on_its_way)
-        self._handover = HandOver(
+        self.context = parts.context
+        self._pending = PendingConnections(self.context)
+        self._sibling_handler = SiblingRequestHandler(self.store.inner, copies.is_pending)
+        self._copy_drain = CopyDrain(
             store=self.store.inner,
             in_memory=self._in_memory,
             siblings=self._siblings,
-            giving=Giving(
+            peer_export=PeerExport(
                 store=self.store.inner,
                 peers=self._peers,
                 tokens=tokens,
@@ -179,7 +179,7 @@ class NodeService(MultiService):
                 counters=counters,
             ),
             spool=self.spool,
-            deliverer=self._last_deliverer,
+            notice_sender=self._get_notice_sender,
             reactor=reactor,
             log=self._log_event,
         )
@@ -188,7 +188,7 @@ class NodeService(MultiService):
             reactor=reactor,
             counters=counters,
             copies=copies,
-            leaving=self._leaving,
+            leaving=self._drain_state,
             crawler_reached=self._crawler_reached,
             log=self._log_event,
         )
@@ -198,11 +198,11 @@ class NodeService(MultiService):
         """Whether copies go with this process."""
         return self._settings.store.url.startswith("memory:")
 
-    def _last_deliverer(self, spool: Spool) -> tuple[Deliverer, bool]:
-        return (self._deliverer(spool), True) if self.deliverer is None else (self.deliverer, False)
+    def _get_notice_sender(self, spool: Spool) -> tuple[NoticeSender, bool]:
+        return (self._make_notice_sender(spool), True) if self.notice_sender is None else (self.notice_sender, False)
 
-    def _deliverer(self, spool: Spool) -> Deliverer:
-        return Deliverer(
+    def _make_notice_sender(self, spool: Spool) -> NoticeSender:
+        return NoticeSender(
             intake=self._settings.crawler.intake,
             secret=self._settings.node.secret,
             spool=spool,
@@ -219,39 +219,39 @@ class NodeService(MultiService):
             return Siblings(
                 state_dir=node.state_dir,
                 node=node.name,
-                group=self._place.group,
+                group=self._role.group,
                 reactor=self._reactor,
                 max_body_bytes=self._settings.capture.max_page_bytes * 2,
             )
         except OSError as error:
-            if self._place.number:
+            if self._role.number:
                 raise
             self._log_event("no other process can help or be helped", f"{node.state_dir}: {error.strerror}")
             return None
 
-    def _wake_another(self) -> None:
+    def _wake_sending_process(self) -> None:
         """A notice waits: the process that delivers hears of it, soon, and once for many."""
-        if self._siblings is not None and not self._waking:
-            self._waking = True
-            self._reactor.callLater(_WAKE_SECONDS, self._woken)
+        if self._siblings is not None and not self._wake_scheduled:
+            self._wake_scheduled = True
+            self._reactor.callLater(_WAKE_SECONDS, self._send_wake)
 
-    def _woken(self) -> None:
-        self._waking = False
+    def _send_wake(self) -> None:
+        self._wake_scheduled = False
         if self._siblings is not None:
-            self._siblings.tell_all({"do": "wake"})
+            self._siblings.broadcast({"do": "wake"})
 
-    async def _answer_sibling(self, question: Frame) -> Frame:
-        verb = question.values["do"]
+    async def _answer_sibling(self, request: Frame) -> Frame:
+        verb = request.values["do"]
         if verb == "figures":
-            return Frame(to_json(self.figures()))
+            return Frame(to_json(self.node_status()))
         if verb == "wake":
-            if self.deliverer is not None:
-                self.deliverer.wake()
+            if self.notice_sender is not None:
+                self.notice_sender.wake()
             return Frame({})
-        return await self._desk.answer(question)
+        return await self._sibling_handler.answer(request)
 
     def _crawler_reached(self) -> bool:
-        return self.deliverer is None or self.deliverer.reachable
+        return self.notice_sender is None or self.notice_sender.reachable
 
     def _log_event(self, event: str, detail: str) -> None:
         self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)
@@ -265,43 +265,45 @@ class NodeService(MultiService):
 
     async def _start(self) -> None:
         if self._loop is not None:
-            keep_freed_memory()
+            raise_malloc_thresholds()
         if os.environ.get("LBC_READER") == "python":
             use_python_reader()
         settings = self._settings
-        self._fit_descriptors()
+        self._raise_descriptor_limit()
         for listener in await self._open():
             self._listeners.append(listener)
             self.ports.append(listener.port)
         if self._siblings is not None:
             self._siblings.listen(self._answer_sibling)
-        if self._siblings is not None and not self._place.number:
-            self._control = self._take_control()
+        if self._siblings is not None and not self._role.number:
+            self._control = self._open_control()
         self._ticking.start(1.0, now=False)
         self.readiness.start()
-        if self.deliverer is not None:
+        if self.notice_sender is not None:
             # What an earlier life of this node left waiting.
-            self.deliverer.wake()
+            self.notice_sender.wake()
         self._log_event("started", f"{self._name()} on {', '.join(settings.node.listen)}")
 
     def _name(self) -> str:
-        worker = f", worker {self._place.number}," if self._place.number else ""
+        worker = f", worker {self._role.number}," if self._role.number else ""
         return f"node {self._settings.node.name}{worker}"
 
     async def _open(self) -> Sequence[AnyListener]:
         """Open, or take over, all that is listened on."""
-        node, place = self._settings.node, self._place
-        admin = [node.admin] if node.admin and not place.number else []
-        site: Any = admin_site(lambda: succeed(self.figures()), self._leaving.asked, names_of(self._settings))
+        node, role = self._settings.node, self._role
+        admin = [node.admin] if node.admin and not role.number else []
+        site: Any = admin_site(
+            lambda: succeed(self.node_status()), self._drain_state.note_check, admin_host_names(self._settings)
+        )
         if not IReactorSocket.providedBy(self._reactor):
             return await self._open_in_memory(site if admin else None)
         descriptions = [*node.listen, *admin]
-        sockets = list(place.sockets) if place.number else open_sockets(descriptions, place.sockets)
+        sockets = list(role.sockets) if role.number else open_sockets(descriptions, role.sockets)
         listeners = []
-        shared = place.number > 0
+        shared = role.number > 0
         for description, listening in zip(node.listen, sockets, strict=False):
             listener = await serve(
-                description, listening, self._visitor, self._openings, self._reactor, self._loop, shared
+                description, listening, self._make_visitor_connection, self._pending, self._reactor, self._loop, shared
             )
             listeners.append(listener)
         if admin:
@@ -314,24 +316,26 @@ class NodeService(MultiService):
         node = self._settings.node
         listeners = []
         for description in node.listen:
-            port: Any = await serverFromString(self._reactor, description).listen(MachineFactory(self._visitor))
-            listeners.append(Held(port))
+            port: Any = await serverFromString(self._reactor, description).listen(
+                HandlerFactory(self._make_visitor_connection)
+            )
+            listeners.append(InMemoryListener(port))
         if site is not None:
-            self._admin_listener = Held(await serverFromString(self._reactor, node.admin).listen(site))
+            self._admin_listener = InMemoryListener(await serverFromString(self._reactor, node.admin).listen(site))
             self.admin_port = self._admin_listener.port
         return listeners
 
-    def _take_control(self) -> ControlSocket | None:
+    def _open_control(self) -> ControlSocket | None:
         node = self._settings.node
         control = ControlSocket(
             state_dir=node.state_dir,
             node=node.name,
-            group=self._place.group,
+            group=self._role.group,
             sockets=self._sockets,
             leave=self.leave,
             reactor=self._reactor,
         )
-        if control.listen(self._place.takes_over):
+        if control.listen(self._role.takes_over):
             return control
         self._log_event("no control", "another process of this node's name has the control socket")
         return None
@@ -345,9 +349,9 @@ class NodeService(MultiService):
 
         :param successor: the group of processes that serve the same ports from now on; None: nobody does.
         """
-        if not self._leaving.begun:
+        if not self._drain_state.draining:
             self._successor = successor
-            self._leaving.begun = True
+            self._drain_state.draining = True
             stop_reactor(self._reactor)
 
     def reload(self) -> None:
@@ -355,14 +359,14 @@ class NodeService(MultiService):
         admin = [self._admin_listener] if self._admin_listener is not None else []
         reload_certificates([*self._listeners, *admin], self._log_event)
 
-    def _fit_descriptors(self) -> None:
+    def _raise_descriptor_limit(self) -> None:
         """Take as many descriptors as allowed; where they do not reach, take fewer connections."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         # A visitor's connection may need one to the application as well.
-        needed = self.hub.limits.connections * 2 + _SPARE_DESCRIPTORS
+        needed = self.context.limits.connections * 2 + _SPARE_DESCRIPTORS
         if hard != resource.RLIM_INFINITY and needed > hard:
             fewer = max((hard - _SPARE_DESCRIPTORS) // 2, 1)
-            self.hub.limits = attrs.evolve(self.hub.limits, connections=fewer)
+            self.context.limits = attrs.evolve(self.context.limits, connections=fewer)
             self._log_event(
                 "too few file descriptors", f"limits.connections lowered to {fewer}, since {hard} may be open"
             )
@@ -370,8 +374,8 @@ class NodeService(MultiService):
         if soft != resource.RLIM_INFINITY and soft < needed:
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
-    def _visitor(self) -> VisitorConnection:
-        return VisitorConnection(self.hub)
+    def _make_visitor_connection(self) -> VisitorConnection:
+        return VisitorConnection(self.context)
 
     def _has_started(self, _: object) -> None:
         self.started.callback(None)
@@ -386,33 +390,38 @@ class NodeService(MultiService):
 
     def _tick(self) -> None:
         now = self._reactor.seconds()
-        self.hub.tick(now)
-        self.hub.upstreams.tick(now)
+        self.context.tick(now)
+        self.context.upstream_pool.tick(now)
         self._ticks += 1
         if self._ticks % _SWEEP_TICKS == 0:
             self.copies.tick()
             self.copies.sweep()
-        self._openings.tick(now)
+        self._pending.tick(now)
 
-    def figures(self) -> Figures:
+    def node_status(self) -> NodeStatus:
         """What this process has to tell of itself now."""
-        waiting = self.spool.waiting if self.spool is not None and self.deliverer is not None else 0
+        waiting = self.spool.waiting if self.spool is not None and self.notice_sender is not None else 0
         gauges = {
             "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
-            "upstream_open": ("connections to the application", self.hub.upstreams.open),
-            "upstream_idle": ("idle connections to the application", self.hub.upstreams.idle),
-            "upstream_waiting": ("requests that wait for a connection to the application", self.hub.upstreams.waiting),
+            "upstream_open": ("connections to the application", self.context.upstream_pool.open),
+            "upstream_idle": ("idle connections to the application", self.context.upstream_pool.idle),
+            "upstream_waiting": (
+                "requests that wait for a connection to the application",
+                self.context.upstream_pool.waiting,
+            ),
             "pages_pending": ("pages on their way into the store", self.copies.pending),
             "notices_waiting": ("notices that wait for the crawler", waiting),
         }
-        return Figures(self._settings.node.name, self.counters, gauges, self.readiness.ready, self.readiness.wrong())
+        return NodeStatus(
+            self._settings.node.name, self.counters, gauges, self.readiness.ready, self.readiness.problems()
+        )
 
     # Stop.
 
     @property
-    def fate(self) -> dict[str, int]:
+    def copy_outcome(self) -> dict[str, int]:
         """What became of the copies in the end, by word."""
-        return self._handover.fate
+        return self._copy_drain.copy_outcome
 
     def stopService(self) -> Deferred[None]:
         """Drain and close; the Deferred fires when that is done (docs/running.rst)."""
@@ -426,45 +435,45 @@ class NodeService(MultiService):
             # Whoever asks for readiness is to be answered by those who serve.
             await maybeDeferred(self._admin_listener.close, True)
             self._admin_listener = None
-        if taken_over and self.deliverer is not None:
+        if taken_over and self.notice_sender is not None:
             # Notices that come in here go on into the spool, from which the successor delivers.
-            await self.deliverer.stop()
-        await self._leaving.leave(taken_over or self._place.number > 0)
+            await self.notice_sender.stop()
+        await self._drain_state.leave(taken_over or self._role.number > 0)
         deadline = seconds() + DRAIN_SECONDS
-        shared = taken_over or self._place.number > 0
+        shared = taken_over or self._role.number > 0
         for listener in self._listeners:
             await maybeDeferred(listener.close, shared)
         await self._settle(seconds() + _SETTLE_SECONDS)
-        for connection in list(self.hub.connections):
+        for connection in list(self.context.connections):
             connection.close_if_idle()
-        while self.hub.connections and seconds() < deadline:
+        while self.context.connections and seconds() < deadline:
             await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
-        cut = list(self.hub.connections)
-        for connection in cut:
-            connection.link.abort()
+        aborted = list(self.context.connections)
+        for connection in aborted:
+            connection.transport.abort()
         if self._ticking.running:
             self._ticking.stop()
         self.readiness.stop()
         # What time the running requests left is the copies'.
-        await self._handover.run(self._successor, HAND_OVER_SECONDS + max(deadline - seconds(), 0.0))
+        await self._copy_drain.run(self._successor, HAND_OVER_SECONDS + max(deadline - seconds(), 0.0))
         await self._close_all()
-        self._log_event("stopped", f"{len(cut)} connections cut")
+        self._log_event("stopped", f"{len(aborted)} connections cut")
 
     async def _settle(self, until: float) -> None:
         """Let connections that were taken in the last moment come to their first request: none of them is to be
         closed unheard because another process takes over, or a balancer was slow to hear."""
-        while len(self._openings) and self._reactor.seconds() < until:
+        while len(self._pending) and self._reactor.seconds() < until:
             await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
         # What the loop has accepted already reaches its machine in its next turns.
         await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
-        self.hub.draining = True
-        self.hub.upstreams.close()
-        while self.hub.connections and self._reactor.seconds() < until:
+        self.context.draining = True
+        self.context.upstream_pool.close()
+        while self.context.connections and self._reactor.seconds() < until:
             await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
 
     async def _close_all(self) -> None:
-        if self.deliverer is not None:
-            await self.deliverer.stop()
+        if self.notice_sender is not None:
+            await self.notice_sender.stop()
         if self._siblings is not None:
             await self._siblings.close()
         if self.spool is not None:
@@ -477,7 +486,7 @@ class NodeService(MultiService):
         if self._admin_listener is not None:
             await maybeDeferred(self._admin_listener.close)
         if self._control is not None:
-            self._control.tell_end({"done": True, **self.fate})
+            self._control.send_outcome({"done": True, **self.copy_outcome})
             await self._control.close()
         self._store_thread.stop()
         self._spool_thread.stop()

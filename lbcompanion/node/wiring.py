@@ -12,22 +12,22 @@ from lbcompanion.errors import ConfigError
 from lbcompanion.html.redaction import Masks
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import MonotonicClock, Page, WallClock
-from lbcompanion.node.capture.page_policy import Policy, Script
-from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.capture_rules import CaptureRules
+from lbcompanion.node.capture.page_policy import PagePolicy, Script
+from lbcompanion.node.capture.pipeline import CaptureLimits
 from lbcompanion.node.capture.plan import RequestPlan
-from lbcompanion.node.capture.rules import Recording
-from lbcompanion.node.copies.peer_import import Taking
-from lbcompanion.node.copies.service import Ask, Copies
-from lbcompanion.node.endpoints.application_client import Answered
-from lbcompanion.node.endpoints.debug import Debug
-from lbcompanion.node.endpoints.fetch_auth import Callers
-from lbcompanion.node.endpoints.router import Endpoints
+from lbcompanion.node.copies.peer_import import PeerImport
+from lbcompanion.node.copies.service import Copies, CopyRequest
+from lbcompanion.node.endpoints.application_client import UpstreamResponse
+from lbcompanion.node.endpoints.debug import DebugReporter
+from lbcompanion.node.endpoints.fetch_auth import FetchAuthorizer
+from lbcompanion.node.endpoints.router import EndpointRouter
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.notices.receiver import NoticeDesk
+from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.client_info import TrustedProxies
-from lbcompanion.node.proxy.context import Hub, LocalAnswer
-from lbcompanion.node.proxy.upstream import UpstreamConnection, Upstreams
+from lbcompanion.node.proxy.context import InternalResponse, ProxyContext
+from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.recorder.script import recorder_source, versioned_script
 from lbcompanion.settings import LimitsTable, NodeSettings
@@ -36,7 +36,7 @@ from lbcompanion.stores.interface import IPageStore
 
 
 @frozen(kw_only=True)
-class Surroundings:
+class NodeDependencies:
     """What the parts get from outside: settings, time, and everything that does I/O.
 
     :ivar now: seconds since the epoch.
@@ -45,7 +45,7 @@ class Surroundings:
     :ivar shared_store: whether other nodes may use this very store.
     :ivar dial: starts a connection to the application.
     :ivar ask_application: makes one request to the application, for the debug page.
-    :ivar pass_on: asks other nodes for a copy: ``pass_on(method, owner, ask)``; None where none of them is known.
+    :ivar pass_on: asks other nodes for a copy: ``ask_peers(method, owner, ask)``; None where none of them is known.
     :ivar spool: where notices wait for the crawler; None: they are not sent on.
     :ivar on_notice: called after each notice that was written to the spool.
     :ivar leaving: whether the node is about to stop.
@@ -64,13 +64,13 @@ class Surroundings:
     shared_store: bool
     tokens: Tokens
     dial: Callable[[UpstreamConnection], None]
-    ask_application: Callable[[RequestHead], Deferred[Answered]]
-    pass_on: Callable[[bytes, str, Ask], Deferred[LocalAnswer | None] | None]
+    ask_application: Callable[[RequestHead], Deferred[UpstreamResponse]]
+    ask_peers: Callable[[bytes, str, CopyRequest], Deferred[InternalResponse | None] | None]
     spool: Spool | None
     on_notice: Callable[[], None]
     leaving: Callable[[], bool]
     on_captured: Callable[[Page, bytes], None] | None = None
-    policy: type[Policy] = Policy
+    policy: type[PagePolicy] = PagePolicy
 
 
 @frozen(kw_only=True)
@@ -78,107 +78,120 @@ class Parts:
     """The parts that others than their neighbours use."""
 
     copies: Copies
-    desk: NoticeDesk
-    policy: Policy
+    notice_receiver: NoticeReceiver
+    policy: PagePolicy
     script: Script
-    endpoints: Endpoints
-    hub: Hub
+    endpoints: EndpointRouter
+    context: ProxyContext
 
 
-def build(given: Surroundings) -> Parts:
+def build(dependencies: NodeDependencies) -> Parts:
     """Make all parts, each after those that it needs.
 
     :raises ConfigError: for a mask that is no CSS selector.
     """
-    settings, counters = given.settings, given.counters
+    settings, counters = dependencies.settings, dependencies.counters
     node, capture, limits = settings.node, settings.capture, settings.limits
     proxies = TrustedProxies(node.trusted_proxies)
     copies = Copies(
         node=node.name,
         secret=node.secret,
-        store=given.store,
-        tokens=given.tokens,
-        now=given.now,
+        store=dependencies.store,
+        tokens=dependencies.tokens,
+        now=dependencies.now,
         counters=counters,
-        log=given.log,
-        pass_on=given.pass_on,
-        shared=given.shared_store,
+        log=dependencies.log,
+        ask_peers=dependencies.ask_peers,
+        shared=dependencies.shared_store,
     )
     reader = CookieReader(settings.sticky)
-    desk = NoticeDesk(
+    notice_receiver = NoticeReceiver(
         node=node.name,
-        tokens=given.tokens,
+        tokens=dependencies.tokens,
         reader=reader,
         copies=copies,
-        spool=given.spool,
+        spool=dependencies.spool,
         counters=counters,
-        now=given.now,
-        told=given.on_notice,
+        now=dependencies.now,
+        on_notice=dependencies.on_notice,
     )
     script = _script(settings, reader)
-    recording = Recording(capture)
-    rules = CaptureRules(
+    capture_rules = CaptureRules(capture)
+    capture_limits = CaptureLimits(
         capture.max_page_bytes,
         limits.capturing_bytes,
         limits.expansion_ratio,
         capture.exclude_blocks,
         _masks(capture.mask),
-        given.on_captured or _server_notices(settings, recording, desk),
+        dependencies.on_captured or _server_notices(settings, capture_rules, notice_receiver),
     )
-    policy = given.policy(
+    policy = dependencies.policy(
         settings=settings,
         copies=copies,
         counters=counters,
-        rules=rules,
-        recording=recording,
+        capture_limits=capture_limits,
+        capture_rules=capture_rules,
         script=script,
-        now=given.now,
+        now=dependencies.now,
     )
-    endpoints = Endpoints(
+    endpoints = EndpointRouter(
         node=node.name,
         prefix=node.prefix,
-        callers=Callers(fetch=settings.fetch, secret=node.secret, trusted=proxies.trusts, now=given.now),
+        authorizer=FetchAuthorizer(
+            fetch=settings.fetch, secret=node.secret, trusted=proxies.trusts, now=dependencies.now
+        ),
         copies=copies,
-        desk=desk,
-        taking=Taking(
-            tokens=given.tokens,
+        notice_receiver=notice_receiver,
+        peer_import=PeerImport(
+            tokens=dependencies.tokens,
             copies=copies,
-            store=given.store,
+            store=dependencies.store,
             limits=settings.store,
-            most_bytes=capture.max_page_bytes,
-            leaving=given.leaving,
-            now=given.now,
+            max_bytes=capture.max_page_bytes,
+            leaving=dependencies.leaving,
+            now=dependencies.now,
             counters=counters,
-            log=given.log,
+            log=dependencies.log,
         ),
         script=script,
         counters=counters,
-        log=given.log,
-        debug=Debug(
-            settings=settings, policy=policy, tokens=given.tokens, store=given.store, ask=given.ask_application
-        ).tell,
+        log=dependencies.log,
+        debug=DebugReporter(
+            settings=settings,
+            policy=policy,
+            tokens=dependencies.tokens,
+            store=dependencies.store,
+            ask=dependencies.ask_application,
+        ).report,
     )
-    hub = Hub(
+    context = ProxyContext(
         limits=limits,
         prefix=node.prefix.encode(),
         trusts=proxies.trusts,
-        upstreams=Upstreams(
-            dial=given.dial,
-            limits=share_of(limits, node.workers),
-            monotonic=given.monotonic,
-            later=given.call_later,
+        upstream_pool=UpstreamPool(
+            dial=dependencies.dial,
+            limits=worker_limits(limits, node.workers),
+            monotonic=dependencies.monotonic,
+            call_later=dependencies.call_later,
             counters=counters,
         ),
-        local=endpoints,
+        internal_handler=endpoints,
         plan=partial(RequestPlan, policy),
         counters=counters,
-        monotonic=given.monotonic,
-        log=given.log,
+        monotonic=dependencies.monotonic,
+        log=dependencies.log,
     )
-    return Parts(copies=copies, desk=desk, policy=policy, script=script, endpoints=endpoints, hub=hub)
+    return Parts(
+        copies=copies,
+        notice_receiver=notice_receiver,
+        policy=policy,
+        script=script,
+        endpoints=endpoints,
+        context=context,
+    )
 
 
-def share_of(limits: LimitsTable, workers: int) -> LimitsTable:
+def worker_limits(limits: LimitsTable, workers: int) -> LimitsTable:
     """The limits of one of several processes: each has its part of the connections to the application, at least one."""
     most = limits.upstream_connections
     return evolve(limits, upstream_connections=max(most // workers, 1)) if most else limits
@@ -200,15 +213,15 @@ def _script(settings: NodeSettings, reader: CookieReader) -> Script:
 
 
 def _server_notices(
-    settings: NodeSettings, recording: Recording, desk: NoticeDesk
+    settings: NodeSettings, capture_rules: CaptureRules, notice_receiver: NoticeReceiver
 ) -> Callable[[Page, bytes], None] | None:
     """What sends the node's own notices of captured pages; None where ``crawler.notices`` is ``browser``."""
     if settings.crawler.notices not in {"server", "both"}:
         return None
 
     def captured(page: Page, cookie: bytes) -> None:
-        if recording.own_notice(page, cookie):
-            desk.of_our_own(page, cookie)
+        if capture_rules.allows_server_notice(page, cookie):
+            notice_receiver.record_server_notice(page, cookie)
 
     return captured
 

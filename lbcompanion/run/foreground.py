@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from lbcompanion import logs
 from lbcompanion.errors import CompanionError
 from lbcompanion.node.processes.control import ControlError, RunningNode
-from lbcompanion.node.processes.process_role import Place
+from lbcompanion.node.processes.process_role import ProcessRole
 from lbcompanion.settings import CrawlerSettings, NodeSettings
 
 if TYPE_CHECKING:
@@ -80,16 +80,18 @@ def make_node(
     from lbcompanion.stores.threads import SingleThread
 
     predecessor = _running_node(settings) if take_over else None
-    place = Place(sockets=tuple(predecessor.sockets()), takes_over=True) if predecessor is not None else Place()
+    role = (
+        ProcessRole(sockets=tuple(predecessor.sockets()), takes_over=True) if predecessor is not None else ProcessRole()
+    )
     service: NodeService | Supervisor
     if settings.node.workers == 1:
-        service = NodeService(settings, reactor, loop, place=place)
+        service = NodeService(settings, reactor, loop, role=role)
     else:
         # The workers open it, but a store that cannot be used is to be told before any of them starts.
         open_store(settings.store, time.time, SingleThread(reactor))
-        service = Supervisor(settings=settings, reactor=reactor, json_lines=json_lines, relay=relay, place=place)
+        service = Supervisor(settings=settings, reactor=reactor, json_lines=json_lines, relay=relay, role=role)
     if predecessor is not None:
-        service.started.addCallbacks(lambda _: _retire_predecessor(predecessor, place), lambda _: predecessor.close())
+        service.started.addCallbacks(lambda _: _retire_predecessor(predecessor, role), lambda _: predecessor.close())
     reload_on_sighup(reactor, service.reload)
     return service
 
@@ -103,9 +105,9 @@ def _running_node(settings: NodeSettings) -> RunningNode | None:
         return None
 
 
-def _retire_predecessor(predecessor: RunningNode, place: Place) -> None:
+def _retire_predecessor(predecessor: RunningNode, role: ProcessRole) -> None:
     try:
-        predecessor.leave_to(place.group)
+        predecessor.hand_over_to(role.group)
     except ControlError as error:
         log.error("the older process was not told to leave: {why}", why=str(error))
     else:

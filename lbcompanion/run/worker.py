@@ -12,8 +12,16 @@ from contextlib import suppress
 from typing import Any
 
 from lbcompanion import plugins
-from lbcompanion.node.processes.process_role import Place
-from lbcompanion.node.processes.supervisor import ANSWERS_FD, FATE, FIRST_SOCKET_FD, LEAVE, ORDERS_FD, STARTED, Orders
+from lbcompanion.node.processes.process_role import ProcessRole
+from lbcompanion.node.processes.supervisor import (
+    COMMANDS_FD,
+    COPY_OUTCOME,
+    FIRST_SOCKET_FD,
+    LEAVE,
+    REPORTS_FD,
+    STARTED,
+    WorkerSpec,
+)
 from lbcompanion.run import foreground
 
 
@@ -24,9 +32,9 @@ def main() -> int:
     """
     # Ctrl-C on a terminal is for the supervisor, which tells its workers in its own time.
     os.setpgid(0, 0)
-    orders = read_orders(ORDERS_FD)
+    spec = read_spec(COMMANDS_FD)
     plugins.load_dialects()
-    sockets = tuple(socket.socket(fileno=FIRST_SOCKET_FD + at) for at in range(len(orders.settings.node.listen)))
+    sockets = tuple(socket.socket(fileno=FIRST_SOCKET_FD + at) for at in range(len(spec.settings.node.listen)))
     from twisted.internet import asyncioreactor
 
     loop = asyncio.new_event_loop()
@@ -37,24 +45,24 @@ def main() -> int:
     from lbcompanion.node.service import NodeService
 
     # What only making it can tell of a configuration, its supervisor has seen before.
-    service = NodeService(orders.settings, reactor, loop, place=Place(orders.group, orders.number, sockets))
-    service.started.addCallback(lambda _: os.write(ANSWERS_FD, STARTED))
+    service = NodeService(spec.settings, reactor, loop, role=ProcessRole(spec.group, spec.number, sockets))
+    service.started.addCallback(lambda _: os.write(REPORTS_FD, STARTED))
     service.started.addErrback(lambda _: None)
     threading.Thread(target=_wait_for_leave_order, args=(reactor, service), daemon=True).start()
-    code = foreground.run_service(service, reactor, orders.json_lines)
+    code = foreground.run_service(service, reactor, spec.json_lines)
     with suppress(OSError):  # a supervisor that is gone hears nothing
-        os.write(ANSWERS_FD, FATE + json.dumps(service.fate).encode() + b"\n")
+        os.write(REPORTS_FD, COPY_OUTCOME + json.dumps(service.copy_outcome).encode() + b"\n")
     return code
 
 
-def read_orders(descriptor: int) -> Orders:
+def read_spec(descriptor: int) -> WorkerSpec:
     """What the supervisor wrote first.
 
     :raises EOFError: where it is gone already.
     """
     size = int.from_bytes(_read_exactly(descriptor, 4), "big")
-    orders: Orders = pickle.loads(_read_exactly(descriptor, size))
-    return orders
+    spec: WorkerSpec = pickle.loads(_read_exactly(descriptor, size))
+    return spec
 
 
 def _read_exactly(descriptor: int, size: int) -> bytes:
@@ -71,7 +79,7 @@ def _wait_for_leave_order(reactor: Any, service: Any) -> None:
     """Blocks until the supervisor says that this worker is to leave, or is there no more, however it went."""
     line = b""
     while not line.endswith(b"\n"):
-        data = os.read(ORDERS_FD, 1)
+        data = os.read(COMMANDS_FD, 1)
         if not data:
             break
         line += data

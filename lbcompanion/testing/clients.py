@@ -16,7 +16,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchMiss, SiteFetcher, FetchPath
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchMiss, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, IdentityCodingAgent
 from lbcompanion.crawler.sites import nonce
 from lbcompanion.model import to_rfc3339

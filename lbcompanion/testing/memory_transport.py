@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lbcompanion.node.proxy.interface import Link, Machine
+from lbcompanion.node.proxy.interface import ConnectionHandler, Transport
 
 #: What a link queues before its machine is told to pause, and how low the queue has to be to go on: asyncio's marks.
 HIGH_WATER = 65536
@@ -41,12 +41,12 @@ class MemoryLoop:
 
 
 class MemoryTransport:
-    """A :class:`~lbcompanion.node.proxy.interface.Link`, whose other end is :attr:`remote`.
+    """A :class:`~lbcompanion.node.proxy.interface.Transport`, whose other end is :attr:`remote`.
 
     :param peername: what ``get_extra_info`` tells.
     """
 
-    def __init__(self, loop: MemoryLoop, handler: Machine, peername: object = ("192.0.2.7", 4711)) -> None:
+    def __init__(self, loop: MemoryLoop, handler: ConnectionHandler, peername: object = ("192.0.2.7", 4711)) -> None:
         self._loop = loop
         self._handler = handler
         self._extra = {"peername": peername}
@@ -68,7 +68,7 @@ class MemoryTransport:
     # What the machine asks for.
 
     def write(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         assert not self._wrote_eof, "written behind the end"
         if self._closing or self._lost or not data:
             return
@@ -80,22 +80,22 @@ class MemoryTransport:
             self._handler.pause_writing()
 
     def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if not self._closing:
             self._closing = True
             self._flush()
 
     def write_eof(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._wrote_eof = True
         self._flush()
 
     def abort(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if not self._lost:
             self._closing = True
             self._out.clear()
@@ -103,21 +103,21 @@ class MemoryTransport:
             self._loop.call_soon(lambda: self.lose(None))
 
     def pause_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._reading = False
 
     def resume_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if not self._closing and not self._reading:
             self._reading = True
             self._loop.call_soon(self.deliver)
 
     def get_write_buffer_size(self) -> int:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         return self._queued
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         return self._extra.get(name, default)
 
     # What the other end does.
@@ -225,4 +225,4 @@ class RemoteEnd:
 
 
 if TYPE_CHECKING:
-    _: type[Link] = MemoryTransport
+    _: type[Transport] = MemoryTransport

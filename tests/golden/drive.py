@@ -29,8 +29,8 @@ from lbcompanion.crawler.crawl.intake import Intake, intake_site
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.metrics.admin import admin_site as node_admin_site
-from lbcompanion.node.metrics.status import Figures
-from lbcompanion.node.notices.sender import Deliverer
+from lbcompanion.node.metrics.status import NodeStatus
+from lbcompanion.node.notices.sender import NoticeSender
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.copies import page_to_frame
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES as MOST_NOTICES_BYTES
@@ -114,7 +114,7 @@ class Node:
                 now=lambda: EPOCH + 1000,
                 max_bytes=1 << 20,
             )
-            more["pass_on"] = others.pass_on
+            more["pass_on"] = others.ask_peers
             self.peers = others
         self.spool = None if folder is None else Spool(folder / "notices.db", at_once, most)
         self.rig = Rig(store=store, spool=self.spool, name=name, shared=shared, node=node or {}, **more, **made)
@@ -163,13 +163,13 @@ class Node:
         """A token of which nothing is known."""
         return self.rig.tokens.mint()
 
-    def on_its_way(self) -> str:
+    def is_pending(self) -> str:
         """A token whose page is not whole yet."""
         return self.rig.copies.begin()
 
     def raises(self) -> None:
         """Have the store raise what none should."""
-        self.rig.copies.live_in(_Odd(StoreTable(), lambda: 0.0))
+        self.rig.copies.use_store(_Odd(StoreTable(), lambda: 0.0))
 
     @property
     def received(self) -> list[bytes]:
@@ -179,7 +179,7 @@ class Node:
     def deliver(self) -> bytes:
         """What goes to the crawler's intake for the notices that wait."""
         assert self.spool is not None
-        deliverer = Deliverer(
+        notice_sender = NoticeSender(
             intake="http://192.0.2.80:8470",
             secret=SECRET,
             spool=self.spool,
@@ -189,7 +189,7 @@ class Node:
             counters=self.rig.counters,
             log=self.rig.log,
         )
-        deliverer.wake()
+        notice_sender.wake()
         self.wire.reactor.advance(0.1)
         return self.wire.written()
 
@@ -206,15 +206,15 @@ class Node:
 
     def tell(self, cookie: bytes) -> None:
         """The node's own notice of the page that was viewed last."""
-        self.rig.desk.of_our_own(self.rig.captured[-1][0], cookie)
+        self.rig.notice_receiver.record_server_notice(self.rig.captured[-1][0], cookie)
 
     def admin(self, raw: bytes, ready: bool = True, workers: bool = False) -> bytes:
         """What the admin listener answers."""
         gauges = {"ready": ("1 where balancers should send visitors here", float(ready))}
         wrong = [] if ready else ["the application cannot be reached"]
         told = [{"number": 0, "pid": 4711, "serves": True}] if workers else []
-        figures = Figures("n1", self.rig.counters, gauges, ready, wrong, told)
-        return answered(node_admin_site(lambda: succeed(figures), lambda: None), raw)
+        node_status = NodeStatus("n1", self.rig.counters, gauges, ready, wrong, told)
+        return answered(node_admin_site(lambda: succeed(node_status), lambda: None), raw)
 
 
 class Wire:

@@ -64,7 +64,7 @@ def test_misses() -> None:
         golden.message("a token of another farm", node.fetch(token), "n1", token, NONCE)
         golden.message("no token", node.fetch("a.b"))
         golden.message("no token, HEAD", _without_length(node.fetch("a.b", "HEAD")))
-        golden.message("on its way", node.fetch(node.on_its_way()))
+        golden.message("on its way", node.fetch(node.is_pending()))
         failing = Node(fails=True)
         for method in ("GET", "DELETE"):
             golden.message(f"the store fails, {method}", failing.fetch(failing.miss_token(), method))

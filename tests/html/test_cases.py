@@ -13,10 +13,10 @@ from twisted.internet.defer import succeed
 from lbcompanion.html.redaction import Masks
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
-from lbcompanion.node.capture.page_policy import Policy, Script
-from lbcompanion.node.capture.pipeline import CaptureRules
+from lbcompanion.node.capture.capture_rules import CaptureRules
+from lbcompanion.node.capture.page_policy import PagePolicy, Script
+from lbcompanion.node.capture.pipeline import CaptureLimits
 from lbcompanion.node.capture.plan import RequestPlan
-from lbcompanion.node.capture.rules import Recording
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.protocol.tokens import Tokens
@@ -79,19 +79,19 @@ class Rig:
             now=lambda: 0.0,
             counters=self.counters,
             log=lambda event, detail: None,
-            pass_on=lambda method, owner, ask: succeed(None),
+            ask_peers=lambda method, owner, ask: succeed(None),
         )
         capture = settings.capture
         masks = Masks(capture.mask) if capture.mask else None
-        rules = CaptureRules(
+        capture_limits = CaptureLimits(
             capture.max_page_bytes, 1 << 27, 100, capture.exclude_blocks, masks, lambda page, cookie: None
         )
-        self.policy = Policy(
+        self.policy = PagePolicy(
             settings=settings,
             copies=kept,
             counters=self.counters,
-            rules=rules,
-            recording=Recording(settings.capture),
+            capture_limits=capture_limits,
+            capture_rules=CaptureRules(settings.capture),
             script=Script(b"", "1"),
             now=lambda: 0.0,
         )
@@ -109,17 +109,17 @@ def run(case: Case, page: bytes, edges: list[int]) -> tuple[bytes, list[tuple[by
     answered = fields_of(case.answered)
     plan = RequestPlan(rig.policy, head, "127.0.0.1", False, "https")
     assert b"lbc-capture" not in plan.request_lines().lower()
-    reply = plan.reply(ResponseHead.from_fields(11, case.status, b"", answered))
+    plan_response = plan.plan_response(ResponseHead.from_fields(11, case.status, b"", answered))
     out = page
-    if reply.pipeline is not None:
+    if plan_response.pipeline is not None:
         places = [0, *edges, len(page)]
         if edges:
-            out = b"".join(reply.pipeline.feed(page[a:b]) for a, b in pairwise(places))
-            out += reply.pipeline.finish()
+            out = b"".join(plan_response.pipeline.feed(page[a:b]) for a, b in pairwise(places))
+            out += plan_response.pipeline.finish()
         else:
-            out = b"".join(reply.pipeline.whole(page))
-        reply.pipeline.written()
-    lines = [line.partition(b": ") for line in reply.lines.splitlines()]
+            out = b"".join(plan_response.pipeline.transform_whole(page))
+        plan_response.pipeline.written()
+    lines = [line.partition(b": ") for line in plan_response.lines.splitlines()]
     return out, [(name, value) for name, _, value in lines], rig
 
 

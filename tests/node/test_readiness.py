@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.processes.drain_state import Leaving
+from lbcompanion.node.processes.drain_state import DrainState
 from lbcompanion.node.readiness import Readiness
 
 
@@ -28,7 +28,7 @@ class Node:
             reactor=self.reactor,
             counters=self.counters,
             copies=self.copies,  # type: ignore[arg-type]
-            leaving=Leaving(self.reactor),
+            leaving=DrainState(self.reactor),
             crawler_reached=lambda: self.crawler_reached,
             log=lambda what, why: self.logged.append(what),
         )
@@ -48,10 +48,10 @@ def test_an_application_that_cannot_be_reached_keeps_visitors_away_until_it_can(
     node = Node()
     node.answer(works=False)
     assert not node.readiness.ready
-    assert node.readiness.wrong() == ["the application cannot be reached"]
+    assert node.readiness.problems() == ["the application cannot be reached"]
     node.reactor.advance(2.0)
     node.answer(works=True)
-    assert (node.readiness.ready, node.readiness.wrong()) == (True, [])
+    assert (node.readiness.ready, node.readiness.problems()) == (True, [])
     assert node.logged == ["application not reached", "application reached again"]
 
 
@@ -71,11 +71,11 @@ def test_a_store_or_a_crawler_that_fails_keeps_nobody_away() -> None:
     node = Node()
     node.copies.store_works = node.crawler_reached = False
     assert node.readiness.ready
-    assert len(node.readiness.wrong()) == 2
+    assert len(node.readiness.problems()) == 2
 
 
 def test_a_node_that_leaves_is_not_ready() -> None:
     node = Node()
     node.readiness.leaving.begun = True
     assert not node.readiness.ready
-    assert node.readiness.wrong() == ["the node is leaving"]
+    assert node.readiness.problems() == ["the node is leaving"]

@@ -17,15 +17,15 @@ from twisted.internet.task import Clock
 
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import Page
-from lbcompanion.node.capture.page_policy import Policy
-from lbcompanion.node.copies.service import Ask
-from lbcompanion.node.endpoints.application_client import Answered, NoPageError
+from lbcompanion.node.capture.page_policy import PagePolicy
+from lbcompanion.node.copies.service import CopyRequest
+from lbcompanion.node.endpoints.application_client import NoPageError, UpstreamResponse
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
-from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 from lbcompanion.node.proxy.visitor import VisitorConnection
-from lbcompanion.node.wiring import Surroundings, build
+from lbcompanion.node.wiring import NodeDependencies, build
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import NodeSettings, NodeTable, StoreTable
@@ -209,9 +209,9 @@ class ModelApplication:
             return
 
         def connect() -> None:
-            link = MemoryTransport(self._loop, upstream, None)
-            self.connections.append(ApplicationConnection(self, link.remote))
-            link.connect()
+            transport = MemoryTransport(self._loop, upstream, None)
+            self.connections.append(ApplicationConnection(self, transport.remote))
+            transport.connect()
 
         self._loop.call_soon(connect)
 
@@ -293,8 +293,10 @@ class InMemoryNode:
     def __init__(
         self,
         store: Any = None,
-        policy: type[Policy] = Policy,
-        pass_on: Callable[[bytes, str, Ask], Deferred[LocalAnswer | None] | None] = lambda method, owner, ask: None,
+        policy: type[PagePolicy] = PagePolicy,
+        ask_peers: Callable[
+            [bytes, str, CopyRequest], Deferred[InternalResponse | None] | None
+        ] = lambda method, owner, ask: None,
         spool: Spool | None = None,
         name: str = "n1",
         shared: bool = True,
@@ -314,13 +316,13 @@ class InMemoryNode:
         self.wake_count = 0
         self.captured: list[tuple[Page, bytes]] = []
         self.on_captured: Callable[[Page, bytes], None] = lambda page, cookie: self.captured.append((page, cookie))
-        self.on_ask_application: Callable[[RequestHead], Deferred[Answered]] = lambda head: fail(
+        self.on_ask_application: Callable[[RequestHead], Deferred[UpstreamResponse]] = lambda head: fail(
             NoPageError("no application")
         )
         self.leaving = False
         self.application = ModelApplication(self.loop)
         parts = build(
-            Surroundings(
+            NodeDependencies(
                 settings=self.settings,
                 now=self.now,
                 monotonic=self.clock.seconds,
@@ -332,7 +334,7 @@ class InMemoryNode:
                 tokens=self.tokens,
                 dial=self.application.dial,
                 ask_application=self._ask,
-                pass_on=pass_on,
+                ask_peers=ask_peers,
                 spool=spool,
                 on_notice=self._wake,
                 leaving=lambda: self.leaving,
@@ -340,8 +342,13 @@ class InMemoryNode:
                 policy=policy,
             )
         )
-        self.copies, self.desk, self.policy, self.script = parts.copies, parts.desk, parts.policy, parts.script
-        self.endpoints, self.hub, self.upstreams = parts.endpoints, parts.hub, parts.hub.upstreams
+        self.copies, self.notice_receiver, self.policy, self.script = (
+            parts.copies,
+            parts.notice_receiver,
+            parts.policy,
+            parts.script,
+        )
+        self.endpoints, self.context, self.upstream_pool = parts.endpoints, parts.context, parts.context.upstream_pool
         self.signer = Signer(SECRET)
 
     def now(self) -> float:
@@ -350,7 +357,7 @@ class InMemoryNode:
     def log(self, event: str, detail: str) -> None:
         self.logged.append(f"{event}: {detail}")
 
-    def _ask(self, head: RequestHead) -> Deferred[Answered]:
+    def _ask(self, head: RequestHead) -> Deferred[UpstreamResponse]:
         return self.on_ask_application(head)
 
     def _on_captured(self, page: Page, cookie: bytes) -> None:
@@ -367,13 +374,13 @@ class InMemoryNode:
         while seconds > 0:
             self.clock.advance(min(step, seconds))
             seconds -= step
-            self.hub.tick(self.clock.seconds())
-            self.upstreams.tick(self.clock.seconds())
+            self.context.tick(self.clock.seconds())
+            self.upstream_pool.tick(self.clock.seconds())
             self.run()
 
     def connect(self, peer: object = ("192.0.2.7", 4711)) -> RemoteEnd:
         """A new visitor."""
-        return MemoryTransport(self.loop, VisitorConnection(self.hub), peer).connect()
+        return MemoryTransport(self.loop, VisitorConnection(self.context), peer).connect()
 
     def ask(
         self, *pieces: bytes, methods: Iterable[bytes] = (b"GET",), peer: object = ("192.0.2.7", 4711)

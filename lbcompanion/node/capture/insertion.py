@@ -9,7 +9,7 @@ from lbcompanion.html.csp import evaluate
 from lbcompanion.html.eligible import Eligibility, Refusal
 from lbcompanion.html.fast_path import fast_insertion_offset
 from lbcompanion.html.inject import Injector
-from lbcompanion.node.capture.page_policy import Policy
+from lbcompanion.node.capture.page_policy import PagePolicy
 
 #: Why a page got no script, where a policy forbids it; the directive follows.
 BLOCKED = Refusal.CSP.value
@@ -26,53 +26,60 @@ class Insertion:
     __slots__ = ("_judged", "_origin", "_path", "_policies", "_policy", "_snippets", "_token", "allowed")
 
     def __init__(
-        self, *, policy: Policy, path: bytes, policies: list[bytes], judged: Eligibility, token: str, origin: str
+        self,
+        *,
+        policy: PagePolicy,
+        path: bytes,
+        csp_headers: list[bytes],
+        eligibility: Eligibility,
+        token: str,
+        origin: str,
     ) -> None:
         self._policy = policy
         self._path = path
-        self._policies = policies
-        self._judged = judged
+        self._csp_headers = csp_headers
+        self._eligibility = eligibility
         self._token = token
         self._origin = origin
         self.allowed = True
-        if policy.built_in and not policies and not judged.xhtml:
-            self._snippets = (policy.tag(token, origin, policy.script_for(path), None, False), b"")
+        if policy.uses_default_tag and not csp_headers and not eligibility.xhtml:
+            self._snippets = (policy.script_tag(token, origin, policy.script_url_for(path), None, False), b"")
             return
-        first = self._allowed_by(())
-        if isinstance(first, str):
-            policy.counters.left_alone(path, f"{BLOCKED}: {first}")
+        snippets = self._snippets_allowed_by(())
+        if isinstance(snippets, str):
+            policy.counters.count_not_injected(path, f"{BLOCKED}: {snippets}")
             self.allowed = False
-            first = (b"", b"")
-        self._snippets = first
+            snippets = (b"", b"")
+        self._snippets = snippets
 
-    def whole(self, page: bytes) -> list[bytes] | None:
+    def transform_whole(self, page: bytes) -> list[bytes] | None:
         """A page that is here in one piece, with what is inserted, in pieces; None where only the machine can tell."""
         policy = self._policy
-        judged = self._judged
+        eligibility = self._eligibility
         top, bottom = self._snippets
-        if bottom or not top or judged.xhtml or policy.skip_if is not None or policy.insertion_points is not None:
+        if bottom or not top or eligibility.xhtml or policy.skip_if is not None or policy.insertion_points is not None:
             return None
-        at = fast_insertion_offset(page, judged.charset, len(top))
+        at = fast_insertion_offset(page, eligibility.charset, len(top))
         return None if at is None else [page[:at], top, page[at:]]
 
     def injector(self) -> Injector:
         """The machine, for a page that comes in pieces, or is not the usual one."""
         policy = self._policy
-        judged = self._judged
+        eligibility = self._eligibility
         return Injector(
             self._snippets[0],
             self._snippets[1],
-            xhtml=judged.xhtml,
-            charset_known=judged.charset is not None,
-            utf_16=utf16_variant(judged.charset),
-            needs_document=judged.needs_document,
-            on_policies=self._allowed_by,
+            xhtml=eligibility.xhtml,
+            charset_known=eligibility.charset is not None,
+            utf_16=utf16_variant(eligibility.charset),
+            needs_document=eligibility.needs_document,
+            on_policies=self._snippets_allowed_by,
             skip_if=policy.skip_if,
             insertion_points=policy.insertion_points,
-            limit_bytes=policy.rules.max_page_bytes,
+            limit_bytes=policy.capture_limits.max_page_bytes,
         )
 
-    def _allowed_by(self, more: tuple[str, ...]) -> tuple[bytes, bytes] | str:
+    def _snippets_allowed_by(self, meta_csp: tuple[str, ...]) -> tuple[bytes, bytes] | str:
         """Top and bottom for the page, or the directive that forbids them.
 
         :param more: the policies of its ``<meta>`` tags.
@@ -80,18 +87,18 @@ class Insertion:
         policy = self._policy
         origin = self._origin
         nonce = None
-        script = policy.script_for(self._path) if policy.built_in else policy.script_url
-        if self._policies or more:
-            inserted = policy.insert(self._token, origin, self._judged.xhtml)
+        script = policy.script_url_for(self._path) if policy.uses_default_tag else policy.script_url
+        if self._csp_headers or meta_csp:
+            inserted = policy.inserted_for(self._token, origin, self._eligibility.xhtml)
             page_url = origin + self._path.decode("latin-1")
-            verdict = evaluate([*self._policies, *more], urljoin(page_url, script), inserted=inserted)
+            verdict = evaluate([*self._csp_headers, *meta_csp], urljoin(page_url, script), inserted=inserted)
             if not verdict.allowed and script != policy.script_url:
                 # A policy may name the address below the prefix, and no other.
                 script = policy.script_url
-                verdict = evaluate([*self._policies, *more], origin + script, inserted=inserted)
+                verdict = evaluate([*self._csp_headers, *meta_csp], origin + script, inserted=inserted)
             if not verdict.allowed:
                 return verdict.directive
             nonce = verdict.nonce
-        if policy.built_in:
-            return policy.tag(self._token, origin, script, nonce, self._judged.xhtml), b""
-        return policy.filled(self._token, origin, nonce)
+        if policy.uses_default_tag:
+            return policy.script_tag(self._token, origin, script, nonce, self._eligibility.xhtml), b""
+        return policy.fill_snippets(self._token, origin, nonce)

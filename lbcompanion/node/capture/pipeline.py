@@ -24,7 +24,7 @@ _SMALL_BYTES = 65536
 
 
 @frozen
-class CaptureRules:
+class CaptureLimits:
     """What holds for all pages of one process.
 
     :ivar max_page_bytes: of one copy.
@@ -38,10 +38,10 @@ class CaptureRules:
     expansion_ratio: float
     exclude_blocks: bool
     masks: Masks | None
-    kept: Callable[[Page, bytes], None] | None
+    on_captured: Callable[[Page, bytes], None] | None
 
 
-class Facts(NamedTuple):
+class PageContext(NamedTuple):
     """What is known of a page before its body comes.
 
     :ivar origin: the public origin that it was asked of.
@@ -55,10 +55,10 @@ class Facts(NamedTuple):
     charset: str | None
 
 
-class Inserting(Protocol):
+class PageInsertion(Protocol):
     """What is to be inserted into one page."""
 
-    def whole(self, page: bytes) -> list[bytes] | None:
+    def transform_whole(self, page: bytes) -> list[bytes] | None:
         """A page in one piece, with what is inserted, in pieces; None where only the machine can tell."""
         ...
 
@@ -67,7 +67,7 @@ class Inserting(Protocol):
         ...
 
 
-class Capturing:
+class CapturePipeline:
     """The pipeline of one page.
 
     :param coding: the page's content coding, empty for none.
@@ -79,32 +79,32 @@ class Capturing:
     _decoder: Decoder | None = None
     _encoder: Encoder | None = None
     _injector: Injector | None = None
-    _taken = False
-    _given = False
-    _broken = False
-    _off = False
+    _input_started = False
+    _output_started = False
+    _decoding_failed = False
+    _injection_off = False
 
     def __init__(
         self,
         *,
         token: str,
-        facts: Facts,
-        rules: CaptureRules,
+        page_context: PageContext,
+        capture_limits: CaptureLimits,
         copies: Copies,
         counters: Counters,
         coding: bytes,
-        insertion: Inserting | None,
+        insertion: PageInsertion | None,
     ) -> None:
         self._token = token
-        self._facts = facts
-        self._rules = rules
+        self._page_context = page_context
+        self._limits = capture_limits
         self._copies = copies
         self._counters = counters
         self._coding = coding
         self._insertion = insertion
-        self._parts: list[bytes] | None = []
-        self._size = 0
-        self._why = ""
+        self._copy_parts: list[bytes] | None = []
+        self._copy_bytes = 0
+        self._no_copy_reason = ""
         self.same_length = insertion is None
 
     def _start(self) -> None:
@@ -116,39 +116,41 @@ class Capturing:
             self._injector = self._insertion.injector()
             self._encoder = Encoder(coding) if coding else None
 
-    def whole(self, data: bytes) -> list[bytes]:
+    def transform_whole(self, data: bytes) -> list[bytes]:
         """All of the body at once."""
         if data and not self._started and self._insertion is not None:
-            pieces = self._usual(data) if not self._coding else self._usual_coded(data)
+            pieces = self._inject_fast(data) if not self._coding else self._inject_fast_coded(data)
             if pieces is not None:
                 self._counters.injected += 1
-                self._counters.decided(self._facts.request.path, "", "")
+                self._counters.remember(self._page_context.request.path, "", "")
                 return pieces
         return [self.feed(data) if data else b"", self.finish()]
 
-    def _usual(self, page: bytes) -> list[bytes] | None:
+    def _inject_fast(self, page: bytes) -> list[bytes] | None:
         """A page of the usual kind with what is inserted; None where it is another."""
         insertion = self._insertion
-        if len(page) > self._rules.max_page_bytes or insertion is None:
+        if len(page) > self._limits.max_page_bytes or insertion is None:
             return None
         try:
-            pieces = insertion.whole(page)
+            pieces = insertion.transform_whole(page)
         except Exception as error:
             self._counters.failed_open[f"injection: {type(error).__name__}"] += 1
             return None
         if pieces is not None:
-            self._keep(page)
+            self._add_to_copy(page)
         return pieces
 
-    def _usual_coded(self, data: bytes) -> list[bytes] | None:
+    def _inject_fast_coded(self, data: bytes) -> list[bytes] | None:
         """The same for a page that is coded; what cannot be undone within bounds is left to the steps."""
-        rules = self._rules
-        most = min(rules.max_page_bytes, max(_SMALL_BYTES, int(len(data) * rules.expansion_ratio)))
+        capture_limits = self._limits
+        max_bytes = min(
+            capture_limits.max_page_bytes, max(_SMALL_BYTES, int(len(data) * capture_limits.expansion_ratio))
+        )
         try:
-            page = decode_whole(self._coding, data, most)
+            page = decode_whole(self._coding, data, max_bytes)
         except CodingError:
             return None
-        pieces = self._usual(page)
+        pieces = self._inject_fast(page)
         return None if pieces is None else [encode_whole(self._coding, b"".join(pieces))]
 
     def feed(self, data: bytes) -> bytes:
@@ -156,28 +158,28 @@ class Capturing:
         if not self._started:
             self._start()
         if self._decoder is None:
-            out = self._page(data)
+            out = self._inject(data)
             return data if self._injector is None else out
-        if self._broken:
+        if self._decoding_failed:
             # Before anything of ours went out the coded bytes pass as they are; later on nothing sensible can follow.
-            return b"" if self._given else data
+            return b"" if self._output_started else data
         if self._injector is None or self._encoder is None:
-            self._decode_aside(data)
+            self._decode_for_copy(data)
             return data
         return self._recode(data)
 
-    def _decode_aside(self, data: bytes) -> None:
+    def _decode_for_copy(self, data: bytes) -> None:
         """Decode for the copy alone."""
         assert self._decoder is not None
-        if self._parts is None:
+        if self._copy_parts is None:
             return
         try:
             for piece in self._decoder.decode(data):
-                self._keep(piece)
-                if self._why:
+                self._add_to_copy(piece)
+                if self._no_copy_reason:
                     return
         except CodingError as error:
-            self._broken = True
+            self._decoding_failed = True
             self._stop_copy(error.why)
 
     def _recode(self, data: bytes) -> bytes:
@@ -186,30 +188,30 @@ class Capturing:
         out: list[bytes] = []
         try:
             for piece in self._decoder.decode(data):
-                page = self._page(piece)
-                if self._why and not self._given and not self._taken:
+                page = self._inject(piece)
+                if self._no_copy_reason and not self._output_started and not self._input_started:
                     # It grows beyond all measure, and nothing of it went out yet: it passes by as it came, since to
                     # undo and code again what a few bytes stand for would keep all other visitors waiting.
-                    self._broken = True
+                    self._decoding_failed = True
                     return data
                 if page:
                     out.append(self._encoder.feed(page))
         except CodingError as error:
-            self._broken = True
+            self._decoding_failed = True
             self._stop_copy(error.why)
-            if not self._given and not out and not self._taken:
+            if not self._output_started and not out and not self._input_started:
                 return data
-            self._given = True
-            out.append(self._encoder.finish(self._held()))
-        self._taken = True
+            self._output_started = True
+            out.append(self._encoder.finish(self._release_held()))
+        self._input_started = True
         if out:
-            self._given = True
+            self._output_started = True
         return b"".join(out)
 
-    def _page(self, piece: bytes) -> bytes:
+    def _inject(self, piece: bytes) -> bytes:
         """Plain bytes of the page, in and out."""
-        self._keep(piece)
-        if self._injector is None or self._off:
+        self._add_to_copy(piece)
+        if self._injector is None or self._injection_off:
             return piece
         try:
             return self._injector.feed(piece)
@@ -219,10 +221,10 @@ class Capturing:
     def _injection_failed(self, error: Exception, piece: bytes) -> bytes:
         """An error of ours: what was held back goes out as it is, and the rest of the page too."""
         self._counters.failed_open[f"injection: {type(error).__name__}"] += 1
-        self._off = True
-        return self._held() + piece
+        self._injection_off = True
+        return self._release_held() + piece
 
-    def _held(self) -> bytes:
+    def _release_held(self) -> bytes:
         if self._injector is None:
             return b""
         try:
@@ -231,78 +233,82 @@ class Capturing:
             self._counters.failed_open["injection: held"] += 1
             return b""
 
-    def _keep(self, piece: bytes) -> None:
-        parts = self._parts
+    def _add_to_copy(self, piece: bytes) -> None:
+        parts = self._copy_parts
         if parts is None:
             return
         size = len(piece)
-        self._size += size
+        self._copy_bytes += size
         counters = self._counters
         counters.capturing_bytes += size
         parts.append(piece)
-        rules = self._rules
-        if self._size > rules.max_page_bytes:
+        capture_limits = self._limits
+        if self._copy_bytes > capture_limits.max_page_bytes:
             self._stop_copy("larger than max_page_bytes")
-        elif counters.capturing_bytes > rules.capturing_bytes:
+        elif counters.capturing_bytes > capture_limits.capturing_bytes:
             self._stop_copy("capture memory is full")
         elif (
             self._decoder is not None
-            and self._size > _SMALL_BYTES
-            and self._size > self._decoder.bytes_in * rules.expansion_ratio
+            and self._copy_bytes > _SMALL_BYTES
+            and self._copy_bytes > self._decoder.bytes_in * capture_limits.expansion_ratio
         ):
             self._stop_copy("grows more than expansion_ratio")
 
     def _stop_copy(self, why: str) -> None:
-        if self._parts is not None:
-            self._counters.capturing_bytes -= self._size
-            self._parts = None
-            self._why = why
+        if self._copy_parts is not None:
+            self._counters.capturing_bytes -= self._copy_bytes
+            self._copy_parts = None
+            self._no_copy_reason = why
 
     def finish(self) -> bytes:
         """The body was whole; the last bytes for the visitor."""
         if not self._started:
             self._start()
-        if self._decoder is not None and not self._broken and (self._parts is not None or self._encoder is not None):
+        if (
+            self._decoder is not None
+            and not self._decoding_failed
+            and (self._copy_parts is not None or self._encoder is not None)
+        ):
             try:
                 self._decoder.finish()
             except CodingError as error:
                 self._stop_copy(error.why)
-        if self._injector is None or (self._broken and self._encoder is not None):
-            if self._injector is not None and self._why:
-                self._counters.left_alone(self._facts.request.path, self._why)
+        if self._injector is None or (self._decoding_failed and self._encoder is not None):
+            if self._injector is not None and self._no_copy_reason:
+                self._counters.count_not_injected(self._page_context.request.path, self._no_copy_reason)
             return b""
         try:
-            out = b"" if self._off else self._injector.finish()
+            out = b"" if self._injection_off else self._injector.finish()
         except Exception as error:
             out = self._injection_failed(error, b"")
-        self._count(self._injector)
+        self._count_injection(self._injector)
         if self._encoder is None:
             return out
-        if not self._taken:
+        if not self._input_started:
             # An empty coded body stays empty.
             return b""
         return self._encoder.finish(out)
 
-    def _count(self, injector: Injector) -> None:
-        path = self._facts.request.path
+    def _count_injection(self, injector: Injector) -> None:
+        path = self._page_context.request.path
         if injector.placed:
             self._counters.injected += 1
-            self._counters.decided(path, "", "")
+            self._counters.remember(path, "", "")
             return
         why = injector.refusal.value if injector.refusal is not None else "failed"
-        self._counters.left_alone(path, f"{why}: {injector.directive}" if injector.directive else why)
+        self._counters.count_not_injected(path, f"{why}: {injector.directive}" if injector.directive else why)
 
     def written(self) -> None:
         """The visitor has everything: now the copy is finished and handed to the store."""
-        parts, self._parts = self._parts, None
+        parts, self._copy_parts = self._copy_parts, None
         if parts is None:
-            self._copies.lost(self._token, self._why)
+            self._copies.lost(self._token, self._no_copy_reason)
             return
-        self._counters.capturing_bytes -= self._size
-        request, head, origin, captured_at, charset = self._facts
-        rules = self._rules
+        self._counters.capturing_bytes -= self._copy_bytes
+        request, head, origin, captured_at, charset = self._page_context
+        capture_limits = self._limits
         try:
-            made = parts[0] if len(parts) == 1 else b"".join(parts)
+            page_bytes = parts[0] if len(parts) == 1 else b"".join(parts)
             page = Page(
                 self._token,
                 origin + request.target.decode("latin-1"),
@@ -310,7 +316,7 @@ class Capturing:
                 head.status,
                 head.values[b"content-type"].decode("latin-1"),
                 captured_at,
-                self._copy_of(made, charset),
+                self._redacted(page_bytes, charset),
             )
         except Exception as error:
             # A copy that may still hold what was to be left out is not kept.
@@ -318,19 +324,19 @@ class Capturing:
             self._copies.lost(self._token, "masks or excluded blocks could not be taken out")
             return
         self._copies.keep(page)
-        if rules.kept is not None:
+        if capture_limits.on_captured is not None:
             try:
-                rules.kept(page, request.values.get(b"cookie", b""))
+                capture_limits.on_captured(page, request.values.get(b"cookie", b""))
             except Exception as error:
                 self._counters.failed_open[f"notice: {type(error).__name__}"] += 1
 
-    def _copy_of(self, made: bytes, charset: str | None) -> bytes:
-        rules = self._rules
-        if not rules.exclude_blocks and rules.masks is None:
-            return made
-        if charset != "utf-8" or made[:1] in (b"\xef", b"\xfe", b"\xff"):
-            charset = bom_charset(made) or charset or page_charset(b"", made[:1024])
-        return redact(made, rules.exclude_blocks, rules.masks, charset)
+    def _redacted(self, page_bytes: bytes, charset: str | None) -> bytes:
+        capture_limits = self._limits
+        if not capture_limits.exclude_blocks and capture_limits.masks is None:
+            return page_bytes
+        if charset != "utf-8" or page_bytes[:1] in (b"\xef", b"\xfe", b"\xff"):
+            charset = bom_charset(page_bytes) or charset or page_charset(b"", page_bytes[:1024])
+        return redact(page_bytes, capture_limits.exclude_blocks, capture_limits.masks, charset)
 
     def abort(self, why: str) -> None:
         """The body will not be whole: no copy."""

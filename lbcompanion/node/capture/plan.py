@@ -15,19 +15,19 @@ from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
 from lbcompanion.node.capture import robots
 from lbcompanion.node.capture.insertion import Insertion
-from lbcompanion.node.capture.page_policy import NO_TOKEN, Policy
-from lbcompanion.node.capture.pipeline import Capturing, Facts
-from lbcompanion.node.proxy.client_info import forwarded_on
-from lbcompanion.node.proxy.context import LocalAnswer, Reply
+from lbcompanion.node.capture.page_policy import NO_TOKEN, PagePolicy
+from lbcompanion.node.capture.pipeline import CapturePipeline, PageContext
+from lbcompanion.node.proxy.client_info import appended_forwarding_lines
+from lbcompanion.node.proxy.context import InternalResponse, ResponsePlan
 from lbcompanion.protocol import headers
 
 # What a changed body makes untrue; ``Content-Length`` is written anew anyway.
-_CHANGED = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
+_BODY_DEPENDENT = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
 _LONGEST_HTML_TYPE = max(map(len, HTML_TYPES))
-_CONDITIONS = frozenset({b"if-none-match", b"if-match"})
+_CONDITIONAL_FIELDS = frozenset({b"if-none-match", b"if-match"})
 # How our entity tags differ from the application's: one for its strong tags, one for its weak ones.
 _STRONG, _WEAK = b'-lbcs"', b'-lbcw"'
-_OURS = re.compile(rb'W/"([^"]*)-lbc([sw])"')
+_MARKED_ETAG = re.compile(rb'W/"([^"]*)-lbc([sw])"')
 _ETAG = re.compile(rb"(?im)^(etag: )(W/)?([^\r\n]*)\"(?=\r$)")
 _POLICY = re.compile(rb"(?im)^(content-security-policy: )([^\r\n]*)(?=\r$)")
 _ACCEPT_ENCODING = re.compile(rb"(?im)^(accept-encoding: )[^\r\n]*\r\n")
@@ -42,17 +42,17 @@ class RequestPlan:
 
     __slots__ = ("_asked", "_head", "_mapped", "_peer", "_robots", "_scheme", "_trusted", "policy", "reason")
 
-    def __init__(self, policy: Policy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:
+    def __init__(self, policy: PagePolicy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:
         self.policy = policy
         self._head = head
         self._peer = peer
         self._trusted = trusted
         self._scheme = scheme
-        self._mapped = False
-        self._robots = head.target == b"/robots.txt" and head.method in {b"GET", b"HEAD"}
-        self._asked = head.flags & CAPTURE_REQUESTED != 0 and head.get(headers.CAPTURE.key) == b"1"
+        self._etag_translated = False
+        self._is_robots_txt = head.target == b"/robots.txt" and head.method in {b"GET", b"HEAD"}
+        self._capture_requested = head.flags & CAPTURE_REQUESTED != 0 and head.get(headers.CAPTURE.key) == b"1"
         try:
-            self.reason = policy.recording.refusal(head)
+            self.reason = policy.capture_rules.refusal(head)
         except Exception as error:
             policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
             self.reason = "failed"
@@ -65,143 +65,154 @@ class RequestPlan:
         lines = end_to_end(head)
         if flags & CAPTURE_REQUESTED:
             lines = without(lines, (headers.CAPTURE.key,))
-        if self._robots:
+        if self._is_robots_txt:
             lines = without(lines, (b"accept-encoding",)) + b"Accept-Encoding: identity\r\n"
         elif not self.reason:
             accept = head.values.get(b"accept-encoding")
-            if accept is not None and (offered := policy.offered(accept)) != accept:
-                lines = _ACCEPT_ENCODING.sub(b"", lines) + b"Accept-Encoding: %b\r\n" % offered
+            if accept is not None and (accept_encoding := policy.accept_encoding(accept)) != accept:
+                lines = _ACCEPT_ENCODING.sub(b"", lines) + b"Accept-Encoding: %b\r\n" % accept_encoding
         if flags & CONDITIONAL and b"-lbc" in lines:
-            lines = self._their_tags(lines)
+            lines = self._restore_application_etags(lines)
         if flags & FORWARDED:
-            return lines + forwarded_on(head, self._trusted, self._peer, self._scheme)
-        return lines + policy.forwarded(self._peer, self._scheme, head.values.get(b"host"))
+            return lines + appended_forwarding_lines(head, self._trusted, self._peer, self._scheme)
+        return lines + policy.forwarding_lines(self._peer, self._scheme, head.values.get(b"host"))
 
-    def _their_tags(self, lines: bytes) -> bytes:
+    def _restore_application_etags(self, lines: bytes) -> bytes:
         """Our entity tags in the conditions as the application knows them."""
         out = []
         for line in lines.splitlines(keepends=True):
-            if b"-lbc" in line and line.partition(b":")[0].lower() in _CONDITIONS:
-                self._mapped = True
-                line = _OURS.sub(lambda m: b'"%b"' % m[1] if m[2] == b"s" else b'W/"%b"' % m[1], line)  # noqa: PLW2901
+            if b"-lbc" in line and line.partition(b":")[0].lower() in _CONDITIONAL_FIELDS:
+                self._etag_translated = True
+                line = _MARKED_ETAG.sub(lambda m: b'"%b"' % m[1] if m[2] == b"s" else b'W/"%b"' % m[1], line)  # noqa: PLW2901
             out.append(line)
         return b"".join(out)
 
-    def reply(self, head: ResponseHead) -> Reply:
+    def plan_response(self, head: ResponseHead) -> ResponsePlan:
         """Decide about the answer. Whatever fails in here, the visitor gets the application's answer as it is."""
         try:
-            return self._reply(head)
+            return self._plan_response(head)
         except Exception as error:
             self.policy.counters.failed_open[f"policy: {type(error).__name__}"] += 1
-            return Reply(end_to_end(head))
+            return ResponsePlan(end_to_end(head))
 
-    def _reply(self, head: ResponseHead) -> Reply:
-        if self._robots:
-            return self._robots_reply(head)
-        if head.status == 304 and self._mapped:
+    def _plan_response(self, head: ResponseHead) -> ResponsePlan:
+        if self._is_robots_txt:
+            return self._plan_robots_response(head)
+        if head.status == 304 and self._etag_translated:
             policy = self.policy
             # The page in the visitor's cache has scripts in line with a token that is not known here.
             origin = policy.origin(self._head, self._trusted, self._scheme)
-            policies = policy.policies(head, origin, policy.inserted)
-            return Reply(_with_policies(_our_tag(end_to_end(head)), policies))
+            csp_headers = policy.csp_headers(head, origin, policy.inserted)
+            return ResponsePlan(_replace_csp(_mark_etag(end_to_end(head)), csp_headers))
         if not self.reason:
             content_type = head.values.get(b"content-type")
             if content_type is not None and content_type[:_LONGEST_HTML_TYPE].lower().startswith(HTML_TYPES):
-                return self._html(head, content_type)
-        return Reply(end_to_end(head))
+                return self._plan_page(head, content_type)
+        return ResponsePlan(end_to_end(head))
 
-    def _html(self, head: ResponseHead, content_type: bytes) -> Reply:
+    def _plan_page(self, head: ResponseHead, content_type: bytes) -> ResponsePlan:
         policy = self.policy
         request = self._head
         is_head = request.method == b"HEAD"
-        judged = policy.judged(request, head)
-        why = self.not_captured(head, judged)
+        eligibility = policy.eligibility(request, head)
+        why = self.not_captured(head, eligibility)
         if why:
             policy.counters.not_captured[why] += 1
-            policy.counters.decided(request.path, why, "")
-            return Reply(end_to_end(head))
-        inject = judged.inject and policy.settings.inject.enabled
+            policy.counters.remember(request.path, why, "")
+            return ResponsePlan(end_to_end(head))
+        inject = eligibility.inject and policy.settings.inject.enabled
         origin = policy.origin(request, self._trusted, self._scheme)
         # A HEAD leaves no copy; its fields are the GET's all the same, but for a hash over the token.
         token = NO_TOKEN if is_head else policy.copies.begin()
-        inserted = policy.insert(token, origin, judged.xhtml) if inject and head.flags & HAS_CSP else policy.inserted
-        policies = policy.policies(head, origin, inserted) if inject else []
+        inserted = (
+            policy.inserted_for(token, origin, eligibility.xhtml)
+            if inject and head.flags & HAS_CSP
+            else policy.inserted
+        )
+        csp_headers = policy.csp_headers(head, origin, inserted) if inject else []
         if is_head:
-            changed = inject and not self._blocked(policies, origin, inserted)
-            return Reply(self._visitor_lines(head, changed, policies), _NoBody() if changed else None)
-        insertion = self.insertion(policies, judged, token, origin) if inject else None
-        if insertion is not None and policies and not insertion.allowed:
+            changed = inject and not self._blocking_directive(csp_headers, origin, inserted)
+            return ResponsePlan(self._visitor_lines(head, changed, csp_headers), _ChangedLength() if changed else None)
+        insertion = self.insertion(csp_headers, eligibility, token, origin) if inject else None
+        if insertion is not None and csp_headers and not insertion.allowed:
             insertion = None
         if not inject:
-            policy.counters.left_alone(request.path, judged.reason or "injection is off")
-        pipeline = Capturing(
+            policy.counters.count_not_injected(request.path, eligibility.reason or "injection is off")
+        pipeline = CapturePipeline(
             token=token,
-            facts=Facts(request, head, origin, policy.now(), judged.charset),
-            rules=policy.rules,
+            page_context=PageContext(request, head, origin, policy.now(), eligibility.charset),
+            capture_limits=policy.capture_limits,
             copies=policy.copies,
             counters=policy.counters,
             coding=_coding(head),
             insertion=insertion,
         )
-        lines = self._visitor_lines(head, insertion is not None, policies)
-        if self._asked:
+        lines = self._visitor_lines(head, insertion is not None, csp_headers)
+        if self._capture_requested:
             lines += b"%b: %b\r\n" % (headers.CAPTURED_TOKEN.written, token.encode())
-        return Reply(lines, pipeline)
+        return ResponsePlan(lines, pipeline)
 
-    def not_captured(self, head: ResponseHead, judged: Eligibility) -> str:  # noqa: PLR0911 - as above
+    def not_captured(self, head: ResponseHead, eligibility: Eligibility) -> str:  # noqa: PLR0911 - as above
         """Why no copy is taken of this answer; empty where one is."""
         policy = self.policy
-        if head.status not in policy.recording.statuses:
+        if head.status not in policy.capture_rules.statuses:
             return "status"
-        if not judged.page:
-            return judged.reason
-        if judged.reason == "prefetch":
+        if not eligibility.page:
+            return eligibility.reason
+        if eligibility.reason == "prefetch":
             return "prefetch"
-        if judged.fragment and not (self._asked and policy.settings.capture.fragments == "on-request"):
+        if eligibility.fragment and not (self._capture_requested and policy.settings.capture.fragments == "on-request"):
             return "fragment"
         coding = _coding(head)
         if coding and coding not in DECODABLE:
             return "content coding"
         length = head.values.get(b"content-length")
-        if length is not None and not coding and int(length) > policy.rules.max_page_bytes:
+        if length is not None and not coding and int(length) > policy.capture_limits.max_page_bytes:
             return "larger than max_page_bytes"
-        if policy.counters.capturing_bytes >= policy.rules.capturing_bytes:
+        if policy.counters.capturing_bytes >= policy.capture_limits.capturing_bytes:
             return "capture memory is full"
         return ""
 
-    def _visitor_lines(self, head: ResponseHead, changed: bool, policies: list[bytes]) -> bytes:
+    def _visitor_lines(self, head: ResponseHead, changed: bool, csp_headers: list[bytes]) -> bytes:
         lines = end_to_end(head)
         if changed and head.flags & BODY_DEPENDENT:
-            lines = _our_tag(without(lines, _CHANGED))
-        if changed and policies and self.policy.adapts:
-            lines = _with_policies(lines, policies)
-        if self.policy.recording.uncacheable(self._head):
+            lines = _mark_etag(without(lines, _BODY_DEPENDENT))
+        if changed and csp_headers and self.policy.adapts_csp:
+            lines = _replace_csp(lines, csp_headers)
+        if self.policy.capture_rules.uncacheable(self._head):
             lines = without(lines, (b"cache-control", b"etag", b"last-modified")) + b"Cache-Control: no-store\r\n"
         return lines
 
-    def _blocked(self, policies: list[bytes], origin: str, inserted: InsertedScripts) -> str:
+    def _blocking_directive(self, csp_headers: list[bytes], origin: str, inserted: InsertedScripts) -> str:
         """The directive of the page's header that forbids the script, if one does."""
         policy = self.policy
-        return evaluate(policies, origin + policy.script_url, inserted=inserted).directive if policies else ""
+        return evaluate(csp_headers, origin + policy.script_url, inserted=inserted).directive if csp_headers else ""
 
-    def insertion(self, policies: list[bytes], judged: Eligibility, token: str, origin: str) -> Insertion:
+    def insertion(self, csp_headers: list[bytes], eligibility: Eligibility, token: str, origin: str) -> Insertion:
         """What is to be inserted into the page that answers this request."""
         return Insertion(
-            policy=self.policy, path=self._head.path, policies=policies, judged=judged, token=token, origin=origin
+            policy=self.policy,
+            path=self._head.path,
+            csp_headers=csp_headers,
+            eligibility=eligibility,
+            token=token,
+            origin=origin,
         )
 
-    def _robots_reply(self, head: ResponseHead) -> Reply:
+    def _plan_robots_response(self, head: ResponseHead) -> ResponsePlan:
         prefix = self.policy.prefix.encode()
         if head.status in {404, 410}:
-            text = robots.alone(prefix)
-            return Reply(b"", replace=LocalAnswer(200, [(b"Content-Type", b"text/plain; charset=utf-8")], text))
+            text = robots.default_robots(prefix)
+            return ResponsePlan(
+                b"", replacement=InternalResponse(200, [(b"Content-Type", b"text/plain; charset=utf-8")], text)
+            )
         if head.status != 200 or _coding(head):
-            return Reply(end_to_end(head))
-        lines = _our_tag(end_to_end(head, _CHANGED))
-        return Reply(lines, robots.Rewriting(prefix) if self._head.method == b"GET" else _NoBody())
+            return ResponsePlan(end_to_end(head))
+        lines = _mark_etag(end_to_end(head, _BODY_DEPENDENT))
+        return ResponsePlan(lines, robots.RobotsRewriter(prefix) if self._head.method == b"GET" else _ChangedLength())
 
 
-class _NoBody:
+class _ChangedLength:
     """The pipeline of an answer to HEAD whose fields are those of a changed page: its length is another."""
 
     same_length = False
@@ -212,7 +223,7 @@ class _NoBody:
     def finish(self) -> bytes:
         return b""
 
-    def whole(self, data: bytes) -> list[bytes]:
+    def transform_whole(self, data: bytes) -> list[bytes]:
         return [data]
 
     def written(self) -> None:
@@ -222,11 +233,11 @@ class _NoBody:
         pass
 
 
-def _with_policies(lines: bytes, policies: list[bytes]) -> bytes:
+def _replace_csp(lines: bytes, csp_headers: list[bytes]) -> bytes:
     """Lines with other policies in the place of theirs, line by line."""
-    if not policies:
+    if not csp_headers:
         return lines
-    left = iter(policies)
+    left = iter(csp_headers)
     return _POLICY.sub(lambda found: found[1] + next(left), lines)
 
 
@@ -234,6 +245,6 @@ def _coding(head: ResponseHead) -> bytes:
     return content_coding((head.values[b"content-encoding"],)) if head.flags & HAS_CODING else b""
 
 
-def _our_tag(lines: bytes) -> bytes:
+def _mark_etag(lines: bytes) -> bytes:
     """An application's entity tag as a changed page bears it: never its own, and found again in conditions."""
     return _ETAG.sub(lambda found: b"%bW/%b%b" % (found[1], found[3], _WEAK if found[2] else _STRONG), lines)

@@ -9,7 +9,7 @@ _LINE = re.compile(rb"[ \t]*([A-Za-z-]+)[ \t]*:[ \t]*([^#\r\n]*)")
 MAX_BYTES = 512000
 
 
-def alone(prefix: bytes) -> bytes:
+def default_robots(prefix: bytes) -> bytes:
     """The whole file where the application has none."""
     return b"User-agent: *\n" + _rules(prefix)
 
@@ -19,7 +19,7 @@ def _rules(prefix: bytes) -> bytes:
     return b"Disallow: %b/\nDisallow: /*-%b/\n" % (prefix, prefix)
 
 
-def with_rule(text: bytes, prefix: bytes) -> bytes:
+def add_rules(text: bytes, prefix: bytes) -> bytes:
     """The application's file with ``Disallow`` for our prefix in each of its groups, and a group for all others.
 
     An agent obeys the group that names it and no other (RFC 9309 section 2.2.1), so one group at the end would not
@@ -46,7 +46,7 @@ def with_rule(text: bytes, prefix: bytes) -> bytes:
     return b"".join(out)
 
 
-class Rewriting:
+class RobotsRewriter:
     """The pipeline of a robots.txt: collects it and gives it with our rule; one that is too large passes as it is."""
 
     same_length = False
@@ -67,9 +67,9 @@ class Rewriting:
 
     def finish(self) -> bytes:
         """The text with our rule."""
-        return b"" if self._text is None else with_rule(self._text, self._prefix)
+        return b"" if self._text is None else add_rules(self._text, self._prefix)
 
-    def whole(self, data: bytes) -> list[bytes]:
+    def transform_whole(self, data: bytes) -> list[bytes]:
         """The same for a text that came in one piece."""
         return [self.feed(data), self.finish()]
 

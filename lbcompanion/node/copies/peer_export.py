@@ -11,20 +11,20 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from lbcompanion.errors import StoreError, TokenError
 from lbcompanion.model import LossCode, LossReason, Page
-from lbcompanion.node.copies.peers import Peers, in_order
+from lbcompanion.node.copies.peers import Peers, rendezvous_order
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.protocol.copies import write_copy
 from lbcompanion.protocol.tokens import Tokens, repr_digest
 from lbcompanion.stores.interface import IPageStore
 
 #: So many copies are on their way at a time.
-_AT_ONCE = 8
-_EACH_SECONDS = 3.0
+_CONCURRENCY = 8
+_PER_COPY_SECONDS = 3.0
 #: What a peer says of this one copy; after any other answer it is not asked for further copies.
 _ABOUT_THIS_COPY = frozenset({400, 409, 410, 413})
 
 
-class Giving:
+class PeerExport:
     """Gives all copies of a store to peers.
 
     :param now: seconds since the epoch.
@@ -41,10 +41,10 @@ class Giving:
         self._now = now
         self._reactor = reactor
         self._counters = counters
-        self._left: list[str] = []
-        self._takers: set[str] = set()
-        self._until = 0.0
-        self.given: Counter[str] = Counter()
+        self._remaining: list[str] = []
+        self._willing_peers: set[str] = set()
+        self._deadline = 0.0
+        self.exported: Counter[str] = Counter()
         self.lost: dict[str, LossReason] = {}
 
     async def run(self, until: float) -> None:
@@ -53,55 +53,57 @@ class Giving:
         :param until: when this has to be over, by the reactor's clock.
         :raises StoreError: where the store does not even tell what it holds.
         """
-        self._until = until
-        self._left = await self._store.tokens()
-        if self._left and self._peers.names:
-            self._takers = set(await self._peers.greet_all())
-            await DeferredList([Deferred.fromCoroutine(self._give()) for _ in range(_AT_ONCE)], consumeErrors=True)
-        for token in self._left:
-            self._lose(token, self._why_left())
-        self._left = []
+        self._deadline = until
+        self._remaining = await self._store.tokens()
+        if self._remaining and self._peers.names:
+            self._willing_peers = set(await self._peers.authenticate_all())
+            await DeferredList(
+                [Deferred.fromCoroutine(self._export()) for _ in range(_CONCURRENCY)], consumeErrors=True
+            )
+        for token in self._remaining:
+            self._mark_lost(token, self._reason_left())
+        self._remaining = []
 
-    async def _give(self) -> None:
-        while self._left and self._takers and self._reactor.seconds() < self._until:
-            token = self._left.pop()
+    async def _export(self) -> None:
+        while self._remaining and self._willing_peers and self._reactor.seconds() < self._deadline:
+            token = self._remaining.pop()
             try:
                 page = await self._store.peek(token)
             except StoreError:
-                self._lose(token, LossCode.NO_PEER_TOOK)
+                self._mark_lost(token, LossCode.NO_PEER_TOOK)
                 continue
             if isinstance(page, Page):
-                await self._given_to_one(page)
+                await self._export_one(page)
 
-    async def _given_to_one(self, page: Page) -> None:
+    async def _export_one(self, page: Page) -> None:
         """Give a copy to the first peer that takes it; one that is kept for another node goes home if that is back."""
         owner = self._owner(page.token)
-        written = write_copy(page, max(self._now() - page.captured_at, 0.0))
-        for name in (owner, *in_order(page.token, self._takers - {owner})):
-            if name in self._takers and await self._takes(name, page, written):
-                self.given[name] += 1
-                self._counters.handed["given"] += 1
+        encoded = write_copy(page, max(self._now() - page.captured_at, 0.0))
+        for name in (owner, *rendezvous_order(page.token, self._willing_peers - {owner})):
+            if name in self._willing_peers and await self._offer(name, page, encoded):
+                self.exported[name] += 1
+                self._counters.copies_transferred["given"] += 1
                 return
-        with_timeout = self._reactor.seconds() < self._until
-        self._lose(page.token, LossCode.NO_PEER_TOOK if with_timeout else LossCode.NO_TIME)
+        with_timeout = self._reactor.seconds() < self._deadline
+        self._mark_lost(page.token, LossCode.NO_PEER_TOOK if with_timeout else LossCode.NO_TIME)
 
-    async def _takes(self, name: str, page: Page, written: bytes) -> bool:
+    async def _offer(self, name: str, page: Page, encoded: bytes) -> bool:
         digest = repr_digest(page.sha256)
         for _ in range(2):
-            left = min(self._until - self._reactor.seconds(), _EACH_SECONDS)
+            left = min(self._deadline - self._reactor.seconds(), _PER_COPY_SECONDS)
             if left <= 0:
                 return False
             try:
-                status = await self._peers.put(name, page.token, written, digest, left)
+                status = await self._peers.put(name, page.token, encoded, digest, left)
             except Exception:
                 # A connection that rested may have been closed meanwhile: a fresh one tells.
                 continue
             if status == 204:
                 return True
             if status not in _ABOUT_THIS_COPY:
-                self._takers.discard(name)
+                self._willing_peers.discard(name)
             return False
-        self._takers.discard(name)
+        self._willing_peers.discard(name)
         return False
 
     def _owner(self, token: str) -> str:
@@ -110,11 +112,11 @@ class Giving:
         except TokenError:
             return ""
 
-    def _why_left(self) -> LossCode:
-        if self._takers:
+    def _reason_left(self) -> LossCode:
+        if self._willing_peers:
             return LossCode.NO_TIME
         return LossCode.NO_PEER_TOOK if self._peers.names else LossCode.NO_PEERS
 
-    def _lose(self, token: str, why: LossCode) -> None:
-        self._counters.handed["lost"] += 1
+    def _mark_lost(self, token: str, why: LossCode) -> None:
+        self._counters.copies_transferred["lost"] += 1
         self.lost[token] = LossReason.of(why)

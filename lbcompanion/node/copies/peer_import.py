@@ -11,20 +11,20 @@ from lbcompanion.model import MissReason, Page, WallClock
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.answers import GUARDS, problem
-from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.protocol.copies import HEAD_BYTES, read_copy
 from lbcompanion.protocol.tokens import Tokens, abbreviate, repr_digest
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.interface import IPageStore
 
 
-class _Refused(Exception):
+class _ImportRefused(Exception):
     def __init__(self, status: int, why: str) -> None:
         self.status = status
         super().__init__(why)
 
 
-class Taking:
+class PeerImport:
     """Takes copies that peers give.
 
     :param leaving: whether this node stops itself.
@@ -39,7 +39,7 @@ class Taking:
         copies: Copies,
         store: IPageStore,
         limits: StoreTable,
-        most_bytes: int,
+        max_bytes: int,
         leaving: Callable[[], bool],
         now: WallClock,
         counters: Counters,
@@ -49,51 +49,51 @@ class Taking:
         self._copies = copies
         self._store = store
         self._limits = limits
-        self._most_bytes = most_bytes
-        self._leaving = leaving
+        self._max_bytes = max_bytes
+        self._is_draining = leaving
         self._now = now
         self._counters = counters
         self._log = log
 
     @property
-    def most_body(self) -> int:
+    def max_body_bytes(self) -> int:
         """The longest body that is read."""
-        return self._most_bytes + HEAD_BYTES
+        return self._max_bytes + HEAD_BYTES
 
-    async def take(self, token: str, nonce: str, body: bytes, cut: bool) -> LocalAnswer:
+    async def receive(self, token: str, nonce: str, body: bytes, truncated: bool) -> InternalResponse:
         """Answer a caller who may put: 204 once the copy is kept.
 
         :param cut: the body was longer than is read.
         """
         try:
-            page = await self._take(token, body, cut)
-        except _Refused as refused:
-            self._counters.handed["refused"] += 1
+            page = await self._receive(token, body, truncated)
+        except _ImportRefused as refused:
+            self._counters.copies_transferred["refused"] += 1
             self._log("copy of a peer refused", f"{abbreviate(token)}: {refused}")
             answer = problem(refused.status, detail=str(refused))
             if refused.status == 503:
                 answer.fields.append((b"Retry-After", b"1"))
             return answer
         digest = repr_digest(page.sha256)
-        return LocalAnswer(204, [*self._copies.identity.digest_fields(token, nonce, digest), *GUARDS])
+        return InternalResponse(204, [*self._copies.identity.digest_fields(token, nonce, digest), *GUARDS])
 
-    async def _take(self, token: str, body: bytes, cut: bool) -> Page:
-        if self._leaving():
-            raise _Refused(503, "this node is leaving")
+    async def _receive(self, token: str, body: bytes, truncated: bool) -> Page:
+        if self._is_draining():
+            raise _ImportRefused(503, "this node is leaving")
         self._check_token(token)
-        if cut:
-            raise _Refused(413, f"a page of more than {self._most_bytes} bytes")
+        if truncated:
+            raise _ImportRefused(413, f"a page of more than {self._max_bytes} bytes")
         page = self._read(token, body)
         try:
-            if not await self._is_here(page):
+            if not await self._already_stored(page):
                 await self._check_room(page)
                 await self._store.put(page)
-                self._counters.handed["taken"] += 1
+                self._counters.copies_transferred["taken"] += 1
                 self._log("copy of a peer taken", abbreviate(token))
         except PageRefused as error:
-            raise _Refused(413, str(error)) from None
+            raise _ImportRefused(413, str(error)) from None
         except StoreError as error:
-            raise _Refused(503, str(error)) from None
+            raise _ImportRefused(503, str(error)) from None
         return page
 
     def _check_token(self, token: str) -> None:
@@ -101,32 +101,32 @@ class Taking:
         try:
             self._tokens.owner_of(token)
         except TokenError as error:
-            raise _Refused(400, str(error)) from None
+            raise _ImportRefused(400, str(error)) from None
 
     def _read(self, token: str, body: bytes) -> Page:
         try:
             page, age = read_copy(body, token)
         except CopyError as error:
-            raise _Refused(400, str(error)) from None
-        if len(page.body) > self._most_bytes:
-            raise _Refused(413, f"a page of more than {self._most_bytes} bytes")
+            raise _ImportRefused(400, str(error)) from None
+        if len(page.body) > self._max_bytes:
+            raise _ImportRefused(413, f"a page of more than {self._max_bytes} bytes")
         if age >= self._limits.max_seconds:
-            raise _Refused(410, "its time is over")
+            raise _ImportRefused(410, "its time is over")
         # By its age, since two nodes' clocks may differ.
         return evolve(page, kept_at=self._now() - age, sha256=page.sha256)
 
-    async def _is_here(self, page: Page) -> bool:
+    async def _already_stored(self, page: Page) -> bool:
         """Whether this is known already: the peer heard no answer, and gives it again."""
         found = await self._store.peek(page.token)
         if isinstance(found, Page):
             if found.sha256 != page.sha256:
-                raise _Refused(409, "another page has this token here")
+                raise _ImportRefused(409, "another page has this token here")
             return True
         # The crawler has it safely: it need not come back.
         return found.reason is MissReason.PULLED
 
     async def _check_room(self, page: Page) -> None:
         """A peer's copies never push out this node's own."""
-        held = await self._store.stats()
-        if held["pages"] >= self._limits.max_pages or held["bytes"] + len(page.body) > self._limits.max_bytes:
-            raise _Refused(507, "the store is full")
+        stats = await self._store.stats()
+        if stats["pages"] >= self._limits.max_pages or stats["bytes"] + len(page.body) > self._limits.max_bytes:
+            raise _ImportRefused(507, "the store is full")

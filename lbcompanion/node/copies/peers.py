@@ -1,7 +1,7 @@
 """Asking peers, and giving copies to them: one hop, signed, loop-free (docs/reference-listener.rst, docs/flow.rst).
 
 Who asks for a copy that is not here asks its owner first. Where the owner gave no answer, or has forgotten, the copy
-may be with the peer that the owner gave it to when it stopped: in the order that :func:`in_order` makes of the token
+may be with the peer that the owner gave it to when it stopped: in the order that :func:`rendezvous_order` makes of the token
 and the peers' names, giver and asker meet at the same few.
 """
 
@@ -19,29 +19,29 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from lbcompanion.model import MissReason, WallClock
-from lbcompanion.node.copies.service import Ask
+from lbcompanion.node.copies.service import CopyRequest
 from lbcompanion.node.proxy.answers import GUARDS, PROBLEM, no_content
-from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.protocol.headers import HOP, REPR_DIGEST, Identity, relayed_fields
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import is_digest_of
 from lbcompanion.web import BytesProducer, read_body
 
 #: How many peers beside the owner are asked for a copy.
-MOST_ASKED = 3
+MAX_PEERS_ASKED = 3
 _TIMEOUT_SECONDS = 10.0
 #: How long the search among peers may take beside the asking of the owner: the crawler waits for 20 s.
 _SEARCH_SECONDS = 8.0
-_EACH_SECONDS = 4.0
+_PER_PEER_SECONDS = 4.0
 #: A peer that did not answer in its time is not asked again for so long.
-_REST_SECONDS = 5.0
-_GREETING_SECONDS = 2.0
+_BACKOFF_SECONDS = 5.0
+_AUTHENTICATION_SECONDS = 2.0
 _SMALL_BYTES = 65536
 _CONNECTIONS = 8
-_ENDS = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
+_FINAL_REASONS = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
 
 
-def in_order(token: str, names: Iterable[str]) -> list[str]:
+def rendezvous_order(token: str, names: Iterable[str]) -> list[str]:
     """The names in the order in which they are to be asked to keep a copy, and for it, that anybody can make again:
     by rendezvous hashing (Thaler and Ravishankar, 1996), so that copies spread over all, and a name that comes or goes
     moves no others."""
@@ -49,7 +49,7 @@ def in_order(token: str, names: Iterable[str]) -> list[str]:
 
 
 @frozen
-class _Answer:
+class _PeerResponse:
     status: int
     headers: Any
     body: bytes
@@ -94,7 +94,7 @@ class Peers:
         self._pool.maxPersistentPerHost = _CONNECTIONS
         self._client = HTTPClient(Agent(reactor, connectTimeout=5, pool=self._pool))
         self._reactor = reactor
-        self._resting: dict[str, float] = {}
+        self._backoff_until: dict[str, float] = {}
 
     def close(self) -> Deferred[None]:
         """Let go of the connections."""
@@ -108,52 +108,60 @@ class Peers:
 
     # Asking.
 
-    def pass_on(self, method: bytes, owner: str, ask: Ask) -> Deferred[LocalAnswer | None] | None:
+    def ask_peers(
+        self, method: bytes, owner: str, copy_request: CopyRequest
+    ) -> Deferred[InternalResponse | None] | None:
         """Ask the owner, then others who may keep the copy for it. None where nobody is known; a Deferred with None
         where nobody gave a proven answer that says more than that it has no such copy."""
-        others = in_order(ask.token, [name for name in self.names if name != owner])[:MOST_ASKED]
+        others = rendezvous_order(copy_request.token, [name for name in self.names if name != owner])[:MAX_PEERS_ASKED]
         owners = [owner] if owner in self._addresses and owner != self._node else []
         if not owners and not others:
             return None
-        return Deferred.fromCoroutine(self._search(method.decode(), [*owners, *others], owner, ask))
+        return Deferred.fromCoroutine(self._search(method.decode(), [*owners, *others], owner, copy_request))
 
-    async def _search(self, method: str, names: list[str], owner: str, ask: Ask) -> LocalAnswer | None:
-        best: LocalAnswer | None = None
-        until: float | None = None
+    async def _search(
+        self, method: str, names: list[str], owner: str, copy_request: CopyRequest
+    ) -> InternalResponse | None:
+        best: InternalResponse | None = None
+        deadline: float | None = None
         for name in names:
-            if name != owner and until is None:
-                until = self._reactor.seconds() + _SEARCH_SECONDS
-            left = _TIMEOUT_SECONDS if until is None else min(until - self._reactor.seconds(), _EACH_SECONDS)
-            if left <= 0 or self._rests(name):
+            if name != owner and deadline is None:
+                deadline = self._reactor.seconds() + _SEARCH_SECONDS
+            left = _TIMEOUT_SECONDS if deadline is None else min(deadline - self._reactor.seconds(), _PER_PEER_SECONDS)
+            if left <= 0 or self._in_backoff(name):
                 continue
-            answer = await self._ask_one(method, name, ask, left)
+            answer = await self._ask_peer(method, name, copy_request, left)
             if answer is None:
                 continue
-            if _is_the_end(answer, name == owner):
+            if _is_final(answer, name == owner):
                 return answer
             if name == owner or answer.status == 503:
                 # The owner's own word, or that there may be a copy that cannot be given now, says more than "not here".
                 best = answer if best is None or answer.status == 503 else best
         return best
 
-    def _rests(self, name: str) -> bool:
-        return bool(self._reactor.seconds() < self._resting.get(name, float("-inf")))
+    def _in_backoff(self, name: str) -> bool:
+        return bool(self._reactor.seconds() < self._backoff_until.get(name, float("-inf")))
 
-    async def _ask_one(self, method: str, name: str, ask: Ask, seconds: float) -> LocalAnswer | None:
+    async def _ask_peer(
+        self, method: str, name: str, copy_request: CopyRequest, seconds: float
+    ) -> InternalResponse | None:
         nonce = self._nonces()
         begun = self._reactor.seconds()
         try:
-            answer = await self._ask(method, name, f"/page/{ask.token}", nonce, self._max_bytes, seconds)
+            answer = await self._send_request(
+                method, name, f"/page/{copy_request.token}", nonce, self._max_bytes, seconds
+            )
         except Exception:
             # A peer that cannot be reached is as good as one that is not known: the caller is told "misrouted".
-            if self._reactor.seconds() - begun >= _EACH_SECONDS:
-                self._resting[name] = self._reactor.seconds() + _REST_SECONDS
+            if self._reactor.seconds() - begun >= _PER_PEER_SECONDS:
+                self._backoff_until[name] = self._reactor.seconds() + _BACKOFF_SECONDS
             return None
-        return self._proven(method, name, ask, nonce, answer)
+        return self._verified_response(method, name, copy_request, nonce, answer)
 
-    async def _ask(
-        self, method: str, name: str, path: str, nonce: str, most: int, seconds: float, body: bytes | None = None
-    ) -> _Answer:
+    async def _send_request(
+        self, method: str, name: str, path: str, nonce: str, max_bytes: int, seconds: float, body: bytes | None = None
+    ) -> _PeerResponse:
         """Send a signed request.
 
         :raises Exception: of many kinds, where no whole answer comes.
@@ -178,43 +186,49 @@ class Peers:
             reactor=self._reactor,
         )
         left = max(seconds - (self._reactor.seconds() - begun), 0.1)
-        answered = await read_body(response, most).addTimeout(left, self._reactor)
-        return _Answer(response.code, response.headers, answered)
+        response_body = await read_body(response, max_bytes).addTimeout(left, self._reactor)
+        return _PeerResponse(response.code, response.headers, response_body)
 
-    def _proven(self, method: str, name: str, ask: Ask, nonce: str, answer: _Answer) -> LocalAnswer | None:
+    def _verified_response(
+        self, method: str, name: str, copy_request: CopyRequest, nonce: str, answer: _PeerResponse
+    ) -> InternalResponse | None:
         """The peer's answer under our own name, once its proof and digest hold."""
         if answer.status == 204 and method == "DELETE":
             return no_content()
         if answer.status == 503:
             # It may have the copy and cannot give it now; nothing is believed of it but that one may ask again.
-            return LocalAnswer(503, [PROBLEM, (b"Retry-After", b"1"), *GUARDS], answer.body)
+            return InternalResponse(503, [PROBLEM, (b"Retry-After", b"1"), *GUARDS], answer.body)
         digest = answer.header(REPR_DIGEST.lower)
         if answer.status not in {200, 404} or not digest:
             return None
         if method != "HEAD" and not is_digest_of(digest, answer.body):
             return None
-        if not self._identity_of(name).is_proven(answer.header, ask.token, nonce, digest):
+        if not self._identity_of(name).is_proven(answer.header, copy_request.token, nonce, digest):
             return None
-        fields = relayed_fields(answer.header, self._identity_of(self._node), token=ask.token, nonce=ask.nonce)
+        fields = relayed_fields(
+            answer.header, self._identity_of(self._node), token=copy_request.token, nonce=copy_request.nonce
+        )
         length = answer.header("content-length") if method == "HEAD" else ""
-        return LocalAnswer(
+        return InternalResponse(
             answer.status, [*fields, *GUARDS], answer.body, length=int(length) if length.isdecimal() else None
         )
 
     # Giving.
 
-    async def greet_all(self) -> list[str]:
+    async def authenticate_all(self) -> list[str]:
         """Those that are there, and prove that they are who they are taken for: no copy is sent to anybody else."""
         names = self.names
-        results = await DeferredList([Deferred.fromCoroutine(self._greet(name)) for name in names], consumeErrors=True)
-        return [name for name, (_, there) in zip(names, results, strict=True) if there is True]
+        results = await DeferredList(
+            [Deferred.fromCoroutine(self._authenticate(name)) for name in names], consumeErrors=True
+        )
+        return [name for name, (_, authenticated) in zip(names, results, strict=True) if authenticated is True]
 
-    async def _greet(self, name: str) -> bool:
+    async def _authenticate(self, name: str) -> bool:
         nonce = self._nonces()
-        answer = await self._ask("GET", name, "/whoami", nonce, _SMALL_BYTES, _GREETING_SECONDS)
+        answer = await self._send_request("GET", name, "/whoami", nonce, _SMALL_BYTES, _AUTHENTICATION_SECONDS)
         return answer.status == 200 and self._identity_of(name).is_proven(answer.header, "", nonce)
 
-    async def put(self, name: str, token: str, written: bytes, digest: str, seconds: float) -> int:
+    async def put(self, name: str, token: str, encoded: bytes, digest: str, seconds: float) -> int:
         """Give a copy to a peer.
 
         :param written: the copy and what is known of it (:func:`lbcompanion.protocol.copies.write_copy`).
@@ -223,7 +237,7 @@ class Peers:
         :raises Exception: of many kinds, where no answer comes in that time.
         """
         nonce = self._nonces()
-        answer = await self._ask("PUT", name, f"/page/{token}", nonce, _SMALL_BYTES, seconds, written)
+        answer = await self._send_request("PUT", name, f"/page/{token}", nonce, _SMALL_BYTES, seconds, encoded)
         if answer.status == 204 and not self._identity_of(name).is_proven(answer.header, token, nonce, digest):
             return 0
         return answer.status
@@ -232,13 +246,13 @@ class Peers:
         return Identity(name, self._secret)
 
 
-def _is_the_end(answer: LocalAnswer, of_owner: bool) -> bool:
+def _is_final(answer: InternalResponse, of_owner: bool) -> bool:
     """Whether nobody else need be asked after this answer."""
     if answer.status != 404:
         return of_owner or answer.status != 503
     try:
-        said = json.loads(answer.body)
+        problem = json.loads(answer.body)
     except ValueError:  # of HEAD
         return False
     # Why it is gone is known to who had it; that it never became a copy, to its owner.
-    return said.get("reason") in _ENDS or (of_owner and bool(said.get("detail")))
+    return problem.get("reason") in _FINAL_REASONS or (of_owner and bool(problem.get("detail")))

@@ -12,7 +12,7 @@ from lbcompanion.errors import PageNotReady, PageRefused, StoreError, StoreUnrea
 from lbcompanion.model import Miss, MissReason, Page, WallClock
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.answers import GUARDS, PROBLEM, no_content, problem, problem_body
-from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.protocol.headers import Identity, Via, copy_fields
 from lbcompanion.protocol.tokens import Tokens, abbreviate, digest_of, repr_digest
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
@@ -21,7 +21,7 @@ _MAX_PENDING_SECONDS = 120.0
 
 
 @frozen
-class Ask:
+class CopyRequest:
     """A fetch by an allowed caller.
 
     :ivar nonce: the caller's, empty where it sent none.
@@ -30,13 +30,13 @@ class Ask:
 
     token: str
     nonce: str
-    hopped: bool
+    forwarded: bool
 
 
 class Copies:
     """Keeps pages and answers for them.
 
-    :param pass_on: ``pass_on(method, owner, ask)`` asks the owner and other peers; None where none of them is known.
+    :param pass_on: ``ask_peers(method, owner, ask)`` asks the owner and other peers; None where none of them is known.
     :param now: seconds since the epoch.
     :param shared: whether other nodes may use this very store.
     """
@@ -51,28 +51,28 @@ class Copies:
         now: WallClock,
         counters: Counters,
         log: Callable[[str, str], None],
-        pass_on: Callable[[bytes, str, Ask], Deferred[LocalAnswer | None] | None],
+        ask_peers: Callable[[bytes, str, CopyRequest], Deferred[InternalResponse | None] | None],
         shared: bool = True,
     ) -> None:
         self._node = node
         #: This node's name and the proof of it, for answers about copies.
         self.identity = Identity(node, secret)
-        self.live_in(store)
+        self.use_store(store)
         self._tokens = tokens
         self._now = now
         self._counters = counters
         self._log = log
-        self._pass_on = pass_on
+        self._ask_peers = ask_peers
         # Another node's copy can only be in a store that both use, or have been given by it.
         self._via_of_others = Via.STORE if shared else Via.PEER
         #: Whether the copy of a page with this address stays although it was fetched.
-        self.outlives: Callable[[str], bool] = _goes
+        self.outlives: Callable[[str], bool] = _never_outlives
         self._pending: dict[str, float] = {}
         self._store_works = True
         #: It can be reached and takes no page: what shows that it can be reached says nothing new then.
         self._store_refuses = False
 
-    def live_in(self, store: IPageStore) -> None:
+    def use_store(self, store: IPageStore) -> None:
         """Where copies live from now on."""
         self._store = store
         self._put_now = store.put_now if IImmediateStore.providedBy(store) else None
@@ -90,27 +90,29 @@ class Copies:
         try:
             if self._put_now is not None:
                 self._put_now(page)
-                self._kept(page)
+                self._on_stored(page)
                 return
             putting = self._store.put(page)
         except Exception:
             putting = fail(Failure())
-        putting.addCallbacks(lambda _: self._kept(page), lambda failure: self._not_kept(page.token, failure))
+        putting.addCallbacks(
+            lambda _: self._on_stored(page), lambda failure: self._on_store_failure(page.token, failure)
+        )
 
-    def _kept(self, page: Page) -> None:
+    def _on_stored(self, page: Page) -> None:
         counters = self._counters
         counters.captured += 1
         counters.captured_bytes += len(page.body)
         self._pending.pop(page.token, None)
         self._store_refuses = False
         if not self._store_works:
-            self._store_is(True, "")
+            self._set_store_works(True, "")
 
-    def _not_kept(self, token: str, failure: Failure) -> None:
+    def _on_store_failure(self, token: str, failure: Failure) -> None:
         self._counters.failed_open["store"] += 1
         if not failure.check(PageRefused):
             self._store_refuses = not failure.check(StoreUnreachable)
-            self._store_is(False, _why(failure.value))
+            self._set_store_works(False, _reason(failure.value))
         self.lost(token, "the store could not keep it")
 
     def lost(self, token: str, why: str) -> None:
@@ -125,10 +127,11 @@ class Copies:
     def sweep(self) -> None:
         """Have the store take away what is past its time, and see by that whether it can be reached."""
         maybeDeferred(self._store.sweep).addCallbacks(
-            lambda _: self._store_is(True, ""), lambda failure: self._store_is(False, _why(failure.value))
+            lambda _: self._set_store_works(True, ""),
+            lambda failure: self._set_store_works(False, _reason(failure.value)),
         )
 
-    def _store_is(self, works: bool, why: str) -> None:
+    def _set_store_works(self, works: bool, why: str) -> None:
         if works and self._store_refuses:
             return
         if works != self._store_works:
@@ -140,7 +143,7 @@ class Copies:
         """Whether the store did what was last asked of it."""
         return self._store_works
 
-    def on_its_way(self, token: str) -> bool:
+    def is_pending(self, token: str) -> bool:
         """Whether a page of that token is being captured here."""
         begun = self._pending.get(token)
         return begun is not None and self._now() - begun < _MAX_PENDING_SECONDS
@@ -158,42 +161,44 @@ class Copies:
 
     # Copies going out.
 
-    def get(self, ask: Ask, take: bool) -> Deferred[LocalAnswer]:
+    def get(self, copy_request: CopyRequest, take: bool) -> Deferred[InternalResponse]:
         """Answer ``GET`` (``take``) and ``HEAD`` for a copy."""
         try:
-            owner = self._tokens.owner_of(ask.token)
+            owner = self._tokens.owner_of(copy_request.token)
         except TokenError:
-            return succeed(self._missed(ask, Miss(MissReason.UNKNOWN, "not a token of this farm's"), ""))
-        if self.on_its_way(ask.token):
-            return succeed(self._later("the page is still on its way"))
-        return Deferred.fromCoroutine(self._get(ask, owner, take))
+            return succeed(
+                self._miss_response(copy_request, Miss(MissReason.UNKNOWN, "not a token of this farm's"), "")
+            )
+        if self.is_pending(copy_request.token):
+            return succeed(self._retry_later("the page is still on its way"))
+        return Deferred.fromCoroutine(self._get(copy_request, owner, take))
 
-    async def _get(self, ask: Ask, owner: str, take: bool) -> LocalAnswer:
+    async def _get(self, copy_request: CopyRequest, owner: str, take: bool) -> InternalResponse:
         try:
-            found = await (self._store.take(ask.token) if take else self._store.peek(ask.token))
+            found = await (self._store.take(copy_request.token) if take else self._store.peek(copy_request.token))
         except Exception as error:
             return self._store_failed(error)
-        self._store_is(True, "")
+        self._set_store_works(True, "")
         if isinstance(found, Page):
-            return self._given(ask, found, take, owner)
+            return self._copy_response(copy_request, found, take, owner)
         if found == Miss(MissReason.UNKNOWN):
-            answer = await self._elsewhere(b"GET" if take else b"HEAD", owner, ask)
+            answer = await self._ask_others(b"GET" if take else b"HEAD", owner, copy_request)
             if answer is not None:
                 return answer
             if owner != self._node:
                 found = Miss(MissReason.MISROUTED, owner=owner)
-        return self._missed(ask, found, owner)
+        return self._miss_response(copy_request, found, owner)
 
-    async def _elsewhere(self, method: bytes, owner: str, ask: Ask) -> LocalAnswer | None:
+    async def _ask_others(self, method: bytes, owner: str, copy_request: CopyRequest) -> InternalResponse | None:
         """What others answer for a copy that is not here: its owner, or, of this node's own, who keeps it since this
         node stopped. None where none of them knows more."""
-        passed = None if ask.hopped else self._pass_on(method, owner, ask)
+        passed = None if copy_request.forwarded else self._ask_peers(method, owner, copy_request)
         answer = None if passed is None else await passed
         if answer is not None:
             self._counters.fetches["passed on"] += 1
         return answer
 
-    def _given(self, ask: Ask, page: Page, take: bool, owner: str) -> LocalAnswer:
+    def _copy_response(self, copy_request: CopyRequest, page: Page, take: bool, owner: str) -> InternalResponse:
         self._counters.fetches["given"] += 1
         self._log("copy given", abbreviate(page.token))
 
@@ -202,15 +207,15 @@ class Copies:
                 self._store.sent(page.token).addErrback(lambda _: None)
 
         via = Via.OWN if owner == self._node else self._via_of_others
-        fields = copy_fields(page, self.identity, token=ask.token, nonce=ask.nonce, via=via)
-        return LocalAnswer(200, [*fields, *GUARDS], page.body, sent if take else None)
+        fields = copy_fields(page, self.identity, token=copy_request.token, nonce=copy_request.nonce, via=via)
+        return InternalResponse(200, [*fields, *GUARDS], page.body, sent if take else None)
 
-    def _missed(self, ask: Ask, miss: Miss, owner: str) -> LocalAnswer:
+    def _miss_response(self, copy_request: CopyRequest, miss: Miss, owner: str) -> InternalResponse:
         self._counters.fetches[miss.reason.value] += 1
-        self._log("copy missed", f"{abbreviate(ask.token)} {miss.reason.value}")
-        return self.problem(404, miss, ask)
+        self._log("copy missed", f"{abbreviate(copy_request.token)} {miss.reason.value}")
+        return self.problem(404, miss, copy_request)
 
-    def problem(self, status: int, miss: Miss, ask: Ask) -> LocalAnswer:
+    def problem(self, status: int, miss: Miss, copy_request: CopyRequest) -> InternalResponse:
         """A miss as ``application/problem+json`` (RFC 9457), with proof and digest: its reason can be believed."""
         body = problem_body(
             status, title="no copy here", reason=miss.reason.value, detail=miss.detail, owner=miss.owner
@@ -218,64 +223,66 @@ class Copies:
         digest = repr_digest(digest_of(body))
         fields = [
             PROBLEM,
-            *self.identity.digest_fields(ask.token, ask.nonce, digest),
+            *self.identity.digest_fields(copy_request.token, copy_request.nonce, digest),
             *GUARDS,
         ]
-        return LocalAnswer(status, fields, body)
+        return InternalResponse(status, fields, body)
 
-    def _later(self, why: str) -> LocalAnswer:
+    def _retry_later(self, why: str) -> InternalResponse:
         self._counters.fetches["later"] += 1
         return problem(503, title="try again", fields=[(b"Retry-After", b"1")], detail=why)
 
-    def _store_failed(self, error: Exception) -> LocalAnswer:
+    def _store_failed(self, error: Exception) -> InternalResponse:
         if isinstance(error, PageNotReady):
-            return self._later(str(error))
-        self._store_is(False, _why(error))
-        return self._later("the store fails")
+            return self._retry_later(str(error))
+        self._set_store_works(False, _reason(error))
+        return self._retry_later("the store fails")
 
-    def drop(self, ask: Ask) -> Deferred[LocalAnswer]:
+    def drop(self, copy_request: CopyRequest) -> Deferred[InternalResponse]:
         """Answer ``DELETE``: the crawler has it safely."""
         try:
-            owner = self._tokens.owner_of(ask.token)
+            owner = self._tokens.owner_of(copy_request.token)
         except TokenError:
-            return succeed(self._missed(ask, Miss(MissReason.UNKNOWN, "not a token of this farm's"), ""))
-        return Deferred.fromCoroutine(self._drop(ask, owner))
+            return succeed(
+                self._miss_response(copy_request, Miss(MissReason.UNKNOWN, "not a token of this farm's"), "")
+            )
+        return Deferred.fromCoroutine(self._drop(copy_request, owner))
 
-    async def _drop(self, ask: Ask, owner: str) -> LocalAnswer:
+    async def _drop(self, copy_request: CopyRequest, owner: str) -> InternalResponse:
         try:
-            dropped = await self._stays(ask.token) or await self._store.drop(ask.token)
-            found = None if dropped else await self._store.peek(ask.token)
+            dropped = await self._outlives_pull(copy_request.token) or await self._store.drop(copy_request.token)
+            found = None if dropped else await self._store.peek(copy_request.token)
         except Exception as error:
             return self._store_failed(error)
         if dropped:
             self._counters.fetches["dropped"] += 1
             return no_content()
         if found == Miss(MissReason.UNKNOWN):
-            answer = await self._elsewhere(b"DELETE", owner, ask)
+            answer = await self._ask_others(b"DELETE", owner, copy_request)
             if answer is not None:
                 return answer
             if owner != self._node:
-                return self._missed(ask, Miss(MissReason.MISROUTED, owner=owner), owner)
-        return self._missed(ask, found if isinstance(found, Miss) else Miss(MissReason.UNKNOWN), owner)
+                return self._miss_response(copy_request, Miss(MissReason.MISROUTED, owner=owner), owner)
+        return self._miss_response(copy_request, found if isinstance(found, Miss) else Miss(MissReason.UNKNOWN), owner)
 
-    async def _stays(self, token: str) -> bool:
-        if self.outlives is _goes:
+    async def _outlives_pull(self, token: str) -> bool:
+        if self.outlives is _never_outlives:
             return False
-        held = await self._store.peek(token)
-        return isinstance(held, Page) and self.outlives(held.url)
+        stored = await self._store.peek(token)
+        return isinstance(stored, Page) and self.outlives(stored.url)
 
     def url_of(self, token: str) -> Deferred[str]:
         """The address of a copy held here, empty where none is."""
 
-        def told(found: Page | Miss) -> str:
+        def url_or_empty(found: Page | Miss) -> str:
             return found.url if isinstance(found, Page) else ""
 
-        return maybeDeferred(self._store.peek, token).addCallbacks(told, lambda _: "")
+        return maybeDeferred(self._store.peek, token).addCallbacks(url_or_empty, lambda _: "")
 
 
-def _goes(url: str) -> bool:
+def _never_outlives(url: str) -> bool:
     return False
 
 
-def _why(error: BaseException | None) -> str:
+def _reason(error: BaseException | None) -> str:
     return str(error) if isinstance(error, StoreError) else type(error).__name__

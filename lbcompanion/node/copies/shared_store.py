@@ -17,9 +17,9 @@ from lbcompanion.stores.delegating import DelegatingStore
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
 # So many copies that a sibling gave are remembered until they are sent.
-_MOST_GIVEN = 1000
+_MAX_GIVERS = 1000
 # So many copies are on their way to another process at a time, when this one leaves.
-_AT_ONCE = 8
+_CONCURRENCY = 8
 
 
 class SharedStore(DelegatingStore):
@@ -68,7 +68,7 @@ class SharedStore(DelegatingStore):
         reasons = [found]
         for name, answer in answers.items():
             if "page" in answer.values:
-                self._given(token, name)
+                self._remember_giver(token, name)
                 return page_from_frame(answer)
             if answer.values.get("pending"):
                 raise PageNotReady("the page is still on its way")
@@ -85,28 +85,28 @@ class SharedStore(DelegatingStore):
         answers = await self._siblings.ask_all(Frame({"do": "drop", "token": token}))
         return any(answer.values.get("dropped") is True for answer in answers.values())
 
-    def _given(self, token: str, name: str) -> None:
+    def _remember_giver(self, token: str, name: str) -> None:
         self._givers[token] = name
-        if len(self._givers) > _MOST_GIVEN:
+        if len(self._givers) > _MAX_GIVERS:
             self._givers.popitem(last=False)
 
 
-class SiblingDesk:
+class SiblingRequestHandler:
     """Answers what siblings ask of this process's own store.
 
     :param on_its_way: whether a page of that token is being captured here.
     """
 
-    def __init__(self, store: IPageStore, on_its_way: Callable[[str], bool]) -> None:
+    def __init__(self, store: IPageStore, is_pending: Callable[[str], bool]) -> None:
         self._store = store
-        self._on_its_way = on_its_way
+        self._on_its_way = is_pending
 
-    async def answer(self, question: Frame) -> Frame:
+    async def answer(self, request: Frame) -> Frame:
         """Answer.
 
         :raises ValueError: (KeyError, TypeError) for a question that makes no sense.
         """
-        verb, token = question.values["do"], question.values.get("token", "")
+        verb, token = request.values["do"], request.values.get("token", "")
         if verb in {"peek", "take"}:
             return await self._find(verb, token)
         if verb == "drop":
@@ -115,7 +115,7 @@ class SiblingDesk:
             await self._store.sent(token)
             return Frame({})
         if verb == "put":
-            await self._store.put(page_from_frame(question))
+            await self._store.put(page_from_frame(request))
             return Frame({"kept": True})
         raise ValueError("no such question")
 
@@ -128,7 +128,7 @@ class SiblingDesk:
         return Frame({"reason": found.reason.value, "detail": found.detail})
 
 
-class HandingOver:
+class SuccessorExport:
     """Gives all copies to the processes of another group, before this one leaves.
 
     :ivar handed: how many went over.
@@ -139,41 +139,41 @@ class HandingOver:
         self._store = store
         self._siblings = siblings
         self._group = group
-        self._left: list[str] = []
-        self.handed = 0
+        self._remaining: list[str] = []
+        self.exported = 0
         self.failed: list[str] = []
 
     @property
     def lost(self) -> list[str]:
         """The tokens of those that could not be given, or have not been yet."""
-        return [*self.failed, *self._left]
+        return [*self.failed, *self._remaining]
 
     async def run(self) -> None:
         """Give them, the youngest first: those are waited for the longest; several at a time."""
-        self._left = await self._store.tokens()
-        await DeferredList([Deferred.fromCoroutine(self._give()) for _ in range(_AT_ONCE)], consumeErrors=True)
+        self._remaining = await self._store.tokens()
+        await DeferredList([Deferred.fromCoroutine(self._export()) for _ in range(_CONCURRENCY)], consumeErrors=True)
 
-    async def _give(self) -> None:
-        while self._left:
-            token = self._left.pop()
+    async def _export(self) -> None:
+        while self._remaining:
+            token = self._remaining.pop()
             try:
                 page = await self._store.peek(token)
                 if isinstance(page, Page):
-                    await self._given_to_one(page)
-                    self.handed += 1
+                    await self._export_one(page)
+                    self.exported += 1
             except StoreError:
                 self.failed.append(token)
             except CancelledError:  # the time is over
                 self.failed.append(token)
                 return
 
-    async def _given_to_one(self, page: Page) -> None:
+    async def _export_one(self, page: Page) -> None:
         """Give a copy to one of them, each time to another.
 
         :raises StoreError: where none takes it.
         """
         names = [name for name in self._siblings.names() if name.startswith(f"{self._group}-")]
-        start = self.handed % len(names) if names else 0
+        start = self.exported % len(names) if names else 0
         for name in names[start:] + names[:start]:
             try:
                 answer = await self._siblings.ask(name, page_to_frame(page, do="put"))

@@ -18,7 +18,7 @@ from lbcompanion.web import BodyTooLarge, read_body
 
 _TIMEOUT_SECONDS = 10.0
 # Written anew, or of no use here.
-_NOT_PASSED = frozenset(
+_DROPPED_FIELDS = frozenset(
     {b"connection", b"content-length", b"transfer-encoding", b"accept-encoding", b"expect", b"upgrade"}
 )
 
@@ -28,7 +28,7 @@ class NoPageError(CompanionError):
 
 
 @frozen
-class Answered:
+class UpstreamResponse:
     """The application's answer, its body whole and without a content coding."""
 
     head: ResponseHead
@@ -36,7 +36,7 @@ class Answered:
 
 
 @implementer(IAgentEndpointFactory)
-class _Always:
+class _FixedEndpointFactory:
     """All requests go to one endpoint, whatever host they name."""
 
     def __init__(self, endpoint: Any) -> None:
@@ -46,7 +46,7 @@ class _Always:
         return self._endpoint
 
 
-class Application:
+class UpstreamClient:
     """Asks the application itself.
 
     :param upstream: an endpoint string, ``[node] upstream``.
@@ -54,18 +54,18 @@ class Application:
     """
 
     def __init__(self, upstream: str, reactor: Any, max_bytes: int) -> None:
-        self._agent = Agent.usingEndpointFactory(reactor, _Always(client_endpoint(upstream, reactor)))
+        self._agent = Agent.usingEndpointFactory(reactor, _FixedEndpointFactory(client_endpoint(upstream, reactor)))
         self._reactor = reactor
         self._max_bytes = max_bytes
 
-    def ask(self, head: RequestHead) -> Deferred[Answered]:
+    def ask(self, head: RequestHead) -> Deferred[UpstreamResponse]:
         """Ask for a page; the Deferred fails with :class:`NoPageError`."""
         return Deferred.fromCoroutine(self._ask(head))
 
-    async def _ask(self, head: RequestHead) -> Answered:
+    async def _ask(self, head: RequestHead) -> UpstreamResponse:
         headers = Headers()
         for name, value in head.fields:
-            if name not in _NOT_PASSED:
+            if name not in _DROPPED_FIELDS:
                 headers.addRawHeader(name, value)
         headers.addRawHeader(b"accept-encoding", b"identity")
         try:
@@ -82,7 +82,7 @@ class Application:
         answer = ResponseHead.from_fields(11, response.code, b"", fields)
         if answer.get(b"content-encoding") not in (None, b"identity"):
             raise NoPageError("the application codes what was asked for without a coding")
-        return Answered(answer, body)
+        return UpstreamResponse(answer, body)
 
     async def _body(self, response: Any) -> bytes:
         try:

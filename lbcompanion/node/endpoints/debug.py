@@ -18,12 +18,12 @@ from lbcompanion.html.redaction import RedactionError, redact
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import Page, to_rfc3339
 from lbcompanion.node.capture.insertion import Insertion
-from lbcompanion.node.capture.page_policy import NO_TOKEN, Policy
+from lbcompanion.node.capture.page_policy import NO_TOKEN, PagePolicy
 from lbcompanion.node.capture.plan import RequestPlan
-from lbcompanion.node.endpoints.application_client import Answered, NoPageError
-from lbcompanion.node.endpoints.fetch_auth import CallerVerdict
+from lbcompanion.node.endpoints.application_client import NoPageError, UpstreamResponse
+from lbcompanion.node.endpoints.fetch_auth import AuthResult
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.context import LocalRequest
+from lbcompanion.node.proxy.context import InternalRequest
 from lbcompanion.protocol.tokens import Tokens, abbreviate
 from lbcompanion.settings import NodeSettings
 from lbcompanion.stores.interface import IPageStore
@@ -45,12 +45,12 @@ def settings_without_secrets(settings: NodeSettings) -> dict[str, Any]:
             return f"({len(value)} bytes)"
         return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
-    shown = plain(attrs.asdict(settings))
-    assert isinstance(shown, dict)
-    return shown
+    visitor_page = plain(attrs.asdict(settings))
+    assert isinstance(visitor_page, dict)
+    return visitor_page
 
 
-class Debug:
+class DebugReporter:
     """Answers ``GET debug``.
 
     ``?url=/path`` asks what would be decided about a request, with ``method``, ``cookie`` and any number of
@@ -58,17 +58,17 @@ class Debug:
     ``compare`` beside ``url`` asks the application for that page now, and shows what a visitor gets, and its copy.
     ``?token=...`` asks for a copy that is kept, and for the page as far as it can be made of that.
 
-    :param ask: asks the application; see :meth:`lbcompanion.node.endpoints.application_client.Application.ask`.
+    :param ask: asks the application; see :meth:`lbcompanion.node.endpoints.application_client.UpstreamClient.ask`.
     """
 
     def __init__(
         self,
         *,
         settings: NodeSettings,
-        policy: Policy,
+        policy: PagePolicy,
         tokens: Tokens,
         store: IPageStore,
-        ask: Callable[[RequestHead], Deferred[Answered]],
+        ask: Callable[[RequestHead], Deferred[UpstreamResponse]],
     ) -> None:
         self._settings = settings
         self._policy = policy
@@ -76,57 +76,57 @@ class Debug:
         self._store = store
         self._ask = ask
 
-    def tell(self, request: LocalRequest, verdict: CallerVerdict) -> Deferred[dict[str, Any]]:
+    def report(self, request: InternalRequest, verdict: AuthResult) -> Deferred[dict[str, Any]]:
         """What an allowed caller is shown."""
-        return Deferred.fromCoroutine(self._tell(request, verdict))
+        return Deferred.fromCoroutine(self._report(request, verdict))
 
-    async def _tell(self, request: LocalRequest, verdict: CallerVerdict) -> dict[str, Any]:
+    async def _report(self, request: InternalRequest, verdict: AuthResult) -> dict[str, Any]:
         query = parse_qs(request.head.target.partition(b"?")[2].decode("latin-1"))
-        said: dict[str, Any] = {
+        report: dict[str, Any] = {
             "node": self._settings.node.name,
             "caller": {"allowed": verdict.allowed, "address": verdict.address, "key": verdict.key},
         }
         if "url" in query:
             head, scheme = _request(query, request)
-            said["decision"] = self._decision(query, head, scheme)
+            report["decision"] = self._decision(query, head, scheme)
             if "compare" in query:
-                said["compared"] = await self._compared(head, scheme)
+                report["compared"] = await self._compare(head, scheme)
         if "token" in query:
-            said["copy"] = await self._copy(query["token"][0], request.scheme)
+            report["copy"] = await self._copy(query["token"][0], request.scheme)
         counters = self._policy.counters
-        said["counted"] = _counted(counters)
-        said["recent"] = [one.shown() for one in reversed(counters.recent)]
-        said["settings"] = settings_without_secrets(self._settings)
-        return said
+        report["counted"] = _counts(counters)
+        report["recent"] = [decision.shown() for decision in reversed(counters.recent)]
+        report["settings"] = settings_without_secrets(self._settings)
+        return report
 
     def _decision(self, query: dict[str, list[str]], head: RequestHead, scheme: str) -> dict[str, Any]:
-        why = self._policy.recording.refusal(head)
-        said: dict[str, Any] = {
+        why = self._policy.capture_rules.refusal(head)
+        report: dict[str, Any] = {
             "captured": not why,
             "reason": why or "its answer decides (status, type, size)",
-            "rules": [{"rule": rule, "says": says} for rule, says in self._policy.recording.rules_for(head)],
-            "uncacheable": self._policy.recording.uncacheable(head),
-            "outlives_pull": self._policy.recording.outlives(head.target.decode("latin-1")),
+            "rules": [{"rule": rule, "says": says} for rule, says in self._policy.capture_rules.explain(head)],
+            "uncacheable": self._policy.capture_rules.uncacheable(head),
+            "outlives_pull": self._policy.capture_rules.outlives(head.target.decode("latin-1")),
         }
         if "answer" in query or "status" in query:
             answer = [*_fields(query.get("answer", ["Content-Type: text/html"]))]
             status = int(query["status"][0]) if query.get("status", [""])[0].isdigit() else 200
-            told = ResponseHead.from_fields(11, status, b"", answer)
-            said["answer"] = self._answer(head, told, scheme)
-        return said
+            head_of_answer = ResponseHead.from_fields(11, status, b"", answer)
+            report["answer"] = self._answer(head, head_of_answer, scheme)
+        return report
 
     def _answer(self, head: RequestHead, answer: ResponseHead, scheme: str) -> dict[str, Any]:
         policy = self._policy
         plan = RequestPlan(policy, head, "", False, scheme)
-        judged = policy.judged(head, answer)
+        eligibility = policy.eligibility(head, answer)
         # A HEAD leaves no copy, though its fields are the GET's.
         no_page = "HEAD" if head.method == b"HEAD" else ""
-        why = plan.reason or plan.not_captured(answer, judged) or no_page
+        why = plan.reason or plan.not_captured(answer, eligibility) or no_page
         origin = policy.origin(head, False, scheme)
-        inserted = policy.insert(NO_TOKEN, origin, judged.xhtml)
-        policies = policy.policies(answer, origin, inserted)
-        verdict = evaluate(policies, origin + policy.script_url, inserted=inserted)
-        not_injected = judged.reason or no_page or ("" if self._settings.inject.enabled else "injection is off")
+        inserted = policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
+        csp_headers = policy.csp_headers(answer, origin, inserted)
+        verdict = evaluate(csp_headers, origin + policy.script_url, inserted=inserted)
+        not_injected = eligibility.reason or no_page or ("" if self._settings.inject.enabled else "injection is off")
         if not not_injected and not verdict.allowed:
             not_injected = f"blocked by CSP: {verdict.directive}"
         return {
@@ -134,45 +134,45 @@ class Debug:
             "reason": why,
             "injected": not why and not not_injected,
             "not_injected": not_injected,
-            "policies": [value.decode("latin-1") for value in policies],
-            "adapted": policies != answer.all(b"content-security-policy"),
+            "policies": [value.decode("latin-1") for value in csp_headers],
+            "adapted": csp_headers != answer.all(b"content-security-policy"),
             "nonce_used": verdict.nonce is not None,
         }
 
-    async def _compared(self, head: RequestHead, scheme: str) -> dict[str, Any]:
+    async def _compare(self, head: RequestHead, scheme: str) -> dict[str, Any]:
         """The page as the application makes it now: what a visitor gets, and the copy that would be kept."""
         if head.method != b"GET":
             return {"known": False, "why": "only a GET asks the application without doing anything"}
         try:
-            answered = await self._ask(head)
+            response = await self._ask(head)
         except NoPageError as error:
             return {"known": False, "why": str(error)}
-        decided = self._answer(head, answered.head, scheme)
-        judged = self._policy.judged(head, answered.head)
-        page = answered.body
-        charset = page_charset(answered.head.get(b"content-type") or b"", page[:1024])
-        said = {"known": True, "status": answered.head.status, "bytes": len(page), **decided}
-        shown = page
-        if decided["injected"]:
+        decision = self._answer(head, response.head, scheme)
+        eligibility = self._policy.eligibility(head, response.head)
+        page = response.body
+        charset = page_charset(response.head.get(b"content-type") or b"", page[:1024])
+        report = {"known": True, "status": response.head.status, "bytes": len(page), **decision}
+        visitor_page = page
+        if decision["injected"]:
             origin = self._policy.origin(head, False, scheme)
-            inserted = self._policy.insert(NO_TOKEN, origin, judged.xhtml)
-            policies = self._policy.policies(answered.head, origin, inserted)
+            inserted = self._policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
+            csp_headers = self._policy.csp_headers(response.head, origin, inserted)
             plan = RequestPlan(self._policy, head, "", False, scheme)
-            injector = _injector(plan.insertion(policies, judged, NO_TOKEN, origin))
-            shown = page if injector is None else injector.feed(page) + injector.finish()
+            injector = _injector(plan.insertion(csp_headers, eligibility, NO_TOKEN, origin))
+            visitor_page = page if injector is None else injector.feed(page) + injector.finish()
             if injector is not None and not injector.placed:
                 why = injector.refusal.value if injector.refusal else ""
                 directive = f": {injector.directive}" if injector.directive else ""
-                said |= {"injected": False, "not_injected": why + directive}
-        said["page_text"] = _text(shown, charset or "utf-8")
-        if not decided["captured"]:
-            return said
-        rules = self._policy.rules
+                report |= {"injected": False, "not_injected": why + directive}
+        report["page_text"] = _text(visitor_page, charset or "utf-8")
+        if not decision["captured"]:
+            return report
+        capture_limits = self._policy.capture_limits
         try:
-            copy = redact(page, rules.exclude_blocks, rules.masks, charset)
+            copy = redact(page, capture_limits.exclude_blocks, capture_limits.masks, charset)
         except RedactionError as error:
-            return said | {"captured": False, "reason": str(error)}
-        return said | {"left_out_bytes": len(page) - len(copy), "text": _text(copy, charset or "utf-8")}
+            return report | {"captured": False, "reason": str(error)}
+        return report | {"left_out_bytes": len(page) - len(copy), "text": _text(copy, charset or "utf-8")}
 
     async def _copy(self, token: str, scheme: str) -> dict[str, Any]:
         try:
@@ -206,11 +206,11 @@ class Debug:
             "page": "made anew from the copy: what is masked or excluded is missing in it as well, and no policy of a"
             " header is known; with url and compare the application is asked for the page itself",
             "page_text": _text(
-                self._page_of(found, scheme).replace(token.encode(), abbreviate(token).encode()), charset
+                self._rebuilt_page(found, scheme).replace(token.encode(), abbreviate(token).encode()), charset
             ),
         }
 
-    def _page_of(self, page: Page, scheme: str) -> bytes:
+    def _rebuilt_page(self, page: Page, scheme: str) -> bytes:
         """A page as a visitor gets it, made from its copy."""
         parts = urlsplit(page.url)
         fields = [(b"host", parts.netloc.encode("latin-1", "replace"))]
@@ -218,11 +218,11 @@ class Debug:
         head = RequestHead.from_fields(b"GET", target, 11, fields)
         plan = RequestPlan(self._policy, head, "", False, parts.scheme or scheme)
         answer: list[Field] = [(b"content-type", page.content_type.encode("latin-1", "replace"))]
-        judged = eligible(fields, page.status, answer)
+        eligibility = eligible(fields, page.status, answer)
         origin = f"{parts.scheme}://{parts.netloc}"
-        if not judged.inject or not self._settings.inject.enabled:
+        if not eligibility.inject or not self._settings.inject.enabled:
             return page.body
-        injector = _injector(plan.insertion([], judged, page.token, origin))
+        injector = _injector(plan.insertion([], eligibility, page.token, origin))
         return page.body if injector is None else injector.feed(page.body) + injector.finish()
 
 
@@ -231,7 +231,7 @@ def _injector(insertion: Insertion) -> Injector | None:
     return insertion.injector() if insertion.allowed else None
 
 
-def _request(query: dict[str, list[str]], request: LocalRequest) -> tuple[RequestHead, str]:
+def _request(query: dict[str, list[str]], request: InternalRequest) -> tuple[RequestHead, str]:
     """The request that is asked about, and its scheme."""
     parts = urlsplit(query["url"][0])
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -260,7 +260,7 @@ def _text(data: bytes, charset: str) -> str:
         return data[:SHOWN_BYTES].decode("latin-1")
 
 
-def _counted(counters: Counters) -> dict[str, Any]:
+def _counts(counters: Counters) -> dict[str, Any]:
     return {
         "captured": counters.captured,
         "injected": counters.injected,

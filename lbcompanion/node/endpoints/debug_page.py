@@ -26,42 +26,42 @@ def wants_html(accept: bytes | None) -> bool:
     return accept is not None and b"text/html" in accept.lower()
 
 
-def render(said: Mapping[str, Any]) -> bytes:
+def render(report: Mapping[str, Any]) -> bytes:
     """What the debug page tells, as HTML."""
-    copy, compared = dict(said.get("copy", {})), dict(said.get("compared", {}))
+    copy, compared = dict(report.get("copy", {})), dict(report.get("compared", {}))
     texts = (copy.pop("page_text", None), copy.pop("text", None))
     now = (compared.pop("page_text", None), compared.pop("text", None))
     parts = [
-        f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>{escape(said['node'])}: debug</title>",
-        f"<style>{_STYLE}</style><h1>Node {escape(said['node'])}</h1>",
+        f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>{escape(report['node'])}: debug</title>",
+        f"<style>{_STYLE}</style><h1>Node {escape(report['node'])}</h1>",
         "<form><input name=url size=40 placeholder='/path?query'> <input name=cookie size=40 placeholder='Cookie'>"
         " <input name=answer size=40 placeholder='Content-Type: text/html'> <button>What is decided?</button>"
         " <button name=compare value=1>Ask the application, show page and copy</button></form>"
         "<form><input name=token size=60 placeholder=token> <button>Show the copy</button></form>",
-        _section("Caller", said["caller"]),
+        _section("Caller", report["caller"]),
     ]
-    if "decision" in said:
-        parts.append(_section("Decision", said["decision"]))
+    if "decision" in report:
+        parts.append(_section("Decision", report["decision"]))
     if compared:
         parts.append(_section("The page now", compared))
         parts.append(_pair(("The page, as a visitor gets it", now[0]), ("The copy that would be kept", now[1])))
     if copy:
         parts.append(_section("Copy", copy))
         parts.append(_pair(("The page, made anew from the copy", texts[0]), ("The copy", texts[1])))
-    parts.append(_section("Counted", said["counted"]))
-    parts.append(_section("Latest decisions", said["recent"]))
-    parts.append(_section("Settings", said["settings"]))
+    parts.append(_section("Counted", report["counted"]))
+    parts.append(_section("Latest decisions", report["recent"]))
+    parts.append(_section("Settings", report["settings"]))
     return "".join(parts).encode("utf-8", "replace")
 
 
 def _pair(*both: tuple[str, str | None]) -> str:
-    return "<div class=pair>" + "".join(_shown(title, text) for title, text in both if text is not None) + "</div>"
+    return "<div class=pair>" + "".join(_page_view(title, text) for title, text in both if text is not None) + "</div>"
 
 
-def _shown(title: str, text: str) -> str:
+def _page_view(title: str, text: str) -> str:
     """A page as a sandboxed picture of itself, and as its source."""
-    told = escape(text)
-    return f'<div><h2>{title}</h2><iframe sandbox="" srcdoc="{told}"></iframe><pre>{told}</pre></div>'
+    escaped = escape(text)
+    return f'<div><h2>{title}</h2><iframe sandbox="" srcdoc="{escaped}"></iframe><pre>{escaped}</pre></div>'
 
 
 def _section(title: str, value: object) -> str:
@@ -80,9 +80,9 @@ def _cell(value: object) -> str:
 def _rows(value: list[object]) -> str:
     if not value:
         return "none"
-    if not all(isinstance(one, Mapping) for one in value):
-        return "<br>".join(_cell(one) for one in value)
-    maps = [one for one in value if isinstance(one, Mapping)]
+    if not all(isinstance(row, Mapping) for row in value):
+        return "<br>".join(_cell(row) for row in value)
+    maps = [row for row in value if isinstance(row, Mapping)]
     head = "".join(f"<th>{escape(str(key))}" for key in maps[0])
-    body = "".join("<tr>" + "".join(f"<td>{_cell(entry)}" for entry in one.values()) for one in maps)
+    body = "".join("<tr>" + "".join(f"<td>{_cell(entry)}" for entry in row.values()) for row in maps)
     return f"<table><tr>{head}{body}</table>"

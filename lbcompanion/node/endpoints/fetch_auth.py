@@ -9,13 +9,13 @@ from attrs import frozen
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import WallClock
 from lbcompanion.node.proxy.client_info import address_of, is_listed
-from lbcompanion.node.proxy.context import LocalRequest
+from lbcompanion.node.proxy.context import InternalRequest
 from lbcompanion.protocol.signatures import FARM_KEY_ID, SignedRequest, Verifier
 from lbcompanion.settings import FetchTable
 
 
 @frozen
-class CallerVerdict:
+class AuthResult:
     """:ivar why: which rule the caller broke; for the log and for allowed callers only, never for the refused one."""
 
     allowed: bool
@@ -24,7 +24,7 @@ class CallerVerdict:
     why: str = ""
 
 
-class Callers:
+class FetchAuthorizer:
     """Judges callers.
 
     :param trusted: whether an address is a trusted proxy's.
@@ -37,20 +37,20 @@ class Callers:
         self._trusted = trusted
         self._now = now
 
-    def judge(self, request: LocalRequest) -> CallerVerdict:
+    def authorize(self, request: InternalRequest) -> AuthResult:
         """Whether this caller may fetch, delete, and look at the debug page."""
         address = self._address(request)
         if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
-            return CallerVerdict(False, address, why="the address is not listed")
+            return AuthResult(False, address, why="the address is not listed")
         if self._fetch.signature == "off":
-            return CallerVerdict(True, address)
+            return AuthResult(True, address)
         try:
             key = self._verifier.verify(_signed(request), self._now())
         except SignatureRefused as refused:
-            return CallerVerdict(False, address, why=str(refused))
-        return CallerVerdict(True, address, key)
+            return AuthResult(False, address, why=str(refused))
+        return AuthResult(True, address, key)
 
-    def judge_node(self, request: LocalRequest, *, body_follows: bool = False) -> CallerVerdict:
+    def authorize_node(self, request: InternalRequest, *, body_follows: bool = False) -> AuthResult:
         """Whether this caller is a node of this farm, which may put copies: by the farm's own signature, whatever is
         allowed to those who fetch.
 
@@ -58,17 +58,17 @@ class Callers:
         """
         address = self._address(request)
         if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
-            return CallerVerdict(False, address, why="the address is not listed")
-        verify = self._verifier.verify_head if body_follows or request.cut else self._verifier.verify
+            return AuthResult(False, address, why="the address is not listed")
+        verify = self._verifier.verify_head if body_follows or request.truncated else self._verifier.verify
         try:
             key = verify(_signed(request), self._now())
         except SignatureRefused as refused:
-            return CallerVerdict(False, address, why=str(refused))
+            return AuthResult(False, address, why=str(refused))
         if key != FARM_KEY_ID:
-            return CallerVerdict(False, address, key, "only nodes of this farm may put copies")
-        return CallerVerdict(True, address, key)
+            return AuthResult(False, address, key, "only nodes of this farm may put copies")
+        return AuthResult(True, address, key)
 
-    def _address(self, request: LocalRequest) -> str:
+    def _address(self, request: InternalRequest) -> str:
         """The caller's: the peer's, or the one that a trusted proxy tells in the named field."""
         name = self._fetch.address_header.lower().encode()
         if not name or not request.trusted:
@@ -76,7 +76,7 @@ class Callers:
         return address_of(request.head, request.peer, name, self._trusted)
 
 
-def _signed(request: LocalRequest) -> SignedRequest:
+def _signed(request: InternalRequest) -> SignedRequest:
     head = request.head
     return SignedRequest(
         method=head.method.decode("ascii"),

@@ -10,20 +10,20 @@ from twisted.internet.defer import Deferred, succeed
 
 from lbcompanion.http1.heads import Field
 from lbcompanion.node.capture.page_policy import Script
-from lbcompanion.node.copies.peer_import import Taking
-from lbcompanion.node.copies.service import Ask, Copies
+from lbcompanion.node.copies.peer_import import PeerImport
+from lbcompanion.node.copies.service import Copies, CopyRequest
 from lbcompanion.node.endpoints.debug_page import GUARD, render, wants_html
-from lbcompanion.node.endpoints.fetch_auth import Callers, CallerVerdict
+from lbcompanion.node.endpoints.fetch_auth import AuthResult, FetchAuthorizer
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.notices.receiver import NoticeDesk
+from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.proxy.answers import GUARDS, not_allowed, problem
-from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
+from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
 from lbcompanion.protocol import headers, shapes
 
 _YEAR = 31536000
 
 
-class Endpoints:
+class EndpointRouter:
     """Finds the answer by path and method.
 
     :param taking: takes the copies of peers that stop.
@@ -35,27 +35,27 @@ class Endpoints:
         *,
         node: str,
         prefix: str,
-        callers: Callers,
+        authorizer: FetchAuthorizer,
         copies: Copies,
-        desk: NoticeDesk,
-        taking: Taking,
+        notice_receiver: NoticeReceiver,
+        peer_import: PeerImport,
         script: Script,
         counters: Counters,
         log: Callable[[str, str], None],
-        debug: Callable[[LocalRequest, CallerVerdict], Deferred[dict[str, Any]]],
+        debug: Callable[[InternalRequest, AuthResult], Deferred[dict[str, Any]]],
     ) -> None:
         self._node = node
         self._prefix = prefix.encode()
-        self._callers = callers
+        self._authorizer = authorizer
         self._copies = copies
-        self._desk = desk
-        self._taking = taking
+        self._notice_receiver = notice_receiver
+        self._peer_import = peer_import
         self._script = script
         self._counters = counters
         self._log = log
         self._debug = debug
 
-    def answer(self, request: LocalRequest) -> Deferred[LocalAnswer]:
+    def answer(self, request: InternalRequest) -> Deferred[InternalResponse]:
         """Answer one request."""
         path = self._below_prefix(request).decode("latin-1")
         if path.startswith("/page/"):
@@ -74,7 +74,7 @@ class Endpoints:
             return succeed(not_allowed(allowed))
         return answer(request)
 
-    def _below_prefix(self, request: LocalRequest) -> bytes:
+    def _below_prefix(self, request: InternalRequest) -> bytes:
         """What of a request's path stands below the prefix, which itself may stand below a page's folder."""
         path = request.head.path
         below = path[len(self._prefix) :]
@@ -82,47 +82,49 @@ class Endpoints:
             return below
         return path[path.rindex(b"/") :]
 
-    def _page(self, request: LocalRequest, token: str) -> Deferred[LocalAnswer]:
+    def _page(self, request: InternalRequest, token: str) -> Deferred[InternalResponse]:
         method = request.head.method
         if method == b"PUT":
             return self._put(request, token)
         if method not in {b"GET", b"HEAD", b"DELETE"}:
             return succeed(not_allowed("GET, HEAD, DELETE, PUT"))
-        verdict = self._callers.judge(request)
+        verdict = self._authorizer.authorize(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
-        ask = Ask(token, _nonce(request), request.head.get(headers.HOP.key) is not None)
+        copy_request = CopyRequest(token, _nonce(request), request.head.get(headers.HOP.key) is not None)
         if not shapes.TOKEN.fullmatch(token):
             return succeed(problem(404, detail="not a token", reason="unknown"))
         if method == b"DELETE":
-            return self._copies.drop(ask)
-        return self._copies.get(ask, take=method == b"GET")
+            return self._copies.drop(copy_request)
+        return self._copies.get(copy_request, take=method == b"GET")
 
-    def most_body(self, request: LocalRequest) -> int:
+    def max_body_bytes(self, request: InternalRequest) -> int:
         """How long a body is worth reading of a ``PUT`` whose head this is."""
         page = self._below_prefix(request).startswith(b"/page/")
-        allowed = page and self._callers.judge_node(request, body_follows=True).allowed
-        return self._taking.most_body if allowed else 0
+        allowed = page and self._authorizer.authorize_node(request, body_follows=True).allowed
+        return self._peer_import.max_body_bytes if allowed else 0
 
-    def _put(self, request: LocalRequest, token: str) -> Deferred[LocalAnswer]:
-        verdict = self._callers.judge_node(request)
+    def _put(self, request: InternalRequest, token: str) -> Deferred[InternalResponse]:
+        verdict = self._authorizer.authorize_node(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
         if not shapes.TOKEN.fullmatch(token):
             return succeed(problem(404, detail="not a token", reason="unknown"))
-        return Deferred.fromCoroutine(self._taking.take(token, _nonce(request), request.body, request.cut))
+        return Deferred.fromCoroutine(
+            self._peer_import.receive(token, _nonce(request), request.body, request.truncated)
+        )
 
-    def _forbidden(self, verdict: CallerVerdict) -> LocalAnswer:
+    def _forbidden(self, verdict: AuthResult) -> InternalResponse:
         self._counters.fetches["forbidden"] += 1
         self._log("fetch refused", f"{verdict.address}: {verdict.why}")
         return problem(403)
 
-    def _whoami(self, request: LocalRequest) -> Deferred[LocalAnswer]:
+    def _whoami(self, request: InternalRequest) -> Deferred[InternalResponse]:
         body = json.dumps({"node": self._node}).encode()
         identity = self._copies.identity.fields("", _nonce(request))
-        return succeed(LocalAnswer(200, [(b"Content-Type", b"application/json"), *identity, *GUARDS], body))
+        return succeed(InternalResponse(200, [(b"Content-Type", b"application/json"), *identity, *GUARDS], body))
 
-    def _fetch_from(self, request: LocalRequest) -> Deferred[LocalAnswer]:
+    def _fetch_from(self, request: InternalRequest) -> Deferred[InternalResponse]:
         script = self._script
         current = request.head.target.endswith(f"?v={script.version}".encode())
         # An address without the version, or with an old one, must be asked for again before long.
@@ -136,27 +138,31 @@ class Endpoints:
             (b"X-Content-Type-Options", b"nosniff"),
         ]
         if request.head.get(b"if-none-match") == tag:
-            return succeed(LocalAnswer(304, fields))
-        return succeed(LocalAnswer(200, [(b"Content-Type", b"text/javascript; charset=utf-8"), *fields], script.source))
+            return succeed(InternalResponse(304, fields))
+        return succeed(
+            InternalResponse(200, [(b"Content-Type", b"text/javascript; charset=utf-8"), *fields], script.source)
+        )
 
-    def _notice(self, request: LocalRequest) -> Deferred[LocalAnswer]:
-        return Deferred.fromCoroutine(self._desk.take(request))
+    def _notice(self, request: InternalRequest) -> Deferred[InternalResponse]:
+        return Deferred.fromCoroutine(self._notice_receiver.receive(request))
 
-    def _debug_page(self, request: LocalRequest) -> Deferred[LocalAnswer]:
-        verdict = self._callers.judge(request)
+    def _debug_page(self, request: InternalRequest) -> Deferred[InternalResponse]:
+        verdict = self._authorizer.authorize(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
 
-        def told(said: dict[str, Any]) -> LocalAnswer:
+        def render_report(report: dict[str, Any]) -> InternalResponse:
             if wants_html(request.head.get(b"accept")):
-                kept = [field for field in GUARDS if field[0] != GUARD[0]]
-                return LocalAnswer(200, [(b"Content-Type", b"text/html; charset=utf-8"), GUARD, *kept], render(said))
-            body = json.dumps(said, indent=1, sort_keys=False, default=str).encode()
-            return LocalAnswer(200, [(b"Content-Type", b"application/json"), *GUARDS], body)
+                guards = [field for field in GUARDS if field[0] != GUARD[0]]
+                return InternalResponse(
+                    200, [(b"Content-Type", b"text/html; charset=utf-8"), GUARD, *guards], render(report)
+                )
+            body = json.dumps(report, indent=1, sort_keys=False, default=str).encode()
+            return InternalResponse(200, [(b"Content-Type", b"application/json"), *GUARDS], body)
 
-        return self._debug(request, verdict).addCallback(told)
+        return self._debug(request, verdict).addCallback(render_report)
 
 
-def _nonce(request: LocalRequest) -> str:
+def _nonce(request: InternalRequest) -> str:
     nonce = (request.head.get(headers.NONCE.key) or b"").decode("latin-1")
     return nonce if shapes.NONCE.fullmatch(nonce) else ""

@@ -17,7 +17,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.http1.admin_hosts import refusal
-from lbcompanion.node.metrics.status import Figures
+from lbcompanion.node.metrics.status import NodeStatus
 from lbcompanion.settings import NodeSettings
 from lbcompanion.web import QuietSite
 
@@ -28,16 +28,18 @@ _PREFIX = "lbcompanion_node_"
 class NodeMetrics(Collector):
     """Brings the plain counters into the form of Prometheus."""
 
-    def __init__(self, figures: Figures) -> None:
-        self._counters = figures.counters
-        self._gauges = figures.gauges
+    def __init__(self, node_status: NodeStatus) -> None:
+        self._counters = node_status.counters
+        self._gauges = node_status.gauges
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, names beginning with ``lbcompanion_node_``."""
         c = self._counters
         yield _counter("connections", "visitor connections taken", c.connections)
         yield _counter("connections_refused", "connections over a limit", c.connections_refused)
-        yield _counter("connections_worn", "connections closed after requests_per_connection", c.connections_worn)
+        yield _counter(
+            "connections_worn", "connections closed after requests_per_connection", c.connections_max_requests
+        )
         yield _counter("requests", "requests read", c.requests)
         yield _labelled("responses", "answers by status", "status", c.responses)
         yield _labelled("requests_refused", "requests that broke a rule, by the status told", "status", c.refused)
@@ -55,7 +57,7 @@ class NodeMetrics(Collector):
         yield _labelled("failed_open", "errors of the companion that no visitor saw", "where", c.failed_open)
         yield _labelled("fetches", "fetches of copies by result", "result", c.fetches)
         yield _labelled("notices", "notices by what became of them", "what", c.notices)
-        yield _labelled("copies_handed", "copies that changed nodes when one stopped", "what", c.handed)
+        yield _labelled("copies_handed", "copies that changed nodes when one stopped", "what", c.copies_transferred)
         yield _counter("tunnels", "connections switched to another protocol", c.tunnels)
         yield _gauge("connections_open", "visitor connections now", c.connections_open)
         yield _gauge("capturing_bytes", "memory of copies under way", c.capturing_bytes)
@@ -78,7 +80,7 @@ def _labelled(name: str, text: str, label: str, values: Counter[Any]) -> Metric:
     return family
 
 
-class _Page(Resource):
+class _FunctionResource(Resource):
     """One address, answered by a function of no arguments: status, content type, body, once they are known."""
 
     isLeaf = True
@@ -89,12 +91,12 @@ class _Page(Resource):
 
     def render_GET(self, request: Request) -> int:
         """Answer, once it is known."""
-        gone: list[object] = []
-        request.notifyFinish().addBoth(gone.append)
+        disconnected: list[object] = []
+        request.notifyFinish().addBoth(disconnected.append)
 
-        def written(told: tuple[int, str, bytes]) -> None:
-            if not gone:
-                status, content_type, body = told
+        def written(response: tuple[int, str, bytes]) -> None:
+            if not disconnected:
+                status, content_type, body = response
                 request.setResponseCode(status)
                 request.setHeader("Content-Type", content_type)
                 request.setHeader("Cache-Control", "no-store")
@@ -126,7 +128,7 @@ class _Refusal(Resource):
         return self._body
 
 
-def names_of(settings: NodeSettings) -> frozenset[str]:
+def admin_host_names(settings: NodeSettings) -> frozenset[str]:
     """The names that a request to a node's admin listener may call it by, beside addresses and ``localhost``.
 
     Nodes' own names are among them: balancers' checks name one of the nodes.
@@ -135,23 +137,25 @@ def names_of(settings: NodeSettings) -> frozenset[str]:
     return frozenset({*settings.node.admin_hosts, *(name.lower() for name in nodes)})
 
 
-def admin_site(look: Callable[[], Deferred[Figures]], asked: Callable[[], None], names: Collection[str] = ()) -> Site:
+def admin_site(
+    get_status: Callable[[], Deferred[NodeStatus]], on_readiness_check: Callable[[], None], names: Collection[str] = ()
+) -> Site:
     """The admin listener's site.
 
     :param look: gives the figures of now.
     :param asked: called before each answer about readiness.
-    :param names: as :func:`names_of` gives them.
+    :param names: as :func:`admin_host_names` gives them.
     """
 
     def readyz() -> Deferred[tuple[int, str, bytes]]:
-        asked()
-        return look().addCallback(_readiness)
+        on_readiness_check()
+        return get_status().addCallback(_readiness)
 
     root = Resource()
-    root.putChild(b"healthz", _Page(lambda: succeed((200, "text/plain", b"ok\n"))))
-    root.putChild(b"readyz", _Page(readyz))
-    root.putChild(b"status", _Page(lambda: look().addCallback(_status)))
-    root.putChild(b"metrics", _Page(lambda: look().addCallback(_metrics)))
+    root.putChild(b"healthz", _FunctionResource(lambda: succeed((200, "text/plain", b"ok\n"))))
+    root.putChild(b"readyz", _FunctionResource(readyz))
+    root.putChild(b"status", _FunctionResource(lambda: get_status().addCallback(_status)))
+    root.putChild(b"metrics", _FunctionResource(lambda: get_status().addCallback(_metrics)))
     return _AdminSite(root, names)
 
 
@@ -175,22 +179,22 @@ class _AdminSite(QuietSite):
         return found
 
 
-def _readiness(figures: Figures) -> tuple[int, str, bytes]:
-    said = {"ready": figures.ready, "wrong": figures.wrong}
-    return (200 if figures.ready else 503), "application/json", _json(said)
+def _readiness(node_status: NodeStatus) -> tuple[int, str, bytes]:
+    payload = {"ready": node_status.ready, "wrong": node_status.problems}
+    return (200 if node_status.ready else 503), "application/json", _json(payload)
 
 
-def _metrics(figures: Figures) -> tuple[int, str, bytes]:
+def _metrics(node_status: NodeStatus) -> tuple[int, str, bytes]:
     registry = CollectorRegistry()
-    registry.register(NodeMetrics(figures))
+    registry.register(NodeMetrics(node_status))
     return 200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry)
 
 
-def _status(figures: Figures) -> tuple[int, str, bytes]:
-    counters = figures.counters
-    said: dict[str, Any] = {
-        "node": figures.node,
-        "ready": figures.ready,
+def _status(node_status: NodeStatus) -> tuple[int, str, bytes]:
+    counters = node_status.counters
+    payload: dict[str, Any] = {
+        "node": node_status.node,
+        "ready": node_status.ready,
         "connections": counters.connections_open,
         "requests": counters.requests,
         "captured": counters.captured,
@@ -200,13 +204,13 @@ def _status(figures: Figures) -> tuple[int, str, bytes]:
         "failed_open": dict(counters.failed_open),
         "notices": dict(counters.notices),
         "fetches": dict(counters.fetches),
-        "handed": dict(counters.handed),
-        "wrong": figures.wrong,
+        "handed": dict(counters.copies_transferred),
+        "wrong": node_status.problems,
     }
-    if figures.workers:
-        said["workers"] = figures.workers
-    return 200, "application/json", _json(said)
+    if node_status.workers:
+        payload["workers"] = node_status.workers
+    return 200, "application/json", _json(payload)
 
 
-def _json(said: dict[str, Any]) -> bytes:
-    return json.dumps(said, indent=1, default=str).encode() + b"\n"
+def _json(payload: dict[str, Any]) -> bytes:
+    return json.dumps(payload, indent=1, default=str).encode() + b"\n"

@@ -48,7 +48,7 @@ class Counters:
     connections: int = 0
     connections_open: int = 0
     connections_refused: int = 0
-    connections_worn: int = 0
+    connections_max_requests: int = 0
     requests: int = 0
     responses: Counter[int] = Factory(Counter)
     refused: Counter[int] = Factory(Counter)
@@ -66,16 +66,16 @@ class Counters:
     failed_open: Counter[str] = Factory(Counter)
     fetches: Counter[str] = Factory(Counter)
     notices: Counter[str] = Factory(Counter)
-    handed: Counter[str] = Factory(Counter)
+    copies_transferred: Counter[str] = Factory(Counter)
     tunnels: int = 0
     capturing_bytes: int = 0
     recent: deque[Decision] = Factory(lambda: deque(maxlen=RECENT))
 
-    def decided(self, path: bytes, not_captured: str, not_injected: str) -> None:
+    def remember(self, path: bytes, not_captured: str, not_injected: str) -> None:
         """Remember a decision."""
         self.recent.append(Decision(path, not_captured, not_injected))
 
-    def left_alone(self, path: bytes, why: str) -> None:
+    def count_not_injected(self, path: bytes, why: str) -> None:
         """Count, and remember, a page that is captured without anything being inserted."""
         self.not_injected[why] += 1
-        self.decided(path, "", why)
+        self.remember(path, "", why)

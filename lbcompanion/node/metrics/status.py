@@ -14,7 +14,7 @@ Gauges = Mapping[str, tuple[str, float]]
 
 
 @attrs.frozen
-class Figures:
+class NodeStatus:
     """The state of a node, or of one of its processes.
 
     :ivar gauges: name to help and value of what is so now.
@@ -27,65 +27,65 @@ class Figures:
     counters: Counters
     gauges: Gauges = attrs.Factory(dict)
     ready: bool = True
-    wrong: list[str] = attrs.Factory(list)
+    problems: list[str] = attrs.Factory(list)
     workers: list[dict[str, Any]] = attrs.Factory(list)
 
 
-def to_json(figures: Figures) -> dict[str, Any]:
+def to_json(node_status: NodeStatus) -> dict[str, Any]:
     """Plain values that :func:`from_json` makes the same figures of; without the latest decisions."""
     counters = {}
-    for name, value in _counts(figures.counters):
+    for name, value in _counter_fields(node_status.counters):
         counters[name] = list(value.items()) if isinstance(value, Counter) else value
     return {
-        "node": figures.node,
+        "node": node_status.node,
         "counters": counters,
-        "gauges": {name: list(gauge) for name, gauge in figures.gauges.items()},
-        "ready": figures.ready,
-        "wrong": figures.wrong,
+        "gauges": {name: list(gauge) for name, gauge in node_status.gauges.items()},
+        "ready": node_status.ready,
+        "wrong": node_status.problems,
     }
 
 
-def from_json(said: Mapping[str, Any]) -> Figures:
+def from_json(payload: Mapping[str, Any]) -> NodeStatus:
     """The figures again.
 
     :raises ValueError: (KeyError, TypeError) where they are none.
     """
     counters = Counters()
-    for name, value in said["counters"].items():
+    for name, value in payload["counters"].items():
         if hasattr(counters, name):
             setattr(counters, name, Counter(dict(map(tuple, value))) if isinstance(value, list) else value)
-    gauges = {name: (str(text), float(value)) for name, (text, value) in said["gauges"].items()}
-    return Figures(said["node"], counters, gauges, bool(said["ready"]), list(said["wrong"]))
+    gauges = {name: (str(text), float(value)) for name, (text, value) in payload["gauges"].items()}
+    return NodeStatus(payload["node"], counters, gauges, bool(payload["ready"]), list(payload["wrong"]))
 
 
-def added(counters: Iterable[Counters]) -> Counters:
+def sum_counters(counters: Iterable[Counters]) -> Counters:
     """The sum of several counters."""
     total = Counters()
-    for one in counters:
-        for name, value in _counts(one):
-            held = getattr(total, name)
-            if isinstance(held, Counter):
-                held.update(value)
+    for part in counters:
+        for name, value in _counter_fields(part):
+            current = getattr(total, name)
+            if isinstance(current, Counter):
+                current.update(value)
             else:
-                setattr(total, name, held + value)
+                setattr(total, name, current + value)
     return total
 
 
 def without_gauges(counters: Counters) -> Counters:
     """The counters of a process that is no more: what it counted stays, what it held does not."""
-    return attrs.evolve(added([counters]), connections_open=0, capturing_bytes=0)
+    return attrs.evolve(sum_counters([counters]), connections_open=0, capturing_bytes=0)
 
 
-def summed(figures: Iterable[Figures]) -> dict[str, tuple[str, float]]:
+def sum_gauges(node_status: Iterable[NodeStatus]) -> dict[str, tuple[str, float]]:
     """The gauges of several processes, added up."""
     total: dict[str, tuple[str, float]] = {}
-    for one in figures:
-        for name, (text, value) in one.gauges.items():
+    for part in node_status:
+        for name, (text, value) in part.gauges.items():
             total[name] = (text, total.get(name, ("", 0.0))[1] + value)
     return total
 
 
-def _counts(counters: Counters) -> Iterable[tuple[str, Any]]:
+def _counter_fields(counters: Counters) -> Iterable[tuple[str, Any]]:
     for field in attrs.fields(Counters):
         value = getattr(counters, field.name)
         if isinstance(value, int | float | Counter):

@@ -12,14 +12,14 @@ from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.answers import guarded_text, no_content
-from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
+from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
 from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES, read_browser_notice
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.reader import CookieReader
 
 
-class NoticeDesk:
+class NoticeReceiver:
     """Takes notices in: checks, reduces, and writes them to the spool.
 
     :param told: called after each notice that waits newly.
@@ -36,7 +36,7 @@ class NoticeDesk:
         spool: Spool | None,
         counters: Counters,
         now: WallClock,
-        told: Callable[[], None],
+        on_notice: Callable[[], None],
     ) -> None:
         self._node = node
         self._tokens = tokens
@@ -45,26 +45,26 @@ class NoticeDesk:
         self._spool = spool
         self._counters = counters
         self._now = now
-        self._told = told
+        self._on_notice = on_notice
 
-    async def take(self, request: LocalRequest) -> LocalAnswer:
+    async def receive(self, request: InternalRequest) -> InternalResponse:
         """Answer ``POST notice``: 204 once written, 400, 413, or 503 where it could not be written."""
         try:
-            if request.cut:
+            if request.truncated:
                 raise NoticeError(f"longer than {BROWSER_LIMIT_BYTES} bytes", 413)
-            said = read_browser_notice(request.body)
-            owner = self._tokens.owner_of(said.token)
+            browser_notice = read_browser_notice(request.body)
+            owner = self._tokens.owner_of(browser_notice.token)
         except (NoticeError, TokenError) as error:
             self._counters.notices["refused"] += 1
             status = error.status if isinstance(error, NoticeError) else 400
             return guarded_text(status, str(error))
-        cookies = self._reader.merge(parse(b"; ".join(request.head.all(b"cookie"))), said.cookies)
-        page_url = (await self._copies.url_of(said.token)) if owner == self._node else ""
+        cookies = self._reader.merge(parse(b"; ".join(request.head.all(b"cookie"))), browser_notice.cookies)
+        page_url = (await self._copies.url_of(browser_notice.token)) if owner == self._node else ""
         notice = Notice(
-            token=said.token,
-            url=said.url,
+            token=browser_notice.token,
+            url=browser_notice.url,
             cookies={cookie.name: cookie.value for cookie in cookies},
-            viewed_at=said.viewed_at,
+            viewed_at=browser_notice.viewed_at,
             noticed_at=self._now(),
             page_url=page_url,
             source=NoticeSource.BROWSER,
@@ -73,18 +73,18 @@ class NoticeDesk:
             self._counters.notices["not sent on"] += 1
             return no_content()
         try:
-            kept = await self._spool.add(notice)
+            accepted = await self._spool.add(notice)
         except StoreError as error:
             self._counters.notices["not written"] += 1
             return guarded_text(503, str(error))
-        if not kept:
+        if not accepted:
             self._counters.notices["spool full"] += 1
             return guarded_text(503, "too many notices wait for the crawler")
         self._counters.notices["taken"] += 1
-        self._told()
+        self._on_notice()
         return no_content()
 
-    def of_our_own(self, page: Page, cookie_header: bytes) -> None:
+    def record_server_notice(self, page: Page, cookie_header: bytes) -> None:
         """The node's own notice of a page that was captured (``notices = "server"``)."""
         if self._spool is None:
             return
@@ -100,7 +100,7 @@ class NoticeDesk:
             source=NoticeSource.SERVER,
         )
         self._counters.notices["own"] += 1
-        self._spool.add(notice).addCallbacks(lambda _: self._told(), self._not_written)
+        self._spool.add(notice).addCallbacks(lambda _: self._on_notice(), self._not_written)
 
     def _not_written(self, failure: Failure) -> None:
         self._counters.notices["not written"] += 1

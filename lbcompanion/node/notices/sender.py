@@ -33,7 +33,7 @@ _STEP_SECONDS = 0.02
 _ANSWER_BYTES = 65536
 
 
-class Deliverer:
+class NoticeSender:
     """Brings waiting notices to the crawler's intake; waits longer and longer while it cannot be reached."""
 
     def __init__(
@@ -58,49 +58,49 @@ class Deliverer:
         self._log = log
         self._pool = HTTPConnectionPool(reactor)
         self._client = HTTPClient(Agent(reactor, connectTimeout=5, pool=self._pool))
-        self._busy: Deferred[Any] | None = None
-        self._later: IDelayedCall | None = None
+        self._delivery: Deferred[Any] | None = None
+        self._next_start: IDelayedCall | None = None
         self._wait_seconds = _FIRST_WAIT_SECONDS
-        self._again = False
+        self._more_waiting = False
         self._stopped = False
         self.reachable = True
 
     def wake(self) -> None:
         """Something waits: deliver it soon, unless a delivery or a pause is under way."""
-        self._again = True
-        if self._busy is None and self._later is None and not self._stopped:
+        self._more_waiting = True
+        if self._delivery is None and self._next_start is None and not self._stopped:
             # A moment's wait lets the notices of a burst travel together.
-            self._later = self._reactor.callLater(0.05, self._start)
+            self._next_start = self._reactor.callLater(0.05, self._start)
 
     def _start(self) -> None:
-        self._later = None
-        self._again = False
+        self._next_start = None
+        self._more_waiting = False
         # Known before its end is waited for: a delivery that ends at once must not be taken for one under way.
-        busy = self._busy = Deferred.fromCoroutine(self._deliver())
-        busy.addErrback(self._failed).addCallback(self._ended)
+        delivery = self._delivery = Deferred.fromCoroutine(self._deliver())
+        delivery.addErrback(self._delivery_failed).addCallback(self._delivery_ended)
 
     async def _deliver(self) -> bool:
         while not self._stopped:
             # Asked for together, so that the spool's thread answers together.
-            asked, asked_too = self._spool.oldest(_BATCH), self._spool.losses(_LOSSES)
-            waiting, losses = await asked, await asked_too
+            notices_read, losses_read = self._spool.oldest(_BATCH), self._spool.losses(_LOSSES)
+            waiting, losses = await notices_read, await losses_read
             if not waiting and not losses:
                 return True
             status = await self._post([notice for _, notice in waiting], losses)
             if status == 202:
-                await self._removed(waiting, losses)
-                self._reached(True, "")
+                await self._remove_delivered(waiting, losses)
+                self._set_reachable(True, "")
                 continue
             if status in {400, 413}:
                 # One that the crawler cannot read must not hold up the others.
-                status = await self._one_by_one(waiting, losses)
+                status = await self._deliver_singly(waiting, losses)
                 if status == 202:
                     continue
-            self._reached(False, f"the intake answered {status}")
+            self._set_reachable(False, f"the intake answered {status}")
             return False
         return False
 
-    async def _removed(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> None:
+    async def _remove_delivered(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> None:
         if waiting:
             await self._spool.remove([number for number, _ in waiting])
             self._counters.notices["delivered"] += len(waiting)
@@ -108,7 +108,7 @@ class Deliverer:
             await self._spool.remove_losses(losses)
             self._counters.notices["losses delivered"] += len(losses)
 
-    async def _one_by_one(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> int:
+    async def _deliver_singly(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> int:
         """202 once the crawler took, or refused for good, each of them; else what it answered instead."""
         if losses:
             status = await self._post([], losses)
@@ -144,56 +144,58 @@ class Deliverer:
         code: int = response.code
         return code
 
-    def _failed(self, failure: Failure) -> bool:
-        self._reached(False, failure.type.__name__ if failure.type else "failed")
+    def _delivery_failed(self, failure: Failure) -> bool:
+        self._set_reachable(False, failure.type.__name__ if failure.type else "failed")
         return False
 
-    def _reached(self, reached: bool, why: str) -> None:
+    def _set_reachable(self, reached: bool, why: str) -> None:
         if reached != self.reachable:
             self.reachable = reached
             self._log("crawler reached again" if reached else "crawler not reached", why)
 
-    def _ended(self, all_delivered: bool) -> None:
-        self._busy = None
+    def _delivery_ended(self, all_delivered: bool) -> None:
+        self._delivery = None
         if self._stopped:
             return
         if all_delivered:
             self._wait_seconds = _FIRST_WAIT_SECONDS
-            if self._again:
+            if self._more_waiting:
                 self.wake()
             return
-        self._later = self._reactor.callLater(self._wait_seconds, self._start)
+        self._next_start = self._reactor.callLater(self._wait_seconds, self._start)
         self._wait_seconds = min(self._wait_seconds * 2, _LONGEST_WAIT_SECONDS)
 
-    async def hurry(self, seconds: float) -> None:
+    async def flush(self, seconds: float) -> None:
         """Deliver what waits, without a pause before; returns once that is done, or failed, or for so long at most."""
-        until = self._reactor.seconds() + seconds
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
-        self._again = True
-        if self._busy is None and not self._stopped:
+        deadline = self._reactor.seconds() + seconds
+        if self._next_start is not None:
+            self._next_start.cancel()
+            self._next_start = None
+        self._more_waiting = True
+        if self._delivery is None and not self._stopped:
             self._start()
-        while (self._busy is not None or (self._again and self.reachable)) and self._reactor.seconds() < until:
+        while (
+            self._delivery is not None or (self._more_waiting and self.reachable)
+        ) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, _STEP_SECONDS, lambda: None)
 
     def stop(self) -> Deferred[None]:
         """Deliver no more; what waits stays in the spool. Fires once nothing is under way."""
         self._stopped = True
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
+        if self._next_start is not None:
+            self._next_start.cancel()
+            self._next_start = None
         done: Deferred[None] = Deferred()
-        if self._busy is None:
+        if self._delivery is None:
             done.callback(None)
         else:
             # A crawler that does not answer must not hold up the end; what was under way will be sent again.
-            patience = self._reactor.callLater(_STOP_SECONDS, self._busy.cancel)
+            cancel_call = self._reactor.callLater(_STOP_SECONDS, self._delivery.cancel)
 
             def ended(_: object) -> None:
-                if patience.active():
-                    patience.cancel()
+                if cancel_call.active():
+                    cancel_call.cancel()
                 done.callback(None)
 
-            self._busy.addBoth(ended)
+            self._delivery.addBoth(ended)
         return done.addCallback(lambda _: self._pool.closeCachedConnections())

@@ -108,7 +108,7 @@ class Spool:
             self._database.close()
             self._database = None
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -123,10 +123,10 @@ class Spool:
 
     def _run(self, requests: Sequence[_Request]) -> Sequence[object]:
         try:
-            database = self._opened()
+            database = self._open_database()
             database.execute("BEGIN IMMEDIATE")
             try:
-                results = [self._one(database, request) for request in requests]
+                results = [self._execute(database, request) for request in requests]
                 database.execute("COMMIT")
             except BaseException:
                 database.execute("ROLLBACK")
@@ -137,7 +137,7 @@ class Spool:
         self.waiting = database.execute("SELECT count(*) FROM waiting").fetchone()[0]
         return results
 
-    def _one(self, database: sqlite3.Connection, request: _Request) -> Any:
+    def _execute(self, database: sqlite3.Connection, request: _Request) -> Any:
         if isinstance(request, _Add):
             if self.waiting >= self._max_waiting:
                 return False
@@ -149,9 +149,9 @@ class Spool:
         if isinstance(request, _Remove):
             database.executemany("DELETE FROM waiting WHERE id = ?", [(number,) for number in request.ids])
             return None
-        return self._about_losses(database, request)
+        return self._execute_on_losses(database, request)
 
-    def _about_losses(self, database: sqlite3.Connection, request: _AddLosses | _Losses | _RemoveLosses) -> Any:
+    def _execute_on_losses(self, database: sqlite3.Connection, request: _AddLosses | _Losses | _RemoveLosses) -> Any:
         if isinstance(request, _Losses):
             rows = database.execute("SELECT token, reason FROM lost LIMIT ?", (request.count,)).fetchall()
             return [Loss(token, reason) for token, reason in rows]
@@ -166,7 +166,7 @@ class Spool:
     def _oldest(self, database: sqlite3.Connection, count: int) -> list[tuple[int, Notice]]:
         while rows := database.execute("SELECT id, notice FROM waiting ORDER BY id LIMIT ?", (count,)).fetchall():
             # Those that cannot be read are gone by then: another look finds others, or none.
-            if found := [one for number, notice in rows if (one := self._read(database, number, notice))]:
+            if found := [entry for number, notice in rows if (entry := self._read(database, number, notice))]:
                 return found
         return []
 

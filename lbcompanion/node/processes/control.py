@@ -26,7 +26,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineOnlyReceiver
 
 from lbcompanion.errors import CompanionError
-from lbcompanion.node.processes.siblings import Said, SocketFolder
+from lbcompanion.node.processes.siblings import JsonObject, SocketFolder
 from lbcompanion.node.transports.listening import Listener, adopt
 
 #: How long one process waits for the other's word.
@@ -65,7 +65,7 @@ class ControlSocket:
         self._reactor = reactor
         self._listener: Listener | None = None
         self._inode = 0
-        self._waiting: list[_Controlled] = []
+        self._waiting: list[_ControlProtocol] = []
 
     def listen(self, replace: bool) -> bool:
         """Listen from now on.
@@ -76,12 +76,12 @@ class ControlSocket:
         """
         if not replace and self._is_answered():
             return False
-        fresh = f"{self._name}.{os.getpid()}"
-        self._folder.remove(fresh)
-        listening = self._folder.listen(fresh)
-        self._folder.rename(fresh, self._name)
+        new_name = f"{self._name}.{os.getpid()}"
+        self._folder.remove(new_name)
+        listening = self._folder.listen(new_name)
+        self._folder.rename(new_name, self._name)
         self._inode = self._folder.inode(self._name)
-        self._listener = adopt(listening, _Controlling(self), self._reactor)
+        self._listener = adopt(listening, _ControlFactory(self), self._reactor)
         return True
 
     def _is_answered(self) -> bool:
@@ -91,14 +91,14 @@ class ControlSocket:
             return True
         return False
 
-    def wait(self, asker: _Controlled) -> None:
+    def add_waiting(self, client: _ControlProtocol) -> None:
         """Somebody waits for the end."""
-        self._waiting.append(asker)
+        self._waiting.append(client)
 
-    def tell_end(self, said: Said) -> None:
+    def send_outcome(self, message: JsonObject) -> None:
         """Tell those who wait how it ended."""
-        for asker in self._waiting:
-            asker.say(said)
+        for client in self._waiting:
+            client.send(message)
 
     async def close(self) -> None:
         """Listen no more. A successor's socket of the same name stays."""
@@ -109,7 +109,7 @@ class ControlSocket:
         self._folder.close()
 
 
-class _Controlled(LineOnlyReceiver):
+class _ControlProtocol(LineOnlyReceiver):
     delimiter = b"\n"
 
     def __init__(self, control: ControlSocket) -> None:
@@ -117,43 +117,43 @@ class _Controlled(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         try:
-            asked = json.loads(line)
-            self._do(asked["do"], asked.get("to"))
+            request = json.loads(line)
+            self._execute(request["do"], request.get("to"))
         except (ValueError, KeyError, TypeError, AttributeError):
-            self.say({"error": "not understood"})
+            self.send({"error": "not understood"})
 
-    def _do(self, verb: str, group: str | None) -> None:
+    def _execute(self, verb: str, group: str | None) -> None:
         if verb == "sockets":
             self._send_sockets()
         elif verb == "leave" and isinstance(group, str):
-            self.say({"leaving": True})
+            self.send({"leaving": True})
             self._control.leave(group)
         elif verb == "drain":
-            self._control.wait(self)
-            self.say({"leaving": True})
+            self._control.add_waiting(self)
+            self.send({"leaving": True})
             self._control.leave(None)
         else:
             raise ValueError(verb)
 
-    def say(self, said: Said) -> None:
-        self.sendLine(json.dumps(said).encode())  # type: ignore[no-untyped-call]
+    def send(self, message: JsonObject) -> None:
+        self.sendLine(json.dumps(message).encode())  # type: ignore[no-untyped-call]
 
     def _send_sockets(self) -> None:
         sockets = list(self._control.sockets())[:_MOST_SOCKETS]
         line = json.dumps({"group": self._control.group, "count": len(sockets)}).encode() + b"\n"
         # Nothing was written on this connection before, so this goes out at once and whole.
         transport: Any = self.transport
-        socket.send_fds(transport.getHandle(), [line], [one.fileno() for one in sockets])
+        socket.send_fds(transport.getHandle(), [line], [sock.fileno() for sock in sockets])
 
 
-class _Controlling(Factory):
+class _ControlFactory(Factory):
     noisy = False
 
     def __init__(self, control: ControlSocket) -> None:
         self._control = control
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return _Controlled(self._control)
+        return _ControlProtocol(self._control)
 
 
 class RunningNode:
@@ -165,7 +165,7 @@ class RunningNode:
     def __init__(self, state_dir: Path, node: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(PATIENCE_SECONDS)
-        self._rest = b""
+        self._buffer = b""
         try:
             folder = SocketFolder(state_dir)
             try:
@@ -190,12 +190,12 @@ class RunningNode:
             raise ControlError("the running node did not hand over its sockets")
         return [socket.socket(fileno=descriptor) for descriptor in descriptors]
 
-    def leave_to(self, group: str) -> None:
+    def hand_over_to(self, group: str) -> None:
         """Tell it that the processes of that group serve now.
 
         :raises ControlError: where it does not hear.
         """
-        self._say({"do": "leave", "to": group})
+        self._send({"do": "leave", "to": group})
         self.read()
 
     def drain(self) -> None:
@@ -203,32 +203,32 @@ class RunningNode:
 
         :raises ControlError: where it does not hear.
         """
-        self._say({"do": "drain"})
+        self._send({"do": "drain"})
 
-    def read(self, patience_seconds: float = PATIENCE_SECONDS) -> Said | None:
+    def read(self, patience_seconds: float = PATIENCE_SECONDS) -> JsonObject | None:
         """What it says next; None once it is gone.
 
         :raises ControlError: where nothing comes in that time.
         """
         self._socket.settimeout(patience_seconds)
         try:
-            while b"\n" not in self._rest:
+            while b"\n" not in self._buffer:
                 data = self._socket.recv(65536)
                 if not data:
                     return None
-                self._rest += data
+                self._buffer += data
         except OSError as error:
             raise ControlError(f"the running node says nothing: {error}") from None
-        line, _, self._rest = self._rest.partition(b"\n")
-        said: Said = json.loads(line)
-        return said
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        message: JsonObject = json.loads(line)
+        return message
 
     def close(self) -> None:
         """Let it be."""
         self._socket.close()
 
-    def _say(self, said: Said) -> None:
+    def _send(self, message: JsonObject) -> None:
         try:
-            self._socket.sendall(json.dumps(said).encode() + b"\n")
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError as error:
             raise ControlError(f"the running node does not listen: {error}") from None

@@ -17,7 +17,7 @@ def new_group() -> str:
 
 
 @frozen
-class Place:
+class ProcessRole:
     """Where a process stands.
 
     :ivar group: names those that come and go together.
@@ -33,7 +33,7 @@ class Place:
     takes_over: bool = False
 
     @property
-    def delivers(self) -> bool:
+    def delivers_notices(self) -> bool:
         """Whether it brings the node's notices to the crawler: they wait in one place, and one process does it."""
         return self.number <= 1
 

@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 5.0
 _BACKLOG = 128
 _HEAD_BYTES = 65536
 
-Said = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class SocketFolder:
@@ -71,15 +71,15 @@ class SocketFolder:
 
     def listen(self, name: str) -> socket.socket:
         """A listening socket that this user alone may connect to."""
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            bind_path(made, self.path(name), 0o600)
-            made.listen(_BACKLOG)
-            made.setblocking(False)
+            bind_path(sock, self.path(name), 0o600)
+            sock.listen(_BACKLOG)
+            sock.setblocking(False)
         except BaseException:
-            made.close()
+            sock.close()
             raise
-        return made
+        return sock
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -88,7 +88,7 @@ class SocketFolder:
             self._descriptor = -1
 
 
-class _Asked(Int32StringReceiver):
+class _ServerProtocol(Int32StringReceiver):
     """The answering end."""
 
     def __init__(self, answer: Callable[[Frame], Awaitable[Frame]], max_bytes: int) -> None:
@@ -97,9 +97,9 @@ class _Asked(Int32StringReceiver):
 
     def stringReceived(self, string: bytes) -> None:
         """Answer."""
-        Deferred.fromCoroutine(self._answered(string)).addErrback(self._failed)
+        Deferred.fromCoroutine(self._respond(string)).addErrback(self._failed)
 
-    async def _answered(self, data: bytes) -> None:
+    async def _respond(self, data: bytes) -> None:
         answer = await self._answer(Frame.read(data))
         self.sendString(answer.written())  # type: ignore[no-untyped-call]
 
@@ -109,35 +109,35 @@ class _Asked(Int32StringReceiver):
             self.transport.loseConnection()
 
 
-class _Asking(Int32StringReceiver):
+class _ClientProtocol(Int32StringReceiver):
     """The asking end of one question.
 
     :ivar answered: fires with the answer; fails with ``StoreError`` where none comes.
     """
 
-    def __init__(self, question: bytes, max_bytes: int) -> None:
+    def __init__(self, request: bytes, max_bytes: int) -> None:
         self.MAX_LENGTH = max_bytes
-        self._question = question
-        self.answered: Deferred[bytes] = Deferred()
+        self._request = request
+        self.response: Deferred[bytes] = Deferred()
 
     def connectionMade(self) -> None:
         """Ask."""
-        self.sendString(self._question)  # type: ignore[no-untyped-call]
+        self.sendString(self._request)  # type: ignore[no-untyped-call]
 
     def stringReceived(self, string: bytes) -> None:
         """The answer."""
-        if not self.answered.called:
-            self.answered.callback(string)
+        if not self.response.called:
+            self.response.callback(string)
         if self.transport is not None:
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """No answer came, unless it did before."""
-        if not self.answered.called:
-            self.answered.errback(StoreError("a sibling did not answer"))
+        if not self.response.called:
+            self.response.errback(StoreError("a sibling did not answer"))
 
 
-class _Answering(Factory):
+class _ServerFactory(Factory):
     noisy = False
 
     def __init__(self, answer: Callable[[Frame], Awaitable[Frame]], max_bytes: int) -> None:
@@ -145,17 +145,17 @@ class _Answering(Factory):
         self._max_bytes = max_bytes
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return _Asked(self._answer, self._max_bytes)
+        return _ServerProtocol(self._answer, self._max_bytes)
 
 
-class _AskingOnce(Factory):
+class _OneShotFactory(Factory):
     noisy = False
 
-    def __init__(self, asking: _Asking) -> None:
-        self._asking = asking
+    def __init__(self, client: _ClientProtocol) -> None:
+        self._client = client
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return self._asking
+        return self._client
 
 
 class Siblings:
@@ -171,7 +171,7 @@ class Siblings:
         self.group = group
         self._reactor = reactor
         self._max_bytes = max_body_bytes + _HEAD_BYTES
-        self._own = ""
+        self._own_name = ""
         self._listener: Listener | None = None
 
     def listen(self, answer: Callable[[Frame], Awaitable[Frame]]) -> None:
@@ -179,8 +179,10 @@ class Siblings:
 
         :raises OSError: where no socket can be opened.
         """
-        self._own = f"{self.group}-{os.getpid()}-{os.urandom(4).hex()}.sock"
-        self._listener = adopt(self._folder.listen(self._own), _Answering(answer, self._max_bytes), self._reactor)
+        self._own_name = f"{self.group}-{os.getpid()}-{os.urandom(4).hex()}.sock"
+        self._listener = adopt(
+            self._folder.listen(self._own_name), _ServerFactory(answer, self._max_bytes), self._reactor
+        )
 
     def names(self, *, of_group: bool | None = None) -> list[str]:
         """The other processes' sockets.
@@ -191,20 +193,20 @@ class Siblings:
         return [
             name
             for name in self._folder.names()
-            if name != self._own and (of_group is None or name.startswith(start) is of_group)
+            if name != self._own_name and (of_group is None or name.startswith(start) is of_group)
         ]
 
-    async def ask(self, name: str, question: Frame) -> Frame:
+    async def ask(self, name: str, request: Frame) -> Frame:
         """Ask one of them.
 
         :raises StoreError: where it gives no answer in time.
         """
         inode = self._folder.inode(name)
-        asking = _Asking(question.written(), self._max_bytes)
+        client = _ClientProtocol(request.written(), self._max_bytes)
         endpoint = UNIXClientEndpoint(self._reactor, self._folder.path(name), timeout=PATIENCE_SECONDS)
         try:
-            await endpoint.connect(_AskingOnce(asking))
-            data = await asking.answered.addTimeout(PATIENCE_SECONDS, self._reactor)
+            await endpoint.connect(_OneShotFactory(client))
+            data = await client.response.addTimeout(PATIENCE_SECONDS, self._reactor)
             return Frame.read(data)
         except ConnectionRefusedError:
             # It died without a word: nobody need ask it again.
@@ -214,24 +216,24 @@ class Siblings:
         except (ConnectError, TimeoutError, ValueError) as error:
             raise StoreError(f"a sibling gave no answer: {type(error).__name__}") from None
 
-    async def ask_all(self, question: Frame, *, of_group: bool | None = None) -> dict[str, Frame]:
+    async def ask_all(self, request: Frame, *, of_group: bool | None = None) -> dict[str, Frame]:
         """Ask all others at once; by their names, the answers of those that gave one."""
         names = self.names(of_group=of_group)
-        asked = [Deferred.fromCoroutine(self.ask(name, question)) for name in names]
-        results = await DeferredList(asked, consumeErrors=True)
+        requests = [Deferred.fromCoroutine(self.ask(name, request)) for name in names]
+        results = await DeferredList(requests, consumeErrors=True)
         return {
             name: answer
-            for name, (there, answer) in zip(names, results, strict=True)
-            if there and isinstance(answer, Frame)
+            for name, (succeeded, answer) in zip(names, results, strict=True)
+            if succeeded and isinstance(answer, Frame)
         }
 
-    def tell_all(self, said: Said) -> None:
+    def broadcast(self, message: JsonObject) -> None:
         """Tell all others something; what they answer does not matter."""
-        Deferred.fromCoroutine(self.ask_all(Frame(said))).addErrback(lambda _: None)
+        Deferred.fromCoroutine(self.ask_all(Frame(message))).addErrback(lambda _: None)
 
     async def close(self) -> None:
         """Answer no more."""
         if self._listener is not None:
             await maybeDeferred(self._listener.close, True)
-            self._folder.remove(self._own)
+            self._folder.remove(self._own_name)
         self._folder.close()

@@ -30,12 +30,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import CompanionError
-from lbcompanion.node.metrics.admin import admin_site, names_of
+from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.metrics.status import Figures, added, from_json, summed, without_gauges
+from lbcompanion.node.metrics.status import NodeStatus, from_json, sum_counters, sum_gauges, without_gauges
 from lbcompanion.node.processes.control import ControlSocket
-from lbcompanion.node.processes.drain_state import Leaving
-from lbcompanion.node.processes.process_role import Place, stop_reactor
+from lbcompanion.node.processes.drain_state import DrainState
+from lbcompanion.node.processes.process_role import ProcessRole, stop_reactor
 from lbcompanion.node.processes.siblings import Siblings
 from lbcompanion.node.transports.listening import Listener, reload_certificates, serve_site
 from lbcompanion.node.transports.sockets import open_sockets, remove_path
@@ -43,13 +43,13 @@ from lbcompanion.protocol.copies import Frame
 from lbcompanion.settings import NodeSettings
 
 #: Where a worker reads its orders, where it answers, and from where on it has its listening sockets.
-ORDERS_FD = 3
-ANSWERS_FD = 4
+COMMANDS_FD = 3
+REPORTS_FD = 4
 FIRST_SOCKET_FD = 5
 #: What a worker says once it serves.
 STARTED = b"started\n"
 #: Before what a worker says of its copies in the end.
-FATE = b"fate "
+COPY_OUTCOME = b"fate "
 #: How workers are told to leave; a group's name may follow.
 LEAVE = b"leave"
 
@@ -68,7 +68,7 @@ class WorkerFailed(CompanionError):
 
 
 @frozen
-class Orders:
+class WorkerSpec:
     """What a worker is told: its settings as its supervisor read them, whatever the file holds by now.
 
     :ivar number: the worker's, from 1.
@@ -80,7 +80,7 @@ class Orders:
     number: int
     json_lines: bool | None
 
-    def written(self) -> bytes:
+    def serialized(self) -> bytes:
         """The orders' bytes, with their length before them."""
         data = pickle.dumps(self)
         return len(data).to_bytes(4, "big") + data
@@ -91,9 +91,9 @@ class _Worker:
     number: int
     process: Any = None
     begun_at: float = 0.0
-    serves: bool = False
-    wait_seconds: float = _FIRST_WAIT_SECONDS
-    later: IDelayedCall | None = None
+    serving: bool = False
+    restart_delay: float = _FIRST_WAIT_SECONDS
+    restart_call: IDelayedCall | None = None
     restarts: int = 0
 
 
@@ -114,16 +114,16 @@ class Supervisor(MultiService):
         reactor: Any,
         json_lines: bool | None = None,
         relay: bool = False,
-        place: Place | None = None,
+        role: ProcessRole | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._settings = settings
         self._reactor = reactor
         self._json_lines = json_lines
         self._relay = relay
-        self._place = place or Place()
+        self._role = role or ProcessRole()
         self._log = Logger(namespace="lbcompanion.supervisor")
-        self._leaving = Leaving(reactor)
+        self._drain_state = DrainState(reactor)
         self._successor: str | None = None
         self._stopping = False
         self._sockets: list[socket.socket] = []
@@ -132,11 +132,11 @@ class Supervisor(MultiService):
         self._siblings: Siblings | None = None
         self._workers = [_Worker(number + 1) for number in range(settings.node.workers)]
         # What those counted that are no more.
-        self._gone = Counters()
-        self._latest: dict[str, Counters] = {}
-        self._fate: Counter[str] = Counter()
-        self._all_serve: Deferred[None] = Deferred()
-        self._all_gone: Deferred[None] | None = None
+        self._retired_counters = Counters()
+        self._latest_counters: dict[str, Counters] = {}
+        self._copy_outcome: Counter[str] = Counter()
+        self._all_ready: Deferred[None] = Deferred()
+        self._all_exited: Deferred[None] | None = None
         self.started: Deferred[None] = Deferred()
         self.admin_port = 0
 
@@ -153,17 +153,17 @@ class Supervisor(MultiService):
     async def _start(self) -> None:
         node = self._settings.node
         admin = [node.admin] if node.admin else []
-        sockets = open_sockets([*node.listen, *admin], self._place.sockets)
+        sockets = open_sockets([*node.listen, *admin], self._role.sockets)
         self._sockets = sockets[: len(node.listen)]
         if admin:
-            site: Any = admin_site(self._look, self._leaving.asked, names_of(self._settings))
+            site: Any = admin_site(self._status, self._drain_state.note_check, admin_host_names(self._settings))
             self._admin = serve_site(node.admin, sockets[-1], site, self._reactor)
             self.admin_port = self._admin.port
         try:
             self._siblings = Siblings(
                 state_dir=node.state_dir,
                 node=node.name,
-                group=self._place.group,
+                group=self._role.group,
                 reactor=self._reactor,
                 max_body_bytes=0,
             )
@@ -171,24 +171,24 @@ class Supervisor(MultiService):
             raise OSError(error.errno, f"workers need {node.state_dir}: {error.strerror}") from None
         for worker in self._workers:
             self._spawn(worker)
-        await self._all_serve.addTimeout(_START_SECONDS, self._reactor).addErrback(self._some_serve)
+        await self._all_ready.addTimeout(_START_SECONDS, self._reactor).addErrback(self._require_one_ready)
         control = ControlSocket(
             state_dir=node.state_dir,
             node=node.name,
-            group=self._place.group,
+            group=self._role.group,
             sockets=self._shared_sockets,
             leave=self.leave,
             reactor=self._reactor,
         )
-        if control.listen(self._place.takes_over):
+        if control.listen(self._role.takes_over):
             self._control = control
         else:
             self._log_event("no control", "another process of this node's name has the control socket")
         self._log_event("started", f"node {node.name}, {node.workers} workers, on {', '.join(node.listen)}")
 
-    def _some_serve(self, failure: Failure) -> None:
+    def _require_one_ready(self, failure: Failure) -> None:
         failure.trap(TimeoutError)
-        if not any(worker.serves for worker in self._workers):
+        if not any(worker.serving for worker in self._workers):
             raise WorkerFailed(f"no worker serves after {_START_SECONDS:g} s")
 
     def _shared_sockets(self) -> list[socket.socket]:
@@ -205,91 +205,99 @@ class Supervisor(MultiService):
     # Workers.
 
     def _spawn(self, worker: _Worker) -> None:
-        worker.later = None
+        worker.restart_call = None
         values: dict[int, Any] = {1: "r", 2: "r"} if self._relay else {1: 1, 2: 2}
         sockets = {FIRST_SOCKET_FD + at: one.fileno() for at, one in enumerate(self._sockets)}
-        with open(os.devnull, "rb") as nothing:
-            fds = {0: nothing.fileno(), **values, ORDERS_FD: "w", ANSWERS_FD: "r", **sockets}
-            told = _Process(self, worker)
-            worker.process = self._reactor.spawnProcess(told, _COMMAND[0], _COMMAND, env=None, childFDs=fds)
-        orders = Orders(self._settings, self._place.group, worker.number, self._json_lines)
-        worker.process.writeToChild(ORDERS_FD, orders.written())
+        with open(os.devnull, "rb") as devnull:
+            fds = {0: devnull.fileno(), **values, COMMANDS_FD: "w", REPORTS_FD: "r", **sockets}
+            reports = _WorkerProtocol(self, worker)
+            worker.process = self._reactor.spawnProcess(reports, _COMMAND[0], _COMMAND, env=None, childFDs=fds)
+        spec = WorkerSpec(self._settings, self._role.group, worker.number, self._json_lines)
+        worker.process.writeToChild(COMMANDS_FD, spec.serialized())
         worker.begun_at = self._reactor.seconds()
-        worker.serves = False
+        worker.serving = False
 
-    def serves(self, worker: _Worker) -> None:
+    def serving(self, worker: _Worker) -> None:
         """A worker serves from now on."""
-        worker.serves = True
-        if not self._all_serve.called and all(one.serves for one in self._workers):
-            self._all_serve.callback(None)
+        worker.serving = True
+        if not self._all_ready.called and all(one.serving for one in self._workers):
+            self._all_ready.callback(None)
 
-    def ended(self, worker: _Worker, how: str) -> None:
+    def on_exit(self, worker: _Worker, exit_reason: str) -> None:
         """A worker is no more: start it anew, the later the more often it dies."""
-        lived = self._reactor.seconds() - worker.begun_at
-        served, worker.serves, worker.process = worker.serves, False, None
-        if self._all_gone is not None and not any(one.process for one in self._workers) and not self._all_gone.called:
-            self._all_gone.callback(None)
-        if self._stopping or self._leaving.begun:
+        uptime = self._reactor.seconds() - worker.begun_at
+        served, worker.serving, worker.process = worker.serving, False, None
+        if (
+            self._all_exited is not None
+            and not any(one.process for one in self._workers)
+            and not self._all_exited.called
+        ):
+            self._all_exited.callback(None)
+        if self._stopping or self._drain_state.draining:
             return
-        if not self._all_serve.called and not any(one.serves for one in self._workers) and not served:
-            self._all_serve.errback(WorkerFailed(f"worker {worker.number} ended before it served: {how}"))
+        if not self._all_ready.called and not any(one.serving for one in self._workers) and not served:
+            self._all_ready.errback(WorkerFailed(f"worker {worker.number} ended before it served: {exit_reason}"))
             return
-        worker.wait_seconds = (
-            _FIRST_WAIT_SECONDS if lived >= _STEADY_SECONDS else min(worker.wait_seconds * 2, _LONGEST_WAIT_SECONDS)
+        worker.restart_delay = (
+            _FIRST_WAIT_SECONDS if uptime >= _STEADY_SECONDS else min(worker.restart_delay * 2, _LONGEST_WAIT_SECONDS)
         )
         worker.restarts += 1
-        self._log_event("worker died", f"{worker.number}: {how}; started anew in {worker.wait_seconds:g} s")
-        worker.later = self._reactor.callLater(worker.wait_seconds, self._spawn, worker)
+        self._log_event("worker died", f"{worker.number}: {exit_reason}; started anew in {worker.restart_delay:g} s")
+        worker.restart_call = self._reactor.callLater(worker.restart_delay, self._spawn, worker)
 
-    def told_fate(self, told: bytes) -> None:
+    def on_copy_outcome(self, reports: bytes) -> None:
         """A worker says what became of its copies."""
         with suppress(ValueError, TypeError, AttributeError):
-            self._fate.update({str(word): int(count) for word, count in json.loads(told).items()})
+            self._copy_outcome.update({str(word): int(count) for word, count in json.loads(reports).items()})
 
-    def relayed(self, worker: _Worker, line: str) -> None:
+    def on_output(self, worker: _Worker, line: str) -> None:
         """A worker said something."""
         self._log.info("worker {number}: {line}", number=worker.number, line=line)
 
     # While it runs.
 
-    def _look(self) -> Deferred[Figures]:
-        return Deferred.fromCoroutine(self._figures())
+    def _status(self) -> Deferred[NodeStatus]:
+        return Deferred.fromCoroutine(self._collect_status())
 
-    async def _figures(self) -> Figures:
+    async def _collect_status(self) -> NodeStatus:
         """What all workers tell, added up; those that died stay counted."""
         assert self._siblings is not None
         answers = await self._siblings.ask_all(Frame({"do": "figures"}), of_group=True)
-        told = {name: from_json(answer.values) for name, answer in sorted(answers.items())}
-        there = set(self._siblings.names(of_group=True))
-        for name in [name for name in self._latest if name not in there]:
-            self._gone = added([self._gone, without_gauges(self._latest.pop(name))])
-        self._latest |= {name: one.counters for name, one in told.items()}
-        counters = added([self._gone, *self._latest.values()])
-        ready = self.started.called and not self._leaving.begun and any(one.ready for one in told.values())
-        gauges = summed(told.values())
+        reports = {name: from_json(answer.values) for name, answer in sorted(answers.items())}
+        present = set(self._siblings.names(of_group=True))
+        for name in [name for name in self._latest_counters if name not in present]:
+            self._retired_counters = sum_counters(
+                [self._retired_counters, without_gauges(self._latest_counters.pop(name))]
+            )
+        self._latest_counters |= {name: one.counters for name, one in reports.items()}
+        counters = sum_counters([self._retired_counters, *self._latest_counters.values()])
+        ready = self.started.called and not self._drain_state.draining and any(one.ready for one in reports.values())
+        gauges = sum_gauges(reports.values())
         if "ready" in gauges:
             gauges["ready"] = (gauges["ready"][0], float(ready))
-        gauges["workers"] = ("worker processes that serve", float(len(told)))
+        gauges["workers"] = ("worker processes that serve", float(len(reports)))
         gauges["worker_restarts"] = ("workers started anew since the start", float(self._restarts()))
-        return Figures(self._settings.node.name, counters, gauges, ready, self._wrong(told), self._described())
+        return NodeStatus(
+            self._settings.node.name, counters, gauges, ready, self._problems(reports), self._describe_workers()
+        )
 
     def _restarts(self) -> int:
         return sum(worker.restarts for worker in self._workers)
 
-    def _wrong(self, told: dict[str, Figures]) -> list[str]:
-        values = ["the node is leaving"] if self._leaving.begun else []
-        down = len(self._workers) - sum(worker.serves for worker in self._workers)
+    def _problems(self, reports: dict[str, NodeStatus]) -> list[str]:
+        values = ["the node is leaving"] if self._drain_state.draining else []
+        down = len(self._workers) - sum(worker.serving for worker in self._workers)
         if down:
             values.append(f"{down} of {len(self._workers)} workers do not serve")
-        return values + sorted({one for figures in told.values() for one in figures.wrong} - set(values))
+        return values + sorted({one for node_status in reports.values() for one in node_status.problems} - set(values))
 
-    def _described(self) -> list[dict[str, Any]]:
+    def _describe_workers(self) -> list[dict[str, Any]]:
         now = self._reactor.seconds()
         return [
             {
                 "worker": worker.number,
                 "pid": worker.process.pid if worker.process is not None else None,
-                "serves": worker.serves,
+                "serves": worker.serving,
                 "seconds": round(now - worker.begun_at, 1) if worker.process is not None else 0,
                 "restarts": worker.restarts,
             }
@@ -305,7 +313,7 @@ class Supervisor(MultiService):
 
     @staticmethod
     def _signal(worker: _Worker, name: str) -> None:
-        if worker.process is not None and worker.serves:
+        if worker.process is not None and worker.serving:
             try:
                 worker.process.signalProcess(name)
             except Exception:  # it has just ended, of which it is told elsewhere
@@ -313,9 +321,9 @@ class Supervisor(MultiService):
 
     def leave(self, successor: str | None) -> None:
         """Stop, and the reactor with it; see :meth:`lbcompanion.node.service.NodeService.leave`."""
-        if not self._leaving.begun:
+        if not self._drain_state.draining:
             self._successor = successor
-            self._leaving.begun = True
+            self._drain_state.draining = True
             stop_reactor(self._reactor)
 
     # Stop.
@@ -330,44 +338,44 @@ class Supervisor(MultiService):
         if taken_over and self._admin is not None:
             await maybeDeferred(self._admin.close, True)
             self._admin = None
-        await self._leaving.leave(taken_over)
+        await self._drain_state.leave(taken_over)
         self._stopping = True
         for listening in self._sockets:
             if not taken_over:
                 remove_path(listening)
             listening.close()
         self._sockets = []
-        await self._workers_gone()
+        await self._stop_workers()
         if self._admin is not None:
             await maybeDeferred(self._admin.close)
         if self._control is not None:
-            self._control.tell_end({"done": True, **self._fate})
+            self._control.send_outcome({"done": True, **self._copy_outcome})
             await self._control.close()
         if self._siblings is not None:
             await self._siblings.close()
         self._log_event("stopped", f"{len(self._workers)} workers")
 
-    async def _workers_gone(self) -> None:
+    async def _stop_workers(self) -> None:
         order = LEAVE + (b" " + self._successor.encode() if self._successor is not None else b"") + b"\n"
         for worker in self._workers:
-            if worker.later is not None:
-                worker.later.cancel()
-                worker.later = None
+            if worker.restart_call is not None:
+                worker.restart_call.cancel()
+                worker.restart_call = None
             if worker.process is not None:
-                worker.process.writeToChild(ORDERS_FD, order)
+                worker.process.writeToChild(COMMANDS_FD, order)
         end = self._reactor.seconds() + _STOP_SECONDS
         while any(worker.process for worker in self._workers) and self._reactor.seconds() < end:
             await deferLater(self._reactor, 0.05, lambda: None)
         left = [worker for worker in self._workers if worker.process is not None]
         if left:
             self._log_event("workers killed", ", ".join(str(worker.number) for worker in left))
-            self._all_gone = Deferred()
+            self._all_exited = Deferred()
             for worker in left:
                 worker.process.signalProcess("KILL")
-            await self._all_gone
+            await self._all_exited
 
 
-class _Process(ProcessProtocol):
+class _WorkerProtocol(ProcessProtocol):
     """What a worker's process tells its supervisor."""
 
     def __init__(self, supervisor: Supervisor, worker: _Worker) -> None:
@@ -379,15 +387,15 @@ class _Process(ProcessProtocol):
         """It said something."""
         *whole, self._lines[childFD] = (self._lines.get(childFD, b"") + data).split(b"\n")
         for line in whole:
-            if childFD != ANSWERS_FD:
-                self._supervisor.relayed(self._worker, line.decode(errors="replace"))
+            if childFD != REPORTS_FD:
+                self._supervisor.on_output(self._worker, line.decode(errors="replace"))
             elif line + b"\n" == STARTED:
-                self._supervisor.serves(self._worker)
-            elif line.startswith(FATE):
-                self._supervisor.told_fate(line[len(FATE) :])
+                self._supervisor.serving(self._worker)
+            elif line.startswith(COPY_OUTCOME):
+                self._supervisor.on_copy_outcome(line[len(COPY_OUTCOME) :])
 
     def processEnded(self, reason: Failure) -> None:
         """It is gone."""
-        how = reason.value
-        signal, code = getattr(how, "signal", None), getattr(how, "exitCode", None)
-        self._supervisor.ended(self._worker, f"signal {signal}" if signal else f"exit {code}")
+        exit_reason = reason.value
+        signal, code = getattr(exit_reason, "signal", None), getattr(exit_reason, "exitCode", None)
+        self._supervisor.on_exit(self._worker, f"signal {signal}" if signal else f"exit {code}")

@@ -12,7 +12,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from lbcompanion.http1.heads import Field, RequestHead, write_fields, write_status_line
-from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.node.proxy.context import InternalResponse
 
 #: On every answer of ours about copies: stored by nobody, indexed by nobody, harmless when shown.
 GUARDS: tuple[Field, ...] = (
@@ -53,68 +53,70 @@ def problem_body(status: int, title: str = "", **members: str) -> bytes:
 
     :param members: further members in their order; empty ones are left out.
     """
-    said: dict[str, str | int] = {"type": "about:blank"}
+    members_by_name: dict[str, str | int] = {"type": "about:blank"}
     if title:
-        said["title"] = title
-    said["status"] = status
-    said.update((name, value) for name, value in members.items() if value)
-    return json.dumps(said).encode()
+        members_by_name["title"] = title
+    members_by_name["status"] = status
+    members_by_name.update((name, value) for name, value in members.items() if value)
+    return json.dumps(members_by_name).encode()
 
 
-def problem(status: int, title: str = "", fields: Sequence[Field] = (), **members: str) -> LocalAnswer:
+def problem(status: int, title: str = "", fields: Sequence[Field] = (), **members: str) -> InternalResponse:
     """An answer with problem details.
 
     :param fields: further fields.
     :param members: see :func:`problem_body`.
     """
-    return LocalAnswer(status, [PROBLEM, *fields, *GUARDS], problem_body(status, title, **members))
+    return InternalResponse(status, [PROBLEM, *fields, *GUARDS], problem_body(status, title, **members))
 
 
-def not_allowed(methods: str) -> LocalAnswer:
+def not_allowed(methods: str) -> InternalResponse:
     """405: the path exists, for other methods.
 
     :param methods: those that are allowed, as ``Allow`` lists them.
     """
     answer = problem(405, detail=f"allowed: {methods}")
-    return LocalAnswer(405, [(b"Allow", methods.encode()), *answer.fields], answer.body)
+    return InternalResponse(405, [(b"Allow", methods.encode()), *answer.fields], answer.body)
 
 
-def no_content() -> LocalAnswer:
+def no_content() -> InternalResponse:
     """204."""
-    return LocalAnswer(204, list(GUARDS))
+    return InternalResponse(204, list(GUARDS))
 
 
-def guarded_text(status: int, text: str) -> LocalAnswer:
+def guarded_text(status: int, text: str) -> InternalResponse:
     """One line of plain text with :data:`GUARDS`."""
-    return LocalAnswer(status, [(b"Content-Type", b"text/plain; charset=utf-8"), *GUARDS], text.encode() + b"\n")
+    return InternalResponse(status, [(b"Content-Type", b"text/plain; charset=utf-8"), *GUARDS], text.encode() + b"\n")
 
 
 # To visitors.
 
 
-def gateway_error(status: int) -> LocalAnswer:
+def gateway_error(status: int) -> InternalResponse:
     """502, 503 or 504: the application gave no usable answer."""
     fields = [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")]
     if status == 503:
         fields.append((b"Retry-After", b"5"))
-    return LocalAnswer(status, fields, _GATEWAY[status] + b"\n")
+    return InternalResponse(status, fields, _GATEWAY[status] + b"\n")
 
 
-def internal_error() -> LocalAnswer:
+def internal_error() -> InternalResponse:
     """500: a fault in the companion itself."""
-    return LocalAnswer(500, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"internal error\n")
+    return InternalResponse(
+        500, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"internal error\n"
+    )
 
 
 # As bytes.
 
 
-def write_answer(answer: LocalAnswer, request: RequestHead, keep_alive: bool, dated: bool) -> bytes:
+def write_response(answer: InternalResponse, request: RequestHead, keep_alive: bool, with_date: bool) -> bytes:
     """The whole answer, framed for the request that it answers.
 
     :param keep_alive: whether another request may follow on the connection.
     :param dated: whether it has a ``Date``: answers in the application's place have none.
     """
-    fields = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields] if dated else list(answer.fields)
+    fields = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields] if with_date else list(answer.fields)
     if answer.status != 204:
         length = len(answer.body) if answer.length is None else answer.length
         fields.append((b"Content-Length", b"%d" % length))

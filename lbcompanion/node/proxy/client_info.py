@@ -33,10 +33,10 @@ class TrustedProxies:
 
         :param peer: an IP address as text, with or without a zone.
         """
-        known = self._known.get(peer)
-        if known is None:
-            known = self._known.put(peer, is_listed(peer, self._networks) if peer else True)
-        return known
+        cached = self._known.get(peer)
+        if cached is None:
+            cached = self._known.put(peer, is_listed(peer, self._networks) if peer else True)
+        return cached
 
 
 def is_listed(address: str, networks: Networks) -> bool:
@@ -87,7 +87,7 @@ def forwarding_lines(addresses: bytes, scheme: bytes, host: bytes | None) -> byt
     return lines if host is None else lines + b"X-Forwarded-Host: %b\r\n" % host
 
 
-def forwarded_on(head: RequestHead, trusted: bool, peer: str, scheme: str) -> bytes:
+def appended_forwarding_lines(head: RequestHead, trusted: bool, peer: str, scheme: str) -> bytes:
     """The same lines for a request that came with some: appended to, and kept where a trusted proxy wrote them."""
     values = head.values
     proto = values.get(b"x-forwarded-proto") if trusted else None

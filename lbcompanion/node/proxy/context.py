@@ -11,13 +11,13 @@ from twisted.internet.defer import Deferred
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import MonotonicClock
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.interface import Link
-from lbcompanion.node.proxy.upstream import Upstreams
+from lbcompanion.node.proxy.interface import Transport
+from lbcompanion.node.proxy.upstream import UpstreamPool
 from lbcompanion.settings import LimitsTable
 
 
 @frozen
-class LocalRequest:
+class InternalRequest:
     """A request that the companion answers itself.
 
     :ivar peer: the peer's address as text.
@@ -30,11 +30,11 @@ class LocalRequest:
     peer: str
     trusted: bool
     scheme: str
-    cut: bool = False
+    truncated: bool = False
 
 
 @frozen
-class LocalAnswer:
+class InternalResponse:
     """Our own answer, without ``Content-Length`` and ``Date``.
 
     :ivar sent: called once the whole answer is written.
@@ -44,18 +44,18 @@ class LocalAnswer:
     status: int
     fields: list[Field]
     body: bytes = b""
-    sent: Callable[[], None] | None = None
+    on_sent: Callable[[], None] | None = None
     length: int | None = None
 
 
-class Local(Protocol):
+class InternalHandler(Protocol):
     """Who answers what stands below the prefix."""
 
-    def answer(self, request: LocalRequest) -> Deferred[LocalAnswer]:
+    def answer(self, request: InternalRequest) -> Deferred[InternalResponse]:
         """Answer; an exception or a failure becomes 500."""
         ...
 
-    def most_body(self, request: LocalRequest) -> int:
+    def max_body_bytes(self, request: InternalRequest) -> int:
         """How long a body is worth reading of a ``PUT`` whose head this is; 0: it is refused without."""
         ...
 
@@ -79,7 +79,7 @@ class Pipeline(Protocol):
         """The body will not be whole (``visitor left``, ``application broke off``)."""
         ...
 
-    def whole(self, data: bytes) -> list[bytes]:
+    def transform_whole(self, data: bytes) -> list[bytes]:
         """The body came in one piece: ``feed`` and ``finish`` at once; what the visitor gets, in pieces."""
         ...
 
@@ -90,7 +90,7 @@ class Pipeline(Protocol):
 
 
 @define
-class Reply:
+class ResponsePlan:
     """What policy makes of a response.
 
     :ivar lines: the field lines for the visitor, each with its line end, hop-by-hop ones and Content-Length left out.
@@ -100,17 +100,17 @@ class Reply:
 
     lines: bytes
     pipeline: Pipeline | None = None
-    replace: LocalAnswer | None = None
+    replacement: InternalResponse | None = None
 
 
-class Plan(Protocol):
+class ExchangePlan(Protocol):
     """What policy decided about one request, before the application saw it."""
 
     def request_lines(self) -> bytes:
         """The field lines for the application, each with its line end, hop-by-hop ones and framing left out."""
         ...
 
-    def reply(self, head: ResponseHead) -> Reply:
+    def plan_response(self, head: ResponseHead) -> ResponsePlan:
         """Decide about the answer. Never raises."""
         ...
 
@@ -118,7 +118,7 @@ class Plan(Protocol):
 class Connection(Protocol):
     """A visitor's connection, as whoever looks after all of them sees it."""
 
-    link: Link
+    transport: Transport
 
     def tick(self, now: float) -> None:
         """Look at deadlines."""
@@ -130,7 +130,7 @@ class Connection(Protocol):
 
 
 @define
-class Hub:
+class ProxyContext:
     """The shared things, and the few facts that the hot path asks again and again.
 
     :ivar trusts: whether a peer is one of ``trusted_proxies``.
@@ -142,25 +142,25 @@ class Hub:
     limits: LimitsTable
     prefix: bytes
     trusts: Callable[[str], bool]
-    upstreams: Upstreams
-    local: Local
-    plan: Callable[[RequestHead, str, bool, str], Plan]
+    upstream_pool: UpstreamPool
+    internal_handler: InternalHandler
+    plan: Callable[[RequestHead, str, bool, str], ExchangePlan]
     counters: Counters
     monotonic: MonotonicClock
     log: Callable[[str, str], None] = field(default=lambda event, detail: None)
     draining: bool = False
     connections: set[Connection] = field(factory=set)
-    turned_away: set[Connection] = field(factory=set)
+    rejected: set[Connection] = field(factory=set)
     per_address: dict[str, int] = field(factory=dict)
-    beside: tuple[bytes, ...] = field(init=False)
+    internal_suffixes: tuple[bytes, ...] = field(init=False)
 
-    @beside.default
-    def _all_beside(self) -> tuple[bytes, ...]:
+    @internal_suffixes.default
+    def _internal_suffixes(self) -> tuple[bytes, ...]:
         return tuple(b"/-%b/%b" % (self.prefix, name) for name in (b"fetch-from", b"notice"))
 
     def tick(self, now: float) -> None:
         """Have all connections look at their deadlines; an error in one keeps no other from it."""
-        for connection in (*self.connections, *self.turned_away):
+        for connection in (*self.connections, *self.rejected):
             try:
                 connection.tick(now)
             except Exception as error:

@@ -10,14 +10,14 @@ waiting         ``_upstream``, no ``_response``      the answer's head: *answeri
                                                      place; a 101 that was asked for: *tunnel*; a bad head: 502; an end
                                                      without an answer: 502, or *connecting* once more (``_retried``);
                                                      ``upstream_seconds``: 504
-answering       ``begun``, ``_response``             the body's end: *over*; a bad or broken-off body: cut, *over*
-tunnel          ``begun``, ``_tunnel``               either side's end: *over*
+answering       ``response_started``, ``_response``             the body's end: *over*; a bad or broken-off body: cut, *over*
+tunnel          ``response_started``, ``_tunnel``               either side's end: *over*
 over            no ``_visitor``                      nothing: answered, cut, or the visitor left
 ==============  ===================================  ==================================================================
 
-The request's body goes on beside these until ``_request_done``; before *waiting* it is kept in ``_held``. As long as
-the application takes of it, ``upstream_seconds`` does not count (``_takes_nothing``: it takes none). ``_deadline`` is 0
-from *answering* on: the answer may take its time. ``_held_back``: the visitor reads slowly, so the application is read
+The request's body goes on beside these until ``_request_complete``; before *waiting* it is kept in ``_unsent_request``. As long as
+the application takes of it, ``upstream_seconds`` does not count (``_upstream_stalled``: it takes none). ``_deadline`` is 0
+from *answering* on: the answer may take its time. ``_upstream_paused``: the visitor reads slowly, so the application is read
 no faster.
 """
 
@@ -46,16 +46,16 @@ from lbcompanion.http1.heads import (
     read_response_head,
     write_status_line,
 )
-from lbcompanion.node.proxy.answers import gateway_error, phrase, write_answer
-from lbcompanion.node.proxy.context import Hub, LocalAnswer, Pipeline
+from lbcompanion.node.proxy.answers import gateway_error, phrase, write_response
+from lbcompanion.node.proxy.context import InternalResponse, Pipeline, ProxyContext
 from lbcompanion.node.proxy.interface import VisitorSide
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 
 # RFC 9110 section 9.2.2, of those without a body: what may be asked twice.
-_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+_RETRYABLE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 _MAX_RESPONSE_HEAD = 262144
 # So much is joined before it is sent: less work than to send it in pieces.
-_JOINED_BYTES = 32768
+_JOIN_BELOW_BYTES = 32768
 
 
 class Exchange:
@@ -71,26 +71,26 @@ class Exchange:
     _response_buffer = b""
     _reader: BodyReader | None = None
     _pipeline: Pipeline | None = None
-    _out_chunked = False
-    _ends_by_close = False
+    _chunked_output = False
+    _close_delimited = False
     _keep_alive = True
     _retried = False
     _queued = False
     _tunnel = False
-    _takes_nothing = False
-    _held_back = False
+    _upstream_stalled = False
+    _upstream_paused = False
     _interim_seen = False
-    _moved = False
-    _asked_upgrade: bytes | None = None
-    begun = False
+    _progressed = False
+    _requested_upgrade: bytes | None = None
+    response_started = False
 
-    def __init__(self, visitor: VisitorSide, hub: Hub, head: RequestHead, framing: Framing) -> None:
+    def __init__(self, visitor: VisitorSide, context: ProxyContext, head: RequestHead, framing: Framing) -> None:
         self._visitor: VisitorSide | None = visitor
-        self._hub = hub
+        self._context = context
         self._head = head
         self._framing = framing
-        self._request_done = framing.kind is BodyKind.NONE
-        self._repeatable = self._request_done and head.method in _REPEATABLE
+        self._request_complete = framing.kind is BodyKind.NONE
+        self._retryable = self._request_complete and head.method in _RETRYABLE_METHODS
 
     # The request.
 
@@ -99,24 +99,24 @@ class Exchange:
         visitor = self._visitor
         assert visitor is not None
         head = self._head
-        plan = self._plan = self._hub.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
+        plan = self._plan = self._context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
         lines = plan.request_lines()
         if head.flags & (HAS_FRAMING | UPGRADE):
-            lines += self._framed()
+            lines += self._request_framing_lines()
         # Without a host it cannot be passed on as 1.1 (RFC 9112 section 3.2): health checks are often so.
         version = b" HTTP/1.0\r\n" if head.version == 10 and b"host" not in head.values else b" HTTP/1.1\r\n"
-        self._held = [b"".join((head.method, b" ", head.target, version, lines, b"\r\n"))]
-        if not self._request_done:
+        self._unsent_request = [b"".join((head.method, b" ", head.target, version, lines, b"\r\n"))]
+        if not self._request_complete:
             visitor.pause()
-        self._acquire(fresh=not self._repeatable or self._asked_upgrade is not None)
+        self._acquire(fresh=not self._retryable or self._requested_upgrade is not None)
 
-    def _framed(self) -> bytes:
+    def _request_framing_lines(self) -> bytes:
         """The lines that say how long the body is, and what the connection shall become."""
         lines = b""
-        asked = upgrade_protocols(self._head)
-        if asked is not None:
-            self._asked_upgrade = asked
-            lines = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % asked
+        requested = upgrade_protocols(self._head)
+        if requested is not None:
+            self._requested_upgrade = requested
+            lines = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % requested
         if self._framing.kind is BodyKind.CHUNKED:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._head.flags & HAS_FRAMING:
@@ -124,42 +124,42 @@ class Exchange:
         return lines
 
     def _acquire(self, fresh: bool) -> None:
-        limits = self._hub.limits
-        self._deadline = self._hub.monotonic() + limits.upstream_connect_seconds
-        if self._hub.upstreams.acquire(self, fresh, self._retried):
+        limits = self._context.limits
+        self._deadline = self._context.monotonic() + limits.upstream_connect_seconds
+        if self._context.upstream_pool.acquire(self, fresh, self._retried):
             self._queued = True
-            self._deadline = self._hub.monotonic() + limits.upstream_queue_seconds
+            self._deadline = self._context.monotonic() + limits.upstream_queue_seconds
 
     def upstream_turn(self) -> None:
         """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
         self._queued = False
-        self._deadline = self._hub.monotonic() + self._hub.limits.upstream_connect_seconds
+        self._deadline = self._context.monotonic() + self._context.limits.upstream_connect_seconds
 
     def _leave_queue(self) -> None:
         if self._queued:
             self._queued = False
-            self._hub.upstreams.leave(self)
+            self._context.upstream_pool.cancel(self)
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
         """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
         visitor = self._visitor
         if visitor is None:
-            self._hub.upstreams.release(upstream)
+            self._context.upstream_pool.release(upstream)
             return
         self._upstream = upstream
-        self._deadline = self._hub.monotonic() + self._hub.limits.upstream_seconds
-        assert upstream.link is not None
-        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        if not self._repeatable:
-            self._held = []
-        upstream.link.write(data)
-        if not self._request_done:
+        self._deadline = self._context.monotonic() + self._context.limits.upstream_seconds
+        assert upstream.transport is not None
+        data = self._unsent_request[0] if len(self._unsent_request) == 1 else b"".join(self._unsent_request)
+        if not self._retryable:
+            self._unsent_request = []
+        upstream.transport.write(data)
+        if not self._request_complete:
             visitor.resume()
 
     def upstream_failed(self, why: str) -> None:
         """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
-        self._hub.counters.upstream_errors[why] += 1
-        self._gateway(504 if why == "timeout" else 502, f"no connection to the application: {why}")
+        self._context.counters.upstream_errors[why] += 1
+        self._gateway_error(504 if why == "timeout" else 502, f"no connection to the application: {why}")
 
     def body(self, data: bytes) -> None:
         """Request body, or tunnelled bytes."""
@@ -169,17 +169,17 @@ class Exchange:
 
     def body_end(self, trailers: list[Field]) -> None:
         """The request is whole."""
-        self._request_done = True
+        self._request_complete = True
         if self._framing.kind is BodyKind.CHUNKED:
             self._forward(last_chunk(trailers))
-        self._deadline = max(self._deadline, self._hub.monotonic() + self._hub.limits.upstream_seconds)
+        self._deadline = max(self._deadline, self._context.monotonic() + self._context.limits.upstream_seconds)
 
     def _forward(self, data: bytes) -> None:
         upstream = self._upstream
-        if upstream is None or upstream.link is None:
-            self._held.append(data)
+        if upstream is None or upstream.transport is None:
+            self._unsent_request.append(data)
         elif not upstream.closed:
-            upstream.link.write(data)
+            upstream.transport.write(data)
 
     # The answer.
 
@@ -188,9 +188,9 @@ class Exchange:
         visitor = self._visitor
         if visitor is None:
             return
-        self._moved = True
+        self._progressed = True
         if self._tunnel:
-            visitor.link.write(data)
+            visitor.transport.write(data)
             return
         try:
             if self._response is None:
@@ -198,13 +198,13 @@ class Exchange:
             else:
                 self._response_body(data)
         except BadResponse as error:
-            self._hub.counters.upstream_errors["bad answer"] += 1
-            self._hub.log("application's answer refused", error.why)
+            self._context.counters.upstream_errors["bad answer"] += 1
+            self._context.log("application's answer refused", error.why)
             self._drop_upstream()
-            if self.begun:
-                self._cut("the application's answer broke off")
+            if self.response_started:
+                self._truncate("the application's answer broke off")
             else:
-                self._gateway(502, error.why)
+                self._gateway_error(502, error.why)
 
     def _response_head(self, data: bytes) -> None:
         data = self._response_buffer + data if self._response_buffer else data
@@ -220,37 +220,43 @@ class Exchange:
             head = read_response_head(data[:end])
             data = data[end:]
             if head.status == 101:
-                self._upgrade(head, data)
+                self._start_tunnel(head, data)
                 return
             if head.status < 200:
-                self._interim(head)
+                self._forward_interim(head)
                 continue
             self._response_buffer = b""
-            self._begin(head, data)
+            self._start_response(head, data)
 
-    def _interim(self, head: ResponseHead) -> None:
+    def _forward_interim(self, head: ResponseHead) -> None:
         """100 and 103 go through, to those who know them (RFC 9110 section 15.2)."""
         self._interim_seen = True
         visitor = self._visitor
         if visitor is not None and self._head.version == 11:
-            visitor.link.write(write_status_line(head.status, head.reason) + end_to_end(head) + b"\r\n")
+            visitor.transport.write(write_status_line(head.status, head.reason) + end_to_end(head) + b"\r\n")
 
-    def _upgrade(self, head: ResponseHead, rest: bytes) -> None:
+    def _start_tunnel(self, head: ResponseHead, rest: bytes) -> None:
         visitor = self._visitor
         agreed = upgrade_protocols(head)
-        asked = self._asked_upgrade
-        if asked is None or agreed is None or visitor is None or not self._request_done or not offers(asked, agreed):
+        requested = self._requested_upgrade
+        if (
+            requested is None
+            or agreed is None
+            or visitor is None
+            or not self._request_complete
+            or not offers(requested, agreed)
+        ):
             raise BadResponse("a switch of protocols that was not asked for")
-        self._hub.counters.tunnels += 1
-        self._hub.counters.responses[101] += 1
+        self._context.counters.tunnels += 1
+        self._context.counters.responses[101] += 1
         lines = b"%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % (end_to_end(head), agreed)
         self._tunnel = True
-        self.begun = True
+        self.response_started = True
         self._deadline = 0.0
-        visitor.link.write(write_status_line(101, head.reason) + lines + rest)
-        visitor.becomes_tunnel()
+        visitor.transport.write(write_status_line(101, head.reason) + lines + rest)
+        visitor.start_tunnel()
 
-    def _begin(self, head: ResponseHead, rest: bytes) -> None:
+    def _start_response(self, head: ResponseHead, rest: bytes) -> None:
         """The final head: decide, and send what is there of the body along with our head."""
         visitor = self._visitor
         upstream = self._upstream
@@ -259,96 +265,98 @@ class Exchange:
         framing = response_framing(head, self._head.method)
         self._response = head
         self._deadline = 0.0
-        self._keep_alive = self._request_done and visitor.keep_alive
-        reply = self._plan.reply(head)
-        if reply.replace is not None:
+        self._keep_alive = self._request_complete and visitor.keep_alive
+        response_plan = self._plan.plan_response(head)
+        if response_plan.replacement is not None:
             self._drop_upstream()
-            self._own_answer(reply.replace)
+            self._send_internal_response(response_plan.replacement)
             return
-        pipeline = self._pipeline = reply.pipeline
+        pipeline = self._pipeline = response_plan.pipeline
         if framing.kind is BodyKind.LENGTH and framing.length == len(rest):
-            pieces = [rest] if pipeline is None else pipeline.whole(rest)
-            whole, leftover = True, b""
+            pieces = [rest] if pipeline is None else pipeline.transform_whole(rest)
+            complete, leftover = True, b""
         else:
             reader = self._reader = body_reader(framing, BadResponse)
             body, leftover = reader.feed(rest) if rest else (b"", b"")
-            whole = reader.done
+            complete = reader.done
             if pipeline is None:
                 pieces = [body]
             else:
                 pieces = [pipeline.feed(body) if body else b""]
-                if whole:
+                if complete:
                     pieces.append(pipeline.finish())
-        self._hub.counters.responses[head.status] += 1
+        self._context.counters.responses[head.status] += 1
         size = sum(map(len, pieces))
-        framed = self._frame(head, framing, size if whole else None)
-        if self._out_chunked:
+        framed = self._response_framing_lines(head, framing, size if complete else None)
+        if self._chunked_output:
             pieces = [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
-            if whole:
+            if complete:
                 pieces.append(last_chunk(self._trailers()))
-        self.begun = True
-        if size < _JOINED_BYTES:
-            visitor.link.write(b"".join((_status_line(head), reply.lines, framed, *pieces)))
+        self.response_started = True
+        if size < _JOIN_BELOW_BYTES:
+            visitor.transport.write(b"".join((_status_line(head), response_plan.lines, framed, *pieces)))
         else:
-            visitor.link.writelines((_status_line(head), reply.lines, framed, *pieces))
-        if whole:
+            visitor.transport.writelines((_status_line(head), response_plan.lines, framed, *pieces))
+        if complete:
             self._finish(leftover)
         elif visitor.full:
             # The visitor is still busy with the answer before this one.
             self.visitor_full()
 
-    def _frame(self, head: ResponseHead, framing: Framing, whole: int | None) -> bytes:
+    def _response_framing_lines(self, head: ResponseHead, framing: Framing, complete: int | None) -> bytes:
         """Say how long the answer is; see to it that its end can be told. Ends with the empty line."""
-        same = self._pipeline is None or self._pipeline.same_length
+        unchanged = self._pipeline is None or self._pipeline.same_length
         kind = framing.kind
         if kind is BodyKind.NONE:
             stated = head.values.get(b"content-length")
-            said = b"Content-Length: %b\r\n" % stated if stated is not None and same and head.status != 204 else b""
-        elif kind is BodyKind.LENGTH and (same or whole is not None):
-            said = b"Content-Length: %d\r\n" % (framing.length if whole is None or same else whole)
-        elif whole is not None and (kind is not BodyKind.CHUNKED or self._head.version == 10):
-            said = b"Content-Length: %d\r\n" % whole
+            length_line = (
+                b"Content-Length: %b\r\n" % stated if stated is not None and unchanged and head.status != 204 else b""
+            )
+        elif kind is BodyKind.LENGTH and (unchanged or complete is not None):
+            length_line = b"Content-Length: %d\r\n" % (framing.length if complete is None or unchanged else complete)
+        elif complete is not None and (kind is not BodyKind.CHUNKED or self._head.version == 10):
+            length_line = b"Content-Length: %d\r\n" % complete
         elif self._head.version == 11:
-            self._out_chunked = True
-            said = b"Transfer-Encoding: chunked\r\n"
+            self._chunked_output = True
+            length_line = b"Transfer-Encoding: chunked\r\n"
         else:
             self._keep_alive = False
-            self._ends_by_close = True
-            said = b""
+            self._close_delimited = True
+            length_line = b""
         if not self._keep_alive:
-            return said + b"Connection: close\r\n\r\n"
+            return length_line + b"Connection: close\r\n\r\n"
         if self._head.version == 10:
-            return said + b"Connection: keep-alive\r\n\r\n"
-        return said + b"\r\n"
+            return length_line + b"Connection: keep-alive\r\n\r\n"
+        return length_line + b"\r\n"
 
     def _response_body(self, data: bytes) -> None:
         visitor, reader, pipeline = self._visitor, self._reader, self._pipeline
         assert visitor is not None
         assert reader is not None
-        if pipeline is None and self._out_chunked and isinstance(reader, ChunkedReader):
-            leftover = self._pass_chunks(visitor, reader, data)
+        if pipeline is None and self._chunked_output and isinstance(reader, ChunkedReader):
+            leftover = self._forward_chunks(visitor, reader, data)
         else:
             out, leftover = reader.feed(data)
             if pipeline is not None:
                 out = pipeline.feed(out) if out else b""
                 if reader.done:
                     out += pipeline.finish()
-            if self._out_chunked:
+            if self._chunked_output:
                 out = chunk(out) + (last_chunk(self._trailers()) if reader.done else b"")
             if out:
-                visitor.link.write(out)
+                visitor.transport.write(out)
         if reader.done:
             self._finish(leftover)
 
-    def _pass_chunks(self, visitor: VisitorSide, reader: ChunkedReader, data: bytes) -> bytes:
+    def _forward_chunks(self, visitor: VisitorSide, reader: ChunkedReader, data: bytes) -> bytes:
         """What came in chunks goes out as one, without a copy of ours; gives what lies beyond the body."""
         pieces, leftover = reader.feed_pieces(data)
         size = sum(map(len, pieces))
         end = last_chunk(reader.trailers) if reader.done else b""
         if size:
-            visitor.link.writelines((b"%x\r\n" % size, *pieces, b"\r\n" + end))
+            visitor.transport.writelines((b"%x\r\n" % size, *pieces, b"\r\n" + end))
         elif end:
-            visitor.link.write(end)
+            visitor.transport.write(end)
         return leftover
 
     def _trailers(self) -> list[Field]:
@@ -357,7 +365,7 @@ class Exchange:
             return self._reader.trailers
         return []
 
-    def response_end(self, in_order: bool) -> None:
+    def response_end(self, orderly: bool) -> None:
         """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
         upstream, self._upstream = self._upstream, None
         visitor = self._visitor
@@ -373,26 +381,26 @@ class Exchange:
                 and not self._retried
                 and not self._response_buffer
                 and not self._interim_seen
-                and self._repeatable
+                and self._retryable
             ):
                 # It idled out in the very moment it was taken: nothing was answered, so asking again loses nothing.
                 self._retried = True
                 self._acquire(fresh=True)
                 return
-            self._hub.counters.upstream_errors["no answer"] += 1
-            self._gateway(502, "the application closed without an answer")
+            self._context.counters.upstream_errors["no answer"] += 1
+            self._gateway_error(502, "the application closed without an answer")
             return
-        if isinstance(self._reader, UntilCloseReader) and in_order:
+        if isinstance(self._reader, UntilCloseReader) and orderly:
             self._reader.end()
             out = self._pipeline.finish() if self._pipeline is not None else b""
-            if self._out_chunked:
+            if self._chunked_output:
                 out = chunk(out) + last_chunk([])
             if out:
-                visitor.link.write(out)
+                visitor.transport.write(out)
             self._finish(b"")
             return
-        self._hub.counters.upstream_errors["broke off"] += 1
-        self._cut("the application broke off")
+        self._context.counters.upstream_errors["broke off"] += 1
+        self._truncate("the application broke off")
 
     # Ends.
 
@@ -402,10 +410,10 @@ class Exchange:
         visitor, self._visitor = self._visitor, None
         assert self._response is not None
         if upstream is not None:
-            if self._request_done and not leftover and keeps_alive(self._response) and not upstream.closed:
-                if self._held_back and upstream.link is not None:
-                    upstream.link.resume_reading()
-                self._hub.upstreams.release(upstream)
+            if self._request_complete and not leftover and keeps_alive(self._response) and not upstream.closed:
+                if self._upstream_paused and upstream.transport is not None:
+                    upstream.transport.resume_reading()
+                self._context.upstream_pool.release(upstream)
             else:
                 upstream.discard()
         pipeline, self._pipeline = self._pipeline, None
@@ -414,34 +422,34 @@ class Exchange:
         if pipeline is not None:
             pipeline.written()
 
-    def _gateway(self, status: int, why: str) -> None:
+    def _gateway_error(self, status: int, why: str) -> None:
         """No usable answer, and none begun: say so in short."""
-        self._hub.log("no answer for a visitor", why)
+        self._context.log("no answer for a visitor", why)
         self._drop_upstream()
         self._drop_pipeline(why)
         if self._visitor is None:
             return
-        if self.begun:
-            self._cut(why)
+        if self.response_started:
+            self._truncate(why)
             return
-        if not self._request_done:
+        if not self._request_complete:
             self._keep_alive = False
-        self._own_answer(gateway_error(status))
+        self._send_internal_response(gateway_error(status))
 
-    def _own_answer(self, answer: LocalAnswer) -> None:
+    def _send_internal_response(self, answer: InternalResponse) -> None:
         visitor, self._visitor = self._visitor, None
         if visitor is None:
             return
-        self._hub.counters.responses[answer.status] += 1
-        keep_alive = self._keep_alive and visitor.keep_alive and self._request_done
-        visitor.link.write(write_answer(answer, self._head, keep_alive, dated=False))
+        self._context.counters.responses[answer.status] += 1
+        keep_alive = self._keep_alive and visitor.keep_alive and self._request_complete
+        visitor.transport.write(write_response(answer, self._head, keep_alive, with_date=False))
         visitor.done(keep_alive)
 
-    def _cut(self, why: str) -> None:
+    def _truncate(self, why: str) -> None:
         visitor, self._visitor = self._visitor, None
         self._drop_pipeline(why)
         if visitor is not None:
-            visitor.broken(seen=not self._ends_by_close)
+            visitor.abort_response(self_delimited=not self._close_delimited)
 
     def _drop_pipeline(self, why: str) -> None:
         pipeline, self._pipeline = self._pipeline, None
@@ -464,51 +472,51 @@ class Exchange:
         self._drop_upstream()
         self._drop_pipeline("the visitor left")
 
-    def has_moved(self) -> bool:
+    def made_progress(self) -> bool:
         """Whether anything came of the answer since this was last asked."""
-        moved, self._moved = self._moved, False
+        moved, self._progressed = self._progressed, False
         return moved
 
     # Flow.
 
     def visitor_full(self) -> None:
         """The visitor reads slowly: the application is read no faster."""
-        if self._upstream is not None and self._upstream.link is not None:
-            self._held_back = True
-            self._upstream.link.pause_reading()
+        if self._upstream is not None and self._upstream.transport is not None:
+            self._upstream_paused = True
+            self._upstream.transport.pause_reading()
 
     def visitor_drained(self) -> None:
         """The visitor takes more."""
-        if self._upstream is not None and self._upstream.link is not None:
-            self._upstream.link.resume_reading()
+        if self._upstream is not None and self._upstream.transport is not None:
+            self._upstream.transport.resume_reading()
 
     def upstream_full(self) -> None:
         """The application reads slowly: the visitor is read no faster. But it has to go on some time."""
-        if not self._request_done:
-            self._takes_nothing = True
-            self._deadline = self._hub.monotonic() + self._hub.limits.upstream_seconds
+        if not self._request_complete:
+            self._upstream_stalled = True
+            self._deadline = self._context.monotonic() + self._context.limits.upstream_seconds
         if self._visitor is not None:
             self._visitor.pause()
 
     def upstream_drained(self) -> None:
         """The application takes more."""
-        self._takes_nothing = False
+        self._upstream_stalled = False
         if self._visitor is not None:
             self._visitor.resume()
 
     def tick(self, now: float) -> None:
         """Look at the deadline for the application's first byte."""
         if self._deadline and now > self._deadline and self._response is None:
-            if self._upstream is not None and not self._request_done and not self._takes_nothing:
+            if self._upstream is not None and not self._request_complete and not self._upstream_stalled:
                 return
             self._deadline = 0.0
             if self._queued:
                 self._leave_queue()
-                self._hub.counters.timeouts["queue"] += 1
-                self._gateway(503, "no connection to the application came free in time")
+                self._context.counters.timeouts["queue"] += 1
+                self._gateway_error(503, "no connection to the application came free in time")
                 return
-            self._hub.counters.timeouts["upstream"] += 1
-            self._gateway(504, "the application did not answer in time")
+            self._context.counters.timeouts["upstream"] += 1
+            self._gateway_error(504, "the application did not answer in time")
 
 
 def _status_line(head: ResponseHead) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from lbcompanion.http1.heads import Field, RequestHead
 
 
-class Link(Protocol):
+class Transport(Protocol):
     """One byte connection, as the machine at its end sees it."""
 
     def write(self, data: bytes) -> None:
@@ -56,10 +56,10 @@ class Link(Protocol):
         ...
 
 
-class Machine(Protocol):
+class ConnectionHandler(Protocol):
     """The end of a connection: what a transport tells it."""
 
-    def connection_made(self, link: Link) -> None:
+    def connection_made(self, transport: Transport) -> None:
         """The connection stands."""
         ...
 
@@ -88,7 +88,7 @@ class AnyExchange(Protocol):
     """One request and its answer, whoever answers."""
 
     @property
-    def begun(self) -> bool:
+    def response_started(self) -> bool:
         """Whether the visitor got a first byte of the answer."""
         ...
 
@@ -112,7 +112,7 @@ class AnyExchange(Protocol):
         """The visitor is gone."""
         ...
 
-    def has_moved(self) -> bool:
+    def made_progress(self) -> bool:
         """Whether anything came of the answer since this was last asked."""
         ...
 
@@ -129,7 +129,7 @@ class VisitorSide(Protocol):
     :ivar trusted: whether the peer is one of ``trusted_proxies``.
     """
 
-    link: Link
+    transport: Transport
     full: bool
     peer: str
     trusted: bool
@@ -151,7 +151,7 @@ class VisitorSide(Protocol):
         """Read from the visitor again."""
         ...
 
-    def becomes_tunnel(self) -> None:
+    def start_tunnel(self) -> None:
         """Pass bytes both ways unread from now on (after a 101)."""
         ...
 
@@ -159,7 +159,7 @@ class VisitorSide(Protocol):
         """The exchange is complete and its answer is written."""
         ...
 
-    def broken(self, seen: bool = False) -> None:
+    def abort_response(self, self_delimited: bool = False) -> None:
         """The answer cannot be completed: close so that the visitor sees that it was cut.
 
         :param seen: a close shows it, because the answer said where it would end.
@@ -167,22 +167,22 @@ class VisitorSide(Protocol):
         ...
 
 
-def reset(link: Link) -> None:
+def reset(transport: Transport) -> None:
     """Close at once so that the peer sees an error, not an end: where only the close tells where an answer ends.
 
     asyncio closes in order whatever is asked of it; the socket has to be told (SO_LINGER, socket(7)). Twisted does so
     by itself.
     """
-    told = link.get_extra_info("socket")
-    if told is not None:
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
         with contextlib.suppress(OSError):
-            told.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    link.abort()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
-def peer_host(link: Link) -> str:
+def peer_host(transport: Transport) -> str:
     """The peer's address as text, empty for a peer that has none (a unix socket)."""
-    name = link.get_extra_info("peername")
+    name = transport.get_extra_info("peername")
     if isinstance(name, tuple) and name:
         host = str(name[0])
         return host.removeprefix("::ffff:") if "." in host else host

@@ -6,8 +6,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from lbcompanion.http1.heads import Field, RequestHead
-from lbcompanion.node.proxy.answers import internal_error, write_answer
-from lbcompanion.node.proxy.context import Hub, LocalAnswer, LocalRequest
+from lbcompanion.node.proxy.answers import internal_error, write_response
+from lbcompanion.node.proxy.context import InternalRequest, InternalResponse, ProxyContext
 from lbcompanion.node.proxy.interface import VisitorSide
 from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES
 
@@ -15,103 +15,103 @@ from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES
 MAX_BODY = BROWSER_LIMIT_BYTES
 
 
-class LocalExchange:
+class InternalExchange:
     """One request for us: its body is collected (bounded), the answer may take its time."""
 
     __slots__ = ("_answering", "_body", "_full", "_has_body", "_head", "_hub", "_most", "_size", "_visitor", "begun")
 
-    def __init__(self, visitor: VisitorSide, hub: Hub, head: RequestHead, has_body: bool) -> None:
+    def __init__(self, visitor: VisitorSide, context: ProxyContext, head: RequestHead, has_body: bool) -> None:
         self._has_body = has_body
         self._visitor: VisitorSide | None = visitor
-        self._hub = hub
+        self._context = context
         self._head = head
         self._body: list[bytes] = []
         self._size = 0
-        self._most = MAX_BODY
-        self._answering: Deferred[LocalAnswer] | None = None
-        self._full = False
-        self.begun = False
+        self._max_body_bytes = MAX_BODY
+        self._pending_response: Deferred[InternalResponse] | None = None
+        self._body_truncated = False
+        self.response_started = False
 
     def start(self) -> None:
         """Begin; a request without a body is answered at once."""
         visitor = self._visitor
         assert visitor is not None
-        most = MAX_BODY
+        max_bytes = MAX_BODY
         if self._has_body and self._head.method == b"PUT":
             # Only who may put is listened to for longer than a notice takes.
-            most = self._hub.local.most_body(self._request(visitor))
-        self._most = most or MAX_BODY
+            max_bytes = self._context.internal_handler.max_body_bytes(self._request(visitor))
+        self._max_body_bytes = max_bytes or MAX_BODY
         if self._head.get(b"expect") is not None and self._head.version == 11:
-            if not most:
-                self._full = True
-                self._answer()
+            if not max_bytes:
+                self._body_truncated = True
+                self._respond()
                 return
-            visitor.link.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            visitor.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self._has_body:
             self.body_end([])
 
     def body(self, data: bytes) -> None:
         """Keep what is within bounds; a longer body is cut there, and answered at once."""
-        if self._full:
+        if self._body_truncated:
             return
-        room = self._most - self._size
+        room = self._max_body_bytes - self._size
         self._size += len(data)
         if len(data) <= room:
             self._body.append(data)
         else:
-            self._full = True
+            self._body_truncated = True
             self._body.append(data[:room])
-            self._answer()
+            self._respond()
 
     def body_end(self, trailers: list[Field]) -> None:
         """The request is whole."""
-        if not self._full:
-            self._answer()
+        if not self._body_truncated:
+            self._respond()
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         visitor = self._visitor
         assert visitor is not None
-        self._answering = maybeDeferred(self._hub.local.answer, self._request(visitor))
-        self._answering.addErrback(self._failed)
-        self._answering.addCallback(self._write)
-        self._answering.addErrback(self._unwritten)
+        self._pending_response = maybeDeferred(self._context.internal_handler.answer, self._request(visitor))
+        self._pending_response.addErrback(self._handler_failed)
+        self._pending_response.addCallback(self._write)
+        self._pending_response.addErrback(self._write_failed)
 
-    def _request(self, visitor: VisitorSide) -> LocalRequest:
-        return LocalRequest(
+    def _request(self, visitor: VisitorSide) -> InternalRequest:
+        return InternalRequest(
             self._head,
             b"".join(self._body),
             visitor.peer,
             visitor.trusted,
             visitor.scheme(self._head),
-            self._full,
+            self._body_truncated,
         )
 
-    def _failed(self, failure: Failure) -> LocalAnswer:
-        self._hub.counters.failed_open["endpoint"] += 1
-        self._hub.log("endpoint failed", failure.type.__name__ if failure.type else "")
+    def _handler_failed(self, failure: Failure) -> InternalResponse:
+        self._context.counters.failed_open["endpoint"] += 1
+        self._context.log("endpoint failed", failure.type.__name__ if failure.type else "")
         return internal_error()
 
-    def _unwritten(self, failure: Failure) -> None:
-        self._hub.log("answer not written", failure.type.__name__ if failure.type else "")
+    def _write_failed(self, failure: Failure) -> None:
+        self._context.log("answer not written", failure.type.__name__ if failure.type else "")
         if self._visitor is not None:
             visitor, self._visitor = self._visitor, None
-            visitor.broken()
+            visitor.abort_response()
 
-    def _write(self, answer: LocalAnswer) -> None:
+    def _write(self, answer: InternalResponse) -> None:
         visitor = self._visitor
         if visitor is None:
             return
-        self._hub.counters.responses[answer.status] += 1
+        self._context.counters.responses[answer.status] += 1
         keep_alive = visitor.keep_alive
-        visitor.link.write(write_answer(answer, self._head, keep_alive, dated=True))
+        visitor.transport.write(write_response(answer, self._head, keep_alive, with_date=True))
         self._visitor = None
         try:
-            if answer.sent is not None:
-                answer.sent()
+            if answer.on_sent is not None:
+                answer.on_sent()
         finally:
             visitor.done(keep_alive)
 
-    def has_moved(self) -> bool:
+    def made_progress(self) -> bool:
         """Our own answers are one write."""
         return False
 

@@ -50,7 +50,7 @@ class ProxyHeader:
     encrypted: bool | None = None
 
 
-def read(buffer: bytes) -> ProxyHeader | None:
+def read_proxy_header(buffer: bytes) -> ProxyHeader | None:
     """Read the header at the start of what came.
 
     :returns: None where more has to come; never where :data:`MAX_LINE` bytes of version 1, or the length that
@@ -86,18 +86,18 @@ def _read_line(buffer: bytes) -> ProxyHeader | None:
 
 def _address(word: str, family: str) -> str:
     try:
-        return _written(IPv4Address(word) if family == "TCP4" else IPv6Address(_unscoped(word)))
+        return _canonical(IPv4Address(word) if family == "TCP4" else IPv6Address(_without_scope(word)))
     except ValueError:
         raise BadProxyHeader("a PROXY line with a wrong address") from None
 
 
-def _unscoped(word: str) -> str:
+def _without_scope(word: str) -> str:
     if "%" in word:
         raise ValueError("no scope has a place here")
     return word
 
 
-def _written(address: IPv4Address | IPv6Address) -> str:
+def _canonical(address: IPv4Address | IPv6Address) -> str:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)
 
@@ -135,9 +135,9 @@ def _read_binary(buffer: bytes) -> ProxyHeader | None:
 
 def _source(family: int, body: bytes) -> tuple[str, int] | None:
     if family == _TCP4:
-        return _written(IPv4Address(body[0:4])), int.from_bytes(body[8:10], "big")
+        return _canonical(IPv4Address(body[0:4])), int.from_bytes(body[8:10], "big")
     if family == _TCP6:
-        return _written(IPv6Address(body[0:16])), int.from_bytes(body[32:34], "big")
+        return _canonical(IPv6Address(body[0:16])), int.from_bytes(body[32:34], "big")
     return None
 
 

@@ -8,141 +8,141 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lbcompanion.node.proxy.context import Hub
-from lbcompanion.node.proxy.interface import Link, Machine, peer_host
-from lbcompanion.node.proxy.proxy_header import BadProxyHeader, ProxyHeader, read
+from lbcompanion.node.proxy.context import ProxyContext
+from lbcompanion.node.proxy.interface import ConnectionHandler, Transport, peer_host
+from lbcompanion.node.proxy.proxy_header import BadProxyHeader, ProxyHeader, read_proxy_header
 
 
-class Openings:
+class PendingConnections:
     """The connections of one process that are on their way; bounded in number and time by the visitors' limits."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
-        self._waiting: set[HeaderFirst] = set()
+    def __init__(self, context: ProxyContext) -> None:
+        self.context = context
+        self._waiting: set[ProxyHeaderHandler] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def begin(self, opening: HeaderFirst) -> bool:
+    def begin(self, handler: ProxyHeaderHandler) -> bool:
         """Whether one more may be waited for."""
-        if len(self._waiting) + len(self.hub.connections) >= self.hub.limits.connections:
-            self.hub.counters.connections_refused += 1
+        if len(self._waiting) + len(self.context.connections) >= self.context.limits.connections:
+            self.context.counters.connections_refused += 1
             return False
-        self._waiting.add(opening)
+        self._waiting.add(handler)
         return True
 
-    def end(self, opening: HeaderFirst) -> None:
+    def end(self, handler: ProxyHeaderHandler) -> None:
         """It got its header, or is gone."""
-        self._waiting.discard(opening)
+        self._waiting.discard(handler)
 
     def refuse(self, peer: str, why: str) -> None:
         """Count and tell a connection that is closed without an answer."""
-        self.hub.counters.connections_refused += 1
-        self.hub.log("PROXY header refused", f"{peer or 'unix socket'}: {why}")
+        self.context.counters.connections_refused += 1
+        self.context.log("PROXY header refused", f"{peer or 'unix socket'}: {why}")
 
     def tick(self, now: float) -> None:
         """Give up those that take too long."""
-        for opening in list(self._waiting):
-            opening.tick(now)
+        for handler in list(self._waiting):
+            handler.tick(now)
 
 
-class HeaderFirst:
+class ProxyHeaderHandler:
     """The machine at the end of a connection whose first bytes are a PROXY header.
 
     Only ``trusted_proxies`` may send one: any other peer is closed unheard, as is a peer that sends none, or none in
     time (``limits.head_seconds`` from the accept on).
 
-    :param done: ``done(link, header, rest)`` goes on with the visitor: ``rest`` is what came behind the header.
+    :param done: ``on_header(transport, header, rest)`` goes on with the visitor: ``rest`` is what came behind the header.
     """
 
-    def __init__(self, openings: Openings, done: Callable[[Any, ProxyHeader, bytes], None]) -> None:
-        self._openings = openings
-        self._done = done
+    def __init__(self, pending: PendingConnections, on_header: Callable[[Any, ProxyHeader, bytes], None]) -> None:
+        self._pending = pending
+        self._on_header = on_header
         self._buffer = b""
-        self._open = False
+        self._awaiting_header = False
         self._deadline = 0.0
 
-    def connection_made(self, link: Link) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
-        self.link = link
-        openings = self._openings
-        self._peer = peer_host(link)
-        if not openings.hub.trusts(self._peer):
+    def connection_made(self, transport: Transport) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
+        self.transport = transport
+        pending = self._pending
+        self._peer = peer_host(transport)
+        if not pending.context.trusts(self._peer):
             self._refuse("no trusted proxy")
-        elif openings.begin(self):
-            self._open = True
-            self._deadline = openings.hub.monotonic() + openings.hub.limits.head_seconds
+        elif pending.begin(self):
+            self._awaiting_header = True
+            self._deadline = pending.context.monotonic() + pending.context.limits.head_seconds
         else:
-            link.abort()
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
-        if not self._open:
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
+        if not self._awaiting_header:
             return
         self._buffer += data
         try:
-            header = read(self._buffer)
+            header = read_proxy_header(self._buffer)
         except BadProxyHeader as error:
             self._refuse(str(error))
             return
         if header is not None:
             rest, self._buffer = self._buffer[header.size :], b""
-            self._leave()
-            self._done(self.link, header, rest)
+            self._remove()
+            self._on_header(self.transport, header, rest)
 
     def eof_received(self) -> bool:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         return False
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
-        self._leave()
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
+        self._remove()
 
     def pause_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`; nothing is written here."""
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`; nothing is written here."""
 
     def resume_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`; nothing is written here."""
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`; nothing is written here."""
 
     def tick(self, now: float) -> None:
         """Give up where the header does not come."""
-        if self._open and now > self._deadline:
-            self._openings.hub.counters.timeouts["proxy header"] += 1
-            self._leave()
-            self.link.abort()
+        if self._awaiting_header and now > self._deadline:
+            self._pending.context.counters.timeouts["proxy header"] += 1
+            self._remove()
+            self.transport.abort()
 
     def _refuse(self, why: str) -> None:
-        self._leave()
-        self._openings.refuse(self._peer, why)
-        self.link.abort()
+        self._remove()
+        self._pending.refuse(self._peer, why)
+        self.transport.abort()
 
-    def _leave(self) -> None:
-        self._open = False
+    def _remove(self) -> None:
+        self._awaiting_header = False
         self._buffer = b""
-        self._openings.end(self)
+        self._pending.end(self)
 
 
-class ToldLink:
+class ClientAddressTransport:
     """A link that says of its peer what the balancer told; all else is the link's own, called without a detour.
 
     :param encrypted: None: as the link itself says.
     """
 
-    def __init__(self, link: Any, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
-        self._get_extra_info = link.get_extra_info
+    def __init__(self, transport: Any, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
+        self._get_extra_info = transport.get_extra_info
         self._peername = peername
         self._encrypted = encrypted
-        self.write: Callable[[bytes], None] = link.write
-        self.writelines: Callable[[Sequence[bytes | memoryview]], None] = link.writelines
-        self.close: Callable[[], None] = link.close
-        self.write_eof: Callable[[], None] = link.write_eof
-        self.abort: Callable[[], None] = link.abort
-        self.pause_reading: Callable[[], None] = link.pause_reading
-        self.resume_reading: Callable[[], None] = link.resume_reading
-        self.get_write_buffer_size: Callable[[], int] = link.get_write_buffer_size
+        self.write: Callable[[bytes], None] = transport.write
+        self.writelines: Callable[[Sequence[bytes | memoryview]], None] = transport.writelines
+        self.close: Callable[[], None] = transport.close
+        self.write_eof: Callable[[], None] = transport.write_eof
+        self.abort: Callable[[], None] = transport.abort
+        self.pause_reading: Callable[[], None] = transport.pause_reading
+        self.resume_reading: Callable[[], None] = transport.resume_reading
+        self.get_write_buffer_size: Callable[[], int] = transport.get_write_buffer_size
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if name == "peername" and self._peername is not None:
             return self._peername
         if name == "ssl_object" and self._encrypted is not None:
@@ -150,24 +150,24 @@ class ToldLink:
         return self._get_extra_info(name, default)
 
 
-class Told:
-    """A machine in front of another that hands it a :class:`ToldLink`; what follows goes straight to the other."""
+class WithClientAddress:
+    """A machine in front of another that hands it a :class:`ClientAddressTransport`; what follows goes straight to the other."""
 
-    def __init__(self, machine: Machine, header: ProxyHeader) -> None:
-        self._machine = machine
+    def __init__(self, handler: ConnectionHandler, header: ProxyHeader) -> None:
+        self._handler = handler
         self._header = header
-        self.data_received = machine.data_received
-        self.eof_received = machine.eof_received
-        self.connection_lost = machine.connection_lost
-        self.pause_writing = machine.pause_writing
-        self.resume_writing = machine.resume_writing
+        self.data_received = handler.data_received
+        self.eof_received = handler.eof_received
+        self.connection_lost = handler.connection_lost
+        self.pause_writing = handler.pause_writing
+        self.resume_writing = handler.resume_writing
 
-    def connection_made(self, link: Link) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
-        self._machine.connection_made(ToldLink(link, self._header.source, self._header.encrypted))
+    def connection_made(self, transport: Transport) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
+        self._handler.connection_made(ClientAddressTransport(transport, self._header.source, self._header.encrypted))
 
 
 if TYPE_CHECKING:
-    _machine: type[Machine] = HeaderFirst
-    _machine = Told
-    _link: type[Link] = ToldLink
+    _handler: type[ConnectionHandler] = ProxyHeaderHandler
+    _handler = WithClientAddress
+    _transport: type[Transport] = ClientAddressTransport

@@ -3,24 +3,24 @@
 ==============  =====================================  ================================================================
 state           attributes                             what ends it
 ==============  =====================================  ================================================================
-turned away     not ``_counted``, ``_lingers``         as *lingering*; there were too many connections when it came
-idle            ``_open``, no ``_exchange``,           a byte of a head: *reading head*; ``idle_seconds``: *closing*
-                not ``_waits_for_head``
-reading head    ``_open``, no ``_exchange``,           the whole head: *reading body* or *answering*; a bad head, or
-                ``_waits_for_head``                    ``head_seconds`` over: refused, *lingering* (*closing* if no byte
+turned away     not ``_registered``, ``_lingering``         as *lingering*; there were too many connections when it came
+idle            ``_accepts_requests``, no ``_exchange``,           a byte of a head: *reading head*; ``idle_seconds``: *closing*
+                not ``_awaiting_head``
+reading head    ``_accepts_requests``, no ``_exchange``,           the whole head: *reading body* or *answering*; a bad head, or
+                ``_awaiting_head``                    ``head_seconds`` over: refused, *lingering* (*closing* if no byte
                                                        came)
 reading body    ``_exchange``, ``_body``               the body's end: *answering*; a bad or too slow body: refused,
                                                        *lingering*, or cut where the answer has begun
 answering       ``_exchange``, no ``_body``,           ``done``: *idle*, or the next pipelined head, or *lingering*, or
-                not ``_tunnel``                        *closing*; ``broken``: *closing*; a 101: *tunnel*
+                not ``_tunnel``                        *closing*; ``abort_response``: *closing*; a 101: *tunnel*
 tunnel          ``_exchange``, ``_tunnel``             ``done``: *closing*
-lingering       not ``_open``, ``_lingers``            ``_LINGER_SECONDS``: *closing*; until then what comes is dropped
-closing         not ``_open``, not ``_lingers``        all written; ``_CLOSING_SECONDS``, unless the visitor still reads
-gone            not ``_open``, not ``_counted``        nothing: the transport said ``connection_lost``
+lingering       not ``_accepts_requests``, ``_lingering``            ``_LINGER_SECONDS``: *closing*; until then what comes is dropped
+closing         not ``_accepts_requests``, not ``_lingering``        all written; ``_CLOSING_SECONDS``, unless the visitor still reads
+gone            not ``_accepts_requests``, not ``_registered``        nothing: the transport said ``connection_lost``
 ==============  =====================================  ================================================================
 
 Beside these: ``full``, the visitor does not read, and no further exchange is started; ``_paused``, it is not read (an
-exchange asked for that, or more than ``_MAX_WAITING`` bytes wait in ``_buffer``); ``_eof_at``, it closed its direction
+exchange asked for that, or more than ``_MAX_BUFFERED_BYTES`` bytes wait in ``_buffer``); ``_eof_at``, it closed its direction
 while *answering*, and gets an answer that comes soon. ``connection_lost`` and ``stalled_seconds`` end every state.
 """
 
@@ -35,13 +35,13 @@ from lbcompanion.http1.framing import BodyKind, BodyReader, ChunkedReader, body_
 from lbcompanion.http1.heads import RequestHead, has_bare_lf, head_end, read_request_head
 from lbcompanion.node.proxy.answers import write_refusal
 from lbcompanion.node.proxy.client_info import scheme_of
-from lbcompanion.node.proxy.context import Hub
+from lbcompanion.node.proxy.context import ProxyContext
 from lbcompanion.node.proxy.exchange import Exchange
-from lbcompanion.node.proxy.interface import AnyExchange, Link, VisitorSide, peer_host, reset
-from lbcompanion.node.proxy.internal import LocalExchange
+from lbcompanion.node.proxy.interface import AnyExchange, Transport, VisitorSide, peer_host, reset
+from lbcompanion.node.proxy.internal import InternalExchange
 
 # Bytes of pipelined requests that wait for their turn; beyond that the visitor is not read.
-_MAX_WAITING = 65536
+_MAX_BUFFERED_BYTES = 65536
 _WINDOW_SECONDS = 20.0
 # How long an answer may take that a half-closed visitor waits for: to its first byte, and how long it may pause.
 _EOF_SECONDS = 1.0
@@ -51,7 +51,7 @@ _EOF_PAUSE_SECONDS = 5.0
 _LINGER_SECONDS = 2.0
 _CLOSING_SECONDS = 60.0
 # Of those who come when there are too many connections, so many at a time.
-_MOST_TURNED_AWAY = 100
+_MAX_REJECTED = 100
 
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
@@ -89,111 +89,111 @@ class VisitorConnection:
         "trusted",
     )
 
-    link: Link
+    transport: Transport
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, context: ProxyContext) -> None:
+        self._context = context
         self._buffer = b""
         self._exchange: AnyExchange | None = None
         self._body: BodyReader | None = None
         self._keep_alive = True
         self._paused = False
-        self._open = False
-        self._counted = False
-        self._lingers = False
+        self._accepts_requests = False
+        self._registered = False
+        self._lingering = False
         self._tunnel = False
-        self._waits_for_head = False
+        self._awaiting_head = False
         self._deadline = 0.0
         self._eof_at = 0.0
-        self._busy = False
-        self._body_window = 0.0
-        self._body_count = 0
-        self._unsent = 0
-        self._taken_at = 0.0
-        self._requests = 0
+        self._starting_requests = False
+        self._body_window_start = 0.0
+        self._body_window_bytes = 0
+        self._unsent_bytes = 0
+        self._last_drained_at = 0.0
+        self._request_count = 0
         self.full = False
         self.peer = ""
         self.trusted = False
 
     # What the transport tells.
 
-    def connection_made(self, link: Link) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
-        hub = self._hub
-        self.link = link
-        self.peer = peer_host(link)
-        self._scheme = "https" if link.get_extra_info("ssl_object") else "http"
-        hub.counters.connections += 1
-        here = hub.per_address.get(self.peer, 0)
-        most = hub.limits.connections_per_address
-        if len(hub.connections) >= hub.limits.connections or (most and here >= most):
-            hub.counters.connections_refused += 1
-            link.write(write_refusal(503, "the companion takes no more connections now"))
-            if len(hub.turned_away) < _MOST_TURNED_AWAY:
-                hub.turned_away.add(self)
+    def connection_made(self, transport: Transport) -> None:
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
+        context = self._context
+        self.transport = transport
+        self.peer = peer_host(transport)
+        self._scheme = "https" if transport.get_extra_info("ssl_object") else "http"
+        context.counters.connections += 1
+        from_same_address = context.per_address.get(self.peer, 0)
+        limit = context.limits.connections_per_address
+        if len(context.connections) >= context.limits.connections or (limit and from_same_address >= limit):
+            context.counters.connections_refused += 1
+            transport.write(write_refusal(503, "the companion takes no more connections now"))
+            if len(context.rejected) < _MAX_REJECTED:
+                context.rejected.add(self)
                 self._linger()
             else:
-                link.close()
+                transport.close()
             return
-        self._open = self._counted = True
-        hub.connections.add(self)
-        hub.per_address[self.peer] = here + 1
-        hub.counters.connections_open += 1
-        self.trusted = hub.trusts(self.peer)
-        self._deadline = hub.monotonic() + hub.limits.head_seconds
-        self._waits_for_head = True
+        self._accepts_requests = self._registered = True
+        context.connections.add(self)
+        context.per_address[self.peer] = from_same_address + 1
+        context.counters.connections_open += 1
+        self.trusted = context.trusts(self.peer)
+        self._deadline = context.monotonic() + context.limits.head_seconds
+        self._awaiting_head = True
 
     def data_received(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         if self._exchange is None:
-            if self._open:
+            if self._accepts_requests:
                 self._buffer = self._buffer + data if self._buffer else data
-                self._next()
+                self._start_requests()
         elif self._tunnel:
             self._exchange.body(data)
         elif self._body is not None:
-            self._take_body(data)
+            self._feed_body(data)
         else:
             self._buffer += data
-            if len(self._buffer) > _MAX_WAITING:
+            if len(self._buffer) > _MAX_BUFFERED_BYTES:
                 self.pause()
 
     def eof_received(self) -> bool:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         # Who sent a whole request and closed its own direction still gets an answer that comes soon; whether the
         # visitor left altogether cannot be told from here, so tick() gives up on a slow one.
-        waits = self._open and (self._exchange is not None or bool(self._buffer and self.full))
+        waits = self._accepts_requests and (self._exchange is not None or bool(self._buffer and self.full))
         if not waits or self._body is not None or self._tunnel:
             return False
-        self._eof_at = self._hub.monotonic()
+        self._eof_at = self._context.monotonic()
         return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
-        self._open = False
-        if self._counted:
-            self._counted = False
-            self._uncount()
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
+        self._accepts_requests = False
+        if self._registered:
+            self._registered = False
+            self._unregister()
         else:
-            self._hub.turned_away.discard(self)
+            self._context.rejected.discard(self)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.visitor_lost()
 
     def pause_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self.full = True
         if self._exchange is not None:
             self._exchange.visitor_full()
 
     def resume_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Machine`."""
+        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self.full = False
         if self._exchange is not None:
             self._exchange.visitor_drained()
-        elif self._open:
+        elif self._accepts_requests:
             self.resume()
-            self._next()
+            self._start_requests()
 
     # What an exchange asks for.
 
@@ -201,19 +201,19 @@ class VisitorConnection:
         """Read no more from the visitor."""
         if not self._paused:
             self._paused = True
-            self.link.pause_reading()
+            self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
         if self._paused:
             self._paused = False
             # What we did not let it send does not count as slow.
-            self._body_window = self._hub.monotonic()
-            self._body_count = 0
-            if self._counted:
-                self.link.resume_reading()
+            self._body_window_start = self._context.monotonic()
+            self._body_window_bytes = 0
+            if self._registered:
+                self.transport.resume_reading()
 
-    def becomes_tunnel(self) -> None:
+    def start_tunnel(self) -> None:
         """From now on bytes pass both ways unread (after a 101)."""
         self._tunnel = True
         self._body = None
@@ -230,145 +230,147 @@ class VisitorConnection:
     def keep_alive(self) -> bool:
         """Whether another request may follow on this connection."""
         more = not self._eof_at or bool(self._buffer)
-        return self._keep_alive and self._body is None and more and not self._hub.draining
+        return self._keep_alive and self._body is None and more and not self._context.draining
 
     def done(self, keep_alive: bool) -> None:
         """The exchange is over and all of its answer written."""
         self._exchange = None
         self._tunnel = False
-        if not self._open:
+        if not self._accepts_requests:
             return
         if self._body is not None or (not keep_alive and (self._buffer or self._paused)):
             self._linger()
-        elif not keep_alive or self._hub.draining:
+        elif not keep_alive or self._context.draining:
             self._close()
         else:
-            self._deadline = self._hub.monotonic() + self._hub.limits.idle_seconds
-            self._waits_for_head = False
+            self._deadline = self._context.monotonic() + self._context.limits.idle_seconds
+            self._awaiting_head = False
             self.resume()
-            if not self._busy and (self._buffer or self._eof_at):
-                self._next()
+            if not self._starting_requests and (self._buffer or self._eof_at):
+                self._start_requests()
 
-    def broken(self, seen: bool = False) -> None:
+    def abort_response(self, self_delimited: bool = False) -> None:
         """The answer cannot be ended as promised: the visitor must see that it was cut.
 
         :param seen: a close shows it, since the answer said where it would end: what there is of it still goes out.
         """
         self._exchange = None
         self._close()
-        if not seen:
-            reset(self.link)
+        if not self_delimited:
+            reset(self.transport)
 
     def tick(self, now: float) -> None:
         """Look at deadlines: heads and idle time absolute, bodies by their rate, waiting answers by their progress."""
-        waiting = self.link.get_write_buffer_size()
-        if waiting != self._unsent:
-            self._unsent = waiting
-            self._taken_at = now
-        elif waiting and now - self._taken_at > self._hub.limits.stalled_seconds:
-            self._hub.counters.timeouts["stalled"] += 1
-            self.link.abort()
+        waiting = self.transport.get_write_buffer_size()
+        if waiting != self._unsent_bytes:
+            self._unsent_bytes = waiting
+            self._last_drained_at = now
+        elif waiting and now - self._last_drained_at > self._context.limits.stalled_seconds:
+            self._context.counters.timeouts["stalled"] += 1
+            self.transport.abort()
             return
         if self._exchange is None:
             # What still goes out to a visitor who reads is not cut off.
-            if now > self._deadline and not (waiting and not self._open):
-                self._expired()
+            if now > self._deadline and not (waiting and not self._accepts_requests):
+                self._on_deadline()
             return
-        if self._body is not None and not self._paused and now - self._body_window >= _WINDOW_SECONDS:
-            slow = self._body_count < self._hub.limits.body_bytes_per_second * (now - self._body_window)
-            self._body_window = now
-            self._body_count = 0
+        if self._body is not None and not self._paused and now - self._body_window_start >= _WINDOW_SECONDS:
+            slow = self._body_window_bytes < self._context.limits.body_bytes_per_second * (
+                now - self._body_window_start
+            )
+            self._body_window_start = now
+            self._body_window_bytes = 0
             if slow:
-                self._hub.counters.timeouts["body"] += 1
-                self._give_up(408, "the body comes too slowly")
+                self._context.counters.timeouts["body"] += 1
+                self._abandon_exchange(408, "the body comes too slowly")
                 return
-        if self._eof_at and self._has_left(now):
-            self._hub.counters.timeouts["visitor left"] += 1
-            self.link.abort()
+        if self._eof_at and self._presumed_gone(now):
+            self._context.counters.timeouts["visitor left"] += 1
+            self.transport.abort()
             return
         self._exchange.tick(now)
 
-    def _has_left(self, now: float) -> bool:
+    def _presumed_gone(self, now: float) -> bool:
         """Whether a visitor who sends no more must be taken for gone: a write would tell, but nothing is written."""
         exchange = self._exchange
         assert exchange is not None
-        if not exchange.begun:
+        if not exchange.response_started:
             return now - self._eof_at > _EOF_SECONDS
-        if exchange.has_moved():
+        if exchange.made_progress():
             self._eof_at = now
         return now - self._eof_at > _EOF_PAUSE_SECONDS
 
     def close_if_idle(self) -> None:
         """Close a connection on which nothing runs (while draining)."""
-        if self._exchange is None and self._open and not self._buffer:
+        if self._exchange is None and self._accepts_requests and not self._buffer:
             self._close()
 
     # Inside.
 
-    def _expired(self) -> None:
-        if not self._open:
-            if self._lingers:
-                self._lingers = False
+    def _on_deadline(self) -> None:
+        if not self._accepts_requests:
+            if self._lingering:
+                self._lingering = False
                 self._close()
             else:
-                self.link.abort()
+                self.transport.abort()
             return
-        waiting = self._waits_for_head
-        self._hub.counters.timeouts["head" if waiting else "idle"] += 1
+        waiting = self._awaiting_head
+        self._context.counters.timeouts["head" if waiting else "idle"] += 1
         if waiting and self._buffer:
             self._refuse(408, "the head did not come in time")
         else:
             self._close()
 
-    def _uncount(self) -> None:
-        hub = self._hub
-        hub.connections.discard(self)
-        hub.counters.connections_open -= 1
-        left = hub.per_address.get(self.peer, 1) - 1
+    def _unregister(self) -> None:
+        context = self._context
+        context.connections.discard(self)
+        context.counters.connections_open -= 1
+        left = context.per_address.get(self.peer, 1) - 1
         if left > 0:
-            hub.per_address[self.peer] = left
+            context.per_address[self.peer] = left
         else:
-            hub.per_address.pop(self.peer, None)
+            context.per_address.pop(self.peer, None)
 
     def _close(self) -> None:
         """Take nothing more; the connection goes once everything is written."""
-        self._open = False
+        self._accepts_requests = False
         self._buffer = b""
-        self._deadline = self._hub.monotonic() + _CLOSING_SECONDS
-        self.link.close()
+        self._deadline = self._context.monotonic() + _CLOSING_SECONDS
+        self.transport.close()
 
     def _linger(self) -> None:
         """The same where the visitor may still be sending: closed at once, the answer could be lost on its way."""
-        self._open = False
-        self._lingers = True
+        self._accepts_requests = False
+        self._lingering = True
         self._buffer = b""
         self._body = None
-        self._deadline = self._hub.monotonic() + _LINGER_SECONDS
-        self.link.write_eof()
+        self._deadline = self._context.monotonic() + _LINGER_SECONDS
+        self.transport.write_eof()
         self.resume()
 
-    def _next(self) -> None:
+    def _start_requests(self) -> None:
         """Start exchanges as long as whole heads wait and nothing runs; a loop, however many were pipelined."""
-        self._busy = True
+        self._starting_requests = True
         try:
             # A visitor who does not read its answers gets no further ones made.
-            while self._open and self._exchange is None and self._buffer and not self.full:
+            while self._accepts_requests and self._exchange is None and self._buffer and not self.full:
                 before = self._buffer
-                self._one()
+                self._start_next_request()
                 if self._buffer is before:
                     break
         finally:
-            self._busy = False
-        if self._exchange is None and self._open:
+            self._starting_requests = False
+        if self._exchange is None and self._accepts_requests:
             if self.full and self._buffer:
-                if len(self._buffer) > _MAX_WAITING:
+                if len(self._buffer) > _MAX_BUFFERED_BYTES:
                     self.pause()
             elif self._eof_at:
                 self._close()
 
-    def _one(self) -> None:
+    def _start_next_request(self) -> None:
         """Read the next head, if it is there whole, and start its exchange."""
-        limits = self._hub.limits
+        limits = self._context.limits
         buffer = self._buffer
         if buffer.startswith(b"\r\n"):
             # RFC 9112 section 2.2: empty lines before the request line are read over.
@@ -388,58 +390,60 @@ class VisitorConnection:
         except BadRequest as refusal:
             self._refuse(refusal.status, refusal.why)
             return
-        self._hub.counters.requests += 1
-        self._requests += 1
+        self._context.counters.requests += 1
+        self._request_count += 1
         self._keep_alive = keeps_alive(head)
-        if self._requests >= limits.requests_per_connection:
+        if self._request_count >= limits.requests_per_connection:
             self._keep_alive = False
-            self._hub.counters.connections_worn += 1
+            self._context.counters.connections_max_requests += 1
         self._body = None if framing.kind is BodyKind.NONE else body_reader(framing, BadRequest)
         rest = buffer[end:]
         self._buffer = b""
-        exchange: Exchange | LocalExchange
-        if self._is_local(head.path):
-            exchange = LocalExchange(self, self._hub, head, has_body=self._body is not None)
+        exchange: Exchange | InternalExchange
+        if self._is_internal(head.path):
+            exchange = InternalExchange(self, self._context, head, has_body=self._body is not None)
         else:
-            exchange = Exchange(self, self._hub, head, framing)
+            exchange = Exchange(self, self._context, head, framing)
         self._exchange = exchange
         if self._body is not None:
-            self._body_window = self._hub.monotonic()
-            self._body_count = 0
+            self._body_window_start = self._context.monotonic()
+            self._body_window_bytes = 0
         else:
             self._buffer = rest
         exchange.start()
         if self._body is not None and rest and self._exchange is exchange:
-            self._take_body(rest)
+            self._feed_body(rest)
         if self._eof_at and self._body is not None and self._exchange is exchange:
             # The rest of it will never come.
             self._exchange = None
             exchange.visitor_lost()
             self._close()
 
-    def _wait_for_head(self, begun: bytes) -> None:
+    def _wait_for_head(self, response_started: bytes) -> None:
         """The rest of a head is to come, within its time."""
-        if has_bare_lf(begun):
+        if has_bare_lf(response_started):
             self._refuse(400, "a bare LF in the head")
-        elif not self._waits_for_head and begun:
-            self._waits_for_head = True
-            self._deadline = self._hub.monotonic() + self._hub.limits.head_seconds
+        elif not self._awaiting_head and response_started:
+            self._awaiting_head = True
+            self._deadline = self._context.monotonic() + self._context.limits.head_seconds
 
-    def _is_local(self, path: bytes) -> bool:
-        hub = self._hub
-        size = len(hub.prefix)
-        return (path.startswith(hub.prefix) and path[size : size + 1] in {b"/", b""}) or path.endswith(hub.beside)
+    def _is_internal(self, path: bytes) -> bool:
+        context = self._context
+        size = len(context.prefix)
+        return (path.startswith(context.prefix) and path[size : size + 1] in {b"/", b""}) or path.endswith(
+            context.internal_suffixes
+        )
 
-    def _take_body(self, data: bytes) -> None:
+    def _feed_body(self, data: bytes) -> None:
         reader = self._body
         exchange = self._exchange
         if reader is None or exchange is None:
             return
-        self._body_count += len(data)
+        self._body_window_bytes += len(data)
         try:
             body, rest = reader.feed(data)
         except BadRequest as refusal:
-            self._give_up(refusal.status, refusal.why)
+            self._abandon_exchange(refusal.status, refusal.why)
             return
         if body:
             exchange.body(body)
@@ -449,20 +453,20 @@ class VisitorConnection:
             exchange.body_end(reader.trailers if isinstance(reader, ChunkedReader) else [])
 
     def _refuse(self, status: int, why: str) -> None:
-        self._hub.counters.refused[status] += 1
-        self._hub.log("refused", f"{status}: {why}")
-        self.link.write(write_refusal(status, why))
+        self._context.counters.refused[status] += 1
+        self._context.log("refused", f"{status}: {why}")
+        self.transport.write(write_refusal(status, why))
         self._linger()
 
-    def _give_up(self, status: int, why: str) -> None:
+    def _abandon_exchange(self, status: int, why: str) -> None:
         """Refuse a request whose exchange has begun; where its answer has too, only a cut tells the visitor."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            begun = exchange.begun
+            response_started = exchange.response_started
             exchange.visitor_lost()
-            if begun:
-                self._hub.counters.refused[status] += 1
-                self.broken()
+            if response_started:
+                self._context.counters.refused[status] += 1
+                self.abort_response()
                 return
         self._refuse(status, why)
 

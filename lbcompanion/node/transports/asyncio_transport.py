@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lbcompanion.endpoints.certificates import ClientCertificates, ServerCertificate
-from lbcompanion.node.proxy.interface import Link, Machine
+from lbcompanion.node.proxy.interface import ConnectionHandler, Transport
 from lbcompanion.node.proxy.proxy_header import ProxyHeader
-from lbcompanion.node.proxy.proxy_protocol import HeaderFirst, Openings, ToldLink
+from lbcompanion.node.proxy.proxy_protocol import ClientAddressTransport, PendingConnections, ProxyHeaderHandler
 from lbcompanion.node.proxy.upstream import UpstreamConnection
-from lbcompanion.node.transports.socket_transport import SocketLink, SocketServer, connected_to
+from lbcompanion.node.transports.socket_transport import SocketServer, SocketTransport, connect_socket
 from lbcompanion.node.transports.sockets import BACKLOG
 
 #: How many connections one process takes at a time where several share the socket, so that none takes them all.
@@ -29,9 +29,9 @@ _GOODBYE_SECONDS = 1.0
 async def serve_socket(
     loop: asyncio.AbstractEventLoop,
     listening: socket.socket,
-    make: Callable[[], Machine],
+    make_handler: Callable[[], ConnectionHandler],
     certificate: ServerCertificate | None = None,
-    openings: Openings | None = None,
+    pending: PendingConnections | None = None,
     head_seconds: float = 10.0,
     shared: bool = False,
 ) -> asyncio.Server | SocketServer:
@@ -42,20 +42,20 @@ async def serve_socket(
     :param head_seconds: for a TLS handshake.
     :param shared: whether other processes serve the same socket.
     """
-    factory: Any = make  # asyncio asks for its own base class, in types only
-    if certificate is not None or openings is not None:
-        factory = _Opener(loop, make, certificate, openings, head_seconds)
-    most = _FAIR_SHARE if shared else BACKLOG
+    factory: Any = make_handler  # asyncio asks for its own base class, in types only
+    if certificate is not None or pending is not None:
+        factory = _FirstHandlerFactory(loop, make_handler, certificate, pending, head_seconds)
+    accept_batch = _FAIR_SHARE if shared else BACKLOG
     if certificate is None:
         listening.listen(BACKLOG)
-        return SocketServer(loop, listening, factory, most)
-    server = await loop.create_server(factory, sock=listening, backlog=most)
+        return SocketServer(loop, listening, factory, accept_batch)
+    server = await loop.create_server(factory, sock=listening, backlog=accept_batch)
     # asyncio uses one number for what it takes at once and for what may wait.
     listening.listen(BACKLOG)
     return server
 
 
-class _Opener:
+class _FirstHandlerFactory:
     """Makes what stands at the start of a connection: a header's reader, TLS, or the one and then the other.
 
     What balancers send comes before TLS begins, in the clear. :meth:`asyncio.loop.start_tls` would lose what came in
@@ -65,26 +65,26 @@ class _Opener:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        make: Callable[[], Machine],
+        make_handler: Callable[[], ConnectionHandler],
         certificate: ServerCertificate | None,
-        openings: Openings | None,
+        pending: PendingConnections | None,
         head_seconds: float,
     ) -> None:
         self._loop = loop
-        self._make = make
+        self._make_handler = make_handler
         self._certificate = certificate
-        self._openings = openings
+        self._pending = pending
         self._head_seconds = head_seconds
 
     def __call__(self) -> Any:
-        if self._openings is not None:
-            return HeaderFirst(self._openings, self._told)
+        if self._pending is not None:
+            return ProxyHeaderHandler(self._pending, self._on_header)
         return self._tls(None, None)
 
-    def _tls(self, peername: tuple[str, int] | None, encrypted: bool | None) -> _Tls:
+    def _tls(self, peername: tuple[str, int] | None, encrypted: bool | None) -> _TlsProtocol:
         assert self._certificate is not None
-        app: Any = _InTls(self._make(), peername, encrypted)
-        app.tls = tls = _Tls(
+        app: Any = _TlsHandler(self._make_handler(), peername, encrypted)
+        app.tls = tls = _TlsProtocol(
             self._loop,
             app,
             self._certificate.context,
@@ -95,13 +95,13 @@ class _Opener:
         )
         return tls
 
-    def _told(self, transport: Any, header: ProxyHeader, rest: bytes) -> None:
+    def _on_header(self, transport: Any, header: ProxyHeader, rest: bytes) -> None:
         if self._certificate is None:
-            machine = self._make()
-            transport.set_protocol(machine)
-            machine.connection_made(ToldLink(transport, header.source, header.encrypted))
+            handler = self._make_handler()
+            transport.set_protocol(handler)
+            handler.connection_made(ClientAddressTransport(transport, header.source, header.encrypted))
             if rest:
-                machine.data_received(rest)
+                handler.data_received(rest)
             return
         tls = self._tls(header.source, header.encrypted)
         transport.set_protocol(tls)
@@ -114,41 +114,43 @@ class _Opener:
             rest = rest[len(piece) :]
 
 
-class _Tls(SSLProtocol):
+class _TlsProtocol(SSLProtocol):
     """TLS on a visitor's connection, which does not wait long for the visitor's own goodbye.
 
     asyncio waits for the peer's ``close_notify``; RFC 8446 section 6.1 asks for none, and who keeps a connection open
     after it has read our end would hold up a process that is to leave.
     """
 
-    _raw: Any = None
+    _tcp_transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
         """The connection stands: TLS begins on it."""
-        self._raw = transport
-        self._made_on = asyncio.get_running_loop()
+        self._tcp_transport = transport
+        self._running_loop = asyncio.get_running_loop()
         super().connection_made(transport)
 
-    def end_soon(self) -> None:
+    def close_soon(self) -> None:
         """The machine has closed: close for good a moment after everything is written."""
-        self._made_on.call_later(_GOODBYE_SECONDS, self._look)
+        self._running_loop.call_later(_GOODBYE_SECONDS, self._check_written)
 
-    def _look(self) -> None:
-        if self._raw.get_write_buffer_size() == 0:
-            self._raw.abort()
+    def _check_written(self) -> None:
+        if self._tcp_transport.get_write_buffer_size() == 0:
+            self._tcp_transport.abort()
         else:
-            self.end_soon()
+            self.close_soon()
 
 
-class _TlsLink(ToldLink):
+class _TlsTransport(ClientAddressTransport):
     """A link over asyncio's TLS, which knows no half of a connection.
 
     :param tls: whose connection is to end soon after :meth:`close`; None: as asyncio does it.
     """
 
-    def __init__(self, link: Any, peername: tuple[str, int] | None, encrypted: bool | None, tls: _Tls | None) -> None:
-        super().__init__(link, peername, encrypted)
-        self._close = link.close
+    def __init__(
+        self, transport: Any, peername: tuple[str, int] | None, encrypted: bool | None, tls: _TlsProtocol | None
+    ) -> None:
+        super().__init__(transport, peername, encrypted)
+        self._close = transport.close
         self._tls = tls
         self.write_eof = _nothing
         self.close = self._close_soon
@@ -156,32 +158,32 @@ class _TlsLink(ToldLink):
     def _close_soon(self) -> None:
         self._close()
         if self._tls is not None:
-            self._tls.end_soon()
+            self._tls.close_soon()
 
 
 def _nothing() -> None:
     """Tell nothing: who waits for our end reads it in the answer's framing, and the close follows soon."""
 
 
-class _InTls:
+class _TlsHandler:
     """A machine in front of another, within TLS. Both what it gets and what it asks for go straight on."""
 
-    def __init__(self, machine: Machine, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
-        self._machine = machine
-        self._told = (peername, encrypted)
-        self.tls: _Tls | None = None
-        self.data_received = machine.data_received
-        self.connection_lost = machine.connection_lost
-        self.pause_writing = machine.pause_writing
-        self.resume_writing = machine.resume_writing
+    def __init__(self, handler: ConnectionHandler, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
+        self._handler = handler
+        self._on_header = (peername, encrypted)
+        self.tls: _TlsProtocol | None = None
+        self.data_received = handler.data_received
+        self.connection_lost = handler.connection_lost
+        self.pause_writing = handler.pause_writing
+        self.resume_writing = handler.resume_writing
 
     def connection_made(self, transport: Any) -> None:
         """The handshake is done."""
-        self._machine.connection_made(_TlsLink(transport, *self._told, self.tls))
+        self._handler.connection_made(_TlsTransport(transport, *self._on_header, self.tls))
 
     def eof_received(self) -> bool:
         """The peer said that it closes; TLS keeps no direction open, whatever the machine would like."""
-        self._machine.eof_received()
+        self._handler.eof_received()
         return False
 
 
@@ -197,15 +199,15 @@ class AsyncioDialer:
         self,
         *,
         loop: asyncio.AbstractEventLoop,
-        where: tuple[Any, ...],
+        address: tuple[Any, ...],
         timeout_seconds: float,
-        local: str = "",
+        bind_address: str = "",
         certificates: ClientCertificates | None = None,
     ) -> None:
         self._loop = loop
-        self._where = where
+        self._address = address
         self._timeout_seconds = timeout_seconds
-        self._local = local
+        self._bind_address = bind_address
         self._certificates = certificates
         self._dialling: set[asyncio.Task[None]] = set()
 
@@ -218,9 +220,9 @@ class AsyncioDialer:
     async def _dial(self, upstream: UpstreamConnection) -> None:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                connected = await connected_to(self._loop, self._where, self._local)
+                connected = await connect_socket(self._loop, self._address, self._bind_address)
                 if self._certificates is not None:
-                    await self._encrypt(upstream, connected, self._certificates)
+                    await self._connect_tls(upstream, connected, self._certificates)
                     return
         except TimeoutError:
             upstream.dial_failed("timeout")
@@ -231,12 +233,12 @@ class AsyncioDialer:
         except OSError:
             upstream.dial_failed("unreachable")
         else:
-            SocketLink(self._loop, connected, upstream).start()
+            SocketTransport(self._loop, connected, upstream).start()
 
-    async def _encrypt(
+    async def _connect_tls(
         self, upstream: UpstreamConnection, connected: socket.socket, certificates: ClientCertificates
     ) -> None:
-        factory: Any = lambda: _InTls(upstream, None, None)  # noqa: E731
+        factory: Any = lambda: _TlsHandler(upstream, None, None)  # noqa: E731
         try:
             await self._loop.create_connection(
                 factory, sock=connected, ssl=certificates.context, server_hostname=certificates.hostname
@@ -247,6 +249,6 @@ class AsyncioDialer:
 
 
 if TYPE_CHECKING:
-    _link: type[Link] = _TlsLink
-    _link = SocketLink
-    _machine: type[Machine] = _InTls
+    _transport: type[Transport] = _TlsTransport
+    _transport = SocketTransport
+    _handler: type[ConnectionHandler] = _TlsHandler

@@ -16,18 +16,18 @@ from twisted.python.failure import Failure
 
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
-from lbcompanion.node.proxy.interface import Machine
-from lbcompanion.node.proxy.proxy_protocol import Openings
+from lbcompanion.node.proxy.interface import ConnectionHandler
+from lbcompanion.node.proxy.proxy_protocol import PendingConnections
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 from lbcompanion.node.transports.asyncio_transport import AsyncioDialer, serve_socket
 from lbcompanion.node.transports.socket_transport import SocketServer
 from lbcompanion.node.transports.sockets import remove_path
 from lbcompanion.node.transports.twisted_transport import (
-    DiallingFactory,
-    HeaderFactory,
-    MachineFactory,
+    HandlerFactory,
+    ProxyHeaderFactory,
     SharedUnixPort,
-    encrypting,
+    TlsDialFactory,
+    tls_factory,
 )
 
 _TWISTED_TIMEOUT_SECONDS = 30
@@ -61,7 +61,7 @@ class Listener:
         return self._close()
 
 
-class Held:
+class InMemoryListener:
     """A listener of a reactor that knows no sockets (in memory)."""
 
     certificate: ServerCertificate | None = None
@@ -75,14 +75,14 @@ class Held:
         return self._port.stopListening()
 
 
-AnyListener = Listener | Held
+AnyListener = Listener | InMemoryListener
 
 
 async def serve(
     description: str,
     listening: socket.socket,
-    make: Callable[[], Machine],
-    openings: Openings,
+    make_handler: Callable[[], ConnectionHandler],
+    pending: PendingConnections,
     reactor: Any,
     loop: asyncio.AbstractEventLoop | None,
     shared: bool = False,
@@ -97,16 +97,18 @@ async def serve(
     """
     endpoint = parse(description)
     certificate = ServerCertificate(endpoint) if endpoint.encrypted else None
-    wait = openings if endpoint.proxy_protocol else None
+    header_pending = pending if endpoint.proxy_protocol else None
     if loop is not None:
-        serving = serve_socket(loop, listening, make, certificate, wait, openings.hub.limits.head_seconds, shared)
+        serving = serve_socket(
+            loop, listening, make_handler, certificate, header_pending, pending.context.limits.head_seconds, shared
+        )
         server: asyncio.Server | SocketServer = await Deferred.fromFuture(asyncio.ensure_future(serving, loop=loop))
         return Listener(listening, server.close, certificate)
-    factory: Factory = MachineFactory(make)
-    if wait is not None:
-        factory = HeaderFactory(make, certificate, wait)
+    factory: Factory = HandlerFactory(make_handler)
+    if header_pending is not None:
+        factory = ProxyHeaderFactory(make_handler, certificate, header_pending)
     elif certificate is not None:
-        factory = encrypting(factory, certificate)
+        factory = tls_factory(factory, certificate)
     return adopt(listening, factory, reactor, certificate)
 
 
@@ -117,7 +119,7 @@ def serve_site(description: str, listening: socket.socket, site: Factory, reacto
     """
     endpoint = parse(description)
     certificate = ServerCertificate(endpoint) if endpoint.encrypted else None
-    return adopt(listening, encrypting(site, certificate) if certificate else site, reactor, certificate)
+    return adopt(listening, tls_factory(site, certificate) if certificate else site, reactor, certificate)
 
 
 def adopt(
@@ -138,16 +140,16 @@ def adopt(
     return listener
 
 
-def reload_certificates(listeners: Sequence[AnyListener], say: Callable[[str, str], None]) -> None:
+def reload_certificates(listeners: Sequence[AnyListener], log_event: Callable[[str, str], None]) -> None:
     """Read all certificates anew; one that cannot be used is told, and the old one stays."""
     for listener in listeners:
         if listener.certificate is not None:
             try:
                 listener.certificate.reload()
             except BadCertificate as error:
-                say("certificate not reloaded, the old one stays", str(error))
+                log_event("certificate not reloaded, the old one stays", str(error))
             else:
-                say("certificate reloaded", f"port {listener.port}")
+                log_event("certificate reloaded", f"port {listener.port}")
 
 
 def client_endpoint(description: str, reactor: Any) -> IStreamClientEndpoint:
@@ -161,14 +163,14 @@ def client_endpoint(description: str, reactor: Any) -> IStreamClientEndpoint:
         return plain
     inner = endpoint.options.get("endpoint")
     if inner:
-        way: Any = clientFromString(reactor, inner)
+        inner_endpoint: Any = clientFromString(reactor, inner)
     else:
         timeout = int(endpoint.options.get("timeout", _TWISTED_TIMEOUT_SECONDS))
         bind = endpoint.options.get("bindAddress")
-        way = HostnameEndpoint(
+        inner_endpoint = HostnameEndpoint(
             reactor, endpoint.args[0].encode("idna"), int(endpoint.args[1]), timeout, (bind, 0) if bind else None
         )
-    wrapped: IStreamClientEndpoint = wrapClientTLS(ClientCertificates(endpoint).for_twisted(), way)
+    wrapped: IStreamClientEndpoint = wrapClientTLS(ClientCertificates(endpoint).for_twisted(), inner_endpoint)
     return wrapped
 
 
@@ -185,12 +187,12 @@ def dialer(
         timeout_seconds = min(timeout_seconds, float(endpoint.options["timeout"]))
     if loop is not None:
         certificates = ClientCertificates(endpoint) if endpoint.encrypted else None
-        where = parse(endpoint.options["endpoint"]) if "endpoint" in endpoint.options else endpoint
+        address = parse(endpoint.options["endpoint"]) if "endpoint" in endpoint.options else endpoint
         return AsyncioDialer(
             loop=loop,
-            where=_where(where),
+            address=_dial_address(address),
             timeout_seconds=timeout_seconds,
-            local=endpoint.options.get("bindAddress", ""),
+            bind_address=endpoint.options.get("bindAddress", ""),
             certificates=certificates,
         )
     client = client_endpoint(description, reactor)
@@ -198,13 +200,13 @@ def dialer(
     def dial(upstream: UpstreamConnection) -> None:
         def failed(failure: Failure) -> None:
             # An error in the machine is not one of dialling; whoever waits must hear of it all the same.
-            if upstream.link is None:
-                upstream.dial_failed(_word(failure))
+            if upstream.transport is None:
+                upstream.dial_failed(_failure_word(failure))
 
         factory = (
-            DiallingFactory(upstream, timeout_seconds, reactor)
+            TlsDialFactory(upstream, timeout_seconds, reactor)
             if endpoint.encrypted
-            else MachineFactory.of_one(upstream)
+            else HandlerFactory.for_handler(upstream)
         )
         connecting = client.connect(factory)
         connecting.addTimeout(timeout_seconds, reactor)
@@ -213,13 +215,13 @@ def dialer(
     return dial
 
 
-def _where(endpoint: EndpointString) -> tuple[Any, ...]:
+def _dial_address(endpoint: EndpointString) -> tuple[Any, ...]:
     if endpoint.kind == "unix":
         return "unix", endpoint.args[0]
     return "tcp", endpoint.args[0], int(endpoint.args[1])
 
 
-def _word(failure: Failure) -> str:
+def _failure_word(failure: Failure) -> str:
     if failure.check(ConnectionRefusedError):
         return "refused"
     if failure.check(TimeoutError, asyncio.TimeoutError):

@@ -16,7 +16,7 @@ _M_MMAP_THRESHOLD = -3
 _BYTES = 32 * 1024 * 1024
 
 
-def keep_freed_memory() -> bool:
+def raise_malloc_thresholds() -> bool:
     """Have freed memory stay with the process, up to 32 MiB at the heap's end.
 
     :returns: whether the C library took it; one that is not glibc may not.

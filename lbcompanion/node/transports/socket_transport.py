@@ -16,24 +16,24 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from lbcompanion.node.proxy.interface import Machine
+from lbcompanion.node.proxy.interface import ConnectionHandler
 
 #: How much waits before the machine is told to pause, and how little before it is told to go on, in bytes (asyncio's).
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
 
-_LEAST_READ_BYTES = 16384
-_MOST_READ_BYTES = 524288
+_MIN_READ_BYTES = 16384
+_MAX_READ_BYTES = 524288
 # A reader whose pieces are a small part of what it is ready for is ready for less from then on.
 _SMALL_PART = 16
 # What one call sends at most; the kernel takes 1,024 (IOV_MAX).
-_MOST_PIECES = 256
+_MAX_PIECES = 256
 # How long no connection is taken when the process has no descriptor left for one.
 _RETRY_SECONDS = 1.0
-_NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class SocketLink:
+class SocketTransport:
     """A link over a connected socket, which is its own from then on.
 
     :param connected: a stream socket that does not block.
@@ -58,21 +58,25 @@ class SocketLink:
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, connected: socket.socket, machine: Machine, peername: Any = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connected: socket.socket,
+        handler: ConnectionHandler,
+        peername: Any = None,
     ) -> None:
         self._loop = loop
         self._socket = connected
         self._fd = connected.fileno()
         self._peername = peername
         self._queue: deque[bytes | memoryview] = deque()
-        self._queued = 0
-        self._read_bytes = _LEAST_READ_BYTES
+        self._queued_bytes = 0
+        self._read_bytes = _MIN_READ_BYTES
         self._closing = False  # nothing more is read, and nothing more taken to be sent
-        self._ended = False  # the peer sends no more
-        self._eof = False  # nor do we
+        self._peer_sent_eof = False  # the peer sends no more
+        self._write_side_closed = False  # nor do we
         self._full = False
         self._paused = False
-        self.set_protocol(machine)
+        self.set_protocol(handler)
 
     def start(self) -> None:
         """Tell the machine, and read."""
@@ -80,99 +84,99 @@ class SocketLink:
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self._machine.connection_made(self)
+            self._handler.connection_made(self)
         except Exception as error:
-            self._fault(error, "connection_made")
+            self._on_handler_error(error, "connection_made")
         if not (self._closing or self._paused):
             self._loop.add_reader(self._fd, self._readable)
 
-    def set_protocol(self, machine: Any) -> None:
+    def set_protocol(self, handler: Any) -> None:
         """From now on this machine is told; asyncio's word."""
-        self._machine: Machine = machine
-        self._received: Callable[[bytes], None] = machine.data_received
+        self._handler: ConnectionHandler = handler
+        self._data_received: Callable[[bytes], None] = handler.data_received
 
     # What the machine says.
 
     def write(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
-        if self._closing or self._eof:
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        if self._closing or self._write_side_closed:
             return
-        if self._queued:
-            self._wait(data)
+        if self._queued_bytes:
+            self._enqueue(data)
             return
         try:
             sent = self._socket.send(data)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            self._lose(error)
+            self._abort_with(error)
             return
         if sent != len(data):
-            self._wait(memoryview(data)[sent:])
+            self._enqueue(memoryview(data)[sent:])
 
     def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
-        if self._closing or self._eof:
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        if self._closing or self._write_side_closed:
             return
         sent = 0
-        if not self._queued:
+        if not self._queued_bytes:
             try:
-                sent = self._socket.sendmsg(list_of_data[:_MOST_PIECES])
+                sent = self._socket.sendmsg(list_of_data[:_MAX_PIECES])
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
-                self._lose(error)
+                self._abort_with(error)
                 return
         for piece in list_of_data:
             size = len(piece)
             if sent >= size:
                 sent -= size
             else:
-                self._wait(memoryview(piece)[sent:] if sent else piece)
+                self._enqueue(memoryview(piece)[sent:] if sent else piece)
                 sent = 0
 
     def close(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if self._closing:
             return
         self._closing = True
         self._loop.remove_reader(self._fd)
-        if not self._queued:
-            self._loop.call_soon(self._gone, None)
+        if not self._queued_bytes:
+            self._loop.call_soon(self._report_lost, None)
 
     def write_eof(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
-        if self._closing or self._eof:
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        if self._closing or self._write_side_closed:
             return
-        self._eof = True
-        if not self._queued:
-            self._shut()
+        self._write_side_closed = True
+        if not self._queued_bytes:
+            self._shutdown_write_side()
 
     def abort(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
-        self._lose(None)
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        self._abort_with(None)
 
     def pause_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if not (self._closing or self._paused):
             self._paused = True
             self._loop.remove_reader(self._fd)
             # Whoever is to take it is slower than the peer, so that less is to be kept for them at a time.
-            self._read_bytes = max(self._read_bytes // 2, _LEAST_READ_BYTES)
+            self._read_bytes = max(self._read_bytes // 2, _MIN_READ_BYTES)
 
     def resume_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if self._paused and not self._closing:
             self._paused = False
-            if not self._ended:
+            if not self._peer_sent_eof:
                 self._loop.add_reader(self._fd, self._readable)
 
     def get_write_buffer_size(self) -> int:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
-        return self._queued
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        return self._queued_bytes
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if name == "peername":
             if self._peername is None:
                 with suppress(OSError):
@@ -189,41 +193,41 @@ class SocketLink:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._lose(error)
+            self._abort_with(error)
             return
         if not data:
-            self._end()
+            self._on_eof()
             return
         if len(data) == size:
-            self._read_bytes = min(4 * size, _MOST_READ_BYTES)
-        elif size > _LEAST_READ_BYTES and len(data) * _SMALL_PART < size:
+            self._read_bytes = min(4 * size, _MAX_READ_BYTES)
+        elif size > _MIN_READ_BYTES and len(data) * _SMALL_PART < size:
             self._read_bytes = size // 4
         try:
-            self._received(data)
+            self._data_received(data)
         except Exception as error:
-            self._fault(error, "data_received")
+            self._on_handler_error(error, "data_received")
 
-    def _end(self) -> None:
-        self._ended = True
+    def _on_eof(self) -> None:
+        self._peer_sent_eof = True
         self._loop.remove_reader(self._fd)
         try:
-            keeps = self._machine.eof_received()
+            keep_open = self._handler.eof_received()
         except Exception as error:
-            self._fault(error, "eof_received")
+            self._on_handler_error(error, "eof_received")
             return
-        if not keeps:
+        if not keep_open:
             self.close()
 
     def _writable(self) -> None:
         queue = self._queue
         try:
-            sent = self._socket.sendmsg(islice(queue, _MOST_PIECES))
+            sent = self._socket.sendmsg(islice(queue, _MAX_PIECES))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._lose(error)
+            self._abort_with(error)
             return
-        self._queued -= sent
+        self._queued_bytes -= sent
         while sent:
             first = queue[0]
             if sent < len(first):
@@ -231,70 +235,70 @@ class SocketLink:
                 break
             sent -= len(first)
             queue.popleft()
-        if self._full and self._queued <= LOW_WATER_BYTES:
+        if self._full and self._queued_bytes <= LOW_WATER_BYTES:
             self._full = False
             try:
-                self._machine.resume_writing()
+                self._handler.resume_writing()
             except Exception as error:
-                self._fault(error, "resume_writing")
+                self._on_handler_error(error, "resume_writing")
                 return
-        if not self._queued:
+        if not self._queued_bytes:
             self._loop.remove_writer(self._fd)
             if self._closing:
-                self._gone(None)
-            elif self._eof:
-                self._shut()
+                self._report_lost(None)
+            elif self._write_side_closed:
+                self._shutdown_write_side()
 
     # Inside.
 
-    def _wait(self, data: bytes | memoryview) -> None:
+    def _enqueue(self, data: bytes | memoryview) -> None:
         """Keep what cannot go now."""
         if not data:
             return
-        if not self._queued:
+        if not self._queued_bytes:
             self._loop.add_writer(self._fd, self._writable)
         self._queue.append(data)
-        self._queued += len(data)
-        if self._queued > HIGH_WATER_BYTES and not self._full:
+        self._queued_bytes += len(data)
+        if self._queued_bytes > HIGH_WATER_BYTES and not self._full:
             self._full = True
             try:
-                self._machine.pause_writing()
+                self._handler.pause_writing()
             except Exception as error:
-                self._fault(error, "pause_writing")
+                self._on_handler_error(error, "pause_writing")
 
-    def _shut(self) -> None:
+    def _shutdown_write_side(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
-    def _lose(self, error: BaseException | None) -> None:
+    def _abort_with(self, error: BaseException | None) -> None:
         """Close at once; the machine hears of it when it has done what it is at."""
         if self._fd < 0:
             return
-        if self._queued:
+        if self._queued_bytes:
             self._queue.clear()
-            self._queued = 0
+            self._queued_bytes = 0
             self._loop.remove_writer(self._fd)
         elif self._closing:
             return  # it is on its way
         if not self._closing:
             self._closing = True
             self._loop.remove_reader(self._fd)
-        self._loop.call_soon(self._gone, error)
+        self._loop.call_soon(self._report_lost, error)
 
-    def _gone(self, error: BaseException | None) -> None:
+    def _report_lost(self, error: BaseException | None) -> None:
         if self._fd < 0:
             return
         self._fd = -1
         try:
-            self._machine.connection_lost(error)
+            self._handler.connection_lost(error)
         finally:
             self._socket.close()
 
-    def _fault(self, error: Exception, where: str) -> None:
+    def _on_handler_error(self, error: Exception, where: str) -> None:
         """A fault of ours ends this connection, and no other one."""
-        told = {"message": f"a connection's machine failed in {where}", "exception": error}
-        self._loop.call_exception_handler(told)
-        self._lose(error)
+        error_context = {"message": f"a connection's machine failed in {where}", "exception": error}
+        self._loop.call_exception_handler(error_context)
+        self._abort_with(error)
 
 
 class SocketServer:
@@ -305,47 +309,56 @@ class SocketServer:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, listening: socket.socket, make: Callable[[], Machine], most: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listening: socket.socket,
+        make_handler: Callable[[], ConnectionHandler],
+        accept_batch: int,
     ) -> None:
         self._loop = loop
         self._listening = listening
-        self._make = make
-        self._most = most
-        self._waits: asyncio.TimerHandle | None = None
+        self._make_handler = make_handler
+        self._accept_batch = accept_batch
+        self._retry_timer: asyncio.TimerHandle | None = None
         listening.setblocking(False)  # one that was inherited may block
         loop.add_reader(listening.fileno(), self._readable)
 
     def close(self) -> None:
         """Take no more; those that stand go on."""
-        if self._waits is not None:
-            self._waits.cancel()
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
         if self._listening.fileno() >= 0:
             self._loop.remove_reader(self._listening.fileno())
             self._listening.close()
 
     def _readable(self) -> None:
-        for _ in range(self._most):
+        for _ in range(self._accept_batch):
             try:
                 connected, peername = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _NONE_LEFT:
+                if error.errno not in _OUT_OF_DESCRIPTORS:
                     raise
-                told = {"message": "no connections are taken for a second: no descriptor is left", "exception": error}
-                self._loop.call_exception_handler(told)
+                error_context = {
+                    "message": "no connections are taken for a second: no descriptor is left",
+                    "exception": error,
+                }
+                self._loop.call_exception_handler(error_context)
                 self._loop.remove_reader(self._listening.fileno())
-                self._waits = self._loop.call_later(_RETRY_SECONDS, self._again)
+                self._retry_timer = self._loop.call_later(_RETRY_SECONDS, self._resume_accepting)
                 return
             connected.setblocking(False)
-            SocketLink(self._loop, connected, self._make(), peername).start()
+            SocketTransport(self._loop, connected, self._make_handler(), peername).start()
 
-    def _again(self) -> None:
-        self._waits = None
+    def _resume_accepting(self) -> None:
+        self._retry_timer = None
         self._loop.add_reader(self._listening.fileno(), self._readable)
 
 
-async def connected_to(loop: asyncio.AbstractEventLoop, where: tuple[Any, ...], local: str = "") -> socket.socket:
+async def connect_socket(
+    loop: asyncio.AbstractEventLoop, where: tuple[Any, ...], bind_address: str = ""
+) -> socket.socket:
     """A socket connected to the first address that answers.
 
     :param where: ``("tcp", host, port)`` or ``("unix", path)``.
@@ -353,11 +366,11 @@ async def connected_to(loop: asyncio.AbstractEventLoop, where: tuple[Any, ...], 
     :raises OSError: what the last address said.
     """
     if where[0] == "unix":
-        return await _connected(loop, socket.AF_UNIX, where[1], "")
+        return await _connect(loop, socket.AF_UNIX, where[1], "")
     failure: OSError | None = None
     for family, address in await _addresses(loop, where[1], where[2]):
         try:
-            return await _connected(loop, family, address, local)
+            return await _connect(loop, family, address, bind_address)
         except OSError as error:
             failure = error
     raise failure or OSError(f"no address is known of {where[1]}")
@@ -373,16 +386,16 @@ async def _addresses(
     return [(family, address) for family, _, _, _, address in found]
 
 
-async def _connected(
-    loop: asyncio.AbstractEventLoop, family: socket.AddressFamily, address: Any, local: str
+async def _connect(
+    loop: asyncio.AbstractEventLoop, family: socket.AddressFamily, address: Any, bind_address: str
 ) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        made.setblocking(False)
-        if local:
-            made.bind((local, 0))
-        await loop.sock_connect(made, address)
+        sock.setblocking(False)
+        if bind_address:
+            sock.bind((bind_address, 0))
+        await loop.sock_connect(sock, address)
     except BaseException:
-        made.close()
+        sock.close()
         raise
-    return made
+    return sock

@@ -37,51 +37,55 @@ def open_sockets(descriptions: Sequence[str], inherited: Iterable[socket.socket]
     :raises OSError: where one cannot be opened; those opened before are closed then.
     """
     endpoints = [parse(description) for description in descriptions]
-    there: dict[_Address, socket.socket] = {_Address(one.family, one.getsockname()): one for one in inherited}
+    inherited_by_address: dict[_Address, socket.socket] = {
+        _Address(sock.family, sock.getsockname()): sock for sock in inherited
+    }
     opened: dict[int, socket.socket] = {}
     try:
         # IPv4 first: where both want one port, the IPv6 socket has to know.
         for number in sorted(range(len(endpoints)), key=lambda n: endpoints[n].kind == "tcp6"):
             try:
-                opened[number] = _open(endpoints[number], there, endpoints)
+                opened[number] = _open(endpoints[number], inherited_by_address, endpoints)
             except OSError as error:
-                what = f"cannot listen on {descriptions[number]}: {error.strerror or error}"
-                raise OSError(error.errno, what) from None
+                message = f"cannot listen on {descriptions[number]}: {error.strerror or error}"
+                raise OSError(error.errno, message) from None
     except BaseException:
-        for one in opened.values():
-            one.close()
+        for sock in opened.values():
+            sock.close()
         raise
     return [opened[number] for number in range(len(endpoints))]
 
 
 def _open(
-    endpoint: EndpointString, there: Mapping[_Address, socket.socket], all_of_them: Sequence[EndpointString]
+    endpoint: EndpointString,
+    inherited_by_address: Mapping[_Address, socket.socket],
+    endpoints: Sequence[EndpointString],
 ) -> socket.socket:
     if endpoint.kind == "systemd":
-        return _ready(_systemd_socket(endpoint))
+        return _nonblocking(_systemd_socket(endpoint))
     address = _address(endpoint)
-    held = there.get(address)
-    if held is not None:
-        return _ready(held)
-    made = socket.socket(address.family, socket.SOCK_STREAM)
+    inherited = inherited_by_address.get(address)
+    if inherited is not None:
+        return _nonblocking(inherited)
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         if address.family is socket.AF_UNIX:
-            _bind_unix(made, endpoint)
+            _bind_unix(sock, endpoint)
         else:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if address.family is socket.AF_INET6:
-                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, _shares_port(endpoint, all_of_them))
-            made.bind(address.name)  # type: ignore[arg-type]
-        made.listen(int(endpoint.options.get("backlog", BACKLOG)))
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, _shares_port(endpoint, endpoints))
+            sock.bind(address.name)  # type: ignore[arg-type]
+        sock.listen(int(endpoint.options.get("backlog", BACKLOG)))
     except BaseException:
-        made.close()
+        sock.close()
         raise
-    return _ready(made)
+    return _nonblocking(sock)
 
 
-def _ready(made: socket.socket) -> socket.socket:
-    made.setblocking(False)
-    return made
+def _nonblocking(sock: socket.socket) -> socket.socket:
+    sock.setblocking(False)
+    return sock
 
 
 def _address(endpoint: EndpointString) -> _Address:
@@ -104,25 +108,25 @@ def _shares_port(endpoint: EndpointString, others: Sequence[EndpointString]) -> 
     )
 
 
-def _bind_unix(made: socket.socket, endpoint: EndpointString) -> None:
+def _bind_unix(sock: socket.socket, endpoint: EndpointString) -> None:
     path = endpoint.args[0]
     mode = int(endpoint.options.get("mode", _UNIX_MODE), 8)
     try:
-        bind_path(made, path, mode)
+        bind_path(sock, path, mode)
     except OSError:
         if not _is_stale(path):
             raise
         os.unlink(path)
-        bind_path(made, path, mode)
+        bind_path(sock, path, mode)
 
 
-def bind_path(made: socket.socket, path: str, mode: int) -> None:
+def bind_path(sock: socket.socket, path: str, mode: int) -> None:
     """Bind a unix socket whose file has this mode from its first moment."""
-    before = os.umask(0o777 & ~mode)
+    old_umask = os.umask(0o777 & ~mode)
     try:
-        made.bind(path)
+        sock.bind(path)
     finally:
-        os.umask(before)
+        os.umask(old_umask)
 
 
 def _is_stale(path: str) -> bool:
@@ -153,9 +157,9 @@ def _from_systemd(endpoint: EndpointString) -> socket.socket:
 
     Twisted takes what systemd tells out of the environment when it is imported, so it is asked.
     """
-    which = {key: value for key, value in endpoint.options.items() if key != "domain"}
-    asked: Any = serverFromString(None, str(EndpointString("systemd", (), {"domain": "INET", **which})))
-    return socket.socket(fileno=os.dup(asked.fileno))
+    options = {key: value for key, value in endpoint.options.items() if key != "domain"}
+    systemd_endpoint: Any = serverFromString(None, str(EndpointString("systemd", (), {"domain": "INET", **options})))
+    return socket.socket(fileno=os.dup(systemd_endpoint.fileno))
 
 
 def _systemd_socket(endpoint: EndpointString) -> socket.socket:

@@ -23,28 +23,28 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbcompanion.endpoints.certificates import ServerCertificate
-from lbcompanion.node.proxy.interface import Machine
+from lbcompanion.node.proxy.interface import ConnectionHandler
 from lbcompanion.node.proxy.proxy_header import ProxyHeader
-from lbcompanion.node.proxy.proxy_protocol import HeaderFirst, Openings, Told
+from lbcompanion.node.proxy.proxy_protocol import PendingConnections, ProxyHeaderHandler, WithClientAddress
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 
 
-class TwistedLink:
+class TwistedTransport:
     """A link over a Twisted transport."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
 
     def write(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._transport.write(data)
 
     def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._transport.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         # A transport waits for a producer that it has paused, and ours will never say that it is done.
         self._transport.unregisterProducer()
         self._transport.loseConnection()
@@ -58,15 +58,15 @@ class TwistedLink:
         self._transport.loseWriteConnection()
 
     def abort(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._transport.abortConnection()
 
     def pause_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._transport.pauseProducing()
 
     def resume_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if not getattr(self._transport, "disconnecting", False):
             self._transport.resumeProducing()
 
@@ -81,7 +81,7 @@ class TwistedLink:
         return int(waiting + getattr(transport, "_tempDataLen", 0))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See :class:`~lbcompanion.node.proxy.interface.Link`."""
+        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if name == "ssl_object":
             return ISSLTransport.providedBy(self._transport)
         if name != "peername":
@@ -95,8 +95,8 @@ class TwistedLink:
 class TwistedProtocol(Protocol):
     """Passes what a transport tells on to a machine; stands as its producer, to hear when its queue is full."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(self, handler: ConnectionHandler) -> None:
+        self._handler = handler
 
     def connectionMade(self) -> None:
         """The connection stands."""
@@ -104,17 +104,17 @@ class TwistedProtocol(Protocol):
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        self._link = TwistedLink(transport)
-        self._machine.connection_made(self._link)
+        self._adapter = TwistedTransport(transport)
+        self._handler.connection_made(self._adapter)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came."""
-        self._machine.data_received(data)
+        self._handler.data_received(data)
 
     def readConnectionLost(self) -> None:
         """The peer will send no more."""
-        if not self._machine.eof_received():
-            self._link.close()
+        if not self._handler.eof_received():
+            self._adapter.close()
 
     def writeConnectionLost(self) -> None:
         """We will send no more, and knew it."""
@@ -123,21 +123,21 @@ class TwistedProtocol(Protocol):
         """The connection is gone."""
         transport: Any = self.transport
         transport.unregisterProducer()
-        self._machine.connection_lost(None if reason.check(ConnectionDone) else reason.value)
+        self._handler.connection_lost(None if reason.check(ConnectionDone) else reason.value)
 
     def pauseProducing(self) -> None:
         """The transport's queue is full."""
-        self._machine.pause_writing()
+        self._handler.pause_writing()
 
     def resumeProducing(self) -> None:
         """It is low again."""
-        self._machine.resume_writing()
+        self._handler.resume_writing()
 
     def stopProducing(self) -> None:
         """The transport closes; :meth:`connectionLost` tells the machine."""
 
 
-class MachineFactory(Factory):
+class HandlerFactory(Factory):
     """Gives each connection a machine.
 
     :param make: gives a fresh machine.
@@ -145,55 +145,55 @@ class MachineFactory(Factory):
 
     noisy = False
 
-    def __init__(self, make: Callable[[], Machine]) -> None:
-        self._make = make
+    def __init__(self, make_handler: Callable[[], ConnectionHandler]) -> None:
+        self._make_handler = make_handler
 
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
         """A protocol around a fresh machine."""
-        return TwistedProtocol(self._make())
+        return TwistedProtocol(self._make_handler())
 
     @classmethod
-    def of_one(cls, machine: Machine) -> MachineFactory:
+    def for_handler(cls, handler: ConnectionHandler) -> HandlerFactory:
         """For a connection that is made, not taken: all it can give is this machine."""
-        return cls(lambda: machine)
+        return cls(lambda: handler)
 
 
 @implementer(IHandshakeListener)
-class _DiallingProtocol(TwistedProtocol):
+class _TlsDialProtocol(TwistedProtocol):
     """A connection to the application over TLS: its machine hears of it once the handshake is done, or has failed."""
 
     def __init__(self, upstream: UpstreamConnection, timeout_seconds: float, reactor: Any) -> None:
         super().__init__(upstream)
         self._upstream = upstream
-        self._stands = False
-        self._why = "tls"
-        self._patience = reactor.callLater(timeout_seconds, self._too_late)
+        self._connected = False
+        self._failure_word = "tls"
+        self._handshake_timeout = reactor.callLater(timeout_seconds, self._on_handshake_timeout)
 
     def connectionMade(self) -> None:
         """TCP stands; TLS begins."""
 
     def handshakeCompleted(self) -> None:
         """The application is who it should be."""
-        self._patience.cancel()
-        self._stands = True
+        self._handshake_timeout.cancel()
+        self._connected = True
         super().connectionMade()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It was not, or the connection is gone."""
-        if self._stands:
+        if self._connected:
             super().connectionLost(reason)
             return
-        if self._patience.active():
-            self._patience.cancel()
-        self._upstream.dial_failed(self._why)
+        if self._handshake_timeout.active():
+            self._handshake_timeout.cancel()
+        self._upstream.dial_failed(self._failure_word)
 
-    def _too_late(self) -> None:
-        self._why = "timeout"
+    def _on_handshake_timeout(self) -> None:
+        self._failure_word = "timeout"
         transport: Any = self.transport
         transport.abortConnection()
 
 
-class DiallingFactory(Factory):
+class TlsDialFactory(Factory):
     """For one connection to the application over TLS.
 
     :param timeout_seconds: for the handshake.
@@ -208,11 +208,11 @@ class DiallingFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
         """The protocol around its machine."""
-        return _DiallingProtocol(self._upstream, self._timeout_seconds, self._reactor)
+        return _TlsDialProtocol(self._upstream, self._timeout_seconds, self._reactor)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
-class _Shown:
+class _TlsContextSource:
     """Begins TLS with what the certificate's files held when they were last read."""
 
     def __init__(self, certificate: ServerCertificate) -> None:
@@ -223,15 +223,15 @@ class _Shown:
         return SSL.Connection(self._certificate.twisted_context, None)
 
 
-def encrypting(factory: Factory, certificate: ServerCertificate) -> Factory:
+def tls_factory(factory: Factory, certificate: ServerCertificate) -> Factory:
     """A factory whose connections speak TLS and then are the other's."""
-    wrapped: Any = TLSMemoryBIOFactory(_Shown(certificate), False, factory)
+    wrapped: Any = TLSMemoryBIOFactory(_TlsContextSource(certificate), False, factory)
     wrapped.noisy = False
     made: Factory = wrapped
     return made
 
 
-class HeaderFactory(Factory):
+class ProxyHeaderFactory(Factory):
     """Gives each connection a reader of the PROXY header, behind which the visitor's machine takes its place.
 
     :param certificate: None: no TLS behind the header.
@@ -239,28 +239,33 @@ class HeaderFactory(Factory):
 
     noisy = False
 
-    def __init__(self, make: Callable[[], Machine], certificate: ServerCertificate | None, openings: Openings) -> None:
-        self._make = make
+    def __init__(
+        self,
+        make_handler: Callable[[], ConnectionHandler],
+        certificate: ServerCertificate | None,
+        pending: PendingConnections,
+    ) -> None:
+        self._make_handler = make_handler
         self._certificate = certificate
-        self._openings = openings
+        self._pending = pending
 
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
         """The reader."""
         protocol: TwistedProtocol
 
-        def told(link: Any, header: ProxyHeader, rest: bytes) -> None:
+        def on_header(_transport: Any, header: ProxyHeader, rest: bytes) -> None:
             transport: Any = protocol.transport
             transport.unregisterProducer()
-            factory: Factory = MachineFactory(lambda: Told(self._make(), header))
+            factory: Factory = HandlerFactory(lambda: WithClientAddress(self._make_handler(), header))
             if self._certificate is not None:
-                factory = encrypting(factory, self._certificate)
+                factory = tls_factory(factory, self._certificate)
             inner: Any = factory.buildProtocol(addr)
             transport.protocol = inner
             inner.makeConnection(transport)
             if rest:
                 inner.dataReceived(rest)
 
-        protocol = TwistedProtocol(HeaderFirst(self._openings, told))
+        protocol = TwistedProtocol(ProxyHeaderHandler(self._pending, on_header))
         return protocol
 
 

@@ -49,7 +49,9 @@ def test_each_field_that_is_read_is_looked_at(of_request: bool, name: bytes, mon
     html = [] if name == b"content-type" else [(b"content-type", b"text/html")]
     for value in (b"one", b"other"):
         field = [(name, value)]
-        companion.policy.judged(request(field if of_request else []), response([*html, *([] if of_request else field)]))
+        companion.policy.eligibility(
+            request(field if of_request else []), response([*html, *([] if of_request else field)])
+        )
     assert read == [b"one", b"other"]
 
 
@@ -70,7 +72,9 @@ WARM = InMemoryNode()
 )
 def test_what_is_kept_is_right(asked: list[Field], answered: list[Field], status: int, method: bytes) -> None:
     """One policy judges all of these heads: a field that its key lacked would show."""
-    said = WARM.policy.judged(request(asked, method), response([(b"content-type", b"text/html"), *answered], status))
+    said = WARM.policy.eligibility(
+        request(asked, method), response([(b"content-type", b"text/html"), *answered], status)
+    )
     html = [(b"content-type", b"text/html"), *answered]
     assert said == eligible([(b"host", b"a.example"), *asked], status, html)
 

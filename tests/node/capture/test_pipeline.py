@@ -16,9 +16,9 @@ from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
 from lbcompanion.html.inject import Injector
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
-from lbcompanion.node.capture.page_policy import Policy
-from lbcompanion.node.capture.rules import Recording
-from lbcompanion.node.proxy.context import Reply
+from lbcompanion.node.capture.capture_rules import CaptureRules
+from lbcompanion.node.capture.page_policy import PagePolicy
+from lbcompanion.node.proxy.context import ResponsePlan
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable, StoreTable
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
@@ -306,7 +306,7 @@ def test_a_store_that_raises() -> None:
 def test_a_store_that_hangs() -> None:
     companion = InMemoryNode()
     companion.store = SlowStore(companion.store, companion.clock, 1e9)
-    companion.copies.live_in(companion.store)
+    companion.copies.use_store(companion.store)
     served(companion)
     assert companion.copies.pending == 12
     token = companion.captured[0][0].token
@@ -346,12 +346,12 @@ def test_an_injector_that_raises(at: int) -> None:
             self._plan = plan
             self.request_lines = plan.request_lines
 
-        def reply(self, head: ResponseHead) -> Reply:
-            reply: Reply = self._plan.reply(head)
-            if reply.pipeline is not None:
-                pipeline: Any = reply.pipeline
+        def plan_response(self, head: ResponseHead) -> ResponsePlan:
+            plan_response: ResponsePlan = self._plan.plan_response(head)
+            if plan_response.pipeline is not None:
+                pipeline: Any = plan_response.pipeline
                 pipeline._insertion = _Insertion()
-            return reply
+            return plan_response
 
     class _Insertion:
         def whole(self, page: bytes) -> None:
@@ -361,8 +361,8 @@ def test_an_injector_that_raises(at: int) -> None:
             return Bad(b"<script async src=/></script>", b"")
 
     companion = InMemoryNode()
-    plan = companion.hub.plan
-    companion.hub.plan = lambda *args: _Plan(plan(*args))
+    plan = companion.context.plan
+    companion.context.plan = lambda *args: _Plan(plan(*args))
     served(companion)
     assert len(companion.captured) == 12
     assert {page.body for page, _ in companion.captured} == {PAGE}
@@ -379,7 +379,7 @@ class RaisingMasks:
 
 def test_a_mask_that_raises_gives_no_copy() -> None:
     companion = InMemoryNode()
-    object.__setattr__(companion.policy.rules, "masks", RaisingMasks())
+    object.__setattr__(companion.policy.capture_limits, "masks", RaisingMasks())
     served(companion)
     assert companion.captured == []
     assert companion.counters.captured == 0
@@ -387,24 +387,24 @@ def test_a_mask_that_raises_gives_no_copy() -> None:
     assert companion.copies.pending == 0
 
 
-class RefusalRaises(Policy):
+class RefusalRaises(PagePolicy):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.recording = RaisingRecording(self.settings.capture)
+        self.capture_rules = RaisingRecording(self.settings.capture)
 
 
-class RaisingRecording(Recording):
+class RaisingRecording(CaptureRules):
     def refusal(self, head: RequestHead) -> str:
         raise ZeroDivisionError
 
 
-class OriginRaises(Policy):
+class OriginRaises(PagePolicy):
     def origin(self, head: RequestHead, trusted: bool, scheme: str) -> str:
         raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("policy", [RefusalRaises, OriginRaises])
-def test_a_policy_that_raises(policy: type[Policy]) -> None:
+def test_a_policy_that_raises(policy: type[PagePolicy]) -> None:
     companion = InMemoryNode(policy=policy)
     served(companion)
     assert companion.captured == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.node.capture.robots import alone, with_rule
+from lbcompanion.node.capture.robots import add_rules, default_robots
 
 AGENTS = ["Googlebot", "bingbot", "other"]
 
@@ -20,7 +20,7 @@ def parsed(text: bytes) -> RobotFileParser:
 
 
 def test_alone() -> None:
-    parser = parsed(alone(b"/_lbc"))
+    parser = parsed(default_robots(b"/_lbc"))
     assert not parser.can_fetch("any", "http://a/_lbc/page/x")
     assert parser.can_fetch("any", "http://a/x")
 
@@ -38,7 +38,7 @@ def test_alone() -> None:
     ],
 )
 def test_every_agent_keeps_out(text: bytes) -> None:
-    parser = parsed(with_rule(text, b"/_lbc"))
+    parser = parsed(add_rules(text, b"/_lbc"))
     for agent in [*AGENTS, "unheard-of"]:
         assert not parser.can_fetch(agent, "http://a/_lbc/page/x"), agent
 
@@ -52,7 +52,7 @@ def test_everything_else_is_allowed_as_before(groups: list[tuple[str, list[str]]
     for agent, paths in groups:
         lines += [f"User-agent: {agent}", *(f"Disallow: {path}" for path in paths or ["/none"]), ""]
     text = "\n".join(lines).encode()
-    before, after = parsed(text), parsed(with_rule(text, b"/_lbc"))
+    before, after = parsed(text), parsed(add_rules(text, b"/_lbc"))
     for agent in AGENTS:
         assert not after.can_fetch(agent, "http://a/_lbc/whoami")
         for path in ("/", "/a", "/b/x", "/c", "/d"):

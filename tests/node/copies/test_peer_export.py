@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.model import Loss, LossCode, LossReason
-from lbcompanion.node.copies.peers import in_order
+from lbcompanion.node.copies.peers import rendezvous_order
 from lbcompanion.protocol.notices import read_delivery
 from lbcompanion.protocol.signatures import SignedRequest, Verifier
 from lbcompanion.protocol.tokens import is_valid_proof, proof
@@ -84,9 +84,9 @@ class FourNodesTests(FourNodes):
         for token in tokens:
             yield self.put("n2", token, token.encode())
         gone = yield self.stop("n2")
-        assert gone.fate == {"handed_over": 12, "lost": 0}
-        assert gone.counters.handed == {"given": 12}
-        first = {token: in_order(token, ["n1", "n3", "n4"])[0] for token in tokens}
+        assert gone.copy_outcome == {"handed_over": 12, "lost": 0}
+        assert gone.counters.copies_transferred == {"given": 12}
+        first = {token: rendezvous_order(token, ["n1", "n3", "n4"])[0] for token in tokens}
         assert len(set(first.values())) > 1
         for token in tokens:
             assert (yield self.holders(token)) == [first[token]]
@@ -127,11 +127,11 @@ class FourNodesTests(FourNodes):
         for token in tokens:
             yield self.put("n2", token)
         gone = yield self.stop("n2")
-        assert gone.fate == {"handed_over": 24, "lost": 0}
+        assert gone.copy_outcome == {"handed_over": 24, "lost": 0}
         for token in tokens:
             assert (yield self.holders(token)) == ["n4"]
         # As many as were under way at once.
-        assert 1 <= self.services["n3"].counters.handed["refused"] <= 8
+        assert 1 <= self.services["n3"].counters.copies_transferred["refused"] <= 8
         self.services["n3"].readiness.leaving.begun = False
 
     @inlineCallbacks
@@ -146,10 +146,10 @@ class FourNodesTests(FourNodes):
         small = token_of("n2", b"s")
         yield self.put("n2", small, b"small")
         gone = yield self.stop("n2")
-        assert gone.fate == {"handed_over": 9, "lost": 0}
+        assert gone.copy_outcome == {"handed_over": 9, "lost": 0}
         for token in tokens:
             assert (yield self.holders(token)) == ["n3"]
-        assert (yield self.holders(small)) == in_order(small, ["n1", "n3"])[:1]
+        assert (yield self.holders(small)) == rendezvous_order(small, ["n1", "n3"])[:1]
 
     @inlineCallbacks
     def test_a_peer_that_is_not_who_it_is_taken_for_gets_nothing(self) -> Any:
@@ -164,7 +164,7 @@ class FourNodesTests(FourNodes):
         token = token_of("n2")
         yield self.put("n2", token)
         gone = yield self.stop("n2")
-        assert gone.fate == {"lost": 1}
+        assert gone.copy_outcome == {"lost": 1}
         assert seen == [b"GET /_lbc/whoami"]
         self.urls["n1"] = true
         yield listening.stopListening()
@@ -178,12 +178,12 @@ class FourNodesTests(FourNodes):
         self.urls["n3"] = f"http://127.0.0.1:{listening.getHost().port}"
         for seed in range(20):
             yield self.put("n2", token_of("n2", bytes([seed])))
-        giving = self.services["n2"]._handover._giving
+        peer_export = self.services["n2"]._copy_drain._giving
         begun = time.monotonic()
-        yield Deferred.fromCoroutine(giving.run(reactor.seconds() + 0.5))
+        yield Deferred.fromCoroutine(peer_export.run(reactor.seconds() + 0.5))
         assert time.monotonic() - begun < 5
-        assert (giving.given, set(giving.lost.values())) == ({}, {LossReason.of(LossCode.NO_TIME)})
-        assert len(giving.lost) == 20
+        assert (peer_export.given, set(peer_export.lost.values())) == ({}, {LossReason.of(LossCode.NO_TIME)})
+        assert len(peer_export.lost) == 20
         yield listening.stopListening()
 
     @inlineCallbacks
@@ -200,8 +200,8 @@ class FourNodesTests(FourNodes):
         yield self.put("n2", small, b"small")
         yield self.put("n2", large, bytes(101))
         gone = yield self.stop("n2")
-        assert gone.fate == {"handed_over": 1, "lost": 1}
-        assert gone.counters.handed == {"given": 1, "lost": 1}
+        assert gone.copy_outcome == {"handed_over": 1, "lost": 1}
+        assert gone.counters.copies_transferred == {"given": 1, "lost": 1}
         assert intake.losses == [Loss(large, "the node stopped, and no peer took the copy")]
         assert gone.counters.notices == {"losses delivered": 1}
         yield listening.stopListening()
@@ -212,10 +212,10 @@ class FourNodesTests(FourNodes):
         yield self.put("n2", token)
         yield self.stop("n1")
         gone = yield self.stop("n2")
-        assert gone.fate == {"handed_over": 1, "lost": 0}
-        holder = in_order(token, ["n3", "n4"])[0]
+        assert gone.copy_outcome == {"handed_over": 1, "lost": 0}
+        holder = rendezvous_order(token, ["n3", "n4"])[0]
         assert (yield self.holders(token)) == [holder]
         yield self.start("n1")
         gone = yield self.stop(holder)
-        assert gone.fate == {"handed_over": 1, "lost": 0}
+        assert gone.copy_outcome == {"handed_over": 1, "lost": 0}
         assert (yield self.holders(token)) == ["n1"]

@@ -74,7 +74,7 @@ def test_a_copy_is_kept_and_given_out_as_a_peers() -> None:
     told = {name: value.decode() for name, value in answer.fields}
     assert told[b"lbc-node"] == "n1"
     assert is_valid_proof(told[b"lbc-proof"], SECRET, "n1", page.token, "nonce-1", repr_digest(page.sha256))
-    assert companion.counters.handed == {"taken": 1}
+    assert companion.counters.copies_transferred == {"taken": 1}
     fetched = companion.fetch(page.token)
     told = {name: value.decode("latin-1") for name, value in fetched.fields}
     assert (fetched.status, fetched.body) == (200, BODY)
@@ -110,7 +110,7 @@ def test_given_twice_it_is_there_once() -> None:
     page = a_copy()
     assert [put(companion, page).status for _ in range(2)] == [204, 204]
     assert held(companion) == [page.token]
-    assert companion.counters.handed == {"taken": 1}
+    assert companion.counters.copies_transferred == {"taken": 1}
     other = put(companion, a_copy(body=b"another page", sha256=b""))
     assert other.status == 409
     assert companion.fetch(page.token).body == BODY
@@ -275,7 +275,7 @@ def test_what_no_node_gives_is_refused(page: Page, status: int) -> None:
     assert answer.status == status, answer
     assert guarded(answer)
     assert held(companion) == []
-    assert companion.counters.handed == {"refused": 1}
+    assert companion.counters.copies_transferred == {"refused": 1}
 
 
 @pytest.mark.parametrize("age", [-1.0, "x", None, float("nan"), float("inf"), [], 1e300])
@@ -347,12 +347,12 @@ def test_a_store_that_fails_keeps_nothing() -> None:
     companion = InMemoryNode(store=FailingStore(companion.store))
     answer = put(companion, a_copy())
     assert answer.status == 503
-    assert "taken" not in companion.counters.handed
+    assert "taken" not in companion.counters.copies_transferred
 
 
 def test_that_it_hopped_changes_nothing() -> None:
     asked: list[Any] = []
-    companion = InMemoryNode(pass_on=lambda method, owner, ask: asked.append(method))
+    companion = InMemoryNode(ask_peers=lambda method, owner, ask: asked.append(method))
     page = a_copy()
     written = page_to_frame(page, age=1.0).written()
     path = f"/_lbc/page/{page.token}"

@@ -11,7 +11,7 @@ from twisted.internet.defer import inlineCallbacks
 from twisted.trial.unittest import TestCase
 
 from lbcompanion.model import Miss, MissReason
-from lbcompanion.node.copies.peers import in_order
+from lbcompanion.node.copies.peers import rendezvous_order
 from lbcompanion.node.service import NodeService
 from lbcompanion.protocol.tokens import is_valid_proof
 from lbcompanion.testing.stores import FailingStore, make_page
@@ -116,7 +116,7 @@ class FourNodesTests(FourNodes):
     def test_the_search_asks_three_beside_the_owner_and_no_more(self) -> Any:
         yield self.start("n5")
         token = token_of("n2")
-        order = in_order(token, ["n1", "n3", "n4", "n5"])
+        order = rendezvous_order(token, ["n1", "n3", "n4", "n5"])
         yield self.put(order[3], token)
         status, _, body = yield self.ask("n2", token)
         assert (status, b'"unknown"' in body) == (404, True)
@@ -135,7 +135,7 @@ class FourNodesTests(FourNodes):
             yield self.services["n2"].store.mark(
                 token, Miss(reason, "larger than max_page_bytes" * (word != b"expired"))
             )
-            yield self.put(in_order(token, ["n3", "n4"])[0], token)
+            yield self.put(rendezvous_order(token, ["n3", "n4"])[0], token)
             status, _, body = yield self.ask("n1", token)
             assert (status, word in body) == (404, True)
             status, _, body = yield self.ask("n2", token)
@@ -154,7 +154,7 @@ class FourNodesTests(FourNodes):
     @inlineCallbacks
     def test_why_a_peer_lost_it_is_told(self) -> Any:
         token = token_of("n2")
-        yield self.services[in_order(token, ["n1", "n3", "n4"])[1]].store.mark(token, Miss(MissReason.EXPIRED))
+        yield self.services[rendezvous_order(token, ["n1", "n3", "n4"])[1]].store.mark(token, Miss(MissReason.EXPIRED))
         status, told, body = yield self.ask("n2", token)
         assert (status, b'"expired"' in body, told["lbc-node"]) == (404, True, "n2")
 
@@ -172,8 +172,8 @@ class FourNodesTests(FourNodes):
     @inlineCallbacks
     def test_a_peer_that_cannot_now_is_asked_again_where_nobody_else_has_it(self) -> Any:
         token = token_of("n2")
-        first, second, _ = in_order(token, ["n1", "n3", "n4"])
-        self.services[first].copies.live_in(FailingStore(self.services[first].store))
+        first, second, _ = rendezvous_order(token, ["n1", "n3", "n4"])
+        self.services[first].copies.use_store(FailingStore(self.services[first].store))
         status, told, _ = yield self.ask("n2", token)
         assert (status, told["retry-after"]) == (503, "1")
         yield self.put(second, token)
@@ -184,17 +184,17 @@ class FourNodesTests(FourNodes):
 def test_the_order_is_everybodys_and_spreads() -> None:
     tokens = [token_of("n2", bytes([seed])) for seed in range(250)]
     names = ["n1", "n3", "n4"]
-    orders = {token: in_order(token, names) for token in tokens}
-    assert all(in_order(token, reversed(names)) == order for token, order in orders.items())
+    orders = {token: rendezvous_order(token, names) for token in tokens}
+    assert all(rendezvous_order(token, reversed(names)) == order for token, order in orders.items())
     firsts = [order[0] for order in orders.values()]
     assert all(50 < firsts.count(name) < 120 for name in names)
     # Who comes or goes moves no others.
     for token, order in orders.items():
-        assert in_order(token, ["n1", "n3"]) == [name for name in order if name != "n4"]
+        assert rendezvous_order(token, ["n1", "n3"]) == [name for name in order if name != "n4"]
 
 
 def test_a_store_that_holds_a_copy_of_anothers_answers_itself() -> None:
-    companion = InMemoryNode(name="n2", pass_on=lambda method, owner, ask: None)
+    companion = InMemoryNode(name="n2", ask_peers=lambda method, owner, ask: None)
     token = token_of("n1")
     companion.store.put(make_page(token, BODY))
     assert companion.fetch(token).body == BODY

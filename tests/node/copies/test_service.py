@@ -68,7 +68,7 @@ def test_a_delete_confirms() -> None:
 def test_copies_may_outlive_a_pull() -> None:
     companion = InMemoryNode()
     companion.store = MemoryStore(StoreTable(delete_after_pull=False), companion.now)
-    companion.copies.live_in(companion.store)
+    companion.copies.use_store(companion.store)
     companion.get()
     token = companion.page.token
     assert companion.fetch(token).status == 200

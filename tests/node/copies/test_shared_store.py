@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import PageNotReady
 from lbcompanion.model import Miss, MissReason, Page
-from lbcompanion.node.copies.shared_store import SharedStore, SiblingDesk
+from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
 from lbcompanion.node.processes.siblings import Frame
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
@@ -19,14 +19,14 @@ from lbcompanion.testing.stores import ManualWallClock, make_page
 class Siblings:
     """Other processes, each as its desk."""
 
-    def __init__(self, **desks: SiblingDesk) -> None:
+    def __init__(self, **desks: SiblingRequestHandler) -> None:
         self.desks = desks
 
     async def ask(self, name: str, frame: Frame) -> Frame:
         return await self.desks[name].answer(frame)
 
     async def ask_all(self, frame: Frame) -> dict[str, Frame]:
-        return {name: await desk.answer(frame) for name, desk in self.desks.items()}
+        return {name: await notice_receiver.answer(frame) for name, notice_receiver in self.desks.items()}
 
 
 def store() -> MemoryStore:
@@ -39,9 +39,9 @@ def result(deferred: Deferred[Any]) -> Any:
     return found[0]
 
 
-def two(on_its_way: bool = False) -> tuple[SharedStore, MemoryStore]:
+def two(is_pending: bool = False) -> tuple[SharedStore, MemoryStore]:
     other = store()
-    return SharedStore(store(), Siblings(one=SiblingDesk(other, lambda token: on_its_way))), other  # type: ignore[arg-type]
+    return SharedStore(store(), Siblings(one=SiblingRequestHandler(other, lambda token: is_pending))), other  # type: ignore[arg-type]
 
 
 def test_a_siblings_copy_is_found_and_goes_when_it_was_sent() -> None:
@@ -61,7 +61,7 @@ def test_why_a_sibling_has_it_no_more_is_told() -> None:
 
 
 def test_a_copy_on_its_way_elsewhere_is_worth_waiting_for() -> None:
-    shared, _ = two(on_its_way=True)
+    shared, _ = two(is_pending=True)
     assert isinstance(result(shared.peek("token")).value, PageNotReady)
 
 
@@ -75,4 +75,4 @@ def test_alone_it_is_the_store_inside() -> None:
 def test_a_question_without_sense_is_refused() -> None:
     _, other = two()
     with pytest.raises(ValueError, match="no such question"):
-        SiblingDesk(other, lambda token: False).answer(Frame({"do": "dance"})).send(None)
+        SiblingRequestHandler(other, lambda token: False).answer(Frame({"do": "dance"})).send(None)

@@ -12,7 +12,7 @@ from twisted.web.http import HTTPChannel, Request
 from twisted.web.server import Site
 
 from lbcompanion.http1.heads import RequestHead
-from lbcompanion.node.endpoints.application_client import Application, NoPageError
+from lbcompanion.node.endpoints.application_client import NoPageError, UpstreamClient
 
 pytestmark = pytest.mark.network
 
@@ -62,7 +62,7 @@ class ApplicationTests(TestCase):
     def ask(self, target: bytes, max_bytes: int = 1000) -> Any:
         upstream = f"tcp:127.0.0.1:{self.port.getHost().port}"
         head = RequestHead.of(b"GET", target, 11, FIELDS)
-        return Application(upstream, reactor, max_bytes).ask(head)
+        return UpstreamClient(upstream, reactor, max_bytes).ask(head)
 
     @inlineCallbacks
     def test_the_page_as_it_was_asked_for(self) -> Any:
@@ -95,5 +95,5 @@ class ApplicationTests(TestCase):
             error = yield self.assertFailure(self.ask(target, most), NoPageError)
             assert why in str(error), target
         head = RequestHead.of(b"GET", b"/", 11, FIELDS)
-        error = yield self.assertFailure(Application("tcp:127.0.0.1:1", reactor, 9).ask(head), NoPageError)
+        error = yield self.assertFailure(UpstreamClient("tcp:127.0.0.1:1", reactor, 9).ask(head), NoPageError)
         assert "did not answer" in str(error)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from lbcompanion.html.snippets import inline_hashes
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
-from lbcompanion.node.endpoints.application_client import Answered, NoPageError
+from lbcompanion.node.endpoints.application_client import NoPageError, UpstreamResponse
 from lbcompanion.settings import CaptureTable, FetchTable, InjectTable
 from tests.support.in_memory_node import PAGE, InMemoryNode, html, request
 from tests.support.live_html import Live
@@ -51,10 +51,10 @@ class TestThePageNow:
         companion = InMemoryNode(**tables)
         asked: list[RequestHead] = []
 
-        def ask(head: RequestHead) -> Deferred[Answered]:
+        def ask(head: RequestHead) -> Deferred[UpstreamResponse]:
             asked.append(head)
             fields = [(b"content-type", b"text/html"), *answer]
-            return succeed(Answered(ResponseHead.of(11, 200, b"", fields), page))
+            return succeed(UpstreamResponse(ResponseHead.of(11, 200, b"", fields), page))
 
         companion.on_ask_application = ask
         told = debug(companion, ("url", "/x?y"), ("compare", "1"), ("cookie", "a=b"), *query)
@@ -158,10 +158,10 @@ def test_the_rules_told_are_those_that_decide(
 ) -> None:
     companion = InMemoryNode(capture=CaptureTable(include=include, exclude=exclude, enabled=enabled))
     head = RequestHead.of(method, target, 11, fields)
-    says = [said for _, said in companion.policy.recording.rules_for(head)]
+    says = [said for _, said in companion.policy.capture_rules.explain(head)]
     no = ("off", "not listed", "not a document", "not included", "excluded", "0:")
     against = [said for said in says if said.startswith(no) and not said.endswith("but forced")]
-    assert bool(companion.policy.recording.refusal(head)) == bool(against)
+    assert bool(companion.policy.capture_rules.refusal(head)) == bool(against)
 
 
 def test_a_copy_that_outlives_the_pull() -> None:
@@ -176,7 +176,7 @@ def test_a_copy_that_outlives_the_pull() -> None:
 def test_own_notices_wait_for_the_browsers_lots() -> None:
     def may(cookie: bytes, ratio: float, url: str = "http://a/b") -> bool:
         page = Page("t", url, "GET", 200, "text/html", 0.0, b"", b"")
-        return InMemoryNode(capture=CaptureTable(ratio=ratio)).policy.recording.own_notice(page, cookie)
+        return InMemoryNode(capture=CaptureTable(ratio=ratio)).policy.capture_rules.allows_server_notice(page, cookie)
 
     assert may(b"", 1)
     assert not may(b"", 0.5)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import succeed
 
-from lbcompanion.node.metrics.admin import admin_site, names_of
+from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.metrics.status import Figures
+from lbcompanion.node.metrics.status import NodeStatus
 from tests.support.host_spellings import ALLOWED, REFUSED, Case, answer_of
 from tests.support.in_memory_node import settings
 
@@ -17,8 +17,8 @@ def site(**tables: Any) -> tuple[Any, list[str]]:
     """A node's admin listener, and each time that its readiness was asked for."""
     asked: list[str] = []
     node = settings("n9", node={"admin_hosts": ("crawler.internal",)}, **tables)
-    figures = Figures("n9", Counters())
-    return admin_site(lambda: succeed(figures), lambda: asked.append("readyz"), names_of(node)), asked
+    node_status = NodeStatus("n9", Counters())
+    return admin_site(lambda: succeed(node_status), lambda: asked.append("readyz"), admin_host_names(node)), asked
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
@@ -49,8 +49,8 @@ def test_the_names_of_nodes_are_known() -> None:
 
 
 def test_every_metric_has_the_prefix() -> None:
-    figures = Figures("n9", Counters(), {"ready": ("1 where ready", 1.0)})
-    listener = admin_site(lambda: succeed(figures), lambda: None)
+    node_status = NodeStatus("n9", Counters(), {"ready": ("1 where ready", 1.0)})
+    listener = admin_site(lambda: succeed(node_status), lambda: None)
     lines = answer_of(listener, "/metrics", ALLOWED[0])[2].decode().splitlines()
     samples = [line for line in lines if not line.startswith("#")]
     assert "lbcompanion_node_ready 1.0" in samples

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.metrics.status import Figures, added, from_json, summed, to_json, without_gauges
+from lbcompanion.node.metrics.status import NodeStatus, from_json, sum_counters, sum_gauges, to_json, without_gauges
 
 
 def counted(requests: int, **refused: int) -> Counters:
@@ -17,12 +17,12 @@ def counted(requests: int, **refused: int) -> Counters:
 
 
 def test_figures_survive_json() -> None:
-    figures = Figures("n1", counted(3, s400=2), {"held": ("Copies held", 4.0)}, False, ["the node is leaving"])
-    assert from_json(json.loads(json.dumps(to_json(figures)))) == figures
+    node_status = NodeStatus("n1", counted(3, s400=2), {"held": ("Copies held", 4.0)}, False, ["the node is leaving"])
+    assert from_json(json.loads(json.dumps(to_json(node_status)))) == node_status
 
 
 def test_what_an_other_version_counts_is_left_out() -> None:
-    told = to_json(Figures("n1", counted(3)))
+    told = to_json(NodeStatus("n1", counted(3)))
     told["counters"]["unheard_of"] = 7
     assert from_json(told).counters == counted(3)
 
@@ -34,9 +34,9 @@ def test_what_is_no_figures(told: dict[str, object]) -> None:
 
 
 def test_counters_and_gauges_are_added() -> None:
-    total = added([counted(3, s400=2), counted(4, s400=1, s431=1)])
+    total = sum_counters([counted(3, s400=2), counted(4, s400=1, s431=1)])
     assert (total.requests, total.refused) == (7, {400: 3, 431: 1})
-    gauges = summed(Figures("n1", Counters(), {"held": ("Copies held", value)}) for value in (1.0, 2.0))
+    gauges = sum_gauges(NodeStatus("n1", Counters(), {"held": ("Copies held", value)}) for value in (1.0, 2.0))
     assert gauges == {"held": ("Copies held", 3.0)}
 
 

@@ -31,8 +31,8 @@ def _rig(tmp_path: Path) -> InMemoryNode:
 
 def waiting(companion: InMemoryNode) -> list[Notice]:
     found: list[Any] = []
-    assert companion.desk._spool is not None
-    companion.desk._spool.oldest(100).addCallback(found.extend)
+    assert companion.notice_receiver._spool is not None
+    companion.notice_receiver._spool.oldest(100).addCallback(found.extend)
     return [notice for _, notice in found]
 
 
@@ -145,7 +145,7 @@ def test_without_a_crawler_notices_go_nowhere() -> None:
 
 
 def test_a_store_that_fails_does_not_lose_the_notice(companion: InMemoryNode) -> None:
-    companion.copies.live_in(SlowStore(companion.store, companion.clock, 0.5))
+    companion.copies.use_store(SlowStore(companion.store, companion.clock, 0.5))
     token = companion.tokens.mint()
     visitor = companion.connect()
     body = json.dumps(notice(token)).encode()
@@ -153,12 +153,12 @@ def test_a_store_that_fails_does_not_lose_the_notice(companion: InMemoryNode) ->
     companion.run()
     companion.pass_time(1)
     assert read_responses(visitor.received, [b"POST"], False)[0].status == 204
-    companion.copies.live_in(Odd(StoreTable(), companion.now))
+    companion.copies.use_store(Odd(StoreTable(), companion.now))
     assert post(companion, notice(companion.tokens.mint())).status == 204
 
 
 def test_the_node_tells_of_its_pages_itself(companion: InMemoryNode) -> None:
-    companion.on_captured = companion.desk.of_our_own
+    companion.on_captured = companion.notice_receiver.record_server_notice
     companion.get(b"/shop", b"Cookie: SRV=n1; sessionid=5e55104")
     (written,) = waiting(companion)
     assert dict(written.cookies) == {"SRV": "n1"}

@@ -16,7 +16,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from lbcompanion.model import Loss, Notice
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices import sender
-from lbcompanion.node.notices.sender import Deliverer
+from lbcompanion.node.notices.sender import NoticeSender
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.notices import read_delivery
 from lbcompanion.protocol.signatures import SignedRequest, Verifier
@@ -86,7 +86,7 @@ class DeliveryTests(TestCase):
     def begin(self) -> None:
         self.spool = Spool(self.path, self.thread)
         nonces = iter(range(1000))
-        self.deliverer = Deliverer(
+        self.notice_sender = NoticeSender(
             intake=f"http://127.0.0.1:{self.port}",
             secret=SECRET,
             spool=self.spool,
@@ -107,7 +107,7 @@ class DeliveryTests(TestCase):
 
     @inlineCallbacks
     def end(self) -> Any:
-        yield self.deliverer.stop()
+        yield self.notice_sender.stop()
         yield self.spool.close()
 
     @inlineCallbacks
@@ -134,13 +134,13 @@ class DeliveryTests(TestCase):
     @inlineCallbacks
     def test_what_waits_is_delivered_in_order_and_once(self) -> Any:
         yield self.add(*"abc")
-        self.deliverer.wake()
-        self.deliverer.wake()
+        self.notice_sender.wake()
+        self.notice_sender.wake()
         yield self.until(lambda: self.spool.waiting == 0)
         assert self.crawler.taken == ["http://a/a", "http://a/b", "http://a/c"]
         assert self.crawler.asked == 1
         yield self.add("d")
-        self.deliverer.wake()
+        self.notice_sender.wake()
         yield self.until(lambda: len(self.crawler.taken) == 4)
         yield self.until(lambda: self.counters.notices["delivered"] == 4)
 
@@ -149,7 +149,7 @@ class DeliveryTests(TestCase):
     def test_an_answer_with_a_large_body_counts_by_its_status(self) -> Any:
         self.crawler.answer = b"x" * 1_000_000
         yield self.add("a")
-        self.deliverer.wake()
+        self.notice_sender.wake()
         yield self.until(lambda: self.counters.notices["delivered"] == 1)
         assert self.crawler.taken == ["http://a/a"]
 
@@ -159,10 +159,10 @@ class DeliveryTests(TestCase):
         self.patch(sender, "_TIMEOUT_SECONDS", 0.2)
         self.crawler.ends = False
         yield self.add("a")
-        self.deliverer.wake()
-        yield self.until(lambda: not self.deliverer.reachable)
+        self.notice_sender.wake()
+        yield self.until(lambda: not self.notice_sender.reachable)
         self.crawler.ends = True
-        yield self.until(lambda: self.deliverer.reachable)
+        yield self.until(lambda: self.notice_sender.reachable)
         yield self.until(lambda: self.counters.notices["delivered"] == 1)
 
     @pytest.mark.network
@@ -170,11 +170,11 @@ class DeliveryTests(TestCase):
     def test_they_wait_for_a_crawler_that_is_down(self) -> Any:
         yield self.down()
         yield self.add(*"ab")
-        self.deliverer.wake()
-        yield self.until(lambda: not self.deliverer.reachable)
+        self.notice_sender.wake()
+        yield self.until(lambda: not self.notice_sender.reachable)
         self.up()
         yield self.until(lambda: len(self.crawler.taken) == 2)
-        yield self.until(lambda: self.deliverer.reachable)
+        yield self.until(lambda: self.notice_sender.reachable)
         assert [line.partition(":")[0] for line in self.logged] == ["crawler not reached", "crawler reached again"]
 
     @pytest.mark.network
@@ -182,7 +182,7 @@ class DeliveryTests(TestCase):
     def test_lost_copies_go_with_the_notices(self) -> Any:
         yield self.add("a")
         yield self.spool.add_losses({"t1": "it went"})
-        self.deliverer.wake()
+        self.notice_sender.wake()
         yield self.until(lambda: self.counters.notices == {"delivered": 1, "losses delivered": 1})
         assert (self.crawler.taken, self.crawler.lost) == (["http://a/a"], [Loss("t1", "it went")])
         assert self.crawler.asked == 1
@@ -194,7 +194,7 @@ class DeliveryTests(TestCase):
         self.crawler.status = lambda notices: 400 if notices else 202
         yield self.add("a")
         yield self.spool.add_losses({"t1": "it went"})
-        self.deliverer.wake()
+        self.notice_sender.wake()
         yield self.until(lambda: self.counters.notices == {"refused by crawler": 1, "losses delivered": 1})
         assert self.crawler.lost == [Loss("t1", "it went")]
 
@@ -203,21 +203,21 @@ class DeliveryTests(TestCase):
     def test_in_a_hurry_nothing_is_waited_for(self) -> Any:
         yield self.down()
         yield self.add("a")
-        self.deliverer.wake()
-        yield self.until(lambda: not self.deliverer.reachable)
+        self.notice_sender.wake()
+        yield self.until(lambda: not self.notice_sender.reachable)
         # The next try would be half a second or more away.
-        yield Deferred.fromCoroutine(self.deliverer.hurry(5.0))
+        yield Deferred.fromCoroutine(self.notice_sender.flush(5.0))
         assert self.crawler.taken == []
         self.up()
         yield self.spool.add_losses({"t1": "it went"})
-        yield Deferred.fromCoroutine(self.deliverer.hurry(5.0))
+        yield Deferred.fromCoroutine(self.notice_sender.flush(5.0))
         assert (self.crawler.taken, self.crawler.lost) == (["http://a/a"], [Loss("t1", "it went")])
         # What came while a delivery was under way goes with another.
         yield self.spool.add_losses({"t2": "it went"})
-        self.deliverer.wake()
-        yield self.until(lambda: self.deliverer._busy is not None or len(self.crawler.lost) == 2)
+        self.notice_sender.wake()
+        yield self.until(lambda: self.notice_sender._busy is not None or len(self.crawler.lost) == 2)
         yield self.spool.add_losses({"t3": "it went"})
-        yield Deferred.fromCoroutine(self.deliverer.hurry(5.0))
+        yield Deferred.fromCoroutine(self.notice_sender.flush(5.0))
         assert sorted(loss.token for loss in self.crawler.lost) == ["t1", "t2", "t3"]
 
     @pytest.mark.network
@@ -225,12 +225,12 @@ class DeliveryTests(TestCase):
     def test_they_survive_a_restart(self) -> Any:
         yield self.down()
         yield self.add(*"ab")
-        self.deliverer.wake()
-        yield self.until(lambda: not self.deliverer.reachable)
+        self.notice_sender.wake()
+        yield self.until(lambda: not self.notice_sender.reachable)
         yield self.end()
         self.up()
         self.begin()
-        self.deliverer.wake()
+        self.notice_sender.wake()
         yield self.until(lambda: len(self.crawler.taken) == 2)
         yield self.until(lambda: self.spool.waiting == 0)
 
@@ -239,7 +239,7 @@ class DeliveryTests(TestCase):
     def test_a_crawler_that_refuses_is_asked_again(self) -> Any:
         self.crawler.status = lambda notices: 503 if self.crawler.asked < 2 else 202
         yield self.add("a")
-        self.deliverer.wake()
+        self.notice_sender.wake()
         yield self.until(lambda: self.crawler.taken == ["http://a/a"])
 
     @pytest.mark.network
@@ -247,7 +247,7 @@ class DeliveryTests(TestCase):
     def test_one_that_the_crawler_cannot_read_does_not_hold_up_the_others(self) -> Any:
         self.crawler.status = lambda notices: 400 if any("b" in notice.url for notice in notices) else 202
         yield self.add(*"abc")
-        self.deliverer.wake()
+        self.notice_sender.wake()
         yield self.until(lambda: self.spool.waiting == 0)
         assert self.crawler.taken == ["http://a/a", "http://a/c"]
         yield self.until(lambda: self.counters.notices == {"delivered": 2, "refused by crawler": 1})
@@ -257,7 +257,7 @@ class DeliveryTests(TestCase):
     def test_one_by_one_stops_where_the_crawler_fails(self) -> Any:
         self.crawler.status = lambda notices: 400 if len(notices) > 1 else 500
         yield self.add(*"ab")
-        self.deliverer.wake()
-        yield self.until(lambda: not self.deliverer.reachable)
+        self.notice_sender.wake()
+        yield self.until(lambda: not self.notice_sender.reachable)
         assert self.crawler.asked == 2
         assert self.spool.waiting == 2

@@ -5,13 +5,13 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from lbcompanion.node.processes.drain_state import Leaving
+from lbcompanion.node.processes.drain_state import DrainState
 
 
-def leaving(asked_seconds_ago: float | None, quietly: bool = False) -> tuple[Clock, Leaving, Deferred[None]]:
+def leaving(asked_seconds_ago: float | None, quietly: bool = False) -> tuple[Clock, DrainState, Deferred[None]]:
     clock = Clock()
     clock.advance(100.0)
-    state = Leaving(clock)
+    state = DrainState(clock)
     if asked_seconds_ago is not None:
         state.asked()
         clock.advance(asked_seconds_ago)

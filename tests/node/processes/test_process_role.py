@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from twisted.internet.error import ReactorNotRunning
 
-from lbcompanion.node.processes.process_role import Place, new_group, stop_reactor
+from lbcompanion.node.processes.process_role import ProcessRole, new_group, stop_reactor
 
 
 @pytest.mark.parametrize(("number", "delivers"), [(0, True), (1, True), (2, False), (64, False)])
 def test_one_process_delivers_for_all(number: int, delivers: bool) -> None:
-    assert Place(number=number).delivers is delivers
+    assert ProcessRole(number=number).delivers is delivers
 
 
 def test_no_two_groups_have_one_name() -> None:
     assert len({new_group() for _ in range(100)}) == 100
-    assert Place().group != Place().group
+    assert ProcessRole().group != ProcessRole().group
 
 
 def test_a_reactor_that_stops_already_is_left_alone() -> None:

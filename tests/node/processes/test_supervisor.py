@@ -113,10 +113,10 @@ def test_workers_have_one_another_s_copies(
             assert (answer.status, answer.json["reason"]) == (404, "pulled")
         assert asked(node_process, 2, signed(tokens[0], "DELETE"), b"DELETE").status == 204
         assert asked(node_process, 2, signed(tokens[1])).status == 200
-        figures = node_process.ask_admin("/status").json
-        assert figures["captured"] == 3
-        assert figures["ready"] is True
-        assert [one["serves"] for one in figures["workers"]] == [True] * 3
+        node_status = node_process.ask_admin("/status").json
+        assert node_status["captured"] == 3
+        assert node_status["ready"] is True
+        assert [one["serves"] for one in node_status["workers"]] == [True] * 3
         assert node_process.metric("lbcompanion_node_pages_captured_total") == 3
         assert node_process.metric("lbcompanion_node_workers") == 3
         if start_mode == "command":

@@ -15,10 +15,10 @@ from lbcompanion.node.proxy.answers import (
     not_allowed,
     phrase,
     problem,
-    write_answer,
     write_refusal,
+    write_response,
 )
-from lbcompanion.node.proxy.context import LocalAnswer
+from lbcompanion.node.proxy.context import InternalResponse
 
 
 def asked(method: bytes = b"GET", version: int = 11) -> RequestHead:
@@ -51,7 +51,7 @@ def test_405_lists_what_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("answer", [problem(403), not_allowed("GET"), no_content(), guarded_text(400, "no JSON")])
-def test_answers_about_copies_are_guarded(answer: LocalAnswer) -> None:
+def test_answers_about_copies_are_guarded(answer: InternalResponse) -> None:
     assert set(GUARDS) <= set(answer.fields)
 
 
@@ -72,7 +72,7 @@ def test_only_a_busy_application_is_asked_again(status: int, again: bool) -> Non
 def test_an_answer_is_framed_for_its_request(
     method: bytes, version: int, keep_alive: bool, connection: bytes | None, body: bytes
 ) -> None:
-    written = write_answer(guarded_text(400, "text"), asked(method, version), keep_alive, dated=True)
+    written = write_response(guarded_text(400, "text"), asked(method, version), keep_alive, with_date=True)
     raw, _, rest = written.partition(b"\r\n\r\n")
     head = read_response_head(raw + b"\r\n\r\n")
     assert (head.status, head.get(b"content-length"), head.get(b"connection"), rest) == (400, b"5", connection, body)
@@ -80,13 +80,13 @@ def test_an_answer_is_framed_for_its_request(
 
 
 def test_the_length_of_a_body_that_is_not_here_is_as_stated() -> None:
-    written = write_answer(LocalAnswer(200, [], length=7), asked(b"HEAD"), True, dated=False)
+    written = write_response(InternalResponse(200, [], length=7), asked(b"HEAD"), True, with_date=False)
     assert written == b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"
 
 
 @pytest.mark.parametrize(("status", "length"), [(204, False), (304, True)])
 def test_answers_without_a_body(status: int, length: bool) -> None:
-    written = write_answer(LocalAnswer(status, [], b"never sent"), asked(), True, dated=False)
+    written = write_response(InternalResponse(status, [], b"never sent"), asked(), True, with_date=False)
     assert written.endswith(b"\r\n\r\n")
     assert (b"Content-Length: 10" in written) is length
 

@@ -42,7 +42,7 @@ def test_connections_are_kept_on_both_sides() -> None:
     assert len(read_responses(visitor.received, [b"GET"] * 3, False)) == 3
     assert not visitor.eof
     assert len(companion.application.connections) == 1
-    assert companion.upstreams.idle == 1
+    assert companion.upstream_pool.idle == 1
     assert companion.counters.upstream_reused == 2
 
 
@@ -120,7 +120,7 @@ def test_an_application_that_closes_is_not_asked_again_there() -> None:
         for _ in range(2):
             assert companion.get().body == b"hi"
         assert len(companion.application.connections) == 2
-        assert companion.upstreams.idle == 0
+        assert companion.upstream_pool.idle == 0
     companion = InMemoryNode()
     companion.application.answers(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi")
     assert [companion.get().body, companion.get().body] == [b"hi", b"hi"]
@@ -147,9 +147,9 @@ def test_idle_connections_to_the_application_are_bounded_and_given_up() -> None:
     for connection in companion.application.connections:
         connection.send(plain())
     companion.run()
-    assert companion.upstreams.idle == 2
+    assert companion.upstream_pool.idle == 2
     companion.pass_time(31)
-    assert companion.upstreams.idle == 0
+    assert companion.upstream_pool.idle == 0
     assert all(connection.remote.closed for connection in companion.application.connections)
 
 
@@ -414,8 +414,8 @@ def test_a_slow_visitor_slows_the_application_down() -> None:
     visitor.send(request())
     companion.run()
     assert not companion.application.connections[0].remote.is_read
-    link = visitor._transport
-    assert HIGH_WATER < link._queued < HIGH_WATER + 20_000
+    transport = visitor._transport
+    assert HIGH_WATER < transport._queued < HIGH_WATER + 20_000
     visitor.resume_reading()
     companion.run()
     (answer,) = read_responses(visitor.received, [b"GET"], False)
@@ -491,7 +491,7 @@ def test_a_visitor_who_leaves_while_we_connect() -> None:
     visitor.reset()
     companion.run()
     assert companion.application.received_requests == []
-    assert companion.upstreams.idle == 1
+    assert companion.upstream_pool.idle == 1
 
 
 def test_a_visitor_who_breaks_off_its_body() -> None:
@@ -576,7 +576,7 @@ def test_a_reset_is_no_end_of_a_body() -> None:
 def idle(companion: InMemoryNode) -> ApplicationConnection:
     companion.application.answers(plain())
     companion.get()
-    assert companion.upstreams.idle == 1
+    assert companion.upstream_pool.idle == 1
     return companion.application.connections[0]
 
 
@@ -642,7 +642,7 @@ def test_an_idle_connection_that_closes_is_not_taken() -> None:
     companion = InMemoryNode()
     idle(companion).end()
     companion.run()
-    assert companion.upstreams.idle == 0
+    assert companion.upstream_pool.idle == 0
     assert companion.get().body == b"hello"
     assert companion.counters.upstream_reused == 0
 

@@ -7,20 +7,20 @@ import inspect
 
 import pytest
 
-from lbcompanion.node.proxy.interface import Link, peer_host
-from lbcompanion.node.transports.socket_transport import SocketLink
-from lbcompanion.node.transports.twisted_transport import TwistedLink
+from lbcompanion.node.proxy.interface import Transport, peer_host
+from lbcompanion.node.transports.socket_transport import SocketTransport
+from lbcompanion.node.transports.twisted_transport import TwistedTransport
 from lbcompanion.testing.memory_transport import MemoryLoop, MemoryTransport
 from tests.support.echo_machine import Echo
 
-WORDS = [name for name, _ in inspect.getmembers(Link, inspect.isfunction) if not name.startswith("_")]
+WORDS = [name for name, _ in inspect.getmembers(Transport, inspect.isfunction) if not name.startswith("_")]
 
 
-@pytest.mark.parametrize("kind", [MemoryTransport, SocketLink, TwistedLink, asyncio.Transport])
+@pytest.mark.parametrize("kind", [MemoryTransport, SocketTransport, TwistedTransport, asyncio.Transport])
 @pytest.mark.parametrize("word", WORDS)
 def test_every_kind_knows_every_word(kind: type, word: str) -> None:
     theirs = inspect.signature(getattr(kind, word)).parameters
-    assert list(theirs) == list(inspect.signature(getattr(Link, word)).parameters)
+    assert list(theirs) == list(inspect.signature(getattr(Transport, word)).parameters)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
-from lbcompanion.node.proxy.context import LocalAnswer, LocalRequest
+from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
 from lbcompanion.node.proxy.internal import MAX_BODY
 from tests.support.in_memory_node import InMemoryNode, request
 from tests.support.own_answers import guarded
@@ -17,13 +17,13 @@ class Endpoint:
     """Answers 204, and keeps what it got."""
 
     def __init__(self) -> None:
-        self.requests: list[LocalRequest] = []
+        self.requests: list[InternalRequest] = []
 
-    def answer(self, request: LocalRequest) -> Deferred[LocalAnswer]:
+    def answer(self, request: InternalRequest) -> Deferred[InternalResponse]:
         self.requests.append(request)
-        return succeed(LocalAnswer(204, []))
+        return succeed(InternalResponse(204, []))
 
-    def most_body(self, request: LocalRequest) -> int:
+    def max_body_bytes(self, request: InternalRequest) -> int:
         return 100_000
 
 
@@ -41,7 +41,7 @@ class Endpoint:
 )
 def test_a_long_body_is_cut(method: bytes, size: int, most: int, piece: int) -> None:
     companion = InMemoryNode()
-    endpoint = companion.hub.local = Endpoint()
+    endpoint = companion.context.internal_handler = Endpoint()
     body = bytes(range(1, 256)) * (size // 255 + 1)
     visitor = companion.connect()
     visitor.send(request(b"/_lbc/notice", b"Content-Length: %d" % size, method=method))
@@ -49,7 +49,7 @@ def test_a_long_body_is_cut(method: bytes, size: int, most: int, piece: int) -> 
         visitor.send(body[at : min(at + piece, size)])
     companion.run()
     (got,) = endpoint.requests
-    assert (got.body, got.cut) == (body[: min(size, most)], size > most)
+    assert (got.body, got.truncated) == (body[: min(size, most)], size > most)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_an_endpoint_that_fails_says_so_and_no_more() -> None:
         def answer(self, request: object) -> Any:
             raise ZeroDivisionError("a secret")
 
-    companion.hub.local = Broken()
+    companion.context.internal_handler = Broken()
     answer = companion.get(b"/_lbc/whoami")
     assert (answer.status, answer.body) == (500, b"internal error\n")
     assert not any("a secret" in line for line in companion.logged)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.node.proxy.proxy_header import MAX_LINE, SIGNATURE, BadProxyHeader, ProxyHeader, read
+from lbcompanion.node.proxy.proxy_header import MAX_LINE, SIGNATURE, BadProxyHeader, ProxyHeader, read_proxy_header
 from tests.support.proxy_headers import FOUR, NO_TLS, SIX, TLS, UNIX, v2, vector
 
 MAPPED = ip_address("::ffff:203.0.113.9").packed + bytes(16) + struct.pack("!HH", 1, 2)
@@ -75,17 +75,17 @@ WRONG = [
 @pytest.mark.parametrize(("raw", "source", "encrypted"), RIGHT)
 def test_a_header_is_read_at_any_cut(raw: bytes, source: tuple[str, int] | None, encrypted: bool | None) -> None:
     cuts = range(len(raw)) if len(raw) < 1000 else [*range(50), len(raw) - 1]
-    assert [cut for cut in cuts if read(raw[:cut]) is not None] == []
+    assert [cut for cut in cuts if read_proxy_header(raw[:cut]) is not None] == []
     expected = ProxyHeader(len(raw), source, encrypted)
     for rest in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\n", raw):
-        assert read(raw + rest) == expected
+        assert read_proxy_header(raw + rest) == expected
 
 
 @pytest.mark.parametrize("raw", WRONG)
 def test_what_is_no_header_is_refused(raw: bytes) -> None:
     for rest in (b"", b"\r\nmore"):
         with pytest.raises(BadProxyHeader):
-            read(raw + rest)
+            read_proxy_header(raw + rest)
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"PROXY ", SIGNATURE, SIGNATURE + b"\x21\x11"]))
@@ -94,7 +94,7 @@ def test_nothing_else_is_raised_and_more_never_unsays(tail: bytes, start: bytes)
     verdicts = []
     for cut in range(len(raw) + 1):
         try:
-            verdicts.append(read(raw[:cut]))
+            verdicts.append(read_proxy_header(raw[:cut]))
         except BadProxyHeader:
             verdicts.append("bad")  # type: ignore[arg-type]
     known = [one for one in verdicts if one is not None]

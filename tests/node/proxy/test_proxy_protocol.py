@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lbcompanion.node.proxy.proxy_header import ProxyHeader
-from lbcompanion.node.proxy.proxy_protocol import HeaderFirst, Openings, ToldLink
+from lbcompanion.node.proxy.proxy_protocol import ClientAddressTransport, PendingConnections, ProxyHeaderHandler
 from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.settings import FetchTable, LimitsTable
 from lbcompanion.testing.memory_transport import MemoryTransport, RemoteEnd
@@ -22,18 +22,18 @@ LINE = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"
 class Proxied(InMemoryNode):
     def __init__(self, **tables: Any) -> None:
         super().__init__(node={"trusted_proxies": (ip_network("10.0.0.0/8"),)}, **tables)
-        self.openings = Openings(self.hub)
+        self.pending = PendingConnections(self.context)
 
     def connect(self, peer: object = BALANCER) -> RemoteEnd:
         relay = _Relay()
 
-        def done(link: Any, header: ProxyHeader, rest: bytes) -> None:
-            relay.machine = VisitorConnection(self.hub)
-            relay.machine.connection_made(ToldLink(link, header.source, header.encrypted))
+        def done(transport: Any, header: ProxyHeader, rest: bytes) -> None:
+            relay.handler = VisitorConnection(self.context)
+            relay.handler.connection_made(ClientAddressTransport(transport, header.source, header.encrypted))
             if rest:
-                relay.machine.data_received(rest)
+                relay.handler.data_received(rest)
 
-        relay.machine = HeaderFirst(self.openings, done)
+        relay.handler = ProxyHeaderHandler(self.pending, done)
         return MemoryTransport(self.loop, relay, peer).connect()
 
     def ask(self, *pieces: bytes, **more: Any) -> list[VisitorResponse]:
@@ -41,17 +41,17 @@ class Proxied(InMemoryNode):
 
     def pass_time(self, seconds: float, step: float = 1.0) -> None:
         super().pass_time(seconds, step)
-        self.openings.tick(self.clock.seconds())
+        self.pending.tick(self.clock.seconds())
         self.run()
 
 
 class _Relay:
     """What ``set_protocol`` does for a transport: another machine takes the place of the first."""
 
-    machine: Any
+    handler: Any
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.machine, name)
+        return getattr(self.handler, name)
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_the_visitor_is_who_the_balancer_says_at_any_cut(header: bytes, peer: by
         (seen,) = companion.application.received_requests
         assert seen.get(b"x-forwarded-for") == peer
         assert seen.get(b"x-forwarded-proto") == scheme
-        assert len(companion.openings) == 0
+        assert len(companion.pending) == 0
 
 
 def test_a_stranger_is_closed_unheard() -> None:
@@ -116,7 +116,7 @@ def test_a_header_has_its_time(sent: bytes) -> None:
     companion.pass_time(2)
     assert visitor.aborted
     assert companion.counters.timeouts == {"proxy header": 1}
-    assert len(companion.openings) == 0
+    assert len(companion.pending) == 0
 
 
 def test_those_who_wait_are_bounded_in_number() -> None:
@@ -127,7 +127,7 @@ def test_those_who_wait_are_bounded_in_number() -> None:
     for visitor in visitors:
         visitor.send_eof()
     companion.run()
-    assert len(companion.openings) == 0
+    assert len(companion.pending) == 0
     assert all(visitor.closed for visitor in visitors)
 
 

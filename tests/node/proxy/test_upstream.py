@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.upstream import RESTED_SECONDS, UNHEARD_SECONDS, UpstreamConnection, Upstreams
+from lbcompanion.node.proxy.upstream import MIN_IDLE_SECONDS, UNANSWERED_SECONDS, UpstreamConnection, UpstreamPool
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.memory_transport import RemoteEnd
 from tests.support.in_memory_node import ApplicationConnection, InMemoryNode, ReceivedRequest, read_responses, request
@@ -53,18 +53,22 @@ def test_who_came_first_is_served_first_by_the_connection_that_came_free() -> No
     companion = capped(2)
     asking = visitors(companion, 5)
     assert targets(companion) == [b"/0", b"/1"]
-    assert (companion.upstreams.open, companion.upstreams.waiting, companion.counters.upstream_waited) == (2, 3, 3)
+    assert (companion.upstream_pool.open, companion.upstream_pool.waiting, companion.counters.upstream_waited) == (
+        2,
+        3,
+        3,
+    )
     for count in (3, 4, 5):
         companion.application.connections[count % 2].send(plain())
         companion.run()
         assert targets(companion) == [b"/%d" % number for number in range(count)]
-        assert companion.upstreams.idle == 0
+        assert companion.upstream_pool.idle == 0
     for connection in companion.application.connections:
         connection.send(plain())
     companion.run()
     assert statuses(asking) == [200] * 5
     assert len(companion.application.connections) == 2
-    assert (companion.upstreams.open, companion.upstreams.idle, companion.upstreams.waiting) == (2, 2, 0)
+    assert (companion.upstream_pool.open, companion.upstream_pool.idle, companion.upstream_pool.waiting) == (2, 2, 0)
 
 
 def test_who_asks_on_and_on_does_not_overtake_those_who_wait() -> None:
@@ -85,7 +89,7 @@ def test_who_leaves_is_no_longer_in_the_queue() -> None:
     _, leaving, staying = visitors(companion, 3)
     leaving.reset()
     companion.run()
-    assert companion.upstreams.waiting == 1
+    assert companion.upstream_pool.waiting == 1
     companion.application.connections[0].send(plain())
     companion.run()
     companion.application.connections[0].send(plain())
@@ -103,10 +107,10 @@ def test_who_waits_too_long_gets_503() -> None:
     (answer,) = read_responses(waiting.received, [b"GET"], False)
     assert (answer.status, answer.get(b"retry-after"), answer.get(b"cache-control")) == (503, b"5", b"no-store")
     assert companion.counters.timeouts == {"queue": 1}
-    assert companion.upstreams.waiting == 0
+    assert companion.upstream_pool.waiting == 0
     companion.application.connections[0].send(plain())
     companion.run()
-    assert (targets(companion), companion.upstreams.idle) == ([b"/0"], 1)
+    assert (targets(companion), companion.upstream_pool.idle) == ([b"/0"], 1)
     companion.application.answers(plain())
     waiting.send(request(b"/again"))
     companion.run()
@@ -132,11 +136,11 @@ def test_a_body_waits_with_its_request() -> None:
     sending = companion.connect()
     sending.send(request(b"/form", b"Content-Length: 6", method=b"POST"), b"abc", b"def")
     companion.run()
-    assert (companion.upstreams.waiting, sending.is_read) == (1, False)
+    assert (companion.upstream_pool.waiting, sending.is_read) == (1, False)
     companion.application.connections[0].send(plain())
     companion.run()
     # What may have an effect goes on a new connection, for which the old one makes room.
-    assert (len(companion.application.connections), companion.upstreams.open) == (2, 1)
+    assert (len(companion.application.connections), companion.upstream_pool.open) == (2, 1)
     assert [(seen.target, seen.body) for seen in companion.application.received_requests] == [
         (b"/0", b""),
         (b"/form", b"abcdef"),
@@ -149,7 +153,11 @@ def test_an_idle_connection_makes_room_for_a_request_that_needs_a_new_one() -> N
     assert companion.get().status == 200
     (answer,) = companion.ask(request(b"/", b"Content-Length: 0", method=b"POST"), methods=[b"POST"])
     assert answer.status == 200
-    assert (companion.upstreams.open, companion.upstreams.idle, len(companion.application.connections)) == (1, 1, 2)
+    assert (companion.upstream_pool.open, companion.upstream_pool.idle, len(companion.application.connections)) == (
+        1,
+        1,
+        2,
+    )
 
 
 @pytest.mark.parametrize(("then", "status"), [("end", 200), ("reset", 502)])
@@ -161,7 +169,7 @@ def test_a_connection_that_is_closed_leaves_its_place_to_the_next(then: str, sta
         getattr(companion.application.connections[number], then)()
         companion.run()
     assert statuses(asking) == [status] * 3
-    assert (companion.upstreams.open, companion.upstreams.waiting) == (0, 0)
+    assert (companion.upstream_pool.open, companion.upstream_pool.waiting) == (0, 0)
 
 
 @pytest.mark.slow
@@ -170,18 +178,18 @@ def test_a_connection_that_cannot_be_made_leaves_its_place_to_the_next() -> None
     companion.application.connect_error = "refused"
     asking = visitors(companion, 1500)
     assert statuses(asking) == [502] * 1500
-    assert (companion.upstreams.open, companion.upstreams.waiting) == (0, 0)
+    assert (companion.upstream_pool.open, companion.upstream_pool.waiting) == (0, 0)
 
 
 @pytest.mark.slow
 def test_connections_that_fail_at_once_do_not_pile_up() -> None:
     companion = capped(1)
     asking = visitors(companion, 1500)
-    companion.upstreams._dial = lambda upstream: upstream.dial_failed("refused")
+    companion.upstream_pool._dial = lambda upstream: upstream.dial_failed("refused")
     companion.application.connections[0].reset()
     companion.run()
     assert statuses(asking) == [502] * 1500
-    assert (companion.upstreams.open, companion.upstreams.waiting) == (0, 0)
+    assert (companion.upstream_pool.open, companion.upstream_pool.waiting) == (0, 0)
 
 
 def test_a_request_that_is_asked_again_keeps_its_place() -> None:
@@ -197,7 +205,11 @@ def test_a_request_that_is_asked_again_keeps_its_place() -> None:
     companion.application.connections[1].send(plain())
     companion.run()
     assert statuses(asking) == [200, 200]
-    assert (targets(companion)[3:], len(companion.application.connections), companion.upstreams.open) == ([b"/1"], 2, 1)
+    assert (targets(companion)[3:], len(companion.application.connections), companion.upstream_pool.open) == (
+        [b"/1"],
+        2,
+        1,
+    )
 
 
 def test_a_tunnel_counts_as_long_as_it_lasts() -> None:
@@ -214,7 +226,7 @@ def test_a_tunnel_counts_as_long_as_it_lasts() -> None:
     companion.run()
     companion.application.answers(plain())
     asking = visitors(companion, 1)
-    assert (companion.upstreams.open, companion.upstreams.waiting) == (1, 1)
+    assert (companion.upstream_pool.open, companion.upstream_pool.waiting) == (1, 1)
     tunnel.reset()
     companion.run()
     assert statuses(asking) == [200]
@@ -223,13 +235,13 @@ def test_a_tunnel_counts_as_long_as_it_lasts() -> None:
 def test_those_who_wait_are_served_while_the_node_leaves() -> None:
     companion = capped(1)
     asking = visitors(companion, 3)
-    companion.hub.draining = True
-    companion.upstreams.close()
+    companion.context.draining = True
+    companion.upstream_pool.close()
     companion.application.answers(plain())
     companion.application.connections[0].send(plain())
     companion.run()
     assert statuses(asking) == [200] * 3
-    assert (companion.upstreams.open, companion.upstreams.idle) == (0, 0)
+    assert (companion.upstream_pool.open, companion.upstream_pool.idle) == (0, 0)
 
 
 @pytest.mark.slow
@@ -238,7 +250,7 @@ def test_without_a_cap_nobody_waits() -> None:
     visitors(companion, 300)
     assert (
         len(companion.application.connections),
-        companion.upstreams.waiting,
+        companion.upstream_pool.waiting,
         companion.counters.upstream_waited,
     ) == (300, 0, 0)
 
@@ -270,7 +282,7 @@ class Prefork:
     def run(self, rounds: int) -> None:
         """Let a little time pass, again and again."""
         for _ in range(rounds):
-            self._rig.clock.advance(RESTED_SECONDS)
+            self._rig.clock.advance(MIN_IDLE_SECONDS)
             self._work()
             self._rig.run()
 
@@ -334,7 +346,7 @@ def test_an_application_that_is_slow_for_all_keeps_its_connections() -> None:
         for visitor in asking:
             visitor.send(request())
         companion.run()
-        companion.clock.advance(4 * UNHEARD_SECONDS)
+        companion.clock.advance(4 * UNANSWERED_SECONDS)
         companion.run()
         for connection in companion.application.connections:
             connection.send(plain())
@@ -349,13 +361,13 @@ def test_idle_connections_that_nobody_needs_are_halved() -> None:
     for connection in companion.application.connections:
         connection.send(plain())
     companion.run()
-    assert companion.upstreams.idle == 40
+    assert companion.upstream_pool.idle == 40
     companion.pass_time(2)
-    assert companion.upstreams.idle == 20
+    assert companion.upstream_pool.idle == 20
     companion.pass_time(6)
-    assert companion.upstreams.idle == 1
+    assert companion.upstream_pool.idle == 1
     companion.pass_time(30)
-    assert (companion.upstreams.idle, companion.upstreams.open) == (0, 0)
+    assert (companion.upstream_pool.idle, companion.upstream_pool.open) == (0, 0)
 
 
 # The pool against a model.
@@ -373,20 +385,20 @@ class _Link:
 
 
 class _User:
-    def __init__(self, machine: PoolMachine, fresh: bool) -> None:
-        self._machine = machine
+    def __init__(self, handler: PoolMachine, fresh: bool) -> None:
+        self._handler = handler
         self.fresh = fresh
         self.upstream: UpstreamConnection | None = None
 
     def upstream_turn(self) -> None:
-        assert self._machine.queue.pop(0) is self
+        assert self._handler.queue.pop(0) is self
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
-        assert self not in self._machine.queue
+        assert self not in self._handler.queue
         assert not upstream.closed
         assert not (self.fresh and upstream.reused)
         self.upstream = upstream
-        self._machine.served.append(self)
+        self._handler.served.append(self)
 
     def upstream_failed(self, why: str) -> None:
         pass
@@ -394,12 +406,12 @@ class _User:
     def response_data(self, data: bytes) -> None:
         pass
 
-    def response_end(self, in_order: bool) -> None:
-        self._machine.served.remove(self)
+    def response_end(self, orderly: bool) -> None:
+        self._handler.served.remove(self)
         if self.upstream is not None and self.upstream.reused and not self.fresh:
             self.fresh = True
-            if self._machine.pool.acquire(self, True, again=True):
-                self._machine.queue.insert(0, self)
+            if self._handler.pool.acquire(self, True, again=True):
+                self._handler.queue.insert(0, self)
 
     upstream_full = upstream_drained = lambda self: None
 
@@ -417,11 +429,11 @@ class PoolMachine(RuleBasedStateMachine):
         self.queue: list[_User] = []
         self.served: list[_User] = []
         limits = LimitsTable(upstream_connections=self.most, upstream_idle=2)
-        self.pool = Upstreams(
+        self.pool = UpstreamPool(
             dial=self.dialling.append,
             limits=limits,
             monotonic=self.clock.seconds,
-            later=self.clock.callLater,
+            call_later=self.clock.callLater,
             counters=Counters(),
         )
 
@@ -433,10 +445,10 @@ class PoolMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.queue)
     @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
+    def cancel(self, data: st.DataObject) -> None:
         user = data.draw(st.sampled_from(self.queue))
         self.queue.remove(user)
-        self.pool.leave(user)
+        self.pool.cancel(user)
 
     @precondition(lambda self: self.dialling)
     @rule(data=st.data(), works=st.booleans())
@@ -489,5 +501,5 @@ class PoolMachine(RuleBasedStateMachine):
 @pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 3])
 def test_the_pool_against_a_model(most: int) -> None:
-    machine = type("Machine", (PoolMachine,), {"most": most})
-    run_state_machine_as_test(machine, settings=settings(max_examples=150, stateful_step_count=40))
+    handler = type("Machine", (PoolMachine,), {"most": most})
+    run_state_machine_as_test(handler, settings=settings(max_examples=150, stateful_step_count=40))

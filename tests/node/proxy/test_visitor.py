@@ -32,8 +32,8 @@ def test_a_refused_head_gets_its_status_and_a_closed_connection(case: tuple[int,
     assert visitor.closed
     assert companion.application.heads == []
     assert companion.counters.refused[status] == 1
-    assert companion.hub.connections == set()
-    assert companion.hub.per_address == {}
+    assert companion.context.connections == set()
+    assert companion.context.per_address == {}
 
 
 @pytest.mark.parametrize("raw", ACCEPTED.values(), ids=ACCEPTED)
@@ -219,27 +219,27 @@ def test_who_is_turned_away_gets_to_read_it() -> None:
     """What they still send is read over, else the close would be a reset that takes the answer along."""
     companion = InMemoryNode(limits=LimitsTable(connections=1))
     inside = companion.connect()
-    turned_away = [companion.connect() for _ in range(101)]
+    rejected = [companion.connect() for _ in range(101)]
     companion.run()
-    assert turned_away[100].closed
-    for one in turned_away[:100]:
+    assert rejected[100].closed
+    for one in rejected[:100]:
         assert one.eof
         assert not one.closed
         one.send(request())
     companion.run()
-    assert {only(one).status for one in turned_away} == {503}
+    assert {only(one).status for one in rejected} == {503}
     assert companion.application.received_requests == []
-    turned_away[0].send_eof()
+    rejected[0].send_eof()
     companion.run()
-    assert turned_away[0].closed
-    turned_away[1].reset()
+    assert rejected[0].closed
+    rejected[1].reset()
     again = companion.connect()
     companion.run()
     assert not again.closed
     companion.pass_time(4)
     companion.run()
-    assert all(one.closed for one in [*turned_away, again])
-    assert not companion.hub.turned_away
+    assert all(one.closed for one in [*rejected, again])
+    assert not companion.context.rejected
     assert not inside.closed
 
 
@@ -258,7 +258,7 @@ def test_a_gone_connection_counts_no_more() -> None:
         visitor.send(request(b"/", b"Connection: close"))
         companion.run()
         assert only(visitor).status == 200
-    assert companion.hub.per_address == {}
+    assert companion.context.per_address == {}
     assert companion.counters.connections_open == 0
 
 
@@ -273,8 +273,8 @@ def test_while_leaving_idle_connections_go_and_running_requests_end() -> None:
     running, idle = companion.connect(), companion.connect()
     running.send(request())
     companion.run()
-    companion.hub.draining = True
-    for connection in list(companion.hub.connections):
+    companion.context.draining = True
+    for connection in list(companion.context.connections):
         connection.close_if_idle()  # type: ignore[attr-defined]
     companion.run()
     assert idle.closed
@@ -283,13 +283,13 @@ def test_while_leaving_idle_connections_go_and_running_requests_end() -> None:
     companion.run()
     assert only(running).body == b"abcd"
     assert running.closed
-    assert companion.hub.connections == set()
+    assert companion.context.connections == set()
 
 
 def test_while_leaving_who_was_let_in_at_the_last_moment_is_served() -> None:
     companion = InMemoryNode()
     companion.application.answers(html(b"x"))
-    companion.hub.draining = True
+    companion.context.draining = True
     answer = companion.get()
     assert (answer.status, answer.get(b"connection")) == (200, b"close")
 
@@ -300,7 +300,7 @@ def test_while_leaving_new_answers_say_so() -> None:
     visitor = companion.connect()
     visitor.send(request())
     companion.run()
-    companion.hub.draining = True
+    companion.context.draining = True
     companion.application.connections[0].send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     companion.run()
     assert only(visitor).all(b"connection") == [b"close"]
@@ -314,11 +314,11 @@ def test_the_last_bytes_to_a_slow_reader_count_as_running() -> None:
     visitor.stop_reading()
     visitor.send(request(b"/", b"Connection: close"))
     companion.run()
-    assert len(companion.hub.connections) == 1
+    assert len(companion.context.connections) == 1
     visitor.resume_reading()
     companion.run()
     assert only(visitor).body == b"hello"
-    assert companion.hub.connections == set()
+    assert companion.context.connections == set()
 
 
 @pytest.mark.parametrize("reads", [False, True])
@@ -346,7 +346,7 @@ def test_a_connection_ends_in_order_after_its_requests() -> None:
     answers = read_responses(visitor.received, [b"GET"] * 3, visitor.eof)
     assert [answer.get(b"connection") for answer in answers] == [None, None, b"close"]
     assert visitor.eof
-    assert companion.counters.connections_worn == 1
+    assert companion.counters.connections_max_requests == 1
 
 
 def test_a_request_cut_off_behind_another_is_not_waited_for() -> None:

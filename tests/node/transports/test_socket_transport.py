@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbcompanion.node.proxy.interface import Machine, reset
-from lbcompanion.node.transports.socket_transport import HIGH_WATER_BYTES, SocketLink, SocketServer, connected_to
+from lbcompanion.node.proxy.interface import ConnectionHandler, reset
+from lbcompanion.node.transports.socket_transport import HIGH_WATER_BYTES, SocketServer, SocketTransport, connect_socket
 
 pytestmark = pytest.mark.network
 
@@ -41,8 +41,8 @@ class Noted:
         if word == self.fails:
             raise ValueError(word)
 
-    def connection_made(self, link: Any) -> None:
-        self.link = link
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
         self._tell("made")
 
     def data_received(self, data: bytes) -> None:
@@ -69,7 +69,7 @@ class Noted:
 class Ground:
     """One link, whose other end the test holds, and the loop's complaints."""
 
-    def __init__(self, machine: Noted) -> None:
+    def __init__(self, handler: Noted) -> None:
         self.loop = asyncio.get_running_loop()
         self.complaints: list[str] = []
         self.loop.set_exception_handler(lambda loop, context: self.complaints.append(context["message"]))
@@ -77,9 +77,9 @@ class Ground:
         for one in (ours, self.remote):
             one.setblocking(False)
         self.ours = ours
-        self.machine = machine
-        self.link = SocketLink(self.loop, ours, machine, ("192.0.2.7", 4711))
-        self.link.start()
+        self.handler = handler
+        self.transport = SocketTransport(self.loop, ours, handler, ("192.0.2.7", 4711))
+        self.transport.start()
 
     async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(WAIT):
@@ -105,14 +105,14 @@ def run(what: Coroutine[Any, Any, None]) -> None:
 
 def test_bytes_come_and_go() -> None:
     async def go() -> None:
-        machine = Noted()
-        ground = Ground(machine)
-        machine.on_data = lambda data: machine.link.write(data[::-1])
+        handler = Noted()
+        ground = Ground(handler)
+        handler.on_data = lambda data: handler.transport.write(data[::-1])
         ground.remote.send(b"abc")
         assert await ground.read(3) == b"cba"
         ground.remote.shutdown(socket.SHUT_WR)
         await ground.until(lambda: ground.gone)
-        assert machine.told == ["made", "eof", None]
+        assert handler.told == ["made", "eof", None]
         assert await ground.read() == b""
 
     run(go())
@@ -120,40 +120,40 @@ def test_bytes_come_and_go() -> None:
 
 def test_reads_grow_with_what_comes_and_shrink_again() -> None:
     async def go() -> None:
-        machine = Noted()
-        ground = Ground(machine)
+        handler = Noted()
+        ground = Ground(handler)
         async with asyncio.timeout(WAIT):
             await ground.loop.sock_sendall(ground.remote, bytes(MUCH))
-        await ground.until(lambda: len(machine.received) == MUCH)
-        assert machine.pieces[0] == 16384
-        largest = max(machine.pieces)
+        await ground.until(lambda: len(handler.received) == MUCH)
+        assert handler.pieces[0] == 16384
+        largest = max(handler.pieces)
         assert largest > 65536
         for _ in range(6):
-            before = len(machine.received)
+            before = len(handler.received)
             ground.remote.send(b"x")
-            await ground.until(lambda: len(machine.received) > before)  # noqa: B023
-        assert ground.link._read_bytes == 16384  # what an idle connection holds for its next bytes
-        ground.link.abort()
+            await ground.until(lambda: len(handler.received) > before)  # noqa: B023
+        assert ground.transport._read_bytes == 16384  # what an idle connection holds for its next bytes
+        ground.transport.abort()
 
     run(go())
 
 
 def test_what_cannot_go_at_once_waits_and_the_machine_hears_of_it() -> None:
     async def go() -> None:
-        machine = Noted()
-        ground = Ground(machine)
+        handler = Noted()
+        ground = Ground(handler)
         data = os.urandom(MUCH)
-        ground.link.write(data)
-        assert machine.told == ["made", "pause"]
-        waiting = ground.link.get_write_buffer_size()
+        ground.transport.write(data)
+        assert handler.told == ["made", "pause"]
+        waiting = ground.transport.get_write_buffer_size()
         assert MUCH > waiting > HIGH_WATER_BYTES
-        ground.link.writelines([b"and", memoryview(b" more"), b""])
-        assert ground.link.get_write_buffer_size() == waiting + 8
-        ground.link.close()
-        ground.link.write(b"too late")
+        ground.transport.writelines([b"and", memoryview(b" more"), b""])
+        assert ground.transport.get_write_buffer_size() == waiting + 8
+        ground.transport.close()
+        ground.transport.write(b"too late")
         assert await ground.read() == data + b"and more"
         await ground.until(lambda: ground.gone)
-        assert machine.told == ["made", "pause", "resume", None]
+        assert handler.told == ["made", "pause", "resume", None]
 
     run(go())
 
@@ -167,11 +167,11 @@ def test_pieces_arrive_in_their_order(writes: list[list[int]]) -> None:
         for number, sizes in enumerate(writes):
             pieces = [bytes([number + 1, at % 251]) * (size // 2) + b"!" * (size % 2) for at, size in enumerate(sizes)]
             if number % 2:
-                ground.link.write(b"".join(pieces))
+                ground.transport.write(b"".join(pieces))
             else:
-                ground.link.writelines(pieces)
+                ground.transport.writelines(pieces)
             sent += b"".join(pieces)
-        ground.link.close()
+        ground.transport.close()
         assert await ground.read() == bytes(sent)
 
     run(go())
@@ -179,55 +179,55 @@ def test_pieces_arrive_in_their_order(writes: list[list[int]]) -> None:
 
 def test_an_end_in_one_direction() -> None:
     async def go() -> None:
-        machine = Noted(keeps=True)
-        ground = Ground(machine)
-        ground.link.write(bytes(MUCH))
-        ground.link.write_eof()
-        ground.link.write(b"too late")
+        handler = Noted(keeps=True)
+        ground = Ground(handler)
+        ground.transport.write(bytes(MUCH))
+        ground.transport.write_eof()
+        ground.transport.write(b"too late")
         assert len(await ground.read()) == MUCH
         ground.remote.send(b"still heard")
-        await ground.until(lambda: machine.received == b"still heard")
+        await ground.until(lambda: handler.received == b"still heard")
         ground.remote.close()
-        await ground.until(lambda: "eof" in machine.told)
+        await ground.until(lambda: "eof" in handler.told)
         assert not ground.gone
-        ground.link.close()
+        ground.transport.close()
         await ground.until(lambda: ground.gone)
-        assert machine.told[-2:] == ["eof", None]
+        assert handler.told[-2:] == ["eof", None]
 
     run(go())
 
 
 def test_the_peers_end_leaves_our_direction_open() -> None:
     async def go() -> None:
-        machine = Noted(keeps=True)
-        ground = Ground(machine)
+        handler = Noted(keeps=True)
+        ground = Ground(handler)
         ground.remote.shutdown(socket.SHUT_WR)
-        await ground.until(lambda: "eof" in machine.told)
-        ground.link.pause_reading()
-        ground.link.resume_reading()  # not told of the end again
+        await ground.until(lambda: "eof" in handler.told)
+        ground.transport.pause_reading()
+        ground.transport.resume_reading()  # not told of the end again
         await asyncio.sleep(0.01)
-        ground.link.write(b"answer")
-        ground.link.close()
+        ground.transport.write(b"answer")
+        ground.transport.close()
         assert await ground.read() == b"answer"
-        assert machine.told.count("eof") == 1
+        assert handler.told.count("eof") == 1
 
     run(go())
 
 
 def test_reading_pauses() -> None:
     async def go() -> None:
-        machine = Noted()
-        ground = Ground(machine)
-        ground.link.pause_reading()
-        ground.link.pause_reading()
+        handler = Noted()
+        ground = Ground(handler)
+        ground.transport.pause_reading()
+        ground.transport.pause_reading()
         ground.remote.send(b"a")
         await asyncio.sleep(0.02)
-        assert not machine.received
-        ground.link.resume_reading()
-        ground.link.resume_reading()
-        await ground.until(lambda: machine.received)
-        ground.link.close()
-        ground.link.resume_reading()
+        assert not handler.received
+        ground.transport.resume_reading()
+        ground.transport.resume_reading()
+        await ground.until(lambda: handler.received)
+        ground.transport.close()
+        ground.transport.resume_reading()
         await ground.until(lambda: ground.gone)
 
     run(go())
@@ -235,18 +235,23 @@ def test_reading_pauses() -> None:
 
 def test_abort_loses_what_waits_and_is_told_later() -> None:
     async def go() -> None:
-        machine = Noted()
-        ground = Ground(machine)
-        ground.link.write(bytes(MUCH))
-        ground.link.close()
-        ground.link.abort()
-        ground.link.abort()
-        assert machine.told == ["made", "pause"]
-        assert ground.link.get_write_buffer_size() == 0
+        handler = Noted()
+        ground = Ground(handler)
+        ground.transport.write(bytes(MUCH))
+        ground.transport.close()
+        ground.transport.abort()
+        ground.transport.abort()
+        assert handler.told == ["made", "pause"]
+        assert ground.transport.get_write_buffer_size() == 0
         await ground.until(lambda: ground.gone)
-        assert machine.told == ["made", "pause", None]
+        assert handler.told == ["made", "pause", None]
         assert len(await ground.read()) < MUCH
-        for word in (ground.link.close, ground.link.abort, ground.link.write_eof, ground.link.pause_reading):
+        for word in (
+            ground.transport.close,
+            ground.transport.abort,
+            ground.transport.write_eof,
+            ground.transport.pause_reading,
+        ):
             word()
 
     run(go())
@@ -263,11 +268,11 @@ def test_reset_is_an_error_to_the_peer() -> None:
 
         with listening() as door:
             server = SocketServer(loop, door, make, 10)
-            asking = await connected_to(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))
+            asking = await connect_socket(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))
             async with asyncio.timeout(WAIT):
                 while not machines:
                     await asyncio.sleep(0.001)
-                reset(machines[0].link)
+                reset(machines[0].transport)
                 with pytest.raises(ConnectionResetError):
                     await loop.sock_recv(asking, 10)
             assert machines[0].told == ["made", None]
@@ -282,23 +287,23 @@ def test_a_peer_that_breaks_off() -> None:
     async def go() -> None:
         loop = asyncio.get_running_loop()
         with listening() as door:
-            asked = await connected_to(loop, ("tcp", "localhost", door.getsockname()[1]), "127.0.0.1")
+            asked = await connect_socket(loop, ("tcp", "localhost", door.getsockname()[1]), "127.0.0.1")
             taken = await loop.sock_accept(door)
             assert taken[1][0] == "127.0.0.1"
-            machine = Noted()
-            link = SocketLink(loop, asked, machine)
-            link.start()
-            assert link.get_extra_info("peername") == door.getsockname()
-            assert link.get_extra_info("socket") is asked
-            assert link.get_extra_info("ssl_object", "none") == "none"
-            link.write(bytes(MUCH))
+            handler = Noted()
+            transport = SocketTransport(loop, asked, handler)
+            transport.start()
+            assert transport.get_extra_info("peername") == door.getsockname()
+            assert transport.get_extra_info("socket") is asked
+            assert transport.get_extra_info("ssl_object", "none") == "none"
+            transport.write(bytes(MUCH))
             taken[0].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             taken[0].close()
             async with asyncio.timeout(WAIT):
-                while machine.told[-1] is not ConnectionResetError:
+                while handler.told[-1] is not ConnectionResetError:
                     await asyncio.sleep(0.001)
             assert asked.fileno() < 0
-            assert machine.told == ["made", "pause", ConnectionResetError]
+            assert handler.told == ["made", "pause", ConnectionResetError]
 
     run(go())
 
@@ -306,15 +311,15 @@ def test_a_peer_that_breaks_off() -> None:
 @pytest.mark.parametrize("writes", ["write", "writelines"])
 def test_writing_to_who_has_left(writes: str) -> None:
     async def go() -> None:
-        machine = Noted()
-        ground = Ground(machine)
-        ground.link.pause_reading()
+        handler = Noted()
+        ground = Ground(handler)
+        ground.transport.pause_reading()
         ground.remote.close()
-        ground.link.write(b"a") if writes == "write" else ground.link.writelines([b"a", b"b"])
-        ground.link.write(b"again")
-        assert machine.told == ["made"]
+        ground.transport.write(b"a") if writes == "write" else ground.transport.writelines([b"a", b"b"])
+        ground.transport.write(b"again")
+        assert handler.told == ["made"]
         await ground.until(lambda: ground.gone)
-        assert machine.told == ["made", BrokenPipeError]
+        assert handler.told == ["made", BrokenPipeError]
         assert not ground.complaints
 
     run(go())
@@ -323,18 +328,18 @@ def test_writing_to_who_has_left(writes: str) -> None:
 @pytest.mark.parametrize("fails", ["made", "data", "eof", "pause", "resume"])
 def test_a_fault_in_a_machine_ends_its_connection_only(fails: str) -> None:
     async def go() -> None:
-        machine = Noted()
-        machine.fails = fails
-        ground = Ground(machine)
+        handler = Noted()
+        handler.fails = fails
+        ground = Ground(handler)
         if fails == "data":
             ground.remote.send(b"x")
         if fails in {"pause", "resume"}:
-            ground.link.write(bytes(MUCH))
+            ground.transport.write(bytes(MUCH))
             await ground.read()
         if fails == "eof":
             ground.remote.shutdown(socket.SHUT_WR)
         await ground.until(lambda: ground.gone)
-        assert machine.told[-1] is ValueError
+        assert handler.told[-1] is ValueError
         assert len(ground.complaints) == 1
 
     run(go())
@@ -372,7 +377,7 @@ def test_no_descriptor_left(number: int, monkeypatch: pytest.MonkeyPatch) -> Non
         loop = asyncio.get_running_loop()
         complaints: list[str] = []
         loop.set_exception_handler(lambda loop, context: complaints.append(context["message"]))
-        made: list[Machine] = []
+        made: list[ConnectionHandler] = []
 
         def make() -> Noted:
             made.append(Noted())
@@ -381,14 +386,14 @@ def test_no_descriptor_left(number: int, monkeypatch: pytest.MonkeyPatch) -> Non
         with listening() as door:
             exhausted: Any = _Exhausted(door, number, 2)
             server = SocketServer(loop, exhausted, make, 10)
-            with closing(await connected_to(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))):
+            with closing(await connect_socket(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))):
                 async with asyncio.timeout(WAIT):
                     while not made:
                         await asyncio.sleep(0.005)
             assert len(complaints) == 2
             assert exhausted.times == 0
             exhausted.times = 1
-            with closing(await connected_to(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))):
+            with closing(await connect_socket(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))):
                 async with asyncio.timeout(WAIT):
                     while exhausted.times:
                         await asyncio.sleep(0.005)
@@ -403,11 +408,11 @@ def test_nobody_to_connect_to(tmp_path: Any) -> None:
         with listening() as door:
             port = door.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):
-            await connected_to(loop, ("tcp", "127.0.0.1", port))
+            await connect_socket(loop, ("tcp", "127.0.0.1", port))
         with pytest.raises(FileNotFoundError):
-            await connected_to(loop, ("unix", str(tmp_path / "none.sock")))
+            await connect_socket(loop, ("unix", str(tmp_path / "none.sock")))
         with pytest.raises(OSError, match=r"."):
-            await connected_to(loop, ("tcp", "no.such.name.invalid", port))
+            await connect_socket(loop, ("tcp", "no.such.name.invalid", port))
 
     run(go())
 

@@ -23,7 +23,7 @@ def _any_of(globs: tuple[str, ...]) -> re.Pattern[str] | None:
     return re.compile("|".join(f"(?:{glob(g)})" for g in globs), re.DOTALL) if globs else None
 
 
-class Recording:
+class CaptureRules:
     """The compiled ``[capture]``."""
 
     def __init__(self, capture: CaptureTable) -> None:
@@ -77,13 +77,13 @@ class Recording:
         """Whether a page's copy stays although the crawler has it."""
         return self._outlive is not None and self._outlive.fullmatch(urlsplit(url).path or "/") is not None
 
-    def own_notice(self, page: Page, cookie: bytes) -> bool:
+    def allows_server_notice(self, page: Page, cookie: bytes) -> bool:
         """Whether the node may tell of a page itself: where lots are drawn, the browser must have drawn before."""
         if self._capture.ratio >= 1 or self._forced(urlsplit(page.url).query.encode("latin-1", "replace")):
             return True
         return self._capture.visitor_cookie in parse(cookie)
 
-    def rules_for(self, head: RequestHead) -> list[tuple[str, str]]:
+    def explain(self, head: RequestHead) -> list[tuple[str, str]]:
         """The rules by which a request is judged, in their order, each with what it says; as :meth:`refusal` goes."""
         capture = self._capture
         path, _, query = head.target.partition(b"?")
@@ -91,12 +91,18 @@ class Recording:
         destination = head.get(b"sec-fetch-dest")
         included = self._includes_all or (self._include is not None and bool(self._include.fullmatch(text)))
         excluded = self._exclude is not None and bool(self._exclude.fullmatch(text))
-        told = parse(b"; ".join(head.all(b"cookie"))).get(capture.visitor_cookie)
+        visitor_value = parse(b"; ".join(head.all(b"cookie"))).get(capture.visitor_cookie)
         method = head.method in self.methods or head.method == b"HEAD"
         forced = self._forced(query)
         skipped = ", but forced" if forced else ""
-        visitor = "absent: recorded" if told is None else "0: not recorded" if told == "0" else "there: recorded"
-        if told is None and capture.ratio < 1:
+        visitor = (
+            "absent: recorded"
+            if visitor_value is None
+            else "0: not recorded"
+            if visitor_value == "0"
+            else "there: recorded"
+        )
+        if visitor_value is None and capture.ratio < 1:
             visitor = f"absent: captured, and the browser draws lots at {capture.ratio:g}"
         return [
             ("capture.enabled", "on" if self.enabled else "off: not recorded"),
@@ -106,7 +112,7 @@ class Recording:
              if destination is not None else "not told"),
             ("capture.include", "included" if included else "not included" + skipped),
             ("capture.exclude", "excluded" + skipped if excluded else "not excluded"),
-            (f"cookie {capture.visitor_cookie}", visitor + (skipped if told == "0" else "")),
+            (f"cookie {capture.visitor_cookie}", visitor + (skipped if visitor_value == "0" else "")),
         ]  # fmt: skip
 
     def _forced(self, query: bytes) -> bool:
