@@ -23,7 +23,7 @@ class Insertion:
     :ivar allowed: whether the policies of the page's header allow it; counted where they do not.
     """
 
-    __slots__ = ("_judged", "_origin", "_path", "_policies", "_policy", "_snippets", "_token", "allowed")
+    __slots__ = ("_csp_headers", "_eligibility", "_origin", "_path", "_policy", "_snippets", "_token", "allowed")
 
     def __init__(
         self,

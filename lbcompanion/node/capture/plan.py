@@ -40,7 +40,17 @@ class RequestPlan:
     :ivar reason: why the answer is not captured whatever it is; empty where it may be.
     """
 
-    __slots__ = ("_asked", "_head", "_mapped", "_peer", "_robots", "_scheme", "_trusted", "policy", "reason")
+    __slots__ = (
+        "_capture_requested",
+        "_etag_translated",
+        "_head",
+        "_is_robots_txt",
+        "_peer",
+        "_scheme",
+        "_trusted",
+        "policy",
+        "reason",
+    )
 
     def __init__(self, policy: PagePolicy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:
         self.policy = policy

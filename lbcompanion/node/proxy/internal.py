@@ -18,7 +18,18 @@ MAX_BODY = BROWSER_LIMIT_BYTES
 class InternalExchange:
     """One request for us: its body is collected (bounded), the answer may take its time."""
 
-    __slots__ = ("_answering", "_body", "_full", "_has_body", "_head", "_hub", "_most", "_size", "_visitor", "begun")
+    __slots__ = (
+        "_body",
+        "_body_truncated",
+        "_context",
+        "_has_body",
+        "_head",
+        "_max_body_bytes",
+        "_pending_response",
+        "_size",
+        "_visitor",
+        "response_started",
+    )
 
     def __init__(self, visitor: VisitorSide, context: ProxyContext, head: RequestHead, has_body: bool) -> None:
         self._has_body = has_body

@@ -63,7 +63,7 @@ class UpstreamConnection:
     :ivar turn: the number of the request that it was made for, counted over the pool.
     """
 
-    __slots__ = ("_pool", "closed", "idle_since", "link", "reused", "turn", "unheard", "user")
+    __slots__ = ("_pool", "closed", "idle_since", "request_number", "reused", "transport", "unanswered", "user")
 
     def __init__(self, pool: UpstreamPool, user: UpstreamUser, request_number: int = 0) -> None:
         self._pool = pool

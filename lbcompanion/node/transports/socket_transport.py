@@ -42,19 +42,19 @@ class SocketTransport:
 
     __slots__ = (
         "_closing",
-        "_ended",
-        "_eof",
+        "_data_received",
         "_fd",
         "_full",
+        "_handler",
         "_loop",
-        "_machine",
         "_paused",
+        "_peer_sent_eof",
         "_peername",
         "_queue",
-        "_queued",
+        "_queued_bytes",
         "_read_bytes",
-        "_received",
         "_socket",
+        "_write_side_closed",
     )
 
     def __init__(
