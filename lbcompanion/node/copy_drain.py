@@ -31,8 +31,8 @@ class CopyDrain:
     :param in_memory: whether its copies go with this process.
     :param siblings: the other processes of this node, None where there can be none.
     :param spool: where words for the crawler wait; None: none are sent.
-    :param deliverer: makes one for that spool, or gives the one that this process has.
-    :ivar fate: what became of the copies, by word: ``handed_over``, ``kept``, ``lost``.
+    :param notice_sender: makes one for that spool, or gives the one that this process has.
+    :ivar copy_outcome: what became of the copies, by word: ``handed_over``, ``kept``, ``lost``.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class CopyDrain:
             await self._report(lost, taken_over)
 
     async def _to_successor(self, siblings: Siblings, successor: str, deadline: float) -> dict[str, LossReason]:
-        peer_export = SuccessorExport(self._store, siblings, successor)
+        export = SuccessorExport(self._store, siblings, successor)
         try:
-            await Deferred.fromCoroutine(peer_export.run()).addTimeout(
+            await Deferred.fromCoroutine(export.run()).addTimeout(
                 max(deadline - self._reactor.seconds(), 0.0), self._reactor
             )
         except Exception as error:
             self._log("not all copies handed over", type(error).__name__)
-        lost = peer_export.lost
-        self._log("copies handed over", f"{peer_export.exported}, {len(lost)} lost")
-        self.copy_outcome = {"handed_over": peer_export.exported, "lost": len(lost)}
+        lost = export.lost
+        self._log("copies handed over", f"{export.exported}, {len(lost)} lost")
+        self.copy_outcome = {"handed_over": export.exported, "lost": len(lost)}
         return dict.fromkeys(lost, LossReason.of(LossCode.NOT_TAKEN_OVER))
 
     async def _to_peers(self, deadline: float) -> dict[str, LossReason]:

@@ -26,7 +26,7 @@ class Readiness:
     """Looks at the application from time to time, and says what is wrong.
 
     :param upstream: the application's client endpoint string.
-    :param leaving: the state of a node that stops.
+    :param drain_state: the state of a node that stops.
     :param crawler_reached: whether the last delivery of notices reached the crawler.
     """
 
@@ -37,7 +37,7 @@ class Readiness:
         reactor: Any,
         counters: Counters,
         copies: Copies,
-        leaving: DrainState,
+        drain_state: DrainState,
         crawler_reached: Callable[[], bool],
         log: Callable[[str, str], None],
     ) -> None:
@@ -46,7 +46,7 @@ class Readiness:
         self._encrypted = parse(upstream).encrypted
         self._counters = counters
         self._copies = copies
-        self.leaving = leaving
+        self.drain_state = drain_state
         self._crawler_reached = crawler_reached
         self._log = log
         self._checks = LoopingCall(self._check)
@@ -66,12 +66,12 @@ class Readiness:
     @property
     def ready(self) -> bool:
         """Whether visitors should come here."""
-        return self._upstream_works and not self.leaving.draining
+        return self._upstream_works and not self.drain_state.draining
 
     def problems(self) -> list[str]:
         """What is wrong now, in words. Only the first two keep visitors away."""
         found = []
-        if self.leaving.draining:
+        if self.drain_state.draining:
             found.append("the node is leaving")
         if not self._upstream_works:
             found.append("the application cannot be reached")

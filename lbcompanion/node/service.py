@@ -76,7 +76,7 @@ class NodeService(MultiService):
     :param loop: the asyncio loop that the reactor runs on; None: all transports are Twisted's.
     :param now: the time, seconds since the epoch.
     :param thread: gives a thread of that name for blocking work.
-    :param place: this process's among those of the node; None: it is the only one.
+    :param role: this process's among those of the node; None: it is the only one.
     :ivar started: fires once all listeners are open, fails where one cannot be.
     :ivar ports: of the visitors' listeners, in the order of ``node.listen``.
     :ivar admin_port: of the admin listener.
@@ -159,7 +159,7 @@ class NodeService(MultiService):
                 ask_peers=self._peers.ask_peers,
                 spool=self.spool,
                 on_notice=self._wake_sending_process if self.notice_sender is None else self.notice_sender.wake,
-                leaving=lambda: self._drain_state.draining,
+                is_draining=lambda: self._drain_state.draining,
             )
         )
         copies = self.copies = parts.copies
@@ -188,7 +188,7 @@ class NodeService(MultiService):
             reactor=reactor,
             counters=counters,
             copies=copies,
-            leaving=self._drain_state,
+            drain_state=self._drain_state,
             crawler_reached=self._crawler_reached,
             log=self._log_event,
         )

@@ -45,10 +45,10 @@ class NodeDependencies:
     :ivar shared_store: whether other nodes may use this very store.
     :ivar dial: starts a connection to the application.
     :ivar ask_application: makes one request to the application, for the debug page.
-    :ivar pass_on: asks other nodes for a copy: ``ask_peers(method, owner, ask)``; None where none of them is known.
+    :ivar ask_peers: asks other nodes for a copy: ``ask_peers(method, owner, ask)``; None where none of them is known.
     :ivar spool: where notices wait for the crawler; None: they are not sent on.
     :ivar on_notice: called after each notice that was written to the spool.
-    :ivar leaving: whether the node is about to stop.
+    :ivar is_draining: whether the node is about to stop.
     :ivar on_captured: called with each captured page and the request's Cookie header; None: as ``crawler.notices``
         says.
     :ivar policy: the class that decides about pages.
@@ -68,7 +68,7 @@ class NodeDependencies:
     ask_peers: Callable[[bytes, str, CopyRequest], Deferred[InternalResponse | None] | None]
     spool: Spool | None
     on_notice: Callable[[], None]
-    leaving: Callable[[], bool]
+    is_draining: Callable[[], bool]
     on_captured: Callable[[Page, bytes], None] | None = None
     policy: type[PagePolicy] = PagePolicy
 
@@ -148,7 +148,7 @@ def build(dependencies: NodeDependencies) -> Parts:
             store=dependencies.store,
             limits=settings.store,
             max_bytes=capture.max_page_bytes,
-            leaving=dependencies.leaving,
+            is_draining=dependencies.is_draining,
             now=dependencies.now,
             counters=counters,
             log=dependencies.log,

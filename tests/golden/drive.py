@@ -114,7 +114,7 @@ class Node:
                 now=lambda: EPOCH + 1000,
                 max_bytes=1 << 20,
             )
-            more["pass_on"] = others.ask_peers
+            more["ask_peers"] = others.ask_peers
             self.peers = others
         self.spool = None if folder is None else Spool(folder / "notices.db", at_once, most)
         self.rig = Rig(store=store, spool=self.spool, name=name, shared=shared, node=node or {}, **more, **made)

@@ -337,7 +337,7 @@ class InMemoryNode:
                 ask_peers=ask_peers,
                 spool=spool,
                 on_notice=self._wake,
-                leaving=lambda: self.leaving,
+                is_draining=lambda: self.leaving,
                 on_captured=self._on_captured,
                 policy=policy,
             )

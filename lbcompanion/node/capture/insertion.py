@@ -19,7 +19,7 @@ class Insertion:
     """What is to be inserted into one page.
 
     :param path: of the request.
-    :param policies: the content security policies of the page's header.
+    :param csp_headers: the content security policies of the page's header.
     :ivar allowed: whether the policies of the page's header allow it; counted where they do not.
     """
 
@@ -82,7 +82,7 @@ class Insertion:
     def _snippets_allowed_by(self, meta_csp: tuple[str, ...]) -> tuple[bytes, bytes] | str:
         """Top and bottom for the page, or the directive that forbids them.
 
-        :param more: the policies of its ``<meta>`` tags.
+        :param meta_csp: the policies of its ``<meta>`` tags.
         """
         policy = self._policy
         origin = self._origin

@@ -30,7 +30,7 @@ class CaptureLimits:
     :ivar max_page_bytes: of one copy.
     :ivar capturing_bytes: of all copies under way.
     :ivar expansion_ratio: how many times its coded size a page may have, beyond the first 64 KiB.
-    :ivar kept: told of every page handed to the store, with the ``Cookie`` header it was asked with; None: nobody is.
+    :ivar on_captured: told of every page handed to the store, with the ``Cookie`` header it was asked with; None: nobody is.
     """
 
     max_page_bytes: int

@@ -28,7 +28,7 @@ class PeerExport:
     """Gives all copies of a store to peers.
 
     :param now: seconds since the epoch.
-    :ivar given: how many each peer took, by its name.
+    :ivar exported: how many each peer took, by its name.
     :ivar lost: token to reason.
     """
 

@@ -27,8 +27,8 @@ class _ImportRefused(Exception):
 class PeerImport:
     """Takes copies that peers give.
 
-    :param leaving: whether this node stops itself.
-    :param most_bytes: the largest page.
+    :param is_draining: whether this node stops itself.
+    :param max_bytes: the largest page.
     :param now: seconds since the epoch.
     """
 
@@ -40,7 +40,7 @@ class PeerImport:
         store: IPageStore,
         limits: StoreTable,
         max_bytes: int,
-        leaving: Callable[[], bool],
+        is_draining: Callable[[], bool],
         now: WallClock,
         counters: Counters,
         log: Callable[[str, str], None],
@@ -50,7 +50,7 @@ class PeerImport:
         self._store = store
         self._limits = limits
         self._max_bytes = max_bytes
-        self._is_draining = leaving
+        self._is_draining = is_draining
         self._now = now
         self._counters = counters
         self._log = log
@@ -63,7 +63,7 @@ class PeerImport:
     async def receive(self, token: str, nonce: str, body: bytes, truncated: bool) -> InternalResponse:
         """Answer a caller who may put: 204 once the copy is kept.
 
-        :param cut: the body was longer than is read.
+        :param truncated: the body was longer than is read.
         """
         try:
             page = await self._receive(token, body, truncated)

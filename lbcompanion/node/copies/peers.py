@@ -231,7 +231,7 @@ class Peers:
     async def put(self, name: str, token: str, encoded: bytes, digest: str, seconds: float) -> int:
         """Give a copy to a peer.
 
-        :param written: the copy and what is known of it (:func:`lbcompanion.protocol.copies.write_copy`).
+        :param encoded: the copy and what is known of it (:func:`lbcompanion.protocol.copies.write_copy`).
         :param digest: the copy's ``Repr-Digest``.
         :returns: 204 where it keeps it and proved that, 0 where it said so without proof, else its status.
         :raises Exception: of many kinds, where no answer comes in that time.

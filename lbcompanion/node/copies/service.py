@@ -25,7 +25,7 @@ class CopyRequest:
     """A fetch by an allowed caller.
 
     :ivar nonce: the caller's, empty where it sent none.
-    :ivar hopped: another node passed it on: it goes no further.
+    :ivar forwarded: another node passed it on: it goes no further.
     """
 
     token: str
@@ -36,7 +36,7 @@ class CopyRequest:
 class Copies:
     """Keeps pages and answers for them.
 
-    :param pass_on: ``ask_peers(method, owner, ask)`` asks the owner and other peers; None where none of them is known.
+    :param ask_peers: ``ask_peers(method, owner, ask)`` asks the owner and other peers; None where none of them is known.
     :param now: seconds since the epoch.
     :param shared: whether other nodes may use this very store.
     """

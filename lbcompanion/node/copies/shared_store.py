@@ -94,7 +94,7 @@ class SharedStore(DelegatingStore):
 class SiblingRequestHandler:
     """Answers what siblings ask of this process's own store.
 
-    :param on_its_way: whether a page of that token is being captured here.
+    :param is_pending: whether a page of that token is being captured here.
     """
 
     def __init__(self, store: IPageStore, is_pending: Callable[[str], bool]) -> None:
@@ -131,7 +131,7 @@ class SiblingRequestHandler:
 class SuccessorExport:
     """Gives all copies to the processes of another group, before this one leaves.
 
-    :ivar handed: how many went over.
+    :ivar exported: how many went over.
     :ivar failed: the tokens of those that could not go.
     """
 

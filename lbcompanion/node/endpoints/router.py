@@ -26,7 +26,7 @@ _YEAR = 31536000
 class EndpointRouter:
     """Finds the answer by path and method.
 
-    :param taking: takes the copies of peers that stop.
+    :param peer_import: takes the copies of peers that stop.
     :param debug: ``debug(request, verdict)`` gives what the debug page tells an allowed caller.
     """
 

@@ -142,8 +142,8 @@ def admin_site(
 ) -> Site:
     """The admin listener's site.
 
-    :param look: gives the figures of now.
-    :param asked: called before each answer about readiness.
+    :param get_status: gives the figures of now.
+    :param on_readiness_check: called before each answer about readiness.
     :param names: as :func:`admin_host_names` gives them.
     """
 

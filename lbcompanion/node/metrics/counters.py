@@ -42,7 +42,7 @@ class Counters:
     :ivar not_injected: by reason, captured pages that got no script.
     :ivar recent: the latest decisions about HTML answers, the newest last.
     :ivar failed_open: by place, errors of ours that a visitor never saw.
-    :ivar handed: by word, copies that went to peers or came from them when a node stopped.
+    :ivar copies_transferred: by word, copies that went to peers or came from them when a node stopped.
     """
 
     connections: int = 0

@@ -19,7 +19,7 @@ class NodeStatus:
 
     :ivar gauges: name to help and value of what is so now.
     :ivar ready: whether balancers should send visitors here.
-    :ivar wrong: what is wrong, in words.
+    :ivar problems: what is wrong, in words.
     :ivar workers: what is to be told of each worker; empty for a node of one process.
     """
 

@@ -22,7 +22,7 @@ from lbcompanion.sticky.reader import CookieReader
 class NoticeReceiver:
     """Takes notices in: checks, reduces, and writes them to the spool.
 
-    :param told: called after each notice that waits newly.
+    :param on_notice: called after each notice that waits newly.
     :param now: seconds since the epoch.
     """
 

@@ -16,7 +16,7 @@ _ANSWERS_TO_WAIT_FOR = 2
 class DrainState:
     """The state of ``/readyz`` while the node stops.
 
-    :ivar begun: whether the node is about to stop.
+    :ivar draining: whether the node is about to stop.
     """
 
     def __init__(self, reactor: Any) -> None:

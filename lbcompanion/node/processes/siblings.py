@@ -112,7 +112,7 @@ class _ServerProtocol(Int32StringReceiver):
 class _ClientProtocol(Int32StringReceiver):
     """The asking end of one question.
 
-    :ivar answered: fires with the answer; fails with ``StoreError`` where none comes.
+    :ivar response: fires with the answer; fails with ``StoreError`` where none comes.
     """
 
     def __init__(self, request: bytes, max_bytes: int) -> None:

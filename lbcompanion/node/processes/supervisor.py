@@ -102,7 +102,7 @@ class Supervisor(MultiService):
 
     :param json_lines: how workers log.
     :param relay: whether what workers say is told in this process's own log; else they share its standard error.
-    :param place: None: nothing is taken over.
+    :param role: None: nothing is taken over.
     :ivar started: fires once all workers serve; fails where a port cannot be opened, or a worker ends while none
         serves.
     """
@@ -217,7 +217,7 @@ class Supervisor(MultiService):
         worker.begun_at = self._reactor.seconds()
         worker.serving = False
 
-    def serving(self, worker: _Worker) -> None:
+    def on_ready(self, worker: _Worker) -> None:
         """A worker serves from now on."""
         worker.serving = True
         if not self._all_ready.called and all(one.serving for one in self._workers):
@@ -390,7 +390,7 @@ class _WorkerProtocol(ProcessProtocol):
             if childFD != REPORTS_FD:
                 self._supervisor.on_output(self._worker, line.decode(errors="replace"))
             elif line + b"\n" == STARTED:
-                self._supervisor.serving(self._worker)
+                self._supervisor.on_ready(self._worker)
             elif line.startswith(COPY_OUTCOME):
                 self._supervisor.on_copy_outcome(line[len(COPY_OUTCOME) :])
 

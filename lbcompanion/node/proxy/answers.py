@@ -114,7 +114,7 @@ def write_response(answer: InternalResponse, request: RequestHead, keep_alive: b
     """The whole answer, framed for the request that it answers.
 
     :param keep_alive: whether another request may follow on the connection.
-    :param dated: whether it has a ``Date``: answers in the application's place have none.
+    :param with_date: whether it has a ``Date``: answers in the application's place have none.
     """
     fields = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields] if with_date else list(answer.fields)
     if answer.status != 204:

@@ -22,7 +22,7 @@ class InternalRequest:
 
     :ivar peer: the peer's address as text.
     :ivar scheme: ``http`` or ``https``, as the visitor's side was told.
-    :ivar cut: the body was longer than is read, and is not whole.
+    :ivar truncated: the body was longer than is read, and is not whole.
     """
 
     head: RequestHead
@@ -37,7 +37,7 @@ class InternalRequest:
 class InternalResponse:
     """Our own answer, without ``Content-Length`` and ``Date``.
 
-    :ivar sent: called once the whole answer is written.
+    :ivar on_sent: called once the whole answer is written.
     :ivar length: what ``Content-Length`` says of a HEAD answer whose body is not known here.
     """
 
@@ -95,7 +95,7 @@ class ResponsePlan:
 
     :ivar lines: the field lines for the visitor, each with its line end, hop-by-hop ones and Content-Length left out.
     :ivar pipeline: None: the body passes as it is.
-    :ivar replace: an answer of ours instead of the application's (robots.txt where it has none).
+    :ivar replacement: an answer of ours instead of the application's (robots.txt where it has none).
     """
 
     lines: bytes
@@ -135,8 +135,8 @@ class ProxyContext:
 
     :ivar trusts: whether a peer is one of ``trusted_proxies``.
     :ivar connections: those that count.
-    :ivar beside: how the paths end that are answered below a page's folder: of its script and of its notice.
-    :ivar turned_away: those that were told that there are too many, and may still be sending.
+    :ivar internal_suffixes: how the paths end that are answered below a page's folder: of its script and of its notice.
+    :ivar rejected: those that were told that there are too many, and may still be sending.
     """
 
     limits: LimitsTable

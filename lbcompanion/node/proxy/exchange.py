@@ -303,7 +303,7 @@ class Exchange:
             # The visitor is still busy with the answer before this one.
             self.visitor_full()
 
-    def _response_framing_lines(self, head: ResponseHead, framing: Framing, complete: int | None) -> bytes:
+    def _response_framing_lines(self, head: ResponseHead, framing: Framing, known_length: int | None) -> bytes:
         """Say how long the answer is; see to it that its end can be told. Ends with the empty line."""
         unchanged = self._pipeline is None or self._pipeline.same_length
         kind = framing.kind
@@ -312,10 +312,12 @@ class Exchange:
             length_line = (
                 b"Content-Length: %b\r\n" % stated if stated is not None and unchanged and head.status != 204 else b""
             )
-        elif kind is BodyKind.LENGTH and (unchanged or complete is not None):
-            length_line = b"Content-Length: %d\r\n" % (framing.length if complete is None or unchanged else complete)
-        elif complete is not None and (kind is not BodyKind.CHUNKED or self._head.version == 10):
-            length_line = b"Content-Length: %d\r\n" % complete
+        elif kind is BodyKind.LENGTH and (unchanged or known_length is not None):
+            length_line = b"Content-Length: %d\r\n" % (
+                framing.length if known_length is None or unchanged else known_length
+            )
+        elif known_length is not None and (kind is not BodyKind.CHUNKED or self._head.version == 10):
+            length_line = b"Content-Length: %d\r\n" % known_length
         elif self._head.version == 11:
             self._chunked_output = True
             length_line = b"Transfer-Encoding: chunked\r\n"

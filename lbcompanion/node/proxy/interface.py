@@ -162,7 +162,7 @@ class VisitorSide(Protocol):
     def abort_response(self, self_delimited: bool = False) -> None:
         """The answer cannot be completed: close so that the visitor sees that it was cut.
 
-        :param seen: a close shows it, because the answer said where it would end.
+        :param self_delimited: a close shows it, because the answer said where it would end.
         """
         ...
 

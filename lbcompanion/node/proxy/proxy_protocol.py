@@ -52,7 +52,7 @@ class ProxyHeaderHandler:
     Only ``trusted_proxies`` may send one: any other peer is closed unheard, as is a peer that sends none, or none in
     time (``limits.head_seconds`` from the accept on).
 
-    :param done: ``on_header(transport, header, rest)`` goes on with the visitor: ``rest`` is what came behind the header.
+    :param on_header: ``on_header(transport, header, rest)`` goes on with the visitor: ``rest`` is what came behind the header.
     """
 
     def __init__(self, pending: PendingConnections, on_header: Callable[[Any, ProxyHeader, bytes], None]) -> None:

@@ -59,8 +59,8 @@ class UpstreamUser(Protocol):
 class UpstreamConnection:
     """One connection to the application.
 
-    :ivar unheard: the application has sent no byte on it yet; it may not have accepted it either.
-    :ivar turn: the number of the request that it was made for, counted over the pool.
+    :ivar unanswered: the application has sent no byte on it yet; it may not have accepted it either.
+    :ivar request_number: the number of the request that it was made for, counted over the pool.
     """
 
     __slots__ = ("_pool", "closed", "idle_since", "request_number", "reused", "transport", "unanswered", "user")
@@ -172,7 +172,7 @@ class UpstreamPool:
     :param dial: starts a connection for a machine; ends in its ``connection_made`` or ``dial_failed``.
     :param limits: ``upstream_connections``, ``upstream_idle`` and ``upstream_idle_seconds`` are looked at.
     :param monotonic: seconds that only go forward.
-    :param later: calls a function after so many seconds.
+    :param call_later: calls a function after so many seconds.
     :ivar open: connections that are used, idle, or being made.
     """
 
@@ -206,7 +206,7 @@ class UpstreamPool:
     def acquire(self, user: UpstreamUser, fresh: bool, retry: bool = False) -> bool:
         """Get a connection for ``user``: an idle one at once, unless ``fresh``, else a new one, as soon as it may be.
 
-        :param again: the user had a connection, on which nothing came: it need not queue behind the others.
+        :param retry: the user had a connection, on which nothing came: it need not queue behind the others.
         :returns: whether it has to wait in the queue.
         """
         if self._idle and not fresh:

@@ -252,7 +252,7 @@ class VisitorConnection:
     def abort_response(self, self_delimited: bool = False) -> None:
         """The answer cannot be ended as promised: the visitor must see that it was cut.
 
-        :param seen: a close shows it, since the answer said where it would end: what there is of it still goes out.
+        :param self_delimited: a close shows it, since the answer said where it would end: what there is of it still goes out.
         """
         self._exchange = None
         self._close()
@@ -419,11 +419,11 @@ class VisitorConnection:
             exchange.visitor_lost()
             self._close()
 
-    def _wait_for_head(self, response_started: bytes) -> None:
+    def _wait_for_head(self, partial_head: bytes) -> None:
         """The rest of a head is to come, within its time."""
-        if has_bare_lf(response_started):
+        if has_bare_lf(partial_head):
             self._refuse(400, "a bare LF in the head")
-        elif not self._awaiting_head and response_started:
+        elif not self._awaiting_head and partial_head:
             self._awaiting_head = True
             self._deadline = self._context.monotonic() + self._context.limits.head_seconds
 

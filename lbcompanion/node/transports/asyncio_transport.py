@@ -38,7 +38,7 @@ async def serve_socket(
     """Serve an open socket; each connection gets a fresh machine.
 
     :param certificate: None: without TLS.
-    :param openings: None: connections begin with no PROXY header.
+    :param pending: None: connections begin with no PROXY header.
     :param head_seconds: for a TLS handshake.
     :param shared: whether other processes serve the same socket.
     """
@@ -170,7 +170,7 @@ class _TlsHandler:
 
     def __init__(self, handler: ConnectionHandler, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
         self._handler = handler
-        self._on_header = (peername, encrypted)
+        self._client = (peername, encrypted)
         self.tls: _TlsProtocol | None = None
         self.data_received = handler.data_received
         self.connection_lost = handler.connection_lost
@@ -179,7 +179,7 @@ class _TlsHandler:
 
     def connection_made(self, transport: Any) -> None:
         """The handshake is done."""
-        self._handler.connection_made(_TlsTransport(transport, *self._on_header, self.tls))
+        self._handler.connection_made(_TlsTransport(transport, *self._client, self.tls))
 
     def eof_received(self) -> bool:
         """The peer said that it closes; TLS keeps no direction open, whatever the machine would like."""
@@ -190,8 +190,8 @@ class _TlsHandler:
 class AsyncioDialer:
     """Makes connections to one address.
 
-    :param where: ``("tcp", host, port)`` or ``("unix", path)``.
-    :param local: the address to connect from; empty: any.
+    :param address: ``("tcp", host, port)`` or ``("unix", path)``.
+    :param bind_address: the address to connect from; empty: any.
     :param certificates: None: without TLS.
     """
 

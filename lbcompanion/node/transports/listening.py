@@ -90,7 +90,7 @@ async def serve(
     """Serve an open socket, which is the listener's from then on.
 
     :param description: the endpoint string that it was opened by.
-    :param openings: where connections wait for a PROXY header, if the description has them begin with one.
+    :param pending: where connections wait for a PROXY header, if the description has them begin with one.
     :param loop: the loop that the reactor runs on; None: Twisted's own transports are used.
     :param shared: whether other processes serve the same socket.
     :raises BadCertificate: where the description names one that cannot be used.

@@ -304,8 +304,8 @@ class SocketTransport:
 class SocketServer:
     """Takes the connections of a listening socket, which is its own from then on.
 
-    :param most: how many are taken at a time.
-    :param make: gives each a fresh machine.
+    :param accept_batch: how many are taken at a time.
+    :param make_handler: gives each a fresh machine.
     """
 
     def __init__(
@@ -362,7 +362,7 @@ async def connect_socket(
     """A socket connected to the first address that answers.
 
     :param where: ``("tcp", host, port)`` or ``("unix", path)``.
-    :param local: the address to connect from; empty: any.
+    :param bind_address: the address to connect from; empty: any.
     :raises OSError: what the last address said.
     """
     if where[0] == "unix":

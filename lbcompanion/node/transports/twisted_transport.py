@@ -140,7 +140,7 @@ class TwistedProtocol(Protocol):
 class HandlerFactory(Factory):
     """Gives each connection a machine.
 
-    :param make: gives a fresh machine.
+    :param make_handler: gives a fresh machine.
     """
 
     noisy = False

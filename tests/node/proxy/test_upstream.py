@@ -501,5 +501,5 @@ class PoolMachine(RuleBasedStateMachine):
 @pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 3])
 def test_the_pool_against_a_model(most: int) -> None:
-    handler = type("Machine", (PoolMachine,), {"most": most})
+    handler = type("Pool", (PoolMachine,), {"most": most})
     run_state_machine_as_test(handler, settings=settings(max_examples=150, stateful_step_count=40))

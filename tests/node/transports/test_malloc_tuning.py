@@ -11,11 +11,11 @@ pytestmark = pytest.mark.network
 
 # The high-water mark of a large allocation that was given back: glibc without the setting unmaps it.
 _PROGRAM = """
-from lbcompanion.node.transports.malloc_tuning import keep_freed_memory
+from lbcompanion.node.transports.malloc_tuning import raise_malloc_thresholds
 def resident():
     with open("/proc/self/statm") as told:
         return int(told.read().split()[1]) * 4096
-kept = keep_freed_memory() if {kept} else False
+kept = raise_malloc_thresholds() if {kept} else False
 data = bytearray(8 << 20)
 del data
 print(kept, resident())
