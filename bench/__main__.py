@@ -18,8 +18,7 @@ import click
 from attrs import asdict
 from rich.console import Console
 
-from bench import memory, micro, plot, profiled, report
-from bench import system_info as machine
+from bench import memory, micro, plot, profiled, report, system_info
 from bench.load import Load
 from bench.peers import PEERS, QUICK
 from bench.peers.interface import Peer, PeerFailed
@@ -121,7 +120,7 @@ def _profile(console: Console, cases: list[Case], scale: float, how: str) -> Non
             finally:
                 peer.stop()
             profiled.show(console, result, case, how)
-    console.print(machine.python(), highlight=False, markup=False)
+    console.print(system_info.python(), highlight=False, markup=False)
 
 
 @click.command(context_settings={"max_content_width": 110})
@@ -174,7 +173,7 @@ def main(
     sip_seconds = (4.0 if quick else 12.0) if slow_seconds is None else slow_seconds
     # What was started is to be ended, also when this is.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    disturbance = machine.Disturbance()
+    disturbance = system_info.Disturbance()
     used_before, begun = _used_by_us(), time.monotonic()
 
     def say(text: str) -> None:
@@ -191,8 +190,8 @@ def main(
         "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(time.monotonic() - begun),
         "lbcompanion": __version__,
-        "python": machine.python(),
-        "machine": machine.kind(),
+        "python": system_info.python(),
+        "machine": system_info.kind(),
         "disturbance": disturbance.told(_used_by_us() - used_before),
         "how": {**asdict(effort), "quick": quick, "sip_seconds": sip_seconds},
         "versions": {kind.name: kind.version() for kind in kinds},

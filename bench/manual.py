@@ -42,8 +42,8 @@ def rst(result: dict[str, Any]) -> str:
     if result["memory"]:
         lines += _table("20 slow readers of 64 MB", ["", "growth, MB"], _growths(result["memory"]))
     found = [
-        [one["wanted"], one["found"], {True: "yes", False: "**no**", None: "not measured"}[one["holds"]]]
-        for one in result["verdicts"]
+        [verdict["wanted"], verdict["found"], {True: "yes", False: "**no**", None: "not measured"}[verdict["holds"]]]
+        for verdict in result["verdicts"]
     ]
     lines += _table("figures to reach", ["", "found", "holds"], found)
     return "\n".join(lines)

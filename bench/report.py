@@ -88,7 +88,7 @@ def _cpu_tables(console: Console, by_case: dict[str, dict[str, Any]]) -> None:
 
 
 def _wait_table(console: Console, by_case: dict[str, dict[str, Any]]) -> None:
-    keys = [key for key, peers in by_case.items() if any("added_p50_us" in one for one in peers.values())]
+    keys = [key for key, peers in by_case.items() if any("added_p50_us" in peer for peer in peers.values())]
     if not keys:
         return
     table = _table("Wait added for one visitor, microseconds", "", "", "p50", "p99")
@@ -113,9 +113,9 @@ def _memory_table(console: Console, memory: dict[str, dict[str, Any]], seconds: 
 
 def _verdict_table(console: Console, verdicts: list[dict[str, Any]]) -> None:
     table = _table("Figures to reach", "", "found", "holds")
-    for one in verdicts:
-        holds = {True: "yes", False: "NO", None: "not measured"}[one["holds"]]
-        table.add_row(one["wanted"], one["found"], holds)
+    for verdict in verdicts:
+        holds = {True: "yes", False: "NO", None: "not measured"}[verdict["holds"]]
+        table.add_row(verdict["wanted"], verdict["found"], holds)
     console.print(table)
 
 

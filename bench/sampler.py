@@ -78,7 +78,7 @@ class _CallProfiler(_Profiler):
     def close(self) -> dict[str, Any]:
         self._profile.disable()
         stats: dict[Any, Any] = pstats.Stats(self._profile).stats  # type: ignore[attr-defined]
-        every = sum(one[2] for one in stats.values()) or 1.0
+        every = sum(stat[2] for stat in stats.values()) or 1.0
         rows = [
             [f"{file}:{line} {name}", own / every, cumulated / every, calls]
             for (file, line, name), (_, calls, own, cumulated, _) in stats.items()

@@ -235,7 +235,7 @@ class Simulation:
 
     def route_crawler(self, fetch_path: FetchPath) -> Choice:
         """A request of the crawler's comes to the balancer."""
-        cookies = [(each.name, each.value) for each in fetch_path.cookies]
+        cookies = [(cookie.name, cookie.value) for cookie in fetch_path.cookies]
         table = self.model.table if isinstance(self.model, StickTable) else {}
         before = {value: table[value] for _, value in cookies if value.startswith("v") and value in table}
         choice = self._route_request(cookies)

@@ -104,7 +104,7 @@ def run(
     """Feed a target in a process of its own.
 
     :param most: so many inputs at most.
-    :param say: told of the progress, once a minute.
+    :param log: told of the progress, once a minute.
     """
     shared = _Shared(target)
     started = time.monotonic()

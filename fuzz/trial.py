@@ -30,7 +30,7 @@ class Failure:
     """How it broke.
 
     :ivar kind: the same for the same fault, whatever the input says.
-    :ivar told: for a reader.
+    :ivar description: for a reader.
     """
 
     kind: str
@@ -82,9 +82,9 @@ def run_in_child(target: Target, data: bytes) -> Failure | None:
     if not child:
         os.close(read)
         arm()
-        description = run(target, data)
-        if isinstance(description, Failure):
-            os.write(write, pickle.dumps((description.kind, description.description[-4096:])))
+        failure = run(target, data)
+        if isinstance(failure, Failure):
+            os.write(write, pickle.dumps((failure.kind, failure.description[-4096:])))
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:

@@ -19,7 +19,7 @@ from attrs import Factory, define
 from rich.console import Console
 from rich.table import Table
 
-from bench import system_info as machine
+from bench import system_info
 from bench.load import WrongAnswer
 from bench.peers.companion import Companion
 from bench.peers.interface import PeerFailed
@@ -128,7 +128,7 @@ class _Soak:
                     self.done, self.notices = told["over"], self.notices + told["notices"]
                     return
                 pids = self.companion.pids
-                resident, opened = machine.resident_megabytes(pids), machine.descriptors(pids)
+                resident, opened = system_info.resident_megabytes(pids), system_info.descriptors(pids)
                 on_sample(Sample(told["done"], time.monotonic() - begun, resident, opened))
             raise SoakFailed("the visitors ended unasked")
         finally:
@@ -143,7 +143,7 @@ class _Soak:
         return until()
 
     def open_now(self) -> int:
-        return machine.descriptors(self.companion.pids)
+        return system_info.descriptors(self.companion.pids)
 
     def all_notices_arrived(self) -> bool:
         """Whether every notice has come to the crawler."""
@@ -238,7 +238,7 @@ def main(requests: int, visitors: int, as_json: bool) -> None:
 
     # What was started is to be ended, also when this is.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    disturbance = machine.Disturbance()
+    disturbance = system_info.Disturbance()
     begun = time.monotonic()
     try:
         with _running(requests, visitors) as run:
@@ -253,7 +253,8 @@ def main(requests: int, visitors: int, as_json: bool) -> None:
     console.print(
         f"{requests:,} requests in {run.samples[-1].seconds:.0f} s, {requests / run.samples[-1].seconds:.0f} a second;"
         f" with all around it {time.monotonic() - begun:.0f} s. The first {WARM_SHARE:.0%} are not judged;"
-        f" memory may grow by {GROWTH_SHARE:.0%} or {GROWTH_MEGABYTES:g} MB, whichever is more. {machine.python()}.",
+        f" memory may grow by {GROWTH_SHARE:.0%} or {GROWTH_MEGABYTES:g} MB, whichever is more."
+        f" {system_info.python()}.",
         soft_wrap=True,
     )
     told = disturbance.told(0.0)
@@ -261,7 +262,10 @@ def main(requests: int, visitors: int, as_json: bool) -> None:
     for one in wrong:
         console.print(f"FAILED: {one}", style="bold", markup=False, soft_wrap=True)
     if as_json:
-        samples = [[one.done, round(one.seconds, 2), round(one.resident_mb, 2), one.descriptors] for one in run.samples]
+        samples = [
+            [sample.done, round(sample.seconds, 2), round(sample.resident_mb, 2), sample.descriptors]
+            for sample in run.samples
+        ]
         print(json.dumps({"requests": requests, "done": run.done, "wrong": wrong, "samples": samples}))
     sys.exit(1 if wrong else 0)
 

@@ -189,7 +189,7 @@ async def _serve() -> None:
     loop = asyncio.get_running_loop()
     counts = _Counts()
     servers = [await loop.create_server(lambda: _Connection(counts), "127.0.0.1", 0, backlog=1024) for _ in range(2)]
-    print(json.dumps([one.sockets[0].getsockname()[1] for one in servers]), flush=True)
+    print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]), flush=True)
     over = loop.create_future()
 
     def on_command() -> None:

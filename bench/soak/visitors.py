@@ -9,7 +9,7 @@ import json
 import sys
 
 from bench.responses import WrongResponse
-from bench.soak import event_loop as crew
+from bench.soak import event_loop
 from bench.soak.visits import Visitor, VisitPlan
 
 
@@ -23,7 +23,7 @@ def main() -> int:
 
     plan = VisitPlan(how["port"], how["secret"].encode(), how["first"], how["last"], on_progress)
     try:
-        crew.run([Visitor(plan).run() for _ in range(how["visitors"])])
+        event_loop.run([Visitor(plan).run() for _ in range(how["visitors"])])
     except WrongResponse as error:
         print(json.dumps({"wrong": str(error)}), flush=True)
         return 1

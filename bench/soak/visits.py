@@ -55,7 +55,7 @@ class VisitPlan:
     :ivar tokens: of pages that were captured lately and not fetched, with their sizes.
     """
 
-    def __init__(self, port: int, secret: bytes, first: int, last: int, told: Callable[[int], None]) -> None:
+    def __init__(self, port: int, secret: bytes, first: int, last: int, on_progress: Callable[[int], None]) -> None:
         self.port = port
         self.signer = Signer(secret)
         self.kinds = mixed()
@@ -66,7 +66,7 @@ class VisitPlan:
         #: As many as ``tokens`` and more, so that none is told of twice.
         self.noticed: deque[str] = deque(maxlen=200)
         self.notices = 0
-        self._on_progress = told
+        self._on_progress = on_progress
 
     def record_page(self, token: str, size: int) -> None:
         """Remember its token.
@@ -190,9 +190,9 @@ class Visitor:
     def _uploaded(self, number: int, size: int) -> Visit:
         whole = FullBody()
         yield from self._read(Message(whole), number)
-        told = json.loads(whole.decoded(False))
-        if told != {"bytes": size, "sha256": hashlib.sha256(piece(number, size)).hexdigest()}:
-            raise WrongResponse(f"{told['bytes']} bytes came of {size}")
+        receipt = json.loads(whole.decoded(False))
+        if receipt != {"bytes": size, "sha256": hashlib.sha256(piece(number, size)).hexdigest()}:
+            raise WrongResponse(f"{receipt['bytes']} bytes came of {size}")
 
     def upload(self, number: int) -> Visit:
         """A body with a length."""
@@ -290,8 +290,8 @@ class Visitor:
             yield from self.captured_page(number)
             return
         self._plan.noticed.append(token)
-        told = {"token": token, "url": f"http://{HOST}/page?n={number}", "cookies": {"SRV": "n1"}}
-        body = json.dumps({**told, "viewed_at": "2025-03-03T10:00:00Z"}).encode()
+        notice = {"token": token, "url": f"http://{HOST}/page?n={number}", "cookies": {"SRV": "n1"}}
+        body = json.dumps({**notice, "viewed_at": "2025-03-03T10:00:00Z"}).encode()
         fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Cookie": "SRV=n1"}
         self._companion_request("POST", "/_lbc/notice", fields, body)
         yield from self._read(Message(FullBody()), 0, 204)

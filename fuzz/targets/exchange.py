@@ -185,7 +185,7 @@ def _check_response(raw: bytes, places: bytes, direction: Direction) -> Hashable
 
 def _seeds(random: Random) -> Sequence[bytes]:
     post = request(b"/a", b"Transfer-Encoding: chunked", method=b"POST")
-    asked = [
+    request_seeds = [
         *ACCEPTED.values(),
         *(raw + b"3\r\nabc\r\n0\r\n\r\n" + request() for _, raw in REFUSED.values()),
         *(post + body + request() for body in BROKEN.values() if len(body) < 100),
@@ -207,7 +207,7 @@ def _seeds(random: Random) -> Sequence[bytes]:
     ]
     return [
         bytes((side, random.randrange(16))) + random.randbytes(CHOICES - 2) + raw
-        for side, all_of in ((1, asked), (0, answers))
+        for side, all_of in ((1, request_seeds), (0, answers))
         for raw in all_of
     ]
 

@@ -209,9 +209,9 @@ def check(data: bytes) -> Hashable:
 
 
 def _seeds(random: Random) -> Sequence[bytes]:
-    asked = [*ACCEPTED.values(), *(raw for _, raw in REFUSED.values())]
+    requests = [*ACCEPTED.values(), *(raw for _, raw in REFUSED.values())]
     answers = [*BAD_ANSWERS.values(), answer(), answer(b"Content-Length: 3", b"X-A: b"), answer(line=b"HTTP/1.0 304 x")]
-    return [b"\0" + one for one in asked] + [bytes((1 + 2 * random.randrange(3),)) + one for one in answers]
+    return [b"\0" + one for one in requests] + [bytes((1 + 2 * random.randrange(3),)) + one for one in answers]
 
 
 TARGET = Target(seeds=_seeds, tokens=TOKENS, check=check, choices=1, max_bytes=8192)

@@ -52,7 +52,7 @@ class HealthChecks:
             self._loop.stop()
 
     def _check_all(self) -> Deferred[list[tuple[bool, None]]]:
-        return DeferredList([self._check(one) for one in self._backends if one.health])
+        return DeferredList([self._check(backend) for backend in self._backends if backend.health])
 
     def _check(self, backend: Backend) -> Deferred[None]:
         def on_response(response: IResponse) -> None:

@@ -54,7 +54,7 @@ class DemoBalancer(Resource):
         indirect: bool = False,
     ) -> None:
         Resource.__init__(self)
-        self._backends = {one.name: one for one in backends}
+        self._backends = {backend.name: backend for backend in backends}
         self._round_robin: Iterator[Backend] = cycle(backends)
         self._agent = agent
         self._cookie = cookie.encode()
@@ -76,7 +76,7 @@ class DemoBalancer(Resource):
         if cookie_backend is not None and cookie_backend.up and cookie_backend.name not in tried:
             return cookie_backend
         candidates = (next(self._round_robin) for _ in self._backends)
-        return next((one for one in candidates if one.up and one.name not in tried), None)
+        return next((candidate for candidate in candidates if candidate.up and candidate.name not in tried), None)
 
     def render(self, request: Request) -> int:
         """Pass one request on."""

@@ -57,7 +57,7 @@ def check_counts(nodes: int, visits: int) -> None:
 class DemoFarm:
     """A whole farm on loopback.
 
-    :param count: how many nodes.
+    :param node_count: how many nodes.
     :param balancer: as :func:`~lbcompanion.demo.balancer_choice.choose_balancer` gives it.
     :param folder: where its files go; whoever made the folder takes it away.
     :param give_up_seconds: when the crawler gives a notice up.
@@ -120,7 +120,9 @@ class DemoFarm:
             self._health_checks.stop()
         await DeferredList([process.stop() for process in self._other_processes])
         stopped_listeners = [port.stopListening() for port in self._listeners]
-        await DeferredList([one for one in stopped_listeners if isinstance(one, Deferred)])
+        await DeferredList(
+            [stopped_listener for stopped_listener in stopped_listeners if isinstance(stopped_listener, Deferred)]
+        )
         self._ports.release()
 
     async def stop_node(self, number: int) -> None:

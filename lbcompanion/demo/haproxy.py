@@ -46,7 +46,7 @@ def configuration(port: int, backends: Sequence[Backend], cookie: str = "SRV", m
         "    http-request disable-l7-retry if METH_POST",
         "    option httpchk GET /readyz",
         "    default-server inter 500ms fastinter 200ms fall 2 rise 1",
-        *(_server(one) for one in backends),
+        *(_server(backend) for backend in backends),
     ]
     return "\n".join(lines) + "\n"
 

@@ -82,8 +82,8 @@ class ChildProcess(ProcessProtocol):
         """Remember that it is gone."""
         self.running = False
         waiters, self._stop_waiters = self._stop_waiters, []
-        for one in waiters:
-            one.callback(None)
+        for waiter in waiters:
+            waiter.callback(None)
 
     def stop(self) -> Deferred[None]:
         """Ask it to end (SIGTERM), and end it (SIGKILL) where it has not done so after 12 seconds."""

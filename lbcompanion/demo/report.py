@@ -71,25 +71,25 @@ def table(checks: Sequence[VisitCheck], balancer: str) -> Table:
         "archived = served",
     ):
         drawn.add_column(name, justify="right" if name in {"visit", "attempts", "bytes"} else "left")
-    for one in checks:
-        recording = one.recording
+    for check in checks:
+        recording = check.recording
         drawn.add_row(
-            one.visit.id,
-            escape(f"{one.visit.method} {one.visit.path.partition('?')[0]}"),
-            one.served.node if one.served else "-",
+            check.visit.id,
+            escape(f"{check.visit.method} {check.visit.path.partition('?')[0]}"),
+            check.served.node if check.served else "-",
             str(recording.get("answered_by") or "-"),
             str(recording.get("route") or "-"),
             str(len(recording.get("attempts", ()))),
             f"{recording.get('bytes') or 0:,}",
             str(recording.get("outcome") or "-"),
-            "[green]yes[/]" if one.ok else f"[bold red]no:[/] {escape(one.verdict)}",
+            "[green]yes[/]" if check.ok else f"[bold red]no:[/] {escape(check.verdict)}",
         )
     return drawn
 
 
 def closing(checks: Sequence[VisitCheck], seconds: float) -> str:
     """The result in one line."""
-    good = sum(one.ok for one in checks)
+    good = sum(check.ok for check in checks)
     colour = "green" if good == len(checks) else "red"
     return (
         f"[bold {colour}]{good} of {len(checks)}[/] pages are in the archive exactly as they were served, each "
@@ -102,8 +102,8 @@ def json_document(checks: Sequence[VisitCheck], balancer: str, seconds: float) -
     """The same as JSON."""
     document = {
         "balancer": balancer,
-        "visits": [_record(one) for one in checks],
-        "archived": sum(one.recording.get("outcome") == "archived" for one in checks),
+        "visits": [_record(check) for check in checks],
+        "archived": sum(check.recording.get("outcome") == "archived" for check in checks),
         "lost": _lost(checks),
         "misrouted_attempts": sum(map(misrouted, checks)),
         "seconds": round(seconds, 3),
@@ -122,7 +122,7 @@ def misrouted(check: VisitCheck) -> int:
 
 
 def _lost(checks: Sequence[VisitCheck]) -> int:
-    return sum(one.recording.get("outcome") == "lost" for one in checks)
+    return sum(check.recording.get("outcome") == "lost" for check in checks)
 
 
 def _record(one: VisitCheck) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def run_demo(
                 return 0
             checks = await session.once(visits)
             _report(checks, chosen, reactor.seconds() - started_at, out, as_json)
-            return 0 if len(checks) == visits and all(one.ok for one in checks) else 1
+            return 0 if len(checks) == visits and all(check.ok for check in checks) else 1
         except CompanionError as failure:
             if not session.closing():
                 notes.print(str(failure), markup=False, highlight=False)

@@ -53,7 +53,7 @@ def sticky_table(diagnosis: Diagnosis) -> StickyTable:
     if not names:
         return StickyTable()
     example = dict(diagnosis.example)
-    for dialect in _candidate_dialects([one for one in diagnosis.cookies if one.set_cookie.name in names]):
+    for dialect in _candidate_dialects([cookie for cookie in diagnosis.cookies if cookie.set_cookie.name in names]):
         sticky = StickyTable(dialect, names)
         if {one.name for one in CookieReader(sticky).read(example)} == set(names):
             return sticky
@@ -71,10 +71,10 @@ def knows_cookies(sticky: StickyTable, diagnosis: Diagnosis) -> bool:
 def _candidate_dialects(cookies: list[ObservedCookie]) -> Iterator[str]:
     """Dialects to try, the surest first; where the cookies are of several, each is judged by itself. A session that no
     dialect can cut down is nobody's but the visitor's: no dialect that would record it whole is advised."""
-    if any(one.credential and not any(writer.is_sure for writer in one.possible_dialects) for one in cookies):
+    if any(cookie.credential and not any(writer.is_sure for writer in cookie.possible_dialects) for cookie in cookies):
         yield GENERIC.name
         return
-    surest = {one.possible_dialects[0] for one in cookies if one.possible_dialects}
+    surest = {cookie.possible_dialects[0] for cookie in cookies if cookie.possible_dialects}
     names = {writer.dialect for writer in surest}
     if len(names) == 1 and all(writer.grounds != "any_text" for writer in surest):
         yield names.pop()
@@ -82,7 +82,9 @@ def _candidate_dialects(cookies: list[ObservedCookie]) -> Iterator[str]:
         if set(cookies[0].kinds) == {RequestKind.POST}:
             yield haproxy_postonly.DIALECT.name
         # A plain word that nobody moves by: as HAProxy's insertion writes it.
-        yield from (one.dialect for one in cookies[0].possible_dialects if one.node and not one.moves_visitor)
+        yield from (
+            dialect.dialect for dialect in cookies[0].possible_dialects if dialect.node and not dialect.moves_visitor
+        )
     yield AUTO
     yield GENERIC.name
 
@@ -99,4 +101,4 @@ def _ladder(diagnosis: Diagnosis) -> list[str]:
 def _node_names(diagnosis: Diagnosis) -> list[str]:
     if diagnosis.certainty.value not in _NAMED:
         return []
-    return [one.name for one in diagnosis.nodes]
+    return [node.name for node in diagnosis.nodes]

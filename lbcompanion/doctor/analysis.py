@@ -22,13 +22,17 @@ def analyse(observations: Observations) -> Diagnosis:
     names = NodeNames(feature)
     stickiness = find_stickiness(observations, feature)
     nodes = _nodes(observations, names)
-    replays = tuple(_summarise(one, feature, names) for one in observations.replays)
+    replays = tuple(_summarise(replay, feature, names) for replay in observations.replays)
     conclusive_replays = [
-        one
-        for one in replays
-        if stickiness.first_success is not None and one.mode in _CONCLUSIVE and set(one.cookies) & set(stickiness.names)
+        replay
+        for replay in replays
+        if stickiness.first_success is not None
+        and replay.mode in _CONCLUSIVE
+        and set(replay.cookies) & set(stickiness.names)
     ]
-    misdirected = any(one.matches < one.tries for one in conclusive_replays if one.mode is not ReplayMode.REDUCED)
+    misdirected = any(
+        replay.matches < replay.tries for replay in conclusive_replays if replay.mode is not ReplayMode.REDUCED
+    )
     # Where all goes to one node a cookie that leads there shows nothing, unless it is known for a balancer's.
     sticky = (
         bool(conclusive_replays)
@@ -36,11 +40,11 @@ def analyse(observations: Observations) -> Diagnosis:
         and (len(nodes) > 1 or _is_from_balancer(observations, stickiness.names))
     )
     cookies = _cookies(observations, feature, stickiness, sticky)
-    responses = [one for replay in observations.replays for one in replay.responses] or list(
+    responses = [response for replay in observations.replays for response in replay.responses] or list(
         observations.without_cookie
     )
     certainty = certainty_of(
-        [one for one in responses if one.node] if observations.has_companions else responses, feature
+        [response for response in responses if response.node] if observations.has_companions else responses, feature
     )
     evidence = Evidence(
         observations, feature, stickiness, nodes, cookies, tuple(conclusive_replays), sticky, misdirected, certainty
@@ -67,7 +71,9 @@ def _is_recognised(set_cookie: ParsedSetCookie) -> bool:
 
 def _nodes(observations: Observations, names: NodeNames) -> tuple[ObservedNode, ...]:
     kinds = (RequestKind.WHOAMI, RequestKind.POST) if observations.has_companions else (RequestKind.PAGE,)
-    counted = Counter(name for one in observations.without_cookie if one.kind in kinds and (name := names.of(one)))
+    counted = Counter(
+        name for response in observations.without_cookie if response.kind in kinds and (name := names.of(response))
+    )
     return tuple(ObservedNode(name, count) for name, count in sorted(counted.items()))
 
 
@@ -80,7 +86,7 @@ def _summarise(replay: Replay, feature: Feature, names: NodeNames) -> ReplaySumm
         node = next(
             names.of(one) for one in (*replay.responses, replay.source) if one and feature.of(one) == result.node_marker
         )
-    certainty = certainty_of([one for one in replay.responses if one.node], feature)
+    certainty = certainty_of([response for response in replay.responses if response.node], feature)
     return ReplaySummary(node, replay.names, replay.mode, result.tries, result.matches, certainty)
 
 
@@ -138,21 +144,23 @@ def _sticks(
 ) -> bool | None:
     if name in stickiness.names:
         return True if sticky else None
-    tried = [one for one in observations.replays if name in one.names]
+    tried = [replay for replay in observations.replays if name in replay.names]
     return False if tried and feature.kind else None
 
 
 def _routing_part_works(name: str, observations: Observations, feature: Feature) -> bool | None:
-    tried = [one for one in observations.replays if name in one.names and one.mode is ReplayMode.REDUCED]
+    tried = [replay for replay in observations.replays if name in replay.names and replay.mode is ReplayMode.REDUCED]
     return outcome(tried[0], feature).successful if tried else None
 
 
 def _possible_dialects(set_cookie: ParsedSetCookie) -> tuple[PossibleDialect, ...]:
     found_dialects = explain(f"{set_cookie.name}={set_cookie.value}")
     return tuple(
-        PossibleDialect(one.dialect, one.grounds.name.lower(), one.node, one.moves_visitor)
-        for one in found_dialects
-        if one.dialect and one.grounds is not None
+        PossibleDialect(
+            found_dialect.dialect, found_dialect.grounds.name.lower(), found_dialect.node, found_dialect.moves_visitor
+        )
+        for found_dialect in found_dialects
+        if found_dialect.dialect and found_dialect.grounds is not None
     )
 
 

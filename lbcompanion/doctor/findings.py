@@ -33,12 +33,14 @@ class Evidence:
     @property
     def sticky_cookies(self) -> tuple[ObservedCookie, ...]:
         """The cookies that stick; none where that could be chance."""
-        return tuple(one for one in self.cookies if self.sticky and one.set_cookie.name in self.stickiness.names)
+        return tuple(
+            cookie for cookie in self.cookies if self.sticky and cookie.set_cookie.name in self.stickiness.names
+        )
 
     @property
     def got_response(self) -> bool:
         """Whether anything came back at all."""
-        return any(not one.failure for one in self.observations.without_cookie)
+        return any(not response.failure for response in self.observations.without_cookie)
 
 
 Rule = Callable[[Evidence], Iterator[Finding]]
@@ -47,7 +49,7 @@ Rule = Callable[[Evidence], Iterator[Finding]]
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
     """All findings, the worst first."""
     if not evidence.got_response:
-        words = sorted({one.failure for one in evidence.observations.without_cookie})
+        words = sorted({response.failure for response in evidence.observations.without_cookie})
         hint = " (ca_file, in a crawler's file, says whose certificates are trusted)" if "tls" in words else ""
         return (_problem("unreachable", f"No answer came: {', '.join(words)}{hint}."),)
     return worst_first(finding for rule in RULES for finding in rule(evidence))
@@ -66,8 +68,8 @@ def _note(code: str, text: str) -> Finding:
 
 
 def _replay_result(evidence: Evidence) -> Iterator[Finding]:
-    matches = sum(one.matches for one in evidence.conclusive_replays if one.mode is not ReplayMode.REDUCED)
-    tries = sum(one.tries for one in evidence.conclusive_replays if one.mode is not ReplayMode.REDUCED)
+    matches = sum(replay.matches for replay in evidence.conclusive_replays if replay.mode is not ReplayMode.REDUCED)
+    tries = sum(replay.tries for replay in evidence.conclusive_replays if replay.mode is not ReplayMode.REDUCED)
     if evidence.sticky:
         certainty_text = {
             Certainty.PROVEN: "proven by the companions",
@@ -109,9 +111,9 @@ def _one_node(evidence: Evidence) -> Iterator[Finding]:
         kind = _warning if evidence.sticky else _problem
         yield kind(
             "client-address",
-            f"{beginning}, though {', '.join(others)} should be there too: the balancer sticks by the client's address, "
-            "or the others are down. A crawler comes from another address than the visitors, and reaches one node "
-            "only: let the balancer stick by a cookie, or give nodes.NAME.direct.",
+            f"{beginning}, though {', '.join(others)} should be there too: the balancer sticks by the client's "
+            "address, or the others are down. A crawler comes from another address than the visitors, and reaches one "
+            "node only: let the balancer stick by a cookie, or give nodes.NAME.direct.",
         )
     else:
         kind = _warning if evidence.sticky else _problem
@@ -123,7 +125,7 @@ def _one_node(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _identification(evidence: Evidence) -> Iterator[Finding]:
-    responses = [one for one in evidence.observations.without_cookie if one.node]
+    responses = [response for response in evidence.observations.without_cookie if response.node]
     if not responses:
         yield _note(
             "no-companions",
@@ -133,12 +135,12 @@ def _identification(evidence: Evidence) -> Iterator[Finding]:
         )
     elif not evidence.observations.secret_known:
         yield _note("not-proven", "Companions name the node; with the farm's secret (--config) that would be proven.")
-    elif not any(one.proven for one in responses):
+    elif not any(response.proven for response in responses):
         yield _problem(
             "other-secret", "The companions' proofs do not hold: they have another secret than this --config."
         )
     else:
-        missing = sorted(set(evidence.observations.known_nodes) - {one.name for one in evidence.nodes})
+        missing = sorted(set(evidence.observations.known_nodes) - {node.name for node in evidence.nodes})
         if missing and len(evidence.nodes) > 1:
             yield _warning("missing-nodes", f"Configured, but never met: {', '.join(missing)}. Down, or drained?")
 
@@ -146,24 +148,31 @@ def _identification(evidence: Evidence) -> Iterator[Finding]:
 def _all_responses(evidence: Evidence) -> list[ProbeResponse]:
     return [
         *evidence.observations.without_cookie,
-        *(one for replay in evidence.observations.replays for one in replay.responses),
+        *(response for replay in evidence.observations.replays for response in replay.responses),
     ]
 
 
 def _is_cached(evidence: Evidence) -> bool:
     """Whether a companion's answer was given a second time, to another nonce."""
     whoami_responses = [one for one in _all_responses(evidence) if one.kind is RequestKind.WHOAMI and not one.failure]
-    proofs = [one.proof for one in whoami_responses if one.proof]
-    mixed = evidence.observations.secret_known and {one.proven for one in whoami_responses if one.node} == {True, False}
-    return len(proofs) > len(set(proofs)) or mixed or any(one.from_cache for one in whoami_responses)
+    proofs = [whoami_response.proof for whoami_response in whoami_responses if whoami_response.proof]
+    mixed = evidence.observations.secret_known and {
+        whoami_response.proven for whoami_response in whoami_responses if whoami_response.node
+    } == {True, False}
+    return (
+        len(proofs) > len(set(proofs))
+        or mixed
+        or any(whoami_response.from_cache for whoami_response in whoami_responses)
+    )
 
 
 def _cache(evidence: Evidence) -> Iterator[Finding]:
+    prefix = evidence.observations.prefix
     if _is_cached(evidence):
         yield _problem(
             "cache",
-            f"A cache in front answers for {evidence.observations.prefix}/: an old answer was given again. It would hand out "
-            f"one node's answer for another's: let it pass everything under {evidence.observations.prefix}/ through.",
+            f"A cache in front answers for {prefix}/: an old answer was given again. It would hand out one node's "
+            f"answer for another's: let it pass everything under {prefix}/ through.",
         )
     elif any(one.from_cache for one in _all_responses(evidence)):
         yield _warning(
@@ -175,8 +184,8 @@ def _cache(evidence: Evidence) -> Iterator[Finding]:
 
 def _cookie_scope(evidence: Evidence) -> Iterator[Finding]:
     """Where a sticky cookie is handed out, and where a browser sends it."""
-    for one in evidence.sticky_cookies:
-        set_cookie = one.set_cookie
+    for cookie in evidence.sticky_cookies:
+        set_cookie = cookie.set_cookie
         if not set_cookie.covers(f"{evidence.observations.prefix}/notice"):
             path_note = (
                 "" if set_cookie.path_named else ", the folder of the address that set it, since no Path is given"
@@ -184,41 +193,41 @@ def _cookie_scope(evidence: Evidence) -> Iterator[Finding]:
             prefix = evidence.observations.prefix
             yield _problem(
                 "cookie-path",
-                f"{set_cookie.name} holds for {set_cookie.path} only{path_note}: browsers do not send it to {prefix}/. The balancer "
-                "takes what a page asks there for a newcomer's request, and answers with another node's cookie: "
-                "visitors are moved, and lose their sessions. The built-in tag asks below the page's folder instead; "
-                'snippets of your own, and inject.address = "prefix", do not. Let the balancer set Path=/, or set '
-                f'prefix = "{set_cookie.path.rstrip("/")}{prefix}" for all nodes and the crawler.',
+                f"{set_cookie.name} holds for {set_cookie.path} only{path_note}: browsers do not send it to {prefix}/. "
+                "The balancer takes what a page asks there for a newcomer's request, and answers with another node's "
+                "cookie: visitors are moved, and lose their sessions. The built-in tag asks below the page's folder "
+                'instead; snippets of your own, and inject.address = "prefix", do not. Let the balancer set Path=/, '
+                f'or set prefix = "{set_cookie.path.rstrip("/")}{prefix}" for all nodes and the crawler.',
             )
-        if RequestKind.POST in one.kinds and not {RequestKind.PAGE, RequestKind.WHOAMI, RequestKind.ROOT} & set(
-            one.kinds
+        if RequestKind.POST in cookie.kinds and not {RequestKind.PAGE, RequestKind.WHOAMI, RequestKind.ROOT} & set(
+            cookie.kinds
         ):
             yield _warning(
                 "post-only",
-                f"{set_cookie.name} is handed out in answer to POST only: visitors who only read do not stick. The crawler "
-                "gets values of its own by POST to whoami.",
+                f"{set_cookie.name} is handed out in answer to POST only: visitors who only read do not stick. The "
+                "crawler gets values of its own by POST to whoami.",
             )
         reached = {kind for kind in (RequestKind.PAGE, RequestKind.ROOT) if evidence.observations.responses_to(kind)}
-        if RequestKind.PAGE not in one.kinds and RequestKind.ROOT in one.kinds and RequestKind.PAGE in reached:
+        if RequestKind.PAGE not in cookie.kinds and RequestKind.ROOT in cookie.kinds and RequestKind.PAGE in reached:
             yield _warning(
                 "some-paths", f"{set_cookie.name} is handed out at / but not at {evidence.observations.path}."
             )
         if (
             RequestKind.ROOT in reached
-            and RequestKind.ROOT not in one.kinds
-            and {RequestKind.PAGE, RequestKind.WHOAMI} & set(one.kinds)
+            and RequestKind.ROOT not in cookie.kinds
+            and {RequestKind.PAGE, RequestKind.WHOAMI} & set(cookie.kinds)
         ):
             yield _warning("some-paths", f"{set_cookie.name} is not handed out at /, only at some paths.")
 
 
 def _cookie_lifetime(evidence: Evidence) -> Iterator[Finding]:
-    for one in evidence.sticky_cookies:
-        set_cookie = one.set_cookie
+    for cookie in evidence.sticky_cookies:
+        set_cookie = cookie.set_cookie
         if set_cookie.seconds is not None and set_cookie.seconds < _SHORT_SECONDS:
             yield _warning(
                 "short-lived",
-                f"{set_cookie.name} lives for {set_cookie.seconds:.0f} s: one recorded with a page may be void before the fetch. "
-                "The crawler's own cookies are made anew in time.",
+                f"{set_cookie.name} lives for {set_cookie.seconds:.0f} s: one recorded with a page may be void before "
+                "the fetch. The crawler's own cookies are made anew in time.",
             )
         if set_cookie.secure and evidence.observations.origin.startswith("http:"):
             yield _warning("secure", f"{set_cookie.name} is Secure, and the site was asked by http: browsers drop it.")
@@ -234,7 +243,7 @@ def _cookie_lifetime(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _whole_replays(evidence: Evidence) -> list[Replay]:
-    return [one for one in evidence.observations.replays if one.mode is ReplayMode.WHOLE]
+    return [replay for replay in evidence.observations.replays if replay.mode is ReplayMode.WHOLE]
 
 
 def _renewed(evidence: Evidence, name: str) -> bool:
@@ -253,15 +262,16 @@ def _special_stickiness(evidence: Evidence) -> Iterator[Finding]:
         yield _note(
             "key", f"Any value of {evidence.stickiness.names[0]} sticks: the balancer hashes it, or remembers it."
         )
-    for one in evidence.sticky_cookies:
-        if one.credential and one.routing_part is None:
+    for cookie in evidence.sticky_cookies:
+        if cookie.credential and cookie.routing_part is None:
             yield _note(
                 "session",
-                f"{one.set_cookie.name} looks like a session's credential: it is not recorded. The crawler reaches the "
-                "nodes by values of its own.",
+                f"{cookie.set_cookie.name} looks like a session's credential: it is not recorded. The crawler reaches "
+                "the nodes by values of its own.",
             )
     if evidence.sticky_cookies and any(
-        one.possible_dialects and all(w.moves_visitor for w in one.possible_dialects) for one in evidence.sticky_cookies
+        cookie.possible_dialects and all(w.moves_visitor for w in cookie.possible_dialects)
+        for cookie in evidence.sticky_cookies
     ):
         yield _note(
             "moves-visitor",
@@ -272,7 +282,7 @@ def _special_stickiness(evidence: Evidence) -> Iterator[Finding]:
 
 def _failed_requests(evidence: Evidence) -> Iterator[Finding]:
     responses = _all_responses(evidence)
-    failed = [one for one in responses if one.failure]
+    failed = [response for response in responses if response.failure]
     if failed:
         words = ", ".join(sorted({one.failure for one in failed}))
         yield _warning("failures", f"{len(failed)} of {len(responses)} requests got no answer: {words}.")

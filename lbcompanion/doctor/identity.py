@@ -63,7 +63,7 @@ def feature_of(observations: Observations) -> Feature:
     if observations.has_companions:
         return Feature("node")
     responses = observations.responses_to(observations.main_kind)
-    if len(responses) < _MIN_RESPONSES or any(one.from_cache for one in responses):
+    if len(responses) < _MIN_RESPONSES or any(response.from_cache for response in responses):
         return Feature()
     return next((one for one in _candidates(responses) if _distinguishes(one, responses)), Feature())
 
@@ -90,7 +90,7 @@ def _is_number(text: str) -> bool:
 
 
 def _distinguishes(feature: Feature, responses: Sequence[ProbeResponse]) -> bool:
-    values = [feature.of(one) for one in responses]
+    values = [feature.of(response) for response in responses]
     return all(values) and 2 <= len(set(values)) <= len(values) / 2
 
 
@@ -124,4 +124,4 @@ def certainty_of(responses: Iterable[ProbeResponse], feature: Feature) -> Certai
     """How sure it is who gave these answers."""
     if feature.kind != "node":
         return Certainty.GUESSED if feature.kind else Certainty.UNKNOWN
-    return Certainty.PROVEN if all(one.proven for one in responses) else Certainty.CLAIMED
+    return Certainty.PROVEN if all(response.proven for response in responses) else Certainty.CLAIMED

@@ -56,7 +56,7 @@ class ProbeResponse:
     :ivar node: what ``whoami`` says; empty where no companion answered.
     :ivar proven: whether its proof holds, for the nonce of this very request.
     :ivar proof: the proof as it came, to see one twice; empty where there was none.
-    :ivar given: the cookies it hands out.
+    :ivar set_cookies: the cookies it hands out.
     :ivar headers: all others, names in lower case.
     :ivar body: a digest of the body.
     """
@@ -88,7 +88,7 @@ class ProbeResponse:
     @property
     def jar(self) -> dict[str, str]:
         """The cookies handed out, by name, those taken away left out; the last of one name, as browsers have it."""
-        return {one.name: one.value for one in self.set_cookies if not one.deleted}
+        return {set_cookie.name: set_cookie.value for set_cookie in self.set_cookies if not set_cookie.deleted}
 
 
 class ReplayMode(Enum):
@@ -123,7 +123,7 @@ class Observations:
     :ivar prefix: where the companions' paths are.
     :ivar secret_known: whether proofs could be checked.
     :ivar known_nodes: which nodes the configuration names.
-    :ivar bare: the answers to requests without a cookie, in order.
+    :ivar without_cookie: the answers to requests without a cookie, in order.
     :ivar finished: whether all was asked that should have been.
     """
 
@@ -140,12 +140,12 @@ class Observations:
 
     def responses_to(self, kind: RequestKind) -> tuple[ProbeResponse, ...]:
         """The answers without a cookie at one place, failures left out."""
-        return tuple(one for one in self.without_cookie if one.kind is kind and not one.failure)
+        return tuple(response for response in self.without_cookie if response.kind is kind and not response.failure)
 
     @property
     def has_companions(self) -> bool:
         """Whether companions answer there."""
-        return any(one.node for one in self.without_cookie)
+        return any(response.node for response in self.without_cookie)
 
     @property
     def main_kind(self) -> RequestKind:

@@ -31,7 +31,7 @@ class ProbeSeries:
     """Requests that are alike.
 
     :ivar cookies: name to value; none for a bare request.
-    :ivar why: for the progress display.
+    :ivar question: for the progress display.
     """
 
     kind: RequestKind
@@ -51,7 +51,7 @@ def next_series(
     :param invented: texts without meaning, to see whether a cookie's hash decides.
     """
     without_cookie = _next_without_cookie(observations)
-    if without_cookie is not None or all(one.failure for one in observations.without_cookie):
+    if without_cookie is not None or all(response.failure for response in observations.without_cookie):
         return without_cookie
     feature = feature_of(observations)
     stickiness = find_stickiness(observations, feature)
@@ -61,8 +61,8 @@ def next_series(
 
 
 def _next_without_cookie(observations: Observations) -> ProbeSeries | None:
-    pages = sum(one.kind is RequestKind.PAGE for one in observations.without_cookie)
-    whoami_count = sum(one.kind is RequestKind.WHOAMI for one in observations.without_cookie)
+    pages = sum(response.kind is RequestKind.PAGE for response in observations.without_cookie)
+    whoami_count = sum(response.kind is RequestKind.WHOAMI for response in observations.without_cookie)
     if pages < _FIRST_PAGES:
         return ProbeSeries(RequestKind.PAGE, _FIRST_PAGES - pages, "the page, without a cookie")
     if whoami_count == 0:
@@ -70,18 +70,20 @@ def _next_without_cookie(observations: Observations) -> ProbeSeries | None:
     if observations.has_companions:
         if not _all_nodes_seen(observations):
             return ProbeSeries(RequestKind.WHOAMI, 1, "which nodes are there?")
-    elif pages < PAGES and any(not one.failure for one in observations.without_cookie):
+    elif pages < PAGES and any(not response.failure for response in observations.without_cookie):
         return ProbeSeries(RequestKind.PAGE, PAGES - pages, "can nodes be told apart?")
-    if observations.path != "/" and not any(one.kind is RequestKind.ROOT for one in observations.without_cookie):
+    if observations.path != "/" and not any(
+        response.kind is RequestKind.ROOT for response in observations.without_cookie
+    ):
         return ProbeSeries(RequestKind.ROOT, 1, "the start page, without a cookie")
     return None
 
 
 def _all_nodes_seen(observations: Observations) -> bool:
-    responses = [one for one in observations.without_cookie if one.kind is RequestKind.WHOAMI]
+    responses = [response for response in observations.without_cookie if response.kind is RequestKind.WHOAMI]
     if len(responses) >= _MAX_WHOAMI:
         return True
-    nodes = [one.node for one in responses if one.node]
+    nodes = [response.node for response in responses if response.node]
     rare = [node for node in {*nodes, *observations.known_nodes} if nodes.count(node) < _MIN_RESPONSES_PER_NODE]
     return len(responses) >= _MIN_WHOAMI and not rare
 
@@ -105,12 +107,12 @@ def _next_candidate(
     observations: Observations, configured: Sequence[str], invented: Sequence[str]
 ) -> ProbeSeries | None:
     """Nothing sticks so far: try what the balancer handed out, then the application, then after a POST, then a key."""
-    tried = [one.source for one in observations.replays if one.mode is ReplayMode.WHOLE]
+    tried = [replay.source for replay in observations.replays if replay.mode is ReplayMode.WHOLE]
     for kind in (observations.main_kind, RequestKind.PAGE, RequestKind.POST):
-        if kind is RequestKind.POST and not any(one.kind is kind for one in observations.without_cookie):
+        if kind is RequestKind.POST and not any(response.kind is kind for response in observations.without_cookie):
             return ProbeSeries(kind, _POSTS, "does a POST get a cookie?")
         sources = _sources(observations, kind)
-        if sources and not any(one in tried for one in sources):
+        if sources and not any(source in tried for source in sources):
             return _replay_whole(observations, sources[0], tuple(sendable(sources[0])))
     return _next_invented(observations, configured, invented)
 
@@ -127,7 +129,7 @@ def _next_invented(
     observations: Observations, configured: Sequence[str], invented: Sequence[str]
 ) -> ProbeSeries | None:
     names = [name for name in configured if not is_pattern(name)]
-    done = sum(one.mode is ReplayMode.INVENTED for one in observations.replays)
+    done = sum(replay.mode is ReplayMode.INVENTED for replay in observations.replays)
     if not names or not observations.has_companions or done >= min(len(invented), _MAX_VISITORS):
         return None
     question = f"does any value of {names[0]} stick?"
@@ -140,7 +142,7 @@ def _refine(observations: Observations, stickiness: Stickiness) -> ProbeSeries |
     if first_success is None or first_success.source is None:
         return None
     jar = first_success.source.jar
-    done = {(one.mode, one.names) for one in observations.replays if one.source is first_success.source}
+    done = {(replay.mode, replay.names) for replay in observations.replays if replay.source is first_success.source}
     for mode, names in _subsets(first_success.names, stickiness.all_needed):
         if (mode, names) not in done:
             question = (
@@ -177,12 +179,14 @@ def _next_source(
     observations: Observations, stickiness: Stickiness, first_success: ProbeResponse
 ) -> ProbeSeries | None:
     """The same cookies of other nodes, or, where those are not known, of other visitors."""
-    tried = [one.source for one in observations.replays if one.mode is ReplayMode.WHOLE]
+    tried = [replay.source for replay in observations.replays if replay.mode is ReplayMode.WHOLE]
     sources = [one for one in _sources(observations, first_success.kind) if set(stickiness.names) <= set(sendable(one))]
     limit = _MAX_NODES if first_success.node else _MAX_VISITORS
     if len(tried) >= limit:
         return None
-    untried = [one for one in sources if one not in tried and _differs(one, first_success, stickiness.names)]
+    untried = [
+        source for source in sources if source not in tried and _differs(source, first_success, stickiness.names)
+    ]
     return _replay_whole(observations, untried[0], stickiness.names) if untried else None
 
 

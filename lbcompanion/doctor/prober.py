@@ -61,7 +61,7 @@ class Prober:
     """Looks at one site.
 
     :param nonce: gives a new unguessable text.
-    :param told: is told of the progress.
+    :param on_progress: is told of the progress.
     :param reactor: for the deadline, and for the pauses: a site is looked at, not loaded.
     """
 
@@ -147,7 +147,7 @@ class Prober:
             node=node,
             proven=bool(secret and Identity(node, secret).is_proven(reply.header, "", nonce)),
             proof=reply.header(PROOF.lower),
-            set_cookies=tuple(one for one in lines if one is not None),
+            set_cookies=tuple(line for line in lines if line is not None),
             headers=tuple((name, value) for name, value in reply.headers if name != "set-cookie"),
             body=digest_of(reply.body).hex(),
         )
@@ -157,7 +157,7 @@ def _node_of(reply: Reply) -> str:
     """The node that a companion names: in the header and in the body alike."""
     node = answering_node(reply.header)
     try:
-        on_progress = json.loads(reply.body)
+        body = json.loads(reply.body)
     except ValueError:
         return ""
-    return node if isinstance(on_progress, dict) and on_progress.get("node") == node else ""
+    return node if isinstance(body, dict) and body.get("node") == node else ""

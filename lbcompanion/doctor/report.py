@@ -84,7 +84,7 @@ def report(observations: Observations, diagnosis: Diagnosis, advice: Advice) -> 
     if diagnosis.replays:
         parts.append(_replays(diagnosis))
     parts += ["", *_findings(diagnosis)]
-    if all(one.failure for one in observations.without_cookie):
+    if all(response.failure for response in observations.without_cookie):
         return Group(*parts)
     parts += ["", "[bold]In each node's file:[/]", "", escape(advice.node)]
     parts += ["[bold]In the crawler's file:[/]", "", escape(advice.crawler)]
@@ -109,22 +109,22 @@ def _table(title: str, *columns: str) -> Table:
 
 def _nodes(diagnosis: Diagnosis) -> Table:
     table = _table(f"Nodes met without a cookie ({diagnosis.certainty.value})", "node", "answers")
-    for one in diagnosis.nodes:
-        table.add_row(escape(one.name), str(one.responses))
+    for node in diagnosis.nodes:
+        table.add_row(escape(node.name), str(node.responses))
     return table
 
 
 def _cookies(diagnosis: Diagnosis) -> Table:
     table = _table("Cookies handed out", "cookie", "at", "sticks", "script can read", "attributes", "could be", "names")
-    for one in diagnosis.cookies:
+    for cookie in diagnosis.cookies:
         table.add_row(
-            escape(one.set_cookie.name),
-            " ".join(kind.value for kind in one.kinds),
-            _YES_NO[one.sticks],
-            _YES_NO[not one.set_cookie.http_only],
-            escape("; ".join(_attributes(one.set_cookie))),
-            escape(_dialect_text(one)),
-            escape(next((dialect.node for dialect in one.possible_dialects if dialect.node), "-")),
+            escape(cookie.set_cookie.name),
+            " ".join(kind.value for kind in cookie.kinds),
+            _YES_NO[cookie.sticks],
+            _YES_NO[not cookie.set_cookie.http_only],
+            escape("; ".join(_attributes(cookie.set_cookie))),
+            escape(_dialect_text(cookie)),
+            escape(next((dialect.node for dialect in cookie.possible_dialects if dialect.node), "-")),
         )
     return table
 
@@ -146,7 +146,7 @@ def _dialect_text(cookie: ObservedCookie) -> str:
     if not cookie.possible_dialects:
         return "an application's session" if cookie.credential else "no known dialect"
     grounds = cookie.possible_dialects[0].grounds
-    equally_sure = [one for one in cookie.possible_dialects if one.grounds == grounds]
+    equally_sure = [dialect for dialect in cookie.possible_dialects if dialect.grounds == grounds]
     # Of those that take any text, the ones that would name a node by it come first.
     names = [one.dialect for one in sorted(equally_sure, key=lambda one: one.node is None)]
     remark = {
@@ -160,14 +160,14 @@ def _dialect_text(cookie: ObservedCookie) -> str:
 
 def _replays(diagnosis: Diagnosis) -> Table:
     table = _table("Sent again", "cookies", "what of them", "node", "led there", "how sure")
-    for one in diagnosis.replays:
-        style = "" if one.matches == one.tries else "red"
-        sure = one.certainty.value
+    for replay in diagnosis.replays:
+        style = "" if replay.matches == replay.tries else "red"
+        sure = replay.certainty.value
         table.add_row(
-            escape(" ".join(one.cookies)),
-            one.mode.value,
-            escape(one.node or "?"),
-            f"{one.matches} of {one.tries}",
+            escape(" ".join(replay.cookies)),
+            replay.mode.value,
+            escape(replay.node or "?"),
+            f"{replay.matches} of {replay.tries}",
             sure,
             style=style,
         )
@@ -175,8 +175,8 @@ def _replays(diagnosis: Diagnosis) -> Table:
 
 
 def _findings(diagnosis: Diagnosis) -> Iterator[str]:
-    for one in diagnosis.findings:
-        yield f"[{_COLOURS[one.severity]}]{one.severity.value:>7}[/]  {escape(one.text)}"
+    for finding in diagnosis.findings:
+        yield f"[{_COLOURS[finding.severity]}]{finding.severity.value:>7}[/]  {escape(finding.text)}"
 
 
 def json_document(url: str, observations: Observations, diagnosis: Diagnosis, advice: Advice) -> dict[str, Any]:
@@ -190,21 +190,22 @@ def json_document(url: str, observations: Observations, diagnosis: Diagnosis, ad
         "basis": diagnosis.certainty.value,
         "companions": observations.has_companions,
         "dialect": advice.sticky.dialect if diagnosis.sticky else None,
-        "nodes": [{"name": one.name, "answers": one.responses} for one in diagnosis.nodes],
-        "cookies": [_cookie(one) for one in diagnosis.cookies],
+        "nodes": [{"name": node.name, "answers": node.responses} for node in diagnosis.nodes],
+        "cookies": [_cookie(cookie) for cookie in diagnosis.cookies],
         "replays": [
             {
-                "node": one.node or None,
-                "cookies": list(one.cookies),
-                "how": one.mode.name.lower(),
-                "tries": one.tries,
-                "same": one.matches,
-                "basis": one.certainty.value,
+                "node": replay.node or None,
+                "cookies": list(replay.cookies),
+                "how": replay.mode.name.lower(),
+                "tries": replay.tries,
+                "same": replay.matches,
+                "basis": replay.certainty.value,
             }
-            for one in diagnosis.replays
+            for replay in diagnosis.replays
         ],
         "findings": [
-            {"code": one.code, "severity": one.severity.value, "text": one.text} for one in diagnosis.findings
+            {"code": finding.code, "severity": finding.severity.value, "text": finding.text}
+            for finding in diagnosis.findings
         ],
         "configuration": {"node": advice.node, "crawler": advice.crawler},
         "requests": observations.request_count,

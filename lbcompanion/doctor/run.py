@@ -60,7 +60,9 @@ def _site_for(url: str, sites: Mapping[str, SiteSettings]) -> SiteSettings:
     """The site of that origin; the first one where none is."""
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}".lower()
-    return next((one for one in sites.values() if one.origin.lower().rstrip("/") == origin), next(iter(sites.values())))
+    return next(
+        (site for site in sites.values() if site.origin.lower().rstrip("/") == origin), next(iter(sites.values()))
+    )
 
 
 @frozen
@@ -100,11 +102,11 @@ def _with_configuration(diagnosis: Diagnosis, sticky: StickyTable | None) -> Dia
     if sticky is None or not diagnosis.sticky:
         return diagnosis
     if knows_cookies(sticky, diagnosis):
-        on_progress = Finding("configured", Severity.GOOD, "The configuration knows the sticky cookies.")
+        finding = Finding("configured", Severity.GOOD, "The configuration knows the sticky cookies.")
     else:
-        on_progress = Finding(
+        finding = Finding(
             "other-configuration",
             Severity.WARNING,
             "The configuration named by --config does not know the sticky cookies: see below what it should have.",
         )
-    return evolve(diagnosis, findings=worst_first((*diagnosis.findings, on_progress)))
+    return evolve(diagnosis, findings=worst_first((*diagnosis.findings, finding)))

@@ -15,8 +15,8 @@ from lbcompanion.doctor.observations import Observations, Replay, ReplayMode, Re
 class Outcome:
     """How one series of replays went.
 
-    :ivar said: what told the node that it should lead to; empty where nothing tells nodes apart.
-    :ivar same: how many of ``tries`` led there.
+    :ivar node_marker: what told the node that it should lead to; empty where nothing tells nodes apart.
+    :ivar matches: how many of ``tries`` led there.
     """
 
     node_marker: str
@@ -34,8 +34,8 @@ def outcome(replay: Replay, feature: Feature) -> Outcome:
     tries = len(replay.responses)
     if feature.kind == "cookie":
         return _by_cookie(replay, feature)
-    node_marker = [feature.of(one) for one in replay.responses if not one.failure]
-    counts = Counter(one for one in node_marker if one)
+    markers = [feature.of(response) for response in replay.responses if not response.failure]
+    counts = Counter(marker for marker in markers if marker)
     if replay.source is not None and replay.source.kind is RequestKind.WHOAMI:
         wanted = feature.of(replay.source)  # a balancer's own cookie: the node that answered is the one it names
     else:
@@ -48,7 +48,10 @@ def _by_cookie(replay: Replay, feature: Feature) -> Outcome:
     """Nothing but the sticky cookie tells nodes apart: who keeps it was not moved, as far as one can see."""
     wanted = feature.of(replay.source) if replay.source is not None else ""
     accepted = {wanted, ""} if feature.name in replay.names else {wanted}
-    matches = sum(not one.failure and one.status < 500 and feature.of(one) in accepted for one in replay.responses)
+    matches = sum(
+        not response.failure and response.status < 500 and feature.of(response) in accepted
+        for response in replay.responses
+    )
     return Outcome(wanted, len(replay.responses), matches if wanted else 0)
 
 
@@ -57,8 +60,8 @@ class Stickiness:
     """Which cookies do it.
 
     :ivar names: none where nothing sticks, or where that could not be told.
-    :ivar together: whether all of them are needed.
-    :ivar leader: the series that showed it first.
+    :ivar all_needed: whether all of them are needed.
+    :ivar first_success: the series that showed it first.
     """
 
     names: tuple[str, ...] = ()
@@ -69,8 +72,8 @@ class Stickiness:
 
 def find_stickiness(observations: Observations, feature: Feature) -> Stickiness:
     """Find the fewest cookies that stick, by what was tried so far."""
-    successful = [one for one in observations.replays if outcome(one, feature).successful]
-    first_success = next((one for one in successful if one.mode is ReplayMode.WHOLE), None)
+    successful = [replay for replay in observations.replays if outcome(replay, feature).successful]
+    first_success = next((replay for replay in successful if replay.mode is ReplayMode.WHOLE), None)
     if first_success is None:
         return _invented(observations, feature)
     if len(first_success.names) == 1:
@@ -89,11 +92,11 @@ def find_stickiness(observations: Observations, feature: Feature) -> Stickiness:
 
 
 def _successes_like(successful: Iterable[Replay], first_success: Replay, mode: ReplayMode) -> list[Replay]:
-    return [one for one in successful if one.mode is mode and one.source is first_success.source]
+    return [replay for replay in successful if replay.mode is mode and replay.source is first_success.source]
 
 
 def _invented(observations: Observations, feature: Feature) -> Stickiness:
-    tried = [one for one in observations.replays if one.mode is ReplayMode.INVENTED]
+    tried = [replay for replay in observations.replays if replay.mode is ReplayMode.INVENTED]
     successes = [one for one in tried if outcome(one, feature).successful]
     # One key that leads to one node could be chance, or a balancer that knows no cookies at all.
     if len(successes) < 2 or len(successes) < len(tried):

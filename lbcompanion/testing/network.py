@@ -1,9 +1,9 @@
 """A network in memory: hosts with addresses, listeners and connections, all on one clock that is moved by hand.
 
 Each host is a reactor of its own, as far as Twisted's endpoints, ``Agent``, its web server and the services of this
-project need one. Nothing moves by itself: what was written waits until :meth:`MemoryNetwork.step`,
-:meth:`MemoryNetwork.run_until_idle` or :meth:`MemoryNetwork.pass_time`. A host can be cut off (its processes live on) or crash (they
-do not).
+project need one. Nothing moves by itself: written bytes wait for :meth:`MemoryNetwork.step`,
+:meth:`MemoryNetwork.run_until_idle` or :meth:`MemoryNetwork.pass_time`. A host can be cut off (its processes live
+on) or crash (they do not).
 """
 
 from __future__ import annotations
@@ -178,13 +178,13 @@ class Host:
         """Call later, unless the host crashes before."""
         call: Any = self.network.clock.callLater(delay, callable, *args, **kw)
         if len(self._calls) > 200:
-            self._calls = [one for one in self._calls if one.active()]
+            self._calls = [call for call in self._calls if call.active()]
         self._calls.append(call)
         return call  # type: ignore[no-any-return]
 
     def getDelayedCalls(self) -> list[Any]:
         """What this host waits for."""
-        return [one for one in self._calls if one.active()]
+        return [call for call in self._calls if call.active()]
 
     # Of IReactorCore what services ask for: there is no shutdown, only a crash.
 

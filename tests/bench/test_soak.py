@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.responses import WrongResponse
-from bench.soak import event_loop as crew
+from bench.soak import event_loop
 from bench.soak.event_loop import Visit
 from bench.soak.growth import GROWTH_DESCRIPTORS, GROWTH_MEGABYTES, Sample, descriptors, memory
 from bench.soak.visits import MIX, Visitor, VisitPlan, mixed
@@ -85,7 +85,7 @@ def test_visitors_wait_beside_each_other() -> None:
         theirs.send(b"words")
 
     with ours, theirs:
-        crew.run([reads(), writes()])
+        event_loop.run([reads(), writes()])
     assert said == ["waited", "heard words"]
 
 
@@ -95,7 +95,7 @@ def test_one_who_is_wronged_ends_all() -> None:
         raise WrongResponse("not the page")
 
     with pytest.raises(WrongResponse, match="not the page"):
-        crew.run([wronged()])
+        event_loop.run([wronged()])
 
 
 def test_a_token_may_not_come_twice() -> None:

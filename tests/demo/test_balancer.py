@@ -256,7 +256,7 @@ class BalancerTests(TestCase):
         checks.start()
         while self.backends[2].up or self.backends[0].up:
             yield deferLater(reactor, 0.02)
-        assert [one.up for one in self.backends] == [False, True, False]
+        assert [backend.up for backend in self.backends] == [False, True, False]
         self.nodes["n3"].ready = True
         while not self.backends[2].up:
             yield deferLater(reactor, 0.02)

@@ -87,7 +87,9 @@ def test_any_node_has_every_page(new_farm, applications, tmp_path: Path, kind: t
     found = farm.finished([view.token for view in views])
     farm.check_archived(views, found)
     recordings = [found[view.token] for view in views]
-    assert [[one["result"] for one in recording["attempts"]] for recording in recordings] == [["archived"]] * VISITS
+    assert [[attempt["result"] for attempt in recording["attempts"]] for recording in recordings] == [
+        ["archived"]
+    ] * VISITS
     assert {recording["route"] for recording in recordings} == {"any"}
     assert (
         {recording["answered_by"] for recording in recordings}

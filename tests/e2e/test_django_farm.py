@@ -242,6 +242,6 @@ def check_secrets(farm: ProcessFarm, people: list[Person], tokens: list[str], hi
     for body in noticed:
         assert set(json.loads(body)["cookies"]) == (set() if hidden else {"SRV"})
         assert [secret for secret in secrets if secret.encode() in body] == []
-    sent = [one for _, _, _, body in farm.taps["notices"].requests() for one in json.loads(body)["notices"]]
+    sent = [notice for _, _, _, body in farm.taps["notices"].requests() for notice in json.loads(body)["notices"]]
     assert {one["token"] for one in sent} == set(tokens)
     assert all(set(one["cookies"]) <= {"SRV"} for one in sent)

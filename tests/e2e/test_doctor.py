@@ -60,7 +60,7 @@ class DoctorEnvironment:
         return json.loads(done.stdout)
 
 
-@pytest.fixture(name="ground", scope="module")
+@pytest.fixture(name="environment", scope="module")
 def _doctor_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoctorEnvironment]:
     folder, ports = tmp_path_factory.mktemp("doctor"), ReservedPorts()
     children = Children(folder)
@@ -83,7 +83,7 @@ def _doctor_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Do
 
 
 def codes(document: dict) -> set[str]:
-    return {one["code"] for one in document["findings"]}
+    return {finding["code"] for finding in document["findings"]}
 
 
 def cookie(document: dict, name: str) -> dict:
@@ -91,7 +91,7 @@ def cookie(document: dict, name: str) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("stand", "readable"),
+    ("run_balancer", "readable"),
     [
         (doctor_sites.haproxy_with("insert"), True),
         (doctor_sites.haproxy_with("insert indirect nocache httponly"), False),
@@ -103,10 +103,10 @@ def test_an_inserted_cookie_is_proven(environment, run_balancer, readable):
     document = environment.report_on(run_balancer)
     assert (document["sticky"], document["sticks_by"], document["basis"]) == (True, ["SRV"], "proven")
     assert (document["companions"], document["dialect"]) == (True, "haproxy-insert")
-    assert [one["name"] for one in document["nodes"]] == ["n1", "n2", "n3"]
-    assert all(one["same"] == one["tries"] for one in document["replays"])
+    assert [node["name"] for node in document["nodes"]] == ["n1", "n2", "n3"]
+    assert all(replay["same"] == replay["tries"] for replay in document["replays"])
     assert cookie(document, "SRV")["script_can_read"] is readable
-    assert "haproxy-insert" in [one["dialect"] for one in cookie(document, "SRV")["dialects"]]
+    assert "haproxy-insert" in [dialect["dialect"] for dialect in cookie(document, "SRV")["dialects"]]
     assert document["requests"] <= 80
     assert 'cookies = ["SRV"]' in document["configuration"]["crawler"]
 
@@ -154,7 +154,7 @@ def test_a_cookie_after_post_only(environment):
 
 
 @pytest.mark.parametrize(
-    "stand",
+    "run_balancer",
     [doctor_sites.haproxy_with("insert"), doctor_sites.builtin, doctor_sites.printed("envoy")],
     ids=["insert", "builtin", "envoy"],
 )
@@ -167,7 +167,7 @@ def test_without_companions_it_is_a_guess(environment, run_balancer):
 
 
 @pytest.mark.parametrize(
-    "stand",
+    "run_balancer",
     [doctor_sites.haproxy_with("", doctor_sites.by_source), doctor_sites.nginx_hash("sid")],
     ids=["source", "hash"],
 )

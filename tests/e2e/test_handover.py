@@ -88,7 +88,7 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
 
     def all_proven() -> bool:
         routes = json.loads(fetched(farm.api, "/api/routes")[1])
-        return all(each["state"] == "proven" for each in routes["routes"] if each["node"] == GOES)
+        return all(route["state"] == "proven" for route in routes["routes"] if route["node"] == GOES)
 
     wait_for("the route to be proven again", all_proven, 20)
 

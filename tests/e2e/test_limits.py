@@ -74,7 +74,7 @@ def test_dripping_heads(tmp_path: Path) -> None:
     async def drip(front: Companion) -> None:
         async with StreamingApplication(front.application_port):
             drippers = [_SlowSender(b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"y") for _ in range(50)]
-            dripping = asyncio.gather(*(one.run(front.port, _PATIENCE_SECONDS) for one in drippers))
+            dripping = asyncio.gather(*(dripper.run(front.port, _PATIENCE_SECONDS) for dripper in drippers))
             served = 0
             while not dripping.done():
                 assert await _visit(front) == b"HTTP/1.1 200 OK"
@@ -82,7 +82,7 @@ def test_dripping_heads(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
             assert all(await dripping)
             assert served
-            assert all(one.answer.startswith(b"HTTP/1.1 408 ") for one in drippers)
+            assert all(dripper.answer.startswith(b"HTTP/1.1 408 ") for dripper in drippers)
 
     with companion(tmp_path, "[limits]\nhead_seconds = 2\n") as front:
         asyncio.run(drip(front))

@@ -18,7 +18,7 @@ from hypothesis import settings
 from lbcompanion import balancer_config
 from lbcompanion.balancer_config.pool import Member, Pool
 from lbcompanion.demo.ports import ReservedPorts
-from lbcompanion.testing import balancer_products as products
+from lbcompanion.testing import balancer_products
 from lbcompanion.testing.balancer_models import BalancerModel
 from tests.support import echo_node
 from tests.support.balancer_programs import RUNS
@@ -126,10 +126,10 @@ class Haproxy:
 
 
 MODES: Mapping[str, tuple[tuple[str, ...], str, BalancerModel]] = {
-    "insert": (("cookie SRV insert",), "SRV", products.haproxy_insert()),
-    "indirect": (("cookie SRV insert indirect",), "SRV", products.haproxy_insert(indirect=True)),
-    "prefix": (("cookie sess prefix",), "sess", products.haproxy_prefix()),
-    "rewrite": (("cookie SRV rewrite",), "SRV", products.haproxy_rewrite()),
+    "insert": (("cookie SRV insert",), "SRV", balancer_products.haproxy_insert()),
+    "indirect": (("cookie SRV insert indirect",), "SRV", balancer_products.haproxy_insert(indirect=True)),
+    "prefix": (("cookie sess prefix",), "sess", balancer_products.haproxy_prefix()),
+    "rewrite": (("cookie SRV rewrite",), "SRV", balancer_products.haproxy_rewrite()),
     "table": (
         (
             "stick-table type string len 64 size 10k expire 1h",
@@ -137,7 +137,7 @@ MODES: Mapping[str, tuple[tuple[str, ...], str, BalancerModel]] = {
             "stick store-response res.cook(sess)",
         ),
         "sess",
-        products.haproxy_table(),
+        balancer_products.haproxy_table(),
     ),
 }
 
@@ -175,7 +175,7 @@ def test_two_tiers_of_haproxy(farm: OracleFarm, chance: random.Random) -> None:
     file = farm.folder / "haproxy.cfg"
     file.write_text(text)
     farm.run("haproxy", file, outer)
-    random_walk = RandomWalk(outer, products.haproxy_tiers(groups), "SRV", NODES, chance)
+    random_walk = RandomWalk(outer, balancer_products.haproxy_tiers(groups), "SRV", NODES, chance)
     random_walk.steps(SHORT)
     _covered_enough(random_walk)
 
@@ -184,9 +184,9 @@ def test_two_tiers_of_haproxy(farm: OracleFarm, chance: random.Random) -> None:
 def test_others(product: str, farm: OracleFarm, chance: random.Random) -> None:
     port = farm.printed(product)
     name, model = {
-        "apache": ("ROUTEID", products.apache_route()),
-        "caddy": ("lb", products.caddy(farm.addresses)),
-        "envoy": ("SERVERID", products.envoy(farm.addresses, "SERVERID")),
+        "apache": ("ROUTEID", balancer_products.apache_route()),
+        "caddy": ("lb", balancer_products.caddy(farm.addresses)),
+        "envoy": ("SERVERID", balancer_products.envoy(farm.addresses, "SERVERID")),
     }[product]
     random_walk = RandomWalk(port, model, name, NODES, chance)
     # Health checks may have to be waited for: Envoy takes no node for being up before its first one.

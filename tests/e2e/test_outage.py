@@ -40,7 +40,9 @@ class BackgroundVisitors:
         self.views: list[View] = []
         self.failures: list[str] = []
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._view_pages, args=(one,), daemon=True) for one in visitors]
+        self._threads = [
+            threading.Thread(target=self._view_pages, args=(visitor,), daemon=True) for visitor in visitors
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -112,11 +114,11 @@ def test_what_a_dead_node_had_is_lost_and_nobody_else_notices(new_farm, how):
         assert took < GIVE_UP_SECONDS + 6
     assert stroll.failures == []
     assert len(stroll.views) - before > 10
-    assert {farm.served_page(one).node for one in stroll.views} == set(visitors)
+    assert {farm.served_page(view).node for view in stroll.views} == set(visitors)
     # The dead node's own visitor goes on elsewhere, and loses what was under way at most.
     assert len(moved.failures) <= (1 if how is signal.SIGKILL else 0), moved.failures
     assert farm.served_page(moved.views[-1]).node in visitors
-    alive = [*stroll.views, *(one for one in moved.views if farm.served_page(one).node != DEAD), view]
+    alive = [*stroll.views, *(view for view in moved.views if farm.served_page(view).node != DEAD), view]
     farm.check_archived(alive, farm.finished([one.token for one in alive], 15))
     archived = [recording for recording in farm.recordings().values() if recording["outcome"] == "archived"]
     assert len(farm.records("text/html")) == len(archived)

@@ -70,7 +70,9 @@ class Browser:
         for given in answer.headers.get_all("Set-Cookie", []):
             pair, *attributes = given.split(";")
             name, _, value = pair.partition("=")
-            scopes = [one.strip()[5:] for one in attributes if one.strip().lower().startswith("path=")]
+            scopes = [
+                attribute.strip()[5:] for attribute in attributes if attribute.strip().lower().startswith("path=")
+            ]
             self.jar[name, scopes[-1] if scopes else path[: path.rindex("/")] or "/"] = value
         return answer.status, received
 
@@ -118,7 +120,7 @@ def test_nobody_is_moved(new_farm: Any, kind: str) -> None:
 def _sent(farm: ProcessFarm) -> dict[str, Any]:
     """The cookies in the notices that nodes sent to the crawler, by token."""
     bodies = [json.loads(body) for _, _, _, body in farm.taps["notices"].requests()]
-    return {one["token"]: one["cookies"] for body in bodies for one in body["notices"]}
+    return {notice["token"]: notice["cookies"] for body in bodies for notice in body["notices"]}
 
 
 @pytest.fixture

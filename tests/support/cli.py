@@ -12,7 +12,7 @@ ORIGIN = "https://www.example.com"
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(one) for one in arguments])
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def init(folder: Path, nodes: str = "n1,n2", origin: str = ORIGIN) -> Result:

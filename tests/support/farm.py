@@ -211,7 +211,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         _, body = fetched(self.api, "/api/recordings?limit=1000")
         page = json.loads(body)
         assert page["next"] is None
-        found = {one["token"]: one for one in page["recordings"]}
+        found = {recording["token"]: recording for recording in page["recordings"]}
         assert len(found) == len(page["recordings"])
         return found
 

@@ -60,7 +60,7 @@ class VisitorResponse:
     """An answer as a visitor read it, by h11's reading.
 
     :ivar interim: the statuses of the 1xx before it.
-    :ivar whole: False: its end never came.
+    :ivar complete: False: its end never came.
     """
 
     status: int

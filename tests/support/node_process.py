@@ -124,7 +124,7 @@ admin = "tcp:{self.admin}:interface=127.0.0.1"
     def connect_tls(self, roots: bytes, before: bytes = b"", tls_over_memory: bool = False) -> ssl.SSLSocket:
         """Speak TLS, behind some bytes in the clear.
 
-        :param joined: send those in one piece with the first bytes of TLS.
+        :param tls_over_memory: send those in one piece with the first bytes of TLS.
         """
         context = ssl.create_default_context(cadata=roots.decode())
         context.set_alpn_protocols(["h2", "http/1.1"])

@@ -21,7 +21,7 @@ class WalkResponse:
     """A real answer.
 
     :ivar node: empty where the balancer itself refused.
-    :ivar saw: the cookies that the node saw.
+    :ivar cookies_seen: the cookies that the node saw.
     :ivar set_cookies: the lines' values.
     """
 

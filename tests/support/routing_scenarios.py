@@ -49,7 +49,7 @@ def visited(visitors: VisitorGroup, case: Case) -> None:
 
 def routes_are_warm(farm: ProcessFarm) -> bool:
     """Whether the crawler has a way of its own to each node."""
-    states = {one["node"]: one["state"] for one in json.loads(fetched(farm.api, "/api/routes")[1])["routes"]}
+    states = {route["node"]: route["state"] for route in json.loads(fetched(farm.api, "/api/routes")[1])["routes"]}
     return states == dict.fromkeys(NODES, "proven")
 
 

@@ -7,7 +7,7 @@ from tests.support.raw_application import RawApplication
 
 
 def pids(node_process: NodeProcess) -> list[int]:
-    return [one["pid"] for one in node_process.ask_admin("/status").json["workers"]]
+    return [worker["pid"] for worker in node_process.ask_admin("/status").json["workers"]]
 
 
 def is_there(pid: int) -> bool:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lbcompanion.testing import balancer_products as products
+from lbcompanion.testing import balancer_products
 from lbcompanion.testing.balancer_models import (
     Choice,
     CookieInsertion,
@@ -43,14 +43,14 @@ def test_inserting_under_other_names_and_out_of_sight() -> None:
 
 
 def test_a_prefix_is_put_before_the_applications_cookie_and_taken_off() -> None:
-    balancer = products.haproxy_prefix("sess")
+    balancer = balancer_products.haproxy_prefix("sess")
     assert balancer.cookies_for_visitor("n2", [("sess", "abc"), ("a", "b")]) == [("sess", "n2~abc"), ("a", "b")]
     assert balancer.choose([("sess", "n2~abc")], ALL) == Choice("n2")
     assert balancer.cookies_for_node([("sess", "n2~abc"), ("a", "x~b")]) == [("sess", "abc"), ("a", "x~b")]
 
 
 def test_two_tiers_need_both_cookies() -> None:
-    balancer = products.haproxy_tiers({"east": ("n1", "n2"), "west": ("n3",)})
+    balancer = balancer_products.haproxy_tiers({"east": ("n1", "n2"), "west": ("n3",)})
     assert balancer.predict([("DC", "east"), ("SRV", "n2")], ALL) == Prediction(("n2",), True)
     assert balancer.predict([("DC", "east")], ALL) == Prediction(("n1", "n2"))
     assert balancer.predict([("SRV", "n2")], ALL) == Prediction(("n2", "n3"))

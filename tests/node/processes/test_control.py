@@ -86,7 +86,7 @@ def take_over(node_process: NodeProcess, way: str) -> subprocess.Popen[bytes]:
     return life
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 @pytest.mark.parametrize("kind", ["alone", "workers", "tls"])
 def test_visitors_see_nothing(tmp_path: Path, application: RawApplication, way: str, kind: str) -> None:
     AUTHORITY.write(tmp_path, "a", "www.example.com")
