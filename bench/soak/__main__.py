@@ -67,8 +67,8 @@ class _Companion(Companion):
         connection.request("GET", "/metrics", headers={"Connection": "close"})
         lines = connection.getresponse().read().decode().splitlines()
         connection.close()
-        pairs = (line.rpartition(" ") for line in lines if line.startswith("lbcompanion_"))
-        return {name.removeprefix("lbcompanion_"): float(value) for name, _, value in pairs}
+        pairs = (line.rpartition(" ") for line in lines if line.startswith("lbcompanion_node_"))
+        return {name.removeprefix("lbcompanion_node_"): float(value) for name, _, value in pairs}
 
 
 class _Application:
