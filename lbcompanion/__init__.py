@@ -1,7 +1,7 @@
-"""lbcompanion: page copies of a web farm, fetched from the very node that made them.
+"""lbcompanion: page copies of a web farm, fetched from the node that made them.
 
-The package is a house of rooms; which room may look into which is told in
-``docs/house.rst`` and kept true by ``tests/test_arrows.py``.
+``docs/house.rst`` describes the packages and their allowed imports;
+``tests/test_arrows.py`` enforces them.
 """
 
 __version__ = "0.1.0"

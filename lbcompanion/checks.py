@@ -1,7 +1,7 @@
-"""What a single value of the configuration may be: one small check for each kind, each of which says what is right.
+"""Checks of single configuration values; the error of a check says which values are allowed.
 
-A check takes the value as TOML gave it and the folder of the file, and gives the value as the settings want it.
-Files that a value names are read here; nothing is opened on the network, ever.
+A check takes the parsed TOML value and the folder of the file. It returns the value for the settings, or raises
+:class:`~lbcompanion.errors.InvalidValue`. Checks read the files that a value names, and never use the network.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from lbcompanion.protocol.keys import read_public_key
 #: A check: (value, folder of the configuration file) -> the value for the settings.
 Check = Callable[[object, Path], Any]
 
-#: What is asked of the farm's secret and of a key that copies are encrypted with, white space around it taken off.
+#: Minimum length of the farm's secret and of the encryption key, without surrounding white space.
 SECRET_MIN_BYTES = 16
 #: A ``token`` of RFC 9110 section 5.6.2: names of header fields, cookies and methods.
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
-#: The same without small letters: methods are case-sensitive, and the registered ones are written in capitals.
+#: A ``token`` without lower-case letters: methods are case-sensitive, and all registered ones are upper-case.
 UPPER_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Z]+", re.ASCII)
 _MAX_SHOWN_CHARS = 80
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
@@ -35,7 +35,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?", re.ASCII)
 
 
 def format_value(value: object) -> str:
-    """A value as a message shows it: much as TOML writes it, cut where it is long."""
+    """Format a value for a message: similar to TOML, truncated if it is long."""
     if isinstance(value, dict):
         return "a table"
     try:
@@ -46,14 +46,14 @@ def format_value(value: object) -> str:
 
 
 def boolean(value: object, folder: Path) -> bool:
-    """True or false."""
+    """Check a boolean."""
     if not isinstance(value, bool):
         raise InvalidValue("true or false")
     return value
 
 
 def integer(minimum: int, maximum: int | None = None) -> Check:
-    """A whole number between bounds, which are allowed themselves. A boolean is not a number here."""
+    """Make a check for an integer between inclusive bounds. A boolean is not an integer here."""
     allowed = f"a whole number, {minimum} or more" if maximum is None else f"a whole number from {minimum} to {maximum}"
 
     def check(value: object, folder: Path) -> int:
@@ -67,9 +67,9 @@ def integer(minimum: int, maximum: int | None = None) -> Check:
 
 
 def number(minimum: float, maximum: float | None = None, *, exclude_minimum: bool = False) -> Check:
-    """A finite number between bounds.
+    """Make a check for a finite number between inclusive bounds.
 
-    :param exclude_minimum: the lower bound itself is not allowed.
+    :param exclude_minimum: exclude the lower bound.
     """
     allowed = f"a number {'above' if exclude_minimum else 'from'} {minimum:g}" + (
         "" if maximum is None else f" to {maximum:g}"
@@ -86,8 +86,9 @@ def number(minimum: float, maximum: float | None = None, *, exclude_minimum: boo
 
 
 def text(pattern: re.Pattern[str] | None, allowed: str, *, empty: bool = False) -> Check:
-    """A string that matches as a whole; without a pattern, any string without control characters.
+    """Make a check for a string that matches the whole pattern; without a pattern, for any printable string.
 
+    :param allowed: the allowed values, for the message.
     :param empty: whether the empty string is allowed as well.
     """
 
@@ -106,7 +107,7 @@ def text(pattern: re.Pattern[str] | None, allowed: str, *, empty: bool = False) 
 
 
 def choice(*words: str) -> Check:
-    """One of a few words."""
+    """Make a check for one of some words."""
     allowed = ", ".join(f'"{word}"' for word in words)
 
     def check(value: object, folder: Path) -> str:
@@ -118,9 +119,11 @@ def choice(*words: str) -> Check:
 
 
 def list_of(check_item: Check, allowed: str, *, minimum: int = 0, unique: bool = False) -> Check:
-    """A list, every item of which passes a check of its own.
+    """Make a check for a list, which applies another check to each item.
 
-    :param allowed: what the whole list is, for the message.
+    :param allowed: the allowed lists, for the message.
+    :param minimum: the minimum length.
+    :param unique: whether all items must differ.
     """
 
     def check(value: object, folder: Path) -> tuple[Any, ...]:
@@ -142,7 +145,7 @@ def _check_item(check_item: Check, item: object, folder: Path) -> Any:
 
 
 def mapping(check_key: Callable[[str], bool], key_allowed: str, check_item: Check) -> Check:
-    """A table with free keys."""
+    """Make a check for a table with free keys, which applies another check to each value."""
 
     def check(value: object, folder: Path) -> Mapping[str, Any]:
         if not isinstance(value, dict):
@@ -163,12 +166,12 @@ def _check_entry(key: str, check_item: Check, item: object, folder: Path) -> Any
 
 
 def is_node_name(name: str) -> bool:
-    """Whether a node may be called so."""
+    """Whether this is a valid node name."""
     return NODE_NAME.fullmatch(name) is not None
 
 
 def origin(*, empty: bool) -> Check:
-    """``http(s)://HOST[:PORT]`` and nothing after it."""
+    """Make a check for an origin: ``http(s)://HOST[:PORT]`` without a path."""
     allowed = "an origin such as https://www.example.com, without a path" + (", or empty" if empty else "")
 
     def check(value: object, folder: Path) -> str:
@@ -194,19 +197,19 @@ def _is_origin(value: str) -> bool:
 
 
 def hide_password(value: str) -> str:
-    """A URL as a message may show it."""
+    """Format a URL for a message, without user and password."""
     return '"' + re.sub(r"//[^/@]*@", "//...@", value) + '"'
 
 
 def host_name(value: object, folder: Path) -> str:
-    """A host's name as it is compared: in small letters, without a dot at the end."""
+    """Check a host name; return it in lower case and without a trailing dot, for comparisons."""
     if not isinstance(value, str) or len(value) > 254 or not _HOST_NAME.fullmatch(value):
         raise InvalidValue("host names such as admin.example.com, without a port")
     return value.lower().removesuffix(".")
 
 
 def network(value: object, folder: Path) -> IPv4Network | IPv6Network:
-    """A CIDR block, or one address."""
+    """Check a CIDR block or an address."""
     allowed = "CIDR blocks such as 10.0.0.0/8 or 2001:db8::/32, host bits zero"
     if not isinstance(value, str):
         raise InvalidValue(allowed)
@@ -217,14 +220,14 @@ def network(value: object, folder: Path) -> IPv4Network | IPv6Network:
 
 
 def prefix(value: object, folder: Path) -> str:
-    """The path below which everything of ours is found."""
+    """Check the path prefix of the companion's own resources."""
     if not isinstance(value, str) or not _PREFIX.fullmatch(value) or {".", ".."} & set(value.split("/")):
         raise InvalidValue("a path such as /_lbc: letters, digits and -._~, no slash at the end")
     return value
 
 
 def bytes_pattern(value: object, folder: Path) -> str:
-    """A regular expression to be searched in a page's bytes; empty: none."""
+    """Check a regular expression that is searched in a page's bytes; it may be empty."""
     if not isinstance(value, str):
         raise InvalidValue("a regular expression, or empty")
     try:
@@ -235,7 +238,7 @@ def bytes_pattern(value: object, folder: Path) -> str:
 
 
 def cookie_name(value: object, folder: Path) -> str:
-    """The name of a cookie, or a pattern between slashes that is searched in names."""
+    """Check a cookie name, or a pattern between slashes that is searched in names."""
     allowed = "cookie names, or patterns between slashes such as /SRV[0-9]+/"
     if not isinstance(value, str) or not value:
         raise InvalidValue(allowed)
@@ -250,7 +253,7 @@ def cookie_name(value: object, folder: Path) -> str:
 
 
 def cookie_pair(value: object, folder: Path) -> str:
-    """``NAME=VALUE``, or empty. What stands there is not shown."""
+    """Check ``NAME=VALUE``, or empty. The message does not show the value."""
     allowed = 'a cookie such as "SRV=n1", or empty'
     if not isinstance(value, str):
         raise InvalidValue(allowed)
@@ -261,21 +264,21 @@ def cookie_pair(value: object, folder: Path) -> str:
 
 
 def path(value: object, folder: Path) -> Path:
-    """A path; a relative one starts at the file's folder."""
+    """Check a path. A relative path starts at the file's folder; the result is absolute."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise InvalidValue("a path")
     return (folder / value).absolute()
 
 
 def optional_path(value: object, folder: Path) -> Path | None:
-    """The same, or None for the empty string."""
+    """Check a path as :func:`path`; return None for the empty string."""
     return None if value == "" else path(value, folder)
 
 
 def read_file(file: Path, allowed: str) -> bytes:
-    """What a file holds.
+    """Read a file.
 
-    :raises InvalidValue: where it cannot be read.
+    :raises InvalidValue: if it cannot be read.
     """
     try:
         return file.read_bytes()
@@ -284,7 +287,7 @@ def read_file(file: Path, allowed: str) -> bytes:
 
 
 def readable_file(description: str, *, empty: bool = True) -> Check:
-    """The path of a file that can be read, or None for the empty string."""
+    """Make a check for the path of a readable file. If ``empty``, the empty string is allowed and gives None."""
     allowed = f"{description} that can be read" + (", or empty" if empty else "")
 
     def check(value: object, folder: Path) -> Path | None:
@@ -300,9 +303,9 @@ def readable_file(description: str, *, empty: bool = True) -> Check:
 
 
 def read_secret(file: Path) -> bytes:
-    """What a file with a secret or a key holds, without white space around it.
+    """Read a file with a secret or a key, and strip surrounding white space.
 
-    :raises InvalidValue: where it cannot be read, or is too short.
+    :raises InvalidValue: if the file cannot be read, or the secret is too short.
     """
     allowed = f"a file that can be read, with a secret of {SECRET_MIN_BYTES} bytes or more"
     secret = read_file(file, allowed).strip()
@@ -312,7 +315,7 @@ def read_secret(file: Path) -> bytes:
 
 
 def encryption_key_file(value: object, folder: Path) -> Path | None:
-    """The path of a file with a key to seal copies with, or None for the empty string."""
+    """Check the path of the encryption key's file; return None for the empty string."""
     file = optional_path(value, folder)
     if file is not None:
         read_secret(file)
@@ -320,7 +323,7 @@ def encryption_key_file(value: object, folder: Path) -> Path | None:
 
 
 def ed25519_public_key(value: object, folder: Path) -> bytes:
-    """The PEM text of the Ed25519 public key that a file holds."""
+    """Check the path of a file with an Ed25519 public key; return the PEM text."""
     allowed = "a file with an Ed25519 public key in PEM"
     pem = read_file(path(value, folder), allowed)
     try:

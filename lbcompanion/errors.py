@@ -1,7 +1,7 @@
-"""The exception tree: everything that lbcompanion raises on purpose.
+"""The exceptions that lbcompanion raises on purpose.
 
-Foreign errors are converted once, at the boundary where they come in. No
-message of these exceptions holds a cookie value, a whole token or a secret.
+Errors of libraries are converted once, where they enter. No message of
+these exceptions contains a cookie value, a whole token or a secret.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 
 
 class CompanionError(Exception):
-    """The root of all errors of this project."""
+    """Base class of all errors of this package."""
 
 
 class ConfigError(CompanionError):
     """A configuration that cannot be used.
 
-    :ivar file: the file's path as the user named it, or empty for a value that came from elsewhere.
-    :ivar key: the dotted key, such as ``node.listen``; empty where the file as a whole is meant.
-    :ivar value: what stood there, as text; secrets are never put here.
-    :ivar allowed: what would be right.
+    :ivar file: the file's path as the user named it; empty for a value from elsewhere.
+    :ivar key: the dotted key, such as ``node.listen``; empty if the error is about the whole file.
+    :ivar value: the wrong value as text; never a secret.
+    :ivar allowed: which values are allowed.
     """
 
     def __init__(self, file: str, key: str, value: str, allowed: str) -> None:
@@ -33,7 +33,7 @@ class ConfigError(CompanionError):
 
 
 class ConfigErrors(ConfigError):
-    """Several such errors of one file; the text has a line for each, the attributes are those of the first.
+    """Several configuration errors of one file. The text has a line for each; the attributes are those of the first.
 
     :ivar errors: all of them, in the order of the file's tables.
     """
@@ -46,17 +46,16 @@ class ConfigErrors(ConfigError):
 
 
 def all_errors(error: ConfigError) -> tuple[ConfigError, ...]:
-    """Everything that is wrong, whether it is one thing or several."""
+    """Return the single errors of a ConfigError, which may be a :class:`ConfigErrors`."""
     return error.errors if isinstance(error, ConfigErrors) else (error,)
 
 
 class InvalidValue(CompanionError):
-    """A single value of a configuration that is not allowed. The reader of the file turns it into a
-    :class:`ConfigError`.
+    """A value of a configuration that is not allowed. The reader of the file turns it into a :class:`ConfigError`.
 
-    :ivar allowed: what would be right.
-    :ivar shown: what the message says stood there; None: the value itself.
-    :ivar below: the key within a table with free keys, where the fault is in one of its values.
+    :ivar allowed: which values are allowed.
+    :ivar shown_value: the text that the message shows for the value; None if it may show the value itself.
+    :ivar subkey: the key of the wrong entry, if the value is a table with free keys.
     """
 
     def __init__(self, allowed: str, shown_value: str | None = None, subkey: str = "") -> None:
@@ -67,7 +66,11 @@ class InvalidValue(CompanionError):
 
 
 class ProtocolError(CompanionError):
-    """A peer broke the rules of HTTP; :ivar status: is what it may be told."""
+    """The other end of a connection violated HTTP.
+
+    :ivar status: the status code for the answer.
+    :ivar why: the violation.
+    """
 
     def __init__(self, status: int, why: str) -> None:
         self.status = status
@@ -76,46 +79,49 @@ class ProtocolError(CompanionError):
 
 
 class BadRequest(ProtocolError):
-    """A visitor's message that can be read in more than one way, or in none."""
+    """A visitor's request is malformed or ambiguous."""
 
 
 class BadResponse(ProtocolError):
-    """The same of the application's answer; the visitor gets 502."""
+    """The application's response is malformed or ambiguous; the visitor gets 502."""
 
     def __init__(self, why: str) -> None:
         super().__init__(502, why)
 
 
 class TokenError(CompanionError):
-    """A token that is not one of this farm's: mistyped, forged or of another version."""
+    """A token that this farm did not mint: mistyped, forged or of another version."""
 
 
 class SignatureRefused(CompanionError):
-    """A signed message that may not be believed; the text says which rule it broke."""
+    """A signature that is not accepted; the text says which rule it violates."""
 
 
 class StoreError(CompanionError):
-    """A store that cannot do what was asked of it now: down, full or broken."""
+    """A store cannot execute a request now: it is down, full or broken."""
 
 
 class StoreUnreachable(StoreError):
-    """A store that cannot be reached, or does not answer: nothing can be asked of it now."""
+    """A store cannot be reached, or does not answer."""
 
 
 class PageRefused(StoreError):
-    """A page that this store can never keep; others it can."""
+    """A store can never store this page, but can store others."""
 
 
 class PageNotReady(StoreError):
-    """A page that another process of this node is still capturing: there will be a copy soon, ask again."""
+    """Another process of this node is still capturing the page; a later fetch gets the copy."""
 
 
 class CopyError(CompanionError):
-    """What a peer handed over is not the copy that it should be."""
+    """A peer sent something that is not the expected copy."""
 
 
 class NoticeError(CompanionError):
-    """A notice that cannot be read; :ivar status: is 400 or 413."""
+    """A notice is malformed.
+
+    :ivar status: the status code for the answer, 400 or 413.
+    """
 
     def __init__(self, why: str, status: int = 400) -> None:
         self.status = status

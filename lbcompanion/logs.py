@@ -1,7 +1,7 @@
-"""Logs: one line for each event, to standard error; as JSON where asked for (``--log-json`` or ``LBC_LOG=json``).
+"""Logs: one line for each event on standard error, or JSON with ``--log-json`` or ``LBC_LOG=json``.
 
-Events come through :mod:`twisted.logger`. What they hold is the caller's duty: no cookie value, no whole token, no
-secret. Values given beside the format are JSON's further keys, as far as they are plain.
+Events come through :mod:`twisted.logger`. Callers must not log cookie values, whole tokens or secrets. Further plain
+values of an event become keys of the JSON object.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def wants_json(environment: Mapping[str, str]) -> bool:
-    """Whether the environment asks for JSON: ``LBC_LOG=json``."""
+    """Whether the environment selects JSON: ``LBC_LOG=json``."""
     return environment.get("LBC_LOG", "").lower() == "json"
 
 
 def format_line(event: LogEvent) -> str:
-    """An event as a line for people: time, level, what says it, the message; a traceback is folded into it."""
+    """Format an event as a line: time, level, namespace, message, and the traceback joined into the same line."""
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     return f"{_time(event)} {_level(event)} {_source(event)}: {_one_line(text)}"
 
 
 def format_json(event: LogEvent) -> str:
-    """An event as one JSON object."""
+    """Format an event as one JSON object."""
     fields: dict[str, Any] = {
         "time": _time(event),
         "level": _level(event),
@@ -79,8 +79,8 @@ def _source(event: LogEvent) -> str:
 class LineObserver:
     """Writes each event as one line.
 
-    :param stream: where to.
-    :param as_text: :func:`format_line` or :func:`format_json`.
+    :param stream: the file to write to.
+    :param json_lines: whether to write JSON objects.
     """
 
     def __init__(self, stream: TextIO, *, json_lines: bool = False) -> None:
@@ -88,7 +88,7 @@ class LineObserver:
         self._write = format_json if json_lines else format_line
 
     def __call__(self, event: LogEvent) -> None:
-        """Write one event; what cannot be written is let go, a log never stops the service."""
+        """Write one event. Ignore write errors: logging must not stop the service."""
         try:
             self._stream.write(self._write(event) + "\n")
             self._stream.flush()
@@ -97,14 +97,14 @@ class LineObserver:
 
 
 class StandardLoggingHandler(logging.Handler):
-    """Hands what libraries say through :mod:`logging` (asyncio's complaints above all) on to Twisted's log."""
+    """Forwards records of :mod:`logging`, mainly asyncio's warnings, to Twisted's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on, with its traceback in the same line."""
+        """Forward one record, with its traceback in the same line."""
         try:
             text = self.format(record)
             level = LogLevel.levelWithName({"WARNING": "warn"}.get(record.levelname, record.levelname.lower()))
-        except Exception:  # a library's own log line that cannot even be written is no reason to stop
+        except Exception:  # a library's malformed log record must not stop the service
             return
         Logger(namespace=record.name).emit(level, "{text}", text=_one_line(text))
 
@@ -112,15 +112,15 @@ class StandardLoggingHandler(logging.Handler):
 def begin(*, json_lines: bool | None = None, level: LogLevel = LogLevel.info, stream: TextIO | None = None) -> None:
     """Start logging for this process.
 
-    :param json_lines: None: as the environment says.
-    :param level: what is less than this is not written.
-    :param stream: standard error where it is None.
+    :param json_lines: whether to write JSON; None takes it from the environment.
+    :param level: the lowest level to write.
+    :param stream: the file to write to; None means standard error.
     """
     if json_lines is None:
         json_lines = wants_json(os.environ)
     observer = LineObserver(stream or sys.stderr, json_lines=json_lines)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
-    # Two lines for each connection to a crawler, peer or balancer would bury what matters.
+    # twisted.web.client logs two lines for each connection, which would hide the important lines.
     predicate.setLogLevelForNamespace("twisted.web.client", max(level, LogLevel.warn))
     logging.basicConfig(handlers=[StandardLoggingHandler()], level=logging.WARNING, force=True)
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [predicate])], redirectStandardIO=False)

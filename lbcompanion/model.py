@@ -1,4 +1,4 @@
-"""The nouns that all rooms share: frozen, without behaviour that needs a clock, a socket or chance.
+"""The values that all packages share: frozen classes that need no clock, no socket and no randomness.
 
 Times are seconds since the epoch, UTC, as floats; on the wire they are RFC 3339
 (:func:`to_rfc3339`, :func:`from_rfc3339`).
@@ -14,12 +14,12 @@ from hashlib import sha256
 
 from attrs import field, frozen
 
-#: Gives the time of day: seconds since the epoch. It can jump.
+#: Returns the time of day in seconds since the epoch. It can jump.
 WallClock = Callable[[], float]
-#: Gives seconds that only go forward, from a moment that means nothing.
+#: Returns seconds since an arbitrary start; never goes back.
 MonotonicClock = Callable[[], float]
 
-#: What a node may be called (docs/configuration.rst: 1-32 of ``A-Z a-z 0-9 _ -``).
+#: A node's name (docs/configuration.rst): 1 to 32 of ``A-Z a-z 0-9 _ -``.
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 
 
@@ -31,7 +31,7 @@ def to_rfc3339(seconds: float) -> str:
 def from_rfc3339(text: str) -> float:
     """Read an RFC 3339 time.
 
-    :raises ValueError: where the text is no such time, or has no offset from UTC.
+    :raises ValueError: if the text is not an RFC 3339 time, or has no offset from UTC.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -40,7 +40,7 @@ def from_rfc3339(text: str) -> float:
 
 
 class MissReason(Enum):
-    """Why a companion does not answer with the copy."""
+    """Why a companion does not answer a fetch with the copy."""
 
     UNKNOWN = "unknown"
     EXPIRED = "expired"
@@ -51,17 +51,17 @@ class MissReason(Enum):
 
 @frozen
 class Page:
-    """The copy of one HTML response as the application made it.
+    """The copy of one HTML response of the application.
 
-    :ivar token: its unguessable name.
-    :ivar url: the address asked for, as the visitor's request named it (scheme and host included).
+    :ivar token: the unguessable name of the copy.
+    :ivar url: the URL of the visitor's request, with scheme and host.
     :ivar method: the request's method.
-    :ivar status: the application's status.
-    :ivar content_type: the ``Content-Type`` line as it came; empty where none came.
-    :ivar captured_at: when the head of the response arrived.
-    :ivar body: the bytes, content coding undone, masks and excluded blocks taken out.
-    :param sha256: SHA-256 of ``body``, 32 bytes; empty: not known yet.
-    :ivar kept_at: since when it is kept, where another node had it before; None: since a store takes it.
+    :ivar status: the response's status code.
+    :ivar content_type: the value of ``Content-Type`` as received; empty if there was none.
+    :ivar captured_at: when the response head arrived, in seconds since the epoch.
+    :ivar body: the bytes, content coding decoded, masked and excluded parts removed.
+    :param sha256: SHA-256 of ``body``, 32 bytes; empty if it is not computed yet.
+    :ivar kept_at: when another node first stored the copy, in seconds since the epoch; None if no node did.
     """
 
     token: str
@@ -76,22 +76,22 @@ class Page:
 
     @property
     def sha256(self) -> bytes:
-        """SHA-256 of ``body``, 32 bytes. Made when it is first asked for: a page that nobody fetches needs none."""
+        """SHA-256 of ``body``, 32 bytes. Computed at the first access: a copy that is never fetched needs no digest."""
         if not self._sha256:
             object.__setattr__(self, "_sha256", sha256(self.body).digest())
         return self._sha256
 
 
-#: What is known of a page beside its body, its digest and the time of keeping: attributes of :class:`Page`. So it is
-#: kept in stores and handed to other processes and nodes.
+#: The attributes of :class:`Page` except the body, its digest and the time of storing. Stores keep them, and nodes and
+#: processes send them, under these names.
 PAGE_METADATA = ("token", "url", "method", "status", "content_type", "captured_at")
 
 
 @frozen
 class Miss:
-    """No copy, and why.
+    """The reason why there is no copy.
 
-    :ivar detail: a sentence for people; empty where the reason says all.
+    :ivar detail: a sentence for people; empty if the reason suffices.
     :ivar owner: the owner's node name, for ``misrouted`` only.
     """
 
@@ -102,9 +102,9 @@ class Miss:
 
 @frozen
 class RoutingCookie:
-    """A cookie by which the balancer chooses the node, already cut down to its routing part.
+    """A cookie by which the balancer chooses the node, reduced to its routing part.
 
-    :ivar value: what to send; raw, never decoded or quoted anew. Not shown in ``repr``.
+    :ivar value: the raw value to send, never decoded or quoted. Not shown in ``repr``.
     """
 
     name: str
@@ -112,7 +112,7 @@ class RoutingCookie:
 
 
 class NoticeSource(Enum):
-    """Who noticed that a page was viewed."""
+    """Who noticed that a page was viewed: the browser's script, or the node itself."""
 
     BROWSER = "browser"
     SERVER = "server"
@@ -122,12 +122,12 @@ class NoticeSource(Enum):
 class Notice:
     """ "This copy was viewed", as a node sends it to the crawler.
 
-    :ivar url: the page's address as the browser told it; never trusted, never fetched.
-    :ivar cookies: routing cookies only, name to routing part.
-    :ivar viewed_at: when the browser says it was.
-    :ivar noticed_at: when the node got it.
-    :ivar page_url: the copy's own address where the node knows it, else empty.
-    :ivar by: the browser, or the node itself.
+    :ivar url: the page's URL as the browser sent it; never trusted, never fetched.
+    :ivar cookies: routing cookies only: name to routing part.
+    :ivar viewed_at: time of the view by the browser's clock, in seconds since the epoch.
+    :ivar noticed_at: when the node received the notice, in seconds since the epoch.
+    :ivar page_url: the copy's URL if the node knows it, else empty.
+    :ivar source: the browser, or the node itself.
     """
 
     token: str
@@ -140,17 +140,17 @@ class Notice:
 
 
 class LossCode(Enum):
-    """Why a page is lost. The value is what people are told, on the wire, in the API and in the log; names in braces
-    are filled in.
+    """Why a page is lost. The value is the text on the wire, in the API and in the log; :meth:`LossReason.of` fills in
+    the names in braces.
     """
 
     EXPIRED = MissReason.EXPIRED.value
     PULLED = MissReason.PULLED.value
     EVICTED = MissReason.EVICTED.value
-    #: The owner was reached and has no such copy.
+    #: The owner answered that it has no such copy.
     UNKNOWN = "unknown at its owner {owner}"
     NO_ANSWER = "no answer from {owner} within {seconds:g} s: last {last}"
-    #: The same, where no time was given for more than one round.
+    #: As NO_ANSWER, if the time sufficed for one round only.
     NO_ANSWER_IN_ONE_ROUND = "no answer from {owner}: last {last}"
     NO_ROUND_ENDED = "no answer"
     NO_SITE = "no site for this address"
@@ -161,7 +161,7 @@ class LossCode(Enum):
     NO_PEER_TOOK = "the node stopped, and no peer took the copy"
     NO_TIME = "the node stopped before there was time to give the copy to a peer"
     NOT_TAKEN_OVER = "the node stopped, and the process that took its place did not get the copy"
-    #: Words that came over the wire, from a node of another version, and are none of the others.
+    #: A text from the wire that is not one of the others: from a node of another version.
     OTHER = "{words}"
 
 
@@ -169,7 +169,7 @@ class LossCode(Enum):
 class LossReason:
     """Why one page is lost.
 
-    :ivar text: what people are told.
+    :ivar text: the text for people.
     """
 
     code: LossCode
@@ -177,15 +177,15 @@ class LossReason:
 
     @classmethod
     def of(cls, code: LossCode, **details: str | float) -> LossReason:
-        """The reason of a code.
+        """Make the reason for a code.
 
-        :param details: what the code's text leaves open.
+        :param details: the values of the names in braces.
         """
         return cls(code, code.value.format(**details))
 
     @classmethod
     def read(cls, text: str) -> LossReason:
-        """The reason that a text states, which was sent or stored."""
+        """Read the text of a reason that was sent or stored."""
         code = _CODE_OF.get(text, LossCode.OTHER)
         return cls(code, text)
 
@@ -199,9 +199,9 @@ def _reason(reason: LossReason | str) -> LossReason:
 
 @frozen
 class Loss:
-    """ "This copy is gone", as the node that had it tells the crawler.
+    """ "This copy is lost", as its node reports it to the crawler.
 
-    :ivar reason: why; a text is read as it was sent.
+    :ivar reason: why it is lost; also accepts the text from the wire.
     """
 
     token: str

@@ -1,6 +1,6 @@
-"""Dialects from outside the tree, as drop-ins under ``twisted/plugins``; see docs/writing-a-dialect.rst.
+"""Dialects from other packages, as drop-ins under ``twisted/plugins``; see docs/writing-a-dialect.rst.
 
-They are found and loaded once, before a configuration is read: from then on their names can stand in one.
+They are loaded once, before a configuration is read, so that a configuration can name them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _FOLDER = "twisted/plugins"
 
 
 class IDialectPlugin(Interface):
-    """What a drop-in provides, beside ``IPlugin``."""
+    """What a drop-in provides in addition to ``IPlugin``."""
 
-    location = Attribute("Where the dialect is, as package.module.NAME; it is imported only when it is loaded.")
+    location = Attribute("The dialect's location as package.module.NAME; the module is imported when it is loaded.")
 
 
 @implementer(IPlugin, IDialectPlugin)
 @frozen
 class DialectPlugin:
-    """A dialect from outside. One at the top of a drop-in is enough.
+    """Announces a dialect of another package; define one at the top level of a drop-in.
 
     :ivar location: the dialect's full name: ``acme.balancer.DIALECT``.
     """
@@ -38,10 +38,10 @@ class DialectPlugin:
 
 
 def load_dialects(plugins: Iterable[IDialectPlugin] | None = None) -> tuple[Dialect, ...]:
-    """Make the dialects of all drop-ins known, and give them back.
+    """Load and register the dialects of all drop-ins, and return them.
 
-    :param plugins: for tests; None: those that Twisted finds on the import path.
-    :raises ConfigError: where one cannot be loaded, is no dialect, or has the name of another.
+    :param plugins: for tests; None means those that Twisted finds on the import path.
+    :raises ConfigError: if a plugin cannot be loaded, is not a dialect, or has the name of another dialect.
     """
     found = getPlugins(IDialectPlugin) if plugins is None else plugins
     loaded = tuple(_load(location) for location in sorted({plugin.location for plugin in found}))

@@ -1,7 +1,7 @@
-"""What can be configured, as frozen values: a class for each table of the files, a field for each key.
+"""The configuration as frozen values: a class for each table of the files, a field for each key.
 
-The defaults are those of the manual. Reading and checking TOML is :mod:`lbcompanion.config`'s work; a value that
-got here is right. Paths are absolute by then, ``state_dir`` included.
+The defaults are those of the manual. :mod:`lbcompanion.config` reads and checks the files, so all values here are
+valid. All paths are absolute, ``state_dir`` included.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOOPBACK: Networks = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 @frozen
 class NodeTable:
-    """``[node]``. ``secret`` is the content of ``secret_file`` without white space around it."""
+    """``[node]``. ``secret`` is the content of ``secret_file`` without surrounding white space."""
 
     name: str
     listen: tuple[str, ...]
@@ -61,7 +61,7 @@ class CaptureTable:
 
 @frozen
 class InjectTable:
-    """``[inject]``. The snippets are the content of ``top_file`` and ``bottom_file``; None where no file is named."""
+    """``[inject]``. ``top`` and ``bottom`` are the content of the files, or None."""
 
     enabled: bool = True
     top_file: Path | None = None
@@ -80,7 +80,7 @@ class InjectTable:
 
 @frozen
 class StoreTable:
-    """``[store]``. ``url`` names its file absolutely by now, where it names one."""
+    """``[store]``. A file in ``url`` has an absolute path."""
 
     url: str = field(default="memory:", repr=False)
     max_pages: int = 10000
@@ -93,7 +93,7 @@ class StoreTable:
 
 @frozen
 class StickyTable:
-    """``[sticky]``, and the same keys of a crawler's site. ``part`` and ``replay_safe`` are ``generic``'s."""
+    """``[sticky]``, and the same keys of a crawler's site. ``part`` and ``replay_safe`` are for ``generic`` only."""
 
     dialect: str = "auto"
     cookies: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class StickyTable:
 
 @frozen
 class FetchTable:
-    """``[fetch]``. ``public_keys``: key id to PEM."""
+    """``[fetch]``. ``public_keys`` maps key ids to PEM."""
 
     addresses: Networks = ()
     address_header: str = ""
@@ -178,7 +178,7 @@ class CrawlerTable:
 
 @frozen
 class KnownNode:
-    """``[sites.NAME.nodes.NODE]``: what is known of a node beforehand."""
+    """``[sites.NAME.nodes.NODE]``: what the configuration says about a node."""
 
     direct: str = ""
     cookie: str = field(default="", repr=False)
@@ -187,7 +187,7 @@ class KnownNode:
 
 @frozen
 class SiteSettings:
-    """``[sites.NAME]``. ``key`` is the balancer's, for dialects whose cookies are made with one."""
+    """``[sites.NAME]``. ``key`` is the balancer's key, for dialects with keyed cookies."""
 
     name: str
     origin: str

@@ -1,4 +1,4 @@
-"""Parts for twisted.web and treq that node, crawler and demo share."""
+"""Parts for twisted.web and treq that the node, the crawler and the demo share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class QuietSite(Site):
 
 @implementer(IBodyProducer)
 class BytesProducer:
-    """A request body that is written at once. treq's own producer schedules its copying on the global reactor."""
+    """A request body that is written at once, unlike treq's own producer, which needs the global reactor."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -54,16 +54,16 @@ class BytesProducer:
 
 
 class BodyTooLarge(CompanionError):
-    """A response's body is longer than what was asked for may be."""
+    """A response body exceeds the limit."""
 
 
 def read_body(response: Any, max_bytes: int) -> Deferred[bytes]:
-    """Read a response's body whole, and no more of it than is allowed.
+    """Read a whole response body, up to a limit.
 
     :param response: of an Agent, or of treq with ``unbuffered=True``.
-    :param most: bytes.
-    :returns: fails with :class:`BodyTooLarge`, or with what ended the body before its end. The connection is closed
-        then, and where the Deferred is cancelled.
+    :param max_bytes: the limit.
+    :returns: a Deferred with the body. It fails with :class:`BodyTooLarge`, or with the reason of an early end.
+        After a failure, and if the Deferred is cancelled, the connection is closed.
     """
     if response.length is not UNKNOWN_LENGTH and response.length > max_bytes:
         abort_body(response)
@@ -74,7 +74,7 @@ def read_body(response: Any, max_bytes: int) -> Deferred[bytes]:
 
 
 def abort_body(response: Any) -> None:
-    """Close the connection of a response that nobody will read."""
+    """Close the connection of a response whose body is not wanted."""
     response.deliverBody(_AbortingProtocol())
 
 
@@ -90,7 +90,7 @@ def _abort(transport: Any) -> None:
 
 
 class _BoundedBodyProtocol(Protocol):
-    """Gathers a body up to a bound; anything but a proper end fails."""
+    """Collects a body up to a limit; fails unless the body ends properly."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -111,7 +111,7 @@ class _BoundedBodyProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.done.called:
             return
-        # A body that ends with the connection may have been cut short (RFC 9112 section 8): a digest will tell.
+        # A body that ends with the connection may be truncated (RFC 9112 section 8): callers check its digest.
         if reason.check(ResponseDone, PotentialDataLoss):
             self.done.callback(b"".join(self._parts))
         else:

@@ -1,4 +1,4 @@
-"""Configurations for balancers in front of companions: one product in a file, plain text made of plain values."""
+"""Generates configurations for balancers in front of companions; each product has a module."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["PRODUCTS", "Pool", "Product", "configuration", "pool_of"]
 
 
 class Product(Protocol):
-    """What the module of a product has."""
+    """The interface of a product's module."""
 
     @property
     def COOKIE(self) -> str:
-        """The cookie that it sticks by where the nodes' files name none."""
+        """The sticky cookie, if the nodes' files name none."""
 
     def configuration(self, pool: Pool) -> str:
-        """The whole file."""
+        """Return the whole file."""
 
 
 PRODUCTS: Mapping[str, Product] = MappingProxyType(
@@ -29,9 +29,9 @@ PRODUCTS: Mapping[str, Product] = MappingProxyType(
 
 
 def configuration(product: str, pool: Pool) -> str:
-    """The product's configuration for these nodes.
+    """Return the product's configuration for a pool of nodes.
 
-    :raises KeyError: for a product that there is not; :data:`PRODUCTS` has them.
-    :raises ConfigError: where the product cannot do what is asked for.
+    :raises KeyError: if the product is not one of :data:`PRODUCTS`.
+    :raises ConfigError: if the product does not support a setting.
     """
     return PRODUCTS[product].configuration(pool)

@@ -1,11 +1,11 @@
-"""Apache httpd 2.4: mod_proxy_balancer with the ROUTEID recipe of its manual, nodes watched by mod_proxy_hcheck."""
+"""Apache httpd 2.4: mod_proxy_balancer with the ROUTEID recipe of its manual, health checks by mod_proxy_hcheck."""
 
 from __future__ import annotations
 
 from lbcompanion.balancer_config.comments import comment, file_header, sticky_settings, text
 from lbcompanion.balancer_config.pool import Member, Pool, joined
 
-#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+#: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "ROUTEID"
 _MODULES = (
     *("authz_core", "headers", "watchdog", "slotmem_shm", "lbmethod_byrequests"),
@@ -15,15 +15,15 @@ _PROBE_SECONDS = 2
 
 
 def configuration(pool: Pool) -> str:
-    """The whole file."""
+    """Return the whole file."""
     cookie = pool.cookie or COOKIE
     return text(
         [
             *file_header(
                 "Apache httpd",
                 pool,
-                "Check it: apache2 -t -f FILE. Run it: apache2 -DFOREGROUND -f FILE. In an Apache that runs already, "
-                "take what stands from Listen on, and enable the modules.",
+                "Check it: apache2 -t -f FILE. Run it: apache2 -DFOREGROUND -f FILE. For an existing Apache, take the "
+                "part from Listen on, and enable the modules.",
             ),
             *sticky_settings("apache-route", cookie),
             "",
@@ -69,7 +69,7 @@ def _server_section(pool: Pool) -> list[str]:
     return [
         "ServerName localhost",
         "<IfModule unixd_module>",
-        "    # Whom the server's children run as, where root starts it.",
+        "    # The user of the server's children, if root starts it.",
         "    User www-data",
         "    Group www-data",
         "</IfModule>",
@@ -89,14 +89,14 @@ def _server_section(pool: Pool) -> list[str]:
 def _balancer(pool: Pool, cookie: str) -> list[str]:
     return [
         *comment(
-            "The nodes are asked how they are at their public port, where the companion answers by itself: "
-            "mod_proxy_hcheck cannot ask at another port, so not for /readyz of the admin listener. It tells a dead "
-            "node, but not one that is about to stop: such a one finishes what it has begun before it closes its port. "
-            "Better still, drain it first (balancer-manager, or status=+N).",
+            "The health check goes to the public port, and the companion answers it itself: mod_proxy_hcheck cannot "
+            "use another port, such as that of /readyz. The check detects a dead node, but not a node that is about "
+            "to stop. A stopping companion finishes its requests before it closes its port. Better: drain the node "
+            "first (balancer-manager, or status=+N).",
         ),
         "<Proxy balancer://nodes>",
         *(line for member in pool.members for line in _member(pool, member)),
-        "    # The part after the first dot is the route; a visitor whose node is down gets another.",
+        "    # The part of the cookie after the first dot is the route. If its node is down, another one is chosen.",
         f"    ProxySet stickysession={cookie} lbmethod=byrequests",
         "</Proxy>",
     ]
@@ -115,15 +115,15 @@ def _virtual_host(pool: Pool, cookie: str) -> list[str]:
         f"<VirtualHost *:{pool.listen_port}>",
         "    ProxyPreserveHost On",
         *comment(
-            "What visitors claim about themselves is thrown away; mod_proxy then sets X-Forwarded-For and -Host "
-            "itself. If another proxy stands before this one, leave out the three lines.",
+            "Remove what visitors claim about themselves; mod_proxy then sets X-Forwarded-For and -Host itself. "
+            "Behind another proxy, omit the three lines.",
             "    ",
         ),
         "    RequestHeader unset X-Forwarded-For early",
         "    RequestHeader unset X-Forwarded-Host early",
         "    RequestHeader unset X-Forwarded-Server early",
         '    RequestHeader set X-Forwarded-Proto "expr=%{REQUEST_SCHEME}"',
-        *comment("(The node cannot be told its route here: request headers are written before one is chosen.)", "    "),
+        *comment("(No X-LB-Server: Apache writes the request headers before it has chosen the node.)", "    "),
         "    # The sticky cookie, set when the route is new or has changed.",
         f'    Header add Set-Cookie "{cookie}=.%{{BALANCER_WORKER_ROUTE}}e; path=/; HttpOnly" \\',
         "        env=BALANCER_ROUTE_CHANGED",

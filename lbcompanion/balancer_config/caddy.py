@@ -14,12 +14,12 @@ from lbcompanion.balancer_config.comments import (
 )
 from lbcompanion.balancer_config.pool import Pool, is_loopback
 
-#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+#: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "lb"
 
 
 def configuration(pool: Pool) -> str:
-    """The whole Caddyfile."""
+    """Return the whole Caddyfile."""
     cookie = pool.cookie or COOKIE
     return _with_tabs(
         [
@@ -39,14 +39,14 @@ def configuration(pool: Pool) -> str:
 
 
 def _with_tabs(lines: Iterable[str]) -> str:
-    """As `caddy fmt` would have it."""
+    """Indent with tabs, as ``caddy fmt`` does."""
     return text([f"{chr(9) * ((len(line) - len(line.lstrip(' '))) // 4)}{line.lstrip(' ')}" for line in lines])
 
 
 def _site(pool: Pool) -> list[str]:
     lines = [
-        "# Plain HTTP at this port, for any host. With the site's name in its place (www.example.com {) Caddy serves",
-        "# https and gets the certificate by itself.",
+        "# Plain HTTP at this port, for any host. With the site's name instead (www.example.com {), Caddy serves https",
+        "# and obtains the certificate itself.",
         f"http://:{pool.listen_port} {{",
     ]
     if pool.listen_host:
@@ -58,24 +58,24 @@ def _proxy(pool: Pool, cookie: str) -> list[str]:
     return [
         f"reverse_proxy {' '.join(member.address for member in pool.members)} {{",
         *comment(
-            "The cookie's value is an HMAC of the node's address as it stands above; a secret after the name would "
-            "make it one that only Caddy can compute.",
+            "The cookie's value is an HMAC of the node's address above. With a secret after the cookie's name, only "
+            "Caddy could compute it.",
             "    ",
         ),
         f"    lb_policy cookie {cookie}",
-        "    # A node that cannot be connected to: another one. Of what was sent, only a GET is ever sent again.",
+        "    # If a connection to a node fails, try another node. Only a GET is ever sent again.",
         "    lb_try_duration 5s",
         "    lb_try_interval 100ms",
         "",
         *indented(_health(pool), "    "),
-        "    # Besides, a node at which a request failed is left alone for a moment.",
+        "    # In addition, avoid a node for a moment after a failed request.",
         "    fail_duration 2s",
         "    max_fails 1",
         "",
-        "    # The node learns the address that it has here, on every request.",
+        "    # Every request tells the node its address in this file.",
         "    header_up X-LB-Server {http.reverse_proxy.upstream.hostport}",
         *comment(
-            "X-Forwarded-For, -Proto and -Host: Caddy sets them, and takes none from visitors. Host stays as it came.",
+            "Caddy sets X-Forwarded-For, -Proto and -Host, and ignores those of visitors. Host stays unchanged.",
             "    ",
         ),
         "    flush_interval -1",
@@ -83,7 +83,7 @@ def _proxy(pool: Pool, cookie: str) -> list[str]:
         "        dial_timeout 5s",
         f"        response_header_timeout {pool.answer_seconds}s",
         f"        keepalive {pool.keep_seconds}s",
-        "        # Bytes flow on as they came; the companion compresses where the application does.",
+        "        # No compression here: the companion compresses if the application does.",
         "        compression off",
         "    }",
         "}",
@@ -91,7 +91,7 @@ def _proxy(pool: Pool, cookie: str) -> list[str]:
 
 
 def _health(pool: Pool) -> list[str]:
-    """Caddy asks all nodes at one and the same port, at the host where they serve."""
+    """Return the health check. Caddy checks all nodes at one port, and at the hosts of the upstreams."""
     ports = {member.check_port for member in pool.members}
     same_host = all(
         member.check_host == member.host or (is_loopback(member.check_host) and is_loopback(member.host))
@@ -100,7 +100,7 @@ def _health(pool: Pool) -> list[str]:
     timing = ["health_interval 1s", "health_timeout 2s", "health_status 200"]
     if pool.readyz_is_reachable and len(ports) == 1 and same_host:
         return [
-            "# Is the node ready? Asked at its admin listener.",
+            "# Health check at the node's admin listener.",
             "health_uri /readyz",
             f"health_port {min(ports)}",
             "health_headers {",
@@ -112,9 +112,9 @@ def _health(pool: Pool) -> list[str]:
         return [*readyz_unreachable(pool), f"health_uri {pool.prefix}/whoami", *timing]
     return [
         *comment(
-            "Caddy can ask all nodes at one and the same port only, and these have their admin listeners, where "
-            f"/readyz is, at several; so {pool.prefix}/whoami is asked for at the public port, which tells a dead "
-            "node, but not one whose application is down or that is about to stop."
+            "Caddy can check all nodes at the same port only, but the admin listeners of these nodes, which serve "
+            f"/readyz, have several ports. The health check is {pool.prefix}/whoami at the public port instead: it "
+            "detects a dead node, but not a node whose application is down or that is about to stop."
         ),
         f"health_uri {pool.prefix}/whoami",
         *timing,

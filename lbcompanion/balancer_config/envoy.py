@@ -1,4 +1,4 @@
-"""Envoy: the stateful session filter, ``/readyz`` asked at each node's admin listener, as JSON-like YAML."""
+"""Envoy: the stateful session filter, health checks of ``/readyz`` at each node's admin listener, in YAML."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lbcompanion.balancer_config.comments import (
 )
 from lbcompanion.balancer_config.pool import Member, Pool, is_address
 
-#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+#: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "SERVERID"
 _TYPE = "type.googleapis.com/envoy.extensions"
 
 
 def configuration(pool: Pool) -> str:
-    """The whole file, YAML."""
+    """Return the whole file, in YAML."""
     cookie = pool.cookie or COOKIE
     return text(
         [
@@ -50,8 +50,8 @@ def _listener(pool: Pool, cookie: str) -> list[str]:
         f'        "@type": {_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager',
         "        stat_prefix: visitors",
         *comment(
-            "X-Forwarded-For gets the visitor's address, X-Forwarded-Proto the scheme; what visitors claim themselves "
-            "is thrown away. Behind another proxy: xff_num_trusted_hops: 1, and no extension here.",
+            "X-Forwarded-For gets the visitor's address, X-Forwarded-Proto the scheme; the visitor's own values are "
+            "removed. Behind another proxy: xff_num_trusted_hops: 1, and no extension here.",
             "        ",
         ),
         "        use_remote_address: true",
@@ -74,8 +74,8 @@ def _filters(cookie: str) -> list[str]:
     return [
         "http_filters:",
         *comment(
-            "The sticky cookie: base64 of the node's address, as Envoy knows it. Set when the node has changed; a node "
-            "that is down loses its visitors to another."
+            "The sticky cookie: base64 of the node's address in this file. It is set when the node changes. Visitors "
+            "of a node that is down go to another one."
         ),
         "- name: envoy.filters.http.stateful_session",
         "  typed_config:",
@@ -98,16 +98,16 @@ def _routes(pool: Pool) -> list[str]:
         '    domains: ["*"]',
         "    routes:",
         '    - match: { prefix: "/" }',
-        *comment("(The node cannot be told its address here: headers are written before one is chosen.)", "      "),
+        *comment("(No X-LB-Server: Envoy writes the headers before it has chosen the node.)", "      "),
         "      request_headers_to_add:",
         '      - header: { key: x-forwarded-host, value: "%REQ(:AUTHORITY)%" }',
         "        append_action: OVERWRITE_IF_EXISTS_OR_ADD",
         "      route:",
         "        cluster: nodes",
-        "        # Pages may flow for as long as they like; silence ends them.",
+        "        # No limit for the whole response, only for silence.",
         "        timeout: 0s",
         f"        idle_timeout: {pool.answer_seconds}s",
-        "        # A node that cannot be connected to: another one; nothing that was sent is sent again.",
+        "        # If a connection to a node fails, try another node; no request is sent twice.",
         "        retry_policy: { retry_on: connect-failure, num_retries: 2 }",
     ]
 
@@ -124,7 +124,7 @@ def _cluster(pool: Pool) -> list[str]:
         f"  type: {kind}",
         "  connect_timeout: 5s",
         "  lb_policy: ROUND_ROBIN",
-        "  # A node that is not ready is not chosen, not even where all are like that.",
+        "  # Never choose a node that is not ready, not even if no node is ready.",
         "  common_lb_config: { healthy_panic_threshold: { value: 0 } }",
         "  typed_extension_protocol_options:",
         "    envoy.extensions.upstreams.http.v3.HttpProtocolOptions:",

@@ -1,4 +1,4 @@
-"""HAProxy (2.2 or later): ``cookie NAME insert``, ``/readyz`` asked at each node's admin listener."""
+"""HAProxy (2.2 or later): ``cookie NAME insert``, health checks of ``/readyz`` at each node's admin listener."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lbcompanion.balancer_config.comments import (
 )
 from lbcompanion.balancer_config.pool import Member, Pool, joined
 
-#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+#: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "SERVERID"
 
 
 def configuration(pool: Pool) -> str:
-    """The whole file."""
+    """Return the whole file."""
     cookie = pool.cookie or COOKIE
     return text(
         [
@@ -25,7 +25,7 @@ def configuration(pool: Pool) -> str:
             *sticky_settings("haproxy-insert", cookie),
             "",
             "global",
-            "    # Visitors at a time. Each takes two of the file descriptors that `ulimit -n` allows.",
+            "    # Concurrent visitors. Each needs two file descriptors (`ulimit -n`).",
             "    maxconn 4000",
             "",
             *_defaults(pool),
@@ -46,11 +46,12 @@ def _defaults(pool: Pool) -> list[str]:
         "    timeout http-keep-alive 15s",
         "    timeout client 75s",
         *comment(
-            "A companion itself gives up an application that does not answer; it is given time to say so.", "    "
+            "The companion has a shorter timeout for its application, so it can report the error.",
+            "    ",
         ),
         f"    timeout server {pool.answer_seconds}s",
         "    timeout tunnel 1h",
-        "    # A node that cannot be connected to: another one, at once, and nothing is sent twice.",
+        "    # If a connection to a node fails, try another node at once; no request is sent twice.",
         "    option redispatch 1",
         "    retries 2",
         "    retry-on conn-failure",
@@ -63,8 +64,7 @@ def _frontend(pool: Pool) -> list[str]:
         f"    bind {joined(pool.listen_host, pool.listen_port) if pool.listen_host else f'*:{pool.listen_port}'}",
         "    # For https: bind *:443 ssl crt /etc/haproxy/site.pem",
         *comment(
-            "What visitors claim about themselves is thrown away. If another proxy stands before this one, leave out "
-            "the three del-header lines.",
+            "Remove what visitors claim about themselves. Behind another proxy, omit the three del-header lines.",
             "    ",
         ),
         "    http-request del-header X-Forwarded-For",
@@ -84,16 +84,16 @@ def _backend(pool: Pool, cookie: str) -> list[str]:
         "backend nodes",
         "    balance roundrobin",
         *comment(
-            "The sticky cookie, set by HAProxy. Without `indirect` the companions see it too and can record it; with "
-            "it the crawler still finds its way, by cookies of its own. Scripts need not read it.",
+            "The sticky cookie, set by HAProxy. Without `indirect` the companions see it too, and can record it. With "
+            "`indirect` the crawler uses its own cookies instead. Scripts need not read the cookie.",
             "    ",
         ),
         f"    cookie {cookie} insert nocache httponly",
-        "    # The node learns the name that it has here, on every request.",
+        "    # Every request tells the node its name in this file.",
         "    http-send-name-header X-LB-Server",
         "    http-reuse safe",
         *indented(readyz_unreachable(pool), "    "),
-        "    # Is the node ready? A node that is about to stop says no, and keeps serving meanwhile.",
+        "    # Health check: a stopping node reports that it is not ready, and continues to serve.",
         "    option httpchk",
         f"    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host localhost",
         "    http-check expect status 200",
@@ -104,7 +104,7 @@ def _backend(pool: Pool, cookie: str) -> list[str]:
             "    ",
         ),
         f"    default-server pool-purge-delay {pool.keep_seconds}s",
-        # A host name that does not resolve must not stop the start: the node may come later.
+        # An unresolvable host name must not prevent the start: the node may appear later.
         *(["    default-server init-addr last,libc,none"] if not all(m.has_address for m in pool.members) else []),
         *(_server(pool, member) for member in pool.members),
     ]

@@ -1,6 +1,6 @@
-"""nginx, the open source one, any version: a cookie by ``map``, since ``sticky`` is there from 1.29.6 on only.
+"""Open source nginx, any version: the cookie is made with ``map``, because ``sticky`` exists only from 1.29.6 on.
 
-A pool for each node, with the other nodes as its backups; the cookie names the node that answered in the end.
+Each node has an upstream, with the other nodes as backups. The cookie names the node that answered.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from lbcompanion.balancer_config.comments import comment, file_header, sticky_se
 from lbcompanion.balancer_config.pool import Member, Pool, is_address, joined
 from lbcompanion.errors import ConfigError
 
-#: The cookie that it sticks by where the nodes' files name none: one that ``auto`` knows.
+#: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "SERVERID"
 _VARIABLE = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 
 
 def configuration(pool: Pool) -> str:
-    """The whole file.
+    """Return the whole file.
 
-    :raises ConfigError: where the cookie's name cannot be a variable's.
+    :raises ConfigError: if the cookie's name cannot be part of a variable's name.
     """
     cookie = pool.cookie or COOKIE
     if not _VARIABLE.fullmatch(cookie):
@@ -30,11 +30,11 @@ def configuration(pool: Pool) -> str:
             *file_header(
                 "nginx",
                 pool,
-                "Check it: nginx -t -c FILE. In an nginx that runs already, put what stands within http {...} into a "
-                "file in conf.d.",
+                "Check it: nginx -t -c FILE. For an existing nginx, put the content of http {...} into a file in "
+                "conf.d.",
             ),
             *sticky_settings("haproxy-insert", cookie),
-            *comment("(That is how HAProxy's `insert` does it, and what this file does is the same.)"),
+            *comment("(This file makes the same cookie as HAProxy's `insert`.)"),
             "",
             "events {",
             "    worker_connections 4096;",
@@ -53,15 +53,15 @@ def _stickiness(pool: Pool, cookie: str) -> list[str]:
     members = pool.members
     return [
         *comment(
-            "From nginx 1.29.6 on all of this can be one upstream with the line `sticky cookie NAME path=/ httponly;`. "
-            "Before that, the cookie holds the node's name, and chooses the pool.",
+            "From nginx 1.29.6 on, one upstream with `sticky cookie NAME path=/ httponly;` can replace all of this. "
+            "Here the cookie contains the node's name, and selects the upstream.",
             "    ",
         ),
         f"    map $cookie_{cookie} $lbc_known {{",
         '        default "";',
         *(f'        "~^{member.name}$" {member.name};' for member in members),
         "    }",
-        "    # Who has no cookie, or one of no node: any node.",
+        "    # Without a cookie of a known node: any node.",
         '    split_clients "$request_id" $lbc_fresh {',
         *_shares(members),
         "    }",
@@ -70,7 +70,7 @@ def _stickiness(pool: Pool, cookie: str) -> list[str]:
         '        "" lbc_$lbc_fresh;',
         "    }",
         *_answering_node(members),
-        *comment("The cookie is set where it does not name the node that answered.", "    "),
+        *comment("The cookie is set if it does not name the node that answered.", "    "),
         f'    map "$lbc_answered $cookie_{cookie}" $lbc_set_cookie {{',
         f'        default "{cookie}=$lbc_answered; Path=/; HttpOnly";',
         r'        "~^(\S+) \1$" "";',
@@ -78,10 +78,10 @@ def _stickiness(pool: Pool, cookie: str) -> list[str]:
         "    }",
         "",
         *comment(
-            "Open source nginx does not ask the nodes how they are (and could not ask /readyz, which listens at "
-            "another port): it notices a failure when a visitor's request meets it, and then leaves the node alone for "
-            "a while. A companion that stops finishes what it has begun before it closes its port. Take a node out by "
-            "hand (`server ... down;` and reload) where that is too rough.",
+            "Open source nginx has no active health checks (so it cannot use /readyz, which has another port). It "
+            "detects a failure when a visitor's request fails, and then avoids the node for a while. A stopping "
+            "companion finishes its requests before it closes its port. To avoid failed requests, first take a node "
+            "out by hand (`server ... down;` and reload).",
             "    ",
         ),
         *(line for member in members for line in _pool(member, pool)),
@@ -95,15 +95,15 @@ def _shares(members: Sequence[Member]) -> list[str]:
 
 
 def _answering_node(members: Sequence[Member]) -> list[str]:
-    """Who answered, after failures too: the last address of several."""
+    """Return the map to the node that answered: the last address in ``$upstream_addr``, after failures too."""
     known = [member for member in members if is_address(member.host)]
     lines = comment(
-        "$upstream_addr has the addresses that were tried; the last one answered."
-        + ("" if len(known) == len(members) else " Put a node's address here where it is named by a host name."),
+        "$upstream_addr contains the tried addresses; the last one answered."
+        + ("" if len(known) == len(members) else " For a node with a host name, add its address here."),
         "    ",
     )
     lines += ["    map $upstream_addr $lbc_answered {"]
-    # Behind a name nginx shows what it resolved to; then the pool's own node is taken to have answered.
+    # For a host name, $upstream_addr has the resolved address; then assume that the pool's own node answered.
     lines += ["        default $lbc_chosen;" if len(known) < len(members) else '        default "";']
     lines += [f'        "~(^|[ ,]){re.escape(member.address)}$" {member.name};' for member in known]
     lines += ["    }"]
@@ -144,27 +144,27 @@ def _server(pool: Pool) -> list[str]:
         "            proxy_set_header Connection $lbc_connection;",
         "            proxy_set_header Host $http_host;",
         *comment(
-            "What visitors claim about themselves is overwritten. If another proxy stands before this one: "
-            "$proxy_add_x_forwarded_for.",
+            "Overwrite what visitors claim about themselves. Behind another proxy, use $proxy_add_x_forwarded_for.",
             "            ",
         ),
         "            proxy_set_header X-Forwarded-For $remote_addr;",
         "            proxy_set_header X-Forwarded-Proto $scheme;",
         "            proxy_set_header X-Forwarded-Host $http_host;",
         *comment(
-            "(The node cannot be told its name here: when headers are written, nginx has not chosen yet.)",
+            "(No X-LB-Server: nginx writes the headers before it has chosen the node.)",
             "            ",
         ),
         "            proxy_connect_timeout 5s;",
         *comment(
-            "A companion itself gives up an application that does not answer; it is given time to say so.", " " * 12
+            "The companion has a shorter timeout for its application, so it can report the error.",
+            " " * 12,
         ),
         f"            proxy_read_timeout {pool.answer_seconds}s;",
         f"            proxy_send_timeout {pool.answer_seconds}s;",
-        "            # Pages flow on as the application makes them.",
+        "            # Pass pages on while the application writes them.",
         "            proxy_buffering off;",
         "            proxy_request_buffering off;",
-        "            # Another node where this one cannot be reached; a POST that was sent is never sent again.",
+        "            # If a node cannot be reached, try another one; never repeat a POST that was sent.",
         "            proxy_next_upstream error timeout;",
         f"            proxy_next_upstream_tries {min(3, len(pool.members))};",
         "            add_header Set-Cookie $lbc_set_cookie always;",

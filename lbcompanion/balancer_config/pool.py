@@ -1,4 +1,4 @@
-"""What a balancer has to know of the nodes, gathered from the nodes' own files."""
+"""The balancer's view of the nodes, collected from the nodes' files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lbcompanion.sticky.cookies import is_pattern
 LOOPBACK = "127.0.0.1"
 _LISTEN_ALLOWED = "a tcp: listener with a port, such as tcp:8080:interface=10.0.0.1, for the balancer to connect to"
 _HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", re.ASCII)
-#: RFC 6265 section 4.1.1, less what one of the five could take for its own syntax.
+#: RFC 6265 section 4.1.1, without characters that are syntax in one of the five products.
 _COOKIE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 
@@ -25,10 +25,12 @@ _COOKIE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 class Member:
     """One node.
 
-    :ivar host: where the balancer finds its companion; a name or an address, IPv6 without brackets.
-    :ivar guessed: whether nothing said so, and the host must be looked at by the reader.
-    :ivar check_host: where its admin listener is.
-    :ivar check_port: its port; 0 where the balancer could not reach it.
+    :ivar name: the node's name.
+    :ivar host: the companion's host for the balancer: a name or an address, IPv6 without brackets.
+    :ivar port: the companion's port for the balancer.
+    :ivar guessed: whether the host is a guess, which the user must check.
+    :ivar check_host: the host of the admin listener.
+    :ivar check_port: the port of the admin listener; 0 if the balancer cannot reach it.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Member:
 
     @property
     def address(self) -> str:
-        """``host:port``, with brackets where they are needed."""
+        """``host:port``, with brackets around an IPv6 address."""
         return joined(self.host, self.port)
 
     @property
@@ -51,13 +53,15 @@ class Member:
 
 @frozen
 class Pool:
-    """The nodes, and what holds for all of them.
+    """The nodes, and their common settings.
 
-    :ivar cookie: the sticky cookie's name; empty: the product's own.
-    :ivar listen_host: empty: all addresses.
-    :ivar prefix: where the companions' own paths are.
-    :ivar first_byte_seconds: how long a node may take until it answers.
-    :ivar idle_seconds: how long a companion keeps a connection open on which nothing comes.
+    :ivar members: the nodes.
+    :ivar cookie: the sticky cookie's name; empty means the product's default.
+    :ivar listen_host: the balancer's address; empty means all addresses.
+    :ivar listen_port: the balancer's port.
+    :ivar prefix: the path prefix of the companions' own resources.
+    :ivar first_byte_seconds: how long a node may take until the first byte of its answer.
+    :ivar idle_seconds: how long a companion keeps an idle connection open.
     """
 
     members: tuple[Member, ...]
@@ -75,13 +79,13 @@ class Pool:
 
     @property
     def keep_seconds(self) -> int:
-        """How long the balancer may keep an idle connection to a companion: less than the companion does, or a
-        request would now and then meet a connection that is just being closed."""
+        """How long the balancer may keep an idle connection to a companion: less than the companion, so that no
+        request meets a connection that is being closed."""
         return max(1, self.idle_seconds - 15)
 
     @property
     def answer_seconds(self) -> int:
-        """How long the balancer waits for an answer: longer than the companion, which can say what is wrong."""
+        """How long the balancer waits for an answer: longer than the companion, which then reports the error."""
         return self.first_byte_seconds + 5
 
     @property
@@ -101,13 +105,13 @@ def pool_of(
     addresses: Mapping[str, str] | None = None,
     crawlers: Iterable[CrawlerSettings] = (),
 ) -> Pool:
-    """Gather a pool from the nodes' files.
+    """Make a pool of the nodes' files.
 
-    :param files: each with its name, for messages.
-    :param listen: host (empty: all) and port of the balancer.
-    :param addresses: node to ``host`` or ``host:port``, where the reader knows better than the files.
-    :param crawlers: crawlers' files, which may say where nodes are.
-    :raises ConfigError: where a node cannot be reached by what its file says, or two have one name.
+    :param files: the name and the settings of each file.
+    :param listen: host (empty for all) and port of the balancer.
+    :param addresses: node name to ``host`` or ``host:port``; overrides the files.
+    :param crawlers: settings of crawlers, which may contain addresses of nodes.
+    :raises ConfigError: if a balancer cannot reach any listener of a node, or two nodes have the same name.
     """
     nodes = [settings for _, settings in files]
     hints = _addresses_from_crawlers(crawlers) | _addresses_from_peers(nodes)
@@ -136,7 +140,7 @@ def pool_of(
 
 
 def _first_byte_seconds(limits: LimitsTable) -> float:
-    """How long a node may take until it answers: with a cap, its queue comes before the application."""
+    """How long a node may take until its first byte, including the queue of ``upstream_connections``."""
     return limits.upstream_seconds + (limits.upstream_queue_seconds if limits.upstream_connections else 0)
 
 
@@ -150,39 +154,39 @@ def is_address(host: str) -> bool:
 
 
 def is_wildcard(host: str) -> bool:
-    """Whether a listener's interface is all addresses."""
+    """Whether a listener's interface means all addresses."""
     return host in ("", "0.0.0.0", "::")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether only this machine can reach the host."""
     return host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
 
 
 def _addresses_from_peers(nodes: Iterable[NodeSettings]) -> dict[str, str]:
-    """Where the other nodes say that a node's companion is."""
+    """Return the nodes' addresses in the other nodes' ``[peers]``."""
     return {name: netloc for settings in nodes for name, url in settings.peers.items() if (netloc := _netloc(url))}
 
 
 def _addresses_from_crawlers(crawlers: Iterable[CrawlerSettings]) -> dict[str, str]:
-    """Where crawlers say that the nodes are: as the balancer has them, or directly."""
+    """Return the nodes' addresses in crawlers' files: ``address`` (the balancer's), or ``direct``."""
     known = [pair for settings in crawlers for site in settings.sites.values() for pair in site.nodes.items()]
     return {name: configured for name, node in known if (configured := _address(node.address) or _netloc(node.direct))}
 
 
 def _address(text: str) -> str:
-    """A ``host:port`` or an origin; empty for what some balancers have instead."""
+    """Return ``host:port`` of an ``address`` or origin; empty for other forms of node identifiers."""
     return text if _HOST_AND_PORT.fullmatch(text) else _netloc(text)
 
 
 def _netloc(url: str) -> str:
-    """``host:port`` of a plain origin; empty for any other."""
+    """Return ``host:port`` of an http origin; empty for any other URL."""
     parts = urlsplit(url)
     return joined(parts.hostname, parts.port or 80) if parts.scheme == "http" and parts.hostname else ""
 
 
 def _listener(file: str, listen: Iterable[str]) -> tuple[str, int]:
-    """Interface and port of the first listener that a balancer can connect to."""
+    """Return interface and port of the first listener that a balancer can connect to."""
     for text in listen:
         endpoint = parse(text)
         if endpoint.kind in ("tcp", "tcp6") and not endpoint.proxy_protocol and endpoint.args[0] != "0":
@@ -210,7 +214,7 @@ def _with_check(member: Member, admin: str) -> Member:
 
 
 def _with_guessed_hosts(members: Sequence[Member]) -> list[Member]:
-    """Fill in what nobody told: nodes with ports of their own may share this machine, others bear their names."""
+    """Guess the missing hosts: this machine if all ports differ, else the nodes' names."""
     ports = [member.port for member in members]
     ports_differ = len(set(ports)) == len(ports)
     completed = []

@@ -1,9 +1,9 @@
-"""The commands. Each imports what it starts only when it starts it, so that no reactor is touched before that.
+"""The commands. Each imports its service only when it runs, so that no reactor is installed before.
 
 ``services`` has node, crawler and drain; ``setup`` init, check-config and balancer-config; ``inspect`` explain, fetch
 and doctor; ``demo`` the demo. A new command is a function there and an entry here.
 
-Exit 0: done; 1: what was asked for failed; 2: bad usage or configuration.
+Exit codes: 0 success; 1 the command failed; 2 wrong usage or configuration.
 """
 
 from __future__ import annotations

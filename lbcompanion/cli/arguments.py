@@ -1,4 +1,4 @@
-"""What several commands share: exit codes, options, the form of ``HOST:PORT``, and the console."""
+"""Common parts of the commands: exit codes, options, the parser of ``HOST:PORT``, and the console."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 FAILED = 1
 BAD_CONFIGURATION = 2
 
-#: A host as an argument may name it; an IPv6 address stands in brackets.
+#: A host in an argument; an IPv6 address needs brackets.
 HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
 
 config_option = click.option(
@@ -28,13 +28,16 @@ log_json_option = click.option(
 
 
 def console(file: TextIO) -> Console:
-    """A console that prints to this file."""
-    # Into a file or a pipe rich would fold everything at 80 columns.
+    """Make a console that prints to a file."""
+    # In a file or a pipe, rich would wrap lines at 80 columns.
     return Console(file=file, soft_wrap=True, width=None if file.isatty() else 160)
 
 
 def host_and_port(text: str, option: str, host_required: bool = False) -> tuple[str, int]:
-    """``HOST:PORT``, the host without brackets; just ``PORT`` where no host is needed."""
+    """Parse ``HOST:PORT``, or ``PORT`` unless a host is required; return the host without brackets.
+
+    :raises click.BadParameter: if the text has another form.
+    """
     host, colon, port = text.rpartition(":")
     is_valid = (HOST.fullmatch(host) if colon else not host_required) and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII)
     if not is_valid or not 1 <= int(port) <= 65535:

@@ -20,7 +20,7 @@ from lbcompanion.cli.arguments import json_option
 )
 @click.option("--visits", default=30, show_default=True, help="With --once: how many page views.")
 @click.option(
-    "--once", is_flag=True, help="Visit, wait, tell of each visit; exit 0 only if all are archived as served."
+    "--once", is_flag=True, help="Visit, wait, report each visit; exit 0 only if all pages are archived as served."
 )
 @json_option
 def demo(nodes: int, balancer: str, visits: int, once: bool, as_json: bool) -> None:

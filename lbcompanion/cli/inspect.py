@@ -27,10 +27,10 @@ _URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(
 
 @click.command()
 @click.argument("cookie_header", required=False)
-@click.option("--list", "list_all", is_flag=True, help="List the dialects there are.")
+@click.option("--list", "list_all", is_flag=True, help="List all dialects.")
 @json_option
 def explain(cookie_header: str | None, list_all: bool, as_json: bool) -> None:
-    """Tell which dialects could have written these cookies, which node they name, and what the smallest replay is.
+    """Show which dialects could have written these cookies, which node they name, and the smallest replay.
 
     COOKIE_HEADER is what a browser sends: "SRV=n1; JSESSIONID=abc.node1".
     """
@@ -61,7 +61,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
     cookie = ""
-    # Many dialects take any text and say the same of it: one line for them all.
+    # Many dialects accept any text and give the same result: print one line for all of them.
     for (name, node, replay, note), group in groupby(
         findings, lambda finding: (finding.cookie, finding.node, finding.replay, finding.note)
     ):
@@ -75,7 +75,7 @@ def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
         names_node = "does not tell the node" if node is None else f"names node {node}"
         yield f"  {dialects}: {names_node}; replay {name}={replay}  ({note})"
     if not findings:
-        yield "no cookie in there"
+        yield "the header contains no cookie"
 
 
 @click.command()
@@ -85,7 +85,7 @@ def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the page's bytes to this file.")
 @json_option
 def fetch(url_or_token: str, file: str, cookie: str, output: Path | None, as_json: bool) -> None:
-    """Fetch one copy by the ladder and tell each step. Nothing is archived, and the node keeps the copy for a while.
+    """Fetch one copy by the ladder, and print each step. Nothing is archived, and the node keeps the copy for a while.
 
     URL_OR_TOKEN is a fetch URL or a token; --config names the crawler's configuration.
     """
@@ -142,7 +142,7 @@ def _fetched(fetched: FetchOutcome) -> dict[str, Any]:
 
 @click.command()
 @click.argument("url")
-@click.option("--connect", default="", metavar="HOST:PORT", help="Where the balancer is, if not where the URL says.")
+@click.option("--connect", default="", metavar="HOST:PORT", help="The balancer, if the URL's host is another.")
 @click.option(
     "--config",
     "file",
@@ -151,9 +151,9 @@ def _fetched(fetched: FetchOutcome) -> dict[str, Any]:
 )
 @json_option
 def doctor(url: str, connect: str, file: str | None, as_json: bool) -> None:
-    """Look at a site from outside: how it sticks, whether a cookie sent again leads back, and what to configure.
+    """Examine a site from outside: its sticky sessions, whether a replayed cookie leads back, and what to configure.
 
-    A few dozen requests, one after the other, within a minute. Exit 0: sticky, and replays lead to the same node.
+    Sends a few dozen requests, one at a time, within a minute. Exit 0: sticky, and replays lead to the same node.
     """
     settings = config.read_any(file) if file is not None else None
     if not _URL.fullmatch(url):

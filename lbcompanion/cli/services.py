@@ -21,7 +21,7 @@ DRAIN_SECONDS = 35.0
 @click.option(
     "--take-over",
     is_flag=True,
-    help="Take the ports over from the process that runs this node now; no connection is refused meanwhile.",
+    help="Take over the ports of the process that runs this node now; no connection is refused.",
 )
 def node(file: str, log_json: bool, take_over: bool) -> None:
     """Run a companion in the foreground until SIGTERM or Ctrl-C."""
@@ -35,9 +35,9 @@ def node(file: str, log_json: bool, take_over: bool) -> None:
 @config_option
 @json_option
 def drain(file: str, as_json: bool) -> None:
-    """Have a running companion stop: it turns unready, finishes what runs, and ends. Tells what became of its copies.
+    """Stop a running companion: it becomes unready, finishes its requests, and ends. Prints what became of its copies.
 
-    Run it on the node itself, as the companion's own user.
+    Run this on the node itself, as the companion's user.
     """
     settings = config.read_node(file)
     from lbcompanion.node.processes.control import RunningNode

@@ -85,17 +85,17 @@ def _kind(settings: NodeSettings | CrawlerSettings) -> tuple[str, str]:
 )
 @click.option("--config", "files", required=True, multiple=True, metavar="FILE...", help="The nodes' configurations.")
 @click.argument("more", nargs=-1, metavar="")
-@click.option("--listen", default="80", show_default=True, metavar="[HOST:]PORT", help="Where visitors are served.")
+@click.option("--listen", default="80", show_default=True, metavar="[HOST:]PORT", help="The balancer's own listener.")
 @click.option(
-    "--address", "addresses", multiple=True, metavar="NODE=HOST[:PORT]", help="Where the balancer finds a node."
+    "--address", "addresses", multiple=True, metavar="NODE=HOST[:PORT]", help="A node's address for the balancer."
 )
 def balancer_config_command(
     product: str, files: tuple[str, ...], more: tuple[str, ...], listen: str, addresses: tuple[str, ...]
 ) -> None:
     """Print a working configuration of a balancer for these nodes: sticky cookie, health checks, forwarded headers.
 
-    Each FILE is a node's configuration: --config n1.toml n2.toml n3.toml; of a crawler's among them only the
-    nodes' addresses are taken.
+    Each FILE is a node's configuration: --config n1.toml n2.toml n3.toml; from a crawler's configuration only the
+    nodes' addresses are used.
     """
     settings_of = [(file, config.read_any(file)) for file in (*files, *more)]
     nodes = [(file, settings) for file, settings in settings_of if isinstance(settings, NodeSettings)]
@@ -108,7 +108,7 @@ def balancer_config_command(
     for member in pool.members:
         if member.guessed:
             click.echo(
-                f"lbcompanion: where the balancer finds {member.name} is a guess: {member.address}; --address says it",
+                f"lbcompanion: the address of {member.name} is a guess: {member.address}; set it with --address",
                 err=True,
             )
     click.echo(balancer_config.configuration(product, pool), nl=False)

@@ -1,7 +1,7 @@
-"""TOML -> :mod:`lbcompanion.settings`: reads a file, checks every value, and says all that is wrong at once.
+"""Reads a TOML file into :mod:`lbcompanion.settings`: checks every value, and reports all errors at once.
 
-What each key may be stands in :mod:`lbcompanion.config.tables`; how one value is checked, in
-:mod:`lbcompanion.checks`; the defaults, in the settings themselves. No port is opened here.
+:mod:`lbcompanion.config.tables` has the allowed values of each key, :mod:`lbcompanion.checks` the checks of single
+values, and the settings have the defaults. No port is opened here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from lbcompanion.settings import (
 
 ParsedTable = Mapping[str, Any]
 
-#: Defaults which, like what is written, start at the file's folder.
+#: Keys whose relative defaults start at the file's folder, like values in the file.
 _FOLDER_RELATIVE_KEYS = ("state_dir", "archive_dir", "queue")
 _SITE_NAME = "names of letters, digits, _ or -, 32 at most"
 
@@ -45,8 +45,7 @@ _SITE_NAME = "names of letters, digits, _ or -, 32 at most"
 def read_node(path: str | Path) -> NodeSettings:
     """Read a node's file.
 
-    :raises ConfigError: where it cannot be used; :class:`lbcompanion.errors.ConfigErrors` where several things are
-        wrong.
+    :raises ConfigError: if the file cannot be used; :class:`lbcompanion.errors.ConfigErrors` for several errors.
     """
     reader = _ConfigReader(str(path))
     return _node(reader)
@@ -64,7 +63,7 @@ def read_crawler(path: str | Path) -> CrawlerSettings:
 def read_any(path: str | Path) -> NodeSettings | CrawlerSettings:
     """Read a file of either kind: one with ``[node]`` is a node's, one with ``[sites.NAME]`` a crawler's.
 
-    :raises ConfigError: as :func:`read_node` does, and where the file is of neither kind.
+    :raises ConfigError: as :func:`read_node` does, and if the file is of neither kind.
     """
     reader = _ConfigReader(str(path))
     if "node" in reader.parsed:
@@ -75,7 +74,12 @@ def read_any(path: str | Path) -> NodeSettings | CrawlerSettings:
 
 
 class _ConfigReader:
-    """One file being read: its tables, its folder, and what was found wrong so far."""
+    """Reads one file, and collects its errors.
+
+    :ivar parsed: the parsed TOML.
+    :ivar folder: the file's folder, where relative paths start.
+    :ivar errors: the errors found so far.
+    """
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -91,15 +95,15 @@ class _ConfigReader:
         except UnicodeDecodeError:
             why = "not UTF-8"
         except tomllib.TOMLDecodeError as error:
-            why = f"no TOML ({error})"
+            why = f"not TOML ({error})"
         raise ConfigError(self.file, "", why, "a TOML file")
 
     def add_error(self, key: str, value: str, allowed: str) -> None:
-        """Remember that something is wrong."""
+        """Add an error."""
         self.errors.append(ConfigError(self.file, key, value, allowed))
 
     def check_known_keys(self, dotted: str, parsed: Iterable[str], known: Collection[str]) -> None:
-        """Note every key that there is not, with the one that was probably meant."""
+        """Add an error for every unknown key, and suggest a similar one."""
         for key in parsed:
             if key not in known:
                 similar = difflib.get_close_matches(key, known, 1)
@@ -108,7 +112,7 @@ class _ConfigReader:
                 self.add_error(f"{dotted}.{key}" if dotted else key, "no known key", f"{hint}one of {names}")
 
     def subtable(self, parsed: ParsedTable, dotted: str) -> ParsedTable:
-        """A table within another; empty where it is missing or is no table, which is noted."""
+        """Return a table within another; empty if it is missing. If it is not a table, add an error."""
         subtable_value = parsed.get(dotted.rpartition(".")[2], {})
         if isinstance(subtable_value, dict):
             return subtable_value
@@ -116,7 +120,7 @@ class _ConfigReader:
         return {}
 
     def check_value(self, key: str, check: Check, value: object) -> Any:
-        """A checked value; None where it is wrong, which is noted."""
+        """Return the checked value. If it is not allowed, add an error and return None."""
         try:
             return check(value, self.folder)
         except InvalidValue as error:
@@ -129,7 +133,7 @@ class _ConfigReader:
     def table(
         self, cls: type, parsed: ParsedTable, dotted: str, checks: Table, required: Iterable[str] = ()
     ) -> dict[str, Any]:
-        """The checked values of a table: those given, and the defaults that depend on the file's folder."""
+        """Return the checked values of a table, and the defaults that depend on the file's folder."""
         self.check_known_keys(dotted, parsed, list(checks))
         for key in required:
             if key not in parsed:
@@ -143,16 +147,16 @@ class _ConfigReader:
         }
 
     def read_secret(self, values: dict[str, Any], dotted: str) -> None:
-        """Read the secret that ``secret_file`` names and put it beside it."""
+        """Read the file ``secret_file`` into the value ``secret``."""
         if file := values.get("secret_file"):
             values["secret"] = self.check_value(
                 f"{dotted}.secret_file", lambda value, folder: checks.read_secret(file), str(file)
             )
 
     def raise_errors(self) -> None:
-        """Stop here where anything was wrong.
+        """Raise the errors, if there are any.
 
-        :raises ConfigError: that is when.
+        :raises ConfigError: if there are errors.
         """
         if len(self.errors) == 1:
             raise self.errors[0]
@@ -201,7 +205,7 @@ def _check_anchors(reader: _ConfigReader, inject: ParsedTable) -> None:
 
 
 def _check_node(reader: _ConfigReader, values: Mapping[str, ParsedTable]) -> None:
-    """Rules that join several keys."""
+    """Check the rules about several keys."""
     fetch = values["fetch"]
     if fetch.get("signature") == "off" and not fetch.get("addresses"):
         reader.add_error("fetch.signature", '"off"', '"required", or "off" with fetch.addresses set')

@@ -1,7 +1,7 @@
 """Checks of endpoint strings in a configuration, before any port opens.
 
-They check the syntax only: whether the kind is known, has what it needs, and has no other options. Whether the port is
-free shows when it is opened; whether the certificates can be used, :mod:`lbcompanion.endpoints.certificates` tells.
+They check the syntax only: whether the kind is known, has its required arguments, and has no unknown options.
+:mod:`lbcompanion.endpoints.certificates` checks the certificates. An occupied port shows only when it is opened.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _has_valid_options(name: str, kind: EndpointKind, parsed: Mapping[str, str])
     if any(not pattern.fullmatch(parsed[key]) for key, pattern in _PATTERNS.items() if key in parsed):
         return False
     if name == "ssl" and kind.positional[0] == "port":
-        return bool(parsed.get("privateKey"))  # Twisted would take server.pem of whatever folder it was started in
+        return bool(parsed.get("privateKey"))  # Twisted's default is server.pem in the working directory
     if name == "systemd":
         return ("index" in parsed) != bool(parsed.get("name"))
     inner = parsed.get("endpoint")
@@ -67,7 +67,7 @@ def _has_valid_port(kind: EndpointKind, parsed: Mapping[str, str]) -> bool:
 
 
 def _with_absolute_paths(endpoint: EndpointString, kinds: Mapping[str, EndpointKind], folder: Path) -> EndpointString:
-    """The same with every path absolute."""
+    """Return the endpoint with absolute paths."""
     kind = kinds[endpoint.kind]
 
     def absolute(name: str, value: str) -> str:
@@ -83,11 +83,12 @@ def _with_absolute_paths(endpoint: EndpointString, kinds: Mapping[str, EndpointK
 def endpoint(
     kinds: Mapping[str, EndpointKind], example: str, *, empty: bool = False, proxy_protocol: bool = False
 ) -> Check:
-    """The check for an endpoint string; relative paths in it start at the file's folder.
+    """Make a check for an endpoint string; relative paths in it start at the file's folder.
 
     :param kinds: :data:`~lbcompanion.endpoints.strings.SERVER_KINDS` or another of these tables.
-    :param example: one that is right, for the message.
-    :param proxied: whether ``haproxy:`` may stand before it.
+    :param example: a valid endpoint string, for the message.
+    :param empty: whether the empty string is allowed as well.
+    :param proxy_protocol: whether the prefix ``haproxy:`` is allowed.
     """
     names = ", ".join(f"{kind}:" for kind in kinds) + (
         f", {PROXY_PROTOCOL_PREFIX} before any" if proxy_protocol else ""

@@ -1,4 +1,4 @@
-"""Which keys the configuration has and what each may be; the defaults stand in :mod:`lbcompanion.settings`."""
+"""The keys of the configuration and their checks; the defaults are in :mod:`lbcompanion.settings`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _selector(value: object, folder: Path) -> str:
 
 
 def _with_certificates(check: Check, make: Callable[[EndpointString], object], allowed: str) -> Check:
-    """An endpoint string whose files for TLS, where it names any, are there and fit together."""
+    """Make a check for an endpoint string that also reads its TLS files and checks that they match."""
 
     def check_both(value: object, folder: Path) -> str:
         text: str = check(value, folder)
@@ -67,7 +67,7 @@ _upstream = _with_certificates(endpoint_checks.client, ClientCertificates, "auth
 
 
 def _dialect(value: object, folder: Path) -> str:
-    names = (AUTO, *known_names())  # asked each time: plugins may have brought further ones
+    names = (AUTO, *known_names())  # at each call, because plugins may have added dialects
     if isinstance(value, str) and value in names:
         return value
     similar = difflib.get_close_matches(str(value), names, 1)
@@ -86,9 +86,9 @@ def _part(value: object, folder: Path) -> str:
 
 
 def _key(value: object, folder: Path) -> str:
-    """The balancer's key, which no message shows."""
+    """Check the balancer's key; no message shows it."""
     if not isinstance(value, str) or not value.isprintable():
-        raise InvalidValue("a text, or empty", "no such text")
+        raise InvalidValue("a text, or empty", "not a printable text")
     return value
 
 
@@ -205,7 +205,7 @@ NODE: Mapping[str, Table] = {
         "capturing_bytes": checks.integer(1),
     },
 }
-#: ``[peers]`` has free keys: a node's name, and its address.
+#: ``[peers]`` has free keys: each entry maps a node's name to its origin.
 PEERS = checks.mapping(checks.is_node_name, f"node names: {NAME_ALLOWED}", checks.origin(empty=False))
 
 CRAWLER: Table = {

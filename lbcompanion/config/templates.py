@@ -22,44 +22,44 @@ listen = ["tcp:8080"]
 # The application itself.
 upstream = "tcp:127.0.0.1:8000"
 
-# The same file on every node and on the crawler. Who has it may fetch copies: keep it to yourself.
+# The same file on every node and on the crawler. Anybody who has it may fetch copies: keep it secret.
 secret_file = "{secret}"
 
 # Where notices wait while the crawler cannot be reached.
 state_dir = "state-{name}"
 
-# Health, readiness and figures: /healthz /readyz /metrics. Not for visitors.
+# Health, readiness and metrics: /healthz /readyz /metrics. Not for visitors.
 admin = "tcp:9101:interface=127.0.0.1"
 
 # The site as its visitors' browsers name it.
 public_origin = "{origin}"
 
-# Who may say, in X-Forwarded-For and X-Forwarded-Proto, for whom a request was made: your balancer's addresses.
+# Whose X-Forwarded-For and X-Forwarded-Proto are trusted: your balancer's addresses.
 trusted_proxies = ["127.0.0.0/8", "::1/128"]
 
 [capture]
-# Which pages are kept. Everything that is HTML, unless you say otherwise.
+# Which pages are captured. By default, all HTML pages.
 include = ["/**"]
 exclude = []
 
 [store]
 # Copies in memory; sqlite:///pages.db keeps them in a file, over a restart.
 url = "memory:"
-# A copy that nobody fetched is gone after this time.
+# A copy that was not fetched is removed after this time.
 max_seconds = 600
 
 [sticky]
-# How the balancer sticks. "auto" knows the common ones by their cookies. Where yours is of another kind,
+# How the balancer does sticky sessions. "auto" recognises common balancers by their cookies. For another balancer,
 # name its cookie: dialect = "generic" and cookies = ["MYCOOKIE"].
 dialect = "auto"
 cookies = []
 
 [peers]
-# The other nodes' companions, where this one can reach them: a fetch that went astray is handed on, and copies in
-# memory are handed over when this node stops.
+# The other nodes' companions, at addresses that this node can reach. Misrouted fetches are forwarded to them, and
+# copies in memory are handed over to them when this node stops.
 {peers}
 [crawler]
-# Where the crawler takes notices: its own [crawler] listen.
+# Where the crawler receives notices: the address of [crawler] listen in its own file.
 intake = "http://127.0.0.1:9200"
 """
 
@@ -68,7 +68,7 @@ _CRAWLER = """\
 # What is not set here keeps its default; the manual's page "Configuration" lists every key.
 
 [crawler]
-# Where the nodes' companions send their notices. Give it an address that they can reach.
+# Where the nodes' companions send their notices. They must be able to reach this address.
 listen = "tcp:9200:interface=127.0.0.1"
 
 # The dashboard, and /api, /metrics, /healthz. Not for visitors.
@@ -77,21 +77,21 @@ admin = "tcp:9201:interface=127.0.0.1"
 # The same file as on the nodes.
 secret_file = "{secret}"
 
-# What is still to be done is kept here, so that nothing is lost when the crawler stops.
+# The queue of recordings, which survives a restart of the crawler.
 state_dir = "state-crawler"
 queue = "sqlite:///crawler.db"
 
 # The WARC files.
 archive_dir = "archive"
 
-# How long a recording is tried again before it is given up as lost.
+# How long a recording is retried before it is lost.
 give_up_after_seconds = 900
 
 [sites.main]
 # The site as its visitors' browsers name it; fetches go there, through the balancer.
 origin = "{origin}"
 
-# The balancer's address, where DNS does not lead to it: for example "tcp:10.0.0.5:80".
+# The balancer's address, if DNS does not lead to it: for example "tcp:10.0.0.5:80".
 connect = ""
 
 # The same as on the nodes.
@@ -101,16 +101,16 @@ cookies = []
 
 _KNOWN_NODE = """
 [sites.main.nodes.{name}]
-# The node's own address, for when the balancer does not lead there: for example "http://10.0.0.1:8080".
+# The node's own address, for fetches without the balancer: for example "http://10.0.0.1:8080".
 direct = ""
 """
 
 
 def starter_files(names: Sequence[str], origin: str, secret: str) -> dict[str, str]:
-    """File name -> content of a whole starter configuration.
+    """Return the files of a starter configuration: file name to content.
 
-    :param names: the nodes' names, checked already, none twice.
-    :param origin: the site's origin, checked already.
+    :param names: the nodes' names, validated and unique.
+    :param origin: the site's origin, validated.
     :param secret: the farm's secret as text.
     """
     files = {SECRET_NAME: secret + "\n"}
@@ -123,12 +123,10 @@ def starter_files(names: Sequence[str], origin: str, secret: str) -> dict[str, s
 
 
 def write_new(folder: Path, files: dict[str, str]) -> list[Path]:
-    """Write the files, none over another.
+    """Write new files. Only the owner may read the file with the secret.
 
-    The secret is readable for its owner only.
-
-    :raises FileExistsError: where one of them is there already; then none is written.
-    :raises OSError: where the folder cannot be written to.
+    :raises FileExistsError: if one of the files exists already; then no file is written.
+    :raises OSError: if the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in files:

@@ -1,1 +1,1 @@
-"""Where to listen and connect: endpoint strings as Twisted has them, and the certificates that they name."""
+"""Twisted's endpoint strings, and the certificates that they name."""

@@ -1,7 +1,7 @@
-"""Certificates and keys of endpoint strings: read, checked against each other, made into contexts for TLS.
+"""Reads and checks the certificates and keys of endpoint strings, and makes TLS contexts of them.
 
-A context each for the two libraries that speak TLS here: :mod:`ssl` on asyncio's transports, pyOpenSSL on Twisted's.
-TLS 1.2 and 1.3; by ALPN (RFC 7301) HTTP/1.1 alone. Towards the application its certificate is always verified.
+There are two contexts, for the two TLS libraries: :mod:`ssl` for asyncio's transports, pyOpenSSL for Twisted's.
+They allow TLS 1.2 and 1.3, and only HTTP/1.1 by ALPN (RFC 7301). The application's certificate is always verified.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", r
 
 
 class BadCertificate(CompanionError):
-    """A certificate, key or list of authorities cannot be used; the text says which file and why, never what is in
-    it."""
+    """A certificate, key or list of authorities cannot be used; the text names the file and the reason, never the
+    content."""
 
 
 class ServerCertificate:
-    """What a TLS listener shows to visitors; may be read anew while it listens.
+    """The certificate of a TLS listener; it can be reloaded while the listener runs.
 
-    :param endpoint: with ``privateKey``, and ``certKey``, ``extraCertChain``, ``dhParameters`` where they are others.
-    :raises BadCertificate: where it cannot be used.
+    :param endpoint: an endpoint with ``privateKey``, and optionally ``certKey``, ``extraCertChain``,
+        ``dhParameters``.
+    :ivar context: for asyncio's transports.
+    :ivar twisted_context: for Twisted's transports.
+    :raises BadCertificate: if it cannot be used.
     """
 
     def __init__(self, endpoint: EndpointString) -> None:
@@ -46,9 +49,9 @@ class ServerCertificate:
         self.reload()
 
     def reload(self) -> None:
-        """Read the files anew: connections that begin from now on get what is in them.
+        """Reload the files, for new connections.
 
-        :raises BadCertificate: where they cannot be used; what was read before stays then.
+        :raises BadCertificate: if they cannot be used; the previous content stays in use.
         """
         chain = _read(self._certificate)
         if self._chain:
@@ -57,9 +60,8 @@ class ServerCertificate:
         try:
             contexts = self._for_asyncio(chain, key), self._for_twisted(chain, key)
         except (OSError, ValueError, TypeError, SSL.Error) as error:
-            # ssl.SSLError is an OSError. Its text names OpenSSL's reason, nothing of the files' content.
+            # ssl.SSLError is an OSError. Its text has OpenSSL's reason, and no content of the files.
             raise BadCertificate(f"{self._certificate} with {self._key}: {_error_text(error)}") from None
-        #: For asyncio's transports, and for Twisted's.
         self.context, self.twisted_context = contexts
 
     def _for_asyncio(self, chain: bytes, key: bytes) -> ssl.SSLContext:
@@ -68,7 +70,7 @@ class ServerCertificate:
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols([ALPN_PROTOCOL])
         with _as_file(chain) as chain_file, _as_file(key) as key_file:
-            # Without a password to give, OpenSSL would ask for one on the terminal.
+            # Without this callback, OpenSSL would ask for a password on the terminal.
             context.load_cert_chain(chain_file, key_file, password=_no_password)
         if self._dh_parameters:
             context.load_dh_params(self._dh_parameters)
@@ -93,18 +95,18 @@ class ServerCertificate:
 
 
 def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> Any:
-    # A client that offers none of ours goes on without ALPN, as it does with the ssl module.
+    # A client that does not offer our protocol continues without ALPN, as with the ssl module.
     return ALPN_PROTOCOL.encode() if ALPN_PROTOCOL.encode() in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
 class ClientCertificates:
-    """How the application is verified, and what is shown to it where it asks.
+    """The authorities that verify the application's certificate, and the client certificate for it.
 
-    :param endpoint: a ``tls:`` or ``ssl:`` client; ``trustRoots`` (``caCertsDir``) is a folder of ``.pem`` files, or
-        one file. Without it the system's authorities are trusted.
-    :ivar hostname: the name, or the address, that the application's certificate must bear.
-    :ivar authorities: those trusted; None: the system's.
-    :raises BadCertificate: where a file cannot be used.
+    :param endpoint: a ``tls:`` or ``ssl:`` client endpoint. Its ``trustRoots`` (``caCertsDir``) is a folder of
+        ``.pem`` files, or one file. Without it the system's authorities are trusted.
+    :ivar hostname: the name or address that the application's certificate must contain.
+    :ivar authorities: the trusted authorities; None means the system's.
+    :raises BadCertificate: if a file cannot be used.
     """
 
     def __init__(self, endpoint: EndpointString) -> None:
@@ -132,7 +134,7 @@ class ClientCertificates:
         return context
 
     def for_twisted(self) -> Any:
-        """Twisted's way of making verified connections: an ``IOpenSSLClientConnectionCreator``."""
+        """Return an ``IOpenSSLClientConnectionCreator`` for Twisted's transports."""
         from twisted.internet import ssl as twisted_ssl  # noqa: PLC0415 - only where Twisted's transports are used
 
         roots: Any = None
@@ -152,9 +154,9 @@ class ClientCertificates:
 
 
 def pem_blocks(file: Path) -> list[bytes]:
-    """The certificates of a PEM file, each in PEM; any text may stand between them.
+    """Return the certificates of a PEM file, each in PEM; ignore text between them.
 
-    :raises OSError: where the file cannot be read.
+    :raises OSError: if the file cannot be read.
     """
     return _PEM.findall(file.read_bytes())
 
@@ -185,7 +187,7 @@ def _read(path: str) -> bytes:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """A file in memory only: the ssl module takes certificates from files alone, and all must be of one moment."""
+    """Make a file in memory. The ssl module reads certificates from files only, and all must be of the same state."""
     descriptor = os.memfd_create("lbcompanion", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, content)
@@ -195,7 +197,7 @@ def _as_file(content: bytes) -> Iterator[str]:
 
 
 def _no_password() -> str:
-    raise ValueError("the key is sealed with a password, which nobody can give here")
+    raise ValueError("the key is encrypted with a password, which is not supported")
 
 
 def _error_text(error: Exception) -> str:
@@ -205,4 +207,4 @@ def _error_text(error: Exception) -> str:
         return error.strerror or type(error).__name__
     if isinstance(error, SSL.Error):
         return "not usable together"
-    return "not in PEM, or sealed with a password"
+    return "not in PEM, or encrypted with a password"

@@ -1,7 +1,7 @@
-"""Twisted's endpoint strings, taken apart (twisted.internet.endpoints), and the table of their kinds.
+"""A parser for Twisted's endpoint strings (twisted.internet.endpoints), and the table of their kinds.
 
-:mod:`lbcompanion.config.endpoint_checks` checks them, :mod:`lbcompanion.endpoints.certificates` reads the files of
-those with TLS.
+:mod:`lbcompanion.config.endpoint_checks` checks the strings; :mod:`lbcompanion.endpoints.certificates` reads the files
+of TLS endpoints.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ _ESCAPED = re.compile(r"\\(.)")
 
 @frozen
 class EndpointString:
-    """An endpoint string, taken apart: its kind, what stood in order, what stood as ``key=value``.
+    """A parsed endpoint string.
 
-    :ivar proxied: ``haproxy:`` stood before it: each connection begins with a header of the PROXY protocol.
+    :ivar kind: such as ``tcp``.
+    :ivar args: the positional arguments.
+    :ivar options: the arguments of the form ``key=value``.
+    :ivar proxy_protocol: whether it had the prefix ``haproxy:``: each connection begins with a header of the PROXY
+        protocol.
     """
 
     kind: str
@@ -28,7 +32,7 @@ class EndpointString:
 
     @property
     def encrypted(self) -> bool:
-        """Whether TLS is spoken."""
+        """Whether connections use TLS."""
         return self.kind in {"ssl", "tls"}
 
     def __str__(self) -> str:
@@ -39,9 +43,12 @@ class EndpointString:
 
 @frozen
 class EndpointKind:
-    """What a kind takes: the names of its places, of which the first ``required`` must be there, and its options.
+    """The arguments of one kind of endpoint.
 
-    :ivar paths: those of both that name a file; a relative one starts at the configuration's folder.
+    :ivar positional: the names of the positional arguments.
+    :ivar options: the names of the options.
+    :ivar required: how many positional arguments are required.
+    :ivar paths: the arguments that are paths; relative paths start at the configuration's folder.
     """
 
     positional: tuple[str, ...]
@@ -50,7 +57,7 @@ class EndpointKind:
     paths: tuple[str, ...] = ()
 
 
-#: Where a crawler or an admin listener may be.
+#: Kinds of listeners of a crawler and of an admin listener.
 SERVER_KINDS = {
     "tcp": EndpointKind(("port",), ("interface", "backlog")),
     "tcp6": EndpointKind(("port",), ("interface", "backlog")),
@@ -61,7 +68,7 @@ SERVER_KINDS = {
         paths=("privateKey", "certKey", "extraCertChain", "dhParameters"),
     ),
 }
-#: Where visitors may be served: further a socket that systemd opened.
+#: Kinds of listeners for visitors: additionally a socket that systemd opened.
 LISTEN_KINDS = {**SERVER_KINDS, "systemd": EndpointKind((), ("domain", "index", "name"), required=0)}
 CLIENT_KINDS = {
     "tcp": EndpointKind(("host", "port"), ("timeout", "bindAddress"), 2),
@@ -79,14 +86,14 @@ CLIENT_KINDS = {
         ("certificate", "privateKey", "trustRoots"),
     ),
 }
-#: Stands before a listener whose connections begin with a header of the PROXY protocol.
+#: The prefix of a listener whose connections begin with a header of the PROXY protocol.
 PROXY_PROTOCOL_PREFIX = "haproxy:"
 
 
 def parse(description: str) -> EndpointString:
-    """Take an endpoint string apart, as Twisted does: colons separate, a backslash escapes.
+    """Parse an endpoint string as Twisted does: colons separate, a backslash escapes.
 
-    Host and port are among the ``args`` even where they were written as ``host=`` and ``port=``.
+    Host and port become ``args`` even if they were written as ``host=`` and ``port=``.
     """
     if description.startswith(PROXY_PROTOCOL_PREFIX):
         return evolve(_parse(description.removeprefix(PROXY_PROTOCOL_PREFIX)), proxy_protocol=True)

@@ -1,1 +1,1 @@
-"""What nodes, peers and the crawler say to each other: tokens, proofs, signatures, notices and copies on the wire."""
+"""The protocol between nodes, peers and the crawler: tokens, proofs, signatures, notices and copies."""

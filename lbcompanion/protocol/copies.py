@@ -1,7 +1,7 @@
-"""A copy and what is known of it in one body: what ``PUT page/TOKEN`` carries from a node to its peer.
+"""The body of ``PUT page/TOKEN``, by which a node sends a copy and its metadata to a peer.
 
-The body is a :class:`Frame`: a line of JSON, and behind it the page's bytes. The processes of one node ask each other
-by frames as well (:mod:`lbcompanion.node.processes.siblings`).
+The body is a :class:`Frame`: a line of JSON, then the page's bytes. The processes of one node exchange frames as well
+(:mod:`lbcompanion.node.processes.siblings`).
 """
 
 from __future__ import annotations
@@ -16,64 +16,64 @@ from lbcompanion.model import PAGE_METADATA, Page
 from lbcompanion.protocol import shapes
 from lbcompanion.protocol.tokens import digest_of
 
-#: The longest line of JSON about one page: an address may be as long as a head, and each byte of it may be written as
-#: six characters.
+#: The maximum length of the JSON line about a page. A URL may be as long as a request head, and JSON may need six
+#: characters for each of its bytes.
 HEAD_BYTES = 524288
 
 
 @frozen
 class Frame:
-    """Plain values, and a page's body where there is one."""
+    """A JSON object and, optionally, a page's body."""
 
     values: dict[str, Any]
     body: bytes = b""
 
     def written(self) -> bytes:
-        """The frame's bytes."""
+        """Return the frame as bytes."""
         return json.dumps(self.values, separators=(",", ":")).encode() + b"\n" + self.body
 
     @classmethod
     def read(cls, data: bytes) -> Frame:
-        """Take bytes apart.
+        """Parse a frame.
 
-        :raises ValueError: where they are no frame.
+        :raises ValueError: if the bytes are not a frame.
         """
         head, _, body = data.partition(b"\n")
         values = json.loads(head)
         if not isinstance(values, dict):
-            raise ValueError("no frame")
+            raise ValueError("not a frame")
         return cls(values, body)
 
 
 def page_to_frame(page: Page, **extra: Any) -> Frame:
-    """A page as a frame; :func:`page_from_frame` reads it."""
+    """Make a frame of a page; :func:`page_from_frame` reads it."""
     metadata = {name: getattr(page, name) for name in PAGE_METADATA}
     return Frame({**extra, "page": {**metadata, "sha256": page.sha256.hex()}}, page.body)
 
 
 def page_from_frame(frame: Frame) -> Page:
-    """The page in a frame, which is believed: see :func:`read_copy` for a page from elsewhere.
+    """Return the page in a frame from a trusted process, without validation; use :func:`read_copy` for peers.
 
-    :raises ValueError: (or KeyError, TypeError) where there is none.
+    :raises ValueError: (or KeyError, TypeError) if the frame contains no page.
     """
     metadata = dict(frame.values["page"])
     return Page(**metadata | {"sha256": bytes.fromhex(metadata["sha256"])}, body=frame.body)
 
 
 def write_copy(page: Page, age: float) -> bytes:
-    """The body of ``PUT page/TOKEN``.
+    """Write the body of ``PUT page/TOKEN``.
 
-    :param age: seconds since the page was captured. Times are not compared: two nodes' clocks may differ.
+    :param age: seconds since the page was captured. An age, not a time, because two nodes' clocks may differ.
     """
     return page_to_frame(page, age=age).written()
 
 
 def read_copy(body: bytes, token: str) -> tuple[Page, float]:
-    """Read what :func:`write_copy` writes.
+    """Read a body that :func:`write_copy` wrote.
 
-    :param token: of the address to which it was put.
+    :param token: the token in the request target.
     :returns: the page, and its age in seconds.
-    :raises CopyError: where this is not the body of a page with that token.
+    :raises CopyError: if this is not a valid page with that token.
     """
     try:
         frame = Frame.read(body)
@@ -86,7 +86,7 @@ def read_copy(body: bytes, token: str) -> tuple[Page, float]:
 
 
 def _is_valid(page: Page) -> bool:
-    """Whether this is what a node makes: its parts stand in the head of an answer later."""
+    """Whether a node could have made this page. Its metadata become header fields of later answers."""
     return (
         isinstance(page.url, str)
         and isinstance(page.method, str)

@@ -1,7 +1,7 @@
-"""The copy protocol's header fields: their names, the head of an answer about a copy, written and read.
+"""The header fields of the copy protocol: their names, and how an answer's head about a copy is written and read.
 
-A node writes such a head, a peer passes it on under its own name, the crawler and the doctor read it. What each field
-means is told in docs/reference-listener.rst.
+A node writes such a head, a peer relays it under its own name, and the crawler and the doctor read it.
+docs/reference-listener.rst describes each field.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from lbcompanion.model import NODE_NAME, Page, from_rfc3339, to_rfc3339
 from lbcompanion.protocol import shapes
 from lbcompanion.protocol.tokens import is_valid_proof, proof, repr_digest
 
-#: A header line: its name as it is written, and its value.
+#: A header field: its name as written, and its value.
 Field = tuple[bytes, bytes]
-#: Gives a field's first value, by the field's name in lower case; empty where the message has no such field.
+#: Returns the first value of a field by its lower-case name; empty if the message has no such field.
 FieldLookup = Callable[[str], str]
 
 
 @frozen
 class FieldName:
-    """A header field's name.
+    """A header field's name in four forms.
 
-    :ivar text: as it is written.
-    :ivar written: the same, as bytes.
-    :ivar lower: in lower case.
-    :ivar key: the same, as bytes: what :mod:`lbcompanion.http1.heads` looks a field up by.
+    :ivar text: the name as written.
+    :ivar written: the name as written, as bytes.
+    :ivar lower: the name in lower case.
+    :ivar key: the name in lower case, as bytes: the key for lookups in :mod:`lbcompanion.http1.heads`.
     """
 
     text: str
@@ -43,21 +43,21 @@ class FieldName:
         object.__setattr__(self, "key", self.written.lower())
 
 
-#: What all names of this protocol begin with, in lower case.
+#: The prefix of this protocol's field names, in lower case.
 PREFIX = b"lbc-"
 
-# Of requests.
+# In requests.
 NONCE = FieldName("Lbc-Nonce")
-#: A request with this field was passed on by a node, and goes no further.
+#: Marks a request that a node forwarded; it is not forwarded again.
 HOP = FieldName("Lbc-Hop")
-#: Asks for a copy of the page that is being requested.
+#: Requests a copy of the requested page.
 CAPTURE = FieldName("Lbc-Capture")
 
-# Of answers.
+# In answers.
 NODE = FieldName("Lbc-Node")
 PROOF = FieldName("Lbc-Proof")
 VIA = FieldName("Lbc-Via")
-#: The token of a copy that was asked for by :data:`CAPTURE`.
+#: The token of the copy that :data:`CAPTURE` requested.
 CAPTURED_TOKEN = FieldName("Lbc-Token")
 PAGE_URL = FieldName("Lbc-Page-Url")
 PAGE_METHOD = FieldName("Lbc-Page-Method")
@@ -68,12 +68,12 @@ REPR_DIGEST = FieldName("Repr-Digest")
 CONTENT_TYPE = FieldName("Content-Type")
 RETRY_AFTER = FieldName("Retry-After")
 
-#: What of a peer's answer is passed on as it came, in this order. Who answers, and with which proof, is not.
+#: The fields of a peer's answer that are relayed unchanged, in this order. Node and proof are replaced.
 _RELAYED = (CONTENT_TYPE, PAGE_URL, PAGE_METHOD, PAGE_STATUS, CAPTURED_AT, REPR_DIGEST, RETRY_AFTER)
 
 
 class Via(Enum):
-    """Where the node that answers had the copy from."""
+    """Where the answering node found the copy."""
 
     OWN = "own"
     PEER = "peer"
@@ -82,16 +82,17 @@ class Via(Enum):
 
 @frozen
 class Identity:
-    """A node's name, and the farm's secret, by which a node proves that the name is its own."""
+    """A node's name, and the farm's secret by which the node proves its name."""
 
     node: str
     secret: bytes = field(repr=False)
 
     def fields(self, token: str, nonce: str, digest: str = "") -> list[Field]:
-        """Who answers, and the proof of it where the caller sent a nonce.
+        """Return ``Lbc-Node``, and ``Lbc-Proof`` if the caller sent a nonce.
 
-        :param token: empty for ``whoami``.
-        :param digest: the answer's ``Repr-Digest``, empty where it has none.
+        :param token: the requested token; empty for ``whoami``.
+        :param nonce: the caller's nonce; empty if it sent none.
+        :param digest: the answer's ``Repr-Digest``; empty if it has none.
         """
         fields: list[Field] = [(NODE.written, self.node.encode())]
         if nonce:
@@ -99,16 +100,16 @@ class Identity:
         return fields
 
     def digest_fields(self, token: str, nonce: str, digest: str) -> list[Field]:
-        """The same with the digest that the proof covers."""
+        """Return the fields of :meth:`fields`, and ``Repr-Digest``, which the proof covers."""
         return [*self.fields(token, nonce, digest), (REPR_DIGEST.written, digest.encode())]
 
     def is_proven(self, header: FieldLookup, token: str, nonce: str, digest: str = "") -> bool:
-        """Whether an answer has the proof that this node made it."""
+        """Whether an answer contains a valid proof that this node sent it."""
         return bool(self.node) and is_valid_proof(header(PROOF.lower), self.secret, self.node, token, nonce, digest)
 
 
 def page_fields(page: Page) -> list[Field]:
-    """What the answer says of the page."""
+    """Return the fields that describe the page."""
     return [
         (PAGE_URL.written, page.url.encode("latin-1", "replace")),
         (PAGE_METHOD.written, page.method.encode("ascii", "replace")),
@@ -118,10 +119,10 @@ def page_fields(page: Page) -> list[Field]:
 
 
 def copy_fields(page: Page, identity: Identity, *, token: str, nonce: str, via: Via) -> list[Field]:
-    """The head of an answer whose body is the copy.
+    """Return the header fields of an answer whose body is the copy.
 
-    :param token: by which the copy was asked for.
-    :param nonce: the caller's; empty where it sent none.
+    :param token: the requested token.
+    :param nonce: the caller's nonce; empty if it sent none.
     """
     digest = repr_digest(page.sha256)
     return [
@@ -134,9 +135,9 @@ def copy_fields(page: Page, identity: Identity, *, token: str, nonce: str, via: 
 
 
 def relayed_fields(header: FieldLookup, identity: Identity, *, token: str, nonce: str) -> list[Field]:
-    """The head under which a node passes on a peer's answer: what that says of the copy, under this node's name.
+    """Return the header fields under which a node relays a peer's answer: the peer's description, this node's proof.
 
-    :param header: of the peer's answer, whose proof and digest hold.
+    :param header: looks up fields of the peer's answer; its proof and digest are verified already.
     """
     relayed = [(name.written, value.encode("latin-1")) for name in _RELAYED if (value := header(name.lower))]
     digest = header(REPR_DIGEST.lower)
@@ -145,14 +146,15 @@ def relayed_fields(header: FieldLookup, identity: Identity, *, token: str, nonce
 
 @frozen
 class CopyHead:
-    """What the head of an answer says of the copy in its body.
+    """The description of a copy in an answer's header fields.
 
-    :ivar url: the page's; empty where none can be read.
-    :ivar method: ``GET`` where none can be read.
-    :ivar status: 200 where none can be read.
-    :ivar content_type: printable characters only.
-    :ivar captured_at: seconds since the epoch; None where no time can be read.
-    :ivar via: as it came; ``own`` where nothing came.
+    :ivar node: the answering node's name, not verified; empty if the field is missing or malformed.
+    :ivar url: the page's URL; empty if the field is missing or malformed.
+    :ivar method: the request's method; ``GET`` if the field is missing or malformed.
+    :ivar status: the page's status code; 200 if the field is missing or malformed.
+    :ivar content_type: the page's ``Content-Type``, printable characters only.
+    :ivar captured_at: seconds since the epoch; None if the field is missing or malformed.
+    :ivar via: the received value; ``own`` if the field is missing.
     """
 
     node: str
@@ -165,7 +167,7 @@ class CopyHead:
 
 
 def read_copy_head(header: FieldLookup) -> CopyHead:
-    """Read what :func:`copy_fields` and :func:`relayed_fields` write; never raises."""
+    """Read the fields of :func:`copy_fields` and :func:`relayed_fields`; never raises."""
     return CopyHead(
         node=answering_node(header),
         url=_matching(header(PAGE_URL.lower), shapes.ASCII_URL, ""),
@@ -178,7 +180,7 @@ def read_copy_head(header: FieldLookup) -> CopyHead:
 
 
 def answering_node(header: FieldLookup) -> str:
-    """The node that an answer names as its maker, not proven yet; empty where that is no node's name."""
+    """Return the node name in an answer, not verified; empty if it is missing or malformed."""
     return _matching(header(NODE.lower), NODE_NAME, "")
 
 

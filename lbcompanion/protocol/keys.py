@@ -1,4 +1,4 @@
-"""Public keys of foreign crawlers: Ed25519 (RFC 8032) in PEM."""
+"""Public keys of external crawlers: Ed25519 (RFC 8032) in PEM."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 
 def read_public_key(pem: bytes) -> Ed25519PublicKey:
-    """Read a foreign crawler's public key.
+    """Read an external crawler's public key.
 
-    :raises ValueError: where it is not an Ed25519 public key in PEM.
+    :raises ValueError: if this is not an Ed25519 public key in PEM.
     """
     try:
         key = load_pem_public_key(pem)
-    except Exception as error:  # ValueError, UnsupportedAlgorithm, and OpenSSL's own
+    except Exception as error:  # ValueError, UnsupportedAlgorithm, or an error of OpenSSL
         raise ValueError("not a public key in PEM") from error
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError("not an ed25519 key")

@@ -1,5 +1,6 @@
-"""Notices on the wire: what a browser posts to a node, and what a node hands to the crawler. Reading is strict and
-says what would be right; it never repeats what stood there, which may be a visitor's.
+"""Notices on the wire: a browser's post to a node, and a node's delivery to the crawler.
+
+Reading is strict. An error says what is expected, and never quotes the received value, which may be a visitor's data.
 """
 
 from __future__ import annotations
@@ -15,32 +16,32 @@ from lbcompanion.errors import NoticeError
 from lbcompanion.model import Loss, LossReason, Notice, NoticeSource, from_rfc3339, to_rfc3339
 from lbcompanion.protocol import shapes
 
-#: What a browser's notice may weigh.
+#: The maximum size of a browser's notice.
 BROWSER_LIMIT_BYTES = 16384
-#: What a node may hand over at once.
+#: The maximum size of a delivery.
 BATCH_LIMIT_BYTES = 4194304
 
-# A page's address may be as long as a head; the limit of the whole body is the one that mostly counts.
+# A URL may be as long as a request head; usually the limit of the whole body applies first.
 _MAX_URL_CHARS = 131072
-# Whatever a node takes for routing cookies fits: they are 4 KiB in all (lbcompanion.sticky.cookies).
+# All routing cookies of a node fit: they have 4 KiB in total (lbcompanion.sticky.cookies).
 _MAX_COOKIES = 1024
 _MAX_NAME_CHARS = 4096
 _MAX_VALUE_CHARS = 4096
 _MAX_REASON_CHARS = 300
 
-# Control characters, and halves of characters that no coding can write.
+# Control characters, and lone surrogates, which UTF-8 cannot encode.
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-# RFC 3339 section 5.6; datetime alone takes more of ISO 8601 than that.
+# RFC 3339 section 5.6; datetime alone accepts more of ISO 8601.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @frozen
 class BrowserNotice:
-    """What the browser says: "this copy was viewed".
+    """A browser's notice that a copy was viewed.
 
-    :ivar token: of a token's form; whether it is this farm's is the node's to check.
-    :ivar url: the page's address as the browser saw it; told, never trusted.
-    :ivar cookies: name to raw value, as the script could read them; not reduced yet.
+    :ivar token: a well-formed token; the node must check that this farm minted it.
+    :ivar url: the page's URL in the browser; never trusted.
+    :ivar cookies: name to raw value of the cookies that the script could read; not reduced yet.
     :ivar viewed_at: seconds since the epoch.
     """
 
@@ -51,16 +52,16 @@ class BrowserNotice:
 
 
 def read_browser_notice(body: bytes) -> BrowserNotice:
-    """Read what a browser posted.
+    """Read a browser's notice.
 
-    :raises NoticeError: with 413 where it is longer than 16 KiB, with 400 where it is malformed.
+    :raises NoticeError: with status 413 if it is longer than 16 KiB, with 400 if it is malformed.
     """
     entry = _object(_json(body, BROWSER_LIMIT_BYTES), "the notice")
     return BrowserNotice(_token(entry, ""), _url(entry, "", "url"), _cookies(entry, ""), _time(entry, "", "viewed_at"))
 
 
 def write_notices(notices: Sequence[Notice], losses: Sequence[Loss] = ()) -> bytes:
-    """Write notices for the crawler's intake, and which copies are lost; an older crawler reads over these."""
+    """Write a delivery of notices and losses for the crawler's intake; an older crawler ignores the losses."""
     entries = [
         {
             "token": notice.token,
@@ -80,14 +81,15 @@ def write_notices(notices: Sequence[Notice], losses: Sequence[Loss] = ()) -> byt
 
 
 def read_notices(body: bytes, limit_bytes: int = BATCH_LIMIT_BYTES) -> list[Notice]:
-    """Read the notices that a node handed over: see :func:`read_delivery`."""
+    """Read a delivery's notices; see :func:`read_delivery`."""
     return read_delivery(body, limit_bytes)[0]
 
 
 def read_delivery(body: bytes, limit_bytes: int = BATCH_LIMIT_BYTES) -> tuple[list[Notice], list[Loss]]:
-    """Read what a node handed over, notices and losses: all of it, or nothing.
+    """Read a delivery completely, or not at all.
 
-    :raises NoticeError: with 413 where it is longer than ``limit_bytes``; with 400 where any entry is malformed.
+    :returns: its notices, and its losses.
+    :raises NoticeError: with status 413 if it is longer than ``limit_bytes``, with 400 if any entry is malformed.
     """
     payload = _object(_json(body, limit_bytes), "the body")
     entries, lost = payload.get("notices"), payload.get("lost", [])
@@ -128,7 +130,7 @@ def _reject(location: str, key: str, expected: str) -> NoReturn:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are each there once: two would let two readers see two notices."""
+    """Build an object, and reject duplicate keys: two readers could interpret them differently."""
     read = dict(pairs)
     if len(read) != len(pairs):
         raise NoticeError("an object names a key twice")
@@ -136,7 +138,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _reject_constant(_name: str) -> NoReturn:
-    raise NoticeError("not JSON: a number that is none")
+    raise NoticeError("not JSON: NaN or Infinity")
 
 
 def _json(body: bytes, limit_bytes: int) -> object:
@@ -145,7 +147,7 @@ def _json(body: bytes, limit_bytes: int) -> object:
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
-        # The parser's own words quote what they stumbled over: not passed on.
+        # The parser's message quotes the input, so it is not passed on.
         raise NoticeError("not JSON in UTF-8") from None
 
 

@@ -1,7 +1,7 @@
-"""Who may fetch and who may post notices: HTTP Message Signatures (RFC 9421) in the one form that this farm speaks.
+"""Authentication of fetches and deliveries: HTTP Message Signatures (RFC 9421) with this farm's profile.
 
-The signature base and the cryptography are the library's; the policy is here: which label, which components, which
-parameters, how old. The clock is handed in, the library's own is never asked.
+The library computes the signature base and the cryptography. This module defines the profile: label, components,
+parameters and maximum age. The caller passes the time; the library's clock is not used.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from lbcompanion.protocol import headers
 from lbcompanion.protocol.keys import read_public_key
 
 LABEL = "lbc"
-#: The key id under which the farm's shared secret signs.
+#: The key id of the farm's shared secret.
 FARM_KEY_ID = "farm"
-#: How far ``created`` may be from now, both ways, in seconds.
+#: How much ``created`` may differ from now, in seconds.
 MAX_SKEW_SECONDS = 300
 
 _COVERED = ("@method", "@authority", "@path", headers.NONCE.lower)
 _DIGEST = "content-digest"
 _REQUIRED_PARAMETERS = ("created", "keyid", "alg")
 
-# RFC 3986 section 3.2 without user information: what a Host line may hold. Anything else could shift the border
-# between authority and path.
+# RFC 3986 section 3.2 without user information. Any other character could shift the boundary between authority and
+# path.
 _AUTHORITY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]{1,300}", re.ASCII)
 # RFC 9112 section 3.2.1: origin form, no fragment.
 _TARGET = re.compile(r"/[\x21\x22\x24-\x7e]*", re.ASCII)
 
 
 class _Fields:
-    """Header lines as the library wants them: in order, repeated ones kept apart."""
+    """Header fields for the library: in order, repeated fields separate."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self._pairs = list(pairs)
@@ -64,12 +64,13 @@ class _Message:
 
 @frozen
 class SignedRequest:
-    """A request as it came, with its signature among the fields.
+    """A received request; its fields contain the signature.
 
-    :ivar authority: the Host line's value.
-    :ivar path: the request target as it came; a query may follow.
-    :ivar fields: the header lines, names in lower case.
-    :ivar body: the whole body, empty where there is none.
+    :ivar method: the method, in upper case.
+    :ivar authority: the value of ``Host``.
+    :ivar path: the request target as received, with its query.
+    :ivar fields: the header fields, names in lower case.
+    :ivar body: the whole body; empty if there is none.
     """
 
     method: str
@@ -82,7 +83,7 @@ class SignedRequest:
 class Signer:
     """Signs requests with the farm's secret.
 
-    :param secret: the farm's secret, white space around it already taken off.
+    :param secret: the farm's secret, without surrounding white space.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -92,16 +93,16 @@ class Signer:
         self._signer = HTTPMessageSigner(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=keys)
 
     def sign(self, method: str, url: str, nonce: str, now: float, body: bytes | None = None) -> list[tuple[str, str]]:
-        """The header lines to add to a request.
+        """Return the header fields that sign a request.
 
-        :param method: in capitals.
-        :param url: the whole address; its authority is what the Host line will name (a default port is left out),
-            its path is sent as it stands here.
-        :param nonce: fresh for each request; letters, digits and such.
+        :param method: the method, in upper case.
+        :param url: the absolute URL. Its authority must be the value of ``Host`` (without a default port); its path
+            must be sent unchanged.
+        :param nonce: a fresh value for each request, of the syntax :data:`~lbcompanion.protocol.shapes.NONCE`.
         :param now: seconds since the epoch.
-        :param body: what is sent; None where nothing is.
+        :param body: the request body; None if there is none.
         :returns: ``Lbc-Nonce``, ``Content-Digest`` (with a body), ``Signature-Input``, ``Signature``.
-        :raises SignatureRefused: where these cannot be signed, for example an address that is none.
+        :raises SignatureRefused: if the request cannot be signed, for example because the URL is malformed.
         """
         message = _Message(method, url, {headers.NONCE.text: nonce})
         try:
@@ -119,18 +120,18 @@ class Signer:
 
 
 class _ClocklessVerifier(HTTPMessageVerifier):
-    """The library's verifier; times were judged before, by the clock that was handed in."""
+    """The library's verifier without its check of times, which needs the system's clock."""
 
     def validate_created_and_expires(self, sig_input: object, max_age: timedelta | None = None) -> None:
-        """Judge nothing: :meth:`Verifier.verify` did."""
+        """Check nothing: :class:`Verifier` has checked the times."""
 
 
 class Verifier:
-    """Checks the signatures of those who fetch and those who post notices.
+    """Verifies the signatures of fetches and deliveries.
 
     :param secret: the farm's secret.
-    :param public_keys: key id to the PEM of an ed25519 public key.
-    :raises ValueError: for an empty secret, a key that is no ed25519 key, or one that is listed as ``farm``.
+    :param public_keys: key id to an Ed25519 public key in PEM.
+    :raises ValueError: if the secret is empty, a key is not an Ed25519 key, or a key has the id ``farm``.
     """
 
     def __init__(self, secret: bytes, public_keys: Mapping[str, bytes] = {}) -> None:
@@ -146,19 +147,19 @@ class Verifier:
         }
 
     def verify(self, request: SignedRequest, now: float) -> str:
-        """Tell who signed a request.
+        """Verify a request's signature.
 
         :param now: seconds since the epoch.
-        :returns: the key id.
-        :raises SignatureRefused: says which rule was broken. Nothing else is raised, whatever the peer sends.
+        :returns: the key id of the signer.
+        :raises SignatureRefused: if the signature violates a rule; no request causes another exception.
         """
         return self._verify_safely(request, request.body, now)
 
     def verify_head(self, request: SignedRequest, now: float) -> str:
-        """Tell who signed a request whose body is still to come: that it will have the digest that is signed is not
-        known yet. What the request says of its body counts for nothing.
+        """Verify a request's signature before its body has arrived. This does not check ``Content-Digest`` against the
+        body, and ignores ``request.body``.
 
-        :returns: the key id.
+        :returns: the key id of the signer.
         :raises SignatureRefused: as :meth:`verify`.
         """
         return self._verify_safely(request, None, now)
@@ -169,11 +170,11 @@ class Verifier:
         except SignatureRefused:
             raise
         except Exception as error:
-            # The boundary to a foreign parser that reads hostile text: whatever goes wrong there is a refusal.
+            # The library parses hostile text here: any of its exceptions means that the signature is refused.
             raise SignatureRefused(f"the signature cannot be read: {type(error).__name__}") from error
 
     def _verify(self, request: SignedRequest, body: bytes | None, now: float) -> str:
-        """:param body: None where it is still to come."""
+        """:param body: the body; None if it has not arrived yet."""
         if not _AUTHORITY.fullmatch(request.authority) or not _TARGET.fullmatch(request.path):
             raise SignatureRefused("the request's host or target cannot be part of a signature")
         lines = _Fields((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.fields)
@@ -189,7 +190,7 @@ class Verifier:
         return key_id
 
     def _check_parameters(self, parameters: Mapping[str, Any], now: float) -> str:
-        """Age, key and algorithm; gives the key id."""
+        """Check age, key and algorithm; return the key id."""
         for name in _REQUIRED_PARAMETERS:
             if name not in parameters:
                 raise SignatureRefused(f"the parameter {name} is missing")
@@ -208,8 +209,8 @@ class Verifier:
     def _check_signature(
         self, verifier: HTTPMessageVerifier, method: str, authority_and_path: str, fields: _Fields, body: bytes | None
     ) -> None:
-        """Recompute the signature. Behind a balancer the visitor's scheme is not known, and with it which port is
-        the default that RFC 9421 section 2.2.3 leaves out: either will do."""
+        """Verify the signature itself, with either scheme. Behind a balancer the client's scheme is unknown, and so is
+        the default port, which RFC 9421 section 2.2.3 omits from the authority."""
         last_error: Exception | None = None
         for scheme in ("https", "http"):
             message = _Message(method, f"{scheme}://{authority_and_path}", fields)
@@ -232,11 +233,11 @@ def _verifier(algorithm: Any, keys: Mapping[str, VerificationKey]) -> HTTPMessag
 
 def _reject_duplicate_label(key: str, context: str) -> None:
     if context == "dictionary" and key == LABEL:
-        raise SignatureRefused(f"the label {LABEL} stands there twice")
+        raise SignatureRefused(f"the label {LABEL} occurs twice")
 
 
 def _label_member(lines: _Fields, name: str) -> Any:
-    """Our label's member of a dictionary field (RFC 8941 section 3.2); other labels are none of our business."""
+    """Return the member with our label of a dictionary field (RFC 8941 section 3.2); ignore other labels."""
     values = lines.lines(name)
     if not values:
         raise SignatureRefused(f"the field {name} is missing")
@@ -252,7 +253,7 @@ def _label_member(lines: _Fields, name: str) -> Any:
 
 
 def _components_and_parameters(lines: _Fields) -> tuple[list[Any], Mapping[str, Any]]:
-    """Components and parameters that the signature claims."""
+    """Return the covered components and the parameters of the signature."""
     components, parameters = _label_member(lines, "signature-input")
     if not isinstance(components, list):
         raise SignatureRefused("signature-input has to be a list of components")
@@ -262,12 +263,12 @@ def _components_and_parameters(lines: _Fields) -> tuple[list[Any], Mapping[str, 
 
 
 def _check_coverage(components: list[Any], lines: _Fields, has_body: bool) -> None:
-    """Whether all is covered that has to be; more is fine."""
-    # A component with parameters of its own (;bs, ;req, ;key) is another component: RFC 9421 section 2.
+    """Check that the signature covers all required components; it may cover more."""
+    # A component with parameters (;bs, ;req, ;key) is a different component: RFC 9421 section 2.
     plain = {name for name, parameters in components if isinstance(name, str) and not parameters}
     for name in (*_COVERED, _DIGEST) if has_body else _COVERED:
         if name not in plain:
             raise SignatureRefused(f"the component {name} is not covered")
     nonces = lines.lines(headers.NONCE.lower)
     if len(nonces) != 1 or not nonces[0].strip():
-        raise SignatureRefused(f"{headers.NONCE.lower} has to stand there once")
+        raise SignatureRefused(f"{headers.NONCE.lower} has to occur once")

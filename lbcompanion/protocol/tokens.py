@@ -1,9 +1,9 @@
-"""Tokens and proofs: mint and check them. Entropy, time and key are handed in; nothing here draws its own.
+"""Tokens and proofs: minting and checking. The caller supplies entropy and key.
 
 A token is ``1`` + 22 characters of 128 random bits + 8 characters of a keyed
 MAC + the owner's node name: letters, digits, ``-`` and ``_`` only, 63
-characters at most. The MAC covers the other three parts as text, so any altered
-byte voids the token before a store is asked.
+characters at most. The MAC covers the other three parts as text, so an altered
+token is rejected before the store is queried.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _HEAD_CHARS = len(VERSION) + _RANDOM_CHARS + _MAC_CHARS
 MAX_CHARS = _HEAD_CHARS + 32
 _BLOCK_TOKENS = 256
 
-#: What a digest line looks like in ``Repr-Digest`` (RFC 9530 section 3).
+#: The value of ``Repr-Digest`` (RFC 9530 section 3).
 _REPR_DIGEST = "sha-256=:{}:"
 
 
 class _Mac:
-    """HMAC-SHA256 (RFC 2104) with the key's part done once: there is a token for each page."""
+    """HMAC-SHA256 (RFC 2104) that hashes the key once, because every page needs a token."""
 
     def __init__(self, key: bytes) -> None:
         padded = key.ljust(64, b"\0")
@@ -39,7 +39,7 @@ class _Mac:
         self._outer = sha256(bytes(byte ^ 0x5C for byte in padded))
 
     def __call__(self, message: bytes) -> bytes:
-        """The first 48 bits, in 8 characters."""
+        """Return the first 48 bits as 8 characters of base64url."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(message)
         outer.update(inner.digest())
@@ -49,10 +49,10 @@ class _Mac:
 class Tokens:
     """Mints tokens for one node and checks those of the whole farm.
 
-    :param secret: the farm's secret, white space around it already taken off.
+    :param secret: the farm's secret, without surrounding white space.
     :param owner: this node's name; only :meth:`mint` needs it.
-    :param entropy: ``entropy(n)`` gives ``n`` unguessable bytes (``os.urandom`` in the service); asked for
-        256 tokens' worth at a time.
+    :param entropy: ``entropy(n)`` returns ``n`` unguessable bytes (``os.urandom`` in the service). It is called
+        once for every 256 tokens.
     """
 
     def __init__(self, secret: bytes, owner: str = "", entropy: Callable[[int], bytes] | None = None) -> None:
@@ -63,7 +63,7 @@ class Tokens:
         self._used = 0
 
     def mint(self) -> str:
-        """Make a new token of this node's."""
+        """Mint a token of this node."""
         if self._used >= len(self._block):
             if self._entropy is None or not self._owner:
                 raise TokenError("this side mints no tokens: it has no entropy or no node name")
@@ -75,9 +75,9 @@ class Tokens:
         return (start + self._mac(start + owner) + owner).decode()
 
     def owner_of(self, token: str) -> str:
-        """Tell which node owns a token.
+        """Return the name of the node that owns a token.
 
-        :raises TokenError: where it is not a token of this farm's.
+        :raises TokenError: if this farm did not mint the token.
         """
         owner = token[_HEAD_CHARS:]
         if not token.isascii() or token[:1] != VERSION or not NODE_NAME.fullmatch(owner):
@@ -90,27 +90,28 @@ class Tokens:
 
 
 def abbreviate(token: str) -> str:
-    """The form in which a token may stand in a log: enough to find it again, too little to use it."""
+    """Abbreviate a token for logs: enough to identify it, too little to use it."""
     return f"{token[:6]}...{token[_HEAD_CHARS:]}" if len(token) > _HEAD_CHARS else f"{token[:4]}..."
 
 
 def repr_digest(digest: bytes) -> str:
-    """The ``Repr-Digest`` value (RFC 9530) for a SHA-256 digest of 32 bytes."""
+    """Return the ``Repr-Digest`` value (RFC 9530) for a SHA-256 digest of 32 bytes."""
     return _REPR_DIGEST.format(b64encode(digest).decode())
 
 
 def is_digest_of(digest: str, body: bytes) -> bool:
-    """Whether a ``Repr-Digest`` value, in the form of :func:`repr_digest`, is that of the bytes."""
+    """Whether a ``Repr-Digest`` value, in the form of :func:`repr_digest`, matches the bytes."""
     return digest == repr_digest(digest_of(body))
 
 
 def proof(secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> str:
-    """The value of ``Lbc-Proof``: who answered, and with what.
+    """Compute the value of ``Lbc-Proof``, which proves the answering node and the answer's digest.
 
     :param secret: the farm's secret itself.
-    :param token: empty for ``whoami``.
+    :param node: the answering node's name.
+    :param token: the requested token; empty for ``whoami``.
     :param nonce: the caller's ``Lbc-Nonce``.
-    :param digest: the answer's ``Repr-Digest`` value; empty where the answer bears none.
+    :param digest: the answer's ``Repr-Digest`` value; empty if the answer has none.
     :returns: base64url with its padding (RFC 4648 section 3.2) of HMAC-SHA256 over the parts joined by line feeds.
     """
     parts = ["lbc-proof-1", node, token, nonce]
@@ -120,11 +121,11 @@ def proof(secret: bytes, node: str, token: str, nonce: str, digest: str = "") ->
 
 
 def is_valid_proof(received: str, secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> bool:
-    """Whether ``given`` is the proof that :func:`proof` makes of the same parts; padding may stand or be left out."""
+    """Whether ``received`` equals :func:`proof` of the same parts, with or without padding."""
     expected = proof(secret, node, token, nonce, digest)
     return received.isascii() and hmac.compare_digest(received.rstrip("="), expected.rstrip("="))
 
 
 def digest_of(body: bytes) -> bytes:
-    """SHA-256 of the bytes, 32 bytes."""
+    """Return the SHA-256 of the bytes, 32 bytes."""
     return sha256(body).digest()

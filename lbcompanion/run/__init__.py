@@ -1,1 +1,1 @@
-"""Starts the services: in the foreground, as a worker process, and under twistd."""
+"""Runs the services: in the foreground, as a worker process, and under twistd."""

@@ -18,7 +18,7 @@ class Options(usage.Options):
     settings: CrawlerSettings
 
     def postOptions(self) -> None:
-        """Read the file; a bad one stops twistd with exit 2 before any port opens."""
+        """Read the file. If it is invalid, exit with code 2 before any port is opened."""
         if self["config"] is None:
             raise usage.UsageError("--config FILE is needed")
         try:
@@ -29,7 +29,7 @@ class Options(usage.Options):
 
 
 def makeService(options: Options) -> IService:
-    """Make the crawler, on twistd's own reactor."""
+    """Make the crawler's service, on twistd's reactor."""
     from twisted.internet import reactor
 
     from lbcompanion.crawler.service import CrawlerService

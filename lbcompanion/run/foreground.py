@@ -1,7 +1,7 @@
-"""Runs a service, or one piece of work, in the foreground: the only place where a reactor is chosen.
+"""Runs a service or a single job in the foreground. Only this package chooses a reactor.
 
-A companion runs on Twisted's asyncio reactor over the standard asyncio loop: the visitors' bytes use transports of that
-loop (:mod:`lbcompanion.node.transports.socket_transport`). Everything else runs on the platform's default reactor.
+A companion runs on Twisted's asyncio reactor with the standard asyncio loop, whose transports serve the visitors
+(:mod:`lbcompanion.node.transports.socket_transport`). Everything else runs on the platform's default reactor.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lbcompanion.node.processes.supervisor import Supervisor
     from lbcompanion.node.service import NodeService
 
-#: A service is stopped for good after this time (the manual promises 30 s from the signal to the exit).
+#: The time limit for stopping a service (the manual promises 30 s from the signal to the exit).
 STOP_SECONDS = 28.0
 
 _T = TypeVar("_T")
@@ -37,16 +37,17 @@ log = Logger(namespace="lbcompanion.running")
 
 
 class Interrupted(CompanionError):
-    """A signal ended the work before it was done."""
+    """A signal interrupted the job."""
 
 
 def run_node(settings: NodeSettings, *, json_lines: bool | None = None, take_over: bool = False) -> int:
-    """Run a companion until a signal ends it: in this process, or in ``node.workers`` ones.
+    """Run a companion until a signal ends it, in this process or in ``node.workers`` worker processes.
 
-    :param take_over: take the ports over from the process that runs this node now, if one does.
-    :returns: the exit code: 0, or 1 where it could not start.
-    :raises ConfigError: where only opening the store shows that it cannot be used; no port is open then.
-    :raises ControlError: where the process that is to be taken over from does not answer.
+    :param json_lines: whether to log JSON; None takes it from the environment.
+    :param take_over: take over the ports of the process that runs this node now, if there is one.
+    :returns: the exit code: 0, or 1 if the service could not start.
+    :raises ConfigError: if the store cannot be opened; no port is open then.
+    :raises ControlError: if the running process does not answer.
     """
     is_single_process = settings.node.workers == 1
     loop = None
@@ -69,9 +70,10 @@ def make_node(
     relay: bool,
     take_over: bool,
 ) -> NodeService | Supervisor:
-    """The service of a companion: of one process, or the supervisor of several.
+    """Make the service of a companion: a NodeService, or a Supervisor for several workers.
 
-    :param relay: whether what workers say is told in this process's own log.
+    :param loop: the asyncio loop of the reactor, for a NodeService; None on another reactor.
+    :param relay: whether to copy the workers' log lines to this process's log.
     :raises ConfigError: (and ControlError) as :func:`run_node`.
     """
     from lbcompanion.node.processes.supervisor import Supervisor
@@ -87,7 +89,7 @@ def make_node(
     if settings.node.workers == 1:
         service = NodeService(settings, reactor, loop, role=role)
     else:
-        # The workers open it, but a store that cannot be used is to be told before any of them starts.
+        # The workers open the store themselves; this reports an unusable store before any of them starts.
         open_store(settings.store, time.time, SingleThread(reactor))
         service = Supervisor(settings=settings, reactor=reactor, json_lines=json_lines, relay=relay, role=role)
     if predecessor is not None:
@@ -101,7 +103,7 @@ def _running_node(settings: NodeSettings) -> RunningNode | None:
     try:
         return RunningNode(node.state_dir, node.name)
     except ControlError:
-        # Nobody is there: then there is nothing to take over, and a start as any other does it.
+        # No process runs this node, so there is nothing to take over: start normally.
         return None
 
 
@@ -109,14 +111,14 @@ def _retire_predecessor(predecessor: RunningNode, role: ProcessRole) -> None:
     try:
         predecessor.hand_over_to(role.group)
     except ControlError as error:
-        log.error("the older process was not told to leave: {why}", why=str(error))
+        log.error("the older process did not get the order to leave: {why}", why=str(error))
     else:
         log.info("taken over: the older process finishes what it has, and leaves")
     predecessor.close()
 
 
 def reload_on_sighup(reactor: Any, reload: Callable[[], None]) -> None:
-    """Have SIGHUP read certificates anew."""
+    """Reload certificates at SIGHUP."""
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
 
 
@@ -133,9 +135,9 @@ def run_crawler(settings: CrawlerSettings, *, json_lines: bool | None = None) ->
 
 
 def run_service(service: IService, reactor: Any, json_lines: bool | None) -> int:
-    """Run any service until the reactor stops, and stop it in good order.
+    """Run a service until the reactor stops, then stop the service.
 
-    :param service: where ``startService`` gives a Deferred, its failure ends everything with exit code 1.
+    :param service: if its ``startService`` returns a Deferred that fails, the process ends with exit code 1.
     :returns: the exit code.
     """
     logs.begin(json_lines=json_lines)
@@ -162,7 +164,7 @@ def run_service(service: IService, reactor: Any, json_lines: bool | None) -> int
 
 
 def log_failed_start(failure: Failure) -> None:
-    """Log why a service could not start: a sentence where that says all, else the traceback as well."""
+    """Log why a service could not start; with a traceback only for unexpected errors."""
     if failure.check(CompanionError, CannotListenError, OSError):
         log.critical("not started: {why}", why=str(failure.value))
     else:
@@ -177,10 +179,11 @@ def _log_failed_stop(failure: Failure) -> None:
 
 
 def run_once(work: Callable[[Any], Deferred[_T]]) -> _T:
-    """Do one piece of work on a reactor of its own, and give its result.
+    """Run a job on a new reactor, and return its result.
 
-    :param work: is handed the running reactor.
-    :raises Interrupted: where a signal came first; whatever the work fails with, it raises.
+    :param work: called with the running reactor.
+    :raises Interrupted: if a signal came first.
+    :raises Exception: the exception of the job.
     """
     from twisted.internet import reactor
 

@@ -24,7 +24,7 @@ class Options(usage.Options):
     settings: NodeSettings
 
     def postOptions(self) -> None:
-        """Read the file; a bad one stops twistd with exit 2 before any port opens."""
+        """Read the file. If it is invalid, exit with code 2 before any port is opened."""
         if self["config"] is None:
             raise usage.UsageError("--config FILE is needed")
         try:
@@ -35,18 +35,18 @@ class Options(usage.Options):
 
 
 def exit_with_config_error(error: ConfigError) -> NoReturn:
-    """Say what is wrong with a configuration, a line for each thing, and exit 2."""
+    """Print a configuration's errors, one per line, and exit with code 2."""
     for line in str(error).splitlines():
         sys.stderr.write(f"lbcompanion: {line}\n")
     raise SystemExit(2)
 
 
 def stop_reactor_on_failure(service: IService, reactor: Any) -> IService:
-    """Have twistd end when the service cannot start, rather than run on with nothing in it."""
+    """Stop twistd if the service cannot start; otherwise it would continue without the service."""
 
     def stop(failure: Failure) -> None:
         log_failed_start(failure)
-        reactor.callWhenRunning(reactor.stop)  # twistd starts services before its reactor
+        reactor.callWhenRunning(reactor.stop)  # twistd starts services before it runs the reactor
 
     started = getattr(service, "started", None)
     if isinstance(started, Deferred):
@@ -55,11 +55,11 @@ def stop_reactor_on_failure(service: IService, reactor: Any) -> IService:
 
 
 def makeService(options: Options) -> IService:
-    """Make the companion, on twistd's own reactor; its workers, where it has several, run on asyncio's."""
+    """Make the companion's service, on twistd's reactor. Several workers run on asyncio's reactor."""
     from twisted.internet import reactor
 
     try:
         service = make_node(options.settings, reactor, None, None, True, bool(options["take-over"]))
         return stop_reactor_on_failure(service, reactor)
-    except ConfigError as error:  # what only the opening of a store can tell
+    except ConfigError as error:  # an error that shows only when the store is opened
         exit_with_config_error(error)

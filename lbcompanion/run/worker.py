@@ -1,4 +1,4 @@
-"""One worker of a node: a process that :mod:`lbcompanion.node.processes.supervisor` starts, never a user."""
+"""The worker process of a node. :mod:`lbcompanion.node.processes.supervisor` starts it, never a user."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from lbcompanion.run import foreground
 
 
 def main() -> int:
-    """Serve until the supervisor says so, or is gone.
+    """Serve until the supervisor orders the worker to leave, or ends.
 
     :returns: the exit code.
     """
-    # Ctrl-C on a terminal is for the supervisor, which tells its workers in its own time.
+    # Ctrl-C on a terminal must reach only the supervisor, which stops its workers itself.
     os.setpgid(0, 0)
     spec = read_spec(COMMANDS_FD)
     plugins.load_dialects()
@@ -44,21 +44,21 @@ def main() -> int:
 
     from lbcompanion.node.service import NodeService
 
-    # What only making it can tell of a configuration, its supervisor has seen before.
+    # The supervisor has made a store already, so a ConfigError cannot occur here.
     service = NodeService(spec.settings, reactor, loop, role=ProcessRole(spec.group, spec.number, sockets))
     service.started.addCallback(lambda _: os.write(REPORTS_FD, STARTED))
     service.started.addErrback(lambda _: None)
     threading.Thread(target=_wait_for_leave_order, args=(reactor, service), daemon=True).start()
     code = foreground.run_service(service, reactor, spec.json_lines)
-    with suppress(OSError):  # a supervisor that is gone hears nothing
+    with suppress(OSError):  # the supervisor may have ended
         os.write(REPORTS_FD, COPY_OUTCOME + json.dumps(service.copy_outcome).encode() + b"\n")
     return code
 
 
 def read_spec(descriptor: int) -> WorkerSpec:
-    """What the supervisor wrote first.
+    """Read the specification, which the supervisor writes first.
 
-    :raises EOFError: where it is gone already.
+    :raises EOFError: if the supervisor has ended already.
     """
     size = int.from_bytes(_read_exactly(descriptor, 4), "big")
     spec: WorkerSpec = pickle.loads(_read_exactly(descriptor, size))
@@ -76,7 +76,7 @@ def _read_exactly(descriptor: int, size: int) -> bytes:
 
 
 def _wait_for_leave_order(reactor: Any, service: Any) -> None:
-    """Blocks until the supervisor says that this worker is to leave, or is there no more, however it went."""
+    """Block until the supervisor orders this worker to leave, or ends for any reason."""
     line = b""
     while not line.endswith(b"\n"):
         data = os.read(COMMANDS_FD, 1)

@@ -1,4 +1,4 @@
-"""A store around another store: each wrapper overrides only what it changes."""
+"""Base class of stores that wrap another store; a wrapper overrides only the methods that it changes."""
 
 from __future__ import annotations
 
@@ -16,60 +16,60 @@ T = TypeVar("T")
 
 @implementer(IPageStore)
 class DelegatingStore:
-    """Hands every call to the store inside, by way of :meth:`delegate`.
+    """Forwards every call to the inner store through :meth:`delegate`.
 
-    A wrapper that changes one method overrides that method; one that treats all calls alike overrides
+    A wrapper that changes one method overrides that method; a wrapper that treats all calls alike overrides
     :meth:`delegate`.
 
-    :ivar inner: the store inside.
+    :ivar inner: the wrapped store.
     """
 
     def __init__(self, inner: Any) -> None:
         self.inner = IPageStore(inner)
 
     def delegate(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
-        """Make a call to the store inside.
+        """Make a call to the inner store.
 
-        :param call: makes it.
+        :param call: calls one method of the inner store, and returns its Deferred.
         """
         return call()
 
     def put(self, page: Page) -> Deferred[None]:
-        """As inside."""
+        """Call ``put`` of the inner store."""
         return self.delegate(lambda: self.inner.put(page))
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
-        """As inside."""
+        """Call ``peek`` of the inner store."""
         return self.delegate(lambda: self.inner.peek(token))
 
     def take(self, token: str) -> Deferred[Page | Miss]:
-        """As inside."""
+        """Call ``take`` of the inner store."""
         return self.delegate(lambda: self.inner.take(token))
 
     def sent(self, token: str) -> Deferred[None]:
-        """As inside."""
+        """Call ``sent`` of the inner store."""
         return self.delegate(lambda: self.inner.sent(token))
 
     def drop(self, token: str) -> Deferred[bool]:
-        """As inside."""
+        """Call ``drop`` of the inner store."""
         return self.delegate(lambda: self.inner.drop(token))
 
     def mark(self, token: str, miss: Miss) -> Deferred[None]:
-        """As inside."""
+        """Call ``mark`` of the inner store."""
         return self.delegate(lambda: self.inner.mark(token, miss))
 
     def sweep(self) -> Deferred[int]:
-        """As inside."""
+        """Call ``sweep`` of the inner store."""
         return self.delegate(self.inner.sweep)
 
     def tokens(self) -> Deferred[list[str]]:
-        """As inside."""
+        """Call ``tokens`` of the inner store."""
         return self.delegate(self.inner.tokens)
 
     def stats(self) -> Deferred[dict[str, int]]:
-        """As inside."""
+        """Call ``stats`` of the inner store."""
         return self.delegate(self.inner.stats)
 
     def close(self) -> Deferred[None]:
-        """As inside."""
+        """Call ``close`` of the inner store."""
         return self.delegate(self.inner.close)

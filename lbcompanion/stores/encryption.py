@@ -1,7 +1,7 @@
-"""Copies at rest that only the holder of a key can read: a wrapper around any store.
+"""A store wrapper that encrypts copies at rest.
 
-AES-256-GCM over the body and the address, each under a fresh nonce, with the token as associated data, so that
-no sealed copy can be passed off as another. ``sha256`` stays that of the plain body.
+It encrypts the body and the URL with AES-256-GCM, each with a fresh nonce. The token is associated data, so one
+encrypted copy cannot be substituted for another. ``sha256`` remains the digest of the plaintext body.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _NONCE_BYTES = 12
 
 
 class EncryptedStore(DelegatingStore):
-    """Seals on the way in, opens on the way out, and leaves everything else to the store inside.
+    """Encrypts copies before it stores them, decrypts them when it returns them, and forwards all other calls.
 
-    A sealed body is 28 bytes longer, nonce and tag; ``max_bytes`` counts them.
+    An encrypted body is 28 bytes longer, for nonce and tag; ``max_bytes`` counts them.
 
-    :param inner: where the sealed copies are kept.
-    :param key: the content of the key file, of any form, as :func:`lbcompanion.checks.read_secret` reads it;
+    :param inner: stores the encrypted copies.
+    :param key: the content of the key file, in any format, as :func:`lbcompanion.checks.read_secret` reads it;
         the cipher's key is derived from it (HKDF, RFC 5869).
-    :param entropy: ``entropy(n)`` gives ``n`` bytes that never come twice.
+    :param entropy: ``entropy(n)`` returns ``n`` bytes that never repeat (nonces).
     """
 
     def __init__(self, inner: Any, key: bytes, entropy: Callable[[int], bytes] = os.urandom) -> None:
@@ -42,15 +42,15 @@ class EncryptedStore(DelegatingStore):
         self._entropy = entropy
 
     def put(self, page: Page) -> Deferred[None]:
-        """Keep a copy, sealed."""
+        """Encrypt and store a copy."""
         return self.inner.put(self._encrypted(page))
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
-        """The copy, opened. Fails with ``StoreError`` also where it was sealed with another key or altered."""
+        """Return the decrypted copy, or a miss. Fails with ``StoreError`` for another key or an altered copy."""
         return self.inner.peek(token).addCallback(self._decrypted)
 
     def take(self, token: str) -> Deferred[Page | Miss]:
-        """The same, for sending."""
+        """Return the decrypted copy, or a miss, for sending."""
         return self.inner.take(token).addCallback(self._decrypted)
 
     def _encrypted(self, page: Page) -> Page:
@@ -65,7 +65,7 @@ class EncryptedStore(DelegatingStore):
             url = self._decrypt(b64decode(stored.url, validate=True), b"url", stored.token)
             body = self._decrypt(stored.body, b"body", stored.token)
         except (InvalidTag, ValueError):
-            raise StoreError("a copy does not open: sealed with another key, not sealed, or altered") from None
+            raise StoreError("a copy cannot be decrypted: wrong key, not encrypted, or altered") from None
         return evolve(stored, url=url.decode("utf-8", "surrogatepass"), body=body)
 
     def _encrypt(self, plaintext: bytes, part: bytes, token: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What differs between databases: how a connection is made and bounded in time, and what their errors mean."""
+"""The differences between databases: how to connect with time limits, and how to classify their errors."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lbcompanion.errors import StoreError
 
 #: How long a server may take to accept a connection.
 CONNECT_SECONDS = 3
-#: How long it may take for one statement, a lock that it waits for included.
+#: How long a server may take for one statement, including the wait for locks.
 STATEMENT_SECONDS = 5
 
-#: WAL with synchronous=NORMAL: a commit outlives the process, if not always the power; copies live for minutes.
-#: secure_delete=FAST wipes what is deleted wherever that costs no further write.
+#: With WAL and synchronous=NORMAL, a commit survives a crash of the process, perhaps not a power failure;
+#: copies live for minutes anyway. secure_delete=FAST overwrites deleted content if that costs no extra write.
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=FAST", "journal_size_limit=67108864")
 
-#: Libpq's parameters (PostgreSQL manual, section 34.1.2). A peer that went away without a word is noticed by TCP; a
-#: node that went away in the middle of a transaction holds its locks no longer than that either.
+#: Parameters of libpq (PostgreSQL manual, section 34.1.2). TCP detects a peer that vanished without closing. In the
+#: same way the server detects a node that vanished within a transaction, and releases its locks.
 _POSTGRESQL: Mapping[str, Any] = {
     "connect_timeout": CONNECT_SECONDS,
     "tcp_user_timeout": STATEMENT_SECONDS * 1000,
@@ -35,12 +35,12 @@ _POSTGRESQL: Mapping[str, Any] = {
     "keepalives_interval": STATEMENT_SECONDS,
     "keepalives_count": 2,
     "application_name": "lbcompanion",
-    # Rows are small, as bodies are stored beside them; so the planner likes to read them all, though each has an index.
-    # Where there is none (one row, a sum), it would then think the statement dear enough to be compiled, for 100 ms.
+    # Rows are small, because bodies have their own table, so the planner would prefer sequential scans to indexes.
+    # Where no index fits (a sum over all rows), the penalised scan would look worth JIT compilation, of 100 ms.
     "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c idle_in_transaction_session_timeout=10s"
     " -c enable_seqscan=off -c jit=off",
 }
-#: A strict mode, as a server that is not told so may cut what is too long and go on.
+#: Without a strict mode, a server may truncate values that are too long, and report success.
 _MYSQL: Mapping[str, Any] = {
     "connect_timeout": CONNECT_SECONDS,
     "read_timeout": STATEMENT_SECONDS * 2,
@@ -49,14 +49,14 @@ _MYSQL: Mapping[str, Any] = {
     "init_command": f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={STATEMENT_SECONDS}",
 }
 
-#: Another node did the same at the same moment: deadlock, serialization failure, lock wait (PostgreSQL manual,
-#: appendix A; MariaDB's error codes).
+#: Conflicts with another node: deadlock, serialization failure, lock wait timeout (PostgreSQL manual, appendix A;
+#: MariaDB's error codes).
 _RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})
 _RETRYABLE_CODES = frozenset({1205, 1213})
-#: A table that was not there a moment ago.
+#: The table exists already: another node has created it since we looked.
 _EXISTS_STATES = frozenset({"42P07", "42710"})
 _EXISTS_CODES = frozenset({1050})
-#: MySQL's and MariaDB's errors whose text holds nothing of a page: connections, rights, limits, locks, disks.
+#: Errors of MySQL and MariaDB whose text contains no page data: connections, rights, limits, locks, disks.
 _SAFE_CODES = frozenset(
     {1021, 1040, 1041, 1044, 1045, 1049, 1114, 1142, 1146, 1153, 1203, 1205, 1213, 1226, 1290, 1836}
 )
@@ -65,9 +65,10 @@ _MAX_MESSAGE_CHARS = 200
 
 @frozen
 class Database:
-    """One database, and how it is spoken to.
+    """A database and its SQLAlchemy engine.
 
     :ivar shared: whether several nodes may use it at once.
+    :ivar file: SQLite's database file; None for a server.
     """
 
     engine: Engine
@@ -76,9 +77,9 @@ class Database:
 
 
 def sqlite(url: URL, busy_seconds: float) -> Database:
-    """A file of SQLite's.
+    """A SQLite database in a file.
 
-    :param busy_seconds: how long another process may hold it before a request fails.
+    :param busy_seconds: how long to wait for another process's lock before a request fails.
     """
     arguments = {"check_same_thread": False, "timeout": busy_seconds}
     engine = _engine(url, arguments)
@@ -137,17 +138,17 @@ def mysql(text: str) -> Database:
 
 
 def _server(url: URL, arguments: Mapping[str, Any]) -> Database:
-    # READ COMMITTED: what a claim waited for is seen as it is then, and ranges between rows are not locked.
+    # READ COMMITTED: after waiting for a lock, a claim sees the committed rows, and gaps between rows are not locked.
     return Database(_engine(url, arguments, isolation_level="READ COMMITTED"), True)
 
 
 def _engine(url: URL, arguments: Mapping[str, Any], **more: Any) -> Engine:
-    # Parameters are hidden, as an error's text would else hold addresses and tokens.
+    # Parameters are hidden because error texts would otherwise contain addresses and tokens.
     return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=dict(arguments), **more)
 
 
 def make_private(path: Path) -> None:
-    """See that a database file is there and that nobody else may read it; SQLite gives its side files the same mode."""
+    """Create a database file if necessary, with mode 0600. SQLite gives its WAL files the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -157,40 +158,40 @@ def make_private(path: Path) -> None:
 
 
 def _on_connect(connection: object, _entry: ConnectionPoolEntry) -> None:
-    # The driver's own way of beginning transactions is switched off: it begins them late, and unlocked.
+    # Switch off the driver's implicit BEGIN: it comes late, and takes no write lock.
     connection.isolation_level = None  # type: ignore[attr-defined]
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").close()  # type: ignore[attr-defined]
 
 
 def _on_begin(connection: Connection) -> None:
-    # With the write lock from the start, a transaction waits for another process here or nowhere.
+    # Take the write lock at the start, so that a transaction waits for other processes only here.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether another node was in the way, and all may be well at the next try."""
+    """Whether this is a deadlock, a serialization failure or a similar conflict, so that a retry may succeed."""
     if isinstance(error, IntegrityError):
-        # Both wrote the same row.
+        # Two nodes inserted the same row.
         return True
     cause = error.orig if isinstance(error, DBAPIError) else None
     return getattr(cause, "sqlstate", None) in _RETRYABLE_STATES or _code(cause) in _RETRYABLE_CODES
 
 
 def is_table_exists_race(error: DBAPIError) -> bool:
-    """Whether a table is there that was not when it was looked for."""
+    """Whether another node has created the table in the meantime."""
     return getattr(error.orig, "sqlstate", None) in _EXISTS_STATES or _code(error.orig) in _EXISTS_CODES
 
 
 def is_broken(error: Exception) -> bool:
-    """Whether the database is to blame, rather than one of the requests."""
+    """Whether the database as a whole failed, rather than one request."""
     if isinstance(error, (IntegrityError, DataError)):
         return False
     return isinstance(error, (DBAPIError, sqlite3.Error, OSError))
 
 
 def safe_message(error: Exception) -> str:
-    """What went wrong, in words that hold nothing of a page and no token."""
+    """The error as a message without page data and without tokens."""
     if isinstance(error, StoreError):
         return str(error)
     cause = error.orig if isinstance(error, DBAPIError) else error
@@ -205,10 +206,10 @@ def _safe_cause(cause: BaseException | None) -> str:
         return str(cause)
     code = _code(cause)
     if code:
-        # Client errors are numbered from 2000 on.
+        # Errors of the client library have numbers from 2000.
         is_safe = cause is not None and len(cause.args) > 1 and (code in _SAFE_CODES or 2000 <= code < 3000)
         return f"{name} {code}" + (f": {_one_line(cause.args[1])}" if is_safe and cause is not None else "")
-    # PostgreSQL tells values in the detail only, which is left out; libpq's own errors have no parts.
+    # PostgreSQL puts values into the detail only, which is omitted. Errors of libpq itself have a text only.
     primary = getattr(getattr(cause, "diag", None), "message_primary", None)
     if primary or getattr(cause, "pgconn", None) is not None or name == "OperationalError":
         return f"{name}: {_one_line(primary or cause)}"
@@ -216,7 +217,7 @@ def _safe_cause(cause: BaseException | None) -> str:
 
 
 def _code(cause: BaseException | None) -> int:
-    """MySQL's number of an error; 0 for other errors."""
+    """MySQL's error number; 0 for errors of other databases."""
     return cause.args[0] if cause is not None and cause.args and isinstance(cause.args[0], int) else 0
 
 

@@ -1,7 +1,7 @@
-"""How long a copy may live: the one rule that every provider goes by.
+"""The rule for the expiry of copies, which all providers share.
 
-It stands here in Python, as bounds for an index, and in Lua for Redis. A change of the rule changes these three, and
-nothing elsewhere.
+The rule is here in three forms: in Python, as bounds for an index, and in Lua for Redis. To change the rule, change
+these three forms and nothing else.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from lbcompanion.settings import StoreTable
 
 
 def expiry_reason(settings: StoreTable, stored_at: float, sent_at: float | None, now: float) -> MissReason | None:
-    """Why a copy is no more, or None while it lives.
+    """Return why a copy has ended, or None while it is valid.
 
-    Its age counts from the moment it was kept, not from the head of the response: a page that the application
-    took long to write would else be old at birth. Of two ends the earlier is the one that is told.
+    The age counts from the time of storing, not from the response head: otherwise the copy of a slow response would
+    be old from the start. If both limits have passed, report the earlier one.
 
-    :param sent_at: when it first went out whole; None while it has not.
+    :param sent_at: when the copy was first sent completely; None if it was not sent yet.
     """
     expires_at = stored_at + settings.max_seconds
     counts_pulled = sent_at is not None and settings.delete_after_pull
@@ -29,8 +29,8 @@ def expiry_reason(settings: StoreTable, stored_at: float, sent_at: float | None,
     return MissReason.PULLED if pulled_at <= expires_at else MissReason.EXPIRED
 
 
-#: The same for Redis: ``over(token, stored)`` gives the reason or nil. ``now``, ``max_seconds`` and ``grace`` are
-#: numbers there, ``lbc:sent`` has the times of sending; ``grace`` is :func:`grace_seconds`, below 0 for None.
+#: The rule in Lua: ``over(token, stored)`` returns the reason or nil. The script must define the numbers ``now``,
+#: ``max_seconds`` and ``grace`` (:func:`grace_seconds`, negative for None). ``lbc:sent`` has the times of sending.
 EXPIRY_REASON_LUA = """
 local function over(token, stored)
   local expires = tonumber(stored) + max_seconds
@@ -43,25 +43,26 @@ end
 
 
 def grace_seconds(settings: StoreTable) -> float | None:
-    """How long a copy stays once it was sent; None: as long as one that was not."""
+    """Return for how long a sent copy is kept; None if sending does not shorten its life."""
     return settings.pull_grace_seconds if settings.delete_after_pull else None
 
 
 def expiry_bounds(settings: StoreTable, now: float) -> tuple[float, float | None]:
-    """Bounds for an index: the latest times of keeping and of sending at which a copy is over now.
+    """Return the bounds for an index: a copy stored, or sent, at this time or earlier has ended by now.
 
-    They only find copies; :func:`expiry_reason` decides, as sums and differences of times are rounded differently.
+    The bounds only select candidates. :func:`expiry_reason` decides, because sums and differences of times are rounded
+    differently.
 
-    :returns: the second is None where sending ends nothing.
+    :returns: the bound for ``stored_at``, and the bound for ``sent_at`` (None if sending does not shorten a life).
     """
     grace = grace_seconds(settings)
     return now - settings.max_seconds, None if grace is None else now - grace
 
 
 def check_size(settings: StoreTable, page: Page) -> None:
-    """Let a page pass that can be kept at all.
+    """Check that a page fits into an empty store.
 
-    :raises PageRefused: where it alone is larger than the whole store may be.
+    :raises PageRefused: if the page alone exceeds the limits of the store.
     """
     if len(page.body) > settings.max_bytes or settings.max_pages < 1:
         raise PageRefused(f"a page of {len(page.body)} bytes is more than this store may hold")

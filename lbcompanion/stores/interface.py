@@ -1,4 +1,4 @@
-"""What every store of page copies can do. Providers live beside this file, one each."""
+"""The interface of stores for page copies. Each provider has a module beside this one."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ from lbcompanion.model import Miss, Page
 class IPageStore(Interface):
     """Copies under their tokens, for a short time.
 
-    Every method gives a Deferred, which fails with :class:`lbcompanion.errors.StoreError` where the store cannot
-    do it now. A copy that is gone leaves a mark (a *tombstone*: its reason, bounded in number) so that a later
-    fetch is told ``expired``, ``pulled`` or ``evicted`` rather than ``unknown``.
+    Every method returns a Deferred, which fails with :class:`lbcompanion.errors.StoreError` if the store cannot do
+    it now. A removed copy leaves a *tombstone* with the reason, so that a later fetch gets ``expired``, ``pulled``
+    or ``evicted`` rather than ``unknown``. The number of tombstones is bounded.
     """
 
     def put(page: Page) -> Deferred[None]:
-        """Keep a copy. Where a limit is reached, copies that were sent already go first, then the oldest; each
-        leaves ``evicted``. A single page larger than ``max_bytes`` is refused with ``StoreError``. Its age counts from
-        ``page.kept_at`` where that is known, else from now."""
+        """Store a copy. At a limit, evict copies that were sent already, then the oldest ones; each leaves the
+        tombstone ``evicted``. Refuse a page larger than ``max_bytes`` with ``StoreError``. The copy's age counts from
+        ``page.kept_at`` if that is set, else from now."""
 
     def peek(token: str) -> Deferred[Page | Miss]:
-        """The copy, or why there is none. Takes nothing away (``HEAD``)."""
+        """Return the copy, or a :class:`~lbcompanion.model.Miss` with the reason. Removes nothing (``HEAD``)."""
 
     def take(token: str) -> Deferred[Page | Miss]:
-        """The same, for sending. With ``delete_after_pull`` the copy's grace starts with :meth:`sent`, not here."""
+        """Return the copy or a miss, for sending. With ``delete_after_pull`` the grace period starts with :meth:`sent`,
+        not here."""
 
     def sent(token: str) -> Deferred[None]:
-        """The copy went out whole. With ``delete_after_pull`` it is ``pulled`` after ``pull_grace_seconds`` from
-        the first such call; without, nothing changes. An unknown token is no error."""
+        """Record that the copy was sent completely. With ``delete_after_pull`` it becomes ``pulled``
+        ``pull_grace_seconds`` after the first such call; without, nothing changes. An unknown token is no error."""
 
     def drop(token: str) -> Deferred[bool]:
-        """The crawler has it safely: with ``delete_after_pull`` the copy goes now and leaves ``pulled``; without,
-        it stays. Whether the token named a copy or a pulled one."""
+        """Record that the crawler has archived the copy. With ``delete_after_pull`` remove it now, with the tombstone
+        ``pulled``; without, keep it. Return whether the token names a copy or a pulled copy."""
 
     def mark(token: str, miss: Miss) -> Deferred[None]:
-        """Leave a tombstone for a page that never became a copy (a visitor left, a page grew too large)."""
+        """Write a tombstone for a page that never became a copy (a visitor left, a page grew too large)."""
 
     def sweep() -> Deferred[int]:
-        """Take away what is past ``max_seconds`` or its grace; the number of copies gone."""
+        """Remove copies past ``max_seconds`` or their grace period. Return how many were removed."""
 
     def tokens() -> Deferred[list[str]]:
-        """The tokens of all copies still held, oldest first (for a hand-over)."""
+        """Return the tokens of all stored copies, oldest first (for a hand-over)."""
 
     def stats() -> Deferred[dict[str, int]]:
-        """``pages``, ``bytes``, and counters ``put``, ``evicted``, ``expired``, ``pulled`` since the start."""
+        """Return ``pages`` and ``bytes``, and the counters ``put``, ``evicted``, ``expired`` and ``pulled`` since the
+        start of the process."""
 
     def close() -> Deferred[None]:
-        """Let go of files and connections; what is durable stays."""
+        """Close files and connections. A durable store keeps its copies."""
 
 
 class IImmediateStore(IPageStore):
-    """A store that keeps a copy at once: nothing is waited for, so no Deferred need be made for each page."""
+    """A store that stores a copy synchronously, so that the caller needs no Deferred for each page."""
 
     def put_now(page: Page) -> None:
-        """As :meth:`IPageStore.put`, done when it returns; raises StoreError."""
+        """Do the same as :meth:`IPageStore.put`, synchronously. Raise StoreError on failure."""

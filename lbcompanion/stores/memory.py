@@ -1,5 +1,6 @@
-"""``memory:``: copies in this process, gone with it. It is on the visitor's way, so nothing here looks at more
-than the copy in question and those that have to leave.
+"""``memory:``: copies in this process, which end with it.
+
+The visitor's response waits for a call, so each call touches only the copy in question and the copies that it removes.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ class _Entry:
 
 @implementer(IImmediateStore)
 class MemoryStore:
-    """Copies in ordered dictionaries: all in the order they came, the sent in the order they went.
+    """Copies in two ordered dictionaries: all copies in order of arrival, sent copies in order of sending.
 
-    The first of each is thereby the next to expire, to be evicted, or to be past its grace. (OrderedDict, as a plain
-    dict walks over the holes that removals leave at its front.) Copies that are older than their place, since another
-    node kept them before, stand in a heap as well.
+    The first entry of each is therefore the next to expire, to be evicted, or to pass its grace period. (OrderedDict,
+    because a plain dict scans the gaps that removals leave at its front.) A copy that another node stored before is
+    older than its position, so it is in a heap as well.
 
     :param now: seconds since the epoch.
     """
@@ -51,7 +52,7 @@ class MemoryStore:
         self._closed = False
 
     def put(self, page: Page) -> Deferred[None]:
-        """Keep a copy; one of the same token is replaced."""
+        """Store a copy, and replace a copy with the same token."""
         try:
             self.put_now(page)
         except StoreError as error:
@@ -59,9 +60,9 @@ class MemoryStore:
         return succeed(None)
 
     def put_now(self, page: Page) -> None:
-        """The same at once.
+        """Store a copy synchronously.
 
-        :raises StoreError: where the page cannot be kept.
+        :raises StoreError: if the page cannot be stored.
         """
         self._check_open()
         settings = self._settings
@@ -74,7 +75,7 @@ class MemoryStore:
         if self._tombstones:
             self._tombstones.pop(token, None)
         if len(self._entries) >= settings.max_pages or self._bytes + size > settings.max_bytes:
-            # Those whose time is over go first, and are told apart from those that have to make room.
+            # Remove expired copies first, so that they are counted as expired and not as evicted.
             self._retire_due(now)
             self._make_room(size)
         kept_at = page.kept_at
@@ -87,7 +88,7 @@ class MemoryStore:
         self._counters["put"] += 1
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
-        """The copy, or why there is none."""
+        """Return the copy, or a miss with the reason."""
         if self._closed:
             return fail(self._closed_error())
         entry = self._live_entry(token)
@@ -96,11 +97,11 @@ class MemoryStore:
         return succeed(self._tombstones.get(token) or Miss(MissReason.UNKNOWN))
 
     def take(self, token: str) -> Deferred[Page | Miss]:
-        """The same."""
+        """Return the copy, or a miss with the reason."""
         return self.peek(token)
 
     def sent(self, token: str) -> Deferred[None]:
-        """The copy went out whole."""
+        """Record that the copy was sent completely."""
         if self._closed:
             return fail(self._closed_error())
         entry = self._live_entry(token)
@@ -110,7 +111,7 @@ class MemoryStore:
         return succeed(None)
 
     def drop(self, token: str) -> Deferred[bool]:
-        """The crawler has it safely."""
+        """Remove a copy that the crawler has archived, if ``delete_after_pull`` says so."""
         if self._closed:
             return fail(self._closed_error())
         if self._live_entry(token) is not None:
@@ -121,7 +122,7 @@ class MemoryStore:
         return succeed(tombstone is not None and tombstone.reason is MissReason.PULLED)
 
     def mark(self, token: str, miss: Miss) -> Deferred[None]:
-        """Leave a tombstone; a copy that is there stays."""
+        """Write a tombstone, unless there is a copy with this token."""
         if self._closed:
             return fail(self._closed_error())
         if self._live_entry(token) is None:
@@ -129,26 +130,26 @@ class MemoryStore:
         return succeed(None)
 
     def sweep(self) -> Deferred[int]:
-        """Take away what is past its time."""
+        """Remove expired copies."""
         if self._closed:
             return fail(self._closed_error())
         return succeed(self._retire_due(self._now()))
 
     def tokens(self) -> Deferred[list[str]]:
-        """All copies that live, oldest first."""
+        """Return the tokens of all valid copies, oldest first."""
         if self._closed:
             return fail(self._closed_error())
         self._retire_due(self._now())
         return succeed(list(self._entries))
 
     def stats(self) -> Deferred[dict[str, int]]:
-        """What is held now, and what happened since the start."""
+        """Return the present numbers, and the counters since the start."""
         if self._closed:
             return fail(self._closed_error())
         return succeed({"pages": len(self._entries), "bytes": self._bytes, **self._counters})
 
     def close(self) -> Deferred[None]:
-        """Forget everything."""
+        """Remove everything."""
         self._closed = True
         for collection in (self._entries, self._sent, self._tombstones):
             collection.clear()
@@ -175,7 +176,7 @@ class MemoryStore:
         return None
 
     def _retire_due(self, now: float) -> int:
-        """Take away the copies whose time is over, from the two ends where they wait; how many they were."""
+        """Remove expired copies from the front of both dictionaries; return how many."""
         retired = self._retire_backdated(now) if self._backdated else 0
         for queue in (self._entries, self._sent):
             while queue:
@@ -201,7 +202,7 @@ class MemoryStore:
 
     def _make_room(self, size: int) -> None:
         while len(self._entries) >= self._settings.max_pages or self._bytes + size > self._settings.max_bytes:
-            # The first of all is one that was not sent, where none was.
+            # If no copy was sent, the first of all copies is one that was not sent.
             self._retire(next(iter(self._sent or self._entries)), MissReason.EVICTED)
 
     def _retire(self, token: str, reason: MissReason) -> None:

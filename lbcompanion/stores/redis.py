@@ -1,7 +1,7 @@
 """``redis:`` and ``rediss:``: copies in a Redis or Valkey server, which all nodes may share.
 
-What is done there is written down in :mod:`~lbcompanion.stores.redis_scripts`. All that waits goes there at once and is
-answered at once (pipelining).
+The server executes the scripts of :mod:`~lbcompanion.stores.redis_scripts`. All waiting requests go to the server in
+one pipeline.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from lbcompanion.stores.redis_scripts import SCRIPTS
 from lbcompanion.stores.remote import BatchedStore, RemoteBackend, Request
 from lbcompanion.stores.threads import DeferToThread
 
-#: Redis lets a copy go by itself so much after its time: by then a node has done it, and told why.
+#: Redis itself deletes a copy this long after its expiry. A node normally removes it before, and writes a tombstone.
 PAGE_MARGIN_SECONDS = 5
-#: How long tombstones and what is counted outlive the last copy where no node comes any more.
+#: How long tombstones and counters outlive the last copy if no node uses the store any more.
 TOMBSTONE_SECONDS = 86400
 
-#: Of a page, but for its token.
+#: The fields of a page except its token.
 _FIELDS = (*(name for name in PAGE_METADATA if name != "token"), "body", "sha256")
 _SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest().encode() for name, text in SCRIPTS.items()}
 _MAX_MESSAGE_CHARS = 200
 
 
 class RedisStore(BatchedStore):
-    """Copies in Redis.
+    """A store in Redis.
 
-    :param url: as redis-py reads it.
+    :param url: a URL for redis-py.
     """
 
     def __init__(self, url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> None:
@@ -52,7 +52,7 @@ class RedisStore(BatchedStore):
 
 @frozen
 class _Command:
-    """A script to run, and how its answer is read."""
+    """A script call, and the function that reads its reply."""
 
     verb: str
     arguments: Sequence[Any]
@@ -60,7 +60,7 @@ class _Command:
 
 
 class _Commands:
-    """Requests as the commands that do them."""
+    """Makes script calls of requests."""
 
     def __init__(self, settings: StoreTable) -> None:
         self._settings = settings
@@ -70,9 +70,9 @@ class _Commands:
         self._page_ttl_ms = ceil((settings.max_seconds + PAGE_MARGIN_SECONDS) * 1000)
 
     def command_for(self, request: Request) -> _Command:
-        """The command for a request.
+        """Return the script call for a request.
 
-        :raises UnicodeEncodeError: where what it says cannot be written down.
+        :raises UnicodeEncodeError: if a text of the page cannot be encoded as UTF-8.
         """
         arguments, read = self._verb_arguments(request)
         settings, now = self._settings, request.now
@@ -95,11 +95,11 @@ class _Commands:
 
 
 class _RedisBackend(RemoteBackend):
-    """One connection to Redis; blocking."""
+    """One blocking connection to Redis."""
 
     def __init__(self, url: str, settings: StoreTable) -> None:
         super().__init__()
-        # Trying again is this class' own affair.
+        # RemoteBackend does the retries.
         self._pool = ConnectionPool.from_url(
             url,
             socket_connect_timeout=CONNECT_SECONDS,
@@ -114,11 +114,11 @@ class _RedisBackend(RemoteBackend):
 
     @property
     def is_open(self) -> bool:
-        """As far as is known."""
+        """Whether there is a connection. It may be broken without our knowledge."""
         return self._connection is not None
 
     def attempt(self, requests: Sequence[Request]) -> list[object]:
-        """Send all of them, then read all answers."""
+        """Send all requests, then read all replies."""
         try:
             commands = [self._command_of(request) for request in requests]
             replies = self._pipeline(
@@ -126,7 +126,7 @@ class _RedisBackend(RemoteBackend):
             )
         except (RedisError, OSError) as error:
             raise StoreUnreachable(_safe_message(error)) from error
-        refused = PageRefused("a page that cannot be written down")
+        refused = PageRefused("a page with text that cannot be encoded in UTF-8")
         return [refused if command is None else self._read(command, next(replies)) for command in commands]
 
     def _command_of(self, request: Request) -> _Command | None:
@@ -146,7 +146,7 @@ class _RedisBackend(RemoteBackend):
         connection = self._connect()
         sent_bound = list(commands)
         connection.send_packed_command(connection.pack_commands(sent_bound))
-        # All are read before the first error is told, or the next request would read what is left.
+        # Read all replies before raising an error; otherwise the next request would read the rest.
         return iter([_reply(connection) for _ in sent_bound])
 
     def _connect(self) -> Any:
@@ -183,7 +183,8 @@ def _reply(connection: Any) -> Any:
     try:
         return connection.read_response(disable_decoding=True)
     except (NoScriptError, ReadOnlyError) as error:
-        # Scripts were flushed, or it is a replica now: a fresh connection finds its scripts, or another server.
+        # The scripts were flushed, or the server became a replica. A new connection loads the scripts, or reaches
+        # another server.
         raise RedisConnectionError(str(error)) from error
     except ResponseError as error:
         return error
@@ -226,7 +227,7 @@ def _read_totals(found: Sequence[Any]) -> dict[str, int]:
     return {"pages": int(found[0]), "bytes": int(found[1])}
 
 
-#: How answers are read that need nothing but themselves.
+#: Decoders of replies that need nothing else.
 _DECODERS: Mapping[str, Callable[[Any], object]] = {
     "sent": _read_none,
     "drop": bool,
@@ -237,7 +238,7 @@ _DECODERS: Mapping[str, Callable[[Any], object]] = {
 
 
 def _safe_message(error: Exception) -> str:
-    """What went wrong. Redis' own errors and the system's hold no arguments."""
+    """The error as a message. Errors of Redis and of the system contain no arguments, so no page data."""
     if isinstance(error, RedisTimeoutError):
         return "the store's Redis does not answer"
     message = " ".join(str(error).split())[:_MAX_MESSAGE_CHARS] or type(error).__name__

@@ -1,26 +1,26 @@
-"""What is done inside Redis, one script for each verb: each runs there whole or not at all, whoever else asks.
+"""The scripts for Redis, one for each verb. Redis executes each script atomically.
 
-Keys: ``lbc:page:TOKEN`` is a copy, a hash that Redis itself lets go in the end. ``lbc:kept`` and ``lbc:sent`` are
-copies' tokens by the time when they came, and when they went out first; ``lbc:sizes`` and ``lbc:bytes`` are their
-sizes, each and together. ``lbc:gone`` are tombstones in order, ``lbc:why`` what they say, ``lbc:seq`` their count.
-The keys are not handed in one by one: a Redis Cluster, which would ask for that, is not served.
+Keys: ``lbc:page:TOKEN`` is a copy, a hash with an expiry time. ``lbc:kept`` and ``lbc:sent`` are sorted sets of tokens,
+scored by the time of storing and by the time of the first sending. ``lbc:sizes`` has the size of each copy,
+``lbc:bytes`` their sum. ``lbc:gone`` has the tombstones in order, ``lbc:why`` their content, ``lbc:seq`` their counter.
+The keys are not passed as KEYS, which Redis Cluster requires: Redis Cluster is not supported.
 
-Numbers travel as text, and as the same text that they came in, since Lua would write fewer digits.
+Numbers are passed as text and stored as that text, because Lua would write fewer digits.
 """
 
 from __future__ import annotations
 
 from lbcompanion.stores.expiry import EXPIRY_REASON_LUA
 
-#: What every script begins with. Arguments: 1 now, 2 max_seconds, 3 grace (below 0: copies stay), 4 and 5 the latest
-#: times of coming and of sending that are over, 6 max_pages, 7 max_bytes, 8 how long what is told of copies may
-#: outlive the last of them, in ms; from 9 on the verb's own.
+#: The beginning of every script. Arguments: 1 now; 2 max_seconds; 3 grace (negative: sending does not shorten a life);
+#: 4 and 5 the bounds of expiry_bounds; 6 max_pages; 7 max_bytes; 8 how long tombstones and sizes outlive the last copy,
+#: in ms; from 9 the arguments of the verb.
 _HEAD = """
 local now, max_seconds, grace = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local call = redis.call
 """
 
-#: What the verbs share. ``over`` is :data:`~lbcompanion.stores.expiry.EXPIRY_REASON_LUA`.
+#: Functions that the verbs share. ``over`` is :data:`~lbcompanion.stores.expiry.EXPIRY_REASON_LUA`.
 _SHARED = """
 local count = {expired = 0, pulled = 0, evicted = 0}
 local INDEX = {'lbc:kept', 'lbc:sent', 'lbc:sizes', 'lbc:bytes', 'lbc:gone', 'lbc:why', 'lbc:seq'}
@@ -33,9 +33,9 @@ local function live_on()
   for _, key in ipairs(INDEX) do call('PEXPIRE', key, ARGV[8]) end
 end
 
-local function bury(token, told)
+local function bury(token, tombstone)
   call('ZADD', 'lbc:gone', call('INCR', 'lbc:seq'), token)
-  call('HSET', 'lbc:why', token, told)
+  call('HSET', 'lbc:why', token, tombstone)
   local over = call('ZCARD', 'lbc:gone') - tonumber(ARGV[6])
   if over > 0 then
     local popped = call('ZPOPMIN', 'lbc:gone', over)
@@ -79,7 +79,7 @@ local function sweep()
   return gone
 end
 
--- A copy whose time is not over, but which is not there, is one that Redis had no memory for.
+-- A copy that is missing before its time was evicted by Redis for lack of memory.
 local function lives(token)
   local stored = call('ZSCORE', 'lbc:kept', token)
   if not stored then return false end
@@ -90,11 +90,11 @@ local function lives(token)
 end
 """
 
-#: token, size, ms until Redis lets it go, then names and values of the copy's fields.
+#: Arguments: token, size, ms until Redis deletes the copy, then names and values of the copy's fields.
 _PUT = """
 local token = ARGV[9]
 local page = 'lbc:page:' .. token
--- This comes first: Redis lets a script that has written anything go on, though its memory is full.
+-- This comes first: it fails if memory is full. After the first write, Redis lets a script continue regardless.
 call('HSET', page, unpack(ARGV, 12))
 call('PEXPIRE', page, ARGV[11])
 unlist(token)
@@ -133,8 +133,8 @@ if lives(token) then
   if grace >= 0 then retire(token, 'pulled') end
   return answer(1)
 end
-local told = call('HGET', 'lbc:why', token)
-return answer(told and string.sub(told, 1, 6) == 'pulled' and 1 or 0)
+local tombstone = call('HGET', 'lbc:why', token)
+return answer(tombstone and string.sub(tombstone, 1, 6) == 'pulled' and 1 or 0)
 """
 
 _MARK = """

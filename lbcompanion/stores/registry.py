@@ -1,4 +1,4 @@
-"""Which store a URL names. The one place that knows all providers."""
+"""Opens the store that a URL names; the only module that knows all providers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.stores.sql import SqlStore
 from lbcompanion.stores.threads import DeferToThread
 
-#: Opens a store for a checked URL; nothing is connected by that.
+#: Opens a store for a checked URL, without connecting.
 Provider = Callable[[str, StoreTable, WallClock, DeferToThread], IPageStore]
 
 _SQLITE_BUSY_SECONDS = 5.0
@@ -58,13 +58,13 @@ PROVIDERS: Mapping[str, Provider] = {
 
 
 def open_store(settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
-    """Open the store that ``settings.url`` names, sealed where a key file is named.
+    """Open the store that ``settings.url`` names, with encryption if a key file is configured.
 
-    Nothing is connected yet: a server that cannot be reached shows in the Deferreds of the store.
+    This does not connect: if a server is unreachable, the Deferreds of the store's methods fail.
 
     :param now: seconds since the epoch.
-    :param defer_to_thread: takes blocking work off the loop (:class:`~lbcompanion.stores.threads.SingleThread`).
-    :raises ConfigError: for a URL or a key file that cannot be used, and where a driver is missing.
+    :param defer_to_thread: runs blocking work in a thread (:class:`~lbcompanion.stores.threads.SingleThread`).
+    :raises ConfigError: if the URL or the key file cannot be used, or a driver is missing.
     """
     try:
         url = urls.store_url(settings.url, Path())

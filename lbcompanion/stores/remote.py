@@ -1,7 +1,6 @@
-"""What all stores outside this process share: their verbs, handed on in batches to one thread; and how a connection is
-made anew.
+"""The common part of stores outside this process: they pass requests in batches to one thread, and reconnect.
 
-A provider brings an :class:`RemoteBackend`, which is all that knows the server.
+A provider supplies a :class:`RemoteBackend`, the only part that knows the server.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ from lbcompanion.stores.expiry import check_size
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.threads import BatchQueue, DeferToThread
 
-#: Bodies that may wait for a slow server or disk before further ones are refused, so that memory stays bounded.
+#: How many bytes of bodies may wait for a slow server or disk. Beyond that, new copies are refused, to bound memory.
 WAITING_BYTES = 64 * 1024 * 1024
-#: How long nothing is asked of a server that could not be reached; what is asked meanwhile fails at once.
+#: How long an unreachable server is left alone; requests in this time fail at once.
 BACKOFF_SECONDS = 1.0
 
 
-#: What can be asked of a store, one word for each of its methods (``take`` is ``find`` too).
+#: The requests to a store, a word for each method (``peek`` and ``take`` are both ``find``).
 Verb = Literal["put", "find", "sent", "drop", "mark", "sweep", "tokens", "stats"]
 
 
 @frozen
 class Request:
-    """One thing to do.
+    """One request to a store.
 
-    :ivar now: when it was asked, in seconds since the epoch; of a copy that is kept since before, since when.
-    :ivar token: the copy that it is about; empty for what is about all.
-    :ivar page: the copy to keep, for ``put`` only.
-    :ivar miss: the tombstone's, for ``mark`` only.
+    :ivar now: time of the request, in seconds since the epoch; for ``put``, the time since which the copy is stored.
+    :ivar token: the copy's token; empty for a request about all copies.
+    :ivar page: the copy to store, for ``put`` only.
+    :ivar miss: the tombstone, for ``mark`` only.
     """
 
     verb: Verb
@@ -51,13 +50,13 @@ class Request:
 
 
 class RemoteBackend(ABC):
-    """A server, or a file, behind one connection, which is used by one thread at a time.
+    """A server or a file behind one connection, which one thread at a time uses.
 
-    A connection that broke is made anew, and what was asked of it asked again, once. A server that a fresh connection
-    cannot reach is left alone for :data:`BACKOFF_SECONDS`.
+    After a broken connection, reconnect and repeat the requests once. If a new connection cannot reach the server
+    either, leave the server alone for :data:`BACKOFF_SECONDS`.
 
-    :ivar rest_seconds: how long.
-    :ivar monotonic: seconds of any start.
+    :ivar backoff_seconds: how long to leave an unreachable server alone; tests set it.
+    :ivar monotonic: the clock for that time; tests set it.
     """
 
     def __init__(self) -> None:
@@ -68,24 +67,24 @@ class RemoteBackend(ABC):
     @property
     @abstractmethod
     def is_open(self) -> bool:
-        """Whether there is a connection, as far as is known."""
+        """Whether there is a connection. It may be broken without our knowledge."""
 
     @abstractmethod
     def attempt(self, requests: Sequence[Request]) -> list[object]:
-        """Do all of them, on a connection that is opened where there is none.
+        """Execute the requests once; connect first if necessary.
 
-        :returns: a result or a ``StoreError`` for each.
-        :raises StoreUnreachable: where the connection is to blame, or the server as a whole, not one of the requests.
+        :returns: for each request, its result or a ``StoreError``.
+        :raises StoreUnreachable: if the connection or the server as a whole failed, rather than one request.
         """
 
     @abstractmethod
     def disconnect(self) -> None:
-        """Close the connection, if there is one; the next attempt opens it again."""
+        """Close the connection, if there is one; the next attempt connects again."""
 
     def run(self, requests: Sequence[Request]) -> list[object]:
-        """Do all of them.
+        """Execute the requests, with one reconnection.
 
-        :returns: a result or a ``StoreError`` for each.
+        :returns: for each request, its result or a ``StoreError``.
         """
         if self._backoff is not None and self.monotonic() < self._backoff[0]:
             return [self._backoff[1]] * len(requests)
@@ -103,7 +102,7 @@ class RemoteBackend(ABC):
             self.disconnect()
             if not was_open:
                 raise
-        # It may have been closed behind our back, by a restart or for having been idle.
+        # The server may have closed the connection before: after a restart, or because it was idle.
         try:
             return self.attempt(requests)
         except StoreUnreachable:
@@ -113,10 +112,10 @@ class RemoteBackend(ABC):
 
 @implementer(IPageStore)
 class BatchedStore:
-    """Copies outside this process. Nothing is connected before the first request: a node starts and serves without.
+    """A store outside this process. It connects at the first request, so a node starts even while the server is down.
 
     :param now: seconds since the epoch.
-    :param defer_to_thread: where the blocking work goes; never asked twice at a time.
+    :param defer_to_thread: runs the blocking work; never called again before the previous work has ended.
     """
 
     def __init__(
@@ -129,7 +128,7 @@ class BatchedStore:
         self._waiting_bytes = 0
 
     def put(self, page: Page) -> Deferred[None]:
-        """Keep a copy; fires when it is safe there. Fails also where too much waits already."""
+        """Store a copy; fires when the server has it. Fails also when too many bytes wait already."""
         size = len(page.body)
         try:
             check_size(self._settings, page)
@@ -138,7 +137,7 @@ class BatchedStore:
         except StoreError as error:
             return fail(error)
         self._waiting_bytes += size
-        # Of two Deferreds: who no longer waits for the outer one does not make the copy wait any less.
+        # Return a second Deferred: cancelling it must not cancel the write.
         result: Deferred[None] = Deferred()
         now = self._now()
         stored_at = now if page.kept_at is None else min(page.kept_at, now)
@@ -147,39 +146,39 @@ class BatchedStore:
         return result
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
-        """The copy, or why there is none."""
+        """Return the copy, or a miss with the reason."""
         return self._submit("find", token)
 
     def take(self, token: str) -> Deferred[Page | Miss]:
-        """The same."""
+        """Return the copy, or a miss with the reason."""
         return self._submit("find", token)
 
     def sent(self, token: str) -> Deferred[None]:
-        """The copy went out whole."""
+        """Record that the copy was sent completely."""
         return self._submit("sent", token)
 
     def drop(self, token: str) -> Deferred[bool]:
-        """The crawler has it safely."""
+        """Remove a copy that the crawler has archived, if ``delete_after_pull`` says so."""
         return self._submit("drop", token)
 
     def mark(self, token: str, miss: Miss) -> Deferred[None]:
-        """Leave a tombstone; a copy that is there stays."""
+        """Write a tombstone, unless there is a copy with this token."""
         return self._submit("mark", token, miss=miss)
 
     def sweep(self) -> Deferred[int]:
-        """Take away what is past its time."""
+        """Remove expired copies."""
         return self._submit("sweep")
 
     def tokens(self) -> Deferred[list[str]]:
-        """All copies that live, oldest first."""
+        """Return the tokens of all valid copies, oldest first."""
         return self._submit("tokens")
 
     def stats(self) -> Deferred[dict[str, int]]:
-        """What is held now (by all who share the store), and what happened since the start of this process."""
+        """Return the present numbers (of all nodes that share the store), and this process's counters."""
         return self._submit("stats")
 
     def close(self) -> Deferred[None]:
-        """Finish what waits, then let go of the connection."""
+        """Finish the waiting requests, then disconnect."""
         return self._queue.close(self.backend.disconnect)
 
     def _submit(self, verb: Verb, token: str = "", miss: Miss | None = None) -> Deferred[Any]:

@@ -1,7 +1,7 @@
-"""The tables of a SQL store, in no one database's own words.
+"""The tables of a SQL store, for all databases.
 
-Bodies have a table of their own: a row that is marked as sent is written anew, and would else carry megabytes along.
-A change here raises :data:`SCHEMA_VERSION`.
+Bodies have their own table: marking a row as sent rewrites the row, which would otherwise include megabytes.
+Increase :data:`SCHEMA_VERSION` with every change of the tables.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ SCHEMA_VERSION = 1
 
 metadata = MetaData()
 
-#: MySQL's and MariaDB's own defaults would take tokens that differ in case for one, end a text at 64 KiB, and know
-#: the letters of one language only.
+#: The defaults of MySQL and MariaDB would compare tokens without regard to case, limit a text to 64 KiB, and store
+#: the characters of one language only.
 _MYSQL: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 _text = Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
 _token = String(64).with_variant(mysql.VARCHAR(64, charset="ascii", collation="ascii_bin"), "mysql")
 
-#: One row; also what a node holds while it makes room, so that no two do at once.
+#: One row. A node locks it while it evicts copies, so that only one node at a time does so.
 versions = Table("lbc_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False), **_MYSQL)
 
-# SQLite counts a primary key by itself only where it is INTEGER, which has 64 bits there.
+# SQLite assigns a primary key automatically only if its type is INTEGER, which has 64 bits there.
 _sequence = BigInteger().with_variant(Integer, "sqlite")
 
-#: ``seq`` is the order in which copies came; ``sent_at`` is NULL until a copy went out whole.
+#: ``seq`` is the order of arrival; ``sent_at`` is NULL until the copy was sent completely.
 pages = Table(
     "lbc_pages",
     metadata,
@@ -68,7 +68,7 @@ bodies = Table(
     "lbc_bodies",
     metadata,
     Column("token", _token, primary_key=True),
-    # The length makes it a LONGBLOB with MySQL; what one statement may carry is that server's max_allowed_packet.
+    # This length makes it a LONGBLOB in MySQL. The server's max_allowed_packet limits the size of one statement.
     Column("body", LargeBinary(2**32 - 1), nullable=False),
     **_MYSQL,
 )
@@ -87,9 +87,9 @@ tombstones = Table(
 
 
 def prepare(connection: Connection) -> None:
-    """Make the tables where they are not there yet.
+    """Create missing tables.
 
-    :raises StoreError: where they are there in a version that this program does not know.
+    :raises StoreError: if the tables have a version that this program does not know.
     """
     metadata.create_all(connection)
     found = connection.execute(select(versions.c.version)).scalars().all()

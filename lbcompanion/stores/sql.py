@@ -1,4 +1,4 @@
-"""``sqlite:``, ``postgresql:``, ``mysql:``: copies in a database, through SQLAlchemy Core; they outlive the process.
+"""``sqlite:``, ``postgresql:``, ``mysql:``: durable copies in a database, through SQLAlchemy Core.
 
 :mod:`~lbcompanion.stores.engines` has what differs between databases, :mod:`~lbcompanion.stores.sql_operations` what
 one transaction does.
@@ -29,14 +29,14 @@ from lbcompanion.stores.schema import prepare
 from lbcompanion.stores.sql_operations import Headroom, SqlOperations
 from lbcompanion.stores.threads import DeferToThread
 
-#: How often a transaction is tried that another node's got in the way of.
+#: How often to try a transaction that conflicts with another node.
 _MAX_TRIES = 5
-#: The same for the tables: of several nodes that start at once, each may be the first with one of them.
+#: How often to try the creation of tables: nodes that start at once may each create another table first.
 _MAX_PREPARE_TRIES = 12
 
 
 class SqlStore(BatchedStore):
-    """Copies in a database."""
+    """A store in a database."""
 
     def __init__(
         self, database: Database, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread
@@ -55,11 +55,11 @@ class _SqlBackend(RemoteBackend):
 
     @property
     def is_open(self) -> bool:
-        """As far as is known."""
+        """Whether there is a connection. It may be broken without our knowledge."""
         return self._connection is not None
 
     def attempt(self, requests: Sequence[Request]) -> list[object]:
-        """Do all of them in one transaction; one that cannot be done at all does not spoil the others."""
+        """Execute the requests in one transaction. If one of them fails, execute each in a transaction of its own."""
         try:
             return self._in_one_transaction(requests)
         except Exception as error:
@@ -75,7 +75,7 @@ class _SqlBackend(RemoteBackend):
         connection, self._connection = self._connection, None
         self._headroom = Headroom()
         if connection is not None:
-            # A connection that breaks while it is closed is closed.
+            # A connection that breaks during close is closed as well.
             with suppress(SQLAlchemyError, sqlite3.Error, OSError):
                 connection.close()
 
@@ -114,7 +114,7 @@ class _SqlBackend(RemoteBackend):
         return self._connection
 
     def _prepare(self, connection: Connection) -> None:
-        # Several nodes that start at once all find no table, and all but one fail to make it.
+        # If several nodes start at once, all find no tables, and all but one fail to create them.
         for _ in range(_MAX_PREPARE_TRIES - 1 if self._database.shared else 0):
             try:
                 return self._prepare_once(connection)
@@ -130,14 +130,13 @@ class _SqlBackend(RemoteBackend):
 
 
 def group_by_verb(requests: Sequence[Request]) -> list[list[int]]:
-    """Which requests, by their places, are done together: those of one verb, though others came between.
+    """Group the indexes of requests by verb, even if others came between.
 
-    What is asked of one copy is done in the order in which it was asked, and what is about all copies after all that
-    was asked before it.
+    Requests about one copy keep their order. A request about all copies comes after every earlier request.
     """
     groups: list[list[int]] = []
     verbs: list[str] = []
-    #: The group before which no request for that token may be done; under the empty token, for any.
+    #: By token, the first group that may hold a further request for it; the empty token is for all.
     last: dict[str, int] = {}
     for index, request in enumerate(requests):
         earliest = max(last.get(request.token, 0), last.get("", 0)) if request.token else len(groups)

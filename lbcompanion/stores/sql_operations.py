@@ -1,4 +1,4 @@
-"""What a SQL store does inside one transaction: blocking, without a thread, a queue or a clock of its own."""
+"""The operations of a SQL store inside one transaction: blocking, without a thread, a queue or a clock."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from lbcompanion.stores.schema import bodies, pages, tombstones, versions
 _LIFE = select(pages.c.token, pages.c.stored_at, pages.c.sent_at)
 _PAGE = select(pages, bodies.c.body).join_from(pages, bodies, pages.c.token == bodies.c.token)
 _TOTALS = select(func.count(), func.coalesce(func.sum(pages.c.size), 0)).select_from(pages)
-#: How many rows one statement names or claims.
+#: How many rows one statement names or locks at most.
 _CHUNK_ROWS = 256
-#: Of the room that is left, so much may be filled before it is measured again: other nodes fill it as well.
+#: The share of the free space that this node may fill before it measures again; other nodes fill the space as well.
 _HEADROOM_SHARE = 1 / 32
 
 
 @frozen
 class Headroom:
-    """How much more may be kept before the store has to be measured again; nothing at first."""
+    """How much this node may add before it measures the store again; zero at first."""
 
     pages: float = 0
     bytes: float = 0
 
     def after_adding(self, number: int, size: int) -> Headroom:
-        """What is left after so many pages of this size together."""
+        """Return the headroom after adding ``number`` pages of ``size`` bytes in total."""
         return Headroom(self.pages - number, self.bytes - size)
 
     @property
     def is_sufficient(self) -> bool:
-        """Whether there is no need to measure."""
+        """Whether no new measurement is necessary."""
         return self.pages >= 0 and self.bytes >= 0
 
 
 class SqlOperations:
-    """Requests, done in an open transaction.
+    """Executes requests in an open transaction.
 
-    Several nodes may be at the same tables. A copy is taken away by whoever holds its row: rows that another
-    transaction holds are passed over where any would do, and waited for where it is that very one.
+    Several nodes may use the same tables. The transaction that locks a row removes its copy. Operations on any expired
+    copies skip rows that another transaction has locked; operations on one copy wait for its row.
 
-    :ivar counters: what happened since the start, this transaction included; worth keeping once it is committed.
-    :ivar room: the same of the room that is left.
+    :ivar counters: events since the start, including this transaction; valid only after the commit.
+    :ivar headroom: the headroom, including this transaction; valid only after the commit.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SqlOperations:
         self.headroom = headroom
 
     def run(self, requests: Sequence[Request]) -> list[object]:
-        """Do requests of one verb together; a result for each."""
+        """Execute requests of one verb together; return a result for each."""
         verb = requests[0].verb
         if verb in ("put", "find", "sent", "drop", "mark"):
             handler: Callable[[Sequence[Request]], list[object]] = getattr(self, f"_{verb}")
@@ -142,10 +142,10 @@ class SqlOperations:
         return len(found) - len(self._retire_due(found, {}, now))
 
     def _lock_live(self, requests: Sequence[Request]) -> list[str]:
-        """Those of the copies that live; they are this transaction's until it ends. The others are let go."""
+        """Lock the rows of the requests' copies, remove the expired copies, and return the tokens of the others."""
         nows = {request.token: request.now for request in requests}
         live_tokens: list[str] = []
-        # In one order everywhere, so that no two nodes wait for each other.
+        # All nodes lock rows in the same order, so that no two wait for each other.
         for portion in _chunks(sorted(nows)):
             locked = self._connection.execute(
                 _LIFE.where(pages.c.token.in_(portion)).order_by(pages.c.token).with_for_update()
@@ -154,7 +154,7 @@ class SqlOperations:
         return live_tokens
 
     def _retire_due(self, rows: Sequence[Any], nows: Mapping[str, float], now: float) -> list[str]:
-        """Retire those of the rows whose time is over; the tokens of the others."""
+        """Retire the expired copies among the rows; return the tokens of the others."""
         live_tokens: list[str] = []
         due: dict[MissReason, list[str]] = {}
         for token, stored_at, sent_at in rows:
@@ -171,8 +171,8 @@ class SqlOperations:
     def _make_room(self, now: float) -> None:
         count, size = self._totals()
         if self._exceeds_limits(count, size):
-            # One node at a time, or all would push out copies for the same want of room. What others have put
-            # meanwhile is counted then.
+            # One node at a time evicts, or all nodes would evict for the same lack of space. Measure again after
+            # the lock, because other nodes have stored copies in the meantime.
             self._connection.execute(select(versions.c.version).with_for_update())
             self._sweep(now)
             count, size = self._totals()
@@ -184,7 +184,7 @@ class SqlOperations:
                 victims.append(token)
                 count, size = count - 1, size - its_size
             if not victims:
-                # The rest is held by other transactions, which take it away themselves.
+                # Other transactions have locked the remaining rows, and remove them.
                 break
             self._retire(victims, MissReason.EVICTED)
         settings = self._settings
@@ -201,7 +201,7 @@ class SqlOperations:
         return self._claim(sent) or self._claim(sizes.where(pages.c.sent_at.is_(None)).order_by(pages.c.seq))
 
     def _claim(self, statement: Select[Any]) -> Sequence[Any]:
-        """The rows found that no other transaction holds; they are this one's until it ends."""
+        """Lock and return the selected rows, without those that another transaction has locked."""
         return self._connection.execute(statement.with_for_update(skip_locked=True)).all()
 
     def _retire(self, tokens: Sequence[str], reason: MissReason) -> None:

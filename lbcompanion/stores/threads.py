@@ -1,4 +1,4 @@
-"""Blocking work off the loop: one thread, and a queue that hands it everything that waits at once."""
+"""Blocking work outside the event loop: one thread, and a queue that passes waiting requests to it in batches."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from lbcompanion.errors import StoreError
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: How many requests share a run at most: more would make the first of them wait for the last.
+#: Requests of one batch at most: in a larger one, the first request would wait too long for the last.
 BATCH = 256
 
 
 class DeferToThread(Protocol):
-    """Runs blocking work elsewhere and tells its result, or its exception, on the loop."""
+    """Runs blocking work in a thread; the Deferred fires in the event loop with its result or exception."""
 
     def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
         """Run the work."""
 
 
 class SingleThread:
-    """A :class:`DeferToThread` with a thread of its own, begun at the first use.
+    """A :class:`DeferToThread` with its own thread, started at the first use.
 
-    It ends with :meth:`stop`, or when the reactor has stopped; close the stores that use it before.
+    The thread ends with :meth:`stop`, or after the reactor has stopped. Close the stores that use it before.
 
     :param reactor: an ``IReactorCore`` and ``IReactorFromThreads``.
-    :param name: what the thread is called in a debugger.
+    :param name: the thread's name, for debuggers.
     """
 
     def __init__(self, reactor: Any, name: str = "lbcompanion-store") -> None:
@@ -43,7 +43,7 @@ class SingleThread:
         self._stopped = False
 
     def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
-        """Run the work in the thread; fails with ``StoreError`` once stopped."""
+        """Run the work in the thread; fails with ``StoreError`` after :meth:`stop`."""
         if self._stopped:
             return fail(StoreError("the store's thread has stopped"))
         if self._trigger is None:
@@ -52,7 +52,7 @@ class SingleThread:
         return deferToThreadPool(self._reactor, self._pool, work)
 
     def stop(self) -> None:
-        """End the thread, after the work that it has."""
+        """End the thread after its waiting work."""
         if self._trigger is not None and not self._stopped:
             self._reactor.removeSystemEventTrigger(self._trigger)
             self._stop_pool()
@@ -64,11 +64,11 @@ class SingleThread:
 
 
 class BatchQueue(Generic[R]):
-    """Requests in the order they came, one run at a time: what waits while a run is under way shares the next one.
+    """Executes requests in order, one batch at a time. Requests that arrive during a run form the next batch.
 
-    So the caller's requests never overlap, whatever number of threads there is behind ``defer_to_thread``.
+    Requests therefore never overlap, even if ``defer_to_thread`` has several threads.
 
-    :param run: blocking; a result for each request, in order; an exception among the results is that request's failure.
+    :param run: blocking; returns a result for each request, in order. An exception as a result fails that request.
     """
 
     def __init__(self, run: Callable[[Sequence[R]], Sequence[object]], defer_to_thread: DeferToThread) -> None:
@@ -79,7 +79,7 @@ class BatchQueue(Generic[R]):
         self._closing: tuple[Callable[[], None], Deferred[None]] | None = None
 
     def submit(self, request: R) -> Deferred[Any]:
-        """Queue a request; fails with ``StoreError`` once closed, or where the run as a whole failed."""
+        """Queue a request; fails with ``StoreError`` after :meth:`close`, or if the whole run failed."""
         if self._closing is not None:
             return fail(StoreError("the store is closed"))
         answer: Deferred[Any] = Deferred()
@@ -112,7 +112,7 @@ class BatchQueue(Generic[R]):
         return maybeDeferred(self._defer_to_thread, work)
 
     def _deliver(self, results: Sequence[object] | Failure, answers: list[Deferred[Any]]) -> None:
-        # Still busy while the answers are told: what their receivers ask next is queued, and shares a run.
+        # Stay busy while callbacks run: requests that they submit are queued, and form one batch.
         if isinstance(results, Failure):
             results = [_store_error(results)] * len(answers)
         for answer, result in zip(answers, results, strict=True):

@@ -1,4 +1,4 @@
-"""Answers in time: a wrapper around any store, by which nobody waits for longer than so many seconds."""
+"""A store wrapper that fails any call after a timeout."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
 T = TypeVar("T")
 
-#: Longer than a server that works well ever takes, shorter than a fetch may wait.
+#: Longer than a working server ever takes, shorter than the timeout of a fetch.
 ANSWER_SECONDS = 5.0
 
 
 def with_timeout(store: IPageStore, reactor: IReactorTime) -> IPageStore:
-    """A store that answers in time: this one where it does so anyway, else one around it."""
+    """Wrap a store in a :class:`TimeoutStore`, unless it answers synchronously."""
     return store if IImmediateStore.providedBy(store) else TimeoutStore(store, reactor)
 
 
 class TimeoutStore(DelegatingStore):
-    """Fails with ``StoreUnreachable`` what the store inside does not answer in time. It may be done there later all
-    the same: a copy that came late is there for those who ask for it then.
+    """Fails a call with ``StoreUnreachable`` if the inner store does not answer in time.
 
-    :param reactor: whose time it goes by.
+    The inner store may still execute the call later: a copy that was stored late can be fetched from then on.
+
+    :param reactor: schedules the timeouts.
+    :param seconds: the timeout of each call.
     """
 
     def __init__(self, inner: Any, reactor: IReactorTime, seconds: float = ANSWER_SECONDS) -> None:
@@ -37,9 +39,9 @@ class TimeoutStore(DelegatingStore):
         self._seconds = seconds
 
     def delegate(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
-        """Make a call to the store inside, and wait so long for its answer; what comes later is done all the same."""
+        """Make a call to the inner store, and fail it after the timeout."""
         answer = call()
-        # Most answers of a store in memory are there already.
+        # An answer that is there already needs no timer.
         return answer if answer.called else answer.addTimeout(self._seconds, self._reactor, _on_timeout)
 
 

@@ -1,7 +1,7 @@
-"""What ``[store] url`` may be: which stores there are, how each one's URL is written, and which driver it needs.
+"""Checks of ``[store] url``: the kinds of stores, the form of their URLs, and the drivers that they need.
 
-Checked when a configuration is read and again when the store is opened; nothing is opened here. What stands behind a
-scheme is never shown, as it may hold a password.
+A URL is checked when a configuration is read, and again when the store is opened. Nothing is opened here. Messages
+never show the part after the scheme, because it may contain a password.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ FindModule = Callable[[str], object]
 
 @frozen
 class ServerStore:
-    """A kind of store that a server of its own keeps.
+    """A kind of store on a database server.
 
-    :ivar form: its URL, as a message shows it.
+    :ivar form: the form of its URL, for messages.
     :ivar module: the driver's module.
     :ivar extra: the extra of this package that brings the driver.
-    :ivar files: options after ``?`` that name files; relative ones start at the configuration's folder.
-    :ivar options: other such options.
-    :ivar scheme: what it is called in the end.
-    :ivar numbered: whether a database is a number, and may be left out.
+    :ivar files: options after ``?`` that name files; relative paths start at the configuration's folder.
+    :ivar options: other options after ``?``.
+    :ivar scheme: the canonical scheme.
+    :ivar database_is_number: whether the database is a number, which may be omitted.
     """
 
     form: str
@@ -74,9 +74,9 @@ SERVER_STORES: Mapping[str, ServerStore] = {
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }
-#: What the manual of another day may have, and why it is not here.
+#: Schemes that a user may expect, and a hint for each.
 _UNSUPPORTED = {
-    "mssql": "SQL Server is not served: no server was there to test with",
+    "mssql": "SQL Server is not served: there was no server to test with",
     "postgres": "written postgresql://",
 }
 _SQLITE = "sqlite:///FILE"
@@ -84,9 +84,10 @@ URL_FORMS = "memory:, " + ", ".join((_SQLITE, _REDIS.form, _REDIS_TLS.form, _POS
 
 
 def store_url(value: object, folder: Path, find_module: FindModule = find_spec) -> str:
-    """A check of :mod:`lbcompanion.checks`: the URL with its scheme's usual name and with absolute paths.
+    """Check a store's URL (a check for :mod:`lbcompanion.checks`).
 
-    :raises InvalidValue: for a URL of no known form, and where the driver is not installed.
+    :returns: the URL with the canonical scheme and with absolute paths.
+    :raises InvalidValue: if the URL has no known form, or the driver is not installed.
     """
     if not isinstance(value, str) or not value.isprintable() or ":" not in value:
         raise InvalidValue(URL_FORMS, "no URL" if isinstance(value, str) else None)
@@ -110,9 +111,9 @@ def store_url(value: object, folder: Path, find_module: FindModule = find_spec) 
 
 
 def sqlite_url(value: str, folder: Path) -> str:
-    """``sqlite:///FILE`` with the file's absolute path.
+    """Check the form ``sqlite:///FILE``, and return the URL with an absolute path.
 
-    :raises InvalidValue: for anything else.
+    :raises InvalidValue: if the URL has another form.
     """
     file = value.removeprefix("sqlite:///")
     if file == value or not file or file.startswith(":") or "?" in file or not value.isprintable():

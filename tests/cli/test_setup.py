@@ -46,7 +46,7 @@ def test_balancer_config_takes_all_files_of_a_folder(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "bind 127.0.0.1:8500\n" in done.stdout
     assert "server n2 n2:8080 cookie n2 check" in done.stdout
-    assert "n1 is a guess: n1:8080; --address says it" in done.stderr
+    assert "n1 is a guess: n1:8080; set it with --address" in done.stderr
 
 
 def test_balancer_config_believes_what_is_said(tmp_path: Path) -> None:
