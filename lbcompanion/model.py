@@ -209,7 +209,7 @@ class Loss:
 
 
 class RouteKind(Enum):
-    """A way to bring a fetch to a given node; the order is the default ladder."""
+    """A way to route a fetch to a given node; the order is that of the default ladder."""
 
     RECORDED = "recorded"
     OWN = "own"
@@ -218,20 +218,20 @@ class RouteKind(Enum):
     ANY = "any"
 
 
-#: The rungs of the ladder from the top, by name: what is allowed in a configuration, and its default.
+#: The names of the ladder's rungs, from the top: the allowed values in a configuration, and the default.
 DEFAULT_LADDER = tuple(kind.value for kind in RouteKind)
 
 
 @frozen
 class Attempt:
-    """One try of one route.
+    """One attempt to fetch a copy by one route.
 
-    :ivar node: who answered, proven; empty where nobody did or nothing was proven.
-    :ivar result: ``fetched`` where it brought the copy, and once that is archived ``archived``, or else ``not stored``;
-        a miss's reason; or a short word for the failure (``timeout``, ``refused``, ``unproven``, ``digest``,
-        ``status 503`` ...).
-    :ivar ms: how long it took, in milliseconds.
-    :ivar learnt: what was found out before, by and after it, in words for people, without any cookie's value.
+    :ivar route: the rung.
+    :ivar node: the node that answered, with proof; empty if there was no answer or no valid proof.
+    :ivar result: ``fetched`` for a copy, later replaced by ``archived`` or ``not stored``; the reason of a miss; or a
+        short word for a failure (``timeout``, ``refused``, ``unproven``, ``digest``, ``status 503`` ...).
+    :ivar ms: the duration in milliseconds.
+    :ivar learnt: what the attempt showed about routes, as text for people, without cookie values.
     """
 
     route: RouteKind
@@ -242,7 +242,7 @@ class Attempt:
 
 
 class Verdict(Enum):
-    """How a notice ended."""
+    """The final state of a notice."""
 
     ARCHIVED = "archived"
     LOST = "lost"

@@ -16,7 +16,7 @@ from lbcompanion.cli.arguments import json_option
     default="auto",
     show_default=True,
     metavar="auto|builtin|haproxy...",
-    help="auto: HAProxy where it is installed, else the built-in one.",
+    help="auto: HAProxy if it is installed, else the built-in one.",
 )
 @click.option("--visits", default=30, show_default=True, help="With --once: how many page views.")
 @click.option(

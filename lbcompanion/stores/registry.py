@@ -41,7 +41,7 @@ def _open_mysql(url: str, settings: StoreTable, now: WallClock, defer_to_thread:
 
 
 def _open_redis(url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
-    from lbcompanion.stores.redis import RedisStore  # noqa: PLC0415 - its driver is there only where it is used
+    from lbcompanion.stores.redis import RedisStore  # noqa: PLC0415 - the driver is an extra, which may not be installed
 
     return RedisStore(url, settings, now, defer_to_thread)
 
