@@ -1,4 +1,4 @@
-"""The demo's application: a small shop, one instance for each node. It knows nothing of the companion.
+"""The demo's application: a small shop, one instance for each node. It does not know the companion.
 
 Sessions live on the node that made them, which is why its balancer has to be sticky; pages are random, stand behind a
 login, or answer a POST, which is why nobody can fetch them a second time.
@@ -34,7 +34,7 @@ class Shop(Resource):
 
     :param node: the node's name.
     :param version: what is deployed there; shown on pages and in assets.
-    :param served_pages: where each page made is entered.
+    :param served_pages: the record of all pages.
     """
 
     isLeaf = True
@@ -66,7 +66,7 @@ class Shop(Resource):
         return QuietSite(self)  # type: ignore[no-untyped-call]
 
     def deploy(self, version: str) -> None:
-        """Begin anew with another version: all sessions end."""
+        """Restart with another version: all sessions end."""
         self._version = version
         self._sessions.clear()
 
@@ -134,7 +134,7 @@ class Shop(Resource):
         return self._send(request, "Thank you", f"<p>{escape(visitor)} ordered {article}, number {number:09}.</p>")
 
     def _report(self, request: Request, visitor: str) -> bytes:
-        """A page that the application itself compresses."""
+        """Send a page that the application compresses itself."""
         body = self._record_page(request, "Report", pages.rows(_random_numbers(200), "order"))
         if b"gzip" not in (request.getHeader(b"Accept-Encoding") or b""):
             return body
@@ -142,7 +142,7 @@ class Shop(Resource):
         return gzip.compress(body, 6, mtime=0)
 
     def _ticker(self, request: Request, visitor: str) -> int:
-        """A page without a length, sent in pieces."""
+        """Send a page of unknown length in pieces."""
         body = self._record_page(request, "Ticker", pages.rows(_random_numbers(60), "article"))
         step = len(body) // _PIECES + 1
         self._send_pieces(request, [body[at : at + step] for at in range(0, len(body), step)])
@@ -169,7 +169,7 @@ class Shop(Resource):
         ticking.start(_PIECE_SECONDS)
 
     def _record_page(self, request: Request, title: str, body: str, status: int = 200) -> bytes:
-        """Make a page and enter it into the ledger."""
+        """Make a page and record it."""
         page = pages.page(title, body, self._node, self._version, secrets.token_hex(16))
         request.setResponseCode(status)
         request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
@@ -186,7 +186,7 @@ class Shop(Resource):
 
 
 def _form_field(request: Request, name: bytes) -> str:
-    """A form field's text, empty where it was not sent."""
+    """Return a form field's text; empty if it was not sent."""
     values: list[bytes] = (request.args or {}).get(name, [])
     return values[0].decode("utf-8", "replace")[:200] if values else ""
 

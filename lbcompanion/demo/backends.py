@@ -1,4 +1,4 @@
-"""The nodes as the built-in balancer sees them: where they are, and whether they take visitors."""
+"""The built-in balancer's backends and their health checks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _CHECK_SECONDS = 0.5
 
 @define
 class Backend:
-    """A node as the balancer sees it.
+    """A node, as a backend of the balancer.
 
     :ivar name: its name, which is also the cookie's value.
     :ivar address: ``host:port`` of its public side.
-    :ivar health: the address asked whether it takes visitors; empty: it always does.
-    :ivar up: what the last check, or the last try, said.
+    :ivar health: the address for health checks; without one the backend is always up.
+    :ivar up: the result of the last check or the last request.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Backend:
 
 
 class HealthChecks:
-    """Asks the backends, twice a second, whether they take visitors."""
+    """Checks twice a second whether the backends accept visitors."""
 
     def __init__(self, backends: Sequence[Backend], agent: IAgent, reactor: IReactorTime) -> None:
         self._backends = backends
@@ -43,11 +43,11 @@ class HealthChecks:
         self._loop.clock = reactor
 
     def start(self) -> None:
-        """Ask now, and on."""
+        """Check now and then periodically."""
         self._loop.start(_CHECK_SECONDS)
 
     def stop(self) -> None:
-        """Ask no more."""
+        """End the checks."""
         if self._loop.running:
             self._loop.stop()
 

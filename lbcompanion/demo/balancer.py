@@ -26,7 +26,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from lbcompanion.demo.backends import Backend
 from lbcompanion.web import QuietSite
 
-#: Fields that belong to one connection (RFC 9110 section 7.6.1) or that are written anew here.
+#: Fields that belong to one connection (RFC 9110 section 7.6.1) or that are generated here.
 _CONNECTION_FIELDS = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade content-length expect".split()
 )
@@ -35,7 +35,7 @@ _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 
 
 class DemoBalancer(Resource):
-    """Passes every request on to a backend.
+    """Forwards every request to a backend.
 
     :param agent: reaches the backends.
     :param cookie: the name of the routing cookie.
@@ -66,12 +66,12 @@ class DemoBalancer(Resource):
         return QuietSite(self)  # type: ignore[no-untyped-call]
 
     def cookie_backend(self, request: Request) -> Backend | None:
-        """The backend that the request's cookie names, whether it is up or not."""
+        """Return the backend that the request's cookie names, up or down."""
         value = request.getCookie(self._cookie)
         return None if value is None else self._backends.get(value.decode("latin-1"))
 
     def choose(self, request: Request, tried: frozenset[str]) -> Backend | None:
-        """The backend for a request: by cookie where that one is up, else the next in turn; None where all are down."""
+        """Choose a backend: the cookie's if it is up, else the next by round robin; None if all are down."""
         cookie_backend = self.cookie_backend(request)
         if cookie_backend is not None and cookie_backend.up and cookie_backend.name not in tried:
             return cookie_backend
@@ -79,7 +79,7 @@ class DemoBalancer(Resource):
         return next((candidate for candidate in candidates if candidate.up and candidate.name not in tried), None)
 
     def render(self, request: Request) -> int:
-        """Pass one request on."""
+        """Forward one request."""
         _Exchange(self, request).start()
         return NOT_DONE_YET
 
@@ -94,7 +94,7 @@ class DemoBalancer(Resource):
         return self._agent.request(request.method, uri, self._forwarded_headers(request), body)
 
     def _forwarded_headers(self, request: Request) -> Headers:
-        """The request's fields as the node gets them."""
+        """Return the header fields of the forwarded request."""
         headers = _end_to_end(request.requestHeaders)
         if self._indirect:
             cookie_lines = [_without_cookie(line, self._cookie) for line in headers.getRawHeaders(b"cookie", [])]
@@ -107,7 +107,7 @@ class DemoBalancer(Resource):
         return headers
 
     def set_cookie_line(self, request: Request, backend: Backend) -> bytes:
-        """The ``Set-Cookie`` line for an answer from this backend; empty where the visitor has the cookie already."""
+        """Return the ``Set-Cookie`` value for a response of this backend; empty if the visitor has the cookie."""
         if self.cookie_backend(request) is backend:
             return b""
         line = self._cookie + b"=" + backend.name.encode() + b"; path=/"
@@ -115,7 +115,7 @@ class DemoBalancer(Resource):
 
 
 class _Exchange:
-    """One request on its way through."""
+    """One request and its response."""
 
     def __init__(self, balancer: DemoBalancer, request: Request) -> None:
         self._balancer = balancer
@@ -200,7 +200,7 @@ class _Exchange:
         if complete:
             self._request.finish()
         else:
-            # The visitor must not take half a body for a whole one.
+            # The visitor must not take a truncated body for a complete one.
             self._abort()
 
     def _abort(self) -> None:
@@ -214,7 +214,7 @@ class _Exchange:
 
 
 class _BodyRelay(Protocol):
-    """Carries an answer's body to the visitor, no faster than the visitor reads."""
+    """Relays a response's body to the visitor, with backpressure."""
 
     def __init__(self, exchange: _Exchange) -> None:
         self._exchange = exchange
@@ -230,7 +230,7 @@ class _BodyRelay(Protocol):
 
 
 def _content(request: Request) -> BinaryIO:
-    """The request's body: twisted.web has read it whole by now."""
+    """Return the request's body, which twisted.web has read completely."""
     content: BinaryIO | None = request.content
     if content is None:
         raise ValueError("a request without its body cannot be passed on")
@@ -238,7 +238,7 @@ def _content(request: Request) -> BinaryIO:
 
 
 def _end_to_end(headers: Headers) -> Headers:
-    """All fields but those of one connection."""
+    """Return the end-to-end fields (RFC 9110 section 7.6.1)."""
     cookie_backend = [
         token.strip().lower() for line in headers.getRawHeaders(b"connection", []) for token in line.split(b",")
     ]
@@ -247,5 +247,5 @@ def _end_to_end(headers: Headers) -> Headers:
 
 
 def _without_cookie(line: bytes, name: bytes) -> bytes:
-    """A ``Cookie`` line without one cookie."""
+    """Return a ``Cookie`` field value without one cookie."""
     return b"; ".join(part.strip() for part in line.split(b";") if part.partition(b"=")[0].strip() != name)

@@ -1,4 +1,4 @@
-"""Which balancers the demo can run. A new one is a file beside :mod:`lbcompanion.demo.haproxy` and an entry here."""
+"""The balancers that the demo can run. A new one is a file beside :mod:`lbcompanion.demo.haproxy` and an entry here."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lbcompanion.errors import ConfigError
 AUTO = "auto"
 BUILTIN = "builtin"
 
-#: By what ``--balancer`` says. ``auto`` takes the first of them that is installed.
+#: By the value of ``--balancer``; ``auto`` takes the first installed one.
 PROGRAMS: Mapping[str, BalancerProgram] = MappingProxyType(
     {"haproxy": haproxy.INSERTING, "haproxy-indirect": haproxy.INSERTING_HIDDEN}
 )
 
 
 def choose_balancer(requested: str, find: Callable[[str], str | None] = find_program) -> str:
-    """The balancer to run: with ``auto`` a program that is installed, else the built-in one.
+    """Choose the balancer to run: with ``auto`` the first installed program, else the built-in one.
 
-    :param find: the path of a program, or None where it is not installed.
+    :param find: returns the path of a program, or None if it is not installed.
     :raises ConfigError: for a name that is not allowed, or a program that is not installed.
     """
     if requested == AUTO:
@@ -38,7 +38,7 @@ def choose_balancer(requested: str, find: Callable[[str], str | None] = find_pro
 
 
 def label_of(balancer: str) -> str:
-    """A balancer as the demo's texts name it."""
+    """Return the balancer's name for people."""
     if balancer == BUILTIN:
         return "the built-in balancer"
     return PROGRAMS[balancer].label if balancer in PROGRAMS else balancer

@@ -1,4 +1,4 @@
-"""What the demo has to know of a balancer that is a program of its own."""
+"""Describes a balancer that runs as a program of its own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BalancerProgram:
 
 
 def find_program(name: str) -> str | None:
-    """A program's path; None where it is not installed."""
+    """Return a program's path; None if it is not installed."""
     return shutil.which(name) or next(
         (found for folder in _FOLDERS if (found := shutil.which(name, path=folder))), None
     )

@@ -17,7 +17,7 @@ SECRET_FILE = "farm.secret"
 
 @frozen
 class NodePlan:
-    """Where one node's parts listen, all on loopback.
+    """The ports of one node, all on loopback.
 
     :ivar application_port: the port of its application.
     :ivar public_port: of its companion, for visitors.
@@ -32,7 +32,7 @@ class NodePlan:
 
 @frozen
 class FarmPlan:
-    """Where everything listens.
+    """The ports of the whole farm.
 
     :ivar site: the balancer's port.
     :ivar intake_port: the crawler's port for notices.
@@ -48,14 +48,14 @@ class FarmPlan:
 
     @property
     def origin(self) -> str:
-        """The site's origin as visitors name it."""
+        """The site's public origin."""
         return f"http://{LOOPBACK}:{self.site}"
 
 
 def node_config(plan: FarmPlan, node: NodePlan, durable: bool = False) -> str:
-    """A node's file.
+    """Return a node's configuration file.
 
-    :param durable: keep copies in a file, so that they are there after a restart.
+    :param durable: keep copies in a file, so that they survive a restart.
     """
     store = f"sqlite:///pages-{node.name}.db" if durable else "memory:"
     return f"""[node]
@@ -79,9 +79,9 @@ intake = {_text(f"http://{LOOPBACK}:{plan.intake_port}")}
 
 
 def crawler_config(plan: FarmPlan, give_up_seconds: int) -> str:
-    """The crawler's file.
+    """Return the crawler's configuration file.
 
-    :param give_up_seconds: when a notice is lost.
+    :param give_up_seconds: after how long the crawler gives up a notice.
     """
     return f"""[crawler]
 listen = {_text(_listen(plan.intake_port))}
@@ -103,5 +103,5 @@ def _listen(port: int) -> str:
 
 
 def _text(value: str) -> str:
-    """A TOML basic string: what JSON escapes, TOML reads the same way (TOML 1.0, "String")."""
+    """Return a TOML basic string: JSON's escapes are valid in TOML (TOML 1.0, "String")."""
     return json.dumps(value)

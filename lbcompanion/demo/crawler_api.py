@@ -1,4 +1,4 @@
-"""What the crawler says and holds of the demo's visits, asked through its JSON API as anybody could."""
+"""A client of the crawler's JSON API, and the check of a visit against recording and archive."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _MAX_PAGES = 5
 
 
 class APIFailed(CompanionError):
-    """The crawler's API did not answer as it should."""
+    """The crawler's API failed or returned an unexpected status."""
 
 
 @frozen
 class VisitCheck:
-    """A visit with everything that is known of it, from all three sides.
+    """A visit as visitor, application and crawler know it.
 
     :ivar served: what the application wrote down; None where it did not.
-    :ivar recording: what the crawler says; empty where it knows nothing.
+    :ivar recording: the crawler's recording; empty if it has none.
     :ivar archived_sha256: of the bytes that its archive gives, in hexadecimal; empty where it gives none.
     :ivar problem: what else went wrong.
     """
@@ -46,12 +46,12 @@ class VisitCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the archive holds the page as served, and had it from the node that made it."""
+        """Whether the archive has the page as served, fetched from the node that made it."""
         return not self.verdict
 
     @property
     def verdict(self) -> str:
-        """What is wrong; empty where nothing is."""
+        """The first difference found; empty if there is none."""
         if self.problem:
             return self.problem
         if self.served is None:
@@ -83,7 +83,7 @@ class CrawlerAPI:
         self._client = HTTPClient(Agent(reactor, pool=self._pool))
 
     async def finished(self, tokens: Collection[str]) -> dict[str, Recording]:
-        """Those of these tokens' recordings that have an outcome."""
+        """Return the recordings of these tokens that have an outcome."""
         recordings: dict[str, Recording] = {}
         missing, after = set(tokens), ""
         for _ in range(_MAX_PAGES):
@@ -98,7 +98,7 @@ class CrawlerAPI:
         return recordings
 
     async def archived_sha256(self, token: str) -> str:
-        """The digest of the bytes that the archive gives, in hexadecimal."""
+        """Return the SHA-256 of an archived page, in hexadecimal."""
         return sha256(await self._get(f"/api/recordings/{token}/page")).hexdigest()
 
     async def close(self) -> None:

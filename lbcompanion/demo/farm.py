@@ -1,4 +1,4 @@
-"""The farm: application nodes, companions, balancer and crawler, started together and ended together."""
+"""The demo's farm: application nodes, companions, balancer and crawler, started and stopped together."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _POLL_SECONDS = 0.1
 
 
 class Reactor(ChildReactor, IReactorTCP):
-    """What the farm needs of a reactor."""
+    """The reactor interfaces that the farm needs."""
 
 
 class NotReady(CompanionError):
@@ -44,7 +44,7 @@ class NotReady(CompanionError):
 
 
 def check_counts(nodes: int, visits: int) -> None:
-    """See that the farm is one that can be run.
+    """Validate the number of nodes and visits.
 
     :raises ConfigError: where a number is out of range.
     """
@@ -55,13 +55,13 @@ def check_counts(nodes: int, visits: int) -> None:
 
 
 class DemoFarm:
-    """A whole farm on loopback.
+    """A complete farm on loopback.
 
     :param node_count: how many nodes.
     :param balancer: as :func:`~lbcompanion.demo.balancer_choice.choose_balancer` gives it.
-    :param folder: where its files go; whoever made the folder takes it away.
-    :param give_up_seconds: when the crawler gives a notice up.
-    :param durable: whether copies outlive their node's process.
+    :param folder: for its files; the caller creates and removes it.
+    :param give_up_seconds: after how long the crawler gives up a notice.
+    :param durable: whether copies survive a restart of their node.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class DemoFarm:
         return f"http://{LOOPBACK}:{self.plan.admin_port}"
 
     async def start(self) -> None:
-        """Start everything; done when a visitor would be served.
+        """Start everything; returns when the site serves visitors.
 
         :raises ChildFailed: where a process ended early.
         :raises NotReady: where a part did not answer within a minute.
@@ -112,9 +112,9 @@ class DemoFarm:
         await self._wait_ready(f"{self.plan.origin}/_lbc/whoami", *self._other_processes)
 
     async def stop(self) -> None:
-        """End everything: the nodes first, so that they can still tell the crawler what they have to tell."""
+        """Stop everything: the nodes first, so that they can still deliver notices to the crawler."""
         self._stopped = True
-        # The balancer goes on asking meanwhile: a node that sees that it is being left need not wait for long.
+        # The balancer still checks the nodes: a node that sees its visitors move on drains faster.
         await DeferredList([process.stop() for process in self._node_processes])
         if self._health_checks is not None:
             self._health_checks.stop()
@@ -126,14 +126,14 @@ class DemoFarm:
         self._ports.release()
 
     async def stop_node(self, number: int) -> None:
-        """End one companion as an operator would (SIGTERM); its visitors move on.
+        """Stop one companion by SIGTERM, as an operator would; its visitors move on.
 
         :param number: counted from 0.
         """
         await self._node_processes[number].stop()
 
     async def start_node(self, number: int, version: str) -> None:
-        """Start it again, with a new version of the application, whose sessions are gone."""
+        """Start a companion again, with a new version of its application; sessions are lost."""
         if self._stopped:
             return
         self._applications[number].deploy(version)
@@ -148,7 +148,7 @@ class DemoFarm:
         return NodePlan(name, self._listen(0, shop.site()), self._ports.take(), self._ports.take())
 
     def _listen(self, port: int, site: Site) -> int:
-        # Site's own annotations lag behind those of the reactor's interface.
+        # Site's annotations do not match those of the reactor interface.
         listener = self._reactor.listenTCP(port, cast("ServerFactory[Any]", site), interface=LOOPBACK)
         self._listeners.append(listener)
         address = listener.getHost()
@@ -188,7 +188,7 @@ class DemoFarm:
         self._other_processes.append(self._start_process(kind.program, kind.command(program, config)))
 
     async def _wait_ready(self, url: str, *processes: ChildProcess) -> None:
-        """Wait until a GET is answered with 200."""
+        """Wait until a GET returns status 200."""
         end = self._reactor.seconds() + _READY_SECONDS
         while not await self._is_ready(url):
             for process in processes:

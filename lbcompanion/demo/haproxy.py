@@ -1,4 +1,4 @@
-"""A real HAProxy for the demo, in two ways of sticking: its configuration, and how it is run."""
+"""HAProxy for the demo, with two variants of cookie insertion: its configuration and command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INSERT_HIDDEN = "insert indirect nocache httponly"
 
 
 def configuration(port: int, backends: Sequence[Backend], cookie: str = "SRV", mode: str = INSERT) -> str:
-    """The configuration file's text.
+    """Return the configuration file's text.
 
     :param port: where visitors are served, on loopback.
     :param backends: each is checked by ``GET /readyz`` at its ``health`` address, where it has one.
@@ -52,7 +52,7 @@ def configuration(port: int, backends: Sequence[Backend], cookie: str = "SRV", m
 
 
 def command(program: str, config: Path) -> list[str]:
-    """How it is run: in the foreground, one process."""
+    """Return the command line: one process in the foreground."""
     return [program, "-db", "-f", str(config)]
 
 

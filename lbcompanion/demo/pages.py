@@ -1,4 +1,4 @@
-"""The HTML and the assets of the demo's shop. Pure text; what is random in it is handed in."""
+"""The HTML and the assets of the demo's shop. Pure; the caller passes random parts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _ASSETS = {
 
 
 def page(title: str, body: str, node: str, version: str, unique: str) -> bytes:
-    """A whole page.
+    """Return a page.
 
     :param body: HTML.
     :param unique: random text that makes this page differ from all others.
@@ -70,7 +70,7 @@ def page(title: str, body: str, node: str, version: str, unique: str) -> bytes:
 
 
 def asset(path: str, node: str, version: str) -> tuple[bytes, bytes] | None:
-    """An asset's content type and bytes, which bear the node's name and version; None where there is no such asset."""
+    """Return an asset's content type and bytes, which contain the node's name and version; None if unknown."""
     found = _ASSETS.get(path)
     if found is None:
         return None
@@ -80,6 +80,6 @@ def asset(path: str, node: str, version: str) -> tuple[bytes, bytes] | None:
 
 
 def rows(numbers: list[int], kind: str) -> str:
-    """A table of random numbers, each row with a link."""
+    """Return an HTML table of these numbers, each row with a link."""
     lines = [f'<tr><td><a href="/{kind}/{n}">{kind} {n}</a></td><td>{n % 9973 / 100:.2f}</td></tr>' for n in numbers]
     return "<table>\n" + "\n".join(lines) + "\n</table>"

@@ -1,4 +1,4 @@
-"""Free ports of the loopback address, held until the process they are meant for listens on them."""
+"""Reserves free loopback ports until a process listens on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class ReservedPorts:
-    """Free ports that nobody else is given meanwhile.
+    """Free ports that no other process can get meanwhile.
 
     A port that was bound and closed again may be taken by any outgoing connection before its owner starts. So the
     sockets stay bound, without listening. ``SO_REUSEADDR``, set after the bind, lets one listener that sets it too
@@ -19,9 +19,9 @@ class ReservedPorts:
         self._sockets: list[socket.socket] = []
 
     def take(self) -> int:
-        """Choose a free port and hold it.
+        """Choose a free port and reserve it.
 
-        :raises OSError: where there is none.
+        :raises OSError: if no port is free.
         """
         reserved = socket.socket()
         self._sockets.append(reserved)
@@ -31,6 +31,6 @@ class ReservedPorts:
         return port
 
     def release(self) -> None:
-        """Let go of all that were taken."""
+        """Release all reserved ports."""
         while self._sockets:
             self._sockets.pop().close()

@@ -1,4 +1,4 @@
-"""The demo's child processes: started, watched, and ended by their ids."""
+"""The demo's child processes: started, watched, and stopped by their ids."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class ChildProcessFailed(CompanionError):
 
 
 class Reactor(IReactorProcess, IReactorTime):
-    """What is needed here of a reactor."""
+    """The reactor interfaces needed here."""
 
 
 def companion_command(*arguments: str) -> list[str]:
-    """How this project's command is run by this very Python, installed or not."""
+    """Return the command line of ``lbcompanion`` for this Python, installed or not."""
     return [sys.executable, "-P", "-c", "import sys; from lbcompanion.cli import main; sys.exit(main())", *arguments]
 
 
 class ChildProcess(ProcessProtocol):
     """One process, its output in a file.
 
-    :param name: what to call it in messages.
+    :param name: its name in messages.
     :param command: the program and its arguments.
     :param log: the file that gets its output.
     """
@@ -61,32 +61,32 @@ class ChildProcess(ProcessProtocol):
 
     @staticmethod
     def _environment() -> dict[str, str]:
-        """This process's environment, with the package found where it was found here."""
+        """Return this process's environment, with this package on ``PYTHONPATH``."""
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
     @property
     def failed(self) -> bool:
-        """Whether it ended though nobody asked it to."""
+        """Whether it ended without being stopped."""
         return not self.running and not self._stopping
 
     def error(self) -> ChildProcessFailed:
-        """What to raise about it: the last lines that it wrote."""
+        """Return the exception to raise, with the last lines of the log."""
         lines = self._log.read_text("utf-8", "replace").splitlines()[-_LOG_TAIL_LINES:] if self._log.exists() else []
         return ChildProcessFailed(
             "\n  ".join([f"{self.name} did not get ready or ended early; its last words:", *lines])
         )
 
     def processEnded(self, reason: Failure) -> None:
-        """Remember that it is gone."""
+        """Note that the process has ended."""
         self.running = False
         waiters, self._stop_waiters = self._stop_waiters, []
         for waiter in waiters:
             waiter.callback(None)
 
     def stop(self) -> Deferred[None]:
-        """Ask it to end (SIGTERM), and end it (SIGKILL) where it has not done so after 12 seconds."""
+        """Send SIGTERM, and SIGKILL if it still runs after 12 seconds."""
         self._stopping = True
         if not self.running:
             return succeed(None)

@@ -1,4 +1,4 @@
-"""How the demo tells what happened: a line for each visit, a table, or JSON."""
+"""The demo's output: a line for each visit, a table, or JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lbcompanion.demo.ports import LOOPBACK
 
 
 def start_text(farm: DemoFarm) -> str:
-    """What runs where."""
+    """Return the addresses of everything that runs."""
     plan = farm.plan
     lines = [
         f"[bold]The site[/]        {plan.origin}/   through {label_of(farm.balancer)}",
@@ -33,7 +33,7 @@ def start_text(farm: DemoFarm) -> str:
 
 
 def legend() -> str:
-    """What the lines that follow mean."""
+    """Return an explanation of the lines that follow."""
     return (
         "Every page of the shop exists once, on the node that made it: random, behind a login, or answering a POST.\n"
         "A crawler without that login fetches its copy through the same balancer, from that very node: with the\n"
@@ -43,7 +43,7 @@ def legend() -> str:
 
 
 def visit_line(check: VisitCheck) -> str:
-    """One visit in one line."""
+    """Return one visit as one line."""
     visit, served, recording = check.visit, check.served, check.recording
     page = f"{visit.method:<4} {visit.path.partition('?')[0]}"
     start = f"[dim]visit {visit.id:>4}[/] {visit.visitor:<6} {escape(f'{page:<20}')}"
@@ -57,7 +57,7 @@ def visit_line(check: VisitCheck) -> str:
 
 
 def table(checks: Sequence[VisitCheck], balancer: str) -> Table:
-    """All visits."""
+    """Return a table of all visits."""
     drawn = Table(title=f"{len(checks)} visits through {label_of(balancer)}")
     for name in (
         "visit",
@@ -88,7 +88,7 @@ def table(checks: Sequence[VisitCheck], balancer: str) -> Table:
 
 
 def closing(checks: Sequence[VisitCheck], seconds: float) -> str:
-    """The result in one line."""
+    """Return the summary in one line."""
     good = sum(check.ok for check in checks)
     colour = "green" if good == len(checks) else "red"
     return (
@@ -99,7 +99,7 @@ def closing(checks: Sequence[VisitCheck], seconds: float) -> str:
 
 
 def json_document(checks: Sequence[VisitCheck], balancer: str, seconds: float) -> str:
-    """The same as JSON."""
+    """Return all visits and the summary as JSON."""
     document = {
         "balancer": balancer,
         "visits": [_record(check) for check in checks],
@@ -112,12 +112,12 @@ def json_document(checks: Sequence[VisitCheck], balancer: str, seconds: float) -
 
 
 def json_line(check: VisitCheck) -> str:
-    """One visit as a line of JSON."""
+    """Return one visit as a line of JSON."""
     return json.dumps(_record(check))
 
 
 def misrouted(check: VisitCheck) -> int:
-    """How many attempts reached another node."""
+    """Return how many attempts reached another node."""
     return sum(attempt.get("result") == "misrouted" for attempt in check.recording.get("attempts", ()))
 
 
@@ -126,7 +126,7 @@ def _lost(checks: Sequence[VisitCheck]) -> int:
 
 
 def _record(one: VisitCheck) -> dict[str, Any]:
-    """A recording as the crawler's API has it, with what the other sides know."""
+    """Return the API's recording, completed by what visitor and application know."""
     empty = {"token": one.visit.token, "origin_node": None, "answered_by": None, "route": None, "outcome": None}
     return {
         **empty,

@@ -1,4 +1,4 @@
-"""Runs the demo: starts the farm, sends visitors, waits for the archive, and tells the story."""
+"""Runs the demo: starts the farm, sends visitors, waits for the archive and prints a report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lbcompanion.errors import CompanionError
 
 
 class Reactor(FarmReactor, IReactorCore, IReactorFromThreads):
-    """What the demo needs of a reactor."""
+    """The reactor interfaces that the demo needs."""
 
 
 def run_demo(
@@ -81,7 +81,7 @@ def run_demo(
 def demo_command(nodes: int, balancer: str, visits: int, once: bool, as_json: bool) -> int:
     """Run the demo as a command does, with a reactor of its own; Ctrl-C and SIGTERM end it cleanly.
 
-    :returns: the exit code; a demo without end that is interrupted has done what was asked for.
+    :returns: the exit code; interrupting a demo without end is a success.
     :raises ConfigError: where a parameter is not allowed; no port is open then.
     """
     check_counts(nodes, visits)

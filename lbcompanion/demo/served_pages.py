@@ -1,4 +1,4 @@
-"""What the demo's application really made: the other side of the comparison, and independent of the companion."""
+"""A record of the pages that the demo's application made, to compare the archive with."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from attrs import frozen
 
 @frozen
 class ServedPage:
-    """One HTML page, as the application wrote it.
+    """One HTML page, as the application made it.
 
-    :ivar visit: the page view it answered; empty where the visitor named none (a person's browser).
+    :ivar visit: the page view's id; empty if the visitor sent none (a person's browser).
     :ivar node: the application node that made it.
-    :ivar path: the path asked for.
+    :ivar path: the requested path.
     :ivar status: the status it was sent with.
-    :ivar sha256: of its bytes before any content coding, in hexadecimal.
-    :ivar size_bytes: their number.
+    :ivar sha256: the SHA-256 of its bytes before any content coding, in hexadecimal.
+    :ivar size_bytes: the number of these bytes.
     """
 
     visit: str
@@ -30,7 +30,10 @@ class ServedPage:
 
 
 class ServedPages:
-    """Keeps an entry for every HTML page, the last ``limit`` visits of them."""
+    """Records every HTML page of the last ``limit`` visits.
+
+    :param on_page: called for each page.
+    """
 
     def __init__(self, limit: int = 10000, on_page: Callable[[ServedPage], None] | None = None) -> None:
         self._limit = limit
@@ -38,7 +41,7 @@ class ServedPages:
         self._by_visit: dict[str, list[ServedPage]] = {}
 
     def add(self, visit: str, node: str, method: str, path: str, status: int, body: bytes) -> None:
-        """Write down one page."""
+        """Record one page."""
         served = ServedPage(visit, node, method, path, status, sha256(body).hexdigest(), len(body))
         if self._on_page is not None:
             self._on_page(served)
@@ -49,9 +52,9 @@ class ServedPages:
             del self._by_visit[next(iter(self._by_visit))]
 
     def served(self, visit: str) -> tuple[ServedPage, ...]:
-        """All pages of a visit, oldest first: more than one where a balancer asked a second node."""
+        """Return all pages of a visit, oldest first; several if the balancer tried a second node."""
         return tuple(self._by_visit.get(visit, ()))
 
     def page_of(self, visit: str, node: str) -> ServedPage | None:
-        """The last page that this node made for this visit."""
+        """Return the last page that this node made for this visit."""
         return next((one for one in reversed(self.served(visit)) if one.node == node), None)

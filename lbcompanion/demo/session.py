@@ -1,4 +1,4 @@
-"""One run of the demo: the farm is started, visitors walk about, and each page view is followed to its end."""
+"""One run of the demo: starts the farm, sends visitors and follows each page view to its outcome."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _WAIT_SECONDS = 30.0
 _GIVE_UP_SECONDS = 25
 _DEPLOY_EVERY_SECONDS = 25.0
 _DEPLOY_SECONDS = 4.0
-#: In a demo without end, visits that wait for longer than so many others are given up.
-_MAX_BUFFERED_BYTES = 100
+#: In a demo without end, only this number of the latest visits wait for their outcome.
+_MAX_WAITING = 100
 
 
 class DemoSession:
     """One run of the demo.
 
-    :param balancer: as :func:`lbcompanion.demo.balancer_choice.choose_balancer` gives it.
-    :param durable: whether copies outlive their node's process.
-    :param on_outcome: what is done with every visit whose end is known.
+    :param balancer: as :func:`lbcompanion.demo.balancer_choice.choose_balancer` returns it.
+    :param durable: whether copies survive a restart of their node.
+    :param on_outcome: called for each visit whose outcome is known.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class DemoSession:
         self._crawler_api = CrawlerAPI(self.farm.api_url, self._reactor)
 
     def close(self) -> Deferred[None]:
-        """End the farm and take its files away. May be called again: it is done once, and all are told."""
+        """Stop the farm and remove its files, once; every caller's Deferred fires at the end."""
         waiter: Deferred[None] = Deferred()
         if self._closed:
             waiter.callback(None)
@@ -79,7 +79,7 @@ class DemoSession:
         return waiter
 
     def closing(self) -> bool:
-        """Whether the end has begun."""
+        """Return whether closing has begun."""
         return self._closing is not None
 
     async def _close(self) -> None:
@@ -92,7 +92,7 @@ class DemoSession:
                 waiter.callback(None)
 
     async def once(self, visits: int) -> list[VisitCheck]:
-        """Send visitors for so many page views, and wait for the outcome of each."""
+        """Send visitors for this number of page views, and wait for the outcome of each."""
         numbers = iter(range(1, visits + 1))
         all_visitors = self._start_visitors(numbers, lambda: _ONCE_PAUSE_SECONDS, min(visits, self._visitor_count))
         results: list[object] = []
@@ -110,9 +110,9 @@ class DemoSession:
         return [self._checks[key] for key in sorted(self._checks, key=int)]
 
     async def live(self, announce: Callable[[str], None]) -> None:
-        """Send visitors, gently, until the end of days.
+        """Send visitors at a low rate until the session is closed.
 
-        :param announce: gets a sentence when the farm itself changes.
+        :param announce: called with a sentence when the farm changes.
         """
         random = Random()
         self._start_visitors(count(1), lambda: random.uniform(*_LIVE_PAUSE_SECONDS), self._visitor_count)
@@ -121,12 +121,12 @@ class DemoSession:
         while not self.closing():
             await self._collect_outcomes()
             self._checks.clear()
-            for visit in list(self._visits.values())[:-_MAX_BUFFERED_BYTES]:
+            for visit in list(self._visits.values())[:-_MAX_WAITING]:
                 self._report_outcome(self._make_check(visit, {}, problem="no outcome in time"))
             await deferLater(self._reactor, _POLL_SECONDS)
 
     async def _deploy(self, announce: Callable[[str], None]) -> None:
-        """A rolling deploy: one node after the other is stopped for some seconds. A farm of one is left alone."""
+        """Rolling deploy: stop one node after the other for some seconds; does nothing with a single node."""
         for deploy_number in count() if self._nodes > 1 else ():
             await deferLater(self._reactor, _DEPLOY_EVERY_SECONDS)
             number = deploy_number % self._nodes
@@ -149,7 +149,7 @@ class DemoSession:
         return gatherResults(visitors)
 
     async def _run_visitor(self, name: str, numbers: Iterator[int], pause: Callable[[], float]) -> None:
-        """One visitor's whole visit to the site."""
+        """Let one visitor view pages."""
         visitor = Visitor(name, self.farm.plan.origin, (COOKIE,), Random(name), self._reactor)
         for number in numbers:
             await deferLater(self._reactor, pause())
@@ -158,7 +158,7 @@ class DemoSession:
             try:
                 visit = await visitor.view_next(str(number))
             except Exception as failure:
-                # Whatever goes wrong for a visitor is this visit's result, and no reason to end the demo.
+                # A failed visit is a result to report, and no reason to end the demo.
                 failed_visit = Visit(str(number), name, "", "", 0, "", "", 0)
                 self._report_outcome(
                     VisitCheck(failed_visit, None, {}, problem=f"the visit failed: {failure or type(failure).__name__}")
@@ -168,7 +168,7 @@ class DemoSession:
         await visitor.close()
 
     async def _collect_outcomes(self) -> None:
-        """Tell of the visits whose outcome is known by now."""
+        """Report the visits whose outcome has become known."""
         if self._crawler_api is None or not self._visits or self.closing():
             return
         finished = await self._crawler_api.finished(self._visits.keys())

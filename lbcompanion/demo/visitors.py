@@ -1,4 +1,4 @@
-"""Simulated visitors: each with a cookie jar of its own, doing what a browser and the injected script would do."""
+"""Simulated visitors, each with its own cookie jar: they act like a browser with the injected script."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _TAG = re.compile(rb"<script\b[^>]*\bdata-lbc-token=[^>]*></script>")
 
 
 class VisitFailed(CompanionError):
-    """A visitor did not get what a visitor should get."""
+    """A visitor got an unexpected response."""
 
 
 @frozen
 class Step:
-    """One page view: what is asked for.
+    """The request of one page view.
 
     :ivar form: the fields of a POST; None for a GET.
     """
@@ -43,7 +43,7 @@ class Step:
 
 @frozen
 class Visit:
-    """One page view that took place.
+    """One page view and its response.
 
     :ivar token: from the injected tag; empty where the page bore none.
     :ivar path: where it ended, redirects followed.
@@ -65,7 +65,7 @@ LOGIN = Step("/login", (("name", "visitor"), ("password", "demo")))
 
 
 def next_step(random: Random) -> Step:
-    """What a visitor who has logged in looks at next."""
+    """Choose the next page of a visitor who has logged in."""
     number = random.randrange(10**6)
     return random.choice(
         (
@@ -84,7 +84,7 @@ def next_step(random: Random) -> Step:
 
 
 class _Tags(HTMLParser):
-    """Finds the injected tag, and what a browser would load besides."""
+    """Finds the injected tag and the assets that a browser would load."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class _Tags(HTMLParser):
 
 
 class Visitor:
-    """One visitor with a browser of its own.
+    """One visitor with its own browser.
 
     :param name: its name in the demo's story.
     :param site: the site's origin.
@@ -135,20 +135,20 @@ class Visitor:
         self._steps += [LOGIN, Step("/search", (("q", "lamp"),))]
 
     async def view_next(self, visit: str) -> Visit:
-        """View the next page: log in first, then wander about.
+        """View the next page: log in first, then choose pages at random.
 
         :param visit: the id of this page view.
-        :raises VisitFailed: where the site does not answer with a page that bears the tag, or refuses the notice.
+        :raises VisitFailed: if the response has no tag, or the notice is refused.
         """
         step = self._steps.pop(0) if self._steps else next_step(self._random)
         viewed = await self.view(step, visit)
         if viewed.path == "/login" and step.path != "/login":
-            # The session lived on a node that is gone.
+            # The session was on a node that has stopped.
             self._steps = [LOGIN]
         return viewed
 
     async def view(self, step: Step, visit: str) -> Visit:
-        """View one page, load what belongs to it, and send the notice as the script would."""
+        """View one page, load its assets and send the notice as the script does."""
         response = await self._request_page(step, visit)
         page = await content(response)
         url = response.request.absoluteURI.decode() if response.request.absoluteURI else self._site + step.path
@@ -165,7 +165,7 @@ class Visitor:
         return Visit(visit, self.name, method, path, response.code, tags.token, page_digest, notice_status)
 
     def readable_cookies(self) -> dict[str, str]:
-        """The cookies to record that a script may read: not those marked HttpOnly (RFC 6265 section 5.3)."""
+        """Return the cookies to record that a script may read, i.e. not HttpOnly ones (RFC 6265 section 5.3)."""
         return {one.name: one.value or "" for one in self._jar if one.name in self._cookie_names and _readable(one)}
 
     async def close(self) -> None:

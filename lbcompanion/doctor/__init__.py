@@ -1,1 +1,1 @@
-"""Looking at a site from outside: asking it a few dozen times, judging what was seen, and telling it."""
+"""The ``doctor`` command: sends a few dozen requests to a site, analyses the responses and reports the findings."""

@@ -1,4 +1,4 @@
-"""The configuration to use, written out."""
+"""Recommends a configuration, as TOML for the node's and the crawler's file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.dialects import AUTO, GENERIC, haproxy_postonly
 from lbcompanion.sticky.reader import CookieReader
 
-#: Bases on which the nodes' names are those of their files.
+#: Levels of certainty at which the nodes' names are those in their files.
 _NAMED = ("proven", "told")
 
 
@@ -27,9 +27,9 @@ class Advice:
 
 
 def advice(diagnosis: Diagnosis, origin: str, connect: str = "", prefix: str = "/_lbc") -> Advice:
-    """Write the configuration for what was found.
+    """Write the configuration that a diagnosis calls for.
 
-    :param connect: the balancer's endpoint string, where DNS does not lead to it.
+    :param connect: the balancer's endpoint string, if DNS does not resolve to it.
     """
     sticky = sticky_table(diagnosis)
     ladder = _ladder(diagnosis)
@@ -48,7 +48,7 @@ def advice(diagnosis: Diagnosis, origin: str, connect: str = "", prefix: str = "
 
 
 def sticky_table(diagnosis: Diagnosis) -> StickyTable:
-    """Dialect and names: the first choice that reads every sticky cookie as it was handed out."""
+    """Return the first dialect that reads every sticky cookie as the site set it, with the cookies' names."""
     names = diagnosis.sticks_by
     if not names:
         return StickyTable()
@@ -57,20 +57,22 @@ def sticky_table(diagnosis: Diagnosis) -> StickyTable:
         sticky = StickyTable(dialect, names)
         if {one.name for one in CookieReader(sticky).read(example)} == set(names):
             return sticky
-    # A session's own cookie, say: it is never recorded, but its name lets the crawler use a value of its own.
+    # For example a session cookie: it is never recorded, but with its name the crawler can mint a value of its own.
     return StickyTable(GENERIC.name, names)
 
 
 def knows_cookies(sticky: StickyTable, diagnosis: Diagnosis) -> bool:
-    """Whether a configuration that is in use knows all the sticky cookies."""
+    """Return whether the configuration in use covers all sticky cookies."""
     names = set(diagnosis.sticks_by)
     recognised = {one.name for one in CookieReader(sticky).read(dict(diagnosis.example))}
     return names <= recognised or names <= set(sticky.cookies)
 
 
 def _candidate_dialects(cookies: list[ObservedCookie]) -> Iterator[str]:
-    """Dialects to try, the surest first; where the cookies are of several, each is judged by itself. A session that no
-    dialect can cut down is nobody's but the visitor's: no dialect that would record it whole is advised."""
+    """Yield the dialects to try, the most certain first; each cookie is read by itself if they are of several dialects.
+
+    A session cookie that no dialect can reduce must not be recorded: only ``generic`` is advised then.
+    """
     if any(cookie.credential and not any(writer.is_sure for writer in cookie.possible_dialects) for cookie in cookies):
         yield GENERIC.name
         return
@@ -81,7 +83,7 @@ def _candidate_dialects(cookies: list[ObservedCookie]) -> Iterator[str]:
     elif len(cookies) == 1:
         if set(cookies[0].kinds) == {RequestKind.POST}:
             yield haproxy_postonly.DIALECT.name
-        # A plain word that nobody moves by: as HAProxy's insertion writes it.
+        # A plain word, and no dialect that would move the visitor: HAProxy's ``cookie insert`` writes such values.
         yield from (
             dialect.dialect for dialect in cookies[0].possible_dialects if dialect.node and not dialect.moves_visitor
         )

@@ -1,4 +1,4 @@
-"""Observations -> diagnosis: data in, data out."""
+"""Turns observations into a diagnosis. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lbcompanion.doctor.stickiness import Stickiness, find_stickiness, outcome
 from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id
 from lbcompanion.sticky.explain import explain
 
-#: The kinds of replay that show whether a cookie leads back; the others only show which ones are needed.
+#: The replay modes that show whether a cookie leads back; the others show only which cookies are needed.
 _CONCLUSIVE = (ReplayMode.WHOLE, ReplayMode.REDUCED, ReplayMode.INVENTED)
 
 
 def analyse(observations: Observations) -> Diagnosis:
-    """Say what all this means."""
+    """Diagnose a site from what was observed."""
     feature = feature_of(observations)
     names = NodeNames(feature)
     stickiness = find_stickiness(observations, feature)
@@ -33,7 +33,7 @@ def analyse(observations: Observations) -> Diagnosis:
     misdirected = any(
         replay.matches < replay.tries for replay in conclusive_replays if replay.mode is not ReplayMode.REDUCED
     )
-    # Where all goes to one node a cookie that leads there shows nothing, unless it is known for a balancer's.
+    # If every request reaches the same node, a cookie that leads there proves nothing, unless it is a balancer's.
     sticky = (
         bool(conclusive_replays)
         and not misdirected
@@ -64,7 +64,7 @@ def analyse(observations: Observations) -> Diagnosis:
 
 
 def _is_recognised(set_cookie: ParsedSetCookie) -> bool:
-    """Whether a dialect is sure that this cookie is its own."""
+    """Return whether a dialect recognises this cookie beyond doubt."""
     possible_dialects = _possible_dialects(set_cookie)
     return bool(possible_dialects) and possible_dialects[0].is_sure
 
@@ -91,7 +91,7 @@ def _summarise(replay: Replay, feature: Feature, names: NodeNames) -> ReplaySumm
 
 
 def _is_from_balancer(observations: Observations, names: tuple[str, ...]) -> bool:
-    """Whether any of these is a balancer's own: a companion's answer sets none itself, or it is known by its form."""
+    """Return whether a balancer set one of these cookies: a companion sets none itself, or the form is known."""
     for response in observations.without_cookie:
         for set_cookie in response.set_cookies:
             from_companion = observations.has_companions and response.kind is RequestKind.WHOAMI
@@ -124,8 +124,11 @@ def _cookies(
 
 
 def _is_session_id(set_cookie: ParsedSetCookie, observations: Observations) -> bool:
-    """Whether a value as long as a session's id is one: no dialect is sure of it, no companion's answer hands the
-    cookie out, which would be a balancer's doing, and no value of it comes twice."""
+    """Return whether a value as long as a session's id is one.
+
+    It is, if no dialect recognises it, no companion's response carries it (then a balancer set it), and each value was
+    seen only once.
+    """
     if not looks_like_id(set_cookie.value) or _is_recognised(set_cookie):
         return False
     offers = [

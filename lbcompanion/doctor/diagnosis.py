@@ -1,4 +1,4 @@
-"""What was found out, as frozen values."""
+"""The diagnosis, as frozen values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lbcompanion.doctor.observations import ParsedSetCookie, ReplayMode, Request
 
 
 class Severity(Enum):
-    """How much a finding matters, the worst first."""
+    """Severity of a finding, the worst first."""
 
     PROBLEM = "problem"
     WARNING = "warning"
@@ -22,10 +22,10 @@ class Severity(Enum):
 
 @frozen
 class Finding:
-    """One thing to know.
+    """One result of the analysis.
 
-    :ivar code: a word for programs.
-    :ivar text: a sentence or two for people, without a cookie's value.
+    :ivar code: a stable identifier for programs.
+    :ivar text: one or two sentences for people; never contains a cookie's value.
     """
 
     code: str
@@ -34,14 +34,14 @@ class Finding:
 
 
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings in the order in which they are told."""
+    """Sort findings by severity."""
     order = list(Severity)
     return tuple(sorted(findings, key=lambda one: order.index(one.severity)))
 
 
 @frozen
 class ObservedNode:
-    """A node that answered requests without a cookie."""
+    """A node that responded to requests without a cookie."""
 
     name: str
     responses: int
@@ -49,7 +49,7 @@ class ObservedNode:
 
 @frozen
 class PossibleDialect:
-    """A dialect that could have written a cookie; see :class:`lbcompanion.sticky.explain.Finding`."""
+    """A dialect that could have written a cookie, as :func:`lbcompanion.sticky.explain.explain` finds it."""
 
     dialect: str
     grounds: str
@@ -58,21 +58,21 @@ class PossibleDialect:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the cookie is this dialect's beyond reasonable doubt."""
+        """Whether the dialect recognises the cookie beyond doubt."""
         return self.grounds == "recognised"
 
 
 @frozen
 class ObservedCookie:
-    """A cookie that the site hands out.
+    """A cookie that the site sets.
 
-    :ivar set_cookie: as it was handed out first.
-    :ivar kinds: where it was handed out.
-    :ivar sticks: whether it brings a request back to its node; None where that could not be told.
-    :ivar routing_part: whether its routing part alone is enough; None where that is the whole, or was not tried.
-    :ivar credential: whether it looks like a session's or a secret's, by its name or its value, or by what was seen:
-        a value as long as an id that is another one in every answer.
-    :ivar possible_dialects: who could have written it, the surest first.
+    :ivar set_cookie: the first ``Set-Cookie`` with this name.
+    :ivar kinds: the kinds of request whose responses set it.
+    :ivar sticks: whether it brings a request back to its node; None if unknown.
+    :ivar routing_part: whether its routing part alone is enough; None if that is the whole value, or was not tried.
+    :ivar credential: whether it looks like a session's id or a secret, by its name, its value, or because every
+        response sets another long value.
+    :ivar possible_dialects: the dialects that could have written it, the most certain first.
     """
 
     set_cookie: ParsedSetCookie
@@ -85,10 +85,10 @@ class ObservedCookie:
 
 @frozen
 class ReplaySummary:
-    """How one series of replays went.
+    """The result of one series of replays.
 
-    :ivar node: where it should lead.
-    :ivar matches: how many led there; of ``tries``.
+    :ivar node: the node that it should lead to.
+    :ivar matches: how many of ``tries`` requests reached that node.
     """
 
     node: str
@@ -101,12 +101,12 @@ class ReplaySummary:
 
 @frozen
 class Diagnosis:
-    """The whole.
+    """All that the analysis concludes.
 
     :ivar sticky: whether visitors stick by a cookie, and its replay leads to the same node again.
     :ivar sticks_by: the cookies that do it, all of which are needed where ``all_needed`` is set.
-    :ivar certainty: how sure that is.
-    :ivar example: what was handed out under those names, to try configurations on. Not shown.
+    :ivar certainty: how certain that is.
+    :ivar example: values set under those names, to try configurations on; never shown.
     """
 
     sticky: bool

@@ -1,4 +1,4 @@
-"""What is worth telling, and what breaks: one rule in a function."""
+"""Findings: one function for each rule."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lbcompanion.doctor.identity import Certainty, Feature
 from lbcompanion.doctor.observations import Observations, ProbeResponse, Replay, ReplayMode, RequestKind
 from lbcompanion.doctor.stickiness import Stickiness
 
-#: A cookie that lives shorter than a crawler tries (``give_up_after_seconds``) may be gone before the fetch.
+#: A cookie with a shorter lifetime than the crawler's ``give_up_after_seconds`` may expire before the fetch.
 _SHORT_SECONDS = 900
 _MIN_RESPONSES = 6
 
 
 @frozen
 class Evidence:
-    """All that the rules look at."""
+    """The input of all rules."""
 
     observations: Observations
     feature: Feature
@@ -32,14 +32,14 @@ class Evidence:
 
     @property
     def sticky_cookies(self) -> tuple[ObservedCookie, ...]:
-        """The cookies that stick; none where that could be chance."""
+        """The cookies that stick; empty if that could be chance."""
         return tuple(
             cookie for cookie in self.cookies if self.sticky and cookie.set_cookie.name in self.stickiness.names
         )
 
     @property
     def got_response(self) -> bool:
-        """Whether anything came back at all."""
+        """Whether any request got a response."""
         return any(not response.failure for response in self.observations.without_cookie)
 
 
@@ -47,7 +47,7 @@ Rule = Callable[[Evidence], Iterator[Finding]]
 
 
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
-    """All findings, the worst first."""
+    """Apply all rules; the worst findings come first."""
     if not evidence.got_response:
         words = sorted({response.failure for response in evidence.observations.without_cookie})
         hint = " (ca_file, in a crawler's file, says whose certificates are trusted)" if "tls" in words else ""
@@ -153,7 +153,7 @@ def _all_responses(evidence: Evidence) -> list[ProbeResponse]:
 
 
 def _is_cached(evidence: Evidence) -> bool:
-    """Whether a companion's answer was given a second time, to another nonce."""
+    """Return whether a cache repeated a companion's response to a request with another nonce."""
     whoami_responses = [one for one in _all_responses(evidence) if one.kind is RequestKind.WHOAMI and not one.failure]
     proofs = [whoami_response.proof for whoami_response in whoami_responses if whoami_response.proof]
     mixed = evidence.observations.secret_known and {
@@ -183,7 +183,7 @@ def _cache(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _cookie_scope(evidence: Evidence) -> Iterator[Finding]:
-    """Where a sticky cookie is handed out, and where a browser sends it."""
+    """Check which responses set a sticky cookie, and to which paths a browser sends it."""
     for cookie in evidence.sticky_cookies:
         set_cookie = cookie.set_cookie
         if not set_cookie.covers(f"{evidence.observations.prefix}/notice"):

@@ -1,4 +1,4 @@
-"""Who answered: proven by a companion, told by one, or guessed from what differs between answers."""
+"""Identifies the node behind a response: proven by a companion, claimed by one, or guessed from differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lbcompanion.sticky.explain import Confidence, explain
 
 
 class Certainty(Enum):
-    """How sure it is who answered; from sure to unknown."""
+    """How certain the node's identity is, from proven to unknown."""
 
     PROVEN = "proven"
     CLAIMED = "told"
@@ -22,24 +22,24 @@ class Certainty(Enum):
     UNKNOWN = "unknown"
 
 
-#: Answers needed before a difference between them means anything.
+#: Responses needed before a difference between them means anything.
 _MIN_RESPONSES = 4
-#: What differs from answer to answer for reasons of its own, or says nothing about who answered.
+#: Header fields that differ from response to response for other reasons, or do not depend on the node.
 _VOLATILE = frozenset(
     {
         *("date", "age", "expires", "content-length", "set-cookie", "last-modified", "cache-control", "vary"),
         *("connection", "keep-alive", "transfer-encoding", "content-type", "location", "pragma"),
     }
 )
-#: What is measured or counted anew for each answer.
+#: Header fields that are measured or counted for each response.
 _MEASURED = re.compile(r"time|timing|rate|limit|trace|request-?id|correlation|nonce|etag|security-policy")
 
 
 @frozen
 class Feature:
-    """What tells nodes apart.
+    """A part of the responses by which nodes can be distinguished.
 
-    :ivar kind: ``node`` (a companion's word), ``header``, ``cookie``, ``body``; empty: nothing does.
+    :ivar kind: ``node`` (named by a companion), ``header``, ``cookie`` or ``body``; empty if there is no such part.
     :ivar name: the header's or cookie's name.
     """
 
@@ -47,7 +47,7 @@ class Feature:
     name: str = ""
 
     def of(self, response: ProbeResponse) -> str:
-        """What it says of one answer; empty: nothing."""
+        """Return the feature's value in a response; empty if it is missing."""
         if self.kind == "node":
             return response.node
         if self.kind == "header":
@@ -59,7 +59,7 @@ class Feature:
 
 
 def feature_of(observations: Observations) -> Feature:
-    """What tells this site's nodes apart: companions where they are, else what has few values among many answers."""
+    """Find what distinguishes this site's nodes: companions, else a part with few values among many responses."""
     if observations.has_companions:
         return Feature("node")
     responses = observations.responses_to(observations.main_kind)
@@ -96,13 +96,13 @@ def _distinguishes(feature: Feature, responses: Sequence[ProbeResponse]) -> bool
 
 @define
 class NodeNames:
-    """Names for nodes, from what tells them apart. A cookie's value is never one, but what a dialect reads in it is."""
+    """Names for nodes, derived from a feature. A cookie's value is never shown, only what a dialect reads in it."""
 
     feature: Feature
     _letters: dict[str, str] = Factory(dict)
 
     def of(self, response: ProbeResponse) -> str:
-        """The node's name; empty where nothing tells it."""
+        """Return the node's name; empty if unknown."""
         marker = self.feature.of(response)
         if not marker or self.feature.kind == "node":
             return marker
@@ -116,12 +116,12 @@ class NodeNames:
 
 
 def node_in_cookie(name: str, value: str) -> str:
-    """The node's text in a cookie, by the surest dialect that reads one; empty where none does."""
+    """Return the node's name in a cookie, by the most certain dialect that reads one; empty if no dialect does."""
     return next((one.node for one in explain(f"{name}={value}") if one.node), "")
 
 
 def certainty_of(responses: Iterable[ProbeResponse], feature: Feature) -> Certainty:
-    """How sure it is who gave these answers."""
+    """Return how certain the nodes behind these responses are."""
     if feature.kind != "node":
         return Certainty.GUESSED if feature.kind else Certainty.UNKNOWN
     return Certainty.PROVEN if all(response.proven for response in responses) else Certainty.CLAIMED

@@ -1,4 +1,4 @@
-"""What was seen of a site: frozen values, and how they are read out of answers. No I/O here."""
+"""Observations of a site, as frozen values, and the parsing of responses into them. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CACHES = ("x-cache", "x-cache-status", "cf-cache-status", "x-proxy-cache", "cac
 
 
 class RequestKind(Enum):
-    """Where a request went."""
+    """The kinds of request that the doctor sends."""
 
     PAGE = "page"
     ROOT = "root"
@@ -21,11 +21,11 @@ class RequestKind(Enum):
 
 @frozen
 class ParsedSetCookie:
-    """A cookie as one ``Set-Cookie`` line hands it out (RFC 6265 section 5.2).
+    """A parsed ``Set-Cookie`` field line (RFC 6265 section 5.2).
 
-    :ivar path: the scope; where the line names none, the folder of the address asked for (section 5.1.4).
-    :ivar path_named: whether the line names it.
-    :ivar seconds: how long it lives; None: until the browser is closed; 0 or less: it is taken away.
+    :ivar path: the scope; if the line has no Path, the default path of the request (section 5.1.4).
+    :ivar path_named: whether the line has a Path.
+    :ivar seconds: its lifetime; None for a session cookie; 0 or less deletes it.
     """
 
     name: str
@@ -40,24 +40,24 @@ class ParsedSetCookie:
 
     @property
     def deleted(self) -> bool:
-        """Whether the line takes the cookie away."""
+        """Whether the line deletes the cookie."""
         return not self.value or (self.seconds is not None and self.seconds <= 0)
 
     def covers(self, path: str) -> bool:
-        """Whether a browser sends it along to a path (RFC 6265 section 5.1.4)."""
+        """Return whether a browser sends the cookie with a request for this path (RFC 6265 section 5.1.4)."""
         return path == self.path or path.startswith(self.path if self.path.endswith("/") else f"{self.path}/")
 
 
 @frozen
 class ProbeResponse:
-    """One answer, or that none came.
+    """A response, or the failure to get one.
 
-    :ivar failure: the short word for why none came; empty where one did.
-    :ivar node: what ``whoami`` says; empty where no companion answered.
-    :ivar proven: whether its proof holds, for the nonce of this very request.
-    :ivar proof: the proof as it came, to see one twice; empty where there was none.
-    :ivar set_cookies: the cookies it hands out.
-    :ivar headers: all others, names in lower case.
+    :ivar failure: a short word for the reason; empty if a response came.
+    :ivar node: the node that ``whoami`` names; empty if no companion responded.
+    :ivar proven: whether its proof is valid for this request's nonce.
+    :ivar proof: the proof as received, to detect a repeated one; empty if there was none.
+    :ivar set_cookies: the cookies it sets.
+    :ivar headers: all other fields, names in lower case.
     :ivar body: a digest of the body.
     """
 
@@ -72,13 +72,12 @@ class ProbeResponse:
     body: str = field(default="", repr=False)
 
     def header(self, name: str) -> str:
-        """The first value of a header, or empty."""
+        """Return the first value of a header field, or the empty string."""
         return next((value for key, value in self.headers if key == name), "")
 
     @property
     def from_cache(self) -> bool:
-        """Whether a cache gave it, by the fields that caches write (RFC 9111 section 5.1, RFC 9211, the customary
-        ones)."""
+        """Whether a cache sent it, by ``Age`` (RFC 9111 section 5.1), ``Cache-Status`` (RFC 9211) or ``X-Cache``."""
         age = self.header("age")
         if age.isascii() and age.isdigit() and int(age) > 0:
             return True
@@ -87,12 +86,12 @@ class ProbeResponse:
 
     @property
     def jar(self) -> dict[str, str]:
-        """The cookies handed out, by name, those taken away left out; the last of one name, as browsers have it."""
+        """The cookies set, name to value, without deleted ones; the last of one name counts, as in browsers."""
         return {set_cookie.name: set_cookie.value for set_cookie in self.set_cookies if not set_cookie.deleted}
 
 
 class ReplayMode(Enum):
-    """Which part of what was handed out was sent again."""
+    """Which of the cookies that a response set were sent again."""
 
     WHOLE = "whole"
     ALONE = "alone"
@@ -103,9 +102,9 @@ class ReplayMode(Enum):
 
 @frozen
 class Replay:
-    """Cookies sent again, several times.
+    """Cookies that were sent again, several times.
 
-    :ivar source: the answer that handed them out; None for an invented value.
+    :ivar source: the response that set them; None for an invented value.
     :ivar names: the cookies sent.
     """
 
@@ -117,14 +116,14 @@ class Replay:
 
 @frozen
 class Observations:
-    """All that was seen.
+    """All observations of a site.
 
-    :ivar path: of the address asked for.
-    :ivar prefix: where the companions' paths are.
-    :ivar secret_known: whether proofs could be checked.
-    :ivar known_nodes: which nodes the configuration names.
-    :ivar without_cookie: the answers to requests without a cookie, in order.
-    :ivar finished: whether all was asked that should have been.
+    :ivar path: the requested URL's path.
+    :ivar prefix: the prefix of the companions' own paths.
+    :ivar secret_known: whether proofs could be verified.
+    :ivar known_nodes: the nodes that the configuration names.
+    :ivar without_cookie: the responses to requests without a cookie, in order.
+    :ivar finished: whether all planned requests were sent.
     """
 
     origin: str
@@ -139,26 +138,26 @@ class Observations:
     seconds: float = 0.0
 
     def responses_to(self, kind: RequestKind) -> tuple[ProbeResponse, ...]:
-        """The answers without a cookie at one place, failures left out."""
+        """Return the responses to one kind of request without a cookie, failures left out."""
         return tuple(response for response in self.without_cookie if response.kind is kind and not response.failure)
 
     @property
     def has_companions(self) -> bool:
-        """Whether companions answer there."""
+        """Whether companions respond on this site."""
         return any(response.node for response in self.without_cookie)
 
     @property
     def main_kind(self) -> RequestKind:
-        """Where it is asked who answers."""
+        """The kind of request that identifies nodes."""
         return RequestKind.WHOAMI if self.has_companions else RequestKind.PAGE
 
 
 def parse_set_cookie(line: str, path: str, now: str) -> ParsedSetCookie | None:
-    """Read a ``Set-Cookie`` line.
+    """Parse a ``Set-Cookie`` field line.
 
-    :param path: of the request.
-    :param now: the answer's ``Date``, by which ``Expires`` counts.
-    :returns: None where it is no cookie.
+    :param path: the request's path.
+    :param now: the response's ``Date``, to which ``Expires`` is relative.
+    :returns: None if the line is not a cookie.
     """
     pair, *attributes = line.split(";")
     name, equals, value = pair.partition("=")
@@ -197,5 +196,5 @@ def _seconds(values: dict[str, str], now: str) -> float | None:
     except KeyError:
         return None
     except (TypeError, ValueError, OverflowError):
-        # A date nobody understands is no date; without the answer's own, only a past one can be told.
+        # An invalid date is ignored; without the response's Date only an expiry in the past is known.
         return 0.0 if values.get("expires", "").endswith("1970 00:00:00 GMT") else None

@@ -1,4 +1,4 @@
-"""What to ask next, given what was seen so far: data in, data out."""
+"""Plans the next requests, given the observations so far. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.cookies import is_pattern, safe_to_send
 from lbcompanion.sticky.reader import CookieReader
 
-#: Without companions nodes can only be guessed, for which a fixed number of pages is looked at.
+#: Without companions nodes can only be guessed, from a fixed number of pages.
 PAGES = 9
 _FIRST_PAGES = 3
 _MIN_WHOAMI, _MAX_WHOAMI = 6, 16
@@ -28,10 +28,10 @@ _MAX_VISITORS = 3
 
 @frozen
 class ProbeSeries:
-    """Requests that are alike.
+    """A number of equal requests.
 
-    :ivar cookies: name to value; none for a bare request.
-    :ivar question: for the progress display.
+    :ivar cookies: name to value; empty for a request without a cookie.
+    :ivar question: what the series is to answer, for the progress display.
     """
 
     kind: RequestKind
@@ -45,10 +45,10 @@ class ProbeSeries:
 def next_series(
     observations: Observations, configured: Sequence[str] = (), invented: Sequence[str] = ()
 ) -> ProbeSeries | None:
-    """The next requests to send; None: enough was seen.
+    """Return the next requests to send; None if the observations suffice.
 
-    :param configured: the names of the sticky cookies as a configuration has them.
-    :param invented: texts without meaning, to see whether a cookie's hash decides.
+    :param configured: the names of the sticky cookies in the configuration.
+    :param invented: random values, to find out whether the balancer hashes the cookie.
     """
     without_cookie = _next_without_cookie(observations)
     if without_cookie is not None or all(response.failure for response in observations.without_cookie):
@@ -89,13 +89,13 @@ def _all_nodes_seen(observations: Observations) -> bool:
 
 
 def sendable(response: ProbeResponse) -> dict[str, str]:
-    """Of the cookies an answer hands out, those that can be sent again; a handful."""
+    """Return the cookies of a response that may be sent again, at most six."""
     cookies = [(name, value) for name, value in response.jar.items() if safe_to_send([RoutingCookie(name, value)])]
     return dict(cookies[:_MAX_COOKIES])
 
 
 def _sources(observations: Observations, kind: RequestKind) -> list[ProbeResponse]:
-    """The answers of a place that hand out cookies, one for each node and each set of names where nodes are known."""
+    """Return the responses that set cookies, one for each node if nodes are known."""
     sources: dict[object, ProbeResponse] = {}
     for number, one in enumerate(observations.responses_to(kind)):
         if sendable(one):
@@ -106,7 +106,7 @@ def _sources(observations: Observations, kind: RequestKind) -> list[ProbeRespons
 def _next_candidate(
     observations: Observations, configured: Sequence[str], invented: Sequence[str]
 ) -> ProbeSeries | None:
-    """Nothing sticks so far: try what the balancer handed out, then the application, then after a POST, then a key."""
+    """Nothing sticks so far: try cookies of the balancer, of the application, of a POST, then invented ones."""
     tried = [replay.source for replay in observations.replays if replay.mode is ReplayMode.WHOLE]
     for kind in (observations.main_kind, RequestKind.PAGE, RequestKind.POST):
         if kind is RequestKind.POST and not any(response.kind is kind for response in observations.without_cookie):
@@ -137,7 +137,7 @@ def _next_invented(
 
 
 def _refine(observations: Observations, stickiness: Stickiness) -> ProbeSeries | None:
-    """Something sticks: by which of the cookies, is their routing part enough, and does it hold for the other nodes?"""
+    """Something sticks: find which cookies, whether their routing part suffices, and whether other nodes agree."""
     first_success = stickiness.first_success
     if first_success is None or first_success.source is None:
         return None
@@ -166,7 +166,7 @@ def _singles(names: tuple[str, ...]) -> list[tuple[ReplayMode, tuple[str, ...]]]
 
 
 def _subsets(names: tuple[str, ...], all_needed: bool) -> list[tuple[ReplayMode, tuple[str, ...]]]:
-    """Each of several cookies alone; where none does it alone, all but one of them."""
+    """Return each of several cookies alone, then, if all are needed, all but one of them."""
     if len(names) == 1:
         return []
     leave_one_out = all_needed and len(names) > 2
@@ -178,7 +178,7 @@ def _subsets(names: tuple[str, ...], all_needed: bool) -> list[tuple[ReplayMode,
 def _next_source(
     observations: Observations, stickiness: Stickiness, first_success: ProbeResponse
 ) -> ProbeSeries | None:
-    """The same cookies of other nodes, or, where those are not known, of other visitors."""
+    """Try the same cookies of other nodes, or of other visitors if nodes are unknown."""
     tried = [replay.source for replay in observations.replays if replay.mode is ReplayMode.WHOLE]
     sources = [one for one in _sources(observations, first_success.kind) if set(stickiness.names) <= set(sendable(one))]
     limit = _MAX_NODES if first_success.node else _MAX_VISITORS
@@ -195,7 +195,7 @@ def _differs(one: ProbeResponse, other: ProbeResponse, names: Sequence[str]) -> 
 
 
 def routing_parts_of(jar: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """The cookies cut down to their routing parts; empty where that is the whole, or cannot be told."""
+    """Reduce cookies to their routing parts; empty if that is the whole value, or unknown."""
     parsed = CookieReader(StickyTable(cookies=tuple(names))).read({name: jar[name] for name in names})
     routing_parts = {one.name: one.value for one in parsed}
     return (

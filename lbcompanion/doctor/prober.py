@@ -1,4 +1,4 @@
-"""The asking part: one request after another, bounded in number and time; what to ask is decided elsewhere."""
+"""Sends the planned requests one after another, within limits of number and time."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _PAUSE_SECONDS = 0.03
 
 @frozen
 class TargetSite:
-    """What to look at.
+    """The site to examine.
 
-    :ivar url: the page's address; checked already.
-    :ivar secret: the farm's; None where it is not known.
-    :ivar configured: names of the sticky cookies as the configuration has them.
+    :ivar url: the page's URL, validated.
+    :ivar secret: the farm's secret; None if unknown.
+    :ivar configured: names of the sticky cookies in the configuration.
     """
 
     url: str
@@ -53,16 +53,16 @@ class TargetSite:
         return urlsplit(self.url).path or "/"
 
 
-#: ``on_progress(series, answer)`` after each answer; ``answer`` None: the series begins.
+#: ``on_progress(series, response)`` is called after each response, and with None when a series begins.
 ProgressCallback = Callable[[ProbeSeries, ProbeResponse | None], object]
 
 
 class Prober:
-    """Looks at one site.
+    """Examines one site.
 
-    :param nonce: gives a new unguessable text.
-    :param on_progress: is told of the progress.
-    :param reactor: for the deadline, and for the pauses: a site is looked at, not loaded.
+    :param nonce: returns a new random string.
+    :param on_progress: called when a series begins and after each response.
+    :param reactor: for the deadline, and for the pauses between requests, so that the site is not loaded.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Prober:
         )
 
     async def probe(self) -> Observations:
-        """Ask until enough was seen; never raises for what the site does."""
+        """Send requests until the observations suffice; the site's behaviour never raises."""
         invented = [f"lbc{self._nonce()}"[:24] for _ in range(_INVENTED_COUNT)]
         while (series := next_series(self._observations, self._site.configured, invented)) is not None:
             if not await self._run_series(series):
@@ -95,7 +95,7 @@ class Prober:
         return evolve(self._observations, seconds=self._monotonic() - self._started_at)
 
     async def _run_series(self, series: ProbeSeries) -> bool:
-        """One series; whether all of it was asked."""
+        """Send one series; return whether all its requests were sent."""
         self._on_progress(series, None)
         responses: list[ProbeResponse] = []
         while len(responses) < series.count and self._may_continue():
@@ -154,7 +154,7 @@ class Prober:
 
 
 def _node_of(reply: Reply) -> str:
-    """The node that a companion names: in the header and in the body alike."""
+    """Return the node that a companion names, equally in header and body; empty otherwise."""
     node = answering_node(reply.header)
     try:
         body = json.loads(reply.body)

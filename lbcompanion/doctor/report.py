@@ -1,4 +1,4 @@
-"""How the doctor tells: a line for each series while it asks, then tables, or JSON."""
+"""The doctor's output: a line for each series of requests, then tables, or JSON."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _YES_NO = {True: "yes", False: "no", None: "?"}
 
 
 class ProgressReporter:
-    """Tells how far the asking is: a moving display on a terminal, a line for each series elsewhere.
+    """Shows the progress: a live display on a terminal, else a line for each series.
 
-    :param console: where to; None: say nothing.
+    :param console: where to print; None prints nothing.
     """
 
     def __init__(self, console: Console | None) -> None:
@@ -35,7 +35,7 @@ class ProgressReporter:
             self._progress.start()
 
     def on_progress(self, series: ProbeSeries, response: ProbeResponse | None) -> None:
-        """Take note of an answer, or of a series that begins."""
+        """Show a response, or the beginning of a series."""
         if self._console is None:
             return
         if response is None:
@@ -64,7 +64,7 @@ class ProgressReporter:
             self._console.print(f"{question}: {' '.join(responses)}", markup=False, highlight=False)
 
     def close(self) -> None:
-        """The asking is over."""
+        """End the display."""
         self._flush()
         if self._progress is not None:
             self._progress.stop()
@@ -75,7 +75,7 @@ def _short_text(response: ProbeResponse) -> str:
 
 
 def report(observations: Observations, diagnosis: Diagnosis, advice: Advice) -> RenderableType:
-    """Everything, for people."""
+    """Render the whole report for people."""
     parts: list[RenderableType] = ["", _verdict(observations, diagnosis)]
     if diagnosis.nodes:
         parts.append(_nodes(diagnosis))
@@ -142,7 +142,7 @@ def _attributes(set_cookie: ParsedSetCookie) -> Iterator[str]:
 
 
 def _dialect_text(cookie: ObservedCookie) -> str:
-    """The surest dialects, and how sure they are."""
+    """Name the most certain dialects and how certain they are."""
     if not cookie.possible_dialects:
         return "an application's session" if cookie.credential else "no known dialect"
     grounds = cookie.possible_dialects[0].grounds
@@ -180,7 +180,7 @@ def _findings(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def json_document(url: str, observations: Observations, diagnosis: Diagnosis, advice: Advice) -> dict[str, Any]:
-    """The same for programs; no cookie's value is in it."""
+    """Return the report for programs, ready for JSON; it contains no cookie's value."""
     return {
         "url": url,
         "sticky": diagnosis.sticky,

@@ -1,4 +1,4 @@
-"""One visit of the doctor: what the configuration says, the asking, the judgement."""
+"""One run of the doctor: read the configuration, probe the site, analyse the observations."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from lbcompanion.settings import CrawlerSettings, NodeSettings, SiteSettings, St
 
 @frozen
 class Target:
-    """What to look at, and how to get there.
+    """The site to examine, and how to connect to it.
 
-    :ivar connect: a client endpoint string; empty: where the URL says.
-    :ivar sticky: what is configured; None where no configuration was named.
+    :ivar connect: a client endpoint string; empty to connect to the URL's host.
+    :ivar sticky: the ``[sticky]`` settings; None without a configuration.
     """
 
     site: TargetSite
@@ -36,7 +36,7 @@ class Target:
 
 
 def target_of(url: str, connect: str, settings: NodeSettings | CrawlerSettings | None) -> Target:
-    """Join what was typed with what is configured; what was typed counts more."""
+    """Combine command line and configuration; the command line takes precedence."""
     url = resolve_url("", url) or url
     if isinstance(settings, NodeSettings):
         site = TargetSite(
@@ -57,7 +57,7 @@ def target_of(url: str, connect: str, settings: NodeSettings | CrawlerSettings |
 
 
 def _site_for(url: str, sites: Mapping[str, SiteSettings]) -> SiteSettings:
-    """The site of that origin; the first one where none is."""
+    """Return the site with this origin, else the first one."""
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}".lower()
     return next(
@@ -67,7 +67,7 @@ def _site_for(url: str, sites: Mapping[str, SiteSettings]) -> SiteSettings:
 
 @frozen
 class DoctorResult:
-    """All that came of it."""
+    """Observations, diagnosis and advice."""
 
     observations: Observations
     diagnosis: Diagnosis
@@ -75,9 +75,9 @@ class DoctorResult:
 
 
 def run_doctor(target: Target, reactor: Any, on_progress: ProgressCallback) -> Deferred[DoctorResult]:
-    """Look at a site and judge it; never fails for what the site does.
+    """Probe and diagnose a site; the site's behaviour never makes it fail.
 
-    :raises OSError: where the file of authorities cannot be read.
+    :raises OSError: if ``ca_file`` cannot be read.
     """
     client = Client(agent_for(reactor, target.connect, target.ca_file), reactor, MAX_SECONDS)
     prober = Prober(
@@ -98,7 +98,7 @@ def run_doctor(target: Target, reactor: Any, on_progress: ProgressCallback) -> D
 
 
 def _with_configuration(diagnosis: Diagnosis, sticky: StickyTable | None) -> Diagnosis:
-    """Say whether the configuration that was named knows the sticky cookies."""
+    """Add a finding on whether the configuration covers the sticky cookies."""
     if sticky is None or not diagnosis.sticky:
         return diagnosis
     if knows_cookies(sticky, diagnosis):

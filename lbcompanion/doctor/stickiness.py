@@ -1,4 +1,4 @@
-"""What the replays say: which cookies bring a request back to its node."""
+"""Finds which cookies bring a request back to its node, from the replays."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lbcompanion.doctor.observations import Observations, Replay, ReplayMode, Re
 
 @frozen
 class Outcome:
-    """How one series of replays went.
+    """The result of one series of replays.
 
-    :ivar node_marker: what told the node that it should lead to; empty where nothing tells nodes apart.
-    :ivar matches: how many of ``tries`` led there.
+    :ivar node_marker: the feature's value for the expected node; empty if nodes cannot be distinguished.
+    :ivar matches: how many of ``tries`` requests reached that node.
     """
 
     node_marker: str
@@ -25,27 +25,27 @@ class Outcome:
 
     @property
     def successful(self) -> bool:
-        """Whether every one led there, and more than one was tried."""
+        """Whether all of at least two requests reached the expected node."""
         return bool(self.node_marker) and self.tries > 1 and self.matches == self.tries
 
 
 def outcome(replay: Replay, feature: Feature) -> Outcome:
-    """Compare the answers with the one that handed the cookies out."""
+    """Compare the responses to a replay with the response that set the cookies."""
     tries = len(replay.responses)
     if feature.kind == "cookie":
         return _by_cookie(replay, feature)
     markers = [feature.of(response) for response in replay.responses if not response.failure]
     counts = Counter(marker for marker in markers if marker)
     if replay.source is not None and replay.source.kind is RequestKind.WHOAMI:
-        wanted = feature.of(replay.source)  # a balancer's own cookie: the node that answered is the one it names
+        wanted = feature.of(replay.source)  # a balancer's cookie names the node that responded
     else:
-        # A key of the application's leads where the balancer's hash says, not to the node that handed it out.
+        # The balancer hashes the application's cookie: the node need not be the one that set it.
         wanted = counts.most_common(1)[0][0] if counts else ""
     return Outcome(wanted, tries, counts[wanted] if wanted else 0)
 
 
 def _by_cookie(replay: Replay, feature: Feature) -> Outcome:
-    """Nothing but the sticky cookie tells nodes apart: who keeps it was not moved, as far as one can see."""
+    """Only the sticky cookie distinguishes nodes: a visitor whose cookie stays the same was not moved."""
     wanted = feature.of(replay.source) if replay.source is not None else ""
     accepted = {wanted, ""} if feature.name in replay.names else {wanted}
     matches = sum(
@@ -57,11 +57,11 @@ def _by_cookie(replay: Replay, feature: Feature) -> Outcome:
 
 @frozen
 class Stickiness:
-    """Which cookies do it.
+    """The cookies that make visitors stick.
 
-    :ivar names: none where nothing sticks, or where that could not be told.
+    :ivar names: empty if nothing sticks, or if that is unknown.
     :ivar all_needed: whether all of them are needed.
-    :ivar first_success: the series that showed it first.
+    :ivar first_success: the first series of replays that succeeded.
     """
 
     names: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class Stickiness:
 
 
 def find_stickiness(observations: Observations, feature: Feature) -> Stickiness:
-    """Find the fewest cookies that stick, by what was tried so far."""
+    """Find the smallest set of sticky cookies, from the replays so far."""
     successful = [replay for replay in observations.replays if outcome(replay, feature).successful]
     first_success = next((replay for replay in successful if replay.mode is ReplayMode.WHOLE), None)
     if first_success is None:
@@ -98,7 +98,7 @@ def _successes_like(successful: Iterable[Replay], first_success: Replay, mode: R
 def _invented(observations: Observations, feature: Feature) -> Stickiness:
     tried = [replay for replay in observations.replays if replay.mode is ReplayMode.INVENTED]
     successes = [one for one in tried if outcome(one, feature).successful]
-    # One key that leads to one node could be chance, or a balancer that knows no cookies at all.
+    # A single value that leads to one node could be chance, or a balancer that ignores cookies.
     if len(successes) < 2 or len(successes) < len(tried):
         return Stickiness()
     return Stickiness(successes[0].names, False, True, successes[0])

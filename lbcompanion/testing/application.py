@@ -1,5 +1,5 @@
-"""The application of a farm in memory: every page is made once, and entered in a ledger. Independent of the
-companions: Twisted's own web server.
+"""The application of an in-memory farm: makes every page once and records it. It runs in Twisted's web server,
+independent of the companions.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from twisted.web.server import Request
 from lbcompanion.testing.network import Host
 from lbcompanion.web import QuietSite
 
-#: The header by which a visitor names the visit.
+#: The request header with the visit's id.
 VISIT = "X-Visit"
-#: What the application calls its session, and its protection against forged forms.
+#: Names of the session cookie and of the CSRF cookie.
 SESSION_COOKIE, CSRF_COOKIE = "sess", "csrftoken"
 
 
 @frozen
 class ServedPage:
-    """A page as the application made it.
+    """A page, as the application made it.
 
-    :ivar body: before any content coding.
+    :ivar body: its bytes before any content coding.
     """
 
     visit: str
@@ -34,11 +34,11 @@ class ServedPage:
 
 @define
 class ApplicationLog:
-    """All pages, by visit; of those that were asked for without one, the last.
+    """All pages by visit; of requests without a visit only the last one.
 
-    :ivar page_count: how many pages were made.
-    :ivar session_count: how many sessions were begun.
-    :ivar visitor_sessions: the numbers of those that were begun by visits; others are the crawler's own.
+    :ivar page_count: the number of pages made.
+    :ivar session_count: the number of sessions begun.
+    :ivar visitor_sessions: the numbers of sessions begun by visits; the others are the crawler's.
     """
 
     pages: dict[str, ServedPage] = field(factory=dict)
@@ -47,17 +47,17 @@ class ApplicationLog:
     visitor_sessions: list[int] = field(factory=list)
 
     def secrets(self) -> list[bytes]:
-        """The values of all sessions and all forgery protections given to visitors."""
+        """Return the values of all session and CSRF cookies given to visitors."""
         return [text(number) for number in self.visitor_sessions for text in (session_id, csrf_token)]
 
 
 def session_id(number: int) -> bytes:
-    """The value of a session cookie."""
+    """Return the value of a session cookie."""
     return b"hush-session-%d-" % number + b"s" * 12
 
 
 def csrf_token(number: int) -> bytes:
-    """The value of the cookie against forged forms."""
+    """Return the value of a CSRF cookie."""
     return b"hush-forgery-%d-" % number + b"f" * 12
 
 

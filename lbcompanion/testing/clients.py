@@ -63,7 +63,7 @@ class ClientResponse:
 def send_request(
     farm: InMemoryFarm, host: Host, method: str, url: str, headers: Mapping[str, str] = {}, body: bytes | None = None
 ) -> ClientResponse:
-    """Send one request from a host, and let things happen until it is answered."""
+    """Send one request from a host, and run the network until the response arrives."""
 
     async def go() -> ClientResponse:
         fields = Headers({name: [value] for name, value in headers.items()})
@@ -83,9 +83,9 @@ def send_request(
 
 @frozen
 class View:
-    """A page as a visitor got it.
+    """A page view of a visitor.
 
-    :ivar served_by: the node that the token names, as the visitor cannot know it: from the ledger.
+    :ivar served_by: the node that the token names, from the application's log, as a visitor cannot know it.
     """
 
     token: str
@@ -151,14 +151,14 @@ class Visitor:
             (self.hidden.add if "httponly" in attributes.lower() else self.hidden.discard)(name)
 
     def readable_cookies(self) -> dict[str, str]:
-        """What the recorder script reads and tells."""
+        """Return the cookies that the recorder script can read."""
         names = CookieReader(self.farm.kind.sticky).names_for_script()
         return {name: value for name, value in self.jar.items() if name not in self.hidden and names_match(names, name)}
 
     def notice(self, view: View, cookies: Mapping[str, str] | None = None, token: str = "") -> int:
         """Post a notice, as the recorder script does; the answer's status.
 
-        :param cookies: the cookies that the script tells; None: what it could read.
+        :param cookies: the cookies in the notice; None for all that the script can read.
         :param token: another one than the view's.
         """
         payload = {
@@ -178,7 +178,7 @@ class Visitor:
 
 @define
 class UntrustedClient:
-    """Another crawler that the farm trusts; and one that only claims to be of the farm."""
+    """A client with any secret: another trusted crawler, or one that only pretends."""
 
     farm: InMemoryFarm
 
@@ -190,21 +190,21 @@ class UntrustedClient:
         )
 
     def pull(self, token: str, node: str, secret: bytes = SECRET) -> FetchedCopy | FetchMiss:
-        """Fetch a copy straight from a node."""
+        """Fetch a copy directly from a node."""
         page = self._fetcher(secret).page(token, FetchPath(direct=f"http://{node}:8080"))
         return self.farm.network.result_of(Deferred.fromCoroutine(page))
 
     def confirm(self, token: str, node: str, secret: bytes = SECRET) -> bool:
-        """Tell a node that the copy is safe."""
+        """Confirm to a node that the copy is archived."""
         done = self._fetcher(secret).confirm(token, FetchPath(direct=f"http://{node}:8080"))
         return self.farm.network.result_of(Deferred.fromCoroutine(done))
 
     def post(self, body: bytes, secret: bytes | None = SECRET, age_seconds: float = 0.0, sent: bytes = b"") -> int:
         """Post to the crawler's intake; the answer's status, 0 where it does not run.
 
-        :param secret: what to sign with; None: no signature.
-        :param age_seconds: how long ago it says it was signed.
-        :param sent: what is sent instead of what was signed.
+        :param secret: the secret to sign with; None sends no signature.
+        :param age_seconds: the age of the signature.
+        :param sent: the body to send instead of the signed one.
         """
         headers = {"Content-Type": "application/json"}
         url = f"{INTAKE}/notices"

@@ -47,7 +47,7 @@ class FarmKind:
     """One sort of farm.
 
     :ivar model: makes the balancer's model.
-    :ivar sticky: what nodes and crawler are told of it.
+    :ivar sticky: the ``[sticky]`` settings of nodes and crawler.
     :ivar peers: whether the nodes know each other's addresses.
     :ivar session_routes: whether it is the session itself that routes, and the operator allowed to record it.
     """
@@ -104,7 +104,7 @@ class InlineCrawler(CrawlerService):
         return execute(call, *args)
 
     def crash(self) -> None:
-        """What the kernel does for a process that is killed: locks and files are let go."""
+        """Release locks and files, as the kernel does for a killed process."""
         self._database.close()
         if self._lock >= 0:
             os.close(self._lock)
@@ -123,7 +123,7 @@ class InlineCrawler(CrawlerService):
 class InMemoryNode:
     """One companion and the machine it runs on.
 
-    :ivar service: the running process; None while there is none.
+    :ivar service: the running process, or None.
     """
 
     name: str
@@ -139,7 +139,7 @@ class InMemoryNode:
         host.network.result_of(self.service.startService())
 
     def restart(self) -> None:
-        """Kill it and start it anew: what it held in memory is gone, its state directory stays."""
+        """Kill and restart the process: memory is lost, the state directory stays."""
         self.host.crash()
         self.start()
 
@@ -234,40 +234,40 @@ class InMemoryFarm:
     # The crawler.
 
     def start_crawler(self) -> None:
-        """Start it; what an earlier one left is gone on with."""
+        """Start the crawler on the state of the previous one."""
         self.crawler_starts += 1
         self.crawler = InlineCrawler(self._crawler_settings(), self.crawlers, self.network.now)
         self.network.result_of(self.crawler.startService())
 
     def kill_crawler(self) -> None:
-        """Kill it, in the middle of whatever it does."""
+        """Kill the crawler at once."""
         crawler, self.crawler = self.crawler, None
         self.crawlers.crash()
         if crawler is not None:
             crawler.crash()
 
     def rows(self) -> list[Any]:
-        """What the crawler knows of all notices; of the last living one."""
+        """Return all rows of the running crawler's backlog."""
         return [] if self.crawler is None else self.crawler.rows()
 
-    # What befalls nodes.
+    # Events at nodes.
 
     def cut_off(self, name: str, noticed: bool = True) -> None:
-        """The network to a node breaks.
+        """Cut a node off the network.
 
-        :param noticed: whether the balancer knows at once; else from its next health check.
+        :param noticed: whether the balancer notices at once, or only by its next health check.
         """
         self.nodes[name].host.cut_off()
         if noticed:
             self.check_health()
 
     def reconnect(self, name: str) -> None:
-        """It is there again, with all it had."""
+        """Reconnect a node; it has kept its state."""
         self.nodes[name].host.reconnect()
         self.check_health()
 
     def bypass(self, name: str, on: bool) -> bool:
-        """The balancer goes straight to a node's application, or to its companion again; gives what it does now."""
+        """Route past a node's companion to its application, or back; return ``on``."""
         self.balancer.nodes[name] = (
             (f"10.0.1.{self._number(name)}", 8000) if on else (self.nodes[name].host.address, 8080)
         )
@@ -275,11 +275,11 @@ class InMemoryFarm:
         return on
 
     def drain(self, name: str, on: bool) -> None:
-        """The balancer sends nobody new to a node, or everybody again."""
+        """Drain a node in the balancer, or end that."""
         (self.balancer.draining.add if on else self.balancer.draining.discard)(name)
 
     def rotate(self) -> bool:
-        """The balancer gets a new key: all values that it gave out are void; False where it has none."""
+        """Change the balancer's cookie values, so that earlier ones are void; False if it sets no cookie."""
         model = self.balancer.model
         if not isinstance(model, CookieInsertion) or not model.sets_cookie:
             return False
@@ -288,12 +288,12 @@ class InMemoryFarm:
         return True
 
     def set_caching(self, on: bool) -> None:
-        """A cache that heeds nothing stands before the balancer, or is gone with all that it kept."""
+        """Put a cache that ignores Cache-Control in front of the balancer, or remove it."""
         self.balancer.caching = on
         self.balancer.cache.clear()
 
     def move(self, name: str) -> None:
-        """A node's process ends, and begins anew at another address; its name finds it there."""
+        """Restart a node at another address and update its name."""
         node = self.nodes[name]
         node.host.crash()
         node.host.cut_off()
@@ -308,16 +308,16 @@ class InMemoryFarm:
         self.check_health()
 
     def check_health(self) -> None:
-        """The balancer looks at all nodes."""
+        """Run the balancer's health checks."""
         self.balancer.down = {name for name, node in self.nodes.items() if not node.host.up}
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close all files."""
         self.kill_crawler()
         for node in self.nodes.values():
             node.host.crash()
 
 
 def is_archived(row: Any) -> bool:
-    """Whether a row of the backlog ended well."""
+    """Return whether a row's outcome is archived."""
     return bool(row["outcome"] == Verdict.ARCHIVED.value)

@@ -1,6 +1,5 @@
-"""Connections in memory for the machines of :mod:`lbcompanion.node`: they behave as asyncio's transports do, with
-nothing left to chance. Nothing is called back from within a call, but for ``pause_writing``, which asyncio calls from
-within ``write`` as well.
+"""In-memory connections for the protocols of :mod:`lbcompanion.node`. They behave like asyncio's transports, but
+deterministically. As in asyncio, no callback runs within a call, except ``pause_writing`` within ``write``.
 """
 
 from __future__ import annotations
@@ -11,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 from lbcompanion.node.proxy.interface import ConnectionHandler, Transport
 
-#: What a link queues before its machine is told to pause, and how low the queue has to be to go on: asyncio's marks.
+#: Bytes queued before the protocol must pause writing, and before it may resume: asyncio's defaults.
 HIGH_WATER = 65536
 LOW_WATER = HIGH_WATER // 4
-#: More steps than this without rest are a loop, not work.
+#: More steps than this are taken for an endless loop.
 _MAX_STEPS = 1_000_000
 
 
 class MemoryLoop:
-    """What is to happen next, in order."""
+    """A queue of calls, run in order."""
 
     def __init__(self) -> None:
         self._queue: deque[Callable[[], None]] = deque()
 
     def call_soon(self, call: Callable[[], None]) -> None:
-        """Let something happen in its turn."""
+        """Append a call to the queue."""
         self._queue.append(call)
 
     def run(self) -> None:
-        """Let everything happen.
+        """Run all queued calls.
 
-        :raises AssertionError: where that does not end.
+        :raises AssertionError: if that does not end.
         """
         for _ in range(_MAX_STEPS):
             if not self._queue:
@@ -43,7 +42,7 @@ class MemoryLoop:
 class MemoryTransport:
     """A :class:`~lbcompanion.node.proxy.interface.Transport`, whose other end is :attr:`remote`.
 
-    :param peername: what ``get_extra_info`` tells.
+    :param peername: the value of ``get_extra_info("peername")``.
     """
 
     def __init__(self, loop: MemoryLoop, handler: ConnectionHandler, peername: object = ("192.0.2.7", 4711)) -> None:
@@ -61,14 +60,14 @@ class MemoryTransport:
         self.remote = RemoteEnd(self)
 
     def connect(self) -> RemoteEnd:
-        """Tell the machine of its connection."""
+        """Call ``connection_made``; return the other end."""
         self._handler.connection_made(self)
         return self.remote
 
-    # What the machine asks for.
+    # Called by the protocol.
 
     def write(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        """Write data, in order."""
         assert not self._wrote_eof, "written behind the end"
         if self._closing or self._lost or not data:
             return
@@ -80,22 +79,22 @@ class MemoryTransport:
             self._handler.pause_writing()
 
     def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        """Write several pieces as one."""
         self.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        """Close after all queued output is written."""
         if not self._closing:
             self._closing = True
             self._flush()
 
     def write_eof(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        """Half-close after all queued output is written."""
         self._wrote_eof = True
         self._flush()
 
     def abort(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        """Close at once and drop queued output."""
         if not self._lost:
             self._closing = True
             self._out.clear()
@@ -103,37 +102,37 @@ class MemoryTransport:
             self._loop.call_soon(lambda: self.lose(None))
 
     def pause_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        """Stop reading."""
         self._reading = False
 
     def resume_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        """Continue reading."""
         if not self._closing and not self._reading:
             self._reading = True
             self._loop.call_soon(self.deliver)
 
     def get_write_buffer_size(self) -> int:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        """Return the number of queued output bytes."""
         return self._queued
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
+        """Return transport information, as asyncio does."""
         return self._extra.get(name, default)
 
-    # What the other end does.
+    # Called by the other end.
 
     @property
     def reads(self) -> bool:
-        """Whether the machine takes what comes."""
+        """Whether the protocol accepts data."""
         return self._reading and not self._closing and not self._lost
 
     def feed(self, data: bytes | None) -> None:
-        """Put bytes, or the end (None), on their way to the machine."""
+        """Queue bytes, or the end of input (None), for the protocol."""
         self._in.append(data)
         self._loop.call_soon(self.deliver)
 
     def deliver(self) -> None:
-        """Give the machine what has come, one piece at a time."""
+        """Pass queued input to the protocol, one piece at a time."""
         if not self._in or not self.reads:
             return
         data = self._in.popleft()
@@ -146,14 +145,14 @@ class MemoryTransport:
             self._loop.call_soon(self.deliver)
 
     def on_drained(self) -> None:
-        """The other end reads again."""
+        """Continue writing when the other end reads again."""
         self._flush()
         if self._full and self._queued <= LOW_WATER and not self._lost:
             self._full = False
             self._handler.resume_writing()
 
     def lose(self, exc: BaseException | None) -> None:
-        """The connection is gone."""
+        """Call ``connection_lost``, once."""
         if not self._lost:
             self._lost = self._closing = self.remote.closed = True
             self._handler.connection_lost(exc)
@@ -170,14 +169,14 @@ class MemoryTransport:
 
 
 class RemoteEnd:
-    """The other end of a :class:`MemoryTransport`, in the hands of a test.
+    """The other end of a :class:`MemoryTransport`, controlled by a test.
 
-    :ivar received: all bytes that came so far.
-    :ivar pieces: how many writes they came in.
-    :ivar eof: nothing more will come, by the machine's own wish.
-    :ivar closed: the connection is gone.
-    :ivar aborted: the machine threw it away.
-    :ivar on_data: called after each arrival.
+    :ivar received: all bytes received so far.
+    :ivar pieces: the number of writes they came in.
+    :ivar eof: the protocol has ended its output.
+    :ivar closed: the connection is closed.
+    :ivar aborted: the protocol aborted it.
+    :ivar on_data: called with each piece received.
     """
 
     def __init__(self, transport: MemoryTransport) -> None:
@@ -191,36 +190,36 @@ class RemoteEnd:
         self.on_data: Callable[[bytes], None] = lambda data: None
 
     def data_received(self, data: bytes) -> None:
-        """Bytes come."""
+        """Receive bytes."""
         self.received += data
         self.pieces += 1
         self.on_data(data)
 
     def send(self, *pieces: bytes) -> None:
-        """Send, in these pieces."""
+        """Send these pieces."""
         for piece in pieces:
             self._transport.feed(piece)
 
     def send_eof(self) -> None:
-        """Send nothing more."""
+        """Half-close: send the end of input."""
         self._transport.feed(None)
 
     def reset(self) -> None:
-        """Break the connection."""
+        """Reset the connection."""
         self._transport.lose(ConnectionResetError())
 
     def stop_reading(self) -> None:
-        """Take nothing for now."""
+        """Stop reading."""
         self.reads = False
 
     def resume_reading(self) -> None:
-        """Take what waits."""
+        """Read again, first what was queued."""
         self.reads = True
         self._transport.on_drained()
 
     @property
     def is_read(self) -> bool:
-        """Whether the machine takes what this end sends."""
+        """Whether the protocol accepts what this end sends."""
         return self._transport.reads
 
 

@@ -36,7 +36,7 @@ START = 1_790_000_000.0
 
 
 class ManualWallClock:
-    """Epoch seconds that pass when told to."""
+    """A wall clock, in epoch seconds, that tests advance."""
 
     def __init__(self, now: float = START) -> None:
         self.now = now
@@ -355,14 +355,14 @@ class FailingStore(DelegatingStore):
         return fail(StoreError("down on purpose")) if self.failing else call()
 
     def close(self) -> Deferred[None]:
-        """As inside, always at once."""
+        """Close the inner store, without failure or delay."""
         return self.inner.close()
 
 
 class SlowStore(DelegatingStore):
     """The store inside, whose answers (failures too) come late; ``close`` does not wait.
 
-    :param reactor: whose time it goes by; a ``task.Clock`` in tests.
+    :param reactor: the source of delays; a ``task.Clock`` in tests.
     :param seconds: how late.
     """
 
@@ -378,5 +378,5 @@ class SlowStore(DelegatingStore):
         return late
 
     def close(self) -> Deferred[None]:
-        """As inside, always at once."""
+        """Close the inner store, without failure or delay."""
         return self.inner.close()
