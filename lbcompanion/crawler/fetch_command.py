@@ -1,4 +1,4 @@
-"""One fetch by the ladder, each step told: for the ``fetch`` command. Nothing is archived, nothing confirmed."""
+"""One fetch by the ladder that reports each step, for the ``fetch`` command. Nothing is archived or confirmed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lbcompanion.sticky.routes import Routes
 
 
 class NotFetchable(CompanionError):
-    """What was named cannot be fetched with this configuration; the text says why."""
+    """The page cannot be fetched with this configuration; the text says why."""
 
 
 @frozen
@@ -35,7 +35,7 @@ class FetchOutcome:
 
     :ivar owner: the node that the token names.
     :ivar loss_reason: why the copy was not fetched; None if it was fetched, proven and complete.
-    :ivar copy: the page, or None.
+    :ivar copy: the copy, or None.
     """
 
     token: str = field(repr=False)
@@ -56,11 +56,11 @@ def fetch_once(
 ) -> Deferred[FetchOutcome]:
     """Fetch a page once.
 
-    :param url_or_token: a token, or a fetch URL, with ``#CTFetchCookies=`` or without.
-    :param cookies: what was recorded, beside what the URL carries.
-    :param say: told each step, without cookie values.
-    :returns: fails with :class:`NotFetchable` or :class:`~lbcompanion.errors.TokenError` where the text names
-        no page of this farm's.
+    :param url_or_token: a token, or a fetch URL, with or without ``#CTFetchCookies=``.
+    :param cookies: recorded cookies, in addition to those of the URL.
+    :param report_step: called with a text for each step, without cookie values.
+    :returns: fails with :class:`NotFetchable` or :class:`~lbcompanion.errors.TokenError` if the text names no page
+        of this farm.
     """
     agent_factory = agent_factory or network_agents(reactor)
     fetching = _fetch(settings, reactor, url_or_token, dict(cookies or {}), report_step, agent_factory, now)
@@ -115,7 +115,7 @@ def _loss_reason(round_result: RoundResult, report_step: Callable[[str], None]) 
 def _routing_cookies(
     context: SiteContext, cookies: dict[str, str], report_step: Callable[[str], None]
 ) -> tuple[RoutingCookie, ...]:
-    """The routing part of what was given; what no dialect knows is sent as it was given, by who gave it."""
+    """Return the routing cookies among the given ones; if no dialect recognises any, return all of them unchanged."""
     if not cookies:
         return ()
     reduced = context.reader.read(cookies)
@@ -127,7 +127,7 @@ def _routing_cookies(
 
 
 def _site_name(url: str, sites: Mapping[str, SiteSettings]) -> str:
-    """The site whose origin, or one of whose nodes' own origins, the address has; or the only one."""
+    """Return the site that has the URL's origin, as its own or as a node's; the only site if there is just one."""
     for name, site in sites.items():
         origins = [site.origin, *(node.direct for node in site.nodes.values() if node.direct)]
         if url and any(origin_of(url) == origin_of(each) for each in origins):

@@ -1,4 +1,4 @@
-"""What the crawler counts, for ``/metrics`` and ``/api/stats``; a registry of its own for each service."""
+"""The crawler's metrics, for ``/metrics`` and ``/api/stats``; each service has its own registry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMESPACE = "lbcompanion_crawler"
 
 
 class Prober(Protocol):
-    """What learns routes: :class:`lbcompanion.crawler.routes.minting.Minter`."""
+    """The counters of a :class:`lbcompanion.crawler.routes.minting.Minter`."""
 
     @property
     def probes(self) -> int:
@@ -76,7 +76,7 @@ class CrawlerMetrics:
         self._route_values: Callable[[], dict[str, int]] = dict
 
     def watch(self, routes: Iterable[Route], minters: Callable[[], Iterable[Prober]]) -> None:
-        """Show what stands in the table of routes, and what learning it took."""
+        """Export the number of routes by state and the number of probes."""
 
         def route_values() -> dict[str, int]:
             probers = list(minters())
@@ -98,12 +98,12 @@ class CrawlerMetrics:
         self._totals[name] = self._totals.get(name, 0) + amount
 
     def count_notices(self, result: str, count: int = 1) -> None:
-        """Notices came in: ``new``, ``duplicate`` or ``refused``."""
+        """Count notices that came in as ``new``, ``duplicate``, ``refused`` or ``lost``."""
         self._notices.labels(result).inc(count)
         self._add(f"notices_{result}", count)
 
     def count_attempt(self, attempt: Attempt) -> None:
-        """One attempt was made."""
+        """Count one request for a page and its duration."""
         self._attempts.labels(attempt.route.value, attempt.result).inc()
         self._seconds.labels(attempt.route.value).observe(attempt.ms / 1000)
         self._add("attempts")
@@ -111,7 +111,7 @@ class CrawlerMetrics:
             self._add("misrouted_attempts")
 
     def count_archived(self, size: int, assets: int) -> None:
-        """One page is safe."""
+        """Count one archived page and its requisites."""
         self._outcomes.labels("archived").inc()
         self._bytes.inc(size)
         self._assets.inc(assets)
@@ -119,27 +119,27 @@ class CrawlerMetrics:
         self._add("requisites", assets)
 
     def count_lost(self) -> None:
-        """One page is lost."""
+        """Count one lost page."""
         self._outcomes.labels("lost").inc()
 
     def count_confirmation(self, *, done: bool) -> None:
-        """A confirmation was sent, and answered or not."""
+        """Count one confirmation; ``done`` says whether the node accepted it."""
         self._confirmations.labels("done" if done else "failed").inc()
         self._add("confirmations_done" if done else "confirmations_failed")
 
     def set_running(self, count: int) -> None:
-        """So many notices are being fetched."""
+        """Set the number of notices being fetched now."""
         self._running.set(count)
         self._totals["fetches_running"] = count
 
     def totals(self) -> dict[str, int]:
-        """The plain numbers since the start, for the JSON answer."""
+        """Return the totals since the start, for the JSON response."""
         base = dict.fromkeys(
             ("notices_new", "notices_duplicate", "attempts", "misrouted_attempts", "archived_bytes"), 0
         )
         return {**base, **self._totals, **self._route_values()}
 
     def exposition(self, open_notices: int) -> bytes:
-        """The text for Prometheus."""
+        """Return the metrics in the Prometheus text format."""
         self._open.set(open_notices)
         return generate_latest(self.registry)

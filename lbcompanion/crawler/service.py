@@ -1,4 +1,4 @@
-"""The crawler as a service: opens what it needs, listens, works, and stops in good order."""
+"""The crawler as a Twisted service: opens database and archive, listens, crawls, and stops in order."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class StartFailed(CompanionError):
 class CrawlerService(MultiService):
     """One crawler.
 
-    :param settings: the whole file.
-    :param reactor: for everything that waits.
+    :param settings: the whole configuration.
+    :param reactor: for timers, sockets and the thread pool.
     :param now: seconds since the epoch.
-    :param agent_factory: how requests leave; None: over the network.
-    :ivar started: fires with the service when both sides listen; fails where that cannot be.
-    :ivar intake_port: where the intake listens, from then on; 0 where it is no TCP port.
-    :ivar admin_port: the same of the admin side.
+    :param agent_factory: makes the HTTP agents; None means agents over the network.
+    :ivar started: fires with the service when both listeners are open; fails if the start fails.
+    :ivar intake_port: TCP port of the intake once started; 0 if it does not listen on TCP.
+    :ivar admin_port: TCP port of the admin listener once started; 0 if it does not listen on TCP.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class CrawlerService(MultiService):
         self._starting: Deferred[None] | None = None
 
     def startService(self) -> Deferred[CrawlerService]:
-        """Begin; :attr:`started`, which is given back too, tells how it went."""
+        """Begin to start; returns :attr:`started`."""
         super().startService()  # type: ignore[no-untyped-call]
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="backlog")
         self._pool.start()
-        # Where the reactor ends without a word to this service, the thread must not keep the process alive.
+        # If the reactor stops without stopService, the thread must not keep the process alive.
         self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_pool)
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._not_started)
@@ -111,7 +111,7 @@ class CrawlerService(MultiService):
         return deferToThreadPool(self._reactor, self._pool, call, *args)
 
     def _open_state(self) -> list[Route]:
-        """Make folders, lock, tables and files ready; on the backlog's thread."""
+        """Create folders, lock and tables, and recover the archive; runs on the backlog's thread."""
         folder = self.settings.crawler.state_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(folder / "crawler.lock")
@@ -180,7 +180,7 @@ class CrawlerService(MultiService):
         def failed(failure: Any) -> None:
             self._log.error("a route could not be kept: {why}", why=str(failure.value))
 
-        if self._pool is None:  # a campaign outlived the service
+        if self._pool is None:  # a campaign ended after the service had stopped
             return
         self._defer(self._route_table.save, route).addErrback(failed)
 
@@ -190,7 +190,7 @@ class CrawlerService(MultiService):
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
         now = self._now()
         if losses:
-            # First, so that what comes with them is known to be lost when it is looked at.
+            # Losses first, so that notices of the same delivery already have them when they are scheduled.
             self._backlog.add_losses(losses, now)
         return self._backlog.add(arrivals, now)
 
@@ -200,7 +200,7 @@ class CrawlerService(MultiService):
         return new
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, let running fetches end (not for ever), close what is open."""
+        """Stop listening, wait up to :data:`STOP_SECONDS` for running fetches, close database and connections."""
         before = maybeDeferred(super().stopService)
         return before.addCallback(lambda _result: Deferred.fromCoroutine(self._stop()))
 
@@ -239,7 +239,7 @@ class CrawlerService(MultiService):
 
 
 def _lock(path: Path) -> int:
-    """Hold the state directory: two crawlers over one archive would cut off each other's files."""
+    """Lock the state directory: two crawlers over one archive would truncate each other's files."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -250,7 +250,7 @@ def _lock(path: Path) -> int:
 
 
 def _make_private(url: str) -> None:
-    """An SQLite file holds routing cookies: only its owner may read it, and its folder is made where missing."""
+    """Create the SQLite file, and its folder if missing, readable by its owner only: it holds routing cookies."""
     prefix = "sqlite:///"
     name = url.removeprefix(prefix).partition("?")[0]
     if not url.startswith(prefix) or not name or name == ":memory:":

@@ -1,4 +1,4 @@
-"""Puts together what works for each site: agents, fetcher, cookie reader, minter."""
+"""Builds the objects of each site: agents, fetcher, cookie reader, minter."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from lbcompanion.settings import CrawlerSettings, SiteSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes
 
-#: Between two probes of a campaign that takes long.
+#: Pause between two probes of a long campaign.
 PROBE_PAUSE_SECONDS = 0.05
 
-#: Gives the agents of a site: through the balancer, and to nodes' own hosts. Tests hand in one without a network.
+#: Makes the two agents of a site: one through the balancer, one to the nodes' own origins. Tests pass one without a
+#: network.
 AgentFactory = Callable[[SiteSettings], "tuple[Any, Any]"]
 
 
 def network_agents(reactor: Any) -> AgentFactory:
-    """Agents over the network."""
+    """Return a factory of agents that use the network."""
 
     def make(site: SiteSettings) -> tuple[Any, Any]:
         return agent_for(reactor, site.connect, site.ca_file), agent_for(reactor, "", site.ca_file)
@@ -34,7 +35,7 @@ def network_agents(reactor: Any) -> AgentFactory:
 
 
 def nonce() -> str:
-    """An unguessable text for one request."""
+    """Return an unguessable text for one request."""
     return os.urandom(16).hex()
 
 
@@ -46,10 +47,10 @@ def build_sites(
     now: WallClock,
     agent_factory: AgentFactory,
 ) -> Mapping[str, SiteContext]:
-    """The crews of all sites, by the sites' names.
+    """Build the objects of all sites, by site name.
 
-    :param keep: told of every route that changed.
-    :raises OSError: where a site's ``ca_file`` cannot be read.
+    :param save_route: called with every route that changed.
+    :raises OSError: if a site's ``ca_file`` cannot be read.
     """
     contexts = {}
     for name, site in settings.sites.items():

@@ -1,4 +1,4 @@
-"""The admin listener's answers: JSON, metrics, archived bytes, and the dashboard's pages. All of it only reads."""
+"""The admin listener's responses: JSON, metrics, archived pages and the dashboard. All are read-only."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _OUTCOMES = frozenset({"", "archived", "lost", "open", "null"})
 _JSON = "application/json"
 _HTML = "text/html; charset=utf-8"
 
-#: For our own pages: nothing from elsewhere, and frames of our own only.
+#: CSP of the dashboard: resources and frames only from its own origin.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self'"
 )
 
 
 class _HttpError(Exception):
-    """A request that cannot be answered."""
+    """Ends a request with an error status."""
 
     def __init__(self, status: int, why: str) -> None:
         self.status = status
@@ -45,7 +45,7 @@ class _HttpError(Exception):
 
 @frozen
 class Response:
-    """What goes out."""
+    """A response: body, content type and further fields."""
 
     body: bytes
     content_type: str = _JSON
@@ -54,7 +54,7 @@ class Response:
 
 @frozen
 class Query:
-    """What a listing is asked for."""
+    """The parameters of a listing."""
 
     limit: int
     after: int | None
@@ -64,7 +64,7 @@ class Query:
 def read_query(request: Request) -> Query:
     """Read ``limit``, ``after`` and the filters.
 
-    :raises _Refused: 400 where one of them is wrong.
+    :raises _HttpError: 400 if one of them is invalid.
     """
     arguments = {name: _argument(request, name) for name in ("limit", "after", *_FILTERS)}
     for name in ("limit", "after"):
@@ -86,9 +86,9 @@ def _argument(request: Request, name: str) -> str:
 
 
 class AdminResource(Resource):
-    """Everything below ``/``.
+    """Serves all paths of the admin listener.
 
-    :param hosts: the names that a request may call it by, beside addresses and ``localhost``.
+    :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
     """
 
     isLeaf = True
@@ -126,7 +126,7 @@ class AdminResource(Resource):
         }
 
     def render(self, request: Request) -> int:
-        """Answer one request."""
+        """Respond to one request."""
         disconnected: list[bool] = []
         request.notifyFinish().addErrback(lambda _failure: disconnected.append(True))
         done: Deferred[Response] = ensureDeferred(self._dispatch(request))
@@ -224,7 +224,7 @@ class AdminResource(Resource):
             body = await self._defer(self._archive.read_page, row["warc_file"], row["warc_offset"])
         except ArchiveError as failure:
             raise _HttpError(500, str(failure)) from None
-        # The page is a stranger's: an origin of its own, no scripts, no forms, whatever it holds.
+        # Archived pages are untrusted: the sandbox gives an opaque origin and forbids scripts and forms.
         policy = (("content-security-policy", "sandbox"), ("x-robots-tag", "noindex, nofollow"))
         return Response(body, row["content_type"] or "application/octet-stream", policy)
 
@@ -260,5 +260,5 @@ def _page(html: str) -> Response:
 
 
 def admin_site(admin: AdminResource, reactor: object) -> Site:
-    """The admin side as a listening factory."""
+    """Return the admin listener's factory."""
     return QuietSite(admin, timeout=60, reactor=reactor)  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
-"""The dashboard: HTML made here, from what the API shows too; every text escaped, no assets from elsewhere.
+"""The dashboard: HTML from the same data as the API; all text is escaped, and nothing loads from other origins.
 
-The script asks for the live part again and puts it in place; without scripts the page works by reloading.
+The script polls the live part and replaces it; without scripts the page works by reloading.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _shell(title: str, body: str) -> str:
 
 
 def page(live_part: str, filters: Mapping[str, str], sites: Sequence[str]) -> str:
-    """The whole dashboard."""
+    """Return the dashboard's page."""
     origins = " &middot; ".join(escape(origin) for origin in sites)
     head = f'<header><h1>lbcompanion crawler</h1><span class="dim">{origins}</span></header>'
     body = f'{head}<main>{_filter_form(filters)}<div id="live">{live_part}</div></main>'
@@ -113,7 +113,7 @@ def live(
     routes: Sequence[Mapping[str, Any]],
     filters: Mapping[str, str],
 ) -> str:
-    """The part that changes: numbers, routes, recordings."""
+    """Return the part that the script replaces: numbers, routes, recordings."""
     boxes = "".join(
         f'<div class="number"><b>{int(numbers.get(key, 0)):,}</b><span class="dim">{label}</span></div>'
         for key, label in _NUMBERS
@@ -177,7 +177,7 @@ def _recordings(listing: Mapping[str, Any], filters: Mapping[str, str]) -> str:
 
 
 def recording_page(each: Mapping[str, Any]) -> str:
-    """One recording: its facts, its attempts, and the page itself in a sandbox."""
+    """Return the page of one recording: metadata, attempts, and the archived page in a sandbox."""
     facts = "".join(
         f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(str(each[name]))}</dd>"
         for name in _FACTS

@@ -1,4 +1,4 @@
-"""Recordings and routes as the JSON of the contract shows them: no cookie value, no secret."""
+"""Recordings and routes as JSON objects of the admin API, without cookie values and secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _time(seconds: float | None) -> str | None:
 
 
 def recording(row: Any) -> dict[str, Any]:
-    """One recording, from the backlog's row."""
+    """Return one recording from the backlog's row."""
     warc = {"file": row["warc_file"], "offset": row["warc_offset"]} if row["warc_file"] else None
     return {
         "token": row["token"],
@@ -49,7 +49,7 @@ def recording(row: Any) -> dict[str, Any]:
 
 
 def routes(known: Iterable[Route]) -> list[dict[str, Any]]:
-    """What was learnt per site and node."""
+    """Return the routes, one object for each site and node."""
     return [
         {
             "site": route.site,

@@ -1,7 +1,7 @@
-"""The archive's files: WARC, one open at a time, appended to, made durable, never overwritten.
+"""The archive's WARC files: appended to one at a time, synced to disk, never overwritten.
 
-What is appended counts only when the index commits it: the next append, or the next start, begins at the last
-committed end. Blocking; the service calls it on the backlog's thread.
+Appended bytes count only when the index commits them: the next append, or the next start, continues at the committed
+end. Blocking; the service calls it on the backlog's thread.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
 
-#: A file that has grown beyond this is not continued.
+#: A file of at least this size is not continued.
 ROTATE_BYTES = 1 << 30
 
-# How each record begins, since each is a gzip member of its own (WARC 1.1, annex D).
+# First bytes of each record, which is a gzip member of its own (WARC 1.1, annex D).
 _GZIP_MEMBER = b"\x1f\x8b"
 _NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
 
@@ -45,7 +45,7 @@ class ArchiveError(CompanionError):
 
 @frozen
 class _EncodedPage:
-    """The bytes of one page, and which payloads are among them for the first time."""
+    """The records of one page as bytes, the offset of its own record, and the payloads new to the file."""
 
     data: bytes
     page_offset: int
@@ -55,7 +55,7 @@ class _EncodedPage:
 class Archive:
     """The folder of WARC files that one crawler writes.
 
-    :param index: how much of each file is committed.
+    :param index: holds the committed length of each file.
     :param now: the time, for the names of new files.
     """
 
@@ -70,9 +70,9 @@ class Archive:
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def recover(self) -> None:
-        """Cut every file off behind its last committed byte, and go on with the newest one.
+        """Truncate every file to its committed length, and continue the newest one.
 
-        :raises ArchiveError: where the folder cannot be written.
+        :raises ArchiveError: if the folder cannot be written.
         """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -104,11 +104,11 @@ class Archive:
         route: str,
         attempts: tuple[Attempt, ...],
     ) -> ArchivedRecord:
-        """Append a page with its files, make that durable, and commit it as the notice's outcome.
+        """Append a page with its requisites, sync the file, and commit that as the notice's outcome.
 
-        :raises ArchiveError: where the bytes could not be made durable; nothing counts then.
-        :raises RecordRefused: where the page is one that no record can hold; to try again would not help.
-        :raises BacklogError: where they could not be committed; the next append takes their place.
+        :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
+        :raises RecordRefused: if a WARC record cannot represent the page; a retry would fail too.
+        :raises BacklogError: if the commit failed; the next append overwrites the bytes.
         """
         try:
             if not self._name or self._committed_end >= self._rotate_bytes:
@@ -148,7 +148,7 @@ class Archive:
             first = self._first_occurrence(digest) or new.get(digest)
             try:
                 parts.append(asset_record(asset, date) if first is None else revisit_record(asset, date, *first))
-            except RecordRefused as failure:  # the page is kept all the same
+            except RecordRefused as failure:  # the page is archived without it
                 self._log.warn("a file of a page is left out: {why}", why=str(failure))
                 continue
             if first is None:
@@ -156,7 +156,10 @@ class Archive:
         return _EncodedPage(b"".join(parts), page_offset, tuple((digest, *first) for digest, first in new.items()))
 
     def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
-        """Where a payload stands in this file already. Earlier versions noted addresses that no record can hold."""
+        """Return URL and date of a payload's first occurrence in this file, or None.
+
+        Earlier versions stored URLs that no record can hold; these are ignored.
+        """
         first = self._payloads.get(digest)
         return first if first is not None and is_recordable(first[0]) else None
 
@@ -165,7 +168,7 @@ class Archive:
         serial, known = 0, self._index.files()
         while (name := f"lbc-{stamp}-{serial:04d}.warc.gz") in known or (self._folder / name).exists():
             serial += 1
-        # The row comes first: a file without one belongs to somebody else and is never touched.
+        # The row comes first: a file without a row is not the crawler's and is never changed.
         self._index.new_file(name)
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         _sync_folder(self._folder)
@@ -184,9 +187,9 @@ class Archive:
             os.close(descriptor)
 
     def read_page(self, file: str, offset: int) -> bytes:
-        """The body of the record at an offset of a file.
+        """Return the body of the record at an offset of a file.
 
-        :raises ArchiveError: where it cannot be read.
+        :raises ArchiveError: if it cannot be read.
         """
         if not _NAME.fullmatch(file):
             raise ArchiveError("not a file of the archive")
@@ -199,7 +202,7 @@ class Archive:
                 return bytes(next(iter(ArchiveIterator(stream))).content_stream().read())
         except ArchiveError:
             raise
-        except Exception as failure:  # warcio has no error of its own for all that a torn file does
+        except Exception as failure:  # warcio raises errors of many classes for damaged files
             raise ArchiveError(f"the record cannot be read: {type(failure).__name__}") from None
 
 

@@ -1,8 +1,8 @@
-"""WARC 1.1 records as bytes, through warcio: pages, the files that belong to them, and what came before.
+"""WARC 1.1 records as bytes, made with warcio: pages, their requisites, and revisits.
 
-No ``Cookie``, ``Set-Cookie``, ``Authorization`` or ``Transfer-Encoding`` line is ever written: the HTTP heads here
-are made anew from what is known of the page. Every record goes through :func:`_serialized`, which refuses a head that
-would not be read back as it was meant: warcio itself writes a CR LF in a value as it is.
+No ``Cookie``, ``Set-Cookie``, ``Authorization`` or ``Transfer-Encoding`` line is ever written: the HTTP heads are
+generated from the page's metadata. Every record goes through :func:`_serialized`, which refuses a head that would not
+be read back unchanged; warcio itself writes a CR LF in a value as it is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ADDRESS_FIELDS = frozenset({"warc-target-uri", "warc-refers-to-target-uri"})
 
 
 class RecordRefused(CompanionError):
-    """A record whose head cannot be written as it is meant; the text names the field, never its value."""
+    """A record's head cannot be written safely; the text names the field, never its value."""
 
 
 @frozen
@@ -45,7 +45,7 @@ class Asset:
 
 
 def warc_digest(digest: bytes) -> str:
-    """A SHA-256 digest as WARC writes it (WARC 1.1 section 5.8, base32 as is the custom)."""
+    """Return a SHA-256 digest in WARC's form (WARC 1.1 section 5.8; base32 by convention)."""
     return f"sha256:{b32encode(digest).decode()}"
 
 
@@ -63,10 +63,10 @@ def _writer() -> BufferWARCWriter:
 
 
 def _serialized(writer: BufferWARCWriter, record: Any, body: bytes | None = None) -> bytes:
-    """A record's bytes: the one way out of this module.
+    """Return a record's bytes; every record of this module passes through here.
 
-    :param body: what follows the HTTP head, where that is in the record too.
-    :raises RecordRefused: where a value is not printable ASCII, or an address none of HTTP's.
+    :param body: the body after the HTTP head, if the record has one.
+    :raises RecordRefused: if a value is not printable ASCII, or a URL is not an http or https URL.
     """
     if record.rec_type != "warcinfo":
         _check_address("WARC-Target-URI", record.rec_headers.get_header("WARC-Target-URI", ""))
@@ -75,7 +75,7 @@ def _serialized(writer: BufferWARCWriter, record: Any, body: bytes | None = None
     if head is not None:
         _check_value("the start line", f"{head.protocol} {head.statusline}")
         _check_fields(head.headers)
-        head.compute_headers_buffer()  # not before: it encodes what is not ASCII instead of refusing it
+        head.compute_headers_buffer()  # after the check: it would encode non-ASCII values instead of refusing them
     if body is not None:
         digest = sha256(head.headers_buff + body).digest()
         record.rec_headers.add_header("WARC-Block-Digest", warc_digest(digest))
@@ -84,14 +84,14 @@ def _serialized(writer: BufferWARCWriter, record: Any, body: bytes | None = None
 
 
 def is_recordable(address: str) -> bool:
-    """Whether an address can stand in a record."""
+    """Whether a record can hold this URL."""
     return shapes.ASCII_URL.fullmatch(address) is not None
 
 
 def _check_fields(fields: Iterable[tuple[str, str]]) -> None:
     for name, value in fields:
         if not _NAME.fullmatch(name):
-            raise RecordRefused("a field's name is none")
+            raise RecordRefused("a field name is not a valid name")
         if name.lower() in _ADDRESS_FIELDS:
             _check_address(name, value)
         _check_value(name, value)
@@ -99,7 +99,7 @@ def _check_fields(fields: Iterable[tuple[str, str]]) -> None:
 
 def _check_address(name: str, value: str) -> None:
     if not is_recordable(value):
-        raise RecordRefused(f"{name} is no address of http or https in printable ASCII")
+        raise RecordRefused(f"{name} is not an http or https URL in printable ASCII")
 
 
 def _check_value(name: str, value: str) -> None:
@@ -119,9 +119,9 @@ def _response(
 
 
 def page_record(copy: FetchedCopy) -> bytes:
-    """The one ``response`` record of a page: its own address, status and time.
+    """Return the ``response`` record of a page, with its URL, status and time.
 
-    :raises RecordRefused: where it cannot be written, as of each record here.
+    :raises RecordRefused: if it cannot be written; so for every record here.
     """
     head = _http_head(copy.status, copy.content_type, len(copy.body))
     return _response(
@@ -130,7 +130,7 @@ def page_record(copy: FetchedCopy) -> bytes:
 
 
 def request_record(copy: FetchedCopy) -> bytes:
-    """How a page was asked for where that was no GET: the request line alone, nothing of the visitor's."""
+    """Return the ``request`` record of a page whose method was not GET: the request line and Host, no other fields."""
     writer = _writer()
     parts = urlsplit(copy.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -142,16 +142,16 @@ def request_record(copy: FetchedCopy) -> bytes:
 
 
 def asset_record(asset: Asset, date: str) -> bytes:
-    """The ``response`` record of a page's file.
+    """Return the ``response`` record of a requisite.
 
-    :param date: the page's own time: a replay picks, of many versions of one address, the one nearest to the page.
+    :param date: the page's time: a replay tool picks the version of a URL that is nearest to the page's time.
     """
     head = _http_head(200, asset.content_type, len(asset.body))
     return _response(asset.url, date, head, asset.body, asset.sha256, {})
 
 
 def revisit_record(asset: Asset, date: str, first_url: str, first_date: str) -> bytes:
-    """Says that the bytes of an asset stand in the same file already (WARC 1.1 section 6.7.2)."""
+    """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
     writer = _writer()
     head = _http_head(200, asset.content_type, len(asset.body))
     record = writer.create_revisit_record(
@@ -166,7 +166,7 @@ def revisit_record(asset: Asset, date: str, first_url: str, first_date: str) -> 
 
 
 def info_record(name: str, software: str) -> bytes:
-    """The ``warcinfo`` record at the start of a file."""
+    """Return the ``warcinfo`` record for the start of a file."""
     writer = _writer()
     _check_value("software", software)
     record = writer.create_warcinfo_record(

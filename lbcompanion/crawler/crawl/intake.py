@@ -1,4 +1,4 @@
-"""The intake: ``POST /notices``, signed; answered when the notices are durable."""
+"""The intake: receives signed notices by ``POST /notices`` and responds once they are stored durably."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IDLE_SECONDS = 60
 
 
 class BoundedRequest(Request):
-    """A request whose body is not kept beyond the limit: twisted.web alone would take any."""
+    """A request that stops storing its body at a limit; twisted.web has no limit of its own."""
 
     limit_bytes = BATCH_LIMIT_BYTES
 
@@ -33,12 +33,12 @@ class BoundedRequest(Request):
         self._received_bytes = 0
 
     def gotLength(self, length: int | None) -> None:
-        """The head is read: the body's length, None where it comes in chunks."""
+        """Receive the body's length from the head; None for a chunked body."""
         self.too_large = length is not None and length > self.limit_bytes
         super().gotLength(None if self.too_large else length)  # type: ignore[no-untyped-call]
 
     def handleContentChunk(self, data: bytes) -> None:
-        """A piece of the body came."""
+        """Receive a piece of the body."""
         self._received_bytes += len(data)
         self.too_large = self.too_large or self._received_bytes > self.limit_bytes
         if not self.too_large:
@@ -46,11 +46,11 @@ class BoundedRequest(Request):
 
 
 def site_name_for(notice: Notice, sites: Mapping[str, SiteSettings]) -> str:
-    """Which configured site a notice belongs to: by the copy's own address, then by the one the browser told.
+    """Return the name of the configured site that a notice belongs to, by the copy's URL or else the browser's.
 
-    The address only picks among what is configured; nothing is ever fetched from it.
+    The URL only selects a configured site; it is never fetched.
 
-    :returns: the site's name; the only one where there is one; empty where none matches.
+    :returns: the matching site, or the only site if there is just one; empty if no site matches.
     """
     for url in (notice.page_url, notice.url):
         for name, site in sites.items():
@@ -62,9 +62,8 @@ def site_name_for(notice: Notice, sites: Mapping[str, SiteSettings]) -> str:
 class Intake(Resource):
     """``/notices``.
 
-    :param accept: keeps arrivals, and the words that copies are lost, durably; its Deferred gives how many of the first
-        were new.
-    :param took: told what came of notices: ``new``, ``duplicate``, ``refused``, ``lost``, and how many.
+    :param accept: stores arrivals and losses durably; its Deferred fires with the number of new arrivals.
+    :param count_notices: called with ``new``, ``duplicate``, ``refused`` or ``lost``, and a number of notices.
     """
 
     isLeaf = True
@@ -88,7 +87,7 @@ class Intake(Resource):
         self._log = Logger(namespace="lbcompanion.crawler.intake")
 
     def render(self, request: Request) -> bytes | int:
-        """Answer one request."""
+        """Respond to one request."""
         if request.method != b"POST":
             request.setHeader(b"allow", b"POST")
             return self._refuse(request, 405, "only POST here")
@@ -164,7 +163,7 @@ class _Root(Resource):
 
 
 def intake_site(intake: Intake, reactor: object) -> Site:
-    """The intake as a listening factory."""
+    """Return the intake as a factory to listen with."""
     return QuietSite(  # type: ignore[no-untyped-call]
         _Root(intake), requestFactory=BoundedRequest, timeout=_IDLE_SECONDS, reactor=reactor
     )

@@ -1,7 +1,7 @@
-"""What belongs to a page: style sheets, scripts, images and fonts of its own origin, over the page's own route.
+"""Page requisites: style sheets, scripts, images and fonts of the page's origin, fetched over the page's route.
 
-A help for the archive, never a duty: whatever fails here is left out and the page is kept all the same. Only GET,
-only the site's own origin, no redirects, never below the companion's prefix; caps on count, bytes and time.
+Best effort: a file that cannot be fetched is left out, and the page is archived without it. Only GET, only the site's
+own origin, no redirects, nothing below the companion's prefix; count, bytes and time are limited.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_BYTES = 24 * 1024 * 1024
 MAX_SECONDS = 10.0
 _CONCURRENCY = 4
 
-#: Of a page, so much is searched for links: the parser is slow, and pages have their links early.
+#: Only this much of a page is searched for links: the parser is slow, and links to requisites come early.
 _MAX_SEARCHED_BYTES = 512 * 1024
 
 _CSS_LINK = re.compile(
@@ -46,7 +46,7 @@ _URL_ATTRIBUTES |= {"video": ("poster",), "body": ("background",)}
 
 
 class _LinkParser(HTMLParser):
-    """Gathers the addresses of what a page needs to look as it did."""
+    """Collects the URLs of a page's requisites."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -55,7 +55,7 @@ class _LinkParser(HTMLParser):
         self._in_style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Look at one element."""
+        """Collect the URLs of one element."""
         attributes = {name: value or "" for name, value in attrs}
         if tag == "base" and not self.base:
             self.base = attributes.get("href", "")
@@ -66,11 +66,11 @@ class _LinkParser(HTMLParser):
         self._in_style = tag == "style"
 
     def handle_endtag(self, tag: str) -> None:
-        """Leave a style sheet."""
+        """End an inline style sheet."""
         self._in_style = False
 
     def handle_data(self, data: str) -> None:
-        """Look into a style sheet that stands in the page."""
+        """Collect the URLs of an inline style sheet."""
         if self._in_style:
             self.found += css_links(data)
 
@@ -82,12 +82,12 @@ def _addresses(name: str, value: str) -> list[str]:
 
 
 def css_links(text: str) -> list[str]:
-    """The addresses that a style sheet names."""
+    """Return the URLs in a style sheet, as written."""
     return [next(filter(None, match)) for match in _CSS_LINK.findall(text) if any(match)]
 
 
 def page_links(copy: FetchedCopy) -> list[str]:
-    """The addresses that a page names, whole, in order, each once."""
+    """Return the absolute URLs of a page's requisites in order, without duplicates."""
     parser = _LinkParser()
     with suppress(ValueError, AssertionError):  # the parser gives up on some malformed declarations
         parser.feed(copy.body[:_MAX_SEARCHED_BYTES].decode("utf-8", "replace"))
@@ -96,12 +96,12 @@ def page_links(copy: FetchedCopy) -> list[str]:
 
 
 def _absolute(base: str, found: Iterable[str]) -> list[str]:
-    """The addresses as they are checked, requested and recorded: one text for all three."""
+    """Return absolute URLs without duplicates; the same text is checked, requested and recorded."""
     return list(dict.fromkeys(filter(None, (resolve_url(base, each) for each in found))))
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port; an empty host where the text is no address."""
+    """Return scheme, host and port; an empty host if the text is not a URL."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -111,9 +111,9 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
 
 
 class Requisites:
-    """Gathers the files of one page.
+    """Fetches the requisites of one page.
 
-    :param now: a clock in seconds.
+    :param now: the time in seconds.
     """
 
     def __init__(self, fetcher: SiteFetcher, now: WallClock) -> None:
@@ -121,7 +121,7 @@ class Requisites:
         self._now = now
 
     async def gather(self, copy: FetchedCopy, fetch_path: FetchPath) -> tuple[Asset, ...]:
-        """Fetch what the page names, and what its style sheets name; never raises for what fails."""
+        """Fetch the page's requisites and those of its style sheets; failed files are left out, never raised."""
         deadline = self._now() + MAX_SECONDS
         found: dict[str, Asset] = {}
         tried: set[str] = set()
@@ -159,7 +159,7 @@ class Requisites:
 
     async def _fetch_file(self, url: str, fetch_path: FetchPath, max_bytes: int, seconds_left: float) -> Asset | None:
         target = "/" + url.split("/", 3)[3]
-        # Asked of the configured origin (or the node's own), whatever the page calls itself.
+        # Sent to the configured origin (or the node's own), even if the page has another host in its URL.
         origin = (fetch_path.direct or self._fetcher.site.origin).rstrip("/")
         try:
             reply = await self._fetcher.fetch_file(origin + target, fetch_path, max_bytes, seconds_left)

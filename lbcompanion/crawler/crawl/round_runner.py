@@ -1,6 +1,6 @@
-"""One round of one notice: carries out the ladder's steps, and learns from what came back.
+"""Runs one round for one notice: carries out the ladder's steps and updates the routes from the responses.
 
-The ladder decides, the fetcher and the minter do; nothing here writes to the disk.
+The ladder decides; fetcher and minter send the requests; nothing here writes to disk.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from lbcompanion.sticky.routes import Route, Routes, RouteState
 
 @frozen
 class SiteContext:
-    """All that works for one site."""
+    """The objects that serve one site."""
 
     settings: SiteSettings
     fetcher: SiteFetcher
@@ -51,9 +51,10 @@ class SiteContext:
 class RoundResult:
     """How a round ended.
 
-    :ivar attempts: this round's.
-    :ivar copy: the page, where one came; the last attempt brought it.
-    :ivar way: how it came.
+    :ivar attempts: the attempts of this round.
+    :ivar copy: the copy that the last attempt fetched, or None.
+    :ivar fetch_path: the path of the last attempt.
+    :ivar route: the rung of the last attempt; empty without one.
     """
 
     step: Wait | Fetched | Finish
@@ -64,11 +65,11 @@ class RoundResult:
 
 
 class RoundRunner:
-    """Runs rounds, with the knowledge that all of them share.
+    """Runs rounds over one shared table of routes.
 
-    :param keep: told of every route that changed.
-    :param jitter: gives a number of at least 0 and below 1.
-    :param say: told each step in words without cookie values, for ``fetch``.
+    :param save_route: called with every route that changed.
+    :param jitter: returns a number of at least 0 and below 1.
+    :param report_step: called with a text for each step, without cookie values; for the ``fetch`` command.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class RoundRunner:
         self._report_step = report_step
 
     async def run(self, context: SiteContext, job: PendingNotice) -> RoundResult:
-        """Go down the ladder once for a notice; never raises for what the network or a peer does."""
+        """Go down the ladder once for a notice; errors of network or peers become attempts, never exceptions."""
         state = RoundState(rounds=job.rounds)
         copy: FetchedCopy | None = None
         notes: list[str] = []
@@ -158,7 +159,7 @@ class RoundRunner:
         )
 
     def _computed(self, context: SiteContext, owner: str) -> tuple[RoutingCookie, ...]:
-        """By the rule of the dialect that is configured, or of the one that proven routes show to hold."""
+        """Compute the owner's cookies by the configured dialect, or by a rule that fits the proven routes."""
         site = context.settings
 
         def facts(node: str) -> NodeFacts:
@@ -168,12 +169,12 @@ class RoundRunner:
         return by_dialect or derive_cookie(self._routes.proven_examples(site.name), context.reader, facts, owner)
 
     def _may_mint(self, context: SiteContext, job: PendingNotice) -> bool:
-        """A copy that its node told lost is looked for once more, with others that may have it: no campaign, which
-        takes seconds, for a way to that node."""
+        """Whether minting is worth it. Not for a copy that its node reported lost: one more round asks the others that
+        may have it, and a campaign for a route to that node would only cost seconds."""
         return not job.loss_reason and context.minter.may_mint(job.owner)
 
     async def _probe_owner(self, context: SiteContext, job: PendingNotice) -> bool:
-        """Find out if the owner is up, without the visitor's cookie; True where that took a campaign."""
+        """Check whether the owner is up, without the visitor's cookie; True if that took a campaign."""
         owner = job.owner
         own = self._routes.get(context.settings.name, owner)
         direct = context.settings.nodes.get(owner, KnownNode()).direct
@@ -207,7 +208,7 @@ class RoundRunner:
     def _learn(
         self, context: SiteContext, owner: str, kind: RouteKind, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss
     ) -> list[str]:
-        """What an answer teaches; in words, too."""
+        """Update the routes from a response; returns what was learnt, in words."""
         site, now, learnt = context.settings.name, self._now(), []
         if answer.node:
             self._routes.mark_up(site, answer.node, now)
@@ -227,21 +228,19 @@ class RoundRunner:
             learnt.append(context.minter.add_candidate(answer.node, answer.set_cookies))
         return [words for words in learnt if words]
 
-    def _record_replay(
-        self, site: str, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss, succeeded: bool
-    ) -> None:
-        """Where the balancer handed out another cookie the node was met by chance, which says nothing."""
+    def _record_replay(self, site: str, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss, reached: bool) -> None:
+        """Count a replay, unless the balancer set another cookie: then the owner was reached by chance."""
         by_chance = not set_cookie_pairs(answer.set_cookies).keys() <= {cookie.name for cookie in fetch_path.cookies}
-        if not (succeeded and by_chance):
-            self._routes.record_replay(site, fetch_path.cookies, succeeded, self._now())
+        if not (reached and by_chance):
+            self._routes.record_replay(site, fetch_path.cookies, reached, self._now())
 
     def _mark_own_proven(
         self, context: SiteContext, owner: str, cookies: tuple[RoutingCookie, ...], answer: FetchedCopy | FetchMiss
     ) -> list[str]:
-        """The cookies led to the owner: where they are those of our own route, it is proven anew."""
+        """Mark the crawler's own route as proven if these cookies, which reached the owner, are its cookies."""
         before = self._routes.get(context.settings.name, owner)
         if before is not None and before.source.guessed and before.state is not RouteState.PROVEN:
-            return []  # it may have been chance: more than one replay is to prove it
+            return []  # may be chance: a guessed route needs more than one replay
         changed = self._routes.mark_proven(context.settings.name, owner, cookies, self._now())
         if changed is None or before is None:
             return []
@@ -267,7 +266,7 @@ class RoundRunner:
 
 
 def _annotated(attempts: tuple[Attempt, ...], notes: list[str], before: bool = False) -> tuple[Attempt, ...]:
-    """The attempts, with what is to be said beside the last one."""
+    """Return the attempts with the notes added to the last one."""
     if not attempts or not notes:
         return attempts
     last = attempts[-1]
@@ -276,7 +275,7 @@ def _annotated(attempts: tuple[Attempt, ...], notes: list[str], before: bool = F
 
 
 def _is_worth_saving(before: Route, now: float) -> bool:
-    """Not every proof is worth a write: what is kept tells to the minute when a route was proven last."""
+    """Whether to save the route again: ``proven_at`` is stored to the minute, to save writes."""
     return before.state is not RouteState.PROVEN or now - (before.proven_at or 0.0) >= 60
 
 
@@ -287,6 +286,6 @@ def _describe(answer: FetchedCopy | FetchMiss) -> str:
 
 
 def configured_cookies(text: str) -> tuple[RoutingCookie, ...]:
-    """The cookies of ``nodes.N.cookie``, such as ``SRV=n1``."""
+    """Parse the cookies of ``nodes.N.cookie``, such as ``SRV=n1``."""
     pairs = (part.strip().partition("=") for part in text.split(";") if "=" in part)
     return tuple(RoutingCookie(name.strip(), value.strip()) for name, _, value in pairs)

@@ -1,5 +1,7 @@
-"""Keeps the crawler's own routes warm while notices come: proven anew before a fetch needs them, refreshed before they
-end, and minted again for nodes that lost theirs. At a gentle rate, and never while nobody visits.
+"""Keeps the crawler's own routes usable while notices arrive.
+
+Verifies routes again before a fetch needs them, refreshes cookies before they expire, and mints again for nodes
+without a route. The rate is limited, and nothing is sent while no notices arrive.
 """
 
 from __future__ import annotations
@@ -15,21 +17,21 @@ from lbcompanion.crawler.crawl.round_runner import SiteContext
 from lbcompanion.model import RouteKind, WallClock
 from lbcompanion.sticky.routes import Routes, RouteState
 
-#: One look at one site, which sends one probe at most, unless a cookie has to be minted.
+#: Interval of the checks of a site. A check sends one probe at most, unless a cookie has to be minted.
 CHECK_SECONDS = 1.0
-#: How old a proof may become, in seconds, of a node that pages come from.
+#: A route of an active node is verified again when its last verification is this many seconds old.
 REVERIFY_SECONDS = 15.0
-#: How often it is tried, in seconds, whether a route that led elsewhere leads to its node again.
+#: Interval in seconds at which a stale route is tried again.
 RETRY_STALE_SECONDS = 3.0
-#: For how long after a notice its node's route is kept warm, in seconds.
+#: For how many seconds after a notice its node counts as active.
 ACTIVE_SECONDS = 300.0
 
 
 class RouteRefresher:
-    """Looks after the routes of all sites.
+    """Refreshes the routes of all sites.
 
-    :param crews: by site name.
-    :param reactor: for the time between two looks.
+    :param contexts: by site name.
+    :param reactor: for the timer of the checks.
     :param now: seconds since the epoch.
     """
 
@@ -48,13 +50,13 @@ class RouteRefresher:
         self._log = Logger(namespace="lbcompanion.crawler.warmth")
 
     def mark_active(self, site: str, node: str) -> None:
-        """A page of the node's was viewed: its route is worth keeping for a while."""
+        """Count the node as active from now on: one of its pages was viewed."""
         if site in self._contexts and RouteKind.OWN.value in self._contexts[site].settings.ladder:
             self._active[site, node] = self._now()
             self._schedule()
 
     def stop(self) -> None:
-        """Do nothing more; a probe that is under way is given up."""
+        """Stop the checks and cancel running probes."""
         self._stopped = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -92,7 +94,7 @@ class RouteRefresher:
             self._log.failure("looking after a route failed", failure=failure)
 
     def _most_urgent(self, site: str) -> str | None:
-        """The node whose route was looked at the longest ago, of those whose route is due."""
+        """Return the node with a due route that was checked longest ago."""
         due = [node for where, node in self._active if where == site and self._is_due(site, node)]
         return min(due, key=lambda node: (self._checked_at.get((site, node), 0.0), node), default=None)
 
@@ -106,7 +108,7 @@ class RouteRefresher:
         return now - since >= REVERIFY_SECONDS
 
     def _may_be_back(self, site: str, node: str) -> bool:
-        """Whether its route led to it once, and not now: a node that was away is mostly back under its old value."""
+        """Whether to try a stale route again: a node that was down usually returns with its old cookie value."""
         now, route = self._now(), self._routes.current(site, node, self._now())
         was_proven = route is not None and route.state is RouteState.STALE and route.proven_at is not None
         unexpired = route is not None and not route.has_expired(now)

@@ -1,4 +1,4 @@
-"""The work itself: takes what is due from the backlog, runs rounds, archives, confirms. Bounded in every way."""
+"""The scheduler: takes due notices from the backlog, runs their rounds, archives and confirms the copies."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, Fetched, Finish, Wa
 
 _T = TypeVar("_T")
 
-#: How long the crawl rests after its own disk or database failed, in seconds.
+#: Pause in seconds after the crawler's own disk or database failed.
 _FAILURE_PAUSE_SECONDS = 5.0
-#: A node that comes and goes does not wake its notices more often than that.
+#: A node that goes up and down wakes its notices at most once in this time.
 _MIN_WAKE_INTERVAL_SECONDS = 5.0
 _MAX_SLEEP_SECONDS = 30.0
-#: What the attempt that brought the copy says in the end: the first is written with the outcome, in one transaction.
+#: Final results of the attempt that fetched the copy; "archived" is stored in one transaction with the outcome.
 _ARCHIVED, _NOT_STORED = Verdict.ARCHIVED.value, "not stored"
 
 
 class Defer(Protocol):
-    """Runs a blocking call elsewhere, in the order of the calls; one at a time."""
+    """Runs blocking calls in another thread, in order, one at a time."""
 
     def __call__(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
-        """Run it."""
+        """Run one call; fires with its result."""
         ...
 
 
 class Scheduler:
-    """Keeps up to ``concurrency`` notices going.
+    """Processes up to ``concurrency`` notices at a time.
 
-    :param crews: by site name.
+    :param contexts: by site name.
     :param now: seconds since the epoch.
-    :param requisites: whether pages' files are fetched too.
-    :param warmth: told of every notice's node, to keep its route warm.
+    :param requisites: whether page requisites are fetched too.
+    :param route_refresher: marks every notice's node as active there; None refreshes no routes.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Scheduler:
             context.minter.on_proven = self._on_node_back
 
     def wake(self) -> None:
-        """Look for due notices now; called when one came in, when a round ended, when a back-off did."""
+        """Look for due notices now; called when a notice arrives, a round ends or a back-off ends."""
         if self._stopped:
             return
         if self._polling:
@@ -119,7 +119,7 @@ class Scheduler:
         if len(self._running) >= self._concurrency:
             return
         if due:
-            # A node may have become full by these; what is left is asked for anew with that in mind.
+            # These jobs may have filled the slots of a node; query again without its notices.
             self._poll_again = True
             return
         following = await self._defer(self._backlog.next_due, self._now())
@@ -133,7 +133,7 @@ class Scheduler:
             self._timer = self._reactor.callLater(seconds, self.wake)
 
     def _full_nodes(self) -> tuple[str, ...]:
-        """Nodes in trouble may hold a quarter of the slots at most: their timeouts must not starve the others."""
+        """Failing nodes may hold at most a quarter of the slots each: their timeouts must not starve other nodes."""
         limit = max(1, self._concurrency // 4)
         return tuple(node for node in self._failing_nodes if self._busy_nodes[node] >= limit)
 
@@ -157,7 +157,7 @@ class Scheduler:
     def _on_job_failed(self, failure: Any, job: PendingNotice) -> Any:
         if failure.check(AlreadyEnded, CancelledError):
             return None
-        # Ours, not the peer's: the disk, the database, or a defect. The notice stays due; the rest is slowed down.
+        # A failure of the crawler itself: disk, database or a defect. The notice is postponed.
         self._log.error(
             "{token}: not finished: {kind}: {why}",
             token=abbreviate(job.token),
@@ -172,7 +172,7 @@ class Scheduler:
         return self._defer(self._backlog.postpone, job.token, job.rounds + 1, job.attempts, self._now() + seconds)
 
     def _hold_slot(self) -> Deferred[None]:
-        """Hold the slot for a while, where not even the putting off can be written down."""
+        """Keep the slot for a few seconds if even the postponement cannot be written."""
         done: Deferred[None] = Deferred()
         self._reactor.callLater(_FAILURE_PAUSE_SECONDS, done.callback, None)
         return done
@@ -189,7 +189,7 @@ class Scheduler:
             self._route_refresher.mark_active(context.settings.name, job.owner)
         round_result = await self._round_runner.run(context, job)
         for attempt in round_result.attempts:
-            if attempt.result != FETCHED:  # which is counted once it is known whether the copy is archived
+            if attempt.result != FETCHED:  # FETCHED is counted once it is known whether the copy is archived
                 self._metrics.count_attempt(attempt)
         self._update_failing(job.owner, round_result)
         attempts = (*job.attempts, *round_result.attempts)
@@ -202,13 +202,15 @@ class Scheduler:
             await self._store(context, job, round_result, round_result.copy)
 
     async def _wait(self, job: PendingNotice, seconds: float, attempts: tuple[Attempt, ...]) -> None:
-        """A round gave no copy: there will be another, unless the copy is known to be lost. One whole round is made
-        all the same for such a copy: a peer may have it whose answer its node did not hear."""
+        """Postpone a notice after a round without a copy; a copy that its node reported lost ends here.
+
+        Such a copy still got one round: a peer may hold it although the node did not receive the peer's response.
+        """
         if job.loss_reason:
             await self._mark_lost(job, job.loss_reason, attempts)
         elif not self._stopped:
             if await self._defer(self._backlog.loss_of, job.token):
-                seconds = 0.0  # it was told while the round ran
+                seconds = 0.0  # the loss was reported while the round ran
             await self._defer(self._backlog.postpone, job.token, job.rounds + 1, attempts, self._now() + seconds)
 
     def _update_failing(self, owner: str, round_result: RoundResult) -> None:
@@ -220,8 +222,7 @@ class Scheduler:
             self._failing_nodes.add(owner)
 
     def _on_node_back(self, node: str) -> None:
-        """There is a way to a node again: those who wait for it need not wait for the end of their back-off, which may
-        be due to that alone."""
+        """Make a node's notices due at once when the node is reachable again, instead of after their back-off."""
         if node not in self._failing_nodes:
             return
         self._failing_nodes.discard(node)
@@ -270,7 +271,7 @@ class Scheduler:
         self._metrics.count_confirmation(done=await context.fetcher.confirm(job.token, round_result.fetch_path))
 
     def stop(self) -> Deferred[Any]:
-        """Begin nothing new; fires when the running rounds have ended."""
+        """Start no more jobs; fires when the running ones have ended."""
         self._stopped = True
         if self._route_refresher is not None:
             self._route_refresher.stop()
@@ -279,13 +280,13 @@ class Scheduler:
         return DeferredList([_completion_of(running) for running in list(self._running.values())])
 
     def abandon(self) -> None:
-        """Cut off what still runs; every notice of it stays in the backlog."""
+        """Cancel the running jobs; their notices stay in the backlog."""
         for running in list(self._running.values()):
             running.cancel()
 
 
 def _completion_of(running: Deferred[None]) -> Deferred[None]:
-    """Fires when another Deferred has; cancelling it cancels nothing."""
+    """Return a Deferred that fires after another one; cancelling it does not cancel the other."""
     ended: Deferred[None] = Deferred()
     running.addBoth(lambda _result: ended.callback(None))
     return ended

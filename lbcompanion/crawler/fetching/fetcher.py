@@ -1,7 +1,7 @@
-"""Fetching one site's pages: the URL is built here, from the configured origin and a token, never from a notice.
+"""Requests to the companions of one site. URLs are built from the configured origin and a token, never from a notice.
 
-An answer counts only with the proof of the node that gave it (``Lbc-Proof``) and, for pages and for their
-misses, with the body that the proof's digest names.
+A response counts only with a valid ``Lbc-Proof`` of the node that sent it; the response for a page, or for its miss,
+also needs a body that matches the digest in the proof.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lbcompanion.protocol.tokens import digest_of, is_digest_of
 from lbcompanion.settings import SiteSettings
 from lbcompanion.sticky.cookies import render, safe_to_send
 
-#: More than any page that a companion keeps by default (4 MiB); a guard, not a limit to be met.
+#: A safety limit, far above the largest page that a companion stores by default (4 MiB).
 MAX_PAGE_BYTES = 64 * 1024 * 1024
 _MAX_SMALL_BYTES = 65536
 _WHOAMI_TIMEOUT_SECONDS = 5.0
@@ -29,10 +29,10 @@ _MISSES = frozenset(reason.value for reason in MissReason)
 
 @frozen
 class FetchedCopy:
-    """A copy as it was fetched, proven and whole.
+    """A copy as fetched: proven and complete.
 
     :ivar via: ``own``, ``peer`` or ``store``.
-    :ivar set_cookies: the ``Set-Cookie`` lines of the answer, raw: a balancer's, since a companion sets none.
+    :ivar set_cookies: the raw ``Set-Cookie`` values of the response; a companion sets none, so a balancer set them.
     """
 
     node: str
@@ -49,11 +49,11 @@ class FetchedCopy:
 
 @frozen
 class FetchMiss:
-    """An answer without a copy.
+    """A failed request for a copy.
 
-    :ivar node: who gave it; empty where nothing was proven.
-    :ivar result: a miss's reason, or the short word for what went wrong.
-    :ivar set_cookies: as of :class:`FetchedCopy`; those of an unproven answer count for nothing.
+    :ivar node: the node that answered; empty if the response was not proven.
+    :ivar result: the reason of the miss, or the short word for the error.
+    :ivar set_cookies: the raw ``Set-Cookie`` values of the response; empty if it was not proven.
     """
 
     node: str
@@ -63,9 +63,9 @@ class FetchMiss:
 
 @frozen
 class WhoamiReply:
-    """A proven answer of ``whoami``.
+    """A proven response of ``whoami``.
 
-    :ivar set_cookies: the ``Set-Cookie`` lines of the answer, raw.
+    :ivar set_cookies: the raw ``Set-Cookie`` values of the response.
     """
 
     node: str
@@ -74,17 +74,21 @@ class WhoamiReply:
 
 @frozen
 class FetchPath:
-    """How a request travels: with which cookies, and to which origin (empty: the site's own)."""
+    """How a request reaches a node.
+
+    :ivar cookies: the cookies to send.
+    :ivar direct: the origin to send it to; empty means the site's own.
+    """
 
     cookies: tuple[RoutingCookie, ...] = ()
     direct: str = ""
 
 
 def cookie_header(cookies: tuple[RoutingCookie, ...]) -> str:
-    """The one ``Cookie`` header; values are sent raw.
+    """Return the value of the ``Cookie`` header; cookie values are sent raw.
 
-    :raises FetchFailed: ``bad cookie`` where they would change the request's meaning, or are too long together; what
-        nodes record and what we keep is safe to send, so that is the word for what was tampered with.
+    :raises FetchFailed: ``bad cookie`` if the cookies are unsafe in a header or too long. Recorded and stored cookies
+        are always safe, so these were tampered with.
     """
     if not safe_to_send(cookies):
         raise FetchFailed("bad cookie")
@@ -92,9 +96,9 @@ def cookie_header(cookies: tuple[RoutingCookie, ...]) -> str:
 
 
 class SiteFetcher:
-    """Asks the nodes of one site.
+    """Sends requests to the nodes of one site.
 
-    :param nonce: gives a new unguessable text for each request.
+    :param nonce: returns a new unguessable text for each request.
     :param now: the time, seconds since the epoch.
     """
 
@@ -126,7 +130,7 @@ class SiteFetcher:
         return [("Cookie", cookie_header(fetch_path.cookies))] if fetch_path.cookies else []
 
     async def page(self, token: str, fetch_path: FetchPath) -> FetchedCopy | FetchMiss:
-        """Ask for a copy; never raises for what the network or a peer does."""
+        """Request a copy; errors of network or peer are returned as a :class:`FetchMiss`, never raised."""
         nonce = self._nonce()
         try:
             reply = await self._send_signed("GET", token, nonce, fetch_path, MAX_PAGE_BYTES)
@@ -139,7 +143,7 @@ class SiteFetcher:
         return FetchMiss("", f"status {reply.status}")
 
     async def confirm(self, token: str, fetch_path: FetchPath) -> bool:
-        """Say by ``DELETE`` that the copy is safe; best effort, one retry."""
+        """Confirm with ``DELETE`` that the copy is archived; retries once and returns whether the node accepted it."""
         for _ in range(2):
             try:
                 reply = await self._send_signed("DELETE", token, self._nonce(), fetch_path, _MAX_SMALL_BYTES)
@@ -155,9 +159,9 @@ class SiteFetcher:
         return await self._client(fetch_path).ask(method, url, headers, max_bytes)
 
     async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
-        """Ask which node a way leads to.
+        """Ask which node a path leads to.
 
-        :raises FetchFailed: where no proven answer came.
+        :raises FetchFailed: if no proven response came.
         """
         nonce = self._nonce()
         headers = [(NONCE.text, nonce), ("Cache-Control", "no-cache"), *self._cookies(fetch_path)]
@@ -172,9 +176,11 @@ class SiteFetcher:
         return WhoamiReply(node, reply.all("set-cookie"))
 
     async def post_whoami(self) -> tuple[str, ...]:
-        """POST to ``whoami``, which refuses it and changes nothing: what the balancers hand out all the same.
+        """Send POST to ``whoami``, which refuses it without effect, and return the ``Set-Cookie`` values.
 
-        :raises FetchFailed: where no answer came.
+        Some balancers set their cookie only on responses to POST.
+
+        :raises FetchFailed: if no response came.
         """
         headers = [("Cache-Control", "no-cache")]
         url = self._url(FetchPath(), "/whoami")
@@ -183,20 +189,20 @@ class SiteFetcher:
         )
 
     async def open_session(self) -> tuple[str, ...]:
-        """Begin a session of our own at the application, without a cookie: what it, and the balancers, hand out.
+        """Begin a session at the application and return the ``Set-Cookie`` values of application and balancers.
 
-        By ``HEAD`` of the origin's first page: companions keep no copy of that.
+        Sends ``HEAD /`` without a cookie: companions store no copy for HEAD.
 
-        :raises FetchFailed: where no answer came.
+        :raises FetchFailed: if no response came.
         """
         url = f"{self.site.origin.rstrip('/')}/"
         reply = await self._balancer.ask("HEAD", url, [("Accept", "*/*")], _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)
         return reply.all("set-cookie")
 
     async def fetch_file(self, url: str, fetch_path: FetchPath, max_bytes: int, timeout_seconds: float) -> Reply:
-        """Get a public file of the page's origin over the page's way; the caller checked the URL.
+        """Get a public file of the page's origin over the page's path; the caller has checked the URL.
 
-        :raises FetchFailed: where no whole answer came.
+        :raises FetchFailed: if no complete response came.
         """
         headers = [("Accept", "*/*"), *self._cookies(fetch_path)]
         return await self._client(fetch_path).ask("GET", url, headers, max_bytes, timeout_seconds)
@@ -205,7 +211,7 @@ class SiteFetcher:
         return Identity(node, self._secret)
 
     def _check(self, reply: Reply, token: str, nonce: str) -> FetchMiss | None:
-        """What is wrong with an answer's proof or digest; None: nothing."""
+        """Check proof and digest of a response; return the miss if one of them is wrong, else None."""
         node, digest = answering_node(reply.header), reply.header(REPR_DIGEST.lower)
         if not digest or not self._identity_of(node).is_proven(reply.header, token, nonce, digest):
             return FetchMiss("", "unproven")

@@ -1,7 +1,7 @@
-"""One HTTP request at a time: an Agent, kept on a short lead.
+"""An HTTP client for single requests over a Twisted Agent.
 
-No cookie jar, no redirects, no decoding, a cap on the body, an absolute deadline, a connection of its own for each
-request (a balancer may stick to a connection). What the answer means is not decided here.
+No cookie jar, no redirects, no decoding, a limit for the body, one deadline for the whole response, and a new
+connection for each request (a balancer may stick by connection). The caller interprets the response.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ from lbcompanion.web import BodyTooLarge, abort_body, read_body
 
 CONNECT_SECONDS = 10.0
 
-#: RFC 9110 section 12.5.3: the copy's bytes are wanted as they are.
+#: RFC 9110 section 12.5.3: request the copy without a content coding.
 _IDENTITY = [b"identity"]
 
 
 class FetchFailed(CompanionError):
-    """No usable answer; :ivar word: is the short word for :attr:`lbcompanion.model.Attempt.result`."""
+    """No usable response came.
+
+    :ivar word: the short word for :attr:`lbcompanion.model.Attempt.result`.
+    """
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -51,9 +54,9 @@ class FetchFailed(CompanionError):
 
 @frozen
 class Reply:
-    """An answer, read whole.
+    """A complete response.
 
-    :ivar headers: as they came, in order, names in lower case.
+    :ivar headers: the field lines in order, with names in lower case.
     """
 
     status: int
@@ -61,17 +64,17 @@ class Reply:
     body: bytes = field(repr=False)
 
     def header(self, name: str) -> str:
-        """The first value of a header, or empty."""
+        """Return the first value of a field, or an empty text."""
         return next((value for key, value in self.headers if key == name), "")
 
     def all(self, name: str) -> tuple[str, ...]:
-        """All values of a header, never joined (``Set-Cookie`` cannot be)."""
+        """Return all values of a field, not joined: ``Set-Cookie`` cannot be joined (RFC 9110 section 5.3)."""
         return tuple(value for key, value in self.headers if key == name)
 
 
 @implementer(IAgent)
 class IdentityCodingAgent:
-    """Asks for no content coding, and takes none."""
+    """An agent that requests responses without a content coding and rejects others."""
 
     def __init__(self, agent: Any) -> None:
         self._agent = agent
@@ -96,7 +99,7 @@ class IdentityCodingAgent:
 
 @implementer(IAgentEndpointFactory)
 class _FixedEndpointFactory:
-    """Connects every request to one endpoint, whatever host the URL names: the balancer without DNS."""
+    """Connects every request to one endpoint regardless of the URL's host: reaches the balancer without DNS."""
 
     def __init__(self, reactor: Any, connect: str, policy: BrowserLikePolicyForHTTPS) -> None:
         self._reactor = reactor
@@ -112,16 +115,17 @@ class _FixedEndpointFactory:
 
 
 class _QuietFactory(_HTTP11ClientFactory):
-    """Two log lines for every connection would drown all others."""
+    """Suppresses the two log lines that Twisted writes for each connection."""
 
     noisy = False
 
 
 def agent_for(reactor: Any, connect: str = "", ca_file: Path | None = None) -> IdentityCodingAgent:
-    """An agent that trusts the named authorities only, where a file of them is given.
+    """Make an agent.
 
-    :param connect: a client endpoint string; empty: where the URL says.
-    :raises OSError: where the file of authorities cannot be read.
+    :param connect: a client endpoint string to connect to; empty means the host of the URL.
+    :param ca_file: PEM file with the only certificate authorities to trust; None means the system's.
+    :raises OSError: if the file cannot be read.
     """
     policy = BrowserLikePolicyForHTTPS(_trust_root(ca_file) if ca_file is not None else None)
     pool = HTTPConnectionPool(reactor, persistent=False)
@@ -138,10 +142,10 @@ def _trust_root(ca_file: Path) -> Any:
 
 
 class Client:
-    """Asks by one agent.
+    """Sends requests with one agent.
 
     :param reactor: for the deadline.
-    :param timeout_seconds: for the whole answer, body included.
+    :param timeout_seconds: deadline for the whole response, body included.
     """
 
     def __init__(self, agent: Any, reactor: Any, timeout_seconds: float) -> None:
@@ -152,11 +156,11 @@ class Client:
     async def ask(
         self, method: str, url: str, headers: list[tuple[str, str]], max_bytes: int, timeout_seconds: float = 0.0
     ) -> Reply:
-        """Send one request and read its answer.
+        """Send one request and read its response.
 
-        :param cap: bytes of body at most.
-        :param timeout_seconds: instead of the client's own; 0: that one.
-        :raises FetchFailed: where no whole answer came.
+        :param max_bytes: the largest body that is accepted.
+        :param timeout_seconds: the deadline; 0 means the client's own.
+        :raises FetchFailed: if no complete response came.
         """
         running = Deferred.fromCoroutine(self._ask(method, url, headers, max_bytes))
         deadline = self._reactor.callLater(timeout_seconds or self._timeout, running.cancel)
@@ -167,7 +171,7 @@ class Client:
         except Exception as failure:
             if not deadline.active():
                 raise FetchFailed("timeout") from None
-            if _was_cancelled(failure):  # the whole work was, not this request alone
+            if _was_cancelled(failure):  # the caller was cancelled, not this request alone
                 raise CancelledError from None
             raise FetchFailed(_result_word(failure)) from None
         finally:
@@ -178,7 +182,7 @@ class Client:
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
-        # Not by treq: that writes the address in another form than ours (``|`` as ``%7C``), which is the recorded one.
+        # treq would rewrite the URL (``|`` as ``%7C``), but it must be sent as it was recorded.
         response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), sent)
         body = await self._body(response, max_bytes)
         return Reply(response.code, tuple(_header_fields(response.headers)), body)
@@ -218,7 +222,7 @@ def _was_cancelled(failure: BaseException) -> bool:
 
 
 def _result_word(failure: BaseException) -> str:
-    """The short word for a failure of the network; its text is not passed on."""
+    """Return the short word for a network failure; its text is not passed on."""
     if isinstance(failure, ResponseFailed):
         for reason in failure.reasons:
             if isinstance(reason.value, FetchFailed):

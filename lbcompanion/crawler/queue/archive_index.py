@@ -1,6 +1,6 @@
-"""The archive's index: how much of each file is committed, and which payloads stand in it already.
+"""The archive's index: the committed length of each file, and the payloads that it contains.
 
-A page's bytes count from the moment at which its notice has the outcome ``archived``: both change in one transaction.
+A page's bytes are committed in the transaction that gives its notice the outcome ``archived``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from lbcompanion.model import Attempt, Verdict
 
 @frozen
 class ArchivedRecord:
-    """Where an archived page stands, and what it is.
+    """An archived page: its place in the archive and its metadata.
 
-    :ivar committed: the file's length with all that belongs to this page.
+    :ivar offset: of the page's record in the file, in bytes.
+    :ivar committed: the file's length after the records of this page.
+    :ivar sha256: hexadecimal digest of the body.
+    :ivar payloads: requisites that the file contains for the first time: digest, URL and date.
     """
 
     file: str
@@ -41,18 +44,18 @@ class ArchiveIndex:
         self._database = database
 
     def new_file(self, name: str) -> None:
-        """Note a file that is about to be made."""
+        """Register a file before it is created."""
         with self._database.change() as connection:
             connection.execute(insert(FILES).values(name=name, committed=0))
 
     def files(self) -> dict[str, int]:
-        """The archive's files, oldest first, and how many bytes of each are committed."""
+        """Return the committed length of each file, oldest file first."""
         with self._database.change() as connection:
             rows = connection.execute(select(FILES).order_by(FILES.c.id)).all()
         return {row.name: row.committed for row in rows}
 
     def payloads(self, file: str) -> dict[str, tuple[str, str]]:
-        """The requisites in one file: digest to address and date."""
+        """Return the requisites in one file: digest to URL and date."""
         with self._database.change() as connection:
             rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
         return {row.sha256: (row.url, row.date) for row in rows}
@@ -60,7 +63,7 @@ class ArchiveIndex:
     def mark_archived(self, token: str, record: ArchivedRecord, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``archived``, and commit the archive's bytes with it.
 
-        :raises AlreadyEnded: where there is an outcome; the archive's bytes are not committed then.
+        :raises AlreadyEnded: if it already has an outcome; the archive's bytes are not committed then.
         """
         values = {
             "outcome": Verdict.ARCHIVED.value,

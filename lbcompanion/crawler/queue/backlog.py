@@ -1,6 +1,6 @@
-"""The durable backlog: every notice from its intake to its one outcome.
+"""The durable backlog: every notice from its intake to its outcome.
 
-What a method changed is durable when it returns. Nothing here knows HTTP.
+A method's changes are durable when it returns. Nothing here knows HTTP.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from lbcompanion.crawler.queue.database import BacklogError, Database
 from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS
 from lbcompanion.model import Attempt, Loss, LossReason, Notice, RouteKind, RoutingCookie, Verdict
 
-#: How many attempts of one notice are kept: the first ones and the last ones.
+#: Most attempts stored for one notice: its first and its last ones.
 _MAX_FIRST_ATTEMPTS, _MAX_LAST_ATTEMPTS = 10, 40
-#: For so long, in seconds, and for so many, it is remembered that a copy is lost of which no notice has come: a page
-#: may lie in a browser's back-forward cache, and a notice in a node's spool.
+#: Seconds for which a loss is stored, and the most losses stored. The notice may come later than the loss: a page may
+#: lie in a browser's back-forward cache, and a notice in a node's spool.
 LOSS_SECONDS = 86400.0
 MAX_LOSSES = 100_000
 _BATCH_SIZE = 500
 
 
 class AlreadyEnded(BacklogError):
-    """The notice has its outcome already, or was never there."""
+    """The notice already has its outcome, or does not exist."""
 
 
 @frozen
 class Arrival:
-    """A notice on its way in.
+    """A notice that the intake accepted.
 
     :ivar owner: the node that the token names.
-    :ivar site: the site's name; empty where none matches.
+    :ivar site: the site's name; empty if no site matches.
     """
 
     notice: Notice
@@ -45,7 +45,7 @@ class Arrival:
 
 @frozen
 class PendingNotice:
-    """A notice that is under way.
+    """A notice without an outcome.
 
     :ivar loss_reason: why the copy is lost, as its node reported; None if no node did.
     """
@@ -67,9 +67,9 @@ class Backlog:
         self._database = database
 
     def add(self, arrivals: Iterable[Arrival], now: float) -> int:
-        """Take notices in; one whose token is known is the same notice.
+        """Store notices; a notice with a known token counts as the same notice.
 
-        :returns: how many were new.
+        :returns: the number of new notices.
         """
         new = 0
         with self._database.change() as connection:
@@ -81,16 +81,16 @@ class Backlog:
                     connection.execute(insert(RECORDINGS).values(_new_row(each, now)))
                     new += 1
                 elif row.outcome is None and row.cookies == "{}" and each.notice.cookies:
-                    # The node's own notice came first, without cookies: what the browser adds makes a route.
+                    # The node's own notice came first, without cookies: those of the browser's notice make a route.
                     cookies = json.dumps(dict(each.notice.cookies))
                     where = RECORDINGS.c.token == each.notice.token
                     connection.execute(update(RECORDINGS).where(where).values(cookies=cookies))
         return new
 
     def add_losses(self, losses: Iterable[Loss], now: float) -> int:
-        """Remember which copies are lost; what is under way for them is due at once.
+        """Store losses; open notices of these copies become due at once.
 
-        :returns: of how many that was not known.
+        :returns: the number of new losses.
         """
         reasons = {loss.token: loss.reason.text for loss in losses}
         tokens = list(reasons)
@@ -109,7 +109,7 @@ class Backlog:
         return new
 
     def loss_of(self, token: str) -> LossReason | None:
-        """Why a copy is lost; None where no node said so."""
+        """Return why a copy is lost; None if no node reported it lost."""
         with self._database.change() as connection:
             found = connection.execute(select(LOSSES.c.reason).where(LOSSES.c.token == token)).scalar()
         return LossReason.read(found) if found else None
@@ -117,7 +117,7 @@ class Backlog:
     def due(
         self, now: float, limit: int, running: Collection[str] = (), full_nodes: Collection[str] = ()
     ) -> list[PendingNotice]:
-        """The notices whose next round may begin, longest waiting first.
+        """Return the notices whose next round may begin, longest waiting first.
 
         :param running: tokens to leave out.
         :param full_nodes: origin nodes to leave out.
@@ -136,7 +136,7 @@ class Backlog:
         return [_pending_notice(row) for row in rows if row.token not in running][:limit]
 
     def next_due(self, after: float) -> float | None:
-        """When the first round after ``after`` is due; None: nothing waits."""
+        """Return when the first round after ``after`` is due; None if no notice waits."""
         query = select(func.min(RECORDINGS.c.next_at)).where(
             RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > after
         )
@@ -145,14 +145,14 @@ class Backlog:
         return None if found is None else float(found)
 
     def make_all_due(self, now: float) -> None:
-        """Make every waiting notice due: after a start the back-offs of the last run mean little."""
+        """Make every waiting notice due: after a start the back-offs of the last run no longer matter."""
         with self._database.change() as connection:
             connection.execute(
                 update(RECORDINGS).where(RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now).values(next_at=now)
             )
 
     def make_node_due(self, node: str, now: float) -> None:
-        """Make every waiting notice of an origin node due: there is news of it."""
+        """Make every waiting notice of an origin node due: the node's state has changed."""
         waiting = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now, RECORDINGS.c.origin_node == node
         with self._database.change() as connection:
             connection.execute(update(RECORDINGS).where(*waiting).values(next_at=now))
@@ -160,14 +160,14 @@ class Backlog:
     def postpone(self, token: str, rounds: int, attempts: tuple[Attempt, ...], next_at: float) -> None:
         """End a round without an outcome.
 
-        :raises AlreadyEnded: where there is an outcome.
+        :raises AlreadyEnded: if it already has an outcome.
         """
         self._finish(token, {"rounds": rounds, "attempts": dump_attempts(attempts), "next_at": next_at})
 
     def mark_lost(self, token: str, reason: LossReason, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``lost``.
 
-        :raises AlreadyEnded: where there is an outcome.
+        :raises AlreadyEnded: if it already has an outcome.
         """
         values = {
             "outcome": Verdict.LOST.value,
@@ -185,9 +185,9 @@ class Backlog:
     def recordings(
         self, limit: int, before_id: int | None = None, filters: Mapping[str, str] | None = None
     ) -> list[Any]:
-        """Rows, newest first.
+        """Return rows, newest first.
 
-        :param before_id: only rows older than that one.
+        :param before_id: only rows with a smaller id.
         :param filters: ``outcome`` (``archived``, ``lost`` or ``open``), ``route``, ``node``; empty: any.
         """
         query = select(RECORDINGS).order_by(RECORDINGS.c.id.desc()).limit(limit)
@@ -199,13 +199,13 @@ class Backlog:
             return [row._mapping for row in connection.execute(query).all()]
 
     def recording(self, token: str) -> Any | None:
-        """One row, or None."""
+        """Return the row of a token, or None."""
         with self._database.change() as connection:
             row = connection.execute(select(RECORDINGS).where(RECORDINGS.c.token == token)).first()
         return None if row is None else row._mapping
 
     def counts(self) -> dict[str, int]:
-        """How many notices there are by outcome; ``open`` for those under way."""
+        """Return the number of notices by outcome; ``open`` counts those without one."""
         query = select(RECORDINGS.c.outcome, func.count()).group_by(RECORDINGS.c.outcome)
         totals = {**dict.fromkeys((each.value for each in Verdict), 0), "open": 0}
         with self._database.change() as connection:
@@ -214,9 +214,9 @@ class Backlog:
 
 
 def update_open(connection: Connection, token: str, values: dict[str, Any]) -> None:
-    """Change the row of a notice that is under way, within a transaction.
+    """Change the row of a notice without an outcome, within a transaction.
 
-    :raises AlreadyEnded: where it has its outcome already, or is not there.
+    :raises AlreadyEnded: if it already has an outcome, or does not exist.
     """
     where = (RECORDINGS.c.token == token, RECORDINGS.c.outcome.is_(None))
     if connection.execute(update(RECORDINGS).where(*where).values(values)).rowcount != 1:
@@ -224,7 +224,7 @@ def update_open(connection: Connection, token: str, values: dict[str, Any]) -> N
 
 
 def _prune_losses(connection: Connection, now: float) -> None:
-    """Those that are old, and of too many the oldest."""
+    """Delete losses that are too old and, above :data:`MAX_LOSSES`, the oldest."""
     connection.execute(delete(LOSSES).where(LOSSES.c.told_at < now - LOSS_SECONDS))
     newest = select(LOSSES.c.told_at).order_by(LOSSES.c.told_at.desc()).offset(MAX_LOSSES).limit(1)
     bound = connection.execute(newest).scalar()
@@ -269,7 +269,7 @@ def load_attempts(text: str) -> tuple[Attempt, ...]:
 
 
 def dump_attempts(attempts: tuple[Attempt, ...]) -> str:
-    """Write attempts for a row: of many the first and the last ones."""
+    """Write attempts for a row; of too many only the first and the last ones."""
     if len(attempts) > _MAX_FIRST_ATTEMPTS + _MAX_LAST_ATTEMPTS:
         attempts = attempts[:_MAX_FIRST_ATTEMPTS] + attempts[-_MAX_LAST_ATTEMPTS:]
     return json.dumps([[each.route.value, each.node, each.result, round(each.ms, 1), each.learnt] for each in attempts])

@@ -1,7 +1,7 @@
-"""The crawler's database: connected to lazily, with the tables of :mod:`.schema`, changed in transactions.
+"""The crawler's database, with the tables of :mod:`.schema`: lazy connection, changes in transactions.
 
-Synchronous, over SQLAlchemy Core; the service calls everything here on one thread. What a transaction changed is
-durable when it ends.
+Synchronous, over SQLAlchemy Core; the service calls everything here on one thread. A transaction's changes are durable
+when it ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lbcompanion.errors import CompanionError
 
 
 class BacklogError(CompanionError):
-    """The queue's database cannot do what was asked of it now."""
+    """The queue's database failed."""
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
@@ -32,20 +32,20 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 
 
 def open_engine(url: str) -> Engine:
-    """Connect lazily to the queue's database; SQLite is set so that a commit survives a power cut.
+    """Make an engine for the queue's database; SQLite is configured so that a commit survives a power failure.
 
     :param url: an SQLAlchemy URL; for SQLite with an absolute path.
     """
     if not url.startswith("sqlite"):
         return create_engine(url)
-    # One connection, one thread: the service sees to that, also when the threads of a pool change.
+    # A single connection; the service uses it from one thread at a time, though the pool may replace that thread.
     engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", _set_pragmas)
     return engine
 
 
 class Database:
-    """What the queue, the table of routes and the archive's index share."""
+    """The database that backlog, route table and archive index share."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -54,19 +54,19 @@ class Database:
     def change(self) -> Iterator[Connection]:
         """One transaction: committed at the end of the block, rolled back where that raises.
 
-        :raises BacklogError: where the database fails.
+        :raises BacklogError: if the database fails.
         """
         try:
             with self._engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as failure:
-            # The driver's text may quote bound values: only its kind is told.
+            # The driver's text may quote bound values, so only the error's class is reported.
             raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
 
     def open(self) -> None:
-        """Make the tables where they are missing.
+        """Create missing tables and columns.
 
-        :raises BacklogError: where the database cannot be used.
+        :raises BacklogError: if the database cannot be used.
         """
         with self.change() as connection:
             METADATA.create_all(connection)
@@ -78,7 +78,7 @@ class Database:
 
 
 def _add_columns(connection: Connection) -> None:
-    """Give tables that an earlier version made the columns that came later; those may all be null."""
+    """Add the columns that tables of an earlier version lack; all of them are nullable."""
     for table in METADATA.sorted_tables:
         existing = {column["name"] for column in inspect(connection).get_columns(table.name)}
         for column in table.columns:

@@ -1,4 +1,4 @@
-"""The crawler's own routes as they outlast a restart: one row for each site and node."""
+"""The crawler's own routes in the database, so that they survive a restart: one row for each site and node."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class RouteTable:
         self._database = database
 
     def load(self) -> list[Route]:
-        """All routes kept."""
+        """Return all stored routes."""
         with self._database.change() as connection:
             return [_route(row) for row in connection.execute(select(ROUTES)).all()]
 
     def save(self, route: Route) -> None:
-        """Keep a route in the place of the one before."""
+        """Store a route, replacing the one of its site and node."""
         values = {
             "cookies": json.dumps([[each.name, each.value] for each in route.cookies]),
             "dialect": route.dialect,

@@ -6,7 +6,7 @@ from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, T
 
 METADATA = MetaData()
 
-#: One row for each notice, from its intake to its outcome (null while under way) and for ever after.
+#: One row for each notice, never deleted; the outcome is null while the notice is open.
 RECORDINGS = Table(
     "recordings",
     METADATA,
@@ -38,7 +38,7 @@ RECORDINGS = Table(
     Index("recordings_due", "outcome", "next_at"),
 )
 
-#: Copies that their nodes said are lost, for as long as notices of them may come.
+#: Copies that their nodes reported lost, for as long as notices of them may come.
 LOSSES = Table(
     "losses",
     METADATA,
@@ -62,7 +62,7 @@ ROUTES = Table(
     Column("source", String(16)),
 )
 
-#: The archive's files and how much of each is committed: what stands behind that is cut off at the next start.
+#: The archive's files and their committed lengths: longer files are truncated at the next start.
 FILES = Table(
     "files",
     METADATA,
@@ -71,7 +71,7 @@ FILES = Table(
     Column("committed", Integer, nullable=False),
 )
 
-#: Files of pages that stand in an archive file already, so that a second time is a revisit record.
+#: Requisites that an archive file contains, so that their next occurrence becomes a revisit record.
 PAYLOADS = Table(
     "payloads",
     METADATA,

@@ -1,4 +1,4 @@
-"""By which means a campaign asks for a cookie of our own, in which order, and how often at most."""
+"""The methods by which a campaign gets a routing cookie from the balancer: their order and their limits."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from math import ceil
 
 from attrs import define
 
-#: What one campaign may ask at most, however many nodes there are; the next one goes on.
+#: Most probes of one campaign, for any number of nodes; the next campaign continues.
 MAX_PROBES = 300
 
 _MAX_PLAIN_ANSWERS = 3
 _MAX_FAILURES = 4
-#: Every session of our own is one that the application keeps for a while.
+#: The application stores each session for a while, so few are opened.
 _MAX_SESSIONS = 24
 
 
 def probe_budget(nodes: int) -> int:
-    """Probes for one campaign: three times what a random balancer takes on average to show all its nodes (n H(n))."""
+    """Return the most probes of one campaign: three times the average number of requests after which a random balancer
+    has chosen each of ``nodes`` nodes (n H(n)).
+    """
     return min(ceil(3 * nodes * sum(1 / k for k in range(1, nodes + 1))) + 10, MAX_PROBES)
 
 
 class MintMethod(Enum):
-    """How a campaign asks; from the gentlest on."""
+    """How a campaign asks for a cookie, least intrusive first."""
 
     NO_COOKIE = "without a cookie"
     POST = "by POST"
@@ -32,9 +34,11 @@ class MintMethod(Enum):
 
 @define
 class MintPlan:
-    """By which means a campaign goes on, from what came of the ones before.
+    """Chooses a campaign's method by the results of earlier probes.
 
-    :ivar has_name: whether it is known under which name a key is looked for.
+    :ivar knows_cookie_name: whether the name of the cookie that routes is known.
+    :ivar method: the method of the next probe.
+    :ivar exhausted: whether all methods failed.
     """
 
     knows_cookie_name: bool
@@ -44,18 +48,21 @@ class MintPlan:
     _failures: int = 0
     _sessions: int = 0
 
-    def record_result(self, succeeded: bool | None) -> None:
-        """:param helped: whether the node that answered has a proven route now; None: nothing was handed out."""
+    def record_result(self, proven: bool | None) -> None:
+        """Record the result of a probe and choose the next method.
+
+        :param proven: whether the node that answered has a proven route now; None if no cookie was set.
+        """
         posted = self.method is MintMethod.POST
-        self._plain_answers += succeeded is None and self.method is MintMethod.NO_COOKIE
-        self._failures = 0 if succeeded else self._failures + 1
+        self._plain_answers += proven is None and self.method is MintMethod.NO_COOKIE
+        self._failures = 0 if proven else self._failures + 1
         self._sessions += self.method is MintMethod.SESSION
         if self.method is MintMethod.SESSION:
-            self.exhausted = succeeded is None or self._failures >= _MAX_FAILURES or self._sessions >= _MAX_SESSIONS
+            self.exhausted = proven is None or self._failures >= _MAX_FAILURES or self._sessions >= _MAX_SESSIONS
         elif (
             self._plain_answers >= _MAX_PLAIN_ANSWERS
             or self._failures >= _MAX_FAILURES
-            or (posted and succeeded is None)
+            or (posted and proven is None)
         ):
             self._next_method()
 

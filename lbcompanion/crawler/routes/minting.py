@@ -1,9 +1,9 @@
-"""Routing cookies of the crawler's own: asked of the balancer without a cookie, verified by replay, kept per node.
+"""Minting: gets routing cookies for the crawler itself from the balancer, one route per node, verified by replay.
 
-``whoami`` sets none of the application's cookies, so every ``Set-Cookie`` of its answer comes from a balancer;
-the proof says which node answered. Where no balancer hands a cookie out, some do in answer to POST, or it may look at
-one of the application's: then a key of our own invention, or a session of our own, may turn out to lead somewhere. One
-campaign at a time for each site, one request at a time; it serves all who wait for one.
+A response of ``whoami`` carries no cookie of the application, so every ``Set-Cookie`` comes from a balancer; the proof
+says which node answered. A balancer that sets no cookie may set one on POST, or route by a cookie of the application;
+then a made-up value or a session of the crawler's own may lead to a node. Each site runs one campaign at a time and one
+request at a time; all callers of :meth:`Minter.mint` share the campaign.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
 _FIRST_BACKOFF_SECONDS = 2.0
 _MAX_BACKOFF_SECONDS = 30.0
 _MAX_FAILED_PROBES = 3
-#: Where nothing came of all means, asking again soon is vain.
+#: Back-off after all methods failed.
 _EXHAUSTED_BACKOFF_SECONDS = 300.0
 _MIN_SAVE_INTERVAL_SECONDS = 60.0
 
 
 class Minter:
-    """Mints for one site.
+    """Mints routes for one site.
 
-    :param keep: told of every route that changed, to keep it durably.
+    :param save_route: called with every route that changed, to save it durably.
     :param now: the time, seconds since the epoch.
-    :param invent: gives a new text without meaning, for a key of our own where a cookie's hash decides.
-    :param rest: waited for between the probes of a campaign that takes long.
+    :param new_key: returns a new random text, the cookie value to try with a balancer that hashes a cookie.
+    :param pause: its result is awaited between the probes of a long campaign.
     """
 
     def __init__(
@@ -69,27 +69,27 @@ class Minter:
         self._backoffs: dict[str, float] = {}
         self._exhausted = False
         self._log = Logger(namespace="lbcompanion.crawler.minting")
-        #: Told of a node to which there was no proven route, and is one now.
+        #: Called with a node whose route becomes proven.
         self.on_proven: Callable[[str], object] = lambda _node: None
-        #: How many routes were proven, for the metrics.
+        #: Number of routes that became proven, for the metrics.
         self.proven = 0
 
     @property
     def probes(self) -> int:
-        """How many probes were sent, for the metrics."""
+        """Number of probes sent, for the metrics."""
         return self._verifier.probes
 
     @property
     def busy(self) -> bool:
-        """Whether a campaign is under way."""
+        """Whether a campaign is running."""
         return self._campaign_running
 
     def may_mint(self, node: str) -> bool:
-        """Whether a campaign for this node is worth it now: no back-off is running."""
+        """Whether a campaign for this node may start: no back-off is running."""
         return self._now() >= self._not_before.get(node, 0.0)
 
     def mint(self, node: str) -> Deferred[None]:
-        """Try to get a route to a node; fires when there is one, or the campaign is over without."""
+        """Try to get a route to a node; fires when there is one or the campaign has ended without one."""
         done: Deferred[None] = Deferred()
         self._waiters.setdefault(node, []).append(done)
         self._nodes_wanted.add(node)
@@ -99,11 +99,11 @@ class Minter:
         return done
 
     async def reverify(self, node: str) -> bool:
-        """Replay the proven route to a node once, so that it is known to hold before a fetch needs it; one that is not
-        proven now as often as a new one.
+        """Verify the route to a node again before a fetch needs it: one replay for a proven route, as many as for a new
+        route otherwise.
 
-        :returns: whether it holds. Where another node answered, the route is stale from now on; where nobody did,
-            nothing is known and nothing changes.
+        :returns: whether the route holds. If another node answered, the route becomes stale; if none answered, the
+            route stays as it is.
         """
         route = self._routes.get(self._site.name, node)
         if route is None:
@@ -115,9 +115,9 @@ class Minter:
         return verification.route is not None
 
     def refresh_cookies(self, node: str, sent: tuple[RoutingCookie, ...], set_cookies: tuple[str, ...]) -> str:
-        """A proven answer of a node, to a request with its route's cookies, handed these out.
+        """Update a route's cookies from a proven response of its node to a request that sent them.
 
-        :returns: what was learnt, in words; empty: nothing.
+        :returns: what was learnt, in words; empty if nothing changed.
         """
         route = self._routes.get(self._site.name, node)
         if route is None or route.cookies != sent or self._reader.detects_move(sent, set_cookies) is True:
@@ -129,9 +129,9 @@ class Minter:
         return f"newer cookies for {node} were handed back"
 
     def add_candidate(self, node: str, set_cookies: tuple[str, ...]) -> str:
-        """A proven answer of a node handed these out on the way: they are a guess at a route to it.
+        """Store the cookies set by a proven response of a node as a candidate for its route.
 
-        :returns: what was learnt, in words; empty: nothing.
+        :returns: what was learnt, in words; empty if nothing was stored.
         """
         candidates = self._verifier.candidates(node, set_cookies)
         if not candidates or self._has_fresh_route(node):
@@ -140,8 +140,7 @@ class Minter:
         return f"a cookie for {node} was handed out"
 
     def note_visitor_cookies(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
-        """A notice came with these for a page of the node: where they are the node's and can be no visitor's session, a
-        guess."""
+        """Store the cookies of a notice as a candidate for its node's route, if they cannot be a visitor's session."""
         route = self._routes.get(self._site.name, node)
         if not cookies or (route is not None and (route.state is RouteState.PROVEN or route.cookies == cookies)):
             return
@@ -190,7 +189,7 @@ class Minter:
         plan, failures = MintPlan(bool(self._invented_cookies())), 0
         self._exhausted = False
         for number in range(MAX_PROBES):
-            known = len(self._known_nodes())  # it grows while the site's nodes are seen for the first time
+            known = len(self._known_nodes())  # grows as nodes answer for the first time
             if number >= probe_budget(known) or not self._nodes_without_route() or failures >= _MAX_FAILED_PROBES:
                 return
             if number > 2 * known:
@@ -214,8 +213,8 @@ class Minter:
         return await self._probe(self._invented_cookies() if method is MintMethod.INVENTED else ())
 
     async def _retry_known_routes(self) -> None:
-        """A node that was away for a while is mostly back under its old value; one that drains takes no other; and what
-        was recorded for its visitors may be the node's own value."""
+        """Before minting, try the routes and candidates that exist: a restarted node usually keeps its cookie value, a
+        draining node accepts only that, and a value recorded for visitors may be the node's own."""
         for node in sorted(self._nodes_without_route()):
             route = self._routes.get(self._site.name, node)
             existing = [route] if route is not None and route.state is not RouteState.PROVEN else []
@@ -226,20 +225,20 @@ class Minter:
                     break
 
     def _invented_cookies(self) -> tuple[RoutingCookie, ...]:
-        """A key of our own under the name that routes, where no balancer hands a cookie out."""
+        """Return a cookie with a made-up value, under the name that the balancer may hash."""
         sticky = self._site.sticky
         names = sticky.cookies or (() if sticky.dialect == AUTO else by_name(sticky.dialect).cookie_names)
         plain = [name for name in names if not is_pattern(name)]
         return tuple(RoutingCookie(name, self._new_key()) for name in plain[:1])
 
     async def _probe(self, invented: tuple[RoutingCookie, ...]) -> bool | None:
-        """Ask who answers; whether that gave a proven route, None where nothing was handed out."""
+        """Probe once; returns whether that gave a proven route, or None if no cookie was set."""
         reply = await self._verifier.probe(FetchPath(invented))
         candidates = self._verifier.candidates(reply.node, reply.set_cookies, invented)
         return await self._learn(reply.node, candidates) if candidates else None
 
     async def _probe_with(self, handed: tuple[str, ...], source: Source) -> bool | None:
-        """The same with what an answer handed out that did not say whose it was."""
+        """Try the cookies of a response that did not name its node; returns as :meth:`_probe`."""
         candidates = self._verifier.candidates("", handed, source=source)
         if not candidates:
             return None
@@ -252,7 +251,7 @@ class Minter:
         return known
 
     async def _learn(self, node: str, candidates: list[Route]) -> bool:
-        """Verify what may lead to the node; True also where a route to it is there already."""
+        """Verify candidates for a node's route; True also if the node already has a fresh route."""
         if self._has_fresh_route(node):
             return True
         for each in candidates:
@@ -261,7 +260,7 @@ class Minter:
         return False
 
     async def _verify(self, candidate: Route) -> bool:
-        """Put a candidate to the proof; a route that was proven stays in its place until a new one is as well."""
+        """Verify a candidate; a proven route is replaced only by another proven one."""
         existing = self._routes.get(self._site.name, candidate.node)
         if existing is None or existing.proven_at is None:
             self._save_route(self._routes.put(evolve(candidate, state=RouteState.CANDIDATE)))
@@ -293,6 +292,6 @@ class Minter:
 
 
 def _differs_too_little(kept: Route, newer: Route) -> bool:
-    """Not every proof is worth a write: what is kept tells to the minute when a route was proven last."""
+    """Whether saving again is not worth a write: ``proven_at`` is stored to the minute."""
     same = (kept.cookies, kept.state, kept.expires_at) == (newer.cookies, newer.state, newer.expires_at)
     return same and (newer.proven_at or 0.0) - (kept.proven_at or 0.0) < _MIN_SAVE_INTERVAL_SECONDS

@@ -1,7 +1,7 @@
-"""Proofs of routes: ``whoami`` through the balancer, replayed, and what the balancer hands out meanwhile.
+"""Verification of routes: replays cookies with ``whoami`` and reads the cookies that the balancer sets.
 
-A cookie is kept only from an answer whose node is proven, and counts as a route once replays of it have reached that
-node and no other.
+Cookies are taken only from responses of a proven node. They count as a route once replays have reached that node and
+no other.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
 from lbcompanion.sticky.set_cookie import SetCookie, earliest_expiry, parse_set_cookies
 
-#: Replays that must all reach the node before a cookie counts as proven: one could be luck.
+#: Number of replays that must all reach the node before a cookie counts as proven: a single one may be chance.
 VERIFY_REPLAYS = 2
-#: The same of a cookie that no balancer handed to us: one it does not know is spread, and may meet the node by chance.
+#: Number of replays for a cookie that no balancer set: unknown cookies are spread over all nodes.
 VERIFY_GUESS_REPLAYS = 4
 
 
@@ -26,8 +26,8 @@ VERIFY_GUESS_REPLAYS = 4
 class Verification:
     """How the replays of one route ended.
 
-    :ivar route: the route, proven, with the newest cookies handed back; None where it did not hold.
-    :ivar elsewhere: the node that answered instead; empty: none did.
+    :ivar route: the proven route with the newest cookies; None if the verification failed.
+    :ivar other_node: the node that answered instead; empty if none did.
     """
 
     route: Route | None = field(default=None, repr=False)
@@ -35,7 +35,7 @@ class Verification:
 
 
 class RouteVerifier:
-    """Asks one site's balancer which node a way leads to.
+    """Checks through one site's balancer which node cookies lead to.
 
     :param now: the time, seconds since the epoch.
     """
@@ -46,13 +46,13 @@ class RouteVerifier:
         self._reader = reader
         self._routes = routes
         self._now = now
-        #: How many probes were sent.
+        #: Number of probes sent.
         self.probes = 0
 
     async def probe(self, fetch_path: FetchPath) -> WhoamiReply:
-        """Ask which node answers.
+        """Ask which node answers, and note that it is up.
 
-        :raises FetchFailed: where no proven answer came.
+        :raises FetchFailed: if no proven response came.
         """
         self.probes += 1
         reply = await self._fetcher.whoami(fetch_path)
@@ -62,7 +62,7 @@ class RouteVerifier:
     async def verify(self, route: Route, replays: int = 0) -> Verification:
         """Replay a route's cookies.
 
-        :param replays: how many; 0: as many as befit the source of its cookies.
+        :param replays: their number; 0 means by the source of the cookies.
         """
         guessed = route.source.guessed and (route.proven_at is None or route.state is not RouteState.PROVEN)
         for _ in range(replays or (VERIFY_GUESS_REPLAYS if guessed else VERIFY_REPLAYS)):
@@ -72,18 +72,20 @@ class RouteVerifier:
                 return Verification()
             if reply.node != route.node:
                 return Verification(other_node=reply.node)
-            # The right node by chance: the balancer says that the cookie sent is not the one for it.
+            # The right node by chance: the balancer replaced the cookie that was sent.
             if self._reader.detects_move(route.cookies, reply.set_cookies) is True:
                 return Verification(other_node=reply.node)
-            # A balancer that hands out another cookie had nothing to go by in those that came.
+            # A balancer that sets a cookie of another name did not route by the guessed one.
             if guessed and not set_cookie_pairs(reply.set_cookies).keys() <= {cookie.name for cookie in route.cookies}:
                 return Verification()
             route = self.refresh_cookies(route, reply.set_cookies)
         return Verification(evolve(route, state=RouteState.PROVEN, proven_at=self._now()))
 
     def refresh_cookies(self, route: Route, set_cookies: tuple[str, ...]) -> Route:
-        """The route with what its node's proven answer handed back in the place of what was sent: some balancers write
-        their cookies anew on every answer, and only the newest lasts."""
+        """Return the route with the newest cookie values of a proven response of its node.
+
+        Some balancers set a new value on every response and accept only the newest.
+        """
         now = self._now()
         handed = parse_set_cookies(set_cookies, now)
         wanted = {cookie.name for cookie in route.cookies}
@@ -110,14 +112,14 @@ class RouteVerifier:
         sent: tuple[RoutingCookie, ...] = (),
         source: Source = Source.MINTED,
     ) -> list[Route]:
-        """What a proven answer's cookies may be worth, the smallest first: the routing part, then everything that was
-        handed out; or what we sent ourselves, where it was our own invention.
+        """Return the routes that a proven response may give, smallest first: the routing cookies among those set, all
+        cookies set, and the made-up cookies that were sent.
 
-        :param source: of what was handed out.
+        :param source: the source of the cookies set.
         """
         now = self._now()
         handed = parse_set_cookies(set_cookies, now)
-        if source is Source.SESSION:  # the application handed out other things too; only what is named is of use
+        if source is Source.SESSION:  # the application sets other cookies too; prefer the configured names
             handed = {
                 name: one for name, one in handed.items() if names_match(self._site.sticky.cookies, name)
             } or handed
@@ -142,7 +144,7 @@ class RouteVerifier:
         return bool(cookies) and all(names_match(self._site.sticky.cookies, cookie.name) for cookie in cookies)
 
     def dialect_names(self, cookies: tuple[RoutingCookie, ...]) -> str:
-        """The names of the dialects of routing cookies; those of several tiers with a plus between them."""
+        """Return the names of the cookies' dialects, joined by ``+`` if there are several."""
         found = [self._reader.dialect_of(cookie.name, cookie.value) for cookie in cookies]
         return "+".join(dict.fromkeys(dialect.name for dialect in found if dialect is not None))
 
