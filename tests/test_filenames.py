@@ -33,6 +33,7 @@ FILES = {
     "stores/test_sharing.py": "all stores that nodes can share",
     "test_arrows.py": "the whole package",
     "test_filenames.py": "the whole package",
+    "test_docstrings.py": "the docstrings of all modules",
     "test_house.py": "the tests themselves",
     "test_install.py": "the wheel",
     "test_manual.py": "the manual",

@@ -144,10 +144,10 @@ class _RedisBackend(RemoteBackend):
 
     def _pipeline(self, commands: Iterable[tuple[Any, ...]]) -> Any:
         connection = self._connect()
-        sent_bound = list(commands)
-        connection.send_packed_command(connection.pack_commands(sent_bound))
+        batch = list(commands)
+        connection.send_packed_command(connection.pack_commands(batch))
         # Read all replies before raising an error; otherwise the next request would read the rest.
-        return iter([_reply(connection) for _ in sent_bound])
+        return iter([_reply(connection) for _ in batch])
 
     def _connect(self) -> Any:
         if self._connection is None:

@@ -113,7 +113,7 @@ class RoundRunner:
                 notes.append(self._describe_mint(context, job.owner))
             elif isinstance(step, ProbeOwner):
                 state = evolve(state, probed=True, minted=await self._probe_owner(context, job) or state.minted)
-                notes.append(f"{job.owner} is {'' if self._is_up(context, job.owner) else 'not knowledge to be '}up")
+                notes.append(f"{job.owner} is {'' if self._is_up(context, job.owner) else 'not known to be '}up")
             else:
                 fetch_path, route = FetchPath(step.cookies, step.direct), step.route.value
                 attempt, copy = await self._request_page(context, job, step.route, fetch_path)
