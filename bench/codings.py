@@ -1,4 +1,4 @@
-"""What each level of each coding costs and brings, CPU us and bytes: ``python -m bench.codings``."""
+"""CPU time and size for each level of each content coding: ``python -m bench.codings``."""
 
 from __future__ import annotations
 

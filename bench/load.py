@@ -25,7 +25,7 @@ _LISTEN_SECONDS = 0.05
 
 
 class WrongAnswer(CompanionError):
-    """What the load was answered is not what it asked for."""
+    """A response was not the expected one."""
 
 
 class Load:
@@ -100,7 +100,7 @@ class Load:
 
 
 def main() -> None:
-    """Do as told, line by line."""
+    """Run the commands read from standard input."""
     visitors = Visitors()
     for line in sys.stdin:
         how = json.loads(line)

@@ -59,7 +59,7 @@ class Profiled(Companion):
 
 
 def _place(name: str) -> str:
-    """A path as short as it can be told."""
+    """Return a short form of a path."""
     short = name.removeprefix(f"{_ROOT}/").rpartition("/site-packages/")[2]
     for lib in (f"{os.__file__.rpartition('/')[0]}/",):
         short = short.removeprefix(lib)

@@ -33,7 +33,7 @@ def reference_of(case: str) -> str:
 
 
 def figures(samples: dict[str, Samples], reference: str) -> dict[str, dict[str, Any]]:
-    """What is told of one case, by peer.
+    """Return the figures of one case, by peer.
 
     :param reference: the peer to which ratios are taken, round by round; none where it did not run.
     """

@@ -60,7 +60,7 @@ class FullBody:
 
 
 class Message:
-    """An answer's framing, as it comes in.
+    """An incremental parser of a response's framing.
 
     :param body: takes the body, chunk framing left out.
     :param bodiless: the request was a HEAD.
@@ -142,7 +142,7 @@ class Message:
         """
 
     def _chunks(self, data: memoryview) -> memoryview:
-        """Take what chunks there are; what comes after the last of them is given back.
+        """Read the chunks received; return the data after the last one.
 
         ``_left`` has the bytes of a chunk still to come with the CRLF after it, less than zero between chunks.
         """
@@ -197,7 +197,7 @@ class CheckedResponse(Message):
         self._number = number
 
     def on_head(self) -> None:
-        """See :class:`Message`: 200, its own, on a connection that is kept."""
+        """Check status 200, the case's own fields and a persistent connection."""
         if self.status != 200:
             raise WrongResponse(f"status {self.status}")
         if self.fields.get(b"x-request-id") != b"%d" % self._number:

@@ -29,7 +29,7 @@ def _named(code: CodeType) -> str:
 
 
 class _Profiler(ABC):
-    """Looks, and tells rows of name, own share, share with all it called, calls (0: not known)."""
+    """A profiler; yields rows of name, own share, cumulated share, calls (0 if unknown)."""
 
     @abstractmethod
     def open(self) -> None: ...

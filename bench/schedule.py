@@ -26,7 +26,7 @@ _MIN_WAITS = 200
 
 @define
 class Samples:
-    """What was measured of one peer with one case, a value for each round.
+    """The measurements of one peer with one case, one value for each round.
 
     :ivar cpu_us: CPU microseconds for each request, and for each megabyte of what is streamed.
     :ivar system_share: of it, in the kernel.
@@ -104,7 +104,7 @@ class Schedule:
         self.samples = {case.key: {peer.name: Samples() for peer in peers} for case in cases}
 
     def run(self) -> None:
-        """Warm up, then the rounds: in each, every case and every peer, which of them comes first changing.
+        """Warm up, then run the rounds: each has every case and every peer, in changing order.
 
         :raises PeerFailed: for an answer that is not right, or a copy that is not the page.
         """

@@ -63,7 +63,7 @@ KINDS: Mapping[str, Kind] = {
 
 @frozen
 class Plan:
-    """What is simulated.
+    """The parameters of a simulation.
 
     :ivar seconds: over which the visits are spread.
     :ivar restarts: of each node in a day; what it held in memory is gone.
@@ -82,7 +82,7 @@ class Plan:
 
 @define
 class Figures:
-    """What came of it.
+    """The results of a simulation.
 
     :ivar unseen: visits that got no page, as their node was down and the balancer did not know.
     :ivar untold: pages whose notice got lost in the same way.
@@ -135,7 +135,7 @@ class SimulatedFetcher:
         self._farm = farm
 
     async def page(self, token: str, fetch_path: FetchPath) -> FetchedCopy | FetchMiss:
-        """What the node that the balancer chooses says of a page."""
+        """The response for a page, from the node that the balancer chooses."""
         farm, page = self._farm, self._farm.pages[token]
         farm.figures.requests += 1
         page.requests += 1
@@ -162,7 +162,7 @@ class SimulatedFetcher:
         return WhoamiReply(choice.node, choice.set_cookies)
 
     async def post_whoami(self) -> tuple[str, ...]:
-        """What is handed out in answer to POST: the same as to GET."""
+        """The cookies set in response to a POST: the same as for GET."""
         self._farm.figures.probes += 1
         choice = self._farm.route_crawler(FetchPath())
         if not choice.node:
@@ -234,7 +234,7 @@ class Simulation:
         return Choice("") if choice.node in self.down else choice
 
     def route_crawler(self, fetch_path: FetchPath) -> Choice:
-        """A request of the crawler's comes to the balancer."""
+        """Route a request of the crawler."""
         cookies = [(cookie.name, cookie.value) for cookie in fetch_path.cookies]
         table = self.model.table if isinstance(self.model, StickTable) else {}
         before = {value: table[value] for _, value in cookies if value.startswith("v") and value in table}
@@ -352,7 +352,7 @@ class Simulation:
 
 
 def _at_once(running: Coroutine[Any, Any, RoundResult]) -> RoundResult:
-    """What a coroutine that waits for nothing comes to."""
+    """Return the result of a coroutine that never waits."""
     try:
         running.send(None)
     except StopIteration as done:

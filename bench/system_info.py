@@ -1,4 +1,4 @@
-"""What the kernel says: CPU time of processes, and how much others disturbed the machine meanwhile. Linux only."""
+"""CPU time and memory of processes, and the load by others meanwhile, from ``/proc``. Linux only."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Cpu:
 
     @classmethod
     def of(cls, pids: list[int]) -> Cpu:
-        """What these processes have used since they started, all their threads together."""
+        """Return the CPU time of these processes since their start, all threads included."""
         total = user = system = 0.0
         for pid in pids:
             # clock_getcpuclockid(3) makes this number of a process id: utime + stime, not rounded to ticks.
@@ -97,7 +97,7 @@ class Disturbance:
 
 
 def kind() -> dict[str, str | int]:
-    """The machine in words that name nobody."""
+    """Describe the machine without identifying it."""
     model = next(
         (
             line.partition(":")[2].strip()

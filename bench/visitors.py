@@ -61,7 +61,7 @@ class Visitor:
 
 
 class Visitors:
-    """What can be done to a port. Requests are numbered on from one to the next."""
+    """Sends load to a port. Requests are numbered consecutively."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
@@ -106,7 +106,7 @@ class Visitors:
         return {"per_second": requests / took, "last_token": token}
 
     def waits(self, port: int, direct: int, case: str, tagged: bool, requests: int) -> dict[str, float]:
-        """Waits of one visitor, who asks the peer and the application itself by turns.
+        """Measure response times of one visitor, who requests from the peer and directly from the application in turn.
 
         :param direct: the application's own port.
         :returns: medians and 99th percentiles, in microseconds.

@@ -1,4 +1,4 @@
-"""What is asked for and answered: pages, assets, streams, by browsers with cookies. The same bytes for every peer."""
+"""The requests and responses of the benchmark: pages, assets and streams. All peers get the same bytes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _BOTTOM = b"</main>\n<footer><p>%b</p></footer>\n</body>\n</html>\n"
 
 @cache
 def page(size: int) -> bytes:
-    """An HTML page of so many bytes."""
+    """Return an HTML page of this number of bytes."""
     made = _TOP
     number = 1000
     while True:
@@ -61,7 +61,7 @@ def page(size: int) -> bytes:
 
 @cache
 def script(size: int) -> bytes:
-    """JavaScript of so many bytes."""
+    """Return JavaScript of this number of bytes."""
     line = b"export function price%06d(net, rate) { return Math.round(net * (100 + rate)) / 100; }\n"
     lines = b"".join(line % number for number in range(size // 80 + 1))
     return lines[: size - 1] + b"\n"
@@ -162,7 +162,7 @@ _BY_PATH = {(case.path, case.coding): case for case in CASES.values()}
 
 
 def case_of(path: str, coding: str) -> Case | None:
-    """What a request is for, from its path and the coding that it accepts; None where there is nothing such."""
+    """Find the case by a request's path and accepted coding; None if there is none."""
     return _BY_PATH.get((path, coding)) or _BY_PATH.get((path, "identity"))
 
 
@@ -223,7 +223,7 @@ _LANGUAGES = ("en-GB,en;q=0.9,de;q=0.8", "de-DE,de;q=0.9,en;q=0.7", "fr-FR,fr;q=
 
 
 def request_for(case: Case, number: int) -> bytes:
-    """What a visitor's browser sends.
+    """Return a browser's request.
 
     :param number: of visitor and request: no two heads are alike on a real site, so remembering one must not pay here.
     """

@@ -1,4 +1,4 @@
-"""What h11 makes of bytes: the second opinion of the targets about HTTP."""
+"""Reads HTTP with h11, as the reference that targets compare with."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class FuzzResult:
 
 
 class _Shared:
-    """What the feeder is at, in memory that outlives it: input under way, counts, and the failure if it could tell."""
+    """The child process's state in shared memory: current input, counts and, if it could report one, the failure."""
 
     def __init__(self, target: Target) -> None:
         self._room = target.choices + target.max_bytes
@@ -104,7 +104,7 @@ def run(
     """Feed a target in a process of its own.
 
     :param most: so many inputs at most.
-    :param log: told of the progress, once a minute.
+    :param log: called with the progress, once a minute.
     """
     shared = _Shared(target)
     started = time.monotonic()

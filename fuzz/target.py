@@ -1,4 +1,4 @@
-"""What a target is, and which there are."""
+"""The definition and the list of fuzz targets."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def failure_of_signal(number: int) -> Failure:
 
 
 def run_in_child(target: Target, data: bytes) -> Failure | None:
-    """The same in a process of its own, so that the caller outlives whatever happens."""
+    """Run one input in a child process, so that the caller survives a crash."""
     read, write = os.pipe()
     child = os.fork()
     if not child:

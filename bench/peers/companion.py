@@ -55,7 +55,7 @@ class Companion(Peer):
 
 
 class CompanionInPython(Companion):
-    """The same without the compiled reader of heads."""
+    """The companion without the compiled header parser."""
 
     name = f"{COMPANION}, heads read in Python"
 

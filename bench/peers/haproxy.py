@@ -43,7 +43,7 @@ class HAProxy(Peer):
 
     @classmethod
     def version(cls) -> str:
-        """As it says itself."""
+        """The version that the program prints."""
         output = subprocess.run([program("haproxy") or "", "-v"], capture_output=True, text=True, check=False).stdout
         return output.split()[2] if len(output.split()) > 2 else ""
 

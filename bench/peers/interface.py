@@ -1,4 +1,4 @@
-"""What a peer is: how it is configured and started, and how a copy is got back from it."""
+"""The interface of a peer: its configuration, start and stop, and how to fetch a copy from it."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Peer(ABC):
     @classmethod
     @abstractmethod
     def missing(cls) -> str:
-        """What it lacks on this machine; empty where it can run."""
+        """Return what is missing on this machine; empty if the peer can run."""
 
     @classmethod
     def version(cls) -> str:
-        """Which of its versions this is; empty where that says nothing."""
+        """Return its version; empty if unknown."""
         return ""
 
     @abstractmethod

@@ -34,7 +34,7 @@ class Mitmproxy(Peer):
 
     @classmethod
     def version(cls) -> str:
-        """As it says itself."""
+        """The version that the program prints."""
         command = [_mitmdump() or "", "--version"]
         output = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
         return output[1] if len(output) > 1 else ""

@@ -136,7 +136,7 @@ class _Nginx(Peer):
 
     @classmethod
     def version(cls) -> str:
-        """As it says itself."""
+        """The version that the program prints."""
         output = subprocess.run([program("nginx") or "", "-v"], capture_output=True, text=True, check=False).stderr
         return output.strip().rpartition("/")[2]
 
@@ -159,7 +159,7 @@ class _Nginx(Peer):
 
 
 class NginxLua(_Nginx):
-    """What an operator could build without us: token and copy in Lua, tag by sub_filter, copies in a shared dict."""
+    """nginx with a Lua module: token and copies in Lua and a shared dict, the tag by sub_filter."""
 
     name = NGINX_LUA
 

@@ -86,7 +86,7 @@ class _Application:
         return json.loads(self._process.stdout.readline())
 
     def told(self, line: str = "count") -> dict[str, int]:
-        """What was counted so far; with ``hang up``, close all connections first."""
+        """Return the application's counts; with ``hang up`` it closes all connections first."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n")
         told: dict[str, int] = self._told()
@@ -150,7 +150,7 @@ class _Soak:
         return self.application.told()["notices"] >= self.notices
 
     def faults(self) -> Iterator[str]:
-        """What the companion's own numbers say against it."""
+        """Yield the faults that the companion's metrics show."""
         if not self.settle(self.all_notices_arrived):
             yield f"only {self.application.told()['notices']} of {self.notices} notices came to the crawler"
         elif (came := self.application.told()["notices"]) > self.notices:

@@ -19,7 +19,7 @@ _TENTHS = 10
 
 @frozen
 class Sample:
-    """What was seen at one moment.
+    """One measurement.
 
     :ivar done: requests so far.
     :ivar seconds: since the start.

@@ -1,4 +1,4 @@
-"""What the visitors of the soak do, each kind of request a method; every answer is judged."""
+"""The soak's visitors: one method for each kind of request; every response is checked."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def mixed() -> list[str]:
 
 
 class VisitPlan:
-    """What all visitors share: the numbers of requests, and what was seen.
+    """State shared by all visitors: request numbers, tokens and counts.
 
     :ivar tokens: of pages that were captured lately and not fetched, with their sizes.
     """
@@ -284,7 +284,7 @@ class Visitor:
         yield from self._read(Message(FullBody()), 0, 403)
 
     def notice(self, number: int) -> Visit:
-        """The browser tells of a page."""
+        """Send the notice of a page."""
         token = next((one for one, _ in self._plan.tokens if one not in self._plan.noticed), "")
         if not token:
             yield from self.captured_page(number)

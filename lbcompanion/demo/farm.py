@@ -92,7 +92,7 @@ class DemoFarm:
     async def start(self) -> None:
         """Start everything; returns when the site serves visitors.
 
-        :raises ChildFailed: where a process ended early.
+        :raises ChildProcessFailed: if a process ended early.
         :raises NotReady: where a part did not answer within a minute.
         """
         nodes = tuple(self._plan_node(f"n{number}") for number in range(1, self._node_count + 1))

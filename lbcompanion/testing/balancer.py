@@ -1,5 +1,5 @@
-"""A balancer in a network in memory: one request a connection, passed on to the node that a model of
-stickiness chooses. What passed is written down, for tests to look at.
+"""An in-memory balancer: forwards one request per connection to the node that a balancer model chooses, and
+records every request for tests.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnec
 
 @frozen
 class ForwardedRequest:
-    """A request that came to the balancer.
+    """A request that the balancer received.
 
     :ivar client: the client's address.
-    :ivar raw: the request's head, as it came.
-    :ivar considered_up: what the balancer took for being up.
+    :ivar raw: the request's head, as received.
+    :ivar considered_up: the nodes that the balancer considered up.
     """
 
     at: float
@@ -39,11 +39,11 @@ class ForwardedRequest:
 
 @define
 class InMemoryBalancer:
-    """Listens at port 80 of its host.
+    """A balancer on port 80 of its host.
 
     :ivar nodes: name to the address of the node's companion.
-    :ivar down: the nodes that its health checks found to be down.
-    :ivar draining: the nodes that get nobody new.
+    :ivar down: the nodes that failed its health checks.
+    :ivar draining: the nodes that get no new visitors.
     :ivar caching: whether a cache that heeds nothing stands before it, and gives to all who GET a path what the first
         one got.
     :ivar forwarded: all requests, oldest first.
@@ -59,13 +59,13 @@ class InMemoryBalancer:
     forwarded: list[ForwardedRequest] = field(factory=list)
 
     def listen(self) -> None:
-        """Begin."""
+        """Start listening."""
         factory = Factory.forProtocol(lambda: _ClientConnection(self))
         factory.noisy = False
         self.host.listenTCP(80, factory)
 
     def route(self, client: str, raw: bytes) -> Choice:
-        """Choose for a request, and write that down."""
+        """Choose a node for a request, and record the request."""
         head = read_request_head(raw, 100)
         cookies = pairs(b"; ".join(head.all(b"cookie")).decode("latin-1"))
         up = tuple(name for name in self.nodes if name not in self.down)
@@ -76,12 +76,12 @@ class InMemoryBalancer:
         return choice
 
     def cache_key(self, raw: bytes) -> str:
-        """Where the cache keeps the answer to a request; empty: nowhere."""
+        """Return the cache key of a request; empty if it is not cached."""
         method, path, _ = raw.split(b" ", 2)
         return path.decode("latin-1") if self.caching and method == b"GET" else ""
 
     def head_for_node(self, raw: bytes, client: str) -> bytes:
-        """A request's head for the node: without what the balancer keeps to itself of the cookies."""
+        """Return a request's head as forwarded to the node, without cookies that the balancer hides."""
         lines = []
         for line in raw.split(b"\r\n")[:-2]:
             name, colon, value = line.partition(b":")
@@ -98,7 +98,7 @@ class InMemoryBalancer:
         return b"\r\n".join(lines)
 
     def head_for_client(self, choice: Choice, head: bytes) -> bytes:
-        """A node's head for the client: with the balancer's cookies, and with what it does to the node's."""
+        """Return a response's head as forwarded to the client, with the balancer's cookies added or rewritten."""
         first, *lines = head.split(b"\r\n")
         return b"\r\n".join(
             [
@@ -167,7 +167,7 @@ class _ClientConnection(Protocol):
         node.write(self._buffer[end:])
 
     def store_response(self, response: bytes) -> None:
-        """The cache keeps a whole answer, where there is one."""
+        """Store a complete response in the cache, if caching."""
         if self._cache_key and self._balancer.caching:
             self._balancer.cache.setdefault(self._cache_key, response)
 

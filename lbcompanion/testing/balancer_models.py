@@ -1,4 +1,4 @@
-"""How balancers stick, as pure models: which node gets a request, and what the visitor is told to remember.
+"""Pure models of sticky balancers: which node gets a request, and which cookies the visitor gets.
 
 Each model has its manual in ``lbcompanion/sticky/dialects``; here is only what it does, without I/O. That a model does
 what the real balancer does is tested by long random walks through both (``tests/e2e/test_oracle.py``).
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from attrs import Factory, define, evolve, field, frozen
 
-#: Cookies as they came, in order, duplicates and all.
+#: Cookies as received, in order, with duplicates.
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -24,10 +24,10 @@ def pairs(header: str) -> list[tuple[str, str]]:
 
 @frozen
 class NodeStates:
-    """What the balancer takes its nodes for.
+    """The states of the nodes, as the balancer knows them.
 
-    :ivar up: those that take everybody, in the order of its configuration.
-    :ivar draining: those that take only who is theirs already.
+    :ivar up: nodes that accept all requests, in the order of the configuration.
+    :ivar draining: nodes that accept only visitors who stick to them.
     """
 
     up: tuple[str, ...]
@@ -39,10 +39,10 @@ class NodeStates:
 
 @frozen
 class Prediction:
-    """What may become of a request, before it does.
+    """Where a request may go.
 
-    :ivar nodes: where it may go, one of them; none: it is refused.
-    :ivar by_cookie: whether it is the cookie that decided.
+    :ivar nodes: the possible nodes; empty if the request is refused.
+    :ivar by_cookie: whether a cookie decided.
     """
 
     nodes: tuple[str, ...]
@@ -51,11 +51,11 @@ class Prediction:
 
 @frozen
 class Choice:
-    """What became of one request.
+    """The node chosen for a request.
 
-    :ivar node: where it went; empty: nowhere.
-    :ivar set_cookies: what the answer says in addition.
-    :ivar bound: the key that the request bound to a node, for the first time or anew; empty: none.
+    :ivar node: the node; empty if the request is refused.
+    :ivar set_cookies: the ``Set-Cookie`` values that the balancer adds.
+    :ivar bound: the key that the request bound to the node; empty if none.
     """
 
     node: str
@@ -64,26 +64,26 @@ class Choice:
 
 
 class BalancerModel(Protocol):
-    """One balancer's way."""
+    """The interface of a model."""
 
     def predict(self, cookies: Pairs, node_states: NodeStates) -> Prediction:
-        """Say where a request may go; changes nothing."""
+        """Return where a request may go, without changing state."""
         ...
 
     def record(self, cookies: Pairs, node_states: NodeStates, node: str) -> Choice:
-        """A request went to a node, one of those foreseen: say what else follows, and remember it."""
+        """Record that a request went to one of the predicted nodes; return the choice."""
         ...
 
     def choose(self, cookies: Pairs, node_states: NodeStates) -> Choice:
-        """Choose one of the nodes foreseen, and settle that."""
+        """Choose one of the predicted nodes, and record it."""
         ...
 
     def cookies_for_node(self, cookies: Pairs) -> Pairs:
-        """What the node gets to see of a request's cookies."""
+        """Return a request's cookies as forwarded to the node."""
         ...
 
     def cookies_for_visitor(self, node: str, given: Pairs) -> Pairs:
-        """What the visitor gets to see of the cookies that a node's answer sets; and remember them."""
+        """Return the cookies that a node's response sets as forwarded to the visitor, and record them."""
         ...
 
 
@@ -94,7 +94,7 @@ class RoundRobin:
     _count: int = 0
 
     def next(self, up: Sequence[str]) -> str:
-        """The next node; empty where none is up."""
+        """Return the next node; empty if all are down."""
         self._count += 1
         return up[self._count % len(up)] if up else ""
 
@@ -106,25 +106,25 @@ class NoStickiness:
     round_robin: RoundRobin = field(factory=RoundRobin, kw_only=True)
 
     def predict(self, cookies: Pairs, node_states: NodeStates) -> Prediction:
-        """See :class:`BalancerModel`, here and below."""
+        """Every node that is up."""
         return Prediction(node_states.up)
 
     def record(self, cookies: Pairs, node_states: NodeStates, node: str) -> Choice:
-        """Nothing follows."""
+        """No cookie."""
         return Choice(node)
 
     def choose(self, cookies: Pairs, node_states: NodeStates) -> Choice:
-        """By turns where there is freedom."""
+        """The only possible node, else the next by round robin."""
         prediction = self.predict(cookies, node_states)
         node = prediction.nodes[0] if prediction.by_cookie else self.round_robin.next(prediction.nodes)
         return self.record(cookies, node_states, node) if node else Choice("")
 
     def cookies_for_node(self, cookies: Pairs) -> Pairs:
-        """All."""
+        """All cookies, unchanged."""
         return cookies
 
     def cookies_for_visitor(self, node: str, given: Pairs) -> Pairs:
-        """All."""
+        """All cookies, unchanged."""
         return given
 
 
@@ -139,17 +139,17 @@ class CookieRewrite(Enum):
 
 @define
 class CookieInsertion(NoStickiness):
-    """A cookie's value names a node: one that can be used gets the request, else the next one in turn does, and the
-    answer has a new cookie. ``cookie NAME insert`` of HAProxy, and all that do alike.
+    """A cookie's value names a node. If the node is usable, it gets the request; else the next one by round robin does,
+    and the response sets a new cookie. ``cookie NAME insert`` of HAProxy, and all that do alike.
 
-    :ivar values: node to the text in the cookie; what is missing stands for itself.
-    :ivar indirect: whether the node is not shown the cookie.
-    :ivar attributes: what stands behind the value.
+    :ivar values: node to the text in the cookie; by default the node's name.
+    :ivar indirect: whether the cookie is removed before the request is forwarded.
+    :ivar attributes: the attributes after the value.
     :ivar sets_cookie: whether the balancer sets the cookie by itself.
-    :ivar rewrite: what becomes of the application's cookie of that name.
-    :ivar first_only: whether of several cookies of the name the first alone counts, wherever it leads.
+    :ivar rewrite: what happens to the application's cookie of that name.
+    :ivar first_only: whether only the first of several cookies with the name counts.
     :ivar read: finds the text in a cookie's value.
-    :ivar write: makes a cookie's value of the text.
+    :ivar write: makes a cookie's value from the text.
     """
 
     name: str = "SRV"
@@ -167,7 +167,7 @@ class CookieInsertion(NoStickiness):
         self.rotate(self.values)
 
     def rotate(self, values: Mapping[str, str]) -> None:
-        """From now on other texts stand for the nodes; the old ones are void."""
+        """Replace the nodes' texts; the old ones become void."""
         self.values = values
         self._nodes = {text: node for node, text in values.items()}
 
@@ -187,17 +187,17 @@ class CookieInsertion(NoStickiness):
         return Prediction(node_states.up)
 
     def cookie(self, node: str) -> str:
-        """The value for a node."""
+        """Return the cookie's value for a node."""
         return self.write(self.values.get(node, node))
 
     def record(self, cookies: Pairs, node_states: NodeStates, node: str) -> Choice:
-        """Who did not stick gets a cookie."""
+        """Set the cookie unless the request stuck."""
         if not self.sets_cookie or self.predict(cookies, node_states).by_cookie:
             return Choice(node)
         return Choice(node, (f"{self.name}={self.cookie(node)}{self.attributes}",))
 
     def cookies_for_node(self, cookies: Pairs) -> Pairs:
-        """Without the sticky cookie; or without the balancer's part of it."""
+        """Remove the sticky cookie, or the balancer's part of it."""
         if self.indirect:
             return [pair for pair in cookies if pair[0] != self.name]
         if self.rewrite is CookieRewrite.PREFIXED:
@@ -205,7 +205,7 @@ class CookieInsertion(NoStickiness):
         return cookies
 
     def cookies_for_visitor(self, node: str, given: Pairs) -> Pairs:
-        """With the node's text in it, or before it."""
+        """Replace the value by the node's text, or prefix it."""
         if self.rewrite is CookieRewrite.NONE:
             return given
         text = self.values.get(node, node)
@@ -224,11 +224,10 @@ def _after_tilde(value: str) -> str:
 
 @define
 class StickTable(NoStickiness):
-    """``stick on req.cook(NAME)`` of HAProxy: the balancer's own table binds a cookie's value to a node, and binds it
-    anew where that node is down. What becomes of an empty value is not modelled: HAProxy 2.6 takes it for a key now and
-    then, for whose it cannot be told.
+    """HAProxy's ``stick on req.cook(NAME)``: a table binds a cookie's value to a node, and rebinds it if
+    that node is down. Empty values are not modelled: HAProxy 2.6 treats them as keys only sometimes.
 
-    :ivar learns: whether an answer that sets the cookie binds it too (``stick store-response res.cook(NAME)``).
+    :ivar learns: whether a response that sets the cookie binds it too (``stick store-response res.cook(NAME)``).
     """
 
     name: str = "sess"
@@ -236,17 +235,17 @@ class StickTable(NoStickiness):
     table: dict[str, str] = field(factory=dict)
 
     def _key(self, cookies: Pairs) -> str | None:
-        # Of several the last, other than anywhere else: so says HAProxy's manual of req.cook, and so it does.
+        # The last of several, unlike in other models: see req.cook in HAProxy's manual.
         return next((value for name, value in reversed(cookies) if name == self.name), None)
 
     def predict(self, cookies: Pairs, node_states: NodeStates) -> Prediction:
-        """Where the key is bound to."""
+        """The node that the key is bound to, if usable."""
         key = self._key(cookies)
         bound = "" if key is None else self.table.get(key, "")
         return Prediction((bound,), True) if bound in node_states.usable else Prediction(node_states.up)
 
     def record(self, cookies: Pairs, node_states: NodeStates, node: str) -> Choice:
-        """The key is bound there."""
+        """Bind the key to the node."""
         key = self._key(cookies)
         if key is None or self.table.get(key) == node:
             return Choice(node)
@@ -254,7 +253,7 @@ class StickTable(NoStickiness):
         return Choice(node, bound=key)
 
     def cookies_for_visitor(self, node: str, given: Pairs) -> Pairs:
-        """All; a session that has just begun is bound as well."""
+        """All cookies; a new session is bound too, if the table learns from responses."""
         if self.learns:
             self.table.update({value: node for name, value in given if name == self.name and value})
         return given
@@ -262,10 +261,10 @@ class StickTable(NoStickiness):
 
 @define
 class TwoTiers(NoStickiness):
-    """A balancer that chooses a group of nodes, and behind it one for each group.
+    """A balancer that chooses a group of nodes, followed by one balancer for each group.
 
     :ivar groups: group to its nodes.
-    :ivar inner: group to what its balancer does.
+    :ivar inner: group to its balancer's model.
     """
 
     outer: CookieInsertion = field(factory=lambda: CookieInsertion("DC"))
@@ -273,7 +272,7 @@ class TwoTiers(NoStickiness):
     inner: Mapping[str, CookieInsertion] = field(factory=dict)
 
     def _group_states(self, node_states: NodeStates) -> NodeStates:
-        """A group is up while one of its nodes is."""
+        """A group is up while one of its nodes is up."""
         up = tuple(group for group, nodes in self.groups.items() if any(node in node_states.up for node in nodes))
         used = frozenset(group for group, nodes in self.groups.items() if node_states.usable.intersection(nodes))
         return NodeStates(up, used - frozenset(up))
@@ -284,14 +283,14 @@ class TwoTiers(NoStickiness):
         return evolve(node_states, up=up, draining=node_states.draining.intersection(nodes))
 
     def predict(self, cookies: Pairs, node_states: NodeStates) -> Prediction:
-        """All that may come of both."""
+        """All combinations of both tiers."""
         groups = self.outer.predict(cookies, self._group_states(node_states))
         inner = [self.inner[group].predict(cookies, self._member_states(group, node_states)) for group in groups.nodes]
         nodes = tuple(node for each in inner for node in each.nodes)
         return Prediction(nodes, groups.by_cookie and all(each.by_cookie for each in inner))
 
     def choose(self, cookies: Pairs, node_states: NodeStates) -> Choice:
-        """The one behind the other."""
+        """Choose a group, then a node in it."""
         first = self.outer.choose(cookies, self._group_states(node_states))
         if not first.node:
             return first
@@ -299,7 +298,7 @@ class TwoTiers(NoStickiness):
         return Choice(second.node, (*second.set_cookies, *first.set_cookies))
 
     def record(self, cookies: Pairs, node_states: NodeStates, node: str) -> Choice:
-        """Each gives its own cookie."""
+        """Both tiers set their own cookies."""
         group = next(group for group, nodes in self.groups.items() if node in nodes)
         first = self.outer.record(cookies, self._group_states(node_states), group)
         second = self.inner[group].record(cookies, self._member_states(group, node_states), node)

@@ -1,4 +1,4 @@
-"""Balancers as they can be had, as models: see :mod:`lbcompanion.testing.balancer_models`."""
+"""Models of real products, built from :mod:`lbcompanion.testing.balancer_models`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network in memory: hosts with addresses, listeners and connections, all on one clock that is moved by hand.
+"""An in-memory network: hosts with addresses, listeners and connections, on one clock that tests advance.
 
 Each host is a reactor of its own, as far as Twisted's endpoints, ``Agent``, its web server and the services of this
 project need one. Nothing moves by itself: written bytes wait for :meth:`MemoryNetwork.step`,
@@ -39,7 +39,7 @@ from zope.interface import implementer
 
 _T = TypeVar("_T")
 
-#: More steps than this without rest are a loop, not work.
+#: More steps than this are taken for an endless loop.
 _MAX_STEPS = 200_000
 _FIRST_FREE_PORT = 49152
 
@@ -55,7 +55,7 @@ class MemoryNetwork:
         self.clock.advance(started_at)
         self.hosts: dict[str, Host] = {}
         self.names: dict[str, str] = {}
-        #: Told of everything that is written: by which end, and what.
+        #: Called with each write: the sending end and the data.
         self.taps: list[Callable[[ConnectionEnd, bytes], None]] = []
         self._queue: deque[Callable[[], None]] = deque()
 
@@ -67,18 +67,18 @@ class MemoryNetwork:
         """Add a host.
 
         :param address: its IPv4 address.
-        :param names: what else it is found by.
+        :param names: its host names.
         """
         host = self.hosts[address] = Host(self, address)
         self.names.update(dict.fromkeys((address, *names), address))
         return host
 
     def call_soon(self, call: Callable[[], None]) -> None:
-        """Let something happen in its turn, behind what waits already."""
+        """Append a call to the queue."""
         self._queue.append(call)
 
     def step(self) -> bool:
-        """Let one thing happen: a delivery, or all that is due by the clock. False: there is nothing now."""
+        """Run one queued call, or all delayed calls that are due; return False if there is nothing to do."""
         if self._queue:
             self._queue.popleft()()
             return True
@@ -89,15 +89,15 @@ class MemoryNetwork:
         return False
 
     def steps(self, count: int) -> None:
-        """Let so many things happen, or fewer where there are no more."""
+        """Run at most this number of steps."""
         for _ in range(count):
             if not self.step():
                 return
 
     def run_until_idle(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Let everything happen that can without time passing, or until something is so.
+        """Run all steps that need no time to pass, or until a condition holds.
 
-        :raises AssertionError: where it goes round in a circle.
+        :raises AssertionError: if the steps do not end.
         """
         for _ in range(_MAX_STEPS):
             if until() or not self.step():
@@ -105,9 +105,9 @@ class MemoryNetwork:
         raise AssertionError("the network does not come to rest")
 
     def result_of(self, result: Deferred[_T], patience_seconds: float = 60.0) -> _T:
-        """Let things happen, and time pass where it must, until a Deferred has fired; gives its result.
+        """Run the network, advancing time as needed, until a Deferred fires; return its result.
 
-        :raises AssertionError: where it does not fire in time; else whatever the Deferred failed with.
+        :raises AssertionError: if it does not fire in time; otherwise the Deferred's own failure.
         """
         results: list[_T | Failure] = []
         result.addBoth(results.append)
@@ -119,7 +119,7 @@ class MemoryNetwork:
         return results[0]
 
     def pass_time(self, seconds: float, stride: float = 0.5, until: Callable[[], bool] = lambda: False) -> None:
-        """Let time pass in strides, and everything in it happen; until something is so, at most."""
+        """Advance time in strides and run what is due, or until a condition holds."""
         end = self.now() + seconds
         self.run_until_idle(until)
         while self.now() < end and not until():
@@ -129,7 +129,7 @@ class MemoryNetwork:
 
 @implementer(IHostnameResolver)
 class _Resolver:
-    """Looks names up in the network's list."""
+    """Resolves the network's host names."""
 
     def __init__(self, network: MemoryNetwork) -> None:
         self._network = network
@@ -142,7 +142,7 @@ class _Resolver:
         addressTypes: Any = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        """Tell the address at once; none for a name that nobody has."""
+        """Resolve at once; an unknown name has no address."""
         resolutionReceiver.resolutionBegan(None)
         address = self._network.names.get(hostName)
         if address is not None:
@@ -153,9 +153,9 @@ class _Resolver:
 
 @implementer(IReactorTime, IReactorTCP, IReactorPluggableNameResolver)
 class Host:
-    """One machine: a reactor for the processes on it.
+    """One host: the reactor of its processes.
 
-    :ivar up: whether others reach it, and it them.
+    :ivar up: whether it is connected to the network.
     """
 
     def __init__(self, network: MemoryNetwork, address: str) -> None:
@@ -183,22 +183,22 @@ class Host:
         return call  # type: ignore[no-any-return]
 
     def getDelayedCalls(self) -> list[Any]:
-        """What this host waits for."""
+        """Return the pending delayed calls of this host."""
         return [call for call in self._calls if call.active()]
 
-    # Of IReactorCore what services ask for: there is no shutdown, only a crash.
+    # The part of IReactorCore that services use: there is no shutdown, only a crash.
 
     def addSystemEventTrigger(self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any) -> object:
-        """Nothing comes of it."""
+        """Ignored."""
         return object()
 
     def removeSystemEventTrigger(self, triggerID: object) -> None:
-        """Nothing came of it."""
+        """Ignored."""
 
     # IReactorPluggableNameResolver
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        """Not for this one."""
+        """Not supported."""
         raise NotImplementedError
 
     # IReactorTCP
@@ -215,7 +215,7 @@ class Host:
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: tuple[str, int] | None = None
     ) -> IConnector:
-        """Connect in the next step; refused where nobody listens or one of the two is cut off."""
+        """Connect in the next step; fails if no listener is there, or either host is cut off."""
         connector = _Connector(self, host, port, factory)
         connector.connect()
         return connector
@@ -224,20 +224,20 @@ class Host:
         self._next_port += 1
         return self._next_port
 
-    # What can befall it.
+    # Failures.
 
     def cut_off(self) -> None:
-        """Nobody reaches it and it reaches nobody; its connections break. Its processes go on."""
+        """Disconnect the host: its connections break, its processes keep running."""
         self.up = False
         for end in list(self.ends):
             end.cut(ConnectionLost())
 
     def reconnect(self) -> None:
-        """The network reaches it again."""
+        """Reconnect the host."""
         self.up = True
 
     def crash(self) -> None:
-        """Every process on it is gone, as by ``kill -9``: what it waited for never happens, its peers see it go."""
+        """Kill every process, as by ``kill -9``: delayed calls are dropped, connections are closed."""
         for end in list(self.ends):
             end.die()
         for call in self.getDelayedCalls():
@@ -281,7 +281,7 @@ class _Connector:
     def connect(self) -> None:
         self._factory.doStart()
         self._factory.startedConnecting(self)
-        # By the clock of its host: a host that crashes meanwhile connects no more.
+        # Delayed by its host, so that a crash cancels the attempt.
         self._host.callLater(0, self._try)
 
     def stopConnecting(self) -> None:
@@ -328,7 +328,7 @@ class _Connector:
         self._factory.doStop()
 
     def lost(self, reason: Failure) -> None:
-        """The connection that was made is gone."""
+        """Report that the connection was lost."""
         self._factory.clientConnectionLost(self, reason)
         self._factory.doStop()
 
@@ -346,7 +346,7 @@ class _Disconnected:
 @implementer(ITCPTransport)
 @define(eq=False)
 class ConnectionEnd:
-    """One end of a connection: what a protocol has for its transport."""
+    """One end of a connection: the transport of a protocol."""
 
     host: Host
     local_address: IPv4Address
@@ -364,7 +364,7 @@ class ConnectionEnd:
     def __attrs_post_init__(self) -> None:
         self.host.ends.add(self)
 
-    # What a protocol asks for.
+    # Called by the protocol.
 
     def write(self, data: bytes) -> None:
         """Send."""
@@ -378,13 +378,13 @@ class ConnectionEnd:
         self.write(b"".join(data))
 
     def loseConnection(self, *_: Any) -> None:
-        """Close behind what was written."""
+        """Close after all written data."""
         if self.connected and not self.disconnecting:
             self.disconnecting = True
             self.host.network.call_soon(self._close)
 
     def loseWriteConnection(self) -> None:
-        """A half-closed connection is none here."""
+        """Half-closing is not supported: closes."""
         self.loseConnection()
 
     def abortConnection(self) -> None:
@@ -397,11 +397,11 @@ class ConnectionEnd:
             self.host.network.call_soon(lambda: self._lost(ConnectionAborted()))
 
     def pauseProducing(self) -> None:
-        """Give nothing to the protocol for now."""
+        """Stop delivering to the protocol."""
         self.paused = True
 
     def resumeProducing(self) -> None:
-        """Give again what comes."""
+        """Continue delivering."""
         if self.paused:
             self.paused = False
             for _ in self.inbox:
@@ -412,13 +412,13 @@ class ConnectionEnd:
         self.loseConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Take a producer; a pulling one is asked until it has given all."""
+        """Register a producer; a pull producer is run to its end."""
         self.producer = producer
         while not streaming and self.producer is producer and self.connected:
             producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        """It has given all."""
+        """Remove the producer."""
         self.producer = None
 
     def getPeer(self) -> IPv4Address:
@@ -430,29 +430,29 @@ class ConnectionEnd:
         return self.local_address
 
     def getTcpNoDelay(self) -> bool:
-        """Nothing is delayed."""
+        """Ignored."""
         return True
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Nothing to do."""
+        """Ignored."""
 
     def getTcpKeepAlive(self) -> bool:
-        """Nothing dies in silence here."""
+        """Ignored."""
         return False
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Nothing to do."""
+        """Ignored."""
 
-    # What the network does.
+    # Called by the network.
 
     def enqueue(self, event: _Data | _Disconnected) -> None:
-        """Put something on its way to this end."""
+        """Queue an event for this end."""
         self.inbox.append(event)
         if not self.paused:
             self.host.network.call_soon(self._deliver)
 
     def cut(self, error: Exception) -> None:
-        """The connection breaks under both ends."""
+        """Break the connection for both ends."""
         for end in (self, self.peer):
             if end is not None and end.connected:
                 end.inbox.clear()
@@ -460,7 +460,7 @@ class ConnectionEnd:
                 end.enqueue(_Disconnected(error))
 
     def die(self) -> None:
-        """The process at this end is gone; only the other one hears of it."""
+        """End the process at this end; only the other end is notified."""
         self.connected = False
         self.disconnected = True
         self.host.ends.discard(self)

@@ -26,7 +26,7 @@ def node_names() -> st.SearchStrategy[str]:
 
 
 def tokens(secret: bytes = SECRET) -> st.SearchStrategy[str]:
-    """Tokens of one farm's."""
+    """Tokens of one farm."""
 
     def mint(owner: str, random: bytes) -> str:
         return Tokens(secret, owner, lambda count: (random * count)[:count]).mint()
@@ -41,7 +41,7 @@ def cookie_names() -> st.SearchStrategy[str]:
 
 
 def node_texts() -> st.SearchStrategy[str]:
-    """What a balancer may call a node: a name, an address, a URL."""
+    """A balancer's text for a node: a name, an address, a URL."""
     ports = st.integers(1, 65535)
     addresses = st.builds("{}:{}".format, st.ip_addresses(v=4), ports)
     return node_names() | addresses | addresses.map("http://{}".format)
@@ -65,7 +65,7 @@ def cookie_values() -> st.SearchStrategy[str]:
 
 
 def cookies() -> st.SearchStrategy[dict[str, str]]:
-    """What a ``Cookie`` header says, read."""
+    """Parsed ``Cookie`` header fields."""
     return st.dictionaries(cookie_names(), cookie_values(), max_size=6)
 
 
@@ -75,7 +75,7 @@ def routing_cookies() -> st.SearchStrategy[RoutingCookie]:
 
 
 def cookie_headers() -> st.SearchStrategy[str]:
-    """Values of ``Cookie`` headers: orderly ones, and such as are found in the wild."""
+    """Values of ``Cookie`` header fields, well-formed and malformed."""
     pairs = st.builds("{}={}".format, cookie_names(), cookie_values())
     odd = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=12)
     return st.lists(pairs | odd, max_size=6).flatmap(
@@ -84,18 +84,18 @@ def cookie_headers() -> st.SearchStrategy[str]:
 
 
 def times() -> st.SearchStrategy[float]:
-    """Seconds since the epoch, to the microsecond, which is what the wire keeps."""
+    """Seconds since the epoch, with the microsecond resolution of the wire format."""
     return st.integers(0, _MICROSECONDS).map(lambda count: count / 10**6)
 
 
 def urls() -> st.SearchStrategy[str]:
-    """Addresses of pages."""
+    """URLs of pages."""
     path = st.text(string.ascii_letters + string.digits + "-._~/%?=&#", max_size=20)
     return st.builds("{}://{}/{}".format, st.sampled_from(["http", "https"]), st.just("www.example.com"), path)
 
 
 def notices(secret: bytes = SECRET) -> st.SearchStrategy[Notice]:
-    """Notices as a node hands them over."""
+    """Notices, as a node sends them."""
     return st.builds(
         Notice,
         token=tokens(secret),
@@ -109,7 +109,7 @@ def notices(secret: bytes = SECRET) -> st.SearchStrategy[Notice]:
 
 
 def cuts(data: bytes) -> st.SearchStrategy[list[bytes]]:
-    """``data`` in pieces, none of them empty, as a network might bring it."""
+    """``data`` split into non-empty pieces, as a network might deliver it."""
     if len(data) < 2:
         return st.just([data] if data else [])
     places = st.sets(st.integers(1, len(data) - 1), max_size=8)

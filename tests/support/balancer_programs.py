@@ -1,4 +1,4 @@
-"""How each balancer's program is told to check, and to run, a configuration."""
+"""Command lines that make each balancer's program check or run a configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of a test: started with their output in a file, waited for, ended by their ids, told about on failure."""
+"""Processes of a test: started with a log file, waited for, stopped by their ids, and reported on failure."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Children:
             child.ended()
 
     def last_words(self) -> str:
-        """What all said last."""
+        """Return the last lines of all logs."""
         return "\n".join(child.last_words() for child in self._all.values())
 
 

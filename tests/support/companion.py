@@ -120,12 +120,12 @@ intake = ""
             connection.close()
 
     def status(self) -> dict[str, Any]:
-        """What it tells about itself."""
+        """Return ``/status``."""
         payload: dict[str, Any] = json.loads(self._asked("/status"))
         return payload
 
     def metrics(self) -> str:
-        """The same for Prometheus."""
+        """Return ``/metrics``."""
         return self._asked("/metrics")
 
     def metric(self, name: str) -> float:
@@ -136,7 +136,7 @@ intake = ""
         return 0.0
 
     def left_open(self) -> dict[str, float]:
-        """What it still holds once nobody uses it: within some seconds that must be nothing."""
+        """Return the resources that it still holds when idle; after some seconds there must be none."""
         until = time.monotonic() + _SETTLE_SECONDS
         while True:
             found = {name: self.metric(name) for name in ("connections_open", "upstream_idle", "capturing_bytes")}

@@ -43,7 +43,7 @@ def by_source(text: str) -> str:
 
 
 def printed(product: str) -> RunBalancer:
-    """What `lbcompanion balancer-config` prints."""
+    """The output of ``lbcompanion balancer-config``."""
 
     def command(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
         members = tuple(Member(name, "127.0.0.1", at) for name, at in nodes.items())

@@ -29,7 +29,7 @@ NODES = ("n1", "n2", "n3")
 
 @frozen
 class StickySettings:
-    """How companions and crawler are told about the balancer."""
+    """The ``[sticky]`` settings of companions and crawler."""
 
     cookies: tuple[str, ...] = ()
     dialect: str = "auto"
@@ -121,7 +121,7 @@ class ProcessFarm:
         self.start_balancer()
 
     def start_crawler(self) -> None:
-        """Start it, told of the nodes as they are now."""
+        """Start the balancer with the nodes' present addresses."""
         (self.folder / "crawler.toml").write_text(self._crawler_config(self.intake))
         self.children.lbcompanion(
             "crawler", "crawler", "--config", str(self.folder / "crawler.toml"), plugins=self.plugins
@@ -203,7 +203,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         return Tokens(SECRET).owner_of(token)
 
     def served_page(self, view: View) -> served_pages.ServedPage:
-        """What the application made of that page."""
+        """Return the page as the application served it."""
         return served_pages.served_page(self.applications.ledger, view.page_id)
 
     def recordings(self) -> dict[str, dict[str, Any]]:

@@ -66,7 +66,7 @@ REFUSED = [
 
 
 def answer_of(site: Any, path: str, case: Case, method: bytes = b"GET") -> tuple[int, dict[str, str], bytes]:
-    """What a factory of Twisted's answers: status, header lines and body."""
+    """Return a Twisted factory's response: status, header lines and body."""
     protocol, transport = site.buildProtocol(None), StringTransport()
     protocol.makeConnection(transport)
     lines = [method + b" " + path.encode() + b" HTTP/" + case.version, *case.lines, b"Connection: close", b"", b""]

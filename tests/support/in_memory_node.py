@@ -260,7 +260,7 @@ def at_once(work: Callable[[], Any], /) -> Deferred[Any]:
 
 
 def new_folder(case: TestCase) -> Path:
-    """A folder that goes with the test."""
+    """A folder that is removed after the test."""
     folder = TemporaryDirectory()
     case.addCleanup(folder.cleanup)
     return Path(folder.name)
