@@ -41,7 +41,7 @@ from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_crawler import InMemoryCrawler
-from tests.support.in_memory_node import EPOCH, PAGE, Rig, at_once, html, request
+from tests.support.in_memory_node import EPOCH, PAGE, InMemoryNode, at_once, html, request
 from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
 from tests.support.simulated_farm import SECRET as FARM_SECRET
 
@@ -56,7 +56,7 @@ _TABLES = {
     "store": StoreTable,
 }
 _NOBODY = IPv4Address("TCP", "192.0.2.9", 4711)
-SCRIPT_VERSION = Rig().script.version
+SCRIPT_VERSION = InMemoryNode().script.version
 
 
 def network(text: str) -> Any:
@@ -117,7 +117,9 @@ class Node:
             more["ask_peers"] = others.ask_peers
             self.peers = others
         self.spool = None if folder is None else Spool(folder / "notices.db", at_once, most)
-        self.rig = Rig(store=store, spool=self.spool, name=name, shared=shared, node=node or {}, **more, **made)
+        self.rig = InMemoryNode(
+            store=store, spool=self.spool, name=name, shared=shared, node=node or {}, **more, **made
+        )
         self.application = self.rig.application
 
     def exchange(self, *pieces: bytes, peer: object = ("192.0.2.7", 4711), seconds: float = 0.0) -> bytes:
