@@ -29,6 +29,7 @@ from lbcompanion.demo.ports import ReservedPorts
 _ROOT = Path(__file__).resolve().parents[2]
 _SAMPLES = 400
 _SETTLE_SECONDS = 20.0
+_METRIC_PREFIX = "lbcompanion_node_"
 #: The store is full long before the warm part is over.
 _STORE_SHARE = 0.02
 _MORE = """
@@ -67,8 +68,8 @@ class _Companion(Companion):
         connection.request("GET", "/metrics", headers={"Connection": "close"})
         lines = connection.getresponse().read().decode().splitlines()
         connection.close()
-        pairs = (line.rpartition(" ") for line in lines if line.startswith("lbcompanion_"))
-        return {name.removeprefix("lbcompanion_"): float(value) for name, _, value in pairs}
+        pairs = (line.rpartition(" ") for line in lines if line.startswith(_METRIC_PREFIX))
+        return {name.removeprefix(_METRIC_PREFIX): float(value) for name, _, value in pairs}
 
 
 class _Application:
