@@ -55,8 +55,8 @@ class InvalidValue(CompanionError):
     :class:`ConfigError`.
 
     :ivar allowed: what would be right.
-    :ivar shown: what the message says stood there; None: the value itself.
-    :ivar below: the key within a table with free keys, where the fault is in one of its values.
+    :ivar shown_value: what the message says stood there; None: the value itself.
+    :ivar subkey: the key within a table with free keys, where the fault is in one of its values.
     """
 
     def __init__(self, allowed: str, shown_value: str | None = None, subkey: str = "") -> None:

@@ -127,7 +127,7 @@ class Notice:
     :ivar viewed_at: when the browser says it was.
     :ivar noticed_at: when the node got it.
     :ivar page_url: the copy's own address where the node knows it, else empty.
-    :ivar by: the browser, or the node itself.
+    :ivar source: the browser, or the node itself.
     """
 
     token: str

@@ -61,7 +61,7 @@ def read_body(response: Any, max_bytes: int) -> Deferred[bytes]:
     """Read a response's body whole, and no more of it than is allowed.
 
     :param response: of an Agent, or of treq with ``unbuffered=True``.
-    :param most: bytes.
+    :param max_bytes: bytes.
     :returns: fails with :class:`BodyTooLarge`, or with what ended the body before its end. The connection is closed
         then, and where the Deferred is cancelled.
     """

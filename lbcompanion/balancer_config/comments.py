@@ -18,7 +18,7 @@ def comment(text: str, indent: str = "", mark: str = "# ") -> list[str]:
 def file_header(product: str, pool: Pool, usage: str) -> list[str]:
     """The head of every file.
 
-    :param started: how the file is checked and used.
+    :param usage: how the file is checked and used.
     """
     guessed = [member.name for member in pool.members if member.guessed]
     lines = comment(f"{product} in front of the companions of {pool.names}; written by lbcompanion balancer-config.")

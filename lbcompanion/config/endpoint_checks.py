@@ -87,7 +87,7 @@ def endpoint(
 
     :param kinds: :data:`~lbcompanion.endpoints.strings.SERVER_KINDS` or another of these tables.
     :param example: one that is right, for the message.
-    :param proxied: whether ``haproxy:`` may stand before it.
+    :param proxy_protocol: whether ``haproxy:`` may stand before it.
     """
     names = ", ".join(f"{kind}:" for kind in kinds) + (
         f", {PROXY_PROTOCOL_PREFIX} before any" if proxy_protocol else ""

@@ -58,7 +58,7 @@ def fetch_once(
 
     :param url_or_token: a token, or a fetch URL, with ``#CTFetchCookies=`` or without.
     :param cookies: what was recorded, beside what the URL carries.
-    :param say: told each step, without cookie values.
+    :param report_step: told each step, without cookie values.
     :returns: fails with :class:`NotFetchable` or :class:`~lbcompanion.errors.TokenError` where the text names
         no page of this farm's.
     """

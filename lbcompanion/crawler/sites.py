@@ -48,7 +48,7 @@ def build_sites(
 ) -> Mapping[str, SiteContext]:
     """The crews of all sites, by the sites' names.
 
-    :param keep: told of every route that changed.
+    :param save_route: told of every route that changed.
     :raises OSError: where a site's ``ca_file`` cannot be read.
     """
     contexts = {}

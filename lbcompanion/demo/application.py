@@ -34,7 +34,7 @@ class Shop(Resource):
 
     :param node: the node's name.
     :param version: what is deployed there; shown on pages and in assets.
-    :param ledger: where each page made is entered.
+    :param served_pages: where each page made is entered.
     """
 
     isLeaf = True

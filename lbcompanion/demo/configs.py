@@ -19,9 +19,9 @@ SECRET_FILE = "farm.secret"
 class NodePlan:
     """Where one node's parts listen, all on loopback.
 
-    :ivar application: the port of its application.
-    :ivar public: of its companion, for visitors.
-    :ivar admin: of its companion, for operators.
+    :ivar application_port: the port of its application.
+    :ivar public_port: of its companion, for visitors.
+    :ivar admin_port: of its companion, for operators.
     """
 
     name: str
@@ -35,8 +35,8 @@ class FarmPlan:
     """Where everything listens.
 
     :ivar site: the balancer's port.
-    :ivar intake: the crawler's port for notices.
-    :ivar admin: the crawler's port for the dashboard.
+    :ivar intake_port: the crawler's port for notices.
+    :ivar admin_port: the crawler's port for the dashboard.
     :ivar dialect: the dialect of the balancer's cookie.
     """
 

@@ -73,7 +73,7 @@ class VisitCheck:
 class CrawlerAPI:
     """A client of the crawler's API.
 
-    :param api: its origin.
+    :param base_url: its origin.
     """
 
     def __init__(self, base_url: str, reactor: object) -> None:

@@ -57,7 +57,7 @@ def check_counts(nodes: int, visits: int) -> None:
 class DemoFarm:
     """A whole farm on loopback.
 
-    :param count: how many nodes.
+    :param node_count: how many nodes.
     :param balancer: as :func:`~lbcompanion.demo.balancer_choice.choose_balancer` gives it.
     :param folder: where its files go; whoever made the folder takes it away.
     :param give_up_seconds: when the crawler gives a notice up.

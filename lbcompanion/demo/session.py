@@ -37,7 +37,7 @@ class DemoSession:
 
     :param balancer: as :func:`lbcompanion.demo.balancer_choice.choose_balancer` gives it.
     :param durable: whether copies outlive their node's process.
-    :param told: what is done with every visit whose end is known.
+    :param on_outcome: what is done with every visit whose end is known.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class Visit:
     :ivar token: from the injected tag; empty where the page bore none.
     :ivar path: where it ended, redirects followed.
     :ivar sha256: of the page as the visitor saw it, less the injected tag, in hexadecimal.
-    :ivar noticed: the status with which the notice was answered; 0 where none was sent.
+    :ivar notice_status: the status with which the notice was answered; 0 where none was sent.
     """
 
     id: str

@@ -66,13 +66,13 @@ class PossibleDialect:
 class ObservedCookie:
     """A cookie that the site hands out.
 
-    :ivar given: as it was handed out first.
-    :ivar spots: where it was handed out.
+    :ivar set_cookie: as it was handed out first.
+    :ivar kinds: where it was handed out.
     :ivar sticks: whether it brings a request back to its node; None where that could not be told.
     :ivar routing_part: whether its routing part alone is enough; None where that is the whole, or was not tried.
     :ivar credential: whether it looks like a session's or a secret's, by its name or its value, or by what was seen:
         a value as long as an id that is another one in every answer.
-    :ivar writers: who could have written it, the surest first.
+    :ivar possible_dialects: who could have written it, the surest first.
     """
 
     set_cookie: ParsedSetCookie
@@ -88,7 +88,7 @@ class ReplaySummary:
     """How one series of replays went.
 
     :ivar node: where it should lead.
-    :ivar same: how many led there; of ``tries``.
+    :ivar matches: how many led there; of ``tries``.
     """
 
     node: str
@@ -105,7 +105,7 @@ class Diagnosis:
 
     :ivar sticky: whether visitors stick by a cookie, and its replay leads to the same node again.
     :ivar sticks_by: the cookies that do it, all of which are needed where ``all_needed`` is set.
-    :ivar basis: how sure that is.
+    :ivar certainty: how sure that is.
     :ivar example: what was handed out under those names, to try configurations on. Not shown.
     """
 

@@ -56,7 +56,7 @@ class ProbeResponse:
     :ivar node: what ``whoami`` says; empty where no companion answered.
     :ivar proven: whether its proof holds, for the nonce of this very request.
     :ivar proof: the proof as it came, to see one twice; empty where there was none.
-    :ivar given: the cookies it hands out.
+    :ivar set_cookies: the cookies it hands out.
     :ivar headers: all others, names in lower case.
     :ivar body: a digest of the body.
     """
@@ -123,7 +123,7 @@ class Observations:
     :ivar prefix: where the companions' paths are.
     :ivar secret_known: whether proofs could be checked.
     :ivar known_nodes: which nodes the configuration names.
-    :ivar bare: the answers to requests without a cookie, in order.
+    :ivar without_cookie: the answers to requests without a cookie, in order.
     :ivar finished: whether all was asked that should have been.
     """
 

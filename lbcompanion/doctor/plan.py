@@ -31,7 +31,7 @@ class ProbeSeries:
     """Requests that are alike.
 
     :ivar cookies: name to value; none for a bare request.
-    :ivar why: for the progress display.
+    :ivar question: for the progress display.
     """
 
     kind: RequestKind

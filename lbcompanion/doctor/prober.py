@@ -61,7 +61,7 @@ class Prober:
     """Looks at one site.
 
     :param nonce: gives a new unguessable text.
-    :param told: is told of the progress.
+    :param on_progress: is told of the progress.
     :param reactor: for the deadline, and for the pauses: a site is looked at, not loaded.
     """
 

@@ -15,8 +15,8 @@ from lbcompanion.doctor.observations import Observations, Replay, ReplayMode, Re
 class Outcome:
     """How one series of replays went.
 
-    :ivar said: what told the node that it should lead to; empty where nothing tells nodes apart.
-    :ivar same: how many of ``tries`` led there.
+    :ivar node_marker: what told the node that it should lead to; empty where nothing tells nodes apart.
+    :ivar matches: how many of ``tries`` led there.
     """
 
     node_marker: str
@@ -57,8 +57,8 @@ class Stickiness:
     """Which cookies do it.
 
     :ivar names: none where nothing sticks, or where that could not be told.
-    :ivar together: whether all of them are needed.
-    :ivar leader: the series that showed it first.
+    :ivar all_needed: whether all of them are needed.
+    :ivar first_success: the series that showed it first.
     """
 
     names: tuple[str, ...] = ()

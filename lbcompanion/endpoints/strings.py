@@ -18,7 +18,7 @@ _ESCAPED = re.compile(r"\\(.)")
 class EndpointString:
     """An endpoint string, taken apart: its kind, what stood in order, what stood as ``key=value``.
 
-    :ivar proxied: ``haproxy:`` stood before it: each connection begins with a header of the PROXY protocol.
+    :ivar proxy_protocol: ``haproxy:`` stood before it: each connection begins with a header of the PROXY protocol.
     """
 
     kind: str

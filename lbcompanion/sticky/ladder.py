@@ -33,7 +33,7 @@ class LadderLimits:
 
     :ivar give_up_after_seconds: from when the crawler took the notice; 0: after one round.
     :ivar tries_per_round: requests for the page in one round, whatever is learnt meanwhile.
-    :ivar first_wait_seconds: the first back-off; it doubles with every round.
+    :ivar first_backoff_seconds: the first back-off; it doubles with every round.
     :ivar max_wait_seconds: the maximum back-off.
     """
 
@@ -50,14 +50,14 @@ class Knowledge:
     :ivar owner: the node that the token names.
     :ivar recorded: the routing cookies of the notice.
     :ivar recorded_safe: whether a replay cannot move the visitor, by their dialect.
-    :ivar recorded_keyed: whether they may be younger than the page, and then lead elsewhere, by their dialect.
-    :ivar recorded_doubted: whether it was learnt that cookies of their names are hardly what this balancer goes by.
-    :ivar recorded_misled: whether just these led to another node a moment ago.
+    :ivar recorded_hash_keyed: whether they may be younger than the page, and then lead elsewhere, by their dialect.
+    :ivar recorded_doubtful: whether it was learnt that cookies of their names are hardly what this balancer goes by.
+    :ivar recorded_misleading: whether just these led to another node a moment ago.
     :ivar node_up: whether the owner gave a proven answer a moment ago.
     :ivar own: the crawler's own route to the owner, in whatever state; only a proven one is used for a fetch.
     :ivar may_mint: whether asking the balancer for a cookie of our own is worth it now.
     :ivar computed: the owner's routing cookie from configuration or computation.
-    :ivar computed_misled: as ``recorded_misleading``.
+    :ivar computed_misleading: as ``recorded_misleading``.
     :ivar direct: the owner's own origin; empty: none is known.
     """
 
@@ -165,7 +165,7 @@ def skipped_rungs(
 ) -> tuple[tuple[RouteKind, str], ...]:
     """Which rungs a round that is over passed by, and why, in words for people; those not in the ladder are left out.
 
-    :param known: what was known at the end of the round.
+    :param knowledge: what was known at the end of the round.
     """
     rungs = [RouteKind(rung) for rung in _ordered(ladder, knowledge)]
     return tuple((rung, _RUNGS[rung].why_not(knowledge, state)) for rung in rungs if not _attempts_by(state, rung))

@@ -56,7 +56,7 @@ class RemoteBackend(ABC):
     A connection that broke is made anew, and what was asked of it asked again, once. A server that a fresh connection
     cannot reach is left alone for :data:`BACKOFF_SECONDS`.
 
-    :ivar rest_seconds: how long.
+    :ivar backoff_seconds: how long.
     :ivar monotonic: seconds of any start.
     """
 

@@ -47,7 +47,7 @@ class SqlOperations:
     transaction holds are passed over where any would do, and waited for where it is that very one.
 
     :ivar counters: what happened since the start, this transaction included; worth keeping once it is committed.
-    :ivar room: the same of the room that is left.
+    :ivar headroom: the same of the room that is left.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ class ServerStore:
     :ivar files: options after ``?`` that name files; relative ones start at the configuration's folder.
     :ivar options: other such options.
     :ivar scheme: what it is called in the end.
-    :ivar numbered: whether a database is a number, and may be left out.
+    :ivar database_is_number: whether a database is a number, and may be left out.
     """
 
     form: str

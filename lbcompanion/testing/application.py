@@ -36,9 +36,9 @@ class ServedPage:
 class ApplicationLog:
     """All pages, by visit; of those that were asked for without one, the last.
 
-    :ivar made: how many pages were made.
-    :ivar sessions: how many sessions were begun.
-    :ivar of_visitors: the numbers of those that were begun by visits; others are the crawler's own.
+    :ivar page_count: how many pages were made.
+    :ivar session_count: how many sessions were begun.
+    :ivar visitor_sessions: the numbers of those that were begun by visits; others are the crawler's own.
     """
 
     pages: dict[str, ServedPage] = field(factory=dict)

@@ -25,7 +25,7 @@ class ForwardedRequest:
 
     :ivar client: the client's address.
     :ivar raw: the request's head, as it came.
-    :ivar believed_up: what the balancer took for being up.
+    :ivar considered_up: what the balancer took for being up.
     """
 
     at: float
@@ -44,9 +44,9 @@ class InMemoryBalancer:
     :ivar nodes: name to the address of the node's companion.
     :ivar down: the nodes that its health checks found to be down.
     :ivar draining: the nodes that get nobody new.
-    :ivar repeating: whether a cache that heeds nothing stands before it, and gives to all who GET a path what the first
+    :ivar caching: whether a cache that heeds nothing stands before it, and gives to all who GET a path what the first
         one got.
-    :ivar passed: all requests, oldest first.
+    :ivar forwarded: all requests, oldest first.
     """
 
     host: Host

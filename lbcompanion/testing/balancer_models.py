@@ -42,7 +42,7 @@ class Prediction:
     """What may become of a request, before it does.
 
     :ivar nodes: where it may go, one of them; none: it is refused.
-    :ivar stuck: whether it is the cookie that decided.
+    :ivar by_cookie: whether it is the cookie that decided.
     """
 
     nodes: tuple[str, ...]
@@ -145,8 +145,8 @@ class CookieInsertion(NoStickiness):
     :ivar values: node to the text in the cookie; what is missing stands for itself.
     :ivar indirect: whether the node is not shown the cookie.
     :ivar attributes: what stands behind the value.
-    :ivar gives: whether the balancer sets the cookie by itself.
-    :ivar mark: what becomes of the application's cookie of that name.
+    :ivar sets_cookie: whether the balancer sets the cookie by itself.
+    :ivar rewrite: what becomes of the application's cookie of that name.
     :ivar first_only: whether of several cookies of the name the first alone counts, wherever it leads.
     :ivar read: finds the text in a cookie's value.
     :ivar write: makes a cookie's value of the text.

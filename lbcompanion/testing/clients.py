@@ -112,7 +112,7 @@ class Visitor:
     def visit(self, kind: str = "plain", method: str = "GET") -> View | None:
         """Look at a page; None where the site did not answer with one.
 
-        :param sort: ``plain``, ``chunked``, ``coded`` or ``styled``.
+        :param kind: ``plain``, ``chunked``, ``coded`` or ``styled``.
         :raises AssertionError: where the page is not the application's but for the tag.
         """
         self.visits += 1
@@ -158,7 +158,7 @@ class Visitor:
     def notice(self, view: View, cookies: Mapping[str, str] | None = None, token: str = "") -> int:
         """Post a notice, as the recorder script does; the answer's status.
 
-        :param told: the cookies that the script tells; None: what it could read.
+        :param cookies: the cookies that the script tells; None: what it could read.
         :param token: another one than the view's.
         """
         payload = {

@@ -46,7 +46,7 @@ _BALANCER = "10.0.0.100"
 class FarmKind:
     """One sort of farm.
 
-    :ivar sticking: makes the balancer's model.
+    :ivar model: makes the balancer's model.
     :ivar sticky: what nodes and crawler are told of it.
     :ivar peers: whether the nodes know each other's addresses.
     :ivar session_routes: whether it is the session itself that routes, and the operator allowed to record it.

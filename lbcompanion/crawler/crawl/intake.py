@@ -64,7 +64,7 @@ class Intake(Resource):
 
     :param accept: keeps arrivals, and the words that copies are lost, durably; its Deferred gives how many of the first
         were new.
-    :param took: told what came of notices: ``new``, ``duplicate``, ``refused``, ``lost``, and how many.
+    :param count_notices: told what came of notices: ``new``, ``duplicate``, ``refused``, ``lost``, and how many.
     """
 
     isLeaf = True

@@ -53,7 +53,7 @@ class RoundResult:
 
     :ivar attempts: this round's.
     :ivar copy: the page, where one came; the last attempt brought it.
-    :ivar way: how it came.
+    :ivar fetch_path: how it came.
     """
 
     step: Wait | Fetched | Finish
@@ -66,9 +66,9 @@ class RoundResult:
 class RoundRunner:
     """Runs rounds, with the knowledge that all of them share.
 
-    :param keep: told of every route that changed.
+    :param save_route: told of every route that changed.
     :param jitter: gives a number of at least 0 and below 1.
-    :param say: told each step in words without cookie values, for ``fetch``.
+    :param report_step: told each step in words without cookie values, for ``fetch``.
     """
 
     def __init__(

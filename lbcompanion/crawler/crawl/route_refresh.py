@@ -28,7 +28,7 @@ ACTIVE_SECONDS = 300.0
 class RouteRefresher:
     """Looks after the routes of all sites.
 
-    :param crews: by site name.
+    :param contexts: by site name.
     :param reactor: for the time between two looks.
     :param now: seconds since the epoch.
     """

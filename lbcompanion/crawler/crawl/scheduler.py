@@ -46,10 +46,10 @@ class Defer(Protocol):
 class Scheduler:
     """Keeps up to ``concurrency`` notices going.
 
-    :param crews: by site name.
+    :param contexts: by site name.
     :param now: seconds since the epoch.
     :param requisites: whether pages' files are fetched too.
-    :param warmth: told of every notice's node, to keep its route warm.
+    :param route_refresher: told of every notice's node, to keep its route warm.
     """
 
     def __init__(

@@ -154,7 +154,7 @@ class Client:
     ) -> Reply:
         """Send one request and read its answer.
 
-        :param cap: bytes of body at most.
+        :param max_bytes: bytes of body at most.
         :param timeout_seconds: instead of the client's own; 0: that one.
         :raises FetchFailed: where no whole answer came.
         """

@@ -34,7 +34,7 @@ class MintMethod(Enum):
 class MintPlan:
     """By which means a campaign goes on, from what came of the ones before.
 
-    :ivar has_name: whether it is known under which name a key is looked for.
+    :ivar knows_cookie_name: whether it is known under which name a key is looked for.
     """
 
     knows_cookie_name: bool
@@ -45,7 +45,7 @@ class MintPlan:
     _sessions: int = 0
 
     def record_result(self, succeeded: bool | None) -> None:
-        """:param helped: whether the node that answered has a proven route now; None: nothing was handed out."""
+        """:param succeeded: whether the node that answered has a proven route now; None: nothing was handed out."""
         posted = self.method is MintMethod.POST
         self._plain_answers += succeeded is None and self.method is MintMethod.NO_COOKIE
         self._failures = 0 if succeeded else self._failures + 1

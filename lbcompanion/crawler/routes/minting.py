@@ -36,10 +36,10 @@ _MIN_SAVE_INTERVAL_SECONDS = 60.0
 class Minter:
     """Mints for one site.
 
-    :param keep: told of every route that changed, to keep it durably.
+    :param save_route: told of every route that changed, to keep it durably.
     :param now: the time, seconds since the epoch.
-    :param invent: gives a new text without meaning, for a key of our own where a cookie's hash decides.
-    :param rest: waited for between the probes of a campaign that takes long.
+    :param new_key: gives a new text without meaning, for a key of our own where a cookie's hash decides.
+    :param pause: waited for between the probes of a campaign that takes long.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class Verification:
     """How the replays of one route ended.
 
     :ivar route: the route, proven, with the newest cookies handed back; None where it did not hold.
-    :ivar elsewhere: the node that answered instead; empty: none did.
+    :ivar other_node: the node that answered instead; empty: none did.
     """
 
     route: Route | None = field(default=None, repr=False)
