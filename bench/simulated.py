@@ -22,7 +22,7 @@ from lbcompanion.crawler.queue.backlog import PendingNotice
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import MissReason
 from lbcompanion.settings import SiteSettings, StickyTable
-from lbcompanion.sticky.ladder import LadderLimits, Lost, Wait
+from lbcompanion.sticky.ladder import Finish, LadderLimits, Wait
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Routes
 from lbcompanion.testing.balancer_models import BalancerModel, Choice, NodeStates, NoStickiness, StickTable, pairs
@@ -324,7 +324,7 @@ class Simulation:
             return
         figures, page = self.figures, self.pages.pop(job.token)
         figures.most_requests = max(figures.most_requests, page.requests)
-        if isinstance(round_result.step, Lost):
+        if isinstance(round_result.step, Finish):
             figures.lost[_NODE.sub("the owner", round_result.step.reason.text).replace("its owner the", "its")] += 1
             return
         figures.archived += 1

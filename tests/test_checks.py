@@ -13,13 +13,13 @@ from lbcompanion.errors import InvalidValue
 HERE = Path("/etc/farm")
 
 GOOD: list[tuple[Check, object, object]] = [
-    (checks.flag, True, True),
+    (checks.boolean, True, True),
     (checks.integer(1, 64), 64, 64),
-    (checks.number(0, above=True), 1, 1.0),
+    (checks.number(0, exclude_minimum=True), 1, 1.0),
     (checks.text(None, "a text", empty=True), "", ""),
     (checks.choice("a", "b"), "b", "b"),
-    (checks.list_of(checks.flag, "flags"), [True, False], (True, False)),
-    (checks.mapping(checks.is_node_name, "a name", checks.flag), {"n1": True}, {"n1": True}),
+    (checks.list_of(checks.boolean, "flags"), [True, False], (True, False)),
+    (checks.mapping(checks.is_node_name, "a name", checks.boolean), {"n1": True}, {"n1": True}),
     (checks.origin(empty=False), "https://[::1]:8443", "https://[::1]:8443"),
     (checks.host_name, "Admin.Example.COM.", "admin.example.com"),
     (checks.prefix, "/shop/_lbc", "/shop/_lbc"),
@@ -29,17 +29,17 @@ GOOD: list[tuple[Check, object, object]] = [
     (checks.optional_path, "", None),
 ]
 WRONG: list[tuple[Check, object]] = [
-    (checks.flag, 1),
+    (checks.boolean, 1),
     (checks.integer(1, 64), True),
     (checks.integer(1, 64), 65),
-    (checks.number(0, above=True), 0),
+    (checks.number(0, exclude_minimum=True), 0),
     (checks.number(0), float("inf")),
     (checks.text(None, "a text"), ""),
     (checks.text(None, "a text"), "a\nb"),
     (checks.choice("a", "b"), ["a"]),
-    (checks.list_of(checks.flag, "flags", least=1), []),
-    (checks.list_of(checks.flag, "flags", unique=True), [True, True]),
-    (checks.mapping(checks.is_node_name, "a name", checks.flag), {"n 1": True}),
+    (checks.list_of(checks.boolean, "flags", minimum=1), []),
+    (checks.list_of(checks.boolean, "flags", unique=True), [True, True]),
+    (checks.mapping(checks.is_node_name, "a name", checks.boolean), {"n 1": True}),
     (checks.origin(empty=False), "https://www.example.com/"),
     (checks.origin(empty=False), "https://www.example.com:0"),
     (checks.host_name, "example.com:80"),
@@ -66,19 +66,19 @@ def test_what_is_refused(check: Check, value: object) -> None:
 
 def test_a_refusal_below_a_table_names_the_key() -> None:
     with pytest.raises(InvalidValue) as caught:
-        checks.mapping(checks.is_node_name, "a name", checks.flag)({"n1": "yes"}, HERE)
-    assert (caught.value.below, caught.value.shown) == ("n1", '"yes"')
+        checks.mapping(checks.is_node_name, "a name", checks.boolean)({"n1": "yes"}, HERE)
+    assert (caught.value.subkey, caught.value.shown_value) == ("n1", '"yes"')
 
 
 def test_no_password_is_shown() -> None:
     with pytest.raises(InvalidValue) as caught:
         checks.origin(empty=False)("https://user:secret@www.example.com", HERE)
-    assert caught.value.shown == '"https://...@www.example.com"'
+    assert caught.value.shown_value == '"https://...@www.example.com"'
 
 
 @pytest.mark.parametrize(("value", "shown"), [({}, "a table"), ("x" * 100, '"' + "x" * 76 + "..."), (1.5, "1.5")])
 def test_a_value_as_a_message_shows_it(value: object, shown: str) -> None:
-    assert checks.show(value) == shown
+    assert checks.format_value(value) == shown
 
 
 def test_a_secret_has_no_white_space_around_it(tmp_path: Path) -> None:

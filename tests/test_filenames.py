@@ -56,11 +56,10 @@ EXEMPT = {
     "lbcompanion/run/worker.py": "a process of a node: node/processes/test_supervisor.py",
     "lbcompanion/settings.py": "values and their defaults: config/test_config.py, test_manual.py",
     "lbcompanion/stores/interface.py": "the interface; the contract suite tests it in each store",
-    "lbcompanion/stores/patience.py": "a silent server: stores/test_outages.py",
     "lbcompanion/stores/redis_scripts.py": "scripts run in a real server: stores/test_redis.py",
     "lbcompanion/testing/application.py": "a part of the farm in memory: testing/test_farm.py",
     "lbcompanion/testing/balancer.py": "a part of the farm in memory: testing/test_farm.py",
-    "lbcompanion/testing/balancer_products.py": "models of products; e2e/test_oracle.py compares them with the real ones",
+    "lbcompanion/testing/balancer_products.py": "models of products, compared with the real ones by e2e/test_oracle.py",
     "lbcompanion/testing/strategies.py": "Hypothesis strategies, which other tests draw from",
     "lbcompanion/testing/clients.py": "a part of the farm in memory: testing/test_farm.py",
 }
@@ -153,7 +152,7 @@ def test_no_listed_place_is_stale() -> None:
     ("module", "file"),
     [
         ("lbcompanion/checks.py", "test_checks.py"),
-        ("lbcompanion/http1/field_lines.py", "http1/test_lines.py"),
+        ("lbcompanion/http1/field_lines.py", "http1/test_field_lines.py"),
         ("lbcompanion/config/__init__.py", "config/test_config.py"),
         ("lbcompanion/node/copies/peers.py", "node/copies/test_peers.py"),
     ],

@@ -101,7 +101,7 @@ def test_the_example_of_the_manual_is_found(example: Path) -> None:
     assert (first["dialect"], first["node"], first["replay"]) == ("acme", "web1", "v1-web1-")
 
 
-@pytest.mark.slow
+@pytest.mark.network
 def test_the_example_of_the_manual_keeps_the_contract(example: Path) -> None:
     done = run(example, "-m", "unittest", "-q", "test_acme")
     assert done.returncode == 0, done.stderr

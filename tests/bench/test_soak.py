@@ -24,12 +24,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_small_soak() -> None:
-    command = [sys.executable, "-m", "bench.soak", "--requests", "2000", "--json"]
+    # Connections of 24 visitors level off after about 700 requests; the first fifth of a run is not judged.
+    command = [sys.executable, "-m", "bench.soak", "--requests", "4000", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert {*report["done"]} == {*MIX}
-    assert report["samples"][-1][0] == sum(report["done"].values()) == 2000
+    assert report["samples"][-1][0] == sum(report["done"].values()) == 4000
 
 
 def test_the_mix_is_of_a_hundred_and_names_what_there_is() -> None:

@@ -9,9 +9,9 @@ from lbcompanion.model import Attempt, RouteKind
 def test_the_totals_and_the_exposition_say_the_same() -> None:
     metrics = CrawlerMetrics()
     metrics.count_notices("new", 2)
-    metrics.tried(Attempt(RouteKind.OWN, "n1", "misrouted", 5.0))
-    metrics.tried(Attempt(RouteKind.OWN, "n2", "archived", 5.0))
-    metrics.archived(100, 3)
+    metrics.count_attempt(Attempt(RouteKind.OWN, "n1", "misrouted", 5.0))
+    metrics.count_attempt(Attempt(RouteKind.OWN, "n2", "archived", 5.0))
+    metrics.count_archived(100, 3)
     totals = metrics.totals()
     assert (totals["notices_new"], totals["notices_duplicate"]) == (2, 0)
     assert (totals["attempts"], totals["misrouted_attempts"], totals["archived_bytes"]) == (2, 1, 100)
@@ -27,6 +27,6 @@ def test_the_totals_and_the_exposition_say_the_same() -> None:
 
 def test_two_crawlers_of_one_process_count_apart() -> None:
     one, other = CrawlerMetrics(), CrawlerMetrics()
-    one.lost()
+    one.count_lost()
     assert b'outcomes_total{outcome="lost"} 1.0' in one.exposition(0)
     assert b'outcomes_total{outcome="lost"} 1.0' not in other.exposition(0)

@@ -25,4 +25,4 @@ from tests.support.demo_visits import GOOD, LOST, RECORDING, SERVED, VISIT
 def test_what_is_not_good_says_why(checked, word):
     assert not checked.ok
     assert word in checked.verdict
-    assert word in report.line(checked)
+    assert word in report.visit_line(checked)

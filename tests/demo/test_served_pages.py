@@ -1,4 +1,4 @@
-"""The ledger of the demo's application."""
+"""The pages that the application of the demo served."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.demo.served_pages import ServedPages
+from lbcompanion.demo.served_pages import ServedPage, ServedPages
 
 
-class LedgerTests(SynchronousTestCase):
+class ServedPagesTests(SynchronousTestCase):
     def test_old_visits_are_forgotten(self):
         served_pages = ServedPages(limit=2)
         for visit in "abc":
@@ -21,11 +21,11 @@ class LedgerTests(SynchronousTestCase):
         served_pages = ServedPages()
         served_pages.add("v", "n1", "GET", "/", 200, b"one")
         served_pages.add("v", "n2", "GET", "/", 200, b"two")
-        assert cast("served_pages.ServedPage", served_pages.page_of("v", "n1")).sha256 == sha256(b"one").hexdigest()
+        assert cast("ServedPage", served_pages.page_of("v", "n1")).sha256 == sha256(b"one").hexdigest()
         assert served_pages.page_of("v", "n3") is None
 
     def test_a_visit_without_a_name_is_told_but_not_kept(self):
-        told = []
-        served_pages = ServedPages(told=told.append)
+        on_page = []
+        served_pages = ServedPages(on_page=on_page.append)
         served_pages.add("", "n1", "GET", "/", 200, b"x")
-        assert (len(told), served_pages.served("")) == (1, ())
+        assert (len(on_page), served_pages.served("")) == (1, ())

@@ -31,8 +31,8 @@ def test_the_applications_cookie_may_be_the_key():
 
 def test_a_balancers_opaque_cookie_under_a_name_of_its_own_is_no_session():
     def written(response, turn):
-        set_cookie = (evolve(one, value=sha256(one.value.encode()).hexdigest()[:16]) for one in response.set_cookie)
-        return evolve(response, set_cookie=tuple(set_cookie))
+        set_cookie = (evolve(one, value=sha256(one.value.encode()).hexdigest()[:16]) for one in response.set_cookies)
+        return evolve(response, set_cookies=tuple(set_cookie))
 
     hashes = {sha256(node.encode()).hexdigest()[:16]: node for node in NODES}
 

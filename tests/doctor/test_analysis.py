@@ -30,8 +30,8 @@ def test_an_inserted_cookie_is_proven():
 @pytest.mark.parametrize("companions", [True, False])
 def test_a_session_under_any_name_is_told_and_not_advised_to_be_recorded(name, companions):
     def written(response, turn):
-        set_cookie = (evolve(one, value=sha256(one.value.encode()).hexdigest()[:32]) for one in response.set_cookie)
-        return evolve(response, set_cookie=tuple(set_cookie))
+        set_cookie = (evolve(one, value=sha256(one.value.encode()).hexdigest()[:32]) for one in response.set_cookies)
+        return evolve(response, set_cookies=tuple(set_cookie))
 
     found = analyse(ModelSite(hashed(name), session=name, companions=companions, change=written).probe())
     assert [one.credential for one in found.cookies] == [True]

@@ -95,7 +95,7 @@ def test_a_secure_cookie_over_plain_http():
 
 
 @pytest.mark.parametrize(
-    ("spots", "code"),
+    ("kinds", "code"),
     [
         ((RequestKind.POST,), "post-only"),
         ((RequestKind.PAGE,), "some-paths"),

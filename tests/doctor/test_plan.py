@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from lbcompanion.doctor.observations import Observations, ParsedSetCookie, ProbeResponse, ReplayMode, RequestKind
-from lbcompanion.doctor.plan import PAGES, next_series, reduced, sendable
+from lbcompanion.doctor.plan import PAGES, next_series, routing_parts_of, sendable
 from tests.support.doctor_model import ModelSite, insert, nobody, tiers
 
 
@@ -37,12 +37,13 @@ def test_a_post_is_sent_only_where_no_cookie_of_a_page_sticks() -> None:
 
 def test_what_cannot_be_sent_again_is_not_tried() -> None:
     response = ProbeResponse(
-        RequestKind.PAGE, status=200, set_cookie=(ParsedSetCookie("good", "x"), ParsedSetCookie("bad", "a\r\nb"))
+        RequestKind.PAGE, status=200, set_cookies=(ParsedSetCookie("good", "x"), ParsedSetCookie("bad", "a\r\nb"))
     )
     assert sendable(response) == {"good": "x"}
-    assert len(sendable(evolve(response, set_cookie=tuple(ParsedSetCookie(f"c{at}", "x") for at in range(20))))) == 6
+    assert len(sendable(evolve(response, set_cookies=tuple(ParsedSetCookie(f"c{at}", "x") for at in range(20))))) == 6
 
 
 def test_a_value_that_is_its_own_routing_part_is_not_cut() -> None:
-    assert reduced({"SERVERID": "n1"}, ["SERVERID"]) == {}
-    assert reduced({"JSESSIONID": "0123456789ABCDEF0123456789ABCDEF.n1"}, ["JSESSIONID"]) == {"JSESSIONID": ".n1"}
+    assert routing_parts_of({"SERVERID": "n1"}, ["SERVERID"]) == {}
+    jar = {"JSESSIONID": "0123456789ABCDEF0123456789ABCDEF.n1"}
+    assert routing_parts_of(jar, ["JSESSIONID"]) == {"JSESSIONID": ".n1"}

@@ -9,7 +9,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.warc_records import Asset
-from lbcompanion.crawler.fetching.fetcher import Copy
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
@@ -19,8 +19,8 @@ from tests.support.arrivals import arrival
 NOW = 1_795_468_200.0
 
 
-def copy(body: bytes, method: str = "GET", status: int = 200) -> Copy:
-    return Copy(
+def copy(body: bytes, method: str = "GET", status: int = 200) -> FetchedCopy:
+    return FetchedCopy(
         "n1",
         "http://www.example.com/a?b=c",
         method,

@@ -1,4 +1,4 @@
-"""Archives notices as fast as it can until it is killed; run by test_kill with the folder as its argument."""
+"""Archives notices as fast as it can until it is killed; run by test_files_kill with the folder as its argument."""
 
 from __future__ import annotations
 

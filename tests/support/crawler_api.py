@@ -12,27 +12,27 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.admin.api import Admin, admin_site
+from lbcompanion.crawler.admin.api import AdminResource, admin_site
 from lbcompanion.settings import StickyTable
-from tests.support.in_memory_crawler import Rig
-from tests.support.simulated_farm import ORIGIN, Farm, immediately
+from tests.support.in_memory_crawler import InMemoryCrawler
+from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
 
 BASE = "http://127.0.0.1"
 
 
 class ApiCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.farm = Farm()
+        self.farm = SimulatedFarm()
         holder = tempfile.TemporaryDirectory()
         self.addCleanup(holder.cleanup)
-        self.rig = Rig(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
+        self.rig = InMemoryCrawler(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         self.addCleanup(self.rig.close)
-        admin = Admin(
+        admin = AdminResource(
             backlog=self.rig.backlog,
             archive=self.rig.archive,
             defer=immediately,
             routes=self.rig.routes,
-            meters=self.rig.meters,
+            metrics=self.rig.metrics,
             sites=lambda: [ORIGIN],
             hosts=("crawler.internal",),
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lbcompanion.demo.crawler_api import Checked
-from lbcompanion.demo.served_pages import Served
+from lbcompanion.demo.crawler_api import VisitCheck
+from lbcompanion.demo.served_pages import ServedPage
 from lbcompanion.demo.visitors import Visit
 
 VISIT = Visit("7", "anna", "GET", "/orders", 200, "TOKEN", "aa", 204)
-SERVED = Served("7", "n2", "GET", "/orders", 200, "aa", 1234)
+SERVED = ServedPage("7", "n2", "GET", "/orders", 200, "aa", 1234)
 RECORDING = {
     "token": "TOKEN",
     "url": "http://x/orders",
@@ -20,5 +20,5 @@ RECORDING = {
     "bytes": 1234,
     "attempts": [{"route": "recorded", "node": "n1", "result": "misrouted", "ms": 1.0}, {"result": "archived"}],
 }
-GOOD = Checked(VISIT, SERVED, RECORDING, "aa")
-LOST = Checked(VISIT, SERVED, {**RECORDING, "outcome": "lost", "reason": "gone [away]"})
+GOOD = VisitCheck(VISIT, SERVED, RECORDING, "aa")
+LOST = VisitCheck(VISIT, SERVED, {**RECORDING, "outcome": "lost", "reason": "gone [away]"})

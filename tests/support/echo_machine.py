@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbcompanion.node.proxy.interface import Link
+from lbcompanion.node.proxy.interface import Transport
 
 
 class Echo:
@@ -12,11 +12,11 @@ class Echo:
         self.told: list[object] = []
         self.keeps = keeps
 
-    def connection_made(self, link: Link) -> None:
-        self.link = link
+    def connection_made(self, transport: Transport) -> None:
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.link.write(data)
+        self.transport.write(data)
 
     def eof_received(self) -> bool:
         self.told.append("eof")

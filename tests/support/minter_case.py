@@ -10,11 +10,11 @@ from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes
-from tests.support.simulated_farm import SECRET, Farm
+from tests.support.simulated_farm import SECRET, SimulatedFarm
 
 
 class MinterCase(SynchronousTestCase):
-    def set_up(self, farm: Farm, **sticky: object) -> Minter:
+    def set_up(self, farm: SimulatedFarm, **sticky: object) -> Minter:
         self.farm = farm
         self.kept: list[Route] = []
         self.routes = Routes()
@@ -22,20 +22,20 @@ class MinterCase(SynchronousTestCase):
         site = farm.settings(sticky=table).sites["main"]
         client = Client(IdentityCodingAgent(farm.hosts), farm.clock, 20)
         fetcher = SiteFetcher(
-            site=site, secret=SECRET, through=client, direct=client, nonce=lambda: "nonce", now=farm.now
+            site=site, secret=SECRET, balancer=client, direct=client, nonce=lambda: "nonce", now=farm.now
         )
         invented = iter(f"key{number}" for number in range(1000))
         return Minter(
             fetcher=fetcher,
             reader=CookieReader(table),
             routes=self.routes,
-            keep=self.kept.append,
+            save_route=self.kept.append,
             now=farm.now,
-            invent=lambda: next(invented),
+            new_key=lambda: next(invented),
         )
 
     def state(self, node: str) -> str:
-        route = self.routes.of("main", node)
+        route = self.routes.get("main", node)
         return route.state.value if route else "none"
 
     def settle(self) -> None:

@@ -18,7 +18,7 @@ def test_memory_links_carry_bytes_in_order_and_close_behind_them() -> None:
     assert far.received == b""
     loop.run()
     assert (far.received, far.pieces, far.closed) == (b"ab", 2, True)
-    assert machine.cookies == ["eof", None]
+    assert machine.told == ["eof", None]
 
 
 def test_memory_links_tell_of_a_full_queue() -> None:
@@ -26,30 +26,30 @@ def test_memory_links_tell_of_a_full_queue() -> None:
     far.stop_reading()
     far.send(bytes(60_000), bytes(60_000))
     loop.run()
-    assert machine.cookies == ["pause"]
-    machine.link.close()
+    assert machine.told == ["pause"]
+    machine.transport.close()
     loop.run()
     assert not far.closed
-    far.read_again()
+    far.resume_reading()
     loop.run()
     assert len(far.received) == 120_000
-    assert machine.cookies == ["pause", "resume", None]
+    assert machine.told == ["pause", "resume", None]
 
 
 def test_memory_links_can_be_paused_and_broken() -> None:
     loop, machine, far = connected(True)
-    machine.link.pause_reading()
+    machine.transport.pause_reading()
     far.send(b"a")
     loop.run()
     assert (far.received, far.is_read) == (b"", False)
-    machine.link.resume_reading()
+    machine.transport.resume_reading()
     loop.run()
     assert far.received == b"a"
-    machine.link.write_eof()
+    machine.transport.write_eof()
     assert far.eof
     far.reset()
-    assert isinstance(machine.cookies[0], ConnectionResetError)
+    assert isinstance(machine.told[0], ConnectionResetError)
     loop, machine, far = connected()
-    machine.link.abort()
+    machine.transport.abort()
     loop.run()
-    assert (far.aborted, machine.cookies) == (True, [None])
+    assert (far.aborted, machine.told) == (True, [None])

@@ -52,7 +52,7 @@ class ApiTests(ApiCase):
 
     def test_health(self) -> None:
         self.assertEqual(self.get("/healthz")[0].code, 200)
-        self.crawler.database.close()
+        self.rig.database.close()
 
     def test_only_known_hosts_are_answered(self) -> None:
         page = f"/api/recordings/{self.tokens[0]}/page"

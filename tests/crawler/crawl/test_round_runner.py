@@ -321,7 +321,7 @@ class CrawlTests(SynchronousTestCase):
                     farm.nodes[node].pages.clear()
                     crawler.close()
                     crawler = InMemoryCrawler(farm, Path(name), give_up=20)
-                    crawler.crawl.wake()
+                    crawler.scheduler.wake()
                 else:
                     crawler.run(3)
             crawler.run(60)

@@ -75,9 +75,9 @@ class CrawlTests(SynchronousTestCase):
         farm = SimulatedFarm()
         crawler = self.crawler(farm)
         token = farm.nodes["n1"].capture(b"x")
-        crawler.crawl._contexts = {"a": None, "b": None}
+        crawler.scheduler._contexts = {"a": None, "b": None}
         crawler.backlog.add([Arrival(farm.notice(token), "n1", "")], farm.now())
-        crawler.crawl.wake()
+        crawler.scheduler.wake()
         self.assertEqual(crawler.row(token)["reason"], "no site for this address")
 
     def test_disk_trouble_puts_off(self) -> None:

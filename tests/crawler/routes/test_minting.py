@@ -191,7 +191,7 @@ class MinterTests(MinterCase):
     def test_a_visitors_own_value_is_no_candidate(self) -> None:
         for dialect in ("nginx-hash", "haproxy-table", "auto"):
             minter = self.set_up(SimulatedFarm(), dialect=dialect, cookies=("SRV",), allow_credentials=("SRV",))
-            minter.recorded("n2", (RoutingCookie("SRV", "visitor17"),))
+            minter.note_visitor_cookies("n2", (RoutingCookie("SRV", "visitor17"),))
             self.assertEqual(self.state("n2"), "none", dialect)
 
     def test_a_visitors_session_is_no_candidate_whatever_is_configured(self) -> None:
@@ -199,16 +199,16 @@ class MinterTests(MinterCase):
         for dialect in ("auto", "openshift-router", "haproxy-insert", "nginx-sticky", "haproxy-rewrite"):
             for names in ((), (name,)):
                 minter = self.set_up(SimulatedFarm(), dialect=dialect, cookies=names, allow_credentials=names)
-                minter.recorded("n2", (RoutingCookie(name, value),))
+                minter.note_visitor_cookies("n2", (RoutingCookie(name, value),))
                 self.assertEqual(self.state("n2"), "none", dialect)
 
     def test_many_cookies_of_one_visitor_are_no_candidate(self) -> None:
         minter = self.set_up(SimulatedFarm())
         urls = tuple(RoutingCookie(f"_{number:05x}", "http://x") for number in range(240))
         for cookies in (urls, urls[:2], (RoutingCookie("_00000", f"http://{'x.' * 250}x"),)):
-            minter.recorded("n1", cookies)
+            minter.note_visitor_cookies("n1", cookies)
             self.assertEqual(self.state("n1"), "none")
-        minter.recorded("n1", (RoutingCookie("_00000", "http://n1:8080"),))
+        minter.note_visitor_cookies("n1", (RoutingCookie("_00000", "http://n1:8080"),))
         self.assertEqual(self.state("n1"), "candidate")
 
     def test_what_was_handed_out_on_the_way_is_a_candidate(self) -> None:

@@ -25,23 +25,23 @@ class MinterTests(MinterCase):
         self.successResultOf(minter.mint("n2"))
         for _ in range(5):
             self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reverify("n2"))))
-        route = self.routes.of("main", "n2")
+        route = self.routes.get("main", "n2")
         assert route is not None
         self.assertEqual(route.cookies[0].value, farm.balancer.issued["n2"][-1])
         self.assertEqual(self.kept[-1], route)
 
     def test_a_guess_is_nothing_where_the_balancer_hands_out_another_cookie(self) -> None:
         minter = self.set_up(SimulatedFarm(names=("n1",)))
-        minter.recorded("n1", (RoutingCookie("JSESSIONID", ".n1"),))
+        minter.note_visitor_cookies("n1", (RoutingCookie("JSESSIONID", ".n1"),))
         self.successResultOf(minter.mint("n1"))
-        route = self.routes.of("main", "n1")
+        route = self.routes.get("main", "n1")
         assert route is not None
         self.assertEqual((route.state.value, route.source.value), ("proven", "minted"))
         self.assertEqual(route.cookies, (RoutingCookie("SRV", "n1"),))
 
     def test_a_value_recorded_for_a_node_is_a_candidate_until_a_replay_proves_it(self) -> None:
         minter = self.set_up(SimulatedFarm(), dialect="haproxy-insert", cookies=("SRV",))
-        minter.recorded("n2", (RoutingCookie("SRV", "n2"),))
+        minter.note_visitor_cookies("n2", (RoutingCookie("SRV", "n2"),))
         self.assertEqual((self.state("n2"), self.kept[-1].source.value), ("candidate", "traffic"))
         self.successResultOf(minter.mint("n2"))
         self.assertEqual(self.state("n2"), "proven")
@@ -50,10 +50,10 @@ class MinterTests(MinterCase):
     def test_a_poisoned_candidate_does_no_harm(self) -> None:
         minter = self.set_up(SimulatedFarm(), dialect="haproxy-insert", cookies=("SRV",))
         self.farm.nodes["n2"].up = False
-        minter.recorded("n1", (RoutingCookie("SRV", "n2"),))
+        minter.note_visitor_cookies("n1", (RoutingCookie("SRV", "n2"),))
         self.successResultOf(minter.mint("n1"))
-        route = self.routes.of("main", "n1")
+        route = self.routes.get("main", "n1")
         assert route is not None
         self.assertEqual((route.state.value, route.cookies[0].value), ("proven", "n1"))
-        minter.recorded("n1", (RoutingCookie("SRV", "n2"),))
-        self.assertEqual(self.routes.of("main", "n1"), route)
+        minter.note_visitor_cookies("n1", (RoutingCookie("SRV", "n2"),))
+        self.assertEqual(self.routes.get("main", "n1"), route)
