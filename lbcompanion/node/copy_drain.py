@@ -1,4 +1,4 @@
-"""What becomes of a node's copies when a process of it stops (docs/running.rst)."""
+"""Transfers the copies of a process that stops (docs/running.rst)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from lbcompanion.node.processes.siblings import Siblings
 from lbcompanion.protocol.copies import Frame
 from lbcompanion.stores.interface import IPageStore
 
-#: How long copies may take to go to another process, or to peers, where running requests took all of their time.
+#: How long the transfer may take, in addition to the time that the running requests left.
 HAND_OVER_SECONDS = 6.0
-#: Of that, how long at the end the crawler may take to hear which copies are lost.
+#: The part of it that is reserved for reporting lost copies to the crawler.
 TELL_SECONDS = 1.0
 
 
 class CopyDrain:
-    """Gives the copies to the processes that take this one's place, else to peers, and tells what becomes of the rest.
+    """Transfers the copies to the processes that take over, else to peers, and reports the lost ones.
 
-    :param store: this process's own.
-    :param in_memory: whether its copies go with this process.
-    :param siblings: the other processes of this node, None where there can be none.
-    :param spool: where words for the crawler wait; None: none are sent.
-    :param notice_sender: makes one for that spool, or gives the one that this process has.
-    :ivar copy_outcome: what became of the copies, by word: ``handed_over``, ``kept``, ``lost``.
+    :param store: this process's own store.
+    :param in_memory: whether its copies are lost when this process exits.
+    :param siblings: the other processes of this node; None if there can be none.
+    :param spool: where reports to the crawler are queued; None sends none.
+    :param notice_sender: returns a sender for the spool, and whether it was created for this call.
+    :ivar copy_outcome: what became of the copies: ``handed_over``, ``kept`` and ``lost`` to their numbers.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class CopyDrain:
         self.copy_outcome: dict[str, int] = {}
 
     async def run(self, successor: str | None, seconds: float = HAND_OVER_SECONDS) -> None:
-        """Do it.
+        """Transfer the copies.
 
-        :param successor: the group of processes that serve the same ports from now on; None: nobody does.
-        :param seconds: how long it may take, beside the time that a delivery takes to be cut off.
+        :param successor: the group of processes that takes over the ports; None if none does.
+        :param seconds: how long it may take, without the time to cancel a delivery.
         """
         deadline = self._reactor.seconds() + seconds - TELL_SECONDS
         taken_over = successor is not None and self._siblings is not None
@@ -115,8 +115,9 @@ class CopyDrain:
             self._log("copies kept", f"{kept_copies}: they outlast this process, in its store")
 
     async def _report(self, lost: Mapping[str, LossReason], taken_over: bool) -> None:
-        """Have the crawler hear which copies are lost: nobody need wait for those. It is written down first, so that
-        a crawler that is away hears of it after the node's next start."""
+        """Report the lost copies to the crawler, which then stops waiting for them.
+
+        The report goes into the spool first: a crawler that is down gets it after the node's next start."""
         if self._spool is None:
             return
         try:
@@ -125,10 +126,10 @@ class CopyDrain:
             self._log("lost copies not reported", str(error))
             return
         if taken_over and self._siblings is not None:
-            # Whoever delivers there begins when told.
+            # The successor's sender starts when it is woken.
             await self._siblings.ask_all(Frame({"do": "wake"}))
             return
-        # The process that delivers for all may have stopped already.
+        # The process that sends notices for all may have stopped already.
         notice_sender, is_for_this = self._get_notice_sender(self._spool)
         await notice_sender.flush(TELL_SECONDS)
         if is_for_this:

@@ -1,4 +1,4 @@
-"""Whether balancers should send visitors here: the application can be reached, and the node is not leaving."""
+"""Readiness: the application can be reached, and the node is not draining."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _CONNECT_SECONDS = 2.0
 
 
 class Readiness:
-    """Looks at the application from time to time, and says what is wrong.
+    """Checks the application periodically and lists the problems of the node.
 
     :param upstream: the application's client endpoint string.
-    :param drain_state: the state of a node that stops.
+    :param drain_state: whether the node is stopping.
     :param crawler_reached: whether the last delivery of notices reached the crawler.
     """
 
@@ -55,21 +55,21 @@ class Readiness:
         self._answers_counted = 0
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the periodic check."""
         self._checks.start(_CHECK_SECONDS)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the periodic check."""
         if self._checks.running:
             self._checks.stop()
 
     @property
     def ready(self) -> bool:
-        """Whether visitors should come here."""
+        """Whether balancers should send visitors here."""
         return self._upstream_works and not self.drain_state.draining
 
     def problems(self) -> list[str]:
-        """What is wrong now, in words. Only the first two keep visitors away."""
+        """The current problems, in words. Only the first two make the node unready."""
         found = []
         if self.drain_state.draining:
             found.append("the node is leaving")
@@ -85,7 +85,7 @@ class Readiness:
         answers = sum(self._counters.responses.values()) - self._counters.responses[502] - self._counters.responses[504]
         answered, self._answers_counted = answers > self._answers_counted, answers
         if answered and self._upstream_works:
-            # It answers visitors: nothing proves better that it can be reached.
+            # It answers visitors' requests, so it can be reached.
             return None
         probe = _UpstreamProbe(self._encrypted)
         connecting: Deferred[Any] = self._endpoint.connect(_ProbeFactory(probe))
@@ -107,23 +107,23 @@ class Readiness:
 
 @implementer(IHandshakeListener)
 class _UpstreamProbe(Protocol):
-    """A connection that only wants to know whether somebody is there, and over TLS whether it is the right one."""
+    """A connection that is closed once it is established, over TLS once the certificate is verified."""
 
     def __init__(self, encrypted: bool) -> None:
         self.opened: Deferred[None] = Deferred(lambda _: self._leave())
         self._encrypted = encrypted
 
     def connectionMade(self) -> None:
-        """Somebody is there."""
+        """Succeed unless TLS follows."""
         if not self._encrypted:
             self._opened()
 
     def handshakeCompleted(self) -> None:
-        """It is the right one."""
+        """Succeed: the certificate was verified."""
         self._opened()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Nobody opened, unless somebody did before."""
+        """Fail unless the probe has succeeded."""
         if not self.opened.called:
             self.opened.errback(reason)
 

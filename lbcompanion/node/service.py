@@ -1,4 +1,4 @@
-"""The companion as a service: puts the parts together, opens and closes them in order."""
+"""The companion as a Twisted service: starts and stops its parts in order."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _SPARE_DESCRIPTORS = 200
 #: How long running exchanges may take to finish once the listeners are closed.
 DRAIN_SECONDS = 14.0
 _DRAIN_STEP_SECONDS = 0.05
-#: So long a connection that was taken in the last moment has for its first request.
+#: How long a connection that was accepted last may take to send its first request.
 _SETTLE_SECONDS = 1.0
 _WAKE_SECONDS = 0.05
 
@@ -73,10 +73,10 @@ _WAKE_SECONDS = 0.05
 class NodeService(MultiService):
     """One companion.
 
-    :param loop: the asyncio loop that the reactor runs on; None: all transports are Twisted's.
-    :param now: the time, seconds since the epoch.
+    :param loop: the reactor's asyncio loop; None uses Twisted's transports.
+    :param now: seconds since the epoch.
     :param thread: gives a thread of that name for blocking work.
-    :param role: this process's among those of the node; None: it is the only one.
+    :param role: which of the node's processes this is; None for the only one.
     :ivar started: fires once all listeners are open, fails where one cannot be.
     :ivar ports: of the visitors' listeners, in the order of ``node.listen``.
     :ivar admin_port: of the admin listener.
@@ -94,7 +94,7 @@ class NodeService(MultiService):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._role = role or ProcessRole()
-        #: The processes that take this one's place; None where none do.
+        #: The group of processes that takes over; None if none does.
         self._successor: str | None = None
         self._now = now
         self._thread = thread
@@ -115,13 +115,13 @@ class NodeService(MultiService):
         self._build()
 
     def _build(self) -> None:
-        """Make all parts; nothing is opened yet."""
+        """Create all parts; opens nothing."""
         settings, reactor = self._settings, self._reactor
         node = settings.node
         counters = self.counters = Counters()
         self._store_thread = self._thread(reactor, "lbcompanion-store")
         self._spool_thread = self._thread(reactor, "lbcompanion-spool")
-        # Processes that share a machine's files and sockets may be several; those in memory (tests) never are.
+        # Only a reactor with real sockets can have sibling processes; an in-memory reactor (tests) has none.
         self._siblings = self._find_siblings() if IReactorSocket.providedBy(reactor) else None
         inner = with_timeout(open_store(settings.store, self._now, self._store_thread), reactor)
         self.store = SharedStore(inner, self._siblings)
@@ -195,7 +195,7 @@ class NodeService(MultiService):
 
     @property
     def _in_memory(self) -> bool:
-        """Whether copies go with this process."""
+        """Whether the copies are lost when this process exits."""
         return self._settings.store.url.startswith("memory:")
 
     def _get_notice_sender(self, spool: Spool) -> tuple[NoticeSender, bool]:
@@ -230,7 +230,7 @@ class NodeService(MultiService):
             return None
 
     def _wake_sending_process(self) -> None:
-        """A notice waits: the process that delivers hears of it, soon, and once for many."""
+        """Wake the process that sends notices, soon and once for many notices."""
         if self._siblings is not None and not self._wake_scheduled:
             self._wake_scheduled = True
             self._reactor.callLater(_WAKE_SECONDS, self._send_wake)
@@ -259,7 +259,7 @@ class NodeService(MultiService):
     # Start.
 
     def startService(self) -> Deferred[None]:
-        """Open everything; the Deferred fires when that is done."""
+        """Open all listeners; the Deferred fires when that is done."""
         super().startService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._start()).addCallbacks(self._has_started, self._not_started)
 
@@ -280,7 +280,7 @@ class NodeService(MultiService):
         self._ticking.start(1.0, now=False)
         self.readiness.start()
         if self.notice_sender is not None:
-            # What an earlier life of this node left waiting.
+            # Send the notices that an earlier run left in the spool.
             self.notice_sender.wake()
         self._log_event("started", f"{self._name()} on {', '.join(settings.node.listen)}")
 
@@ -289,7 +289,7 @@ class NodeService(MultiService):
         return f"node {self._settings.node.name}{worker}"
 
     async def _open(self) -> Sequence[AnyListener]:
-        """Open, or take over, all that is listened on."""
+        """Open, or take over, all listeners."""
         node, role = self._settings.node, self._role
         admin = [node.admin] if node.admin and not role.number else []
         site: Any = admin_site(
@@ -312,7 +312,7 @@ class NodeService(MultiService):
         return listeners
 
     async def _open_in_memory(self, site: Any) -> Sequence[AnyListener]:
-        """The same on a reactor without sockets."""
+        """Open all listeners of an in-memory reactor."""
         node = self._settings.node
         listeners = []
         for description in node.listen:
@@ -345,9 +345,9 @@ class NodeService(MultiService):
         return [listener.socket for listener in listeners if isinstance(listener, Listener)]
 
     def leave(self, successor: str | None) -> None:
-        """Stop, and the reactor with it.
+        """Stop the service and the reactor.
 
-        :param successor: the group of processes that serve the same ports from now on; None: nobody does.
+        :param successor: the group of processes that takes over the ports; None if none does.
         """
         if not self._drain_state.draining:
             self._successor = successor
@@ -355,12 +355,12 @@ class NodeService(MultiService):
             stop_reactor(self._reactor)
 
     def reload(self) -> None:
-        """Read the listeners' certificates anew."""
+        """Reload the listeners' certificates."""
         admin = [self._admin_listener] if self._admin_listener is not None else []
         reload_certificates([*self._listeners, *admin], self._log_event)
 
     def _raise_descriptor_limit(self) -> None:
-        """Take as many descriptors as allowed; where they do not reach, take fewer connections."""
+        """Raise the limit of open files; lower the connection limit if that is not enough."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         # A visitor's connection may need one to the application as well.
         needed = self.context.limits.connections * 2 + _SPARE_DESCRIPTORS
@@ -382,7 +382,7 @@ class NodeService(MultiService):
 
     def _not_started(self, failure: Failure) -> Failure:
         self.started.errback(failure)
-        # Whoever waits for ``started`` has heard of it by now; nobody else need be told twice.
+        # The failure was delivered to the callers of ``started``; keep it from being logged as unhandled.
         self.started.addErrback(lambda _: None)
         return failure
 
@@ -399,7 +399,7 @@ class NodeService(MultiService):
         self._pending.tick(now)
 
     def node_status(self) -> NodeStatus:
-        """What this process has to tell of itself now."""
+        """A snapshot of this process's state."""
         waiting = self.spool.waiting if self.spool is not None and self.notice_sender is not None else 0
         gauges = {
             "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
@@ -420,7 +420,7 @@ class NodeService(MultiService):
 
     @property
     def copy_outcome(self) -> dict[str, int]:
-        """What became of the copies in the end, by word."""
+        """What became of the copies: ``handed_over``, ``kept`` and ``lost`` to their numbers."""
         return self._copy_drain.copy_outcome
 
     def stopService(self) -> Deferred[None]:
@@ -432,11 +432,11 @@ class NodeService(MultiService):
         taken_over = self._successor is not None
         seconds = self._reactor.seconds
         if taken_over and self._admin_listener is not None:
-            # Whoever asks for readiness is to be answered by those who serve.
+            # Readiness checks have to reach the processes that take over.
             await maybeDeferred(self._admin_listener.close, True)
             self._admin_listener = None
         if taken_over and self.notice_sender is not None:
-            # Notices that come in here go on into the spool, from which the successor delivers.
+            # Notices received here still go into the spool, which the successor sends.
             await self.notice_sender.stop()
         await self._drain_state.leave(taken_over or self._role.number > 0)
         deadline = seconds() + DRAIN_SECONDS
@@ -454,17 +454,17 @@ class NodeService(MultiService):
         if self._ticking.running:
             self._ticking.stop()
         self.readiness.stop()
-        # What time the running requests left is the copies'.
+        # The time that the running requests left is added to the copies' time.
         await self._copy_drain.run(self._successor, HAND_OVER_SECONDS + max(deadline - seconds(), 0.0))
         await self._close_all()
         self._log_event("stopped", f"{len(aborted)} connections cut")
 
     async def _settle(self, until: float) -> None:
-        """Let connections that were taken in the last moment come to their first request: none of them is to be
-        closed unheard because another process takes over, or a balancer was slow to hear."""
+        """Give connections that were accepted last the time for their first request, so that none is closed unanswered
+        during a takeover or because a balancer noticed late."""
         while len(self._pending) and self._reactor.seconds() < until:
             await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
-        # What the loop has accepted already reaches its machine in its next turns.
+        # Connections that the loop has already accepted reach their handlers in its next iterations.
         await deferLater(self._reactor, _DRAIN_STEP_SECONDS, _nothing)
         self.context.draining = True
         self.context.upstream_pool.close()

@@ -1,4 +1,4 @@
-"""Puts the parts of a companion's visitor path and of its endpoints together; opens nothing."""
+"""Creates the parts of a companion's visitor path and of its endpoints; opens nothing."""
 
 from __future__ import annotations
 
@@ -37,20 +37,21 @@ from lbcompanion.stores.interface import IPageStore
 
 @frozen(kw_only=True)
 class NodeDependencies:
-    """What the parts get from outside: settings, time, and everything that does I/O.
+    """The dependencies of the parts: settings, clocks, and everything that does I/O.
 
     :ivar now: seconds since the epoch.
     :ivar monotonic: seconds that only go forward.
     :ivar call_later: ``call_later(seconds, call)``, as the reactor has it.
-    :ivar shared_store: whether other nodes may use this very store.
-    :ivar dial: starts a connection to the application.
+    :ivar shared_store: whether other nodes may use the same store.
+    :ivar dial: connects a handler to the application.
     :ivar ask_application: makes one request to the application, for the debug page.
-    :ivar ask_peers: asks other nodes for a copy: ``ask_peers(method, owner, ask)``; None where none of them is known.
-    :ivar spool: where notices wait for the crawler; None: they are not sent on.
-    :ivar on_notice: called after each notice that was written to the spool.
-    :ivar is_draining: whether the node is about to stop.
-    :ivar on_captured: called with each captured page and the request's Cookie header; None: as ``crawler.notices``
-        says.
+    :ivar ask_peers: asks other nodes for a copy: ``ask_peers(method, owner, copy_request)``; it returns None if it
+        knows no node to ask.
+    :ivar spool: the queue of notices for the crawler; None discards them.
+    :ivar on_notice: called after each write of a notice to the spool.
+    :ivar is_draining: whether the node is stopping.
+    :ivar on_captured: called with each captured page and the request's Cookie field; None follows
+        ``crawler.notices``.
     :ivar policy: the class that decides about pages.
     """
 
@@ -75,7 +76,7 @@ class NodeDependencies:
 
 @frozen(kw_only=True)
 class Parts:
-    """The parts that others than their neighbours use."""
+    """The parts that the service uses."""
 
     copies: Copies
     notice_receiver: NoticeReceiver
@@ -86,9 +87,9 @@ class Parts:
 
 
 def build(dependencies: NodeDependencies) -> Parts:
-    """Make all parts, each after those that it needs.
+    """Create all parts.
 
-    :raises ConfigError: for a mask that is no CSS selector.
+    :raises ConfigError: for a mask that is not a CSS selector.
     """
     settings, counters = dependencies.settings, dependencies.counters
     node, capture, limits = settings.node, settings.capture, settings.limits
@@ -192,7 +193,7 @@ def build(dependencies: NodeDependencies) -> Parts:
 
 
 def worker_limits(limits: LimitsTable, workers: int) -> LimitsTable:
-    """The limits of one of several processes: each has its part of the connections to the application, at least one."""
+    """The limits of one of several processes: each gets its share of the upstream connections, at least one."""
     most = limits.upstream_connections
     return evolve(limits, upstream_connections=max(most // workers, 1)) if most else limits
 
@@ -215,7 +216,7 @@ def _script(settings: NodeSettings, reader: CookieReader) -> Script:
 def _server_notices(
     settings: NodeSettings, capture_rules: CaptureRules, notice_receiver: NoticeReceiver
 ) -> Callable[[Page, bytes], None] | None:
-    """What sends the node's own notices of captured pages; None where ``crawler.notices`` is ``browser``."""
+    """The callback that records server notices of captured pages; None if ``crawler.notices`` is ``browser``."""
     if settings.crawler.notices not in {"server", "both"}:
         return None
 

@@ -1,4 +1,4 @@
-"""Whether a page is recorded: by its path, its method, and its visitor; and what becomes of pages shown again."""
+"""The compiled ``[capture]`` rules: whether a page is captured (path, method, visitor), and its caching."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CaptureRules:
         self.enabled = capture.enabled
 
     def refusal(self, head: RequestHead) -> str:  # noqa: PLR0911 - a list of rules, each with its word
-        """Why this request's answer is not captured whatever it is; empty where it may be."""
+        """Why the response to this request is not captured, whatever it is; empty if it may be."""
         if not self.enabled:
             return "capture is off"
         if head.method not in self.methods and head.method != b"HEAD":
@@ -51,7 +51,7 @@ class CaptureRules:
         if query and self._forced(query):
             return ""
         values = head.values
-        # What is asked for as a picture or a script cannot become a page.
+        # A request for an image or a script cannot become a page.
         destination = values.get(b"sec-fetch-dest")
         if destination is not None and destination not in PAGE_DESTINATIONS:
             return "not a document"
@@ -68,23 +68,23 @@ class CaptureRules:
         return ""
 
     def uncacheable(self, head: RequestHead) -> bool:
-        """Whether a recorded page of this request is given out with ``no-store``."""
+        """Whether a captured page of this request is sent with ``no-store``."""
         if self._capture.revalidate == "no-store":
             return True
         return self._no_store is not None and self._no_store.fullmatch(head.path.decode("latin-1")) is not None
 
     def outlives(self, url: str) -> bool:
-        """Whether a page's copy stays although the crawler has it."""
+        """Whether the copy of a page stays after the crawler fetched it."""
         return self._outlive is not None and self._outlive.fullmatch(urlsplit(url).path or "/") is not None
 
     def allows_server_notice(self, page: Page, cookie: bytes) -> bool:
-        """Whether the node may tell of a page itself: where lots are drawn, the browser must have drawn before."""
+        """Whether the node may send a notice of a page itself: below ratio 1 only if the browser has drawn before."""
         if self._capture.ratio >= 1 or self._forced(urlsplit(page.url).query.encode("latin-1", "replace")):
             return True
         return self._capture.visitor_cookie in parse(cookie)
 
     def explain(self, head: RequestHead) -> list[tuple[str, str]]:
-        """The rules by which a request is judged, in their order, each with what it says; as :meth:`refusal` goes."""
+        """The rules of :meth:`refusal` in their order, each with its result for this request."""
         capture = self._capture
         path, _, query = head.target.partition(b"?")
         text = path.decode("latin-1")

@@ -1,4 +1,4 @@
-"""What is inserted into one page, as far as the page's policies allow it."""
+"""The insertion into one page, as far as its content security policies allow it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lbcompanion.html.fast_path import fast_insertion_offset
 from lbcompanion.html.inject import Injector
 from lbcompanion.node.capture.page_policy import PagePolicy
 
-#: Why a page got no script, where a policy forbids it; the directive follows.
+#: The reason for a page without the script if a policy forbids it; the directive follows.
 BLOCKED = Refusal.CSP.value
 
 
 class Insertion:
-    """What is to be inserted into one page.
+    """The snippets to insert into one page.
 
-    :param path: of the request.
+    :param path: the path of the request.
     :param csp_headers: the content security policies of the page's header.
-    :ivar allowed: whether the policies of the page's header allow it; counted where they do not.
+    :ivar allowed: whether the policies of the header allow the insertion; a refusal is counted.
     """
 
     __slots__ = ("_csp_headers", "_eligibility", "_origin", "_path", "_policy", "_snippets", "_token", "allowed")
@@ -53,7 +53,7 @@ class Insertion:
         self._snippets = snippets
 
     def transform_whole(self, page: bytes) -> list[bytes] | None:
-        """A page that is here in one piece, with what is inserted, in pieces; None where only the machine can tell."""
+        """Insert into a page in one piece; return the result in pieces, or None if only the injector can do it."""
         policy = self._policy
         eligibility = self._eligibility
         top, bottom = self._snippets
@@ -63,7 +63,7 @@ class Insertion:
         return None if at is None else [page[:at], top, page[at:]]
 
     def injector(self) -> Injector:
-        """The machine, for a page that comes in pieces, or is not the usual one."""
+        """The injector, for a page in pieces or an unusual page."""
         policy = self._policy
         eligibility = self._eligibility
         return Injector(
@@ -80,7 +80,7 @@ class Insertion:
         )
 
     def _snippets_allowed_by(self, meta_csp: tuple[str, ...]) -> tuple[bytes, bytes] | str:
-        """Top and bottom for the page, or the directive that forbids them.
+        """The top and bottom snippets, or the directive that forbids them.
 
         :param meta_csp: the policies of its ``<meta>`` tags.
         """
@@ -93,7 +93,7 @@ class Insertion:
             page_url = origin + self._path.decode("latin-1")
             verdict = evaluate([*self._csp_headers, *meta_csp], urljoin(page_url, script), inserted=inserted)
             if not verdict.allowed and script != policy.script_url:
-                # A policy may name the address below the prefix, and no other.
+                # The policies may allow the script's URL below the prefix only.
                 script = policy.script_url
                 verdict = evaluate([*self._csp_headers, *meta_csp], origin + script, inserted=inserted)
             if not verdict.allowed:

@@ -1,6 +1,6 @@
-"""The compiled settings of capture and insertion, and what is the same for many requests.
+"""The compiled settings of capture and insertion, with caches of what is equal for many requests.
 
-:mod:`lbcompanion.node.capture.plan` decides about one request by it.
+:mod:`lbcompanion.node.capture.plan` uses them to decide about one request.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.client_info import forwarding_lines, host_of
 from lbcompanion.settings import InjectTable, NodeSettings
 
-#: Stands where a page has none.
+#: The token in the fields of a page without one.
 NO_TOKEN = "none"
 
 
 @frozen
 class Script:
-    """The recorder as it is served, and its address below the prefix."""
+    """The recorder script as served, and the version in its URL."""
 
     source: bytes
     version: str
 
 
 class PagePolicy:
-    """What the settings say of pages, compiled, and what was worked out from it before.
+    """The compiled settings for pages, and caches of derived values.
 
     :param now: seconds since the epoch.
     """
@@ -73,10 +73,10 @@ class PagePolicy:
         self.bottom = Snippet(inject.bottom) if inject.bottom is not None else None
         self.skip_if = re.compile(inject.skip_if.encode()) if inject.skip_if else None
         self.insertion_points = _anchors(inject)
-        # With anchors the tag may stand behind a <base>, which a relative address goes by.
+        # With anchors the tag may follow a <base>, which would change a relative URL.
         self._script_at_prefix = inject.address == "prefix" or self.insertion_points is not None
         self.adapts_csp = inject.csp == "adapt"
-        # Many visitors say the same.
+        # Caches: many requests are alike.
         self._forwarding_lines: BoundedCache[tuple[str, str, bytes | None], bytes] = BoundedCache()
         self._accept_encodings: BoundedCache[bytes, bytes] = BoundedCache()
         self._origins: BoundedCache[tuple[str, bytes | None], str] = BoundedCache()
@@ -86,14 +86,14 @@ class PagePolicy:
         self.inserted = _inserted([snippet for snippet in (self.top, self.bottom) if snippet is not None])
 
     def csp_headers(self, head: ResponseHead, origin: str, inserted: InsertedScripts) -> list[bytes]:
-        """The enforcing policies that the visitor gets with a page into which a script goes."""
+        """The enforcing CSP values for a page with the script, adapted if the settings say so."""
         values = head.all(b"content-security-policy") if head.flags & HAS_CSP else []
         if not values or not self.adapts_csp:
             return values
         return adapt(values, origin + self.script_url, inserted=inserted) or values
 
     def origin(self, head: RequestHead, trusted: bool, scheme: str) -> str:
-        """The public origin that this request was made to."""
+        """The public origin of a request."""
         if self._public_origin:
             return self._public_origin
         host = host_of(head, trusted)
@@ -104,17 +104,17 @@ class PagePolicy:
         return cached
 
     def copy_base_url(self, origin: str) -> str:
-        """The address of a copy up to its token."""
+        """The URL of a copy without its token."""
         return f"{self.settings.node.direct_origin.rstrip('/') or origin}{self.prefix}/page/"
 
     def inserted_for(self, token: str, origin: str, xhtml: bool) -> InsertedScripts:
-        """What is inserted into one page, for policies to judge: scripts in line differ from page to page."""
+        """The insertion into one page, as input for CSP checks: the hashes of inline scripts differ per page."""
         if not self.inserted.inline or xhtml:
             return self.inserted
         return evolve(self.inserted, hashes=inline_hashes(b"".join(self.fill_snippets(token, origin, None))))
 
     def fill_snippets(self, token: str, origin: str, nonce: str | None) -> tuple[bytes, bytes]:
-        """The operator's snippets for one page."""
+        """The configured snippets for one page, top and bottom."""
         values = {
             "fetch_from": self.copy_base_url(origin) + token,
             "token": token,
@@ -128,19 +128,19 @@ class PagePolicy:
         )
 
     def script_url_for(self, path: bytes) -> str:
-        """The address of the script in the built-in tag of a page of that path."""
+        """The URL of the script in the default tag of a page with this path."""
         if self._script_at_prefix:
             return self.script_url
-        # Only a page at the top has an address of its own; all others go by their folder.
+        # The relative URL depends on the folder only, except for a page at the top.
         return self._folder_script_url if b"/" in path[1:] else self._relative_script_url(path.decode("latin-1"))
 
     def _relative_script_url(self, path: str) -> str:
         return f"{relative_prefix(path, self.prefix)}/fetch-from?v={self._version}"
 
     def script_tag(self, token: str, origin: str, script: str, nonce: str | None, xhtml: bool) -> bytes:
-        """The built-in tag for a page."""
+        """The default tag for a page."""
         if nonce is not None:
-            # Nonces do not come again.
+            # A nonce is used once: not cached.
             return token.encode().join(default_tag_parts(self.copy_base_url(origin), script, nonce, xhtml))
         key = (origin, script, xhtml)
         parts = self._tags.get(key)
@@ -149,7 +149,7 @@ class PagePolicy:
         return token.encode().join(parts)
 
     def forwarding_lines(self, peer: str, scheme: str, host: bytes | None) -> bytes:
-        """What a proxy says of a request that came without such words."""
+        """The forwarding lines for a request without any."""
         key = (peer, scheme, host)
         lines = self._forwarding_lines.get(key)
         if lines is None:
@@ -157,18 +157,18 @@ class PagePolicy:
         return lines
 
     def accept_encoding(self, accept: bytes) -> bytes:
-        """What the application is offered for a visitor's ``Accept-Encoding``."""
+        """The ``Accept-Encoding`` for the application, from the visitor's."""
         accept_encoding = self._accept_encodings.get(accept)
         if accept_encoding is None:
             accept_encoding = self._accept_encodings.put(accept, acceptable_codings(accept))
         return accept_encoding
 
     def eligibility(self, request: RequestHead, head: ResponseHead) -> Eligibility:
-        """What the heads of an exchange say; a HEAD answer is judged as the GET it stands for."""
+        """The eligibility of a response by the heads of request and response; HEAD counts as GET."""
         method = b"GET" if request.method == b"HEAD" else request.method
         if (request.flags & (FRAGMENT_HINT | DUPLICATE)) or (head.flags & (FRAGMENT_HINT | DUPLICATE)):
             return eligible(request.fields, head.status, head.fields, method)
-        # All that eligible() reads of heads without these marks (a test holds it to that).
+        # All that eligible() reads of heads without these marks (a test checks that).
         request_fields, values = request.values, head.values
         key = (
             request_fields.get(b"sec-fetch-dest"),
@@ -176,7 +176,7 @@ class PagePolicy:
             head.status,
             values.get(b"content-type"),
             values.get(b"cache-control"),
-            # A browser that asks for fresh pages says much the same each time.
+            # A reload sends one of a few values.
             request_fields.get(b"cache-control"),
         )
         eligibility = self._eligibility.get(key)
@@ -186,7 +186,7 @@ class PagePolicy:
 
 
 def _inserted(snippets: list[Snippet]) -> InsertedScripts:
-    """What policies have to judge, as far as it is the same in all pages."""
+    """The insertion as input for CSP checks, as far as it is equal for all pages."""
     scripts = [snippet for snippet in snippets if snippet.external or snippet.inline]
     if not snippets:
         return DEFAULT_TAG

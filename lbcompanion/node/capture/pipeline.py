@@ -1,4 +1,4 @@
-"""A page on its way to the visitor: decoded, copied, injected, encoded again. Fails open at every step."""
+"""The pipeline of one page: decodes, copies, injects and encodes it. Fails open at every step."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from lbcompanion.node.copies.service import Copies
 
 
-# So much any coded page may have.
+# The expansion ratio is checked beyond this size only.
 _SMALL_BYTES = 65536
 
 
 @frozen
 class CaptureLimits:
-    """What holds for all pages of one process.
+    """The limits and transformations of all copies of one process.
 
-    :ivar max_page_bytes: of one copy.
-    :ivar capturing_bytes: of all copies under way.
-    :ivar expansion_ratio: how many times its coded size a page may have, beyond the first 64 KiB.
-    :ivar on_captured: told of every page handed to the store, with the ``Cookie`` header it was asked with; None: nobody is.
+    :ivar max_page_bytes: the maximum of one copy.
+    :ivar capturing_bytes: the maximum of all copies in progress.
+    :ivar expansion_ratio: the maximum ratio of decoded to coded size, beyond the first 64 KiB.
+    :ivar on_captured: called with each page given to the store and the request's ``Cookie`` field; None calls nothing.
     """
 
     max_page_bytes: int
@@ -42,10 +42,10 @@ class CaptureLimits:
 
 
 class PageContext(NamedTuple):
-    """What is known of a page before its body comes.
+    """What is known of a page before its body.
 
-    :ivar origin: the public origin that it was asked of.
-    :ivar charset: the encoding that its ``Content-Type`` names.
+    :ivar origin: the public origin of the request.
+    :ivar charset: the encoding from ``Content-Type``.
     """
 
     request: RequestHead
@@ -56,25 +56,25 @@ class PageContext(NamedTuple):
 
 
 class PageInsertion(Protocol):
-    """What is to be inserted into one page."""
+    """The insertion into one page."""
 
     def transform_whole(self, page: bytes) -> list[bytes] | None:
-        """A page in one piece, with what is inserted, in pieces; None where only the machine can tell."""
+        """Insert into a page in one piece; return the result in pieces, or None if only the injector can do it."""
         ...
 
     def injector(self) -> Injector:
-        """The machine for all other pages."""
+        """The injector for all other pages."""
         ...
 
 
 class CapturePipeline:
-    """The pipeline of one page.
+    """Copies one page, and inserts the script into it.
 
-    :param coding: the page's content coding, empty for none.
-    :param insertion: None: the visitor gets the bytes as they came, and only the copy is taken.
+    :param coding: the content coding; empty for none.
+    :param insertion: None only copies the page; the visitor gets the original bytes.
     """
 
-    # What most pages never need stands here, so that it costs them nothing.
+    # Class-level defaults of rarely set attributes: most instances pay nothing for them.
     _started = False
     _decoder: Decoder | None = None
     _encoder: Encoder | None = None
@@ -108,7 +108,7 @@ class CapturePipeline:
         self.same_length = insertion is None
 
     def _start(self) -> None:
-        """The page comes in pieces, or is an unusual one."""
+        """Prepare for a page in pieces, or an unusual page."""
         self._started = True
         coding = self._coding
         self._decoder = Decoder(coding) if coding else None
@@ -117,7 +117,7 @@ class CapturePipeline:
             self._encoder = Encoder(coding) if coding else None
 
     def transform_whole(self, data: bytes) -> list[bytes]:
-        """All of the body at once."""
+        """Transform a body in one piece."""
         if data and not self._started and self._insertion is not None:
             pieces = self._inject_fast(data) if not self._coding else self._inject_fast_coded(data)
             if pieces is not None:
@@ -127,7 +127,7 @@ class CapturePipeline:
         return [self.feed(data) if data else b"", self.finish()]
 
     def _inject_fast(self, page: bytes) -> list[bytes] | None:
-        """A page of the usual kind with what is inserted; None where it is another."""
+        """Insert into a usual page; None for any other."""
         insertion = self._insertion
         if len(page) > self._limits.max_page_bytes or insertion is None:
             return None
@@ -141,7 +141,7 @@ class CapturePipeline:
         return pieces
 
     def _inject_fast_coded(self, data: bytes) -> list[bytes] | None:
-        """The same for a page that is coded; what cannot be undone within bounds is left to the steps."""
+        """Insert into a usual page with a content coding; None if it cannot be decoded within the limits."""
         capture_limits = self._limits
         max_bytes = min(
             capture_limits.max_page_bytes, max(_SMALL_BYTES, int(len(data) * capture_limits.expansion_ratio))
@@ -154,14 +154,14 @@ class CapturePipeline:
         return None if pieces is None else [encode_whole(self._coding, b"".join(pieces))]
 
     def feed(self, data: bytes) -> bytes:
-        """Body bytes as they came; what the visitor gets for them."""
+        """Take body bytes; return the bytes for the visitor."""
         if not self._started:
             self._start()
         if self._decoder is None:
             out = self._inject(data)
             return data if self._injector is None else out
         if self._decoding_failed:
-            # Before anything of ours went out the coded bytes pass as they are; later on nothing sensible can follow.
+            # Before the first output the coded bytes pass unchanged; after it, they cannot be continued.
             return b"" if self._output_started else data
         if self._injector is None or self._encoder is None:
             self._decode_for_copy(data)
@@ -169,7 +169,7 @@ class CapturePipeline:
         return self._recode(data)
 
     def _decode_for_copy(self, data: bytes) -> None:
-        """Decode for the copy alone."""
+        """Decode for the copy only."""
         assert self._decoder is not None
         if self._copy_parts is None:
             return
@@ -190,8 +190,8 @@ class CapturePipeline:
             for piece in self._decoder.decode(data):
                 page = self._inject(piece)
                 if self._no_copy_reason and not self._output_started and not self._input_started:
-                    # It grows beyond all measure, and nothing of it went out yet: it passes by as it came, since to
-                    # undo and code again what a few bytes stand for would keep all other visitors waiting.
+                    # The page expands beyond the limits before the first output: it passes unchanged, since recoding
+                    # it would block all other visitors.
                     self._decoding_failed = True
                     return data
                 if page:
@@ -209,7 +209,7 @@ class CapturePipeline:
         return b"".join(out)
 
     def _inject(self, piece: bytes) -> bytes:
-        """Plain bytes of the page, in and out."""
+        """Copy decoded bytes, and insert into them."""
         self._add_to_copy(piece)
         if self._injector is None or self._injection_off:
             return piece
@@ -219,7 +219,7 @@ class CapturePipeline:
             return self._injection_failed(error, piece)
 
     def _injection_failed(self, error: Exception, piece: bytes) -> bytes:
-        """An error of ours: what was held back goes out as it is, and the rest of the page too."""
+        """After an internal error the held bytes and the rest of the page pass unchanged."""
         self._counters.failed_open[f"injection: {type(error).__name__}"] += 1
         self._injection_off = True
         return self._release_held() + piece
@@ -261,7 +261,7 @@ class CapturePipeline:
             self._no_copy_reason = why
 
     def finish(self) -> bytes:
-        """The body was whole; the last bytes for the visitor."""
+        """End a complete body; return the last bytes for the visitor."""
         if not self._started:
             self._start()
         if (
@@ -299,7 +299,7 @@ class CapturePipeline:
         self._counters.count_not_injected(path, f"{why}: {injector.directive}" if injector.directive else why)
 
     def written(self) -> None:
-        """The visitor has everything: now the copy is finished and handed to the store."""
+        """Finish the copy and store it, after the visitor's last byte."""
         parts, self._copy_parts = self._copy_parts, None
         if parts is None:
             self._copies.lost(self._token, self._no_copy_reason)
@@ -319,7 +319,7 @@ class CapturePipeline:
                 self._redacted(page_bytes, charset),
             )
         except Exception as error:
-            # A copy that may still hold what was to be left out is not kept.
+            # A copy that may contain masked or excluded content is not stored.
             self._counters.failed_open[f"copy: {type(error).__name__}"] += 1
             self._copies.lost(self._token, "masks or excluded blocks could not be taken out")
             return
@@ -339,6 +339,6 @@ class CapturePipeline:
         return redact(page_bytes, capture_limits.exclude_blocks, capture_limits.masks, charset)
 
     def abort(self, why: str) -> None:
-        """The body will not be whole: no copy."""
+        """Drop the copy of an incomplete body."""
         self._stop_copy(why)
         self._copies.lost(self._token, why)

@@ -1,6 +1,6 @@
-"""What is captured and injected, and what the two sides are told: decided by request, then by answer.
+"""Decides what is captured and injected, and which fields both sides get: by the request, then by the response.
 
-Each decision has its reason in words; they are counted, and shown on the debug page.
+Each decision has a reason in words, which is counted and shown on the debug page.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lbcompanion.node.proxy.client_info import appended_forwarding_lines
 from lbcompanion.node.proxy.context import InternalResponse, ResponsePlan
 from lbcompanion.protocol import headers
 
-# What a changed body makes untrue; ``Content-Length`` is written anew anyway.
+# Fields that are wrong for a changed body; ``Content-Length`` is always recalculated.
 _BODY_DEPENDENT = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
 _LONGEST_HTML_TYPE = max(map(len, HTML_TYPES))
 _CONDITIONAL_FIELDS = frozenset({b"if-none-match", b"if-match"})
-# How our entity tags differ from the application's: one for its strong tags, one for its weak ones.
+# Suffixes that mark entity tags of changed pages: of strong and of weak tags.
 _STRONG, _WEAK = b'-lbcs"', b'-lbcw"'
 _MARKED_ETAG = re.compile(rb'W/"([^"]*)-lbc([sw])"')
 _ETAG = re.compile(rb"(?im)^(etag: )(W/)?([^\r\n]*)\"(?=\r$)")
@@ -34,10 +34,10 @@ _ACCEPT_ENCODING = re.compile(rb"(?im)^(accept-encoding: )[^\r\n]*\r\n")
 
 
 class RequestPlan:
-    """The decisions about one request and its answer.
+    """The decisions about one request and its response.
 
     :ivar policy: the compiled settings.
-    :ivar reason: why the answer is not captured whatever it is; empty where it may be.
+    :ivar reason: why the response is not captured, whatever it is; empty if it may be.
     """
 
     __slots__ = (
@@ -68,7 +68,7 @@ class RequestPlan:
             self.reason = "failed"
 
     def request_lines(self) -> bytes:
-        """The lines for the application (docs/reference-listener.rst, "Towards the application")."""
+        """The field lines for the application (docs/reference-listener.rst, "Towards the application")."""
         head = self._head
         policy = self.policy
         flags = head.flags
@@ -88,7 +88,7 @@ class RequestPlan:
         return lines + policy.forwarding_lines(self._peer, self._scheme, head.values.get(b"host"))
 
     def _restore_application_etags(self, lines: bytes) -> bytes:
-        """Our entity tags in the conditions as the application knows them."""
+        """Translate marked entity tags in If-None-Match and If-Match back into the application's."""
         out = []
         for line in lines.splitlines(keepends=True):
             if b"-lbc" in line and line.partition(b":")[0].lower() in _CONDITIONAL_FIELDS:
@@ -98,7 +98,7 @@ class RequestPlan:
         return b"".join(out)
 
     def plan_response(self, head: ResponseHead) -> ResponsePlan:
-        """Decide about the answer. Whatever fails in here, the visitor gets the application's answer as it is."""
+        """Decide about the response. If an error occurs, the visitor gets the application's response unchanged."""
         try:
             return self._plan_response(head)
         except Exception as error:
@@ -110,7 +110,7 @@ class RequestPlan:
             return self._plan_robots_response(head)
         if head.status == 304 and self._etag_translated:
             policy = self.policy
-            # The page in the visitor's cache has scripts in line with a token that is not known here.
+            # The cached page has inline scripts with a token that is unknown here.
             origin = policy.origin(self._head, self._trusted, self._scheme)
             csp_headers = policy.csp_headers(head, origin, policy.inserted)
             return ResponsePlan(_replace_csp(_mark_etag(end_to_end(head)), csp_headers))
@@ -132,7 +132,7 @@ class RequestPlan:
             return ResponsePlan(end_to_end(head))
         inject = eligibility.inject and policy.settings.inject.enabled
         origin = policy.origin(request, self._trusted, self._scheme)
-        # A HEAD leaves no copy; its fields are the GET's all the same, but for a hash over the token.
+        # A HEAD has no copy; its fields are those of GET, except for a hash over the token.
         token = NO_TOKEN if is_head else policy.copies.begin()
         inserted = (
             policy.inserted_for(token, origin, eligibility.xhtml)
@@ -163,7 +163,7 @@ class RequestPlan:
         return ResponsePlan(lines, pipeline)
 
     def not_captured(self, head: ResponseHead, eligibility: Eligibility) -> str:  # noqa: PLR0911 - as above
-        """Why no copy is taken of this answer; empty where one is."""
+        """Why no copy is made of this response; empty if one is."""
         policy = self.policy
         if head.status not in policy.capture_rules.statuses:
             return "status"
@@ -194,12 +194,12 @@ class RequestPlan:
         return lines
 
     def _blocking_directive(self, csp_headers: list[bytes], origin: str, inserted: InsertedScripts) -> str:
-        """The directive of the page's header that forbids the script, if one does."""
+        """The directive of the header's policies that forbids the script; empty if none does."""
         policy = self.policy
         return evaluate(csp_headers, origin + policy.script_url, inserted=inserted).directive if csp_headers else ""
 
     def insertion(self, csp_headers: list[bytes], eligibility: Eligibility, token: str, origin: str) -> Insertion:
-        """What is to be inserted into the page that answers this request."""
+        """The insertion into the response to this request."""
         return Insertion(
             policy=self.policy,
             path=self._head.path,
@@ -223,7 +223,7 @@ class RequestPlan:
 
 
 class _ChangedLength:
-    """The pipeline of an answer to HEAD whose fields are those of a changed page: its length is another."""
+    """The pipeline of a HEAD response whose GET has a changed length: it suppresses ``Content-Length``."""
 
     same_length = False
 
@@ -244,7 +244,7 @@ class _ChangedLength:
 
 
 def _replace_csp(lines: bytes, csp_headers: list[bytes]) -> bytes:
-    """Lines with other policies in the place of theirs, line by line."""
+    """Replace the values of the CSP lines, in order."""
     if not csp_headers:
         return lines
     left = iter(csp_headers)
@@ -256,5 +256,5 @@ def _coding(head: ResponseHead) -> bytes:
 
 
 def _mark_etag(lines: bytes) -> bytes:
-    """An application's entity tag as a changed page bears it: never its own, and found again in conditions."""
+    """Mark the entity tag of a changed page: it differs from the application's and is recognised in conditions."""
     return _ETAG.sub(lambda found: b"%bW/%b%b" % (found[1], found[3], _WEAK if found[2] else _STRONG), lines)

@@ -1,29 +1,29 @@
-"""The additions to robots.txt: crawlers of others keep out of what stands below our prefix. Pure (RFC 9309)."""
+"""Additions to robots.txt that exclude the prefix from other crawlers (RFC 9309). Pure."""
 
 from __future__ import annotations
 
 import re
 
 _LINE = re.compile(rb"[ \t]*([A-Za-z-]+)[ \t]*:[ \t]*([^#\r\n]*)")
-#: Beyond this much nobody reads a robots.txt (RFC 9309 section 2.5), and neither do we: it passes as it is.
+#: Crawlers need not parse more than this (RFC 9309 section 2.5): a larger file passes unchanged.
 MAX_BYTES = 512000
 
 
 def default_robots(prefix: bytes) -> bytes:
-    """The whole file where the application has none."""
+    """A complete robots.txt, for an application without one."""
     return b"User-agent: *\n" + _rules(prefix)
 
 
 def _rules(prefix: bytes) -> bytes:
-    """What is ours: all below the prefix, and the script and the notices below pages' folders."""
+    """The paths below the prefix, and the script and notice paths below pages' folders."""
     return b"Disallow: %b/\nDisallow: /*-%b/\n" % (prefix, prefix)
 
 
 def add_rules(text: bytes, prefix: bytes) -> bytes:
-    """The application's file with ``Disallow`` for our prefix in each of its groups, and a group for all others.
+    """Add the rules to each group of the application's robots.txt, and a group for all other agents if it has none.
 
-    An agent obeys the group that names it and no other (RFC 9309 section 2.2.1), so one group at the end would not
-    reach those which the application names.
+    An agent obeys only the group that names it (RFC 9309 section 2.2.1), so one group at the end would not apply to
+    agents that the file names.
     """
     rule = _rules(prefix).rstrip()
     out: list[bytes] = []
@@ -47,7 +47,7 @@ def add_rules(text: bytes, prefix: bytes) -> bytes:
 
 
 class RobotsRewriter:
-    """The pipeline of a robots.txt: collects it and gives it with our rule; one that is too large passes as it is."""
+    """The pipeline of a robots.txt: collects it and adds the rules; a file over the limit passes unchanged."""
 
     same_length = False
 
@@ -56,7 +56,7 @@ class RobotsRewriter:
         self._text: bytes | None = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Nothing, as long as the text may be rewritten."""
+        """Collect the text; return nothing until it is over the limit."""
         if self._text is None:
             return data
         self._text += data
@@ -66,15 +66,15 @@ class RobotsRewriter:
         return text
 
     def finish(self) -> bytes:
-        """The text with our rule."""
+        """Return the text with the rules."""
         return b"" if self._text is None else add_rules(self._text, self._prefix)
 
     def transform_whole(self, data: bytes) -> list[bytes]:
-        """The same for a text that came in one piece."""
+        """Rewrite a text in one piece."""
         return [self.feed(data), self.finish()]
 
     def written(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
     def abort(self, why: str) -> None:
-        """What was collected is dropped."""
+        """Drop the collected text."""

@@ -1,5 +1,6 @@
-"""What a node does with the copies in its memory when it stops and nobody takes its place: it gives them to its peers
-(docs/flow.rst). What none of them takes is lost, with a reason.
+"""Transfers the copies in a node's memory to its peers when it stops and no process takes over (docs/flow.rst).
+
+A copy that no peer takes is lost, with a reason.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from lbcompanion.protocol.copies import write_copy
 from lbcompanion.protocol.tokens import Tokens, repr_digest
 from lbcompanion.stores.interface import IPageStore
 
-#: So many copies are on their way at a time.
+#: Copies that are transferred in parallel.
 _CONCURRENCY = 8
 _PER_COPY_SECONDS = 3.0
-#: What a peer says of this one copy; after any other answer it is not asked for further copies.
+#: Statuses that refuse one copy; after any other error the peer gets no further copies.
 _ABOUT_THIS_COPY = frozenset({400, 409, 410, 413})
 
 
 class PeerExport:
-    """Gives all copies of a store to peers.
+    """Transfers all copies of a store to peers.
 
     :param now: seconds since the epoch.
-    :ivar exported: how many each peer took, by its name.
+    :ivar exported: peer name to the number of copies that it took.
     :ivar lost: token to reason.
     """
 
@@ -48,10 +49,10 @@ class PeerExport:
         self.lost: dict[str, LossReason] = {}
 
     async def run(self, until: float) -> None:
-        """Give them, the youngest first: those are waited for the longest; several at a time.
+        """Transfer all copies, several in parallel; the youngest first, since their fetch is furthest away.
 
-        :param until: when this has to be over, by the reactor's clock.
-        :raises StoreError: where the store does not even tell what it holds.
+        :param until: the deadline, by the reactor's clock.
+        :raises StoreError: if the store cannot list its tokens.
         """
         self._deadline = until
         self._remaining = await self._store.tokens()
@@ -76,7 +77,7 @@ class PeerExport:
                 await self._export_one(page)
 
     async def _export_one(self, page: Page) -> None:
-        """Give a copy to the first peer that takes it; one that is kept for another node goes home if that is back."""
+        """Transfer a copy to the first peer that takes it; a copy of another node goes to its owner if that is back."""
         owner = self._owner(page.token)
         encoded = write_copy(page, max(self._now() - page.captured_at, 0.0))
         for name in (owner, *rendezvous_order(page.token, self._willing_peers - {owner})):
@@ -96,7 +97,7 @@ class PeerExport:
             try:
                 status = await self._peers.put(name, page.token, encoded, digest, left)
             except Exception:
-                # A connection that rested may have been closed meanwhile: a fresh one tells.
+                # An idle connection may have been closed meanwhile: retry once.
                 continue
             if status == 204:
                 return True

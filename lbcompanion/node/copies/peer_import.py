@@ -1,4 +1,4 @@
-"""Taking in the copies of a peer that stops: ``PUT page/TOKEN``, from nodes of this farm alone (docs/flow.rst)."""
+"""Imports copies from a peer that stops: ``PUT page/TOKEN``, from nodes of this farm only (docs/flow.rst)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class _ImportRefused(Exception):
 
 
 class PeerImport:
-    """Takes copies that peers give.
+    """Imports copies from peers.
 
-    :param is_draining: whether this node stops itself.
+    :param is_draining: whether this node is stopping too.
     :param max_bytes: the largest page.
     :param now: seconds since the epoch.
     """
@@ -57,13 +57,13 @@ class PeerImport:
 
     @property
     def max_body_bytes(self) -> int:
-        """The longest body that is read."""
+        """The body limit of a PUT, in bytes."""
         return self._max_bytes + HEAD_BYTES
 
     async def receive(self, token: str, nonce: str, body: bytes, truncated: bool) -> InternalResponse:
-        """Answer a caller who may put: 204 once the copy is kept.
+        """Answer an authorized PUT: 204 after the copy is stored.
 
-        :param truncated: the body was longer than is read.
+        :param truncated: whether the body was over the limit.
         """
         try:
             page = await self._receive(token, body, truncated)
@@ -97,7 +97,7 @@ class PeerImport:
         return page
 
     def _check_token(self, token: str) -> None:
-        # One of this node's own may come back from who kept it.
+        # A peer may also return copies of this node's own.
         try:
             self._tokens.owner_of(token)
         except TokenError as error:
@@ -112,21 +112,21 @@ class PeerImport:
             raise _ImportRefused(413, f"a page of more than {self._max_bytes} bytes")
         if age >= self._limits.max_seconds:
             raise _ImportRefused(410, "its time is over")
-        # By its age, since two nodes' clocks may differ.
+        # Calculated from the age, since the clocks of two nodes may differ.
         return evolve(page, kept_at=self._now() - age, sha256=page.sha256)
 
     async def _already_stored(self, page: Page) -> bool:
-        """Whether this is known already: the peer heard no answer, and gives it again."""
+        """Whether the copy was imported before: the peer missed the response and sends it again."""
         found = await self._store.peek(page.token)
         if isinstance(found, Page):
             if found.sha256 != page.sha256:
                 raise _ImportRefused(409, "another page has this token here")
             return True
-        # The crawler has it safely: it need not come back.
+        # The crawler has archived it: nothing to store.
         return found.reason is MissReason.PULLED
 
     async def _check_room(self, page: Page) -> None:
-        """A peer's copies never push out this node's own."""
+        """Refuse a copy that would evict copies of this node."""
         stats = await self._store.stats()
         if stats["pages"] >= self._limits.max_pages or stats["bytes"] + len(page.body) > self._limits.max_bytes:
             raise _ImportRefused(507, "the store is full")

@@ -1,8 +1,8 @@
-"""Asking peers, and giving copies to them: one hop, signed, loop-free (docs/reference-listener.rst, docs/flow.rst).
+"""Signed requests to peers for copies, and transfers of copies to them (docs/reference-listener.rst, docs/flow.rst).
 
-Who asks for a copy that is not here asks its owner first. Where the owner gave no answer, or has forgotten, the copy
-may be with the peer that the owner gave it to when it stopped: in the order that :func:`rendezvous_order` makes of the token
-and the peers' names, giver and asker meet at the same few.
+A node that lacks a copy asks its owner first. If the owner does not answer, or does not know the copy, a peer may have
+it, to which the owner transferred it when it stopped. Owner and asker both use :func:`rendezvous_order` of the token
+and the peers' names, so they try the same peers first.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import is_digest_of
 from lbcompanion.web import BytesProducer, read_body
 
-#: How many peers beside the owner are asked for a copy.
+#: How many peers are asked for a copy, in addition to the owner.
 MAX_PEERS_ASKED = 3
 _TIMEOUT_SECONDS = 10.0
-#: How long the search among peers may take beside the asking of the owner: the crawler waits for 20 s.
+#: How long asking the peers may take, after the owner: the crawler waits for 20 s.
 _SEARCH_SECONDS = 8.0
 _PER_PEER_SECONDS = 4.0
-#: A peer that did not answer in its time is not asked again for so long.
+#: How long a peer that did not answer in time is not asked.
 _BACKOFF_SECONDS = 5.0
 _AUTHENTICATION_SECONDS = 2.0
 _SMALL_BYTES = 65536
@@ -42,9 +42,10 @@ _FINAL_REASONS = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, M
 
 
 def rendezvous_order(token: str, names: Iterable[str]) -> list[str]:
-    """The names in the order in which they are to be asked to keep a copy, and for it, that anybody can make again:
-    by rendezvous hashing (Thaler and Ravishankar, 1996), so that copies spread over all, and a name that comes or goes
-    moves no others."""
+    """The peers in the order in which they are asked to store a copy, and asked for it.
+
+    Rendezvous hashing (Thaler and Ravishankar, 1996) spreads the copies evenly, and a peer that joins or leaves does
+    not change the order of the others."""
     return sorted(names, key=lambda name: (sha256(f"{token}\n{name}".encode()).digest(), name))
 
 
@@ -55,19 +56,19 @@ class _PeerResponse:
     body: bytes
 
     def header(self, name: str) -> str:
-        """The first value of a header, or empty."""
-        # Asked for by bytes, since asked for by text Twisted takes the values for UTF-8.
+        """The first value of a field; empty if there is none."""
+        # With a name in bytes, since Twisted decodes the values as UTF-8 for a name in text.
         values: list[bytes] = self.headers.getRawHeaders(name.encode()) or [b""]
         return values[0].decode("latin-1")
 
 
 class Peers:
-    """The nodes whose addresses are known.
+    """The other nodes of the farm.
 
-    :param addresses: name to origin; this node's own name counts for nothing.
-    :param nonces: gives a fresh nonce at each call.
+    :param addresses: node name to origin; this node's own name is ignored.
+    :param nonces: returns a new nonce.
     :param now: seconds since the epoch.
-    :param max_bytes: the largest copy that may come.
+    :param max_bytes: the largest response body.
     """
 
     def __init__(
@@ -97,22 +98,24 @@ class Peers:
         self._backoff_until: dict[str, float] = {}
 
     def close(self) -> Deferred[None]:
-        """Let go of the connections."""
+        """Close the connections."""
         closing: Deferred[None] = self._pool.closeCachedConnections()
         return closing
 
     @property
     def names(self) -> list[str]:
-        """The other nodes that are known."""
+        """The names of the other nodes."""
         return [name for name in self._addresses if name != self._node]
 
-    # Asking.
+    # Requests for copies.
 
     def ask_peers(
         self, method: bytes, owner: str, copy_request: CopyRequest
     ) -> Deferred[InternalResponse | None] | None:
-        """Ask the owner, then others who may keep the copy for it. None where nobody is known; a Deferred with None
-        where nobody gave a proven answer that says more than that it has no such copy."""
+        """Ask the owner, then peers that may store the copy for it.
+
+        :returns: None if there is no node to ask; a Deferred with None if no node gave a verified response that says
+            more than that it has no such copy."""
         others = rendezvous_order(copy_request.token, [name for name in self.names if name != owner])[:MAX_PEERS_ASKED]
         owners = [owner] if owner in self._addresses and owner != self._node else []
         if not owners and not others:
@@ -136,7 +139,7 @@ class Peers:
             if _is_final(answer, name == owner):
                 return answer
             if name == owner or answer.status == 503:
-                # The owner's own word, or that there may be a copy that cannot be given now, says more than "not here".
+                # A response of the owner, or a 503 (there may be a copy), says more than "not here".
                 best = answer if best is None or answer.status == 503 else best
         return best
 
@@ -153,7 +156,7 @@ class Peers:
                 method, name, f"/page/{copy_request.token}", nonce, self._max_bytes, seconds
             )
         except Exception:
-            # A peer that cannot be reached is as good as one that is not known: the caller is told "misrouted".
+            # An unreachable peer counts as unknown: the caller gets "misrouted".
             if self._reactor.seconds() - begun >= _PER_PEER_SECONDS:
                 self._backoff_until[name] = self._reactor.seconds() + _BACKOFF_SECONDS
             return None
@@ -164,7 +167,7 @@ class Peers:
     ) -> _PeerResponse:
         """Send a signed request.
 
-        :raises Exception: of many kinds, where no whole answer comes.
+        :raises Exception: of many kinds, if no complete response is received.
         """
         url = f"{self._addresses[name].rstrip('/')}{self._prefix}{path}"
         headers = Headers()
@@ -192,11 +195,11 @@ class Peers:
     def _verified_response(
         self, method: str, name: str, copy_request: CopyRequest, nonce: str, answer: _PeerResponse
     ) -> InternalResponse | None:
-        """The peer's answer under our own name, once its proof and digest hold."""
+        """The peer's response with this node's proof; None if the peer's proof or digest is wrong."""
         if answer.status == 204 and method == "DELETE":
             return no_content()
         if answer.status == 503:
-            # It may have the copy and cannot give it now; nothing is believed of it but that one may ask again.
+            # The peer may have the copy but cannot send it now; without a proof, only "try again" is passed on.
             return InternalResponse(503, [PROBLEM, (b"Retry-After", b"1"), *GUARDS], answer.body)
         digest = answer.header(REPR_DIGEST.lower)
         if answer.status not in {200, 404} or not digest:
@@ -213,10 +216,10 @@ class Peers:
             answer.status, [*fields, *GUARDS], answer.body, length=int(length) if length.isdecimal() else None
         )
 
-    # Giving.
+    # Transfers of copies.
 
     async def authenticate_all(self) -> list[str]:
-        """Those that are there, and prove that they are who they are taken for: no copy is sent to anybody else."""
+        """The names of the peers that answer and prove their identity: copies are sent to no others."""
         names = self.names
         results = await DeferredList(
             [Deferred.fromCoroutine(self._authenticate(name)) for name in names], consumeErrors=True
@@ -229,12 +232,12 @@ class Peers:
         return answer.status == 200 and self._identity_of(name).is_proven(answer.header, "", nonce)
 
     async def put(self, name: str, token: str, encoded: bytes, digest: str, seconds: float) -> int:
-        """Give a copy to a peer.
+        """Transfer a copy to a peer.
 
-        :param encoded: the copy and what is known of it (:func:`lbcompanion.protocol.copies.write_copy`).
+        :param encoded: the copy with its metadata (:func:`lbcompanion.protocol.copies.write_copy`).
         :param digest: the copy's ``Repr-Digest``.
-        :returns: 204 where it keeps it and proved that, 0 where it said so without proof, else its status.
-        :raises Exception: of many kinds, where no answer comes in that time.
+        :returns: the status; 0 for a 204 without a valid proof.
+        :raises Exception: of many kinds, if no response is received in time.
         """
         nonce = self._nonces()
         answer = await self._send_request("PUT", name, f"/page/{token}", nonce, _SMALL_BYTES, seconds, encoded)
@@ -247,12 +250,12 @@ class Peers:
 
 
 def _is_final(answer: InternalResponse, of_owner: bool) -> bool:
-    """Whether nobody else need be asked after this answer."""
+    """Whether this response is final, so that no further node is asked."""
     if answer.status != 404:
         return of_owner or answer.status != 503
     try:
         problem = json.loads(answer.body)
-    except ValueError:  # of HEAD
+    except ValueError:  # HEAD has no body
         return False
-    # Why it is gone is known to who had it; that it never became a copy, to its owner.
+    # A node that had the copy knows why it is gone; only the owner knows that it never became a copy.
     return problem.get("reason") in _FINAL_REASONS or (of_owner and bool(problem.get("detail")))

@@ -1,4 +1,4 @@
-"""The copies of this node: kept, given out with proof, passed on to the owner, never to anyone else's eyes."""
+"""The copies of this node: stores them, answers fetches with a proof, and asks other nodes for copies."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _MAX_PENDING_SECONDS = 120.0
 
 @frozen
 class CopyRequest:
-    """A fetch by an allowed caller.
+    """An authorized request for a copy.
 
-    :ivar nonce: the caller's, empty where it sent none.
-    :ivar forwarded: another node passed it on: it goes no further.
+    :ivar nonce: the caller's nonce; empty if it sent none.
+    :ivar forwarded: whether another node forwarded it; such a request is not forwarded again.
     """
 
     token: str
@@ -34,11 +34,12 @@ class CopyRequest:
 
 
 class Copies:
-    """Keeps pages and answers for them.
+    """Stores pages and answers requests for them.
 
-    :param ask_peers: ``ask_peers(method, owner, ask)`` asks the owner and other peers; None where none of them is known.
+    :param ask_peers: ``ask_peers(method, owner, ask)`` asks the owner and other peers; it returns None
+        if it knows none.
     :param now: seconds since the epoch.
-    :param shared: whether other nodes may use this very store.
+    :param shared: whether other nodes may use the same store.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Copies:
         shared: bool = True,
     ) -> None:
         self._node = node
-        #: This node's name and the proof of it, for answers about copies.
+        #: This node's name and its proof, for responses about copies.
         self.identity = Identity(node, secret)
         self.use_store(store)
         self._tokens = tokens
@@ -63,30 +64,30 @@ class Copies:
         self._counters = counters
         self._log = log
         self._ask_peers = ask_peers
-        # Another node's copy can only be in a store that both use, or have been given by it.
+        # A copy of another node is in a shared store, or was transferred by that node.
         self._via_of_others = Via.STORE if shared else Via.PEER
-        #: Whether the copy of a page with this address stays although it was fetched.
+        #: Whether the copy of a page with this URL stays after it was fetched.
         self.outlives: Callable[[str], bool] = _never_outlives
         self._pending: dict[str, float] = {}
         self._store_works = True
-        #: It can be reached and takes no page: what shows that it can be reached says nothing new then.
+        #: The store is reachable but refuses pages: a successful sweep does not mean that it works.
         self._store_refuses = False
 
     def use_store(self, store: IPageStore) -> None:
-        """Where copies live from now on."""
+        """Use this store from now on."""
         self._store = store
         self._put_now = store.put_now if IImmediateStore.providedBy(store) else None
 
-    # Pages coming in.
+    # Storing pages.
 
     def begin(self) -> str:
-        """A new token, whose page is on its way."""
+        """Mint a token for a page that is being captured."""
         token = self._tokens.mint()
         self._pending[token] = self._now()
         return token
 
     def keep(self, page: Page) -> None:
-        """Hand a whole page to the store. Whatever happens there, the visitor has been served already."""
+        """Store a complete page. The visitor has already been served; errors are counted."""
         try:
             if self._put_now is not None:
                 self._put_now(page)
@@ -116,7 +117,7 @@ class Copies:
         self.lost(token, "the store could not keep it")
 
     def lost(self, token: str, why: str) -> None:
-        """A page that will not become a copy; a fetch of it is told why, as long as the store remembers."""
+        """Record that a page gets no copy, and why; the store answers fetches with the reason for a while."""
         self._pending.pop(token, None)
         self._counters.not_captured[why] += 1
         try:
@@ -125,7 +126,7 @@ class Copies:
             self._counters.failed_open["store"] += 1
 
     def sweep(self) -> None:
-        """Have the store take away what is past its time, and see by that whether it can be reached."""
+        """Remove expired copies from the store; this also checks whether the store is reachable."""
         maybeDeferred(self._store.sweep).addCallbacks(
             lambda _: self._set_store_works(True, ""),
             lambda failure: self._set_store_works(False, _reason(failure.value)),
@@ -140,29 +141,29 @@ class Copies:
 
     @property
     def store_works(self) -> bool:
-        """Whether the store did what was last asked of it."""
+        """Whether the last operation of the store succeeded."""
         return self._store_works
 
     def is_pending(self, token: str) -> bool:
-        """Whether a page of that token is being captured here."""
+        """Whether the page of this token is being captured here."""
         begun = self._pending.get(token)
         return begun is not None and self._now() - begun < _MAX_PENDING_SECONDS
 
     @property
     def pending(self) -> int:
-        """Pages that are on their way into the store."""
+        """The number of pages that are being captured or stored."""
         return len(self._pending)
 
     def tick(self) -> None:
-        """Forget pages that have been on their way for too long: a fetch of theirs is told ``unknown`` then."""
+        """Forget pages that have been pending for too long: a fetch then gets ``unknown``."""
         oldest = self._now() - _MAX_PENDING_SECONDS
         for token in [token for token, begun in self._pending.items() if begun < oldest]:
             del self._pending[token]
 
-    # Copies going out.
+    # Answering requests.
 
     def get(self, copy_request: CopyRequest, take: bool) -> Deferred[InternalResponse]:
-        """Answer ``GET`` (``take``) and ``HEAD`` for a copy."""
+        """Answer ``GET`` (``take``) or ``HEAD`` for a copy."""
         try:
             owner = self._tokens.owner_of(copy_request.token)
         except TokenError:
@@ -190,8 +191,8 @@ class Copies:
         return self._miss_response(copy_request, found, owner)
 
     async def _ask_others(self, method: bytes, owner: str, copy_request: CopyRequest) -> InternalResponse | None:
-        """What others answer for a copy that is not here: its owner, or, of this node's own, who keeps it since this
-        node stopped. None where none of them knows more."""
+        """Ask other nodes for a copy that is not here: its owner, or a peer that got it when its owner stopped. None if
+        none of them knows more."""
         passed = None if copy_request.forwarded else self._ask_peers(method, owner, copy_request)
         answer = None if passed is None else await passed
         if answer is not None:
@@ -216,7 +217,7 @@ class Copies:
         return self.problem(404, miss, copy_request)
 
     def problem(self, status: int, miss: Miss, copy_request: CopyRequest) -> InternalResponse:
-        """A miss as ``application/problem+json`` (RFC 9457), with proof and digest: its reason can be believed."""
+        """A miss as ``application/problem+json`` (RFC 9457), with proof and digest: the crawler can trust it."""
         body = problem_body(
             status, title="no copy here", reason=miss.reason.value, detail=miss.detail, owner=miss.owner
         )
@@ -239,7 +240,7 @@ class Copies:
         return self._retry_later("the store fails")
 
     def drop(self, copy_request: CopyRequest) -> Deferred[InternalResponse]:
-        """Answer ``DELETE``: the crawler has it safely."""
+        """Answer ``DELETE``: the crawler has archived the copy."""
         try:
             owner = self._tokens.owner_of(copy_request.token)
         except TokenError:
@@ -272,7 +273,7 @@ class Copies:
         return isinstance(stored, Page) and self.outlives(stored.url)
 
     def url_of(self, token: str) -> Deferred[str]:
-        """The address of a copy held here, empty where none is."""
+        """The URL of a copy in this store; empty if there is none."""
 
         def url_or_empty(found: Page | Miss) -> str:
             return found.url if isinstance(found, Page) else ""

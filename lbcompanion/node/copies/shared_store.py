@@ -1,4 +1,4 @@
-"""The store of a node that is several processes: what is not here may be with a sibling."""
+"""The store of a node of several processes: looks a copy up in this process, then in its siblings."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lbcompanion.protocol.copies import Frame, page_from_frame, page_to_frame
 from lbcompanion.stores.delegating import DelegatingStore
 from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
-# So many copies that a sibling gave are remembered until they are sent.
+# Copies from siblings that are remembered until they are sent.
 _MAX_GIVERS = 1000
-# So many copies are on their way to another process at a time, when this one leaves.
+# Copies that are transferred in parallel when this process stops.
 _CONCURRENCY = 8
 
 
 class SharedStore(DelegatingStore):
-    """Keeps in the store inside, and finds in the siblings' as well. All other calls concern the store inside alone.
+    """Stores in the inner store, and looks copies up in the siblings' stores too. Other calls use the inner store only.
 
-    :param inner: this process's own.
-    :param siblings: None: there are none, and never will be.
+    :param inner: this process's own store.
+    :param siblings: the other processes; None if there can be none.
     """
 
     def __init__(self, inner: Any, siblings: Siblings | None) -> None:
@@ -35,19 +35,19 @@ class SharedStore(DelegatingStore):
         self._givers: OrderedDict[str, str] = OrderedDict()
         if IImmediateStore.providedBy(inner):
             directlyProvides(self, IImmediateStore)
-            #: Keeps a copy here at once; see :class:`~lbcompanion.stores.interface.IImmediateStore`.
+            #: Stores a copy synchronously; see :class:`~lbcompanion.stores.interface.IImmediateStore`.
             self.put_now = inner.put_now
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
-        """The copy, or why there is none. Fails with ``PageNotReady`` where a sibling has not got all of it yet."""
+        """The copy, or why there is none. Fails with ``PageNotReady`` while a sibling is capturing it."""
         return Deferred.fromCoroutine(self._find("peek", self.inner.peek, token))
 
     def take(self, token: str) -> Deferred[Page | Miss]:
-        """The same, for sending."""
+        """The copy, to be sent to the crawler, or why there is none."""
         return Deferred.fromCoroutine(self._find("take", self.inner.take, token))
 
     def sent(self, token: str) -> Deferred[None]:
-        """The copy went out whole: whoever has it hears of it."""
+        """Report to the process that has the copy that it was sent."""
         giver = self._givers.pop(token, None)
         if giver is None or self._siblings is None:
             return self.inner.sent(token)
@@ -57,7 +57,7 @@ class SharedStore(DelegatingStore):
         return telling.addBoth(lambda _: None)
 
     def drop(self, token: str) -> Deferred[bool]:
-        """The crawler has it safely, whoever had it."""
+        """Drop a copy that the crawler has archived, in any process."""
         return Deferred.fromCoroutine(self._drop(token))
 
     async def _find(self, verb: str, find: Callable[[str], Deferred[Page | Miss]], token: str) -> Page | Miss:
@@ -74,7 +74,7 @@ class SharedStore(DelegatingStore):
                 raise PageNotReady("the page is still on its way")
             if "reason" in answer.values:
                 reasons.append(Miss(MissReason(answer.values["reason"]), str(answer.values.get("detail", ""))))
-        # Whoever had the copy knows best why it is gone; of those that know nothing, one that says why.
+        # A process that had the copy knows why it is gone; otherwise prefer a reason with a detail.
         return min(reasons, key=lambda miss: (miss.reason is MissReason.UNKNOWN, not miss.detail))
 
     async def _drop(self, token: str) -> bool:
@@ -92,9 +92,9 @@ class SharedStore(DelegatingStore):
 
 
 class SiblingRequestHandler:
-    """Answers what siblings ask of this process's own store.
+    """Answers requests of siblings from this process's own store.
 
-    :param is_pending: whether a page of that token is being captured here.
+    :param is_pending: whether the page of a token is being captured here.
     """
 
     def __init__(self, store: IPageStore, is_pending: Callable[[str], bool]) -> None:
@@ -102,9 +102,9 @@ class SiblingRequestHandler:
         self._on_its_way = is_pending
 
     async def answer(self, request: Frame) -> Frame:
-        """Answer.
+        """Answer a request.
 
-        :raises ValueError: (KeyError, TypeError) for a question that makes no sense.
+        :raises ValueError: (KeyError, TypeError) for a malformed request.
         """
         verb, token = request.values["do"], request.values.get("token", "")
         if verb in {"peek", "take"}:
@@ -117,7 +117,7 @@ class SiblingRequestHandler:
         if verb == "put":
             await self._store.put(page_from_frame(request))
             return Frame({"kept": True})
-        raise ValueError("no such question")
+        raise ValueError("unknown request")
 
     async def _find(self, verb: str, token: str) -> Frame:
         if self._on_its_way(token):
@@ -129,10 +129,10 @@ class SiblingRequestHandler:
 
 
 class SuccessorExport:
-    """Gives all copies to the processes of another group, before this one leaves.
+    """Transfers all copies to the processes of the group that takes over.
 
-    :ivar exported: how many went over.
-    :ivar failed: the tokens of those that could not go.
+    :ivar exported: the number of transferred copies.
+    :ivar failed: the tokens of copies that could not be transferred.
     """
 
     def __init__(self, store: IPageStore, siblings: Siblings, group: str) -> None:
@@ -145,11 +145,11 @@ class SuccessorExport:
 
     @property
     def lost(self) -> list[str]:
-        """The tokens of those that could not be given, or have not been yet."""
+        """The tokens of copies that failed or have not been transferred yet."""
         return [*self.failed, *self._remaining]
 
     async def run(self) -> None:
-        """Give them, the youngest first: those are waited for the longest; several at a time."""
+        """Transfer all copies, several in parallel; the youngest first, since their fetch is furthest away."""
         self._remaining = await self._store.tokens()
         await DeferredList([Deferred.fromCoroutine(self._export()) for _ in range(_CONCURRENCY)], consumeErrors=True)
 
@@ -163,14 +163,14 @@ class SuccessorExport:
                     self.exported += 1
             except StoreError:
                 self.failed.append(token)
-            except CancelledError:  # the time is over
+            except CancelledError:  # the timeout has passed
                 self.failed.append(token)
                 return
 
     async def _export_one(self, page: Page) -> None:
-        """Give a copy to one of them, each time to another.
+        """Transfer a copy to one process, in turn.
 
-        :raises StoreError: where none takes it.
+        :raises StoreError: if no process takes it.
         """
         names = [name for name in self._siblings.names() if name.startswith(f"{self._group}-")]
         start = self.exported % len(names) if names else 0
@@ -181,4 +181,4 @@ class SuccessorExport:
                 continue
             if answer.values.get("kept") is True:
                 return
-        raise StoreError("none of them takes it")
+        raise StoreError("no process takes it")

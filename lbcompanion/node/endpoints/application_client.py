@@ -1,4 +1,4 @@
-"""One page asked of the application for the debug page, aside from what visitors ask; nothing of it is kept."""
+"""Requests one page from the application for the debug page, apart from visitors' requests; stores nothing."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lbcompanion.node.transports.listening import client_endpoint
 from lbcompanion.web import BodyTooLarge, read_body
 
 _TIMEOUT_SECONDS = 10.0
-# Written anew, or of no use here.
+# Set by the HTTP client, or not applicable.
 _DROPPED_FIELDS = frozenset(
     {b"connection", b"content-length", b"transfer-encoding", b"accept-encoding", b"expect", b"upgrade"}
 )
 
 
 class NoPageError(CompanionError):
-    """The application gave no page; says why."""
+    """The application gave no page; the message says why."""
 
 
 @frozen
 class UpstreamResponse:
-    """The application's answer, its body whole and without a content coding."""
+    """The application's response with its complete body, without a content coding."""
 
     head: ResponseHead
     body: bytes
@@ -37,7 +37,7 @@ class UpstreamResponse:
 
 @implementer(IAgentEndpointFactory)
 class _FixedEndpointFactory:
-    """All requests go to one endpoint, whatever host they name."""
+    """Connects all requests to one endpoint, whatever their host."""
 
     def __init__(self, endpoint: Any) -> None:
         self._endpoint = endpoint
@@ -47,10 +47,10 @@ class _FixedEndpointFactory:
 
 
 class UpstreamClient:
-    """Asks the application itself.
+    """Sends requests to the application.
 
     :param upstream: an endpoint string, ``[node] upstream``.
-    :param max_bytes: of a body; a larger one is none.
+    :param max_bytes: the body limit.
     """
 
     def __init__(self, upstream: str, reactor: Any, max_bytes: int) -> None:
@@ -59,7 +59,7 @@ class UpstreamClient:
         self._max_bytes = max_bytes
 
     def ask(self, head: RequestHead) -> Deferred[UpstreamResponse]:
-        """Ask for a page; the Deferred fails with :class:`NoPageError`."""
+        """Request a page; the Deferred fails with :class:`NoPageError`."""
         return Deferred.fromCoroutine(self._ask(head))
 
     async def _ask(self, head: RequestHead) -> UpstreamResponse:
@@ -69,7 +69,7 @@ class UpstreamClient:
                 headers.addRawHeader(name, value)
         headers.addRawHeader(b"accept-encoding", b"identity")
         try:
-            # The bare agent: no jar of cookies, no redirects followed, no coding undone.
+            # The plain Agent: no cookie jar, no redirects, no decoding.
             response = await self._agent.request(head.method, b"http://application" + head.target, headers).addTimeout(
                 _TIMEOUT_SECONDS, self._reactor
             )

@@ -1,4 +1,4 @@
-"""The debug page: what was decided about a caller and a page, and why; settings without secrets."""
+"""The debug page: the decisions about a caller and a page with their reasons; settings without secrets."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from lbcompanion.settings import NodeSettings
 from lbcompanion.stores.interface import IPageStore
 
 _SECRET = frozenset({"secret", "public_keys", "url"})
-#: So much of a page, and of its copy, is shown; in bytes.
+#: How much of a page and of its copy is shown, in bytes.
 SHOWN_BYTES = 262144
 
 
 def settings_without_secrets(settings: NodeSettings) -> dict[str, Any]:
-    """All effective settings, secrets and addresses that may hold a password left out."""
+    """All effective settings, without secrets and URLs that may contain a password."""
 
     def plain(value: object) -> object:
         if isinstance(value, dict):
@@ -53,12 +53,12 @@ def settings_without_secrets(settings: NodeSettings) -> dict[str, Any]:
 class DebugReporter:
     """Answers ``GET debug``.
 
-    ``?url=/path`` asks what would be decided about a request, with ``method``, ``cookie`` and any number of
-    ``header=Name: value``; about its answer too, with ``status`` and any number of ``answer=Name: value``.
-    ``compare`` beside ``url`` asks the application for that page now, and shows what a visitor gets, and its copy.
-    ``?token=...`` asks for a copy that is kept, and for the page as far as it can be made of that.
+    ``?url=/path`` shows the decision about a request, with ``method``, ``cookie`` and any number of
+    ``header=Name: value``; about its response too, with ``status`` and any number of ``answer=Name: value``.
+    ``compare`` with ``url`` requests the page from the application and shows the visitor's page and the copy.
+    ``?token=...`` shows a stored copy, and the page as far as it can be rebuilt from the copy.
 
-    :param ask: asks the application; see :meth:`lbcompanion.node.endpoints.application_client.UpstreamClient.ask`.
+    :param ask: :meth:`lbcompanion.node.endpoints.application_client.UpstreamClient.ask`, which requests a page.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class DebugReporter:
         self._ask = ask
 
     def report(self, request: InternalRequest, verdict: AuthResult) -> Deferred[dict[str, Any]]:
-        """What an allowed caller is shown."""
+        """The report for an authorized caller."""
         return Deferred.fromCoroutine(self._report(request, verdict))
 
     async def _report(self, request: InternalRequest, verdict: AuthResult) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class DebugReporter:
         policy = self._policy
         plan = RequestPlan(policy, head, "", False, scheme)
         eligibility = policy.eligibility(head, answer)
-        # A HEAD leaves no copy, though its fields are the GET's.
+        # A HEAD has no copy, though its fields are those of GET.
         no_page = "HEAD" if head.method == b"HEAD" else ""
         why = plan.reason or plan.not_captured(answer, eligibility) or no_page
         origin = policy.origin(head, False, scheme)
@@ -140,7 +140,7 @@ class DebugReporter:
         }
 
     async def _compare(self, head: RequestHead, scheme: str) -> dict[str, Any]:
-        """The page as the application makes it now: what a visitor gets, and the copy that would be kept."""
+        """Request the page now: the visitor's page, and the copy that would be stored."""
         if head.method != b"GET":
             return {"known": False, "why": "only a GET asks the application without doing anything"}
         try:
@@ -203,15 +203,15 @@ class DebugReporter:
             "captured_at": to_rfc3339(found.captured_at),
             "bytes": len(found.body),
             "text": _text(found.body, charset),
-            "page": "made anew from the copy: what is masked or excluded is missing in it as well, and no policy of a"
-            " header is known; with url and compare the application is asked for the page itself",
+            "page": "rebuilt from the copy: masked and excluded parts are missing, and the policies of the header are"
+            " unknown; with url and compare the page itself is requested from the application",
             "page_text": _text(
                 self._rebuilt_page(found, scheme).replace(token.encode(), abbreviate(token).encode()), charset
             ),
         }
 
     def _rebuilt_page(self, page: Page, scheme: str) -> bytes:
-        """A page as a visitor gets it, made from its copy."""
+        """The visitor's page, rebuilt from the copy."""
         parts = urlsplit(page.url)
         fields = [(b"host", parts.netloc.encode("latin-1", "replace"))]
         target = parts.path.encode("latin-1", "replace") or b"/"
@@ -227,12 +227,12 @@ class DebugReporter:
 
 
 def _injector(insertion: Insertion) -> Injector | None:
-    """None where the page's policy forbids the script."""
+    """The injector; None if the page's policies forbid the script."""
     return insertion.injector() if insertion.allowed else None
 
 
 def _request(query: dict[str, list[str]], request: InternalRequest) -> tuple[RequestHead, str]:
-    """The request that is asked about, and its scheme."""
+    """The request described by the query, and its scheme."""
     parts = urlsplit(query["url"][0])
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     host = parts.netloc.encode("latin-1", "replace") or request.head.get(b"host") or b"localhost"
@@ -245,7 +245,7 @@ def _request(query: dict[str, list[str]], request: InternalRequest) -> tuple[Req
 
 
 def _fields(lines: list[str]) -> list[Field]:
-    """``Name: value`` lines as the parsers give them."""
+    """Parse ``Name: value`` lines into fields with lower-case names."""
     found = []
     for line in lines:
         name, _, value = line.partition(":")

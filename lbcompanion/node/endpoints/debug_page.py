@@ -1,4 +1,4 @@
-"""The debug page for a browser: the same as its JSON, with page and copy side by side, escaped and never live."""
+"""The debug page as HTML: its JSON as tables, with page and copy side by side in sandboxed frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from lbcompanion.http1.heads import Field
 
-#: A page shown in here runs no script, loads nothing, and leads nowhere.
+#: A page shown in it runs no scripts, loads nothing and cannot navigate.
 GUARD: Field = (
     b"Content-Security-Policy",
     b"sandbox allow-forms; default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
@@ -22,12 +22,12 @@ _STYLE = (
 
 
 def wants_html(accept: bytes | None) -> bool:
-    """Whether a caller is a browser rather than a program: it names HTML in ``Accept``."""
+    """Whether ``Accept`` names HTML, as browsers do."""
     return accept is not None and b"text/html" in accept.lower()
 
 
 def render(report: Mapping[str, Any]) -> bytes:
-    """What the debug page tells, as HTML."""
+    """Render the report as HTML."""
     copy, compared = dict(report.get("copy", {})), dict(report.get("compared", {}))
     texts = (copy.pop("page_text", None), copy.pop("text", None))
     now = (compared.pop("page_text", None), compared.pop("text", None))
@@ -47,7 +47,7 @@ def render(report: Mapping[str, Any]) -> bytes:
         parts.append(_pair(("The page, as a visitor gets it", now[0]), ("The copy that would be kept", now[1])))
     if copy:
         parts.append(_section("Copy", copy))
-        parts.append(_pair(("The page, made anew from the copy", texts[0]), ("The copy", texts[1])))
+        parts.append(_pair(("The page, rebuilt from the copy", texts[0]), ("The copy", texts[1])))
     parts.append(_section("Counted", report["counted"]))
     parts.append(_section("Latest decisions", report["recent"]))
     parts.append(_section("Settings", report["settings"]))
@@ -59,7 +59,7 @@ def _pair(*both: tuple[str, str | None]) -> str:
 
 
 def _page_view(title: str, text: str) -> str:
-    """A page as a sandboxed picture of itself, and as its source."""
+    """A page in a sandboxed frame, and its source."""
     escaped = escape(text)
     return f'<div><h2>{title}</h2><iframe sandbox="" srcdoc="{escaped}"></iframe><pre>{escaped}</pre></div>'
 

@@ -1,4 +1,4 @@
-"""Who may fetch copies: signature and address, both where both are asked for (docs/reference-listener.rst)."""
+"""Authorizes fetches by signature and client address, by both if both are configured (docs/reference-listener.rst)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from lbcompanion.settings import FetchTable
 
 @frozen
 class AuthResult:
-    """:ivar why: which rule the caller broke; for the log and for allowed callers only, never for the refused one."""
+    """The result of an authorization.
+
+    :ivar why: the rule that the caller broke; for the log, never sent to the refused caller.
+    """
 
     allowed: bool
     address: str
@@ -25,7 +28,7 @@ class AuthResult:
 
 
 class FetchAuthorizer:
-    """Judges callers.
+    """Authorizes callers.
 
     :param trusted: whether an address is a trusted proxy's.
     :param now: seconds since the epoch.
@@ -38,7 +41,7 @@ class FetchAuthorizer:
         self._now = now
 
     def authorize(self, request: InternalRequest) -> AuthResult:
-        """Whether this caller may fetch, delete, and look at the debug page."""
+        """Whether this caller may GET and DELETE copies and see the debug page."""
         address = self._address(request)
         if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
             return AuthResult(False, address, why="the address is not listed")
@@ -51,10 +54,11 @@ class FetchAuthorizer:
         return AuthResult(True, address, key)
 
     def authorize_node(self, request: InternalRequest, *, body_follows: bool = False) -> AuthResult:
-        """Whether this caller is a node of this farm, which may put copies: by the farm's own signature, whatever is
-        allowed to those who fetch.
+        """Whether this caller is a node of this farm, which may PUT copies.
 
-        :param body_follows: the head alone is judged; so it is, too, where the body was cut.
+        It must sign with the farm's secret, even if fetches need no signature.
+
+        :param body_follows: verify the head only; a truncated body is not verified either.
         """
         address = self._address(request)
         if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
@@ -69,7 +73,7 @@ class FetchAuthorizer:
         return AuthResult(True, address, key)
 
     def _address(self, request: InternalRequest) -> str:
-        """The caller's: the peer's, or the one that a trusted proxy tells in the named field."""
+        """The client address: the peer's, or the one in the configured field of a trusted proxy."""
         name = self._fetch.address_header.lower().encode()
         if not name or not request.trusted:
             return request.peer

@@ -1,4 +1,4 @@
-"""What the companion answers itself, below the prefix (docs/reference-listener.rst)."""
+"""The endpoints below the prefix (docs/reference-listener.rst)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _YEAR = 31536000
 
 
 class EndpointRouter:
-    """Finds the answer by path and method.
+    """Dispatches internal requests by path and method.
 
     :param peer_import: takes the copies of peers that stop.
-    :param debug: ``debug(request, verdict)`` gives what the debug page tells an allowed caller.
+    :param debug: ``debug(request, verdict)`` returns the content of the debug page.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class EndpointRouter:
         self._debug = debug
 
     def answer(self, request: InternalRequest) -> Deferred[InternalResponse]:
-        """Answer one request."""
+        """Answer a request."""
         path = self._below_prefix(request).decode("latin-1")
         if path.startswith("/page/"):
             return self._page(request, path[len("/page/") :])
@@ -75,7 +75,7 @@ class EndpointRouter:
         return answer(request)
 
     def _below_prefix(self, request: InternalRequest) -> bytes:
-        """What of a request's path stands below the prefix, which itself may stand below a page's folder."""
+        """The part of a path below the prefix, which may itself be below a page's folder."""
         path = request.head.path
         below = path[len(self._prefix) :]
         if path.startswith(self._prefix) and below[:1] in {b"/", b""}:
@@ -99,7 +99,7 @@ class EndpointRouter:
         return self._copies.get(copy_request, take=method == b"GET")
 
     def max_body_bytes(self, request: InternalRequest) -> int:
-        """How long a body is worth reading of a ``PUT`` whose head this is."""
+        """The body limit of a ``PUT`` with this head, in bytes; 0 if it is refused."""
         page = self._below_prefix(request).startswith(b"/page/")
         allowed = page and self._authorizer.authorize_node(request, body_follows=True).allowed
         return self._peer_import.max_body_bytes if allowed else 0
@@ -127,7 +127,7 @@ class EndpointRouter:
     def _fetch_from(self, request: InternalRequest) -> Deferred[InternalResponse]:
         script = self._script
         current = request.head.target.endswith(f"?v={script.version}".encode())
-        # An address without the version, or with an old one, must be asked for again before long.
+        # A URL without the current version is cached only for a short time.
         age = b"public, max-age=%d, immutable" % _YEAR if current else b"public, max-age=300"
         tag = b'"%b"' % script.version.encode()
         fields: list[Field] = [

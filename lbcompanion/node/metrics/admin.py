@@ -1,4 +1,4 @@
-"""The admin listener: health, readiness, metrics, status. For operators and balancers, never for visitors."""
+"""The admin listener: health, readiness, metrics and status for operators and balancers."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from lbcompanion.node.metrics.status import NodeStatus
 from lbcompanion.settings import NodeSettings
 from lbcompanion.web import QuietSite
 
-#: What the names of a node's metrics begin with; a crawler's begin with ``lbcompanion_crawler_``.
+#: The prefix of a node's metric names; a crawler's is ``lbcompanion_crawler_``.
 _PREFIX = "lbcompanion_node_"
 
 
 class NodeMetrics(Collector):
-    """Brings the plain counters into the form of Prometheus."""
+    """Exports the counters and gauges to Prometheus."""
 
     def __init__(self, node_status: NodeStatus) -> None:
         self._counters = node_status.counters
         self._gauges = node_status.gauges
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics, names beginning with ``lbcompanion_node_``."""
+        """All metrics; their names begin with ``lbcompanion_node_``."""
         c = self._counters
         yield _counter("connections", "visitor connections taken", c.connections)
         yield _counter("connections_refused", "connections over a limit", c.connections_refused)
@@ -81,7 +81,7 @@ def _labelled(name: str, text: str, label: str, values: Counter[Any]) -> Metric:
 
 
 class _FunctionResource(Resource):
-    """One address, answered by a function of no arguments: status, content type, body, once they are known."""
+    """A resource that is answered by a function, which returns a Deferred of status, content type and body."""
 
     isLeaf = True
 
@@ -90,7 +90,7 @@ class _FunctionResource(Resource):
         self._answer = answer
 
     def render_GET(self, request: Request) -> int:
-        """Answer, once it is known."""
+        """Answer when the Deferred fires."""
         disconnected: list[object] = []
         request.notifyFinish().addBoth(disconnected.append)
 
@@ -111,7 +111,7 @@ class _FunctionResource(Resource):
 
 
 class _Refusal(Resource):
-    """What a request gets that does not name this listener, whatever it asks for."""
+    """The response to a request whose Host is not a name of this listener."""
 
     isLeaf = True
 
@@ -129,9 +129,9 @@ class _Refusal(Resource):
 
 
 def admin_host_names(settings: NodeSettings) -> frozenset[str]:
-    """The names that a request to a node's admin listener may call it by, beside addresses and ``localhost``.
+    """The host names that a node's admin listener accepts, in addition to IP addresses and ``localhost``.
 
-    Nodes' own names are among them: balancers' checks name one of the nodes.
+    They include the names of all nodes, which balancers use in health checks.
     """
     nodes = (settings.node.name, *settings.peers)
     return frozenset({*settings.node.admin_hosts, *(name.lower() for name in nodes)})
@@ -142,9 +142,9 @@ def admin_site(
 ) -> Site:
     """The admin listener's site.
 
-    :param get_status: gives the figures of now.
-    :param on_readiness_check: called before each answer about readiness.
-    :param names: as :func:`admin_host_names` gives them.
+    :param get_status: returns the current state of the node.
+    :param on_readiness_check: called before each answer of ``/readyz``.
+    :param names: the accepted host names (:func:`admin_host_names`).
     """
 
     def readyz() -> Deferred[tuple[int, str, bytes]]:
@@ -160,14 +160,14 @@ def admin_site(
 
 
 class _AdminSite(QuietSite):
-    """Refuses requests by another name than this listener's, whatever they ask for."""
+    """Refuses requests whose Host is not a name of this listener."""
 
     def __init__(self, root: Resource, names: Collection[str]) -> None:
         super().__init__(root)  # type: ignore[no-untyped-call]
         self._names = names
 
     def getResourceFor(self, request: Request) -> IResource:
-        """What answers a request."""
+        """The resource of a request, or the refusal."""
         refused = refusal(
             lambda name: request.requestHeaders.getRawHeaders(name, []),
             self._names,

@@ -1,4 +1,4 @@
-"""What the visitor's path counts: plain numbers, since a metric object would cost more than the event."""
+"""Counters of the visitors' path: plain integers, since a metric object would cost more than the event."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from attrs import Factory, define
 
 
 class Decision(NamedTuple):
-    """What was decided about an HTML answer, for the debug page.
+    """A decision about an HTML response, for the debug page.
 
     :ivar path: the request's, without its query.
-    :ivar not_captured: why no copy was taken; empty where one was.
-    :ivar not_injected: why nothing was inserted; empty where something was.
+    :ivar not_captured: why no copy was made; empty if one was.
+    :ivar not_injected: why no script was inserted; empty if one was.
     """
 
     path: bytes
@@ -21,28 +21,28 @@ class Decision(NamedTuple):
     not_injected: str
 
     def shown(self) -> dict[str, str]:
-        """The same as text."""
+        """The decision as JSON-compatible text."""
         return {**self._asdict(), "path": self.path.decode("latin-1")}
 
 
-#: So many decisions are remembered.
+#: The number of decisions that are remembered.
 RECENT = 50
 
 
 @define
 class Counters:
-    """Counts since the start, and gauges of now.
+    """Counters since the start, and current gauges.
 
-    :ivar refused: by status, messages of visitors that were refused.
-    :ivar upstream_waited: requests that had to wait, since no further connection to the application was allowed.
-    :ivar upstream_made_way: connections closed so that the application may take a new one that it does not answer.
-    :ivar upstream_errors: by word, what went wrong with the application.
-    :ivar captured: pages whose copy was handed to the store and kept.
-    :ivar not_captured: by reason, HTML answers of which no copy was kept.
-    :ivar not_injected: by reason, captured pages that got no script.
-    :ivar recent: the latest decisions about HTML answers, the newest last.
-    :ivar failed_open: by place, errors of ours that a visitor never saw.
-    :ivar copies_transferred: by word, copies that went to peers or came from them when a node stopped.
+    :ivar refused: refused requests, by status.
+    :ivar upstream_waited: requests that were queued at the limit of upstream connections.
+    :ivar upstream_made_way: connections closed in favour of a new one that the application did not answer.
+    :ivar upstream_errors: failures of the application, by label.
+    :ivar captured: pages whose copy was stored.
+    :ivar not_captured: HTML responses without a copy, by reason.
+    :ivar not_injected: captured pages without the script, by reason.
+    :ivar recent: the latest decisions about HTML responses, the newest last.
+    :ivar failed_open: internal errors hidden from visitors, by place.
+    :ivar copies_transferred: copies sent to or received from peers when a node stopped, by outcome.
     """
 
     connections: int = 0
@@ -72,10 +72,10 @@ class Counters:
     recent: deque[Decision] = Factory(lambda: deque(maxlen=RECENT))
 
     def remember(self, path: bytes, not_captured: str, not_injected: str) -> None:
-        """Remember a decision."""
+        """Remember a decision for the debug page."""
         self.recent.append(Decision(path, not_captured, not_injected))
 
     def count_not_injected(self, path: bytes, why: str) -> None:
-        """Count, and remember, a page that is captured without anything being inserted."""
+        """Count and remember a page that is captured without the script."""
         self.not_injected[why] += 1
         self.remember(path, "", why)

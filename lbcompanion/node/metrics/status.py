@@ -1,4 +1,4 @@
-"""What one process has to tell of itself, and what several have to tell together."""
+"""The state of one process of a node, and the sum over several processes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Gauges = Mapping[str, tuple[str, float]]
 class NodeStatus:
     """The state of a node, or of one of its processes.
 
-    :ivar gauges: name to help and value of what is so now.
+    :ivar gauges: name to help text and current value.
     :ivar ready: whether balancers should send visitors here.
-    :ivar problems: what is wrong, in words.
-    :ivar workers: what is to be told of each worker; empty for a node of one process.
+    :ivar problems: the current problems, in words.
+    :ivar workers: a JSON object for each worker; empty for a node of one process.
     """
 
     node: str
@@ -32,7 +32,7 @@ class NodeStatus:
 
 
 def to_json(node_status: NodeStatus) -> dict[str, Any]:
-    """Plain values that :func:`from_json` makes the same figures of; without the latest decisions."""
+    """The status as JSON, to be read by :func:`from_json`; without the latest decisions."""
     counters = {}
     for name, value in _counter_fields(node_status.counters):
         counters[name] = list(value.items()) if isinstance(value, Counter) else value
@@ -46,9 +46,9 @@ def to_json(node_status: NodeStatus) -> dict[str, Any]:
 
 
 def from_json(payload: Mapping[str, Any]) -> NodeStatus:
-    """The figures again.
+    """Read the JSON of :func:`to_json`.
 
-    :raises ValueError: (KeyError, TypeError) where they are none.
+    :raises ValueError: (KeyError, TypeError) for any other JSON.
     """
     counters = Counters()
     for name, value in payload["counters"].items():
@@ -72,12 +72,12 @@ def sum_counters(counters: Iterable[Counters]) -> Counters:
 
 
 def without_gauges(counters: Counters) -> Counters:
-    """The counters of a process that is no more: what it counted stays, what it held does not."""
+    """The counters of an exited process: its counts stay, its gauges are zero."""
     return attrs.evolve(sum_counters([counters]), connections_open=0, capturing_bytes=0)
 
 
 def sum_gauges(node_status: Iterable[NodeStatus]) -> dict[str, tuple[str, float]]:
-    """The gauges of several processes, added up."""
+    """The sums of the gauges of several processes."""
     total: dict[str, tuple[str, float]] = {}
     for part in node_status:
         for name, (text, value) in part.gauges.items():

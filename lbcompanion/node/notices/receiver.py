@@ -1,4 +1,4 @@
-"""Notices of pages, from browsers or of our own making: reduced to routing cookies, and written to the spool."""
+"""Receives notices of pages from browsers, and records those of the node; reduces them to routing cookies."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from lbcompanion.sticky.reader import CookieReader
 
 
 class NoticeReceiver:
-    """Takes notices in: checks, reduces, and writes them to the spool.
+    """Checks and reduces notices, and writes them to the spool.
 
-    :param on_notice: called after each notice that waits newly.
+    :param on_notice: called after each write to the spool.
     :param now: seconds since the epoch.
     """
 
@@ -48,7 +48,7 @@ class NoticeReceiver:
         self._on_notice = on_notice
 
     async def receive(self, request: InternalRequest) -> InternalResponse:
-        """Answer ``POST notice``: 204 once written, 400, 413, or 503 where it could not be written."""
+        """Answer ``POST notice``: 204 after the write, 400, 413, or 503 if the write failed."""
         try:
             if request.truncated:
                 raise NoticeError(f"longer than {BROWSER_LIMIT_BYTES} bytes", 413)
@@ -85,7 +85,7 @@ class NoticeReceiver:
         return no_content()
 
     def record_server_notice(self, page: Page, cookie_header: bytes) -> None:
-        """The node's own notice of a page that was captured (``notices = "server"``)."""
+        """Record the node's own notice of a captured page (``notices = "server"``)."""
         if self._spool is None:
             return
         now = self._now()

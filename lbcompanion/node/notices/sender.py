@@ -1,4 +1,4 @@
-"""Notices from the spool to the crawler's intake, each until the crawler took it or refused it for good."""
+"""Sends notices from the spool to the crawler's intake until it accepts or finally refuses each of them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from lbcompanion.protocol.signatures import Signer
 from lbcompanion.web import BodyTooLarge, BytesProducer, read_body
 
 _BATCH = 100
-# Of lost copies, which are said in a few words each.
+# Losses per request; each is short.
 _LOSSES = 5000
 _TIMEOUT_SECONDS = 20.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _STOP_SECONDS = 2.0
 _STEP_SECONDS = 0.02
-#: So much of the body of an answer is read: its status says all.
+#: The limit of a response body; only the status is used.
 _ANSWER_BYTES = 65536
 
 
 class NoticeSender:
-    """Brings waiting notices to the crawler's intake; waits longer and longer while it cannot be reached."""
+    """Sends queued notices to the crawler's intake, with exponential backoff while it cannot be reached."""
 
     def __init__(
         self,
@@ -66,22 +66,22 @@ class NoticeSender:
         self.reachable = True
 
     def wake(self) -> None:
-        """Something waits: deliver it soon, unless a delivery or a pause is under way."""
+        """Send queued notices soon, unless a delivery or a backoff is in progress."""
         self._more_waiting = True
         if self._delivery is None and self._next_start is None and not self._stopped:
-            # A moment's wait lets the notices of a burst travel together.
+            # A short delay collects the notices of a burst in one request.
             self._next_start = self._reactor.callLater(0.05, self._start)
 
     def _start(self) -> None:
         self._next_start = None
         self._more_waiting = False
-        # Known before its end is waited for: a delivery that ends at once must not be taken for one under way.
+        # Assigned before the callbacks are added: a delivery may end at once.
         delivery = self._delivery = Deferred.fromCoroutine(self._deliver())
         delivery.addErrback(self._delivery_failed).addCallback(self._delivery_ended)
 
     async def _deliver(self) -> bool:
         while not self._stopped:
-            # Asked for together, so that the spool's thread answers together.
+            # Both reads are queued together, so that the spool's thread runs them in one transaction.
             notices_read, losses_read = self._spool.oldest(_BATCH), self._spool.losses(_LOSSES)
             waiting, losses = await notices_read, await losses_read
             if not waiting and not losses:
@@ -92,7 +92,7 @@ class NoticeSender:
                 self._set_reachable(True, "")
                 continue
             if status in {400, 413}:
-                # One that the crawler cannot read must not hold up the others.
+                # A notice that the crawler cannot read must not block the others.
                 status = await self._deliver_singly(waiting, losses)
                 if status == 202:
                     continue
@@ -109,7 +109,7 @@ class NoticeSender:
             self._counters.notices["losses delivered"] += len(losses)
 
     async def _deliver_singly(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> int:
-        """202 once the crawler took, or refused for good, each of them; else what it answered instead."""
+        """Send them one by one; 202 after each was accepted or finally refused, else the status that stopped it."""
         if losses:
             status = await self._post([], losses)
             if status not in {202, 400, 413}:
@@ -139,7 +139,7 @@ class NoticeSender:
             timeout=_TIMEOUT_SECONDS,
             reactor=self._reactor,
         )
-        with suppress(BodyTooLarge):  # the status says all
+        with suppress(BodyTooLarge):  # only the status is used
             await read_body(response, _ANSWER_BYTES).addTimeout(_TIMEOUT_SECONDS, self._reactor)
         code: int = response.code
         return code
@@ -166,7 +166,7 @@ class NoticeSender:
         self._wait_seconds = min(self._wait_seconds * 2, _LONGEST_WAIT_SECONDS)
 
     async def flush(self, seconds: float) -> None:
-        """Deliver what waits, without a pause before; returns once that is done, or failed, or for so long at most."""
+        """Send all queued notices without a delay; return after success, failure or ``seconds``."""
         deadline = self._reactor.seconds() + seconds
         if self._next_start is not None:
             self._next_start.cancel()
@@ -180,7 +180,7 @@ class NoticeSender:
             await deferLater(self._reactor, _STEP_SECONDS, lambda: None)
 
     def stop(self) -> Deferred[None]:
-        """Deliver no more; what waits stays in the spool. Fires once nothing is under way."""
+        """Stop sending; queued notices stay in the spool. Fires when no request is in progress."""
         self._stopped = True
         if self._next_start is not None:
             self._next_start.cancel()
@@ -189,7 +189,7 @@ class NoticeSender:
         if self._delivery is None:
             done.callback(None)
         else:
-            # A crawler that does not answer must not hold up the end; what was under way will be sent again.
+            # A crawler that does not answer must not delay the stop; the cancelled request is sent again later.
             cancel_call = self._reactor.callLater(_STOP_SECONDS, self._delivery.cancel)
 
             def ended(_: object) -> None:

@@ -1,4 +1,4 @@
-"""Notices that wait for the crawler, on disk: written durably before the browser is told 204."""
+"""The queue of notices for the crawler, on disk: written durably before the browser gets 204."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lbcompanion.model import Loss, Notice
 from lbcompanion.protocol.notices import read_notices, write_notices
 from lbcompanion.stores.threads import BatchQueue, DeferToThread
 
-#: More than this does not wait: a crawler that is gone for good must not fill the node's disk.
+#: The limit of the queue: a crawler that never returns must not fill the node's disk.
 MAX_WAITING = 100_000
 
 _TABLES = (
@@ -59,10 +59,10 @@ _Request = _Add | _Oldest | _Remove | _AddLosses | _Losses | _RemoveLosses
 
 
 class Spool:
-    """A queue in an SQLite file; all work is done in one thread, what waits at once in one transaction.
+    """A queue in an SQLite file; one thread does all work, and concurrent requests share a transaction.
 
-    A token waits once: a second notice for it, while the first still waits, changes nothing. Beside the notices wait
-    the words that copies were lost.
+    A token is queued once: a second notice for it is ignored while the first is queued. Reports of lost copies are
+    queued separately.
     """
 
     def __init__(self, path: Path, defer_to_thread: DeferToThread, max_waiting: int = MAX_WAITING) -> None:
@@ -74,11 +74,11 @@ class Spool:
         self.unreadable = 0
 
     def add(self, notice: Notice) -> Deferred[bool]:
-        """Keep a notice; False where the spool is full. Fails with ``StoreError`` where the disk does."""
+        """Queue a notice; False if the spool is full. Fails with ``StoreError`` on a disk error."""
         return self._queue.submit(_Add(notice))
 
     def oldest(self, count: int) -> Deferred[list[tuple[int, Notice]]]:
-        """The notices that wait longest, with the numbers to :meth:`remove` them by."""
+        """The oldest notices, with their ids for :meth:`remove`."""
         return self._queue.submit(_Oldest(count))
 
     def remove(self, ids: Sequence[int]) -> Deferred[None]:
@@ -86,11 +86,11 @@ class Spool:
         return self._queue.submit(_Remove(tuple(ids)))
 
     def add_losses(self, losses: Mapping[str, str]) -> Deferred[None]:
-        """Keep the words that copies were lost, by their tokens the reasons; no more than may wait."""
+        """Queue reports of lost copies, token to reason; those over the limit are dropped."""
         return self._queue.submit(_AddLosses(losses))
 
     def losses(self, count: int) -> Deferred[list[Loss]]:
-        """Some of those that wait."""
+        """Some of the queued losses."""
         return self._queue.submit(_Losses(count))
 
     def remove_losses(self, losses: Sequence[Loss]) -> Deferred[None]:
@@ -98,7 +98,7 @@ class Spool:
         return self._queue.submit(_RemoveLosses(tuple(loss.token for loss in losses)))
 
     def close(self) -> Deferred[None]:
-        """Let go of the file."""
+        """Close the file."""
         return self._queue.close(self._close)
 
     # In the thread.
@@ -165,7 +165,7 @@ class Spool:
 
     def _oldest(self, database: sqlite3.Connection, count: int) -> list[tuple[int, Notice]]:
         while rows := database.execute("SELECT id, notice FROM waiting ORDER BY id LIMIT ?", (count,)).fetchall():
-            # Those that cannot be read are gone by then: another look finds others, or none.
+            # Unreadable rows were deleted: query again for others.
             if found := [entry for number, notice in rows if (entry := self._read(database, number, notice))]:
                 return found
         return []
@@ -174,7 +174,7 @@ class Spool:
         try:
             return number, read_notices(text if isinstance(text, bytes) else b"")[0]
         except (NoticeError, IndexError):
-            # One row that cannot be read must not hold up the others.
+            # An unreadable row must not block the others.
             self.unreadable += 1
             database.execute("DELETE FROM waiting WHERE id = ?", (number,))
             return None

@@ -1,13 +1,13 @@
-"""The control socket: how another process of the same user takes a node's ports over, or has it stop.
+"""The control socket, over which another process of the same user takes over a node's ports or drains it.
 
-``state_dir/NODE.control``, mode 0600. A client sends a line of JSON, the node answers with one:
+``state_dir/NODE.control``, mode 0600. A client sends a line of JSON, the node answers with a line of JSON:
 
 ``{"do": "sockets"}``
     ``{"group": ..., "count": N}`` and with it the listening sockets themselves (SCM_RIGHTS, unix(7)).
 ``{"do": "leave", "to": GROUP}``
-    The processes of that group serve now: take no more connections, finish what runs, give them the copies, end.
+    The processes of that group serve now: stop accepting, finish running requests, give them the copies, exit.
 ``{"do": "drain"}``
-    Stop in good order; a last line tells what became of the copies.
+    Drain and exit; a last line has the outcome of the copies.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from lbcompanion.errors import CompanionError
 from lbcompanion.node.processes.siblings import JsonObject, SocketFolder
 from lbcompanion.node.transports.listening import Listener, adopt
 
-#: How long one process waits for the other's word.
+#: How long to wait for a line of the other process.
 PATIENCE_SECONDS = 10.0
 #: SCM_MAX_FD is 253.
 _MOST_SOCKETS = 250
 
 
 class ControlError(CompanionError):
-    """The running node cannot be asked, or does not answer."""
+    """The running node cannot be reached or does not answer."""
 
 
 class ControlSocket:
-    """The node's end.
+    """The server end, in the node.
 
-    :param group: this process's, for its siblings.
-    :param sockets: gives the listening sockets, those of visitors and the admin's.
-    :param leave: ``leave(group)`` makes the process stop; the group that takes its place, None where none does.
+    :param group: the group name of this process.
+    :param sockets: returns the listening sockets, of the visitors' and of the admin listener.
+    :param leave: ``leave(group)`` stops the process; ``group`` takes over, None if none does.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class ControlSocket:
         self._waiting: list[_ControlProtocol] = []
 
     def listen(self, replace: bool) -> bool:
-        """Listen from now on.
+        """Start listening.
 
-        :param replace: whether to take the place of another process that does.
-        :returns: False where another process does, and is left to.
-        :raises OSError: where no socket can be opened.
+        :param replace: whether to replace the socket of another process.
+        :returns: False if another process is listening and is not replaced.
+        :raises OSError: if the socket cannot be opened.
         """
         if not replace and self._is_answered():
             return False
@@ -92,16 +92,16 @@ class ControlSocket:
         return False
 
     def add_waiting(self, client: _ControlProtocol) -> None:
-        """Somebody waits for the end."""
+        """Send this client the outcome at the end."""
         self._waiting.append(client)
 
     def send_outcome(self, message: JsonObject) -> None:
-        """Tell those who wait how it ended."""
+        """Send the outcome to all waiting clients."""
         for client in self._waiting:
             client.send(message)
 
     async def close(self) -> None:
-        """Listen no more. A successor's socket of the same name stays."""
+        """Stop listening. A successor's socket of the same name stays."""
         if self._listener is not None:
             await maybeDeferred(self._listener.close, True)
             if self._folder.inode(self._name) == self._inode:
@@ -141,7 +141,7 @@ class _ControlProtocol(LineOnlyReceiver):
     def _send_sockets(self) -> None:
         sockets = list(self._control.sockets())[:_MOST_SOCKETS]
         line = json.dumps({"group": self._control.group, "count": len(sockets)}).encode() + b"\n"
-        # Nothing was written on this connection before, so this goes out at once and whole.
+        # The first write on this connection: the socket buffer is empty, so the line is sent at once.
         transport: Any = self.transport
         socket.send_fds(transport.getHandle(), [line], [sock.fileno() for sock in sockets])
 
@@ -157,9 +157,9 @@ class _ControlFactory(Factory):
 
 
 class RunningNode:
-    """The other end: a node that runs already. Blocking, for use before a reactor runs, and for short words after.
+    """The client end, for a node that is already running. Blocking: for use without a reactor, or short messages.
 
-    :raises ControlError: where it cannot be reached or gives no answer.
+    :raises ControlError: if the node cannot be reached or does not answer.
     """
 
     def __init__(self, state_dir: Path, node: str) -> None:
@@ -177,9 +177,9 @@ class RunningNode:
             raise ControlError(f"no node {node} runs with {state_dir}: {error.strerror or error}") from None
 
     def sockets(self) -> list[socket.socket]:
-        """Its listening sockets, as descriptors of this process's own.
+        """Receive duplicates of its listening sockets.
 
-        :raises ControlError: where they do not come.
+        :raises ControlError: if they are not received.
         """
         try:
             self._socket.sendall(b'{"do": "sockets"}\n')
@@ -191,24 +191,24 @@ class RunningNode:
         return [socket.socket(fileno=descriptor) for descriptor in descriptors]
 
     def hand_over_to(self, group: str) -> None:
-        """Tell it that the processes of that group serve now.
+        """Stop the node in favour of the processes of this group.
 
-        :raises ControlError: where it does not hear.
+        :raises ControlError: if the node does not answer.
         """
         self._send({"do": "leave", "to": group})
         self.read()
 
     def drain(self) -> None:
-        """Have it stop in good order; :meth:`read` tells of it.
+        """Drain the node; :meth:`read` then returns its messages.
 
-        :raises ControlError: where it does not hear.
+        :raises ControlError: if the message cannot be sent.
         """
         self._send({"do": "drain"})
 
     def read(self, patience_seconds: float = PATIENCE_SECONDS) -> JsonObject | None:
-        """What it says next; None once it is gone.
+        """Read the next message; None after the node closed the connection.
 
-        :raises ControlError: where nothing comes in that time.
+        :raises ControlError: if none is received in this time.
         """
         self._socket.settimeout(patience_seconds)
         try:
@@ -224,7 +224,7 @@ class RunningNode:
         return message
 
     def close(self) -> None:
-        """Let it be."""
+        """Close the connection."""
         self._socket.close()
 
     def _send(self, message: JsonObject) -> None:

@@ -1,4 +1,4 @@
-"""Whether this node is about to stop, and whether the balancers that ask have read it."""
+"""Whether this node is draining, and whether the balancers have noticed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
-# Somebody who asked for readiness within this time is waited for.
+# A balancer that checked readiness within this time is waited for.
 _RECENT_CHECK_SECONDS = 15.0
 _MAX_WAIT_SECONDS = 5.0
-# A balancer takes a node out after some failed checks; two answers are the usual number.
+# Balancers take a node out after some failed checks, usually two.
 _ANSWERS_TO_WAIT_FOR = 2
 
 
 class DrainState:
-    """The state of ``/readyz`` while the node stops.
+    """What ``/readyz`` answers while the node stops.
 
-    :ivar draining: whether the node is about to stop.
+    :ivar draining: whether the node is stopping.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -26,15 +26,15 @@ class DrainState:
         self.draining = False
 
     def note_check(self) -> None:
-        """Somebody asks for readiness."""
+        """Record a readiness check."""
         self._last_check_at = self._reactor.seconds()
         if self.draining:
             self._draining_answers += 1
 
     async def leave(self, quietly: bool) -> None:
-        """Answer 503 at ``/readyz`` from now on, and wait until the balancers that ask have read it (at most 5 s).
+        """Answer 503 at ``/readyz`` from now on, and wait until two checks got it (at most 5 s).
 
-        :param quietly: do not wait: another process goes on serving.
+        :param quietly: do not wait, because another process goes on serving.
         """
         self.draining = True
         seconds = self._reactor.seconds

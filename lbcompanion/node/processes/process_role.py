@@ -1,4 +1,4 @@
-"""A process's place among those that are one node: alone, or one of a supervisor's workers."""
+"""Which of the node's processes this is: the only one, or a worker of a supervisor."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from twisted.internet.error import ReactorNotRunning
 
 
 def new_group() -> str:
-    """A name that no other group of processes has."""
+    """A unique name for a group of processes."""
     return os.urandom(6).hex()
 
 
 @frozen
 class ProcessRole:
-    """Where a process stands.
+    """Which of the node's processes this is.
 
-    :ivar group: names those that come and go together.
-    :ivar number: of a worker, from 1; 0: this process is the node's only one.
-    :ivar sockets: a worker's listening sockets, one for each of ``node.listen``, in that order; for a process alone,
-        those that it takes over, in any order.
-    :ivar takes_over: whether an older process is still there, whose control socket is to be replaced.
+    :ivar group: the name of the processes that start and stop together.
+    :ivar number: of a worker, from 1; 0 if this is the node's only process.
+    :ivar sockets: a worker's listening sockets, in the order of ``node.listen``; for a single process the sockets that
+        it takes over, in any order.
+    :ivar takes_over: whether an older process still runs, whose control socket has to be replaced.
     """
 
     group: str = Factory(new_group)
@@ -34,11 +34,11 @@ class ProcessRole:
 
     @property
     def delivers_notices(self) -> bool:
-        """Whether it brings the node's notices to the crawler: they wait in one place, and one process does it."""
+        """Whether this process sends the notices to the crawler: all processes share one spool, one sends it."""
         return self.number <= 1
 
 
 def stop_reactor(reactor: Any) -> None:
-    """Stop it, unless it is stopping already."""
+    """Stop the reactor unless it is already stopping."""
     with suppress(ReactorNotRunning):
         reactor.stop()

@@ -1,8 +1,8 @@
-"""The other processes of this node: workers beside this one, and an older one that is about to leave.
+"""Requests between the processes of one node: its workers, and an older process that is draining.
 
-Each process listens on a unix socket in ``state_dir/siblings/NODE``, readable by its own user alone, and asks all the
-others there. Tokens do not tell which process has a copy, so all are asked at once; a process that comes or goes needs
-nobody's leave. A request and its answer are a :class:`~lbcompanion.protocol.copies.Frame` each.
+Each process listens on a unix socket in ``state_dir/siblings/NODE``, accessible by its own user only, and sends its
+requests to the others there. A token does not name the process that has its copy, so all are asked at once; processes
+join and leave without registering. A request and its answer are a :class:`~lbcompanion.protocol.copies.Frame` each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lbcompanion.node.transports.listening import Listener, adopt
 from lbcompanion.node.transports.sockets import bind_path
 from lbcompanion.protocol.copies import Frame
 
-#: How long one process waits for another.
+#: The timeout for connecting to another process and for its response.
 PATIENCE_SECONDS = 5.0
 _BACKLOG = 128
 _HEAD_BYTES = 65536
@@ -36,9 +36,9 @@ JsonObject = dict[str, Any]
 
 
 class SocketFolder:
-    """A folder of unix sockets, each named shortly: a socket's path may have 107 bytes, a folder's any.
+    """A folder of unix sockets that are addressed by short paths: a socket's path is limited to 107 bytes.
 
-    :raises OSError: where it cannot be made or opened.
+    :raises OSError: if the folder cannot be created or opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,31 +46,31 @@ class SocketFolder:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def path(self, name: str) -> str:
-        """How a socket in here is named in this process, while this object is open."""
+        """The short path of a socket in this folder, valid in this process while the object is open."""
         return f"/proc/self/fd/{self._descriptor}/{name}"
 
     def names(self) -> list[str]:
-        """The sockets there are."""
+        """The names of the sockets."""
         return sorted(name for name in os.listdir(self._descriptor) if name.endswith(".sock"))
 
     def remove(self, name: str) -> None:
-        """Take one away, if it is still there."""
+        """Remove a socket if it exists."""
         with suppress(OSError):
             os.unlink(name, dir_fd=self._descriptor)
 
     def rename(self, old: str, new: str) -> None:
-        """Let one take the place of another, in one step."""
+        """Rename a socket, atomically replacing another."""
         os.rename(old, new, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
 
     def inode(self, name: str) -> int:
-        """The file's number, 0 where there is none."""
+        """The inode number; 0 if there is no such file."""
         try:
             return os.stat(name, dir_fd=self._descriptor).st_ino
         except OSError:
             return 0
 
     def listen(self, name: str) -> socket.socket:
-        """A listening socket that this user alone may connect to."""
+        """Open a listening socket that only this user may connect to."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             bind_path(sock, self.path(name), 0o600)
@@ -82,21 +82,21 @@ class SocketFolder:
         return sock
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 class _ServerProtocol(Int32StringReceiver):
-    """The answering end."""
+    """The server end of a connection."""
 
     def __init__(self, answer: Callable[[Frame], Awaitable[Frame]], max_bytes: int) -> None:
         self.MAX_LENGTH = max_bytes
         self._answer = answer
 
     def stringReceived(self, string: bytes) -> None:
-        """Answer."""
+        """Answer the request."""
         Deferred.fromCoroutine(self._respond(string)).addErrback(self._failed)
 
     async def _respond(self, data: bytes) -> None:
@@ -104,15 +104,15 @@ class _ServerProtocol(Int32StringReceiver):
         self.sendString(answer.written())  # type: ignore[no-untyped-call]
 
     def _failed(self, failure: Failure) -> None:
-        # Who asks takes a closed connection for no answer.
+        # The client treats a close without a response as an error.
         if self.transport is not None:
             self.transport.loseConnection()
 
 
 class _ClientProtocol(Int32StringReceiver):
-    """The asking end of one question.
+    """The client end of one request.
 
-    :ivar response: fires with the answer; fails with ``StoreError`` where none comes.
+    :ivar response: fires with the response, or fails with ``StoreError``.
     """
 
     def __init__(self, request: bytes, max_bytes: int) -> None:
@@ -121,18 +121,18 @@ class _ClientProtocol(Int32StringReceiver):
         self.response: Deferred[bytes] = Deferred()
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the request."""
         self.sendString(self._request)  # type: ignore[no-untyped-call]
 
     def stringReceived(self, string: bytes) -> None:
-        """The answer."""
+        """Receive the response."""
         if not self.response.called:
             self.response.callback(string)
         if self.transport is not None:
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """No answer came, unless it did before."""
+        """Fail unless the response was received."""
         if not self.response.called:
             self.response.errback(StoreError("a sibling did not answer"))
 
@@ -159,11 +159,11 @@ class _OneShotFactory(Factory):
 
 
 class Siblings:
-    """The sockets of a node's processes; this process's own among them once it listens.
+    """The other processes of this node, by their sockets.
 
-    :param group: names those processes that come and go together: one supervisor's workers, or one process alone.
-    :param max_body_bytes: the largest page that may be handed over.
-    :raises OSError: where the folder cannot be used.
+    :param group: the name of the processes that start and stop together: a supervisor's workers, or a single process.
+    :param max_body_bytes: the largest page that may be transferred.
+    :raises OSError: if the folder cannot be used.
     """
 
     def __init__(self, *, state_dir: Path, node: str, group: str, reactor: Any, max_body_bytes: int) -> None:
@@ -175,9 +175,9 @@ class Siblings:
         self._listener: Listener | None = None
 
     def listen(self, answer: Callable[[Frame], Awaitable[Frame]]) -> None:
-        """Answer the others from now on.
+        """Start answering requests.
 
-        :raises OSError: where no socket can be opened.
+        :raises OSError: if the socket cannot be opened.
         """
         self._own_name = f"{self.group}-{os.getpid()}-{os.urandom(4).hex()}.sock"
         self._listener = adopt(
@@ -185,9 +185,9 @@ class Siblings:
         )
 
     def names(self, *, of_group: bool | None = None) -> list[str]:
-        """The other processes' sockets.
+        """The names of the other processes' sockets.
 
-        :param of_group: True: of this group only; False: of all others; None: all.
+        :param of_group: True for this group only, False for other groups only, None for all.
         """
         start = f"{self.group}-"
         return [
@@ -197,9 +197,9 @@ class Siblings:
         ]
 
     async def ask(self, name: str, request: Frame) -> Frame:
-        """Ask one of them.
+        """Send a request to one process.
 
-        :raises StoreError: where it gives no answer in time.
+        :raises StoreError: if it does not answer in time.
         """
         inode = self._folder.inode(name)
         client = _ClientProtocol(request.written(), self._max_bytes)
@@ -209,7 +209,7 @@ class Siblings:
             data = await client.response.addTimeout(PATIENCE_SECONDS, self._reactor)
             return Frame.read(data)
         except ConnectionRefusedError:
-            # It died without a word: nobody need ask it again.
+            # It crashed and left its socket file: remove it, so that it is not asked again.
             if self._folder.inode(name) == inode:
                 self._folder.remove(name)
             raise StoreError("a sibling is gone") from None
@@ -217,7 +217,7 @@ class Siblings:
             raise StoreError(f"a sibling gave no answer: {type(error).__name__}") from None
 
     async def ask_all(self, request: Frame, *, of_group: bool | None = None) -> dict[str, Frame]:
-        """Ask all others at once; by their names, the answers of those that gave one."""
+        """Send a request to all others in parallel; socket name to response, without those that failed."""
         names = self.names(of_group=of_group)
         requests = [Deferred.fromCoroutine(self.ask(name, request)) for name in names]
         results = await DeferredList(requests, consumeErrors=True)
@@ -228,11 +228,11 @@ class Siblings:
         }
 
     def broadcast(self, message: JsonObject) -> None:
-        """Tell all others something; what they answer does not matter."""
+        """Send a message to all others; ignore their responses."""
         Deferred.fromCoroutine(self.ask_all(Frame(message))).addErrback(lambda _: None)
 
     async def close(self) -> None:
-        """Answer no more."""
+        """Stop listening and close the folder."""
         if self._listener is not None:
             await maybeDeferred(self._listener.close, True)
             self._folder.remove(self._own_name)

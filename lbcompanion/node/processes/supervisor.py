@@ -1,12 +1,11 @@
-"""``workers = N``: opens a node's ports, has N processes serve them, and starts anew the one that dies.
+"""``workers = N``: opens a node's ports, starts N processes that serve them, and restarts a process that dies.
 
-The supervisor itself serves no visitor. It opens the listening sockets once and every worker inherits them: connections
-that wait in a socket's queue belong to the socket, so a worker that dies takes none of them along, and the port never
-closes. (With SO_REUSEPORT each process would have a queue of its own, which dies with it.)
+The supervisor itself serves no visitors. It opens the listening sockets once and every worker inherits them. The accept
+queue belongs to the socket, so no connection in it is lost when a worker dies, and the port never closes. (With
+SO_REUSEPORT each process would have an accept queue of its own, which dies with it.)
 
-A worker is a process of its own, begun afresh, not forked. On descriptor 3 it reads what it is to be, later when it is
-to leave, and by the end of that pipe sees that its supervisor is gone; on 4 it says that it serves; its listening
-sockets follow from 5 on.
+A worker is spawned, not forked. On descriptor 3 it reads its :class:`WorkerSpec`, later the command to stop; the end
+of that pipe shows that the supervisor is gone. On 4 it reports that it is ready. The listening sockets begin at 5.
 """
 
 from __future__ import annotations
@@ -42,36 +41,36 @@ from lbcompanion.node.transports.sockets import open_sockets, remove_path
 from lbcompanion.protocol.copies import Frame
 from lbcompanion.settings import NodeSettings
 
-#: Where a worker reads its orders, where it answers, and from where on it has its listening sockets.
+#: File descriptors of a worker: commands from the supervisor, reports to it, the first listening socket.
 COMMANDS_FD = 3
 REPORTS_FD = 4
 FIRST_SOCKET_FD = 5
-#: What a worker says once it serves.
+#: The report that a worker is ready.
 STARTED = b"started\n"
-#: Before what a worker says of its copies in the end.
+#: The report of a worker about its copies: this prefix, then JSON.
 COPY_OUTCOME = b"fate "
-#: How workers are told to leave; a group's name may follow.
+#: The command to stop; the name of the group that takes over may follow.
 LEAVE = b"leave"
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 30.0
-#: Whoever ran that long did not die of starting.
+#: A worker that ran for this long did not fail at its start: the restart delay is reset.
 _STEADY_SECONDS = 10.0
-#: After this long a worker that should have left is killed: a little more than it takes by itself.
+#: After this time a stopping worker is killed: a little more than a normal stop takes.
 _STOP_SECONDS = 22.8
 _START_SECONDS = 60.0
 _COMMAND = [sys.executable, "-P", "-c", "import sys; from lbcompanion.run.worker import main; sys.exit(main())"]
 
 
 class WorkerFailed(CompanionError):
-    """A worker ended before it served, at the node's start; its own log line tells why."""
+    """A worker exited before it was ready, at the node's start; its own log has the reason."""
 
 
 @frozen
 class WorkerSpec:
-    """What a worker is told: its settings as its supervisor read them, whatever the file holds by now.
+    """What a worker needs to start: the settings as its supervisor read them, even if the file has changed since.
 
-    :ivar number: the worker's, from 1.
+    :ivar number: the worker's number, from 1.
     :ivar json_lines: as for :func:`lbcompanion.logs.begin`.
     """
 
@@ -81,7 +80,7 @@ class WorkerSpec:
     json_lines: bool | None
 
     def serialized(self) -> bytes:
-        """The orders' bytes, with their length before them."""
+        """The pickled spec, prefixed by its length (4 bytes, big-endian)."""
         data = pickle.dumps(self)
         return len(data).to_bytes(4, "big") + data
 
@@ -101,10 +100,10 @@ class Supervisor(MultiService):
     """One node of several processes.
 
     :param json_lines: how workers log.
-    :param relay: whether what workers say is told in this process's own log; else they share its standard error.
-    :param role: None: nothing is taken over.
-    :ivar started: fires once all workers serve; fails where a port cannot be opened, or a worker ends while none
-        serves.
+    :param relay: whether to log the output of workers here; otherwise they share this process's standard error.
+    :param role: the group name and the sockets to take over; None takes over nothing.
+    :ivar started: fires when all workers are ready; fails if a port cannot be opened, or if a worker exits while none
+        is ready.
     """
 
     def __init__(
@@ -131,7 +130,7 @@ class Supervisor(MultiService):
         self._control: ControlSocket | None = None
         self._siblings: Siblings | None = None
         self._workers = [_Worker(number + 1) for number in range(settings.node.workers)]
-        # What those counted that are no more.
+        # The sum of the counters of exited workers.
         self._retired_counters = Counters()
         self._latest_counters: dict[str, Counters] = {}
         self._copy_outcome: Counter[str] = Counter()
@@ -146,7 +145,7 @@ class Supervisor(MultiService):
     # Start.
 
     def startService(self) -> Deferred[None]:
-        """Open the ports and start the workers; the Deferred fires when all of them serve."""
+        """Open the ports and start the workers; the Deferred fires when all of them are ready."""
         super().startService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._start()).addCallbacks(self._has_started, self._not_started)
 
@@ -218,13 +217,13 @@ class Supervisor(MultiService):
         worker.serving = False
 
     def on_ready(self, worker: _Worker) -> None:
-        """A worker serves from now on."""
+        """A worker is ready."""
         worker.serving = True
         if not self._all_ready.called and all(one.serving for one in self._workers):
             self._all_ready.callback(None)
 
     def on_exit(self, worker: _Worker, exit_reason: str) -> None:
-        """A worker is no more: start it anew, the later the more often it dies."""
+        """A worker exited: schedule its restart, with a delay that doubles at each failure."""
         uptime = self._reactor.seconds() - worker.begun_at
         served, worker.serving, worker.process = worker.serving, False, None
         if (
@@ -246,12 +245,12 @@ class Supervisor(MultiService):
         worker.restart_call = self._reactor.callLater(worker.restart_delay, self._spawn, worker)
 
     def on_copy_outcome(self, reports: bytes) -> None:
-        """A worker says what became of its copies."""
+        """A worker reports the outcome of its copies."""
         with suppress(ValueError, TypeError, AttributeError):
             self._copy_outcome.update({str(word): int(count) for word, count in json.loads(reports).items()})
 
     def on_output(self, worker: _Worker, line: str) -> None:
-        """A worker said something."""
+        """A worker wrote a line."""
         self._log.info("worker {number}: {line}", number=worker.number, line=line)
 
     # While it runs.
@@ -260,7 +259,7 @@ class Supervisor(MultiService):
         return Deferred.fromCoroutine(self._collect_status())
 
     async def _collect_status(self) -> NodeStatus:
-        """What all workers tell, added up; those that died stay counted."""
+        """The sum of the workers' states, with the counters of exited workers."""
         assert self._siblings is not None
         answers = await self._siblings.ask_all(Frame({"do": "figures"}), of_group=True)
         reports = {name: from_json(answer.values) for name, answer in sorted(answers.items())}
@@ -305,7 +304,7 @@ class Supervisor(MultiService):
         ]
 
     def reload(self) -> None:
-        """Have the certificates read anew, by all who show them."""
+        """Reload the certificates, in all workers and for the admin listener."""
         for worker in self._workers:
             self._signal(worker, "HUP")
         if self._admin is not None:
@@ -316,11 +315,11 @@ class Supervisor(MultiService):
         if worker.process is not None and worker.serving:
             try:
                 worker.process.signalProcess(name)
-            except Exception:  # it has just ended, of which it is told elsewhere
+            except Exception:  # it has just exited; processEnded follows
                 return
 
     def leave(self, successor: str | None) -> None:
-        """Stop, and the reactor with it; see :meth:`lbcompanion.node.service.NodeService.leave`."""
+        """Stop the service and the reactor, as :meth:`lbcompanion.node.service.NodeService.leave` does."""
         if not self._drain_state.draining:
             self._successor = successor
             self._drain_state.draining = True
@@ -329,7 +328,7 @@ class Supervisor(MultiService):
     # Stop.
 
     def stopService(self) -> Deferred[None]:
-        """Have all workers finish and leave; the Deferred fires when they are gone."""
+        """Stop all workers; the Deferred fires after they exited."""
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
@@ -376,7 +375,7 @@ class Supervisor(MultiService):
 
 
 class _WorkerProtocol(ProcessProtocol):
-    """What a worker's process tells its supervisor."""
+    """The pipes to a worker's process."""
 
     def __init__(self, supervisor: Supervisor, worker: _Worker) -> None:
         self._supervisor = supervisor
@@ -384,7 +383,7 @@ class _WorkerProtocol(ProcessProtocol):
         self._lines: dict[int, bytes] = {}
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """It said something."""
+        """Handle output and reports."""
         *whole, self._lines[childFD] = (self._lines.get(childFD, b"") + data).split(b"\n")
         for line in whole:
             if childFD != REPORTS_FD:
@@ -395,7 +394,7 @@ class _WorkerProtocol(ProcessProtocol):
                 self._supervisor.on_copy_outcome(line[len(COPY_OUTCOME) :])
 
     def processEnded(self, reason: Failure) -> None:
-        """It is gone."""
+        """Report the exit."""
         exit_reason = reason.value
         signal, code = getattr(exit_reason, "signal", None), getattr(exit_reason, "exitCode", None)
         self._supervisor.on_exit(self._worker, f"signal {signal}" if signal else f"exit {code}")

@@ -1,4 +1,4 @@
-"""Our own HTTP answers: how they are made, and how they are written.
+"""HTTP responses of the companion itself: constructors and serialization.
 
 Three kinds: problem+json (RFC 9457) to programs, plain text with :data:`GUARDS` about notices, and short plain text to
 visitors whose request cannot be served.
@@ -14,7 +14,7 @@ from http import HTTPStatus
 from lbcompanion.http1.heads import Field, RequestHead, write_fields, write_status_line
 from lbcompanion.node.proxy.context import InternalResponse
 
-#: On every answer of ours about copies: stored by nobody, indexed by nobody, harmless when shown.
+#: On each response about copies: not cached, not indexed, sandboxed when a browser shows it.
 GUARDS: tuple[Field, ...] = (
     (b"Cache-Control", b"no-store"),
     (b"X-Robots-Tag", b"noindex, nofollow"),
@@ -30,7 +30,7 @@ _GATEWAY = {
     503: b"the application is busy",
     504: b"the application did not answer in time",
 }
-# The http module gives it the name of RFC 2616 before Python 3.13.
+# Before Python 3.13 the http module has the phrase of RFC 2616.
 _PHRASES = {413: b"Content Too Large"}
 
 
@@ -62,7 +62,7 @@ def problem_body(status: int, title: str = "", **members: str) -> bytes:
 
 
 def problem(status: int, title: str = "", fields: Sequence[Field] = (), **members: str) -> InternalResponse:
-    """An answer with problem details.
+    """A response with problem details (RFC 9457).
 
     :param fields: further fields.
     :param members: see :func:`problem_body`.
@@ -71,9 +71,9 @@ def problem(status: int, title: str = "", fields: Sequence[Field] = (), **member
 
 
 def not_allowed(methods: str) -> InternalResponse:
-    """405: the path exists, for other methods.
+    """405 with the ``Allow`` field.
 
-    :param methods: those that are allowed, as ``Allow`` lists them.
+    :param methods: the value of ``Allow``.
     """
     answer = problem(405, detail=f"allowed: {methods}")
     return InternalResponse(405, [(b"Allow", methods.encode()), *answer.fields], answer.body)
@@ -93,7 +93,7 @@ def guarded_text(status: int, text: str) -> InternalResponse:
 
 
 def gateway_error(status: int) -> InternalResponse:
-    """502, 503 or 504: the application gave no usable answer."""
+    """502, 503 or 504: the application gave no usable response."""
     fields = [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")]
     if status == 503:
         fields.append((b"Retry-After", b"5"))
@@ -111,10 +111,10 @@ def internal_error() -> InternalResponse:
 
 
 def write_response(answer: InternalResponse, request: RequestHead, keep_alive: bool, with_date: bool) -> bytes:
-    """The whole answer, framed for the request that it answers.
+    """Serialize a response, framed for its request.
 
     :param keep_alive: whether another request may follow on the connection.
-    :param with_date: whether it has a ``Date``: answers in the application's place have none.
+    :param with_date: whether to add a ``Date``: responses in the application's place have none.
     """
     fields = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields] if with_date else list(answer.fields)
     if answer.status != 204:
@@ -129,7 +129,7 @@ def write_response(answer: InternalResponse, request: RequestHead, keep_alive: b
 
 
 def write_refusal(status: int, why: str) -> bytes:
-    """The whole answer to what is no request, or one too many; the connection ends with it."""
+    """Serialize the response to a malformed request or to one over a limit; it closes the connection."""
     text = why.encode() + b"\n"
     fields = [(b"Content-Type", b"text/plain"), (b"Content-Length", b"%d" % len(text)), (b"Connection", b"close")]
     return write_status_line(status, phrase(status)) + write_fields(fields) + b"\r\n" + text

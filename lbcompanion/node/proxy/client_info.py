@@ -1,7 +1,6 @@
 """Who the visitor is: the peer, the proxies that are trusted, and what their forwarding fields say.
 
-A forwarding field is believed only where the peer is one of ``trusted_proxies``: everybody else can write what they
-like into it.
+Forwarding fields count only if the peer is one of ``trusted_proxies``: any other client can forge them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from lbcompanion.http1.heads import RequestHead
 from lbcompanion.settings import Networks
 
 _SCHEMES = frozenset({b"http", b"https"})
-# Peers are looked up again and again.
 _MAX_KNOWN_PEERS = 8192
 
 
@@ -40,7 +38,7 @@ class TrustedProxies:
 
 
 def is_listed(address: str, networks: Networks) -> bool:
-    """Whether an address is in one of the networks; text that is no address is in none."""
+    """Whether an address is in one of the networks; False for text that is not an IP address."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
@@ -49,7 +47,7 @@ def is_listed(address: str, networks: Networks) -> bool:
 
 
 def scheme_of(head: RequestHead, trusted: bool, own: str) -> str:
-    """``http`` or ``https``: what the visitor's browser spoke, as far as the companion can know it.
+    """``http`` or ``https``: the scheme that the browser used, as far as the companion knows it.
 
     :param own: the scheme of the connection to the companion.
     """
@@ -61,7 +59,7 @@ def scheme_of(head: RequestHead, trusted: bool, own: str) -> str:
 
 
 def host_of(head: RequestHead, trusted: bool) -> bytes | None:
-    """The host that the visitor's browser asked for; None: the request names none."""
+    """The host that the browser requested; None if the request has no host."""
     forwarded = head.get(b"x-forwarded-host") if trusted and head.flags & FORWARDED else None
     return forwarded or head.values.get(b"host")
 
@@ -71,7 +69,7 @@ def address_of(head: RequestHead, peer: str, field: bytes, trusts: Callable[[str
 
     :param peer: the trusted proxy's address, the answer where the field is missing.
     :param field: the field's name in lower case.
-    :return: the last address that is no trusted proxy's; where all are, the first one.
+    :return: the last address that is not a trusted proxy; the first one if all are.
     """
     members = [part.strip() for line in head.all(field) for part in line.decode("latin-1").split(",")]
     for address in reversed(members):
@@ -81,14 +79,15 @@ def address_of(head: RequestHead, peer: str, field: bytes, trusts: Callable[[str
 
 
 def forwarding_lines(addresses: bytes, scheme: bytes, host: bytes | None) -> bytes:
-    """The field lines that tell the application who the visitor is (X-Forwarded-For, -Proto, -Host)."""
+    """The X-Forwarded-For, -Proto and -Host lines for the application."""
     lines = b"X-Forwarded-For: %b\r\n" % addresses if addresses else b""
     lines += b"X-Forwarded-Proto: %b\r\n" % scheme
     return lines if host is None else lines + b"X-Forwarded-Host: %b\r\n" % host
 
 
 def appended_forwarding_lines(head: RequestHead, trusted: bool, peer: str, scheme: str) -> bytes:
-    """The same lines for a request that came with some: appended to, and kept where a trusted proxy wrote them."""
+    """These lines for a request that has some already: the peer is appended to X-Forwarded-For; -Proto and -Host of a
+    trusted proxy are kept."""
     values = head.values
     proto = values.get(b"x-forwarded-proto") if trusted else None
     host = values.get(b"x-forwarded-host") if trusted else None

@@ -1,4 +1,4 @@
-"""What all connections of one process share."""
+"""The objects that all visitor connections of one process share, and the protocols between them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class InternalRequest:
     """A request that the companion answers itself.
 
     :ivar peer: the peer's address as text.
-    :ivar scheme: ``http`` or ``https``, as the visitor's side was told.
-    :ivar truncated: the body was longer than is read, and is not whole.
+    :ivar scheme: ``http`` or ``https``, the scheme of the visitor's connection.
+    :ivar truncated: whether the body was longer than the limit and ``body`` is only its beginning.
     """
 
     head: RequestHead
@@ -35,10 +35,10 @@ class InternalRequest:
 
 @frozen
 class InternalResponse:
-    """Our own answer, without ``Content-Length`` and ``Date``.
+    """A response of the companion itself, without ``Content-Length`` and ``Date``.
 
-    :ivar on_sent: called once the whole answer is written.
-    :ivar length: what ``Content-Length`` says of a HEAD answer whose body is not known here.
+    :ivar on_sent: called after the whole response is written.
+    :ivar length: the ``Content-Length`` of a HEAD response whose body is unknown here.
     """
 
     status: int
@@ -49,53 +49,53 @@ class InternalResponse:
 
 
 class InternalHandler(Protocol):
-    """Who answers what stands below the prefix."""
+    """Answers requests below the prefix."""
 
     def answer(self, request: InternalRequest) -> Deferred[InternalResponse]:
-        """Answer; an exception or a failure becomes 500."""
+        """Answer a request; an exception or a failure becomes 500."""
         ...
 
     def max_body_bytes(self, request: InternalRequest) -> int:
-        """How long a body is worth reading of a ``PUT`` whose head this is; 0: it is refused without."""
+        """The body limit of a ``PUT`` with this head, in bytes; 0 refuses the request before its body."""
         ...
 
 
 class Pipeline(Protocol):
-    """Changes a body on its way to the visitor. Never raises: what goes wrong inside fails open."""
+    """Transforms a response body on its way to the visitor. Never raises: errors fail open."""
 
     def feed(self, data: bytes) -> bytes:
-        """Body bytes as the application sent them, chunking undone; what the visitor gets for them."""
+        """Take body bytes (after the chunked coding is removed) and return the bytes for the visitor."""
         ...
 
     def finish(self) -> bytes:
-        """The body was whole; the last bytes for the visitor."""
+        """End a complete body; return the last bytes for the visitor."""
         ...
 
     def written(self) -> None:
-        """The visitor's last byte was handed to the transport: time for work that must not delay it."""
+        """Called after the last byte was written: work that must not delay the visitor is done here."""
         ...
 
     def abort(self, why: str) -> None:
-        """The body will not be whole (``visitor left``, ``application broke off``)."""
+        """The body stays incomplete for this reason (``visitor left``, ``application broke off``)."""
         ...
 
     def transform_whole(self, data: bytes) -> list[bytes]:
-        """The body came in one piece: ``feed`` and ``finish`` at once; what the visitor gets, in pieces."""
+        """``feed`` and ``finish`` for a body in one piece; return the bytes for the visitor in pieces."""
         ...
 
     @property
     def same_length(self) -> bool:
-        """Whether the body passes unchanged, so that its length and digests stay true."""
+        """Whether the body passes unchanged, so that its length and digests stay valid."""
         ...
 
 
 @define
 class ResponsePlan:
-    """What policy makes of a response.
+    """How a response is passed on.
 
     :ivar lines: the field lines for the visitor, each with its line end, hop-by-hop ones and Content-Length left out.
-    :ivar pipeline: None: the body passes as it is.
-    :ivar replacement: an answer of ours instead of the application's (robots.txt where it has none).
+    :ivar pipeline: transforms the body; None passes it unchanged.
+    :ivar replacement: an internal response that replaces the application's (a missing robots.txt).
     """
 
     lines: bytes
@@ -104,19 +104,19 @@ class ResponsePlan:
 
 
 class ExchangePlan(Protocol):
-    """What policy decided about one request, before the application saw it."""
+    """The decisions about one request and its response."""
 
     def request_lines(self) -> bytes:
         """The field lines for the application, each with its line end, hop-by-hop ones and framing left out."""
         ...
 
     def plan_response(self, head: ResponseHead) -> ResponsePlan:
-        """Decide about the answer. Never raises."""
+        """Decide how the response is passed on. Never raises."""
         ...
 
 
 class Connection(Protocol):
-    """A visitor's connection, as whoever looks after all of them sees it."""
+    """A visitor's connection, as the service's timer and drain use it."""
 
     transport: Transport
 
@@ -125,18 +125,18 @@ class Connection(Protocol):
         ...
 
     def close_if_idle(self) -> None:
-        """Close where nothing runs."""
+        """Close unless an exchange is running."""
         ...
 
 
 @define
 class ProxyContext:
-    """The shared things, and the few facts that the hot path asks again and again.
+    """The shared objects and the settings that the hot path reads.
 
     :ivar trusts: whether a peer is one of ``trusted_proxies``.
-    :ivar connections: those that count.
-    :ivar internal_suffixes: how the paths end that are answered below a page's folder: of its script and of its notice.
-    :ivar rejected: those that were told that there are too many, and may still be sending.
+    :ivar connections: the registered connections, which count towards the limits.
+    :ivar internal_suffixes: path suffixes that are answered below any folder: of the script and of the notice.
+    :ivar rejected: connections over the limit that got a 503 and may still be sending.
     """
 
     limits: LimitsTable
@@ -159,7 +159,7 @@ class ProxyContext:
         return tuple(b"/-%b/%b" % (self.prefix, name) for name in (b"fetch-from", b"notice"))
 
     def tick(self, now: float) -> None:
-        """Have all connections look at their deadlines; an error in one keeps no other from it."""
+        """Check the deadlines of all connections; an error in one does not affect the others."""
         for connection in (*self.connections, *self.rejected):
             try:
                 connection.tick(now)

@@ -1,24 +1,25 @@
-"""One proxied request and its answer, as bytes flow: visitor, plan, application, pipeline, visitor. No I/O.
+"""One proxied request and its response: visitor, plan, application, pipeline, visitor. No I/O.
 
-==============  ===================================  ==================================================================
-state           attributes                           what ends it
-==============  ===================================  ==================================================================
-queued          ``_queued``, no ``_upstream``        ``upstream_turn``: *connecting*; ``upstream_queue_seconds``: 503
-connecting      no ``_upstream``, no ``_response``   ``upstream_ready``: *waiting*; ``upstream_failed`` or
-                                                     ``upstream_connect_seconds``: 502 or 504
-waiting         ``_upstream``, no ``_response``      the answer's head: *answering*, or *over* where we answer in its
-                                                     place; a 101 that was asked for: *tunnel*; a bad head: 502; an end
-                                                     without an answer: 502, or *connecting* once more (``_retried``);
-                                                     ``upstream_seconds``: 504
-answering       ``response_started``, ``_response``             the body's end: *over*; a bad or broken-off body: cut, *over*
-tunnel          ``response_started``, ``_tunnel``               either side's end: *over*
-over            no ``_visitor``                      nothing: answered, cut, or the visitor left
-==============  ===================================  ==================================================================
+==========  ====================================  ====================================================================
+state       attributes                            left by
+==========  ====================================  ====================================================================
+queued      ``_queued``, no ``_upstream``         ``upstream_turn``: *connecting*; ``upstream_queue_seconds``: 503
+connecting  no ``_upstream``, no ``_response``    ``upstream_ready``: *waiting*; ``upstream_failed`` or
+                                                  ``upstream_connect_seconds``: 502 or 504
+waiting     ``_upstream``, no ``_response``       the response head: *responding*, or *over* if an internal response
+                                                  replaces it; a requested 101: *tunnel*; a bad head: 502; a close
+                                                  without a response: 502, or *connecting* once more (``_retried``);
+                                                  ``upstream_seconds``: 504
+responding  ``response_started``, ``_response``   the end of the body: *over*; a bad or incomplete body: truncated,
+                                                  *over*
+tunnel      ``response_started``, ``_tunnel``     a close on either side: *over*
+over        no ``_visitor``                       nothing: answered, truncated, or the visitor disconnected
+==========  ====================================  ====================================================================
 
-The request's body goes on beside these until ``_request_complete``; before *waiting* it is kept in ``_unsent_request``. As long as
-the application takes of it, ``upstream_seconds`` does not count (``_upstream_stalled``: it takes none). ``_deadline`` is 0
-from *answering* on: the answer may take its time. ``_upstream_paused``: the visitor reads slowly, so the application is read
-no faster.
+The request body is forwarded in parallel until ``_request_complete``; before *waiting* it is collected in
+``_unsent_request``. ``upstream_seconds`` is not checked while the application reads the request body
+(``_upstream_stalled``: it reads none). ``_deadline`` is 0 from *responding* on: a response may last. While the visitor
+reads slowly, reading from the application is paused (``_upstream_paused``).
 """
 
 from __future__ import annotations
@@ -51,21 +52,21 @@ from lbcompanion.node.proxy.context import InternalResponse, Pipeline, ProxyCont
 from lbcompanion.node.proxy.interface import VisitorSide
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 
-# RFC 9110 section 9.2.2, of those without a body: what may be asked twice.
+# Idempotent methods without a body (RFC 9110 section 9.2.2): such a request may be sent a second time.
 _RETRYABLE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 _MAX_RESPONSE_HEAD = 262144
-# So much is joined before it is sent: less work than to send it in pieces.
+# Below this size joining the pieces costs less than sending them separately.
 _JOIN_BELOW_BYTES = 32768
 
 
 class Exchange:
-    """The machine of one request.
+    """Proxies one request and its response.
 
-    Its life: the request goes out as far as it is there; the answer's head decides framing and pipeline; the body
-    flows; the connection to the application goes back to the pool, or not.
+    It forwards the request as it arrives. The response head decides about framing and pipeline. After the body the
+    connection to the application returns to the pool or is closed.
     """
 
-    # What most requests never need stands here, so that it costs them nothing.
+    # Class-level defaults of rarely set attributes: most instances pay nothing for them.
     _upstream: UpstreamConnection | None = None
     _response: ResponseHead | None = None
     _response_buffer = b""
@@ -95,7 +96,7 @@ class Exchange:
     # The request.
 
     def start(self) -> None:
-        """Send the head on its way; a connection is taken or made."""
+        """Send the request head on a pooled or new connection."""
         visitor = self._visitor
         assert visitor is not None
         head = self._head
@@ -103,7 +104,7 @@ class Exchange:
         lines = plan.request_lines()
         if head.flags & (HAS_FRAMING | UPGRADE):
             lines += self._request_framing_lines()
-        # Without a host it cannot be passed on as 1.1 (RFC 9112 section 3.2): health checks are often so.
+        # HTTP/1.1 requires Host (RFC 9112 section 3.2), which the 1.0 requests of health checks often lack.
         version = b" HTTP/1.0\r\n" if head.version == 10 and b"host" not in head.values else b" HTTP/1.1\r\n"
         self._unsent_request = [b"".join((head.method, b" ", head.target, version, lines, b"\r\n"))]
         if not self._request_complete:
@@ -111,7 +112,7 @@ class Exchange:
         self._acquire(fresh=not self._retryable or self._requested_upgrade is not None)
 
     def _request_framing_lines(self) -> bytes:
-        """The lines that say how long the body is, and what the connection shall become."""
+        """The lines for body framing and protocol upgrade."""
         lines = b""
         requested = upgrade_protocols(self._head)
         if requested is not None:
@@ -131,7 +132,6 @@ class Exchange:
             self._deadline = self._context.monotonic() + limits.upstream_queue_seconds
 
     def upstream_turn(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
         self._queued = False
         self._deadline = self._context.monotonic() + self._context.limits.upstream_connect_seconds
 
@@ -141,7 +141,6 @@ class Exchange:
             self._context.upstream_pool.cancel(self)
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
-        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
         visitor = self._visitor
         if visitor is None:
             self._context.upstream_pool.release(upstream)
@@ -157,18 +156,17 @@ class Exchange:
             visitor.resume()
 
     def upstream_failed(self, why: str) -> None:
-        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
         self._context.counters.upstream_errors[why] += 1
         self._gateway_error(504 if why == "timeout" else 502, f"no connection to the application: {why}")
 
     def body(self, data: bytes) -> None:
-        """Request body, or tunnelled bytes."""
+        """Forward bytes of the request body or of a tunnel."""
         if self._framing.kind is BodyKind.CHUNKED and not self._tunnel:
             data = chunk(data)
         self._forward(data)
 
     def body_end(self, trailers: list[Field]) -> None:
-        """The request is whole."""
+        """Forward the end of the request body."""
         self._request_complete = True
         if self._framing.kind is BodyKind.CHUNKED:
             self._forward(last_chunk(trailers))
@@ -184,7 +182,6 @@ class Exchange:
     # The answer.
 
     def response_data(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
         visitor = self._visitor
         if visitor is None:
             return
@@ -229,7 +226,7 @@ class Exchange:
             self._start_response(head, data)
 
     def _forward_interim(self, head: ResponseHead) -> None:
-        """100 and 103 go through, to those who know them (RFC 9110 section 15.2)."""
+        """Forward 100 and 103, but not to HTTP/1.0 clients (RFC 9110 section 15.2)."""
         self._interim_seen = True
         visitor = self._visitor
         if visitor is not None and self._head.version == 11:
@@ -257,7 +254,7 @@ class Exchange:
         visitor.start_tunnel()
 
     def _start_response(self, head: ResponseHead, rest: bytes) -> None:
-        """The final head: decide, and send what is there of the body along with our head."""
+        """Decide about the final response; send its head with the body bytes that came along."""
         visitor = self._visitor
         upstream = self._upstream
         assert visitor is not None
@@ -300,11 +297,13 @@ class Exchange:
         if complete:
             self._finish(leftover)
         elif visitor.full:
-            # The visitor is still busy with the answer before this one.
+            # The queue still holds the previous response.
             self.visitor_full()
 
     def _response_framing_lines(self, head: ResponseHead, framing: Framing, known_length: int | None) -> bytes:
-        """Say how long the answer is; see to it that its end can be told. Ends with the empty line."""
+        """The framing lines of the response, with the empty line that ends the head.
+
+        :param known_length: the length of the transformed body; None while it is unknown."""
         unchanged = self._pipeline is None or self._pipeline.same_length
         kind = framing.kind
         if kind is BodyKind.NONE:
@@ -351,7 +350,7 @@ class Exchange:
             self._finish(leftover)
 
     def _forward_chunks(self, visitor: VisitorSide, reader: ChunkedReader, data: bytes) -> bytes:
-        """What came in chunks goes out as one, without a copy of ours; gives what lies beyond the body."""
+        """Forward received chunks as one chunk without copying them; return the bytes after the body."""
         pieces, leftover = reader.feed_pieces(data)
         size = sum(map(len, pieces))
         end = last_chunk(reader.trailers) if reader.done else b""
@@ -362,13 +361,12 @@ class Exchange:
         return leftover
 
     def _trailers(self) -> list[Field]:
-        # A changed body's trailers would speak of the bytes as they were (digests above all).
+        # Trailers of a changed body would describe the original bytes (digests above all).
         if isinstance(self._reader, ChunkedReader) and (self._pipeline is None or self._pipeline.same_length):
             return self._reader.trailers
         return []
 
     def response_end(self, orderly: bool) -> None:
-        """See :class:`~lbcompanion.node.proxy.upstream.UpstreamUser`."""
         upstream, self._upstream = self._upstream, None
         visitor = self._visitor
         if visitor is None:
@@ -385,7 +383,7 @@ class Exchange:
                 and not self._interim_seen
                 and self._retryable
             ):
-                # It idled out in the very moment it was taken: nothing was answered, so asking again loses nothing.
+                # The idle connection was closed just as it was reused: nothing was answered, so a retry is safe.
                 self._retried = True
                 self._acquire(fresh=True)
                 return
@@ -407,7 +405,7 @@ class Exchange:
     # Ends.
 
     def _finish(self, leftover: bytes) -> None:
-        """All of the answer is written."""
+        """End the exchange after the whole response was written."""
         upstream, self._upstream = self._upstream, None
         visitor, self._visitor = self._visitor, None
         assert self._response is not None
@@ -425,7 +423,7 @@ class Exchange:
             pipeline.written()
 
     def _gateway_error(self, status: int, why: str) -> None:
-        """No usable answer, and none begun: say so in short."""
+        """Answer 502, 503 or 504, or truncate a response that has started."""
         self._context.log("no answer for a visitor", why)
         self._drop_upstream()
         self._drop_pipeline(why)
@@ -464,36 +462,36 @@ class Exchange:
             upstream.discard()
 
     def visitor_lost(self) -> None:
-        """Nobody waits for the answer: the application is spared the rest of the work."""
+        """Close the connection to the application: no visitor waits for its response."""
         self._visitor = None
         self._leave_queue()
         if self._tunnel and self._upstream is not None:
-            # Its last words still reach the application.
+            # Bytes in the queue still reach the application.
             self._upstream.end()
             self._upstream = None
         self._drop_upstream()
         self._drop_pipeline("the visitor left")
 
     def made_progress(self) -> bool:
-        """Whether anything came of the answer since this was last asked."""
+        """Whether response bytes arrived since the last call."""
         moved, self._progressed = self._progressed, False
         return moved
 
     # Flow.
 
     def visitor_full(self) -> None:
-        """The visitor reads slowly: the application is read no faster."""
+        """Backpressure: stop reading from the application."""
         if self._upstream is not None and self._upstream.transport is not None:
             self._upstream_paused = True
             self._upstream.transport.pause_reading()
 
     def visitor_drained(self) -> None:
-        """The visitor takes more."""
+        """Read from the application again."""
         if self._upstream is not None and self._upstream.transport is not None:
             self._upstream.transport.resume_reading()
 
     def upstream_full(self) -> None:
-        """The application reads slowly: the visitor is read no faster. But it has to go on some time."""
+        """Backpressure: stop reading from the visitor. The application has to read on within ``upstream_seconds``."""
         if not self._request_complete:
             self._upstream_stalled = True
             self._deadline = self._context.monotonic() + self._context.limits.upstream_seconds
@@ -501,13 +499,13 @@ class Exchange:
             self._visitor.pause()
 
     def upstream_drained(self) -> None:
-        """The application takes more."""
+        """Read from the visitor again."""
         self._upstream_stalled = False
         if self._visitor is not None:
             self._visitor.resume()
 
     def tick(self, now: float) -> None:
-        """Look at the deadline for the application's first byte."""
+        """Check the deadlines for the connection and for the response head."""
         if self._deadline and now > self._deadline and self._response is None:
             if self._upstream is not None and not self._request_complete and not self._upstream_stalled:
                 return

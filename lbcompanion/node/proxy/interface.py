@@ -1,4 +1,4 @@
-"""What the proxy expects of a connection, and its parts of each other; the words are those of :mod:`asyncio`.
+"""The protocols between transports, connection handlers and exchanges; their method names are those of :mod:`asyncio`.
 
 The proxy never imports a loop. On asyncio, :mod:`lbcompanion.node.transports.socket_transport` has its transports, and
 for TLS asyncio's own are used. :mod:`lbcompanion.node.transports.twisted_transport` adapts those of other reactors.
@@ -16,115 +16,115 @@ from lbcompanion.http1.heads import Field, RequestHead
 
 
 class Transport(Protocol):
-    """One byte connection, as the machine at its end sees it."""
+    """One byte connection, as its :class:`ConnectionHandler` uses it (asyncio: a transport)."""
 
     def write(self, data: bytes) -> None:
-        """Send, or queue what cannot go now; the machine is told to pause by ``pause_writing``."""
+        """Send, or queue what the socket does not take; a full queue calls ``pause_writing`` of the handler."""
         ...
 
     def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
-        """Write all of them, in their order."""
+        """Write all pieces in order."""
         ...
 
     def close(self) -> None:
-        """Close once everything written is out."""
+        """Close after the queue is sent."""
         ...
 
     def write_eof(self) -> None:
-        """Tell the peer, behind everything written, that nothing more comes; what it sends is still read."""
+        """Close the write side after the queue is sent; reading goes on (half-close)."""
         ...
 
     def abort(self) -> None:
-        """Close at once; what is queued is lost."""
+        """Close at once and drop the queue."""
         ...
 
     def pause_reading(self) -> None:
-        """Stop giving ``data_received``. Calling it twice is no error."""
+        """Stop calling ``data_received``; idempotent."""
         ...
 
     def resume_reading(self) -> None:
-        """Give ``data_received`` again. Calling it twice is no error."""
+        """Call ``data_received`` again; idempotent."""
         ...
 
     def get_write_buffer_size(self) -> int:
-        """How many bytes wait to be taken by the peer, as far as that is known."""
+        """Bytes in the queue, as far as the transport knows them."""
         ...
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """``peername``: the peer's address as ``(host, port, ...)``, or something else where it has none;
-        ``ssl_object``: something true where the connection is encrypted."""
+        """``peername`` gives the peer's address as ``(host, port, ...)``, or another value for a peer without one;
+        ``ssl_object`` gives a true value if the connection is encrypted."""
         ...
 
 
 class ConnectionHandler(Protocol):
-    """The end of a connection: what a transport tells it."""
+    """What a transport calls on the handler of its connection (asyncio: a protocol)."""
 
     def connection_made(self, transport: Transport) -> None:
-        """The connection stands."""
+        """The connection is established."""
         ...
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Bytes arrived."""
         ...
 
     def eof_received(self) -> bool:
-        """The peer will send no more. Whether to keep our own direction open."""
+        """The peer closed its write side; return whether to keep the write side of the companion open."""
         ...
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The connection is gone; ``exc`` is None where it was closed in order."""
+        """The connection is closed; ``exc`` is None after an orderly close."""
         ...
 
     def pause_writing(self) -> None:
-        """The link's queue is full."""
+        """The transport's queue is full."""
         ...
 
     def resume_writing(self) -> None:
-        """The link's queue is low again."""
+        """The transport's queue is low again."""
         ...
 
 
 class AnyExchange(Protocol):
-    """One request and its answer, whoever answers."""
+    """One request and its response, proxied or internal."""
 
     @property
     def response_started(self) -> bool:
-        """Whether the visitor got a first byte of the answer."""
+        """Whether the first byte of the response was written."""
         ...
 
     def body(self, data: bytes) -> None:
-        """Bytes of the request's body."""
+        """Handle bytes of the request body."""
         ...
 
     def body_end(self, trailers: list[Field]) -> None:
-        """The request's body is whole."""
+        """The request body is complete."""
         ...
 
     def visitor_full(self) -> None:
-        """The visitor takes no more for now."""
+        """The queue towards the visitor is full."""
         ...
 
     def visitor_drained(self) -> None:
-        """It takes more again."""
+        """The queue towards the visitor is low again."""
         ...
 
     def visitor_lost(self) -> None:
-        """The visitor is gone."""
+        """The visitor disconnected."""
         ...
 
     def made_progress(self) -> bool:
-        """Whether anything came of the answer since this was last asked."""
+        """Whether response bytes arrived since the last call."""
         ...
 
     def tick(self, now: float) -> None:
-        """Look at deadlines."""
+        """Check the deadlines."""
         ...
 
 
 class VisitorSide(Protocol):
-    """A visitor's connection, as the exchange that runs on it sees it.
+    """A visitor's connection, as its current exchange uses it.
 
-    :ivar full: the visitor takes no more for now.
+    :ivar full: whether the queue towards the visitor is full.
     :ivar peer: the peer's address as text, empty for a unix socket.
     :ivar trusted: whether the peer is one of ``trusted_proxies``.
     """
@@ -140,7 +140,7 @@ class VisitorSide(Protocol):
         ...
 
     def scheme(self, head: RequestHead) -> str:
-        """``http`` or ``https``, as the visitor's browser spoke it."""
+        """``http`` or ``https``, the scheme that the visitor's browser used."""
         ...
 
     def pause(self) -> None:
@@ -152,26 +152,26 @@ class VisitorSide(Protocol):
         ...
 
     def start_tunnel(self) -> None:
-        """Pass bytes both ways unread from now on (after a 101)."""
+        """Forward bytes in both directions without parsing them (after a 101)."""
         ...
 
     def done(self, keep_alive: bool) -> None:
-        """The exchange is complete and its answer is written."""
+        """End the exchange: its response is written."""
         ...
 
     def abort_response(self, self_delimited: bool = False) -> None:
-        """The answer cannot be completed: close so that the visitor sees that it was cut.
+        """Close before the end of the response, so that the visitor notices the truncation.
 
-        :param self_delimited: a close shows it, because the answer said where it would end.
+        :param self_delimited: the response has a length or chunks, so an orderly close shows the truncation.
         """
         ...
 
 
 def reset(transport: Transport) -> None:
-    """Close at once so that the peer sees an error, not an end: where only the close tells where an answer ends.
+    """Close with a TCP reset: a response that ends with the connection must not look complete.
 
-    asyncio closes in order whatever is asked of it; the socket has to be told (SO_LINGER, socket(7)). Twisted does so
-    by itself.
+    asyncio's ``abort`` closes in an orderly way unless the socket has SO_LINGER with timeout 0 (socket(7)). Twisted
+    sets it itself.
     """
     sock = transport.get_extra_info("socket")
     if sock is not None:
@@ -181,7 +181,7 @@ def reset(transport: Transport) -> None:
 
 
 def peer_host(transport: Transport) -> str:
-    """The peer's address as text, empty for a peer that has none (a unix socket)."""
+    """The peer's IP address as text; empty for a unix socket."""
     name = transport.get_extra_info("peername")
     if isinstance(name, tuple) and name:
         host = str(name[0])

@@ -1,4 +1,4 @@
-"""An exchange that the companion answers itself: everything below the prefix."""
+"""Exchanges that the companion answers itself: requests below the prefix."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lbcompanion.node.proxy.context import InternalRequest, InternalResponse, Pr
 from lbcompanion.node.proxy.interface import VisitorSide
 from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES
 
-#: The largest body that is read of a request for us, but for a copy that a peer puts: a notice.
+#: The body limit of internal requests (that of a notice); the PUT of a copy has its own limit.
 MAX_BODY = BROWSER_LIMIT_BYTES
 
 
 class InternalExchange:
-    """One request for us: its body is collected (bounded), the answer may take its time."""
+    """One internal request: collects its body up to a limit and answers asynchronously."""
 
     __slots__ = (
         "_body",
@@ -44,12 +44,12 @@ class InternalExchange:
         self.response_started = False
 
     def start(self) -> None:
-        """Begin; a request without a body is answered at once."""
+        """Start; a request without a body is answered at once."""
         visitor = self._visitor
         assert visitor is not None
         max_bytes = MAX_BODY
         if self._has_body and self._head.method == b"PUT":
-            # Only who may put is listened to for longer than a notice takes.
+            # A longer body is read only from callers that may PUT copies.
             max_bytes = self._context.internal_handler.max_body_bytes(self._request(visitor))
         self._max_body_bytes = max_bytes or MAX_BODY
         if self._head.get(b"expect") is not None and self._head.version == 11:
@@ -62,7 +62,7 @@ class InternalExchange:
             self.body_end([])
 
     def body(self, data: bytes) -> None:
-        """Keep what is within bounds; a longer body is cut there, and answered at once."""
+        """Collect up to the limit; a longer body is truncated and answered at once."""
         if self._body_truncated:
             return
         room = self._max_body_bytes - self._size
@@ -75,7 +75,7 @@ class InternalExchange:
             self._respond()
 
     def body_end(self, trailers: list[Field]) -> None:
-        """The request is whole."""
+        """Answer the complete request."""
         if not self._body_truncated:
             self._respond()
 
@@ -123,18 +123,18 @@ class InternalExchange:
             visitor.done(keep_alive)
 
     def made_progress(self) -> bool:
-        """Our own answers are one write."""
+        """Return False: the response is one write."""
         return False
 
     def visitor_full(self) -> None:
-        """Nothing to slow down: the answer is one write."""
+        """Ignore it: the response is one write."""
 
     def visitor_drained(self) -> None:
-        """Nothing to speed up."""
+        """Ignore it: nothing was paused."""
 
     def visitor_lost(self) -> None:
-        """Nobody is left to answer; the work goes on to its end and is thrown away."""
+        """Drop the response; a handler that still runs is not cancelled."""
         self._visitor = None
 
     def tick(self, now: float) -> None:
-        """Endpoints keep deadlines of their own."""
+        """Do nothing: the endpoints have their own deadlines."""

@@ -1,7 +1,7 @@
 """The PROXY protocol's header, versions 1 and 2, read without I/O.
 
 Source: HAProxy's ``doc/proxy-protocol.txt``, sections 2.1 (version 1), 2.2 (version 2), 2.2.6 (PP2_TYPE_SSL).
-A header may arrive in any pieces: :func:`read` is handed all that came so far. (Twisted has a reader of its own, which
+A header may arrive in any pieces: :func:`read_proxy_header` takes all bytes received so far. (Twisted's own parser
 refuses a version 2 header whose first piece is shorter than 16 bytes: twisted issue 8287.)
 """
 
@@ -25,24 +25,24 @@ _HIGHEST_PORT = 65535
 
 _LOCAL, _PROXY = 0x0, 0x1
 _TCP4, _TCP6 = 0x11, 0x21
-#: Transport and family, and how many bytes their addresses take; all but TCP are valid and tell us nothing.
+#: Transport and family, and how many bytes their addresses take; all are valid, but only TCP names a client.
 _ADDRESS_BYTES = {0x00: 0, 0x11: 12, 0x12: 12, 0x21: 36, 0x22: 36, 0x31: 216, 0x32: 216}
 _TYPE_SSL = 0x20
 _CLIENT_SSL = 0x01
 
 
 class BadProxyHeader(CompanionError):
-    """What came is no header of the PROXY protocol; the connection is to be closed (section 2)."""
+    """The bytes are not a PROXY header; the connection has to be closed (section 2)."""
 
 
 @frozen
 class ProxyHeader:
-    """What a balancer told of the connection that it passes on.
+    """A parsed PROXY header.
 
     :ivar size: the header's length in bytes; what follows belongs to the visitor.
-    :ivar source: the visitor's address and port; None where the header names none (LOCAL, UNKNOWN, UNSPEC, a unix
-        socket, datagrams): the connection is then the balancer's own, or as good as that.
-    :ivar encrypted: whether the visitor spoke TLS to the balancer; None where the header does not say.
+    :ivar source: the visitor's address and port; None if the header names none (LOCAL, UNKNOWN, UNSPEC, a unix
+        socket, datagrams): the connection then counts as the balancer's own.
+    :ivar encrypted: whether the visitor spoke TLS to the balancer; None if the header does not say.
     """
 
     size: int
@@ -51,11 +51,11 @@ class ProxyHeader:
 
 
 def read_proxy_header(buffer: bytes) -> ProxyHeader | None:
-    """Read the header at the start of what came.
+    """Parse the header at the start of a connection.
 
-    :returns: None where more has to come; never where :data:`MAX_LINE` bytes of version 1, or the length that
-        version 2 names, are there.
-    :raises BadProxyHeader: as soon as it is plain that this is none.
+    :returns: None if more bytes are needed; never with :data:`MAX_LINE` bytes of version 1, or with the
+        length that version 2 announces.
+    :raises BadProxyHeader: as soon as the bytes cannot be a valid header.
     """
     if buffer[:1] == SIGNATURE[:1]:
         return _read_binary(buffer)

@@ -1,6 +1,7 @@
-"""Connections on their way to a visitor's machine: they wait for the balancer's PROXY header, or for TLS to begin.
+"""Accepted connections that still wait for the balancer's PROXY header. No I/O.
 
-No I/O here: :mod:`.asyncio_links` and :mod:`.twisted_links` say what follows once the header is read.
+:mod:`~lbcompanion.node.transports.asyncio_transport` and :mod:`~lbcompanion.node.transports.twisted_transport` install
+the next handler (TLS or the visitor's) after the header.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from lbcompanion.node.proxy.proxy_header import BadProxyHeader, ProxyHeader, rea
 
 
 class PendingConnections:
-    """The connections of one process that are on their way; bounded in number and time by the visitors' limits."""
+    """The connections of one process that wait for a PROXY header; they count towards ``limits.connections``."""
 
     def __init__(self, context: ProxyContext) -> None:
         self.context = context
@@ -24,7 +25,7 @@ class PendingConnections:
         return len(self._waiting)
 
     def begin(self, handler: ProxyHeaderHandler) -> bool:
-        """Whether one more may be waited for."""
+        """Register a handler; False if the connection limit is reached."""
         if len(self._waiting) + len(self.context.connections) >= self.context.limits.connections:
             self.context.counters.connections_refused += 1
             return False
@@ -32,27 +33,27 @@ class PendingConnections:
         return True
 
     def end(self, handler: ProxyHeaderHandler) -> None:
-        """It got its header, or is gone."""
+        """Unregister a handler: its header was read, or its connection is closed."""
         self._waiting.discard(handler)
 
     def refuse(self, peer: str, why: str) -> None:
-        """Count and tell a connection that is closed without an answer."""
+        """Count and log a connection that is closed without a response."""
         self.context.counters.connections_refused += 1
         self.context.log("PROXY header refused", f"{peer or 'unix socket'}: {why}")
 
     def tick(self, now: float) -> None:
-        """Give up those that take too long."""
+        """Close the connections whose deadline has passed."""
         for handler in list(self._waiting):
             handler.tick(now)
 
 
 class ProxyHeaderHandler:
-    """The machine at the end of a connection whose first bytes are a PROXY header.
+    """The first handler of a connection that begins with a PROXY header.
 
-    Only ``trusted_proxies`` may send one: any other peer is closed unheard, as is a peer that sends none, or none in
-    time (``limits.head_seconds`` from the accept on).
+    Only ``trusted_proxies`` may send one. The connection of another peer is closed at once; so is a connection without
+    a valid header within ``limits.head_seconds`` after the accept.
 
-    :param on_header: ``on_header(transport, header, rest)`` goes on with the visitor: ``rest`` is what came behind the header.
+    :param on_header: ``on_header(transport, header, rest)`` continues: ``rest`` is what followed the header.
     """
 
     def __init__(self, pending: PendingConnections, on_header: Callable[[Any, ProxyHeader, bytes], None]) -> None:
@@ -63,7 +64,6 @@ class ProxyHeaderHandler:
         self._deadline = 0.0
 
     def connection_made(self, transport: Transport) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self.transport = transport
         pending = self._pending
         self._peer = peer_host(transport)
@@ -76,7 +76,6 @@ class ProxyHeaderHandler:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         if not self._awaiting_header:
             return
         self._buffer += data
@@ -91,21 +90,19 @@ class ProxyHeaderHandler:
             self._on_header(self.transport, header, rest)
 
     def eof_received(self) -> bool:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         return False
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self._remove()
 
     def pause_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`; nothing is written here."""
+        """Ignore it: this handler writes nothing."""
 
     def resume_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`; nothing is written here."""
+        """Ignore it: this handler writes nothing."""
 
     def tick(self, now: float) -> None:
-        """Give up where the header does not come."""
+        """Close the connection if its header is overdue."""
         if self._awaiting_header and now > self._deadline:
             self._pending.context.counters.timeouts["proxy header"] += 1
             self._remove()
@@ -123,9 +120,9 @@ class ProxyHeaderHandler:
 
 
 class ClientAddressTransport:
-    """A link that says of its peer what the balancer told; all else is the link's own, called without a detour.
+    """A transport with the client address of the PROXY header; all other methods are those of the inner transport.
 
-    :param encrypted: None: as the link itself says.
+    :param encrypted: whether the visitor used TLS to the balancer; None asks the inner transport.
     """
 
     def __init__(self, transport: Any, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
@@ -142,7 +139,6 @@ class ClientAddressTransport:
         self.get_write_buffer_size: Callable[[], int] = transport.get_write_buffer_size
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if name == "peername" and self._peername is not None:
             return self._peername
         if name == "ssl_object" and self._encrypted is not None:
@@ -151,7 +147,7 @@ class ClientAddressTransport:
 
 
 class WithClientAddress:
-    """A machine in front of another that hands it a :class:`ClientAddressTransport`; what follows goes straight to the other."""
+    """Connects a handler to a :class:`ClientAddressTransport`; later events go to the handler directly."""
 
     def __init__(self, handler: ConnectionHandler, header: ProxyHeader) -> None:
         self._handler = handler
@@ -163,7 +159,6 @@ class WithClientAddress:
         self.resume_writing = handler.resume_writing
 
     def connection_made(self, transport: Transport) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self._handler.connection_made(ClientAddressTransport(transport, self._header.source, self._header.encrypted))
 
 

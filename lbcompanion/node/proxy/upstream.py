@@ -13,54 +13,54 @@ from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.interface import Transport
 from lbcompanion.settings import LimitsTable
 
-#: A new connection that got no byte for this long may wait for a worker that an idle connection holds.
+#: A new connection without a byte for this long may be waiting for a worker that an idle connection occupies.
 UNANSWERED_SECONDS = 0.05
-#: A connection that idled for less may be about to be used again.
+#: A connection that has been idle for less is likely to be reused soon.
 MIN_IDLE_SECONDS = 0.005
-#: Of the idle connections that nobody needed for this long, half are closed each second.
+#: Half of the connections that have been idle for longer are closed each second.
 SPARE_SECONDS = 1.0
 _MIN_DELAY_SECONDS = 0.001
-# An application that serves its connections in turn has served each of them once, not twice, before a new one.
+# An application that serves its connections in turn serves each at most once before a new one.
 _ROUNDS = 2
 
 
 class UpstreamUser(Protocol):
-    """Who holds a connection to the application: one exchange at a time."""
+    """The user of a connection to the application: one exchange at a time."""
 
     def upstream_turn(self) -> None:
-        """The wait in the queue is over: a connection follows, or is dialled."""
+        """The wait in the queue is over: a connection is reused or dialled."""
         ...
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
-        """The connection may be written to."""
+        """The connection is established and may be written to."""
         ...
 
     def upstream_failed(self, why: str) -> None:
-        """No connection could be had; ``why`` is a word for counters (``refused``, ``timeout``, ...)."""
+        """Dialling failed; ``why`` is a counter label (``refused``, ``timeout``, ...)."""
         ...
 
     def response_data(self, data: bytes) -> None:
-        """Bytes of the application's answer."""
+        """Handle bytes of the response."""
         ...
 
     def response_end(self, orderly: bool) -> None:
-        """The application closed, in order or not; the connection is not to be used any more."""
+        """The application closed the connection; ``orderly``: without an error."""
         ...
 
     def upstream_full(self) -> None:
-        """The application takes no more for now."""
+        """The queue towards the application is full."""
         ...
 
     def upstream_drained(self) -> None:
-        """It takes more again."""
+        """The queue towards the application is low again."""
         ...
 
 
 class UpstreamConnection:
     """One connection to the application.
 
-    :ivar unanswered: the application has sent no byte on it yet; it may not have accepted it either.
-    :ivar request_number: the number of the request that it was made for, counted over the pool.
+    :ivar unanswered: whether the application has sent no byte on it yet (and has perhaps not accepted it).
+    :ivar request_number: the number of the request that it was dialled for, counted over the pool.
     """
 
     __slots__ = ("_pool", "closed", "idle_since", "request_number", "reused", "transport", "unanswered", "user")
@@ -76,18 +76,17 @@ class UpstreamConnection:
         self.idle_since = 0.0
 
     def connection_made(self, transport: Transport) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self.transport = transport
         if self.user is None:
-            # Whoever asked for it has left meanwhile.
+            # The user left while it was dialled.
             self._pool.release(self)
             return
         self.user.upstream_ready(self)
 
     def dial_failed(self, why: str) -> None:
-        """The connection was never made."""
+        """Report that dialling failed."""
         if self.transport is not None:
-            # It was, in the very moment that its time was over.
+            # The connection succeeded just as the timeout fired; success wins.
             return
         if self.closed:
             return
@@ -100,21 +99,18 @@ class UpstreamConnection:
             self._pool.forget(self)
 
     def data_received(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self.unanswered = False
         if self.user is None:
-            # Bytes that answer nothing (a late 408, or worse): never to be taken for the next answer.
+            # Bytes without a request (a late 408, or worse) must never count as the next response.
             self.discard()
             return
         self.user.response_data(data)
 
     def eof_received(self) -> bool:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self._on_close(True)
         return False
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self._on_close(exc is None)
 
     def _on_close(self, orderly: bool) -> None:
@@ -126,29 +122,27 @@ class UpstreamConnection:
         user, self.user = self.user, None
         try:
             if user is not None:
-                # Where it asks once more, it keeps the place of this connection.
+                # If the user retries, it takes the slot of this connection.
                 user.response_end(orderly)
         finally:
             self._pool.forget(self)
 
     def pause_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         if self.user is not None:
             self.user.upstream_full()
 
     def resume_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         if self.user is not None:
             self.user.upstream_drained()
 
     def discard(self) -> None:
-        """Close at once; whoever used it is not told."""
+        """Close at once without notifying the user."""
         if self.transport is not None:
             self.transport.abort()
         self._detach()
 
     def end(self) -> None:
-        """The same once everything written is out."""
+        """Close after the queue is sent, without notifying the user."""
         if self.transport is not None:
             self.transport.close()
         self._detach()
@@ -161,19 +155,19 @@ class UpstreamConnection:
 
 
 class UpstreamPool:
-    """The pool: idle connections for the next request, and a queue where no more may be opened.
+    """The pool of idle connections, and the queue of requests at the connection limit.
 
-    A request is served by an idle connection, else by a new one, else it waits for its turn. An idle connection may
-    hold a worker of the application, while a new one waits in the kernel's queue to be accepted. That cannot be seen
-    from here. So a new connection that gets no byte for ``UNANSWERED_SECONDS`` has one other connection closed: an idle
-    one, or one that was used again and again meanwhile. It has the next one closed after twice that time, and so on:
-    a page that is merely slow costs a few connections.
+    A request gets an idle connection, else a new one, else it waits in the queue. An idle connection may occupy a
+    worker of the application while a new one waits in the kernel's accept queue; the companion cannot see that. So the
+    pool closes one other connection (an idle one, or one that was reused repeatedly meanwhile) for a new connection
+    without a byte after ``UNANSWERED_SECONDS``, the next after twice that time, and so on: a slow page costs a few
+    connections.
 
-    :param dial: starts a connection for a machine; ends in its ``connection_made`` or ``dial_failed``.
-    :param limits: ``upstream_connections``, ``upstream_idle`` and ``upstream_idle_seconds`` are looked at.
+    :param dial: connects a handler; calls its ``connection_made`` or ``dial_failed``.
+    :param limits: ``upstream_connections``, ``upstream_idle`` and ``upstream_idle_seconds`` are used.
     :param monotonic: seconds that only go forward.
-    :param call_later: calls a function after so many seconds.
-    :ivar open: connections that are used, idle, or being made.
+    :param call_later: ``call_later(seconds, function)``, as the reactor has it.
+    :ivar open: the number of connections in use, idle or being dialled.
     """
 
     def __init__(
@@ -193,10 +187,10 @@ class UpstreamPool:
         self._call_later = call_later
         self._counters = counters
         self._idle: list[UpstreamConnection] = []
-        # Who waits, the first in front, and whether only a new connection will do.
+        # The queue, first in first out: user to whether it needs a new connection.
         self._waiting: OrderedDict[UpstreamUser, bool] = OrderedDict()
         self._dialling = False
-        # When to close one for which new connection, which may have been heard meanwhile, and its patience.
+        # Heap: when to close another connection, a tie-breaker, the delay, the new connection (perhaps answered).
         self._unanswered: list[tuple[float, int, float, UpstreamConnection]] = []
         self._order = itertools.count()
         self._check_scheduled = False
@@ -204,10 +198,10 @@ class UpstreamPool:
         self.draining = False
 
     def acquire(self, user: UpstreamUser, fresh: bool, retry: bool = False) -> bool:
-        """Get a connection for ``user``: an idle one at once, unless ``fresh``, else a new one, as soon as it may be.
+        """Get a connection for ``user``: an idle one unless ``fresh``, else a new one, or queue at the limit.
 
-        :param retry: the user had a connection, on which nothing came: it need not queue behind the others.
-        :returns: whether it has to wait in the queue.
+        :param retry: the user retries on a new connection and goes to the head of the queue.
+        :returns: whether the user is queued.
         """
         if self._idle and not fresh:
             self._reuse(self._idle.pop(), user)
@@ -221,7 +215,7 @@ class UpstreamPool:
         return False
 
     def cancel(self, user: UpstreamUser) -> None:
-        """``user`` waits no longer."""
+        """Remove ``user`` from the queue."""
         self._waiting.pop(user, None)
 
     def _queue(self, user: UpstreamUser, fresh: bool, retry: bool) -> None:
@@ -248,11 +242,11 @@ class UpstreamPool:
 
     @property
     def _requests_served(self) -> int:
-        """How many requests got a connection so far."""
+        """How many requests got a connection since the start."""
         return self._counters.upstream_connections + self._counters.upstream_reused
 
     def release(self, upstream: UpstreamConnection) -> None:
-        """Take a connection back that may serve another request."""
+        """Take back a connection that may serve another request."""
         upstream.user = None
         if upstream.closed or (self._unanswered and self._must_make_way()):
             upstream.discard()
@@ -267,10 +261,10 @@ class UpstreamPool:
                 self._schedule_check()
 
     def _hand_to_waiting(self, upstream: UpstreamConnection) -> None:
-        """Give a free connection to the first who waits."""
+        """Give a free connection to the head of the queue."""
         user, fresh = next(iter(self._waiting.items()))
         if fresh:
-            # Its place is all that is of use: a new connection is made there.
+            # It needs a new connection; forget() dials it in the freed slot.
             upstream.discard()
             return
         del self._waiting[user]
@@ -278,7 +272,7 @@ class UpstreamPool:
         self._reuse(upstream, user)
 
     def forget(self, upstream: UpstreamConnection) -> None:
-        """A connection is gone; its place is the first's who waits."""
+        """Unregister a closed connection; its slot goes to the head of the queue."""
         self.open -= 1
         if upstream in self._idle:
             self._idle.remove(upstream)
@@ -286,7 +280,7 @@ class UpstreamPool:
             self._dial_for_waiting()
 
     def _dial_for_waiting(self) -> None:
-        """Make connections for those who wait; a loop, however many of them fail at once."""
+        """Dial for queued users; a loop, so that many immediate failures do not recurse."""
         if self._dialling:
             return
         self._dialling = True
@@ -298,7 +292,7 @@ class UpstreamPool:
         finally:
             self._dialling = False
 
-    # Workers that idle connections hold.
+    # Workers of the application that idle connections occupy.
 
     def _expect_answer(self, upstream: UpstreamConnection, patience: float = UNANSWERED_SECONDS) -> None:
         heapq.heappush(self._unanswered, (self._monotonic() + patience, next(self._order), patience, upstream))
@@ -306,7 +300,7 @@ class UpstreamPool:
             self._schedule_check()
 
     def _overdue(self, now: float) -> UpstreamConnection | None:
-        """The connection that is to be heard first, if its time is over."""
+        """The unanswered connection whose delay ends first, if it has ended."""
         while self._unanswered:
             due, _, _, upstream = self._unanswered[0]
             if upstream.unanswered and upstream.user is not None:
@@ -315,8 +309,7 @@ class UpstreamPool:
         return None
 
     def _must_make_way(self) -> bool:
-        """Whether a connection that was used just now must make way, since others are used again and again while a
-        new one is not heard."""
+        """Whether to close a connection that has just been used: reused connections may keep a new one unanswered."""
         overdue = self._overdue(self._monotonic())
         if overdue is None or self._requests_served - overdue.request_number < _ROUNDS * self.open:
             return False
@@ -324,13 +317,13 @@ class UpstreamPool:
         return True
 
     def _count_made_way(self) -> None:
-        """One was closed for the first of those who are overdue, who may ask for another one later."""
+        """Count a closed connection, and double the delay of the new connection it was closed for."""
         self._counters.upstream_made_way += 1
         _, _, patience, upstream = heapq.heappop(self._unanswered)
         self._expect_answer(upstream, patience * 2)
 
     def _schedule_check(self) -> None:
-        """Look again as soon as an idle connection may have to make way."""
+        """Schedule the next check for the moment when an idle connection may have to be closed."""
         if self._check_scheduled or not self._idle or not self._unanswered:
             return
         self._check_scheduled = True
@@ -346,7 +339,7 @@ class UpstreamPool:
         self._schedule_check()
 
     def tick(self, now: float) -> None:
-        """Give up connections that idled too long, and half of those that nobody needed for a second."""
+        """Close connections that idled too long, and half of those that have been idle for a second."""
         spare = [upstream for upstream in self._idle if now - upstream.idle_since > SPARE_SECONDS]
         to_close = len(spare) // 2
         for index, upstream in enumerate(spare):
@@ -354,17 +347,17 @@ class UpstreamPool:
                 upstream.discard()
 
     def close(self) -> None:
-        """Give up all idle connections, and keep none from now on."""
+        """Close all idle connections, and keep none from now on."""
         self.draining = True
         for upstream in list(self._idle):
             upstream.discard()
 
     @property
     def idle(self) -> int:
-        """How many connections idle."""
+        """The number of idle connections."""
         return len(self._idle)
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a connection."""
+        """The number of queued requests."""
         return len(self._waiting)

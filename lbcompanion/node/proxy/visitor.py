@@ -1,27 +1,30 @@
-"""One visitor connection: request heads in, one exchange at a time, deadlines. No I/O: see :mod:`.interface`.
+"""One visitor connection: parses request heads, runs one exchange at a time, keeps deadlines. No I/O.
 
-==============  =====================================  ================================================================
-state           attributes                             what ends it
-==============  =====================================  ================================================================
-turned away     not ``_registered``, ``_lingering``         as *lingering*; there were too many connections when it came
-idle            ``_accepts_requests``, no ``_exchange``,           a byte of a head: *reading head*; ``idle_seconds``: *closing*
-                not ``_awaiting_head``
-reading head    ``_accepts_requests``, no ``_exchange``,           the whole head: *reading body* or *answering*; a bad head, or
-                ``_awaiting_head``                    ``head_seconds`` over: refused, *lingering* (*closing* if no byte
-                                                       came)
-reading body    ``_exchange``, ``_body``               the body's end: *answering*; a bad or too slow body: refused,
-                                                       *lingering*, or cut where the answer has begun
-answering       ``_exchange``, no ``_body``,           ``done``: *idle*, or the next pipelined head, or *lingering*, or
-                not ``_tunnel``                        *closing*; ``abort_response``: *closing*; a 101: *tunnel*
-tunnel          ``_exchange``, ``_tunnel``             ``done``: *closing*
-lingering       not ``_accepts_requests``, ``_lingering``            ``_LINGER_SECONDS``: *closing*; until then what comes is dropped
-closing         not ``_accepts_requests``, not ``_lingering``        all written; ``_CLOSING_SECONDS``, unless the visitor still reads
-gone            not ``_accepts_requests``, not ``_registered``        nothing: the transport said ``connection_lost``
-==============  =====================================  ================================================================
+============  ====================================  ==================================================================
+state         attributes                            left by
+============  ====================================  ==================================================================
+rejected      not ``_registered``, ``_lingering``   as *lingering*; the connection came over a connection limit
+idle          ``_accepts_requests``, no             a byte of a head: *reading head*; ``idle_seconds``: *closing*
+              ``_exchange``, not
+              ``_awaiting_head``
+reading head  ``_accepts_requests``, no             the complete head: *reading body* or *responding*; a bad head or
+              ``_exchange``, ``_awaiting_head``     ``head_seconds``: refused, *lingering* (*closing* without a byte)
+reading body  ``_exchange``, ``_body``              the end of the body: *responding*; a bad or too slow body:
+                                                    refused, *lingering*, or aborted if the response has started
+responding    ``_exchange``, no ``_body``, not      ``done``: *idle*, the next pipelined head, *lingering* or
+              ``_tunnel``                           *closing*; ``abort_response``: *closing*; a 101: *tunnel*
+tunnel        ``_exchange``, ``_tunnel``            ``done``: *closing*
+lingering     not ``_accepts_requests``,            ``_LINGER_SECONDS``: *closing*; until then input is discarded
+              ``_lingering``
+closing       not ``_accepts_requests``, not        the queue is sent; ``_CLOSING_SECONDS``, unless the visitor still
+              ``_lingering``                        reads
+closed        not ``_registered``                   nothing: the transport called ``connection_lost``
+============  ====================================  ==================================================================
 
-Beside these: ``full``, the visitor does not read, and no further exchange is started; ``_paused``, it is not read (an
-exchange asked for that, or more than ``_MAX_BUFFERED_BYTES`` bytes wait in ``_buffer``); ``_eof_at``, it closed its direction
-while *answering*, and gets an answer that comes soon. ``connection_lost`` and ``stalled_seconds`` end every state.
+Independent of these: ``full``: the queue towards the visitor is full, and no further exchange is started; ``_paused``:
+reading is paused (by the exchange, or because more than ``_MAX_BUFFERED_BYTES`` are in ``_buffer``); ``_eof_at``: the
+visitor closed its write side while *responding* and still gets a prompt response. ``connection_lost`` and
+``stalled_seconds`` end every state.
 """
 
 from __future__ import annotations
@@ -40,26 +43,26 @@ from lbcompanion.node.proxy.exchange import Exchange
 from lbcompanion.node.proxy.interface import AnyExchange, Transport, VisitorSide, peer_host, reset
 from lbcompanion.node.proxy.internal import InternalExchange
 
-# Bytes of pipelined requests that wait for their turn; beyond that the visitor is not read.
+# Pipelined requests buffered, in bytes; reading pauses beyond that.
 _MAX_BUFFERED_BYTES = 65536
 _WINDOW_SECONDS = 20.0
-# How long an answer may take that a half-closed visitor waits for: to its first byte, and how long it may pause.
+# After a half-close: how long the first byte of the response may take, and how long the response may pause.
 _EOF_SECONDS = 1.0
 _EOF_PAUSE_SECONDS = 5.0
-# How long what a visitor still sends is read and thrown away, so that it gets to read why (RFC 9112 section 9.6), and
-# how long the last bytes may take to go out.
+# How long input is discarded so that a reset does not destroy the response (RFC 9112 section 9.6), and how long
+# sending the queue may take.
 _LINGER_SECONDS = 2.0
 _CLOSING_SECONDS = 60.0
-# Of those who come when there are too many connections, so many at a time.
+# Connections over the limit that may linger at a time.
 _MAX_REJECTED = 100
 
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 
 class VisitorConnection:
-    """The machine at the end of one visitor connection.
+    """The handler of one visitor connection.
 
-    It is *open* as long as it takes requests; counted, and ticked, until the transport says that it is gone.
+    It is registered in the context, which calls :meth:`tick`, until the transport reports that it is closed.
     """
 
     __slots__ = (
@@ -115,10 +118,9 @@ class VisitorConnection:
         self.peer = ""
         self.trusted = False
 
-    # What the transport tells.
+    # Called by the transport.
 
     def connection_made(self, transport: Transport) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         context = self._context
         self.transport = transport
         self.peer = peer_host(transport)
@@ -144,7 +146,6 @@ class VisitorConnection:
         self._awaiting_head = True
 
     def data_received(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         if self._exchange is None:
             if self._accepts_requests:
                 self._buffer = self._buffer + data if self._buffer else data
@@ -159,9 +160,8 @@ class VisitorConnection:
                 self.pause()
 
     def eof_received(self) -> bool:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
-        # Who sent a whole request and closed its own direction still gets an answer that comes soon; whether the
-        # visitor left altogether cannot be told from here, so tick() gives up on a slow one.
+        # A client may half-close after a complete request and wait for the response. A client that disconnected
+        # looks the same, so tick() closes the connection if the response is slow.
         waits = self._accepts_requests and (self._exchange is not None or bool(self._buffer and self.full))
         if not waits or self._body is not None or self._tunnel:
             return False
@@ -169,7 +169,6 @@ class VisitorConnection:
         return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self._accepts_requests = False
         if self._registered:
             self._registered = False
@@ -181,13 +180,11 @@ class VisitorConnection:
             exchange.visitor_lost()
 
     def pause_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self.full = True
         if self._exchange is not None:
             self._exchange.visitor_full()
 
     def resume_writing(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.ConnectionHandler`."""
         self.full = False
         if self._exchange is not None:
             self._exchange.visitor_drained()
@@ -195,26 +192,26 @@ class VisitorConnection:
             self.resume()
             self._start_requests()
 
-    # What an exchange asks for.
+    # Called by the exchange.
 
     def pause(self) -> None:
-        """Read no more from the visitor."""
+        """Stop reading from the visitor."""
         if not self._paused:
             self._paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Read again."""
+        """Read from the visitor again."""
         if self._paused:
             self._paused = False
-            # What we did not let it send does not count as slow.
+            # The pause does not count against the body rate.
             self._body_window_start = self._context.monotonic()
             self._body_window_bytes = 0
             if self._registered:
                 self.transport.resume_reading()
 
     def start_tunnel(self) -> None:
-        """From now on bytes pass both ways unread (after a 101)."""
+        """Forward bytes in both directions without parsing them (after a 101)."""
         self._tunnel = True
         self._body = None
         waiting, self._buffer = self._buffer, b""
@@ -223,7 +220,7 @@ class VisitorConnection:
         self.resume()
 
     def scheme(self, head: RequestHead) -> str:
-        """``http`` or ``https``: what the visitor's browser spoke, as far as it can be known here."""
+        """``http`` or ``https``: the scheme that the browser used, as far as it is known here."""
         return scheme_of(head, self.trusted, self._scheme)
 
     @property
@@ -233,7 +230,7 @@ class VisitorConnection:
         return self._keep_alive and self._body is None and more and not self._context.draining
 
     def done(self, keep_alive: bool) -> None:
-        """The exchange is over and all of its answer written."""
+        """End the exchange: its response is written."""
         self._exchange = None
         self._tunnel = False
         if not self._accepts_requests:
@@ -250,9 +247,10 @@ class VisitorConnection:
                 self._start_requests()
 
     def abort_response(self, self_delimited: bool = False) -> None:
-        """The answer cannot be ended as promised: the visitor must see that it was cut.
+        """Close before the end of the response, so that the visitor notices the truncation.
 
-        :param self_delimited: a close shows it, since the answer said where it would end: what there is of it still goes out.
+        :param self_delimited: the response has a length or chunks: an orderly close shows the truncation, and the queue
+            is still sent.
         """
         self._exchange = None
         self._close()
@@ -260,7 +258,7 @@ class VisitorConnection:
             reset(self.transport)
 
     def tick(self, now: float) -> None:
-        """Look at deadlines: heads and idle time absolute, bodies by their rate, waiting answers by their progress."""
+        """Check the deadlines: of head and idle time, the rate of the body, the progress of the response."""
         waiting = self.transport.get_write_buffer_size()
         if waiting != self._unsent_bytes:
             self._unsent_bytes = waiting
@@ -270,7 +268,7 @@ class VisitorConnection:
             self.transport.abort()
             return
         if self._exchange is None:
-            # What still goes out to a visitor who reads is not cut off.
+            # A closing connection stays open as long as the visitor reads the queue.
             if now > self._deadline and not (waiting and not self._accepts_requests):
                 self._on_deadline()
             return
@@ -291,7 +289,9 @@ class VisitorConnection:
         self._exchange.tick(now)
 
     def _presumed_gone(self, now: float) -> bool:
-        """Whether a visitor who sends no more must be taken for gone: a write would tell, but nothing is written."""
+        """After a half-close: whether to treat the visitor as disconnected.
+
+        Only a failed write could prove it, and nothing is being written."""
         exchange = self._exchange
         assert exchange is not None
         if not exchange.response_started:
@@ -301,11 +301,11 @@ class VisitorConnection:
         return now - self._eof_at > _EOF_PAUSE_SECONDS
 
     def close_if_idle(self) -> None:
-        """Close a connection on which nothing runs (while draining)."""
+        """Close the connection if no exchange is running (while draining)."""
         if self._exchange is None and self._accepts_requests and not self._buffer:
             self._close()
 
-    # Inside.
+    # Internals.
 
     def _on_deadline(self) -> None:
         if not self._accepts_requests:
@@ -333,14 +333,16 @@ class VisitorConnection:
             context.per_address.pop(self.peer, None)
 
     def _close(self) -> None:
-        """Take nothing more; the connection goes once everything is written."""
+        """Accept no more requests; close after the queue is sent."""
         self._accepts_requests = False
         self._buffer = b""
         self._deadline = self._context.monotonic() + _CLOSING_SECONDS
         self.transport.close()
 
     def _linger(self) -> None:
-        """The same where the visitor may still be sending: closed at once, the answer could be lost on its way."""
+        """Send the queue, discard input for a while, then close (RFC 9112 section 9.6).
+
+        A close with unread input would send a reset, which can destroy the response on its way."""
         self._accepts_requests = False
         self._lingering = True
         self._buffer = b""
@@ -350,10 +352,10 @@ class VisitorConnection:
         self.resume()
 
     def _start_requests(self) -> None:
-        """Start exchanges as long as whole heads wait and nothing runs; a loop, however many were pipelined."""
+        """Start buffered requests one after another; a loop, so that many pipelined requests do not recurse."""
         self._starting_requests = True
         try:
-            # A visitor who does not read its answers gets no further ones made.
+            # While the queue is full, no further responses are produced.
             while self._accepts_requests and self._exchange is None and self._buffer and not self.full:
                 before = self._buffer
                 self._start_next_request()
@@ -369,11 +371,11 @@ class VisitorConnection:
                 self._close()
 
     def _start_next_request(self) -> None:
-        """Read the next head, if it is there whole, and start its exchange."""
+        """Parse the next head, if it is complete, and start its exchange."""
         limits = self._context.limits
         buffer = self._buffer
         if buffer.startswith(b"\r\n"):
-            # RFC 9112 section 2.2: empty lines before the request line are read over.
+            # RFC 9112 section 2.2: empty lines before the request line are skipped.
             buffer = self._buffer = _EMPTY_LINES.sub(b"", buffer, 1)
             if not buffer:
                 return
@@ -414,13 +416,13 @@ class VisitorConnection:
         if self._body is not None and rest and self._exchange is exchange:
             self._feed_body(rest)
         if self._eof_at and self._body is not None and self._exchange is exchange:
-            # The rest of it will never come.
+            # After the half-close the body stays incomplete.
             self._exchange = None
             exchange.visitor_lost()
             self._close()
 
     def _wait_for_head(self, partial_head: bytes) -> None:
-        """The rest of a head is to come, within its time."""
+        """Wait for the rest of a head until the head deadline."""
         if has_bare_lf(partial_head):
             self._refuse(400, "a bare LF in the head")
         elif not self._awaiting_head and partial_head:
@@ -459,7 +461,7 @@ class VisitorConnection:
         self._linger()
 
     def _abandon_exchange(self, status: int, why: str) -> None:
-        """Refuse a request whose exchange has begun; where its answer has too, only a cut tells the visitor."""
+        """Refuse a request whose exchange is running; abort its response if that has started."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             response_started = exchange.response_started

@@ -1,4 +1,4 @@
-"""The machines on asyncio's loop: plain connections on links of ours, TLS on asyncio's own transports."""
+"""Connection handlers on asyncio's loop: plain on :mod:`.socket_transport`, TLS on asyncio's own transports."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lbcompanion.node.proxy.upstream import UpstreamConnection
 from lbcompanion.node.transports.socket_transport import SocketServer, SocketTransport, connect_socket
 from lbcompanion.node.transports.sockets import BACKLOG
 
-#: How many connections one process takes at a time where several share the socket, so that none takes them all.
+#: Connections accepted per iteration if several processes share the socket, so that none accepts them all.
 _FAIR_SHARE = 8
-#: How long a closing TLS connection may take to send what is written and to hear the other end's close: not sooner
-#: than :mod:`.visitor` gives a plain one up.
+#: How long a closing TLS connection may take to send its queue and to receive ``close_notify``: no less than the
+#: closing timeout of :mod:`lbcompanion.node.proxy.visitor`.
 _TLS_CLOSING_SECONDS = 60.0
-#: How long a visitor has to say goodbye over TLS once everything is written.
+#: How long to wait for the ``close_notify`` of a visitor after the queue is sent.
 _GOODBYE_SECONDS = 1.0
 
 
@@ -35,14 +35,14 @@ async def serve_socket(
     head_seconds: float = 10.0,
     shared: bool = False,
 ) -> asyncio.Server | SocketServer:
-    """Serve an open socket; each connection gets a fresh machine.
+    """Serve a listening socket; each connection gets a new handler.
 
-    :param certificate: None: without TLS.
-    :param pending: None: connections begin with no PROXY header.
-    :param head_seconds: for a TLS handshake.
+    :param certificate: for TLS; None for plain connections.
+    :param pending: where connections wait for a PROXY header; None if they begin without one.
+    :param head_seconds: the timeout of a TLS handshake.
     :param shared: whether other processes serve the same socket.
     """
-    factory: Any = make_handler  # asyncio asks for its own base class, in types only
+    factory: Any = make_handler  # typeshed wants asyncio.BaseProtocol
     if certificate is not None or pending is not None:
         factory = _FirstHandlerFactory(loop, make_handler, certificate, pending, head_seconds)
     accept_batch = _FAIR_SHARE if shared else BACKLOG
@@ -50,16 +50,16 @@ async def serve_socket(
         listening.listen(BACKLOG)
         return SocketServer(loop, listening, factory, accept_batch)
     server = await loop.create_server(factory, sock=listening, backlog=accept_batch)
-    # asyncio uses one number for what it takes at once and for what may wait.
+    # asyncio uses backlog= as batch size of accept too, so the backlog is set separately.
     listening.listen(BACKLOG)
     return server
 
 
 class _FirstHandlerFactory:
-    """Makes what stands at the start of a connection: a header's reader, TLS, or the one and then the other.
+    """Creates the first handler of a connection: for the PROXY header, for TLS, or for the header and then TLS.
 
-    What balancers send comes before TLS begins, in the clear. :meth:`asyncio.loop.start_tls` would lose what came in
-    the same piece as the header, so the protocol that it uses is put in place here, and fed.
+    The PROXY header precedes TLS in clear text. :meth:`asyncio.loop.start_tls` would lose bytes received together with
+    the header, so its protocol class is installed here and fed with these bytes.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class _FirstHandlerFactory:
             self._loop,
             app,
             self._certificate.context,
-            None,  # type: ignore[arg-type]  # nobody waits for the handshake
+            None,  # type: ignore[arg-type]  # no waiter for the handshake
             server_side=True,
-            ssl_handshake_timeout=self._head_seconds,  # type: ignore[arg-type]  # typeshed knows whole seconds only
+            ssl_handshake_timeout=self._head_seconds,  # type: ignore[arg-type]  # typeshed allows int only
             ssl_shutdown_timeout=_TLS_CLOSING_SECONDS,
         )
         return tls
@@ -115,22 +115,22 @@ class _FirstHandlerFactory:
 
 
 class _TlsProtocol(SSLProtocol):
-    """TLS on a visitor's connection, which does not wait long for the visitor's own goodbye.
+    """TLS on a visitor's connection, with a short wait for the visitor's ``close_notify``.
 
-    asyncio waits for the peer's ``close_notify``; RFC 8446 section 6.1 asks for none, and who keeps a connection open
-    after it has read our end would hold up a process that is to leave.
+    asyncio waits longer for it, although RFC 8446 section 6.1 does not require it; a visitor that keeps its connection
+    open would delay a process that is draining.
     """
 
     _tcp_transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
-        """The connection stands: TLS begins on it."""
+        """Start the handshake."""
         self._tcp_transport = transport
         self._running_loop = asyncio.get_running_loop()
         super().connection_made(transport)
 
     def close_soon(self) -> None:
-        """The machine has closed: close for good a moment after everything is written."""
+        """The handler closed: abort the connection shortly after the queue is sent."""
         self._running_loop.call_later(_GOODBYE_SECONDS, self._check_written)
 
     def _check_written(self) -> None:
@@ -141,9 +141,9 @@ class _TlsProtocol(SSLProtocol):
 
 
 class _TlsTransport(ClientAddressTransport):
-    """A link over asyncio's TLS, which knows no half of a connection.
+    """A transport over asyncio's TLS, which cannot half-close.
 
-    :param tls: whose connection is to end soon after :meth:`close`; None: as asyncio does it.
+    :param tls: the protocol whose wait for ``close_notify`` is cut short; None keeps asyncio's behaviour.
     """
 
     def __init__(
@@ -162,11 +162,11 @@ class _TlsTransport(ClientAddressTransport):
 
 
 def _nothing() -> None:
-    """Tell nothing: who waits for our end reads it in the answer's framing, and the close follows soon."""
+    """Do nothing: the response's framing shows its end, and the close follows soon."""
 
 
 class _TlsHandler:
-    """A machine in front of another, within TLS. Both what it gets and what it asks for go straight on."""
+    """Passes events and calls inside TLS on to the inner handler."""
 
     def __init__(self, handler: ConnectionHandler, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
         self._handler = handler
@@ -178,21 +178,21 @@ class _TlsHandler:
         self.resume_writing = handler.resume_writing
 
     def connection_made(self, transport: Any) -> None:
-        """The handshake is done."""
+        """Connect the inner handler after the handshake."""
         self._handler.connection_made(_TlsTransport(transport, *self._client, self.tls))
 
     def eof_received(self) -> bool:
-        """The peer said that it closes; TLS keeps no direction open, whatever the machine would like."""
+        """The peer sent ``close_notify``; return False, since asyncio cannot keep one direction of TLS open."""
         self._handler.eof_received()
         return False
 
 
 class AsyncioDialer:
-    """Makes connections to one address.
+    """Connects to one address.
 
     :param address: ``("tcp", host, port)`` or ``("unix", path)``.
-    :param bind_address: the address to connect from; empty: any.
-    :param certificates: None: without TLS.
+    :param bind_address: the source address; empty for any.
+    :param certificates: for TLS; None for plain connections.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class AsyncioDialer:
         self._dialling: set[asyncio.Task[None]] = set()
 
     def __call__(self, upstream: UpstreamConnection) -> None:
-        """Start; ends in the machine's ``connection_made`` or ``dial_failed``."""
+        """Start connecting; ends in ``connection_made`` or ``dial_failed`` of the handler."""
         task = self._loop.create_task(self._dial(upstream))
         self._dialling.add(task)
         task.add_done_callback(self._dialling.discard)

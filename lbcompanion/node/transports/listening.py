@@ -1,4 +1,4 @@
-"""Serving the visitors' sockets and reaching the application, on whichever transports fit the reactor."""
+"""Listeners for visitors and dialers to the application, on the transports that fit the reactor."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _TWISTED_TIMEOUT_SECONDS = 30
 class Listener:
     """An open listener.
 
-    :ivar port: 0 for one that has none (a unix socket).
-    :ivar socket: the listening socket, for whoever is to serve it as well; this listener's own descriptor of it.
-    :ivar certificate: what it shows; None without TLS.
+    :ivar port: the TCP port; 0 for a unix socket.
+    :ivar socket: a duplicate of the listening socket, to hand over to other processes.
+    :ivar certificate: the server certificate; None without TLS.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Listener:
         self._close = close
 
     def close(self, shared: bool = False) -> Any:
-        """Take no more connections; those that stand go on. May give a Deferred.
+        """Stop accepting; established connections go on. May return a Deferred.
 
-        :param shared: whether others go on serving the same socket, so that a unix socket's file has to stay.
+        :param shared: whether other processes go on serving the socket, so that a unix socket's file has to stay.
         """
         if not shared:
             remove_path(self.socket)
@@ -62,7 +62,7 @@ class Listener:
 
 
 class InMemoryListener:
-    """A listener of a reactor that knows no sockets (in memory)."""
+    """A listener of an in-memory reactor (tests)."""
 
     certificate: ServerCertificate | None = None
 
@@ -71,7 +71,7 @@ class InMemoryListener:
         self.port: int = getattr(port.getHost(), "port", 0)
 
     def close(self, shared: bool = False) -> Any:
-        """Take no more connections."""
+        """Stop accepting."""
         return self._port.stopListening()
 
 
@@ -87,13 +87,13 @@ async def serve(
     loop: asyncio.AbstractEventLoop | None,
     shared: bool = False,
 ) -> Listener:
-    """Serve an open socket, which is the listener's from then on.
+    """Serve a listening socket, which the listener then owns.
 
-    :param description: the endpoint string that it was opened by.
-    :param pending: where connections wait for a PROXY header, if the description has them begin with one.
-    :param loop: the loop that the reactor runs on; None: Twisted's own transports are used.
+    :param description: the endpoint string of the socket.
+    :param pending: where connections wait for a PROXY header, if the endpoint string asks for one.
+    :param loop: the reactor's asyncio loop; None uses Twisted's transports.
     :param shared: whether other processes serve the same socket.
-    :raises BadCertificate: where the description names one that cannot be used.
+    :raises BadCertificate: if the certificate of the endpoint string cannot be used.
     """
     endpoint = parse(description)
     certificate = ServerCertificate(endpoint) if endpoint.encrypted else None
@@ -113,7 +113,7 @@ async def serve(
 
 
 def serve_site(description: str, listening: socket.socket, site: Factory, reactor: Any) -> Listener:
-    """Serve an open socket by a factory of Twisted's.
+    """Serve a listening socket with a Twisted factory.
 
     :raises BadCertificate: as :func:`serve` does.
     """
@@ -125,7 +125,7 @@ def serve_site(description: str, listening: socket.socket, site: Factory, reacto
 def adopt(
     listening: socket.socket, factory: Factory, reactor: Any, certificate: ServerCertificate | None = None
 ) -> Listener:
-    """Have Twisted serve an open socket, which is closed here: Twisted keeps a descriptor of its own."""
+    """Let Twisted serve a listening socket; closes the given one, since Twisted duplicates it."""
     port: Any
     listening.setblocking(False)
     if listening.family is socket.AF_UNIX:
@@ -141,7 +141,7 @@ def adopt(
 
 
 def reload_certificates(listeners: Sequence[AnyListener], log_event: Callable[[str, str], None]) -> None:
-    """Read all certificates anew; one that cannot be used is told, and the old one stays."""
+    """Reload all certificates; a certificate that cannot be used is logged and the old one stays in use."""
     for listener in listeners:
         if listener.certificate is not None:
             try:
@@ -153,9 +153,9 @@ def reload_certificates(listeners: Sequence[AnyListener], log_event: Callable[[s
 
 
 def client_endpoint(description: str, reactor: Any) -> IStreamClientEndpoint:
-    """Twisted's way to the application; where it speaks TLS, verified.
+    """A Twisted client endpoint of the application; over TLS its certificate is verified.
 
-    :raises BadCertificate: where a file that the description names cannot be used.
+    :raises BadCertificate: if a file of the endpoint string cannot be used.
     """
     endpoint = parse(description)
     if not endpoint.encrypted:
@@ -177,10 +177,10 @@ def client_endpoint(description: str, reactor: Any) -> IStreamClientEndpoint:
 def dialer(
     description: str, timeout_seconds: float, reactor: Any, loop: asyncio.AbstractEventLoop | None
 ) -> Callable[[UpstreamConnection], None]:
-    """How to reach the application.
+    """A function that connects a handler to the application.
 
     :param description: a Twisted client endpoint string.
-    :raises BadCertificate: where a file that it names cannot be used.
+    :raises BadCertificate: if a file of the endpoint string cannot be used.
     """
     endpoint = parse(description)
     if "timeout" in endpoint.options:
@@ -199,7 +199,7 @@ def dialer(
 
     def dial(upstream: UpstreamConnection) -> None:
         def failed(failure: Failure) -> None:
-            # An error in the machine is not one of dialling; whoever waits must hear of it all the same.
+            # After connection_made an error is not a dial failure; before it, the user must be notified of any error.
             if upstream.transport is None:
                 upstream.dial_failed(_failure_word(failure))
 

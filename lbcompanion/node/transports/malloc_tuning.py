@@ -1,25 +1,25 @@
-"""The C library's heap, told how a proxy uses it.
+"""Tunes glibc's malloc for large read buffers.
 
-A body that comes fast is read up to half a megabyte at a time, into fresh memory. glibc gives so large a piece back to
-the kernel as soon as it is free, and asks for it again at the next read: as much work as the rest of a streamed body
-takes together. With both thresholds raised, freed memory is kept and used again (mallopt(3)).
+A fast body is read in pieces of up to 512 KiB, each in a new buffer. By default glibc returns a freed buffer of this
+size to the kernel and maps it again at the next read, which costs as much as all other work for a streamed body. With
+both thresholds raised, freed memory is kept and reused (mallopt(3)).
 """
 
 from __future__ import annotations
 
 import ctypes
 
-# Parameters of mallopt(3), as glibc has them.
+# Parameters of mallopt(3), from <malloc.h> of glibc.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
-# The most that glibc takes for the second on 64 bits.
+# The maximum of M_MMAP_THRESHOLD on 64 bits.
 _BYTES = 32 * 1024 * 1024
 
 
 def raise_malloc_thresholds() -> bool:
-    """Have freed memory stay with the process, up to 32 MiB at the heap's end.
+    """Keep freed memory in the process: buffers up to 32 MiB, and up to 64 MiB at the end of the heap.
 
-    :returns: whether the C library took it; one that is not glibc may not.
+    :returns: whether the C library accepted both values; False without glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

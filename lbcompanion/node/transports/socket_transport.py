@@ -1,8 +1,8 @@
-"""Plain connections of the visitors' path on asyncio's loop, with fewer steps and copies than its own transports take.
+"""A transport over a plain socket on asyncio's loop, with fewer calls and copies than asyncio's own.
 
-asyncio reads up to 256 KiB into fresh memory whatever comes, copies what a socket does not take at once into a buffer,
-and joins pieces before it sends them. Here a read is as large as the last ones were, what waits is kept as it is, and
-pieces go out together (sendmsg(2)). The words are those of :mod:`.links`; their meaning is asyncio's.
+asyncio allocates 256 KiB for each read, copies unsent data into a buffer, and joins pieces before sending them. This
+transport adapts the read size to the previous reads, queues unsent pieces without copying them, and sends several
+pieces at once (sendmsg(2)). It implements :class:`~lbcompanion.node.proxy.interface.Transport`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from typing import Any
 
 from lbcompanion.node.proxy.interface import ConnectionHandler
 
-#: How much waits before the machine is told to pause, and how little before it is told to go on, in bytes (asyncio's).
+#: Queue sizes in bytes at which ``pause_writing`` and ``resume_writing`` are called (asyncio's defaults).
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
 
 _MIN_READ_BYTES = 16384
 _MAX_READ_BYTES = 524288
-# A reader whose pieces are a small part of what it is ready for is ready for less from then on.
+# If a read returns less than 1/16 of the read size, the read size shrinks.
 _SMALL_PART = 16
-# What one call sends at most; the kernel takes 1,024 (IOV_MAX).
+# Pieces per sendmsg(2); the kernel allows 1,024 (IOV_MAX).
 _MAX_PIECES = 256
-# How long no connection is taken when the process has no descriptor left for one.
+# How long accepting pauses when the process is out of file descriptors.
 _RETRY_SECONDS = 1.0
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class SocketTransport:
-    """A link over a connected socket, which is its own from then on.
+    """A transport that owns a connected socket.
 
-    :param connected: a stream socket that does not block.
-    :param peername: the peer's address; None: the socket is asked.
+    :param connected: a non-blocking stream socket.
+    :param peername: the peer's address; None asks the socket.
     """
 
     __slots__ = (
@@ -71,15 +71,15 @@ class SocketTransport:
         self._queue: deque[bytes | memoryview] = deque()
         self._queued_bytes = 0
         self._read_bytes = _MIN_READ_BYTES
-        self._closing = False  # nothing more is read, and nothing more taken to be sent
-        self._peer_sent_eof = False  # the peer sends no more
-        self._write_side_closed = False  # nor do we
+        self._closing = False  # reading has stopped, and writes are ignored
+        self._peer_sent_eof = False  # the peer closed its write side
+        self._write_side_closed = False  # the companion closed its write side
         self._full = False
         self._paused = False
         self.set_protocol(handler)
 
     def start(self) -> None:
-        """Tell the machine, and read."""
+        """Call ``connection_made`` and start reading."""
         if self._socket.family is not socket.AF_UNIX:
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -91,14 +91,13 @@ class SocketTransport:
             self._loop.add_reader(self._fd, self._readable)
 
     def set_protocol(self, handler: Any) -> None:
-        """From now on this machine is told; asyncio's word."""
+        """Replace the handler (the name is asyncio's)."""
         self._handler: ConnectionHandler = handler
         self._data_received: Callable[[bytes], None] = handler.data_received
 
-    # What the machine says.
+    # Called by the handler.
 
     def write(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if self._closing or self._write_side_closed:
             return
         if self._queued_bytes:
@@ -115,7 +114,6 @@ class SocketTransport:
             self._enqueue(memoryview(data)[sent:])
 
     def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if self._closing or self._write_side_closed:
             return
         sent = 0
@@ -136,7 +134,6 @@ class SocketTransport:
                 sent = 0
 
     def close(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if self._closing:
             return
         self._closing = True
@@ -145,7 +142,6 @@ class SocketTransport:
             self._loop.call_soon(self._report_lost, None)
 
     def write_eof(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if self._closing or self._write_side_closed:
             return
         self._write_side_closed = True
@@ -153,30 +149,25 @@ class SocketTransport:
             self._shutdown_write_side()
 
     def abort(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._abort_with(None)
 
     def pause_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if not (self._closing or self._paused):
             self._paused = True
             self._loop.remove_reader(self._fd)
-            # Whoever is to take it is slower than the peer, so that less is to be kept for them at a time.
+            # The consumer is slower than the peer: smaller reads keep less data in memory.
             self._read_bytes = max(self._read_bytes // 2, _MIN_READ_BYTES)
 
     def resume_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if self._paused and not self._closing:
             self._paused = False
             if not self._peer_sent_eof:
                 self._loop.add_reader(self._fd, self._readable)
 
     def get_write_buffer_size(self) -> int:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         return self._queued_bytes
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if name == "peername":
             if self._peername is None:
                 with suppress(OSError):
@@ -184,7 +175,7 @@ class SocketTransport:
             return self._peername
         return self._socket if name == "socket" else default
 
-    # What the loop says.
+    # Called by the loop.
 
     def _readable(self) -> None:
         size = self._read_bytes
@@ -249,10 +240,10 @@ class SocketTransport:
             elif self._write_side_closed:
                 self._shutdown_write_side()
 
-    # Inside.
+    # Internals.
 
     def _enqueue(self, data: bytes | memoryview) -> None:
-        """Keep what cannot go now."""
+        """Queue data that the socket did not take."""
         if not data:
             return
         if not self._queued_bytes:
@@ -271,7 +262,7 @@ class SocketTransport:
             self._socket.shutdown(socket.SHUT_WR)
 
     def _abort_with(self, error: BaseException | None) -> None:
-        """Close at once; the machine hears of it when it has done what it is at."""
+        """Close at once; ``connection_lost`` is called in the next iteration of the loop."""
         if self._fd < 0:
             return
         if self._queued_bytes:
@@ -279,7 +270,7 @@ class SocketTransport:
             self._queued_bytes = 0
             self._loop.remove_writer(self._fd)
         elif self._closing:
-            return  # it is on its way
+            return  # _report_lost is scheduled
         if not self._closing:
             self._closing = True
             self._loop.remove_reader(self._fd)
@@ -295,17 +286,17 @@ class SocketTransport:
             self._socket.close()
 
     def _on_handler_error(self, error: Exception, where: str) -> None:
-        """A fault of ours ends this connection, and no other one."""
-        error_context = {"message": f"a connection's machine failed in {where}", "exception": error}
+        """Log an exception of the handler and abort this connection only."""
+        error_context = {"message": f"a connection's handler failed in {where}", "exception": error}
         self._loop.call_exception_handler(error_context)
         self._abort_with(error)
 
 
 class SocketServer:
-    """Takes the connections of a listening socket, which is its own from then on.
+    """Accepts connections on a listening socket that it owns.
 
-    :param accept_batch: how many are taken at a time.
-    :param make_handler: gives each a fresh machine.
+    :param accept_batch: how many connections are accepted per iteration of the loop.
+    :param make_handler: creates the handler of a connection.
     """
 
     def __init__(
@@ -320,11 +311,11 @@ class SocketServer:
         self._make_handler = make_handler
         self._accept_batch = accept_batch
         self._retry_timer: asyncio.TimerHandle | None = None
-        listening.setblocking(False)  # one that was inherited may block
+        listening.setblocking(False)  # an inherited socket may be blocking
         loop.add_reader(listening.fileno(), self._readable)
 
     def close(self) -> None:
-        """Take no more; those that stand go on."""
+        """Stop accepting; established connections go on."""
         if self._retry_timer is not None:
             self._retry_timer.cancel()
         if self._listening.fileno() >= 0:
@@ -341,7 +332,7 @@ class SocketServer:
                 if error.errno not in _OUT_OF_DESCRIPTORS:
                     raise
                 error_context = {
-                    "message": "no connections are taken for a second: no descriptor is left",
+                    "message": "accepting pauses for a second: no file descriptor is left",
                     "exception": error,
                 }
                 self._loop.call_exception_handler(error_context)
@@ -359,11 +350,11 @@ class SocketServer:
 async def connect_socket(
     loop: asyncio.AbstractEventLoop, where: tuple[Any, ...], bind_address: str = ""
 ) -> socket.socket:
-    """A socket connected to the first address that answers.
+    """Connect a socket to the first address that accepts.
 
     :param where: ``("tcp", host, port)`` or ``("unix", path)``.
-    :param bind_address: the address to connect from; empty: any.
-    :raises OSError: what the last address said.
+    :param bind_address: the source address; empty for any.
+    :raises OSError: the error of the last address.
     """
     if where[0] == "unix":
         return await _connect(loop, socket.AF_UNIX, where[1], "")

@@ -1,7 +1,7 @@
-"""Listening sockets: opened by endpoint strings, or taken over from whoever has them (a supervisor, an older process).
+"""Listening sockets: opened from endpoint strings, or inherited from another process.
 
-A socket is opened here once and then served on whichever transports there are; that is what lets several processes
-share one, so that none of its connections is lost when one of them goes.
+A socket is opened separately from the transport that serves it. So several processes can share it, and no connection in
+its accept queue is lost when one of them ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.internet.endpoints import serverFromString
 
 from lbcompanion.endpoints.strings import EndpointString, parse
 
-#: Connections that may wait to be taken; the kernel cuts it down to net.core.somaxconn.
+#: The accept queue of a listening socket; the kernel limits it to net.core.somaxconn.
 BACKLOG = 2048
 _UNIX_MODE = "666"
 
@@ -32,9 +32,9 @@ class _Address:
 def open_sockets(descriptions: Sequence[str], inherited: Iterable[socket.socket] = ()) -> list[socket.socket]:
     """Open a listening socket for each server endpoint string.
 
-    :param inherited: open sockets; one that has the address asked for is used instead of a new one.
-    :returns: in the order of the descriptions; not blocking.
-    :raises OSError: where one cannot be opened; those opened before are closed then.
+    :param inherited: open sockets; one with a requested address is used instead of a new one.
+    :returns: non-blocking sockets in the order of the descriptions.
+    :raises OSError: if one cannot be opened; the others are closed.
     """
     endpoints = [parse(description) for description in descriptions]
     inherited_by_address: dict[_Address, socket.socket] = {
@@ -42,7 +42,7 @@ def open_sockets(descriptions: Sequence[str], inherited: Iterable[socket.socket]
     }
     opened: dict[int, socket.socket] = {}
     try:
-        # IPv4 first: where both want one port, the IPv6 socket has to know.
+        # IPv4 first: an IPv6 socket on the same port has to be IPv6-only.
         for number in sorted(range(len(endpoints)), key=lambda n: endpoints[n].kind == "tcp6"):
             try:
                 opened[number] = _open(endpoints[number], inherited_by_address, endpoints)
@@ -89,7 +89,7 @@ def _nonblocking(sock: socket.socket) -> socket.socket:
 
 
 def _address(endpoint: EndpointString) -> _Address:
-    """Where it listens, in the form that ``getsockname`` tells."""
+    """The listening address in the form of ``getsockname``."""
     if endpoint.kind == "unix":
         return _Address(socket.AF_UNIX, endpoint.args[0])
     host = endpoint.options.get("interface") or ("::" if endpoint.kind == "tcp6" else "0.0.0.0")
@@ -99,7 +99,7 @@ def _address(endpoint: EndpointString) -> _Address:
 
 
 def _shares_port(endpoint: EndpointString, others: Sequence[EndpointString]) -> bool:
-    """Whether the same port is asked for with IPv4 as well: then this socket must leave that alone."""
+    """Whether an IPv4 endpoint has the same port: then this socket must be IPv6-only."""
     return any(
         other.kind not in {"unix", "systemd"}
         and other.args[0] == endpoint.args[0] != "0"
@@ -121,7 +121,7 @@ def _bind_unix(sock: socket.socket, endpoint: EndpointString) -> None:
 
 
 def bind_path(sock: socket.socket, path: str, mode: int) -> None:
-    """Bind a unix socket whose file has this mode from its first moment."""
+    """Bind a unix socket whose file is created with this mode."""
     old_umask = os.umask(0o777 & ~mode)
     try:
         sock.bind(path)
@@ -130,7 +130,7 @@ def bind_path(sock: socket.socket, path: str, mode: int) -> None:
 
 
 def _is_stale(path: str) -> bool:
-    """Whether a unix socket lies there that nobody listens on any more."""
+    """Whether the path is a unix socket without a listener."""
     with suppress(OSError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return False
@@ -144,7 +144,7 @@ def _is_stale(path: str) -> bool:
 
 
 def remove_path(listening: socket.socket) -> None:
-    """Take away the file of a unix socket that listens no more; any other socket has none."""
+    """Remove the file of a closed unix socket; other sockets have no file."""
     if listening.family is socket.AF_UNIX:
         path = listening.getsockname()
         if isinstance(path, str) and path:
@@ -155,7 +155,7 @@ def remove_path(listening: socket.socket) -> None:
 def _from_systemd(endpoint: EndpointString) -> socket.socket:
     """A socket that systemd opened (sd_listen_fds(3)).
 
-    Twisted takes what systemd tells out of the environment when it is imported, so it is asked.
+    Twisted reads and removes the variables of systemd when it is imported, so this asks Twisted.
     """
     options = {key: value for key, value in endpoint.options.items() if key != "domain"}
     systemd_endpoint: Any = serverFromString(None, str(EndpointString("systemd", (), {"domain": "INET", **options})))

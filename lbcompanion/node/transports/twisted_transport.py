@@ -1,4 +1,4 @@
-"""The machines on Twisted's transports: for reactors without an asyncio loop, and for endpoints that asyncio lacks."""
+"""Connection handlers on Twisted's transports: for reactors without an asyncio loop."""
 
 from __future__ import annotations
 
@@ -30,27 +30,24 @@ from lbcompanion.node.proxy.upstream import UpstreamConnection
 
 
 class TwistedTransport:
-    """A link over a Twisted transport."""
+    """Adapts a Twisted transport to :class:`~lbcompanion.node.proxy.interface.Transport`."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
 
     def write(self, data: bytes) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._transport.write(data)
 
     def writelines(self, list_of_data: Sequence[bytes | memoryview]) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._transport.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
-        # A transport waits for a producer that it has paused, and ours will never say that it is done.
+        # loseConnection waits for a registered producer to finish, which TwistedProtocol never does.
         self._transport.unregisterProducer()
         self._transport.loseConnection()
 
     def write_eof(self) -> None:
-        """Close our direction; over TLS close the connection, because TLS cannot close one direction."""
+        """Close the write side; over TLS close the connection, because Twisted cannot half-close TLS."""
         if ISSLTransport.providedBy(self._transport) or not hasattr(self._transport, "loseWriteConnection"):
             self.close()
             return
@@ -58,15 +55,12 @@ class TwistedTransport:
         self._transport.loseWriteConnection()
 
     def abort(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._transport.abortConnection()
 
     def pause_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         self._transport.pauseProducing()
 
     def resume_reading(self) -> None:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if not getattr(self._transport, "disconnecting", False):
             self._transport.resumeProducing()
 
@@ -81,7 +75,6 @@ class TwistedTransport:
         return int(waiting + getattr(transport, "_tempDataLen", 0))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See :class:`~lbcompanion.node.proxy.interface.Transport`."""
         if name == "ssl_object":
             return ISSLTransport.providedBy(self._transport)
         if name != "peername":
@@ -93,13 +86,15 @@ class TwistedTransport:
 
 @implementer(IPushProducer, IHalfCloseableProtocol)
 class TwistedProtocol(Protocol):
-    """Passes what a transport tells on to a machine; stands as its producer, to hear when its queue is full."""
+    """Passes the events of a Twisted transport on to a handler.
+
+    It registers itself as the transport's producer: ``pauseProducing`` then reports a full queue."""
 
     def __init__(self, handler: ConnectionHandler) -> None:
         self._handler = handler
 
     def connectionMade(self) -> None:
-        """The connection stands."""
+        """Connect the handler."""
         transport: Any = self.transport
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
@@ -108,19 +103,19 @@ class TwistedProtocol(Protocol):
         self._handler.connection_made(self._adapter)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came."""
+        """Pass the bytes on."""
         self._handler.data_received(data)
 
     def readConnectionLost(self) -> None:
-        """The peer will send no more."""
+        """The peer closed its write side."""
         if not self._handler.eof_received():
             self._adapter.close()
 
     def writeConnectionLost(self) -> None:
-        """We will send no more, and knew it."""
+        """Ignore it: the companion itself closed the write side."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone."""
+        """The connection is closed."""
         transport: Any = self.transport
         transport.unregisterProducer()
         self._handler.connection_lost(None if reason.check(ConnectionDone) else reason.value)
@@ -130,17 +125,17 @@ class TwistedProtocol(Protocol):
         self._handler.pause_writing()
 
     def resumeProducing(self) -> None:
-        """It is low again."""
+        """The transport's queue is low again."""
         self._handler.resume_writing()
 
     def stopProducing(self) -> None:
-        """The transport closes; :meth:`connectionLost` tells the machine."""
+        """Ignore it: :meth:`connectionLost` follows."""
 
 
 class HandlerFactory(Factory):
-    """Gives each connection a machine.
+    """Gives each connection a handler.
 
-    :param make_handler: gives a fresh machine.
+    :param make_handler: creates a handler.
     """
 
     noisy = False
@@ -149,18 +144,18 @@ class HandlerFactory(Factory):
         self._make_handler = make_handler
 
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
-        """A protocol around a fresh machine."""
+        """A protocol around a new handler."""
         return TwistedProtocol(self._make_handler())
 
     @classmethod
     def for_handler(cls, handler: ConnectionHandler) -> HandlerFactory:
-        """For a connection that is made, not taken: all it can give is this machine."""
+        """A factory for one outgoing connection with this handler."""
         return cls(lambda: handler)
 
 
 @implementer(IHandshakeListener)
 class _TlsDialProtocol(TwistedProtocol):
-    """A connection to the application over TLS: its machine hears of it once the handshake is done, or has failed."""
+    """A TLS connection to the application: its handler is notified after the handshake succeeded or failed."""
 
     def __init__(self, upstream: UpstreamConnection, timeout_seconds: float, reactor: Any) -> None:
         super().__init__(upstream)
@@ -170,16 +165,16 @@ class _TlsDialProtocol(TwistedProtocol):
         self._handshake_timeout = reactor.callLater(timeout_seconds, self._on_handshake_timeout)
 
     def connectionMade(self) -> None:
-        """TCP stands; TLS begins."""
+        """Wait for the TLS handshake."""
 
     def handshakeCompleted(self) -> None:
-        """The application is who it should be."""
+        """The certificate was verified: connect the handler."""
         self._handshake_timeout.cancel()
         self._connected = True
         super().connectionMade()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It was not, or the connection is gone."""
+        """The handshake failed, or the connection is closed."""
         if self._connected:
             super().connectionLost(reason)
             return
@@ -194,9 +189,9 @@ class _TlsDialProtocol(TwistedProtocol):
 
 
 class TlsDialFactory(Factory):
-    """For one connection to the application over TLS.
+    """A factory for one TLS connection to the application.
 
-    :param timeout_seconds: for the handshake.
+    :param timeout_seconds: the timeout of the handshake.
     """
 
     noisy = False
@@ -207,34 +202,34 @@ class TlsDialFactory(Factory):
         self._reactor = reactor
 
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
-        """The protocol around its machine."""
+        """The protocol around the handler."""
         return _TlsDialProtocol(self._upstream, self._timeout_seconds, self._reactor)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class _TlsContextSource:
-    """Begins TLS with what the certificate's files held when they were last read."""
+    """Creates TLS connections from the certificate as last loaded, so that a reload takes effect."""
 
     def __init__(self, certificate: ServerCertificate) -> None:
         self._certificate = certificate
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """A fresh connection."""
+        """A new server-side TLS connection."""
         return SSL.Connection(self._certificate.twisted_context, None)
 
 
 def tls_factory(factory: Factory, certificate: ServerCertificate) -> Factory:
-    """A factory whose connections speak TLS and then are the other's."""
+    """Wrap a factory in TLS."""
     wrapped: Any = TLSMemoryBIOFactory(_TlsContextSource(certificate), False, factory)
     wrapped.noisy = False
-    made: Factory = wrapped
-    return made
+    tls_wrapped: Factory = wrapped
+    return tls_wrapped
 
 
 class ProxyHeaderFactory(Factory):
-    """Gives each connection a reader of the PROXY header, behind which the visitor's machine takes its place.
+    """Gives each connection a PROXY header handler, which the visitor's handler replaces after the header.
 
-    :param certificate: None: no TLS behind the header.
+    :param certificate: for TLS after the header; None for plain connections.
     """
 
     noisy = False
@@ -250,7 +245,7 @@ class ProxyHeaderFactory(Factory):
         self._pending = pending
 
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
-        """The reader."""
+        """A protocol around the PROXY header handler."""
         protocol: TwistedProtocol
 
         def on_header(_transport: Any, header: ProxyHeader, rest: bytes) -> None:
@@ -270,11 +265,13 @@ class ProxyHeaderFactory(Factory):
 
 
 class SharedUnixPort(UnixPort):
-    """A unix socket that others may serve as well: Twisted's own port for one that was handed over would change its
-    mode, shut it down for all of them, and remove its file."""
+    """A listening unix socket that other processes may share.
+
+    Twisted's own port for an inherited unix socket would change its mode, shut it down for all processes and remove
+    its file."""
 
     def startListening(self) -> None:
-        """Take connections."""
+        """Start accepting."""
         port: Any = self
         port._shouldShutdown = False
         port.factory.doStart()
@@ -285,7 +282,7 @@ class SharedUnixPort(UnixPort):
         port.startReading()
 
     def connectionLost(self, reason: Failure) -> None:
-        """Take no more."""
+        """Stop accepting."""
         port: Any = self
         port._logConnectionLostMsg = lambda: None
         TcpPort.connectionLost(self, reason)
