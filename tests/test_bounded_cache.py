@@ -14,7 +14,7 @@ from lbcompanion.http1.heads import RequestHead, ResponseHead, read_request_head
 from lbcompanion.node.proxy.client_info import TrustedProxies
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.reader import CookieReader
-from tests.support.in_memory_node import Rig
+from tests.support.in_memory_node import InMemoryNode
 
 LARGE_BYTES = 58_000
 
@@ -83,40 +83,40 @@ def _large(number: int) -> bytes:
     return b"%04d" % number + b"a" * LARGE_BYTES
 
 
-def _accept_encodings(rig: Rig, number: int) -> None:
+def _accept_encodings(rig: InMemoryNode, number: int) -> None:
     rig.policy.accept_encoding(_large(number))
 
 
-def _origin(rig: Rig, number: int) -> None:
-    rig.policy.origin(RequestHead.of(b"GET", b"/", 11, [(b"host", _large(number))]), False, "https")
+def _origin(rig: InMemoryNode, number: int) -> None:
+    rig.policy.origin(RequestHead.from_fields(b"GET", b"/", 11, [(b"host", _large(number))]), False, "https")
 
 
-def _forwarding_lines(rig: Rig, number: int) -> None:
+def _forwarding_lines(rig: InMemoryNode, number: int) -> None:
     rig.policy.forwarding_lines("192.0.2.1", "https", _large(number))
 
 
-def _tagged(rig: Rig, number: int) -> None:
+def _tagged(rig: InMemoryNode, number: int) -> None:
     rig.policy.script_tag("token", "https://" + _large(number).decode(), "./-/_lbc/fetch-from", None, False)
 
 
-def _eligibility(rig: Rig, number: int) -> None:
-    request = RequestHead.of(b"GET", b"/", 11, [(b"host", b"a"), (b"cache-control", _large(number))])
-    rig.policy.eligibility(request, ResponseHead.of(11, 200, b"OK", [(b"content-type", b"text/html")]))
+def _eligibility(rig: InMemoryNode, number: int) -> None:
+    request = RequestHead.from_fields(b"GET", b"/", 11, [(b"host", b"a"), (b"cache-control", _large(number))])
+    rig.policy.eligibility(request, ResponseHead.from_fields(11, 200, b"OK", [(b"content-type", b"text/html")]))
 
 
-def _trusted(rig: Rig, number: int) -> None:
+def _trusted(rig: InMemoryNode, number: int) -> None:
     _PROXIES.trusts(_large(number).decode())
 
 
-def _hosted(rig: Rig, number: int) -> None:
+def _hosted(rig: InMemoryNode, number: int) -> None:
     read_request_head(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % _large(number))
 
 
-def _named(rig: Rig, number: int) -> None:
+def _named(rig: InMemoryNode, number: int) -> None:
     read_request_head(b"GET / HTTP/1.1\r\nHost: a\r\n%b: x\r\n\r\n" % _large(number))
 
 
-def _cookies(rig: Rig, number: int) -> None:
+def _cookies(rig: InMemoryNode, number: int) -> None:
     _READER.read({_large(number).decode(): "value"})
 
 
@@ -126,8 +126,8 @@ _DOORS = [_accept_encodings, _origin, _forwarding_lines, _tagged, _eligibility, 
 
 
 @pytest.mark.parametrize("door", _DOORS, ids=lambda door: door.__name__.strip("_"))
-def test_nothing_large_that_a_peer_sends_stays(door: Callable[[Rig, int], None]) -> None:
-    rig = Rig()
+def test_nothing_large_that_a_peer_sends_stays(door: Callable[[InMemoryNode, int], None]) -> None:
+    rig = InMemoryNode()
     use_python_reader()
     try:
         door(rig, 0)
@@ -137,5 +137,5 @@ def test_nothing_large_that_a_peer_sends_stays(door: Callable[[Rig, int], None])
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-        use_python_reader(alone=False)
+        use_python_reader(python_only=False)
     assert held < 1_000_000

@@ -227,7 +227,7 @@ def test_the_admin_listener(node: Node) -> None:
     assert status["failed_open"] == {}
 
 
-@pytest.mark.parametrize("way", ["command", "twistd"])
+@pytest.mark.parametrize("start_mode", ["command", "twistd"])
 def test_running_requests_end_before_the_process_does(
     tmp_path: Path, application: RawApplication, start_mode: str
 ) -> None:

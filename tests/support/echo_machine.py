@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbcompanion.node.proxy.interface import Link
+from lbcompanion.node.proxy.interface import Transport
 
 
 class Echo:
@@ -12,7 +12,7 @@ class Echo:
         self.told: list[object] = []
         self.keeps = keeps
 
-    def connection_made(self, link: Link) -> None:
+    def connection_made(self, link: Transport) -> None:
         self.link = link
 
     def data_received(self, data: bytes) -> None:

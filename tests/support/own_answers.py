@@ -9,7 +9,7 @@ from typing import Any
 
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.strategies import SECRET
-from tests.support.in_memory_node import Rig, VisitorResponse
+from tests.support.in_memory_node import InMemoryNode, VisitorResponse
 
 GUARDS = {
     b"cache-control": b"no-store",
@@ -41,13 +41,13 @@ def digest(body: bytes) -> str:
     return f"sha-256=:{b64encode(hashlib.sha256(body).digest()).decode()}:"
 
 
-def with_page(**more: Any) -> tuple[Rig, str]:
-    rig = Rig(**more)
-    rig.get(b"/shop?q=1", b"Cookie: SRV=n1")
-    return rig, rig.page.token
+def with_page(**more: Any) -> tuple[InMemoryNode, str]:
+    companion = InMemoryNode(**more)
+    companion.get(b"/shop?q=1", b"Cookie: SRV=n1")
+    return companion, companion.page.token
 
 
-def refused(rig: Rig, answer: VisitorResponse) -> None:
+def refused(companion: InMemoryNode, answer: VisitorResponse) -> None:
     assert answer.status == 403
     assert answer.json == {"type": "about:blank", "status": 403}
     assert guarded(answer)

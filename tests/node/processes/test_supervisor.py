@@ -85,7 +85,7 @@ def asked(
             return answer
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 @pytest.mark.parametrize("store", ["memory:", "sqlite:///pages.db"])
 def test_workers_have_one_another_s_copies(
     tmp_path: Path, application: RawApplication, start_mode: str, store: str
@@ -168,7 +168,7 @@ def wait_for_request(server: socket.socket) -> socket.socket:
         connection.close()
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: RawApplication, start_mode: str) -> None:
     with running_node(tmp_path, upstream(application), node="workers = 2", start_mode=start_mode) as node_process:
         first, second = pids(node_process)
@@ -207,7 +207,7 @@ def test_one_that_dies_again_and_again_is_started_later_and_later(tmp_path: Path
         assert pids(node_process)[0] != first
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_all_finish_and_leave(tmp_path: Path, application: RawApplication, start_mode: str) -> None:
     application.go_on.clear()
     with running_node(tmp_path, upstream(application), node="workers = 2", start_mode=start_mode) as node_process:
@@ -234,7 +234,7 @@ def test_all_finish_and_leave(tmp_path: Path, application: RawApplication, start
         assert not list((tmp_path / "state").rglob("*.control"))
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_without_their_supervisor_workers_leave(tmp_path: Path, application: RawApplication, start_mode: str) -> None:
     with running_node(tmp_path, upstream(application), node="workers = 2", start_mode=start_mode) as node_process:
         there = pids(node_process)

@@ -81,7 +81,7 @@ def fields(body: bytes) -> dict[bytes, bytes]:
     return dict(line.split(b": ", 1) for line in body.split(b"\r\n")[1:])
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_tls(tmp_path: Path, application: str, start_mode: str) -> None:
     AUTHORITY.write(tmp_path, "a", "www.example.com")
     with running_node(tmp_path, application, IN_TLS, start_mode=start_mode) as node_process:
@@ -105,7 +105,7 @@ def test_tls(tmp_path: Path, application: str, start_mode: str) -> None:
         assert node_process.stop() in {0, -signal.SIGTERM}
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_sighup_reads_certificates_anew(tmp_path: Path, application: str, start_mode: str) -> None:
     certificate, _ = AUTHORITY.write(tmp_path, "a", "www.example.com")
     with running_node(tmp_path, application, IN_TLS, start_mode=start_mode) as node_process:
@@ -129,7 +129,7 @@ def test_sighup_reads_certificates_anew(tmp_path: Path, application: str, start_
         assert node_process.log_text().count("the old one stays") == 1
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_a_balancer_tells_who_asks(tmp_path: Path, application: str, start_mode: str) -> None:
     with running_node(
         tmp_path, application, "haproxy:tcp:{port}:interface=127.0.0.1", start_mode=start_mode
@@ -150,7 +150,7 @@ def test_a_balancer_tells_who_asks(tmp_path: Path, application: str, start_mode:
             assert is_closed(asking)
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_tls_behind_the_header(tmp_path: Path, application: str, start_mode: str) -> None:
     AUTHORITY.write(tmp_path, "a", "www.example.com")
     with running_node(tmp_path, application, "haproxy:" + IN_TLS, start_mode=start_mode) as node_process:
@@ -163,7 +163,7 @@ def test_tls_behind_the_header(tmp_path: Path, application: str, start_mode: str
                 assert answers[1].body == BIG
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_nobody_else_may_tell(tmp_path: Path, application: str, start_mode: str) -> None:
     more = 'trusted_proxies = ["10.0.0.0/8"]'
     with (
@@ -176,7 +176,7 @@ def test_nobody_else_may_tell(tmp_path: Path, application: str, start_mode: str)
         assert "no trusted proxy" in node_process.log_text()
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_a_header_that_does_not_come(tmp_path: Path, application: str, start_mode: str) -> None:
     more = '[crawler]\nintake = ""\n[limits]\nhead_seconds = 1'
     with (
@@ -190,7 +190,7 @@ def test_a_header_that_does_not_come(tmp_path: Path, application: str, start_mod
         assert b'timeouts_total{of="proxy header"} 1.0' in node_process.ask_admin("/metrics").body
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_unix_sockets_and_ipv6(tmp_path: Path, start_mode: str) -> None:
     with Unix(str(tmp_path / "app.sock"), _Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -210,7 +210,7 @@ def test_unix_sockets_and_ipv6(tmp_path: Path, start_mode: str) -> None:
         server.shutdown()
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_a_dual_stack_listener(tmp_path: Path, application: str, start_mode: str) -> None:
     with running_node(tmp_path, application, "tcp6:{port}", start_mode=start_mode) as node_process:
         for host in ("::1", "127.0.0.1"):
@@ -219,7 +219,7 @@ def test_a_dual_stack_listener(tmp_path: Path, application: str, start_mode: str
             assert fields(answer.body)[b"X-Forwarded-For"] == host.encode()
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 @pytest.mark.parametrize("kind", ["tls", "ssl", "endpoint"])
 def test_tls_towards_the_application(tmp_path: Path, start_mode: str, kind: str) -> None:
     authority = CertificateAuthority("the application's")
@@ -242,7 +242,7 @@ def test_tls_towards_the_application(tmp_path: Path, start_mode: str, kind: str)
         server.shutdown()
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 @pytest.mark.parametrize("wrong", ["authority", "name"])
 def test_a_wrong_application_is_not_spoken_to(tmp_path: Path, start_mode: str, wrong: str) -> None:
     authority = CertificateAuthority("the application's")
@@ -269,7 +269,7 @@ def test_a_wrong_application_is_not_spoken_to(tmp_path: Path, start_mode: str, w
         server.shutdown()
 
 
-@pytest.mark.parametrize("way", START_MODES)
+@pytest.mark.parametrize("start_mode", START_MODES)
 def test_a_socket_of_systemd(tmp_path: Path, application: str, start_mode: str) -> None:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
