@@ -91,7 +91,7 @@ def cookie(document: dict, name: str) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("stand", "readable"),
+    ("run_balancer", "readable"),
     [
         (doctor_sites.haproxy_with("insert"), True),
         (doctor_sites.haproxy_with("insert indirect nocache httponly"), False),
@@ -154,7 +154,7 @@ def test_a_cookie_after_post_only(environment):
 
 
 @pytest.mark.parametrize(
-    "stand",
+    "run_balancer",
     [doctor_sites.haproxy_with("insert"), doctor_sites.builtin, doctor_sites.printed("envoy")],
     ids=["insert", "builtin", "envoy"],
 )
@@ -167,7 +167,7 @@ def test_without_companions_it_is_a_guess(environment, run_balancer):
 
 
 @pytest.mark.parametrize(
-    "stand",
+    "run_balancer",
     [doctor_sites.haproxy_with("", doctor_sites.by_source), doctor_sites.nginx_hash("sid")],
     ids=["source", "hash"],
 )
