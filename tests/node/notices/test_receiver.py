@@ -21,8 +21,8 @@ URL = "https://www.example.com/shop"
 VIEWED = "2026-11-23T21:20:00Z"
 
 
-@pytest.fixture(name="rig")
-def _rig(tmp_path: Path) -> InMemoryNode:
+@pytest.fixture(name="companion")
+def _companion(tmp_path: Path) -> InMemoryNode:
     return InMemoryNode(
         spool=Spool(tmp_path / "state" / "notices.db", at_once),
         sticky=StickyTable(dialect="auto", cookies=("SRV", "JSESSIONID")),
