@@ -47,7 +47,7 @@ class TestUtf16:
     def test_cut_off(self) -> None:
         page = b"\xff\xfe" + "<html><head><title>".encode("utf-16-le") + b"x"
         injector = Injector(TOP)
-        assert injector.feed(page) + injector.held() == page
+        assert injector.feed(page) + injector.flush() == page
 
     def test_skip_if(self) -> None:
         page = b"\xff\xfe" + "<html><head><title>no-record".encode("utf-16-le")

@@ -20,7 +20,7 @@ class PeerExport:
     """Gives what it is made with."""
 
     def __init__(self, lost: dict[str, LossReason] | None = None, fails: bool = False, **given: int) -> None:
-        self.given, self.lost, self._fails = Counter(given), lost or {}, fails
+        self.exported, self.lost, self._fails = Counter(given), lost or {}, fails
 
     async def run(self, until: float) -> None:
         if self._fails:

@@ -28,7 +28,7 @@ class Node:
             reactor=self.reactor,
             counters=self.counters,
             copies=self.copies,  # type: ignore[arg-type]
-            leaving=DrainState(self.reactor),
+            drain_state=DrainState(self.reactor),
             crawler_reached=lambda: self.crawler_reached,
             log=lambda what, why: self.logged.append(what),
         )
@@ -76,6 +76,6 @@ def test_a_store_or_a_crawler_that_fails_keeps_nobody_away() -> None:
 
 def test_a_node_that_leaves_is_not_ready() -> None:
     node = Node()
-    node.readiness.leaving.begun = True
+    node.readiness.drain_state.draining = True
     assert not node.readiness.ready
     assert node.readiness.problems() == ["the node is leaving"]

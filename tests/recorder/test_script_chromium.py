@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lbcompanion.html.snippets import beside
+from lbcompanion.html.snippets import relative_prefix
 from lbcompanion.recorder.fetch_url import decode_fetch_url, encode_fetch_url
 from lbcompanion.recorder.script import recorder_source
 from tests.support.browser import TAG, Site
@@ -45,7 +45,7 @@ def test_the_notice_goes_below_the_pages_folder_with_the_pages_cookies(
         [{"name": "SRV", "value": "n1", "domain": "127.0.0.1", "path": "/shop", "httpOnly": True, "sameSite": "Lax"}]
     )
     site.scripts[f"{folder}/_lbc/fetch-from"] = site.scripts["/_lbc/fetch-from.js"]
-    script = f"{beside(path, '/_lbc')}/fetch-from?v=1"
+    script = f"{relative_prefix(path, '/_lbc')}/fetch-from?v=1"
     head = default_tag("TOKEN", "u", script, None, False).decode() + '<base href="/elsewhere/">'
     page.goto(site.add(path, head=head))
     site.wait()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.html.eligible import READ_OF_REQUEST, READ_OF_RESPONSE, Eligibility, eligible
-from lbcompanion.http1.field_lines import OF_REQUEST, OF_RESPONSE, PARTIAL
+from lbcompanion.http1.field_lines import REQUEST_FIELDS, RESPONSE_FIELDS, FRAGMENT_HINT
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.node.capture import page_policy
 from tests.support.in_memory_node import InMemoryNode
@@ -25,11 +25,11 @@ VALUES = [
 
 
 def request(fields: Iterable[Field], method: bytes = b"GET") -> RequestHead:
-    return RequestHead.of(method, b"/", 11, [(b"host", b"a.example"), *fields])
+    return RequestHead.from_fields(method, b"/", 11, [(b"host", b"a.example"), *fields])
 
 
 def response(fields: Iterable[Field], status: int = 200) -> ResponseHead:
-    return ResponseHead.of(11, status, b"", fields)
+    return ResponseHead.from_fields(11, status, b"", fields)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_each_field_that_is_read_is_looked_at(of_request: bool, name: bytes, mon
 
 def fields(table: dict[bytes, int], read: frozenset[bytes]) -> st.SearchStrategy[list[Field]]:
     """Fields of which some are read; without those that keep a head from being looked up at all."""
-    names = [name for name in sorted(read) if not table[name] & PARTIAL]
+    names = [name for name in sorted(read) if not table[name] & FRAGMENT_HINT]
     return st.lists(st.tuples(st.sampled_from([*names, b"connection"]), st.sampled_from(VALUES)), max_size=2)
 
 
@@ -65,8 +65,8 @@ WARM = InMemoryNode()
 
 
 @given(
-    fields(OF_REQUEST, READ_OF_REQUEST),
-    fields(OF_RESPONSE, READ_OF_RESPONSE),
+    fields(REQUEST_FIELDS, READ_OF_REQUEST),
+    fields(RESPONSE_FIELDS, READ_OF_RESPONSE),
     st.sampled_from([200, 204, 404]),
     st.sampled_from([b"GET", b"HEAD"]),
 )

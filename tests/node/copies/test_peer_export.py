@@ -123,7 +123,7 @@ class FourNodesTests(FourNodes):
     def test_who_refuses_is_passed_over_and_asked_once(self) -> Any:
         tokens = [token_of("n2", bytes([seed])) for seed in range(24)]
         yield self.stop("n1")
-        self.services["n3"].readiness.leaving.begun = True
+        self.services["n3"].readiness.drain_state.draining = True
         for token in tokens:
             yield self.put("n2", token)
         gone = yield self.stop("n2")
@@ -132,7 +132,7 @@ class FourNodesTests(FourNodes):
             assert (yield self.holders(token)) == ["n4"]
         # As many as were under way at once.
         assert 1 <= self.services["n3"].counters.copies_transferred["refused"] <= 8
-        self.services["n3"].readiness.leaving.begun = False
+        self.services["n3"].readiness.drain_state.draining = False
 
     @inlineCallbacks
     def test_a_page_too_large_for_one_goes_to_another(self) -> Any:
@@ -178,11 +178,11 @@ class FourNodesTests(FourNodes):
         self.urls["n3"] = f"http://127.0.0.1:{listening.getHost().port}"
         for seed in range(20):
             yield self.put("n2", token_of("n2", bytes([seed])))
-        peer_export = self.services["n2"]._copy_drain._giving
+        peer_export = self.services["n2"]._copy_drain._peer_export
         begun = time.monotonic()
         yield Deferred.fromCoroutine(peer_export.run(reactor.seconds() + 0.5))
         assert time.monotonic() - begun < 5
-        assert (peer_export.given, set(peer_export.lost.values())) == ({}, {LossReason.of(LossCode.NO_TIME)})
+        assert (peer_export.exported, set(peer_export.lost.values())) == ({}, {LossReason.of(LossCode.NO_TIME)})
         assert len(peer_export.lost) == 20
         yield listening.stopListening()
 

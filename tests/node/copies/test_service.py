@@ -13,7 +13,7 @@ from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_node import PAGE, InMemoryNode, html
-from tests.support.own_answers import Odd, digest, guarded, proved, with_page
+from tests.support.own_answers import FailingTakeStore, digest, guarded, proved, with_page
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -149,7 +149,7 @@ def test_a_failing_store_is_503(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_so_is_a_store_that_raises(method: str) -> None:
-    companion = InMemoryNode(store=Odd(StoreTable(), lambda: 0.0))
+    companion = InMemoryNode(store=FailingTakeStore(StoreTable(), lambda: 0.0))
     assert companion.fetch(companion.tokens.mint(), method).status == 503
 
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from lbcompanion.errors import PageNotReady
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
-from lbcompanion.node.processes.siblings import Frame
+from lbcompanion.protocol.copies import Frame
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import ManualWallClock, make_page

@@ -61,7 +61,7 @@ class ApplicationTests(TestCase):
 
     def ask(self, target: bytes, max_bytes: int = 1000) -> Any:
         upstream = f"tcp:127.0.0.1:{self.port.getHost().port}"
-        head = RequestHead.of(b"GET", target, 11, FIELDS)
+        head = RequestHead.from_fields(b"GET", target, 11, FIELDS)
         return UpstreamClient(upstream, reactor, max_bytes).ask(head)
 
     @inlineCallbacks
@@ -94,6 +94,6 @@ class ApplicationTests(TestCase):
         ):
             error = yield self.assertFailure(self.ask(target, most), NoPageError)
             assert why in str(error), target
-        head = RequestHead.of(b"GET", b"/", 11, FIELDS)
+        head = RequestHead.from_fields(b"GET", b"/", 11, FIELDS)
         error = yield self.assertFailure(UpstreamClient("tcp:127.0.0.1:1", reactor, 9).ask(head), NoPageError)
         assert "did not answer" in str(error)

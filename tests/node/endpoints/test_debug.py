@@ -54,7 +54,7 @@ class TestThePageNow:
         def ask(head: RequestHead) -> Deferred[UpstreamResponse]:
             asked.append(head)
             fields = [(b"content-type", b"text/html"), *answer]
-            return succeed(UpstreamResponse(ResponseHead.of(11, 200, b"", fields), page))
+            return succeed(UpstreamResponse(ResponseHead.from_fields(11, 200, b"", fields), page))
 
         companion.on_ask_application = ask
         told = debug(companion, ("url", "/x?y"), ("compare", "1"), ("cookie", "a=b"), *query)
@@ -157,7 +157,7 @@ def test_the_rules_told_are_those_that_decide(
     target: bytes, include: Any, exclude: Any, fields: Any, method: bytes, enabled: bool
 ) -> None:
     companion = InMemoryNode(capture=CaptureTable(include=include, exclude=exclude, enabled=enabled))
-    head = RequestHead.of(method, target, 11, fields)
+    head = RequestHead.from_fields(method, target, 11, fields)
     says = [said for _, said in companion.policy.capture_rules.explain(head)]
     no = ("off", "not listed", "not a document", "not included", "excluded", "0:")
     against = [said for said in says if said.startswith(no) and not said.endswith("but forced")]

@@ -15,14 +15,14 @@ from lbcompanion.settings import StickyTable, StoreTable
 from lbcompanion.testing.stores import SlowStore
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_node import InMemoryNode, VisitorResponse, at_once, read_responses, request
-from tests.support.own_answers import Odd
+from tests.support.own_answers import FailingTakeStore
 
 URL = "https://www.example.com/shop"
 VIEWED = "2026-11-23T21:20:00Z"
 
 
-@pytest.fixture(name="rig")
-def _rig(tmp_path: Path) -> InMemoryNode:
+@pytest.fixture(name="companion")
+def _companion(tmp_path: Path) -> InMemoryNode:
     return InMemoryNode(
         spool=Spool(tmp_path / "state" / "notices.db", at_once),
         sticky=StickyTable(dialect="auto", cookies=("SRV", "JSESSIONID")),
@@ -153,7 +153,7 @@ def test_a_store_that_fails_does_not_lose_the_notice(companion: InMemoryNode) ->
     companion.run()
     companion.pass_time(1)
     assert read_responses(visitor.received, [b"POST"], False)[0].status == 204
-    companion.copies.use_store(Odd(StoreTable(), companion.now))
+    companion.copies.use_store(FailingTakeStore(StoreTable(), companion.now))
     assert post(companion, notice(companion.tokens.mint())).status == 204
 
 

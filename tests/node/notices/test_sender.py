@@ -215,7 +215,7 @@ class DeliveryTests(TestCase):
         # What came while a delivery was under way goes with another.
         yield self.spool.add_losses({"t2": "it went"})
         self.notice_sender.wake()
-        yield self.until(lambda: self.notice_sender._busy is not None or len(self.crawler.lost) == 2)
+        yield self.until(lambda: self.notice_sender._delivery is not None or len(self.crawler.lost) == 2)
         yield self.spool.add_losses({"t3": "it went"})
         yield Deferred.fromCoroutine(self.notice_sender.flush(5.0))
         assert sorted(loss.token for loss in self.crawler.lost) == ["t1", "t2", "t3"]

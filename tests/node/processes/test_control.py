@@ -73,14 +73,14 @@ class Visitors:
             time.sleep(0.02)
 
 
-def take_over(node_process: NodeProcess, way: str) -> subprocess.Popen[bytes]:
+def take_over(node_process: NodeProcess, start_mode: str) -> subprocess.Popen[bytes]:
     """Start a new process, and wait until it has said that it took over."""
-    before = node_process.said().count("taken over")
-    life = node_process.start(way, "--take-over")
+    before = node_process.log_text().count("taken over")
+    life = node_process.start(start_mode, "--take-over")
 
     def taken() -> bool:
-        assert life.poll() is None, node_process.said()
-        return node_process.said().count("taken over") > before
+        assert life.poll() is None, node_process.log_text()
+        return node_process.log_text().count("taken over") > before
 
     wait_until(taken, "not taken over", 3 * WAIT)
     return life
@@ -88,21 +88,21 @@ def take_over(node_process: NodeProcess, way: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("start_mode", START_MODES)
 @pytest.mark.parametrize("kind", ["alone", "workers", "tls"])
-def test_visitors_see_nothing(tmp_path: Path, application: RawApplication, way: str, kind: str) -> None:
+def test_visitors_see_nothing(tmp_path: Path, application: RawApplication, start_mode: str, kind: str) -> None:
     AUTHORITY.write(tmp_path, "a", "www.example.com")
     listen = (IN_TLS,) if kind == "tls" else ("tcp:{port}:interface=127.0.0.1", "unix:lbc.sock")
     node = "workers = 2" if kind == "workers" else ""
     application.go_on.clear()
     application.slow.clear()
-    with running_node(tmp_path, upstream(application), *listen, node=node, way=way) as node_process:
-        old = node_process.lives[0]
+    with running_node(tmp_path, upstream(application), *listen, node=node, start_mode=start_mode) as node_process:
+        old = node_process.processes[0]
         connect = (lambda: node_process.connect_tls(AUTHORITY.pem)) if kind == "tls" else node_process.connect
         with Visitors(node_process, kind == "tls") as visitors, connect() as slow, connect() as idle:
             wait_until(lambda: len(visitors.tokens) >= 10)
             ask_once(idle, request(b"/page"))
             slow.sendall(request(b"/slow"))
             assert application.slow.wait(WAIT)
-            take_over(node_process, way)
+            take_over(node_process, start_mode)
             # What runs in the old process goes on, and what rests there is closed.
             assert idle.recv(100) == b""
             assert old.poll() is None
@@ -118,7 +118,7 @@ def test_visitors_see_nothing(tmp_path: Path, application: RawApplication, way: 
         for token in visitors.tokens[:200]:
             with connect() as asking:
                 (answer,) = ask(asking, signed(token) if kind != "tls" else signed(token, scheme="https"))
-            assert (answer.status, answer.body, answer.get(b"lbc-via")) == (200, PAGE, b"own"), node_process.said()
+            assert (answer.status, answer.body, answer.get(b"lbc-via")) == (200, PAGE, b"own"), node_process.log_text()
         assert node_process.ask_admin("/readyz").json == {"ready": True, "wrong": []}
         if kind != "tls":
             assert (tmp_path / "lbc.sock").exists()
@@ -133,7 +133,7 @@ def test_a_node_may_change_from_one_process_to_several_and_back(tmp_path: Path, 
         written = node_process.file.read_text()
         node_process.file.write_text(written.replace("[crawler]", "workers = 2\n[crawler]"))
         take_over(node_process, "command")
-        assert node_process.lives[0].wait(30) == 0
+        assert node_process.processes[0].wait(30) == 0
         workers = pids(node_process)
         assert len(workers) == 2
         for _ in range(4):
@@ -141,7 +141,7 @@ def test_a_node_may_change_from_one_process_to_several_and_back(tmp_path: Path, 
             assert answer.status == 200
         node_process.file.write_text(written)
         take_over(node_process, "command")
-        assert node_process.lives[1].wait(30) == 0
+        assert node_process.processes[1].wait(30) == 0
         assert not any(map(is_there, workers))
         (answer,) = node_process.ask(signed(token))
         assert answer.status == 200
@@ -166,23 +166,23 @@ def test_a_successor_that_fails_leaves_the_old_one_serving(tmp_path: Path, appli
         node_process.file.write_text(written.replace('listen = ["', 'listen = ["tcp:1:interface=192.0.2.1", "'))
         life = node_process.start("command", "--take-over")
         assert life.wait(3 * WAIT) == 1
-        assert "cannot listen on tcp:1:interface=192.0.2.1" in node_process.said()
+        assert "cannot listen on tcp:1:interface=192.0.2.1" in node_process.log_text()
         (answer,) = node_process.ask(request(b"/page", LAST))
         assert answer.status == 200
         assert node_process.ask_admin("/readyz").status == 200
         # And another may still try.
         node_process.file.write_text(written)
         take_over(node_process, "command")
-        assert node_process.lives[0].wait(30) == 0
+        assert node_process.processes[0].wait(30) == 0
 
 
 def test_a_second_start_without_it_changes_nothing(tmp_path: Path, application: RawApplication) -> None:
     with running_node(tmp_path, upstream(application)) as node_process:
         assert node_process.start().wait(3 * WAIT) == 1
-        assert "Address already in use" in node_process.said()
+        assert "Address already in use" in node_process.log_text()
         (answer,) = node_process.ask(request(b"/page", LAST))
         assert answer.status == 200
-        node_process.lives.reverse()
+        node_process.processes.reverse()
         assert node_process.stop() == 0
 
 
@@ -205,8 +205,8 @@ def test_drain_waits_for_the_end_and_tells(
             assert said["copies"] == {"lost": 1}
         elif workers == 1:
             assert said["copies"] == {"kept": 1}
-        assert node_process.lives[0].wait(WAIT) == 0
-        assert f"copies {'lost' if store == 'memory:' else 'kept'}: 1" in node_process.said()
+        assert node_process.processes[0].wait(WAIT) == 0
+        assert f"copies {'lost' if store == 'memory:' else 'kept'}: 1" in node_process.log_text()
         again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert again.returncode == 1
         assert "no node n1 runs" in again.stderr

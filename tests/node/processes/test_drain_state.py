@@ -13,7 +13,7 @@ def leaving(asked_seconds_ago: float | None, quietly: bool = False) -> tuple[Clo
     clock.advance(100.0)
     state = DrainState(clock)
     if asked_seconds_ago is not None:
-        state.asked()
+        state.note_check()
         clock.advance(asked_seconds_ago)
     return clock, state, Deferred.fromCoroutine(state.leave(quietly))
 
@@ -26,11 +26,11 @@ def test_nobody_is_waited_for_who_does_not_ask() -> None:
 
 def test_two_answers_are_waited_for() -> None:
     clock, state, left = leaving(1.0)
-    assert state.begun
-    state.asked()
+    assert state.draining
+    state.note_check()
     clock.advance(0.2)
     assert not left.called
-    state.asked()
+    state.note_check()
     clock.advance(0.2)
     assert left.called
 

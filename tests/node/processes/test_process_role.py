@@ -12,7 +12,7 @@ from lbcompanion.node.processes.process_role import ProcessRole, new_group, stop
 
 @pytest.mark.parametrize(("number", "delivers"), [(0, True), (1, True), (2, False), (64, False)])
 def test_one_process_delivers_for_all(number: int, delivers: bool) -> None:
-    assert ProcessRole(number=number).delivers is delivers
+    assert ProcessRole(number=number).delivers_notices is delivers
 
 
 def test_no_two_groups_have_one_name() -> None:

@@ -22,7 +22,7 @@ from lbcompanion.node.proxy.context import InternalResponse
 
 
 def asked(method: bytes = b"GET", version: int = 11) -> RequestHead:
-    return RequestHead.of(method, b"/", version, [(b"host", b"a.example")])
+    return RequestHead.from_fields(method, b"/", version, [(b"host", b"a.example")])
 
 
 @pytest.mark.parametrize(

@@ -410,7 +410,7 @@ class _User:
         self._handler.served.remove(self)
         if self.upstream is not None and self.upstream.reused and not self.fresh:
             self.fresh = True
-            if self._handler.pool.acquire(self, True, again=True):
+            if self._handler.pool.acquire(self, True, retry=True):
                 self._handler.queue.insert(0, self)
 
     upstream_full = upstream_drained = lambda self: None
