@@ -199,10 +199,10 @@ def _inserted(snippets: list[Snippet]) -> InsertedScripts:
 
 
 def _anchors(inject: InjectTable) -> InsertionPoints | None:
-    def one(after: str, before: str) -> InsertionPoint | None:
-        written = after or before
-        return InsertionPoint(re.compile(written.encode()), bool(after)) if written else None
+    def anchor(after: str, before: str) -> InsertionPoint | None:
+        pattern = after or before
+        return InsertionPoint(re.compile(pattern.encode()), bool(after)) if pattern else None
 
-    top = one(inject.top_after, inject.top_before)
-    bottom = one(inject.bottom_after, inject.bottom_before)
+    top = anchor(inject.top_after, inject.top_before)
+    bottom = anchor(inject.bottom_after, inject.bottom_before)
     return InsertionPoints(top, bottom) if top or bottom else None

@@ -150,14 +150,14 @@ class Peers:
         self, method: str, name: str, copy_request: CopyRequest, seconds: float
     ) -> InternalResponse | None:
         nonce = self._nonces()
-        begun = self._reactor.seconds()
+        started_at = self._reactor.seconds()
         try:
             answer = await self._send_request(
                 method, name, f"/page/{copy_request.token}", nonce, self._max_bytes, seconds
             )
         except Exception:
             # An unreachable peer counts as unknown: the caller gets "misrouted".
-            if self._reactor.seconds() - begun >= _PER_PEER_SECONDS:
+            if self._reactor.seconds() - started_at >= _PER_PEER_SECONDS:
                 self._backoff_until[name] = self._reactor.seconds() + _BACKOFF_SECONDS
             return None
         return self._verified_response(method, name, copy_request, nonce, answer)
@@ -177,7 +177,7 @@ class Peers:
         headers.addRawHeader("Accept-Encoding", "identity")
         if body is not None:
             headers.addRawHeader("Content-Type", "application/octet-stream")
-        begun = self._reactor.seconds()
+        started_at = self._reactor.seconds()
         response = await self._client.request(
             method,
             url,
@@ -188,7 +188,7 @@ class Peers:
             timeout=seconds,
             reactor=self._reactor,
         )
-        left = max(seconds - (self._reactor.seconds() - begun), 0.1)
+        left = max(seconds - (self._reactor.seconds() - started_at), 0.1)
         response_body = await read_body(response, max_bytes).addTimeout(left, self._reactor)
         return _PeerResponse(response.code, response.headers, response_body)
 

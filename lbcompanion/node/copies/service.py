@@ -146,8 +146,8 @@ class Copies:
 
     def is_pending(self, token: str) -> bool:
         """Whether the page of this token is being captured here."""
-        begun = self._pending.get(token)
-        return begun is not None and self._now() - begun < _MAX_PENDING_SECONDS
+        started_at = self._pending.get(token)
+        return started_at is not None and self._now() - started_at < _MAX_PENDING_SECONDS
 
     @property
     def pending(self) -> int:
@@ -157,7 +157,7 @@ class Copies:
     def tick(self) -> None:
         """Forget pages that have been pending for too long: a fetch then gets ``unknown``."""
         oldest = self._now() - _MAX_PENDING_SECONDS
-        for token in [token for token, begun in self._pending.items() if begun < oldest]:
+        for token in [token for token, started_at in self._pending.items() if started_at < oldest]:
             del self._pending[token]
 
     # Answering requests.

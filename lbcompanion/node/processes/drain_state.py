@@ -38,8 +38,8 @@ class DrainState:
         """
         self.draining = True
         seconds = self._reactor.seconds
-        begun_at = seconds()
-        if quietly or begun_at - self._last_check_at > _RECENT_CHECK_SECONDS:
+        started_at = seconds()
+        if quietly or started_at - self._last_check_at > _RECENT_CHECK_SECONDS:
             return
-        while self._draining_answers < _ANSWERS_TO_WAIT_FOR and seconds() - begun_at < _MAX_WAIT_SECONDS:
+        while self._draining_answers < _ANSWERS_TO_WAIT_FOR and seconds() - started_at < _MAX_WAIT_SECONDS:
             await deferLater(self._reactor, 0.1, lambda: None)

@@ -89,7 +89,7 @@ class WorkerSpec:
 class _Worker:
     number: int
     process: Any = None
-    begun_at: float = 0.0
+    started_at: float = 0.0
     serving: bool = False
     restart_delay: float = _FIRST_WAIT_SECONDS
     restart_call: IDelayedCall | None = None
@@ -205,36 +205,36 @@ class Supervisor(MultiService):
 
     def _spawn(self, worker: _Worker) -> None:
         worker.restart_call = None
-        values: dict[int, Any] = {1: "r", 2: "r"} if self._relay else {1: 1, 2: 2}
-        sockets = {FIRST_SOCKET_FD + at: one.fileno() for at, one in enumerate(self._sockets)}
+        output: dict[int, Any] = {1: "r", 2: "r"} if self._relay else {1: 1, 2: 2}
+        sockets = {FIRST_SOCKET_FD + at: sock.fileno() for at, sock in enumerate(self._sockets)}
         with open(os.devnull, "rb") as devnull:
-            fds = {0: devnull.fileno(), **values, COMMANDS_FD: "w", REPORTS_FD: "r", **sockets}
-            reports = _WorkerProtocol(self, worker)
-            worker.process = self._reactor.spawnProcess(reports, _COMMAND[0], _COMMAND, env=None, childFDs=fds)
+            fds = {0: devnull.fileno(), **output, COMMANDS_FD: "w", REPORTS_FD: "r", **sockets}
+            protocol = _WorkerProtocol(self, worker)
+            worker.process = self._reactor.spawnProcess(protocol, _COMMAND[0], _COMMAND, env=None, childFDs=fds)
         spec = WorkerSpec(self._settings, self._role.group, worker.number, self._json_lines)
         worker.process.writeToChild(COMMANDS_FD, spec.serialized())
-        worker.begun_at = self._reactor.seconds()
+        worker.started_at = self._reactor.seconds()
         worker.serving = False
 
     def on_ready(self, worker: _Worker) -> None:
         """A worker is ready."""
         worker.serving = True
-        if not self._all_ready.called and all(one.serving for one in self._workers):
+        if not self._all_ready.called and all(other.serving for other in self._workers):
             self._all_ready.callback(None)
 
     def on_exit(self, worker: _Worker, exit_reason: str) -> None:
         """A worker exited: schedule its restart, with a delay that doubles at each failure."""
-        uptime = self._reactor.seconds() - worker.begun_at
+        uptime = self._reactor.seconds() - worker.started_at
         served, worker.serving, worker.process = worker.serving, False, None
         if (
             self._all_exited is not None
-            and not any(one.process for one in self._workers)
+            and not any(other.process for other in self._workers)
             and not self._all_exited.called
         ):
             self._all_exited.callback(None)
         if self._stopping or self._drain_state.draining:
             return
-        if not self._all_ready.called and not any(one.serving for one in self._workers) and not served:
+        if not self._all_ready.called and not any(other.serving for other in self._workers) and not served:
             self._all_ready.errback(WorkerFailed(f"worker {worker.number} ended before it served: {exit_reason}"))
             return
         worker.restart_delay = (
@@ -244,10 +244,10 @@ class Supervisor(MultiService):
         self._log_event("worker died", f"{worker.number}: {exit_reason}; started anew in {worker.restart_delay:g} s")
         worker.restart_call = self._reactor.callLater(worker.restart_delay, self._spawn, worker)
 
-    def on_copy_outcome(self, reports: bytes) -> None:
+    def on_copy_outcome(self, report: bytes) -> None:
         """A worker reports the outcome of its copies."""
         with suppress(ValueError, TypeError, AttributeError):
-            self._copy_outcome.update({str(word): int(count) for word, count in json.loads(reports).items()})
+            self._copy_outcome.update({str(word): int(count) for word, count in json.loads(report).items()})
 
     def on_output(self, worker: _Worker, line: str) -> None:
         """A worker wrote a line."""
@@ -268,9 +268,11 @@ class Supervisor(MultiService):
             self._retired_counters = sum_counters(
                 [self._retired_counters, without_gauges(self._latest_counters.pop(name))]
             )
-        self._latest_counters |= {name: one.counters for name, one in reports.items()}
+        self._latest_counters |= {name: report.counters for name, report in reports.items()}
         counters = sum_counters([self._retired_counters, *self._latest_counters.values()])
-        ready = self.started.called and not self._drain_state.draining and any(one.ready for one in reports.values())
+        ready = (
+            self.started.called and not self._drain_state.draining and any(report.ready for report in reports.values())
+        )
         gauges = sum_gauges(reports.values())
         if "ready" in gauges:
             gauges["ready"] = (gauges["ready"][0], float(ready))
@@ -287,8 +289,10 @@ class Supervisor(MultiService):
         values = ["the node is leaving"] if self._drain_state.draining else []
         down = len(self._workers) - sum(worker.serving for worker in self._workers)
         if down:
-            values.append(f"{down} of {len(self._workers)} workers do not serve")
-        return values + sorted({one for node_status in reports.values() for one in node_status.problems} - set(values))
+            problems.append(f"{down} of {len(self._workers)} workers do not serve")
+        return problems + sorted(
+            {problem for report in reports.values() for problem in report.problems} - set(problems)
+        )
 
     def _describe_workers(self) -> list[dict[str, Any]]:
         now = self._reactor.seconds()
@@ -297,7 +301,7 @@ class Supervisor(MultiService):
                 "worker": worker.number,
                 "pid": worker.process.pid if worker.process is not None else None,
                 "serves": worker.serving,
-                "seconds": round(now - worker.begun_at, 1) if worker.process is not None else 0,
+                "seconds": round(now - worker.started_at, 1) if worker.process is not None else 0,
                 "restarts": worker.restarts,
             }
             for worker in self._workers

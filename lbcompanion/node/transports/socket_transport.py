@@ -285,9 +285,9 @@ class SocketTransport:
         finally:
             self._socket.close()
 
-    def _on_handler_error(self, error: Exception, where: str) -> None:
+    def _on_handler_error(self, error: Exception, callback: str) -> None:
         """Log an exception of the handler and abort this connection only."""
-        error_context = {"message": f"a connection's handler failed in {where}", "exception": error}
+        error_context = {"message": f"a connection's handler failed in {callback}", "exception": error}
         self._loop.call_exception_handler(error_context)
         self._abort_with(error)
 
@@ -348,23 +348,23 @@ class SocketServer:
 
 
 async def connect_socket(
-    loop: asyncio.AbstractEventLoop, where: tuple[Any, ...], bind_address: str = ""
+    loop: asyncio.AbstractEventLoop, target: tuple[Any, ...], bind_address: str = ""
 ) -> socket.socket:
     """Connect a socket to the first address that accepts.
 
-    :param where: ``("tcp", host, port)`` or ``("unix", path)``.
+    :param target: ``("tcp", host, port)`` or ``("unix", path)``.
     :param bind_address: the source address; empty for any.
     :raises OSError: the error of the last address.
     """
-    if where[0] == "unix":
-        return await _connect(loop, socket.AF_UNIX, where[1], "")
+    if target[0] == "unix":
+        return await _connect(loop, socket.AF_UNIX, target[1], "")
     failure: OSError | None = None
-    for family, address in await _addresses(loop, where[1], where[2]):
+    for family, address in await _addresses(loop, target[1], target[2]):
         try:
             return await _connect(loop, family, address, bind_address)
         except OSError as error:
             failure = error
-    raise failure or OSError(f"no address is known of {where[1]}")
+    raise failure or OSError(f"no address is known of {target[1]}")
 
 
 async def _addresses(
