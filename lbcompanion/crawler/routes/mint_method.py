@@ -60,9 +60,7 @@ class MintPlan:
         if self.method is MintMethod.SESSION:
             self.exhausted = proven is None or self._failures >= _MAX_FAILURES or self._sessions >= _MAX_SESSIONS
         elif (
-            self._plain_answers >= _MAX_PLAIN_ANSWERS
-            or self._failures >= _MAX_FAILURES
-            or (posted and proven is None)
+            self._plain_answers >= _MAX_PLAIN_ANSWERS or self._failures >= _MAX_FAILURES or (posted and proven is None)
         ):
             self._next_method()
 
