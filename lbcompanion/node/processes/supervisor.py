@@ -286,7 +286,7 @@ class Supervisor(MultiService):
         return sum(worker.restarts for worker in self._workers)
 
     def _problems(self, reports: dict[str, NodeStatus]) -> list[str]:
-        values = ["the node is leaving"] if self._drain_state.draining else []
+        problems = ["the node is leaving"] if self._drain_state.draining else []
         down = len(self._workers) - sum(worker.serving for worker in self._workers)
         if down:
             problems.append(f"{down} of {len(self._workers)} workers do not serve")
