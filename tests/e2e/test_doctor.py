@@ -60,7 +60,7 @@ class DoctorEnvironment:
         return json.loads(done.stdout)
 
 
-@pytest.fixture(name="ground", scope="module")
+@pytest.fixture(name="environment", scope="module")
 def _doctor_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoctorEnvironment]:
     folder, ports = tmp_path_factory.mktemp("doctor"), ReservedPorts()
     children = Children(folder)
