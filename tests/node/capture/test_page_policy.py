@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.html.eligible import READ_OF_REQUEST, READ_OF_RESPONSE, Eligibility, eligible
-from lbcompanion.http1.field_lines import REQUEST_FIELDS, RESPONSE_FIELDS, FRAGMENT_HINT
+from lbcompanion.http1.field_lines import FRAGMENT_HINT, REQUEST_FIELDS, RESPONSE_FIELDS
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.node.capture import page_policy
 from tests.support.in_memory_node import InMemoryNode

@@ -23,9 +23,7 @@ print(kept, resident())
 
 
 def _run(kept: bool) -> tuple[bool, int]:
-    out = subprocess.run(
-        [sys.executable, "-c", _PROGRAM.format(kept=kept)], capture_output=True, text=True, check=True
-    )
+    out = subprocess.run([sys.executable, "-c", _PROGRAM.format(kept=kept)], capture_output=True, text=True, check=True)
     told, resident = out.stdout.split()
     return told == "True", int(resident)
 
