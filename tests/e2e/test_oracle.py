@@ -142,13 +142,13 @@ MODES: Mapping[str, tuple[tuple[str, ...], str, BalancerModel]] = {
 }
 
 
-def test_haproxy(farm: OracleFarm, chance: random.Random) -> None:
+def test_haproxy(farm: OracleFarm, rng: random.Random) -> None:
     haproxy = Haproxy(farm, {mode: lines for mode, (lines, _, _) in MODES.items()})
     steps = 0
     for mode, (_, name, model) in MODES.items():
-        random_walk = RandomWalk(haproxy.ports[mode], model, name, NODES, chance, turned=NODES)
+        random_walk = RandomWalk(haproxy.ports[mode], model, name, NODES, rng, turned=NODES)
         random_walk.turn = lambda node, state, mode=mode: haproxy.turn(mode, node, state)  # type: ignore[misc]
-        random_walk.sets = mode not in ("insert", "indirect") or chance.random() < 0.5
+        random_walk.sets = mode not in ("insert", "indirect") or rng.random() < 0.5
         random_walk.steps(STEPS)
         _covered_enough(random_walk)
         steps += random_walk.counted.total()
@@ -161,7 +161,7 @@ def _covered_enough(random_walk: RandomWalk) -> None:
     assert {"stuck", "free"} <= ends, random_walk.counted
 
 
-def test_two_tiers_of_haproxy(farm: OracleFarm, chance: random.Random) -> None:
+def test_two_tiers_of_haproxy(farm: OracleFarm, rng: random.Random) -> None:
     need_program("haproxy")
     groups = {"east": ("n1", "n2"), "west": ("n3",)}
     outer, stats = farm.ports.take(), farm.ports.take()
@@ -175,20 +175,20 @@ def test_two_tiers_of_haproxy(farm: OracleFarm, chance: random.Random) -> None:
     file = farm.folder / "haproxy.cfg"
     file.write_text(text)
     farm.run("haproxy", file, outer)
-    random_walk = RandomWalk(outer, balancer_products.haproxy_tiers(groups), "SRV", NODES, chance)
+    random_walk = RandomWalk(outer, balancer_products.haproxy_tiers(groups), "SRV", NODES, rng)
     random_walk.steps(SHORT)
     _covered_enough(random_walk)
 
 
 @pytest.mark.parametrize("product", ["apache", "caddy", "envoy"])
-def test_others(product: str, farm: OracleFarm, chance: random.Random) -> None:
+def test_others(product: str, farm: OracleFarm, rng: random.Random) -> None:
     port = farm.printed(product)
     name, model = {
         "apache": ("ROUTEID", balancer_products.apache_route()),
         "caddy": ("lb", balancer_products.caddy(farm.addresses)),
         "envoy": ("SERVERID", balancer_products.envoy(farm.addresses, "SERVERID")),
     }[product]
-    random_walk = RandomWalk(port, model, name, NODES, chance)
+    random_walk = RandomWalk(port, model, name, NODES, rng)
     # Health checks may have to be waited for: Envoy takes no node for being up before its first one.
     wait_for("all nodes", lambda: {ask(port).node for _ in range(12)} == set(NODES))
     random_walk.steps(SHORT)

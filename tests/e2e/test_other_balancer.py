@@ -41,15 +41,30 @@ def check(farm: ProcessFarm, visitors: list[Visitor], views: list[View]) -> set[
     return {recording["route"] for recording in found.values()}
 
 
-@pytest.mark.parametrize("balancer", [balancers.nginx_map, balancers.sealing])
-def test_the_cookies_name_is_enough(new_farm, balancer):
-    name = {balancers.nginx_map: "crumb", balancers.sealing: sealing_balancer.COOKIE}[balancer]
-    farm = new_farm(balancer(), StickySettings((name,)))
+@pytest.mark.parametrize(
+    ("balancer", "sticky"),
+    [
+        (balancers.nginx_map, StickySettings(("crumb",))),
+        # An opaque value is taken for a session's, until the configuration says that it may be recorded.
+        (balancers.sealing, StickySettings((sealing_balancer.COOKIE,), allow=(sealing_balancer.COOKIE,))),
+    ],
+    ids=["nginx_map", "sealing"],
+)
+def test_a_named_cookie_is_recorded_and_routes(new_farm, balancer, sticky):
+    (name,) = sticky.cookies
+    farm = new_farm(balancer(), sticky)
     visitors, views = visited(farm)
     assert all(visitor.cookies[name] for visitor in visitors)
     assert check(farm, visitors, views) <= {"recorded", "own"}
     notices = b"".join(body for _, _, _, body in farm.taps["notices"].requests())
     assert visitors[0].cookies[name].encode() in notices
+
+
+def test_an_opaque_cookie_that_is_only_named_is_not_recorded(new_farm):
+    farm = new_farm(balancers.sealing(), StickySettings((sealing_balancer.COOKIE,)))
+    visitors, views = visited(farm)
+    assert check(farm, visitors, views) == {"own"}
+    farm.check_secrecy([visitor.cookies[sealing_balancer.COOKIE] for visitor in visitors])
 
 
 def test_without_a_name_the_crawler_mints_cookies_of_its_own(new_farm):

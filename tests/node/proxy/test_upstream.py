@@ -462,7 +462,7 @@ class PoolMachine(RuleBasedStateMachine):
             upstream.dial_failed("refused")
 
     @precondition(lambda self: self.served)
-    @rule(data=st.data(), heard=st.booleans(), captured=st.booleans())
+    @rule(data=st.data(), heard=st.booleans(), kept=st.booleans())
     def answered(self, data: st.DataObject, heard: bool, kept: bool) -> None:
         user = data.draw(st.sampled_from(self.served))
         upstream = user.upstream
