@@ -129,11 +129,10 @@ def test_without_peers_the_loss_is_told_at_once(new_farm: Any, workers: int) -> 
     assert said["copies"]["lost"] >= len(views)
     assert "handed_over" not in said["copies"]
     assert farm.children[f"companion-{GOES}"].ended() == 0
-    begun = time.monotonic()
     for view in views:
         visitor.notice(view)
-    found = farm.finished([view.token for view in views], 30)
-    assert time.monotonic() - begun < 30
+    # Long before the crawler gives up, which is after 600 s.
+    found = farm.finished([view.token for view in views], 60)
     for view in views:
         one = found[view.token]
         assert (one["outcome"], one["answered_by"], one["warc"]) == ("lost", None, None)
