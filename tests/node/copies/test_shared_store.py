@@ -74,5 +74,5 @@ def test_alone_it_is_the_store_inside() -> None:
 
 def test_a_question_without_sense_is_refused() -> None:
     _, other = two()
-    with pytest.raises(ValueError, match="no such question"):
+    with pytest.raises(ValueError, match="unknown request"):
         SiblingRequestHandler(other, lambda token: False).answer(Frame({"do": "dance"})).send(None)
