@@ -53,7 +53,7 @@ def test_it_serves_and_sticks(new_farm, product):
             view = visitor.view(f"/page/{number}")
             visitor.notice(view)
             views.append(view)
-    nodes = [farm.made(view).node for view in views]
+    nodes = [farm.served_page(view).node for view in views]
     assert nodes[:VISITORS] == nodes[VISITORS:], "a visitor was moved"
     assert all(visitor.cookies[cookie] for visitor in visitors)
     found = farm.finished([view.token for view in views])

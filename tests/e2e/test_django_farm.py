@@ -204,7 +204,7 @@ def test_every_page_of_djangos_admin_is_archived_as_django_made_it(new_farm, adm
     farm = new_farm(balancers.haproxy_with(mode), StickySettings(("SRV",)), admins)
     people = [Person(chromium, farm, name) for name in PEOPLE]
     take_turns([people[0].works(), people[1].looks_in(), people[2].looks_in()])
-    while {farm.made(person.views[-1]).node for person in people} != set(NODES):
+    while {farm.served_page(person.views[-1]).node for person in people} != set(NODES):
         # The balancer gave two of them one node: the next one comes to the next.
         people.append(Person(chromium, farm, PEOPLE[0]))
         take_turns([people[-1].looks_in()])

@@ -177,10 +177,10 @@ class FarmMachine(RuleBasedStateMachine):
     @rule(
         view=views,
         who=st.sampled_from(VISITORS),
-        cookies=st.sampled_from(["read", "everything", "foreign", "unknown", "malformed", "nothing"]),
+        claim=st.sampled_from(["read", "everything", "foreign", "unknown", "malformed", "nothing"]),
         times=st.integers(1, 2),
     )
-    def notice(self, view: View, who: str, told: str, times: int) -> None:
+    def notice(self, view: View, who: str, claim: str, times: int) -> None:
         """The one who posts it may be another visitor, or the same one long after having been moved."""
         jar = self.visitors[who].jar
         cookies = {
@@ -190,9 +190,9 @@ class FarmMachine(RuleBasedStateMachine):
             "unknown": {"SRV": "n99", "where": "~~", SESSION_COOKIE: "nobody's"},
             "malformed": {"SRV": "n1; \x7f"},
             "nothing": {},
-        }[told]
+        }[claim]
         for _ in range(times):
-            assert (self._tell(who, view, cookies) == 400) <= (told == "malformed")
+            assert (self._tell(who, view, cookies) == 400) <= (claim == "malformed")
 
     # Those who mean ill.
 

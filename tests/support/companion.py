@@ -131,7 +131,7 @@ intake = ""
     def metric(self, name: str) -> float:
         """One number of :meth:`metrics`, 0 where it is not there yet; labels are part of the name."""
         for line in self.metrics().splitlines():
-            if line.startswith(f"lbcompanion_{name} "):
+            if line.startswith(f"lbcompanion_node_{name} "):
                 return float(line.split()[-1])
         return 0.0
 
