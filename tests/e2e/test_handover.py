@@ -74,7 +74,7 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
     # It is back: its own cookie leads to it, and it asks its peers.
     companion.start()
     farm.wait_ready(GOES)
-    wait_for(f"{GOES} behind the balancer", lambda: farm.whoami({"SRV": GOES}) == GOES, 20)
+    wait_for(f"{GOES} behind the balancer", lambda: farm.whoami({"SRV": GOES}) == GOES, 60)
     for view in back:
         visitor.notice(view)
     found = farm.finished([view.token for view in back], 40)
@@ -90,7 +90,7 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
         routes = json.loads(fetched(farm.api, "/api/routes")[1])
         return all(route["state"] == "proven" for route in routes["routes"] if route["node"] == GOES)
 
-    wait_for("the route to be proven again", all_proven, 20)
+    wait_for("the route to be proven again", all_proven, 60)
 
 
 def test_all_nodes_are_started_anew_one_after_the_other(new_farm: Any) -> None:
@@ -105,7 +105,7 @@ def test_all_nodes_are_started_anew_one_after_the_other(new_farm: Any) -> None:
         assert companion.ended() == 0
         companion.start()
         farm.wait_ready(name)
-        wait_for(f"{name} behind the balancer", lambda name=name: farm.whoami({"SRV": name}) == name, 20)
+        wait_for(f"{name} behind the balancer", lambda name=name: farm.whoami({"SRV": name}) == name, 60)
         assert "; 0 lost" in log_of(farm, name) or "copies handed over" not in log_of(farm, name)
     for view in views:
         visitor.notice(view)
@@ -154,7 +154,7 @@ def test_a_crawler_that_was_away_hears_of_it_after_the_nodes_next_start(new_farm
     assert companion.ended() == 0
     assert time.monotonic() - begun < 30
     farm.children["crawler"].start()
-    wait_for("crawler", lambda: listens(farm.api, "/healthz"), 20)
+    wait_for("crawler", lambda: listens(farm.api, "/healthz"), 60)
     visitor.notice(view)
     wait_for("the notice", lambda: view.token in farm.recordings(), 40)
     companion.start()

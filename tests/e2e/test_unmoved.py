@@ -110,7 +110,7 @@ def test_nobody_is_moved(new_farm: Any, kind: str) -> None:
             token, sticky = browser.view(path)
             tokens.append(token)
             assert browser.sticky() == sticky == {scope: farm.owner(token)}, path
-    wait_for("all notices", lambda: set(_sent(farm)) == set(tokens), 20)
+    wait_for("all notices", lambda: set(_sent(farm)) == set(tokens), 60)
     # The notices bring the cookie, whether or not a script can read it.
     assert _sent(farm) == {token: {"SRV": farm.owner(token)} for token in tokens}
     if kind != "stripped":  # there no cookie leads the crawler to a node

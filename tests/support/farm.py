@@ -64,7 +64,7 @@ def plain_applications(
         environment = {"LBC_TEST_NODE": name, "LBC_TEST_LEDGER": str(served_page.ledger)}
         children.module(f"application-{name}", module, str(port), **environment)
     for name, port in served_page.ports.items():
-        wait_for(f"application {name}", lambda port=port: listens(port, "/style.css"), 20)
+        wait_for(f"application {name}", lambda port=port: listens(port, "/style.css"), 60)
     return served_page
 
 

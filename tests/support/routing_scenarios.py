@@ -100,7 +100,7 @@ def gone_and_back(visitors: VisitorGroup, case: Case) -> set[int]:
     for number, view in waiting:
         noticed_by(farm, "n1", view, visitors.visitors[number].cookies)
     tried = [view.token for _, view in waiting]
-    wait_for("attempts", lambda: all(farm.recordings().get(token, {}).get("attempts") for token in tried), 20)
+    wait_for("attempts", lambda: all(farm.recordings().get(token, {}).get("attempts") for token in tried), 60)
     with visitors.roaming(case.roaming):
         others = poisoned(visitors, case, stale, quiet[0])
     farm.check_archived(others, farm.finished([view.token for view in others], 30))
