@@ -47,6 +47,7 @@ def site() -> Iterator[Site]:
 def page(context: Any) -> Iterator[Any]:
     context.clear_cookies()
     page = context.new_page()
+    page.set_default_timeout(120_000)  # other tests use the same two cores
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
