@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent / "lbcompanion"
 _PARAM = re.compile(r":param (\w+):")
 _FIELD = re.compile(r":(?:ivar|param) (\w+):")
@@ -37,6 +39,7 @@ def unknown_names(tree: ast.AST) -> Iterator[str]:
         yield from (f"{node.name}: {name}" for name in documented if name not in known)
 
 
+@pytest.mark.slow
 def test_documented_names_exist() -> None:
     wrong = {
         str(path.relative_to(ROOT)): found

@@ -85,6 +85,7 @@ def test_libraries_logs_arrive() -> None:
     assert [(event["log_namespace"], event["text"]) for event in seen] == [("asyncio", "slow: x")]
 
 
+@pytest.mark.slow
 def test_every_logger_names_its_namespace() -> None:
     """One that takes it from its module gives log lines another name when the module moves."""
     calls = [

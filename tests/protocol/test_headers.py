@@ -100,6 +100,7 @@ def test_what_a_literal_is(source: str, found: list[str]) -> None:
     assert literals(source) == found
 
 
+@pytest.mark.slow
 def test_each_name_stands_in_one_module() -> None:
     found = {
         str(path.relative_to(PACKAGE)): names

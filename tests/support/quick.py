@@ -19,7 +19,7 @@ from hypothesis.internal.conjecture import providers
 from tests.support import marks
 
 #: Cases of one parametrised test that are not ``slow``.
-CASES = 5
+CASES = 3
 #: CPU seconds of a whole run from which on the summary names the tests that cost most, and how many it names.
 BUDGET = 15.0
 NAMED = 15
