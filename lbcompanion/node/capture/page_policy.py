@@ -80,6 +80,7 @@ class PagePolicy:
         self._forwarding_lines: BoundedCache[tuple[str, str, bytes | None], bytes] = BoundedCache()
         self._accept_encodings: BoundedCache[bytes, bytes] = BoundedCache()
         self._origins: BoundedCache[tuple[str, bytes | None], str] = BoundedCache()
+        self._top_script_urls: BoundedCache[bytes, str] = BoundedCache()
         self._tags: BoundedCache[tuple[str, str, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
         self.uses_default_tag = self.top is None and self.bottom is None
         self._eligibility: BoundedCache[tuple[object, ...], Eligibility] = BoundedCache()
@@ -132,7 +133,12 @@ class PagePolicy:
         if self._script_at_prefix:
             return self.script_url
         # The relative URL depends on the folder only, except for a page at the top.
-        return self._folder_script_url if b"/" in path[1:] else self._relative_script_url(path.decode("latin-1"))
+        if path.rfind(b"/") > 0:
+            return self._folder_script_url
+        url = self._top_script_urls.get(path)
+        if url is None:
+            url = self._top_script_urls.put(path, self._relative_script_url(path.decode("latin-1")))
+        return url
 
     def _relative_script_url(self, path: str) -> str:
         return f"{relative_prefix(path, self.prefix)}/fetch-from?v={self._version}"
