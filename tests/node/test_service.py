@@ -19,7 +19,7 @@ import pytest
 from lbcompanion.demo.processes import companion_command
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
-from tests.support.commands import ROOT, TWISTD, WAIT, read_on
+from tests.support.commands import ROOT, TWISTD, WAIT, read_all, read_on
 from tests.support.in_memory_node import PAGE, VisitorResponse, read_responses, request, without_tag
 from tests.support.ports import free_port
 from tests.support.raw_application import BIG, RawApplication
@@ -68,7 +68,7 @@ intake = ""
     def ask_admin(self, path: str) -> VisitorResponse:
         with socket.create_connection(("127.0.0.1", self.admin), WAIT) as asking:
             asking.sendall(request(path.encode(), b"Connection: close", host=b"127.0.0.1"))
-            (answer,) = read_responses(read_on(asking), [b"GET"], True)
+            (answer,) = read_responses(read_all(asking), [b"GET"], True)
             return answer
 
     def connect(self) -> socket.socket:

@@ -23,3 +23,15 @@ def read_on(asking: socket.socket, until: Callable[[bytes], bool] = lambda found
             break
         found += data
     return bytes(found)
+
+
+def read_all(asking: socket.socket) -> bytes:
+    """Read to the end.
+
+    :raises ConnectionResetError: nothing came. A process that ends closes the connections that it had not accepted yet,
+        so who asks in that moment is answered like one who comes a moment later.
+    """
+    received = read_on(asking)
+    if not received:
+        raise ConnectionResetError("the connection was closed without an answer")
+    return received

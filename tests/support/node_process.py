@@ -18,7 +18,7 @@ from typing import Any
 from lbcompanion.demo.processes import companion_command
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
-from tests.support.commands import ROOT, TWISTD, WAIT, read_on
+from tests.support.commands import ROOT, TWISTD, WAIT, read_all, read_on
 from tests.support.in_memory_node import VisitorResponse, read_responses, request
 from tests.support.ports import free_port
 
@@ -109,7 +109,7 @@ admin = "tcp:{self.admin}:interface=127.0.0.1"
     def ask_admin(self, path: str) -> VisitorResponse:
         with socket.create_connection(("127.0.0.1", self.admin), WAIT) as client:
             client.sendall(request(path.encode(), b"Connection: close", host=b"127.0.0.1"))
-            (answer,) = read_responses(read_on(client), [b"GET"], True)
+            (answer,) = read_responses(read_all(client), [b"GET"], True)
             return answer
 
     def metric(self, name: str) -> float:
