@@ -22,6 +22,9 @@ from lbcompanion.http1.field_lines import (
     read_lines,
 )
 
+# Method, target, version, lines to forward, indexed values, flags, number of lines.
+_Parsed = tuple[bytes, bytes, int, bytes, dict[bytes, bytes], int, int]
+
 #: A header field: name in lower case, value without white space around it.
 Field = tuple[bytes, bytes]
 
@@ -217,6 +220,17 @@ def _parse_field_lines(raw: bytes, field_start: int, response: bool) -> Lines | 
     return lines
 
 
+def whole_request_head(data: bytes, max_lines: int = 100) -> RequestHead | None:
+    """Parse the head of a request if it is all of the data, in the usual form; None if it may be anything else.
+
+    A search for the end of the head costs more than the parsing, and most requests have no body.
+    """
+    if _compiled is None or data[-4:] != b"\r\n\r\n":
+        return None
+    parsed = _compiled.read_request(data)
+    return None if parsed is None else _checked(parsed, data, max_lines)
+
+
 def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
     """Parse the head of a request.
 
@@ -228,6 +242,11 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
     parsed = None if _compiled is None else _compiled.read_request(raw)
     if parsed is None:
         parsed = _read_request(raw)
+    return _checked(parsed, raw, max_lines)
+
+
+def _checked(parsed: _Parsed, raw: bytes, max_lines: int) -> RequestHead:
+    """The head, if it has no more than ``max_lines`` lines and its host and target are valid."""
     method, target, version, forwardable, values, flags, count = parsed
     if count > max_lines:
         raise BadRequest(431, f"more than {max_lines} header lines")
@@ -238,7 +257,7 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
     return head
 
 
-def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, bytes], int, int]:
+def _read_request(raw: bytes) -> _Parsed:
     """Parse any valid head; the result is that of the compiled reader."""
     if has_bare_lf(raw):
         # First, because callers pass incomplete heads that end here.

@@ -18,6 +18,7 @@ from lbcompanion.http1.heads import (
     head_end,
     read_request_head,
     read_response_head,
+    whole_request_head,
     write_fields,
     write_status_line,
 )
@@ -127,6 +128,20 @@ def test_no_bytes_raise_anything_else(data: bytes) -> None:
             read_request_head(raw)
         with contextlib.suppress(BadResponse):
             read_response_head(raw)
+
+
+@given(st.lists(st.sampled_from([head(b"X-A: b"), head(b"X-A:b"), b"x: y\r\n", b"\r\n", b"\n", b"body"]), max_size=4))
+def test_a_head_read_in_one_step_is_that_of_two_steps(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    whole = whole_request_head(data)
+    if whole is not None:
+        assert head_end(data) == len(data)
+        two_steps = read_request_head(data)
+        assert (whole.fields, whole.target, whole.forwardable) == (
+            two_steps.fields,
+            two_steps.target,
+            two_steps.forwardable,
+        )
 
 
 def test_the_end_of_a_head() -> None:

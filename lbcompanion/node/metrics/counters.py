@@ -25,6 +25,14 @@ class Decision(NamedTuple):
         return {**self._asdict(), "path": self.path.decode("latin-1")}
 
 
+class EventCounter(Counter[int]):
+    """A counter whose items are set as fast as those of a dict: ``Counter`` has its own ``__delitem__``, and so CPython
+    looks up ``__setitem__`` each time."""
+
+    __setitem__ = dict.__setitem__
+    __delitem__ = dict.__delitem__  # type: ignore[assignment]  # that of Counter takes any object
+
+
 #: The number of decisions that are remembered.
 RECENT = 50
 
@@ -50,7 +58,7 @@ class Counters:
     connections_refused: int = 0
     connections_max_requests: int = 0
     requests: int = 0
-    responses: Counter[int] = Factory(Counter)
+    responses: Counter[int] = Factory(EventCounter)
     refused: Counter[int] = Factory(Counter)
     timeouts: Counter[str] = Factory(Counter)
     upstream_connections: int = 0

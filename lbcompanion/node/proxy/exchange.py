@@ -28,7 +28,9 @@ from lbcompanion.errors import BadResponse
 from lbcompanion.http1.field_lines import HAS_FRAMING, UPGRADE
 from lbcompanion.http1.fields import end_to_end, keeps_alive, offers, upgrade_protocols
 from lbcompanion.http1.framing import (
-    BodyKind,
+    CHUNKED_KIND,
+    LENGTH_KIND,
+    NO_BODY_KIND,
     BodyReader,
     ChunkedReader,
     Framing,
@@ -90,7 +92,7 @@ class Exchange:
         self._context = context
         self._head = head
         self._framing = framing
-        self._request_complete = framing.kind is BodyKind.NONE
+        self._request_complete = framing.kind is NO_BODY_KIND
         self._retryable = self._request_complete and head.method in _RETRYABLE_METHODS
 
     # The request.
@@ -118,7 +120,7 @@ class Exchange:
         if requested is not None:
             self._requested_upgrade = requested
             lines = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % requested
-        if self._framing.kind is BodyKind.CHUNKED:
+        if self._framing.kind is CHUNKED_KIND:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._head.flags & HAS_FRAMING:
             lines += b"Content-Length: %d\r\n" % self._framing.length
@@ -126,10 +128,12 @@ class Exchange:
 
     def _acquire(self, fresh: bool) -> None:
         limits = self._context.limits
-        self._deadline = self._context.monotonic() + limits.upstream_connect_seconds
-        if self._context.upstream_pool.acquire(self, fresh, self._retried):
-            self._queued = True
-            self._deadline = self._context.monotonic() + limits.upstream_queue_seconds
+        self._deadline = 0.0
+        self._queued = self._context.upstream_pool.acquire(self, fresh, self._retried)
+        if not self._deadline:
+            # It is not an idle connection, for which upstream_ready set the deadline already.
+            seconds = limits.upstream_queue_seconds if self._queued else limits.upstream_connect_seconds
+            self._deadline = self._context.monotonic() + seconds
 
     def upstream_turn(self) -> None:
         self._queued = False
@@ -161,14 +165,14 @@ class Exchange:
 
     def body(self, data: bytes) -> None:
         """Forward bytes of the request body or of a tunnel."""
-        if self._framing.kind is BodyKind.CHUNKED and not self._tunnel:
+        if self._framing.kind is CHUNKED_KIND and not self._tunnel:
             data = chunk(data)
         self._forward(data)
 
     def body_end(self, trailers: list[Field]) -> None:
         """Forward the end of the request body."""
         self._request_complete = True
-        if self._framing.kind is BodyKind.CHUNKED:
+        if self._framing.kind is CHUNKED_KIND:
             self._forward(last_chunk(trailers))
         self._deadline = max(self._deadline, self._context.monotonic() + self._context.limits.upstream_seconds)
 
@@ -269,7 +273,7 @@ class Exchange:
             self._send_internal_response(response_plan.replacement)
             return
         pipeline = self._pipeline = response_plan.pipeline
-        if framing.kind is BodyKind.LENGTH and framing.length == len(rest):
+        if framing.kind is LENGTH_KIND and framing.length == len(rest):
             pieces = [rest] if pipeline is None else pipeline.transform_whole(rest)
             complete, leftover = True, b""
         else:
@@ -283,7 +287,7 @@ class Exchange:
                 if complete:
                     pieces.append(pipeline.finish())
         self._context.counters.responses[head.status] += 1
-        size = sum(map(len, pieces))
+        size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
         framed = self._response_framing_lines(head, framing, size if complete else None)
         if self._chunked_output:
             pieces = [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
@@ -306,16 +310,16 @@ class Exchange:
         :param known_length: the length of the transformed body; None while it is unknown."""
         unchanged = self._pipeline is None or self._pipeline.same_length
         kind = framing.kind
-        if kind is BodyKind.NONE:
+        if kind is NO_BODY_KIND:
             stated = head.values.get(b"content-length")
             length_line = (
                 b"Content-Length: %b\r\n" % stated if stated is not None and unchanged and head.status != 204 else b""
             )
-        elif kind is BodyKind.LENGTH and (unchanged or known_length is not None):
+        elif kind is LENGTH_KIND and (unchanged or known_length is not None):
             length_line = b"Content-Length: %d\r\n" % (
                 framing.length if known_length is None or unchanged else known_length
             )
-        elif known_length is not None and (kind is not BodyKind.CHUNKED or self._head.version == 10):
+        elif known_length is not None and (kind is not CHUNKED_KIND or self._head.version == 10):
             length_line = b"Content-Length: %d\r\n" % known_length
         elif self._head.version == 11:
             self._chunked_output = True
