@@ -41,6 +41,9 @@ BODY_DEPENDENT: Final = 512
 HAS_CSP: Final = 1024
 #: ``Content-Encoding``.
 HAS_CODING: Final = 2048
+#: Fields that may authenticate a connection: ``Authorization`` of a request, ``WWW-Authenticate`` and
+#: ``Persistent-Auth`` of a response.
+AUTHENTICATION: Final = 1 << 20
 
 # Not forwarded: hop-by-hop fields, and fields that the proxy generates itself (framing, X-Forwarded-*).
 _NOT_FORWARDED: Final = 1 << 30
@@ -68,6 +71,7 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"accept-encoding": 0,
     b"cache-control": 0,
     b"expect": EXPECT,
+    b"authorization": AUTHENTICATION,
     b"x-forwarded-for": FORWARDED | _NOT_FORWARDED,
     b"x-forwarded-proto": FORWARDED | _NOT_FORWARDED,
     b"x-forwarded-host": FORWARDED | _NOT_FORWARDED,
@@ -99,6 +103,8 @@ RESPONSE_FIELDS: dict[bytes, int] = {
     b"content-digest": BODY_DEPENDENT,
     b"repr-digest": BODY_DEPENDENT,
     b"accept-ranges": BODY_DEPENDENT,
+    b"www-authenticate": AUTHENTICATION,
+    b"persistent-auth": AUTHENTICATION,
 }
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

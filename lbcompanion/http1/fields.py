@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from lbcompanion.http1.field_lines import CONNECTION, HOP_BY_HOP, UPGRADE
+from lbcompanion.http1.field_lines import AUTHENTICATION, CONNECTION, HOP_BY_HOP, UPGRADE
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
 
 # A client must not be able to remove these by naming them in ``Connection``.
@@ -19,6 +20,23 @@ _NEVER_DROPPED = frozenset(
         b"x-forwarded-host",
     }
 )
+
+
+# Schemes that authenticate the connection, not the request (RFC 4559, MS-NTHT), at the start of a list member.
+_CONNECTION_SCHEME = re.compile(
+    rb"(?:^|,)[ \t]*(?:ntlm|negotiate|nego2|kerberos)(?![!#$%&'*+\-.^_`|~0-9a-z=])", re.IGNORECASE
+)
+
+
+def authenticates_connection(head: RequestHead | ResponseHead) -> bool:
+    """Whether the sender may tie the user's identity to the connection, so that no other user may get it."""
+    if not head.flags & AUTHENTICATION:
+        return False
+    values = head.values
+    if b"persistent-auth" in values:
+        return True
+    value = values.get(b"authorization") or values.get(b"www-authenticate")
+    return value is not None and _CONNECTION_SCHEME.search(value) is not None
 
 
 def list_members(values: Iterable[bytes]) -> list[bytes]:

@@ -114,6 +114,19 @@ def response_framing(head: ResponseHead, method: bytes) -> Framing:
     return declared
 
 
+def contradicts_framing(head: ResponseHead) -> bool:
+    """Whether a response without a body has fields that announce one: body bytes may follow on the connection.
+
+    RFC 9112 sections 6.1 and 6.2 forbid both fields in 1xx and 204. A 304 may have them, but applications that send
+    ``Transfer-Encoding`` there often send the last chunk too.
+    """
+    if not head.flags & HAS_FRAMING or (head.status >= 200 and head.status not in {204, 304}):
+        return False
+    if b"transfer-encoding" in head.values:
+        return True
+    return head.status != 304 and head.values[b"content-length"].strip(b"0") != b""
+
+
 class LengthReader:
     """Reads a body of known length."""
 

@@ -303,6 +303,11 @@ def _check_host_and_target(head: RequestHead) -> None:
     head.target = rest if rest.startswith(b"/") else b"/" + rest
 
 
+def is_response_start(data: bytes) -> bool:
+    """Whether the data may be the beginning of a response; it may be incomplete."""
+    return data[:7] == b"HTTP/1."[: len(data)]
+
+
 def read_response_head(raw: bytes) -> ResponseHead:
     """Parse the head of a response, including interim responses (1xx).
 

@@ -44,6 +44,7 @@ class Counters:
     :ivar refused: refused requests, by status.
     :ivar upstream_waited: requests that were queued at the limit of upstream connections.
     :ivar upstream_made_way: connections closed in favour of a new one that the application did not answer.
+    :ivar upstream_bound: connections to the application that were bound to one visitor's connection.
     :ivar upstream_errors: failures of the application, by label.
     :ivar captured: pages whose copy was stored.
     :ivar not_captured: HTML responses without a copy, by reason.
@@ -65,6 +66,7 @@ class Counters:
     upstream_reused: int = 0
     upstream_waited: int = 0
     upstream_made_way: int = 0
+    upstream_bound: int = 0
     upstream_errors: Counter[str] = Factory(Counter)
     captured: int = 0
     captured_bytes: int = 0

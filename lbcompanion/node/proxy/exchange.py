@@ -25,8 +25,8 @@ reads slowly, reading from the application is paused (``_upstream_paused``).
 from __future__ import annotations
 
 from lbcompanion.errors import BadResponse
-from lbcompanion.http1.field_lines import HAS_FRAMING, UPGRADE
-from lbcompanion.http1.fields import end_to_end, keeps_alive, offers, upgrade_protocols
+from lbcompanion.http1.field_lines import AUTHENTICATION, HAS_FRAMING, UPGRADE
+from lbcompanion.http1.fields import authenticates_connection, end_to_end, keeps_alive, offers, upgrade_protocols
 from lbcompanion.http1.framing import (
     CHUNKED_KIND,
     LENGTH_KIND,
@@ -37,6 +37,7 @@ from lbcompanion.http1.framing import (
     UntilCloseReader,
     body_reader,
     chunk,
+    contradicts_framing,
     last_chunk,
     response_framing,
 )
@@ -46,6 +47,7 @@ from lbcompanion.http1.heads import (
     ResponseHead,
     has_bare_lf,
     head_end,
+    is_response_start,
     read_response_head,
     write_status_line,
 )
@@ -83,6 +85,10 @@ class Exchange:
     _upstream_stalled = False
     _upstream_paused = False
     _interim_seen = False
+    # The connection to the application must not be used again.
+    _distrusted = False
+    # The request may tie its user to the connection.
+    _binds = False
     _progressed = False
     _requested_upgrade: bytes | None = None
     response_started = False
@@ -104,6 +110,8 @@ class Exchange:
         head = self._head
         plan = self._plan = self._context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
         lines = plan.request_lines()
+        if head.flags & AUTHENTICATION:
+            self._binds = authenticates_connection(head)
         if head.flags & (HAS_FRAMING | UPGRADE):
             lines += self._request_framing_lines()
         # HTTP/1.1 requires Host (RFC 9112 section 3.2), which the 1.0 requests of health checks often lack.
@@ -129,6 +137,8 @@ class Exchange:
     def _acquire(self, fresh: bool) -> None:
         limits = self._context.limits
         self._deadline = 0.0
+        if self._context.upstream_pool.reuse_bound(self._visitor, self):
+            return
         self._queued = self._context.upstream_pool.acquire(self, fresh, self._retried)
         if not self._deadline:
             # It is not an idle connection, for which upstream_ready set the deadline already.
@@ -150,6 +160,8 @@ class Exchange:
             self._context.upstream_pool.release(upstream)
             return
         self._upstream = upstream
+        if self._binds:
+            upstream.owner = visitor
         self._deadline = self._context.monotonic() + self._context.limits.upstream_seconds
         assert upstream.transport is not None
         data = self._unsent_request[0] if len(self._unsent_request) == 1 else b"".join(self._unsent_request)
@@ -199,6 +211,11 @@ class Exchange:
             else:
                 self._response_body(data)
         except BadResponse as error:
+            if self._response is None and not is_response_start(self._response_buffer + data) and self._may_retry():
+                # Bytes that belong to an earlier response.
+                self._context.counters.upstream_errors["stray bytes"] += 1
+                self._retry()
+                return
             self._context.counters.upstream_errors["bad answer"] += 1
             self._context.log("application's answer refused", error.why)
             self._drop_upstream()
@@ -216,6 +233,8 @@ class Exchange:
                     raise BadResponse("the application's head is too large")
                 if has_bare_lf(data):
                     raise BadResponse("a bare LF in the application's head")
+                if not is_response_start(data):
+                    raise BadResponse("the application's answer is not HTTP/1.0 or HTTP/1.1")
                 self._response_buffer = data
                 return
             head = read_response_head(data[:end])
@@ -232,6 +251,8 @@ class Exchange:
     def _forward_interim(self, head: ResponseHead) -> None:
         """Forward 100 and 103, but not to HTTP/1.0 clients (RFC 9110 section 15.2)."""
         self._interim_seen = True
+        if contradicts_framing(head):
+            self._distrusted = True
         visitor = self._visitor
         if visitor is not None and self._head.version == 11:
             visitor.transport.write(write_status_line(head.status, head.reason) + end_to_end(head) + b"\r\n")
@@ -370,26 +391,31 @@ class Exchange:
             return self._reader.trailers
         return []
 
+    def _may_retry(self) -> bool:
+        """Whether the request may be sent once more, if nothing of a response has arrived."""
+        upstream = self._upstream
+        return self._retryable and not self._retried and not self._interim_seen and bool(upstream and upstream.reused)
+
+    def _retry(self) -> None:
+        """Send the request once more, on a new connection."""
+        self._drop_upstream()
+        self._retried = True
+        self._response_buffer = b""
+        self._acquire(fresh=True)
+
     def response_end(self, orderly: bool) -> None:
-        upstream, self._upstream = self._upstream, None
         visitor = self._visitor
+        may_retry = self._response is None and not self._response_buffer and self._may_retry()
+        self._upstream = None
         if visitor is None:
             return
         if self._tunnel:
             visitor.done(keep_alive=False)
             return
         if self._response is None:
-            if (
-                upstream is not None
-                and upstream.reused
-                and not self._retried
-                and not self._response_buffer
-                and not self._interim_seen
-                and self._retryable
-            ):
-                # The idle connection was closed just as it was reused: nothing was answered, so a retry is safe.
-                self._retried = True
-                self._acquire(fresh=True)
+            if may_retry:
+                # The idle connection was closed just as it was reused, without an answer.
+                self._retry()
                 return
             self._context.counters.upstream_errors["no answer"] += 1
             self._gateway_error(502, "the application closed without an answer")
@@ -414,10 +440,13 @@ class Exchange:
         visitor, self._visitor = self._visitor, None
         assert self._response is not None
         if upstream is not None:
-            if self._request_complete and not leftover and keeps_alive(self._response) and not upstream.closed:
+            if self._request_complete and not leftover and self._is_reusable(upstream, self._response):
                 if self._upstream_paused and upstream.transport is not None:
                     upstream.transport.resume_reading()
-                self._context.upstream_pool.release(upstream)
+                if upstream.owner is not None or authenticates_connection(self._response):
+                    self._keep_bound(upstream, visitor)
+                else:
+                    self._context.upstream_pool.release(upstream)
             else:
                 upstream.discard()
         pipeline, self._pipeline = self._pipeline, None
@@ -425,6 +454,19 @@ class Exchange:
             visitor.done(self._keep_alive)
         if pipeline is not None:
             pipeline.written()
+
+    def _is_reusable(self, upstream: UpstreamConnection, response: ResponseHead) -> bool:
+        """Whether another request may be sent on the connection to the application."""
+        if upstream.closed or self._distrusted or not keeps_alive(response):
+            return False
+        return not (response.flags & HAS_FRAMING and contradicts_framing(response))
+
+    def _keep_bound(self, upstream: UpstreamConnection, visitor: VisitorSide | None) -> None:
+        """Keep a connection for this visitor's next request, if there may be one."""
+        if visitor is None or not self._keep_alive:
+            upstream.discard()
+            return
+        self._context.upstream_pool.keep_bound(upstream, visitor)
 
     def _gateway_error(self, status: int, why: str) -> None:
         """Answer 502, 503 or 504, or truncate a response that has started."""

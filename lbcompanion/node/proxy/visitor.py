@@ -179,6 +179,7 @@ class VisitorConnection:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.visitor_lost()
+        self._context.upstream_pool.owner_lost(self)
 
     def pause_writing(self) -> None:
         self.full = True
