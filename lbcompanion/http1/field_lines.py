@@ -109,6 +109,11 @@ RESPONSE_FIELDS: dict[bytes, int] = {
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+_SPACED_LINE = re.compile(
+    rb"(?!(?:content-length|transfer-encoding|connection)[ \t])"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:[ \t]*([\t\x20-\x7e\x80-\xff]*)",
+    re.IGNORECASE,
+)
 # The bytes allowed in a head beside its line ends: no control characters (RFC 9110 section 5.5).
 ALLOWED_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 # Cache from spellings of names to lower-case names and flags; -1 for fields that are not indexed. It is bounded,
@@ -196,14 +201,18 @@ def read_lines(raw: bytes, start: int, response: bool) -> Lines | None:
     return forwardable, values, flags & 0xFFFFFFF, len(lines) + len(not_forwarded)
 
 
-def normalised(raw: bytes, start: int) -> bytes | None:
+def normalised(raw: bytes, start: int, response: bool = False) -> bytes | None:
     """The head with each line in the form ``Name: value``, without white space around the value.
 
+    :param response: white space between name and colon is removed, as RFC 9112 section 5.1 asks of proxies; but not
+        from fields that frame the message, because others may read those differently.
     :returns: None if a line is not a field or is folded (RFC 9112 section 5.2).
     """
     spelling = [raw[:start]]
     for line in raw[start:-4].split(b"\r\n"):
         found = _LINE.fullmatch(line)
+        if found is None and response:
+            found = _SPACED_LINE.fullmatch(line)
         if found is None:
             return None
         spelling.append(b"%b: %b\r\n" % (found[1], found[2].rstrip(b" \t")))

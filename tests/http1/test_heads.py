@@ -65,6 +65,80 @@ def test_absolute_form_becomes_origin_form() -> None:
     assert read_request_head(head(line=b"GET http://a.example?q HTTP/1.1")).target == b"/?q"
 
 
+@pytest.mark.parametrize(
+    ("target", "given", "host"),
+    [
+        (b"http://a.example:80/", b"a.example", b"a.example"),
+        (b"http://a.example/", b"A.example:80", b"A.example:80"),
+        (b"http://a.example:/", b"a.example", b"a.example"),
+        (b"http://a.example:0080/", b"a.example", b"a.example"),
+        (b"https://a.example:443/", b"a.example", b"a.example"),
+        (b"https://a.example:80/", b"a.example", b"a.example:80"),
+        (b"http://b.example:80/", b"a.example", b"b.example"),
+        (b"http://[::1]:80/", b"a.example", b"[::1]"),
+    ],
+)
+def test_the_host_of_an_absolute_form_counts(target: bytes, given: bytes, host: bytes) -> None:
+    read = read_request_head(head(b"X-A: b", line=b"GET %b HTTP/1.1" % target, host=b"Host: " + given))
+    assert (read.target, read.all(b"host"), read.values[b"host"]) == (b"/", [host], host)
+    assert b"ost: " + host + b"\r\n" in read.forwardable
+    assert read.get(b"x-a") == b"b"
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "form"),
+    [
+        (b"http://a.example", b"OPTIONS", b"*"),
+        (b"http://a.example/", b"OPTIONS", b"/"),
+        (b"http://a.example?q", b"OPTIONS", b"/?q"),
+        (b"http://a.example", b"GET", b"/"),
+        (b"http://b.example", b"OPTIONS", b"*"),
+    ],
+)
+def test_options_without_a_path_is_for_the_server(target: bytes, method: bytes, form: bytes) -> None:
+    assert read_request_head(head(line=b"%b %b HTTP/1.1" % (method, target))).target == form
+
+
+@given(st.binary(min_size=1, max_size=20))
+def test_bytes_above_ascii_in_a_target_are_encoded(path: bytes) -> None:
+    raw = head(line=b"GET /%b HTTP/1.1" % path)
+    bad = any(byte <= 32 or byte == 127 for byte in path) or b"#" in path
+    try:
+        target = read_request_head(raw).target
+    except BadRequest:
+        assert bad
+        return
+    assert not bad
+    assert re.fullmatch(rb"[\x21-\x7e]+", target)
+    assert target.count(b"%") - path.count(b"%") == sum(byte > 127 for byte in path)
+    assert re.sub(rb"%([89A-F][0-9A-F])", lambda m: bytes.fromhex(m[1].decode()), target) == re.sub(
+        rb"%([89A-F][0-9A-F])", lambda m: bytes.fromhex(m[1].decode()), b"/" + path
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"X-Protection : 1; mode=block", b"X-Protection\t:1; mode=block", b"X-Protection \t :  1; mode=block"],
+)
+def test_white_space_before_the_colon_of_an_answer_is_removed(line: bytes) -> None:
+    read = read_response_head(answer(b"Content-Length: 3", line, b"Content-Type : text/html"))
+    assert read.fields == [
+        (b"content-length", b"3"),
+        (b"x-xss-protection", b"1; mode=block"),
+        (b"content-type", b"text/html"),
+    ]
+    assert read.names == [b"Content-Length", b"X-Protection", b"Content-Type"]
+    assert read.forwardable == b"X-Protection: 1; mode=block\r\nContent-Type: text/html\r\n"
+    assert read.values[b"content-type"] == b"text/html"
+
+
+def test_an_answer_has_a_largest_number_of_lines() -> None:
+    lines = [b"a:b"] * 50
+    assert len(read_response_head(answer(*lines), 50).fields) == 50
+    with pytest.raises(BadResponse):
+        read_response_head(answer(*lines, b"a:b"), 50)
+
+
 def test_names_keep_their_writing() -> None:
     read = read_request_head(head(b"x-ONE: 1", b"Two: 2"))
     assert end_to_end(read) == b"Host: a.example\r\nx-ONE: 1\r\nTwo: 2\r\n"

@@ -58,7 +58,6 @@ from lbcompanion.node.proxy.upstream import UpstreamConnection
 
 # Idempotent methods without a body (RFC 9110 section 9.2.2): such a request may be sent a second time.
 _RETRYABLE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
-_MAX_RESPONSE_HEAD = 262144
 # Below this size joining the pieces costs less than sending them separately.
 _JOIN_BELOW_BYTES = 32768
 
@@ -216,7 +215,7 @@ class Exchange:
                 self._context.counters.upstream_errors["stray bytes"] += 1
                 self._retry()
                 return
-            self._context.counters.upstream_errors["bad answer"] += 1
+            self._context.counters.upstream_errors[error.what] += 1
             self._context.log("application's answer refused", error.why)
             self._drop_upstream()
             if self.response_started:
@@ -226,18 +225,20 @@ class Exchange:
 
     def _response_head(self, data: bytes) -> None:
         data = self._response_buffer + data if self._response_buffer else data
+        limits = self._context.limits
         while self._response is None and not self._tunnel:
             end = head_end(data)
-            if end < 0 or end > _MAX_RESPONSE_HEAD:
-                if end > 0 or len(data) > _MAX_RESPONSE_HEAD:
-                    raise BadResponse("the application's head is too large")
+            if end < 0 or end > limits.upstream_head_bytes:
+                if end > 0 or len(data) > limits.upstream_head_bytes:
+                    why = f"a head of more than {limits.upstream_head_bytes} bytes from the application"
+                    raise BadResponse(why, "head too large")
                 if has_bare_lf(data):
                     raise BadResponse("a bare LF in the application's head")
                 if not is_response_start(data):
                     raise BadResponse("the application's answer is not HTTP/1.0 or HTTP/1.1")
                 self._response_buffer = data
                 return
-            head = read_response_head(data[:end])
+            head = read_response_head(data[:end], limits.header_lines)
             data = data[end:]
             if head.status == 101:
                 self._start_tunnel(head, data)

@@ -907,6 +907,25 @@ def test_a_bad_answer_becomes_502(raw: bytes, method: bytes) -> None:
     assert read_responses(visitor.received, [method, b"GET"], False)[1].body == b"hello"
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"X: " + b"a" * 350, 200),
+        (b"X: " + b"a" * 500, 502),
+        (b"\r\n".join([b"X: a"] * 8), 200),
+        (b"\r\n".join([b"X: a"] * 9), 502),
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_the_head_of_a_response_has_limits(head: bytes, status: int, pieces: int) -> None:
+    companion = InMemoryNode(limits=LimitsTable(upstream_head_bytes=450, header_lines=10))
+    raw = PLAIN + head + b"\r\nContent-Length: 5\r\n\r\nhello"
+    size = len(raw) // pieces + 1
+    companion.application.answers(*(raw[at : at + size] for at in range(0, len(raw), size)))
+    assert companion.get().status == status
+    assert companion.counters.upstream_errors == ({"head too large": 1} if status == 502 else {})
+
+
 def test_bad_chunks_later_on_are_seen_by_the_visitor() -> None:
     companion = InMemoryNode()
     companion.application.answers(chunked(PAGE, last=False), b"x\r\n")
