@@ -44,6 +44,10 @@ HAS_CODING: Final = 2048
 #: Fields that may authenticate a connection: ``Authorization`` of a request, ``WWW-Authenticate`` and
 #: ``Persistent-Auth`` of a response.
 AUTHENTICATION: Final = 1 << 20
+#: ``Lbc-Forwarded-By``.
+FORWARDED_BY: Final = 1 << 21
+#: ``Date``.
+HAS_DATE: Final = 1 << 22
 
 # Not forwarded: hop-by-hop fields, and fields that the proxy generates itself (framing, X-Forwarded-*).
 _NOT_FORWARDED: Final = 1 << 30
@@ -88,6 +92,7 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"if-none-match": CONDITIONAL,
     b"if-match": CONDITIONAL,
     headers.CAPTURE.key: CAPTURE_REQUESTED,
+    headers.FORWARDED_BY.key: FORWARDED_BY | _NOT_FORWARDED,
 }
 #: The indexed fields of a response, with their flags.
 RESPONSE_FIELDS: dict[bytes, int] = {
@@ -103,6 +108,7 @@ RESPONSE_FIELDS: dict[bytes, int] = {
     b"content-digest": BODY_DEPENDENT,
     b"repr-digest": BODY_DEPENDENT,
     b"accept-ranges": BODY_DEPENDENT,
+    b"date": HAS_DATE,
     b"www-authenticate": AUTHENTICATION,
     b"persistent-auth": AUTHENTICATION,
 }

@@ -25,7 +25,7 @@ reads slowly, reading from the application is paused (``_upstream_paused``).
 from __future__ import annotations
 
 from lbcompanion.errors import BadResponse
-from lbcompanion.http1.field_lines import AUTHENTICATION, HAS_FRAMING, UPGRADE
+from lbcompanion.http1.field_lines import AUTHENTICATION, FORWARDED_BY, HAS_DATE, HAS_FRAMING, UPGRADE
 from lbcompanion.http1.fields import authenticates_connection, end_to_end, keeps_alive, offers, upgrade_protocols
 from lbcompanion.http1.framing import (
     CHUNKED_KIND,
@@ -53,6 +53,7 @@ from lbcompanion.http1.heads import (
 )
 from lbcompanion.node.proxy.answers import gateway_error, phrase, write_response
 from lbcompanion.node.proxy.context import InternalResponse, Pipeline, ProxyContext
+from lbcompanion.node.proxy.hops import COUNTED_METHODS, final_response, hop_lines
 from lbcompanion.node.proxy.interface import VisitorSide
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 
@@ -107,8 +108,16 @@ class Exchange:
         visitor = self._visitor
         assert visitor is not None
         head = self._head
-        plan = self._plan = self._context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
+        context = self._context
+        counts_hops = head.flags & FORWARDED_BY or head.method in COUNTED_METHODS
+        if counts_hops:
+            response = final_response(head, context)
+            if response is not None:
+                self._send_internal_response(response)
+                return
+        plan = self._plan = context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
         lines = plan.request_lines()
+        lines = hop_lines(head, context, lines) if counts_hops else lines + context.forwarded_by_line
         if head.flags & AUTHENTICATION:
             self._binds = authenticates_connection(head)
         if head.flags & (HAS_FRAMING | UPGRADE):
@@ -316,10 +325,12 @@ class Exchange:
             if complete:
                 pieces.append(last_chunk(self._trailers()))
         self.response_started = True
+        # RFC 9110 section 6.6.1: a forwarded response has a date.
+        lines = response_plan.lines if head.flags & HAS_DATE else self._context.date_line() + response_plan.lines
         if size < _JOIN_BELOW_BYTES:
-            visitor.transport.write(b"".join((_status_line(head), response_plan.lines, framed, *pieces)))
+            visitor.transport.write(b"".join((_status_line(head), lines, framed, *pieces)))
         else:
-            visitor.transport.writelines((_status_line(head), response_plan.lines, framed, *pieces))
+            visitor.transport.writelines((_status_line(head), lines, framed, *pieces))
         if complete:
             self._finish(leftover)
         elif visitor.full:
@@ -489,7 +500,7 @@ class Exchange:
             return
         self._context.counters.responses[answer.status] += 1
         keep_alive = self._keep_alive and visitor.keep_alive and self._request_complete
-        visitor.transport.write(write_response(answer, self._head, keep_alive, with_date=False))
+        visitor.transport.write(write_response(answer, self._head, keep_alive, self._context.date_line()))
         visitor.done(keep_alive)
 
     def _truncate(self, why: str) -> None:

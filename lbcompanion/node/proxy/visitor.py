@@ -131,7 +131,7 @@ class VisitorConnection:
         limit = context.limits.connections_per_address
         if len(context.connections) >= context.limits.connections or (limit and from_same_address >= limit):
             context.counters.connections_refused += 1
-            transport.write(write_refusal(503, "the companion takes no more connections now"))
+            transport.write(write_refusal(503, "the companion takes no more connections now", context.date_line()))
             if len(context.rejected) < _MAX_REJECTED:
                 context.rejected.add(self)
                 self._linger()
@@ -479,7 +479,7 @@ class VisitorConnection:
     def _refuse(self, status: int, why: str) -> None:
         self._context.counters.refused[status] += 1
         self._context.log("refused", f"{status}: {why}")
-        self.transport.write(write_refusal(status, why))
+        self.transport.write(write_refusal(status, why, self._context.date_line()))
         self._linger()
 
     def _abandon_exchange(self, status: int, why: str) -> None:

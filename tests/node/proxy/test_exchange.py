@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from email.utils import formatdate
 
 import pytest
 from hypothesis import given
@@ -924,6 +925,32 @@ def test_the_head_of_a_response_has_limits(head: bytes, status: int, pieces: int
     companion.application.answers(*(raw[at : at + size] for at in range(0, len(raw), size)))
     assert companion.get().status == status
     assert companion.counters.upstream_errors == ({"head too large": 1} if status == 502 else {})
+
+
+NO_DATE = {
+    "a page": html(),
+    "no page": plain(),
+    "chunks": chunked(PAGE),
+    "304": b"HTTP/1.1 304 Not Modified\r\n\r\n",
+    "a date as hop-by-hop": b"HTTP/1.1 204 No Content\r\nConnection: x-a, y-b\r\nX-A: 1\r\n\r\n",
+    "no answer": b"hello\r\n\r\n",
+    "404": html(b"", status=b"404 Not Found"),
+}
+
+
+@pytest.mark.parametrize("target", [b"/", b"/robots.txt"])
+@pytest.mark.parametrize("response", NO_DATE.values(), ids=NO_DATE)
+def test_every_response_has_one_date(response: bytes, target: bytes) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(response)
+    (date,) = companion.get(target).all(b"date")
+    assert date == formatdate(companion.now(), usegmt=True).encode()
+
+
+def test_the_date_of_the_application_stays() -> None:
+    companion = InMemoryNode()
+    companion.application.answers(html(PAGE, b"dAte: Mon, 23 Nov 2026 20:30:00 GMT"))
+    assert companion.get().all(b"date") == [b"Mon, 23 Nov 2026 20:30:00 GMT"]
 
 
 def test_bad_chunks_later_on_are_seen_by_the_visitor() -> None:
