@@ -59,6 +59,7 @@ from lbcompanion.node.proxy.upstream import UpstreamConnection
 
 # Idempotent methods without a body (RFC 9110 section 9.2.2): such a request may be sent a second time.
 _RETRYABLE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+_BODYLESS = frozenset({204, 304})
 # Below this size joining the pieces costs less than sending them separately.
 _JOIN_BELOW_BYTES = 32768
 
@@ -145,9 +146,7 @@ class Exchange:
     def _acquire(self, fresh: bool) -> None:
         limits = self._context.limits
         self._deadline = 0.0
-        if self._context.upstream_pool.reuse_bound(self._visitor, self):
-            return
-        self._queued = self._context.upstream_pool.acquire(self, fresh, self._retried)
+        self._queued = self._context.upstream_pool.acquire(self, fresh, self._retried, self._visitor)
         if not self._deadline:
             # It is not an idle connection, for which upstream_ready set the deadline already.
             seconds = limits.upstream_queue_seconds if self._queued else limits.upstream_connect_seconds
@@ -455,7 +454,9 @@ class Exchange:
             if self._request_complete and not leftover and self._is_reusable(upstream, self._response):
                 if self._upstream_paused and upstream.transport is not None:
                     upstream.transport.resume_reading()
-                if upstream.owner is not None or authenticates_connection(self._response):
+                if upstream.owner is not None or (
+                    self._response.flags & AUTHENTICATION and authenticates_connection(self._response)
+                ):
                     self._keep_bound(upstream, visitor)
                 else:
                     self._context.upstream_pool.release(upstream)
@@ -471,7 +472,7 @@ class Exchange:
         """Whether another request may be sent on the connection to the application."""
         if upstream.closed or self._distrusted or not keeps_alive(response):
             return False
-        return not (response.flags & HAS_FRAMING and contradicts_framing(response))
+        return response.status not in _BODYLESS or not contradicts_framing(response)
 
     def _keep_bound(self, upstream: UpstreamConnection, visitor: VisitorSide | None) -> None:
         """Keep a connection for this visitor's next request, if there may be one."""

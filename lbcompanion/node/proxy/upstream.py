@@ -214,12 +214,17 @@ class UpstreamPool:
         self.open = 0
         self.draining = False
 
-    def acquire(self, user: UpstreamUser, fresh: bool, retry: bool = False) -> bool:
-        """Get a connection for ``user``: an idle one unless ``fresh``, else a new one, or queue at the limit.
+    def acquire(self, user: UpstreamUser, fresh: bool, retry: bool = False, owner: object = None) -> bool:
+        """Get a connection for ``user``: the one bound to ``owner``, else an idle one unless ``fresh``, else a new one,
+        or queue at the limit.
 
         :param retry: the user retries on a new connection and goes to the head of the queue.
+        :param owner: the visitor's connection.
         :returns: whether the user is queued.
         """
+        if self._bound_by_owner and owner in self._bound_by_owner:
+            self._reuse(self._bound_by_owner[owner], user)
+            return False
         if self._idle and not fresh:
             self._reuse(self._idle.pop(), user)
             return False
@@ -242,14 +247,6 @@ class UpstreamPool:
             self._bound_by_owner[owner] = upstream
         if self._waiting:
             self._close_spare_bound(upstream.idle_since)
-
-    def reuse_bound(self, owner: object, user: UpstreamUser) -> bool:
-        """Use the connection that is bound to a visitor's connection; False if there is none."""
-        upstream = self._bound_by_owner.get(owner)
-        if upstream is None:
-            return False
-        self._reuse(upstream, user)
-        return True
 
     def owner_lost(self, owner: object) -> None:
         """A visitor's connection is closed: close what is bound to it."""
