@@ -25,7 +25,7 @@ _SLOW = [HealthCheck.too_slow]
 settings.register_profile(
     "ci", derandomize=True, deadline=None, database=None, max_examples=50, suppress_health_check=_SLOW
 )
-settings.register_profile("fast", derandomize=True, deadline=None, database=None, max_examples=5)
+settings.register_profile("fast", derandomize=True, deadline=None, database=None, max_examples=3)
 settings.register_profile("big", deadline=None, max_examples=5000, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("LBC_HYPOTHESIS", "ci"))
 
@@ -43,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not even import a module all of whose tests ``-m "not ..."`` leaves out."""
     return True if marks.of_module(collection_path) & marks.left_out(config.option.markexpr) else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Once all parameters are known, make few of their cases in a quick run."""
+    quick.generate(metafunc)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

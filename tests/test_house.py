@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import quick
-from tests.support.house_map import imports, statements
+from tests.support.house_map import imported_names
 
 ROOT = Path(__file__).parent.parent
 #: All that may import helpers of the tests.
 MODULES = sorted(path for folder in ("tests", "fuzz", "bench") for path in (ROOT / folder).rglob("*.py"))
-#: Whether it is worth while to parse a file.
-SUSPECT = re.compile(r"\bimport\b.*\b(test_|conftest)|\bfrom\b.*\b(test_|conftest)")
 
 
 def is_test_module(name: str) -> bool:
@@ -29,8 +25,7 @@ def test_no_test_module_is_imported() -> None:
     found = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in MODULES
-        if SUSPECT.search(text := path.read_text())
-        for name in imports(statements(ast.parse(text)))
+        for name in imported_names(path.read_text())
         if name.startswith("tests.") and is_test_module(name)
     ]
     assert not found, "what tests share belongs into tests/support:\n" + "\n".join(found)

@@ -28,6 +28,7 @@ _items: list[pytest.Item] = []
 _seen: set[str] = set()
 
 
+@cache
 def of_folder(path: Path) -> tuple[str, ...]:
     """The marks of all tests in a test module's folder."""
     if not path.is_relative_to(_TESTS):
