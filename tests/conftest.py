@@ -52,11 +52,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of whole folders their marks, and all but a few cases of long tables theirs."""
+    """Give the tests of whole folders their marks, and all but a few cases of long tables theirs; long files first."""
     quick.sample(items)
     for item in items:
         for mark in marks.of_folder(item.path):
             item.add_marker(mark)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        marks.long_files_first(items)
 
 
 def pytest_collection_finish() -> None:

@@ -71,7 +71,7 @@ Require all granted
 
 
 def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
     try:
         connection.request("GET", "/logo.png", headers={"Connection": "close"})
         return connection.getresponse().read() == bytes(4000)

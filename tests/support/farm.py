@@ -215,7 +215,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         assert len(found) == len(page["recordings"])
         return found
 
-    def finished(self, tokens: Collection[str], seconds: float = 30.0) -> dict[str, dict[str, Any]]:
+    def finished(self, tokens: Collection[str], seconds: float = 60.0) -> dict[str, dict[str, Any]]:
         """All recordings, once those of these tokens have their outcome."""
 
         def look() -> dict[str, dict[str, Any]] | None:
@@ -300,7 +300,7 @@ def fetched(
     port: int, path: str, headers: Mapping[str, str] = MappingProxyType({}), address: str = "127.0.0.1"
 ) -> tuple[int, bytes]:
     """A GET: status and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(address, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(address, 0))
     try:
         connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()

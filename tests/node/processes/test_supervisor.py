@@ -227,7 +227,7 @@ def test_all_finish_and_leave(tmp_path: Path, application: RawApplication, start
             for asking in (one, other):
                 (answer,) = read_responses(read_on(asking), [b"GET"], True)
                 assert answer.body == b"abcd"
-        assert life.wait(30) == (0 if start_mode == "command" else -signal.SIGTERM)
+        assert life.wait(WAIT) == (0 if start_mode == "command" else -signal.SIGTERM)
         assert not any(map(is_there, there))
         assert node_process.log_text().count("0 connections cut") == 2
         assert not list((tmp_path / "state").rglob("*.sock"))

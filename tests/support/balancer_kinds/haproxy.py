@@ -47,7 +47,7 @@ class Runtime:
     def say(self, command: str) -> str:
         """Say one command; what it answers."""
         with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(5)
+            asked.settimeout(60)
             asked.connect(self._name.encode())
             asked.sendall(f"{command}\n".encode())
             answer = b""
