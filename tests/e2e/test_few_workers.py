@@ -64,7 +64,7 @@ Require all granted
     children = Children(folder)
     child = children.start("apache", [program, "-DFOREGROUND", "-f", str(file)])
     try:
-        wait_for("Apache", lambda: _answers(port), 30, child)
+        wait_for("Apache", lambda: _answers(port), 60, child)
         yield
     finally:
         children.kill()

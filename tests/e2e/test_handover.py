@@ -34,7 +34,7 @@ def visitor_of(farm: ProcessFarm, node: str) -> tuple[Visitor, View]:
             found.append((visitor, view))
         return bool(found)
 
-    wait_for(f"a visitor of {node}", look, 10)
+    wait_for(f"a visitor of {node}", look)
     return found[0]
 
 

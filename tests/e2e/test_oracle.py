@@ -66,7 +66,7 @@ class OracleFarm:
 
     def run(self, product: str, file: Path, port: int) -> None:
         child = self.children.start(product, RUNS[product](file, self.folder))
-        wait_for(product, lambda: _answers(port), 20.0, child)
+        wait_for(product, lambda: _answers(port), 60, child)
 
     def stop(self) -> None:
         self.children.kill()

@@ -80,7 +80,7 @@ intake = ""
 
     def wait(self) -> None:
         """Until it answers."""
-        wait_for(f"companion {self.name}", self._healthy, 30, self.child)
+        wait_for(f"companion {self.name}", self._healthy, 60, self.child)
 
     def knocked(self) -> None:
         """Let it find the application in its place once.

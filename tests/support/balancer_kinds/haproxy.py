@@ -86,7 +86,7 @@ class Haproxy(Kind):
 
     def _waits(self, farm: Any, node: str, status: str) -> None:
         runtime, backend = Runtime(farm.balanced), self.backends.get(node, "nodes")
-        wait_for(f"{node} is {status}", lambda: runtime.status(backend, node).startswith(status), 15)
+        wait_for(f"{node} is {status}", lambda: runtime.status(backend, node).startswith(status))
 
     def sees_up(self, farm: Any, node: str) -> None:
         """As its statistics say."""
