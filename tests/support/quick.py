@@ -52,7 +52,6 @@ def start(profile: str) -> None:
 
 def freeze() -> None:
     """Garbage collections need not look again and again at what was made while tests were collected."""
-    gc.collect()
     gc.freeze()
 
 
