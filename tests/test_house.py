@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import quick
+from tests.support import marks, quick
 from tests.support.house_map import imported_names
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,36 @@ def test_of_a_long_table_few_cases_are_quick(count: int) -> None:
     assert len(kept) == min(count, quick.CASES)
     assert kept <= set(range(count))
     assert 0 in kept
+
+
+class _Item:
+    """As much of a test as :func:`marks.long_files_first` looks at."""
+
+    def __init__(self, file: str, *names: str) -> None:
+        self.path = Path(file)
+        self.marks = [pytest.Mark(name, (), {}, _ispytest=True) for name in names]
+
+    def iter_markers(self) -> list[pytest.Mark]:
+        return self.marks
+
+
+def test_long_files_come_first_and_stay_together() -> None:
+    items: list[Any] = [
+        _Item("a", "slow"),
+        _Item("b"),
+        _Item("b", "network"),
+        _Item("c", "network"),
+        _Item("c", "programs"),
+        _Item("d", "browser"),
+        _Item("e"),
+    ]
+    marks.long_files_first(items)
+    assert "".join(str(item.path) for item in items) == "ccdbbae"
+
+
+def test_what_a_module_imports_is_read_without_parsing_it() -> None:
+    text = "import a.b as c, d\nfrom e import (\n    f,  # this, that\n    g as h,\n)\nif 1:\n    from i.j import k\n"
+    assert set(imported_names(text)) == {"a.b", "d", "e.f", "e.g", "i.j.k"}
 
 
 @pytest.mark.network
