@@ -16,6 +16,7 @@ from attrs import Factory, define, frozen
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.demo.ports import ReservedPorts
+from lbcompanion.protocol.secrets import FarmSecret
 from lbcompanion.protocol.tokens import Tokens
 from tests.support import served_pages
 from tests.support.balancers import Balancer
@@ -92,6 +93,8 @@ class ProcessFarm:
     store_lines: str = ""
     peers: bool = False
     workers: int = 1
+    secret_file: str = "farm.secret"
+    accept_secret_files: tuple[str, ...] = ()
     plugins: Path | None = None
     public: dict[str, int] = Factory(dict)
     admin: dict[str, int] = Factory(dict)
@@ -117,7 +120,7 @@ class ProcessFarm:
         self.start_crawler()
         for name in NODES:
             self.wait_ready(name)
-        wait_for("crawler", lambda: listens(self.api, "/healthz"), 20, self.children["crawler"])
+        wait_for("crawler", lambda: listens(self.api, "/healthz"), 60, self.children["crawler"])
         self.start_balancer()
 
     def start_crawler(self) -> None:
@@ -131,7 +134,7 @@ class ProcessFarm:
         """Start it, for the nodes as they are now."""
         command = self.balancer(self.folder, self.balanced, self.public, self.admin)
         running = self.children.start("balancer", command)
-        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami"), 20, running)
+        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami"), 60, running)
 
     def start_companion(self, name: str) -> Child:
         """Start it with the ports that it has now."""
@@ -141,7 +144,7 @@ class ProcessFarm:
 
     def wait_ready(self, name: str) -> None:
         child = self.children[f"companion-{name}"]
-        wait_for(f"companion {name}", lambda: listens(self.admin[name], "/readyz"), 20, child)
+        wait_for(f"companion {name}", lambda: listens(self.admin[name], "/readyz"), 60, child)
 
     def stop(self) -> None:
         """End what this farm started (with all that runs beside it) and close the taps."""
@@ -158,8 +161,7 @@ class ProcessFarm:
 name = "{name}"
 listen = ["{_listen(self.public[name])}"]
 upstream = "tcp:127.0.0.1:{self.applications.ports[name]}"
-secret_file = "farm.secret"
-state_dir = "state-{name}"
+{self._secret_lines()}state_dir = "state-{name}"
 admin = "{_listen(self.admin[name])}"
 workers = {self.workers}
 [store]
@@ -174,14 +176,18 @@ intake = "http://127.0.0.1:{self.taps["notices"].port}"
         return f"""[crawler]
 listen = "{_listen(intake)}"
 admin = "{_listen(self.api)}"
-secret_file = "farm.secret"
-state_dir = "state-crawler"
+{self._secret_lines()}state_dir = "state-crawler"
 archive_dir = "archive"
 give_up_after_seconds = {self.give_up_seconds}
 [sites.main]
 origin = "http://127.0.0.1:{self.site}"
 connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
 {self.sticky.toml()}{self.site_lines(self.public)}"""
+
+    def _secret_lines(self) -> str:
+        # A version that knows one secret only would refuse the other key.
+        accepted = f"accept_secret_files = {json.dumps(self.accept_secret_files)}\n" if self.accept_secret_files else ""
+        return f'secret_file = "{self.secret_file}"\n{accepted}'
 
     @property
     def central(self) -> bool:
@@ -200,7 +206,9 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         return str(json.loads(body)["node"]) if status == 200 else ""
 
     def owner(self, token: str) -> str:
-        return Tokens(SECRET).owner_of(token)
+        files = self.secret_file, *self.accept_secret_files, "farm.secret"
+        secrets = [(self.folder / file).read_bytes().strip() for file in files]
+        return Tokens(FarmSecret(secrets[0], secrets[1:])).owner_of(token)
 
     def served_page(self, view: View) -> served_pages.ServedPage:
         """Return the page as the application served it."""
@@ -215,7 +223,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         assert len(found) == len(page["recordings"])
         return found
 
-    def finished(self, tokens: Collection[str], seconds: float = 30.0) -> dict[str, dict[str, Any]]:
+    def finished(self, tokens: Collection[str], seconds: float = 60.0) -> dict[str, dict[str, Any]]:
         """All recordings, once those of these tokens have their outcome."""
 
         def look() -> dict[str, dict[str, Any]] | None:
@@ -241,7 +249,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         def look() -> bool:
             return b"\nlbcompanion_node_pages_pending 0.0\n" in fetched(self.admin[name], "/metrics")[1]
 
-        wait_for(f"{name} has kept its pages", look, 5)
+        wait_for(f"{name} has kept its pages", look)
 
     def records(self, content_type: str) -> list[tuple[str, int, str]]:
         """URL, status and SHA-256 of every ``response`` record of a type in the archive, as a public tool reads it."""
@@ -300,7 +308,7 @@ def fetched(
     port: int, path: str, headers: Mapping[str, str] = MappingProxyType({}), address: str = "127.0.0.1"
 ) -> tuple[int, bytes]:
     """A GET: status and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(address, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(address, 0))
     try:
         connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()

@@ -14,7 +14,7 @@ from lbcompanion.sticky.cookies import names_match
 from tests.support.served_pages import PAGE_ID
 
 _TAG = re.compile(
-    rb'<script async src="[^"]*/_lbc/fetch-from\?v=[0-9a-f]+" data-lbc-token="([A-Za-z0-9_-]+)"'
+    rb'<script async src="[^"]*/_lbc/fetch-from(?:\.js)?\?v=[0-9a-f]+" data-lbc-token="([A-Za-z0-9_-]+)"'
     rb' data-lbc-fetch-from="[^"]*"></script>'
 )
 
@@ -53,7 +53,7 @@ class Visitor:
     def __init__(self, port: int, told: tuple[str, ...] = (), address: str = "", forgiving: bool = False) -> None:
         self._origin = f"http://127.0.0.1:{port}"
         self._connection = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=20, source_address=(address, 0) if address else None
+            "127.0.0.1", port, timeout=60, source_address=(address, 0) if address else None
         )
         self.cookies: dict[str, str] = {}
         self._on_notice = told
