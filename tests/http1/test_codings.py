@@ -207,6 +207,18 @@ def test_one_altered_byte_is_told_or_changes_what_comes_out(name: str, body: byt
         ([b"gzip", b"br"], b"gzip, br"),
         ([b"gzip", b"gzip"], b"gzip, gzip"),
         ([b"dcb"], b"dcb"),
+        ([b"UTF-8"], b""),
+        ([b"utf8"], b""),
+        ([b"ISO-8859-1"], b""),
+        ([b"windows-1252"], b""),
+        ([b"us-ascii"], b""),
+        ([b"Shift_JIS"], b""),
+        ([b"gzip, utf-8"], b"gzip"),
+        ([b"compress"], b"compress"),
+        ([b"exi"], b"exi"),
+        ([b"pack200-gzip"], b"pack200-gzip"),
+        ([b"aes128gcm"], b"aes128gcm"),
+        ([b"utf-9"], b"utf-9"),
     ],
 )
 def test_the_coding_that_is_named(values: list[bytes], coding: bytes) -> None:

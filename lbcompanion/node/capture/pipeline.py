@@ -9,6 +9,7 @@ from attrs import frozen
 
 from lbcompanion.html.charset import bom_charset, page_charset
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.media_type import extract_media_type
 from lbcompanion.html.redaction import Masks, redact
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder, decode_whole, encode_whole
 from lbcompanion.http1.heads import RequestHead, ResponseHead
@@ -314,7 +315,7 @@ class CapturePipeline:
                 origin + request.target.decode("latin-1"),
                 request.method.decode("ascii"),
                 head.status,
-                head.values[b"content-type"].decode("latin-1"),
+                _single_content_type(head.values[b"content-type"]),
                 captured_at,
                 self._redacted(page_bytes, charset),
             )
@@ -342,3 +343,8 @@ class CapturePipeline:
         """Drop the copy of an incomplete body."""
         self._stop_copy(why)
         self._copies.lost(self._token, why)
+
+
+def _single_content_type(value: bytes) -> str:
+    """The ``Content-Type`` of a copy: the application's, or the type that browsers read if it has several."""
+    return extract_media_type(value).written() if b"," in value else value.decode("latin-1")
