@@ -237,6 +237,7 @@ class _ChangedLength:
     """The pipeline of a HEAD response or 304 whose page has a changed length: it suppresses ``Content-Length``."""
 
     same_length = False
+    broken = ""
 
     def feed(self, data: bytes) -> bytes:
         return data

@@ -50,6 +50,7 @@ class RobotsRewriter:
     """The pipeline of a robots.txt: collects it and adds the rules; a file over the limit passes unchanged."""
 
     same_length = False
+    broken = ""
 
     def __init__(self, prefix: bytes) -> None:
         self._prefix = prefix

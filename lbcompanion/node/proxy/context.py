@@ -88,6 +88,14 @@ class Pipeline(Protocol):
         """Whether the body passes unchanged, so that its length and digests stay valid."""
         ...
 
+    @property
+    def broken(self) -> str:
+        """Why the response has to be cut after the bytes returned last; empty if it goes on.
+
+        Never set by ``transform_whole``, nor by calls that return the first bytes of a body.
+        """
+        ...
+
 
 @define
 class ResponsePlan:

@@ -279,9 +279,7 @@ class Exchange:
             if pipeline is None:
                 pieces = [body]
             else:
-                pieces = [pipeline.feed(body) if body else b""]
-                if complete:
-                    pieces.append(pipeline.finish())
+                pieces = pipeline.transform_whole(body) if complete else [pipeline.feed(body) if body else b""]
         self._context.counters.responses[head.status] += 1
         size = sum(map(len, pieces))
         framed = self._response_framing_lines(head, framing, size if complete else None)
@@ -342,12 +340,24 @@ class Exchange:
                 out = pipeline.feed(out) if out else b""
                 if reader.done:
                     out += pipeline.finish()
+                if pipeline.broken:
+                    self._cut(visitor, out, pipeline.broken)
+                    return
             if self._chunked_output:
                 out = chunk(out) + (last_chunk(self._trailers()) if reader.done else b"")
             if out:
                 visitor.transport.write(out)
         if reader.done:
             self._finish(leftover)
+
+    def _cut(self, visitor: VisitorSide, out: bytes, why: str) -> None:
+        """Send the last bytes of a body that cannot be continued, and end the response so that the visitor notices."""
+        if out:
+            visitor.transport.write(chunk(out) if self._chunked_output else out)
+        self._context.counters.upstream_errors["bad answer"] += 1
+        self._context.log("application's answer refused", why)
+        self._drop_upstream()
+        self._truncate(why)
 
     def _forward_chunks(self, visitor: VisitorSide, reader: ChunkedReader, data: bytes) -> bytes:
         """Forward received chunks as one chunk without copying them; return the bytes after the body."""
@@ -392,7 +402,11 @@ class Exchange:
             return
         if isinstance(self._reader, UntilCloseReader) and orderly:
             self._reader.end()
-            out = self._pipeline.finish() if self._pipeline is not None else b""
+            pipeline = self._pipeline
+            out = pipeline.finish() if pipeline is not None else b""
+            if pipeline is not None and pipeline.broken:
+                self._cut(visitor, out, pipeline.broken)
+                return
             if self._chunked_output:
                 out = chunk(out) + last_chunk([])
             if out:
