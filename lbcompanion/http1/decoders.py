@@ -73,8 +73,8 @@ class DeflateDecoder:
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Decode in pieces of at most :data:`MAX_PIECE_BYTES` bytes."""
-        full = False
-        while data or full:
+        may_have_more = False
+        while data or may_have_more:
             z = self._decompressor
             if z is None:
                 data = self._start_member(data)
@@ -87,10 +87,10 @@ class DeflateDecoder:
                 raise CodingError("the coded body is broken") from None
             if z.eof:
                 self._end_member(piece)
-                data, full = z.unused_data, False
+                data, may_have_more = z.unused_data, False
             else:
                 # After a full piece there may be more output even if all input was consumed.
-                data, full = z.unconsumed_tail, len(piece) == MAX_PIECE_BYTES
+                data, may_have_more = z.unconsumed_tail, len(piece) == MAX_PIECE_BYTES
             if piece:
                 yield piece
 
