@@ -110,6 +110,7 @@ _token_names = checks.list_of(
 _path_patterns = checks.list_of(_path_pattern, "a list of path patterns")
 _host_names = checks.list_of(checks.host_name, "a list of host names")
 _positive = checks.number(0, exclude_minimum=True)
+_secret_files = checks.list_of(checks.path, "a list of files", unique=True)
 
 STICKY: Table = {
     "dialect": _dialect,
@@ -130,6 +131,7 @@ NODE: Mapping[str, Table] = {
         ),
         "upstream": _upstream,
         "secret_file": checks.path,
+        "accept_secret_files": _secret_files,
         "state_dir": checks.path,
         "admin": _admin,
         "admin_hosts": _host_names,
@@ -223,6 +225,7 @@ CRAWLER: Table = {
     "admin": endpoint_checks.server,
     "admin_hosts": _host_names,
     "secret_file": checks.path,
+    "accept_secret_files": _secret_files,
     "state_dir": checks.path,
     "queue": _queue,
     "archive_dir": checks.path,
