@@ -200,3 +200,28 @@ def test_the_time_grows_linearly(pattern: str, unit: bytes) -> None:
 
     short, long = (min(seconds(size) for _ in range(3)) for size in (2000, 8000))
     assert long < short * 10 + 0.02
+
+
+SLASHES = [b"/", b"%2f", b"%2F", b"%252f", b"\\", b"%5C", b"//", b"/./", b"/a/../", b"/%2e/", b"/b;v=1/..;w/"]
+
+
+@st.composite
+def spellings(draw: st.DrawFn) -> bytes:
+    """Any mixture of what servers undo, of the path /account/x."""
+    out = b""
+    for character in "/account/x":
+        if character == "/":
+            out += draw(
+                st.sampled_from([b"/", b"%2f", b"%2F", b"%252f", b"\\", b"%5C", b"//", b"/./", b"/a/../", b"/%2e/"])
+            )
+            continue
+        letter = draw(st.sampled_from([character, character.upper()])).encode()
+        out += draw(
+            st.sampled_from([letter, b"%%%02x" % ord(letter), b"%%%02X" % ord(letter), b"%%25%02x" % ord(letter)])
+        )
+    return out + draw(st.sampled_from([b"", b"/", b"/y", b";v=1", b";v=1/y", b"%3bv=1"]))
+
+
+@given(spellings())
+def test_a_mixture_of_spellings_is_excluded(path: bytes) -> None:
+    assert PathPatterns(ACCOUNT).excludes(path)

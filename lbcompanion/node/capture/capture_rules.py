@@ -38,20 +38,19 @@ class CaptureRules:
             return "method"
         path, _, query = head.target.partition(b"?")
         values = head.values
+        if not query or not self._forced(query):
+            # A request for an image or a script cannot become a page.
+            destination = values.get(b"sec-fetch-dest")
+            if destination is not None and not is_page_destination(destination):
+                return "not a document"
+            if self._include is not None and not self._include.includes(path):
+                return "path not included"
         if self._exclude is not None and self._exclude.excludes(path):
             return "path excluded"
         cookie = values.get(b"cookie", b"")
         named = self._visitor_cookie and self._visitor_cookie in cookie
         if named and parse(cookie).get(self._capture.visitor_cookie) == "0":
             return "visitor is not recorded"
-        if query and self._forced(query):
-            return ""
-        # A request for an image or a script cannot become a page.
-        destination = values.get(b"sec-fetch-dest")
-        if destination is not None and not is_page_destination(destination):
-            return "not a document"
-        if self._include is not None and not self._include.includes(path):
-            return "path not included"
         return ""
 
     def uncacheable(self, head: RequestHead) -> bool:
@@ -100,11 +99,11 @@ class CaptureRules:
         return [
             ("capture.enabled", "on" if self.enabled else "off: not recorded"),
             ("capture.methods", "listed" if method else "not listed: not recorded"),
-            ("capture.exclude", "excluded" if excluded else "not excluded"),
-            (f"cookie {capture.visitor_cookie}", visitor),
-            ("capture.force_parameter", "there: recorded" if forced else "absent"),
+            ("capture.force_parameter", "there" if forced else "absent"),
             ("Sec-Fetch-Dest", document),
             ("capture.include", "included" if included else "not included" + skipped),
+            ("capture.exclude", "excluded" if excluded else "not excluded"),
+            (f"cookie {capture.visitor_cookie}", visitor),
         ]
 
     def _forced(self, query: bytes) -> bool:

@@ -204,6 +204,10 @@ class CapturePipeline:
         assert self._encoder is not None
         if self._unsent_input is not None:
             self._unsent_input.append(data)
+            if self._decoder.bytes_in + len(data) > self._limits.max_page_bytes:
+                # A coded body may be long without any content.
+                self._stop_copy("larger than max_page_bytes")
+                return self._pass_unchanged()
         out: list[bytes] = []
         turn_bytes = 0
         try:

@@ -11,6 +11,7 @@ import brotli
 import pytest
 
 from lbcompanion.http1.coding_libraries import zstd
+from lbcompanion.settings import CaptureTable
 from tests.support.in_memory_node import (
     InMemoryNode,
     VisitorResponse,
@@ -153,6 +154,26 @@ def test_what_was_decoded_before_the_damage_reaches_the_visitor(coding: bytes) -
     # A whole block of zstd is decoded at once: nothing was sent.
     assert not answer.complete or (coding == b"zstd" and answer.body == coded)
     assert len(answer.body) > len(coded) // 2
+
+
+def test_a_coded_body_without_content_is_not_held_without_end() -> None:
+    """Empty blocks of deflate take five bytes each and decode to nothing."""
+    companion = InMemoryNode(capture=CaptureTable(max_page_bytes=10_000))
+    start = gzip.compress(b"", mtime=0)[:10]
+    companion.application.answers(
+        html(b"", b"Transfer-Encoding: chunked", b"Content-Encoding: gzip", length=False)
+        + chunk_bodies([start, b""])[0]
+    )
+    visitor = companion.connect()
+    visitor.send(request(b"/", ACCEPT))
+    companion.run()
+    blocks = b"\0\0\0\xff\xff" * 100
+    for _ in range(30):
+        companion.application.connections[0].send(chunk_bodies([blocks, b""])[0])
+        companion.run()
+    (answer,) = read_responses(visitor.received, [b"GET"], False)
+    assert answer.body == start + blocks * 30
+    assert companion.counters.not_injected == {"larger than max_page_bytes": 1}
 
 
 @pytest.mark.parametrize("coding", [b"br", b"zstd", b"gzip"])
