@@ -15,22 +15,27 @@ BODY_FIELDS = frozenset(
     {b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges", b"last-modified"}
 )
 _CONDITIONAL_FIELDS = frozenset({b"if-none-match", b"if-match"})
-_STRONG, _WEAK = b's"', b'w"'
-# Some intermediaries drop "W/".
-_MARKED = re.compile(rb'(?:W/)?"([^"]*)-lbc([sw])"')
-_ETAG_LINE = re.compile(rb"(?im)^(etag: )(W/)?\"?([^\r\n\"]*)\"?(?=\r$)")
+# Some intermediaries drop "W/". The last letter: the application's tag is strong, weak, or (against the rules) unquoted.
+_MARKED = re.compile(rb'(?:W/)?"([^"]*)-lbc([swu])"')
+_ETAG_LINE = re.compile(rb'(?im)^(etag: )(?:(W/)?"([^"\r\n]*)"|([^"\r\n]+))(?=\r$)')
+_RESTORED = {b"s": b'"%b"', b"w": b'W/"%b"', b"u": b"%b"}
 
 
 def mark_etag(lines: bytes) -> bytes:
     """Mark the entity tag of a changed page."""
-    return _ETAG_LINE.sub(lambda found: b'%bW/"%b-lbc%b' % (found[1], found[3], _WEAK if found[2] else _STRONG), lines)
+
+    def marked(found: re.Match[bytes]) -> bytes:
+        letter = b"u" if found[4] else b"w" if found[2] else b"s"
+        return b'%bW/"%b-lbc%b"' % (found[1], found[4] or found[3], letter)
+
+    return _ETAG_LINE.sub(marked, lines)
 
 
 def restore_etags(lines: bytes) -> bytes:
     """Restore the application's tags in the conditions of a request."""
     return b"".join(
         [
-            _MARKED.sub(lambda found: b'%b"%b"' % (b"W/" if found[2] == b"w" else b"", found[1]), line)
+            _MARKED.sub(lambda found: _RESTORED[found[2]] % found[1], line)
             if b"-lbc" in line and line.partition(b":")[0].lower() in _CONDITIONAL_FIELDS
             else line
             for line in lines.splitlines(keepends=True)
@@ -51,8 +56,9 @@ def mark_not_modified(lines: bytes, if_none_match: bytes) -> bytes:
     lines = without(lines, BODY_FIELDS)
     if found is None:
         return lines
-    suffixes = dict(_MARKED.findall(if_none_match))
-    suffix = suffixes.get(found[3])
-    if suffix is not None:
-        return _ETAG_LINE.sub(lambda tag: b'%bW/"%b-lbc%b"' % (tag[1], tag[3], suffix), lines)
-    return lines if b'"%b"' % found[3] in if_none_match else without(lines, (b"etag",))
+    opaque = found[4] or found[3]
+    letter = dict(_MARKED.findall(if_none_match)).get(opaque)
+    if letter is not None:
+        return _ETAG_LINE.sub(lambda tag: b'%bW/"%b-lbc%b"' % (tag[1], opaque, letter), lines)
+    asked = [member.strip(b" \t").removeprefix(b"W/") for member in if_none_match.split(b",")]
+    return lines if opaque in asked or b'"%b"' % opaque in if_none_match else without(lines, (b"etag",))

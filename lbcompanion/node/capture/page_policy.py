@@ -71,6 +71,7 @@ class PagePolicy:
         if settings.capture.outlive_pull:
             copies.outlives = capture_rules.outlives
         inject = settings.inject
+        self.changes_pages = inject.enabled
         self.top = Snippet(inject.top) if inject.top is not None else None
         self.bottom = Snippet(inject.bottom) if inject.bottom is not None else None
         self.skip_if = re.compile(inject.skip_if.encode()) if inject.skip_if else None

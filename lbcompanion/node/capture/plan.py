@@ -83,7 +83,7 @@ class RequestPlan:
             accept = head.values.get(b"accept-encoding")
             if accept is not None and (accept_encoding := policy.accept_encoding(accept)) != accept:
                 lines = _ACCEPT_ENCODING.sub(b"", lines) + b"Accept-Encoding: %b\r\n" % accept_encoding
-            if flags & RANGE and policy.range_requests.may_be_of_changed_page(head):
+            if flags & RANGE and policy.changes_pages and policy.range_requests.may_be_of_changed_page(head):
                 lines = without(lines, _RANGE_FIELDS)
         if flags & CONDITIONAL and b"-lbc" in lines:
             restored = restore_etags(lines)
@@ -117,7 +117,9 @@ class RequestPlan:
 
     def _may_be_of_changed_page(self) -> bool:
         """Whether the visitor's stored response, to which a 304 belongs, may be one that was changed."""
-        return self._etag_translated or self._is_robots_txt or not (self.reason or request_reason(self._head.values))
+        if self._etag_translated or self._is_robots_txt:
+            return True
+        return self.policy.changes_pages and not self.reason and not request_reason(self._head.values)
 
     def _plan_not_modified(self, head: ResponseHead) -> ResponsePlan:
         policy = self.policy
@@ -141,7 +143,7 @@ class RequestPlan:
         if why:
             self._count_not_captured(why)
             return ResponsePlan(end_to_end(head))
-        inject = eligibility.inject and policy.settings.inject.enabled
+        inject = eligibility.inject and policy.changes_pages
         origin = policy.origin(request, self._trusted, self._scheme)
         # A HEAD has no copy; its fields are those of GET, except for a hash over the token.
         token = NO_TOKEN if is_head else policy.copies.begin()

@@ -18,6 +18,7 @@ from lbcompanion.node.capture.entity_tags import mark_etag, mark_not_modified, r
         (b'"v1-lbcw"', b'W/"v1"'),
         (b'"a", W/"b-lbcs" ,"c-lbcw", W/"d"', b'"a", "b" ,W/"c", W/"d"'),
         (b'W/"a,b-lbcs",W/"-lbcs"', b'"a,b",""'),
+        (b'W/"v1-lbcu"', b"v1"),
         (b"*", b"*"),
         (b'"v1-lbc"', b'"v1-lbc"'),
     ],
@@ -43,6 +44,9 @@ def test_restored_towards_the_application(name: bytes, asked: bytes, restored: b
         (b"*", b'"v1"', None),
         (b'W/"v0-lbcs"', b'"v1"', None),
         (b'W/"v1-lbcs"', None, None),
+        (b'W/"v1-lbcu"', b"v1", b'W/"v1-lbcu"'),
+        (b"v0, v1", b"v1", b"v1"),
+        (b"v0", b"v1", None),
     ],
 )
 def test_a_304_names_the_tag_that_the_visitor_has(asked: bytes, answered: bytes | None, tag: bytes | None) -> None:
@@ -52,7 +56,7 @@ def test_a_304_names_the_tag_that_the_visitor_has(asked: bytes, answered: bytes 
     assert mark_not_modified(lines, asked) == expected
 
 
-@given(st.from_regex(rb'(W/)?"[!#-~]{0,12}"', fullmatch=True))
+@given(st.from_regex(rb'(W/)?"[!#-~]{0,12}"|[a-z0-9]{1,12}', fullmatch=True))
 def test_a_marked_tag_is_restored(tag: bytes) -> None:
     marked = mark_etag(b"ETag: " + tag + b"\r\n").partition(b": ")[2][:-2]
     assert marked.startswith(b'W/"')

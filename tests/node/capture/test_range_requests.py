@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.settings import CaptureTable
+from lbcompanion.settings import CaptureTable, InjectTable
 from tests.support.in_memory_node import InMemoryNode, html, without_tag
 
 RESUME = b"Range: bytes=2000-"
@@ -58,6 +58,14 @@ def test_a_range_of_what_is_no_page_is_kept(target: bytes, fields: tuple[bytes, 
 
 def test_a_range_is_kept_where_nothing_is_captured() -> None:
     assert passed_on(InMemoryNode(capture=CaptureTable(exclude=("/files/**",))), b"/files/a", RESUME)[0] is not None
+
+
+def test_a_range_is_kept_where_nothing_is_inserted() -> None:
+    companion = InMemoryNode(inject=InjectTable(enabled=False))
+    assert passed_on(companion, b"/", RESUME, SINCE, *NAVIGATE) == [b"bytes=2000-", SINCE.partition(b": ")[2]]
+    companion.application.answers(b'HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\nLast-Modified: x\r\n\r\n')
+    answer = companion.get(b"/", *NAVIGATE, b"If-Modified-Since: x")
+    assert (answer.get(b"etag"), answer.get(b"last-modified")) == (b'"v1"', b"x")
 
 
 def test_the_type_of_a_path_is_learnt() -> None:
