@@ -15,7 +15,7 @@ BODY_FIELDS = frozenset(
     {b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges", b"last-modified"}
 )
 _CONDITIONAL_FIELDS = frozenset({b"if-none-match", b"if-match"})
-# Some intermediaries drop "W/". The last letter: the application's tag is strong, weak, or (against the rules) unquoted.
+# Some intermediaries drop "W/". The last letter: the tag is strong, weak, or (against the grammar) unquoted.
 _MARKED = re.compile(rb'(?:W/)?"([^"]*)-lbc([swu])"')
 _ETAG_LINE = re.compile(rb'(?im)^(etag: )(?:(W/)?"([^"\r\n]*)"|([^"\r\n]+))(?=\r$)')
 _RESTORED = {b"s": b'"%b"', b"w": b'W/"%b"', b"u": b"%b"}
