@@ -157,7 +157,7 @@ def request_reason(request: dict[bytes, bytes]) -> str:  # noqa: PLR0911 - a lis
             return "fragment"
         # Either a navigation that a service worker passes on, or a link with a "download" attribute. Scripts cannot
         # send the mode of navigations (Fetch Standard), and only navigations have the other field.
-        if request.get(b"upgrade-insecure-requests") != b"1":
+        if _only_member(request.get(b"upgrade-insecure-requests", b"")) != b"1":
             return "download"
         is_navigation = True
     if not _PREFETCH_FIELDS.isdisjoint(request) and _is_prefetch(request, is_navigation):

@@ -383,10 +383,17 @@ class CapturePipeline:
             charset = bom_charset(page_bytes) or charset or page_charset(b"", page_bytes[:1024])
         return redact(page_bytes, capture_limits.exclude_blocks, capture_limits.masks, charset)
 
-    def abort(self, why: str) -> None:
-        """Drop the copy of an incomplete body."""
+    def abort(self, why: str) -> bytes:
+        """Drop the copy of an incomplete body; return the bytes that were held back for the visitor."""
         self._stop_copy(why)
         self._copies.lost(self._token, self._no_copy_reason)
+        if self._unsent_input is not None:
+            coded, self._unsent_input = b"".join(self._unsent_input), None
+            return coded
+        if self._injector is None or self._passes_unchanged or self.broken:
+            return b""
+        held = self._release_held()
+        return held if self._encoder is None else self._encoder.feed(held)
 
 
 def _single_content_type(value: bytes) -> str:

@@ -253,8 +253,8 @@ class _ChangedLength:
     def written(self) -> None:
         pass
 
-    def abort(self, why: str) -> None:
-        pass
+    def abort(self, why: str) -> bytes:
+        return b""
 
 
 def _replace_csp(lines: bytes, csp_headers: list[bytes]) -> bytes:

@@ -80,5 +80,6 @@ class RobotsRewriter:
     def written(self) -> None:
         """Do nothing."""
 
-    def abort(self, why: str) -> None:
-        """Drop the collected text."""
+    def abort(self, why: str) -> bytes:
+        """Return the text collected so far, as it came."""
+        return self._collected()

@@ -75,8 +75,11 @@ class Pipeline(Protocol):
         """Called after the last byte was written: work that must not delay the visitor is done here."""
         ...
 
-    def abort(self, why: str) -> None:
-        """The body stays incomplete for this reason (``visitor left``, ``application broke off``)."""
+    def abort(self, why: str) -> bytes:
+        """The body stays incomplete for this reason (``visitor left``, ``application broke off``).
+
+        :returns: the bytes that were held back, for a visitor who is still there.
+        """
         ...
 
     def transform_whole(self, data: bytes) -> list[bytes]:

@@ -440,11 +440,11 @@ class Exchange:
         """Answer 502, 503 or 504, or truncate a response that has started."""
         self._context.log("no answer for a visitor", why)
         self._drop_upstream()
-        self._drop_pipeline(why)
-        if self._visitor is None:
-            return
         if self.response_started:
             self._truncate(why)
+            return
+        self._drop_pipeline(why)
+        if self._visitor is None:
             return
         if not self._request_complete:
             self._keep_alive = False
@@ -461,14 +461,16 @@ class Exchange:
 
     def _truncate(self, why: str) -> None:
         visitor, self._visitor = self._visitor, None
-        self._drop_pipeline(why)
+        held = self._drop_pipeline(why)
         if visitor is not None:
+            if held:
+                visitor.transport.write(chunk(held) if self._chunked_output else held)
             visitor.abort_response(self_delimited=not self._close_delimited)
 
-    def _drop_pipeline(self, why: str) -> None:
+    def _drop_pipeline(self, why: str) -> bytes:
+        """Abort the pipeline; return the bytes that it held back."""
         pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            pipeline.abort(why)
+        return b"" if pipeline is None else pipeline.abort(why)
 
     def _drop_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None

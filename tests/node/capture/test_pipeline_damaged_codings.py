@@ -11,7 +11,7 @@ import brotli
 import pytest
 
 from lbcompanion.http1.coding_libraries import zstd
-from lbcompanion.settings import CaptureTable
+from lbcompanion.settings import CaptureTable, InjectTable
 from tests.support.in_memory_node import (
     InMemoryNode,
     VisitorResponse,
@@ -154,6 +154,29 @@ def test_what_was_decoded_before_the_damage_reaches_the_visitor(coding: bytes) -
     # A whole block of zstd is decoded at once: nothing was sent.
     assert not answer.complete or (coding == b"zstd" and answer.body == coded)
     assert len(answer.body) > len(coded) // 2
+
+
+@pytest.mark.parametrize("coding", [b"", *CODERS])
+@pytest.mark.parametrize("skip_if", ["", "nowhere"])
+def test_what_came_before_the_application_broke_off_reaches_the_visitor(coding: bytes, skip_if: str) -> None:
+    """Also what was held back: the start of a head, coded input without output, a page that is read whole."""
+    start = (CODERS[coding][0](SMALL) if coding else SMALL)[:50]
+    companion = InMemoryNode(inject=InjectTable(skip_if=skip_if))
+    fields = [b"Content-Encoding: " + coding] if coding else []
+    companion.application.answers(html(b"", b"Content-Length: 1000", *fields, length=False) + start, then="end")
+    visitor = companion.connect()
+    visitor.send(request(b"/", ACCEPT))
+    companion.run()
+    (answer,) = read_responses(visitor.received, [b"GET"], visitor.eof or visitor.closed)
+    assert not answer.complete
+    if skip_if or coding == b"zstd":
+        assert answer.body == start
+    elif not coding:
+        assert without_tag(answer.body) == start
+    else:
+        assert answer.body == start or len(answer.body) > 20
+    assert companion.captured == []
+    assert companion.counters.capturing_bytes == companion.copies.pending == 0
 
 
 def test_a_coded_body_without_content_is_not_held_without_end() -> None:
