@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # The expansion ratio is checked beyond this size only.
 _SMALL_BYTES = 65536
-# One read from the application may decode to this size; more would block all other visitors.
+# One read from the application may always decode to this size, and beyond it to ``expansion_ratio`` times its own.
 _MAX_TURN_BYTES = 16777216
 
 
@@ -210,6 +210,7 @@ class CapturePipeline:
                 return self._pass_unchanged()
         out: list[bytes] = []
         turn_bytes = 0
+        max_turn_bytes = max(_MAX_TURN_BYTES, int(len(data) * self._limits.expansion_ratio))
         try:
             for piece in self._decoder.decode(data):
                 page = self._inject(piece)
@@ -219,8 +220,9 @@ class CapturePipeline:
                 if page:
                     out.append(self._encoder.feed(page))
                 turn_bytes += len(piece)
-                if turn_bytes > _MAX_TURN_BYTES:
-                    raise CodingError("expands too fast")
+                if turn_bytes > max_turn_bytes:
+                    # More in one turn would block all other visitors, and the coded bytes cannot follow.
+                    raise CodingError("grows more than expansion_ratio")
         except CodingError as error:
             self._stop_copy(error.why)
             if self._unsent_input is not None:

@@ -231,3 +231,26 @@ def test_a_page_that_becomes_a_bomb_is_not_decoded_in_one_turn(coding: bytes) ->
     assert not answer.complete
     assert companion.captured == []
     assert len(answer.body) < 1_000_000 + len(encode(head))
+
+
+@pytest.mark.slow
+def test_a_large_page_of_many_like_rows_is_no_bomb() -> None:
+    chance = Random("rows")
+    rows = b"".join(b"<tr><td>%d" % chance.getrandbits(60) + b"<td>0" * 240 for _ in range(16_000))
+    deflater = zlib.compressobj(wbits=31)
+    coded = [deflater.compress(LARGE) + deflater.flush(zlib.Z_SYNC_FLUSH), deflater.compress(rows) + deflater.flush()]
+    assert 30 < len(rows) / len(coded[1]) < 100
+    assert len(rows) > 17_000_000
+    companion = InMemoryNode()
+    companion.application.answers(
+        html(b"", b"Transfer-Encoding: chunked", b"Content-Encoding: gzip", length=False)
+        + chunk_bodies([coded[0], b""])[0]
+    )
+    visitor = companion.connect()
+    visitor.send(request(b"/", ACCEPT))
+    companion.run()
+    companion.application.connections[0].send(chunk_bodies([coded[1]])[0])
+    companion.run()
+    (answer,) = read_responses(visitor.received, [b"GET"], visitor.eof)
+    assert answer.complete
+    assert without_tag(gzip.decompress(answer.body)) == LARGE + rows
