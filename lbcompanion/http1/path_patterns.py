@@ -19,6 +19,8 @@ from lbcompanion.bounded_cache import BoundedCache
 MAX_PATH_BYTES = 8192
 
 _PERCENT_ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
+# IIS decodes "%u0061" as well.
+_UNICODE_ENCODED = re.compile(rb"%[uU]([0-9A-Fa-f]{4})")
 _SLASHES = re.compile("/{2,}")
 _PARAMETERS = re.compile(";[^/]*")
 _WILDCARDS = re.compile(r"(\*\*+|\*|\?)")
@@ -29,6 +31,10 @@ _HAS_READINGS = re.compile(rb"[%;\\]|//|/\.")
 def _decode(path: bytes) -> bytes:
     """Decode all percent-encoded bytes once; an incomplete escape stays."""
     return _PERCENT_ENCODED.sub(lambda found: bytes((int(found[1], 16),)), path)
+
+
+def _decode_as_iis(path: bytes) -> bytes:
+    return _decode(_UNICODE_ENCODED.sub(lambda found: chr(int(found[1], 16)).encode("utf-8", "surrogatepass"), path))
 
 
 def _text(path: bytes) -> str:
@@ -59,13 +65,16 @@ def normal_path(path: bytes) -> str:
 
 
 def path_readings(path: bytes) -> set[str]:
-    """The readings of a path by common servers: as it is, decoded once or twice, with the backslash as a slash (IIS),
-    and without path parameters (servlet containers)."""
+    """The readings of a path by common servers.
+
+    As it is, decoded once or twice, with the backslash as a slash and ``%u`` escapes (IIS), and without path parameters
+    (servlet containers).
+    """
     readings = {_text(path)}
     if not _HAS_READINGS.search(path):
         return readings
-    once = _decode(path)
-    for decoded in {path, once, _decode(once)}:
+    once = _decode_as_iis(path)
+    for decoded in {path, _decode(path), once, _decode_as_iis(once)}:
         for text in {_text(decoded), _text(decoded.replace(b"\\", b"/"))}:
             readings.add(_resolve(text))
             readings.add(_resolve(_PARAMETERS.sub("", text)))
