@@ -24,5 +24,5 @@ def _deflate() -> Any:
     return isal_zlib
 
 
-#: What has zlib's calls: ISA-L where it is installed, for a half to a seventh of the time; else zlib.
+#: The module with zlib's functions: ISA-L if it is installed, for a half to a seventh of the time; else zlib.
 DEFLATE_LIBRARY = _deflate()
