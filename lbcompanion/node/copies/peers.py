@@ -20,7 +20,7 @@ from twisted.web.http_headers import Headers
 
 from lbcompanion.model import MissReason, WallClock
 from lbcompanion.node.copies.service import CopyRequest
-from lbcompanion.node.proxy.answers import GUARDS, PROBLEM, no_content
+from lbcompanion.node.proxy.answers import COPY_GUARDS, GUARDS, PROBLEM, no_content
 from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.protocol.headers import HOP, REPR_DIGEST, Identity, relayed_fields
 from lbcompanion.protocol.signatures import Signer
@@ -213,7 +213,10 @@ class Peers:
         )
         length = answer.header("content-length") if method == "HEAD" else ""
         return InternalResponse(
-            answer.status, [*fields, *GUARDS], answer.body, length=int(length) if length.isdecimal() else None
+            answer.status,
+            [*fields, *(COPY_GUARDS if answer.status == 200 else GUARDS)],
+            answer.body,
+            length=int(length) if length.isdecimal() else None,
         )
 
     # Transfers of copies.

@@ -59,7 +59,8 @@ class PeersTests(TestCase):
         assert (status, body) == (200, BODY)
         assert (told["lbc-node"], told["lbc-via"]) == ("n2", "peer")
         assert told["lbc-page-method"] == "POST"
-        assert told["cache-control"] == "no-store"
+        assert told["cache-control"] == "no-store, no-transform"
+        assert told["content-type"] == "application/octet-stream"
         assert is_valid_proof(told["lbc-proof"], SECRET, "n2", token, "nonce-1", told["repr-digest"])
         status, _, _ = yield self.ask("n2", token, "DELETE")
         assert status == 204
