@@ -28,6 +28,7 @@ from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
 from lbcompanion.node.copy_drain import HAND_OVER_SECONDS, CopyDrain
 from lbcompanion.node.endpoints.application_client import UpstreamClient
+from lbcompanion.node.health import CONTROL, SIBLINGS, SPOOL, Health, Part
 from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.metrics.status import NodeStatus, to_json
@@ -108,6 +109,8 @@ class NodeService(MultiService):
         self._listeners: list[AnyListener] = []
         self._admin_listener: Any = None
         self._control: ControlSocket | None = None
+        self._unopened_control: ControlSocket | None = None
+        self._control_tried = False
         self._wake_scheduled = False
         self._ticks = 0
         self._ticking = LoopingCall(self._tick)
@@ -119,6 +122,7 @@ class NodeService(MultiService):
         settings, reactor = self._settings, self._reactor
         node = settings.node
         counters = self.counters = Counters()
+        self._health = Health(self._log_event)
         self._store_thread = self._thread(reactor, "lbcompanion-store")
         self._spool_thread = self._thread(reactor, "lbcompanion-spool")
         # Only a reactor with real sockets can have sibling processes; an in-memory reactor (tests) has none.
@@ -140,7 +144,12 @@ class NodeService(MultiService):
         self.spool: Spool | None = None
         self.notice_sender: NoticeSender | None = None
         if settings.crawler.intake:
-            self.spool = Spool(node.state_dir / "notices.db", self._spool_thread)
+            self.spool = Spool(
+                node.state_dir / "notices.db",
+                self._spool_thread,
+                max_bytes=settings.limits.spool_bytes,
+                health=self._health,
+            )
             if self._role.delivers_notices:
                 self.notice_sender = self._make_notice_sender(self.spool)
         parts = build(
@@ -189,7 +198,7 @@ class NodeService(MultiService):
             counters=counters,
             copies=copies,
             drain_state=self._drain_state,
-            crawler_reached=self._crawler_reached,
+            other_problems=self._other_problems,
             log=self._log_event,
         )
 
@@ -226,7 +235,7 @@ class NodeService(MultiService):
         except OSError as error:
             if self._role.number:
                 raise
-            self._log_event("no other process can help or be helped", f"{node.state_dir}: {error.strerror}")
+            self._health.failed(SIBLINGS, f"{node.state_dir}: {error.strerror}")
             return None
 
     def _wake_sending_process(self) -> None:
@@ -250,8 +259,9 @@ class NodeService(MultiService):
             return Frame({})
         return await self._sibling_handler.answer(request)
 
-    def _crawler_reached(self) -> bool:
-        return self.notice_sender is None or self.notice_sender.reachable
+    def _other_problems(self) -> list[str]:
+        trouble = self.notice_sender.trouble if self.notice_sender is not None else ""
+        return [*([trouble] if trouble else []), *self._health.problems()]
 
     def _log_event(self, event: str, detail: str) -> None:
         self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)
@@ -273,10 +283,7 @@ class NodeService(MultiService):
         for listener in await self._open():
             self._listeners.append(listener)
             self.ports.append(listener.port)
-        if self._siblings is not None:
-            self._siblings.listen(self._answer_sibling)
-        if self._siblings is not None and not self._role.number:
-            self._control = self._open_control()
+        self._open_sockets()
         self._ticking.start(1.0, now=False)
         self.readiness.start()
         if self.notice_sender is not None:
@@ -325,9 +332,38 @@ class NodeService(MultiService):
             self.admin_port = self._admin_listener.port
         return listeners
 
-    def _open_control(self) -> ControlSocket | None:
+    def _open_sockets(self) -> None:
+        """Open the sockets below ``state_dir`` that are not open yet; a worker without them is of no use."""
+        siblings = self._siblings
+        if siblings is None:
+            return
+        if not siblings.is_listening:
+            self._try_open(SIBLINGS, lambda: siblings.listen(self._answer_sibling))
+        if not self._role.number and not self._control_tried:
+            self._try_open(CONTROL, self._open_control)
+
+    def _try_open(self, part: Part, open_socket: Callable[[], None]) -> None:
+        try:
+            open_socket()
+        except OSError as error:
+            if self._role.number:
+                raise
+            self._health.failed(part, f"{self._settings.node.state_dir}: {error.strerror}")
+        else:
+            self._health.succeeded(part)
+
+    def _open_control(self) -> None:
+        if self._unopened_control is None:
+            self._unopened_control = self._make_control()
+        if self._unopened_control.listen(self._role.takes_over):
+            self._control = self._unopened_control
+        else:
+            self._log_event("no control", "another process of this node's name has the control socket")
+        self._control_tried = True
+
+    def _make_control(self) -> ControlSocket:
         node = self._settings.node
-        control = ControlSocket(
+        return ControlSocket(
             state_dir=node.state_dir,
             node=node.name,
             group=self._role.group,
@@ -335,10 +371,6 @@ class NodeService(MultiService):
             leave=self.leave,
             reactor=self._reactor,
         )
-        if control.listen(self._role.takes_over):
-            return control
-        self._log_event("no control", "another process of this node's name has the control socket")
-        return None
 
     def _sockets(self) -> list[socket.socket]:
         listeners = [*self._listeners, *([self._admin_listener] if self._admin_listener is not None else [])]
@@ -396,11 +428,18 @@ class NodeService(MultiService):
         if self._ticks % _SWEEP_TICKS == 0:
             self.copies.tick()
             self.copies.sweep()
+            self._try_broken_again()
         self._pending.tick(now)
+
+    def _try_broken_again(self) -> None:
+        if self._health.is_broken(SIBLINGS) or self._health.is_broken(CONTROL):
+            self._open_sockets()
+        if self.spool is not None and self._health.is_broken(SPOOL):
+            self.spool.probe().addErrback(lambda _: None)
 
     def node_status(self) -> NodeStatus:
         """A snapshot of this process's state."""
-        waiting = self.spool.waiting if self.spool is not None and self.notice_sender is not None else 0
+        spool = self.spool if self.notice_sender is not None else None
         gauges = {
             "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
             "upstream_open": ("connections to the application", self.context.upstream_pool.open),
@@ -410,7 +449,12 @@ class NodeService(MultiService):
                 self.context.upstream_pool.waiting,
             ),
             "pages_pending": ("pages on their way into the store", self.copies.pending),
-            "notices_waiting": ("notices that wait for the crawler", waiting),
+            "notices_waiting": ("notices that wait for the crawler", spool.waiting if spool else 0),
+            "notices_waiting_bytes": ("bytes of these notices", spool.waiting_bytes if spool else 0),
+            "notices_dropped": (
+                "notices that were dropped for those of others, since the start",
+                self.spool.dropped if self.spool is not None else 0,
+            ),
         }
         return NodeStatus(
             self._settings.node.name, self.counters, gauges, self.readiness.ready, self.readiness.problems()

@@ -19,7 +19,7 @@ FLOORS = (
 )
 DISTRICTS = {
     "node": (
-        ("metrics",),
+        ("metrics", "health"),
         ("proxy",),
         ("transports",),
         ("processes",),

@@ -312,6 +312,7 @@ class InMemoryNode:
         self.logged: list[str] = []
         self.store = store if store is not None else MemoryStore(self.settings.store, self.now)
         entropy = itertools.count()
+        self._numbers = itertools.count()
         self.tokens = Tokens(SECRET, name, lambda count: bytes(next(entropy) % 256 for _ in range(count)))
         self.wake_count = 0
         self.captured: list[tuple[Page, bytes]] = []
@@ -406,6 +407,14 @@ class InMemoryNode:
         path = f"/_lbc/page/{token}"
         signed = self.signed(method, path, nonce=nonce)
         return self.get(path.encode(), *signed, *fields, method=method.encode())
+
+    def debug(self, query: str, *fields: bytes) -> VisitorResponse:
+        """Ask for the debug page, each time with another nonce.
+
+        :param query: empty, or with its question mark.
+        """
+        path = f"/_lbc/debug{query}"
+        return self.get(path.encode(), *self.signed("GET", path, nonce=f"debug-{next(self._numbers)}"), *fields)
 
     @property
     def page(self) -> Page:

@@ -112,7 +112,7 @@ class RequestPlan:
             policy = self.policy
             # The cached page has inline scripts with a token that is unknown here.
             origin = policy.origin(self._head, self._trusted, self._scheme)
-            csp_headers = policy.csp_headers(head, origin, policy.inserted)
+            csp_headers = policy.csp_headers(head, origin, policy.inserted) if origin else []
             return ResponsePlan(_replace_csp(_mark_etag(end_to_end(head)), csp_headers))
         if not self.reason:
             content_type = head.values.get(b"content-type")
@@ -125,13 +125,13 @@ class RequestPlan:
         request = self._head
         is_head = request.method == b"HEAD"
         eligibility = policy.eligibility(request, head)
-        why = self.not_captured(head, eligibility)
+        origin = policy.origin(request, self._trusted, self._scheme)
+        why = self.not_captured(head, eligibility, origin)
         if why:
             policy.counters.not_captured[why] += 1
             policy.counters.remember(request.path, why, "")
             return ResponsePlan(end_to_end(head))
         inject = eligibility.inject and policy.settings.inject.enabled
-        origin = policy.origin(request, self._trusted, self._scheme)
         # A HEAD has no copy; its fields are those of GET, except for a hash over the token.
         token = NO_TOKEN if is_head else policy.copies.begin()
         inserted = (
@@ -162,8 +162,11 @@ class RequestPlan:
             lines += b"%b: %b\r\n" % (headers.CAPTURED_TOKEN.written, token.encode())
         return ResponsePlan(lines, pipeline)
 
-    def not_captured(self, head: ResponseHead, eligibility: Eligibility) -> str:  # noqa: PLR0911 - as above
-        """Why no copy is made of this response; empty if one is."""
+    def not_captured(self, head: ResponseHead, eligibility: Eligibility, origin: str) -> str:  # noqa: PLR0911 - as above
+        """Why no copy is made of this response; empty if one is.
+
+        :param origin: the public origin of the request; empty if it has none.
+        """
         policy = self.policy
         if head.status not in policy.capture_rules.statuses:
             return "status"
@@ -179,6 +182,11 @@ class RequestPlan:
         length = head.values.get(b"content-length")
         if length is not None and not coding and int(length) > policy.capture_limits.max_page_bytes:
             return "larger than max_page_bytes"
+        if not origin:
+            return "no valid host"
+        if len(self._head.target) + len(origin) > headers.MAX_PAGE_URL_BYTES:
+            # A copy whose head the crawler cannot read would be sent in vain until the crawler gives up.
+            return "address too long"
         if policy.counters.capturing_bytes >= policy.capture_limits.capturing_bytes:
             return "capture memory is full"
         return ""

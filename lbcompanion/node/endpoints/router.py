@@ -147,7 +147,7 @@ class EndpointRouter:
         return Deferred.fromCoroutine(self._notice_receiver.receive(request))
 
     def _debug_page(self, request: InternalRequest) -> Deferred[InternalResponse]:
-        verdict = self._authorizer.authorize(request)
+        verdict = self._authorizer.authorize_once(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from twisted.protocols.basic import LineReceiver
 
+from lbcompanion.protocol.headers import MAX_PAGE_URL_BYTES, page_fields
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable
 from tests.support.in_memory_node import PAGE, InMemoryNode, html, read_responses, request, without_tag
 
@@ -219,3 +221,14 @@ def test_capture_is_shed_before_traffic() -> None:
     companion = InMemoryNode(limits=LimitsTable(capturing_bytes=0))
     assert companion.get().body == PAGE
     assert companion.counters.not_captured["capture memory is full"] == 1
+
+
+def test_a_page_whose_url_cannot_be_transferred_is_not_captured() -> None:
+    companion = InMemoryNode()
+    longest = MAX_PAGE_URL_BYTES - len("http://www.example.com")
+    companion.get(b"/".ljust(longest, b"a"))
+    companion.get(b"/".ljust(longest + 1, b"a"))
+    companion.get(b"/?".ljust(17000, b"a"))
+    assert companion.counters.not_captured == {"address too long": 2}
+    assert len(companion.page.url) == MAX_PAGE_URL_BYTES
+    assert max(len(name) + len(value) + 2 for name, value in page_fields(companion.page)) < LineReceiver.MAX_LENGTH
