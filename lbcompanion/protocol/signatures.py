@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ from http_sf.compat import Item
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.protocol import headers
 from lbcompanion.protocol.keys import read_public_key
+from lbcompanion.protocol.secrets import accepted_secrets
 
 LABEL = "lbc"
 #: The key id of the farm's shared secret.
@@ -162,7 +164,7 @@ class _ReceivedSignature:
 class Verifier:
     """Verifies the signatures of fetches and deliveries.
 
-    :param secret: the farm's secret.
+    :param secret: the farm's secret; signatures by all secrets that it accepts are valid.
     :param public_keys: key id to an Ed25519 public key in PEM.
     :raises ValueError: if the secret is empty, a key is not an Ed25519 key, or a key has the id ``farm``.
     """
@@ -173,9 +175,9 @@ class Verifier:
         if FARM_KEY_ID in public_keys:
             raise ValueError(f"the key id {FARM_KEY_ID!r} is the shared secret's")
         foreign: dict[str, VerificationKey] = {name: read_public_key(pem) for name, pem in public_keys.items()}
-        self._keys: dict[str, Any] = {FARM_KEY_ID: _algorithm(algorithms.HMAC_SHA256, secret)} | {
-            name: _algorithm(algorithms.ED25519, key) for name, key in foreign.items()
-        }
+        self._keys: dict[str, list[Any]] = {
+            FARM_KEY_ID: [_algorithm(algorithms.HMAC_SHA256, accepted) for accepted in accepted_secrets(secret)]
+        } | {name: [_algorithm(algorithms.ED25519, key)] for name, key in foreign.items()}
 
     def verify(self, request: SignedRequest, now: float) -> str:
         """Verify a request's signature.
@@ -230,13 +232,13 @@ class Verifier:
         key_id = parameters["keyid"]
         if type(key_id) is not str or key_id not in self._keys:
             raise SignatureRefused("the key id is not known here")
-        algorithm = self._keys[key_id].algorithm_id
+        algorithm = self._keys[key_id][0].algorithm_id
         if type(parameters["alg"]) is not str or parameters["alg"] != algorithm:
             raise SignatureRefused(f"alg has to be {algorithm} with this key")
         return key_id
 
     def _check_signature(
-        self, received: _ReceivedSignature, key: Any, request: SignedRequest, lines: _Fields, key_id: str
+        self, received: _ReceivedSignature, keys: Sequence[Any], request: SignedRequest, lines: _Fields, key_id: str
     ) -> None:
         """Verify the signature itself with each authority that the client may have signed.
 
@@ -245,10 +247,10 @@ class Verifier:
         the same secret.
         """
         known = [request.authority, *request.authorities][:_MAX_AUTHORITIES]
-        if _verifies(received, key, request, lines, known):
+        if _verifies(received, keys, request, lines, known):
             return
         signed_authority = "".join(lines.lines(headers.AUTHORITY.lower)[:1])
-        if not _verifies(received, key, request, lines, [signed_authority]):
+        if not _verifies(received, keys, request, lines, [signed_authority]):
             raise SignatureRefused(
                 "the signature is not that of this request and key: another farm secret, or a balancer replaced Host"
                 f" (received: {', '.join(known)})"
@@ -265,7 +267,11 @@ def _algorithm(kind: Any, key: VerificationKey) -> Any:
 
 
 def _verifies(
-    received: _ReceivedSignature, key: Any, request: SignedRequest, lines: _Fields, authorities: Iterable[str]
+    received: _ReceivedSignature,
+    keys: Sequence[Any],
+    request: SignedRequest,
+    lines: _Fields,
+    authorities: Iterable[str],
 ) -> bool:
     """Whether the signature is that of the request with one of these authorities."""
     tried: set[str] = set()
@@ -274,11 +280,10 @@ def _verifies(
         if base in tried:
             continue
         tried.add(base)
-        try:
-            key.verify(signature=received.signature, message=base.encode("ascii"))
-        except Exception:
-            continue
-        return True
+        for key in keys:
+            with suppress(Exception):  # the library raises several kinds
+                key.verify(signature=received.signature, message=base.encode("ascii"))
+                return True
     return False
 
 
