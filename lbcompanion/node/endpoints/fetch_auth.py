@@ -23,12 +23,14 @@ class AuthResult:
     """The result of an authorization.
 
     :ivar why: the rule that the caller broke; for the log, never sent to the refused caller.
+    :ivar public_host: the host that the caller signed, if a balancer replaced it in ``Host``; else empty.
     """
 
     allowed: bool
     address: str
     key: str = ""
     why: str = ""
+    public_host: str = ""
 
 
 class UsedNonces:
@@ -83,7 +85,12 @@ class FetchAuthorizer:
         accepted: a token is unguessable and belongs to one farm, so a request that was meant for another site with the
         same secret finds no copy here.
         """
-        return self._authorize(request, accepts_any_authority=not self._public_origin.is_configured)
+        result = self._authorize(request, accepts_any_authority=not self._public_origin.is_configured)
+        if not result.allowed or result.key != FARM_KEY_ID or self._public_origin.is_configured:
+            return result
+        signed = (request.head.get(headers.AUTHORITY.key) or b"").decode("latin-1").lower()
+        known = self._public_origin.authorities(request.head, request.trusted)
+        return result if not signed or signed in known else evolve(result, public_host=signed)
 
     def authorize_once(self, request: InternalRequest) -> AuthResult:
         """Whether this caller may see the debug page, which can send requests to the application: each signature

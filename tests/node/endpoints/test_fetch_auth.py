@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.settings import FetchTable
-from tests.support.in_memory_node import HOST, PAGE, InMemoryNode
+from tests.support.in_memory_node import HOST, PAGE, InMemoryNode, VisitorResponse
 from tests.support.own_answers import refused, with_page
 
 
@@ -92,14 +92,14 @@ PROXY = (ip_network("192.0.2.0/24"),)
 
 def fetched_behind(
     companion: InMemoryNode, token: str, host: bytes, *fields: bytes, sends_authority: bool = True
-) -> int:
-    """The status of a fetch through a balancer that sets these fields."""
+) -> VisitorResponse:
+    """The answer to a fetch through a balancer that sets these fields."""
     path = f"/_lbc/page/{token}"
     signed = companion.signed("GET", path)
     authority = [b"Lbc-Authority: " + HOST] if sends_authority else []
     lines = [f"GET {path} HTTP/1.1".encode(), b"Host: " + host, *fields, *signed, *authority, b"Connection: close"]
     (answer,) = companion.ask(b"\r\n".join([*lines, b"", b""]))
-    return answer.status
+    return answer
 
 
 @pytest.mark.parametrize("host", [b"nodes", b"backend_pool", b"127.0.0.1:8080", b"[::1]:8080"])
@@ -130,17 +130,39 @@ def test_a_balancer_that_replaces_host(
     host: bytes, node: dict[str, object], fields: tuple[bytes, ...], sends_authority: bool, status: int
 ) -> None:
     companion, token = with_page(node={"trusted_proxies": PROXY, **node})
-    assert fetched_behind(companion, token, host, *fields, sends_authority=sends_authority) == status
+    assert fetched_behind(companion, token, host, *fields, sends_authority=sends_authority).status == status
     if status == 403:
         (line,) = [line for line in companion.logged if line.startswith("fetch refused")]
         assert host.decode() in line
         assert "Host" in line
 
 
+@pytest.mark.parametrize(
+    ("node", "page_host", "fetch_host", "fields", "url"),
+    [
+        # The balancer replaces Host in both requests.
+        ({}, b"nodes", b"nodes", (), "http://www.example.com/shop"),
+        ({}, b"NODES:80", b"nodes", (), "http://www.example.com/shop"),
+        # Two ways lead to the node; which host the visitor used is not known.
+        ({}, b"other.example", b"nodes", (), "http://other.example/shop"),
+        ({}, b"nodes", b"www.example.com", (), "http://nodes/shop"),
+        ({}, b"nodes", b"nodes", (b"X-Forwarded-Host: www.example.com",), "http://nodes/shop"),
+        ({"public_origin": "https://www.example.com"}, b"nodes", b"nodes", (), "https://www.example.com/shop"),
+    ],
+)
+def test_the_page_is_named_by_the_host_that_the_crawler_signed(
+    node: dict[str, object], page_host: bytes, fetch_host: bytes, fields: tuple[bytes, ...], url: str
+) -> None:
+    companion = InMemoryNode(node={"trusted_proxies": PROXY, **node})
+    companion.ask(b"GET /shop HTTP/1.1\r\nHost: " + page_host + b"\r\nConnection: close\r\n\r\n")
+    answer = fetched_behind(companion, companion.page.token, fetch_host, *fields)
+    assert (answer.status, answer.all(b"lbc-page-url")) == (200, [url.encode()])
+
+
 def test_a_wrong_secret_is_refused_whatever_host_was_signed() -> None:
     companion, token = with_page()
     companion.signer = Signer(b"another secret")
-    assert fetched_behind(companion, token, b"nodes") == 403
+    assert fetched_behind(companion, token, b"nodes").status == 403
     assert "another farm secret" in companion.logged[-1]
 
 
