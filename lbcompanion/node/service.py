@@ -25,13 +25,12 @@ from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
 from lbcompanion.node.copy_drain import HAND_OVER_SECONDS, CopyDrain
 from lbcompanion.node.endpoints.application_client import UpstreamClient
-from lbcompanion.node.health import CONTROL, SIBLINGS, SPOOL, Health, Part
+from lbcompanion.node.health import SIBLINGS, SPOOL
 from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.metrics.status import NodeStatus, to_json
 from lbcompanion.node.notices.sender import NoticeSender
 from lbcompanion.node.notices.spool import Spool
-from lbcompanion.node.processes.control import ControlSocket
 from lbcompanion.node.processes.node_process import NodeProcess
 from lbcompanion.node.processes.process_role import ProcessRole
 from lbcompanion.node.processes.siblings import Siblings
@@ -98,8 +97,6 @@ class NodeService(NodeProcess):
         self.admin_port = 0
         self._listeners: list[AnyListener] = []
         self._admin_listener: Any = None
-        self._control: ControlSocket | None = None
-        self._control_tried = False
         self._wake_scheduled = False
         self._ticks = 0
         self._ticking = LoopingCall(self._tick)
@@ -111,7 +108,6 @@ class NodeService(NodeProcess):
         settings, reactor = self._settings, self._reactor
         node = settings.node
         counters = self.counters = Counters()
-        self._health = Health(self._log_event)
         self._store_thread = self._thread(reactor, "lbcompanion-store")
         self._spool_thread = self._thread(reactor, "lbcompanion-spool")
         # Only a reactor with real sockets can have sibling processes; an in-memory reactor (tests) has none.
@@ -263,7 +259,9 @@ class NodeService(NodeProcess):
         for listener in await self._open():
             self._listeners.append(listener)
             self.ports.append(listener.port)
-        self._open_sockets()
+        self._open_sibling_socket()
+        if IReactorSocket.providedBy(self._reactor) and not self._role.number:
+            self._open_control(settings.node, self._sockets)
         self._ticking.start(1.0, now=False)
         self.readiness.start()
         if self.notice_sender is not None:
@@ -312,29 +310,19 @@ class NodeService(NodeProcess):
             self.admin_port = self._admin_listener.port
         return listeners
 
-    def _open_sockets(self) -> None:
-        """Open the sockets below ``state_dir`` that are not open yet; a worker without them is of no use."""
+    def _open_sibling_socket(self) -> None:
+        """Open the socket for the other processes of this node; a worker without it is of no use."""
         siblings = self._siblings
-        if siblings is None:
+        if siblings is None or siblings.is_listening:
             return
-        if not siblings.is_listening:
-            self._try_open(SIBLINGS, lambda: siblings.listen(self._answer_sibling))
-        if not self._role.number and not self._control_tried:
-            self._try_open(CONTROL, self._open_control_once)
-
-    def _try_open(self, part: Part, open_socket: Callable[[], None]) -> None:
         try:
-            open_socket()
+            siblings.listen(self._answer_sibling)
         except OSError as error:
             if self._role.number:
                 raise
-            self._health.failed(part, f"{self._settings.node.state_dir}: {error.strerror}")
+            self._health.failed(SIBLINGS, f"{self._settings.node.state_dir}: {error.strerror}")
         else:
-            self._health.succeeded(part)
-
-    def _open_control_once(self) -> None:
-        self._control = self._open_control(self._settings.node, self._sockets)
-        self._control_tried = True
+            self._health.succeeded(SIBLINGS)
 
     def _sockets(self) -> list[socket.socket]:
         listeners = [*self._listeners, *([self._admin_listener] if self._admin_listener is not None else [])]
@@ -377,8 +365,7 @@ class NodeService(NodeProcess):
         self._pending.tick(now)
 
     def _try_broken_again(self) -> None:
-        if self._health.is_broken(SIBLINGS) or self._health.is_broken(CONTROL):
-            self._open_sockets()
+        self._open_sibling_socket()
         if self.spool is not None and self._health.is_broken(SPOOL):
             self.spool.probe().addErrback(lambda _: None)
 
@@ -469,9 +456,7 @@ class NodeService(NodeProcess):
         await self._peers.close()
         if self._admin_listener is not None:
             await maybeDeferred(self._admin_listener.close)
-        if self._control is not None:
-            self._control.send_outcome({"done": True, **self.copy_outcome})
-            await self._control.close()
+        await self._close_control(self.copy_outcome)
         self._store_thread.stop()
         self._spool_thread.stop()
 

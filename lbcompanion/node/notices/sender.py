@@ -91,7 +91,13 @@ class NoticeSender:
         while not self._stopped:
             # Both reads are queued together, so that the spool's thread runs them in one transaction.
             notices_read, losses_read = self._spool.oldest(_BATCH), self._spool.losses(_LOSSES)
-            waiting, losses = await notices_read, await losses_read
+            try:
+                waiting = await notices_read
+            except StoreError:
+                # Both fail; nobody waits for the second any more.
+                losses_read.addErrback(lambda _: None)
+                raise
+            losses = await losses_read
             if not waiting and not losses:
                 return True
             status = await self._post([notice for _, notice in waiting], losses)
