@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
@@ -18,6 +19,7 @@ from lbcompanion.errors import StoreError
 from lbcompanion.model import Loss, Notice, WallClock
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
+from lbcompanion.protocol.headers import AUTHORITY
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.web import BodyTooLarge, BytesProducer, read_body
@@ -50,6 +52,7 @@ class NoticeSender:
         log: Callable[[str, str], None],
     ) -> None:
         self._url = intake.rstrip("/") + "/notices"
+        self._authority = urlsplit(self._url).netloc
         self._signer = Signer(secret)
         self._spool = spool
         self._reactor = reactor
@@ -144,6 +147,7 @@ class NoticeSender:
         headers = Headers()
         for name, value in self._signer.sign("POST", self._url, self._nonces(), self._now(), body):
             headers.addRawHeader(name, value)
+        headers.addRawHeader(AUTHORITY.text, self._authority)
         headers.addRawHeader("Content-Type", "application/json")
         response = await self._client.post(
             self._url,
