@@ -167,7 +167,7 @@ class Node:
 
     def is_pending(self) -> str:
         """A token whose page is not whole yet."""
-        return self.rig.copies.begin()
+        return self.rig.copies.mint_token()
 
     def raises(self) -> None:
         """Have the store raise what none should."""

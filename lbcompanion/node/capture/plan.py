@@ -133,7 +133,7 @@ class RequestPlan:
             return ResponsePlan(end_to_end(head))
         inject = eligibility.inject and policy.settings.inject.enabled
         # A HEAD has no copy; its fields are those of GET, except for a hash over the token.
-        token = NO_TOKEN if is_head else policy.copies.begin()
+        token = NO_TOKEN if is_head else policy.copies.mint_token()
         inserted = (
             policy.inserted_for(token, origin, eligibility.xhtml)
             if inject and head.flags & HAS_CSP

@@ -81,13 +81,13 @@ class Copies:
 
     # Storing pages.
 
-    def begin(self) -> str:
+    def mint_token(self) -> str:
         """Mint a token for a page that is being captured."""
         token = self._tokens.mint()
         self._pending[token] = self._now()
         return token
 
-    def keep(self, page: Page) -> None:
+    def store_page(self, page: Page) -> None:
         """Store a complete page. The visitor has already been served; errors are counted."""
         try:
             if self._put_now is not None:
@@ -115,9 +115,9 @@ class Copies:
         if not failure.check(PageRefused):
             self._store_refuses = not failure.check(StoreUnreachable)
             self._set_store_failed(failure.value)
-        self.lost(token, "the store could not keep it")
+        self.record_loss(token, "the store could not keep it")
 
-    def lost(self, token: str, why: str) -> None:
+    def record_loss(self, token: str, why: str) -> None:
         """Record that a page gets no copy, and why; the store answers fetches with the reason for a while."""
         self._pending.pop(token, None)
         self._counters.not_captured[why] += 1

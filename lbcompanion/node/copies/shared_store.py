@@ -110,7 +110,7 @@ class SiblingRequestHandler:
 
     def __init__(self, store: IPageStore, is_pending: Callable[[str], bool]) -> None:
         self._store = store
-        self._on_its_way = is_pending
+        self._is_pending = is_pending
 
     async def answer(self, request: Frame) -> Frame:
         """Answer a request.
@@ -133,7 +133,7 @@ class SiblingRequestHandler:
         raise ValueError("unknown request")
 
     async def _find(self, verb: str, token: str) -> Frame:
-        if self._on_its_way(token):
+        if self._is_pending(token):
             return Frame({"pending": True})
         found = await (self._store.take(token) if verb == "take" else self._store.peek(token))
         if isinstance(found, Page):

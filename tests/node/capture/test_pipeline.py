@@ -319,7 +319,7 @@ def test_a_store_that_raises() -> None:
     companion = InMemoryNode(store=Raising())
     served(companion)
     assert companion.copies.pending == 0
-    assert companion.get(b"/_lbc/page/" + companion.copies.begin().encode(), method=b"GET").status == 403
+    assert companion.get(b"/_lbc/page/" + companion.copies.mint_token().encode(), method=b"GET").status == 403
 
 
 def test_a_store_that_hangs() -> None:

@@ -79,7 +79,7 @@ class PeersTests(TestCase):
 
     @inlineCallbacks
     def test_an_owner_who_cannot_now_is_asked_again(self) -> Any:
-        token = self.services["n1"].copies.begin()
+        token = self.services["n1"].copies.mint_token()
         status, told, _ = yield self.ask("n2", token)
         assert (status, told["retry-after"]) == (503, "1")
 

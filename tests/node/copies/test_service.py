@@ -116,10 +116,10 @@ def test_a_page_that_was_lost_on_its_way_is_unknown_with_a_reason() -> None:
 
 def test_a_page_on_its_way_is_asked_for_again() -> None:
     companion = InMemoryNode()
-    answer = companion.fetch(companion.copies.begin())
+    answer = companion.fetch(companion.copies.mint_token())
     assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
     assert guarded(answer)
-    token = companion.copies.begin()
+    token = companion.copies.mint_token()
     companion.pass_time(121, 60)
     assert companion.fetch(token).json["reason"] == "unknown"
 
@@ -182,14 +182,14 @@ def test_any_node_answers_from_a_central_store() -> None:
 
 def test_any_node_knows_what_became_of_a_page() -> None:
     one, other, _ = sharing()
-    token = one.copies.begin()
-    one.copies.lost(token, "grew too large")
+    token = one.copies.mint_token()
+    one.copies.record_loss(token, "grew too large")
     told = other.fetch(token).json
     assert (told["reason"], told["detail"]) == ("unknown", "grew too large")
     one.store.mark(token, Miss(MissReason.EXPIRED))
     assert other.fetch(token).json["reason"] == "expired"
     assert other.fetch(token, "DELETE").json["reason"] == "expired"
     # Of a page that is on its way into the store only its owner knows.
-    assert other.fetch(one.copies.begin()).json == {
+    assert other.fetch(one.copies.mint_token()).json == {
         "type": "about:blank", "title": "no copy here", "status": 404, "reason": "misrouted", "owner": "n1"
     }  # fmt: skip
