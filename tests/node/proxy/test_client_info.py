@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.node.proxy.client_info import PublicOrigin, address_of, normal_host, scheme_of
-from tests.support.in_memory_node import HOST, InMemoryNode
+from lbcompanion.settings import InjectTable
+from tests.support.in_memory_node import HOST, PAGE, InMemoryNode, html
 
 PROXY = (ip_network("192.0.2.0/24"), ip_network("::1/128"))
 
@@ -202,3 +203,27 @@ def test_forwarding_fields_are_read_in_linear_time() -> None:
 
         seconds(30000)
         assert seconds(60000) < 4 * seconds(30000) + 0.05
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_what_else_proxies_said_goes_on_unchanged(trusted: bool) -> None:
+    companion = InMemoryNode(node={"trusted_proxies": PROXY if trusted else ()})
+    companion.get(b"/", b"Forwarded: for=192.0.2.9;host=shop.example", b"X-Forwarded-Port: 8443")
+    (seen,) = companion.application.received_requests
+    assert seen.all(b"forwarded") == [b"for=192.0.2.9;host=shop.example"]
+    assert seen.all(b"x-forwarded-port") == [b"8443"]
+    assert [seen.all(name) for name in (b"x-forwarded-for", b"x-forwarded-host")] == [[b"192.0.2.7"], [HOST]]
+
+
+HOSTILE = b'h"><script>alert(4)</script>'
+
+
+@pytest.mark.parametrize("name", [b"X-Forwarded-Host", b"Forwarded"])
+def test_no_text_of_a_visitor_reaches_a_tag_a_policy_or_an_address(name: bytes) -> None:
+    companion = InMemoryNode(node={"trusted_proxies": PROXY}, inject=InjectTable(csp="adapt"))
+    companion.application.answers(html(PAGE, b"Content-Security-Policy: script-src 'self'; connect-src 'self'"))
+    value = b'host="' + HOSTILE.replace(b'"', b'\\"') + b'"' if name == b"Forwarded" else HOSTILE
+    answer = companion.get(b"/a", name + b": " + value)
+    assert b"alert(4)" not in answer.body
+    assert b"alert" not in b"".join(answer.all(b"content-security-policy"))
+    assert companion.page.url == "http://www.example.com/a"
