@@ -39,6 +39,9 @@ _MEMBER_ADDRESS = re.compile(
     rb"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+)(?::[0-9]{1,5})?|([0-9A-Fa-f:.]+)(?:%[0-9A-Za-z._-]{1,32})?"
 )
 _MAX_KNOWN_PEERS = 8192
+# A visitor's own fields may be part of these lists. Real ones have a few members.
+_MAX_MEMBERS = 32
+_MAX_READ_BYTES = 1024
 
 
 class TrustedProxies:
@@ -214,7 +217,8 @@ def _forwarded_port(value: bytes | None) -> bytes:
 
 def _members(value: bytes) -> Iterator[bytes]:
     """The members of a list (RFC 9110 section 5.6.1), without empty ones and without quotes."""
-    return (stripped for part in value.split(b",") if (stripped := part.strip(b' \t"')))
+    parts = value[:_MAX_READ_BYTES].split(b",", _MAX_MEMBERS)[:_MAX_MEMBERS]
+    return (stripped for part in parts if (stripped := part.strip(b' \t"')))
 
 
 def _forwarded(head: RequestHead, name: bytes) -> Iterator[bytes]:
@@ -222,9 +226,9 @@ def _forwarded(head: RequestHead, name: bytes) -> Iterator[bytes]:
 
     Reading stops at the first syntax error, since the rest could be read in two ways.
     """
-    value = head.values.get(b"forwarded")
+    value = head.values.get(b"forwarded", b"")[:_MAX_READ_BYTES]
     position = 0
-    while value is not None and (pair := _FORWARDED_PAIR.match(value, position)):
+    while value and (pair := _FORWARDED_PAIR.match(value, position)):
         position = pair.end()
         if pair[1].lower() == name:
             text = pair[2]
@@ -240,15 +244,38 @@ def address_of(head: RequestHead, peer: str, field: bytes, trusts: Callable[[str
         received the request from something that is not an IP address.
     """
     if field == b"forwarded":
-        members = list(_forwarded(head, b"for"))
+        members = _forwarded_addresses(head.values.get(b"forwarded", b""))
     else:
-        members = [member for line in head.all(field) for member in _members(line)]
+        # Each proxy appends to the end, so that the last members count.
+        value = b",".join(head.all(field))
+        parts = value.rsplit(b",", _MAX_MEMBERS)[-_MAX_MEMBERS:]
+        members = [member for part in parts if (member := part.strip(b' \t"'))]
     address = peer
     for member in reversed(members):
         address = _ip_of(member)
         if not address or not trusts(address):
             return address or "unknown"
     return address
+
+
+def _forwarded_addresses(value: bytes) -> list[bytes]:
+    """The ``for`` parameter of each element of Forwarded; empty for an element without one.
+
+    Each proxy appends an element. Behind a syntax error, or in a field that is too long, a visitor could hide the
+    element of the proxy, so that his own would be the last: then only an empty one is returned.
+    """
+    elements: list[bytes] = []
+    position, is_new = 0, True
+    while pair := _FORWARDED_PAIR.match(value, position):
+        if is_new:
+            elements.append(b"")
+        if pair[1].lower() == b"for":
+            text = pair[2]
+            elements[-1] = _QUOTED_PAIR.sub(rb"\1", text[1:-1]) if text.startswith(b'"') else text
+        position = pair.end()
+        is_new = value[position : position + 1] == b","
+    is_whole = position == len(value) and len(value) <= _MAX_READ_BYTES
+    return elements if is_whole else [b""]
 
 
 def client_address(head: RequestHead, trusted: bool, peer: str, trusts: Callable[[str], bool]) -> str:
