@@ -161,6 +161,7 @@ class LossCode(Enum):
     NO_PEER_TOOK = "the node stopped, and no peer took the copy"
     NO_TIME = "the node stopped before there was time to give the copy to a peer"
     NOT_TAKEN_OVER = "the node stopped, and the process that took its place did not get the copy"
+    SPOOL_FULL = "the node had no room for more notices"
     #: A text from the wire that is not one of the others: from a node of another version.
     OTHER = "{words}"
 

@@ -144,6 +144,7 @@ class LimitsTable:
     upstream_idle_seconds: float = 4
     expansion_ratio: float = 100
     capturing_bytes: int = 134217728
+    spool_bytes: int = 268435456
 
 
 @frozen

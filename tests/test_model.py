@@ -76,6 +76,7 @@ def test_what_is_said_of_a_loss() -> None:
         "NO_PEER_TOOK": "the node stopped, and no peer took the copy",
         "NO_TIME": "the node stopped before there was time to give the copy to a peer",
         "NOT_TAKEN_OVER": "the node stopped, and the process that took its place did not get the copy",
+        "SPOOL_FULL": "the node had no room for more notices",
         "OTHER": "so",
     }
 

@@ -216,6 +216,7 @@ NODE: Mapping[str, Table] = {
         "upstream_idle_seconds": _positive,
         "expansion_ratio": checks.number(1),
         "capturing_bytes": checks.integer(1),
+        "spool_bytes": checks.integer(65536),
     },
 }
 #: ``[peers]`` has free keys: each entry maps a node's name to its origin.

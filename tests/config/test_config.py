@@ -294,6 +294,7 @@ WRONG_NODES = [
     ("[node]", "[crawler]\nintake = 'tcp:h:1'\n[node]", "crawler.intake", "tcp", "an origin"),
     ("[node]", "[limits]\nhead_seconds = 0\n[node]", "limits.head_seconds", "0", "above 0"),
     ("[node]", "[limits]\nconnections = 0\n[node]", "limits.connections", "0", "1 or more"),
+    ("[node]", "[limits]\nspool_bytes = 1\n[node]", "limits.spool_bytes", "1", "65536 or more"),
 ]
 
 

@@ -137,9 +137,9 @@ class Node:
         raw = request(target.encode(), *fields, *length, method=method.encode())
         return self.exchange(raw + (body or b""), **more)
 
-    def signed(self, method: str, path: str, body: bytes | None = None) -> list[bytes]:
+    def signed(self, method: str, path: str, body: bytes | None = None, nonce: str = "nonce-1") -> list[bytes]:
         """The field lines of a signed request."""
-        return self.rig.signed(method, path, body)
+        return self.rig.signed(method, path, body, nonce)
 
     def fetch(self, token: str, method: str = "GET", *fields: bytes) -> bytes:
         """What the crawler receives for a token."""
@@ -167,7 +167,7 @@ class Node:
 
     def is_pending(self) -> str:
         """A token whose page is not whole yet."""
-        return self.rig.copies.begin()
+        return self.rig.copies.mint_token()
 
     def raises(self) -> None:
         """Have the store raise what none should."""

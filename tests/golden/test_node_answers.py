@@ -164,7 +164,7 @@ def test_debug() -> None:
             ("no copy", (("token", token_of("n2")),)),
         ):
             target = f"/_lbc/debug?{urlencode(query)}"
-            golden.message(title, node.get(target, *node.signed("GET", "/_lbc/debug")))
+            golden.message(title, node.get(target, *node.signed("GET", target, nonce=title.replace(" ", "-"))))
         raw = node.get("/_lbc/debug", *node.signed("GET", "/_lbc/debug"), b"Accept: text/html")
         head, _, body = without_moments(raw).partition(b"\r\n\r\n")
         golden.values("for a browser", shown(head).replace(f"Content-Length: {len(body)}", "Content-Length: {right}"))

@@ -21,7 +21,7 @@ FLOORS = (
 )
 DISTRICTS = {
     "node": (
-        ("metrics",),
+        ("metrics", "health"),
         ("proxy",),
         ("transports",),
         ("processes",),

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
-from lbcompanion.protocol.headers import NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
+from lbcompanion.protocol.headers import AUTHORITY, NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import digest_of, is_digest_of
 from lbcompanion.settings import SiteSettings
@@ -155,7 +156,9 @@ class SiteFetcher:
 
     async def _send_signed(self, method: str, token: str, nonce: str, fetch_path: FetchPath, max_bytes: int) -> Reply:
         url = self._url(fetch_path, f"/page/{token}")
-        headers = [*self._signer.sign(method, url, nonce, self._now()), *self._cookies(fetch_path)]
+        # A balancer may replace Host, with which the node would verify the signature.
+        authority = (AUTHORITY.text, urlsplit(url).netloc)
+        headers = [*self._signer.sign(method, url, nonce, self._now()), authority, *self._cookies(fetch_path)]
         return await self._client(fetch_path).ask(method, url, headers, max_bytes)
 
     async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:

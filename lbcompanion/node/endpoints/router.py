@@ -17,6 +17,7 @@ from lbcompanion.node.endpoints.fetch_auth import AuthResult, FetchAuthorizer
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.proxy.answers import GUARDS, not_allowed, problem
+from lbcompanion.node.proxy.client_info import normal_host
 from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
 from lbcompanion.protocol import headers, shapes
 
@@ -96,7 +97,10 @@ class EndpointRouter:
             return succeed(problem(404, detail="not a token", reason="unknown"))
         if method == b"DELETE":
             return self._copies.drop(copy_request)
-        return self._copies.get(copy_request, take=method == b"GET")
+        answer = self._copies.get(copy_request, take=method == b"GET")
+        if verdict.public_host:
+            answer.addCallback(_with_public_host, request.head.get(b"host") or b"", verdict.public_host)
+        return answer
 
     def max_body_bytes(self, request: InternalRequest) -> int:
         """The body limit of a ``PUT`` with this head, in bytes; 0 if it is refused."""
@@ -147,7 +151,7 @@ class EndpointRouter:
         return Deferred.fromCoroutine(self._notice_receiver.receive(request))
 
     def _debug_page(self, request: InternalRequest) -> Deferred[InternalResponse]:
-        verdict = self._authorizer.authorize(request)
+        verdict = self._authorizer.authorize_once(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
 
@@ -161,6 +165,21 @@ class EndpointRouter:
             return InternalResponse(200, [(b"Content-Type", b"application/json"), *GUARDS], body)
 
         return self._debug(request, verdict).addCallback(render_report)
+
+
+def _with_public_host(answer: InternalResponse, received_host: bytes, public_host: str) -> InternalResponse:
+    """Name the page by the host that the crawler signed, if its visitor's request had the ``Host`` of this fetch.
+
+    The balancer replaces ``Host`` in both, so the visitor's request had the crawler's host before.
+    """
+    for number, (name, value) in enumerate(answer.fields):
+        if name == headers.PAGE_URL.written:
+            scheme, _, rest = value.partition(b"://")
+            host, slash, path = rest.partition(b"/")
+            if host.decode("latin-1") == normal_host(received_host, scheme.decode("latin-1")):
+                url = b"%b://%b%b%b" % (scheme, public_host.encode("latin-1"), slash, path)
+                answer.fields[number] = (name, url)
+    return answer
 
 
 def _nonce(request: InternalRequest) -> str:

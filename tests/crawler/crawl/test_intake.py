@@ -48,9 +48,13 @@ class IntakeTests(SynchronousTestCase):
         self.lost += losses
         return succeed(len(arrivals))
 
-    def post(self, body: bytes, sign: bool = True, method: str = "POST", secret: bytes = SECRET) -> int:
+    def post(
+        self, body: bytes, sign: bool = True, method: str = "POST", secret: bytes = SECRET, **more: list[str]
+    ) -> int:
         signed = Signer(secret).sign(method, URL, "n0nce", self.farm.now(), body) if sign else []
-        headers = {name: [value] for name, value in signed}
+        headers = {name: [value] for name, value in signed} | {
+            name.replace("_", "-"): values for name, values in more.items()
+        }
         response = self.successResultOf(
             self.http.request(method, URL, headers=headers, data=body, reactor=Clock(), unbuffered=True)
         )
@@ -70,6 +74,14 @@ class IntakeTests(SynchronousTestCase):
         self.assertEqual(self.post(body, secret=b"another"), 401)
         self.assertEqual(self.accepted, [])
         self.assertEqual(self.counted, [("refused", 1), ("refused", 1)])
+
+    def test_behind_a_proxy_that_replaces_host(self) -> None:
+        body = write_notices([self.farm.notice(self.token)])
+        signed_for = URL.split("/")[2]
+        self.assertEqual(self.post(body, host=["crawlers"]), 401)
+        self.assertEqual(self.post(body, host=["crawlers"], lbc_authority=["other"]), 401)
+        self.assertEqual(self.post(body, host=["crawlers"], lbc_authority=[signed_for], secret=b"another"), 401)
+        self.assertEqual(self.post(body, host=["crawlers"], lbc_authority=[signed_for]), 202)
 
     def test_malformed(self) -> None:
         self.assertEqual(self.post(b"{"), 400)
