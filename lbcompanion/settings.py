@@ -187,7 +187,10 @@ class KnownNode:
 
 @frozen
 class SiteSettings:
-    """``[sites.NAME]``. ``key`` is the balancer's key, for dialects with keyed cookies."""
+    """``[sites.NAME]``. ``key`` is the balancer's key, for dialects with keyed cookies.
+
+    :ivar origins: further origins whose pages are archived.
+    """
 
     name: str
     origin: str
@@ -198,6 +201,14 @@ class SiteSettings:
     key: str = field(default="", repr=False)
     ladder: tuple[str, ...] = DEFAULT_LADDER
     nodes: Mapping[str, KnownNode] = Factory(dict)
+    origins: tuple[str, ...] = ()
+
+
+@frozen
+class CrawlerFetchTable:
+    """``[fetch]`` of a crawler's file. An empty ``user_agent`` means the program's name and version."""
+
+    user_agent: str = ""
 
 
 @frozen
@@ -206,3 +217,4 @@ class CrawlerSettings:
 
     crawler: CrawlerTable
     sites: Mapping[str, SiteSettings]
+    fetch: CrawlerFetchTable = CrawlerFetchTable()

@@ -221,8 +221,14 @@ CRAWLER: Table = {
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,
 }
+CRAWLER_FETCH: Table = {
+    "user_agent": checks.text(
+        re.compile(r"[!-~]([ -~]{0,198}[!-~])?"), "1 to 200 printable characters of ASCII, or empty", empty=True
+    ),
+}
 SITE: Table = {
     "origin": checks.origin(empty=False),
+    "origins": checks.list_of(checks.origin(empty=False), "a list of origins", unique=True),
     "connect": endpoint_checks.optional_client,
     "ca_file": checks.readable_file("a file of certificates in PEM"),
     "prefix": checks.prefix,

@@ -55,7 +55,15 @@ class CrawlerMetrics:
             registry=self.registry,
         )
         self._bytes = Counter("archived_bytes", "Bytes of pages archived", namespace=_NAMESPACE, registry=self.registry)
-        self._assets = Counter("requisites", "Files of pages archived", namespace=_NAMESPACE, registry=self.registry)
+        self._requisites = Counter(
+            "requisites", "Files of pages archived", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._missing_requisites = Counter(
+            "requisites_missing",
+            "Files that archived pages refer to and that are not archived",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._confirmations = Counter(
             "confirmations", "Copies confirmed to their nodes", ["result"], namespace=_NAMESPACE, registry=self.registry
         )
@@ -110,13 +118,15 @@ class CrawlerMetrics:
         if attempt.result == MissReason.MISROUTED.value:
             self._add("misrouted_attempts")
 
-    def count_archived(self, size: int, assets: int) -> None:
-        """Count one archived page and its requisites."""
+    def count_archived(self, size: int, requisites: int, missing: int) -> None:
+        """Count one archived page, its archived requisites and its missing ones."""
         self._outcomes.labels("archived").inc()
         self._bytes.inc(size)
-        self._assets.inc(assets)
+        self._requisites.inc(requisites)
         self._add("archived_bytes", size)
-        self._add("requisites", assets)
+        self._missing_requisites.inc(missing)
+        self._add("requisites", requisites)
+        self._add("requisites_missing", missing)
 
     def count_lost(self) -> None:
         """Count one lost page."""

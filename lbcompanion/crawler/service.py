@@ -74,10 +74,11 @@ class CrawlerService(MultiService):
         self.started: Deferred[CrawlerService] = Deferred()
         self._reactor = reactor
         self._now = now or time.time
-        self._agent_factory = agent_factory or network_agents(reactor)
+        self._agent_factory = agent_factory or network_agents(reactor, settings.fetch.user_agent)
         self._metrics = CrawlerMetrics()
         self._log = Logger(namespace="lbcompanion.crawler.service")
         self._pool: ThreadPool | None = None
+        self._parsing_pool: ThreadPool | None = None
         self._database = Database(open_engine(settings.crawler.queue))
         self._backlog = Backlog(self._database)
         self._route_table = RouteTable(self._database)
@@ -93,6 +94,8 @@ class CrawlerService(MultiService):
         super().startService()  # type: ignore[no-untyped-call]
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="backlog")
         self._pool.start()
+        self._parsing_pool = ThreadPool(minthreads=0, maxthreads=1, name="parsing")
+        self._parsing_pool.start()
         # If the reactor stops without stopService, the thread must not keep the process alive.
         self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_pool)
         self._starting = Deferred.fromCoroutine(self._start())
@@ -109,6 +112,12 @@ class CrawlerService(MultiService):
         if self._pool is None:
             raise StartFailed("the crawler does not run")
         return deferToThreadPool(self._reactor, self._pool, call, *args)
+
+    def _parse(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
+        """Read a page or a style sheet on a thread of its own, so that neither listeners nor the backlog wait."""
+        if self._parsing_pool is None:
+            raise StartFailed("the crawler does not run")
+        return deferToThreadPool(self._reactor, self._parsing_pool, call, *args)
 
     def _open_state(self) -> list[Route]:
         """Create folders, lock and tables, and recover the archive; runs on the backlog's thread."""
@@ -140,6 +149,7 @@ class CrawlerService(MultiService):
             metrics=self._metrics,
             concurrency=crawler.concurrency,
             requisites=crawler.requisites,
+            parse=self._parse,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
@@ -221,9 +231,11 @@ class CrawlerService(MultiService):
             self._stop_pool()
 
     def _stop_pool(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
+        pools = (self._pool, self._parsing_pool)
+        self._pool = self._parsing_pool = None
+        for pool in pools:
+            if pool is not None:
+                pool.stop()
 
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)

@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 
 from lbcompanion.crawler.crawl.round_runner import SiteContext
 from lbcompanion.crawler.fetching.fetcher import SiteFetcher
-from lbcompanion.crawler.fetching.http_client import Client, agent_for
+from lbcompanion.crawler.fetching.http_client import DEFAULT_USER_AGENT, Client, agent_for
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import WallClock
 from lbcompanion.settings import CrawlerSettings, SiteSettings
@@ -25,11 +25,16 @@ PROBE_PAUSE_SECONDS = 0.05
 AgentFactory = Callable[[SiteSettings], "tuple[Any, Any]"]
 
 
-def network_agents(reactor: Any) -> AgentFactory:
-    """Return a factory of agents that use the network."""
+def network_agents(reactor: Any, user_agent: str) -> AgentFactory:
+    """Return a factory of agents that use the network.
+
+    :param user_agent: the value of ``User-Agent``; empty means the program's name and version.
+    """
+    user_agent = user_agent or DEFAULT_USER_AGENT
 
     def make(site: SiteSettings) -> tuple[Any, Any]:
-        return agent_for(reactor, site.connect, site.ca_file), agent_for(reactor, "", site.ca_file)
+        balancer = agent_for(reactor, site.connect, site.ca_file, user_agent)
+        return balancer, agent_for(reactor, "", site.ca_file, user_agent)
 
     return make
 

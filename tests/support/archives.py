@@ -8,7 +8,7 @@ from pathlib import Path
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.crawler.archive.files import Archive
-from lbcompanion.crawler.archive.warc_records import Asset
+from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Backlog
@@ -43,9 +43,9 @@ class Place:
         self.archive = Archive(folder / "archive", self.index, lambda: NOW, rotate_bytes)
         self.archive.recover()
 
-    def store(self, token: str, body: bytes, assets: tuple[Asset, ...] = (), **more: object) -> None:
+    def store(self, token: str, body: bytes, requisites: tuple[Requisite, ...] = (), **more: object) -> None:
         self.backlog.add([arrival(token)], NOW)
-        self.archive.store(token, copy(body, **more), assets, "own", ())  # type: ignore[arg-type]
+        self.archive.store(token, copy(body, **more), requisites, "own", ())  # type: ignore[arg-type]
 
     def page(self, token: str) -> bytes:
         row = self.backlog.recording(token)

@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from lbcompanion.crawler.fetching.http_client import IdentityCodingAgent
+from lbcompanion.crawler.fetching.http_client import ExactTargetAgent, IdentityCodingAgent
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import Notice, Page
 from lbcompanion.protocol import tokens
@@ -194,12 +194,19 @@ class SimulatedBalancer(Resource):
         return node
 
 
+def _exact_agent(resource: Resource) -> RequestTraversalAgent:
+    """An agent that sends targets unchanged, like the crawler's."""
+    agent = RequestTraversalAgent(resource)
+    agent._realAgent.__class__ = ExactTargetAgent
+    return agent
+
+
 @implementer(IAgent)
 class HostRouter:
     """An agent over several in-memory hosts; one that is down refuses."""
 
     def __init__(self, hosts: dict[str, Resource]) -> None:
-        self._hosts = {name: (resource, RequestTraversalAgent(resource)) for name, resource in hosts.items()}
+        self._hosts = {name: (resource, _exact_agent(resource)) for name, resource in hosts.items()}
         self.uris: list[str] = []
 
     def request(self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None) -> Deferred[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lbcompanion.crawler.queue.backlog import load_attempts
+from lbcompanion.crawler.queue.requisite_report import load_report
 from lbcompanion.model import to_rfc3339
 from lbcompanion.sticky.routes import Route
 
@@ -45,6 +46,7 @@ def recording(row: Any) -> dict[str, Any]:
             for each in load_attempts(row["attempts"])
         ],
         "warc": warc,
+        "requisites": load_report(row["requisites"]),
     }
 
 

@@ -17,17 +17,18 @@ from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untype
 
 from lbcompanion import __version__
 from lbcompanion.crawler.archive.warc_records import (
-    Asset,
     RecordRefused,
-    asset_record,
+    Requisite,
     info_record,
     is_recordable,
     page_record,
     request_record,
+    requisite_record,
     revisit_record,
 )
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
+from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
 
@@ -45,11 +46,17 @@ class ArchiveError(CompanionError):
 
 @frozen
 class _EncodedPage:
-    """The records of one page as bytes, the offset of its own record, and the payloads new to the file."""
+    """The records of one page as bytes.
+
+    :ivar page_offset: where the page's own record starts.
+    :ivar payloads: the payloads that are new to the file.
+    :ivar refused: requisites that no record can hold.
+    """
 
     data: bytes
     page_offset: int
     payloads: tuple[tuple[str, str, str], ...]
+    refused: tuple[MissingRequisite, ...]
 
 
 class Archive:
@@ -100,11 +107,14 @@ class Archive:
         self,
         token: str,
         copy: FetchedCopy,
-        assets: tuple[Asset, ...],
+        requisites: tuple[Requisite, ...],
         route: str,
         attempts: tuple[Attempt, ...],
+        report: RequisiteReport | None = None,
     ) -> ArchivedRecord:
         """Append a page with its requisites, sync the file, and commit that as the notice's outcome.
+
+        :param report: what is to be said of the page's requisites; None if they were not asked for.
 
         :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
         :raises RecordRefused: if a WARC record cannot represent the page; a retry would fail too.
@@ -113,7 +123,7 @@ class Archive:
         try:
             if not self._name or self._committed_end >= self._rotate_bytes:
                 self._start_file()
-            encoded = self._encode(copy, assets)
+            encoded = self._encode(copy, requisites)
             self._append(encoded.data)
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
@@ -129,13 +139,14 @@ class Archive:
             captured_at=copy.captured_at,
             page_url=copy.url,
             payloads=encoded.payloads,
+            report=None if report is None else report.with_missing(encoded.refused),
         )
         self._index.mark_archived(token, record, attempts, self._now())
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
         return record
 
-    def _encode(self, copy: FetchedCopy, assets: tuple[Asset, ...]) -> _EncodedPage:
+    def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
         parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
         page_offset = sum(map(len, parts))
         parts.append(page_record(copy))
@@ -143,17 +154,21 @@ class Archive:
             parts.append(request_record(copy))
         date = to_rfc3339(copy.captured_at)
         new: dict[str, tuple[str, str]] = {}
-        for asset in assets:
-            digest = asset.sha256.hex()
+        refused: list[MissingRequisite] = []
+        for requisite in requisites:
+            digest = requisite.sha256.hex()
             first = self._first_occurrence(digest) or new.get(digest)
             try:
-                parts.append(asset_record(asset, date) if first is None else revisit_record(asset, date, *first))
+                parts.append(
+                    requisite_record(requisite, date) if first is None else revisit_record(requisite, date, *first)
+                )
             except RecordRefused as failure:  # the page is archived without it
-                self._log.warn("a file of a page is left out: {why}", why=str(failure))
+                refused.append(MissingRequisite(requisite.url, f"no record can hold it: {failure}"))
                 continue
             if first is None:
-                new[digest] = (asset.url, date)
-        return _EncodedPage(b"".join(parts), page_offset, tuple((digest, *first) for digest, first in new.items()))
+                new[digest] = (requisite.url, date)
+        payloads = tuple((digest, *first) for digest, first in new.items())
+        return _EncodedPage(b"".join(parts), page_offset, payloads, tuple(refused))
 
     def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
         """Return URL and date of a payload's first occurrence in this file, or None.

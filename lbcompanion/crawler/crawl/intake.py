@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lbcompanion.crawler.crawl.requisites import origin_of
+from lbcompanion.crawler.fetching.site_addresses import site_of_notice
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.errors import NoticeError, SignatureRefused, TokenError
 from lbcompanion.model import Loss, Notice, WallClock
@@ -43,20 +43,6 @@ class BoundedRequest(Request):
         self.too_large = self.too_large or self._received_bytes > self.limit_bytes
         if not self.too_large:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
-
-
-def site_name_for(notice: Notice, sites: Mapping[str, SiteSettings]) -> str:
-    """Return the name of the configured site that a notice belongs to, by the copy's URL or else the browser's.
-
-    The URL only selects a configured site; it is never fetched.
-
-    :returns: the matching site, or the only site if there is just one; empty if no site matches.
-    """
-    for url in (notice.page_url, notice.url):
-        for name, site in sites.items():
-            if url and origin_of(url) == origin_of(site.origin):
-                return name
-    return next(iter(sites)) if len(sites) == 1 else ""
 
 
 class Intake(Resource):
@@ -120,11 +106,11 @@ class Intake(Resource):
         notices, losses = read_delivery(body)
         for loss in losses:
             self._tokens.owner_of(loss.token)
-        arrivals = [
-            Arrival(notice, self._tokens.owner_of(notice.token), site_name_for(notice, self._sites))
-            for notice in _without_duplicates(notices)
-        ]
-        return arrivals, losses
+        return [self._arrival(notice) for notice in _without_duplicates(notices)], losses
+
+    def _arrival(self, notice: Notice) -> Arrival:
+        owner = self._tokens.owner_of(notice.token)
+        return Arrival(notice, owner, site_of_notice(notice, owner, self._sites))
 
     def _accepted(self, new: int, request: Request, count: int, lost: int, disconnected: list[bool]) -> None:
         self._count_notices("new", new)

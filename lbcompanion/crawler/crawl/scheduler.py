@@ -7,19 +7,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, execute
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.warc_records import RecordRefused
-from lbcompanion.crawler.crawl.requisites import Requisites
+from lbcompanion.crawler.crawl.requisites import Gathered, Parse, Requisites
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
-from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath
+from lbcompanion.crawler.fetching.site_addresses import archived_address
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, PendingNotice
 from lbcompanion.crawler.queue.database import BacklogError
+from lbcompanion.crawler.queue.requisite_report import RequisiteReport
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import abbreviate
 from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, Fetched, Finish, Wait
@@ -50,6 +52,7 @@ class Scheduler:
     :param now: seconds since the epoch.
     :param requisites: whether page requisites are fetched too.
     :param route_refresher: marks every notice's node as active there; None refreshes no routes.
+    :param parse: reads pages and style sheets in another thread.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Scheduler:
         concurrency: int,
         requisites: bool,
         route_refresher: RouteRefresher | None = None,
+        parse: Parse = execute,
     ) -> None:
         self._backlog = backlog
         self._archive = archive
@@ -78,6 +82,7 @@ class Scheduler:
         self._concurrency = concurrency
         self._fetch_requisites = requisites
         self._route_refresher = route_refresher
+        self._parse = parse
         self._running: dict[str, Deferred[None]] = {}
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
@@ -242,14 +247,19 @@ class Scheduler:
     ) -> None:
         before, last = (*job.attempts, *round_result.attempts[:-1]), round_result.attempts[-1]
         attempts = (*before, evolve(last, result=_NOT_STORED))
+        address = archived_address(copy.url, context.settings)
         try:
-            assets = (
-                await Requisites(context.fetcher, self._now).gather(copy, round_result.fetch_path)
-                if self._fetch_requisites
-                else ()
-            )
+            if isinstance(address, LossReason):
+                await self._mark_lost(job, address, attempts)
+                return
+            copy = evolve(copy, url=address)
+            gathered = await self._gather(context, copy, round_result.fetch_path)
             archived = (*before, evolve(last, result=_ARCHIVED))
-            stored = await self._defer(self._archive.store, job.token, copy, assets, round_result.route, archived)
+            stored = await self._defer(
+                self._archive.store,
+                *(job.token, copy, gathered.files, round_result.route, archived),
+                gathered.report if self._fetch_requisites else None,
+            )
             attempts = archived
         except RecordRefused as failure:
             await self._mark_lost(job, LossReason.of(LossCode.NOT_RECORDABLE, why=str(failure)), attempts)
@@ -260,7 +270,7 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.count_archived(len(copy.body), len(assets))
+        self._metrics.count_archived(len(copy.body), len(gathered.files), len(gathered.report.missing))
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),
@@ -269,6 +279,11 @@ class Scheduler:
             size=stored.size,
         )
         self._metrics.count_confirmation(done=await context.fetcher.confirm(job.token, round_result.fetch_path))
+
+    async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
+        if not self._fetch_requisites:
+            return Gathered((), RequisiteReport())
+        return await Requisites(context.fetcher, self._now, self._parse).gather(copy, fetch_path)
 
     def stop(self) -> Deferred[Any]:
         """Start no more jobs; fires when the running ones have ended."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from attrs import field, frozen
 
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
+from lbcompanion.html.urls import page_address
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
 from lbcompanion.protocol.headers import NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
 from lbcompanion.protocol.signatures import Signer
@@ -31,6 +32,7 @@ _MISSES = frozenset(reason.value for reason in MissReason)
 class FetchedCopy:
     """A copy as fetched: proven and complete.
 
+    :ivar url: the page's URL as :func:`lbcompanion.html.urls.page_address` reads it; empty if the node sent none.
     :ivar via: ``own``, ``peer`` or ``store``.
     :ivar set_cookies: the raw ``Set-Cookie`` values of the response; a companion sets none, so a balancer set them.
     """
@@ -226,7 +228,7 @@ class SiteFetcher:
         head = read_copy_head(reply.header)
         return FetchedCopy(
             node=head.node,
-            url=head.url or f"{self.site.origin.rstrip('/')}/",
+            url=page_address(head.url),
             method=head.method,
             status=head.status,
             content_type=head.content_type,

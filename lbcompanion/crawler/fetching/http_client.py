@@ -13,30 +13,38 @@ from attrs import field, frozen
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
 from twisted.internet import ssl
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import clientFromString, wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.error import ConnectionRefusedError as TwistedRefused
 from twisted.internet.error import TimeoutError as TwistedTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.web._newclient import _ensureValidURI
 from twisted.web.client import (
     URI,
     Agent,
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     ResponseFailed,
+    ResponseNeverReceived,
     _HTTP11ClientFactory,
 )
+from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from lbcompanion import __version__
 from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
+from lbcompanion.html.urls import target_of
 from lbcompanion.web import BodyTooLarge, abort_body, read_body
 
 CONNECT_SECONDS = 10.0
+DEFAULT_USER_AGENT = f"lbcompanion/{__version__}"
 
+#: The word for a response whose head cannot be read.
+BAD_HEAD = "bad head"
 #: RFC 9110 section 12.5.3: request the copy without a content coding.
 _IDENTITY = [b"identity"]
 
@@ -72,12 +80,40 @@ class Reply:
         return tuple(value for key, value in self.headers if key == name)
 
 
+class ExactTargetAgent(Agent):
+    """An agent that sends path and query as they are; Twisted's own drops an empty query and empty parameters."""
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
+    ) -> Deferred[IResponse]:
+        """Send one request.
+
+        :raises ValueError: if the URL is not printable ASCII.
+        """
+        parsed = URI.fromBytes(_ensureValidURI(uri))
+        try:
+            endpoint = self._getEndpoint(parsed)  # type: ignore[no-untyped-call]
+        except SchemeNotSupported:
+            return fail()
+        key = (parsed.scheme, parsed.host, parsed.port)
+        target = target_of(uri.decode("ascii")).encode("ascii")
+        sending: Deferred[IResponse] = self._requestWithEndpoint(
+            key, endpoint, method, parsed, headers, bodyProducer, target
+        )
+        return sending
+
+
 @implementer(IAgent)
 class IdentityCodingAgent:
-    """An agent that requests responses without a content coding and rejects others."""
+    """An agent that requests responses without a content coding and rejects others.
 
-    def __init__(self, agent: Any) -> None:
+    It adds ``User-Agent`` and ``Accept`` if they are not set: firewalls refuse requests without them
+    (RFC 9110 section 10.1.5).
+    """
+
+    def __init__(self, agent: Any, user_agent: str = DEFAULT_USER_AGENT) -> None:
         self._agent = agent
+        self._defaults = ((b"user-agent", user_agent.encode("ascii")), (b"accept", b"*/*"))
 
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
@@ -85,6 +121,9 @@ class IdentityCodingAgent:
         """Send the request with ``Accept-Encoding: identity``."""
         sent = headers.copy() if headers is not None else Headers()
         sent.setRawHeaders(b"accept-encoding", _IDENTITY)
+        for name, value in self._defaults:
+            if not sent.hasHeader(name):
+                sent.addRawHeader(name, value)
         answer: Deferred[IResponse] = self._agent.request(method, uri, sent, bodyProducer)
         return answer.addCallback(self._check)
 
@@ -120,7 +159,9 @@ class _QuietFactory(_HTTP11ClientFactory):
     noisy = False
 
 
-def agent_for(reactor: Any, connect: str = "", ca_file: Path | None = None) -> IdentityCodingAgent:
+def agent_for(
+    reactor: Any, connect: str = "", ca_file: Path | None = None, user_agent: str = DEFAULT_USER_AGENT
+) -> IdentityCodingAgent:
     """Make an agent.
 
     :param connect: a client endpoint string to connect to; empty means the host of the URL.
@@ -131,10 +172,11 @@ def agent_for(reactor: Any, connect: str = "", ca_file: Path | None = None) -> I
     pool = HTTPConnectionPool(reactor, persistent=False)
     pool._factory = _QuietFactory
     if connect:
-        return IdentityCodingAgent(
-            Agent.usingEndpointFactory(reactor, _FixedEndpointFactory(reactor, connect, policy), pool)
-        )
-    return IdentityCodingAgent(Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_SECONDS, pool=pool))
+        endpoints = _FixedEndpointFactory(reactor, connect, policy)
+        agent = ExactTargetAgent.usingEndpointFactory(reactor, endpoints, pool)  # type: ignore[no-untyped-call]
+    else:
+        agent = ExactTargetAgent(reactor, policy, CONNECT_SECONDS, pool=pool)  # type: ignore[no-untyped-call]
+    return IdentityCodingAgent(agent, user_agent)
 
 
 def _trust_root(ca_file: Path) -> Any:
@@ -182,7 +224,6 @@ class Client:
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
-        # treq would rewrite the URL (``|`` as ``%7C``), but it must be sent as it was recorded.
         response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), sent)
         body = await self._body(response, max_bytes)
         return Reply(response.code, tuple(_header_fields(response.headers)), body)
@@ -229,5 +270,6 @@ def _result_word(failure: BaseException) -> str:
                 return reason.value.word
             if reason.check(TlsError, VerificationError):
                 return "tls"
-        return "broken"
+        # Something came, but no head that can be read: one line is too long, or it is not HTTP.
+        return "broken" if isinstance(failure, ResponseNeverReceived) else BAD_HEAD
     return next((word for kind, word in _WORDS if isinstance(failure, kind)), "broken")

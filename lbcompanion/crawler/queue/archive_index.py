@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
 from lbcompanion.crawler.queue.schema import FILES, PAYLOADS
 from lbcompanion.model import Attempt, Verdict
 
@@ -22,6 +23,7 @@ class ArchivedRecord:
     :ivar committed: the file's length after the records of this page.
     :ivar sha256: hexadecimal digest of the body.
     :ivar payloads: requisites that the file contains for the first time: digest, URL and date.
+    :ivar report: what became of the page's requisites; None if they were not asked for.
     """
 
     file: str
@@ -35,6 +37,7 @@ class ArchivedRecord:
     captured_at: float
     page_url: str
     payloads: tuple[tuple[str, str, str], ...] = ()
+    report: RequisiteReport | None = None
 
 
 class ArchiveIndex:
@@ -79,6 +82,7 @@ class ArchiveIndex:
             "page_url": record.page_url,
             "warc_file": record.file,
             "warc_offset": record.offset,
+            "requisites": None if record.report is None else dump_report(record.report),
         }
         with self._database.change() as connection:
             update_open(connection, token, values)

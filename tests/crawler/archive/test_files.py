@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
-from lbcompanion.crawler.archive.warc_records import Asset
+from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.model import LossCode, LossReason
@@ -40,17 +40,17 @@ def test_a_post_is_noted(tmp_path: Path) -> None:
 
 def test_an_asset_stands_once_in_a_file(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    asset = Asset("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
-    place.store("t1", b"one", (asset,))
+    requisite = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+    place.store("t1", b"one", (requisite,))
     place = Place(tmp_path)
-    place.store("t2", b"two", (asset, asset))
+    place.store("t2", b"two", (requisite, requisite))
     kinds = [kind for kind, _ in place.records()]
     assert kinds == ["warcinfo", "response", "response", "response", "revisit", "revisit"]
 
 
 def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    good = Asset("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+    good = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
     place.archive._payloads[good.sha256.hex()] = ("http://www.example.com/\r\nX: y", "2026-11-23T21:10:00Z")
     place.store("t1", b"one", (good,))
     assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]

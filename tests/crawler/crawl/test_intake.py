@@ -10,14 +10,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from lbcompanion.crawler.crawl.intake import Intake, intake_site, site_name_for
+from lbcompanion.crawler.crawl.intake import Intake, intake_site
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.crawler.queue.database import BacklogError
-from lbcompanion.model import Loss, Notice
+from lbcompanion.model import Loss
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, write_notices
 from lbcompanion.protocol.signatures import Signer
-from lbcompanion.settings import SiteSettings
-from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm
+from tests.support.simulated_farm import SECRET, SimulatedFarm
 
 URL = "http://crawler.local/notices"
 
@@ -99,15 +98,3 @@ class IntakeTests(SynchronousTestCase):
     def test_trouble_is_not_accepted(self) -> None:
         self.result = BacklogError("full")
         self.assertEqual(self.post(write_notices([self.farm.notice(self.token)])), 503)
-
-
-def test_the_site_of_a_notice() -> None:
-    two = {"a": SiteSettings("a", ORIGIN), "b": SiteSettings("b", "https://b.example:8443/")}
-
-    def of(page_url: str, url: str, sites: dict[str, SiteSettings]) -> str:
-        return site_name_for(Notice("t", url, {}, 0.0, 0.0, page_url), sites)
-
-    assert of("", "https://b.example:8443/x", two) == "b"
-    assert of("http://www.example.com:80/y", "https://b.example:8443/x", two) == "a"
-    assert of("", "https://else.example/", two) == ""
-    assert of("", "https://else.example/", {"a": two["a"]}) == "a"

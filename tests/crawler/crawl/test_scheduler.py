@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from lbcompanion.crawler.admin.json_views import recording
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.protocol.headers import CopyHead, FieldLookup, read_copy_head
 from lbcompanion.settings import StickyTable
@@ -48,8 +49,6 @@ class CrawlTests(SynchronousTestCase):
         self.assertEqual(farm.nodes["n2"].miss_reasons[token], "pulled")
 
     def attempts(self, crawler: InMemoryCrawler, token: str) -> Any:
-        from lbcompanion.crawler.admin.json_views import recording
-
         return recording(crawler.row(token))["attempts"]
 
     def test_requisites_come_from_the_same_node(self) -> None:
@@ -70,6 +69,53 @@ class CrawlTests(SynchronousTestCase):
         self.assertNotIn(b"never", text)
         self.assertNotIn(b"/* n1 */", text)
         self.assertFalse(any("other.example" in uri for uri in farm.hosts.uris))
+
+    def test_pages_of_other_origins_are_lost_with_the_reason(self) -> None:
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, origins=("https://shop.example.com",))
+        for url, reason in (
+            (
+                "http://www.bank.example/x",
+                "its address is of http://www.bank.example, which is not an origin of the site main",
+            ),
+            ('http://h"><script>alert(4)</script>', "its address is not a valid URL"),
+            ("javascript:alert(1)", "its address is not a valid URL"),
+            ("http://shop.example.com/x", ""),
+            ("http://www.example.com/\u00fc", ""),
+        ):
+            node = farm.nodes["n1"]
+            token = node.capture(b"<img src=/a.png>")
+            node.pages[token] = evolve(node.pages[token], url=url)
+            crawler.take(token, {"SRV": "n1"})
+            row = crawler.row(token)
+            self.assertEqual((row["outcome"], row["reason"]), ("lost" if reason else "archived", reason))
+            self.assertEqual(node.miss_reasons.get(token), None if reason else "pulled")
+        self.assertEqual(row["page_url"], "http://www.example.com/%C3%BC")
+        archive = b"".join(gzip.decompress(file.read_bytes()) for file in crawler.archive._folder.iterdir())
+        self.assertIn(b"WARC-Target-URI: https://shop.example.com/x\r\n", archive)
+        for word in (b"bank", b"script", b"javascript"):
+            self.assertNotIn(word, archive)
+
+    def test_missing_requisites_are_named(self) -> None:
+        farm = SimulatedFarm()
+        node = farm.nodes["n1"]
+        node.assets["/a.css"] = ("text/css", b"x{y:url(/gone.png);z:url(//cdn.example/f.woff2)}")
+        node.assets["/p.html"] = ("text/html", b"x")
+        crawler = self.crawler(farm)
+        token = node.capture(b"<link rel=stylesheet href=/a.css><img src=/p.html><script src=/_lbc/x.js></script>")
+        crawler.take(token, {"SRV": "n1"})
+        found = recording(crawler.row(token))["requisites"]
+        self.assertEqual((found["wanted"], found["archived"]), (5, 1))
+        base = "http://www.example.com"
+        self.assertEqual(
+            {each["url"]: each["reason"] for each in found["missing"]},
+            {
+                f"{base}/p.html": "type text/html",
+                f"{base}/_lbc/x.js": "below the companion's prefix",
+                f"{base}/gone.png": "status 404",
+                "http://cdn.example/f.woff2": "another origin",
+            },
+        )
 
     def test_no_site(self) -> None:
         farm = SimulatedFarm()
