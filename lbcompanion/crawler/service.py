@@ -148,6 +148,7 @@ class CrawlerService(MultiService):
             now=self._now,
             metrics=self._metrics,
             concurrency=crawler.concurrency,
+            give_up_after_seconds=crawler.give_up_after_seconds,
             requisites=crawler.requisites,
             parse=self._parse,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),

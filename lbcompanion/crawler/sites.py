@@ -10,12 +10,13 @@ from twisted.internet.task import deferLater
 
 from lbcompanion.crawler.crawl.round_runner import SiteContext
 from lbcompanion.crawler.fetching.fetcher import SiteFetcher
-from lbcompanion.crawler.fetching.http_client import DEFAULT_USER_AGENT, Client, agent_for
+from lbcompanion.crawler.fetching.http_client import Client, agent_for
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import WallClock
 from lbcompanion.settings import CrawlerSettings, SiteSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes
+from lbcompanion.web import USER_AGENT
 
 #: Pause between two probes of a long campaign.
 PROBE_PAUSE_SECONDS = 0.05
@@ -30,7 +31,7 @@ def network_agents(reactor: Any, user_agent: str) -> AgentFactory:
 
     :param user_agent: the value of ``User-Agent``; empty means the program's name and version.
     """
-    user_agent = user_agent or DEFAULT_USER_AGENT
+    user_agent = user_agent or USER_AGENT
 
     def make(site: SiteSettings) -> tuple[Any, Any]:
         balancer = agent_for(reactor, site.connect, site.ca_file, user_agent)

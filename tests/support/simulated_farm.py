@@ -81,7 +81,7 @@ class Node(Resource):
             request.setHeader(b"lbc-proof", tokens.proof(SECRET, self.name, "", nonce).encode())
             return b'{"node": "%s"}' % self.name.encode()
         if path.startswith("/_lbc/page/"):
-            return self._page(request, path.rpartition("/")[2], nonce)
+            return self._page(request, path.split("/")[3], nonce)
         if path in self.assets:
             kind, body = self.assets[path]
             request.setHeader(b"content-type", kind.encode())
@@ -115,7 +115,7 @@ class Node(Resource):
         page = holder.pages.get(token)
         if page is None:
             return self._miss(request, token, nonce, holder.miss_reasons.get(token, "unknown"))
-        if request.method == b"DELETE":
+        if request.method == b"DELETE" or (request.method == b"POST" and request.path.endswith(b"/done")):
             holder.forget(token, "pulled")
             request.setResponseCode(204)
             return b""
@@ -260,7 +260,8 @@ class SimulatedFarm:
                 }
             ),
         )
-        return CrawlerSettings(table, {"main": SiteSettings("main", ORIGIN, nodes=known, **site)})
+        site.setdefault("nodes", known)
+        return CrawlerSettings(table, {"main": SiteSettings("main", ORIGIN, **site)})
 
     def notice(self, token: str, cookies: dict[str, str] | None = None) -> Notice:
         return Notice(token, f"{ORIGIN}/", cookies or {}, self.now(), self.now())

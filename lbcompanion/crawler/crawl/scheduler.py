@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
+from zlib import crc32
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, execute
@@ -16,8 +17,9 @@ from lbcompanion.crawler.archive.warc_records import RecordRefused
 from lbcompanion.crawler.crawl.requisites import Gathered, Parse, Requisites
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
-from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath
+from lbcompanion.crawler.fetching.fetcher import NOT_DOWN, UNUSABLE, FetchedCopy, FetchPath
 from lbcompanion.crawler.fetching.site_addresses import archived_address
+from lbcompanion.crawler.fetching.slow_down import PAUSED
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, PendingNotice
 from lbcompanion.crawler.queue.database import BacklogError
@@ -33,6 +35,10 @@ _FAILURE_PAUSE_SECONDS = 5.0
 #: A node that goes up and down wakes its notices at most once in this time.
 _MIN_WAKE_INTERVAL_SECONDS = 5.0
 _MAX_SLEEP_SECONDS = 30.0
+#: After a site's pause its notices come back within about this time.
+_MAX_SPREAD_SECONDS = 4.0
+#: Each of these tries may have transferred a whole copy.
+MAX_UNUSABLE_TRIES = 8
 #: Final results of the attempt that fetched the copy; "archived" is stored in one transaction with the outcome.
 _ARCHIVED, _NOT_STORED = Verdict.ARCHIVED.value, "not stored"
 
@@ -50,6 +56,7 @@ class Scheduler:
 
     :param contexts: by site name.
     :param now: seconds since the epoch.
+    :param give_up_after_seconds: when a notice without a copy is lost.
     :param requisites: whether page requisites are fetched too.
     :param route_refresher: marks every notice's node as active there; None refreshes no routes.
     :param parse: reads pages and style sheets in another thread.
@@ -67,6 +74,7 @@ class Scheduler:
         now: WallClock,
         metrics: CrawlerMetrics,
         concurrency: int,
+        give_up_after_seconds: float,
         requisites: bool,
         route_refresher: RouteRefresher | None = None,
         parse: Parse = execute,
@@ -80,6 +88,7 @@ class Scheduler:
         self._now = now
         self._metrics = metrics
         self._concurrency = concurrency
+        self._give_up_after_seconds = give_up_after_seconds
         self._fetch_requisites = requisites
         self._route_refresher = route_refresher
         self._parse = parse
@@ -192,19 +201,39 @@ class Scheduler:
             return
         if self._route_refresher is not None:
             self._route_refresher.mark_active(context.settings.name, job.owner)
-        round_result = await self._round_runner.run(context, job)
+        if self._must_wait_for_site(context, job):
+            await self._postpone_paused(context, job)
+            return
+        round_result = _without_paused(await self._round_runner.run(context, job))
         for attempt in round_result.attempts:
             if attempt.result != FETCHED:  # FETCHED is counted once it is known whether the copy is archived
                 self._metrics.count_attempt(attempt)
-        self._update_failing(job.owner, round_result)
+        self._update_failing(job.owner, round_result, paused=context.fetcher.slow_down.seconds_left() > 0)
         attempts = (*job.attempts, *round_result.attempts)
         if isinstance(round_result.step, Wait):
-            await self._wait(job, round_result.step.seconds, attempts)
+            if unusable := _unusable_reason(job.owner, attempts):
+                await self._mark_lost(job, job.loss_reason or unusable, attempts)
+                return
+            seconds = max(round_result.step.seconds, context.fetcher.slow_down.seconds_left())
+            await self._wait(job, seconds, attempts)
         elif isinstance(round_result.step, Finish):
             reason = round_result.step.reason
             await self._mark_lost(job, reason if reason.code in FINAL_LOSSES else job.loss_reason or reason, attempts)
         elif round_result.copy is not None:
             await self._store(context, job, round_result, round_result.copy)
+
+    def _must_wait_for_site(self, context: SiteContext, job: PendingNotice) -> bool:
+        """Whether the site's edge asked for fewer requests, and no other way leads to the copy."""
+        has_direct = "direct" in context.settings.ladder and job.owner in context.settings.nodes
+        has_direct = has_direct and bool(context.settings.nodes[job.owner].direct)
+        left = context.fetcher.slow_down.seconds_left()
+        return bool(left) and not has_direct and self._now() + left - job.received_at < self._give_up_after_seconds
+
+    async def _postpone_paused(self, context: SiteContext, job: PendingNotice) -> None:
+        """Postpone a notice until its site's pause ends; the notices come back one after another, not all at once."""
+        spread = 0.5 + crc32(job.token.encode()) % 1000 / 1000
+        next_at = self._now() + context.fetcher.slow_down.seconds_left() + spread * _MAX_SPREAD_SECONDS
+        await self._defer(self._backlog.postpone, job.token, job.rounds, job.attempts, next_at)
 
     async def _wait(self, job: PendingNotice, seconds: float, attempts: tuple[Attempt, ...]) -> None:
         """Postpone a notice after a round without a copy; a copy that its node reported lost ends here.
@@ -218,12 +247,12 @@ class Scheduler:
                 seconds = 0.0  # the loss was reported while the round ran
             await self._defer(self._backlog.postpone, job.token, job.rounds + 1, attempts, self._now() + seconds)
 
-    def _update_failing(self, owner: str, round_result: RoundResult) -> None:
+    def _update_failing(self, owner: str, round_result: RoundResult, *, paused: bool) -> None:
         if isinstance(round_result.step, Fetched | Finish) and any(
             each.node == owner for each in round_result.attempts
         ):
             self._on_node_back(owner)
-        elif isinstance(round_result.step, Wait):
+        elif isinstance(round_result.step, Wait) and not _is_owner_blameless(round_result, paused=paused):
             self._failing_nodes.add(owner)
 
     def _on_node_back(self, node: str) -> None:
@@ -298,6 +327,25 @@ class Scheduler:
         """Cancel the running jobs; their notices stay in the backlog."""
         for running in list(self._running.values()):
             running.cancel()
+
+
+def _without_paused(round_result: RoundResult) -> RoundResult:
+    """Leave out the requests that were not sent because the site is paused."""
+    return evolve(round_result, attempts=tuple(each for each in round_result.attempts if each.result != PAUSED))
+
+
+def _is_owner_blameless(round_result: RoundResult, *, paused: bool) -> bool:
+    """Whether a round without a copy does not say that the owner is down."""
+    results = [each.result for each in round_result.attempts]
+    return paused or bool(results and all(each in NOT_DOWN for each in results))
+
+
+def _unusable_reason(owner: str, attempts: tuple[Attempt, ...]) -> LossReason | None:
+    """Return the reason to give up if answers came again and again, but none with a copy that can be used."""
+    unusable = [each.result for each in attempts if each.result in UNUSABLE]
+    if len(unusable) < MAX_UNUSABLE_TRIES:
+        return None
+    return LossReason.of(LossCode.NO_USABLE_ANSWER, owner=owner, tries=len(unusable), last=unusable[-1])
 
 
 def _completion_of(running: Deferred[None]) -> Deferred[None]:

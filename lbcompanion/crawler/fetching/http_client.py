@@ -34,19 +34,19 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-from lbcompanion import __version__
 from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.urls import target_of
-from lbcompanion.web import BodyTooLarge, abort_body, read_body
+from lbcompanion.web import USER_AGENT, BodyTooLarge, IdentifyingAgent, abort_body, read_body
 
 CONNECT_SECONDS = 10.0
-DEFAULT_USER_AGENT = f"lbcompanion/{__version__}"
 
 #: The word for a response whose head cannot be read.
 BAD_HEAD = "bad head"
-#: RFC 9110 section 12.5.3: request the copy without a content coding.
-_IDENTITY = [b"identity"]
+#: The word for a response whose body ended early.
+CUT = "cut"
+TOO_LARGE = "too large"
+CODED = "coded"
 
 
 class FetchFailed(CompanionError):
@@ -105,33 +105,22 @@ class ExactTargetAgent(Agent):
 
 @implementer(IAgent)
 class IdentityCodingAgent:
-    """An agent that requests responses without a content coding and rejects others.
+    """An agent that requests responses without a content coding and rejects others."""
 
-    It adds ``User-Agent`` and ``Accept`` if they are not set: firewalls refuse requests without them
-    (RFC 9110 section 10.1.5).
-    """
-
-    def __init__(self, agent: Any, user_agent: str = DEFAULT_USER_AGENT) -> None:
-        self._agent = agent
-        self._defaults = ((b"user-agent", user_agent.encode("ascii")), (b"accept", b"*/*"))
+    def __init__(self, agent: Any, user_agent: str = USER_AGENT) -> None:
+        self._agent = IdentifyingAgent(agent, user_agent)
 
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
     ) -> Deferred[IResponse]:
         """Send the request with ``Accept-Encoding: identity``."""
-        sent = headers.copy() if headers is not None else Headers()
-        sent.setRawHeaders(b"accept-encoding", _IDENTITY)
-        for name, value in self._defaults:
-            if not sent.hasHeader(name):
-                sent.addRawHeader(name, value)
-        answer: Deferred[IResponse] = self._agent.request(method, uri, sent, bodyProducer)
-        return answer.addCallback(self._check)
+        return self._agent.request(method, uri, headers, bodyProducer).addCallback(self._check)
 
     def _check(self, response: IResponse) -> IResponse:
         codings = response.headers.getRawHeaders(b"content-encoding", [])
         if any(coding.strip().lower() not in {b"", b"identity", b"none"} for coding in codings):
             abort_body(response)
-            raise FetchFailed("coded")
+            raise FetchFailed(CODED)
         response.headers.removeHeader(b"content-encoding")
         return response
 
@@ -160,7 +149,7 @@ class _QuietFactory(_HTTP11ClientFactory):
 
 
 def agent_for(
-    reactor: Any, connect: str = "", ca_file: Path | None = None, user_agent: str = DEFAULT_USER_AGENT
+    reactor: Any, connect: str = "", ca_file: Path | None = None, user_agent: str = USER_AGENT
 ) -> IdentityCodingAgent:
     """Make an agent.
 
@@ -232,11 +221,11 @@ class Client:
         try:
             return await read_body(response, max_bytes)
         except BodyTooLarge:
-            raise FetchFailed("too large") from None
+            raise FetchFailed(TOO_LARGE) from None
         except CancelledError:
             raise
         except Exception:
-            raise FetchFailed("broken") from None
+            raise FetchFailed(CUT) from None
 
 
 def _header_fields(headers: Headers) -> list[tuple[str, str]]:

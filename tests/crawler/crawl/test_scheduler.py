@@ -11,11 +11,13 @@ from unittest import mock
 import pytest
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
 
 from lbcompanion.crawler.admin.json_views import recording
+from lbcompanion.crawler.fetching.http_client import Reply
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.protocol.headers import CopyHead, FieldLookup, read_copy_head
-from lbcompanion.settings import StickyTable
+from lbcompanion.settings import KnownNode, StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.simulated_farm import SimulatedFarm
 
@@ -116,6 +118,64 @@ class CrawlTests(SynchronousTestCase):
                 "http://cdn.example/f.woff2": "another origin",
             },
         )
+
+    def test_answers_that_no_client_can_use_are_not_asked_for_without_end(self) -> None:
+        farm = SimulatedFarm(("n1",))
+        crawler = self.crawler(farm)
+        token = farm.nodes["n1"].capture(b"x" * 100)
+        node = farm.nodes["n1"]
+
+        def altered(request: Request) -> bytes | None:
+            answer = None
+            if "/page/" in request.path.decode():
+                node.override = lambda _request: None
+                answer = node.render(request)
+                node.override = altered
+            return None if answer is None else b"<!-- altered -->" + answer
+
+        node.override = altered
+        crawler.take(token, {"SRV": "n1"})
+        crawler.run(120)
+        row = crawler.row(token)
+        self.assertEqual(row["outcome"], "lost")
+        self.assertRegex(row["reason"], "^no usable answer from n1 in (8|9) tries: last digest$")
+        self.assertLessEqual(len(self.attempts(crawler, token)), 10)
+        self.assertEqual(crawler.scheduler._failing_nodes, set())
+
+    def test_a_site_that_asks_for_fewer_requests_gets_fewer(self) -> None:
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, sticky=INSERT)
+        refused: list[float] = []
+
+        def refuse(request: Request) -> bytes:
+            refused.append(farm.now())
+            request.setResponseCode(429)
+            request.setHeader(b"retry-after", b"10")
+            return b""
+
+        tokens = [node.capture(b"x") for node in farm.nodes.values() for _ in range(4)]
+        for node in farm.nodes.values():
+            node.override = refuse
+        for token in tokens:
+            crawler.take(token, {"SRV": crawler.owner_of(token)})
+        crawler.run(9)
+        self.assertEqual(len(refused), 1)
+        for node in farm.nodes.values():
+            node.override = lambda _request: None
+        crawler.run(11)
+        for token in tokens:
+            self.assertEqual(crawler.row(token)["outcome"], "archived")
+            self.assertLessEqual(len(self.attempts(crawler, token)), 2)
+
+    def test_a_node_of_its_own_address_is_asked_during_a_pause(self) -> None:
+        farm = SimulatedFarm(("n1",))
+        crawler = self.crawler(farm, sticky=INSERT, nodes={"n1": KnownNode(direct="http://n1.local")})
+        context = crawler.contexts["main"]
+        context.fetcher.slow_down.note(Reply(429, (("retry-after", "60"),), b""))
+        token = farm.nodes["n1"].capture(b"x")
+        crawler.take(token, {"SRV": "n1"})
+        self.assertEqual((crawler.row(token)["outcome"], crawler.row(token)["route"]), ("archived", "direct"))
+        self.assertEqual([each["result"] for each in self.attempts(crawler, token)], ["archived"])
 
     def test_no_site(self) -> None:
         farm = SimulatedFarm()
