@@ -170,10 +170,13 @@ class CrawlerTable:
     state_dir: Path = Path("state")
     queue: str = field(default="sqlite:///crawler.db", repr=False)
     archive_dir: Path = Path("archive")
+    min_free_bytes: int = 268435456
     concurrency: int = 32
     requisites: bool = True
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900
+    intake_connections: int = 256
+    intake_seconds: float = 30
 
 
 @frozen

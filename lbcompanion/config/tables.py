@@ -216,10 +216,13 @@ CRAWLER: Table = {
     "state_dir": checks.path,
     "queue": _queue,
     "archive_dir": checks.path,
+    "min_free_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,
+    "intake_connections": checks.integer(1),
+    "intake_seconds": _positive,
 }
 CRAWLER_FETCH: Table = {
     "user_agent": checks.text(

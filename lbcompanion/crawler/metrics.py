@@ -41,6 +41,18 @@ class CrawlerMetrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self._intake_refused = Counter(
+            "intake_connections_refused",
+            "Connections to the intake above the limit",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._intake_timeouts = Counter(
+            "intake_timeouts",
+            "Requests to the intake that did not arrive in time",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._outcomes = Counter(
             "outcomes", "Notices that ended", ["outcome"], namespace=_NAMESPACE, registry=self.registry
         )
@@ -109,6 +121,10 @@ class CrawlerMetrics:
         """Count notices that came in as ``new``, ``duplicate``, ``refused`` or ``lost``."""
         self._notices.labels(result).inc(count)
         self._add(f"notices_{result}", count)
+
+    def count_intake_limit(self, what: str) -> None:
+        """Count a connection that was ``refused``, or a request that ran into its ``timeout``."""
+        (self._intake_refused if what == "refused" else self._intake_timeouts).inc()
 
     def count_attempt(self, attempt: Attempt) -> None:
         """Count one request for a page and its duration."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import treq
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -92,8 +93,19 @@ class ServiceTests(TestCase):
         first.startService()
         await first.started
         second.startService()
-        with self.assertRaises(StartFailed):
+        with self.assertRaises(StartFailed) as caught:
             await second.started
+        self.assertIn(f"process {os.getpid()} on ", str(caught.exception))
+        for name in ("archive_dir", "queue"):
+            settings = self.farm.settings(self.folder / "other")
+            kept = getattr(first.settings.crawler, name)
+            table = evolve(settings.crawler, **{name: kept})
+            other = CrawlerService(evolve(settings, crawler=table), reactor, self.farm.now, self.farm.agents)
+            other.startService()
+            with self.assertRaises(StartFailed) as caught:
+                await other.started
+            self.assertIn(f"state directory {self.folder / 'state'}, process", str(caught.exception), name)
+            await other.stopService()
         await second.stopService()
         await first.stopService()
         third = self.service()

@@ -31,14 +31,14 @@ DISTRICTS = {
         ("service",),
     ),
     "crawler": (
-        ("metrics",),
+        ("metrics", "health"),
         ("fetching",),
         ("queue",),
         ("routes",),
         ("archive",),
         ("crawl",),
         ("admin",),
-        ("sites",),
+        ("sites", "site_names"),
         ("service", "fetch_command"),
     ),
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,10 +29,15 @@ from lbcompanion.crawler.archive.warc_records import (
     revisit_record,
 )
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
+
+#: The topics of :class:`~lbcompanion.crawler.health.Health`.
+WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 
 #: A file of at least this size is not continued.
 ROTATE_BYTES = 1 << 30
@@ -64,13 +71,28 @@ class Archive:
 
     :param index: holds the committed length of each file.
     :param now: the time, for the names of new files.
+    :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
+    :param health: where failures are reported.
+    :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
     """
 
-    def __init__(self, folder: Path, index: ArchiveIndex, now: WallClock, rotate_bytes: int = ROTATE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        index: ArchiveIndex,
+        now: WallClock,
+        rotate_bytes: int = ROTATE_BYTES,
+        min_free_bytes: int = 0,
+        health: Health | None = None,
+        on_new_folder: Callable[[], None] = lambda: None,
+    ) -> None:
         self._folder = folder
         self._index = index
         self._now = now
         self._rotate_bytes = rotate_bytes
+        self._min_free_bytes = min_free_bytes
+        self._health = health or Health()
+        self._on_new_folder = on_new_folder
         self._name = ""
         self._committed_end = 0
         self._payloads: dict[str, tuple[str, str]] = {}
@@ -82,11 +104,37 @@ class Archive:
         :raises ArchiveError: if the folder cannot be written.
         """
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folder()
             for name, committed in self._index.files().items():
                 self._recover_file(name, committed)
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
+
+    def _make_folder(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._on_new_folder()
+
+    def may_store(self) -> bool:
+        """Whether a page may be fetched: the last one was written, and the disk has room.
+
+        After a failure only one page at a time should be tried: each try transfers a copy.
+        """
+        if self._min_free_bytes:
+            try:
+                free = shutil.disk_usage(self._folder).free
+            except OSError:
+                return True  # the next write tells what is wrong
+            if free < self._min_free_bytes:
+                self._health.failed(
+                    ROOM, f"{free} bytes are free in {self._folder}; at least {self._min_free_bytes} have to be free"
+                )
+                return False
+        self._health.works(ROOM)
+        return True
+
+    def is_failing(self) -> bool:
+        """Whether the last page could not be written, to the archive or to the queue."""
+        return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
     def _recover_file(self, name: str, committed: int) -> None:
         path = self._folder / name
@@ -96,6 +144,7 @@ class Archive:
             if committed:
                 short = committed - max(size, 0)
                 self._log.critical("archive file {name} is {short} bytes short", name=name, short=short)
+                self._report_missing(name, short)
             return
         if size > committed:
             self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=name, more=size - committed)
@@ -121,12 +170,16 @@ class Archive:
         :raises BacklogError: if the commit failed; the next append overwrites the bytes.
         """
         try:
+            self._leave_damaged_file()
             if not self._name or self._committed_end >= self._rotate_bytes:
                 self._start_file()
             encoded = self._encode(copy, requisites)
             self._append(encoded.data)
         except OSError as failure:
+            why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
+            self._health.failed(WRITING, why)
             raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
+        self._health.works(WRITING)
         record = ArchivedRecord(
             file=self._name,
             offset=self._committed_end + encoded.page_offset,
@@ -145,6 +198,24 @@ class Archive:
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
         return record
+
+    def _leave_damaged_file(self) -> None:
+        """Go on in a new file if someone removed or shortened the current one, or the whole folder."""
+        if not self._name:
+            return
+        path = self._folder / self._name
+        size = path.stat().st_size if path.exists() else -1
+        if size >= self._committed_end:
+            return
+        short = self._committed_end - max(size, 0)
+        self._log.critical("archive file {name} is {short} bytes short", name=self._name, short=short)
+        self._report_missing(self._name, short)
+        self._name = ""
+        self._make_folder()
+
+    def _report_missing(self, name: str, short: int) -> None:
+        why = f"{short} bytes with archived pages are missing in {self._folder}; restore the file, then restart"
+        self._health.failed(f"archive file {name}", why)
 
     def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
         parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]

@@ -124,8 +124,12 @@ class Scheduler:
         self._wake_in(_FAILURE_PAUSE_SECONDS)
 
     async def _poll(self) -> None:
-        free = self._concurrency - len(self._running)
+        # After a failure of the disk one page at a time is tried: each try transfers a copy.
+        free = (1 if self._archive.is_failing() else self._concurrency) - len(self._running)
         if free <= 0:
+            return
+        if not await self._defer(self._archive.may_store):
+            self._wake_in(_FAILURE_PAUSE_SECONDS)
             return
         due = await self._defer(self._backlog.due, self._now(), free, tuple(self._running), self._full_nodes())
         for job in due:

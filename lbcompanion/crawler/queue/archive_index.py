@@ -53,13 +53,13 @@ class ArchiveIndex:
 
     def files(self) -> dict[str, int]:
         """Return the committed length of each file, oldest file first."""
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(select(FILES).order_by(FILES.c.id)).all()
         return {row.name: row.committed for row in rows}
 
     def payloads(self, file: str) -> dict[str, tuple[str, str]]:
         """Return the requisites in one file: digest to URL and date."""
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
         return {row.sha256: (row.url, row.date) for row in rows}
 
