@@ -211,6 +211,17 @@ class SiteSettings:
 
 
 @frozen
+class RequisitesTable:
+    """``[requisites]``: the limits for the requisites of one page."""
+
+    enabled: bool = True
+    max_files: int = 60
+    max_file_bytes: int = 8388608
+    max_bytes: int = 25165824
+    max_seconds: float = 10
+
+
+@frozen
 class CrawlerFetchTable:
     """``[fetch]`` of a crawler's file. An empty ``user_agent`` means the program's name and version."""
 
@@ -224,3 +235,4 @@ class CrawlerSettings:
     crawler: CrawlerTable
     sites: Mapping[str, SiteSettings]
     fetch: CrawlerFetchTable = CrawlerFetchTable()
+    requisites: RequisitesTable = RequisitesTable()

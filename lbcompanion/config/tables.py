@@ -232,6 +232,13 @@ CRAWLER_FETCH: Table = {
         re.compile(r"[!-~]([ -~]{0,198}[!-~])?"), "1 to 200 printable characters of ASCII, or empty", empty=True
     ),
 }
+REQUISITES: Table = {
+    "enabled": checks.boolean,
+    "max_files": checks.integer(1),
+    "max_file_bytes": checks.integer(1),
+    "max_bytes": checks.integer(1),
+    "max_seconds": _positive,
+}
 SITE: Table = {
     "origin": checks.origin(empty=False),
     "origins": checks.list_of(checks.origin(empty=False), "a list of origins", unique=True),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from attrs import evolve
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -181,7 +182,9 @@ class CrawlerService(MultiService):
             metrics=self._metrics,
             concurrency=crawler.concurrency,
             give_up_after_seconds=crawler.give_up_after_seconds,
-            requisites=crawler.requisites,
+            requisites=evolve(
+                self.settings.requisites, enabled=crawler.requisites and self.settings.requisites.enabled
+            ),
             parse=self._parse,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )

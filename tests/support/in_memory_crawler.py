@@ -55,7 +55,7 @@ class InMemoryCrawler:
             metrics=self.metrics,
             concurrency=8,
             give_up_after_seconds=settings.crawler.give_up_after_seconds,
-            requisites=True,
+            requisites=settings.requisites,
             route_refresher=self.route_refresher,
         )
 

@@ -25,15 +25,14 @@ from lbcompanion.html.requisite_links import PageLinks, page_links
 from lbcompanion.html.urls import origin_of, path_of, resolve_url, target_of
 from lbcompanion.model import WallClock
 from lbcompanion.protocol.tokens import digest_of
+from lbcompanion.settings import RequisitesTable
 
-MAX_FILES = 60
-MAX_FILE_BYTES = 8 * 1024 * 1024
-MAX_BYTES = 24 * 1024 * 1024
-MAX_SECONDS = 10.0
 _CONCURRENCY = 4
 
 #: Only this much of a style sheet is searched for more files.
 _MAX_SEARCHED_BYTES = 1024 * 1024
+DEFAULT_LIMITS = RequisitesTable()
+
 #: More URLs than this are not remembered for one page.
 _MAX_WANTED = 5000
 
@@ -66,28 +65,42 @@ class Requisites:
     :param parse: runs a function in another thread.
     """
 
-    def __init__(self, fetcher: SiteFetcher, now: WallClock, parse: Parse = execute) -> None:
+    def __init__(
+        self,
+        fetcher: SiteFetcher,
+        now: WallClock,
+        parse: Parse = execute,
+        limits: RequisitesTable = DEFAULT_LIMITS,
+    ) -> None:
+        self._limits = limits
         self._fetcher = fetcher
         self._now = now
         self._parse = parse
 
     async def gather(self, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
         """Fetch the page's requisites and those of its style sheets; failures are reported, never raised."""
-        return await _Gathering(self._fetcher, self._now, self._parse, copy, fetch_path).run()
+        return await _Gathering(self._fetcher, self._now, self._parse, self._limits, copy, fetch_path).run()
 
 
 class _Gathering:
     """The requisites of one page while they are being fetched."""
 
     def __init__(
-        self, fetcher: SiteFetcher, now: WallClock, parse: Parse, copy: FetchedCopy, fetch_path: FetchPath
+        self,
+        fetcher: SiteFetcher,
+        now: WallClock,
+        parse: Parse,
+        limits: RequisitesTable,
+        copy: FetchedCopy,
+        fetch_path: FetchPath,
     ) -> None:
+        self._limits = limits
         self._fetcher = fetcher
         self._now = now
         self._parse = parse
         self._copy = copy
         self._fetch_path = fetch_path
-        self._deadline = now() + MAX_SECONDS
+        self._deadline = now() + limits.max_seconds
         #: What became of each wanted URL: a file, the reason why it is missing, or None while it is not yet known.
         self._results: dict[str, Requisite | str | None] = {}
         self._waiting: list[str] = []
@@ -126,17 +139,18 @@ class _Gathering:
         return "below the companion's prefix" if path_of(url).startswith(f"{site.prefix}/") else ""
 
     def _reached_limit(self) -> str:
-        if self._tried >= MAX_FILES:
-            return f"more than {MAX_FILES} files"
-        if self._bytes >= MAX_BYTES:
-            return f"more than {MAX_BYTES} bytes in all"
-        return f"more than {MAX_SECONDS:g} s in all" if self._now() >= self._deadline else ""
+        limits = self._limits
+        if self._tried >= limits.max_files:
+            return f"more than {limits.max_files} files"
+        if self._bytes >= limits.max_bytes:
+            return f"more than {limits.max_bytes} bytes in all"
+        return f"more than {limits.max_seconds:g} s in all" if self._now() >= self._deadline else ""
 
     async def _fetch_batch(self) -> None:
-        count = min(_CONCURRENCY, MAX_FILES - self._tried)
+        count = min(_CONCURRENCY, self._limits.max_files - self._tried)
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         self._tried += len(batch)
-        max_bytes = min(MAX_BYTES - self._bytes, MAX_FILE_BYTES)
+        max_bytes = min(self._limits.max_bytes - self._bytes, self._limits.max_file_bytes)
         seconds = self._deadline - self._now()
         running = [Deferred.fromCoroutine(self._fetch(url, max_bytes, seconds)) for url in batch]
         for url, result in zip(batch, await gatherResults(running, consumeErrors=True), strict=True):

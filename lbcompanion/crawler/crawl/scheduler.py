@@ -26,6 +26,7 @@ from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import abbreviate
+from lbcompanion.settings import RequisitesTable
 from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, Fetched, Finish, Wait
 
 _T = TypeVar("_T")
@@ -57,7 +58,7 @@ class Scheduler:
     :param contexts: by site name.
     :param now: seconds since the epoch.
     :param give_up_after_seconds: when a notice without a copy is lost.
-    :param requisites: whether page requisites are fetched too.
+    :param requisites: whether page requisites are fetched too, and their limits.
     :param route_refresher: marks every notice's node as active there; None refreshes no routes.
     :param parse: reads pages and style sheets in another thread.
     """
@@ -75,7 +76,7 @@ class Scheduler:
         metrics: CrawlerMetrics,
         concurrency: int,
         give_up_after_seconds: float,
-        requisites: bool,
+        requisites: RequisitesTable,
         route_refresher: RouteRefresher | None = None,
         parse: Parse = execute,
     ) -> None:
@@ -89,7 +90,7 @@ class Scheduler:
         self._metrics = metrics
         self._concurrency = concurrency
         self._give_up_after_seconds = give_up_after_seconds
-        self._fetch_requisites = requisites
+        self._requisites = requisites
         self._route_refresher = route_refresher
         self._parse = parse
         self._running: dict[str, Deferred[None]] = {}
@@ -291,7 +292,7 @@ class Scheduler:
             stored = await self._defer(
                 self._archive.store,
                 *(job.token, copy, gathered.files, round_result.route, archived),
-                gathered.report if self._fetch_requisites else None,
+                gathered.report if self._requisites.enabled else None,
             )
             attempts = archived
         except RecordRefused as failure:
@@ -314,9 +315,9 @@ class Scheduler:
         self._metrics.count_confirmation(done=await context.fetcher.confirm(job.token, round_result.fetch_path))
 
     async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
-        if not self._fetch_requisites:
+        if not self._requisites.enabled:
             return Gathered((), RequisiteReport())
-        return await Requisites(context.fetcher, self._now, self._parse).gather(copy, fetch_path)
+        return await Requisites(context.fetcher, self._now, self._parse, self._requisites).gather(copy, fetch_path)
 
     def stop(self) -> Deferred[Any]:
         """Start no more jobs; fires when the running ones have ended."""

@@ -18,12 +18,12 @@ from lbcompanion.crawler.archive.warc_records import (
     requisite_record,
     revisit_record,
 )
-from lbcompanion.crawler.crawl.requisites import MAX_FILES, Gathered, Parse, Requisites
+from lbcompanion.crawler.crawl.requisites import DEFAULT_LIMITS, Gathered, Parse, Requisites
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, IdentityCodingAgent
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol.tokens import digest_of
-from lbcompanion.settings import SiteSettings
+from lbcompanion.settings import RequisitesTable, SiteSettings
 from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm
 
 
@@ -36,6 +36,7 @@ class GatheredPage:
         css: str = "",
         page_url: str = "http://www.example.com/dir/page",
         parse: Parse = execute,
+        limits: RequisitesTable = DEFAULT_LIMITS,
     ) -> None:
         self.asked: list[str] = []
         farm = SimulatedFarm(("n1",))
@@ -48,7 +49,9 @@ class GatheredPage:
         body = markup.encode("utf-8", "replace")
         page = FetchedCopy("n1", page_url, "GET", 200, "text/html", farm.now(), "own", digest_of(body), body)
         done: list[Gathered] = []
-        Deferred.fromCoroutine(Requisites(fetcher, farm.now, parse).gather(page, FetchPath())).addCallback(done.append)
+        Deferred.fromCoroutine(Requisites(fetcher, farm.now, parse, limits).gather(page, FetchPath())).addCallback(
+            done.append
+        )
         (gathered,) = done
         self.requisites, self.report = gathered.files, gathered.report
         date = to_rfc3339(page.captured_at)
@@ -96,12 +99,28 @@ def test_no_page_writes_into_the_heads_of_records(base: str, more: str, page_url
 
 
 def test_limits_are_named() -> None:
-    found = GatheredPage("".join(f"<img src=/{number}.png>" for number in range(MAX_FILES + 2)))
-    assert len(found.requisites) == MAX_FILES
+    found = GatheredPage("".join(f"<img src=/{number}.png>" for number in range(62)))
+    assert len(found.requisites) == 60
     assert [(each.url[-7:], each.reason) for each in found.report.missing] == [
         ("/60.png", "more than 60 files"),
         ("/61.png", "more than 60 files"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "count", "reason"),
+    [
+        (RequisitesTable(max_files=3), 3, "more than 3 files"),
+        (RequisitesTable(max_bytes=400), 4, "more than 400 bytes in all"),
+        (RequisitesTable(max_file_bytes=99), 0, "too large"),
+    ],
+)
+def test_limits_are_settings(limits: RequisitesTable, count: int, reason: str) -> None:
+    markup = "".join(f"<img src=/{number}.png>" for number in range(9))
+    found = GatheredPage(markup, "x" * 100, limits=limits)
+    assert len(found.requisites) == count
+    assert {each.reason for each in found.report.missing} == {reason}
+    assert found.report.wanted == 9
 
 
 def test_pages_and_style_sheets_are_read_elsewhere() -> None:
