@@ -1,4 +1,4 @@
-"""What is wrong with the crawler, for ``/healthz`` and the log.
+"""The crawler's current problems, for ``/healthz`` and the log.
 
 The log gets one line when something begins to fail, and one when it works again.
 

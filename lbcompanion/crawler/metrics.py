@@ -36,7 +36,7 @@ class CrawlerMetrics:
         self.registry = CollectorRegistry()
         self._notices = Counter(
             "notices",
-            "Notices that came in, by what became of them",
+            "Notices received, by result",
             ["result"],
             namespace=_NAMESPACE,
             registry=self.registry,
@@ -90,7 +90,11 @@ class CrawlerMetrics:
             registry=self.registry,
         )
         self._routes = Gauge(
-            "routes", "Routes of our own, by their state", ["state"], namespace=_NAMESPACE, registry=self.registry
+            "routes",
+            "The crawler's own routes, by their state",
+            ["state"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
         )
         self._totals: dict[str, int] = {}
         self._route_values: Callable[[], dict[str, int]] = dict

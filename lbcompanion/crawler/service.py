@@ -22,7 +22,7 @@ from twisted.web.server import Site
 
 from lbcompanion.crawler.admin.api import AdminResource, admin_site
 from lbcompanion.crawler.archive.files import Archive
-from lbcompanion.crawler.archive.lock import FolderInUse, FolderLock
+from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.crawl.round_runner import RoundRunner
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -99,7 +99,7 @@ class CrawlerService(MultiService):
         self._site_names = SiteNames(settings.sites.values(), reactor, self._health)
         self._scheduler: Scheduler | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
-        self._locks: dict[Path, FolderLock] = {}
+        self._locks: dict[Path, Lock] = {}
         self._trigger: Any = None
         self._starting: Deferred[None] | None = None
 
@@ -137,30 +137,30 @@ class CrawlerService(MultiService):
         """Create folders, lock and tables, and recover the archive; runs on the backlog's thread."""
         folder = self.settings.crawler.state_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock_folder(folder)
+        self._lock(folder)
         queue = _make_private(self.settings.crawler.queue)
         if queue is not None:
-            self._lock_folder(queue.parent)
+            self._lock(queue)
         self._database.open()
         self._archive.recover()
         self._backlog.make_all_due(self._now())
         return self._route_table.load()
 
     def _lock_archive(self) -> None:
-        self._lock_folder(self.settings.crawler.archive_dir)
+        self._lock(self.settings.crawler.archive_dir)
 
-    def _lock_folder(self, folder: Path) -> None:
-        """Lock a folder, again if its lock file was removed: two crawlers would destroy each other's pages."""
-        folder = folder.resolve()
-        held = self._locks.get(folder)
+    def _lock(self, locked: Path) -> None:
+        """Lock a folder or a file, again if its lock file was removed."""
+        locked = locked.resolve()
+        held = self._locks.get(locked)
         if held is not None:
             if held.is_in_place():
                 return
             held.release()
-            del self._locks[folder]
+            del self._locks[locked]
         try:
-            self._locks[folder] = FolderLock(folder, f"state directory {self.settings.crawler.state_dir}")
-        except FolderInUse as refused:
+            self._locks[locked] = Lock(locked, f"state directory {self.settings.crawler.state_dir}")
+        except InUse as refused:
             raise StartFailed(str(refused)) from None
 
     async def _start(self) -> None:

@@ -95,7 +95,7 @@ def _argument(request: Request, name: str) -> str:
 class AdminResource(Resource):
     """Serves all paths of the admin listener.
 
-    :param health: what is wrong with the crawler, for ``/healthz``.
+    :param health: the crawler's current problems, for ``/healthz``.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
     """
 

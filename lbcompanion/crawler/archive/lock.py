@@ -1,4 +1,4 @@
-"""Locks a folder against a second crawler: two crawlers over one archive or queue would destroy each other's pages."""
+"""Locks an archive or a queue against a second crawler: two of them would destroy each other's pages."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from lbcompanion.errors import CompanionError
 NAME = ".crawler.lock"
 
 
-class FolderInUse(CompanionError):
-    """Another crawler uses the folder; the text names it."""
+class InUse(CompanionError):
+    """Another crawler uses the folder or file; the text names both."""
 
 
-class FolderLock:
-    """The lock of one folder. The kernel releases it when the process ends, however it ends.
+class Lock:
+    """The lock of one folder, or of one file. The kernel releases it when the process ends, however it ends.
 
-    :param folder: an existing folder.
+    :param locked: an existing folder; or a file, whose lock file lies beside it.
     :param owner: what the lock file says of this crawler, besides process and host.
-    :raises FolderInUse: if another crawler has the lock.
+    :raises InUse: if another crawler has the lock.
     :raises OSError: if the lock file cannot be written.
     """
 
-    def __init__(self, folder: Path, owner: str) -> None:
-        self.path = folder / NAME
+    def __init__(self, locked: Path, owner: str) -> None:
+        self.path = locked / NAME if locked.is_dir() else locked.with_name(f".{locked.name}.lock")
         self._descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             first = _described(os.pread(self._descriptor, 4096, 0))
             os.close(self._descriptor)
-            raise FolderInUse(f"{folder} is in use by another crawler: {first}") from None
+            raise InUse(f"{locked} is in use by another crawler: {first}") from None
         entry = {"pid": os.getpid(), "host": socket.gethostname(), "crawler": owner}
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(entry).encode(), 0)
