@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,11 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 
 from lbcompanion.crawler.admin.api import AdminResource
+from tests.support.fixed_server import Answers, Server
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
 
 pytestmark = pytest.mark.browser
-
-Answers = dict[str, tuple[int, dict[str, str], bytes]]
 
 #: ``{away}`` is the origin of the page's author.
 MARKUP = """<!DOCTYPE html><html><head>
@@ -43,39 +40,6 @@ background: url({away}/background) }}</style></head>
 <form id="f" action="{away}/form"><input name="x"></form><a href="{away}/ping" ping="{away}/ping">x</a>
 <img src="data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==" id="own"></body>
 </html>"""
-
-
-class Server:
-    """Serves fixed answers and takes note of the paths that were asked for."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.answers: Answers = {}
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.asked.append(self.path)
-                status, fields, body = server.answers.get(self.path, (404, {}, b""))
-                self.send_response(status)
-                for name, value in {**fields, "Content-Length": str(len(body))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_POST = do_HEAD = do_GET
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
