@@ -31,12 +31,14 @@ from lbcompanion.html.web_encodings import decode, encoding_name
 
 #: Only this much of a page is searched.
 MAX_SEARCHED_BYTES = 2 * 1024 * 1024
+#: After this many different URLs the rest of a page is not searched.
+MAX_LINKS = 5000
 #: ``<iframe srcdoc>`` within ``<iframe srcdoc>``: deeper ones are left out.
 _MAX_SRCDOC_DEPTH = 4
 
 _TOKEN = re.compile(
     rb"(?P<start>" + START_TAG + rb")|(?P<end>" + END_TAG + rb")|(?P<cdata><!\[CDATA\[)|" + COMMENT
-    + rb"|" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb"|[^<]++|<(?![A-Za-z/!?])"
+    + rb"|" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb"|(?:[^<]++|<(?![A-Za-z/!?]))++"
 )  # fmt: skip
 _RAW_TEXT_ENDS = {
     name: re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE)
@@ -143,7 +145,9 @@ class _Reader:
 
     def __init__(self, *, is_xml: bool, depth: int = 0) -> None:
         self.base: str | None = None
-        self.found: list[_Found] = []
+        #: In the order of the document, without duplicates.
+        self.found: dict[_Found, None] = {}
+        self._tags_read: set[bytes] = set()
         self._is_xml = is_xml
         self._depth = depth
         self._foreign = 0
@@ -152,7 +156,7 @@ class _Reader:
         page = text.encode("utf-8", "replace")
         position = 0
         # Where no token matches, the rest of the page is a tag or a comment without an end, which browsers drop.
-        while token := _TOKEN.match(page, position):
+        while len(self.found) < MAX_LINKS and (token := _TOKEN.match(page, position)):
             position = token.end()
             if token["start"]:
                 position = self._start_tag(page, token["start"], position)
@@ -170,7 +174,8 @@ class _Reader:
     def _start_tag(self, page: bytes, tag: bytes, position: int) -> int:
         """Read a start tag, and the text after it if that is raw text; return where the next token starts."""
         name = tag_name(tag)
-        if name in _READ_ALWAYS or _MAY_HAVE_CSS.search(tag):
+        if tag not in self._tags_read and (name in _READ_ALWAYS or _MAY_HAVE_CSS.search(tag)):
+            self._tags_read.add(tag)
             self._attributes(name, {key: _attribute_text(value) for key, value in attributes(tag).items()})
         closed = tag.endswith(b"/>") and (self._is_xml or self._foreign > 0)
         if name in _FOREIGN and not tag.endswith(b"/>"):
@@ -209,14 +214,15 @@ class _Reader:
         inner = _Reader(is_xml=False, depth=self._depth + 1)
         inner.read(text)
         bases = () if inner.base is None else (inner.base,)
-        self.found += [evolve(each, bases=bases + each.bases) for each in inner.found]
+        self.found.update(dict.fromkeys(evolve(each, bases=bases + each.bases) for each in inner.found))
 
     def _add(self, urls: Iterable[str]) -> None:
         # An empty URL, or a fragment alone, names the page itself.
-        self.found += [_Found(url, in_css=False) for url in urls if url.strip() and not url.strip().startswith("#")]
+        found = (_Found(url, in_css=False) for url in urls if url.strip() and not url.strip().startswith("#"))
+        self.found.update(dict.fromkeys(found))
 
     def _add_css(self, text: str) -> None:
-        self.found += [_Found(url, in_css=True) for url in css_urls(text)]
+        self.found.update(dict.fromkeys(_Found(url, in_css=True) for url in css_urls(text)))
 
 
 def _attribute_text(value: bytes) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.requisite_links import MAX_SEARCHED_BYTES, page_encoding, page_links
+from lbcompanion.html.requisite_links import MAX_LINKS, MAX_SEARCHED_BYTES, page_encoding, page_links
 
 BASE = "http://www.example.com"
 
@@ -146,3 +146,8 @@ def test_nested_documents_are_bounded() -> None:
         markup = "<iframe srcdoc='{}'></iframe>".format(markup.replace("&", "&amp;").replace("'", "&#39;"))
     assert links(markup) == []
     assert links(markup * 50) == []
+
+
+def test_the_number_of_links_is_bounded() -> None:
+    assert len(links("".join(f"<img src=/{number}>" for number in range(MAX_LINKS + 100)))) == MAX_LINKS
+    assert links("<img src=/a>" * 9000 + "<img src=/b>") == ["/a", "/b"]

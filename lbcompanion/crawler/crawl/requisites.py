@@ -21,7 +21,7 @@ from lbcompanion.crawler.fetching.site_addresses import site_origins
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
 from lbcompanion.html.charset import content_type_charset
 from lbcompanion.html.css_urls import css_urls, decode_style_sheet
-from lbcompanion.html.requisite_links import PageLinks, page_links
+from lbcompanion.html.requisite_links import MAX_LINKS, PageLinks, page_links
 from lbcompanion.html.urls import origin_of, path_of, resolve_url, target_of
 from lbcompanion.model import WallClock
 from lbcompanion.protocol.tokens import digest_of
@@ -33,8 +33,8 @@ _CONCURRENCY = 4
 _MAX_SEARCHED_BYTES = 1024 * 1024
 DEFAULT_LIMITS = RequisitesTable()
 
-#: More URLs than this are not remembered for one page.
-_MAX_WANTED = 5000
+#: More URLs than this are not counted for one page and its style sheets.
+_MAX_WANTED = 2 * MAX_LINKS
 
 _ALLOWED_TYPE = re.compile(
     r"text/css|(text|application)/(x-)?(java|ecma)script|image/[\w.+-]+|(application/(x-)?)?font[/-][\w.+-]+"
