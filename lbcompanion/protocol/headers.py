@@ -188,7 +188,7 @@ def read_copy_head(header: FieldLookup) -> CopyHead:
     """Read the fields of :func:`copy_fields` and :func:`relayed_fields`; never raises."""
     return CopyHead(
         node=answering_node(header),
-        url=_matching(header(PAGE_URL.lower), shapes.ASCII_URL, ""),
+        url=_matching(header(PAGE_URL.lower), shapes.PAGE_URL, ""),
         method=_matching(header(PAGE_METHOD.lower), shapes.CAPITAL_METHOD, "GET"),
         status=int(_matching(header(PAGE_STATUS.lower), shapes.STATUS, "200")),
         content_type="".join(char for char in _page_type(header) if " " <= char <= "~"),

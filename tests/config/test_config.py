@@ -365,3 +365,19 @@ def test_a_missing_file_is_refused(folder: Path) -> None:
 def test_a_crawlers_file_is_no_nodes(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"node\.name is missing"):
         read_node(write(folder, CRAWLER))
+
+
+def test_a_crawlers_fetch_table_and_further_origins(folder: Path) -> None:
+    text = (
+        CRAWLER
+        + 'origins = ["https://shop.example.com", "http://old.example.com:8080"]\n[fetch]\nuser_agent = "bot/1 (x)"\n'
+    )
+    read = read_crawler(write(folder, text))
+    assert read.fetch.user_agent == "bot/1 (x)"
+    assert read.sites["main"].origins == ("https://shop.example.com", "http://old.example.com:8080")
+    for wrong in ("a\\r\\nX: y", " a", "a ", "\u00fc", "x" * 201):
+        with pytest.raises((ConfigError, ConfigErrors)):
+            read_crawler(write(folder, f'{CRAWLER}[fetch]\nuser_agent = "{wrong}"\n'))
+    for wrong in ('["https://shop.example.com/x"]', '["shop.example.com"]', '"https://a"', '["http://a", "http://a"]'):
+        with pytest.raises((ConfigError, ConfigErrors)):
+            read_crawler(write(folder, f"{CRAWLER}origins = {wrong}\n"))

@@ -25,7 +25,7 @@ from lbcompanion import __version__
 from lbcompanion.cli import main
 from lbcompanion.crawler.admin.api import AdminResource
 from lbcompanion.crawler.admin.api import admin_site as crawler_admin_site
-from lbcompanion.crawler.crawl.intake import Intake, intake_site
+from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.metrics.admin import admin_site as node_admin_site
@@ -358,7 +358,7 @@ class Crawling:
             now=self.farm.now,
             count_notices=lambda *_: None,
         )
-        return answered(intake_site(intake, self.farm.clock), raw)
+        return answered(intake_site(intake, IntakeLimits(self.farm.clock)), raw)
 
     def signed_notices(self, body: bytes) -> bytes:
         """A whole request to the intake."""
@@ -370,7 +370,7 @@ class Crawling:
 
     def records(self) -> Iterator[tuple[str, bytes]]:
         """The archive's files: name, and records as they are written, one behind the other."""
-        for path in sorted((self.folder / "archive").iterdir()):
+        for path in sorted((self.folder / "archive").glob("*.warc.gz")):
             yield path.name, gzip.decompress(path.read_bytes())
 
     def close(self) -> None:

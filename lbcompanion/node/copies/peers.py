@@ -26,7 +26,7 @@ from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.protocol.headers import AUTHORITY, HOP, REPR_DIGEST, Identity, relayed_fields
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import is_digest_of
-from lbcompanion.web import BytesProducer, read_body
+from lbcompanion.web import BytesProducer, IdentifyingAgent, read_body
 
 #: How many peers are asked for a copy, in addition to the owner.
 MAX_PEERS_ASKED = 3
@@ -94,7 +94,7 @@ class Peers:
         self._signer = Signer(secret)
         self._pool = HTTPConnectionPool(reactor)
         self._pool.maxPersistentPerHost = _CONNECTIONS
-        self._client = HTTPClient(Agent(reactor, connectTimeout=5, pool=self._pool))
+        self._client = HTTPClient(IdentifyingAgent(Agent(reactor, connectTimeout=5, pool=self._pool)))
         self._reactor = reactor
         self._backoff_until: dict[str, float] = {}
 
@@ -176,7 +176,6 @@ class Peers:
             headers.addRawHeader(key, value)
         headers.addRawHeader(AUTHORITY.text, urlsplit(url).netloc)
         headers.addRawHeader(HOP.text, self._node)
-        headers.addRawHeader("Accept-Encoding", "identity")
         if body is not None:
             headers.addRawHeader("Content-Type", "application/octet-stream")
         started_at = self._reactor.seconds()

@@ -60,7 +60,8 @@ class EndpointRouter:
         """Answer a request."""
         path = self._below_prefix(request).decode("latin-1")
         if path.startswith("/page/"):
-            return self._page(request, path[len("/page/") :])
+            token, _, action = path[len("/page/") :].partition("/")
+            return self._page(request, token) if not action else self._page_action(request, token, action)
         known = {
             "/whoami": ("GET, HEAD", self._whoami),
             "/fetch-from.js": ("GET, HEAD", self._fetch_from),
@@ -83,6 +84,22 @@ class EndpointRouter:
             return below
         return path[path.rindex(b"/") :]
 
+    def _page_action(self, request: InternalRequest, token: str, action: str) -> Deferred[InternalResponse]:
+        """Answer ``POST .../done``, which confirms a copy like ``DELETE``: firewalls often refuse that method."""
+        if action != "done":
+            return succeed(problem(404, detail="there is nothing here", reason="unknown"))
+        if request.head.method != b"POST":
+            return succeed(not_allowed("POST"))
+        verdict = self._authorizer.authorize(request)
+        if not verdict.allowed:
+            return succeed(self._forbidden(verdict))
+        return self._confirm(request, token)
+
+    def _confirm(self, request: InternalRequest, token: str) -> Deferred[InternalResponse]:
+        if not shapes.TOKEN.fullmatch(token):
+            return succeed(problem(404, detail="not a token", reason="unknown"))
+        return self._copies.drop(CopyRequest(token, _nonce(request), request.head.get(headers.HOP.key) is not None))
+
     def _page(self, request: InternalRequest, token: str) -> Deferred[InternalResponse]:
         method = request.head.method
         if method == b"PUT":
@@ -92,11 +109,11 @@ class EndpointRouter:
         verdict = self._authorizer.authorize(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
+        if method == b"DELETE":
+            return self._confirm(request, token)
         copy_request = CopyRequest(token, _nonce(request), request.head.get(headers.HOP.key) is not None)
         if not shapes.TOKEN.fullmatch(token):
             return succeed(problem(404, detail="not a token", reason="unknown"))
-        if method == b"DELETE":
-            return self._copies.drop(copy_request)
         answer = self._copies.get(copy_request, take=method == b"GET")
         if verdict.public_host:
             answer.addCallback(_with_public_host, request.head.get(b"host") or b"", verdict.public_host)

@@ -22,7 +22,7 @@ from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.headers import AUTHORITY
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
-from lbcompanion.web import BodyTooLarge, BytesProducer, read_body
+from lbcompanion.web import BodyTooLarge, BytesProducer, IdentifyingAgent, read_body
 
 _BATCH = 100
 # Losses per request; each is short.
@@ -61,7 +61,7 @@ class NoticeSender:
         self._counters = counters
         self._log = log
         self._pool = HTTPConnectionPool(reactor)
-        self._client = HTTPClient(Agent(reactor, connectTimeout=5, pool=self._pool))
+        self._client = HTTPClient(IdentifyingAgent(Agent(reactor, connectTimeout=5, pool=self._pool)))
         self._delivery: Deferred[Any] | None = None
         self._next_start: IDelayedCall | None = None
         self._wait_seconds = _FIRST_WAIT_SECONDS

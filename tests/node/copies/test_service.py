@@ -72,6 +72,20 @@ def test_a_delete_confirms() -> None:
     assert companion.fetch(token).json["reason"] == "pulled"
 
 
+def test_a_post_confirms() -> None:
+    companion, token = with_page()
+    path = f"/_lbc/page/{token}/done"
+    assert companion.get(path.encode(), method=b"POST").status == 403
+    assert companion.fetch(token).status == 200
+    for _ in range(2):
+        answer = companion.get(path.encode(), *companion.signed("POST", path), method=b"POST")
+        assert (answer.status, answer.body) == (204, b"")
+        assert guarded(answer)
+    assert companion.fetch(token).json["reason"] == "pulled"
+    other = path.replace("done", "more")
+    assert companion.get(other.encode(), *companion.signed("POST", other), method=b"POST").status == 404
+
+
 def test_copies_may_outlive_a_pull() -> None:
     companion = InMemoryNode()
     companion.store = MemoryStore(StoreTable(delete_after_pull=False), companion.now)
