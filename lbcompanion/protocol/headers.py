@@ -52,6 +52,8 @@ NONCE = FieldName("Lbc-Nonce")
 HOP = FieldName("Lbc-Hop")
 #: The authority that the client signed, for the case that a balancer replaces ``Host``.
 AUTHORITY = FieldName("Lbc-Authority")
+#: The nodes that forwarded a request to their application, so that a loop is recognised.
+FORWARDED_BY = FieldName("Lbc-Forwarded-By")
 #: Requests a copy of the requested page.
 CAPTURE = FieldName("Lbc-Capture")
 

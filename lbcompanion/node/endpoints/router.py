@@ -99,7 +99,7 @@ class EndpointRouter:
             return self._copies.drop(copy_request)
         answer = self._copies.get(copy_request, take=method == b"GET")
         if verdict.public_host:
-            answer.addCallback(_with_public_host, request.head.get(b"host") or b"", verdict.public_host)
+            answer.addCallback(_with_public_host, request.head.values.get(b"host", b""), verdict.public_host)
         return answer
 
     def max_body_bytes(self, request: InternalRequest) -> int:
