@@ -127,7 +127,8 @@ class RequestPlan:
         if self._etag_translated and not self._is_robots_txt:
             # The stored page has inline scripts with a token that is unknown here.
             origin = policy.origin(self._head, self._trusted, self._scheme)
-            lines = _replace_csp(lines, policy.csp_headers(head, origin, policy.inserted))
+            if origin:
+                lines = _replace_csp(lines, policy.csp_headers(head, origin, policy.inserted))
         return ResponsePlan(lines, _ChangedLength())
 
     def _count_not_captured(self, why: str) -> None:

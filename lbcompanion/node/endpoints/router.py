@@ -116,7 +116,7 @@ class EndpointRouter:
             return succeed(problem(404, detail="not a token", reason="unknown"))
         answer = self._copies.get(copy_request, take=method == b"GET")
         if verdict.public_host:
-            answer.addCallback(_with_public_host, request.head.get(b"host") or b"", verdict.public_host)
+            answer.addCallback(_with_public_host, request.head.values.get(b"host", b""), verdict.public_host)
         return answer
 
     def max_body_bytes(self, request: InternalRequest) -> int:
