@@ -13,7 +13,7 @@ from lbcompanion.config import endpoint_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
-from lbcompanion.html.redaction import Masks
+from lbcompanion.html.masks import Masks
 from lbcompanion.model import DEFAULT_LADDER, NODE_NAME
 from lbcompanion.sticky.dialects import AUTO, known_names
 from lbcompanion.sticky.dialects.generic import PART_ALLOWED, parse_part

@@ -121,6 +121,11 @@ def _read_type(value: bytes) -> tuple[bool, bool, str | None]:
     return True, media_type == _XHTML, charset.content_type_charset(value)
 
 
+def is_xhtml(content_type: bytes) -> bool:
+    """Whether browsers read a page with this ``Content-Type`` as XML."""
+    return _read_type(content_type)[1]
+
+
 @lru_cache(256)
 def _page_eligibility(
     reason: str, fragment: bool, unknown: bool, xhtml: bool, declared_charset: str | None
