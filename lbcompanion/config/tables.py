@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import endpoint_checks
+from lbcompanion.config import endpoint_checks, place_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
@@ -97,7 +97,7 @@ _names = checks.list_of(checks.cookie_name, "a list of cookie names and patterns
 _token_names = checks.list_of(
     checks.text(checks.TOKEN, "cookie names: letters, digits and !#$%&'*+-.^_`|~"), "a list of cookie names"
 )
-_globs = checks.list_of(checks.text(None, "path patterns such as /shop/**"), "a list of path patterns")
+_globs = checks.list_of(checks.text(re.compile(r"[/*].*"), "path patterns such as /shop/**"), "a list of path patterns")
 _host_names = checks.list_of(checks.host_name, "a list of host names")
 _positive = checks.number(0, exclude_minimum=True)
 
@@ -120,7 +120,7 @@ NODE: Mapping[str, Table] = {
         ),
         "upstream": _upstream,
         "secret_file": checks.path,
-        "state_dir": checks.path,
+        "state_dir": place_checks.folder,
         "admin": _admin,
         "admin_hosts": _host_names,
         "workers": checks.integer(1, 64),
@@ -162,7 +162,7 @@ NODE: Mapping[str, Table] = {
         "address": checks.choice("page", "prefix"),
     },
     "store": {
-        "url": urls.store_url,
+        "url": place_checks.database_url(urls.store_url),
         "max_pages": checks.integer(1),
         "max_bytes": checks.integer(1),
         "max_seconds": _positive,
@@ -213,9 +213,9 @@ CRAWLER: Table = {
     "admin": endpoint_checks.server,
     "admin_hosts": _host_names,
     "secret_file": checks.path,
-    "state_dir": checks.path,
-    "queue": _queue,
-    "archive_dir": checks.path,
+    "state_dir": place_checks.folder,
+    "queue": place_checks.database_url(_queue),
+    "archive_dir": place_checks.folder,
     "concurrency": checks.integer(1, 10000),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
