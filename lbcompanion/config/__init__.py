@@ -20,6 +20,7 @@ from lbcompanion.config import place_checks, tables
 from lbcompanion.config.tables import Table
 from lbcompanion.endpoints.strings import parse
 from lbcompanion.errors import ConfigError, ConfigErrors, InvalidValue
+from lbcompanion.protocol.secrets import FarmSecret
 from lbcompanion.settings import (
     CaptureTable,
     CrawlerSettings,
@@ -83,13 +84,19 @@ def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
     if isinstance(settings, CrawlerSettings):
         return place_checks.secret_file_warnings(
             {"crawler.secret_file": settings.crawler.secret_file}
+            | _accepted("crawler", settings.crawler.accept_secret_files)
             | _private_keys({"crawler.listen": (settings.crawler.listen,), "crawler.admin": (settings.crawler.admin,)})
         )
     node = settings.node
     return place_checks.secret_file_warnings(
         {"node.secret_file": node.secret_file, "store.encryption_key_file": settings.store.encryption_key_file}
+        | _accepted("node", node.accept_secret_files)
         | _private_keys({"node.listen": node.listen, "node.admin": (node.admin,), "node.upstream": (node.upstream,)})
     )
+
+
+def _accepted(table: str, files: Iterable[Path]) -> dict[str, Path | None]:
+    return {f"{table}.accept_secret_files[{index}]": file for index, file in enumerate(files)}
 
 
 def _private_keys(endpoints: Mapping[str, Iterable[str]]) -> dict[str, Path | None]:
@@ -175,11 +182,15 @@ class _ConfigReader:
         }
 
     def read_secret(self, values: dict[str, Any], dotted: str) -> None:
-        """Read the file ``secret_file`` into the value ``secret``."""
+        """Read the files ``secret_file`` and ``accept_secret_files`` into the value ``secret``."""
+        also_accepted = [
+            self.check_value(f"{dotted}.accept_secret_files[{index}]", _secret_in(file), str(file))
+            for index, file in enumerate(values.get("accept_secret_files") or ())
+        ]
         if file := values.get("secret_file"):
-            values["secret"] = self.check_value(
-                f"{dotted}.secret_file", lambda value, folder: checks.read_secret(file), str(file)
-            )
+            secret = self.check_value(f"{dotted}.secret_file", _secret_in(file), str(file))
+            if secret is not None and None not in also_accepted:
+                values["secret"] = FarmSecret(secret, also_accepted)
 
     def raise_errors(self) -> None:
         """Raise the errors, if there are any.
@@ -190,6 +201,10 @@ class _ConfigReader:
             raise self.errors[0]
         if self.errors:
             raise ConfigErrors(self.errors)
+
+
+def _secret_in(file: Path) -> Check:
+    return lambda value, folder: checks.read_secret(file)
 
 
 def _node(reader: _ConfigReader) -> NodeSettings:
