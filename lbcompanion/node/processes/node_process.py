@@ -8,13 +8,49 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from lbcompanion.node.processes.control import ControlSocket
 from lbcompanion.node.processes.drain_state import DrainState
 from lbcompanion.node.processes.process_role import ProcessRole, stop_reactor
 from lbcompanion.settings import NodeTable
+
+#: The levels of events that an operator must act on: a warning where the service goes on with a loss, an error where
+#: a part of it does not work. All others are info: what was done, and what a single visitor did.
+EVENT_LEVELS = {
+    **dict.fromkeys(
+        (
+            "certificate not reloaded, the old one stays",
+            "endpoint failed",
+            "no control",
+            "no other process can help or be helped",
+            "store fails",
+            "worker died",
+            "workers killed",
+        ),
+        LogLevel.error,
+    ),
+    **dict.fromkeys(
+        (
+            "answer not written",
+            "application not reached",
+            "application's answer refused",
+            "copies lost",
+            "copies not given to peers",
+            "copy of a peer refused",
+            "crawler not reached",
+            "fetch refused",
+            "lost copies not reported",
+            "no answer for a visitor",
+            "not all copies handed over",
+            "PROXY header refused",
+            "store not closed",
+            "too few file descriptors",
+        ),
+        LogLevel.warn,
+    ),
+}
 
 
 class NodeProcess(MultiService):
@@ -86,4 +122,5 @@ class NodeProcess(MultiService):
         return None
 
     def _log_event(self, event: str, detail: str) -> None:
-        self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)
+        level = EVENT_LEVELS.get(event, LogLevel.info)
+        self._log.emit(level, "{event}: {detail}" if detail else "{event}", event=event, detail=detail)
