@@ -153,7 +153,7 @@ def rewritten(body: bytes, handlers: Iterable[tuple[str, object]], document_hand
 
 def unique_word(body: bytes) -> str:
     """A word that a page does not contain."""
-    word = "lbc-mark-7f3a"
+    word = "mask-mark-7f3a"
     if find(body, word.encode()) < 0:
         return word
     # The page cannot contain what depends on all of it.

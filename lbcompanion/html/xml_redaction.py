@@ -24,7 +24,7 @@ _DECLARATION = re.compile(rb"<!(?:entity|attlist)")
 _ENCODING = re.compile(rb"""<\?xml[^>]*?[ \t\r\n]encoding[ \t\r\n]*=[ \t\r\n]*["']([A-Za-z0-9._-]+)["']""")
 _START_TAG = re.compile(rb"""<[^\s/>]+(?:[^"'>]|"[^"]*"|'[^']*')*+>""")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
-_NUMBER = "lbc-element-number"
+_NUMBER = "x-element-number"
 # A longer one, or one with references in it, could make a page of any size.
 _MAX_ENTITY_LENGTH = 1000
 # Written as HTML, these hide what follows them; they are closed at once.
@@ -153,7 +153,7 @@ class _Document:
             self._redact_frame(tag.group(), start, attributes)
 
     def _write_shadow(self, local: str, number: int, attributes: list[str]) -> None:
-        name = local.lower() if _NAME.fullmatch(local) and local.lower() != "plaintext" else "lbc-other"
+        name = local.lower() if _NAME.fullmatch(local) and local.lower() != "plaintext" else "x-other"
         self._shadow.append(f'<{name} {_NUMBER}="{number}"')
         for key, value in zip(attributes[::2], attributes[1::2], strict=True):
             quote = "'" if '"' in value and "'" not in value else '"'
@@ -166,7 +166,7 @@ class _Document:
             element.end = self._parser.CurrentByteIndex
         local = name.rpartition(":")[2].lower()
         if local not in VOID and local not in _CHILDLESS:
-            self._shadow.append(f"</{local if _NAME.fullmatch(local) and local != 'plaintext' else 'lbc-other'}>")
+            self._shadow.append(f"</{local if _NAME.fullmatch(local) and local != 'plaintext' else 'x-other'}>")
 
     def _comment(self, text: str) -> None:
         if self._exclude_blocks and is_mark(text):
