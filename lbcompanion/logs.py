@@ -1,7 +1,8 @@
 """Logs: one line for each event on standard error, or JSON with ``--log-json`` or ``LBC_LOG=json``.
 
 Events come through :mod:`twisted.logger`. Callers must not log cookie values, whole tokens or secrets. Further plain
-values of an event become keys of the JSON object.
+values of an event become keys of the JSON object. Characters that a terminal does not show as themselves, such as
+control characters and marks of direction, are written as escapes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -28,6 +30,8 @@ from zope.interface import implementer
 
 from lbcompanion.model import to_rfc3339
 
+_LEVEL_NAMES = "debug|info|warn|error|critical"
+_LEVEL = re.compile(rf"""(?:\S+ ({_LEVEL_NAMES}) |\{{"time": "[^"]*", "level": "({_LEVEL_NAMES})")""")
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -39,7 +43,7 @@ def wants_json(environment: Mapping[str, str]) -> bool:
 def format_line(event: LogEvent) -> str:
     """Format an event as a line: time, level, namespace, message, and the traceback joined into the same line."""
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    return f"{_time(event)} {_level(event)} {_source(event)}: {_one_line(text)}"
+    return f"{_time(event)} {_level(event)} {_one_line(_source(event))}: {_one_line(text)}"
 
 
 def format_json(event: LogEvent) -> str:
@@ -55,11 +59,29 @@ def format_json(event: LogEvent) -> str:
             fields[key] = value
     if "log_failure" in event:
         fields["failure"] = event["log_failure"].getTraceback()
-    return json.dumps(fields, ensure_ascii=False)
+    written = json.dumps(fields, ensure_ascii=False)
+    # What is not printable here is within a string.
+    return written if written.isprintable() else "".join(map(_json_character, written))
+
+
+def level_of(line: str) -> LogLevel:
+    """The level of a line that another process of this program logged; info for any other line."""
+    found = _LEVEL.match(line)
+    level: LogLevel = LogLevel.levelWithName(found.group(1) or found.group(2)) if found else LogLevel.info
+    return level
 
 
 def _one_line(text: str) -> str:
-    return " | ".join(line.strip() for line in text.splitlines() if line.strip())
+    line = " | ".join(line.strip() for line in text.splitlines() if line.strip())
+    return line if line.isprintable() else "".join(map(_line_character, line))
+
+
+def _line_character(character: str) -> str:
+    return character if character.isprintable() or character == "\t" else ascii(character)[1:-1]
+
+
+def _json_character(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
 
 
 def _time(event: LogEvent) -> str:
@@ -120,7 +142,9 @@ def begin(*, json_lines: bool | None = None, level: LogLevel = LogLevel.info, st
         json_lines = wants_json(os.environ)
     observer = LineObserver(stream or sys.stderr, json_lines=json_lines)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
-    # twisted.web.client logs two lines for each connection, which would hide the important lines.
-    predicate.setLogLevelForNamespace("twisted.web.client", max(level, LogLevel.warn))
+    # These write a line for each connection or listener, which would hide the important lines; log_legacy is what
+    # Twisted writes by its old interface.
+    for namespace in ("twisted.web.client", "twisted.web.http", "log_legacy"):
+        predicate.setLogLevelForNamespace(namespace, max(level, LogLevel.warn))
     logging.basicConfig(handlers=[StandardLoggingHandler()], level=logging.WARNING, force=True)
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [predicate])], redirectStandardIO=False)

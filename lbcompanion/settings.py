@@ -57,7 +57,7 @@ class CaptureTable:
     statuses: tuple[int, ...] = (200,)
     max_page_bytes: int = 4194304
     fragments: str = "on-request"
-    mask: tuple[str, ...] = ("input[type=password]", "input[autocomplete*='cc-' i]")
+    mask: tuple[str, ...] = ("[type=password i]", "[autocomplete*='cc-' i]")
     exclude_blocks: bool = True
 
 

@@ -7,10 +7,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from twisted.logger import Logger, LogPublisher
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import Logger, LogLevel, LogPublisher
 
 import lbcompanion
-from lbcompanion.logs import LineObserver, StandardLoggingHandler, wants_json
+from lbcompanion.logs import LineObserver, StandardLoggingHandler, level_of, wants_json
 
 
 def told(*, json_lines: bool) -> tuple[Logger, io.StringIO]:
@@ -58,6 +60,47 @@ def test_a_failure_is_one_line_of_json() -> None:
     failed(log)
     (line,) = stream.getvalue().splitlines()
     assert "ValueError" in json.loads(line)["failure"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\x9b31mRED", "\\x9b31mRED"),
+        ("a\x1b[2Jb\x07c\x7f", "a\\x1b[2Jb\\x07c\\x7f"),
+        ("a\u202egnp.exe", "a\\u202egnp.exe"),
+        ("a\u200b\ufeff\u2066b", "a\\u200b\\ufeff\\u2066b"),
+        ("a\U000e0041b", "a\\U000e0041b"),
+        ("lone \ud800", "lone \\ud800"),
+        ("a\x85b\u2028c\r\nd", "a | b | c | d"),
+        ("caf\xe9 \u65e5\u672c \U0001f600", "caf\xe9 \u65e5\u672c \U0001f600"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text: str, line: str) -> None:
+    log, stream = told(json_lines=False)
+    log.info("{text}", text=text)
+    assert stream.getvalue().endswith(f" info here: {line}\n")
+    log, stream = told(json_lines=True)
+    log.info("{text}", text=text, other=text)
+    written = stream.getvalue()
+    assert written.removesuffix("\n").isprintable()
+    assert json.loads(written)["message"] == text
+    assert json.loads(written)["other"] == text
+
+
+@given(st.text())
+def test_every_text_gives_one_printable_line(text: str) -> None:
+    for json_lines in (False, True):
+        log, stream = told(json_lines=json_lines)
+        log.warn("{text}", text=text)
+        line = stream.getvalue().removesuffix("\n")
+        assert line.replace("\t", " ").isprintable()
+        assert level_of(line) is LogLevel.warn
+
+
+def test_the_level_of_a_line() -> None:
+    assert level_of("2026-11-26T20:00:00Z error lbcompanion.node: x") is LogLevel.error
+    assert level_of("Fatal Python error: x") is LogLevel.info
+    assert level_of("") is LogLevel.info
 
 
 def test_a_closed_stream_stops_nothing() -> None:

@@ -67,9 +67,13 @@ def check_config(file: str, as_json: bool) -> None:
             click.echo(json.dumps({"file": file, "ok": False, "errors": errors}))
         raise
     kind, what = _kind(settings)
+    warnings = config.warnings(settings)
     if as_json:
-        click.echo(json.dumps({"file": file, "ok": True, "kind": kind, "errors": []}))
+        told = [{"key": key, "warning": warning} for key, warning in warnings]
+        click.echo(json.dumps({"file": file, "ok": True, "kind": kind, "errors": [], "warnings": told}))
     else:
+        for key, warning in warnings:
+            click.echo(f"{file}: warning: {key}: {warning}", err=True)
         click.echo(f"{file}: good; {what}")
 
 

@@ -16,8 +16,9 @@ from attrs import fields_dict
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import tables
+from lbcompanion.config import place_checks, tables
 from lbcompanion.config.tables import Table
+from lbcompanion.endpoints.strings import parse
 from lbcompanion.errors import ConfigError, ConfigErrors, InvalidValue
 from lbcompanion.protocol.secrets import FarmSecret
 from lbcompanion.settings import (
@@ -51,6 +52,8 @@ def read_node(path: str | Path) -> NodeSettings:
     :raises ConfigError: if the file cannot be used; :class:`lbcompanion.errors.ConfigErrors` for several errors.
     """
     reader = _ConfigReader(str(path))
+    if "node" not in reader.parsed and "sites" in reader.parsed:
+        raise ConfigError(reader.file, "", "a crawler's file, with [sites.NAME]", "a companion's file, with [node]")
     return _node(reader)
 
 
@@ -60,6 +63,8 @@ def read_crawler(path: str | Path) -> CrawlerSettings:
     :raises ConfigError: as :func:`read_node` does.
     """
     reader = _ConfigReader(str(path))
+    if "sites" not in reader.parsed and "node" in reader.parsed:
+        raise ConfigError(reader.file, "", "a companion's file, with [node]", "a crawler's file, with [sites.NAME]")
     return _crawler(reader)
 
 
@@ -74,6 +79,35 @@ def read_any(path: str | Path) -> NodeSettings | CrawlerSettings:
     if "sites" in reader.parsed:
         return _crawler(reader)
     raise ConfigError(reader.file, "", "of neither kind", "[node] for a companion, [sites.NAME] for a crawler")
+
+
+def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
+    """What an operator should mend although the file can be used: the key, and what is wrong."""
+    if isinstance(settings, CrawlerSettings):
+        return place_checks.secret_file_warnings(
+            {"crawler.secret_file": settings.crawler.secret_file}
+            | _accepted("crawler", settings.crawler.accept_secret_files)
+            | _private_keys({"crawler.listen": (settings.crawler.listen,), "crawler.admin": (settings.crawler.admin,)})
+        )
+    node = settings.node
+    return place_checks.secret_file_warnings(
+        {"node.secret_file": node.secret_file, "store.encryption_key_file": settings.store.encryption_key_file}
+        | _accepted("node", node.accept_secret_files)
+        | _private_keys({"node.listen": node.listen, "node.admin": (node.admin,), "node.upstream": (node.upstream,)})
+    )
+
+
+def _accepted(table: str, files: Iterable[Path]) -> dict[str, Path | None]:
+    return {f"{table}.accept_secret_files[{index}]": file for index, file in enumerate(files)}
+
+
+def _private_keys(endpoints: Mapping[str, Iterable[str]]) -> dict[str, Path | None]:
+    found: dict[str, Path | None] = {}
+    for key, texts in endpoints.items():
+        for text in texts:
+            if file := parse(text).options.get("privateKey"):
+                found[key] = Path(file)
+    return found
 
 
 class _ConfigReader:
@@ -221,9 +255,20 @@ def _check_node(reader: _ConfigReader, values: Mapping[str, ParsedTable]) -> Non
     if fetch.get("signature") == "off" and not fetch.get("addresses"):
         reader.add_error("fetch.signature", '"off"', '"required", or "off" with fetch.addresses set')
     _check_generic_keys(reader, values["sticky"], "sticky")
+    _check_places(reader, values["node"])
     name = values["node"].get("name")
     if name is not None and name in reader.subtable(reader.parsed, "peers"):
         reader.add_error(f"peers.{name}", "this node itself", "other nodes")
+
+
+def _check_places(reader: _ConfigReader, node: ParsedTable) -> None:
+    admin = node["admin"] if "admin" in node else fields_dict(NodeTable)["admin"].default
+    listeners = [("node.listen", text) for text in node.get("listen") or ()]
+    if admin:
+        listeners.append(("node.admin", admin))
+    place_checks.check_listeners(listeners, reader.add_error)
+    if node.get("upstream"):
+        place_checks.check_upstream(node["upstream"], listeners, reader.add_error)
 
 
 def _check_generic_keys(reader: _ConfigReader, sticky: ParsedTable, dotted: str) -> None:
@@ -243,6 +288,9 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     reader.read_secret(values, "crawler")
     fetch = reader.table(CrawlerFetchTable, reader.subtable(parsed, "fetch"), "fetch", tables.CRAWLER_FETCH)
     requisites = reader.table(RequisitesTable, reader.subtable(parsed, "requisites"), "requisites", tables.REQUISITES)
+    defaults = fields_dict(CrawlerTable)
+    listeners = [(f"crawler.{key}", values.get(key, defaults[key].default)) for key in ("listen", "admin")]
+    place_checks.check_listeners([(key, text) for key, text in listeners if text], reader.add_error)
     sites = reader.subtable(parsed, "sites")
     if not sites:
         reader.add_error("sites", "missing", "one or more tables [sites.NAME]")

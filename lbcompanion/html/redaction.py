@@ -1,125 +1,118 @@
 """Redaction of copies: excluded blocks and masked elements are removed; everything else stays byte for byte.
 
-Masks are CSS selectors, applied by the streaming rewriter lol-html. It is started only where a page has all the words
-of a selector in it; a page in which nothing matches is given back as it came.
+Everything is decided by a tokenizer as browsers have it with scripts on. Where that is not certain, there is no copy.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import lolhtml
+from attrs import evolve, frozen
 
-from lbcompanion.errors import CompanionError
 from lbcompanion.html import charset as charsets
-from lbcompanion.html.bytesearch import find, lowered
+from lbcompanion.html.bytesearch import find, lowered, split
+from lbcompanion.html.exclude_marks import EXCLUDE_WORD, Mark, blocks, is_mark, unbalanced
+from lbcompanion.html.masks import (
+    Enclose,
+    Masks,
+    RedactionError,
+    attribute_value,
+    limit_search_steps,
+    rewritten,
+    unique_word,
+)
+from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, START_TAG, TAG_NAME
+from lbcompanion.html.xml_redaction import redact_xml
 
-_EXCLUDE_MARKER = re.compile(rb"<!--\s*(/?)lbc:exclude\s*-->", re.IGNORECASE)
-_EXCLUDE_WORD = b"lbc:exclude"
+__all__ = ["Masks", "RedactionError", "redact"]
 
-# The rewriter takes the content of noscript for text; a reader without scripts does not.
-_NOSCRIPT = re.compile(rb"(<noscript(?=[\s/>])[^<>]*>)(.*?)(</noscript|\Z)", re.IGNORECASE | re.DOTALL)
-_WORD = re.compile(r"[A-Za-z0-9_-]+|[^\x00-\x7f]")
-_WHOLE_SELECTOR = re.compile(r"""[A-Za-z0-9_\-\s*.#>+~=^$|"'\[\]]+""", re.ASCII)
-_FLAG = re.compile(r"\s+[is]\s*\]")
-
-
-class RedactionError(CompanionError):
-    """A copy could not be redacted, so it must not be stored."""
-
-
-class Masks:
-    """CSS selectors of what is masked.
-
-    :param selectors: as in ``capture.mask``.
-    :raises ValueError: for a selector that the rewriter does not know; the message names it.
-    """
-
-    def __init__(self, selectors: Iterable[str]) -> None:
-        self._selectors = tuple(selectors)
-        for selector in self._selectors:
-            self._check(selector)
-        # Long words come first: most pages lack them, and are done with by one look.
-        self._words = [
-            (selector, sorted(_required_words(selector), key=len, reverse=True)) for selector in self._selectors
-        ]
-
-    @staticmethod
-    def _check(selector: str) -> None:
-        try:
-            rewriter = lolhtml.HTMLRewriter(lambda _: None)
-            rewriter.on(selector, _Mask())
-            rewriter.write(b"<p>")
-            rewriter.end()
-        except Exception:
-            raise ValueError(f"not a CSS selector that can be used for a mask: {selector}") from None
-
-    def candidates(self, page: bytes) -> list[str]:
-        """The selectors that may match somewhere in this page, which comes in lower case; told by their words alone."""
-        found = []
-        for selector, words in self._words:
-            for word in words:
-                if find(page, word) < 0:
-                    break
-            else:
-                found.append(selector)
-        return found
+_EXCLUDE_MARKER = re.compile(rb"<!--\s*(?:(/)lbc:exclude\s*-->|lbc:exclude\s*(?:--!?>|\Z))", re.IGNORECASE)
+_FRAME_WORD = b"srcdoc"
+_NOSCRIPT_WORD = b"<noscript"
+_START_TAG = re.compile(START_TAG)
+# Encodings in which ASCII bytes have other meanings, by their names in Python.
+_WIDE_CODECS = ("utf-16le", "utf-16be", "iso2022_jp")
+# Documents within attributes of documents: deeper ones are emptied.
+_MAX_FRAME_DEPTH = 3
+# Pieces of one page that are read for themselves, documents in attributes and contents of noscript: each takes 0.1 ms.
+_MAX_PIECES = 500
 
 
-def _required_words(selector: str) -> tuple[bytes, ...]:
-    """What stands in every page in which the selector matches, in lower case; nothing where that is not plain."""
-    if not _WHOLE_SELECTOR.fullmatch(selector):
-        return ()
-    words = _WORD.findall(_FLAG.sub("]", selector).lower())
-    return tuple(word.encode() for word in dict.fromkeys(words) if len(word) > 1)
-
-
-class _Mask:
-    """Removes values and contents.
-
-    :ivar matched: whether any element matched.
-    """
+class _Budget:
+    """Counts the pieces of a page that are read for themselves."""
 
     def __init__(self) -> None:
-        self.matched = False
-        self.error: BaseException | None = None
+        self._pieces = 0
 
-    def element(self, element: lolhtml.Element) -> None:
-        self.matched = True
-        try:
-            for name in ("checked", "selected"):
-                if element.has_attribute(name):
-                    element.remove_attribute(name)
-            attribute = "content" if element.tag_name == "meta" else "value"
-            if element.has_attribute(attribute):
-                element.set_attribute(attribute, "")
-            element.set_inner_content("", lolhtml.ContentType.TEXT)
-        except Exception as error:
-            self.error = error
-            raise
+    def spend(self) -> None:
+        """Count one more.
+
+        :raises RedactionError: when there are too many.
+        """
+        self._pieces += 1
+        if self._pieces > _MAX_PIECES:
+            raise RedactionError("too many documents within the page")
 
 
-def redact(body: bytes, exclude_blocks: bool, masks: Masks | None, charset: str | None = None) -> bytes:
+@frozen
+class _Plan:
+    """What is left out of one page.
+
+    :ivar frame_depth: in how many ``srcdoc`` attributes the page is.
+    :ivar utf8: whether the page is in UTF-8, as far as is known.
+    """
+
+    exclude_blocks: bool
+    masks: Masks | None
+    budget: _Budget
+    frame_depth: int = 0
+    utf8: bool = True
+
+
+def redact(
+    body: bytes, exclude_blocks: bool, masks: Masks | None, charset: str | None = None, *, xhtml: bool = False
+) -> bytes:
     """Redact the copy of a page.
 
     :param body: the page as the application made it, content coding undone.
     :param exclude_blocks: leave out what stands between ``<!-- lbc:exclude -->`` and ``<!-- /lbc:exclude -->``.
-    :param charset: the page's encoding as its ``Content-Type`` names it; None where it names none.
+    :param charset: the page's encoding as its ``Content-Type`` or its byte order mark names it; None where neither
+        does.
+    :param xhtml: browsers read the page as XML.
     :returns: ``body`` itself where nothing is left out.
-    :raises CopyError: where it is not sure that all is left out; the page must not be kept then.
+    :raises RedactionError: where it is not certain that all is left out; the page must not be kept then.
     """
     if not exclude_blocks and masks is None:
         return body
+    if xhtml:
+        plan = _Plan(exclude_blocks, masks, _Budget(), frame_depth=1)
+        return redact_xml(body, exclude_blocks, masks, charset, lambda document: _redacted(document, plan))
+    if charset == "utf-8" and not _words_of_interest(lowered(body), exclude_blocks, masks):
+        return body
+    plan = _Plan(exclude_blocks, masks, _Budget())
     if charset != "utf-8":
         charset = charset or charsets.page_charset(b"", body[: charsets.PRESCAN_BYTES])
-    if charset == "utf-8" or charsets.is_ascii_compatible(charset):
-        return _redacted(body, exclude_blocks, masks)
-    return _transcoded(body, charset or "", lambda page: _redacted(page, exclude_blocks, masks))
-
-
-def _transcoded(body: bytes, charset: str, redact_utf8: Callable[[bytes], bytes]) -> bytes:
+    if charset == "utf-8" or charset is None:
+        return _redacted(body, plan)
     codec = charsets.python_codec(charset)
+    # An encoding that browsers do not know is one to them in which ASCII bytes mean themselves.
+    if codec not in _WIDE_CODECS and (masks is None or masks.ascii_only):
+        return _redacted(body, evolve(plan, utf8=False))
+    return _transcoded(body, codec, lambda page: _redacted(page, plan))
+
+
+def _words_of_interest(page: bytes, exclude_blocks: bool, masks: Masks | None) -> bool:
+    """Whether something may have to be left out of this page, which comes in lower case."""
+    return (
+        (exclude_blocks and find(page, EXCLUDE_WORD) >= 0)
+        or find(page, _FRAME_WORD) >= 0
+        or bool(masks and masks.candidates(page))
+    )
+
+
+def _transcoded(body: bytes, codec: str, redact_utf8: Callable[[bytes], bytes]) -> bytes:
     try:
         page = body.decode(codec).encode()
         redacted = redact_utf8(page)
@@ -128,76 +121,122 @@ def _transcoded(body: bytes, charset: str, redact_utf8: Callable[[bytes], bytes]
         raise RedactionError("the page is not in the encoding that it names") from None
 
 
-def _redacted(body: bytes, exclude_blocks: bool, masks: Masks | None) -> bytes:
+def _redacted(body: bytes, plan: _Plan) -> bytes:
     page = lowered(body)
-    excludes = exclude_blocks and find(page, _EXCLUDE_WORD) >= 0
-    selectors = masks.candidates(page) if masks else []
-    if not (excludes or selectors):
+    has_frames = find(page, _FRAME_WORD) >= 0
+    selectors = plan.masks.candidates(page) if plan.masks else []
+    excludes = plan.exclude_blocks and find(page, EXCLUDE_WORD) >= 0
+    if not (excludes or selectors or has_frames):
         return body
-    markers = _exclude_markers(body) if excludes else []
-    masked = _apply_masks(body, selectors) if selectors else body
-    if not markers:
-        return masked
-    if masked is not body and _unbalanced(_exclude_markers(masked)) != _unbalanced(markers):
-        raise RedactionError("an excluded block and a masked element overlap")
-    return _remove_blocks(masked)
+    plan.budget.spend()
+    redacted = _redact_frames(body, plan) if has_frames else body
+    if plan.masks and selectors:
+        redacted = plan.masks.apply(redacted, selectors)
+    if (selectors or has_frames) and find(page, _NOSCRIPT_WORD) >= 0:
+        redacted = _redact_noscript(redacted, evolve(plan, exclude_blocks=False))
+    if excludes:
+        redacted = _without_blocks(body, redacted)
+    return body if redacted == body else redacted
 
 
-def _exclude_markers(body: bytes) -> list[bool]:
-    """Which marks there are: True for one that opens."""
-    return [not marker.group(1) for marker in _EXCLUDE_MARKER.finditer(body)]
-
-
-def _unbalanced(markers: list[bool]) -> list[bool]:
-    unmatched: list[bool] = []
-    for opens in markers:
-        if not opens and unmatched and unmatched[-1]:
-            unmatched.pop()
-        else:
-            unmatched.append(opens)
-    return unmatched
-
-
-def _remove_blocks(body: bytes) -> bytes:
-    pieces = []
-    depth = position = 0
-    for marker in _EXCLUDE_MARKER.finditer(body):
-        if not marker.group(1):
-            if depth == 0:
-                pieces.append(body[position : marker.start()])
-            depth += 1
-        elif depth:
-            depth -= 1
-            position = marker.end()
-    if not depth:
-        pieces.append(body[position:])
+def _redact_noscript(body: bytes, plan: _Plan) -> bytes:
+    """Mask what browsers without scripts read in ``noscript``; for the rewriter it is text."""
+    limit_search_steps(body)
+    word = unique_word(body)
+    marked = rewritten(body, [("noscript", Enclose(word))])
+    # Two marks stand around the content: an even number of pieces is outside, an odd one inside.
+    before = re.compile(word.encode() + rb"b\d+;")
+    pieces = re.split(word.encode() + rb"[se]\d+;", before.sub(b"", marked))
+    pieces[1::2] = [_redacted(piece, plan) for piece in pieces[1::2]]
     return b"".join(pieces)
 
 
-def _apply_masks(body: bytes, selectors: list[str]) -> bytes:
-    redacted = _rewrite(body, selectors)
+class _Marker:
+    """A handler that writes a word before each frame with a document of its own, and before each exclude comment."""
 
-    def masked_noscript(found: re.Match[bytes]) -> bytes:
-        return found.group(1) + _rewrite(found.group(2), selectors) + found.group(3)
+    def __init__(self, word: str) -> None:
+        self._word = word
 
-    masked = _NOSCRIPT.sub(masked_noscript, redacted)
-    return redacted if masked == redacted else masked
+    def element(self, element: lolhtml.Element) -> None:
+        element.before(self._word, lolhtml.ContentType.HTML)
+
+    def comments(self, comment: lolhtml.Comment) -> None:
+        if is_mark(comment.text):
+            comment.before(self._word, lolhtml.ContentType.HTML)
 
 
-def _rewrite(body: bytes, selectors: list[str]) -> bytes:
-    pieces: list[bytes] = []
-    mask = _Mask()
+def _redact_frames(body: bytes, plan: _Plan) -> bytes:
+    """Redact the documents in ``srcdoc`` attributes."""
+    limit_search_steps(body)
+    word = unique_word(body)
+    first, *rest = split(rewritten(body, [("iframe[srcdoc]", _Marker(word))]), word.encode())
+    pieces = [first]
+    for piece in rest:
+        tag = _START_TAG.match(piece)
+        if tag is None:
+            raise RedactionError("the tag of a frame was not found")
+        pieces += [_with_redacted_document(tag.group(), plan), piece[tag.end() :]]
+    return b"".join(pieces)
+
+
+def _with_redacted_document(tag: bytes, plan: _Plan) -> bytes:
+    name = TAG_NAME.match(tag)
+    position = name.end() if name else len(tag)
+    pieces = [tag[:position]]
+    seen = False
+    while attribute := ATTRIBUTE.match(tag, position):
+        start, position = position, attribute.end()
+        if attribute.group(1).lower() != _FRAME_WORD:
+            pieces.append(tag[start:position])
+            continue
+        value = next((group for group in attribute.group(2, 3, 4) if group), b"")
+        document = b"" if seen else _redacted_document(value, plan)
+        seen = True
+        # The content of a second attribute of the name is nothing to browsers.
+        pieces.append(tag[start:position] if document == value else tag[start : attribute.start(1)] + document)
+    return b"".join([*pieces, tag[position:]])
+
+
+def _redacted_document(value: bytes, plan: _Plan) -> bytes:
+    """The whole attribute for a ``srcdoc`` with this value; the value itself where nothing is left out."""
     try:
-        rewriter = lolhtml.HTMLRewriter(lambda piece: pieces.append(bytes(piece)))
-        for selector in selectors:
-            rewriter.on(selector, mask)
-        rewriter.write(body)
-        rewriter.end()
-    except BaseException as error:
-        # A panic of the Rust engine is not derived from Exception.
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
-        raise RedactionError("the mask engine failed") from None
-    if mask.error is not None:
-        raise RedactionError("a mask failed")
-    return b"".join(pieces) if mask.matched else body
+        document = attribute_value(value.decode("utf-8" if plan.utf8 else "ascii")).encode()
+    except UnicodeError:
+        # A character of another encoding: what the document is like is not looked at.
+        return b'srcdoc=""'
+    if plan.frame_depth >= _MAX_FRAME_DEPTH:
+        return b'srcdoc=""'
+    redacted = _redacted(document, evolve(plan, frame_depth=plan.frame_depth + 1, utf8=True))
+    if redacted is document:
+        return value
+    return b'srcdoc="' + redacted.replace(b"&", b"&amp;").replace(b'"', b"&quot;") + b'"'
+
+
+def _exclude_marks(body: bytes) -> list[Mark]:
+    """The marks of excluded blocks among the comments of a page."""
+    word = unique_word(body)
+    first, *rest = split(rewritten(body, [], _Marker(word)), word.encode())
+    marks = []
+    position = len(first)
+    for piece in rest:
+        if marker := _EXCLUDE_MARKER.match(piece):
+            marks.append((position, position + marker.end(), not marker.group(1)))
+        position += len(piece)
+    return marks
+
+
+def _without_blocks(body: bytes, redacted: bytes) -> bytes:
+    """Remove the excluded blocks of a page.
+
+    :param redacted: the page, masks applied.
+    """
+    marks = _exclude_marks(redacted)
+    if redacted is not body and unbalanced(marks) != unbalanced(_exclude_marks(body)):
+        raise RedactionError("an excluded block and a masked element overlap")
+    pieces = []
+    position = 0
+    for start, end in blocks(marks, len(redacted)):
+        pieces.append(redacted[position:start])
+        position = end
+    pieces.append(redacted[position:])
+    return b"".join(pieces)

@@ -54,7 +54,8 @@ def any_case(*names: bytes) -> bytes:
     )
 
 
-_ATTRIBUTE = re.compile(
+#: One attribute with what stands before it: its name, then its value in one of three forms.
+ATTRIBUTE = re.compile(
     rb"["
     + WS
     + rb"/]*+("
@@ -65,21 +66,22 @@ _ATTRIBUTE = re.compile(
     + WS
     + rb">]*+)))?"
 )
-_TAG_NAME = re.compile(rb"</?([A-Za-z][^" + WS + rb"/>]*+)")
+#: The beginning of a tag, with its name.
+TAG_NAME = re.compile(rb"</?([A-Za-z][^" + WS + rb"/>]*+)")
 
 
 def tag_name(tag: bytes) -> bytes:
     """The name of a tag, in lower case; empty if the bytes are not a tag."""
-    found = _TAG_NAME.match(tag)
+    found = TAG_NAME.match(tag)
     return found.group(1).lower() if found else b""
 
 
 def attributes(tag: bytes) -> dict[bytes, bytes]:
     """The attributes of a whole start tag: names in lower case, values as written; the first of a name counts."""
-    name = _TAG_NAME.match(tag)
+    name = TAG_NAME.match(tag)
     found: dict[bytes, bytes] = {}
     position = name.end() if name else len(tag)
-    while attribute := _ATTRIBUTE.match(tag, position):
+    while attribute := ATTRIBUTE.match(tag, position):
         found.setdefault(
             attribute.group(1).lower(), attribute.group(2) or attribute.group(3) or attribute.group(4) or b""
         )

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import ConfigError
-from lbcompanion.html.redaction import Masks
+from lbcompanion.html.masks import Masks
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import MonotonicClock, Page, WallClock
 from lbcompanion.node.capture.capture_rules import CaptureRules

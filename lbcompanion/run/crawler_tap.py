@@ -7,6 +7,7 @@ from twisted.python import usage
 
 from lbcompanion import config, plugins
 from lbcompanion.errors import ConfigError
+from lbcompanion.run.foreground import log_config_warnings
 from lbcompanion.run.tap import exit_with_config_error, stop_reactor_on_failure
 from lbcompanion.settings import CrawlerSettings
 
@@ -34,4 +35,5 @@ def makeService(options: Options) -> IService:
 
     from lbcompanion.crawler.service import CrawlerService
 
+    log_config_warnings(options.settings)
     return stop_reactor_on_failure(CrawlerService(options.settings, reactor), reactor)

@@ -18,7 +18,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lbcompanion import logs
+from lbcompanion import config, logs
 from lbcompanion.errors import CompanionError
 from lbcompanion.node.processes.control import ControlError, RunningNode
 from lbcompanion.node.processes.process_role import ProcessRole
@@ -81,6 +81,7 @@ def make_node(
     from lbcompanion.stores.registry import open_store
     from lbcompanion.stores.threads import SingleThread
 
+    log_config_warnings(settings)
     predecessor = _running_node(settings) if take_over else None
     role = (
         ProcessRole(sockets=tuple(predecessor.sockets()), takes_over=True) if predecessor is not None else ProcessRole()
@@ -131,7 +132,14 @@ def run_crawler(settings: CrawlerSettings, *, json_lines: bool | None = None) ->
 
     from lbcompanion.crawler.service import CrawlerService
 
+    log_config_warnings(settings)
     return run_service(CrawlerService(settings, reactor), reactor, json_lines)
+
+
+def log_config_warnings(settings: NodeSettings | CrawlerSettings) -> None:
+    """Log what an operator should mend in the configuration."""
+    for key, warning in config.warnings(settings):
+        log.warn("{key}: {warning}", key=key, warning=warning)
 
 
 def run_service(service: IService, reactor: Any, json_lines: bool | None) -> int:

@@ -362,9 +362,15 @@ def test_a_missing_file_is_refused(folder: Path) -> None:
         read_node(folder / "none.toml")
 
 
-def test_a_crawlers_file_is_no_nodes(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"node\.name is missing"):
+def test_a_file_of_the_other_kind_gives_one_line(folder: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
         read_node(write(folder, CRAWLER))
+    told = "it.toml is a crawler's file, with [sites.NAME]; allowed: a companion's file, with [node]"
+    assert str(caught.value).endswith(told)
+    with pytest.raises(ConfigError) as caught:
+        read_crawler(write(folder, NODE))
+    assert len(str(caught.value).splitlines()) == 1
+    assert "a companion's file" in str(caught.value)
 
 
 def test_a_crawlers_fetch_table_and_further_origins(folder: Path) -> None:

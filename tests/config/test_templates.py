@@ -33,6 +33,7 @@ def test_init_writes_what_check_config_accepts(tmp_path: Path) -> None:
             "ok": True,
             "kind": kind,
             "errors": [],
+            "warnings": [],
         }
     node = read_node(tmp_path / "farm" / "n1.toml")
     crawler = read_crawler(tmp_path / "farm" / "crawler.toml")

@@ -55,6 +55,7 @@ COOKIES = (
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("farm.secret").write_text("0123456789abcdef-secret\n")
+    Path("farm.secret").chmod(0o600)
 
 
 def ran(golden: Golden, title: str, *arguments: str) -> None:

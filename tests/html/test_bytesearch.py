@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.bytesearch import find, lowered
+from lbcompanion.html.bytesearch import find, lowered, split
 
 # Registers have 16, 32 or 64 bytes: ends and beginnings around these are where such code goes wrong.
 LENGTHS = [*range(0, 140), 255, 256, 257, 1023, 1024, 1025, 10240]
@@ -35,3 +35,4 @@ def test_any_bytes(page: bytes, word: bytes, at: int) -> None:
     page = page[:at] + word[: len(word) - at % 2] + page[at:]
     assert lowered(page) == page.lower()
     assert find(page, word) == page.find(word)
+    assert split(page, word) == page.split(word)

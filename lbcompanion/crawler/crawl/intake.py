@@ -178,7 +178,7 @@ class Intake(Resource):
         request.setHeader(b"cache-control", b"no-store")
         if status < 500:
             self._count_notices("refused", 1)
-            self._log.info("notices refused: {status}: {why}", status=status, why=why)
+            self._log.warn("notices refused: {status}: {why}", status=status, why=why)
         return f"{why}\n".encode("utf-8", "replace")
 
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attrs import frozen
 
-from lbcompanion.html.charset import bom_charset, page_charset
+from lbcompanion.html.charset import bom_charset
+from lbcompanion.html.eligible import is_xhtml
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.masks import Masks, RedactionError
 from lbcompanion.html.media_type import extract_media_type
-from lbcompanion.html.redaction import Masks, redact
+from lbcompanion.html.redaction import redact
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder, decode_whole, encode_whole
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
@@ -363,12 +365,13 @@ class CapturePipeline:
                 head.status,
                 _single_content_type(head.values[b"content-type"]),
                 captured_at,
-                self._redacted(page_bytes, charset),
+                self._redacted(page_bytes, head, charset),
             )
         except Exception as error:
             # A copy that may contain masked or excluded content is not stored.
             self._counters.failed_open[f"copy: {type(error).__name__}"] += 1
-            self._copies.record_loss(self._token, "masks or excluded blocks could not be taken out")
+            why = f": {error}" if isinstance(error, RedactionError) else ""
+            self._copies.record_loss(self._token, f"masks or excluded blocks could not be taken out{why}")
             return
         self._copies.store_page(page)
         if capture_limits.on_captured is not None:
@@ -377,13 +380,14 @@ class CapturePipeline:
             except Exception as error:
                 self._counters.failed_open[f"notice: {type(error).__name__}"] += 1
 
-    def _redacted(self, page_bytes: bytes, charset: str | None) -> bytes:
+    def _redacted(self, page_bytes: bytes, head: ResponseHead, charset: str | None) -> bytes:
         capture_limits = self._limits
         if not capture_limits.exclude_blocks and capture_limits.masks is None:
             return page_bytes
         if charset != "utf-8" or page_bytes[:1] in (b"\xef", b"\xfe", b"\xff"):
-            charset = bom_charset(page_bytes) or charset or page_charset(b"", page_bytes[:1024])
-        return redact(page_bytes, capture_limits.exclude_blocks, capture_limits.masks, charset)
+            charset = bom_charset(page_bytes) or charset
+        xhtml = is_xhtml(head.values[b"content-type"])
+        return redact(page_bytes, capture_limits.exclude_blocks, capture_limits.masks, charset, xhtml=xhtml)
 
     def abort(self, why: str) -> bytes:
         """Drop the copy of an incomplete body; return the bytes that were held back for the visitor."""

@@ -10,11 +10,12 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError, TokenError
-from lbcompanion.html.charset import page_charset
+from lbcompanion.html.charset import bom_charset, page_charset
 from lbcompanion.html.csp import evaluate
 from lbcompanion.html.eligible import eligible
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.redaction import RedactionError, redact
+from lbcompanion.html.masks import RedactionError
+from lbcompanion.html.redaction import redact
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import Page, to_rfc3339
 from lbcompanion.node.capture.insertion import Insertion
@@ -168,8 +169,17 @@ class DebugReporter:
         if not decision["captured"]:
             return report
         capture_limits = self._policy.capture_limits
+        xhtml = eligibility.xhtml
+        # An XML page names its encoding otherwise than by a <meta>.
+        declared = bom_charset(page) or eligibility.charset
         try:
-            copy = redact(page, capture_limits.exclude_blocks, capture_limits.masks, charset)
+            copy = redact(
+                page,
+                capture_limits.exclude_blocks,
+                capture_limits.masks,
+                declared if xhtml else charset,
+                xhtml=xhtml,
+            )
         except RedactionError as error:
             return report | {"captured": False, "reason": str(error)}
         return report | {"left_out_bytes": len(page) - len(copy), "text": _text(copy, charset or "utf-8")}

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from lbcompanion.node.health import CONTROL, Health
@@ -20,6 +20,44 @@ from lbcompanion.settings import NodeTable
 
 #: How often a socket is tried that could not be opened.
 _RETRY_SECONDS = 5.0
+#: The levels of events that an operator must act on: a warning where the service goes on with a loss, an error where
+#: a part of it does not work. All others are info: what was done, and what a single visitor did.
+EVENT_LEVELS = {
+    **dict.fromkeys(
+        (
+            "certificate not reloaded, the old one stays",
+            "endpoint failed",
+            "no control",
+            "control socket fails",
+            "sibling socket fails",
+            "spool fails",
+            "store fails",
+            "worker died",
+            "workers killed",
+        ),
+        LogLevel.error,
+    ),
+    **dict.fromkeys(
+        (
+            "answer not written",
+            "application not reached",
+            "application's answer refused",
+            "copies lost",
+            "copies not given to peers",
+            "copy of a peer refused",
+            "crawler not reached",
+            "fetch refused",
+            "lost copies not reported",
+            "no answer for a visitor",
+            "not all copies handed over",
+            "spool is full",
+            "PROXY header refused",
+            "store not closed",
+            "too few file descriptors",
+        ),
+        LogLevel.warn,
+    ),
+}
 
 
 class NodeProcess(MultiService):
@@ -114,4 +152,5 @@ class NodeProcess(MultiService):
         return None
 
     def _log_event(self, event: str, detail: str) -> None:
-        self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)
+        level = EVENT_LEVELS.get(event, LogLevel.info)
+        self._log.emit(level, "{event}: {detail}" if detail else "{event}", event=event, detail=detail)

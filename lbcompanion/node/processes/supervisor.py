@@ -27,6 +27,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import CompanionError
+from lbcompanion.logs import level_of
 from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.metrics.status import NodeStatus, from_json, sum_counters, sum_gauges, without_gauges
@@ -214,7 +215,7 @@ class Supervisor(NodeProcess):
 
     def on_output(self, worker: _Worker, line: str) -> None:
         """A worker wrote a line."""
-        self._log.info("worker {number}: {line}", number=worker.number, line=line)
+        self._log.emit(level_of(line), "worker {number}: {line}", number=worker.number, line=line)
 
     # While it runs.
 

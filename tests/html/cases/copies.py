@@ -51,7 +51,8 @@ CASES = [
     kept("a mask within a block", f"{START}<i class=a>1</i>{END}b", "b", settings=mask(".a")),
     kept("a block within a mask", f"<i class=a>{START}1{END}</i>b", "<i class=a></i>b", settings=mask(".a")),
     Case("a mask and a block that overlap: nothing is kept", INJECTED.replace("@@", f"<i class=a>{START}1</i>{END}b"), None, NONE,
-         "masks or excluded blocks could not be taken out", settings=mask(".a")),
+         "masks or excluded blocks could not be taken out: an excluded block and a masked element overlap",
+         settings=mask(".a")),
     # What the visitor gets is not touched by any of it.
     kept("the copy is the page before injection", "plain", "plain"),
 ]  # fmt: skip

@@ -47,6 +47,8 @@ CASES = [
     bottom("not in a frameset", "<!DOCTYPE html><head></head><frameset><frame></frameset></body>", "no place"),
     Case("frameset", "<html><head>{T}</head><frameset><frame src=a></frameset></html>"),
     Case("frameset without a head", "<html>{T}<frameset><frame src=a></frameset></html>"),
+    Case("XHTML, masked", f"{START}{HTML}<head>{{X}}<title/></head><body><input type='password' value='s'/></body></html>",
+         copy=f"{START}{HTML}<head><title/></head><body><input type='password' value=\"\" /></body></html>", answered=XHTML),
     Case("XHTML", f"{START}{HTML}<head>{{X}}{REST}", answered=XHTML),
     Case("XHTML with an internal subset", f"{START}<!DOCTYPE html [<!ENTITY a '<b>'>]>{HTML}<head>{{X}}{REST}", answered=XHTML),
     Case("XHTML in another namespace", None, f"{START}<html xmlns='urn:x'><head>{REST}", None, "unsure", answered=XHTML),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+import lbcompanion.node
 from lbcompanion.node.health import CONTROL
-from lbcompanion.node.processes.node_process import NodeProcess
+from lbcompanion.node.processes.node_process import EVENT_LEVELS, NodeProcess
 from tests.support.in_memory_node import settings
 
 NODE = settings().node
@@ -97,3 +100,11 @@ class NodeProcessTests(SynchronousTestCase):
         self.process.leave("group")
         self.process.leave(None)
         assert (self.process.successor, self.reactor.stops) == ("group", 1)
+
+
+def test_every_event_with_a_level_is_logged_somewhere() -> None:
+    folder = Path(lbcompanion.node.__file__).parent
+    sources = "".join(path.read_text() for path in folder.rglob("*.py") if path.name != "node_process.py")
+    sources += (folder / "processes/node_process.py").read_text().partition("class ")[2]
+    assert [event for event in EVENT_LEVELS if f'"{event}"' not in sources] == []
+    assert set(EVENT_LEVELS.values()) == {LogLevel.warn, LogLevel.error}

@@ -1,0 +1,406 @@
+"""Masks: CSS selectors of what is taken out of copies, applied to HTML by the streaming rewriter lol-html.
+
+The rewriter is started only where a page has all the words of a selector in it. Three things that it does not do are
+done here: it compares attribute values as they are written, and browsers compare them with their character references
+read; it takes a content to end at an end tag that browsers may ignore; and it takes quadratic time for end tags
+without an element. Where the extent of a masked element is not certain, there is no copy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+from html import unescape
+from html.entities import html5
+
+import lolhtml
+
+from lbcompanion.errors import CompanionError
+from lbcompanion.html.bytesearch import find, lowered, split
+from lbcompanion.html.nesting import OPTIONAL_PARENTS, VOID, closes_in_order, names, worst_search_steps
+from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, START_TAG, TAG_NAME
+
+#: The attributes that a masked element keeps, the first of each name: what selectors, style sheets and labels need.
+KEPT_ATTRIBUTES = names(
+    "autocomplete class cols colspan dir disabled for form height hidden http-equiv id inputmode is"
+    " itemprop lang maxlength minlength multiple name part property readonly required role rows rowspan"
+    " size slot tabindex type width xml:lang xmlns"
+)
+#: The attributes that are emptied. All others are removed.
+EMPTIED_ATTRIBUTES = names("value content")
+# The rewriter looks for the element of an end tag through all that are open: 0.1 s of CPU for as many looks.
+_MAX_SEARCH_STEPS = 20_000_000
+
+_WORD = re.compile(r"[A-Za-z0-9_-]+|[^\x00-\x7f]")
+_WHOLE_SELECTOR = re.compile(r"""[A-Za-z0-9_\-\s*.#>+~=^$|"'\[\]]+""", re.ASCII)
+_FLAG = re.compile(r"\s+[is]\s*\]")
+# What a selector compares with an attribute's value, and the attributes that it names.
+_COMPARED = re.compile(r""""([^"]*)"|'([^']*)'|=\s*([^\s"'\]]+)|[.#]([\w-]+)""")
+_ATTRIBUTE_NAME = re.compile(r"\[\s*([\w-]+)")
+_SPACES = "\t\n\f\r "
+_REFERENCE = re.compile(r"&(?:#[xX][0-9a-fA-F]+;?|#[0-9]+;?|([A-Za-z][A-Za-z0-9]*+(?:;|(?![A-Za-z0-9=]))))")
+_END_TAG_NAME = re.compile(rb"</([A-Za-z][^\t\n\f\r />]*)")
+_WHOLE_START_TAG = re.compile(START_TAG)
+_TO_THE_END = names("html body")
+
+
+class RedactionError(CompanionError):
+    """A copy could not be redacted, so it must not be stored."""
+
+
+class Masks:
+    """CSS selectors of what is masked.
+
+    :param selectors: as in ``capture.mask``.
+    :ivar selectors: all of them.
+    :ivar ascii_only: whether the selectors are written in ASCII, so that they can be compared in most encodings.
+    :raises ValueError: for a selector that the rewriter does not know; the message names it.
+    """
+
+    def __init__(self, selectors: Iterable[str]) -> None:
+        self.selectors = tuple(selectors)
+        for selector in self.selectors:
+            self._check(selector)
+        self.ascii_only = all(selector.isascii() for selector in self.selectors)
+        # Long words come first: most pages lack them, and are done with by one look.
+        self._words = [
+            (selector, sorted(_required_words(selector), key=len, reverse=True)) for selector in self.selectors
+        ]
+        self._references, self._reference_start = _references_to(_compared_characters(self.selectors))
+
+    @staticmethod
+    def _check(selector: str) -> None:
+        try:
+            rewriter = lolhtml.HTMLRewriter(lambda _: None)
+            rewriter.on(selector, _Before(""))
+            rewriter.write(b"<p>")
+            rewriter.end()
+        except Exception:
+            raise ValueError(f"not a CSS selector that can be used for a mask: {selector}") from None
+
+    def candidates(self, page: bytes) -> list[str]:
+        """The selectors that may match somewhere in this page, which comes in lower case; decided by words alone."""
+        if self._has_references(page):
+            page = self._without_references(page)
+        found = []
+        for selector, words in self._words:
+            for word in words:
+                if find(page, word) < 0:
+                    break
+            else:
+                found.append(selector)
+        return found
+
+    def _has_references(self, page: bytes) -> bool:
+        references = self._references
+        return references is not None and find(page, self._reference_start) >= 0 and bool(references.search(page))
+
+    def _without_references(self, page: bytes) -> bytes:
+        references = self._references
+        assert references is not None
+        return lowered(references.sub(lambda found: unescape(found.group().decode("ascii")).encode(), page))
+
+    def apply(self, body: bytes, selectors: list[str]) -> bytes:
+        """Take out of a page what these selectors match.
+
+        :param body: HTML in UTF-8, or in another encoding in which ASCII bytes mean themselves.
+        :param selectors: from :meth:`candidates`.
+        :raises RedactionError: where the extent of a masked element is not certain.
+        """
+        limit_search_steps(body)
+        if not self._has_references(lowered(body)):
+            return _masked(body, selectors)
+        plain = _PlainAttributes(body, _attribute_names(selectors))
+        return plain.restored(_masked(plain.body, selectors))
+
+
+def limit_search_steps(body: bytes) -> None:
+    """Refuse a page in which the rewriter would look for elements for too long.
+
+    :raises RedactionError: the page must not be kept then.
+    """
+    # The bounds that need no reading are enough for pages of some thousand tags; none is shorter than three bytes.
+    if (len(body) // 6) ** 2 <= _MAX_SEARCH_STEPS:
+        return
+    ends = body.count(b"</")
+    if ends * (body.count(b"<") - ends) > _MAX_SEARCH_STEPS and worst_search_steps(body) > _MAX_SEARCH_STEPS:
+        raise RedactionError("too many end tags without an element")
+
+
+def rewritten(body: bytes, handlers: Iterable[tuple[str, object]], document_handler: object = None) -> bytes:
+    """A page after the rewriter's handlers.
+
+    :param handlers: selectors and their handlers.
+    :raises RedactionError: where the rewriter or a handler fails; nothing of the page is in the message.
+    """
+    pieces: list[bytes] = []
+    try:
+        rewriter = lolhtml.HTMLRewriter(lambda piece: pieces.append(bytes(piece)))
+        for selector, handler in handlers:
+            rewriter.on(selector, handler)
+        if document_handler is not None:
+            rewriter.on_document(document_handler)
+        rewriter.write(body)
+        rewriter.end()
+    except BaseException as error:
+        # A panic of the Rust engine is not derived from Exception.
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise RedactionError("the mask engine failed") from None
+    return b"".join(pieces)
+
+
+def unique_word(body: bytes) -> str:
+    """A word that a page does not contain."""
+    word = "mask-mark-7f3a"
+    if find(body, word.encode()) < 0:
+        return word
+    # The page cannot contain what depends on all of it.
+    return f"lbc{sha256(body).hexdigest()[:32]}"
+
+
+class Enclose:
+    """A handler that marks where each element begins, and where its content begins and ends.
+
+    :param word: what the marks are made of, from :func:`unique_word`.
+    :ivar names: of the elements, in lower case, in the order of their numbers in the marks.
+    """
+
+    def __init__(self, word: str) -> None:
+        self.names: list[str] = []
+        self._word = word
+
+    def element(self, element: lolhtml.Element) -> None:
+        """Mark one element."""
+        number = len(self.names)
+        self.names.append(element.tag_name.lower())
+        element.before(f"{self._word}b{number};", lolhtml.ContentType.HTML)
+        element.prepend(f"{self._word}s{number};", lolhtml.ContentType.HTML)
+        element.append(f"{self._word}e{number};", lolhtml.ContentType.HTML)
+
+
+def _masked(body: bytes, selectors: list[str]) -> bytes:
+    word = unique_word(body)
+    enclose = Enclose(word)
+    marked = rewritten(body, [(", ".join(selectors), enclose)])
+    if not enclose.names:
+        return body
+    return _Removal(marked, word.encode(), enclose.names).result()
+
+
+class _Removal:
+    """Takes attributes and contents out of a page with the marks of :class:`Enclose`."""
+
+    def __init__(self, marked: bytes, word: bytes, names: list[str]) -> None:
+        # Each piece but the first begins with the rest of a mark.
+        self._pieces = split(marked, word)
+        self._names = names
+
+    def result(self) -> bytes:
+        """The page without the marks and what they mark."""
+        pieces = self._pieces
+        kept = [pieces[0]]
+        index = 1
+        while index < len(pieces):
+            mark, text = self._mark(index)
+            if not mark.startswith(b"b"):
+                # The end of a content that ends with another one.
+                kept.append(text)
+                index += 1
+                continue
+            tag = _WHOLE_START_TAG.match(text)
+            if tag is None:
+                raise RedactionError("the tag of a masked element was not found")
+            kept.append(bare_tag(tag.group()))
+            index += 1
+            if index < len(pieces) and self._mark(index)[0] == b"s" + mark[1:]:
+                if tag.end() != len(text):
+                    raise RedactionError("the tag of a masked element was not found")
+                index = self._after_content(mark[1:], index)
+            else:
+                kept.append(text[tag.end() :])
+        return b"".join(kept)
+
+    def _mark(self, index: int) -> tuple[bytes, bytes]:
+        mark, _, text = self._pieces[index].partition(b";")
+        return mark, text
+
+    def _after_content(self, number: bytes, index: int) -> int:
+        """Pass over a content; returns the index of the mark at its end."""
+        name = self._names[int(number)]
+        content: list[bytes] = []
+        while index < len(self._pieces):
+            mark, text = self._mark(index)
+            if mark == b"e" + number and name not in _TO_THE_END:
+                self._check_order(name, b"".join(content), index)
+                return index
+            content.append(text)
+            index += 1
+        # It is not closed, or closed only by the end of the document.
+        return index
+
+    def _check_order(self, name: str, content: bytes, index: int) -> None:
+        if name in VOID:
+            # Possible in svg and math only.
+            return
+        text = self._mark(index)[1]
+        while not text and index + 1 < len(self._pieces):
+            index += 1
+            text = self._mark(index)[1]
+        tag = _END_TAG_NAME.match(text)
+        closed_by = tag.group(1).decode("latin-1").lower() if tag else ""
+        if closed_by != name and closed_by not in OPTIONAL_PARENTS.get(name, ()):
+            raise RedactionError("a masked element is not closed by its own end tag")
+        if not closes_in_order(name, content):
+            raise RedactionError("a masked element is not closed in order")
+
+
+def bare_tag(tag: bytes) -> bytes:
+    """A start tag with the attributes that a masked element keeps; as it came where it has no others."""
+    name = TAG_NAME.match(tag)
+    position = name.end() if name else len(tag)
+    pieces = [tag[:position]]
+    seen: set[str] = set()
+    changed = False
+    while attribute := ATTRIBUTE.match(tag, position):
+        position = attribute.end()
+        key = attribute.group(1).decode("latin-1").lower()
+        has_value = any(attribute.group(2, 3, 4))
+        if key not in seen and (
+            key in KEPT_ATTRIBUTES or key.startswith("xmlns:") or (key in EMPTIED_ATTRIBUTES and not has_value)
+        ):
+            pieces.append(b" " + tag[attribute.start(1) : position])
+        else:
+            changed = True
+            if key not in seen and key in EMPTIED_ATTRIBUTES:
+                pieces.append(b" " + attribute.group(1) + b'=""')
+        seen.add(key)
+    if not changed:
+        return tag
+    return b"".join(pieces) + (b" />" if tag[position:].rstrip(b">").endswith(b"/") else b">")
+
+
+class _PlainAttributes:
+    """A page in which the attributes that selectors compare have no character references.
+
+    :param names: of the attributes; None for all.
+    :ivar body: the page to mask.
+    """
+
+    def __init__(self, body: bytes, names: frozenset[str] | None) -> None:
+        self._names = names
+        self._tags: list[tuple[bytes, bytes]] = []
+        self._word = unique_word(body).encode()
+        marker = _Before(self._word.decode())
+        selectors = [f'[{name}*="&"]' for name in sorted(names)] if names is not None else ["*"]
+        marked = rewritten(body, [(", ".join(selectors), marker)]) if selectors else body
+        first, *rest = split(marked, self._word)
+        self.body = b"".join([first, *map(self._with_plain_tag, rest)])
+
+    def _with_plain_tag(self, piece: bytes) -> bytes:
+        tag = _WHOLE_START_TAG.match(piece)
+        if tag is None:
+            raise RedactionError("the tag of an element was not found")
+        plain = self._plain(tag.group())
+        self._tags.append((tag.group(), plain))
+        return plain + piece[tag.end() :]
+
+    def _plain(self, tag: bytes) -> bytes:
+        name = TAG_NAME.match(tag)
+        position = name.end() if name else 0
+        number = len(self._tags)
+        pieces = [tag[:position], b' %b="%d"' % (self._word, number)]
+        while attribute := ATTRIBUTE.match(tag, position):
+            start, position = position, attribute.end()
+            key = attribute.group(1).decode("latin-1").lower()
+            value = next((group for group in attribute.group(2, 3, 4) if group), b"")
+            if b"&" not in value or not (self._names is None or key in self._names):
+                pieces.append(tag[start:position])
+                continue
+            decoded = attribute_value(value.decode("utf-8", "surrogateescape"))
+            quote = "'" if '"' in decoded and "'" not in decoded else '"'
+            written = quote + decoded.replace(quote, f"&#{ord(quote)};") + quote
+            pieces.append(b" " + attribute.group(1) + b"=" + written.encode("utf-8", "surrogateescape"))
+        return b"".join(pieces) + tag[position:]
+
+    def restored(self, masked: bytes) -> bytes:
+        """The masked page, in which what is not masked has its own tag again."""
+        pieces = []
+        position = 0
+        for found in re.finditer(rb"<[^\t\n\f\r />]+ " + self._word + rb'="(\d+)"', masked):
+            original, plain = self._tags[int(found.group(1))]
+            if not masked.startswith(plain, found.start()):
+                raise RedactionError("the tag of an element was not found")
+            pieces += [masked[position : found.start()], original]
+            position = found.start() + len(plain)
+        return b"".join([*pieces, masked[position:]])
+
+
+class _Before:
+    """A handler that writes a word before each element."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    def element(self, element: lolhtml.Element) -> None:
+        element.before(self._word, lolhtml.ContentType.HTML)
+
+
+def attribute_value(value: str) -> str:
+    """An attribute's value with its character references read (HTML Standard, section 13.2.5.73)."""
+
+    def character(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name is None:
+            return unescape(found.group())
+        return html5.get(name, found.group())
+
+    return _REFERENCE.sub(character, value)
+
+
+def _required_words(selector: str) -> tuple[bytes, ...]:
+    """What stands in every page in which the selector matches, in lower case; nothing where that is not plain."""
+    if not _WHOLE_SELECTOR.fullmatch(selector):
+        return ()
+    words = _WORD.findall(_FLAG.sub("]", selector).lower())
+    return tuple(word.encode() for word in dict.fromkeys(words) if len(word) > 1)
+
+
+def _attribute_names(selectors: Iterable[str]) -> frozenset[str] | None:
+    """The attributes that selectors compare; None where that is not plain."""
+    names: set[str] = set()
+    for selector in selectors:
+        if "\\" in selector:
+            return None
+        names.update(name.lower() for name in _ATTRIBUTE_NAME.findall(selector) if name.isascii())
+        names.update(("class",) if "." in selector else (), ("id",) if "#" in selector else ())
+    return frozenset(names)
+
+
+def _compared_characters(selectors: Iterable[str]) -> set[str]:
+    """The characters that selectors compare with those of attribute values, in either case."""
+    characters: set[str] = set()
+    for selector in selectors:
+        if "\\" in selector:
+            characters.update(map(chr, range(0x20, 0x7F)))
+        characters.update(*(part for groups in _COMPARED.findall(selector) for part in groups))
+        if "." in selector or "~=" in selector:
+            characters.update(_SPACES)
+        if "|=" in selector:
+            characters.add("-")
+    return {case for character in characters for case in (character, character.lower(), character.upper())}
+
+
+def _references_to(characters: set[str]) -> tuple[re.Pattern[bytes] | None, bytes]:
+    """A pattern of the references to these characters in a page in lower case, and what all of them begin with."""
+    if not characters:
+        return None, b""
+    codes = {ord(character) for text in characters for character in text}
+    decimal = "|".join(f"{code}" for code in sorted(codes))
+    hexadecimal = "|".join(f"{code:x}" for code in sorted(codes))
+    names = sorted({name.lower() for name, text in html5.items() if not characters.isdisjoint(text)}, key=len)
+    # A longer name comes first, so that the shorter one is not taken for it.
+    named = "".join("|" + re.escape(name) for name in reversed(names))
+    pattern = rf"&(?:#0*+(?:{decimal})(?![0-9]);?|#x0*+(?:{hexadecimal})(?![0-9a-f]);?{named})"
+    return re.compile(pattern.encode()), b"&" if named else b"&#"

@@ -1,0 +1,175 @@
+"""Whether an end tag closes in browsers what it closes by its name (HTML Standard, section 13.2.6.4.7).
+
+A browser ignores an end tag, or moves elements, where elements inside of the one to be closed are still open. The
+rules need the whole tree; here it is only decided whether they could make a difference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from lbcompanion.html.tokenizer_patterns import (
+    ATTRIBUTES,
+    BOGUS_COMMENT,
+    COMMENT,
+    EMPTY_END_TAG,
+    RAW_TEXT,
+    WS,
+)
+
+
+def names(text: str) -> frozenset[str]:
+    """A set of names, written with spaces between them."""
+    return frozenset(text.split())
+
+
+#: Elements without a content.
+VOID = names("area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr")
+_FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
+_TABLE_PARTS = names("caption colgroup table tbody td tfoot th thead tr")
+# Elements whose end tag may be left out.
+_OPTIONAL_END = names("dd dt li optgroup option p")
+_SPECIAL = names(
+    "address annotation-xml applet article aside blockquote body button center desc details dir div dl"
+    " fieldset figcaption figure footer foreignobject form frameset h1 h2 h3 h4 h5 h6 head header hgroup"
+    " html iframe listing main marquee menu mi mn mo ms mtext nav noembed noframes noscript object ol"
+    " plaintext pre script search section select style summary template textarea title ul xmp"
+)
+_ANY_SPECIAL = _SPECIAL | _TABLE_PARTS | _OPTIONAL_END
+# What hides the elements around it from end tags.
+_BARRIERS = names(
+    "annotation-xml applet caption desc foreignobject html marquee mi mn mo ms mtext object table td template th title"
+)
+#: By the name of an element: whose end tag may close it, beside its own.
+OPTIONAL_PARENTS = {
+    "li": frozenset(("ul", "ol", "menu", "dir")),
+    "dt": frozenset(("dl",)),
+    "dd": frozenset(("dl",)),
+    "option": frozenset(("select", "optgroup", "datalist")),
+    "optgroup": frozenset(("select",)),
+    **dict.fromkeys(("td", "th"), frozenset(("tr", "tbody", "thead", "tfoot", "table"))),
+    "tr": frozenset(("tbody", "thead", "tfoot", "table")),
+    **dict.fromkeys(("tbody", "thead", "tfoot", "caption", "colgroup"), frozenset(("table",))),
+}
+
+_TOKEN = re.compile(
+    COMMENT
+    + rb"|"
+    + EMPTY_END_TAG
+    + rb"|"
+    + BOGUS_COMMENT
+    + rb"|<(/?)([A-Za-z][^"
+    + WS
+    + rb"/>]*+)"
+    + ATTRIBUTES
+    + rb">"
+)
+_TOKEN_START = re.compile(rb"<[A-Za-z/!?]")
+_RAW_END = {name.decode(): re.compile(rb"(?i)</" + name + rb"(?=[" + WS + rb"/>])") for name in RAW_TEXT}
+
+
+class _Tags:
+    """The tags of a piece of HTML, one by one; contents of raw text elements can be passed over."""
+
+    def __init__(self, html: bytes) -> None:
+        self._html = html
+        self._position = 0
+        self.name = ""
+        self.closes = False
+
+    def next(self) -> bool:
+        """Go to the next tag; returns whether there is one. What begins there and does not end hides the rest."""
+        while start := _TOKEN_START.search(self._html, self._position):
+            token = _TOKEN.match(self._html, start.start())
+            if token is None:
+                return False
+            self._position = token.end()
+            if token.group(2):
+                self.name = token.group(2).decode("latin-1").lower()
+                self.closes = bool(token.group(1))
+                return True
+        return False
+
+    def closes_itself(self) -> bool:
+        """Whether the tag ends with a slash that is certainly not a part of a value."""
+        return self._html[self._position - 2 : self._position - 1] == b"/" and (
+            self._html[self._position - 3 : self._position - 2] in (b'"', b"'", b" ", b"\n")
+        )
+
+    def skip_raw_text(self) -> None:
+        """Go to the end tag of a raw text element."""
+        end = _RAW_END[self.name].search(self._html, self._position)
+        self._position = end.start() if end else len(self._html)
+
+
+def closes_in_order(name: str, content: bytes) -> bool:
+    """Whether the end tag behind this content closes the element for browsers too.
+
+    :param name: the element's, in lower case.
+    :param content: what stands between its tags.
+    """
+    if name in _RAW_END:
+        return True
+    open_elements: list[str] = []
+    counts: Counter[str] = Counter()
+    tags = _Tags(content)
+    while tags.next():
+        tag = tags.name
+        if tag in VOID:
+            continue
+        if not tags.closes:
+            if tag in _RAW_END:
+                tags.skip_raw_text()
+            open_elements.append(tag)
+            counts[tag] += 1
+        elif counts[tag] and not _may_be_open(tag, _pop_to(tag, open_elements, counts), strict=False):
+            return False
+    return _may_be_open(name, frozenset(open_elements), strict=True)
+
+
+def _pop_to(tag: str, open_elements: list[str], counts: Counter[str]) -> frozenset[str]:
+    closed = set()
+    while (other := open_elements.pop()) != tag:
+        closed.add(other)
+        counts[other] -= 1
+    counts[tag] -= 1
+    return frozenset(closed)
+
+
+def _may_be_open(name: str, inside: frozenset[str], strict: bool) -> bool:
+    """Whether an end tag of this name closes its element although these are open inside of it."""
+    special = inside & _ANY_SPECIAL
+    if name == "form":
+        return inside <= _OPTIONAL_END
+    if not special:
+        return True
+    if name in _FORMATTING:
+        return not (special if strict else special & _BARRIERS)
+    if name in _TABLE_PARTS:
+        return special <= _TABLE_PARTS - {"table"} | _OPTIONAL_END
+    return name in _ANY_SPECIAL and special <= _OPTIONAL_END
+
+
+def worst_search_steps(body: bytes) -> int:
+    """How many open elements are passed by in vain when each end tag is looked for among them, at the worst."""
+    open_elements: list[str] = []
+    counts: Counter[str] = Counter()
+    steps = 0
+    tags = _Tags(body)
+    while tags.next():
+        tag = tags.name
+        foreign = counts["svg"] or counts["math"]
+        if tags.closes:
+            if counts[tag]:
+                _pop_to(tag, open_elements, counts)
+            else:
+                steps += len(open_elements)
+        elif foreign and tags.closes_itself():
+            continue
+        elif tag in _RAW_END and not foreign:
+            tags.skip_raw_text()
+        elif tag not in VOID or foreign:
+            open_elements.append(tag)
+            counts[tag] += 1
+    return steps

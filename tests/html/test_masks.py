@@ -1,0 +1,248 @@
+"""Masked elements as browsers see them: nothing of what a mask selects is left in the bytes of a copy."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from justhtml import JustHTML
+
+from lbcompanion.html.masks import KEPT_ATTRIBUTES, Masks, RedactionError, attribute_value, bare_tag
+from lbcompanion.html.redaction import redact
+from lbcompanion.settings import CaptureTable
+
+DEFAULT = Masks(CaptureTable().mask)
+MASKS = Masks([*CaptureTable().mask, ".secret", "[data-secret]", "p > .inner"])
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<select autocomplete=cc-exp-month><option value=SECRET selected>SECRET</option></select>",
+        "<textarea autocomplete='billing cc-number'>SECRET</textarea>",
+        "<output autocomplete=CC-NUMBER>SECRET</output>",
+        "<input type=password placeholder=SECRET data-initial=SECRET defaultValue=SECRET>",
+        "<input type=password title=SECRET aria-valuetext=SECRET onchange=\"f('SECRET')\" style='--a: SECRET'>",
+        "<input type=password value=a value=SECRET VALUE='SECRET' Value=SECRET>",
+        "<input type=password type=SECRET>",
+        "<input value=SECRET value=a type=password>",
+        "<input\ntype\n=\n'PassWord'\nvalue\n=\nSECRET\n/>",
+        "<input/type='password'/value=SECRET/>",
+        'a<input type="&#112;assword" value=SECRET>',
+        "<input type=&#x70;&#X61;ss&#000119ord value=SECRET>",
+        "<input autocomplete='&#99;c-number' value=SECRET>",
+        "<input autocomplete=cc&#45;number value=SECRET>",
+        "<p class='a&Tab;secret'>SECRET</p>",
+        '<iframe srcdoc="<input type=password value=SECRET>"></iframe>',
+        "<iframe srcdoc='&lt;input type=&amp;#112;assword value=SECRET>'></iframe>",
+        "<iframe srcdoc='a' SRCDOC='<input type=password value=SECRET>'></iframe>",
+        "<iframe srcdoc='<iframe srcdoc=&quot;&lt;input type=password value=SECRET>&quot;>'></iframe>",
+        "<noscript><iframe srcdoc='<input type=password value=SECRET>'></iframe></noscript>",
+        "<svg><foreignObject><input type=password value=SECRET></foreignObject></svg>",
+        "<svg><input type=password value=SECRET></svg>",
+        "<svg><style><input type=password value=SECRET></style></svg>",
+        "<svg><desc><p><input type=password value=SECRET></desc></svg>",
+        "<math><mtext><input type=password value=SECRET></mtext></math>",
+        "<template><input type=password value=SECRET></template>",
+        "<template shadowrootmode=open><input type=password value=SECRET></template>",
+        "<noscript><input type=password value=SECRET></noscript>",
+        "<noscript title='<>'><input type=password value=SECRET></noscript>",
+        "<noscript><p class=secret>SECRET",
+        "<input is=my-input type=password value=SECRET>",
+        "<my-input type=password value=SECRET>SECRET<b>SECRET</b></my-input>",
+        "<div contenteditable autocomplete=cc-number>SECRET</div>",
+        "<table><tr><input type=password value=SECRET><td class=secret>SECRET<tr></table>",
+        "<form><input type=hidden><input type=password value=SECRET></form>",
+        "<img class=secret src=/SECRET alt=SECRET srcset=SECRET>",
+        "<b data-secret=SECRET>SECRET</b>",
+        "<body class=secret>SECRET</body>SECRET",
+        "<div class=secret>SECRET",
+    ],
+)
+def test_nothing_of_a_masked_element_is_left(page: str) -> None:
+    assert b"SECRET" not in redact(f"<!doctype html><title>x</title>{page}".encode(), True, MASKS, "utf-8")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<span class=secret><div>a</span>SECRET</div></span>",
+        "<div class=secret><table><tr><td>a</div>SECRET</table></div>",
+        "<div><b class=secret>a</div>SECRET",
+        "<div class=secret><p><div>a</p></div>SECRET</div>",
+        "<form class=secret><div></form>SECRET</div>",
+        "<div class=secret><template>a</div>SECRET</template></div>",
+        "<div><table><tr><td><span class=secret>a</div>SECRET</span></table></div>",
+    ],
+)
+def test_an_extent_that_is_not_certain_gives_no_copy(page: str) -> None:
+    with pytest.raises(RedactionError, match="a masked element is not closed"):
+        redact(page.encode(), True, MASKS, "utf-8")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<a href='mailto:&#112;&#97;&#115;'>password type autocomplete cc-</a><input type=text>",
+        "<input type='password2'><p class='secrets'>x</p><b title='type=password'>",
+        "<iframe srcdoc='<p>&amp;lt; password type</p>'></iframe>",
+        "<noscript>a<p>password type</noscript>",
+        "<script>'<input type=password value=x>'</script><textarea><input type=password value=x></textarea>",
+    ],
+)
+def test_what_no_mask_selects_stays(page: str) -> None:
+    assert redact(page.encode(), True, MASKS, "utf-8") == page.encode()
+
+
+def test_what_is_not_masked_stays_byte_for_byte_beside_references() -> None:
+    page = b"<p  class = '&#115;ome'  id=a>x</p><b class=\"&#115;ecret\"  title=y>z</b>\xff"
+    assert redact(page, True, MASKS, "utf-8") == b"<p  class = '&#115;ome'  id=a>x</p><b class=\"secret\"></b>\xff"
+
+
+@pytest.mark.parametrize(
+    ("tag", "bare"),
+    [
+        (b"<input type=a>", b"<input type=a>"),
+        (b"<Input  Type=a VALUE=b checked>", b'<Input Type=a VALUE="">'),
+        (b"<input value>", b"<input value>"),
+        (b"<input value='' value=b>", b"<input value=''>"),
+        (b"<input value=b/>", b'<input value="">'),
+        (b"<input value='b'/>", b'<input value="" />'),
+        (b"<x:y xmlns:x='u' x:z=a>", b"<x:y xmlns:x='u'>"),
+        (b'<input =a "b c<d=e type=f>', b"<input type=f>"),
+    ],
+)
+def test_bare_tag(tag: bytes, bare: bytes) -> None:
+    assert bare_tag(tag) == bare
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("&amp;&#65;&#x42;&#X43", "&ABC"),
+        ("&ampx &amp=1 &amp;=1 &copy=2 &copy", "&ampx &amp=1 &=1 &copy=2 \xa9"),
+        ("&notit; &not;it; &nothing; & &;", "&notit; \xacit; &nothing; & &;"),
+        ("&#0;&#xD800;&#128;", "\ufffd\ufffd\u20ac"),
+    ],
+)
+def test_character_references_in_attributes(written: str, value: str) -> None:
+    assert attribute_value(written) == value
+    element = JustHTML(f'<b title="{written}">', sanitize=False).query("b")[0]
+    assert element.attrs["title"] == value
+
+
+def test_selectors_beyond_ascii_are_compared_in_the_page_s_encoding() -> None:
+    masks = Masks(["[name='stra\xdfe']"])
+    page = "<input name='stra\xdfe' value=SECRET>\xe4"
+    for charset in ("utf-8", "windows-1252", "utf-16le"):
+        copy = redact(page.encode(charset), True, masks, charset)
+        assert copy.decode(charset) == "<input name='stra\xdfe' value=\"\">\xe4"
+
+
+def test_end_tags_without_an_element_take_no_long_time() -> None:
+    page = b"<b>" * 40_000 + b"</i>" * 40_000 + b"<input type=password value=x>"
+    with pytest.raises(RedactionError, match="too many end tags"):
+        redact(page, True, DEFAULT, "utf-8")
+    fine = b"<b></b></i>" * 40_000 + b"<input type=password value=x>"
+    assert redact(fine, True, DEFAULT, "utf-8") == fine.replace(b"value=x", b'value=""')
+
+
+def test_many_documents_within_a_page_give_no_copy() -> None:
+    page = b"<noscript><input type=password></noscript>" * 1000
+    with pytest.raises(RedactionError, match="too many documents"):
+        redact(page, True, DEFAULT, "utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "unit",
+    [b"<input type=password value=x>", b"<p class=secret>x", b"<i class=secret><b></i>", b"<p title='&#112;'>"],
+)
+def test_time_grows_with_the_page(unit: bytes) -> None:
+    def cpu(count: int) -> float:
+        page = unit * count + b"<input type=password>"
+        started = time.process_time()
+        with contextlib.suppress(RedactionError):
+            redact(page, True, MASKS, "utf-8")
+        return time.process_time() - started
+
+    cpu(100)
+    assert cpu(40_000) < 10 * cpu(10_000) + 0.1
+
+
+# A page of tags that are closed out of order, and in it numbered secrets.
+NAMES = """
+div span p b a table tr td ul li form select option svg foreignObject title template noscript button h1
+"""
+ATTRIBUTES = [
+    "",
+    " class=secret",
+    " class='x secret'",
+    " class=inner",
+    " data-secret=S#",
+    " title=S#",
+    " autocomplete=cc-name",
+    " class='&#115;ecret'",
+]
+INPUTS = [
+    "<input type=password value=S#>",
+    "<input type='PASSWORD' value=S# value=S#>",
+    "<input type=text value=S#>",
+    "<input type='&#112;assword' placeholder=S#>",
+    "<textarea autocomplete=cc-number>S#</textarea>",
+    "<iframe srcdoc='<input type=password value=S#>'></iframe>",
+]
+PIECES = st.one_of(
+    st.builds("<{}{}>".format, st.sampled_from(NAMES.split()), st.sampled_from(ATTRIBUTES)),
+    st.builds("</{}>".format, st.sampled_from(NAMES.split())),
+    st.sampled_from([*INPUTS, "S#", "S#", "<!-- S# -->", "</body>", "<br>"]),
+)
+_SECRET = re.compile(r"Z\d{3}")
+PAGES = st.lists(PIECES, max_size=14).map("".join)
+
+
+def _numbered(page: str) -> str:
+    first, *rest = page.split("S#")
+    return first + "".join(f"Z{number:03}{piece}" for number, piece in enumerate(rest))
+
+
+def _secrets(node: Any, masked: bool, found: set[str]) -> None:
+    attributes = {name.lower(): value or "" for name, value in (getattr(node, "attrs", None) or {}).items()}
+    if node.name == "#text" and masked:
+        found.update(_SECRET.findall(node.data))
+    parent = node.parent.name if node.parent is not None else ""
+    classes = attributes.get("class", "").split()
+    itself = (
+        attributes.get("type", "").lower() == "password"
+        or "cc-" in attributes.get("autocomplete", "").lower()
+        or "secret" in classes
+        or "data-secret" in attributes
+        or ("inner" in classes and parent == "p")
+    )
+    masked = masked or itself
+    if masked:
+        values = [value for name, value in attributes.items() if name not in KEPT_ATTRIBUTES]
+        found.update(_SECRET.findall(" ".join(values)))
+    elif "srcdoc" in attributes:
+        _secrets(JustHTML(attributes["srcdoc"], sanitize=False).root, False, found)
+    if getattr(node, "template_content", None) is not None:
+        _secrets(node.template_content, masked, found)
+    for child in node.children or ():
+        _secrets(child, masked, found)
+
+
+@given(PAGES)
+def test_what_a_parser_finds_in_a_masked_place_is_in_no_copy(page: str) -> None:
+    page = _numbered(f"<!doctype html><title>x</title>{page}")
+    found: set[str] = set()
+    _secrets(JustHTML(page, sanitize=False).root, False, found)
+    try:
+        copy = redact(page.encode(), True, MASKS, "utf-8").decode()
+    except RedactionError:
+        return
+    assert not [secret for secret in found if secret in copy]

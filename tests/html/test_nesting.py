@@ -1,0 +1,56 @@
+"""Whether an end tag closes what it seems to close."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbcompanion.html.nesting import closes_in_order, worst_search_steps
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "in_order"),
+    [
+        ("div", b"", True),
+        ("div", b"a<b>c</b><br><img>", True),
+        ("div", b"<p>a<ul><li>b<li>c</ul><table><tr><td>d<tr></table>", True),
+        ("div", b"<b>a", True),
+        ("div", b"<span><div></span></div>", False),
+        ("div", b"<div>", False),
+        ("div", b"<table><td>", False),
+        ("div", b"<p><div></p>", False),
+        ("div", b"<!-- <div> --><div title='>'></div>", True),
+        ("div", b"<script>'<div>'</script></p>", True),
+        ("span", b"<b>a", True),
+        ("span", b"<p>a", False),
+        ("b", b"<p>a", False),
+        ("td", b"<p>a", True),
+        ("tr", b"<td>a<td>b", True),
+        ("table", b"<tr><td>a", True),
+        ("tr", b"<td><table>", False),
+        ("form", b"<span>", False),
+        ("form", b"<p>", True),
+        ("li", b"<ul><li>", False),
+        ("textarea", b"<div>", True),
+        ("svg", b"<path><g/>", True),
+        ("svg", b"<foreignObject><div>", False),
+    ],
+)
+def test_closes_in_order(name: str, content: bytes, in_order: bool) -> None:
+    assert closes_in_order(name, content) is in_order
+
+
+@pytest.mark.parametrize(
+    ("html", "steps"),
+    [
+        (b"", 0),
+        (b"<p></p></p>", 0),
+        (b"<p><b></i></b></i>", 3),
+        (b"<br><input></i>", 0),
+        (b"<script></i></script></i>", 0),
+        (b"<svg><script></i></script><path d='a'/></svg></i>", 2),
+        (b"<p><!-- </i> --></i", 0),
+        (b"<p>" * 100 + b"</i>" * 100, 10_000),
+    ],
+)
+def test_search_steps(html: bytes, steps: int) -> None:
+    assert worst_search_steps(html) == steps
