@@ -275,8 +275,8 @@ def _special_stickiness(evidence: Evidence) -> Iterator[Finding]:
     ):
         yield _note(
             "moves-visitor",
-            "With a cookie of this kind, a replay while its node is down could move the visitor for good: the recorded "
-            "value is sent only while the node is known to be up.",
+            "With a cookie of this kind, a replay while its node is down or in maintenance could move the visitor for "
+            "good: the recorded value is sent only right after a cookie of the crawler's own reached the node.",
         )
 
 

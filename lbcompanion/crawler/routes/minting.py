@@ -109,8 +109,6 @@ class Minter:
         if route is None:
             return False
         verification = await self._verifier.verify(route, replays=int(route.state is RouteState.PROVEN))
-        if verification.route is None:
-            self._routes.mark_down(self._site.name, node)
         self._apply(route, verification)
         return verification.route is not None
 
@@ -282,6 +280,7 @@ class Minter:
             if self._has_fresh_route(node):
                 self._notify_waiters(node)
             return
+        self._routes.mark_missed(site, node, self._now())
         self._routes.drop_candidate(tried)
         if verification.other_node:
             self._routes.mark_misleading(site, node, tried.cookies, self._now())

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lbcompanion.model import DEFAULT_LADDER, RoutingCookie
 from lbcompanion.settings import StickyTable
+from lbcompanion.sticky.routes import Route, RouteState
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.simulated_balancers import RoundRobinBalancer
 from tests.support.simulated_farm import SimulatedFarm
@@ -147,6 +149,35 @@ class CrawlTests(SynchronousTestCase):
         crawler.run(45)
         self.assertEqual(crawler.row(token)["outcome"], "archived")
         self.assertEqual(farm.balancer.moved, [])
+
+    def test_a_table_is_never_asked_with_a_visitors_key_while_its_node_is_maintained(self) -> None:
+        """The node is alive, and says so at its own address; the balancer would bind the key to another one."""
+        for ladder in (("recorded", "own", "any"), ("recorded",), ("any", "recorded"), DEFAULT_LADDER[:4]):
+            farm = SimulatedFarm(kind="table")
+            sticky = StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",))
+            crawler = self.crawler(farm, direct=True, sticky=sticky, ladder=ladder)
+            farm.balancer.table["visitor"] = "n2"
+            for node in farm.nodes.values():  # all were seen a moment ago, at their own addresses too
+                crawler.take(node.capture(b"before"))
+            farm.balancer.maintained.add("n2")
+            for _ in range(3):
+                crawler.take(farm.nodes["n2"].capture(b"x"), {"sess": "visitor"})
+                crawler.run(5)
+            self.assertEqual(farm.balancer.moved, [], ladder)
+            self.assertFalse(any(asked.get("sess") == "visitor" for asked in farm.balancer.asked), ladder)
+
+    def test_a_replay_that_could_move_follows_one_that_reached_the_node(self) -> None:
+        farm = SimulatedFarm(kind="table")
+        sticky = StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",))
+        crawler = self.crawler(farm, sticky=sticky, ladder=("recorded",))
+        farm.balancer.table.update({"visitor": "n2", "ours": "n2"})
+        crawler.routes.put(
+            Route("main", "n2", (RoutingCookie("sess", "ours"),), "", RouteState.PROVEN, farm.now(), farm.now())
+        )
+        token = farm.nodes["n2"].capture(b"x")
+        crawler.take(token, {"sess": "visitor"})
+        self.assertEqual((crawler.row(token)["outcome"], crawler.row(token)["route"]), ("archived", "recorded"))
+        self.assertEqual([asked.get("sess") for asked in farm.balancer.asked][:2], ["ours", "visitor"])
 
     def test_a_cookie_is_computed_where_the_dialect_can(self) -> None:
         farm = SimulatedFarm()
