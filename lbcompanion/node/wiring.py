@@ -23,6 +23,7 @@ from lbcompanion.node.endpoints.debug import DebugReporter
 from lbcompanion.node.endpoints.fetch_auth import FetchAuthorizer
 from lbcompanion.node.endpoints.router import EndpointRouter
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.notices.pseudonyms import Pseudonyms
 from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.client_info import TrustedProxies
@@ -115,6 +116,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         counters=counters,
         now=dependencies.now,
         on_notice=dependencies.on_notice,
+        pseudonym=Pseudonyms(node.secret, proxies.trusts),
     )
     script = _script(settings, reader)
     capture_rules = CaptureRules(capture)

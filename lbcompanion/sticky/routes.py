@@ -9,6 +9,7 @@ from itertools import islice
 from attrs import evolve, field, frozen
 
 from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.node_values import NodeValues
 
 #: How long a cookie that led to a wrong node is passed over, in seconds: its node may be back after that.
 MISLEADING_SECONDS = 30.0
@@ -124,6 +125,8 @@ class Routes:
         self._missed_at: dict[tuple[str, str], float] = {}
         self._candidates: dict[tuple[str, str], tuple[Route, ...]] = {}
         self._replay_counts: dict[tuple[str, frozenset[str]], _ReplayCounts] = {}
+        #: What the notices of many visitors show.
+        self.node_values = NodeValues()
 
     def __iter__(self) -> Iterator[Route]:
         return iter(sorted(self._routes.values(), key=lambda route: (route.site, route.node)))
@@ -175,6 +178,12 @@ class Routes:
     def candidates(self, site: str, node: str) -> tuple[Route, ...]:
         """The guesses at a route to the node that were not tried yet."""
         return self._candidates.get((site, node), ())
+
+    def has_untried(self, site: str, node: str, now: float) -> bool:
+        """Whether there is a guess at a route to the node that no replay has tried yet."""
+        route = self.get(site, node)
+        guesses = [*self.candidates(site, node), *([route] if route is not None else [])]
+        return any(guess.state is RouteState.CANDIDATE and not guess.has_expired(now) for guess in guesses)
 
     def drop_candidate(self, route: Route) -> None:
         """Remove a candidate that was tried or stored."""
@@ -239,10 +248,9 @@ class Routes:
 
     def mark_misleading(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> None:
         """Note that these cookies were meant for the node but led to another one."""
+        self._misleading.pop((site, node, cookies), None)
         if len(self._misleading) >= _MAX_MISLEADING:
-            self._misleading = {key: when for key, when in self._misleading.items() if now - when < MISLEADING_SECONDS}
-            if len(self._misleading) >= _MAX_MISLEADING:
-                self._misleading.clear()
+            del self._misleading[next(iter(self._misleading))]
         self._misleading[site, node, cookies] = now
 
     def is_misleading(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> bool:
@@ -256,9 +264,11 @@ class Routes:
         :param succeeded: whether they led to the right node; else another node gave a proven answer.
         """
         key = site, frozenset(cookie.name for cookie in cookies)
-        if key in self._replay_counts or len(self._replay_counts) < _MAX_MISLEADING:
-            before = self._replay_counts.get(key, _ReplayCounts()).unless_expired(now)
-            self._replay_counts[key] = _ReplayCounts(before.succeeded + succeeded, before.failed + (not succeeded), now)
+        # The key moves to the end: notices with names that a visitor made up push out the oldest counts only.
+        before = self._replay_counts.pop(key, _ReplayCounts()).unless_expired(now)
+        if len(self._replay_counts) >= _MAX_MISLEADING:
+            del self._replay_counts[next(iter(self._replay_counts))]
+        self._replay_counts[key] = _ReplayCounts(before.succeeded + succeeded, before.failed + (not succeeded), now)
 
     def is_doubtful(self, site: str, node: str, cookies: Iterable[RoutingCookie], now: float, after: int = 2) -> bool:
         """Whether the balancer probably does not route by cookies of these names, although a dialect recognises them.

@@ -94,6 +94,13 @@ class RoundRobinBalancer(SimulatedBalancer):
         return self._next()
 
 
+class SourceBalancer(SimulatedBalancer):
+    """``balance source`` with ``cookie SRV insert``: newcomers from the crawler's address all get the first node."""
+
+    def _next(self) -> Node | None:
+        return next((node for node in self.nodes.values() if self._gets_requests(node)), None)
+
+
 class PostOnlyBalancer(SimulatedBalancer):
     """Inserts its cookie into answers to POST only."""
 

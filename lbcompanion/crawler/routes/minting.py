@@ -20,7 +20,7 @@ from lbcompanion.crawler.routes.mint_method import MAX_PROBES, MintMethod, MintP
 from lbcompanion.crawler.routes.verification import RouteVerifier, Verification
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import is_pattern
-from lbcompanion.sticky.derived_cookies import may_be_adopted
+from lbcompanion.sticky.derived_cookies import may_be_adopted, may_be_tried
 from lbcompanion.sticky.dialects import AUTO, by_name
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
@@ -85,7 +85,11 @@ class Minter:
         return self._campaign_running
 
     def may_mint(self, node: str) -> bool:
-        """Whether a campaign for this node may start: no back-off is running."""
+        """Whether a campaign for this node may start: no back-off is running, or there is a candidate to try."""
+        return self._may_ask(node) or self._routes.has_untried(self._site.name, node, self._now())
+
+    def _may_ask(self, node: str) -> bool:
+        """Whether the balancer may be asked for a cookie for this node: no back-off is running."""
         return self._now() >= self._not_before.get(node, 0.0)
 
     def mint(self, node: str) -> Deferred[None]:
@@ -138,15 +142,24 @@ class Minter:
         return f"a cookie for {node} was handed out"
 
     def note_visitor_cookies(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
-        """Store the cookies of a notice as a candidate for its node's route, if they cannot be a visitor's session."""
+        """Store the cookies of a notice as a candidate for its node's route, if they are the node's: by a dialect, or
+        because many visitors of the node sent them."""
         route = self._routes.get(self._site.name, node)
         if not cookies or (route is not None and (route.state is RouteState.PROVEN or route.cookies == cookies)):
             return
         if not may_be_adopted(self._reader, cookies):
-            return
+            cookies = self._shared_by_visitors(node, cookies)
+            if not cookies or (route is not None and route.cookies == cookies):
+                return
         dialect = self._verifier.dialect_names(cookies)
         candidate = Route(self._site.name, node, cookies, dialect, RouteState.CANDIDATE, self._now())
         self._add_candidate(evolve(candidate, source=Source.TRAFFIC))
+
+    def _shared_by_visitors(self, node: str, cookies: tuple[RoutingCookie, ...]) -> tuple[RoutingCookie, ...]:
+        """Return those that many visitors of the node sent; none if one of them may be a session's."""
+        belongs = self._routes.node_values.belongs_to_node
+        shared = tuple(cookie for cookie in cookies if belongs(self._site.name, node, cookie))
+        return shared if may_be_tried(shared, self._site.sticky.allow_credentials) else ()
 
     def _add_candidate(self, candidate: Route) -> None:
         taken = self._routes.add_candidate(candidate, self._now())
@@ -158,7 +171,7 @@ class Minter:
         for node in self._nodes_wanted:
             if self._has_fresh_route(node):
                 self._backoffs.pop(node, None)
-            else:
+            elif self._may_ask(node):
                 wait = self._backoffs.get(node, _FIRST_BACKOFF_SECONDS)
                 self._not_before[node] = self._now() + wait
                 self._backoffs[node] = min(
@@ -188,7 +201,8 @@ class Minter:
         self._exhausted = False
         for number in range(MAX_PROBES):
             known = len(self._known_nodes())  # grows as nodes answer for the first time
-            if number >= probe_budget(known) or not self._nodes_without_route() or failures >= _MAX_FAILED_PROBES:
+            wanted = any(map(self._may_ask, self._nodes_without_route()))
+            if number >= probe_budget(known) or not wanted or failures >= _MAX_FAILED_PROBES:
                 return
             if number > 2 * known:
                 await self._pause()

@@ -24,6 +24,7 @@ class NoticeReceiver:
 
     :param on_notice: called after each write to the spool.
     :param now: seconds since the epoch.
+    :param pseudonym: returns a pseudonym of the visitor who sent a request.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class NoticeReceiver:
         counters: Counters,
         now: WallClock,
         on_notice: Callable[[], None],
+        pseudonym: Callable[[InternalRequest], str] = lambda _request: "",
     ) -> None:
         self._node = node
         self._tokens = tokens
@@ -46,6 +48,7 @@ class NoticeReceiver:
         self._counters = counters
         self._now = now
         self._on_notice = on_notice
+        self._pseudonym = pseudonym
 
     async def receive(self, request: InternalRequest) -> InternalResponse:
         """Answer ``POST notice``: 204 after the write, 400, 413, or 503 if the write failed."""
@@ -68,6 +71,7 @@ class NoticeReceiver:
             noticed_at=self._now(),
             page_url=page_url,
             source=NoticeSource.BROWSER,
+            visitor=self._pseudonym(request),
         )
         if self._spool is None:
             self._counters.notices["not sent on"] += 1

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.model import DEFAULT_LADDER, RoutingCookie
 from lbcompanion.settings import StickyTable
-from lbcompanion.sticky.routes import Route, RouteState
+from lbcompanion.sticky.routes import Route, RouteState, Source
 from tests.support.in_memory_crawler import InMemoryCrawler
-from tests.support.simulated_balancers import RoundRobinBalancer
+from tests.support.simulated_balancers import RoundRobinBalancer, SourceBalancer
 from tests.support.simulated_farm import SimulatedFarm
 
 pytestmark = pytest.mark.slow
@@ -178,6 +178,34 @@ class CrawlTests(SynchronousTestCase):
         crawler.take(token, {"sess": "visitor"})
         self.assertEqual((crawler.row(token)["outcome"], crawler.row(token)["route"]), ("archived", "recorded"))
         self.assertEqual([asked.get("sess") for asked in farm.balancer.asked][:2], ["ours", "visitor"])
+
+    def test_what_many_visitors_of_a_node_sent_is_tried(self) -> None:
+        """Newcomers are not spread for the crawler, and no dialect is configured."""
+        farm = SimulatedFarm(balancer=SourceBalancer)
+        crawler = self.crawler(farm)
+        tokens = []
+        for number in range(12):
+            name = f"n{number % 3 + 1}"
+            tokens.append(farm.nodes[name].capture(f"{number}".encode()))
+            crawler.take(tokens[-1], {"SRV": name}, visitor=f"visitor {number}")
+            crawler.run(1)
+        crawler.run(30)
+        self.assertEqual([crawler.row(token)["outcome"] for token in tokens], ["archived"] * 12)
+        self.assertEqual(
+            [(route.node, route.state, route.source) for route in crawler.routes if route.node != "n1"],
+            [("n2", RouteState.PROVEN, Source.TRAFFIC), ("n3", RouteState.PROVEN, Source.TRAFFIC)],
+        )
+        self.assertLess(len(farm.balancer.asked), 300)
+
+    def test_a_value_of_one_visitor_is_not_tried(self) -> None:
+        farm = SimulatedFarm(balancer=SourceBalancer)
+        crawler = self.crawler(farm)
+        for number in range(8):
+            crawler.take(farm.nodes["n2"].capture(f"{number}".encode()), {"SRV": "n2"}, visitor="the same")
+            crawler.take(farm.nodes["n3"].capture(f"{number}".encode()), {"SRV": f"own{number}"}, visitor=f"{number}")
+            crawler.run(2)
+        sent = {asked["SRV"] for asked in farm.balancer.asked if "SRV" in asked}
+        self.assertEqual({value for value in sent if value == "n2" or value.startswith("own")}, set())
 
     def test_a_cookie_is_computed_where_the_dialect_can(self) -> None:
         farm = SimulatedFarm()
