@@ -61,9 +61,11 @@ class InMemoryCrawler:
             route_refresher=self.route_refresher,
         )
 
-    def take(self, token: str, cookies: dict[str, str] | None = None, visitor: str = "") -> None:
+    def take(self, token: str, cookies: dict[str, str] | None = None, visitor: str = "", page_url: str = "") -> None:
         owner = Tokens(SECRET).owner_of(token)
-        arrivals = [Arrival(evolve(self.farm.notice(token, cookies), visitor=visitor), owner, "main")]
+        arrivals = [
+            Arrival(evolve(self.farm.notice(token, cookies), visitor=visitor, page_url=page_url), owner, "main")
+        ]
         note_values(self.routes, arrivals)
         self.backlog.add(arrivals, self.farm.now())
         self.scheduler.wake()

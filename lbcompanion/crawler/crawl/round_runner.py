@@ -93,6 +93,7 @@ class RoundRunner:
         state = RoundState(rounds=job.rounds)
         copy: FetchedCopy | None = None
         notes: list[str] = []
+        context.minter.note_page(job.page_url)
         context.minter.note_visitor_cookies(job.owner, job.cookies)
         fetch_path, route = FetchPath(), ""
         while True:

@@ -9,6 +9,7 @@ request at a time; all callers of :meth:`Minter.mint` share the campaign.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
@@ -19,6 +20,7 @@ from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.crawler.routes.mint_method import MAX_PROBES, MintMethod, MintPlan, probe_budget
 from lbcompanion.crawler.routes.verification import RouteVerifier, Verification
 from lbcompanion.model import RoutingCookie, WallClock
+from lbcompanion.protocol.shapes import ASCII_URL
 from lbcompanion.sticky.cookies import is_pattern
 from lbcompanion.sticky.derived_cookies import may_be_adopted, may_be_tried
 from lbcompanion.sticky.dialects import AUTO, by_name
@@ -68,6 +70,7 @@ class Minter:
         self._not_before: dict[str, float] = {}
         self._backoffs: dict[str, float] = {}
         self._exhausted = False
+        self._page_path = "/"
         self._log = Logger(namespace="lbcompanion.crawler.minting")
         #: Called with a node whose route becomes proven.
         self.on_proven: Callable[[str], object] = lambda _node: None
@@ -140,6 +143,14 @@ class Minter:
             return ""
         self._add_candidate(candidates[0])
         return f"a cookie for {node} was handed out"
+
+    def note_page(self, page_url: str) -> None:
+        """Remember the path of a page, as its node reported it, to open a session there. The query is left out."""
+        try:
+            path = urlsplit(page_url).path if ASCII_URL.fullmatch(page_url) else ""
+        except ValueError:
+            return
+        self._page_path = path or self._page_path
 
     def note_visitor_cookies(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
         """Store the cookies of a notice as a candidate for its node's route, if they are the node's: by a dialect, or
@@ -221,8 +232,18 @@ class Minter:
         if method is MintMethod.POST:
             return await self._probe_with(await self._fetcher.post_whoami(), Source.MINTED)
         if method is MintMethod.SESSION:
-            return await self._probe_with(await self._fetcher.open_session(), Source.SESSION)
+            return await self._probe_sessions()
         return await self._probe(self._invented_cookies() if method is MintMethod.INVENTED else ())
+
+    async def _probe_sessions(self) -> bool | None:
+        """Open a session at the first page; where that gives no route, at the page viewed last: an application below a
+        context path starts none at the first page."""
+        results = []
+        for path in dict.fromkeys(("/", self._page_path)):
+            results.append(await self._probe_with(await self._fetcher.open_session(path), Source.SESSION))
+            if results[-1]:
+                return True
+        return False if False in results else None
 
     async def _retry_known_routes(self) -> None:
         """Before minting, try the routes and candidates that exist: a restarted node usually keeps its cookie value, a

@@ -13,7 +13,7 @@ from lbcompanion.model import DEFAULT_LADDER, RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.routes import Route, RouteState, Source
 from tests.support.in_memory_crawler import InMemoryCrawler
-from tests.support.simulated_balancers import RoundRobinBalancer, SourceBalancer
+from tests.support.simulated_balancers import CheckingBalancer, ContextBalancer, RoundRobinBalancer, SourceBalancer
 from tests.support.simulated_farm import SimulatedFarm
 
 pytestmark = pytest.mark.slow
@@ -206,6 +206,30 @@ class CrawlTests(SynchronousTestCase):
             crawler.run(2)
         sent = {asked["SRV"] for asked in farm.balancer.asked if "SRV" in asked}
         self.assertEqual({value for value in sent if value == "n2" or value.startswith("own")}, set())
+
+    def test_a_cookie_check_is_passed(self) -> None:
+        for sticky in (StickyTable(), StickyTable(cookies=("SRV",)), INSERT):
+            farm = SimulatedFarm(balancer=CheckingBalancer)
+            crawler = self.crawler(farm, sticky=sticky)
+            tokens = []
+            for number in range(6):
+                name = f"n{number % 3 + 1}"
+                tokens.append(farm.nodes[name].capture(name.encode()))
+                crawler.take(tokens[-1])
+                crawler.run(1)
+            self.assertEqual([crawler.row(token)["outcome"] for token in tokens], ["archived"] * 6)
+
+    def test_a_session_is_opened_at_the_pages_path(self) -> None:
+        farm = SimulatedFarm(balancer=ContextBalancer)
+        crawler = self.crawler(farm, sticky=StickyTable("jvmroute", ("JSESSIONID",)))
+        tokens = []
+        for number in range(6):
+            name = f"n{number % 3 + 1}"
+            tokens.append(farm.nodes[name].capture(name.encode(), "/shop/item"))
+            crawler.take(tokens[-1], page_url="http://www.example.com/shop/item?id=1")
+            crawler.run(5)
+        self.assertEqual([crawler.row(token)["outcome"] for token in tokens], ["archived"] * 6)
+        self.assertEqual([crawler.row(token)["route"] for token in tokens], ["own"] * 6)
 
     def test_a_cookie_is_computed_where_the_dialect_can(self) -> None:
         farm = SimulatedFarm()
