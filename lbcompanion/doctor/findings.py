@@ -87,7 +87,13 @@ def _nothing_sticks(evidence: Evidence) -> Iterator[Finding]:
     if evidence.sticky or evidence.misdirected:
         return
     nodes = len(evidence.nodes)
-    if nodes > 1:
+    if is_whoami_cached(evidence.observations):
+        yield _problem(
+            "cannot-tell",
+            "The companions' answers come from a cache, so nothing can be said about stickiness. See the finding on "
+            "the cache.",
+        )
+    elif nodes > 1:
         yield _problem(
             "no-stickiness",
             "Requests are spread over several nodes, and no cookie brings one back to its node. A copy can then be "
@@ -103,7 +109,11 @@ def _nothing_sticks(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _one_node(evidence: Evidence) -> Iterator[Finding]:
-    if len(evidence.nodes) != 1 or evidence.nodes[0].responses < _MIN_RESPONSES or _is_cached(evidence):
+    if (
+        len(evidence.nodes) != 1
+        or evidence.nodes[0].responses < _MIN_RESPONSES
+        or is_whoami_cached(evidence.observations)
+    ):
         return
     only, others = evidence.nodes[0], sorted(set(evidence.observations.known_nodes) - {evidence.nodes[0].name})
     beginning = f"All {only.responses} requests without a cookie were answered by {only.name}"
@@ -135,6 +145,8 @@ def _identification(evidence: Evidence) -> Iterator[Finding]:
         )
     elif not evidence.observations.secret_known:
         yield _note("not-proven", "Companions name the node; with the farm's secret (--config) that would be proven.")
+    elif is_whoami_cached(evidence.observations):
+        return  # a repeated proof is for another nonce: it says nothing about the secret
     elif not any(response.proven for response in responses):
         yield _problem(
             "other-secret", "The companions' proofs do not hold: they have another secret than this --config."
@@ -145,18 +157,19 @@ def _identification(evidence: Evidence) -> Iterator[Finding]:
             yield _warning("missing-nodes", f"Configured, but never met: {', '.join(missing)}. Down, or drained?")
 
 
-def _all_responses(evidence: Evidence) -> list[ProbeResponse]:
+def _all_responses(observations: Observations) -> list[ProbeResponse]:
     return [
-        *evidence.observations.without_cookie,
-        *(response for replay in evidence.observations.replays for response in replay.responses),
+        *observations.without_cookie,
+        *(response for replay in observations.replays for response in replay.responses),
     ]
 
 
-def _is_cached(evidence: Evidence) -> bool:
+def is_whoami_cached(observations: Observations) -> bool:
     """Return whether a cache repeated a companion's response to a request with another nonce."""
-    whoami_responses = [one for one in _all_responses(evidence) if one.kind is RequestKind.WHOAMI and not one.failure]
+    whoami_responses = [one for one in _all_responses(observations) if one.kind is RequestKind.WHOAMI]
+    whoami_responses = [one for one in whoami_responses if not one.failure]
     proofs = [whoami_response.proof for whoami_response in whoami_responses if whoami_response.proof]
-    mixed = evidence.observations.secret_known and {
+    mixed = observations.secret_known and {
         whoami_response.proven for whoami_response in whoami_responses if whoami_response.node
     } == {True, False}
     return (
@@ -168,13 +181,13 @@ def _is_cached(evidence: Evidence) -> bool:
 
 def _cache(evidence: Evidence) -> Iterator[Finding]:
     prefix = evidence.observations.prefix
-    if _is_cached(evidence):
+    if is_whoami_cached(evidence.observations):
         yield _problem(
             "cache",
             f"A cache in front answers for {prefix}/: an old answer was given again. It would hand out one node's "
             f"answer for another's: let it pass everything under {prefix}/ through.",
         )
-    elif any(one.from_cache for one in _all_responses(evidence)):
+    elif any(one.from_cache for one in _all_responses(evidence.observations)):
         yield _warning(
             "cached-page",
             "The page came from a cache in front: such a view reaches no node, and its copy is the one of an earlier "
@@ -281,7 +294,7 @@ def _special_stickiness(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _failed_requests(evidence: Evidence) -> Iterator[Finding]:
-    responses = _all_responses(evidence)
+    responses = _all_responses(evidence.observations)
     failed = [response for response in responses if response.failure]
     if failed:
         words = ", ".join(sorted({one.failure for one in failed}))

@@ -42,8 +42,9 @@ def test_a_cache_before_the_companions():
         return evolve(first[0], proven=len(first) == 1)
 
     found = analyse(ModelSite(insert(), change=cached).probe())
-    assert "cache" in codes(found)
-    assert "client-address" not in codes(found)
+    assert {"cache", "cannot-tell"} <= codes(found)
+    assert not {"client-address", "other-secret", "replay", "no-stickiness"} & codes(found)
+    assert not found.sticky
 
 
 @pytest.mark.parametrize(
