@@ -8,12 +8,14 @@ from attrs import frozen
 
 from lbcompanion.doctor.diagnosis import Finding, ObservedCookie, ObservedNode, ReplaySummary, Severity, worst_first
 from lbcompanion.doctor.identity import Certainty, Feature
+from lbcompanion.doctor.journey_findings import journey_findings
 from lbcompanion.doctor.observations import Observations, ProbeResponse, Replay, ReplayMode, RequestKind
 from lbcompanion.doctor.stickiness import Stickiness
 
 #: A cookie with a shorter lifetime than the crawler's ``give_up_after_seconds`` may expire before the fetch.
 _SHORT_SECONDS = 900
 _MIN_RESPONSES = 6
+_TOO_MANY_REQUESTS = 429
 
 
 @frozen
@@ -136,6 +138,9 @@ def _one_node(evidence: Evidence) -> Iterator[Finding]:
 
 def _identification(evidence: Evidence) -> Iterator[Finding]:
     responses = [response for response in evidence.observations.without_cookie if response.node]
+    statuses = {one.status for one in evidence.observations.responses_to(RequestKind.WHOAMI)}
+    if not responses and statuses == {_TOO_MANY_REQUESTS}:
+        return  # see rate-limited: nothing is known of companions
     if not responses:
         yield _note(
             "no-companions",
@@ -293,12 +298,33 @@ def _special_stickiness(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _redirects(evidence: Evidence) -> Iterator[Finding]:
+    if any(response.redirects for response in _all_responses(evidence.observations)):
+        yield _note(
+            "cookie-check",
+            "A request without the balancer's cookie is answered by a redirect to the same address that sets the "
+            "cookie. Doctor and crawler repeat the request with it.",
+        )
+
+
+def _journey(evidence: Evidence) -> Iterator[Finding]:
+    yield from journey_findings(evidence.observations)
+
+
 def _failed_requests(evidence: Evidence) -> Iterator[Finding]:
     responses = _all_responses(evidence.observations)
     failed = [response for response in responses if response.failure]
     if failed:
         words = ", ".join(sorted({one.failure for one in failed}))
         yield _warning("failures", f"{len(failed)} of {len(responses)} requests got no answer: {words}.")
+    limited = sum(response.status == _TOO_MANY_REQUESTS for response in responses)
+    if evidence.observations.delays or limited:
+        yield (_problem if limited else _warning)(
+            "rate-limited",
+            f"The site answered 429 (too many requests), so the doctor waited {evidence.observations.delays} times"
+            + (f"; {limited} requests got no other answer" if limited else "")
+            + ". The crawler sends more requests than a visitor: exempt its address from the limit.",
+        )
     page = evidence.observations.responses_to(RequestKind.PAGE)
     if page and page[0].status >= 400:
         yield _warning("page-status", f"The page itself is answered by status {page[0].status}.")
@@ -315,5 +341,7 @@ RULES: tuple[Rule, ...] = (
     _cookie_scope,
     _cookie_lifetime,
     _special_stickiness,
+    _redirects,
+    _journey,
     _failed_requests,
 )

@@ -309,10 +309,10 @@ def fetched(
         connection.close()
 
 
-def listens(port: int, path: str) -> bool:
-    """Whether a GET is answered by 200."""
+def listens(port: int, path: str, statuses: Collection[int] = (200,)) -> bool:
+    """Whether a GET is answered by 200, or one of these."""
     try:
-        return fetched(port, path)[0] == 200
+        return fetched(port, path)[0] in statuses
     except (OSError, http.client.HTTPException):
         time.sleep(0.05)
         return False

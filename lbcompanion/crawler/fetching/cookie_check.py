@@ -56,6 +56,7 @@ async def ask_with_cookies(
     cookies: tuple[RoutingCookie, ...],
     max_bytes: int,
     timeout_seconds: float = 0.0,
+    body: bytes = b"",
 ) -> tuple[Reply, int]:
     """Send one request, and repeat it with the cookie of a cookie check. The address of the redirect is not followed:
     the request is always for ``url``.
@@ -67,7 +68,7 @@ async def ask_with_cookies(
     handed: tuple[tuple[str, str], ...] = ()
     for redirects in range(MAX_REDIRECTS + 1):
         lines = [("Cookie", cookie_header(cookies))] if cookies else []
-        reply = await client.ask(method, url, [*headers, *lines], max_bytes, timeout_seconds)
+        reply = await client.ask(method, url, [*headers, *lines], max_bytes, timeout_seconds, body)
         more = cookies_to_add(url, reply, cookies) if redirects < MAX_REDIRECTS else None
         if more is None:
             break

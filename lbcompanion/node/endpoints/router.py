@@ -20,6 +20,8 @@ from lbcompanion.node.proxy.answers import GUARDS, not_allowed, problem
 from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
 from lbcompanion.protocol import headers, shapes
 
+#: How much of a request's own field ``whoami`` repeats.
+_SHOWN_BYTES = 256
 _YEAR = 31536000
 
 
@@ -120,8 +122,13 @@ class EndpointRouter:
         return problem(403)
 
     def _whoami(self, request: InternalRequest) -> Deferred[InternalResponse]:
-        body = json.dumps({"node": self._node}).encode()
-        identity = self._copies.identity.fields("", _nonce(request))
+        nonce = _nonce(request)
+        answer = {"node": self._node}
+        if nonce:
+            # What came through the balancer, for the doctor. Pages of other sites cannot send the nonce's field.
+            answer |= {name: _shown(request.head.get(name.encode())) for name in ("host", "user-agent")}
+        body = json.dumps(answer).encode()
+        identity = self._copies.identity.fields("", nonce)
         return succeed(InternalResponse(200, [(b"Content-Type", b"application/json"), *identity, *GUARDS], body))
 
     def _fetch_from(self, request: InternalRequest) -> Deferred[InternalResponse]:
@@ -161,6 +168,10 @@ class EndpointRouter:
             return InternalResponse(200, [(b"Content-Type", b"application/json"), *GUARDS], body)
 
         return self._debug(request, verdict).addCallback(render_report)
+
+
+def _shown(value: bytes | None) -> str:
+    return (value or b"")[:_SHOWN_BYTES].decode("latin-1")
 
 
 def _nonce(request: InternalRequest) -> str:

@@ -50,7 +50,7 @@ class Replies:
         self.replies = list(replies)
         self.sent: list[list[tuple[str, str]]] = []
 
-    async def ask(self, _method: str, url: str, headers: Any, _most: int, _seconds: float = 0.0) -> Reply:
+    async def ask(self, _method: str, url: str, headers: Any, *_more: Any) -> Reply:
         assert url == URL
         self.sent.append(headers)
         return self.replies.pop(0)
