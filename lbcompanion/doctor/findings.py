@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
 
 from lbcompanion.doctor.diagnosis import Finding, ObservedCookie, ObservedNode, ReplaySummary, Severity, worst_first
 from lbcompanion.doctor.identity import Certainty, Feature
 from lbcompanion.doctor.journey_findings import journey_findings
-from lbcompanion.doctor.observations import Observations, ProbeResponse, Replay, ReplayMode, RequestKind
+from lbcompanion.doctor.observations import (
+    Observations,
+    ParsedSetCookie,
+    ProbeResponse,
+    Replay,
+    ReplayMode,
+    RequestKind,
+)
 from lbcompanion.doctor.stickiness import Stickiness
 
 #: A cookie with a shorter lifetime than the crawler's ``give_up_after_seconds`` may expire before the fetch.
@@ -204,19 +212,7 @@ def _cookie_scope(evidence: Evidence) -> Iterator[Finding]:
     """Check which responses set a sticky cookie, and to which paths a browser sends it."""
     for cookie in evidence.sticky_cookies:
         set_cookie = cookie.set_cookie
-        if not set_cookie.covers(f"{evidence.observations.prefix}/notice"):
-            path_note = (
-                "" if set_cookie.path_named else ", the folder of the address that set it, since no Path is given"
-            )
-            prefix = evidence.observations.prefix
-            yield _problem(
-                "cookie-path",
-                f"{set_cookie.name} holds for {set_cookie.path} only{path_note}: browsers do not send it to {prefix}/. "
-                "The balancer takes what a page asks there for a newcomer's request, and answers with another node's "
-                "cookie: visitors are moved, and lose their sessions. The built-in tag asks below the page's folder "
-                'instead; snippets of your own, and inject.address = "prefix", do not. Let the balancer set Path=/, '
-                f'or set prefix = "{set_cookie.path.rstrip("/")}{prefix}" for all nodes and the crawler.',
-            )
+        yield from _cookie_path(evidence, set_cookie)
         if RequestKind.POST in cookie.kinds and not {RequestKind.PAGE, RequestKind.WHOAMI, RequestKind.ROOT} & set(
             cookie.kinds
         ):
@@ -236,6 +232,35 @@ def _cookie_scope(evidence: Evidence) -> Iterator[Finding]:
             and {RequestKind.PAGE, RequestKind.WHOAMI} & set(cookie.kinds)
         ):
             yield _warning("some-paths", f"{set_cookie.name} is not handed out at /, only at some paths.")
+
+
+def _cookie_path(evidence: Evidence, set_cookie: ParsedSetCookie) -> Iterator[Finding]:
+    """Check whether a browser sends the cookie with the script's and the notice's request."""
+    prefix, journey = evidence.observations.prefix, evidence.observations.journey
+    if set_cookie.covers(f"{prefix}/notice"):
+        return
+    path_note = "" if set_cookie.path_named else ", the folder of the address that set it, since no Path is given"
+    scope = f"{set_cookie.name} holds for {set_cookie.path} only{path_note}: browsers do not send it to {prefix}/. "
+    moved = (
+        "The balancer takes what a page asks there for a newcomer's request, and answers with another node's cookie: "
+        "visitors are moved, and lose their sessions. "
+    )
+    remedy = f'Let the balancer set Path=/, or set prefix = "{set_cookie.path.rstrip("/")}{prefix}" for all nodes and '
+    if journey is not None and journey.script_url:
+        if set_cookie.covers(urlsplit(urljoin(journey.script_url, "notice")).path):
+            yield _note(
+                "cookie-path",
+                f"{scope}The page's tag asks below the page's folder, where they send it, so nobody is moved. Snippets "
+                'of your own, and inject.address = "prefix", ask elsewhere.',
+            )
+        else:
+            yield _problem("cookie-path", f"{scope}{moved}{remedy}the crawler.")
+        return
+    yield _warning(
+        "cookie-path",
+        f"{scope}The built-in tag asks below the page's folder, where they send it. Snippets of your own, and "
+        f'inject.address = "prefix", do not: {moved[0].lower()}{moved[1:]}{remedy}the crawler.',
+    )
 
 
 def _cookie_lifetime(evidence: Evidence) -> Iterator[Finding]:

@@ -91,7 +91,7 @@ def _of_page(observations: Observations, journey: Journey) -> Iterator[Finding]:
     if is_other and not _is_host_replaced(observations):
         yield Finding(
             "page-origin",
-            Severity.PROBLEM,
+            Severity.WARNING,
             f"Pages get the address {journey.page_origin} instead of {observations.origin}. Set public_origin = "
             f'"{observations.origin}" in [node] of every node, or let the balancer send X-Forwarded-Proto and '
             "Host, and list it in trusted_proxies.",
