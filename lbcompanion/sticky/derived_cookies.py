@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import names_match, render, safe_to_send
-from lbcompanion.sticky.credentials import looks_like_id, may_be_session
+from lbcompanion.sticky.credentials import looks_like_id, looks_like_node_text, may_be_session
 from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, RouteState
@@ -67,12 +67,17 @@ def may_be_adopted(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bo
 
 def may_be_tried(cookies: Iterable[RoutingCookie], allowed_credentials: Iterable[str] = ()) -> bool:
     """Whether cookies that many visitors of a node sent may be tried as the crawler's own route, although no dialect
-    knows that they are node values: none of them can be a session's by its name or its form, or is configured to be
-    one, and they are small."""
+    knows that they are node values: they read as names or addresses of nodes, none of them can be a session's by its
+    name, or is configured to be one, and they are small."""
     found, allowed = list(cookies), tuple(allowed_credentials)
     if not found or len(render(found)) > _MAX_ADOPTED_BYTES or not safe_to_send(found):
         return False
-    return not any(may_be_session(each.name, each.value) or names_match(allowed, each.name) for each in found)
+    return all(
+        looks_like_node_text(each.value)
+        and not may_be_session(each.name, each.value)
+        and not names_match(allowed, each.name)
+        for each in found
+    )
 
 
 def _is_opaque(dialect: Dialect, cookie: RoutingCookie) -> bool:

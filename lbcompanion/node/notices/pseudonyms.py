@@ -9,15 +9,20 @@ from hashlib import sha256
 
 from lbcompanion.node.proxy.client_info import address_of
 from lbcompanion.node.proxy.context import InternalRequest
+from lbcompanion.sticky.cookies import parse
+from lbcompanion.sticky.credentials import is_credential_name
 
 #: Long enough for a collision to be rare among a million visitors.
 _BYTES = 9
 _MAX_USER_AGENT = 1024
+_MAX_SESSIONS = 8
 
 
 class Pseudonyms:
-    """Makes a visitor's pseudonym from the address and the ``User-Agent``, keyed with the farm's secret: all nodes make
-    the same one, and without the secret nobody finds the address that it was made from.
+    """Makes a visitor's pseudonym from the address, the ``User-Agent`` and the session's cookies, keyed with the farm's
+    secret: all nodes make the same one, and without the secret nobody finds what it was made from.
+
+    Behind a balancer that does not send the client's address only sessions tell visitors apart.
 
     :param trusts: whether an address is one of a trusted proxy.
     """
@@ -32,5 +37,8 @@ class Pseudonyms:
         if request.trusted:
             address = address_of(head, address, b"x-forwarded-for", self._trusts)
         agent = (head.get(b"user-agent") or b"")[:_MAX_USER_AGENT]
-        digest = hmac.digest(self._key, address.encode("utf-8", "replace") + b"\n" + agent, sha256)
+        cookies = parse(b"; ".join(head.all(b"cookie")))
+        sessions = sorted(f"{name}={value}" for name, value in cookies.items() if is_credential_name(name))
+        parts = [address, agent.decode("latin-1"), *sessions[:_MAX_SESSIONS]]
+        digest = hmac.digest(self._key, "\n".join(parts).encode("utf-8", "replace"), sha256)
         return base64.urlsafe_b64encode(digest[:_BYTES]).decode()
