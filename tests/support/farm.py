@@ -131,7 +131,7 @@ class ProcessFarm:
         """Start it, for the nodes as they are now."""
         command = self.balancer(self.folder, self.balanced, self.public, self.admin)
         running = self.children.start("balancer", command)
-        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami"), 20, running)
+        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami", (200, 302)), 20, running)
 
     def start_companion(self, name: str) -> Child:
         """Start it with the ports that it has now."""
