@@ -26,7 +26,7 @@ http {{
     }}
 }}
 """
-_NO_DRAIN = "`drain` is for those who pay (nginx.org, ngx_http_upstream_module), and `down` turns all away"
+_NO_DRAIN = "open source nginx has `drain` since 1.29.6 (nginx.org, ngx_http_upstream_module); `down` refuses all requests"
 
 
 def nginx(how: str, server: str = "") -> Kind:
