@@ -27,7 +27,7 @@ from lbcompanion.doctor.observations import (
 )
 from lbcompanion.doctor.plan import ProbeSeries, next_series
 from lbcompanion.model import RoutingCookie, WallClock
-from lbcompanion.protocol.headers import NONCE, PROOF, Identity, answering_node
+from lbcompanion.protocol.headers import ECHO, NONCE, PROOF, Identity, answering_node
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.settings import SiteSettings
 
@@ -181,7 +181,12 @@ class Prober:
         nonce = self._nonce()
         headers = [("User-Agent", _USER_AGENT), ("Accept", "text/html,*/*")]
         if series.kind in (RequestKind.WHOAMI, RequestKind.POST):
-            headers = [("User-Agent", _USER_AGENT), (NONCE.text, nonce), ("Cache-Control", "no-cache")]
+            headers = [
+                ("User-Agent", _USER_AGENT),
+                (NONCE.text, nonce),
+                (ECHO.text, "1"),
+                ("Cache-Control", "no-cache"),
+            ]
         cookies = tuple(RoutingCookie(*one) for one in series.cookies.items())
         method = "POST" if series.kind is RequestKind.POST else "GET"
         remaining = max(1.0, MAX_SECONDS - (self._monotonic() - self._started_at))

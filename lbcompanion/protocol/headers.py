@@ -50,6 +50,8 @@ PREFIX = b"lbc-"
 NONCE = FieldName("Lbc-Nonce")
 #: Marks a request that a node forwarded; it is not forwarded again.
 HOP = FieldName("Lbc-Hop")
+#: Asks ``whoami`` to repeat the request's own ``Host`` and ``User-Agent``.
+ECHO = FieldName("Lbc-Echo")
 #: Requests a copy of the requested page.
 CAPTURE = FieldName("Lbc-Capture")
 

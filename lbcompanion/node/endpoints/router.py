@@ -124,8 +124,8 @@ class EndpointRouter:
     def _whoami(self, request: InternalRequest) -> Deferred[InternalResponse]:
         nonce = _nonce(request)
         answer = {"node": self._node}
-        if nonce:
-            # What came through the balancer, for the doctor. Pages of other sites cannot send the nonce's field.
+        if request.head.get(headers.ECHO.key) is not None:
+            # What came through the balancer, for the doctor. Pages of other sites cannot send this field.
             answer |= {name: _shown(request.head.get(name.encode())) for name in ("host", "user-agent")}
         body = json.dumps(answer).encode()
         identity = self._copies.identity.fields("", nonce)
