@@ -25,7 +25,6 @@ FINAL_LOSSES = frozenset(LossCode(word) for word in FINAL_MISSES)
 
 _UNKNOWN = MissReason.UNKNOWN.value
 _MISROUTED = MissReason.MISROUTED.value
-_TOO_MANY = "status 429"
 
 
 @frozen
@@ -158,8 +157,6 @@ def next_step(
         return finish
     if _may_continue(knowledge.owner, state) and len(state.attempts) < limits.tries_per_round:
         for rung in _ordered(ladder, knowledge):
-            if RouteKind(rung) is not RouteKind.DIRECT and _is_limited(state):
-                continue
             step = _RUNGS[RouteKind(rung)].step(knowledge, state)
             if step is not None:
                 return step
@@ -216,18 +213,11 @@ def _may_continue(owner: str, state: RoundState) -> bool:
     return not any(attempt.node == owner and attempt.result == _UNKNOWN for attempt in state.attempts)
 
 
-def _is_limited(state: RoundState) -> bool:
-    """Whether the site gets too many requests: more of them in this round would be answered alike."""
-    return any(attempt.result == _TOO_MANY for attempt in state.attempts if attempt.route is not RouteKind.DIRECT)
-
-
 def _attempts_by(state: RoundState, kind: RouteKind) -> tuple[Attempt, ...]:
     return tuple(attempt for attempt in state.attempts if attempt.route is kind)
 
 
 def _why_not_reached(knowledge: Knowledge, state: RoundState) -> str:
-    if _is_limited(state):
-        return "the site answered that it gets too many requests"
     return (
         "as many tries as a round may have"
         if _may_continue(knowledge.owner, state)

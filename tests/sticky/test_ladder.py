@@ -72,12 +72,6 @@ def test_a_stale_route_is_minted_anew_once() -> None:
     assert step(evolve(knowledge, may_mint=False), state) == Try(RouteKind.COMPUTED, COMPUTED)
 
 
-def test_after_too_many_requests_only_the_nodes_own_address_is_tried() -> None:
-    state = went(("recorded", "", "status 429"))
-    assert step(FULL, state) == Try(RouteKind.DIRECT, direct="http://n1.local")
-    assert isinstance(step(evolve(FULL, direct=""), state), Wait)
-
-
 def test_own_twice_after_minting() -> None:
     state = evolve(went(("recorded", "n2", "misrouted"), ("own", "n3", "misrouted")), minted=True)
     assert step(FULL, state) == Try(RouteKind.OWN, OURS)

@@ -121,23 +121,6 @@ class CheckingBalancer(SimulatedBalancer):
         return b""
 
 
-class LimitingBalancer(SimulatedBalancer):
-    """Answers at most 20 requests in 5 seconds, and the rest by 429."""
-
-    def render(self, request: Request) -> bytes | int:
-        node = next(iter(self.nodes.values()))
-        recent = [when for when in self.answered if node.now() - when < 5]
-        if len(recent) >= 20:
-            request.setResponseCode(429)
-            return b""
-        self.answered = [*recent, node.now()]
-        return super().render(request)
-
-    def __init__(self, nodes: list[Node], kind: str = "insert") -> None:
-        super().__init__(nodes, kind)
-        self.answered: list[float] = []
-
-
 class ContextBalancer(SimulatedBalancer):
     """Tomcat with an application below a context path: there is no session at the first page."""
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from attrs import Factory, evolve, field, frozen
 
-from lbcompanion.crawler.crawl.rate_limit import RateLimits
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchMiss, FetchPath, SiteFetcher
 from lbcompanion.crawler.queue.backlog import PendingNotice
 from lbcompanion.crawler.routes.minting import Minter
@@ -88,7 +87,6 @@ class RoundRunner:
         self._jitter = jitter
         self._limits = limits
         self._report_step = report_step
-        self._rate_limits = RateLimits()
 
     async def run(self, context: SiteContext, job: PendingNotice) -> RoundResult:
         """Go down the ladder once for a notice; errors of network or peers become attempts, never exceptions."""
@@ -98,9 +96,6 @@ class RoundRunner:
         context.minter.note_page(job.page_url)
         context.minter.note_visitor_cookies(job.owner, job.cookies)
         fetch_path, route = FetchPath(), ""
-        pause = self._rate_limits.pause_of(context.settings.name, self._now())
-        if pause and self._now() - job.received_at < self._limits.give_up_after_seconds:
-            return RoundResult(Wait(pause + self._jitter()), ())
         while True:
             age = self._now() - job.received_at
             knowledge = self._knowledge(context, job)
@@ -195,8 +190,6 @@ class RoundRunner:
         begun = self._now()
         answer = await context.fetcher.page(job.token, fetch_path)
         result = FETCHED if isinstance(answer, FetchedCopy) else answer.result
-        if not fetch_path.direct:
-            self._rate_limits.record(context.settings.name, result, self._now())
         learnt = "; ".join(self._learn(context, job.owner, kind, fetch_path, answer, begun))
         attempt = Attempt(kind, answer.node, result, max(0.0, (self._now() - begun) * 1000), learnt)
         self._report_step(f"{kind.value}: {_describe(answer)} ({attempt.ms:.0f} ms){f'; {learnt}' if learnt else ''}")

@@ -13,13 +13,7 @@ from lbcompanion.model import DEFAULT_LADDER, RoutingCookie
 from lbcompanion.settings import StickyTable
 from lbcompanion.sticky.routes import Route, RouteState, Source
 from tests.support.in_memory_crawler import InMemoryCrawler
-from tests.support.simulated_balancers import (
-    CheckingBalancer,
-    ContextBalancer,
-    LimitingBalancer,
-    RoundRobinBalancer,
-    SourceBalancer,
-)
+from tests.support.simulated_balancers import CheckingBalancer, ContextBalancer, RoundRobinBalancer, SourceBalancer
 from tests.support.simulated_farm import SimulatedFarm
 
 pytestmark = pytest.mark.slow
@@ -212,19 +206,6 @@ class CrawlTests(SynchronousTestCase):
             crawler.run(2)
         sent = {asked["SRV"] for asked in farm.balancer.asked if "SRV" in asked}
         self.assertEqual({value for value in sent if value == "n2" or value.startswith("own")}, set())
-
-    def test_a_site_that_limits_requests_is_asked_less(self) -> None:
-        farm = SimulatedFarm(balancer=LimitingBalancer)
-        crawler = self.crawler(farm, sticky=INSERT)
-        tokens = []
-        for number in range(40):
-            name = f"n{number % 3 + 1}"
-            tokens.append(farm.nodes[name].capture(name.encode()))
-            crawler.take(tokens[-1], {"SRV": name})
-        crawler.run(55)
-        self.assertEqual([crawler.row(token)["outcome"] for token in tokens], ["archived"] * 40)
-        attempts = sum(len(self.attempts(crawler, token)) for token in tokens)
-        self.assertLess(attempts, 2 * len(tokens))
 
     def test_a_cookie_check_is_passed(self) -> None:
         for sticky in (StickyTable(), StickyTable(cookies=("SRV",)), INSERT):
