@@ -15,7 +15,6 @@ from urllib.parse import urljoin, urlsplit
 
 from attrs import evolve, frozen
 
-from lbcompanion.crawler.fetching.cookie_check import ask_with_cookies
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
 from lbcompanion.doctor.observations import DONE, Journey
@@ -23,7 +22,7 @@ from lbcompanion.html.csp import evaluate
 from lbcompanion.html.snippets import MARKER
 from lbcompanion.model import RoutingCookie
 from lbcompanion.protocol import shapes
-from lbcompanion.sticky.cookies import safe_to_send, set_cookie_pairs
+from lbcompanion.sticky.cookies import render, safe_to_send, set_cookie_pairs
 
 _MAX_BYTES = 8 * 1024 * 1024
 _SECONDS = 10.0
@@ -109,13 +108,12 @@ class JourneyProber:
         if not self._on_request():
             return "not asked"
         fields = [self._user_agent, *headers]
+        if self._cookies:
+            fields.append(("Cookie", render(self._cookies)))
         try:
-            reply, _ = await ask_with_cookies(
-                self._client, method, url, fields, self._cookies, _MAX_BYTES, _SECONDS, body
-            )
+            return await self._client.ask(method, url, fields, _MAX_BYTES, _SECONDS, body)
         except FetchFailed as failure:
             return failure.word
-        return reply
 
     async def _view(self) -> Tag | None:
         reply = await self._ask("GET", self._url, [("Accept", "text/html,*/*")])

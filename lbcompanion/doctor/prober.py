@@ -13,9 +13,9 @@ from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from lbcompanion.crawler.fetching.cookie_check import ask_with_cookies
+from lbcompanion.crawler.fetching.cookie_check import CookieCheckClient
 from lbcompanion.crawler.fetching.fetcher import SiteFetcher
-from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
+from lbcompanion.crawler.fetching.http_client import FetchFailed, Reply
 from lbcompanion.doctor.journey import JourneyProber
 from lbcompanion.doctor.observations import (
     Journey,
@@ -30,6 +30,7 @@ from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.protocol.headers import ECHO, NONCE, PROOF, Identity, answering_node
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.settings import SiteSettings
+from lbcompanion.sticky.cookies import render
 
 MAX_REQUESTS = 80
 MAX_SECONDS = 60.0
@@ -87,7 +88,7 @@ class Prober:
         self,
         *,
         site: TargetSite,
-        client: Client,
+        client: CookieCheckClient,
         nonce: Callable[[], str],
         reactor: IReactorTime,
         on_progress: ProgressCallback,
@@ -187,15 +188,15 @@ class Prober:
                 (ECHO.text, "1"),
                 ("Cache-Control", "no-cache"),
             ]
-        cookies = tuple(RoutingCookie(*one) for one in series.cookies.items())
-        method = "POST" if series.kind is RequestKind.POST else "GET"
+        if series.cookies:
+            headers.append(("Cookie", render(RoutingCookie(*one) for one in series.cookies.items())))
+        method, before = "POST" if series.kind is RequestKind.POST else "GET", self._client.redirects
         remaining = max(1.0, MAX_SECONDS - (self._monotonic() - self._started_at))
         try:
-            reply, redirects = await ask_with_cookies(
-                self._client, method, self._url(series.kind), headers, cookies, _BODY_BYTES, min(10.0, remaining)
-            )
+            reply = await self._client.ask(method, self._url(series.kind), headers, _BODY_BYTES, min(10.0, remaining))
         except FetchFailed as failure:
             return ProbeResponse(series.kind, failure=failure.word)
+        redirects = self._client.redirects - before
         return evolve(self._response_from(series.kind, reply, nonce), redirects=redirects)
 
     def _url(self, kind: RequestKind) -> str:

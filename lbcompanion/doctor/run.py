@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
 
-from lbcompanion.crawler.fetching.http_client import Client, agent_for
+from lbcompanion.crawler.fetching.cookie_check import CookieCheckClient
+from lbcompanion.crawler.fetching.http_client import agent_for
 from lbcompanion.doctor.advice import Advice, advice, knows_cookies
 from lbcompanion.doctor.analysis import analyse
 from lbcompanion.doctor.diagnosis import Diagnosis, Finding, Severity, worst_first
@@ -80,7 +81,7 @@ def run_doctor(target: Target, reactor: Any, on_progress: ProgressCallback) -> D
 
     :raises OSError: if ``ca_file`` cannot be read.
     """
-    client = Client(agent_for(reactor, target.connect, target.ca_file), reactor, MAX_SECONDS)
+    client = CookieCheckClient(agent_for(reactor, target.connect, target.ca_file), reactor, MAX_SECONDS)
     prober = Prober(
         site=target.site,
         client=client,

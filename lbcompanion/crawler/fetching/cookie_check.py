@@ -7,24 +7,13 @@ from urllib.parse import urljoin, urlsplit
 
 from attrs import evolve
 
-from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
+from lbcompanion.crawler.fetching.http_client import Client, Reply
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.cookies import render, safe_to_send, set_cookie_pairs
+from lbcompanion.sticky.cookies import parse, render, safe_to_send, set_cookie_pairs
 
 #: How many redirects of one request are followed.
 MAX_REDIRECTS = 2
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-def cookie_header(cookies: tuple[RoutingCookie, ...]) -> str:
-    """Return the value of the ``Cookie`` header; cookie values are sent raw.
-
-    :raises FetchFailed: ``bad cookie`` if the cookies are unsafe in a header or too long. Recorded and stored cookies
-        are always safe, so these were tampered with.
-    """
-    if not safe_to_send(cookies):
-        raise FetchFailed("bad cookie")
-    return render(cookies)
 
 
 def cookies_to_add(url: str, reply: Reply, sent: tuple[RoutingCookie, ...]) -> tuple[RoutingCookie, ...] | None:
@@ -48,30 +37,37 @@ def cookies_to_add(url: str, reply: Reply, sent: tuple[RoutingCookie, ...]) -> t
     return cookies if same and after != before and safe_to_send(cookies) else None
 
 
-async def ask_with_cookies(
-    client: Client,
-    method: str,
-    url: str,
-    headers: list[tuple[str, str]],
-    cookies: tuple[RoutingCookie, ...],
-    max_bytes: int,
-    timeout_seconds: float = 0.0,
-    body: bytes = b"",
-) -> tuple[Reply, int]:
-    """Send one request, and repeat it with the cookie of a cookie check. The address of the redirect is not followed:
-    the request is always for ``url``.
+class CookieCheckClient(Client):
+    """A client that repeats a request with the cookie of a cookie check. It never follows the redirect's address: each
+    request is for the URL that it was asked for.
 
-    :param headers: all fields but ``Cookie``.
-    :returns: the response, with the ``Set-Cookie`` lines of the redirects before its own; and how many there were.
-    :raises FetchFailed: if no complete response came, or the cookies cannot be sent.
+    The reply has the ``Set-Cookie`` lines of the redirects before its own.
     """
-    handed: tuple[tuple[str, str], ...] = ()
-    for redirects in range(MAX_REDIRECTS + 1):
-        lines = [("Cookie", cookie_header(cookies))] if cookies else []
-        reply = await client.ask(method, url, [*headers, *lines], max_bytes, timeout_seconds, body)
-        more = cookies_to_add(url, reply, cookies) if redirects < MAX_REDIRECTS else None
-        if more is None:
-            break
-        handed += tuple(("set-cookie", line) for line in reply.all("set-cookie"))
-        cookies = more
-    return evolve(reply, headers=(*handed, *reply.headers)), redirects
+
+    #: How many redirects were passed so far.
+    redirects = 0
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        headers: list[tuple[str, str]],
+        max_bytes: int,
+        timeout_seconds: float = 0.0,
+        body: bytes = b"",
+    ) -> Reply:
+        """Send one request; see :meth:`Client.ask`."""
+        others = [(name, value) for name, value in headers if name.lower() != "cookie"]
+        sent = parse("; ".join(value for name, value in headers if name.lower() == "cookie"))
+        cookies = tuple(RoutingCookie(name, value) for name, value in sent.items())
+        handed: tuple[tuple[str, str], ...] = ()
+        reply = await super().ask(method, url, headers, max_bytes, timeout_seconds, body)
+        for _ in range(MAX_REDIRECTS):
+            more = cookies_to_add(url, reply, cookies)
+            if more is None:
+                break
+            self.redirects += 1
+            cookies, handed = more, (*handed, *(("set-cookie", line) for line in reply.all("set-cookie")))
+            fields = [*others, ("Cookie", render(cookies))]
+            reply = await super().ask(method, url, fields, max_bytes, timeout_seconds, body)
+        return evolve(reply, headers=(*handed, *reply.headers)) if handed else reply

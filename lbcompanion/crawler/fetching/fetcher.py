@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
-from lbcompanion.crawler.fetching.cookie_check import ask_with_cookies
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
 from lbcompanion.protocol.headers import NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import digest_of, is_digest_of
 from lbcompanion.settings import SiteSettings
+from lbcompanion.sticky.cookies import render, safe_to_send
 
 #: A safety limit, far above the largest page that a companion stores by default (4 MiB).
 MAX_PAGE_BYTES = 64 * 1024 * 1024
@@ -84,6 +84,17 @@ class FetchPath:
     direct: str = ""
 
 
+def cookie_header(cookies: tuple[RoutingCookie, ...]) -> str:
+    """Return the value of the ``Cookie`` header; cookie values are sent raw.
+
+    :raises FetchFailed: ``bad cookie`` if the cookies are unsafe in a header or too long. Recorded and stored cookies
+        are always safe, so these were tampered with.
+    """
+    if not safe_to_send(cookies):
+        raise FetchFailed("bad cookie")
+    return render(cookies)
+
+
 class SiteFetcher:
     """Sends requests to the nodes of one site.
 
@@ -115,17 +126,8 @@ class SiteFetcher:
     def _client(self, fetch_path: FetchPath) -> Client:
         return self._direct if fetch_path.direct else self._balancer
 
-    async def _ask(
-        self,
-        method: str,
-        url: str,
-        headers: list[tuple[str, str]],
-        fetch_path: FetchPath,
-        max_bytes: int,
-        timeout_seconds: float = 0.0,
-    ) -> Reply:
-        client, cookies = self._client(fetch_path), fetch_path.cookies
-        return (await ask_with_cookies(client, method, url, headers, cookies, max_bytes, timeout_seconds))[0]
+    def _cookies(self, fetch_path: FetchPath) -> list[tuple[str, str]]:
+        return [("Cookie", cookie_header(fetch_path.cookies))] if fetch_path.cookies else []
 
     async def page(self, token: str, fetch_path: FetchPath) -> FetchedCopy | FetchMiss:
         """Request a copy; errors of network or peer are returned as a :class:`FetchMiss`, never raised."""
@@ -153,8 +155,8 @@ class SiteFetcher:
 
     async def _send_signed(self, method: str, token: str, nonce: str, fetch_path: FetchPath, max_bytes: int) -> Reply:
         url = self._url(fetch_path, f"/page/{token}")
-        headers = self._signer.sign(method, url, nonce, self._now())
-        return await self._ask(method, url, [*headers], fetch_path, max_bytes)
+        headers = [*self._signer.sign(method, url, nonce, self._now()), *self._cookies(fetch_path)]
+        return await self._client(fetch_path).ask(method, url, headers, max_bytes)
 
     async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
         """Ask which node a path leads to.
@@ -162,9 +164,10 @@ class SiteFetcher:
         :raises FetchFailed: if no proven response came.
         """
         nonce = self._nonce()
-        headers = [(NONCE.text, nonce), ("Cache-Control", "no-cache")]
-        url = self._url(fetch_path, "/whoami")
-        reply = await self._ask("GET", url, headers, fetch_path, _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)
+        headers = [(NONCE.text, nonce), ("Cache-Control", "no-cache"), *self._cookies(fetch_path)]
+        reply = await self._client(fetch_path).ask(
+            "GET", self._url(fetch_path, "/whoami"), headers, _MAX_SMALL_BYTES, timeout_seconds=_WHOAMI_TIMEOUT_SECONDS
+        )
         if reply.status != 200:
             raise FetchFailed(f"status {reply.status}")
         node = answering_node(reply.header)
@@ -181,8 +184,9 @@ class SiteFetcher:
         """
         headers = [("Cache-Control", "no-cache")]
         url = self._url(FetchPath(), "/whoami")
-        reply = await self._ask("POST", url, headers, FetchPath(), _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)
-        return reply.all("set-cookie")
+        return (await self._balancer.ask("POST", url, headers, _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)).all(
+            "set-cookie"
+        )
 
     async def open_session(self, path: str = "/") -> tuple[str, ...]:
         """Begin a session at the application and return the ``Set-Cookie`` values of application and balancers.
@@ -191,8 +195,8 @@ class SiteFetcher:
 
         :raises FetchFailed: if no response came.
         """
-        url, accept = f"{self.site.origin.rstrip('/')}{path}", [("Accept", "*/*")]
-        reply = await self._ask("HEAD", url, accept, FetchPath(), _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)
+        url = f"{self.site.origin.rstrip('/')}{path}"
+        reply = await self._balancer.ask("HEAD", url, [("Accept", "*/*")], _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)
         return reply.all("set-cookie")
 
     async def fetch_file(self, url: str, fetch_path: FetchPath, max_bytes: int, timeout_seconds: float) -> Reply:
@@ -200,7 +204,8 @@ class SiteFetcher:
 
         :raises FetchFailed: if no complete response came.
         """
-        return await self._ask("GET", url, [("Accept", "*/*")], fetch_path, max_bytes, timeout_seconds)
+        headers = [("Accept", "*/*"), *self._cookies(fetch_path)]
+        return await self._client(fetch_path).ask("GET", url, headers, max_bytes, timeout_seconds)
 
     def _identity_of(self, node: str) -> Identity:
         return Identity(node, self._secret)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
@@ -13,6 +14,7 @@ from lbcompanion.crawler.fetching.fetcher import (
     FetchPath,
     SiteFetcher,
     WhoamiReply,
+    cookie_header,
 )
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, IdentityCodingAgent
 from lbcompanion.model import RoutingCookie
@@ -155,3 +157,16 @@ class FetcherTests(SynchronousTestCase):
         copy = self.page()
         assert isinstance(copy, FetchedCopy)
         self.assertEqual((copy.url, copy.method, copy.status), ("http://www.example.com/", "GET", 200))
+
+
+@pytest.mark.parametrize("value", ["a;b", "\x7f", "é", "a\n", " a", "x" * 4097])
+def test_cookies_that_cannot_be_sent(value: str) -> None:
+    with pytest.raises(FetchFailed):
+        cookie_header((RoutingCookie("SRV", value),))
+
+
+@pytest.mark.parametrize(
+    "value", ["", "n1~", ".n2", '"MTI3LjAuMC4x"', "a b", "a,b", 'a"b', "a\\b", "a=b==", "!$%&'()*"]
+)
+def test_cookies_are_sent_raw(value: str) -> None:
+    assert cookie_header((RoutingCookie("SRV", value), RoutingCookie("b", "c"))) == f"SRV={value}; b=c"

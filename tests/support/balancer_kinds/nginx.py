@@ -26,7 +26,9 @@ http {{
     }}
 }}
 """
-_NO_DRAIN = "open source nginx has `drain` since 1.29.6 (nginx.org, ngx_http_upstream_module); `down` refuses all requests"
+_NO_DRAIN = (
+    "open source nginx has `drain` since 1.29.6 (nginx.org, ngx_http_upstream_module); `down` refuses all requests"
+)
 
 
 def nginx(how: str, server: str = "") -> Kind:
