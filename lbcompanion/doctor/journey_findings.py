@@ -55,14 +55,14 @@ def _of_request(observations: Observations, journey: Journey) -> Iterator[Findin
         right = journey.page_origin.lower() == observations.origin.lower()
         yield Finding(
             "host-replaced",
-            Severity.NOTE if right else Severity.PROBLEM,
+            Severity.NOTE if right else Severity.WARNING,
             f"The balancer replaces Host: nodes see {_seen(observations, 'host')} instead of "
             f"{_host_of(observations.origin)}. "
             + (
                 "Pages have the right address all the same, by public_origin or X-Forwarded-Host."
                 if right
-                else f"Let it pass Host on ({_KEEP_HOST}), or set public_origin = "
-                f'"{observations.origin}" in [node] of every node.'
+                else f"Nodes then name pages by a host that no browser knows. Let it pass Host on ({_KEEP_HOST}), or "
+                f'set public_origin = "{observations.origin}" in [node] of every node.'
             ),
         )
     agent = _seen(observations, "user-agent")
@@ -138,8 +138,8 @@ def _of_fetch(observations: Observations, journey: Journey) -> Iterator[Finding]
         yield Finding(
             "confirmation-refused",
             Severity.WARNING,
-            f"The confirmation of a fetch is refused: the balancer or a firewall does not pass DELETE below {prefix}/. "
-            "Pages are archived, but nodes keep their copies for the whole max_seconds. Let it pass DELETE there.",
+            "The confirmation of a fetch is refused: the balancer or a firewall does not pass DELETE, or POST, below "
+            f"{prefix}/page/. Pages are archived, but nodes keep their copies too long. Let it pass both there.",
         )
 
 

@@ -48,9 +48,9 @@ def test_each_border(change: dict[str, object], codes: set[str]) -> None:
     assert found(evolve(WHOLE, **change)).keys() == codes  # type: ignore[arg-type]
 
 
-def test_a_replaced_host_is_a_problem_only_if_the_pages_address_is_wrong() -> None:
+def test_a_replaced_host_matters_if_the_pages_address_is_wrong() -> None:
     assert found(WHOLE, host="farm") == {"host-replaced": Severity.NOTE, "journey": Severity.GOOD}
-    assert found(evolve(WHOLE, page_origin="http://farm"), host="farm") == {"host-replaced": Severity.PROBLEM}
+    assert found(evolve(WHOLE, page_origin="http://farm"), host="farm") == {"host-replaced": Severity.WARNING}
 
 
 @pytest.mark.parametrize("agent", ["", "proxy/1.0"])
