@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from lbcompanion.demo.ports import ReservedPorts
-from tests.e2e.test_unmoved import Browser
 from tests.support.balancer_kinds.apache import Apache, apache
 from tests.support.children import Children
 from tests.support.farm import NODES, Applications, ProcessFarm, StickySettings, plain_applications
 from tests.support.programs import need_program
+from tests.support.scoped_browser import Browser
 from tests.support.session_site import TOMCAT
 
 
