@@ -134,6 +134,7 @@ class LimitsTable:
     requests_per_connection: int = 10000
     body_bytes_per_second: float = 128
     upstream_connect_seconds: float = 5
+    upstream_head_bytes: int = 262144
     upstream_seconds: float = 60
     connections: int = 10000
     connections_per_address: int = 0

@@ -196,6 +196,7 @@ NODE: Mapping[str, Table] = {
         "requests_per_connection": checks.integer(1),
         "body_bytes_per_second": checks.number(0),
         "upstream_connect_seconds": _positive,
+        "upstream_head_bytes": checks.integer(256),
         "upstream_seconds": _positive,
         "connections": checks.integer(1),
         "connections_per_address": checks.integer(0),

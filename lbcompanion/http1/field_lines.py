@@ -41,6 +41,13 @@ BODY_DEPENDENT: Final = 512
 HAS_CSP: Final = 1024
 #: ``Content-Encoding``.
 HAS_CODING: Final = 2048
+#: Fields that may authenticate a connection: ``Authorization`` of a request, ``WWW-Authenticate`` and
+#: ``Persistent-Auth`` of a response.
+AUTHENTICATION: Final = 1 << 20
+#: ``Lbc-Forwarded-By``.
+FORWARDED_BY: Final = 1 << 21
+#: ``Date``.
+HAS_DATE: Final = 1 << 22
 
 # Not forwarded: hop-by-hop fields, and fields that the proxy generates itself (framing, X-Forwarded-*).
 _NOT_FORWARDED: Final = 1 << 30
@@ -68,6 +75,7 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"accept-encoding": 0,
     b"cache-control": 0,
     b"expect": EXPECT,
+    b"authorization": AUTHENTICATION,
     b"x-forwarded-for": FORWARDED | _NOT_FORWARDED,
     b"x-forwarded-proto": FORWARDED | _NOT_FORWARDED,
     b"x-forwarded-host": FORWARDED | _NOT_FORWARDED,
@@ -84,6 +92,7 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"if-none-match": CONDITIONAL,
     b"if-match": CONDITIONAL,
     headers.CAPTURE.key: CAPTURE_REQUESTED,
+    headers.FORWARDED_BY.key: FORWARDED_BY | _NOT_FORWARDED,
 }
 #: The indexed fields of a response, with their flags.
 RESPONSE_FIELDS: dict[bytes, int] = {
@@ -99,10 +108,18 @@ RESPONSE_FIELDS: dict[bytes, int] = {
     b"content-digest": BODY_DEPENDENT,
     b"repr-digest": BODY_DEPENDENT,
     b"accept-ranges": BODY_DEPENDENT,
+    b"date": HAS_DATE,
+    b"www-authenticate": AUTHENTICATION,
+    b"persistent-auth": AUTHENTICATION,
 }
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+_SPACED_LINE = re.compile(
+    rb"(?!(?:content-length|transfer-encoding|connection)[ \t])"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:[ \t]*([\t\x20-\x7e\x80-\xff]*)",
+    re.IGNORECASE,
+)
 # The bytes allowed in a head beside its line ends: no control characters (RFC 9110 section 5.5).
 ALLOWED_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 # Cache from spellings of names to lower-case names and flags; -1 for fields that are not indexed. It is bounded,
@@ -190,14 +207,18 @@ def read_lines(raw: bytes, start: int, response: bool) -> Lines | None:
     return forwardable, values, flags & 0xFFFFFFF, len(lines) + len(not_forwarded)
 
 
-def normalised(raw: bytes, start: int) -> bytes | None:
+def normalised(raw: bytes, start: int, response: bool = False) -> bytes | None:
     """The head with each line in the form ``Name: value``, without white space around the value.
 
+    :param response: white space between name and colon is removed, as RFC 9112 section 5.1 asks of proxies; but not
+        from fields that frame the message, because others may read those differently.
     :returns: None if a line is not a field or is folded (RFC 9112 section 5.2).
     """
     spelling = [raw[:start]]
     for line in raw[start:-4].split(b"\r\n"):
         found = _LINE.fullmatch(line)
+        if found is None and response:
+            found = _SPACED_LINE.fullmatch(line)
         if found is None:
             return None
         spelling.append(b"%b: %b\r\n" % (found[1], found[2].rstrip(b" \t")))

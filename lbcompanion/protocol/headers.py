@@ -52,6 +52,8 @@ NONCE = FieldName("Lbc-Nonce")
 HOP = FieldName("Lbc-Hop")
 #: Asks ``whoami`` to repeat the request's own ``Host`` and ``User-Agent``.
 ECHO = FieldName("Lbc-Echo")
+#: The nodes that forwarded a request to their application, so that a loop is recognised.
+FORWARDED_BY = FieldName("Lbc-Forwarded-By")
 #: Requests a copy of the requested page.
 CAPTURE = FieldName("Lbc-Capture")
 

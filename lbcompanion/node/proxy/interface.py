@@ -92,6 +92,10 @@ class AnyExchange(Protocol):
         """Whether the first byte of the response was written."""
         ...
 
+    def start(self) -> None:
+        """Start it; the request head is known."""
+        ...
+
     def body(self, data: bytes) -> None:
         """Handle bytes of the request body."""
         ...

@@ -34,7 +34,8 @@ def test_answers_go_end_to_end() -> None:
     visitor = companion.connect()
     visitor.send(request())
     companion.run()
-    assert visitor.received == b"HTTP/1.1 200 Fine\r\n" + lines + b"Content-Length: 2\r\n\r\nok"
+    date = companion.context.date_line()
+    assert visitor.received == b"HTTP/1.1 200 Fine\r\n" + date + lines + b"Content-Length: 2\r\n\r\nok"
 
 
 @pytest.mark.parametrize(
