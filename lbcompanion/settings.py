@@ -50,7 +50,7 @@ class CaptureTable:
     revalidate: str = "keep"
     no_store: tuple[str, ...] = ()
     outlive_pull: tuple[str, ...] = ()
-    force_parameter: str = "lbc=record"
+    force_parameter: str = ""
     include: tuple[str, ...] = ("/**",)
     exclude: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("GET", "POST")

@@ -126,7 +126,7 @@ def _check_requests(raw: bytes, places: bytes, direction: Direction) -> Hashable
 
 
 _CHANGED = frozenset(
-    b"connection keep-alive proxy-connection te transfer-encoding upgrade content-length trailer date lbc-hops"
+    b"connection keep-alive proxy-connection te transfer-encoding upgrade content-length trailer date lbc-forwarded-by"
     b" x-forwarded-for x-forwarded-proto x-forwarded-host accept-encoding lbc-capture proxy-authenticate expect"
     b" proxy-authorization host if-none-match if-match if-range range".split()
 )

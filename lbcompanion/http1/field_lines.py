@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Final
 
 from lbcompanion.bounded_cache import BoundedCache
+from lbcompanion.http1.fragment_fields import FRAGMENT_FIELDS
 from lbcompanion.protocol import headers
 
 #: The result of :func:`read_lines`: the lines to forward, each with its line end; the values of the indexed fields, by
@@ -31,11 +32,11 @@ EXPECT: Final = 16
 FORWARDED: Final = 32
 #: Fields that distinguish a fragment, a prefetch or a download from a page.
 FRAGMENT_HINT: Final = 64
-#: ``If-None-Match``, ``If-Match``.
+#: ``If-None-Match``, ``If-Match``, ``If-Modified-Since``.
 CONDITIONAL: Final = 128
 #: ``Lbc-Capture``.
 CAPTURE_REQUESTED: Final = 256
-#: Fields that are wrong after a change of the body: digests, ``Accept-Ranges``, the entity tag.
+#: Fields that are wrong after a change of the body: digests, ``Accept-Ranges``, the validators.
 BODY_DEPENDENT: Final = 512
 #: ``Content-Security-Policy``.
 HAS_CSP: Final = 1024
@@ -48,6 +49,8 @@ AUTHENTICATION: Final = 1 << 20
 FORWARDED_BY: Final = 1 << 21
 #: ``Date``.
 HAS_DATE: Final = 1 << 22
+#: ``Range``, ``If-Range``.
+RANGE: Final = 4096
 
 # Not forwarded: hop-by-hop fields, and fields that the proxy generates itself (framing, X-Forwarded-*).
 _NOT_FORWARDED: Final = 1 << 30
@@ -81,16 +84,19 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"x-forwarded-host": FORWARDED | _NOT_FORWARDED,
     b"sec-fetch-dest": _SINGLETON,
     b"sec-fetch-mode": _SINGLETON,
+    b"upgrade-insecure-requests": 0,
+    b"surrogate-capability": FRAGMENT_HINT,
     b"x-requested-with": FRAGMENT_HINT,
-    b"hx-request": FRAGMENT_HINT,
-    b"turbo-frame": FRAGMENT_HINT,
-    b"x-pjax": FRAGMENT_HINT,
+    **dict.fromkeys(FRAGMENT_FIELDS, FRAGMENT_HINT),
     b"sec-purpose": FRAGMENT_HINT,
     b"purpose": FRAGMENT_HINT,
     b"x-purpose": FRAGMENT_HINT,
     b"x-moz": FRAGMENT_HINT,
     b"if-none-match": CONDITIONAL,
     b"if-match": CONDITIONAL,
+    b"if-modified-since": CONDITIONAL,
+    b"range": RANGE,
+    b"if-range": RANGE,
     headers.CAPTURE.key: CAPTURE_REQUESTED,
     headers.FORWARDED_BY.key: FORWARDED_BY | _NOT_FORWARDED,
 }
@@ -111,6 +117,7 @@ RESPONSE_FIELDS: dict[bytes, int] = {
     b"date": HAS_DATE,
     b"www-authenticate": AUTHENTICATION,
     b"persistent-auth": AUTHENTICATION,
+    b"last-modified": BODY_DEPENDENT,
 }
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

@@ -60,7 +60,7 @@ def use_python_reader(python_only: bool = True) -> bool:
 
 
 class _Head:
-    """What heads of requests and responses have in common.
+    """The common part of request and response heads.
 
     :ivar version: 10 or 11.
     :ivar forwardable: the lines to forward, each with its line end: all except hop-by-hop fields and fields that the

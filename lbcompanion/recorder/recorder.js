@@ -134,15 +134,15 @@
 
     // Whether this visitor is recorded; draws lots once where only a share is.
     var isChosen = function () {
-      var query = location.search.slice(1).split("&");
-      if (config.force && query.indexOf(config.force) >= 0) {
-        return true;
-      }
       var pairs = pageCookies();
       for (var i = 0; i < pairs.length; i += 1) {
         if (pairs[i][0] === config.visitorCookie) {
           return pairs[i][1] !== "0";
         }
+      }
+      var query = location.search.slice(1).split("&");
+      if (config.force && query.indexOf(config.force) >= 0) {
+        return true;
       }
       if (config.ratio >= 1) {
         return true;

@@ -124,7 +124,7 @@ def test_white_space_before_the_colon_of_an_answer_is_removed(line: bytes) -> No
     read = read_response_head(answer(b"Content-Length: 3", line, b"Content-Type : text/html"))
     assert read.fields == [
         (b"content-length", b"3"),
-        (b"x-xss-protection", b"1; mode=block"),
+        (b"x-protection", b"1; mode=block"),
         (b"content-type", b"text/html"),
     ]
     assert read.names == [b"Content-Length", b"X-Protection", b"Content-Type"]

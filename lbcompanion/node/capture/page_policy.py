@@ -21,6 +21,7 @@ from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import WallClock
 from lbcompanion.node.capture.capture_rules import CaptureRules
 from lbcompanion.node.capture.pipeline import CaptureLimits
+from lbcompanion.node.capture.range_requests import RangeRequests
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.client_info import forwarding_lines, host_of
@@ -60,6 +61,7 @@ class PagePolicy:
         self.copies = copies
         self.counters = counters
         self.capture_limits = capture_limits
+        self.range_requests = RangeRequests()
         self.now = now
         self.prefix = settings.node.prefix
         self._public_origin = settings.node.public_origin.rstrip("/")
@@ -69,6 +71,7 @@ class PagePolicy:
         if settings.capture.outlive_pull:
             copies.outlives = capture_rules.outlives
         inject = settings.inject
+        self.changes_pages = inject.enabled
         self.top = Snippet(inject.top) if inject.top is not None else None
         self.bottom = Snippet(inject.bottom) if inject.bottom is not None else None
         self.skip_if = re.compile(inject.skip_if.encode()) if inject.skip_if else None
@@ -179,6 +182,7 @@ class PagePolicy:
         key = (
             request_fields.get(b"sec-fetch-dest"),
             request_fields.get(b"sec-fetch-mode"),
+            request_fields.get(b"upgrade-insecure-requests"),
             head.status,
             values.get(b"content-type"),
             values.get(b"cache-control"),

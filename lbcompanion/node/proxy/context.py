@@ -78,8 +78,11 @@ class Pipeline(Protocol):
         """Called after the last byte was written: work that must not delay the visitor is done here."""
         ...
 
-    def abort(self, why: str) -> None:
-        """The body stays incomplete for this reason (``visitor left``, ``application broke off``)."""
+    def abort(self, why: str) -> bytes:
+        """The body stays incomplete for this reason (``visitor left``, ``application broke off``).
+
+        :returns: the bytes that were held back, for a visitor who is still there.
+        """
         ...
 
     def transform_whole(self, data: bytes) -> list[bytes]:
@@ -89,6 +92,14 @@ class Pipeline(Protocol):
     @property
     def same_length(self) -> bool:
         """Whether the body passes unchanged, so that its length and digests stay valid."""
+        ...
+
+    @property
+    def broken(self) -> str:
+        """Why the response has to be cut after the bytes returned last; empty if it goes on.
+
+        Never set by ``transform_whole``, nor by calls that return the first bytes of a body.
+        """
         ...
 
 

@@ -313,9 +313,7 @@ class Exchange:
             if pipeline is None:
                 pieces = [body]
             else:
-                pieces = [pipeline.feed(body) if body else b""]
-                if complete:
-                    pieces.append(pipeline.finish())
+                pieces = pipeline.transform_whole(body) if complete else [pipeline.feed(body) if body else b""]
         self._context.counters.responses[head.status] += 1
         size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
         framed = self._response_framing_lines(head, framing, size if complete else None)
@@ -378,12 +376,24 @@ class Exchange:
                 out = pipeline.feed(out) if out else b""
                 if reader.done:
                     out += pipeline.finish()
+                if pipeline.broken:
+                    self._cut(visitor, out, pipeline.broken)
+                    return
             if self._chunked_output:
                 out = chunk(out) + (last_chunk(self._trailers()) if reader.done else b"")
             if out:
                 visitor.transport.write(out)
         if reader.done:
             self._finish(leftover)
+
+    def _cut(self, visitor: VisitorSide, out: bytes, why: str) -> None:
+        """Send the last bytes of a body that cannot be continued, and end the response so that the visitor notices."""
+        if out:
+            visitor.transport.write(chunk(out) if self._chunked_output else out)
+        self._context.counters.upstream_errors["bad answer"] += 1
+        self._context.log("application's answer refused", why)
+        self._drop_upstream()
+        self._truncate(why)
 
     def _forward_chunks(self, visitor: VisitorSide, reader: ChunkedReader, data: bytes) -> bytes:
         """Forward received chunks as one chunk without copying them; return the bytes after the body."""
@@ -433,7 +443,11 @@ class Exchange:
             return
         if isinstance(self._reader, UntilCloseReader) and orderly:
             self._reader.end()
-            out = self._pipeline.finish() if self._pipeline is not None else b""
+            pipeline = self._pipeline
+            out = pipeline.finish() if pipeline is not None else b""
+            if pipeline is not None and pipeline.broken:
+                self._cut(visitor, out, pipeline.broken)
+                return
             if self._chunked_output:
                 out = chunk(out) + last_chunk([])
             if out:
@@ -485,11 +499,11 @@ class Exchange:
         """Answer 502, 503 or 504, or truncate a response that has started."""
         self._context.log("no answer for a visitor", why)
         self._drop_upstream()
-        self._drop_pipeline(why)
-        if self._visitor is None:
-            return
         if self.response_started:
             self._truncate(why)
+            return
+        self._drop_pipeline(why)
+        if self._visitor is None:
             return
         if not self._request_complete:
             self._keep_alive = False
@@ -506,14 +520,16 @@ class Exchange:
 
     def _truncate(self, why: str) -> None:
         visitor, self._visitor = self._visitor, None
-        self._drop_pipeline(why)
+        held = self._drop_pipeline(why)
         if visitor is not None:
+            if held:
+                visitor.transport.write(chunk(held) if self._chunked_output else held)
             visitor.abort_response(self_delimited=not self._close_delimited)
 
-    def _drop_pipeline(self, why: str) -> None:
+    def _drop_pipeline(self, why: str) -> bytes:
+        """Abort the pipeline; return the bytes that it held back."""
         pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            pipeline.abort(why)
+        return b"" if pipeline is None else pipeline.abort(why)
 
     def _drop_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None

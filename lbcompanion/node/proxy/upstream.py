@@ -176,7 +176,7 @@ class UpstreamPool:
     connections.
 
     A connection that the application may have authenticated (NTLM, Negotiate) is bound to the connection of the visitor
-    who used it. It is never idle in the sense of the pool. At the limit it makes way for a waiting request after
+    that used it. It is never idle in the sense of the pool. At the limit it makes way for a waiting request after
     ``SPARE_SECONDS`` without a request.
 
     :param dial: connects a handler; calls its ``connection_made`` or ``dial_failed``.
@@ -249,7 +249,7 @@ class UpstreamPool:
             self._close_spare_bound(upstream.idle_since)
 
     def owner_lost(self, owner: object) -> None:
-        """A visitor's connection is closed: close what is bound to it."""
+        """A visitor's connection is closed: close the connection that is bound to it."""
         upstream = self._bound_by_owner.get(owner)
         if upstream is not None:
             upstream.discard()
