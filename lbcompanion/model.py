@@ -128,6 +128,7 @@ class Notice:
     :ivar noticed_at: when the node received the notice, in seconds since the epoch.
     :ivar page_url: the copy's URL if the node knows it, else empty.
     :ivar source: the browser, or the node itself.
+    :ivar visitor: a pseudonym of the visitor, to count visitors by; empty if unknown.
     """
 
     token: str
@@ -137,6 +138,7 @@ class Notice:
     noticed_at: float
     page_url: str = ""
     source: NoticeSource = NoticeSource.BROWSER
+    visitor: str = field(default="", repr=False)
 
 
 class LossCode(Enum):

@@ -153,7 +153,8 @@ def _fetched(fetched: FetchOutcome) -> dict[str, Any]:
 def doctor(url: str, connect: str, file: str | None, as_json: bool) -> None:
     """Examine a site from outside: its sticky sessions, whether a replayed cookie leads back, and what to configure.
 
-    Sends a few dozen requests, one at a time, within a minute. Exit 0: sticky, and replays lead to the same node.
+    Sends a few dozen requests, one at a time, within a minute. Exit 0: sticky, replays lead to the same node, and no
+    problem was found.
     """
     settings = config.read_any(file) if file is not None else None
     if not _URL.fullmatch(url):
@@ -180,5 +181,5 @@ def doctor(url: str, connect: str, file: str | None, as_json: bool) -> None:
         )
     else:
         out.print(report.report(visited.observations, visited.diagnosis, visited.advice), highlight=False)
-    if not visited.diagnosis.sticky:
+    if not visited.diagnosis.is_good:
         sys.exit(FAILED)

@@ -33,6 +33,7 @@ from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.route_table import RouteTable
+from lbcompanion.crawler.routes.visitor_values import load_trusted_routes, note_values
 from lbcompanion.crawler.site_names import SiteNames
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.errors import CompanionError
@@ -97,6 +98,7 @@ class CrawlerService(MultiService):
             on_new_folder=self._lock_archive,
         )
         self._site_names = SiteNames(settings.sites.values(), reactor, self._health)
+        self._routes = Routes()
         self._scheduler: Scheduler | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
@@ -144,7 +146,7 @@ class CrawlerService(MultiService):
         self._database.open()
         self._archive.recover()
         self._backlog.make_all_due(self._now())
-        return self._route_table.load()
+        return load_trusted_routes(self._route_table, self.settings.sites)
 
     def _lock_archive(self) -> None:
         self._lock(self.settings.crawler.archive_dir)
@@ -164,7 +166,7 @@ class CrawlerService(MultiService):
             raise StartFailed(str(refused)) from None
 
     async def _start(self) -> None:
-        routes = Routes(await self._defer(self._open_state))
+        routes = self._routes = Routes(await self._defer(self._open_state))
         crawler = self.settings.crawler
         contexts = build_sites(self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory)
         limits = LadderLimits(give_up_after_seconds=crawler.give_up_after_seconds)
@@ -237,6 +239,7 @@ class CrawlerService(MultiService):
         self._defer(self._route_table.save, route).addErrback(failed)
 
     def _accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
+        note_values(self._routes, arrivals)
         return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, bool(losses))
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:

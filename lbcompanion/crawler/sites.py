@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from lbcompanion.crawler.crawl.round_runner import SiteContext
+from lbcompanion.crawler.fetching.cookie_check import CookieCheckClient
 from lbcompanion.crawler.fetching.fetcher import SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, agent_for
 from lbcompanion.crawler.routes.minting import Minter
@@ -65,7 +66,7 @@ def build_sites(
         fetcher = SiteFetcher(
             site=site,
             secret=settings.crawler.secret,
-            balancer=Client(balancer, reactor, seconds),
+            balancer=CookieCheckClient(balancer, reactor, seconds),
             direct=Client(direct, reactor, seconds),
             nonce=nonce,
             now=now,

@@ -19,11 +19,17 @@ _NAMED = ("proven", "told")
 
 @frozen
 class Advice:
-    """:ivar node: ``[sticky]`` of each node's file. :ivar crawler: ``[sites.NAME]`` of the crawler's. TOML."""
+    """The recommended settings.
+
+    :ivar node: ``[sticky]`` of each node's file, as TOML.
+    :ivar crawler: ``[sites.NAME]`` of the crawler's file, as TOML.
+    :ivar guessed: whether the dialect's name is a guess: it reads the cookies, but other products write such ones too.
+    """
 
     sticky: StickyTable
     node: str
     crawler: str
+    guessed: bool = False
 
 
 def advice(diagnosis: Diagnosis, origin: str, connect: str = "", prefix: str = "/_lbc") -> Advice:
@@ -33,7 +39,9 @@ def advice(diagnosis: Diagnosis, origin: str, connect: str = "", prefix: str = "
     """
     sticky = sticky_table(diagnosis)
     ladder = _ladder(diagnosis)
-    keys = [f"dialect = {json.dumps(sticky.dialect)}", f"cookies = {json.dumps(list(sticky.cookies))}"]
+    guessed = is_guess(sticky, diagnosis)
+    remark = "  # a guess: it reads this cookie, as other dialects do" if guessed else ""
+    keys = [f"dialect = {json.dumps(sticky.dialect)}{remark}", f"cookies = {json.dumps(list(sticky.cookies))}"]
     site = [f"origin = {json.dumps(origin)}"]
     if connect:
         site.append(f"connect = {json.dumps(connect)}")
@@ -44,7 +52,17 @@ def advice(diagnosis: Diagnosis, origin: str, connect: str = "", prefix: str = "
         sticky,
         "\n".join(["[sticky]", *keys]) + "\n",
         "\n".join(["[sites.main]", *site, *keys, *ladder, *node_lines]) + "\n",
+        guessed,
     )
+
+
+def is_guess(sticky: StickyTable, diagnosis: Diagnosis) -> bool:
+    """Return whether the dialect's name is a guess: not all sticky cookies are recognised as its own beyond doubt."""
+    if sticky.dialect in (AUTO, GENERIC.name):
+        return False
+    sticking = [cookie for cookie in diagnosis.cookies if cookie.set_cookie.name in sticky.cookies]
+    sure = [any(one.is_sure and one.dialect == sticky.dialect for one in each.possible_dialects) for each in sticking]
+    return not (sure and all(sure))
 
 
 def sticky_table(diagnosis: Diagnosis) -> StickyTable:

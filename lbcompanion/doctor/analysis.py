@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 from lbcompanion.doctor.diagnosis import Diagnosis, ObservedCookie, ObservedNode, PossibleDialect, ReplaySummary
-from lbcompanion.doctor.findings import Evidence, findings
+from lbcompanion.doctor.findings import Evidence, findings, is_whoami_cached
 from lbcompanion.doctor.identity import Certainty, Feature, NodeNames, certainty_of, feature_of
 from lbcompanion.doctor.observations import Observations, ParsedSetCookie, Replay, ReplayMode, RequestKind
 from lbcompanion.doctor.stickiness import Stickiness, find_stickiness, outcome
 from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id
 from lbcompanion.sticky.explain import explain
 
+#: Which share of the requests without a cookie reach a node if the balancer hardly uses another one.
+_USUAL_SHARE = 0.75
 #: The replay modes that show whether a cookie leads back; the others show only which cookies are needed.
 _CONCLUSIVE = (ReplayMode.WHOLE, ReplayMode.REDUCED, ReplayMode.INVENTED)
 
@@ -28,17 +30,14 @@ def analyse(observations: Observations) -> Diagnosis:
         for replay in replays
         if stickiness.first_success is not None
         and replay.mode in _CONCLUSIVE
-        and set(replay.cookies) & set(stickiness.names)
+        and set(replay.cookies) >= set(stickiness.names)
     ]
-    misdirected = any(
-        replay.matches < replay.tries for replay in conclusive_replays if replay.mode is not ReplayMode.REDUCED
+    whole_replays = [replay for replay in conclusive_replays if replay.mode is not ReplayMode.REDUCED]
+    replays_count = not is_whoami_cached(observations) and (
+        _is_not_by_chance(whole_replays, nodes) or _is_from_balancer(observations, stickiness.names)
     )
-    # If every request reaches the same node, a cookie that leads there proves nothing, unless it is a balancer's.
-    sticky = (
-        bool(conclusive_replays)
-        and not misdirected
-        and (len(nodes) > 1 or _is_from_balancer(observations, stickiness.names))
-    )
+    misdirected = replays_count and any(replay.matches < replay.tries for replay in whole_replays)
+    sticky = replays_count and bool(conclusive_replays) and not misdirected
     cookies = _cookies(observations, feature, stickiness, sticky)
     responses = [response for replay in observations.replays for response in replay.responses] or list(
         observations.without_cookie
@@ -61,6 +60,15 @@ def analyse(observations: Observations) -> Diagnosis:
         findings=findings(evidence),
         example=_example(stickiness) if sticky else (),
     )
+
+
+def _is_not_by_chance(replays: list[ReplaySummary], nodes: tuple[ObservedNode, ...]) -> bool:
+    """Return whether replays to the same node mean something: they led to several nodes, or to one that requests
+    without a cookie do not usually reach. If nearly every request reaches one node, so does every replay."""
+    reached = {replay.node for replay in replays if replay.matches == replay.tries}
+    total = sum(node.responses for node in nodes)
+    usual = {node.name for node in nodes if node.responses >= _USUAL_SHARE * total}
+    return len(reached) > 1 or bool(reached and not reached & usual)
 
 
 def _is_recognised(set_cookie: ParsedSetCookie) -> bool:

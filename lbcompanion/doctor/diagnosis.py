@@ -119,3 +119,8 @@ class Diagnosis:
     replays: tuple[ReplaySummary, ...]
     findings: tuple[Finding, ...]
     example: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the site is sticky, and no finding is a problem."""
+        return self.sticky and all(finding.severity is not Severity.PROBLEM for finding in self.findings)

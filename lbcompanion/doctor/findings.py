@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
 
 from lbcompanion.doctor.diagnosis import Finding, ObservedCookie, ObservedNode, ReplaySummary, Severity, worst_first
 from lbcompanion.doctor.identity import Certainty, Feature
-from lbcompanion.doctor.observations import Observations, ProbeResponse, Replay, ReplayMode, RequestKind
+from lbcompanion.doctor.journey_findings import journey_findings
+from lbcompanion.doctor.observations import (
+    Observations,
+    ParsedSetCookie,
+    ProbeResponse,
+    Replay,
+    ReplayMode,
+    RequestKind,
+)
 from lbcompanion.doctor.stickiness import Stickiness
 
 #: A cookie with a shorter lifetime than the crawler's ``give_up_after_seconds`` may expire before the fetch.
 _SHORT_SECONDS = 900
 _MIN_RESPONSES = 6
+_TOO_MANY_REQUESTS = 429
 
 
 @frozen
@@ -87,7 +97,13 @@ def _nothing_sticks(evidence: Evidence) -> Iterator[Finding]:
     if evidence.sticky or evidence.misdirected:
         return
     nodes = len(evidence.nodes)
-    if nodes > 1:
+    if is_whoami_cached(evidence.observations):
+        yield _problem(
+            "cannot-tell",
+            "The companions' answers come from a cache, so nothing can be said about stickiness. See the finding on "
+            "the cache.",
+        )
+    elif nodes > 1:
         yield _problem(
             "no-stickiness",
             "Requests are spread over several nodes, and no cookie brings one back to its node. A copy can then be "
@@ -103,7 +119,11 @@ def _nothing_sticks(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _one_node(evidence: Evidence) -> Iterator[Finding]:
-    if len(evidence.nodes) != 1 or evidence.nodes[0].responses < _MIN_RESPONSES or _is_cached(evidence):
+    if (
+        len(evidence.nodes) != 1
+        or evidence.nodes[0].responses < _MIN_RESPONSES
+        or is_whoami_cached(evidence.observations)
+    ):
         return
     only, others = evidence.nodes[0], sorted(set(evidence.observations.known_nodes) - {evidence.nodes[0].name})
     beginning = f"All {only.responses} requests without a cookie were answered by {only.name}"
@@ -126,6 +146,9 @@ def _one_node(evidence: Evidence) -> Iterator[Finding]:
 
 def _identification(evidence: Evidence) -> Iterator[Finding]:
     responses = [response for response in evidence.observations.without_cookie if response.node]
+    statuses = {one.status for one in evidence.observations.responses_to(RequestKind.WHOAMI)}
+    if not responses and statuses == {_TOO_MANY_REQUESTS}:
+        return  # see rate-limited: nothing is known of companions
     if not responses:
         yield _note(
             "no-companions",
@@ -135,6 +158,8 @@ def _identification(evidence: Evidence) -> Iterator[Finding]:
         )
     elif not evidence.observations.secret_known:
         yield _note("not-proven", "Companions name the node; with the farm's secret (--config) that would be proven.")
+    elif is_whoami_cached(evidence.observations):
+        return  # a repeated proof is for another nonce: it says nothing about the secret
     elif not any(response.proven for response in responses):
         yield _problem(
             "other-secret", "The companions' proofs do not hold: they have another secret than this --config."
@@ -145,18 +170,19 @@ def _identification(evidence: Evidence) -> Iterator[Finding]:
             yield _warning("missing-nodes", f"Configured, but never met: {', '.join(missing)}. Down, or drained?")
 
 
-def _all_responses(evidence: Evidence) -> list[ProbeResponse]:
+def _all_responses(observations: Observations) -> list[ProbeResponse]:
     return [
-        *evidence.observations.without_cookie,
-        *(response for replay in evidence.observations.replays for response in replay.responses),
+        *observations.without_cookie,
+        *(response for replay in observations.replays for response in replay.responses),
     ]
 
 
-def _is_cached(evidence: Evidence) -> bool:
+def is_whoami_cached(observations: Observations) -> bool:
     """Return whether a cache repeated a companion's response to a request with another nonce."""
-    whoami_responses = [one for one in _all_responses(evidence) if one.kind is RequestKind.WHOAMI and not one.failure]
+    whoami_responses = [one for one in _all_responses(observations) if one.kind is RequestKind.WHOAMI]
+    whoami_responses = [one for one in whoami_responses if not one.failure]
     proofs = [whoami_response.proof for whoami_response in whoami_responses if whoami_response.proof]
-    mixed = evidence.observations.secret_known and {
+    mixed = observations.secret_known and {
         whoami_response.proven for whoami_response in whoami_responses if whoami_response.node
     } == {True, False}
     return (
@@ -168,13 +194,13 @@ def _is_cached(evidence: Evidence) -> bool:
 
 def _cache(evidence: Evidence) -> Iterator[Finding]:
     prefix = evidence.observations.prefix
-    if _is_cached(evidence):
+    if is_whoami_cached(evidence.observations):
         yield _problem(
             "cache",
             f"A cache in front answers for {prefix}/: an old answer was given again. It would hand out one node's "
             f"answer for another's: let it pass everything under {prefix}/ through.",
         )
-    elif any(one.from_cache for one in _all_responses(evidence)):
+    elif any(one.from_cache for one in _all_responses(evidence.observations)):
         yield _warning(
             "cached-page",
             "The page came from a cache in front: such a view reaches no node, and its copy is the one of an earlier "
@@ -186,19 +212,7 @@ def _cookie_scope(evidence: Evidence) -> Iterator[Finding]:
     """Check which responses set a sticky cookie, and to which paths a browser sends it."""
     for cookie in evidence.sticky_cookies:
         set_cookie = cookie.set_cookie
-        if not set_cookie.covers(f"{evidence.observations.prefix}/notice"):
-            path_note = (
-                "" if set_cookie.path_named else ", the folder of the address that set it, since no Path is given"
-            )
-            prefix = evidence.observations.prefix
-            yield _problem(
-                "cookie-path",
-                f"{set_cookie.name} holds for {set_cookie.path} only{path_note}: browsers do not send it to {prefix}/. "
-                "The balancer takes what a page asks there for a newcomer's request, and answers with another node's "
-                "cookie: visitors are moved, and lose their sessions. The built-in tag asks below the page's folder "
-                'instead; snippets of your own, and inject.address = "prefix", do not. Let the balancer set Path=/, '
-                f'or set prefix = "{set_cookie.path.rstrip("/")}{prefix}" for all nodes and the crawler.',
-            )
+        yield from _cookie_path(evidence, set_cookie)
         if RequestKind.POST in cookie.kinds and not {RequestKind.PAGE, RequestKind.WHOAMI, RequestKind.ROOT} & set(
             cookie.kinds
         ):
@@ -218,6 +232,35 @@ def _cookie_scope(evidence: Evidence) -> Iterator[Finding]:
             and {RequestKind.PAGE, RequestKind.WHOAMI} & set(cookie.kinds)
         ):
             yield _warning("some-paths", f"{set_cookie.name} is not handed out at /, only at some paths.")
+
+
+def _cookie_path(evidence: Evidence, set_cookie: ParsedSetCookie) -> Iterator[Finding]:
+    """Check whether a browser sends the cookie with the script's and the notice's request."""
+    prefix, journey = evidence.observations.prefix, evidence.observations.journey
+    if set_cookie.covers(f"{prefix}/notice"):
+        return
+    path_note = "" if set_cookie.path_named else ", the folder of the address that set it, since no Path is given"
+    scope = f"{set_cookie.name} holds for {set_cookie.path} only{path_note}: browsers do not send it to {prefix}/. "
+    moved = (
+        "The balancer takes what a page asks there for a newcomer's request, and answers with another node's cookie: "
+        "visitors are moved, and lose their sessions. "
+    )
+    remedy = f'Let the balancer set Path=/, or set prefix = "{set_cookie.path.rstrip("/")}{prefix}" for all nodes and '
+    if journey is not None and journey.script_url:
+        if set_cookie.covers(urlsplit(urljoin(journey.script_url, "notice")).path):
+            yield _note(
+                "cookie-path",
+                f"{scope}The page's tag asks below the page's folder, where they send it, so nobody is moved. Snippets "
+                'of your own, and inject.address = "prefix", ask elsewhere.',
+            )
+        else:
+            yield _problem("cookie-path", f"{scope}{moved}{remedy}the crawler.")
+        return
+    yield _warning(
+        "cookie-path",
+        f"{scope}The built-in tag asks below the page's folder, where they send it. Snippets of your own, and "
+        f'inject.address = "prefix", do not: {moved[0].lower()}{moved[1:]}{remedy}the crawler.',
+    )
 
 
 def _cookie_lifetime(evidence: Evidence) -> Iterator[Finding]:
@@ -275,17 +318,38 @@ def _special_stickiness(evidence: Evidence) -> Iterator[Finding]:
     ):
         yield _note(
             "moves-visitor",
-            "With a cookie of this kind, a replay while its node is down could move the visitor for good: the recorded "
-            "value is sent only while the node is known to be up.",
+            "With a cookie of this kind, a replay while its node is down or in maintenance could move the visitor for "
+            "good: the recorded value is sent only right after a cookie of the crawler's own reached the node.",
         )
 
 
+def _redirects(evidence: Evidence) -> Iterator[Finding]:
+    if any(response.redirects for response in _all_responses(evidence.observations)):
+        yield _note(
+            "cookie-check",
+            "A request without the balancer's cookie is answered by a redirect to the same address that sets the "
+            "cookie. Doctor and crawler repeat the request with it.",
+        )
+
+
+def _journey(evidence: Evidence) -> Iterator[Finding]:
+    yield from journey_findings(evidence.observations)
+
+
 def _failed_requests(evidence: Evidence) -> Iterator[Finding]:
-    responses = _all_responses(evidence)
+    responses = _all_responses(evidence.observations)
     failed = [response for response in responses if response.failure]
     if failed:
         words = ", ".join(sorted({one.failure for one in failed}))
         yield _warning("failures", f"{len(failed)} of {len(responses)} requests got no answer: {words}.")
+    limited = sum(response.status == _TOO_MANY_REQUESTS for response in responses)
+    if evidence.observations.delays or limited:
+        yield (_problem if limited else _warning)(
+            "rate-limited",
+            f"The site answered 429 (too many requests), so the doctor waited {evidence.observations.delays} times"
+            + (f"; {limited} requests got no other answer" if limited else "")
+            + ". The crawler sends more requests than a visitor: exempt its address from the limit.",
+        )
     page = evidence.observations.responses_to(RequestKind.PAGE)
     if page and page[0].status >= 400:
         yield _warning("page-status", f"The page itself is answered by status {page[0].status}.")
@@ -302,5 +366,7 @@ RULES: tuple[Rule, ...] = (
     _cookie_scope,
     _cookie_lifetime,
     _special_stickiness,
+    _redirects,
+    _journey,
     _failed_requests,
 )

@@ -7,6 +7,8 @@ from enum import Enum
 
 from attrs import field, frozen
 
+#: What a step's result says if all is well.
+DONE = "ok"
 _CACHES = ("x-cache", "x-cache-status", "cf-cache-status", "x-proxy-cache", "cache-status")
 
 
@@ -59,6 +61,8 @@ class ProbeResponse:
     :ivar set_cookies: the cookies it sets.
     :ivar headers: all other fields, names in lower case.
     :ivar body: a digest of the body.
+    :ivar redirects: how many redirects of a cookie check came before it.
+    :ivar seen: the request's fields as the companion saw them, names in lower case; empty if it does not say.
     """
 
     kind: RequestKind
@@ -70,6 +74,8 @@ class ProbeResponse:
     set_cookies: tuple[ParsedSetCookie, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: str = field(default="", repr=False)
+    redirects: int = 0
+    seen: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def header(self, name: str) -> str:
         """Return the first value of a header field, or the empty string."""
@@ -115,6 +121,32 @@ class Replay:
 
 
 @frozen
+class Journey:
+    """What the steps of the journey brought; an empty text for a step that was not tried.
+
+    :ivar page: ``ok`` for an HTML page with the tag, ``no tag``, ``not HTML``, ``status N`` or the word for a failure.
+    :ivar forbidden: the directive of the page's policy that forbids the script; empty if none does.
+    :ivar page_origin: the origin that the node gives to the page's copy, by the tag.
+    :ivar script: ``ok``, or what came instead of the script.
+    :ivar script_url: the script's URL.
+    :ivar notice: ``ok`` if a companion read the notice, or what came instead.
+    :ivar fetch: the result of a signed fetch, as the crawler names it; ``fetched`` or the reason of a proven miss.
+    :ivar fetch_proven: whether a companion proved that answer.
+    :ivar confirmed: whether the confirmation was answered by a companion; None if it was not tried.
+    """
+
+    page: str = ""
+    forbidden: str = ""
+    page_origin: str = ""
+    script: str = ""
+    script_url: str = ""
+    notice: str = ""
+    fetch: str = ""
+    fetch_proven: bool = False
+    confirmed: bool | None = None
+
+
+@frozen
 class Observations:
     """All observations of a site.
 
@@ -124,6 +156,9 @@ class Observations:
     :ivar known_nodes: the nodes that the configuration names.
     :ivar without_cookie: the responses to requests without a cookie, in order.
     :ivar finished: whether all planned requests were sent.
+    :ivar delays: how often the site answered that it gets too many requests, so that the doctor waited.
+    :ivar user_agent: the ``User-Agent`` that the doctor sent.
+    :ivar journey: the journey of one page; None if there are no companions, or if it was not made.
     """
 
     origin: str
@@ -136,6 +171,9 @@ class Observations:
     finished: bool = True
     request_count: int = 0
     seconds: float = 0.0
+    delays: int = 0
+    user_agent: str = ""
+    journey: Journey | None = None
 
     def responses_to(self, kind: RequestKind) -> tuple[ProbeResponse, ...]:
         """Return the responses to one kind of request without a cookie, failures left out."""

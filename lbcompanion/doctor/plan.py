@@ -141,6 +141,8 @@ def _refine(observations: Observations, stickiness: Stickiness) -> ProbeSeries |
     first_success = stickiness.first_success
     if first_success is None or first_success.source is None:
         return None
+    if stickiness.astray is not None:
+        return _replay_whole(observations, stickiness.astray, _names_in(stickiness.astray, first_success.names))
     jar = first_success.source.jar
     done = {(replay.mode, replay.names) for replay in observations.replays if replay.source is first_success.source}
     for mode, names in _subsets(first_success.names, stickiness.all_needed):
@@ -161,6 +163,12 @@ def _refine(observations: Observations, stickiness: Stickiness) -> ProbeSeries |
     return _next_source(observations, stickiness, first_success.source)
 
 
+def _names_in(source: ProbeResponse, names: Sequence[str]) -> tuple[str, ...]:
+    """Return all cookies that a response set, those of the given names first."""
+    known = sendable(source)
+    return (*(name for name in names if name in known), *(name for name in known if name not in names))
+
+
 def _singles(names: tuple[str, ...]) -> list[tuple[ReplayMode, tuple[str, ...]]]:
     return [(ReplayMode.ALONE, (name,)) for name in names]
 
@@ -179,7 +187,11 @@ def _next_source(
     observations: Observations, stickiness: Stickiness, first_success: ProbeResponse
 ) -> ProbeSeries | None:
     """Try the same cookies of other nodes, or of other visitors if nodes are unknown."""
-    tried = [replay.source for replay in observations.replays if replay.mode is ReplayMode.WHOLE]
+    tried = [
+        replay.source
+        for replay in observations.replays
+        if replay.mode is ReplayMode.WHOLE and set(replay.names) >= set(stickiness.names)
+    ]
     sources = [one for one in _sources(observations, first_success.kind) if set(stickiness.names) <= set(sendable(one))]
     limit = _MAX_NODES if first_success.node else _MAX_VISITORS
     if len(tried) >= limit:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lbcompanion.doctor.advice import Advice
 from lbcompanion.doctor.diagnosis import Diagnosis, ObservedCookie, Severity
-from lbcompanion.doctor.observations import Observations, ParsedSetCookie, ProbeResponse
+from lbcompanion.doctor.observations import Journey, Observations, ParsedSetCookie, ProbeResponse
 from lbcompanion.doctor.plan import ProbeSeries
 
 _COLOURS = {Severity.PROBLEM: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.GOOD: "green"}
@@ -190,6 +190,7 @@ def json_document(url: str, observations: Observations, diagnosis: Diagnosis, ad
         "basis": diagnosis.certainty.value,
         "companions": observations.has_companions,
         "dialect": advice.sticky.dialect if diagnosis.sticky else None,
+        "dialect_guessed": advice.guessed if diagnosis.sticky else None,
         "nodes": [{"name": node.name, "answers": node.responses} for node in diagnosis.nodes],
         "cookies": [_cookie(cookie) for cookie in diagnosis.cookies],
         "replays": [
@@ -210,6 +211,22 @@ def json_document(url: str, observations: Observations, diagnosis: Diagnosis, ad
         "configuration": {"node": advice.node, "crawler": advice.crawler},
         "requests": observations.request_count,
         "seconds": round(observations.seconds, 3),
+        "journey": _journey(observations.journey),
+    }
+
+
+def _journey(journey: Journey | None) -> dict[str, Any] | None:
+    if journey is None:
+        return None
+    return {
+        "page": journey.page or None,
+        "page_origin": journey.page_origin or None,
+        "policy_forbids": journey.forbidden or None,
+        "script": journey.script or None,
+        "notice": journey.notice or None,
+        "fetch": journey.fetch or None,
+        "fetch_proven": journey.fetch_proven,
+        "confirmed": journey.confirmed,
     }
 
 

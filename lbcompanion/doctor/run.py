@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
 
-from lbcompanion.crawler.fetching.http_client import Client, agent_for
+from lbcompanion.crawler.fetching.cookie_check import CookieCheckClient
+from lbcompanion.crawler.fetching.http_client import agent_for
 from lbcompanion.doctor.advice import Advice, advice, knows_cookies
 from lbcompanion.doctor.analysis import analyse
 from lbcompanion.doctor.diagnosis import Diagnosis, Finding, Severity, worst_first
@@ -19,6 +20,7 @@ from lbcompanion.doctor.observations import Observations
 from lbcompanion.doctor.prober import MAX_SECONDS, Prober, ProgressCallback, TargetSite
 from lbcompanion.html.urls import resolve_url
 from lbcompanion.settings import CrawlerSettings, NodeSettings, SiteSettings, StickyTable
+from lbcompanion.sticky.dialects import AUTO
 
 
 @frozen
@@ -79,7 +81,7 @@ def run_doctor(target: Target, reactor: Any, on_progress: ProgressCallback) -> D
 
     :raises OSError: if ``ca_file`` cannot be read.
     """
-    client = Client(agent_for(reactor, target.connect, target.ca_file), reactor, MAX_SECONDS)
+    client = CookieCheckClient(agent_for(reactor, target.connect, target.ca_file), reactor, MAX_SECONDS)
     prober = Prober(
         site=target.site,
         client=client,
@@ -92,16 +94,27 @@ def run_doctor(target: Target, reactor: Any, on_progress: ProgressCallback) -> D
         observations = await prober.probe()
         diagnosis = analyse(observations)
         configuration = advice(diagnosis, target.site.origin, target.connect, target.site.prefix)
-        return DoctorResult(observations, _with_configuration(diagnosis, target.sticky), configuration)
+        complete = _with_configuration(diagnosis, target.sticky, configuration.sticky)
+        return DoctorResult(observations, complete, configuration)
 
     return Deferred.fromCoroutine(run())
 
 
-def _with_configuration(diagnosis: Diagnosis, sticky: StickyTable | None) -> Diagnosis:
+def _with_configuration(diagnosis: Diagnosis, sticky: StickyTable | None, advised: StickyTable) -> Diagnosis:
     """Add a finding on whether the configuration covers the sticky cookies."""
     if sticky is None or not diagnosis.sticky:
         return diagnosis
-    if knows_cookies(sticky, diagnosis):
+    reaches_one_node = {"one-node", "client-address"} & {finding.code for finding in diagnosis.findings}
+    is_known = knows_cookies(sticky, diagnosis)
+    if is_known and sticky.dialect == AUTO and reaches_one_node and advised.dialect != AUTO:
+        finding = Finding(
+            "name-the-dialect",
+            Severity.WARNING,
+            'The configuration knows the sticky cookies, but has dialect = "auto", and new requests reach one node '
+            "only: pages of the other nodes wait until notices of several of their visitors came. Set "
+            f'dialect = "{advised.dialect}".',
+        )
+    elif is_known:
         finding = Finding("configured", Severity.GOOD, "The configuration knows the sticky cookies.")
     else:
         finding = Finding(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from lbcompanion.doctor.identity import Feature
-from lbcompanion.doctor.observations import Observations, Replay, ReplayMode, RequestKind
+from lbcompanion.doctor.observations import Observations, ProbeResponse, Replay, ReplayMode, RequestKind
 
 
 @frozen
@@ -61,21 +61,54 @@ class Stickiness:
 
     :ivar names: empty if nothing sticks, or if that is unknown.
     :ivar all_needed: whether all of them are needed.
-    :ivar first_success: the first series of replays that succeeded.
+    :ivar first_success: the successful series of replays from which the names are concluded.
+    :ivar astray: the response of another node for which these names are not enough; all cookies of ``first_success``
+        have to be tried for it.
     """
 
     names: tuple[str, ...] = ()
     all_needed: bool = False
     invented: bool = False
     first_success: Replay | None = None
+    astray: ProbeResponse | None = None
 
 
 def find_stickiness(observations: Observations, feature: Feature) -> Stickiness:
-    """Find the smallest set of sticky cookies, from the replays so far."""
+    """Find the smallest set of cookies with which the replays of all nodes succeed.
+
+    What is enough for one node need not be enough for another: a node that is alone behind its tier of balancers needs
+    that tier's cookie only. So where fewer cookies go astray for another node, that node decides which are needed.
+    """
     successful = [replay for replay in observations.replays if outcome(replay, feature).successful]
-    first_success = next((replay for replay in successful if replay.mode is ReplayMode.WHOLE), None)
-    if first_success is None:
+    leader = next((replay for replay in successful if replay.mode is ReplayMode.WHOLE), None)
+    if leader is None:
         return _invented(observations, feature)
+    whole = [replay for replay in observations.replays if replay.mode is ReplayMode.WHOLE]
+    tried = [leader]
+    while True:
+        found = _needed_for(leader, successful)
+        failed = _gone_astray(found, whole, successful)
+        if failed is None:
+            return found
+        again = [one for one in whole if one.source is failed.source and set(one.names) > set(failed.names)]
+        if not again:
+            return evolve(found, astray=failed.source)
+        if again[0] not in successful or again[0] in tried:
+            return found
+        leader = again[0]
+        tried.append(leader)
+
+
+def _gone_astray(found: Stickiness, whole: list[Replay], successful: list[Replay]) -> Replay | None:
+    """Return the replay of another node that failed with fewer cookies than were handed out."""
+    leader = found.first_success
+    if leader is None or set(found.names) >= set(leader.names):
+        return None
+    return next((one for one in whole if set(one.names) == set(found.names) and one not in successful), None)
+
+
+def _needed_for(first_success: Replay, successful: list[Replay]) -> Stickiness:
+    """Find which of the cookies of one node are needed."""
     if len(first_success.names) == 1:
         return Stickiness(first_success.names, False, False, first_success)
     alone = tuple(one.names[0] for one in _successes_like(successful, first_success, ReplayMode.ALONE))

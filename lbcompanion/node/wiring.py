@@ -24,6 +24,7 @@ from lbcompanion.node.endpoints.debug import DebugReporter
 from lbcompanion.node.endpoints.fetch_auth import FetchAuthorizer
 from lbcompanion.node.endpoints.router import EndpointRouter
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.notices.pseudonyms import Pseudonyms
 from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.client_info import TrustedProxies
@@ -119,6 +120,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         public_origin=node.public_origin,
         trusts=proxies.trusts,
         on_notice=dependencies.on_notice,
+        pseudonym=Pseudonyms(node.secret, proxies.trusts),
     )
     script = _script(settings, reader)
     capture_rules = CaptureRules(capture)

@@ -50,6 +50,8 @@ PREFIX = b"lbc-"
 NONCE = FieldName("Lbc-Nonce")
 #: Marks a request that a node forwarded; it is not forwarded again.
 HOP = FieldName("Lbc-Hop")
+#: Asks ``whoami`` to repeat the request's own ``Host`` and ``User-Agent``.
+ECHO = FieldName("Lbc-Echo")
 #: The nodes that forwarded a request to their application, so that a loop is recognised.
 FORWARDED_BY = FieldName("Lbc-Forwarded-By")
 #: The authority that the client signed, for the case that a balancer replaces ``Host``.

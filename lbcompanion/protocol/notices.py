@@ -31,6 +31,7 @@ _MAX_REASON_CHARS = 300
 
 # Control characters, and lone surrogates, which UTF-8 cannot encode.
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_PSEUDONYM = re.compile(r"[A-Za-z0-9_-]{0,63}", re.ASCII)
 # RFC 3339 section 5.6; datetime alone accepts more of ISO 8601.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -71,6 +72,7 @@ def write_notices(notices: Sequence[Notice], losses: Sequence[Loss] = ()) -> byt
             "noticed_at": to_rfc3339(notice.noticed_at),
             "page_url": notice.page_url if _is_url(notice.page_url) else "",
             "by": notice.source.value,
+            **({"visitor": notice.visitor} if notice.visitor else {}),
         }
         for notice in notices
     ]
@@ -125,7 +127,15 @@ def _notice(entry: object, location: str) -> Notice:
         # A notice counts even if the page's URL is unusable: the copy's head contains it too.
         page_url if _is_url(page_url := payload.get("page_url")) else "",
         NoticeSource(source),
+        _visitor(payload, location),
     )
+
+
+def _visitor(payload: Mapping[str, Any], location: str) -> str:
+    visitor = payload.get("visitor", "")
+    if not isinstance(visitor, str) or not _PSEUDONYM.fullmatch(visitor):
+        _reject(location, "visitor", "a pseudonym: at most 63 of A-Z a-z 0-9 _ -")
+    return visitor
 
 
 def _reject(location: str, key: str, expected: str) -> NoReturn:

@@ -6,8 +6,8 @@ A guess by name and by shape, on the careful side: what is held back by mistake 
 These are the questions about a name and a value alone. Whether a dialect records a value is the dialect's to answer:
 :meth:`lbcompanion.sticky.dialects.shapes.Shape.may_be_recorded`.
 
-A session may have any name. Where nobody said what writes a cookie, its value decides: one that is as long as a
-session's id and does not read as the name or the address of a node is taken for a session's.
+A session may have any name. If it is not known what writes a cookie, its value decides: one that is as long as a
+session's id and does not read as the name or the address of a node counts as a session's.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def looks_like_credential(name: str, value: str) -> bool:
 
 def looks_like_node_text(value: str) -> bool:
     """Whether a text reads as the name or the address of a node: words and short numbers, a host's name, ``ip:port``, a
-    URL, a pod, an instance. Nobody's secret is written so."""
+    URL, a pod, an instance. No secret has this form."""
     return _NODE_TEXT.fullmatch(value) is not None and not _EXPRESS.match(value)
 
 

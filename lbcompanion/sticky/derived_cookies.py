@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.cookies import render, safe_to_send
-from lbcompanion.sticky.credentials import looks_like_id
+from lbcompanion.sticky.cookies import names_match, render, safe_to_send
+from lbcompanion.sticky.credentials import looks_like_id, looks_like_node_text, may_be_session
 from lbcompanion.sticky.dialects.interface import Dialect, NodeFacts
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, RouteState
@@ -63,6 +63,21 @@ def may_be_adopted(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bo
     if not few or len(render(found)) > _MAX_ADOPTED_BYTES or not identifies_node(reader, found):
         return False
     return not any(dialect and _is_opaque(dialect, cookie) for dialect, cookie in zip(writers, found, strict=True))
+
+
+def may_be_tried(cookies: Iterable[RoutingCookie], allowed_credentials: Iterable[str] = ()) -> bool:
+    """Whether cookies that many visitors of a node sent may be tried as the crawler's own route, although no dialect
+    knows that they are node values: they read as names or addresses of nodes, none of them can be a session's by its
+    name, or is configured to be one, and they are small."""
+    found, allowed = list(cookies), tuple(allowed_credentials)
+    if not found or len(render(found)) > _MAX_ADOPTED_BYTES or not safe_to_send(found):
+        return False
+    return all(
+        looks_like_node_text(each.value)
+        and not may_be_session(each.name, each.value)
+        and not names_match(allowed, each.name)
+        for each in found
+    )
 
 
 def _is_opaque(dialect: Dialect, cookie: RoutingCookie) -> bool:

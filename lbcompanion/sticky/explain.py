@@ -98,7 +98,7 @@ def _finding(dialect: Dialect, name: str, value: str) -> Finding | None:
     grounds = _confidence(dialect, name, value, recognised)
     if grounds is not Confidence.RECOGNISED and looks_like_id(read[0].value):
         return _may_be_credential(dialect, name, grounds)
-    safety = "not replayed unless its node is known to be up" if dialect.moves_visitor else "safe to replay"
+    safety = "replayed only while its node is reached" if dialect.moves_visitor else "safe to replay"
     return Finding(
         dialect.name,
         name,

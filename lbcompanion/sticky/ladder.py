@@ -53,7 +53,9 @@ class Knowledge:
     :ivar recorded_hash_keyed: whether they may be younger than the page, and then lead elsewhere, by their dialect.
     :ivar recorded_doubtful: whether it was learnt that cookies of their names are hardly what this balancer goes by.
     :ivar recorded_misleading: whether just these led to another node a moment ago.
-    :ivar node_up: whether the owner gave a proven answer a moment ago.
+    :ivar owner_alive: whether the owner gave a proven answer a moment ago, on whatever way.
+    :ivar owner_reached: whether the balancer sends the owner's visitors to it now: a request with a routing cookie of
+        the crawler's own reached it a moment ago. Only this allows a replay that could move the visitor.
     :ivar own: the crawler's own route to the owner, in whatever state; only a proven one is used for a fetch.
     :ivar may_mint: whether asking the balancer for a cookie of our own is worth it now.
     :ivar computed: the owner's routing cookie from configuration or computation.
@@ -67,7 +69,8 @@ class Knowledge:
     recorded_hash_keyed: bool = False
     recorded_doubtful: bool = False
     recorded_misleading: bool = False
-    node_up: bool = False
+    owner_alive: bool = False
+    owner_reached: bool = False
     own: Route | None = None
     may_mint: bool = False
     computed: tuple[RoutingCookie, ...] = ()
@@ -110,7 +113,7 @@ class Mint:
 
 @frozen
 class ProbeOwner:
-    """Check with ``whoami`` over an own or direct route whether the owner is up."""
+    """Check with ``whoami`` over the crawler's own route whether the balancer sends visitors to the owner."""
 
 
 @frozen
@@ -174,8 +177,8 @@ def skipped_rungs(
 def _ordered(ladder: tuple[str, ...], knowledge: Knowledge) -> tuple[str, ...]:
     """The rungs for this notice, in order. A rung that could move the visitor comes after all rungs that cannot.
 
-    That the node is up says less than it seems: a table may have bound the visitor's key to another node, which is
-    down just now, and the replay would bind it anew.
+    That the balancer sends visitors to the owner is not enough: a table may have bound this visitor's key to another
+    node, which is down now, and the replay would bind it again.
 
     A key that may be younger than the page, and a cookie of which it was learnt that it hardly routes, come after our
     own cookie, too.
@@ -225,9 +228,12 @@ def _why_not_reached(knowledge: Knowledge, state: RoundState) -> str:
 def _recorded(knowledge: Knowledge, state: RoundState) -> Step | None:
     if not knowledge.recorded or knowledge.recorded_misleading or _attempts_by(state, RouteKind.RECORDED):
         return None
-    if knowledge.recorded_safe or knowledge.node_up:
-        return Try(RouteKind.RECORDED, knowledge.recorded)
-    return None if state.probed else ProbeOwner()
+    if not knowledge.recorded_safe:
+        if not state.probed:  # in this very round: what was true before it may have ended
+            return ProbeOwner()
+        if not knowledge.owner_reached:
+            return None
+    return Try(RouteKind.RECORDED, knowledge.recorded)
 
 
 def _why_not_recorded(knowledge: Knowledge, state: RoundState) -> str:
@@ -235,8 +241,9 @@ def _why_not_recorded(knowledge: Knowledge, state: RoundState) -> str:
         return "no routing cookie was recorded"
     if knowledge.recorded_misleading:
         return "the recorded cookie led elsewhere a moment ago"
-    if not knowledge.recorded_safe and not knowledge.node_up:
-        return "a replay could move the visitor, and the node is not known to be up"
+    if not knowledge.recorded_safe and not knowledge.owner_reached:
+        alive = "the node is alive, but " if knowledge.owner_alive else ""
+        return f"a replay could move the visitor: {alive}the balancer is not known to send visitors to it"
     return _why_not_reached(knowledge, state)
 
 

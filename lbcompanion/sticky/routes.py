@@ -9,12 +9,17 @@ from itertools import islice
 from attrs import evolve, field, frozen
 
 from lbcompanion.model import RoutingCookie
+from lbcompanion.sticky.node_values import NodeValues
 
 #: How long a cookie that led to a wrong node is passed over, in seconds: its node may be back after that.
 MISLEADING_SECONDS = 30.0
 
-#: How long a proven answer says that its node is up, in seconds.
-UP_SECONDS = 20.0
+#: For how many seconds a proven answer shows that its node is alive.
+ALIVE_SECONDS = 20.0
+
+#: For how many seconds a replay that reached its node shows that the balancer sends the node's visitors there. This is
+#: short: a balancer can set a node into maintenance at any time. It suffices from one step of a round to the next.
+REACHED_SECONDS = 2.0
 
 #: A cookie is refreshed when this share of its lifetime is left, at most REFRESH_SECONDS before it expires.
 REFRESH_SHARE = 0.25
@@ -101,6 +106,11 @@ class _ReplayCounts:
         return self if 0 <= now - self.when < DOUBT_SECONDS else _ReplayCounts()
 
 
+def _is_recent(when: float | None, now: float, seconds: float) -> bool:
+    """Whether a time is at most so many seconds ago; the clock may have been set back since."""
+    return when is not None and 0 <= now - when <= seconds
+
+
 class Routes:
     """The table of the crawler's own routes, one per site and node, and what else was learnt on the way.
 
@@ -110,9 +120,13 @@ class Routes:
     def __init__(self, known: Iterable[Route] = ()) -> None:
         self._routes = {(route.site, route.node): route for route in known}
         self._misleading: dict[tuple[str, str, tuple[RoutingCookie, ...]], float] = {}
-        self._last_up: dict[tuple[str, str], float] = {}
+        self._alive_at: dict[tuple[str, str], float] = {}
+        self._reached_at: dict[tuple[str, str], float] = {}
+        self._missed_at: dict[tuple[str, str], float] = {}
         self._candidates: dict[tuple[str, str], tuple[Route, ...]] = {}
         self._replay_counts: dict[tuple[str, frozenset[str]], _ReplayCounts] = {}
+        #: What the notices of many visitors show.
+        self.node_values = NodeValues()
 
     def __iter__(self) -> Iterator[Route]:
         return iter(sorted(self._routes.values(), key=lambda route: (route.site, route.node)))
@@ -133,7 +147,7 @@ class Routes:
 
     def nodes(self, site: str) -> frozenset[str]:
         """All nodes of a site that gave a proven answer or have a route."""
-        return frozenset(node for where, node in (*self._routes, *self._last_up) if where == site)
+        return frozenset(node for where, node in (*self._routes, *self._alive_at) if where == site)
 
     def put(self, route: Route) -> Route:
         """Replace the route stored for its node."""
@@ -164,6 +178,12 @@ class Routes:
     def candidates(self, site: str, node: str) -> tuple[Route, ...]:
         """The guesses at a route to the node that were not tried yet."""
         return self._candidates.get((site, node), ())
+
+    def has_untried(self, site: str, node: str, now: float) -> bool:
+        """Whether there is a guess at a route to the node that no replay has tried yet."""
+        route = self.get(site, node)
+        guesses = [*self.candidates(site, node), *([route] if route is not None else [])]
+        return any(guess.state is RouteState.CANDIDATE and not guess.has_expired(now) for guess in guesses)
 
     def drop_candidate(self, route: Route) -> None:
         """Remove a candidate that was tried or stored."""
@@ -198,27 +218,39 @@ class Routes:
             return None
         return self.put(evolve(route, state=state, proven_at=route.proven_at if proven_at is None else proven_at))
 
-    def mark_up(self, site: str, node: str, now: float) -> None:
-        """Note that the node gave a proven answer."""
-        self._last_up[site, node] = now
+    def mark_alive(self, site: str, node: str, now: float) -> None:
+        """Note that the node gave a proven answer, on whatever way."""
+        self._alive_at[site, node] = now
 
-    def is_up(self, site: str, node: str, now: float) -> bool:
-        """Whether the node gave a proven answer within the last :data:`UP_SECONDS`."""
-        last_up = self._last_up.get((site, node))
-        return last_up is not None and 0 <= now - last_up <= UP_SECONDS
+    def is_alive(self, site: str, node: str, now: float) -> bool:
+        """Whether the node gave a proven answer within the last :data:`ALIVE_SECONDS`. It may be in maintenance: this
+        says nothing about where the balancer sends the node's visitors."""
+        return _is_recent(self._alive_at.get((site, node)), now, ALIVE_SECONDS)
 
-    def mark_down(self, site: str, node: str) -> None:
-        """Note that a request failed to reach the node, so that it is no longer assumed to be up."""
-        last_up = self._last_up.get((site, node))
-        if last_up is not None:
-            self._last_up[site, node] = last_up - UP_SECONDS - 1
+    def mark_reached(self, site: str, node: str, asked_at: float) -> None:
+        """Note that the balancer sent a request with a routing cookie of the node to the node.
+
+        :param asked_at: when the request was sent: what the balancer learnt afterwards is not in the answer.
+        """
+        self._reached_at[site, node] = max(asked_at, self._reached_at.get((site, node), asked_at))
+
+    def mark_missed(self, site: str, node: str, now: float) -> None:
+        """Note that a request that was meant for the node was answered by another one, or not at all."""
+        self._missed_at[site, node] = now
+
+    def is_reached(self, site: str, node: str, now: float) -> bool:
+        """Whether the balancer sends the node's visitors to it, as far as can be known: a request with a routing cookie
+        of the node reached it within the last :data:`REACHED_SECONDS`, and was sent after the last one that did not."""
+        reached_at, missed_at = self._reached_at.get((site, node)), self._missed_at.get((site, node))
+        if reached_at is None or (missed_at is not None and reached_at <= missed_at):
+            return False
+        return _is_recent(reached_at, now, REACHED_SECONDS)
 
     def mark_misleading(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> None:
         """Note that these cookies were meant for the node but led to another one."""
+        self._misleading.pop((site, node, cookies), None)
         if len(self._misleading) >= _MAX_MISLEADING:
-            self._misleading = {key: when for key, when in self._misleading.items() if now - when < MISLEADING_SECONDS}
-            if len(self._misleading) >= _MAX_MISLEADING:
-                self._misleading.clear()
+            del self._misleading[next(iter(self._misleading))]
         self._misleading[site, node, cookies] = now
 
     def is_misleading(self, site: str, node: str, cookies: tuple[RoutingCookie, ...], now: float) -> bool:
@@ -232,9 +264,11 @@ class Routes:
         :param succeeded: whether they led to the right node; else another node gave a proven answer.
         """
         key = site, frozenset(cookie.name for cookie in cookies)
-        if key in self._replay_counts or len(self._replay_counts) < _MAX_MISLEADING:
-            before = self._replay_counts.get(key, _ReplayCounts()).unless_expired(now)
-            self._replay_counts[key] = _ReplayCounts(before.succeeded + succeeded, before.failed + (not succeeded), now)
+        # The key moves to the end: notices with names that a visitor made up push out the oldest counts only.
+        before = self._replay_counts.pop(key, _ReplayCounts()).unless_expired(now)
+        if len(self._replay_counts) >= _MAX_MISLEADING:
+            del self._replay_counts[next(iter(self._replay_counts))]
+        self._replay_counts[key] = _ReplayCounts(before.succeeded + succeeded, before.failed + (not succeeded), now)
 
     def is_doubtful(self, site: str, node: str, cookies: Iterable[RoutingCookie], now: float, after: int = 2) -> bool:
         """Whether the balancer probably does not route by cookies of these names, although a dialect recognises them.

@@ -44,6 +44,7 @@ class InMemoryBalancer:
     :ivar nodes: name to the address of the node's companion.
     :ivar down: the nodes that failed its health checks.
     :ivar draining: the nodes that get no new visitors.
+    :ivar maintained: the nodes that get no request at all, although they may be alive.
     :ivar caching: whether a cache that heeds nothing stands before it, and gives to all who GET a path what the first
         one got.
     :ivar forwarded: all requests, oldest first.
@@ -54,6 +55,7 @@ class InMemoryBalancer:
     nodes: dict[str, tuple[str, int]]
     down: set[str] = field(factory=set)
     draining: set[str] = field(factory=set)
+    maintained: set[str] = field(factory=set)
     caching: bool = False
     cache: dict[str, bytes] = field(factory=dict, repr=False)
     forwarded: list[ForwardedRequest] = field(factory=list)
@@ -68,7 +70,7 @@ class InMemoryBalancer:
         """Choose a node for a request, and record the request."""
         head = read_request_head(raw, 100)
         cookies = pairs(b"; ".join(head.all(b"cookie")).decode("latin-1"))
-        up = tuple(name for name in self.nodes if name not in self.down)
+        up = tuple(name for name in self.nodes if name not in self.down | self.maintained)
         open_to_all = tuple(name for name in up if name not in self.draining)
         choice = self.model.choose(cookies, NodeStates(open_to_all, frozenset(self.draining.intersection(up))))
         method, path = head.method.decode(), head.path.decode("latin-1")

@@ -15,11 +15,12 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, execute
 
 from lbcompanion.crawler.service import CrawlerService
-from lbcompanion.model import Verdict
+from lbcompanion.model import DEFAULT_LADDER, RouteKind, Verdict
 from lbcompanion.node.service import NodeService
 from lbcompanion.settings import (
     CrawlerSettings,
     CrawlerTable,
+    KnownNode,
     LimitsTable,
     NodeCrawlerTable,
     NodeSettings,
@@ -49,16 +50,21 @@ class FarmKind:
     :ivar sticky: the ``[sticky]`` settings of nodes and crawler.
     :ivar peers: whether the nodes know each other's addresses.
     :ivar session_routes: whether it is the session itself that routes, and the operator allowed to record it.
+    :ivar direct: whether the crawler knows each node's own address.
+    :ivar ladder: the crawler's.
     """
 
     model: Callable[[], BalancerModel]
     sticky: StickyTable = field(factory=StickyTable)
     peers: bool = False
     session_routes: bool = False
+    direct: bool = False
+    ladder: tuple[str, ...] = DEFAULT_LADDER
 
 
 #: By name: HAProxy's cookie insertion as it is mostly written, the same hidden from scripts and nodes, a balancer of
-#: no known kind, one that sticks not at all, one that remembers sessions in a table of its own, one that writes into a
+#: no known kind, one that sticks not at all, one that remembers sessions in a table of its own (of its two forms, the
+#: crawler of the second one knows the nodes' addresses, and prefers the visitor's cookie), one that writes into a
 #: cookie of the application's, and one before two others.
 KINDS: Mapping[str, FarmKind] = {
     "insert": FarmKind(CookieInsertion, StickyTable(cookies=("SRV",))),
@@ -78,6 +84,13 @@ KINDS: Mapping[str, FarmKind] = {
     "none": FarmKind(NoStickiness, peers=True),
     "table": FarmKind(
         StickTable, StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",)), session_routes=True
+    ),
+    "table and addresses": FarmKind(
+        StickTable,
+        StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",)),
+        session_routes=True,
+        direct=True,
+        ladder=(RouteKind.RECORDED.value, RouteKind.OWN.value, RouteKind.ANY.value),
     ),
 }
 
@@ -228,7 +241,9 @@ class InMemoryFarm:
             archive_dir=self.folder / "archive",
             give_up_after_seconds=self.give_up_after_seconds,
         )
-        return CrawlerSettings(table, {"main": SiteSettings("main", ORIGIN, sticky=self.kind.sticky)})
+        known = {name: KnownNode(direct=f"http://{name}:8080") for name in self.names} if self.kind.direct else {}
+        site = SiteSettings("main", ORIGIN, sticky=self.kind.sticky, nodes=known, ladder=self.kind.ladder)
+        return CrawlerSettings(table, {"main": site})
 
     # The crawler.
 
@@ -276,6 +291,10 @@ class InMemoryFarm:
     def drain(self, name: str, on: bool) -> None:
         """Drain a node in the balancer, or end that."""
         (self.balancer.draining.add if on else self.balancer.draining.discard)(name)
+
+    def maintain(self, name: str, on: bool) -> None:
+        """Set a node into maintenance in the balancer, or end that: the node runs, and gets no request."""
+        (self.balancer.maintained.add if on else self.balancer.maintained.discard)(name)
 
     def rotate(self) -> bool:
         """Change the balancer's cookie values, so that earlier ones are void; False if it sets no cookie."""

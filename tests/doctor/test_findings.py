@@ -7,7 +7,7 @@ from attrs import evolve
 
 from lbcompanion.doctor.analysis import analyse
 from lbcompanion.doctor.diagnosis import Severity
-from lbcompanion.doctor.observations import RequestKind
+from lbcompanion.doctor.observations import DONE, Journey, RequestKind
 from tests.support.doctor_model import NODES, ModelSite, codes, insert, source
 
 
@@ -42,8 +42,9 @@ def test_a_cache_before_the_companions():
         return evolve(first[0], proven=len(first) == 1)
 
     found = analyse(ModelSite(insert(), change=cached).probe())
-    assert "cache" in codes(found)
-    assert "client-address" not in codes(found)
+    assert {"cache", "cannot-tell"} <= codes(found)
+    assert not {"client-address", "other-secret", "replay", "no-stickiness"} & codes(found)
+    assert not found.sticky
 
 
 @pytest.mark.parametrize(
@@ -81,12 +82,24 @@ def test_attributes_that_matter(attributes, code):
     assert codes(analyse(ModelSite(insert(**attributes)).probe())) == {"replay", code}
 
 
-def test_a_path_that_moves_visitors_is_a_problem():
-    found = analyse(ModelSite(insert(path="/shop/", path_named=True)).probe())
+@pytest.mark.parametrize(
+    ("script", "severity"),
+    [
+        (None, Severity.WARNING),
+        ("https://www.example.com/shop/-/_lbc/fetch-from?v=1", Severity.NOTE),
+        ("https://www.example.com/_lbc/fetch-from.js?v=1", Severity.PROBLEM),
+    ],
+)
+def test_a_path_that_may_move_visitors(script, severity):
+    journey = Journey(DONE, script_url=script) if script else None
+    seen = ModelSite(insert(path="/shop/", path_named=True)).probe()
+    found = analyse(evolve(seen, journey=journey))
     (finding,) = [one for one in found.findings if one.code == "cookie-path"]
-    assert finding.severity is Severity.PROBLEM
-    assert "visitors are moved" in finding.text
-    assert 'prefix = "/shop/_lbc"' in finding.text
+    assert finding.severity is severity
+    if severity is not Severity.NOTE:
+        assert "visitors are moved" in finding.text
+        assert 'prefix = "/shop/_lbc"' in finding.text
+    assert found.is_good is (severity is not Severity.PROBLEM)
 
 
 def test_a_secure_cookie_over_plain_http():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lbcompanion.doctor.analysis import analyse
 from lbcompanion.doctor.observations import RequestKind
-from tests.support.doctor_model import ModelSite, codes, hashed, nobody, tiers
+from tests.support.doctor_model import ModelSite, codes, configuration, hashed, nobody, tiers, uneven_tiers
 
 
 def test_any_value_of_a_configured_cookie_may_be_the_key():
@@ -26,3 +28,37 @@ def test_two_tiers_need_both_cookies():
 def test_in_two_tiers_the_session_is_not_needed():
     found = analyse(ModelSite(tiers, given_at=(RequestKind.PAGE,)).probe())
     assert (found.sticky, set(found.sticks_by)) == (True, {"outer", "inner"})
+
+
+@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("session", ["", "sid"])
+def test_what_is_enough_for_a_node_that_is_alone_behind_its_tier_is_not_enough_for_others(start, session):
+    def choose(cookies, turn):
+        return uneven_tiers(cookies, turn + start)
+
+    found = analyse(ModelSite(choose, session=session, known=("n1", "n2", "n3")).probe())
+    assert (found.sticky, set(found.sticks_by), found.all_needed) == (True, {"SRV", "TIER"}, True)
+    assert not {"replay-astray", "no-stickiness"} & codes(found)
+    assert 'ladder = ["direct", "any"]' not in str(configuration(found))
+
+
+def test_a_hash_of_address_and_cookie():
+    """Without a cookie there is one node; invented values lead to others, each to one."""
+
+    def choose(cookies, turn):
+        return ("n1", ()) if "key" not in cookies else hashed("key")(cookies, turn)
+
+    found = analyse(ModelSite(choose, session="", configured=("key",)).probe())
+    assert (found.sticky, found.sticks_by) == (True, ("key",))
+
+
+def test_all_to_one_node_by_chance_shows_nothing():
+    """A balancer that keeps one connection: a single request goes elsewhere, during a replay."""
+    for odd in range(8, 30):
+
+        def choose(cookies, turn, odd=odd):
+            return "n2" if turn == odd else "n1", ()
+
+        found = analyse(ModelSite(choose).probe())
+        assert not found.sticky
+        assert "replay-astray" not in codes(found) or len(found.nodes) > 1

@@ -41,22 +41,23 @@ class DoctorEnvironment:
     number: Iterator[int] = Factory(count)
 
     def report_on(
-        self, run_balancer: RunBalancer, companions: bool = True, path: str = "/shop/page", code: int = 0
+        self, run_balancer: RunBalancer, companions: bool = True, path: str = "/shop/page", code: int | None = 0
     ) -> dict:
-        """What the command says, as JSON."""
+        """What the command says, as JSON; ``code`` None: any exit code."""
         folder = self.folder / f"stand{next(self.number)}"
         folder.mkdir()
         port = self.ports.take()
         command = run_balancer(folder, port, self.companions if companions else self.applications)
         balancer = self.children.start(folder.name, command)
         try:
-            wait_for("balancer", lambda: listens(port, "/"), 60, balancer)
+            wait_for("balancer", lambda: listens(port, "/", (200, 302)), 60, balancer)
             known = ("--config", str(self.folder / "n1.toml")) if companions else ()
             done = doctor_sites.doctor(f"http://127.0.0.1:{port}{path}", "--json", *known)
         finally:
             balancer.kill()
             balancer.ended()
-        assert (done.returncode, done.stderr) == (code, ""), done.stdout + done.stderr
+        assert done.stderr == "", done.stdout + done.stderr
+        assert code in (None, done.returncode), done.stdout
         return json.loads(done.stdout)
 
 
@@ -109,6 +110,90 @@ def test_an_inserted_cookie_is_proven(environment, run_balancer, readable):
     assert "haproxy-insert" in [dialect["dialect"] for dialect in cookie(document, "SRV")["dialects"]]
     assert document["requests"] <= 80
     assert 'cookies = ["SRV"]' in document["configuration"]["crawler"]
+    assert document["dialect_guessed"] is True
+    assert "journey" in codes(document)
+    assert document["journey"] == {
+        "page": "ok",
+        "page_origin": document["url"].removesuffix("/shop/page"),
+        "policy_forbids": None,
+        "script": "ok",
+        "notice": "ok",
+        "fetch": "fetched",
+        "fetch_proven": True,
+        "confirmed": True,
+    }
+
+
+#: Rules of a balancer or firewall, and the finding that names the border that they close.
+CLOSED = {
+    "the signature is removed": (("http-request del-header Signature-Input",), "fetch-refused"),
+    "copies are refused": (
+        ("http-request deny deny_status 500 if { path_sub /page/ }",),
+        "fetch-refused",
+    ),
+    "confirmations are refused": (
+        ("http-request deny if { method DELETE }", "http-request deny if METH_POST { path_sub /page/ }"),
+        "confirmation-refused",
+    ),
+    "POST is refused": (("http-request deny if METH_POST { path_sub /_lbc/ }",), "notice-blocked"),
+    "the script is refused": (("http-request deny if { path_sub fetch-from }",), "script-blocked"),
+    "the script is another page": (
+        ("http-request return status 200 content-type text/html string hello if { path_sub fetch-from }",),
+        "script-blocked",
+    ),
+    "User-Agent is removed": (("http-request del-header User-Agent",), "user-agent-replaced"),
+    "Host is replaced": (("http-request set-header Host farm.internal",), "host-replaced"),
+    "a policy is added": (
+        ("http-after-response set-header Content-Security-Policy \"script-src 'none'\"",),
+        "script-forbidden",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rules", "code"), CLOSED.values(), ids=CLOSED)
+def test_the_closed_border_is_named(environment, rules, code):
+    balancer = doctor_sites.haproxy_with("insert", doctor_sites.with_rules(*rules))
+    exit_code = {"confirmation-refused": 0, "user-agent-replaced": 0, "host-replaced": None}.get(code, 1)
+    document = environment.report_on(balancer, code=exit_code)
+    assert code in codes(document)
+    assert "journey" not in codes(document)
+    others = {"fetch-refused", "confirmation-refused", "notice-blocked", "script-blocked", "script-forbidden"} - {code}
+    if code != "host-replaced":
+        assert not others & codes(document)
+
+
+def test_a_cookie_check(environment):
+    without = "if !{ req.cook(SRV) -m found }"
+    rules = (
+        f"http-request set-var(txn.to) rand(3) {without}",
+        *(
+            f"http-request redirect location %[url] code 302 set-cookie SRV=n{number + 1} {without}"
+            f" {{ var(txn.to) -m int {number} }}"
+            for number in range(3)
+        ),
+    )
+    document = environment.report_on(doctor_sites.haproxy_with("insert", doctor_sites.with_rules(*rules)))
+    assert (document["sticks_by"], document["basis"], document["companions"]) == (["SRV"], "proven", True)
+    assert {"cookie-check", "journey"} <= codes(document)
+    assert "no-companions" not in codes(document)
+
+
+def test_two_tiers(environment):
+    for _ in range(3):  # with each node first
+        document = environment.report_on(doctor_sites.two_tiers)
+        assert (document["sticky"], set(document["sticks_by"])) == (True, {"SRV", "TIER"})
+        assert "replay-astray" not in codes(document)
+
+
+def test_too_many_requests(environment):
+    rules = (
+        "stick-table type ip size 1k expire 10s store http_req_rate(2s)",
+        "http-request track-sc0 src",
+        "http-request deny deny_status 429 if { sc_http_req_rate(0) gt 15 }",
+    )
+    document = environment.report_on(doctor_sites.haproxy_with("insert", doctor_sites.with_rules(*rules)))
+    assert "rate-limited" in codes(document)
+    assert not {"no-companions", "cannot-tell"} & codes(document)
 
 
 def test_a_prefix_is_cut_down(environment):
@@ -122,7 +207,7 @@ def test_a_prefix_is_cut_down(environment):
 def test_no_stickiness(environment):
     document = environment.report_on(doctor_sites.haproxy_with("", doctor_sites.without_cookie), code=1)
     assert (document["sticky"], document["sticks_by"], document["basis"]) == (False, [], "proven")
-    assert codes(document) == {"no-stickiness"}
+    assert codes(document) == {"no-stickiness", "journey"}
 
 
 def test_the_clients_address(environment):

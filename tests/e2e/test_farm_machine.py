@@ -34,7 +34,7 @@ from lbcompanion.model import Notice
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
-from lbcompanion.sticky.routes import UP_SECONDS
+from lbcompanion.sticky.routes import REACHED_SECONDS
 from lbcompanion.testing.application import SESSION_COOKIE, csrf_token
 from lbcompanion.testing.clients import UntrustedClient, View, Visitor
 from lbcompanion.testing.farm import KINDS, SECRET, FarmKind, InMemoryFarm, is_archived
@@ -99,6 +99,7 @@ class FarmMachine(RuleBasedStateMachine):
         self.stranger = UntrustedClient(self.farm)
         self.fates: dict[str, Fate] = {}
         self.down_since: dict[str, float] = {}
+        self.maintained_since: dict[str, float] = {}
         self.leaks: list[str] = []
         self.looked_at = 0
         self.asked: Counter[str] = Counter()
@@ -127,9 +128,10 @@ class FarmMachine(RuleBasedStateMachine):
 
     def _all_is_known(self) -> bool:
         """Whether some node is up, and the balancer knows of all that are down."""
-        down = {name for name, node in self.farm.nodes.items() if not node.host.up}
+        away = self.farm.balancer.maintained
+        down = {name for name, node in self.farm.nodes.items() if not node.host.up} | away
         # With all others draining, those who are nobody's get nothing.
-        return down | self.farm.balancer.draining != set(NAMES) and down <= self.farm.balancer.down
+        return down | self.farm.balancer.draining != set(NAMES) and down <= self.farm.balancer.down | away
 
     def _lost_on_the_way(self, status: int) -> bool:
         """Whether a notice may well have got this answer from no companion."""
@@ -142,7 +144,7 @@ class FarmMachine(RuleBasedStateMachine):
         if view is not None:
             assert view.token not in self.fates
             balancer = self.farm.balancer
-            unlucky = balancer.caching or view.served_by in balancer.draining
+            unlucky = balancer.caching or view.served_by in balancer.draining | balancer.maintained
             self.fates[view.token] = Fate(view, self.farm.crawler_starts, cut=unlucky)
         return view
 
@@ -321,6 +323,27 @@ class FarmMachine(RuleBasedStateMachine):
         if draining:
             self._befell(name, "cut")
 
+    @rule(name=st.sampled_from(NAMES))
+    def node_is_maintained(self, name: str) -> None:
+        """Its machine runs, and answers requests to its own address; the balancer sends it nothing."""
+        self._maintain(name, name not in self.farm.balancer.maintained)
+
+    @rule(view=views, who=st.sampled_from(VISITORS), seconds=st.sampled_from([1.0, 25.0]))
+    def told_of_while_its_node_is_maintained(self, view: View, who: str, seconds: float) -> None:
+        """The notice comes late; the table still binds the session to the node."""
+        self._maintain(view.served_by, True)
+        self.farm.network.pass_time(seconds)
+        self._tell(who, view, None)
+        self.farm.network.pass_time(1.0)
+
+    def _maintain(self, name: str, on: bool) -> None:
+        if on:
+            self.maintained_since.setdefault(name, self.farm.network.now())
+            self._befell(name, "cut")
+        else:
+            self.maintained_since.pop(name, None)
+        self.farm.maintain(name, on)
+
     @rule()
     def keys_are_rotated(self) -> None:
         """No excuse: whatever cookies led anywhere lead nowhere now, and new ones are minted."""
@@ -432,8 +455,8 @@ class FarmMachine(RuleBasedStateMachine):
                 cookies = parse(each.raw.partition(b"\r\nCookie: ")[2].partition(b"\r\n")[0])
                 if cookies.get(SESSION_COOKIE, "").startswith("hush-"):
                     # The visitor's own value: only while the page's node is known to be up.
-                    down_since = self.down_since.get(owner, each.at)
-                    assert each.at - down_since <= UP_SECONDS, "a visitor may be moved by a fetch"
+                    away_since = min(self.down_since.get(owner, each.at), self.maintained_since.get(owner, each.at))
+                    assert each.at - away_since <= REACHED_SECONDS, "a visitor may be moved by a fetch"
 
     @invariant()
     def nothing_leaks(self) -> None:
@@ -465,6 +488,8 @@ class FarmMachine(RuleBasedStateMachine):
         for name in sorted(farm.bypassed_nodes):
             farm.bypass(name, False)
         farm.set_caching(False)
+        for name in NAMES:
+            self._maintain(name, False)
         for name in self.down_since:
             farm.reconnect(name)
         self.down_since.clear()

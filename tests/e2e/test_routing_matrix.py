@@ -20,6 +20,7 @@ FAIR_WEATHER = {
     "haproxy insert dated": "nothing in it differs from insert here",
     "haproxy insert, a plugin's dialect": "nor from insert",
     "haproxy dynamic, computed": "nor from dynamic",
+    "haproxy cookie check": "nor from insert, but for the crawler's first request to each node",
     "haproxy tiers, as configured": "nor from the dialects of the catalogue",
     "apache before Tomcat, as configured": "nor from those",
     "envoy maglev": "nor from the ring hash",

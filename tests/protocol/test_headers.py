@@ -63,8 +63,9 @@ def test_a_name_is_written_in_one_way_and_looked_up_in_another() -> None:
 
 def test_the_names_of_this_protocol() -> None:
     assert sorted(name.text for name in NAMES if name.key.startswith(headers.PREFIX)) == [
-        "Lbc-Authority", "Lbc-Capture", "Lbc-Captured-At", "Lbc-Forwarded-By", "Lbc-Hop", "Lbc-Node", "Lbc-Nonce",
-        "Lbc-Page-Method", "Lbc-Page-Status", "Lbc-Page-Type", "Lbc-Page-Url", "Lbc-Proof", "Lbc-Token", "Lbc-Via",
+        "Lbc-Authority", "Lbc-Capture", "Lbc-Captured-At", "Lbc-Echo", "Lbc-Forwarded-By", "Lbc-Hop", "Lbc-Node",
+        "Lbc-Nonce", "Lbc-Page-Method", "Lbc-Page-Status", "Lbc-Page-Type", "Lbc-Page-Url", "Lbc-Proof", "Lbc-Token",
+        "Lbc-Via",
     ]  # fmt: skip
 
 

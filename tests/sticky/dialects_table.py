@@ -54,7 +54,7 @@ def computed_from(dialect: Dialect) -> str:
 def replay(dialect: Dialect) -> str:
     if dialect.never_record:
         return "never"
-    return "node up" if dialect.moves_visitor else "safe"
+    return "node reached" if dialect.moves_visitor else "safe"
 
 
 def lines() -> Iterator[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.settings import StickyTable
-from lbcompanion.sticky.derived_cookies import derive_cookie, identifies_node
+from lbcompanion.sticky.derived_cookies import derive_cookie, identifies_node, may_be_tried
 from lbcompanion.sticky.dialects import NodeFacts, by_name
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, RouteState
@@ -76,3 +76,22 @@ def test_whose_value_it_is(dialect: str, name: str, value: str, tells: bool) -> 
     reader = CookieReader(StickyTable(dialect, (name,), (name,)))
     assert identifies_node(reader, [RoutingCookie(name, value)]) is tells
     assert not identifies_node(reader, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "tried"),
+    [
+        *(("SRV", "n1", True), ("where", "10.0.0.11:8080", True), ("odd", "web-01.example.com", True)),
+        *(("sid", "n1", False), ("PHPSESSID", "n1", False), ("auth", "n1", False)),
+        *(
+            ("cart", "x7Gk29ab", False),
+            ("odd", "9f86d081884c7d659a2feaa0c55ad015", False),
+            ("odd", "0fVhR.2cUd", False),
+        ),
+        *(("allowed", "n1", False), ("SRV", "n" * 600, False)),
+    ],
+)
+def test_what_may_be_tried_if_many_sent_it(name: str, value: str, tried: bool) -> None:
+    assert may_be_tried([RoutingCookie(name, value)], ["allowed"]) is tried
+    assert not may_be_tried([RoutingCookie(name, value), RoutingCookie("sid", "n1")])
+    assert not may_be_tried([])

@@ -71,7 +71,7 @@ def test_why_nothing_is_recorded_is_told() -> None:
 
 def test_whether_a_replay_is_safe_is_told() -> None:
     assert explain("ROUTEID=.n1")[0].note.endswith("safe to replay")
-    assert explain("__cflb=02DiuFnsSsHWYH8W")[0].note.endswith("not replayed unless its node is known to be up")
+    assert explain("__cflb=02DiuFnsSsHWYH8W")[0].note.endswith("replayed only while its node is reached")
 
 
 def test_a_name_that_is_fixed_is_not_guessed() -> None:

@@ -126,12 +126,15 @@ def test_unsafe_cookies_wait_for_the_node() -> None:
     unsafe = Knowledge("n1", RECORDED)
     assert step(unsafe) == ProbeOwner()
     assert step(unsafe, RoundState(probed=True)) == Try(RouteKind.ANY)
-    assert step(evolve(unsafe, node_up=True)) == Try(RouteKind.RECORDED, RECORDED)
+    reached = evolve(unsafe, owner_reached=True)
+    assert step(reached) == ProbeOwner()
+    assert step(reached, RoundState(probed=True)) == Try(RouteKind.RECORDED, RECORDED)
+    assert step(evolve(unsafe, owner_alive=True), RoundState(probed=True)) == Try(RouteKind.ANY)
 
 
 def test_unsafe_cookies_come_after_all_that_moves_nobody() -> None:
-    unsafe = evolve(FULL, recorded_safe=False, node_up=True)
-    state = RoundState()
+    unsafe = evolve(FULL, recorded_safe=False, owner_reached=True)
+    state = RoundState(probed=True)
     routes = []
     while isinstance(now := step(unsafe, state), Try):
         routes.append(now.route.value)
@@ -177,7 +180,7 @@ def test_what_was_not_tried_is_told_with_its_reason() -> None:
     assert bare["direct"] == "no address of the node's own is configured"
     assert bare["own"] == "no cookie of our own is proven; the balancer was asked lately"
     risky = told(Knowledge("n1", RECORDED), RoundState())
-    assert risky["recorded"] == "a replay could move the visitor, and the node is not known to be up"
+    assert risky["recorded"] == "a replay could move the visitor: the balancer is not known to send visitors to it"
     is_misleading = told(evolve(FULL, recorded_misleading=True, computed_misleading=True), RoundState())
     assert is_misleading["recorded"] == "the recorded cookie led elsewhere a moment ago"
     assert is_misleading["computed"] == "the computed cookie led elsewhere a moment ago"
@@ -219,7 +222,7 @@ def test_it_ends_within_its_bound_and_never_risks_a_visitor(
             recorded_hash_keyed=data.draw(st.booleans()),
             recorded_doubtful=data.draw(st.booleans()),
             recorded_misleading=data.draw(st.booleans()),
-            node_up=data.draw(st.booleans()),
+            owner_reached=data.draw(st.booleans()),
             own=data.draw(st.sampled_from([None, *(own(state) for state in RouteState)])),
             may_mint=data.draw(st.booleans()),
             computed=data.draw(st.sampled_from([(), COMPUTED])),
@@ -245,7 +248,7 @@ def test_it_ends_within_its_bound_and_never_risks_a_visitor(
         else:
             assert now.route.value in ladder
             if now.cookies == RECORDED:
-                assert knowledge.recorded_safe or knowledge.node_up
+                assert knowledge.recorded_safe or (knowledge.owner_reached and state.probed)
             result = data.draw(_RESULTS)
             node = data.draw(st.sampled_from(["n1", "n2", ""]))
             state = evolve(state, attempts=(*state.attempts, Attempt(now.route, node, result, 1.0)))

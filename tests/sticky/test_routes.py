@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.routes import (
+    ALIVE_SECONDS,
     DOUBT_SECONDS,
     MISLEADING_SECONDS,
+    REACHED_SECONDS,
     REFRESH_SECONDS,
-    UP_SECONDS,
     Route,
     Routes,
     RouteState,
@@ -43,17 +44,49 @@ def test_a_stale_route_keeps_when_it_was_proven() -> None:
     assert (stale.state, stale.proven_at) == (RouteState.STALE, 20.0)
 
 
-def test_a_node_is_up_for_a_while_after_an_answer() -> None:
+def test_a_node_is_alive_for_a_while_after_an_answer() -> None:
     table = Routes()
-    assert not table.is_up("main", "n1", 0.0)
-    table.mark_up("main", "n1", 100.0)
-    assert table.is_up("main", "n1", 100.0 + UP_SECONDS)
-    assert not table.is_up("main", "n1", 100.1 + UP_SECONDS)
-    assert not table.is_up("main", "n1", 99.0)
-    assert not table.is_up("other", "n1", 100.0)
-    table.mark_down("main", "n1")
-    assert not table.is_up("main", "n1", 100.0)
-    assert table.nodes("main") == {"n1"}
+    assert not table.is_alive("main", "n1", 0.0)
+    table.mark_alive("main", "n1", 100.0)
+    assert table.is_alive("main", "n1", 100.0 + ALIVE_SECONDS)
+    assert not table.is_alive("main", "n1", 100.1 + ALIVE_SECONDS)
+    assert not table.is_alive("main", "n1", 99.0)
+    assert not table.is_alive("other", "n1", 100.0)
+
+
+def test_that_a_node_is_alive_does_not_say_that_visitors_are_sent_to_it() -> None:
+    table = Routes()
+    table.mark_alive("main", "n1", 100.0)
+    assert not table.is_reached("main", "n1", 100.0)
+    table.mark_reached("main", "n1", 100.0)
+    assert table.is_reached("main", "n1", 100.0 + REACHED_SECONDS)
+    assert not table.is_reached("main", "n1", 100.1 + REACHED_SECONDS)
+    assert not table.is_reached("main", "n1", 99.0)
+    assert not table.is_reached("main", "n2", 100.0)
+
+
+_EVENTS = st.lists(st.tuples(st.sampled_from(["alive", "reached", "missed"]), st.integers(0, 12)), max_size=12)
+
+
+@given(_EVENTS, st.integers(0, 12))
+def test_only_a_replay_that_is_newer_than_the_last_miss_counts(events: list[tuple[str, int]], now: int) -> None:
+    table = Routes()
+    mark = {"alive": table.mark_alive, "reached": table.mark_reached, "missed": table.mark_missed}
+    when = {"alive": -1, "reached": -1, "missed": -1}
+    for event, at in sorted(events, key=lambda each: each[1]):
+        mark[event]("main", "n1", float(at))
+        when[event] = at
+    newest = when["reached"] > when["missed"] and 0 <= now - when["reached"] <= REACHED_SECONDS
+    assert table.is_reached("main", "n1", float(now)) == newest
+
+
+def test_the_last_miss_counts_although_the_request_was_sent_before_it() -> None:
+    table = Routes()
+    table.mark_missed("main", "n1", 101.0)
+    table.mark_reached("main", "n1", 100.5)  # sent before the miss was known, answered after it
+    assert not table.is_reached("main", "n1", 101.5)
+    table.mark_reached("main", "n1", 101.2)
+    assert table.is_reached("main", "n1", 101.5)
 
 
 def test_misleading_cookies_are_forgiven_in_time() -> None:

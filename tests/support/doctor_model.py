@@ -62,6 +62,15 @@ def tiers(cookies, turn):
     return node, (ParsedSetCookie("outer", node), ParsedSetCookie("inner", node))
 
 
+def uneven_tiers(cookies, turn):
+    """Two tiers: one node is alone behind its group, the other two share a group and have a cookie each."""
+    groups = {"a": ("n1",), "b": ("n2", "n3")}
+    group = cookies.get("TIER") if cookies.get("TIER") in groups else "ab"[turn % 2]
+    node = cookies.get("SRV") if cookies.get("SRV") in groups[group] else groups[group][turn // 2 % len(groups[group])]
+    handed = {"SRV": node, "TIER": group}
+    return node, tuple(ParsedSetCookie(name, value) for name, value in handed.items() if cookies.get(name) != value)
+
+
 @define
 class ModelSite:
     """One site.

@@ -38,8 +38,34 @@ def without_cookie(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_rules(*rules: str) -> Callable[[str], str]:
+    """Add rules to HAProxy's frontend."""
+
+    def change(text: str) -> str:
+        lines = "".join(f"    {rule}\n" for rule in rules)
+        return text.replace("    default_backend nodes\n", f"{lines}    default_backend nodes\n")
+
+    return change
+
+
 def by_source(text: str) -> str:
     return without_cookie(text).replace("balance roundrobin", "balance source")
+
+
+def two_tiers(folder: Path, port: int, nodes: Mapping[str, int]) -> Sequence[str]:
+    """Two HAProxys behind a third one, each with a cookie of its own; one of them has one node only."""
+    names = list(nodes)
+    groups = {"a": names[:1], "b": names[1:]}
+    lines = ["global", "    maxconn 512", "defaults", "    mode http"]
+    lines += [f"    timeout {what} 20s" for what in ("connect", "client", "server")]
+    lines += ["frontend visitors", f"    bind 127.0.0.1:{port}", "    default_backend tier"]
+    lines += ["backend tier", "    balance roundrobin", "    cookie TIER insert indirect"]
+    lines += [f"    server {group} abns@lbc-doctor-{port}-{group} cookie {group}" for group in groups]
+    for group, members in groups.items():
+        lines += [f"frontend in_{group}", f"    bind abns@lbc-doctor-{port}-{group}", f"    default_backend {group}"]
+        lines += [f"backend {group}", "    balance roundrobin", "    cookie SRV insert"]
+        lines += [f"    server {name} 127.0.0.1:{nodes[name]} cookie {name}" for name in members]
+    return _run("haproxy", folder, "\n".join(lines) + "\n")
 
 
 def printed(product: str) -> RunBalancer:

@@ -134,7 +134,7 @@ class ProcessFarm:
         """Start it, for the nodes as they are now."""
         command = self.balancer(self.folder, self.balanced, self.public, self.admin)
         running = self.children.start("balancer", command)
-        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami"), 60, running)
+        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami", (200, 302)), 60, running)
 
     def start_companion(self, name: str) -> Child:
         """Start it with the ports that it has now."""
@@ -317,10 +317,10 @@ def fetched(
         connection.close()
 
 
-def listens(port: int, path: str) -> bool:
-    """Whether a GET is answered by 200."""
+def listens(port: int, path: str, statuses: Collection[int] = (200,)) -> bool:
+    """Whether a GET is answered by 200, or one of these."""
     try:
-        return fetched(port, path)[0] == 200
+        return fetched(port, path)[0] in statuses
     except (OSError, http.client.HTTPException):
         time.sleep(0.05)
         return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.round_runner import RoundRunner
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -14,6 +16,7 @@ from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.route_table import RouteTable
+from lbcompanion.crawler.routes.visitor_values import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import build_sites
 from lbcompanion.model import Loss
 from lbcompanion.protocol.tokens import Tokens
@@ -35,7 +38,7 @@ class InMemoryCrawler:
         self.route_table = RouteTable(self.database)
         self.archive = Archive(settings.crawler.archive_dir, ArchiveIndex(self.database), farm.now)
         self.archive.recover()
-        self.routes = Routes(self.route_table.load())
+        self.routes = Routes(load_trusted_routes(self.route_table, settings.sites))
         self.metrics = CrawlerMetrics()
         contexts = build_sites(settings, farm.clock, self.routes, self.route_table.save, farm.now, farm.agents)
         limits = LadderLimits(give_up_after_seconds=settings.crawler.give_up_after_seconds)
@@ -63,9 +66,11 @@ class InMemoryCrawler:
     def owner_of(token: str) -> str:
         return Tokens(SECRET).owner_of(token)
 
-    def take(self, token: str, cookies: dict[str, str] | None = None) -> None:
-        owner = self.owner_of(token)
-        self.backlog.add([Arrival(self.farm.notice(token, cookies), owner, "main")], self.farm.now())
+    def take(self, token: str, cookies: dict[str, str] | None = None, visitor: str = "", page_url: str = "") -> None:
+        notice = evolve(self.farm.notice(token, cookies), visitor=visitor)
+        arrivals = [Arrival(evolve(notice, page_url=page_url) if page_url else notice, self.owner_of(token), "main")]
+        note_values(self.routes, arrivals)
+        self.backlog.add(arrivals, self.farm.now())
         self.scheduler.wake()
 
     def add_loss(self, token: str, reason: str) -> None:

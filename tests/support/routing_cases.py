@@ -82,6 +82,7 @@ CONFIGURED: Mapping[str, Case] = {
     "haproxy insert indirect nocache httponly": Case(haproxy.HIDDEN, StickySettings(("SRV",), "haproxy-insert"), OWN),
     "haproxy insert postonly": Case(haproxy.POSTONLY, StickySettings(("SRV",), "haproxy-postonly"), BOTH, late=True),
     "haproxy insert dated": Case(haproxy.DATED, StickySettings(("SRV",), "haproxy-dated")),
+    "haproxy cookie check": Case(haproxy.COOKIE_CHECK, StickySettings(), OWN),
     "haproxy prefix": Case(haproxy.PREFIX, StickySettings((TOMCAT,), "haproxy-prefix")),
     "haproxy rewrite": Case(haproxy.REWRITE, StickySettings((WHERE,), "haproxy-rewrite")),
     "haproxy dynamic": Case(
@@ -125,6 +126,7 @@ CONFIGURED: Mapping[str, Case] = {
 
 #: What nobody who is told nothing could tell from another one.
 _NO_DIFFERENCE = {name for name, case in CONFIGURED.items() if not case.sticks or case.by_address} | {
+    "haproxy cookie check",
     "haproxy insert dated",
     "haproxy dynamic, computed",
     "haproxy stick table, set free",

@@ -6,6 +6,7 @@ from zlib import crc32
 
 from twisted.web.server import Request
 
+from lbcompanion.sticky.cookies import parse
 from tests.support.simulated_farm import Node, SimulatedBalancer
 
 
@@ -92,6 +93,45 @@ class RoundRobinBalancer(SimulatedBalancer):
         if request.path == b"/":
             request.responseHeaders.addRawHeader(b"set-cookie", b"sess=0123456789abcdef; path=/; HttpOnly")
         return self._next()
+
+
+class SourceBalancer(SimulatedBalancer):
+    """``balance source`` with ``cookie SRV insert``: newcomers from the crawler's address all get the first node."""
+
+    def _next(self) -> Node | None:
+        return next((node for node in self.nodes.values() if self._gets_requests(node)), None)
+
+
+class CheckingBalancer(SimulatedBalancer):
+    """A request without the cookie gets a redirect to the same address, which sets the cookie."""
+
+    def render(self, request: Request) -> bytes | int:
+        cookies = parse((request.getHeader(b"cookie") or b"").decode())
+        wanted = self.nodes.get(cookies.get("SRV", ""))
+        if self._gets_requests(wanted):
+            return super().render(request)
+        self.asked.append(dict(cookies))
+        node = self._next()
+        if node is None:
+            request.setResponseCode(503)
+            return b""
+        request.setResponseCode(302)
+        request.setHeader(b"location", request.uri)
+        request.responseHeaders.addRawHeader(b"set-cookie", f"SRV={node.name}; path=/".encode())
+        return b""
+
+
+class ContextBalancer(SimulatedBalancer):
+    """Tomcat with an application below a context path: there is no session at the first page."""
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        node = self.nodes.get(cookies.get("JSESSIONID", "").partition(".tc-")[2])
+        if node is None or not node.up:
+            node = self._next()
+            if node is not None and request.path.startswith(b"/shop/"):
+                line = f"JSESSIONID=0123456789ABCDEF0123456789ABCDEF.tc-{node.name}; Path=/shop; HttpOnly"
+                request.responseHeaders.addRawHeader(b"set-cookie", line.encode())
+        return node
 
 
 class PostOnlyBalancer(SimulatedBalancer):

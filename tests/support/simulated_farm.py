@@ -155,10 +155,14 @@ class SimulatedBalancer(Resource):
         self.table: dict[str, str] = {}
         self.moved: list[str] = []
         self.asked: list[dict[str, str]] = []
+        self.maintained: set[str] = set()
         self._turn = 0
 
+    def _gets_requests(self, node: Node | None) -> bool:
+        return node is not None and node.up and node.name not in self.maintained
+
     def _next(self) -> Node | None:
-        up = [node for node in self.nodes.values() if node.up]
+        up = [node for node in self.nodes.values() if self._gets_requests(node)]
         if not up:
             return None
         self._turn += 1
@@ -175,7 +179,7 @@ class SimulatedBalancer(Resource):
 
     def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
         wanted = self.nodes.get(cookies.get("SRV", ""))
-        if wanted is not None and wanted.up:
+        if self._gets_requests(wanted):
             return wanted
         node = self._next()
         if node is not None:
@@ -185,7 +189,7 @@ class SimulatedBalancer(Resource):
     def _learn(self, cookies: dict[str, str]) -> Node | None:
         key = cookies.get("sess", "")
         bound = self.nodes.get(self.table.get(key, ""))
-        if bound is not None and bound.up:
+        if self._gets_requests(bound):
             return bound
         node = self._next()
         if node is not None and bound is not None:

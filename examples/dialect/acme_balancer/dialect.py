@@ -39,7 +39,7 @@ DIALECT = Acme(
     name="acme",
     cookie_names=("ACME_NODE",),
     # The guide says that the cookie is set again only when a visitor had to be moved.
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     # It also says that the balancer keeps no table: a replay to a node that is down moves nobody.
     moves_visitor=False,
     samples=(

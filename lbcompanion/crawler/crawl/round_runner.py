@@ -10,7 +10,6 @@ from collections.abc import Callable
 from attrs import Factory, evolve, field, frozen
 
 from lbcompanion.crawler.fetching.fetcher import NOT_DOWN, FetchedCopy, FetchMiss, FetchPath, SiteFetcher
-from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.crawler.queue.backlog import PendingNotice
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import Attempt, RouteKind, RoutingCookie, WallClock
@@ -94,6 +93,7 @@ class RoundRunner:
         state = RoundState(rounds=job.rounds)
         copy: FetchedCopy | None = None
         notes: list[str] = []
+        context.minter.note_page(job.page_url)
         context.minter.note_visitor_cookies(job.owner, job.cookies)
         fetch_path, route = FetchPath(), ""
         while True:
@@ -113,7 +113,8 @@ class RoundRunner:
                 notes.append(self._describe_mint(context, job.owner))
             elif isinstance(step, ProbeOwner):
                 state = evolve(state, probed=True, minted=await self._probe_owner(context, job) or state.minted)
-                notes.append(f"{job.owner} is {'' if self._is_up(context, job.owner) else 'not known to be '}up")
+                reached = self._routes.is_reached(context.settings.name, job.owner, self._now())
+                notes.append(f"the balancer {'sends' if reached else 'is not known to send'} visitors to {job.owner}")
             else:
                 fetch_path, route = FetchPath(step.cookies, step.direct), step.route.value
                 attempt, copy = await self._request_page(context, job, step.route, fetch_path)
@@ -125,9 +126,6 @@ class RoundRunner:
         self, context: SiteContext, knowledge: Knowledge, state: RoundState
     ) -> tuple[tuple[RouteKind, str], ...]:
         return skipped_rungs(context.settings.ladder, knowledge, state)
-
-    def _is_up(self, context: SiteContext, owner: str) -> bool:
-        return self._routes.is_up(context.settings.name, owner, self._now())
 
     def _describe_mint(self, context: SiteContext, owner: str) -> str:
         route = self._routes.current(context.settings.name, owner, self._now())
@@ -150,7 +148,8 @@ class RoundRunner:
                 site.name, owner, job.cookies, now, 1 if context.reader.is_unconfigured else 2
             ),
             recorded_misleading=self._routes.is_misleading(site.name, owner, job.cookies, now),
-            node_up=self._routes.is_up(site.name, owner, now),
+            owner_alive=self._routes.is_alive(site.name, owner, now),
+            owner_reached=self._routes.is_reached(site.name, owner, now),
             own=self._routes.current(site.name, owner, now),
             may_mint=self._may_mint(context, job),
             computed=computed,
@@ -174,22 +173,13 @@ class RoundRunner:
         return not job.loss_reason and context.minter.may_mint(job.owner)
 
     async def _probe_owner(self, context: SiteContext, job: PendingNotice) -> bool:
-        """Check whether the owner is up, without the visitor's cookie; True if that took a campaign."""
-        owner = job.owner
-        own = self._routes.get(context.settings.name, owner)
-        direct = context.settings.nodes.get(owner, KnownNode()).direct
-        fetch_paths = [FetchPath(own.cookies)] if own is not None and own.state is not RouteState.STALE else []
-        fetch_paths += [FetchPath(direct=direct)] if direct else []
-        for fetch_path in fetch_paths:
-            try:
-                reply = await context.fetcher.whoami(fetch_path)
-            except FetchFailed:
-                continue
-            self._routes.mark_up(context.settings.name, reply.node, self._now())
-            if reply.node == owner:
-                return False
-            self._mark_stale(context.settings.name, owner, fetch_path.cookies)
-        if not self._may_mint(context, job):
+        """Check whether the balancer sends visitors to the owner, without the visitor's cookie; True if that took a
+        campaign. The owner's own address is not asked: it answers during maintenance, too."""
+        site, owner = context.settings.name, job.owner
+        own = self._routes.get(site, owner)
+        if own is not None and own.state is not RouteState.STALE:
+            await context.minter.reverify(owner)
+        if self._routes.is_reached(site, owner, self._now()) or not self._may_mint(context, job):
             return False
         await context.minter.mint(owner)
         return True
@@ -200,25 +190,34 @@ class RoundRunner:
         begun = self._now()
         answer = await context.fetcher.page(job.token, fetch_path)
         result = FETCHED if isinstance(answer, FetchedCopy) else answer.result
-        learnt = "; ".join(self._learn(context, job.owner, kind, fetch_path, answer))
+        learnt = "; ".join(self._learn(context, job.owner, kind, fetch_path, answer, begun))
         attempt = Attempt(kind, answer.node, result, max(0.0, (self._now() - begun) * 1000), learnt)
         self._report_step(f"{kind.value}: {_describe(answer)} ({attempt.ms:.0f} ms){f'; {learnt}' if learnt else ''}")
         return attempt, answer if isinstance(answer, FetchedCopy) else None
 
     def _learn(
-        self, context: SiteContext, owner: str, kind: RouteKind, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss
+        self,
+        context: SiteContext,
+        owner: str,
+        kind: RouteKind,
+        fetch_path: FetchPath,
+        answer: FetchedCopy | FetchMiss,
+        asked_at: float,
     ) -> list[str]:
         """Update the routes from a response; returns what was learnt, in words."""
         site, now, learnt = context.settings.name, self._now(), []
         if answer.node:
-            self._routes.mark_up(site, answer.node, now)
+            self._routes.mark_alive(site, answer.node, now)
             if kind is RouteKind.RECORDED:
                 self._record_replay(site, fetch_path, answer, answer.node == owner)
         if answer.node == owner and fetch_path.cookies:
+            moved = context.reader.detects_move(fetch_path.cookies, answer.set_cookies) is True
+            if not moved and not _by_chance(fetch_path, answer):
+                self._routes.mark_reached(site, owner, asked_at)
             learnt += self._mark_own_proven(context, owner, fetch_path.cookies, answer)
         elif answer.node != owner:
             if kind is not RouteKind.ANY and _may_be_down(answer):
-                self._routes.mark_down(site, owner)
+                self._routes.mark_missed(site, owner, now)
             if answer.node and fetch_path.cookies:
                 learnt.append(f"the {kind.value} cookie does not lead to {owner} now")
                 self._mark_stale(site, owner, fetch_path.cookies)
@@ -229,9 +228,8 @@ class RoundRunner:
         return [words for words in learnt if words]
 
     def _record_replay(self, site: str, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss, reached: bool) -> None:
-        """Count a replay, unless the balancer set another cookie: then the owner was reached by chance."""
-        by_chance = not set_cookie_pairs(answer.set_cookies).keys() <= {cookie.name for cookie in fetch_path.cookies}
-        if not (reached and by_chance):
+        """Count a replay, unless the owner was reached by chance."""
+        if not (reached and _by_chance(fetch_path, answer)):
             self._routes.record_replay(site, fetch_path.cookies, reached, self._now())
 
     def _mark_own_proven(
@@ -258,7 +256,7 @@ class RoundRunner:
         if isinstance(step, Mint):
             self._report_step(f"own: asking the balancer for a cookie of ours to {owner}")
         elif isinstance(step, ProbeOwner):
-            self._report_step(f"asking whether {owner} is up, before the visitor's cookie is used")
+            self._report_step(f"asking whether the balancer sends visitors to {owner}, before their cookie is used")
         elif isinstance(step, Try):
             names = ", ".join(each.name for each in step.cookies)
             through = f"at {step.direct}" if step.direct else f"with {names}" if names else "without a cookie"
@@ -272,6 +270,11 @@ def _annotated(attempts: tuple[Attempt, ...], notes: list[str], before: bool = F
     last = attempts[-1]
     parts = [*notes, last.learnt] if before else [last.learnt, *notes]
     return (*attempts[:-1], evolve(last, learnt="; ".join(words for words in parts if words)))
+
+
+def _by_chance(fetch_path: FetchPath, answer: FetchedCopy | FetchMiss) -> bool:
+    """Whether the balancer set a cookie of another name than those that were sent: it did not route by those."""
+    return not set_cookie_pairs(answer.set_cookies).keys() <= {cookie.name for cookie in fetch_path.cookies}
 
 
 def _is_worth_saving(before: Route, now: float) -> bool:

@@ -242,14 +242,14 @@ class SiteFetcher:
             *(method, url, headers, _MAX_SMALL_BYTES), fetch_path=FetchPath(), timeout_seconds=_WHOAMI_TIMEOUT_SECONDS
         )
 
-    async def open_session(self) -> tuple[str, ...]:
+    async def open_session(self, path: str = "/") -> tuple[str, ...]:
         """Begin a session at the application and return the ``Set-Cookie`` values of application and balancers.
 
-        Sends ``HEAD /`` without a cookie: companions store no copy for HEAD.
+        Sends ``HEAD`` without a cookie: companions store no copy for HEAD.
 
         :raises FetchFailed: if no response came.
         """
-        url = f"{self.site.origin.rstrip('/')}/"
+        url = f"{self.site.origin.rstrip('/')}{path}"
         return (await self._ask_balancer("HEAD", url, [("Accept", "text/html,*/*")])).all("set-cookie")
 
     async def fetch_file(self, url: str, fetch_path: FetchPath, max_bytes: int, timeout_seconds: float) -> Reply:

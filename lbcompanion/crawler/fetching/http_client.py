@@ -37,7 +37,7 @@ from zope.interface import implementer
 from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.urls import target_of
-from lbcompanion.web import USER_AGENT, BodyTooLarge, IdentifyingAgent, abort_body, read_body
+from lbcompanion.web import USER_AGENT, BodyTooLarge, BytesProducer, IdentifyingAgent, abort_body, read_body
 
 CONNECT_SECONDS = 10.0
 
@@ -185,15 +185,22 @@ class Client:
         self._timeout = timeout_seconds
 
     async def ask(
-        self, method: str, url: str, headers: list[tuple[str, str]], max_bytes: int, timeout_seconds: float = 0.0
+        self,
+        method: str,
+        url: str,
+        headers: list[tuple[str, str]],
+        max_bytes: int,
+        timeout_seconds: float = 0.0,
+        body: bytes = b"",
     ) -> Reply:
         """Send one request and read its response.
 
         :param max_bytes: the largest body that is accepted.
         :param timeout_seconds: the deadline; 0 means the client's own.
+        :param body: the request's body.
         :raises FetchFailed: if no complete response came.
         """
-        running = Deferred.fromCoroutine(self._ask(method, url, headers, max_bytes))
+        running = Deferred.fromCoroutine(self._ask(method, url, headers, max_bytes, body))
         deadline = self._reactor.callLater(timeout_seconds or self._timeout, running.cancel)
         try:
             return await running
@@ -209,13 +216,14 @@ class Client:
             if deadline.active():
                 deadline.cancel()
 
-    async def _ask(self, method: str, url: str, headers: list[tuple[str, str]], max_bytes: int) -> Reply:
+    async def _ask(self, method: str, url: str, headers: list[tuple[str, str]], max_bytes: int, body: bytes) -> Reply:
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
-        response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), sent)
-        body = await self._body(response, max_bytes)
-        return Reply(response.code, tuple(_header_fields(response.headers)), body)
+        producer = BytesProducer(body) if body else None
+        response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), sent, producer)
+        content = await self._body(response, max_bytes)
+        return Reply(response.code, tuple(_header_fields(response.headers)), content)
 
     async def _body(self, response: Any, max_bytes: int) -> bytes:
         try:

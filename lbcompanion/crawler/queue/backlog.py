@@ -48,6 +48,7 @@ class PendingNotice:
     """A notice without an outcome.
 
     :ivar loss_reason: why the copy is lost, as its node reported; None if no node did.
+    :ivar page_url: the page's URL as its node reported it; empty if it did not.
     """
 
     token: str
@@ -58,6 +59,7 @@ class PendingNotice:
     rounds: int
     attempts: tuple[Attempt, ...]
     loss_reason: LossReason | None = None
+    page_url: str = ""
 
 
 class Backlog:
@@ -285,4 +287,5 @@ def _pending_notice(row: Row[Any]) -> PendingNotice:
         rounds=row.rounds,
         attempts=load_attempts(row.attempts),
         loss_reason=LossReason.read(row.lost) if row.lost else None,
+        page_url=row.page_url,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Row
 
 from lbcompanion.crawler.queue.database import Database
@@ -40,6 +40,12 @@ class RouteTable:
         with self._database.change() as connection:
             if connection.execute(update(ROUTES).where(*where).values(values)).rowcount == 0:
                 connection.execute(insert(ROUTES).values(site=route.site, node=route.node, **values))
+
+    def drop(self, route: Route) -> None:
+        """Delete the route of a site and node."""
+        where = (ROUTES.c.site == route.site, ROUTES.c.node == route.node)
+        with self._database.change() as connection:
+            connection.execute(delete(ROUTES).where(*where))
 
 
 def _route(row: Row[Any]) -> Route:

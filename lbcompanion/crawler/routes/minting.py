@@ -9,6 +9,7 @@ request at a time; all callers of :meth:`Minter.mint` share the campaign.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
@@ -19,8 +20,9 @@ from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.crawler.routes.mint_method import MAX_PROBES, MintMethod, MintPlan, probe_budget
 from lbcompanion.crawler.routes.verification import RouteVerifier, Verification
 from lbcompanion.model import RoutingCookie, WallClock
+from lbcompanion.protocol.shapes import ASCII_URL
 from lbcompanion.sticky.cookies import is_pattern
-from lbcompanion.sticky.derived_cookies import may_be_adopted
+from lbcompanion.sticky.derived_cookies import may_be_adopted, may_be_tried
 from lbcompanion.sticky.dialects import AUTO, by_name
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
@@ -68,6 +70,7 @@ class Minter:
         self._not_before: dict[str, float] = {}
         self._backoffs: dict[str, float] = {}
         self._exhausted = False
+        self._page_path = "/"
         self._log = Logger(namespace="lbcompanion.crawler.minting")
         #: Called with a node whose route becomes proven.
         self.on_proven: Callable[[str], object] = lambda _node: None
@@ -85,7 +88,11 @@ class Minter:
         return self._campaign_running
 
     def may_mint(self, node: str) -> bool:
-        """Whether a campaign for this node may start: no back-off is running."""
+        """Whether a campaign for this node may start: no back-off is running, or there is a candidate to try."""
+        return self._may_ask(node) or self._routes.has_untried(self._site.name, node, self._now())
+
+    def _may_ask(self, node: str) -> bool:
+        """Whether the balancer may be asked for a cookie for this node: no back-off is running."""
         return self._now() >= self._not_before.get(node, 0.0)
 
     def mint(self, node: str) -> Deferred[None]:
@@ -109,8 +116,6 @@ class Minter:
         if route is None:
             return False
         verification = await self._verifier.verify(route, replays=int(route.state is RouteState.PROVEN))
-        if verification.route is None:
-            self._routes.mark_down(self._site.name, node)
         self._apply(route, verification)
         return verification.route is not None
 
@@ -139,16 +144,33 @@ class Minter:
         self._add_candidate(candidates[0])
         return f"a cookie for {node} was handed out"
 
+    def note_page(self, page_url: str) -> None:
+        """Remember the path of a page, as its node reported it, to open a session there. The query is left out."""
+        try:
+            path = urlsplit(page_url).path if ASCII_URL.fullmatch(page_url) else ""
+        except ValueError:
+            return
+        self._page_path = path or self._page_path
+
     def note_visitor_cookies(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:
-        """Store the cookies of a notice as a candidate for its node's route, if they cannot be a visitor's session."""
+        """Store the cookies of a notice as a candidate for its node's route, if they are the node's: by a dialect, or
+        because many visitors of the node sent them."""
         route = self._routes.get(self._site.name, node)
         if not cookies or (route is not None and (route.state is RouteState.PROVEN or route.cookies == cookies)):
             return
         if not may_be_adopted(self._reader, cookies):
-            return
+            cookies = self._shared_by_visitors(node, cookies)
+            if not cookies or (route is not None and route.cookies == cookies):
+                return
         dialect = self._verifier.dialect_names(cookies)
         candidate = Route(self._site.name, node, cookies, dialect, RouteState.CANDIDATE, self._now())
         self._add_candidate(evolve(candidate, source=Source.TRAFFIC))
+
+    def _shared_by_visitors(self, node: str, cookies: tuple[RoutingCookie, ...]) -> tuple[RoutingCookie, ...]:
+        """Return those that many visitors of the node sent; none if one of them may be a session's."""
+        belongs = self._routes.node_values.belongs_to_node
+        shared = tuple(cookie for cookie in cookies if belongs(self._site.name, node, cookie))
+        return shared if may_be_tried(shared, self._site.sticky.allow_credentials) else ()
 
     def _add_candidate(self, candidate: Route) -> None:
         taken = self._routes.add_candidate(candidate, self._now())
@@ -160,7 +182,7 @@ class Minter:
         for node in self._nodes_wanted:
             if self._has_fresh_route(node):
                 self._backoffs.pop(node, None)
-            else:
+            elif self._may_ask(node):
                 wait = self._backoffs.get(node, _FIRST_BACKOFF_SECONDS)
                 self._not_before[node] = self._now() + wait
                 self._backoffs[node] = min(
@@ -190,7 +212,8 @@ class Minter:
         self._exhausted = False
         for number in range(MAX_PROBES):
             known = len(self._known_nodes())  # grows as nodes answer for the first time
-            if number >= probe_budget(known) or not self._nodes_without_route() or failures >= _MAX_FAILED_PROBES:
+            wanted = any(map(self._may_ask, self._nodes_without_route()))
+            if number >= probe_budget(known) or not wanted or failures >= _MAX_FAILED_PROBES:
                 return
             if number > 2 * known:
                 await self._pause()
@@ -209,8 +232,18 @@ class Minter:
         if method is MintMethod.POST:
             return await self._probe_with(await self._fetcher.post_whoami(), Source.MINTED)
         if method is MintMethod.SESSION:
-            return await self._probe_with(await self._fetcher.open_session(), Source.SESSION)
+            return await self._probe_sessions()
         return await self._probe(self._invented_cookies() if method is MintMethod.INVENTED else ())
+
+    async def _probe_sessions(self) -> bool | None:
+        """Open a session at the first page; where that gives no route, at the page viewed last: an application below a
+        context path starts none at the first page."""
+        results = []
+        for path in dict.fromkeys(("/", self._page_path)):
+            results.append(await self._probe_with(await self._fetcher.open_session(path), Source.SESSION))
+            if results[-1]:
+                return True
+        return False if False in results else None
 
     async def _retry_known_routes(self) -> None:
         """Before minting, try the routes and candidates that exist: a restarted node usually keeps its cookie value, a
@@ -282,6 +315,7 @@ class Minter:
             if self._has_fresh_route(node):
                 self._notify_waiters(node)
             return
+        self._routes.mark_missed(site, node, self._now())
         self._routes.drop_candidate(tried)
         if verification.other_node:
             self._routes.mark_misleading(site, node, tried.cookies, self._now())

@@ -50,13 +50,13 @@ class RouteVerifier:
         self.probes = 0
 
     async def probe(self, fetch_path: FetchPath) -> WhoamiReply:
-        """Ask which node answers, and note that it is up.
+        """Ask which node answers, and note that it is alive.
 
         :raises FetchFailed: if no proven response came.
         """
         self.probes += 1
         reply = await self._fetcher.whoami(fetch_path)
-        self._routes.mark_up(self._site.name, reply.node, self._now())
+        self._routes.mark_alive(self._site.name, reply.node, self._now())
         return reply
 
     async def verify(self, route: Route, replays: int = 0) -> Verification:
@@ -66,6 +66,7 @@ class RouteVerifier:
         """
         guessed = route.source.guessed and (route.proven_at is None or route.state is not RouteState.PROVEN)
         for _ in range(replays or (VERIFY_GUESS_REPLAYS if guessed else VERIFY_REPLAYS)):
+            asked_at = self._now()
             try:
                 reply = await self.probe(FetchPath(route.cookies))
             except FetchFailed:
@@ -79,6 +80,7 @@ class RouteVerifier:
             if guessed and not set_cookie_pairs(reply.set_cookies).keys() <= {cookie.name for cookie in route.cookies}:
                 return Verification()
             route = self.refresh_cookies(route, reply.set_cookies)
+        self._routes.mark_reached(self._site.name, route.node, asked_at)
         return Verification(evolve(route, state=RouteState.PROVEN, proven_at=self._now()))
 
     def refresh_cookies(self, route: Route, set_cookies: tuple[str, ...]) -> Route:

@@ -21,6 +21,8 @@ from lbcompanion.node.proxy.client_info import normal_host
 from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
 from lbcompanion.protocol import headers, shapes
 
+#: How much of a request's own field ``whoami`` repeats.
+_SHOWN_BYTES = 256
 _YEAR = 31536000
 
 
@@ -141,8 +143,13 @@ class EndpointRouter:
         return problem(403)
 
     def _whoami(self, request: InternalRequest) -> Deferred[InternalResponse]:
-        body = json.dumps({"node": self._node}).encode()
-        identity = self._copies.identity.fields("", _nonce(request))
+        nonce = _nonce(request)
+        answer = {"node": self._node}
+        if request.head.get(headers.ECHO.key) is not None:
+            # What came through the balancer, for the doctor. Pages of other sites cannot send this field.
+            answer |= {name: _shown(request.head.get(name.encode())) for name in ("host", "user-agent")}
+        body = json.dumps(answer).encode()
+        identity = self._copies.identity.fields("", nonce)
         return succeed(InternalResponse(200, [(b"Content-Type", b"application/json"), *identity, *GUARDS], body))
 
     def _fetch_from(self, request: InternalRequest) -> Deferred[InternalResponse]:
@@ -197,6 +204,10 @@ def _with_public_host(answer: InternalResponse, received_host: bytes, public_hos
                 url = b"%b://%b%b%b" % (scheme, public_host.encode("latin-1"), slash, path)
                 answer.fields[number] = (name, url)
     return answer
+
+
+def _shown(value: bytes | None) -> str:
+    return (value or b"")[:_SHOWN_BYTES].decode("latin-1")
 
 
 def _nonce(request: InternalRequest) -> str:

@@ -33,6 +33,7 @@ class NoticeReceiver:
     :param trusts: whether an address is a trusted proxy's.
     :param on_notice: called after each write to the spool.
     :param now: seconds since the epoch.
+    :param pseudonym: returns a pseudonym of the visitor who sent a request.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class NoticeReceiver:
         public_origin: str,
         trusts: Callable[[str], bool],
         on_notice: Callable[[], None],
+        pseudonym: Callable[[InternalRequest], str] = lambda _request: "",
     ) -> None:
         self._node = node
         self._tokens = tokens
@@ -59,6 +61,7 @@ class NoticeReceiver:
         self._public_origin = PublicOrigin(public_origin)
         self._trusts = trusts
         self._on_notice = on_notice
+        self._pseudonym = pseudonym
 
     async def receive(self, request: InternalRequest) -> InternalResponse:
         """Answer ``POST notice``: 204 after the write, 400, 403, 413, or 503 if the write failed."""
@@ -84,6 +87,7 @@ class NoticeReceiver:
             noticed_at=self._now(),
             page_url=_shortened(page_url),
             source=NoticeSource.BROWSER,
+            visitor=self._pseudonym(request),
         )
         if self._spool is None:
             self._counters.notices["not sent on"] += 1

@@ -1,4 +1,4 @@
-"""Every dialect in the tree. One balancer's way of writing stickiness has one file, and one line here."""
+"""Registers all dialects in the tree: each balancer's way of stickiness has one file, and one line here."""
 
 from __future__ import annotations
 
@@ -136,6 +136,6 @@ def known_names() -> tuple[str, ...]:
 def by_name(name: str) -> Dialect:
     """The dialect of that name.
 
-    :raises KeyError: where there is none; :func:`known_names` has them.
+    :raises KeyError: if there is no such dialect; :func:`known_names` lists all.
     """
     return _registry.names[name]

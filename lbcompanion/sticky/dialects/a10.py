@@ -1,6 +1,6 @@
 """A10 Thunder: ``sto-id-PORT[-GROUP]``, twelve letters A to P: the nibbles of address and port, little-endian.
 
-Known from published samples; not verified: what a replay does while its node is away.
+Taken from published samples. Not verified: the effect of a replay while its node is away.
 """
 
 from __future__ import annotations

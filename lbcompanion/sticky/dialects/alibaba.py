@@ -1,7 +1,7 @@
 """Alibaba Cloud's balancers: ``SERVERID``, inserted, opaque.
 
-Published samples have 32 hex digits and two times between bars; whether the times are needed is not verified, so the
-value is kept as it is, and a replay counts as one that could move the visitor.
+Published samples have 32 hex digits and two times between bars. Whether the times are needed is not verified, so the
+whole value is kept, and a replay counts as one that could move the visitor.
 """
 
 from __future__ import annotations

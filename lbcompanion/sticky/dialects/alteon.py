@@ -1,7 +1,7 @@
-"""Radware Alteon, cookie insert: ``AlteonP``, in which the visitor's own address is written.
+"""Radware Alteon, cookie insert: ``AlteonP``, which contains the visitor's own address.
 
-Nothing of it is ever recorded; the crawler has a cookie of its own made. In rewrite mode the value is the server's
-address, under another name: ``generic`` is for that.
+It is never recorded; the crawler gets its own cookie from the balancer. In rewrite mode the value is the server's
+address, under another name: use ``generic`` there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Alteon(WholeValue):
     """Recognised, and left alone."""
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
-        """Nothing."""
+        """None: nothing is recorded."""
         return None
 
     def recognises(self, name: str, value: str) -> bool:

@@ -1,6 +1,6 @@
-"""Apache mod_jk before Tomcat: ``JSESSIONID=id.route``, as ``jvmroute`` has it.
+"""Apache mod_jk in front of Tomcat: ``JSESSIONID=id.route``, in the same form as ``jvmroute``.
 
-With ``sticky_session_force`` an unknown route is answered by 503, like one whose node is down.
+With ``sticky_session_force`` an unknown route, and one whose node is down, is answered by 503.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Apache httpd, mod_proxy_balancer, with the manual's recipe: ``ROUTEID=.route``.
 
-The route is everything after the first dot, and without the dot the value is unknown.
+The route is everything after the first dot. A value without a dot is unknown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DIALECT = ApacheRoute(
     name="apache-route",
     moves_visitor=False,
     cookie_names=("ROUTEID", "BALANCEID"),
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     samples=(
         Sample("ROUTEID=.n2", (("ROUTEID", ".n2"),), "n2", _SOURCE),
         Sample("ROUTEID=x.n2", (("ROUTEID", ".n2"),), "n2", _SOURCE),

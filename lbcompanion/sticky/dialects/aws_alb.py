@@ -1,7 +1,8 @@
 """AWS Application Load Balancer, duration-based: ``AWSALB``, and ``AWSALBTG`` where target groups are weighted.
 
-Encrypted under a key that rotates: values cannot be compared, only the newest one counts. Each cookie has a twin
-for cross-site use with the same text; one of the two is enough. Application-based stickiness is another dialect.
+The values are encrypted under a key that rotates: they cannot be compared, and only the newest one counts. Each cookie
+has a twin for cross-site use with the same text; one of the two is enough. Application-based stickiness is another
+dialect.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """AWS Application Load Balancer, application-based: ``AWSALBAPP-0`` to ``-3`` beside the application's own cookie.
 
-Both are needed, and the application's is a session: nothing is read unless it is configured and allowed. A visitor
-whose target was away stays with the next one for good, as the manual says. Unused shards hold ``_remove_``.
+Both are needed, and the application's cookie is a session: nothing is read unless it is configured and allowed. The
+manual says that a visitor whose target was away stays with the next one permanently. Unused shards hold ``_remove_``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Application(Shape):
         return found if 0 < len(own) < len(found) else ()
 
     def node_of(self, cookie: RoutingCookie) -> str | None:
-        """Nothing: encrypted."""
+        """None: the value is encrypted."""
         return None
 
 

@@ -1,6 +1,6 @@
 """AWS Application Load Balancer, weighted target groups: ``AWSALBTG`` names the group, ``AWSALB`` the target in it.
 
-A request needs both, so the one is not read without the other. Not verified: what a target sees of them.
+A request needs both, so neither is read without the other. Not verified: which of them a target receives.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """AWS Classic Load Balancer: ``AWSELB``, opaque upper-case hex.
 
-In application mode a visitor whose instance was away stays with the next one for good, as the manual says; the cookie
-does not tell the mode, so a replay counts as one that could move him. ``AWSELBCORS`` is a twin for cross-site use.
+The manual says that in application mode a visitor whose instance was away stays with the next one permanently. The
+cookie does not show the mode, so a replay counts as one that could move the visitor. ``AWSELBCORS`` is a twin for
+cross-site use.
 """
 
 from __future__ import annotations

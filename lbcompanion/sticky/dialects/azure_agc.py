@@ -1,6 +1,6 @@
 """Azure Application Gateway for Containers: ``AGCAffinity``, a hash that lives for a day.
 
-Its form is not published, and what a replay does while a backend is away not verified.
+Its form is not published. Not verified: the effect of a replay while a backend is away.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Azure Application Gateway: ``ApplicationGatewayAffinity``, a one-way hash; the name with ``CORS`` is a twin.
 
-What is hashed is not published. A member that was removed keeps its visitors while it drains. Not verified: what a
-replay does while a member is away.
+The input of the hash is not published. A removed member keeps its visitors while it drains. Not verified: the effect of
+a replay while a member is away.
 """
 
 from __future__ import annotations

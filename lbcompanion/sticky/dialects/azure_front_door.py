@@ -1,7 +1,7 @@
 """Azure Front Door: ``ASLBSA``, ``0003`` and a SHA-256 of the origin's URL, or two; ``ASLBSACORS`` is its twin.
 
-The hash's exact input is not published, so it cannot be computed. The cookie comes with answers only that may not be
-cached. Not verified: what a replay does while its origin is away.
+The exact input of the hash is not published, so it cannot be computed. Only responses that may not be cached set the
+cookie. Not verified: the effect of a replay while its origin is away.
 """
 
 from __future__ import annotations

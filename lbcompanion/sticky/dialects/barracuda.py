@@ -1,6 +1,6 @@
-"""Barracuda Load Balancer ADC, HTTP cookie: opaque, and taken off before the node sees the request.
+"""Barracuda Load Balancer ADC, HTTP cookie: opaque, and removed before the node receives the request.
 
-Only the script in the page can tell it. Not verified: its form, and what a replay does while its node is away.
+Only the script in the page can read it. Not verified: its form, and the effect of a replay while its node is away.
 """
 
 from __future__ import annotations

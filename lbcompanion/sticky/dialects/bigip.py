@@ -1,8 +1,8 @@
 """F5 BIG-IP, cookie insert, rewrite and passive: ``BIGipServerPOOL``, the node's address and port in one of four forms.
 
-IPv4 is written as decimal numbers in little-endian order; route domains and IPv6 have forms of their own. The route
-domain stands behind the address as the appliance writes it: ``10.0.0.11%5:8080``. Not verified: what a replay does
-while its node is away.
+IPv4 is written as decimal numbers in little-endian order; route domains and IPv6 have other forms. The route domain
+follows the address in the appliance's notation: ``10.0.0.11%5:8080``. Not verified: the effect of a replay while its
+node is away.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""F5 BIG-IP with cookie encryption: ``BIGipServerPOOL=!...``, opaque, under a key of the appliance's.
+"""F5 BIG-IP with cookie encryption: ``BIGipServerPOOL=!...``, opaque, under the appliance's key.
 
-Not verified: what becomes of a value that cannot be decrypted, or whose node is away.
+Not verified: how a value is treated that cannot be decrypted, or whose node is away.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """F5 BIG-IP, cookie hash: the text of an application's cookie is the key.
 
-Not verified: what becomes of a key while its node is away.
+Not verified: where a key leads while its node is away.
 """
 
 from __future__ import annotations

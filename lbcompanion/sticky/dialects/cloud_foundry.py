@@ -1,6 +1,6 @@
 """Cloud Foundry's gorouter: ``__VCAP_ID__``, the application instance's GUID, set when the application sets a session.
 
-The instance finds its own in its environment. The session's cookie is not looked at.
+The instance finds its GUID in its environment. The session's cookie is not read.
 """
 
 from __future__ import annotations

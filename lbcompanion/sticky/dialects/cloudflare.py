@@ -1,7 +1,7 @@
-"""Cloudflare Load Balancing: ``__cflb``, opaque, one for each client.
+"""Cloudflare Load Balancing: ``__cflb``, opaque, another one for each client.
 
-With the failover mode *Sticky* the cookie is written anew and the visitor stays where he went, so a replay counts as
-one that could move him. Bot rules may refuse a crawler.
+With the failover mode *Sticky* the cookie is replaced and the visitor stays at the new origin, so a replay counts as
+one that could move the visitor. Bot rules may refuse a crawler.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""DigitalOcean's load balancers: ``DO-LB``, in two forms; it lives shortly and is taken off before the node.
+"""DigitalOcean's load balancers: ``DO-LB``, in two forms; short-lived, and removed before the node gets the request.
 
-The older is HAProxy's with dates, ``node-ID|date|date``, the newer Envoy's with an expiry. That the dates or the expiry
-could be left out, or a value be computed, is likely, and not verified: the value is kept as it is.
+The older form is HAProxy's with dates, ``node-ID|date|date``, the newer one Envoy's with an expiry. Probably the dates
+or the expiry can be left out, or a value computed. This is not verified, so the whole value is kept.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Envoy, stateful session by cookie: base64 of a protobuf with the upstream's ``ip:port`` and, with a TTL, its expiry.
 
-The value is not signed: one without an expiry, and without the quotes, is taken as well, and never runs out.
+The value is not signed. Envoy also accepts one without an expiry and without the quotes, and that never expires.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Envoy(Shape):
 DIALECT = Envoy(
     name="envoy",
     moves_visitor=False,
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     samples=(
         Sample(
             'sess="Cg4xMC4wLjAuMTE6ODA4MA=="',

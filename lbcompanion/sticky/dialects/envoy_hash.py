@@ -1,6 +1,6 @@
 """Envoy, ``hash_policy.cookie`` with ring hash or Maglev: any text is a key.
 
-Without ``ttl`` Envoy only reads the cookie; with it, it sets 16 hex digits in quotes on a visitor's first answer.
+Without ``ttl`` Envoy only reads the cookie. With ``ttl`` it sets 16 hex digits in quotes in a visitor's first response.
 """
 
 from __future__ import annotations

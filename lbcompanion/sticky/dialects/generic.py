@@ -1,8 +1,7 @@
 """The dialect that configuration describes: a named cookie, which part of it routes, and whether a replay is safe.
 
-As long as nothing else is said, the whole value routes, unless it may be a session's, and a replay counts as one that
-could move the visitor. A value as long as a session's id, under whatever name, may be one; see
-:mod:`lbcompanion.sticky.credentials`.
+By default the whole value routes, unless it may be a session's, and a replay counts as one that could move the visitor.
+A value that is as long as a session's id may be one, under any name: see :mod:`lbcompanion.sticky.credentials`.
 """
 
 from __future__ import annotations

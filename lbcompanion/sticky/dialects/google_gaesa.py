@@ -1,6 +1,6 @@
-"""Google App Engine: ``GAESA``, opaque, set on every answer; the newest counts.
+"""Google App Engine: ``GAESA``, opaque, set by every response; the newest value counts.
 
-Best effort. Not verified: what a replay does while its instance is away.
+Best effort. Not verified: the effect of a replay while its instance is away.
 """
 
 from __future__ import annotations

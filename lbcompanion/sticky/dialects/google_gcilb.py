@@ -1,6 +1,6 @@
 """Google Cloud, regional and internal Application Load Balancers: ``GCILB``, 16 hex digits in quotes.
 
-They are built on Envoy, and the form is that of its hashed keys; that any text would do is likely, and not verified.
+They are built on Envoy, and the form is that of its hashed keys. Probably they accept any text; this is not verified.
 """
 
 from __future__ import annotations

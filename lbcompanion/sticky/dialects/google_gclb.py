@@ -1,6 +1,6 @@
 """Google Cloud, global external Application Load Balancer: ``GCLB``, opaque.
 
-Best effort: it follows capacity and health. Not verified: what a replay does while its backend is away.
+Best effort: it follows capacity and health. Not verified: the effect of a replay while its backend is away.
 """
 
 from __future__ import annotations

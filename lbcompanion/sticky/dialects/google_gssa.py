@@ -1,6 +1,6 @@
-"""Google Cloud, stateful session affinity: ``GSSA`` names a host, for as long as that is healthy.
+"""Google Cloud, stateful session affinity: ``GSSA`` names a host while the host is healthy.
 
-The form of the value is not published, and what a replay does afterwards not verified.
+The form of the value is not published. Not verified: the effect of a replay when the host is no longer healthy.
 """
 
 from __future__ import annotations

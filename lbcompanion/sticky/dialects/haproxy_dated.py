@@ -1,7 +1,7 @@
 """HAProxy, ``cookie NAME insert`` with ``maxidle`` or ``maxlife``: ``id|last|first``.
 
-Each date is five characters of base64, big-endian, 30 bits: seconds since the epoch, divided by four. What has run out
-is unknown to HAProxy; the bare id never runs out, and is stamped anew.
+Each date is five characters of base64, big-endian, 30 bits: seconds since the epoch, divided by four. HAProxy treats an
+expired value as unknown. The bare id never expires, and HAProxy adds new dates to it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DIALECT = HaproxyDated(
     separator="|",
     keeps_separator=False,
     form=r"[^|;\s]{1,128}",
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     samples=(
         Sample("SRV=n1|Z3SFg|Z3SFg", (("SRV", "n1"),), "n1", f"maxlife: {_SOURCE}", names=("SRV",)),
         Sample("SRV=n1|Z3SFg", (("SRV", "n1"),), "n1", f"maxidle: {_SOURCE}", names=("SRV",)),

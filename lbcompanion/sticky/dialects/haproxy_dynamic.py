@@ -1,6 +1,6 @@
 """HAProxy, ``cookie NAME insert dynamic`` with ``dynamic-cookie-key``: XXH64 over key, address and port, in lower hex.
 
-With the key and the node's address as HAProxy has it, the value can be computed.
+The value can be computed from the key and the node's address in HAProxy's configuration.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def dynamic_value(key: str, address: Address) -> str:
 class HaproxyDynamic(WholeValue):
     """A hash of key and address.
 
-    :ivar published_key: the key that is taken where configuration has none; empty: there is none.
+    :ivar published_key: the key that is used if none is configured; empty if there is none.
     """
 
     published_key: str = field(default="", repr=False)
@@ -40,7 +40,7 @@ DIALECT = HaproxyDynamic(
     name="haproxy-dynamic",
     moves_visitor=False,
     form=r"[0-9a-f]{16}",
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     samples=(
         Sample("SRV=870592d2b61f5805", (("SRV", "870592d2b61f5805"),), None, _SOURCE, names=("SRV",)),
         Sample("SRV=870592D2B61F5805", (), None, f"upper case is unknown: {_SOURCE}", names=("SRV",)),

@@ -1,6 +1,6 @@
-"""HAProxy, ``balance hash req.cook(NAME)``: any text is a key, and decides by its hash.
+"""HAProxy, ``balance hash req.cook(NAME)``: any text is a key, and HAProxy hashes it.
 
-While its server is down a key goes elsewhere, and comes back afterwards (measured): no visitor is moved.
+While its server is down a key leads to another one, and afterwards back (measured): no visitor is moved.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """HAProxy Ingress: ``INGRESSCOOKIE``, as ``haproxy-dynamic`` with the published key ``Ingress``.
 
-With ``session-cookie-dynamic: false`` it is the server's name or the pod's UID. HAProxy takes the cookie off before the
-node sees the request.
+With ``session-cookie-dynamic: false`` it is the server's name or the pod's UID. HAProxy removes the cookie before the
+node receives the request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DIALECT = HaproxyDynamic(
     cookie_names=("INGRESSCOOKIE",),
     form=r"[A-Za-z0-9_.-]{1,128}",
     own_form=r"[0-9a-f]{16}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",  # a hash or a UID
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     published_key="Ingress",
     samples=(
         Sample("INGRESSCOOKIE=5e9550b74eb06698", (("INGRESSCOOKIE", "5e9550b74eb06698"),), None, _SOURCE),

@@ -1,6 +1,6 @@
-"""HAProxy, ``cookie NAME insert postonly``: as ``insert``, but the cookie comes with answers to POST only.
+"""HAProxy, ``cookie NAME insert postonly``: as ``insert``, but only responses to POST set the cookie.
 
-A GET without a cookie, or with an unknown one, gets none, so that its answer does not tell where it went.
+The response to a GET without a cookie, or with an unknown one, sets none, so it does not show which node answered.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """HAProxy, ``cookie NAME prefix``: the server's id and ``~`` before the application's own value.
 
-The node sees the application's part only; ``id~`` with nothing after it reaches the server.
+The node receives the application's part only. ``id~`` with nothing after it reaches the server.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """HAProxy, a stick table on an application's cookie: ``stick on req.cook(X)``, ``stick store-response res.cook(X)``.
 
-The value is a visitor's session and means nothing by itself; a replay while its server is down binds it to another
-one for good (measured). It is read only where the operator allows it.
+The value is a visitor's session and says nothing about the node. A replay while its server is down binds the session to
+another server permanently (measured). It is read only where the operator allows it.
 """
 
 from __future__ import annotations

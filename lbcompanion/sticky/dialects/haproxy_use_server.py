@@ -1,6 +1,6 @@
-"""HAProxy, ``use-server NAME if { req.cook(X) ... }``: a rule of the configuration's own reads the cookie.
+"""HAProxy, ``use-server NAME if { req.cook(X) ... }``: a rule in HAProxy's configuration reads the cookie.
 
-What the rule looks for is not known here; the whole value is kept, unless it may be a session's.
+The rule is not known here. The whole value is kept, unless it may be a session's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Heroku: ``heroku-session-affinity``, signed, a visitor's own.
+"""Heroku: ``heroku-session-affinity``, signed, another one for each visitor.
 
-By published samples it is base64 of a term with names of dynos and a MAC; it is kept as it is. Not verified: what a
-replay does while its dyno is away.
+In published samples it is base64 of a term with names of dynos and a MAC; the whole value is kept. Not verified: the
+effect of a replay while its dyno is away.
 """
 
 from __future__ import annotations

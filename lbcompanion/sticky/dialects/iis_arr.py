@@ -1,6 +1,6 @@
 """IIS Application Request Routing on premises: ``ARRAffinity``, or another name, 64 hex digits.
 
-What is hashed is not published, and what a replay does while its node is away not verified.
+The input of the hash is not published. Not verified: the effect of a replay while its node is away.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Imperva Cloud WAF: ``nlbi_SITE``, opaque, a visitor's own.
+"""Imperva Cloud WAF: ``nlbi_SITE``, opaque, another one for each visitor.
 
-It belongs together with ``incap_ses_...`` and ``visid_incap_...``, which tell the visitor from a robot and are read
-only where they are allowed. Not verified: whether it routes without them; a plain crawler may be refused.
+``incap_ses_...`` and ``visid_incap_...`` tell the visitor from a robot; they are read only where they are allowed. Not
+verified: whether ``nlbi_SITE`` routes without them; Imperva may refuse a crawler.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ingress-nginx, ``affinity-mode: balanced``: ``INGRESSCOOKIE=time.pid.random|service``; the first part is the key.
 
-Any text would do as a key, and an unknown one is hashed without a word. The second part names the service.
+Any text is accepted as a key: an unknown one is hashed, too. The second part names the service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""ingress-nginx, ``affinity-mode: persistent``: ``INGRESSCOOKIE=md5|md5``; the first part stands for the endpoint.
+"""ingress-nginx, ``affinity-mode: persistent``: ``INGRESSCOOKIE=md5|md5``; the first part identifies the endpoint.
 
-It is the MD5 of the backend's name, such as ``default-web-80``, and the endpoint's ``ip:port``. An unknown one is
-balanced, with a new cookie. The second part says for which backend the cookie is. Read in the source, not measured.
+It is the MD5 of the backend's name, such as ``default-web-80``, and the endpoint's ``ip:port``. A request with an
+unknown one is balanced, and the response sets a new cookie. The second part identifies the backend. Taken from the
+source, not measured.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ DIALECT = IngressNginxPersistent(
     moves_visitor=False,
     cookie_names=("INGRESSCOOKIE",),
     form=r"[0-9a-f]{32}",
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     samples=(
         Sample(f"INGRESSCOOKIE={_ENDPOINT}|{_SERVICE}", (("INGRESSCOOKIE", _ENDPOINT),), None, _SOURCE),
         Sample(f"INGRESSCOOKIE={_ENDPOINT}", (("INGRESSCOOKIE", _ENDPOINT),), None, f"smallest replay: {_SOURCE}"),

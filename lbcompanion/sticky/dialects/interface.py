@@ -18,7 +18,7 @@ class Sample:
     :ivar reads: the routing cookies expected, smallest replay, as ``((name, value), ...)``; empty: nothing to read.
     :ivar node: the node text expected from :meth:`Dialect.node_of`; None where the dialect cannot tell.
     :ivar source: manual, source file or measurement it comes from.
-    :ivar names: the configured names, for a dialect whose cookie has no name of its own.
+    :ivar names: the configured names, for a dialect whose cookie has no default name.
     :ivar allow: names whose whole value may be read though it may be a session's.
     """
 
@@ -32,7 +32,7 @@ class Sample:
 
 @frozen
 class NodeFacts:
-    """What is known of a node before any cookie of its was seen; each text is empty where it is not known.
+    """The facts of a node that configuration gives; each text is empty if it is not known.
 
     :ivar name: what the node is called. Where a balancer writes names, its own are taken to be the same.
     :ivar address: the node as the balancer has it: ``10.0.0.11:8080``, ``[2001:db8::11]:8080``, a URL, an instance's

@@ -12,7 +12,7 @@ _SOURCE = "read in istio, August 2026; the same of Envoy measured with 1.40.0"
 DIALECT = Envoy(
     name="istio-persistent",
     moves_visitor=False,
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     samples=(
         Sample(
             f'session-header="{_VALUE}"',

@@ -1,6 +1,6 @@
 """Application servers that name their route, behind Apache's mod_proxy_balancer: ``JSESSIONID=id.route``.
 
-The route alone brings a request to its node; the session's id is never needed, and never read.
+The route alone brings a request to its node. The session's id is never needed, and never read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Kemp LoadMaster, Active Cookie: a text of the visitor's own, and a table on the appliance; the name is configurable.
+"""Kemp LoadMaster, Active Cookie: another text for each visitor, and a table on the appliance; the name can be set.
 
-A table may bind a visitor anew, so a replay counts as one that could move him; not verified. For *Server Cookie*, a
-table of the application's sessions, there is ``haproxy-table``.
+A table may bind a visitor to another node, so a replay counts as one that could move the visitor; not verified. For
+*Server Cookie*, a table of the application's sessions, use ``haproxy-table``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Kong, ``hash_on: cookie``: a UUID of the visitor's is the key; any text would do.
+"""Kong, ``hash_on: cookie``: the key is a UUID, another one for each visitor; Kong accepts any text.
 
-Not verified: what becomes of a key while its target is down. Kong 3.11's ``sticky-sessions`` writes a cookie whose form
-is not known here.
+Not verified: where a key leads while its target is down. Kong 3.11's ``sticky-sessions`` writes a cookie whose form is
+not known here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """NetScaler (Citrix ADC), COOKIEINSERT: ``NSC_...``, the node's address and port under a fixed mask.
 
-The name is the virtual server's with each letter moved on by one. With the option of encryption the value is opaque,
-and no cookie of this dialect. ``NSC_AAAC`` and its like are sessions of the appliance's own. Known from published
-samples; not verified: what a replay does while its node is away.
+The name is the virtual server's, with each letter replaced by the next one. With encryption the value is opaque, and
+this dialect does not read it. ``NSC_AAAC`` and similar names are the appliance's own sessions. Taken from published
+samples. Not verified: the effect of a replay while its node is away.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""nginx, ``hash $cookie_NAME [consistent]``: any text is a key, and decides by its hash.
+"""nginx, ``hash $cookie_NAME [consistent]``: any text is a key, and nginx hashes it.
 
-While its server is down a key goes elsewhere, and comes back afterwards: no visitor is moved.
+While its server is down a key leads to another one, and afterwards back: no visitor is moved.
 """
 
 from __future__ import annotations

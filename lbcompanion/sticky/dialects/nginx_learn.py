@@ -1,6 +1,7 @@
 """nginx, ``sticky learn create=... lookup=...``: a table of the application's sessions.
 
-As :mod:`lbcompanion.sticky.dialects.haproxy_table`: a replay while the server is down binds the visitor to another.
+As with :mod:`lbcompanion.sticky.dialects.haproxy_table`, a replay while the server is down binds the session to another
+server.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""nginx, ``map $cookie_NAME $pool``: the configuration's own table from cookie to upstream.
+"""nginx, ``map $cookie_NAME $pool``: a table in nginx's configuration from cookie to upstream.
 
-What the map looks for is not known here; the whole value is kept, unless it may be a session's. Where the map looks at
-a suffix only, ``jvmroute`` cuts the cookie down to it.
+The map is not known here. The whole value is kept, unless it may be a session's. If the map uses a suffix only,
+``jvmroute`` reduces the cookie to it.
 """
 
 from __future__ import annotations

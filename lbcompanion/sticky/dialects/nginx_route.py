@@ -1,6 +1,6 @@
-"""nginx, ``sticky route $variable ...``: the server line's ``route=`` text, from wherever the variables take it.
+"""nginx, ``sticky route $variable ...``: the server line's ``route=`` text, which the variables take from the request.
 
-nginx sets no cookie, and an answer does not tell where a request went. An unknown text is balanced.
+nginx sets no cookie, and the response does not show which server answered. A request with an unknown text is balanced.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """nginx, ``sticky cookie NAME``: the hex MD5 of the peer's ``ip:port``, or the server line's ``route=`` text.
 
-Open source since nginx 1.29.6. Every answer sets the cookie, so that values are to be compared.
+Open source since nginx 1.29.6. Every response sets the cookie, so values have to be compared.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """nginx with nginx-sticky-module-ng, and Angie's ``sticky``: ``route``, a hash of the server or its text.
 
-MD5 by default, SHA-1, a keyed hash, an index or raw text by configuration; what is hashed is not known here.
+The configuration selects MD5 (default), SHA-1, a keyed hash, an index or raw text. The input of the hash is not known
+here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""nginx, ``userid`` with ``hash $uid_got$uid_set``: a number of the visitor's, in base64, is the key.
+"""nginx, ``userid`` with ``hash $uid_got$uid_set``: the key is a number in base64, another one for each visitor.
 
-It comes with the first answer and is never changed; a crawler gets one of its own in the same way. Applications have
-cookies of the default name ``uid`` too, so that it must be configured.
+The first response sets it, and it never changes. The crawler gets its own number in the same way. Applications also use
+the default name ``uid``, so the name must be configured.
 """
 
 from __future__ import annotations

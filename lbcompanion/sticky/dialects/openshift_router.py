@@ -1,11 +1,8 @@
 """OpenShift's router: a cookie named by 32 hex digits, or by an annotation, with an MD5 of the endpoint's description.
 
-``pod:POD:SERVICE:PORT NAME:IP:PORT``, or ``ept:...``; with the dynamic configuration manager the value is
-``haproxy-dynamic``'s, with the cookie's name for a key. HAProxy takes the cookie off before the node sees the request.
-Read in the source, not measured.
-
-Applications write such names and values too: Joomla's session is an MD5 under an MD5. So nothing is this dialect's
-unless it is configured, and where the application is one of these, the cookie's name as well.
+The description is ``pod:POD:SERVICE:PORT NAME:IP:PORT``, or ``ept:...``. With the dynamic configuration manager the
+value is ``haproxy-dynamic``'s, with the cookie's name as the key. HAProxy removes the cookie before the node receives
+the request.
 """
 
 from __future__ import annotations
@@ -58,7 +55,7 @@ DIALECT = OpenShiftRouter(
     name="openshift-router",
     moves_visitor=False,
     form=r"[0-9a-f]{32}|[0-9a-f]{16}",
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     samples=(
         Sample(f"{_NAME}={_VALUE}", ((_NAME, _VALUE),), None, _SOURCE, names=(_NAME,)),
         Sample("route=5e9550b74eb06698", (("route", "5e9550b74eb06698"),), None, _SOURCE, names=("route",)),

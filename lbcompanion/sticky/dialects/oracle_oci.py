@@ -1,6 +1,6 @@
 """Oracle Cloud Infrastructure's load balancer: ``X-Oracle-BMC-LBS-Route``, opaque.
 
-``disable_fallback`` decides what becomes of a request whose backend is away; not verified.
+``disable_fallback`` selects how a request is treated whose backend is away; not verified.
 """
 
 from __future__ import annotations

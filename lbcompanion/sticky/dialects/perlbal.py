@@ -1,6 +1,6 @@
-"""Perlbal with the plugin SessionAffinity: a SHA-1 for each backend. Perlbal by itself has no stickiness.
+"""Perlbal with the plugin SessionAffinity: a SHA-1 for each backend. Perlbal without it is not sticky.
 
-Not verified: whether a replay to a backend that is down has consequences.
+Not verified: the effect of a replay to a backend that is down.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Pound, ``Session Type COOKIE``: a table of the application's sessions.
 
-Not verified, but likely to be as :mod:`lbcompanion.sticky.dialects.haproxy_table`. Read only where it is allowed.
+Probably it behaves as :mod:`lbcompanion.sticky.dialects.haproxy_table`; not verified. It is read only where it is
+allowed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which dialects there are: those in the tree, and those that plugins bring."""
+"""Finds dialects: those in the tree, and those from plugins."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from lbcompanion.sticky.dialects.old_names import rename_in_class, renamed_argum
 
 #: A route, server name or clone id between separators. A longer text is not a node's name but part of a secret.
 NODE_TEXT = r"[A-Za-z0-9_.:-]{1,64}"
-# Several routes in a row stand behind a session's id; a shorter head is that of a signed text, ``h.payload.sig``.
+# Several routes in a row follow a session's id; a shorter head is that of a signed text, ``h.payload.sig``.
 _LEAST_ID_BEFORE_ROUTES = 8
 
 
@@ -37,11 +37,12 @@ def first_literal(names: tuple[str, ...]) -> str | None:
 
 
 class Signal(Enum):
-    """What a ``Set-Cookie`` of the sticky name in the answer to a replay says."""
+    """The meaning of a ``Set-Cookie`` of the sticky name in the response to a replay."""
 
-    WHERE_MOVED = "it comes only where the replay went elsewhere"
-    COMPARED = "it may come at any time, and names the node that answered"
-    SILENT = "nothing, or it never comes, or that is not known"
+    ONLY_IF_MOVED = "the balancer sets it only if the replay reached another node"
+    COMPARED = "the balancer may set it at any time; it names the node that answered"
+    SILENT = "none, or the balancer never sets it, or this is not known"
+    WHERE_MOVED = ONLY_IF_MOVED  # the old name, for one release
 
 
 class _OldArguments(ABCMeta):
@@ -53,11 +54,11 @@ class _OldArguments(ABCMeta):
 
 @frozen(kw_only=True)
 class Shape(metaclass=_OldArguments):
-    """What all dialects have in common: :class:`lbcompanion.sticky.dialects.interface.Dialect` by one method per value.
+    """Base class of all dialects: :class:`lbcompanion.sticky.dialects.interface.Dialect` by one method per value.
 
     :ivar moves_visitor: whether a replay while the node is down could move the visitor; true unless a dialect knows
         that a replay is harmless.
-    :ivar signal: how an answer tells that a replay went elsewhere.
+    :ivar signal: how a response shows that a replay reached another node.
     :ivar hash_keyed: whether the balancer hashes any text of the application's.
     """
 
@@ -133,7 +134,7 @@ class Shape(metaclass=_OldArguments):
 
     def _detects_move(self, sent: RoutingCookie, new_values: str | None) -> bool | None:
         if new_values is None:
-            return False if self.signal is Signal.WHERE_MOVED else None
+            return False if self.signal is Signal.ONLY_IF_MOVED else None
         reduced = self.reduce(sent.name, new_values, True)
         # A value of another form was set by other software, such as the application.
         return None if reduced is None else not self.same_node(sent, RoutingCookie(sent.name, reduced))
@@ -165,7 +166,7 @@ class WholeValue(Shape):
     only_allowed: bool = False
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
-        """The value as it is, unless it may be a session's; a cookie of the dialect's own name is none."""
+        """The whole value, unless it may be a session's; a cookie with the dialect's own name is not a session's."""
         return value if self.form.fullmatch(value) and self.may_be_recorded(name, value, allowed) else None
 
     def may_be_recorded(self, name: str, value: str, allowed: bool) -> bool:
@@ -192,10 +193,10 @@ class WholeValue(Shape):
 
 @frozen(kw_only=True)
 class AfterSeparator(Shape):
-    """The node's text stands after the first separator, a visitor's value before it; the former is enough.
+    """The node's text follows the first separator, after a visitor's value; the node's text is enough.
 
-    Sessions hold separators too: ``node1.SECRET``, ``payload.time.signature``. What stands behind one counts as the
-    node's where nothing stands before it, where it is plain, or where it is short and behind an id of full length.
+    Sessions contain separators too: ``node1.SECRET``, ``payload.time.signature``. The text after the separator counts
+    as the node's if the text before it is empty, if it is plain, or if it is short and follows an id of full length.
 
     :ivar separator: one character; a part of the replay.
     """
@@ -218,11 +219,11 @@ class AfterSeparator(Shape):
         return looks_like_node_text(node) or (len(node) < ID_LENGTH and looks_like_id(head))
 
     def recognises(self, name: str, value: str) -> bool:
-        """Whether the name is this dialect's own, and no id of a session stands behind the separator."""
+        """Whether the name is this dialect's own, and no id of a session follows the separator."""
         return super().recognises(name, value) and not looks_like_id(value.partition(self.separator)[2])
 
     def node_of(self, cookie: RoutingCookie) -> str | None:
-        """What stands after the separator."""
+        """The text after the separator."""
         node = cookie.value.partition(self.separator)[2]
         return node if self.form.fullmatch(node) else None
 
@@ -233,7 +234,7 @@ class AfterSeparator(Shape):
 
 @frozen(kw_only=True)
 class BeforeSeparator(Shape):
-    """The node's text stands before the first separator, and what follows is not needed.
+    """The node's text precedes the first separator; the rest is not needed.
 
     :ivar keeps_separator: whether the replay ends with the separator.
     """
@@ -243,7 +244,7 @@ class BeforeSeparator(Shape):
     form: re.Pattern[str] = field(default=NODE_TEXT, converter=compiled)
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
-        """``n2~abc`` becomes ``n2~``; where a whole session stands before the separator, nothing is read."""
+        """``n2~abc`` becomes ``n2~``; if a whole session precedes the separator, nothing is read."""
         node, separator, rest = value.partition(self.separator)
         if not self.form.fullmatch(node) or (self.keeps_separator and not separator):
             return None
@@ -252,7 +253,7 @@ class BeforeSeparator(Shape):
         return node + separator if self.keeps_separator else node
 
     def node_of(self, cookie: RoutingCookie) -> str | None:
-        """What stands before the separator."""
+        """The text before the separator."""
         node = cookie.value.partition(self.separator)[0]
         return node if self.form.fullmatch(node) else None
 
@@ -265,22 +266,22 @@ class BeforeSeparator(Shape):
 
 @frozen(kw_only=True)
 class KeyBeforeBar(BeforeSeparator):
-    """A text that tells nothing stands before a bar, and what follows is not needed."""
+    """A text that does not name the node precedes a bar; the rest is not needed."""
 
     separator: str = "|"
     keeps_separator: bool = False
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
-        """What stands before the bar, unless it may be a session's; a cookie of the dialect's own name is none."""
+        """The text before the bar, unless it may be a session's; a cookie with the dialect's own name is not."""
         key = super().reduce(name, value, allowed)
         return key if key is not None and self.may_be_recorded(name, key, allowed) else None
 
     def node_of(self, cookie: RoutingCookie) -> str | None:
-        """Nothing."""
+        """None."""
         return None
 
     def write(self, node: NodeFacts) -> str | None:
-        """Nothing."""
+        """None."""
         return None
 
 

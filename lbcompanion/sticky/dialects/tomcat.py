@@ -1,7 +1,7 @@
-"""Tomcat's ``jvmRoute``: ``JSESSIONID=id.route``, whichever balancer looks at the route.
+"""Tomcat's ``jvmRoute``: ``JSESSIONID=id.route``, for any balancer that reads the route.
 
-The node writes the route itself, on the first answer with a session; an id of another node's is answered by a new
-session. The route alone is enough, and the session's id is never read.
+The node writes the route itself, in the first response with a session. It answers another node's id with a new session.
+The route alone is enough, and the session's id is never read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Traefik, ``sticky.cookie``: 16 hex digits of a hash of the server's URL (versions 1 and early 2: the URL itself).
 
-Services that are stacked have a cookie each, and a request needs them all. Neither the hash nor the name that Traefik
-makes up, ``_`` and five hex digits, is telling: unless this dialect is configured, only a URL is read.
+Stacked services have a cookie each, and a request needs all of them. Other software also writes such hashes, and names
+such as Traefik's default, ``_`` and five hex digits. Unless this dialect is configured, only a URL is read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ DIALECT = Traefik(
     name="traefik",
     moves_visitor=False,
     cookie_names=("/^_[0-9a-f]{5}$/",),
-    signal=Signal.WHERE_MOVED,
+    signal=Signal.ONLY_IF_MOVED,
     form=r"[0-9a-f]{16}|https?://[^\s;@?#]{1,256}",
     samples=(
         Sample("_1a2b3=3abb336021d0fdb1", (("_1a2b3", "3abb336021d0fdb1"),), None, _SOURCE, names=("_1a2b3",)),

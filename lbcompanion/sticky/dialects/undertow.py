@@ -1,6 +1,6 @@
 """WildFly, JBoss EAP and Undertow: ``JSESSIONID=id.route``; the route is the instance's id, by default the node's name.
 
-Clustered sessions may name several routes in their order. The session's id is never read.
+Clustered sessions may name several routes, in order. The session's id is never read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Varnish, the directors ``hash`` and ``shard`` keyed by a cookie: any text is a key.
 
-While its backend is down a key goes elsewhere, and comes back afterwards (measured). A copy that Varnish has cached is
-delivered whatever the key.
+While its backend is down a key leads to another one, and afterwards back (measured). Varnish delivers a cached copy
+regardless of the key.
 """
 
 from __future__ import annotations

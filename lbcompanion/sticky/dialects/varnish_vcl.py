@@ -1,6 +1,6 @@
-"""Varnish with a VCL of one's own that chooses the backend by a cookie.
+"""Varnish with a custom VCL that chooses the backend by a cookie.
 
-What becomes of a visitor whose backend is down is the VCL's affair, so a replay counts as one that could move him.
+The VCL decides where a visitor is sent whose backend is down, so a replay counts as one that could move the visitor.
 """
 
 from __future__ import annotations

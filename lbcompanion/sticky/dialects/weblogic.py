@@ -1,7 +1,7 @@
-"""WebLogic: ``JSESSIONID=id!primary!secondary[!time]``; the numbers stand for JVMs, and are new after each restart.
+"""WebLogic: ``JSESSIONID=id!primary!secondary[!time]``; the numbers identify JVMs, and change with each restart.
 
-The session's id is never read: an ``x`` stands in its place, and the secondary, which would be tried next, is left out.
-Not verified: that the plug-in takes such a value.
+The session's id is never read: it is replaced by ``x``, and the secondary, which would be tried next, is left out. Not
+verified: whether the plug-in accepts such a value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""WebSphere: ``JSESSIONID=CCCCid:clone``; the clone's id stands in the plug-in's configuration, too.
+"""WebSphere: ``JSESSIONID=CCCCid:clone``; the clone's id is also in the plug-in's configuration.
 
-The session's id is never read: ``0000x`` stands in the place of the cache's number and of it. Not verified: that the
-plug-in takes such a value. With memory replication there is a partition's id, which changes.
+The session's id is never read: it and the cache's number are replaced by ``0000x``. Not verified: whether the plug-in
+accepts such a value. With memory replication there is a partition's id instead, which changes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WebSphere(Shape):
     """The clone's id, or the ids in their order."""
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
-        """``0001abc:17bqcl2uu`` becomes ``0000x:17bqcl2uu``; what is as long as a session's id is no clone's."""
+        """``0001abc:17bqcl2uu`` becomes ``0000x:17bqcl2uu``; a text as long as a session's id is not read."""
         found = _SESSION.fullmatch(value)
         if found is None:
             return None
@@ -34,7 +34,7 @@ class WebSphere(Shape):
         return replay if allowed or value == replay or not _has_id(found[1]) else None
 
     def recognises(self, name: str, value: str) -> bool:
-        """Whether the name is its own, and no id of a session stands in a clone's place."""
+        """Whether the name is this dialect's, and the clone's part is no session's id."""
         return super().recognises(name, value) and not _has_id(value)
 
     def node_of(self, cookie: RoutingCookie) -> str | None:

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lbcompanion.model import DEFAULT_LADDER, RoutingCookie
 from lbcompanion.settings import StickyTable
+from lbcompanion.sticky.routes import Route, RouteState, Source
 from tests.support.in_memory_crawler import InMemoryCrawler
-from tests.support.simulated_balancers import RoundRobinBalancer
+from tests.support.simulated_balancers import CheckingBalancer, ContextBalancer, RoundRobinBalancer, SourceBalancer
 from tests.support.simulated_farm import SimulatedFarm
 
 pytestmark = pytest.mark.slow
@@ -147,6 +149,87 @@ class CrawlTests(SynchronousTestCase):
         crawler.run(45)
         self.assertEqual(crawler.row(token)["outcome"], "archived")
         self.assertEqual(farm.balancer.moved, [])
+
+    def test_a_table_is_never_asked_with_a_visitors_key_while_its_node_is_maintained(self) -> None:
+        """The node is alive, and says so at its own address; the balancer would bind the key to another one."""
+        for ladder in (("recorded", "own", "any"), ("recorded",), ("any", "recorded"), DEFAULT_LADDER[:4]):
+            farm = SimulatedFarm(kind="table")
+            sticky = StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",))
+            crawler = self.crawler(farm, direct=True, sticky=sticky, ladder=ladder)
+            farm.balancer.table["visitor"] = "n2"
+            for node in farm.nodes.values():  # all were seen a moment ago, at their own addresses too
+                crawler.take(node.capture(b"before"))
+            farm.balancer.maintained.add("n2")
+            for _ in range(3):
+                crawler.take(farm.nodes["n2"].capture(b"x"), {"sess": "visitor"})
+                crawler.run(5)
+            self.assertEqual(farm.balancer.moved, [], ladder)
+            self.assertFalse(any(asked.get("sess") == "visitor" for asked in farm.balancer.asked), ladder)
+
+    def test_a_replay_that_could_move_follows_one_that_reached_the_node(self) -> None:
+        farm = SimulatedFarm(kind="table")
+        sticky = StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",))
+        crawler = self.crawler(farm, sticky=sticky, ladder=("recorded",))
+        farm.balancer.table.update({"visitor": "n2", "ours": "n2"})
+        crawler.routes.put(
+            Route("main", "n2", (RoutingCookie("sess", "ours"),), "", RouteState.PROVEN, farm.now(), farm.now())
+        )
+        token = farm.nodes["n2"].capture(b"x")
+        crawler.take(token, {"sess": "visitor"})
+        self.assertEqual((crawler.row(token)["outcome"], crawler.row(token)["route"]), ("archived", "recorded"))
+        self.assertEqual([asked.get("sess") for asked in farm.balancer.asked][:2], ["ours", "visitor"])
+
+    def test_what_many_visitors_of_a_node_sent_is_tried(self) -> None:
+        """Newcomers are not spread for the crawler, and no dialect is configured."""
+        farm = SimulatedFarm(balancer=SourceBalancer)
+        crawler = self.crawler(farm)
+        tokens = []
+        for number in range(12):
+            name = f"n{number % 3 + 1}"
+            tokens.append(farm.nodes[name].capture(f"{number}".encode()))
+            crawler.take(tokens[-1], {"SRV": name}, visitor=f"visitor {number}")
+            crawler.run(1)
+        crawler.run(30)
+        self.assertEqual([crawler.row(token)["outcome"] for token in tokens], ["archived"] * 12)
+        self.assertEqual(
+            [(route.node, route.state, route.source) for route in crawler.routes if route.node != "n1"],
+            [("n2", RouteState.PROVEN, Source.TRAFFIC), ("n3", RouteState.PROVEN, Source.TRAFFIC)],
+        )
+        self.assertLess(len(farm.balancer.asked), 300)
+
+    def test_a_value_of_one_visitor_is_not_tried(self) -> None:
+        farm = SimulatedFarm(balancer=SourceBalancer)
+        crawler = self.crawler(farm)
+        for number in range(8):
+            crawler.take(farm.nodes["n2"].capture(f"{number}".encode()), {"SRV": "n2"}, visitor="the same")
+            crawler.take(farm.nodes["n3"].capture(f"{number}".encode()), {"SRV": f"own{number}"}, visitor=f"{number}")
+            crawler.run(2)
+        sent = {asked["SRV"] for asked in farm.balancer.asked if "SRV" in asked}
+        self.assertEqual({value for value in sent if value == "n2" or value.startswith("own")}, set())
+
+    def test_a_cookie_check_is_passed(self) -> None:
+        for sticky in (StickyTable(), StickyTable(cookies=("SRV",)), INSERT):
+            farm = SimulatedFarm(balancer=CheckingBalancer)
+            crawler = self.crawler(farm, sticky=sticky)
+            tokens = []
+            for number in range(6):
+                name = f"n{number % 3 + 1}"
+                tokens.append(farm.nodes[name].capture(name.encode()))
+                crawler.take(tokens[-1])
+                crawler.run(1)
+            self.assertEqual([crawler.row(token)["outcome"] for token in tokens], ["archived"] * 6)
+
+    def test_a_session_is_opened_at_the_pages_path(self) -> None:
+        farm = SimulatedFarm(balancer=ContextBalancer)
+        crawler = self.crawler(farm, sticky=StickyTable("jvmroute", ("JSESSIONID",)))
+        tokens = []
+        for number in range(6):
+            name = f"n{number % 3 + 1}"
+            tokens.append(farm.nodes[name].capture(name.encode(), "/shop/item"))
+            crawler.take(tokens[-1], page_url="http://www.example.com/shop/item?id=1")
+            crawler.run(5)
+        self.assertEqual([crawler.row(token)["outcome"] for token in tokens], ["archived"] * 6)
+        self.assertEqual([crawler.row(token)["route"] for token in tokens], ["own"] * 6)
 
     def test_a_cookie_is_computed_where_the_dialect_can(self) -> None:
         farm = SimulatedFarm()

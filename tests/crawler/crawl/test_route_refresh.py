@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.crawl.route_refresh import ACTIVE_SECONDS, CHECK_SECONDS, RETRY_STALE_SECONDS, REVERIFY_SECONDS
 from lbcompanion.settings import StickyTable
-from lbcompanion.sticky.routes import UP_SECONDS
+from lbcompanion.sticky.routes import ALIVE_SECONDS
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.simulated_balancers import DrainingBalancer
 from tests.support.simulated_farm import SimulatedFarm
@@ -41,9 +41,9 @@ class RouteRefresherTests(SynchronousTestCase):
         self.visit(crawler, "n2")
         asked = len(farm.balancer.asked)
         crawler.run(60)
-        self.assertTrue(crawler.routes.is_up("main", "n2", farm.now()))
+        self.assertTrue(crawler.routes.is_alive("main", "n2", farm.now()))
         self.assertLessEqual(len(farm.balancer.asked) - asked, 60 / REVERIFY_SECONDS + 1)
-        self.assertLess(REVERIFY_SECONDS, UP_SECONDS)
+        self.assertLess(REVERIFY_SECONDS, ALIVE_SECONDS)
 
     def test_nobody_is_asked_when_nobody_visits(self) -> None:
         farm = SimulatedFarm()
@@ -74,7 +74,7 @@ class RouteRefresherTests(SynchronousTestCase):
         farm.nodes["n2"].up = False
         crawler.run(REVERIFY_SECONDS + 3)
         self.assertEqual(self.states(crawler)["n2"], "stale")
-        self.assertFalse(crawler.routes.is_up("main", "n2", farm.now()))
+        self.assertFalse(crawler.routes.is_reached("main", "n2", farm.now()))
         farm.nodes["n2"].up = True
         crawler.run(40)
         self.assertEqual(self.states(crawler)["n2"], "proven")

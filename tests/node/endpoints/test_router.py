@@ -20,6 +20,8 @@ def test_whoami() -> None:
     assert answer.get(b"lbc-proof") == proved("n1", "", "abc")
     assert guarded(answer)
     assert companion.get(b"/_lbc/whoami").all(b"lbc-proof") == []
+    echo = companion.get(b"/_lbc/whoami", b"Lbc-Echo: 1\r\nUser-Agent: " + b"x" * 300)
+    assert echo.json == {"node": "n1", "host": "www.example.com", "user-agent": "x" * 256}
     assert companion.get(b"/_lbc/whoami?x=1", method=b"HEAD").status == 200
 
 

@@ -154,3 +154,14 @@ HASH = haproxy(
 #: What the example of a dialect from outside reads.
 ACME = haproxy("cookie ACME_NODE insert", value="v1-{}-")
 NOTHING = haproxy()
+_CHECKED_PATHS = "{ path_beg /_lbc/whoami /_lbc/page/ } !{ req.cook(SRV) -m found }"
+#: The crawler's requests without the cookie are answered by a redirect to the same address that sets it.
+COOKIE_CHECK = haproxy(
+    f"http-request set-var(txn.to) rand(3) if {_CHECKED_PATHS}",
+    *(
+        f"http-request redirect location %[url] code 302 set-cookie SRV=n{number + 1}"
+        f" if {_CHECKED_PATHS} {{ var(txn.to) -m int {number} }}"
+        for number in range(3)
+    ),
+    "cookie SRV insert",
+)

@@ -26,7 +26,9 @@ http {{
     }}
 }}
 """
-_NO_DRAIN = "`drain` is for those who pay (nginx.org, ngx_http_upstream_module), and `down` turns all away"
+_NO_DRAIN = (
+    "open source nginx has `drain` since 1.29.6 (nginx.org, ngx_http_upstream_module); `down` refuses all requests"
+)
 
 
 def nginx(how: str, server: str = "", host: str = "proxy_set_header Host $http_host;") -> Kind:

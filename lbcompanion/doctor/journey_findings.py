@@ -1,0 +1,165 @@
+"""Findings on the journey of one page: which border between browser, balancer, node and crawler is closed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lbcompanion.doctor.diagnosis import Finding, Severity
+from lbcompanion.doctor.observations import DONE, Journey, Observations, RequestKind
+
+_KEEP_HOST = (
+    "nginx: proxy_set_header Host $http_host; Apache: ProxyPreserveHost On; Traefik: passHostHeader = true; HAProxy, "
+    "Caddy and Envoy keep it unless told otherwise"
+)
+
+
+def journey_findings(observations: Observations) -> Iterator[Finding]:
+    """Judge the journey; nothing is found if it was not made."""
+    journey = observations.journey
+    if journey is None:
+        return
+    found = [
+        *_of_request(observations, journey),
+        *_of_page(observations, journey),
+        *_of_notice(journey),
+        *_of_fetch(observations, journey),
+    ]
+    yield from found
+    complete = journey.page == journey.script == journey.notice == DONE and journey.fetch_proven and journey.confirmed
+    if complete and all(finding.severity is Severity.NOTE for finding in found):
+        yield Finding(
+            "journey",
+            Severity.GOOD,
+            "A page got its script, the script is answered, a companion reads notices, and a signed fetch and its "
+            "confirmation are answered with proof.",
+        )
+
+
+def _seen(observations: Observations, name: str) -> str | None:
+    """Return a field of the doctor's request as companions saw it; None if none of them said."""
+    seen = [dict(each.seen).get(name) for each in observations.responses_to(RequestKind.WHOAMI) if each.seen]
+    return next((value for value in seen if value is not None), None)
+
+
+def _host_of(origin: str) -> str:
+    return origin.partition("://")[2].lower()
+
+
+def _is_host_replaced(observations: Observations) -> bool:
+    host = _seen(observations, "host")
+    return host is not None and host.lower() != _host_of(observations.origin)
+
+
+def _of_request(observations: Observations, journey: Journey) -> Iterator[Finding]:
+    if _is_host_replaced(observations):
+        right = journey.page_origin.lower() == observations.origin.lower()
+        yield Finding(
+            "host-replaced",
+            Severity.NOTE if right else Severity.WARNING,
+            f"The balancer replaces Host: nodes see {_seen(observations, 'host')} instead of "
+            f"{_host_of(observations.origin)}. "
+            + (
+                "Pages have the right address all the same, by public_origin or X-Forwarded-Host."
+                if right
+                else f"Nodes then name pages by a host that no browser knows. Let it pass Host on ({_KEEP_HOST}), or "
+                f'set public_origin = "{observations.origin}" in [node] of every node.'
+            ),
+        )
+    agent = _seen(observations, "user-agent")
+    if agent is not None and agent != observations.user_agent:
+        yield Finding(
+            "user-agent-replaced",
+            Severity.WARNING,
+            "The balancer replaces or removes User-Agent: applications, firewalls and the companion cannot tell "
+            "visitors and the crawler apart. Let it pass User-Agent on.",
+        )
+
+
+def _of_page(observations: Observations, journey: Journey) -> Iterator[Finding]:
+    prefix = observations.prefix
+    if journey.page != DONE:
+        if journey.page in {"no tag", "not HTML"}:
+            yield Finding(
+                "not-injected",
+                Severity.WARNING,
+                f"The page at {observations.path} has no script of the companion ({journey.page}): its path is not "
+                "captured, or its policy forbids the script, or the balancer asks the application directly. "
+                f"{prefix}/debug?url={observations.path} of a node tells which.",
+            )
+        return
+    is_other = bool(journey.page_origin) and journey.page_origin.lower() != observations.origin.lower()
+    if is_other and not _is_host_replaced(observations):
+        yield Finding(
+            "page-origin",
+            Severity.WARNING,
+            f"Pages get the address {journey.page_origin} instead of {observations.origin}. Set public_origin = "
+            f'"{observations.origin}" in [node] of every node, or let the balancer send X-Forwarded-Proto and '
+            "Host, and list it in trusted_proxies.",
+        )
+    if journey.forbidden:
+        yield Finding(
+            "script-forbidden",
+            Severity.PROBLEM,
+            f"The page has the script, but the policy that arrives forbids it ({journey.forbidden}): something behind "
+            "the companion adds a Content-Security-Policy. Let that policy allow scripts and connections to 'self'.",
+        )
+    if journey.script not in ("", DONE):
+        yield Finding(
+            "script-blocked",
+            Severity.PROBLEM,
+            f"The script at {journey.script_url} is answered by {journey.script}: no browser posts notices. Let the "
+            f"balancer pass every path with {prefix}/ in it to the nodes of the page.",
+        )
+
+
+def _of_notice(journey: Journey) -> Iterator[Finding]:
+    if journey.notice not in ("", DONE):
+        yield Finding(
+            "notice-blocked",
+            Severity.PROBLEM,
+            f"A notice, posted as browsers post it, is answered by {journey.notice} and not by a companion: no view is "
+            "recorded. Let the balancer or firewall pass POST with Content-Type text/plain there; or set "
+            'notices = "server" in [crawler] of every node.',
+        )
+
+
+def _of_fetch(observations: Observations, journey: Journey) -> Iterator[Finding]:
+    prefix = observations.prefix
+    if journey.fetch == "digest":
+        yield Finding(
+            "altered",
+            Severity.PROBLEM,
+            "The copy was altered on its way: something behind the companion changes HTML (nginx: sub_filter; "
+            f"mod_pagespeed; a CDN's rewriting). Exempt everything below {prefix}/ from it.",
+        )
+    elif journey.fetch and not journey.fetch_proven:
+        yield Finding("fetch-refused", Severity.PROBLEM, _why_no_fetch(observations, journey))
+    if journey.confirmed is False:
+        yield Finding(
+            "confirmation-refused",
+            Severity.WARNING,
+            "The confirmation of a fetch is refused: the balancer or a firewall does not pass DELETE, or POST, below "
+            f"{prefix}/page/. Pages are archived, but nodes keep their copies too long. Let it pass both there.",
+        )
+
+
+def _why_no_fetch(observations: Observations, journey: Journey) -> str:
+    prefix = observations.prefix
+    if journey.fetch == "status 403":
+        causes = [
+            "the fields Signature and Signature-Input do not arrive (let the balancer or firewall pass them on)",
+            "[fetch] addresses of the node does not list this machine",
+            "the secret or the clock differs",
+        ]
+        if _seen(observations, "host") is None or _is_host_replaced(observations):
+            causes.insert(0, f"the balancer replaces Host ({_KEEP_HOST}; or set public_origin in [node])")
+        return f"A signed fetch is refused by 403, so no page can be archived. Causes: {'; '.join(causes)}."
+    if journey.fetch == "unproven":
+        return (
+            f"A signed fetch below {prefix}/page/ is answered, but not by a companion with this secret. Let the "
+            f"balancer pass everything below {prefix}/ to the nodes, and do not cache it."
+        )
+    return (
+        f"A signed fetch below {prefix}/page/ ends with {journey.fetch}: no page can be archived on this way. Let the "
+        f"balancer or firewall pass GET below {prefix}/ with all fields."
+    )

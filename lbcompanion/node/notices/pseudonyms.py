@@ -1,0 +1,44 @@
+"""Pseudonyms of visitors: the crawler counts by them how many visitors sent a cookie's value."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable
+from hashlib import sha256
+
+from lbcompanion.node.proxy.client_info import address_of
+from lbcompanion.node.proxy.context import InternalRequest
+from lbcompanion.sticky.cookies import parse
+from lbcompanion.sticky.credentials import is_credential_name
+
+#: Long enough for a collision to be rare among a million visitors.
+_BYTES = 9
+_MAX_USER_AGENT = 1024
+_MAX_SESSIONS = 8
+
+
+class Pseudonyms:
+    """Makes a visitor's pseudonym from the address, the ``User-Agent`` and the session's cookies, keyed with the farm's
+    secret: all nodes make the same one, and without the secret nobody finds what it was made from.
+
+    Behind a balancer that does not send the client's address only sessions tell visitors apart.
+
+    :param trusts: whether an address is one of a trusted proxy.
+    """
+
+    def __init__(self, secret: bytes, trusts: Callable[[str], bool]) -> None:
+        self._key = hmac.digest(secret, b"lbcompanion: pseudonyms of visitors", sha256)
+        self._trusts = trusts
+
+    def __call__(self, request: InternalRequest) -> str:
+        """Return the pseudonym of the visitor who sent a request."""
+        head, address = request.head, request.peer
+        if request.trusted:
+            address = address_of(head, address, b"x-forwarded-for", self._trusts)
+        agent = (head.get(b"user-agent") or b"")[:_MAX_USER_AGENT]
+        cookies = parse(b"; ".join(head.all(b"cookie")))
+        sessions = sorted(f"{name}={value}" for name, value in cookies.items() if is_credential_name(name))
+        parts = [address, agent.decode("latin-1"), *sessions[:_MAX_SESSIONS]]
+        digest = hmac.digest(self._key, "\n".join(parts).encode("utf-8", "replace"), sha256)
+        return base64.urlsafe_b64encode(digest[:_BYTES]).decode()

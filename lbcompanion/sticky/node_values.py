@@ -1,0 +1,88 @@
+"""Which cookie values belong to a node, by the notices of many visitors. No I/O, no clock.
+
+A balancer gives all visitors of a node one value; a session has another value for each visitor. So a value that several
+visitors of one node sent, and hardly a visitor of another node, is the node's.
+
+A visitor can post as many notices as he likes, with any value and any ``User-Agent``. So this only says which value is
+worth a try: it is verified by replays before it is used, and what the rules for credentials forbid never gets here. The
+worst that forged notices do is that a value is not tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+from lbcompanion.model import RoutingCookie
+
+#: How many visitors of a node must have sent a value.
+LEAST_VISITORS = 2
+#: For each visitor of other nodes who sent it, how many of this node must have: visitors whose node was away come with
+#: another node's value.
+_OWN_PER_FOREIGN = 4
+
+_MAX_NAMES = 64
+_MAX_VALUES_PER_NAME = 256
+_MAX_VISITORS_PER_VALUE = 32
+_MAX_COOKIE_CHARS = 512
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Inner = TypeVar("_Inner", bound=Hashable)
+_Value = TypeVar("_Value")
+
+#: The visitors who sent a value, by node: each visitor's pseudonym, and the token of one notice.
+_Senders = dict[str, dict[str, str]]
+
+
+class NodeValues:
+    """The values of all sites' cookies, as notices brought them; bounded, the oldest are dropped."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, str], dict[str, _Senders]] = {}
+
+    def note(self, site: str, node: str, visitor: str, token: str, cookies: Iterable[tuple[str, str]]) -> None:
+        """Note the cookies of one notice.
+
+        :param node: the node that made the page.
+        :param visitor: a pseudonym, the same for all notices of the visitor; empty: unknown, and the notice does not
+            count.
+        """
+        if not visitor:
+            return
+        for name, value in cookies:
+            if len(name) + len(value) <= _MAX_COOKIE_CHARS:
+                by_value = _entry(self._values, (site, name), _MAX_NAMES)
+                senders = _entry(_entry(by_value, value, _MAX_VALUES_PER_NAME), node, _MAX_VISITORS_PER_VALUE)
+                if len(senders) < _MAX_VISITORS_PER_VALUE:
+                    senders.setdefault(visitor, token)
+
+    def belongs_to_node(self, site: str, node: str, cookie: RoutingCookie) -> bool:
+        """Whether a value is most likely the node's: several visitors of the node sent it, in notices of different
+        pages, hardly a visitor of another node did, and most values of the cookie are shared in this way."""
+        by_value = self._values.get((site, cookie.name), {})
+        senders = by_value.get(cookie.value, {})
+        own = _count(senders.get(node, {}))
+        foreign = sum(_count(visitors) for other, visitors in senders.items() if other != node)
+        if own < max(LEAST_VISITORS, foreign * _OWN_PER_FOREIGN):
+            return False
+        shared = sum(_is_shared(each) for each in by_value.values())
+        return 2 * shared >= len(by_value)
+
+
+def _entry(kept: dict[_Key, dict[_Inner, _Value]], key: _Key, most: int) -> dict[_Inner, _Value]:
+    """The entry of a key, made if there is none; the oldest makes room."""
+    entry = kept.get(key)
+    if entry is None:
+        if len(kept) >= most:
+            del kept[next(iter(kept))]
+        entry = kept[key] = {}
+    return entry
+
+
+def _count(visitors: dict[str, str]) -> int:
+    """How many visitors there are, no more than there are pages."""
+    return min(len(visitors), len(set(visitors.values())))
+
+
+def _is_shared(senders: _Senders) -> bool:
+    return sum(_count(visitors) for visitors in senders.values()) >= LEAST_VISITORS
