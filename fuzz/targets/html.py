@@ -141,16 +141,16 @@ def _check_injector(plan: Plan) -> Hashable:
     page = plan.page
     out, injector = _inject(plan, ())
     assert injector.refusal is not Refusal.FAILED, "the machine failed"
-    assert injector.placed == (injector.refusal is None), "neither placed nor refused, or both"
+    assert injector.inserted == (injector.refusal is None), "neither placed nor refused, or both"
     assert without_snippets(out) == page, "another page"
-    assert injector.placed == (out != page), "placed, and nothing is there"
+    assert injector.inserted == (out != page), "placed, and nothing is there"
     ways = [plan.cuts]
     if len(page) <= _EVERY_CUT_BYTES:
         ways.append(list(range(1, len(page))))
     for cuts in ways:
         again, other = _inject(plan, cuts)
         assert again == out, f"another cut, another page: {cuts}"
-        assert (other.placed, other.refusal) == (injector.placed, injector.refusal), "another cut, another verdict"
+        assert (other.inserted, other.refusal) == (injector.inserted, injector.refusal), "another cut, another verdict"
     if plan.cut_off:
         cut = Injector(plan.top, plan.bottom, **plan.settings)
         part = page[: plan.cuts[-1]]
@@ -174,7 +174,7 @@ def _check_fast_path(plan: Plan) -> Hashable:
         for needs_document in (False, True):
             injector = Injector(TOP, charset_known=charset_known, needs_document=needs_document, on_policies=_asked)
             assert injector.feed(plan.page) + injector.finish() == plan.page[:place] + TOP + plan.page[place:]
-            assert injector.placed
+            assert injector.inserted
     return place
 
 

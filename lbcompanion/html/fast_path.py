@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from lbcompanion.html import charset as charsets
+from lbcompanion.html.before_head import BeforeHeadReader
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.head import MAX_HEAD_BYTES, ends_in_comment_or_script, has_no_policy_or_marker
-from lbcompanion.html.prolog import Prolog
 
 _HEAD, _HEAD_END = b"<head>", b"</head>"
 # A "<head>" further in than this is not usual.
@@ -56,5 +56,5 @@ def _charset_allows(page: bytes, charset: str | None, start: int, length: int) -
 @lru_cache(512)
 def _begins_with_head(beginning: bytes) -> bool:
     """Whether a head begins right behind this beginning of a page; all pages of a site have few of them."""
-    prolog = Prolog(xhtml=False, needs_document=True)
-    return prolog.read(beginning, at_end=False) == len(beginning) and prolog.found
+    reader = BeforeHeadReader(xhtml=False, needs_document=True)
+    return reader.read(beginning, at_end=False) == len(beginning) and reader.found

@@ -106,7 +106,7 @@ def scan_head(zone: bytes) -> HeadScan:
             templates += 1
         elif name == b"meta" and not templates:
             meta_ends.add(position)
-            policies += _meta_policies(tag)
+            policies += meta_policies(tag)
         elif name in _END_TAGS:
             has_marker = has_marker or (name == b"script" and MARKER in attributes(tag))
             end = _END_TAGS[name].search(zone, position)
@@ -116,7 +116,8 @@ def scan_head(zone: bytes) -> HeadScan:
     return HeadScan(tuple(policies), has_marker, frozenset(meta_ends))
 
 
-def _meta_policies(tag: bytes) -> list[str]:
+def meta_policies(tag: bytes) -> list[str]:
+    """The content security policies of a ``<meta>`` tag, enforcing ones only."""
     found = attributes(tag)
     if unescaped(found.get(b"http-equiv", b"")).strip().lower() != _POLICY.decode():
         return []

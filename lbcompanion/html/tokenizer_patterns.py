@@ -32,6 +32,14 @@ BOGUS_COMMENT = rb"<(?:!(?!--)|\?|/(?![A-Za-z>]))[^>]*+>"
 #: ``</>`` is nothing at all.
 EMPTY_END_TAG = rb"</>"
 
+_SPACE_NUMBER = rb"(?i:#(?:0*+(?:9|1[023]|32)(?:;|(?=[^0-9;]){end})|x0*+(?:[9acd]|20)(?:;|(?=[^0-9a-f;]){end})))"
+#: White space that is written as a character reference. Without its ``;``, the next byte must be seen.
+SPACE_REFERENCE = rb"&(?:" + _SPACE_NUMBER.replace(b"{end}", b"") + rb"|Tab;|NewLine;)"
+#: The same at the end of a page.
+LAST_SPACE_REFERENCE = rb"&" + _SPACE_NUMBER.replace(b"{end}", rb"|\Z")
+#: A character reference at the end of the input that may become one of white space.
+MAYBE_SPACE_REFERENCE = rb"(?i:&(?:#(?:[0-9]*+|x[0-9a-f]*+)|(?:t|ta|tab|n|ne|new|newl|newli|newlin|newline)?)\Z)"
+
 #: Elements in which no tag is read but their own end tag; with scripts enabled ``noscript`` is one of them.
 RAW_TEXT = (
     b"script",

@@ -12,6 +12,7 @@ from attrs import evolve
 
 from lbcompanion.html.charset import bom_charset
 from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.stream import InjectionSpec, PageTransformer
 
 # Stand for the snippets in what the machine gives; no code unit is shown as one of these.
@@ -32,7 +33,7 @@ class Utf16Adapter:
     def __init__(
         self, spec: InjectionSpec, encoding: str, make_inner: Callable[[InjectionSpec], PageTransformer]
     ) -> None:
-        self.placed = False
+        self.inserted = False
         self.refusal: Refusal | None = None
         self.directive = ""
         self.done = False
@@ -50,7 +51,7 @@ class Utf16Adapter:
         self._encoding = encoding
         self._high_byte = 1 if encoding == "utf-16le" else 0
         self._started = False
-        self._page_bytes = b""
+        self._held: list[bytes] = []
         self._odd = b""
 
     def feed(self, chunk: bytes, at_end: bool) -> bytes:
@@ -63,18 +64,18 @@ class Utf16Adapter:
                 byte_order_mark, data = data[:2], data[2:]
         even_length = len(data) & ~1
         data, self._odd = data[:even_length], data[even_length:]
-        self._page_bytes += data
+        self._held.append(data)
         inner = self._inner
         out = byte_order_mark + self._with_page_bytes(inner.feed(self._one_byte_per_unit(data), at_end))
-        self.placed, self.refusal, self.directive = inner.placed, inner.refusal, inner.directive
+        self.inserted, self.refusal, self.directive = inner.inserted, inner.refusal, inner.directive
         if inner.done or at_end:
             self.done = True
-            out += self.pending()
+            out += joined(self.mark())
         return out
 
-    def pending(self) -> bytes:
+    def mark(self) -> Mark:
         """The bytes held back now."""
-        return self._page_bytes + self._odd
+        return b"", self._held, len(self._held), self._odd
 
     def _on_policies(self, policies: tuple[str, ...]) -> tuple[bytes, bytes] | str:
         snippets = self._spec.on_policies(policies) if self._spec.on_policies else ""
@@ -90,6 +91,9 @@ class Utf16Adapter:
         return bytes(_OTHER if more else unit for unit, more in zip(low, high, strict=True))
 
     def _with_page_bytes(self, out: bytes) -> bytes:
+        if not out:
+            return b""
+        page_bytes = b"".join(self._held)
         pieces = []
         position = 0
         for piece in _SNIPPET_MARKS.split(out):
@@ -97,7 +101,7 @@ class Utf16Adapter:
                 snippet = self._top if piece == _TOP else self._bottom
                 pieces.append(snippet.decode("utf-8").encode(self._encoding))
             else:
-                pieces.append(self._page_bytes[position : position + 2 * len(piece)])
+                pieces.append(page_bytes[position : position + 2 * len(piece)])
                 position += 2 * len(piece)
-        self._page_bytes = self._page_bytes[position:]
+        self._held = [page_bytes[position:]]
         return b"".join(pieces)

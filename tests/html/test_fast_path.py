@@ -22,7 +22,7 @@ def by_machine(page: bytes, charset: str | None, needs_document: bool) -> bytes:
 
     injector = Injector(SNIPPET, charset_known=charset is not None, needs_document=needs_document, on_policies=asked)
     out = injector.feed(page) + injector.finish()
-    assert injector.placed
+    assert injector.inserted
     return out
 
 

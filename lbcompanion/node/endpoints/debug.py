@@ -160,7 +160,7 @@ class DebugReporter:
             plan = RequestPlan(self._policy, head, "", False, scheme)
             injector = _injector(plan.insertion(csp_headers, eligibility, NO_TOKEN, origin))
             visitor_page = page if injector is None else injector.feed(page) + injector.finish()
-            if injector is not None and not injector.placed:
+            if injector is not None and not injector.inserted:
                 why = injector.refusal.value if injector.refusal else ""
                 directive = f": {injector.directive}" if injector.directive else ""
                 report |= {"injected": False, "not_injected": why + directive}
