@@ -18,7 +18,7 @@ from fuzz.target import Target
 from lbcompanion.html import charset
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.eligible import Refusal
-from lbcompanion.html.fast_path import fast_insertion_offset
+from lbcompanion.html.fast_path import fast_head_start
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.redaction import Masks, RedactionError, redact
@@ -169,7 +169,7 @@ def _check_fast_path(plan: Plan) -> Hashable:
     if settings["utf_16"] or settings["xhtml"]:
         return None
     charset_known = settings["charset_known"]
-    place = fast_insertion_offset(plan.page, "utf-8" if charset_known else None, len(TOP))
+    place = fast_head_start(plan.page, "utf-8" if charset_known else None, len(TOP))
     if place is not None:
         for needs_document in (False, True):
             injector = Injector(TOP, charset_known=charset_known, needs_document=needs_document, on_policies=_asked)

@@ -159,7 +159,7 @@ NODE: Mapping[str, Table] = {
         "bottom_before": checks.bytes_pattern,
         "clicktale_names": checks.boolean,
         "csp": checks.choice("respect", "adapt"),
-        "address": checks.choice("page", "prefix"),
+        "address": checks.choice("page", "prefix", "relative"),
     },
     "store": {
         "url": urls.store_url,

@@ -127,7 +127,7 @@ def meta_policies(tag: bytes) -> list[str]:
 def insertion_offset(start: bytes, head_start: int, zone: bytes, length: int) -> int | Refusal:
     """Where in a head to insert, so that no ``<meta charset>`` is pushed past byte 1,024.
 
-    :func:`lbcompanion.html.fast_path.fast_insertion_offset` makes the same checks for pages in which the offset is 0.
+    :func:`lbcompanion.html.fast_path.fast_head_start` makes the same checks for pages in which the offset is 0.
 
     :param start: the page's first 1,024 bytes.
     :param head_start: where the head begins in the page.
