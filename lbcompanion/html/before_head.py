@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-from lbcompanion.html.charset import is_ascii_compatible
+from lbcompanion.html.charset import supports_insertion
 from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.encoding_labels import encoding_of
 from lbcompanion.html.tokenizer_patterns import (
     ATTRIBUTES,
     BOGUS_COMMENT,
@@ -171,9 +172,9 @@ class BeforeHeadReader:
                 self._check_html_attributes(attributes(tag))
         elif kind == "skip" and self._xhtml:
             encoding = _XML_ENCODING.match(token.group())
-            if encoding and not is_ascii_compatible(encoding.group(1).decode("latin-1").lower()):
-                # A page in UTF-16 is read here as one byte for each character, and names UTF-16.
-                self.refusal = self.refusal or (None if encoding.group(1)[:6].lower() == b"utf-16" else Refusal.CHARSET)
+            # A page in UTF-16 is read here as one byte for each character, and names UTF-16.
+            if encoding and not supports_insertion(encoding_of(encoding.group(1).decode("latin-1"))):
+                self.refusal = self.refusal or Refusal.CHARSET
         elif kind == "head":
             self._head_begins(self._xhtml and token.group().endswith(b"/>"))
         elif kind == "implied":

@@ -10,7 +10,6 @@ form, so the result is the same with ``needs_document`` and without it, and what
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from lbcompanion.bounded_cache import BoundedCache
@@ -18,34 +17,12 @@ from lbcompanion.html import charset as charsets
 from lbcompanion.html.before_head import BeforeHeadReader
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.head import MAX_HEAD_BYTES, ends_in_comment_or_script, has_no_policy_or_marker
-from lbcompanion.html.tokenizer_patterns import WS, any_case
+from lbcompanion.html.in_head import end_of_common_tokens
 
 _HEAD, _HEAD_END = b"<head>", b"</head>"
 # A "<head>" further in than this is not common.
 _BEGINNING_BYTES = 512
 
-# The tokens of a common head, each of them whole, with names in lower case. Only the text of a script has a "<" in it.
-_ATTRIBUTES = (
-    rb"(?:[" + WS + rb"]++[^" + WS + rb"\"'<>/=]++(?:=(?:\"[^\"]*+\"|'[^']*+'|[^" + WS + rb"\"'<>=]++))?+)*+"
-    rb"[" + WS + rb"]*+/?+>"
-)
-_COMMON_HEAD = re.compile(
-    rb"(?:["
-    + WS
-    + rb"]*+<(?:(?:link|meta|base)"
-    + _ATTRIBUTES
-    + rb"|title>[^<]*+</title>|script"
-    + _ATTRIBUTES
-    + rb"[^<]*+(?:<(?!/"
-    + any_case(b"script")
-    + rb"|!--)[^<]*+)*+</script>|style"
-    + _ATTRIBUTES
-    + rb"[^<]*+</style>|!--(?:[^->]|-[^->])(?:[^-]++|-(?!-))*+-->))*+["
-    + WS
-    + rb"]*+"
-)
-# A name in a <meta> that is written with character references may be that of a policy.
-_ENCODED_NAME = re.compile(rb"http-equiv=[^>]*&")
 # Pages of a site have the same heads, and a page is requested often.
 _common_heads: BoundedCache[bytes, bool] = BoundedCache(max_bytes=2097152, max_key_bytes=MAX_HEAD_BYTES)
 
@@ -74,7 +51,7 @@ def fast_head_end(page: bytes, charset: str | None, length: int) -> int | None:
     head = page[start:end]
     is_common = _common_heads.get(head)
     if is_common is None:
-        is_common = _common_heads.put(head, _is_common_head(head))
+        is_common = _common_heads.put(head, end_of_common_tokens(head, 0) == len(head))
     return end if is_common else None
 
 
@@ -84,16 +61,6 @@ def _head_bounds(page: bytes) -> tuple[int, int]:
     if start < len(_HEAD) or not _begins_with_head(page[:start]):
         return 0, -1
     return start, page.find(_HEAD_END, start, start + MAX_HEAD_BYTES + len(_HEAD_END))
-
-
-def _is_common_head(head: bytes) -> bool:
-    """Whether a head has tokens of the most common forms only, neither a policy nor our marker, and no other end."""
-    zone = lowered(head)
-    return (
-        _COMMON_HEAD.fullmatch(head) is not None
-        and has_no_policy_or_marker(zone)
-        and _ENCODED_NAME.search(zone) is None
-    )
 
 
 def _charset_allows(page: bytes, charset: str | None, at: int, length: int) -> bool:

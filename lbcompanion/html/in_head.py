@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from lbcompanion.html.head import meta_policies
+from lbcompanion.html.bytesearch import lowered
+from lbcompanion.html.head import has_no_policy_or_marker, meta_policies
 from lbcompanion.html.markup_reader import MarkupReader
 from lbcompanion.html.snippets import MARKER
 from lbcompanion.html.tokenizer_patterns import (
@@ -56,6 +57,28 @@ _RUN = re.compile(
     + ATTRIBUTES
     + rb">)*+"
 )
+# The tokens of a common head, each of them whole, with names in lower case. Only the text of a script has a "<" in it.
+_ATTRIBUTES = (
+    rb"(?:[" + WS + rb"]++[^" + WS + rb"\"'<>/=]++(?:=(?:\"[^\"]*+\"|'[^']*+'|[^" + WS + rb"\"'<>=]++))?+)*+"
+    rb"[" + WS + rb"]*+/?+>"
+)
+_COMMON_HEAD = re.compile(
+    rb"(?:["
+    + WS
+    + rb"]*+<(?:(?:link|meta|base)"
+    + _ATTRIBUTES
+    + rb"|title>[^<]*+</title>|script"
+    + _ATTRIBUTES
+    + rb"[^<]*+(?:<(?!/"
+    + any_case(b"script")
+    + rb"|!--)[^<]*+)*+</script>|style"
+    + _ATTRIBUTES
+    + rb"[^<]*+</style>|!--(?:[^->]|-[^->])(?:[^-]++|-(?!-))*+-->))*+["
+    + WS
+    + rb"]*+"
+)
+# A name in a <meta> that is written with character references may be that of a policy.
+_ENCODED_NAME = re.compile(rb"http-equiv=[^>]*&")
 _SPACE = re.compile(SPACE_REFERENCE)
 _LAST_SPACE = re.compile(LAST_SPACE_REFERENCE)
 _MAYBE_SPACE = re.compile(MAYBE_SPACE_REFERENCE)
@@ -69,6 +92,15 @@ _UNFINISHED = re.compile(rb"<(?:[A-Za-z/!?]|\Z)")
 _XML_HEAD_END = re.compile(rb"</head[" + WS + rb">]")
 _XML_TEXT = re.compile(rb"[^<]++")
 _XML_TAG = re.compile(START_TAG + rb"|" + END_TAG)
+
+
+def end_of_common_tokens(data: bytes, position: int) -> int:
+    """Where the common tokens of a head end, of which none has a policy or our marker; the position if one has."""
+    tokens = _COMMON_HEAD.match(data, position)
+    if tokens is None or tokens.end() == position:
+        return position
+    zone = lowered(tokens.group())
+    return tokens.end() if has_no_policy_or_marker(zone) and _ENCODED_NAME.search(zone) is None else position
 
 
 class HeadReader(MarkupReader):
@@ -87,6 +119,11 @@ class HeadReader(MarkupReader):
 
     def read(self, data: bytes, at_end: bool) -> None:
         """Read on from :attr:`position` as far as the input allows."""
+        if not (self.is_nested or self._xhtml):
+            self.position = end_of_common_tokens(data, self.position)
+            if data.startswith(b"</head>", self.position):
+                self._end()
+                return
         super().read(data, at_end)
         if at_end and not (self.stopped or self.is_nested or self._xhtml or _TEXT_END.match(data, self.position)):
             # The end of the page implies the end of the head. A tag that does not end is ignored.

@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError, TokenError
-from lbcompanion.html.charset import page_charset
+from lbcompanion.html.charset import page_charset, python_codec
 from lbcompanion.html.csp import evaluate
 from lbcompanion.html.eligible import eligible
 from lbcompanion.html.inject import Injector
@@ -255,7 +255,7 @@ def _fields(lines: list[str]) -> list[Field]:
 
 def _text(data: bytes, charset: str) -> str:
     try:
-        return data[:SHOWN_BYTES].decode(charset, "replace")
+        return data[:SHOWN_BYTES].decode(python_codec(charset), "replace")
     except LookupError:
         return data[:SHOWN_BYTES].decode("latin-1")
 

@@ -82,6 +82,8 @@ PAGES = [
     "<html><head>{T}</head><body><meta charset=utf-8><!--" + "y" * 950 + "-->{B}</body>",
     # One in the body that would be pushed out of the first 1,024 bytes.
     "<html><head></head><body><!--" + "y" * 950 + "--><meta charset=utf-8></body>",
+    "<html><head></head><body><!--" + "y" * 940 + "--><meta charset=iso-8859-8-i></body>",
+    "<html><head>{T}</head><body><!--" + "y" * 950 + "--><meta charset=cp850>{B}</body>",
     "<html><head><meta charset=iso-2022-jp></head><body></body>",
     # Longer than what is ever held back.
     "<!--" + "x" * 20000 + "--><html><head>{T}</head><body>{B}</body>",
