@@ -92,7 +92,7 @@ class Insertion:
         script_path = policy.script_path_for(self._path) if policy.uses_default_tag else policy.script_url
         if self._csp_headers or meta_csp:
             inserted = policy.inserted_for(self._token, origin, self._eligibility.xhtml)
-            policies = [*self._csp_headers, *meta_csp]
+            policies: list[bytes | str] = [*self._csp_headers, *meta_csp]
             verdict = evaluate(policies, self._absolute_url(script_path), inserted=inserted)
             if not verdict.allowed and script_path != policy.script_url:
                 # The policies may allow the script's URL below the prefix only.
