@@ -6,11 +6,23 @@ and math. Two things are held back: an unfinished tag, and up to 16 KiB after a 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from lbcompanion.html.held_input import HeldInput, Mark
 from lbcompanion.html.markup_reader import MarkupReader
 
+# What a tag that sets the base address starts with, at its shortest.
+_BASE = re.compile(rb"<[Bb][Aa][Ss][Ee][\t\n\f\r />]")
+_BASE_BYTES = 6
+
 #: A ``</body>`` further behind another one than this, in bytes, is not waited for.
 MAX_HELD_BYTES = 16384
+
+
+def has_base(page: bytes) -> bool:
+    """Whether a ``<base>`` may be in a part of a page; what only looks like one counts too."""
+    return _BASE.search(page) is not None
 
 
 class BodyEndInserter(MarkupReader):
@@ -18,15 +30,20 @@ class BodyEndInserter(MarkupReader):
 
     :param snippet: what to insert.
     :param xhtml: the page is read as XML.
+    :param behind_base: gives the snippet as the last member if a ``<base>`` precedes its place.
     :ivar inserted: whether the snippet was inserted.
     :ivar inserted_at: its offset in the page.
     """
 
-    def __init__(self, snippet: bytes, xhtml: bool) -> None:
+    def __init__(
+        self, snippet: bytes, xhtml: bool, behind_base: Callable[[], tuple[bytes, bytes]] | None = None
+    ) -> None:
         super().__init__(xhtml)
         self.inserted = False
         self.inserted_at = 0
         self._snippet = snippet
+        self._behind_base = behind_base
+        self._passed_end = b""
         self._passed_bytes = 0
         self._candidate = -1
         self._held = HeldInput()
@@ -54,6 +71,7 @@ class BodyEndInserter(MarkupReader):
         passed = len(data) if self.stopped else self._candidate if self._candidate >= 0 else self.position
         token_bytes = 0 if self.stopped or self.in_text else len(data) - self.position
         self._held.keep(data[passed:], self._passed_bytes + self.position, token_bytes)
+        self._note_base(data[:passed])
         self._passed_bytes += passed
         self.position -= passed
         self._candidate = max(-1, self._candidate - passed)
@@ -74,10 +92,20 @@ class BodyEndInserter(MarkupReader):
         return not (self.unfinished_bytes or self.is_nested or self._in_frameset or self.stopped)
 
     def _insert(self, data: bytes, offset: int) -> bytes:
+        self._note_base(data[:offset])
         self.inserted = self.stopped = True
         self.inserted_at = self._passed_bytes + offset
         self._held.keep(b"", -1, 0)
         return data[:offset] + self._snippet + data[offset:]
+
+    def _note_base(self, passed: bytes) -> None:
+        """Look for a ``<base>`` in what precedes the snippet."""
+        if self._behind_base is None:
+            return
+        if has_base(self._passed_end + passed):
+            self._snippet = self._behind_base()[1]
+            self._behind_base = None
+        self._passed_end = (self._passed_end + passed)[1 - _BASE_BYTES :]
 
     def _handle_body_end(self, tag_start: int) -> None:
         if self._stack or self._in_frameset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from lbcompanion.html.body_end import has_base
 from lbcompanion.html.charset import prescan
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import Mark, joined
@@ -80,15 +81,20 @@ class BufferedInjector:
         if insertion_points.bottom and default.bottom:
             found = find_insertion_point(page, insertion_points.bottom, minimum, self._spec.xhtml, last=True)
             bottom_at = bottom_at if found is None else found
-        parts = [(top_at, default.top)]
+        parts = [(top_at, self._snippet(page, top_at, default.top, 0))]
         if bottom_at is not None:
-            parts.append((bottom_at, default.bottom))
+            parts.append((bottom_at, self._snippet(page, bottom_at, default.bottom, 1)))
         out = b""
         done = 0
         for offset, snippet in sorted(parts, key=lambda part: part[0]):
             out += page[done:offset] + snippet
             done = offset
         return out + page[done:]
+
+    def _snippet(self, page: bytes, offset: int, snippet: bytes, index: int) -> bytes:
+        """A snippet as it is inserted at this offset: with absolute addresses if a ``<base>`` precedes it."""
+        behind_base = self._spec.behind_base
+        return behind_base()[index] if behind_base and has_base(page[:offset]) else snippet
 
     def _first_offset(self, page: bytes, default: StreamingInjector) -> int:
         """The first offset at which the top snippet pushes no ``<meta charset>`` out of the prescan."""

@@ -13,7 +13,7 @@ from lbcompanion.html.buffered import BufferedInjector
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.insertion_points import InsertionPoints
-from lbcompanion.html.stream import InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
+from lbcompanion.html.stream import BehindBase, InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
 
 # The length of the longest byte order mark.
 _BOM_BYTES = 3
@@ -30,6 +30,8 @@ class Injector:
     :param charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
     :param needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :param on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
+    :param behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's end;
+        gives top and bottom with absolute addresses.
     :param skip_if: pattern over the page; where it matches, nothing is inserted. The whole page is held back for it.
     :param insertion_points: the configured insertion points; the whole page is buffered for them too.
     :param limit_bytes: of a page that is held back whole, or of a tag; a larger one is left alone.
@@ -51,6 +53,7 @@ class Injector:
         on_policies: OnPolicies | None = None,
         skip_if: re.Pattern[bytes] | None = None,
         insertion_points: InsertionPoints | None = None,
+        behind_base: BehindBase | None = None,
         limit_bytes: int = 4194304,
         utf_16: str = "",
     ) -> None:
@@ -58,7 +61,7 @@ class Injector:
         self.refusal: Refusal | None = None
         self.directive = ""
         self._spec = InjectionSpec(
-            top, bottom, top_at_head_end, xhtml, charset_known, needs_document, on_policies, limit_bytes
+            top, bottom, top_at_head_end, xhtml, charset_known, needs_document, on_policies, behind_base, limit_bytes
         )
         self._skip_if = skip_if
         self._insertion_points = insertion_points

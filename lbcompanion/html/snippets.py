@@ -71,15 +71,20 @@ class Snippet:
 
     :ivar inline: whether it has a script without ``src``, which a policy judges otherwise.
     :ivar external: whether it has one with ``src``.
+    :ivar lacks_integrity: whether a script with ``src`` lacks ``integrity`` or ``crossorigin``.
     :ivar uses_nonce: whether it has a place for the page's nonce.
+    :ivar uses_prefix: whether it has a place for the prefix.
     """
 
     def __init__(self, template: bytes) -> None:
         self._parts = _PLACEHOLDER.split(template)
         self._placeholders = [(index, self._parts[index].decode()) for index in range(1, len(self._parts), 2)]
         self.inline = _INLINE_SCRIPT.search(template) is not None
-        self.external = any(b"src" in attributes(tag.group()) for tag in _SCRIPT.finditer(template))
+        tags = [attributes(tag.group()) for tag in _SCRIPT.finditer(template)]
+        self.external = any(b"src" in tag for tag in tags)
+        self.lacks_integrity = any(b"src" in tag and not {b"integrity", b"crossorigin"} <= tag.keys() for tag in tags)
         self.uses_nonce = b"{nonce}" in template
+        self.uses_prefix = b"{prefix}" in template
 
     def fill(self, values: Mapping[str, str]) -> bytes:
         """The snippet with the values in their places.

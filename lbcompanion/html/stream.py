@@ -21,6 +21,8 @@ from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import HeldInput, Mark, joined
 from lbcompanion.html.in_head import HeadReader, XmlHeadReader
 
+#: Asked once where a snippet follows a ``<base>``: gives top and bottom with absolute addresses.
+BehindBase = Callable[[], tuple[bytes, bytes]]
 #: Asked once about a page with policies in ``<meta>`` tags: gives top and bottom with the nonce they need, or the
 #: directive that forbids them.
 OnPolicies = Callable[[tuple[str, ...]], tuple[bytes, bytes] | str]
@@ -37,6 +39,7 @@ class InjectionSpec:
     :ivar charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
     :ivar needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :ivar on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
+    :ivar behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's end.
     :ivar limit_bytes: of a tag that is held back until it ends.
     """
 
@@ -47,6 +50,7 @@ class InjectionSpec:
     charset_known: bool = False
     needs_document: bool = False
     on_policies: OnPolicies | None = None
+    behind_base: BehindBase | None = None
     limit_bytes: int = DEFAULT_LIMIT_BYTES
 
 
@@ -234,7 +238,7 @@ class StreamingInjector:
             self.done = True
             return output + rest
         self._state = _State.BODY
-        self._body_end_inserter = BodyEndInserter(self.bottom, self._spec.xhtml)
+        self._body_end_inserter = BodyEndInserter(self.bottom, self._spec.xhtml, self._spec.behind_base)
         return output + self._read_body(rest, at_end)
 
     def _read_body(self, chunk: bytes, at_end: bool) -> bytes:

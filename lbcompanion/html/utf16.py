@@ -15,9 +15,10 @@ from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.stream import InjectionSpec, PageTransformer
 
-# Stand for the snippets in what the machine gives; no code unit is shown as one of these.
-_TOP, _BOTTOM = b"\xfe", b"\xfd"
-_SNIPPET_MARKS = re.compile(b"([\xfd\xfe])")
+# Stand for the snippets in what the inner transformer gives, as they are and behind a ``<base>``. No code unit is
+# shown as one of these.
+_TOP, _BOTTOM, _TOP_BEHIND_BASE, _BOTTOM_BEHIND_BASE = b"\xfe", b"\xfd", b"\xfc", b"\xfb"
+_SNIPPET_MARKS = re.compile(b"([\xfb-\xfe])")
 # Code units outside of ASCII have no meaning in markup; one byte stands for all of them.
 _OTHER = 0xFF
 _ASCII = bytes(byte if byte < 0x80 else _OTHER for byte in range(256))
@@ -38,7 +39,7 @@ class Utf16Adapter:
         self.directive = ""
         self.done = False
         self._spec = spec
-        self._top, self._bottom = spec.top, spec.bottom
+        self._snippets = {_TOP: spec.top, _BOTTOM: spec.bottom}
         self._inner = make_inner(
             evolve(
                 spec,
@@ -46,6 +47,7 @@ class Utf16Adapter:
                 bottom=_BOTTOM if spec.bottom else b"",
                 charset_known=True,
                 on_policies=self._on_policies if spec.on_policies else None,
+                behind_base=self._behind_base if spec.behind_base else None,
             )
         )
         self._encoding = encoding
@@ -81,8 +83,14 @@ class Utf16Adapter:
         snippets = self._spec.on_policies(policies) if self._spec.on_policies else ""
         if isinstance(snippets, str):
             return snippets
-        self._top, self._bottom = snippets
+        self._snippets.update(zip((_TOP, _BOTTOM), snippets, strict=True))
         return _TOP if snippets[0] else b"", _BOTTOM if snippets[1] else b""
+
+    def _behind_base(self) -> tuple[bytes, bytes]:
+        assert self._spec.behind_base is not None
+        marks = (_TOP_BEHIND_BASE, _BOTTOM_BEHIND_BASE)
+        self._snippets.update(zip(marks, self._spec.behind_base(), strict=True))
+        return marks
 
     def _one_byte_per_unit(self, data: bytes) -> bytes:
         low, high = data[1 - self._high_byte :: 2].translate(_ASCII), data[self._high_byte :: 2]
@@ -97,8 +105,7 @@ class Utf16Adapter:
         pieces = []
         position = 0
         for piece in _SNIPPET_MARKS.split(out):
-            if piece in (_TOP, _BOTTOM):
-                snippet = self._top if piece == _TOP else self._bottom
+            if (snippet := self._snippets.get(piece)) is not None:
                 pieces.append(snippet.decode("utf-8").encode(self._encoding))
             else:
                 pieces.append(page_bytes[position : position + 2 * len(piece)])

@@ -23,7 +23,17 @@ class Insertion:
     :ivar allowed: whether the policies of the header allow the insertion; a refusal is counted.
     """
 
-    __slots__ = ("_csp_headers", "_eligibility", "_origin", "_path", "_policy", "_snippets", "_token", "allowed")
+    __slots__ = (
+        "_csp_headers",
+        "_eligibility",
+        "_nonce",
+        "_origin",
+        "_path",
+        "_policy",
+        "_snippets",
+        "_token",
+        "allowed",
+    )
 
     def __init__(
         self,
@@ -42,6 +52,7 @@ class Insertion:
         self._token = token
         self._origin = origin
         self.allowed = True
+        self._nonce: str | None = None
         if policy.uses_default_tag and not csp_headers and not eligibility.xhtml:
             self._snippets = (policy.script_tag(token, origin, policy.script_path_for(path), None, False), b"")
             return
@@ -76,6 +87,7 @@ class Insertion:
             utf_16=utf16_variant(eligibility.charset),
             needs_document=eligibility.needs_document,
             on_policies=self._snippets_allowed_by,
+            behind_base=self._snippets_behind_base if policy.uses_prefix else None,
             skip_if=policy.skip_if,
             insertion_points=policy.insertion_points,
             limit_bytes=policy.capture_limits.max_page_bytes,
@@ -100,10 +112,13 @@ class Insertion:
                 verdict = evaluate(policies, origin + script_path, inserted=inserted)
             if not verdict.allowed:
                 return verdict.directive
-            nonce = verdict.nonce
+            nonce = self._nonce = verdict.nonce
         if policy.uses_default_tag:
             return policy.script_tag(self._token, origin, script_path, nonce, self._eligibility.xhtml), b""
         return policy.fill_snippets(self._token, origin, nonce)
+
+    def _snippets_behind_base(self) -> tuple[bytes, bytes]:
+        return self._policy.fill_snippets(self._token, self._origin, self._nonce, behind_base=True)
 
     def _absolute_url(self, script_path: str) -> str:
         if script_path.startswith("/"):

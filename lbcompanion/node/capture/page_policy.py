@@ -10,10 +10,12 @@ import re
 from attrs import evolve, frozen
 
 from lbcompanion.bounded_cache import BoundedCache
+from lbcompanion.html import integrity_policy
 from lbcompanion.html.csp import DEFAULT_TAG, InsertedScripts
 from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.eligible import Eligibility, eligible
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
+from lbcompanion.html.integrity_policy import blocks_scripts
 from lbcompanion.html.snippets import (
     Snippet,
     default_tag_parts,
@@ -92,7 +94,18 @@ class PagePolicy:
         self._tags: BoundedCache[tuple[str, str, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
         self.uses_default_tag = self.top is None and self.bottom is None
         self._eligibility: BoundedCache[tuple[object, ...], Eligibility] = BoundedCache()
-        self.inserted = _inserted([snippet for snippet in (self.top, self.bottom) if snippet is not None])
+        snippets = [snippet for snippet in (self.top, self.bottom) if snippet is not None]
+        self.uses_prefix = any(snippet.uses_prefix for snippet in snippets)
+        self._lacks_integrity = any(snippet.lacks_integrity for snippet in snippets)
+        self.inserted = _inserted(snippets)
+
+    def not_injected(self, head: ResponseHead, eligibility: Eligibility) -> str:
+        """Why nothing is inserted into a page, by its head and apart from its CSP; empty if something may be."""
+        if eligibility.reason or not self.settings.inject.enabled:
+            return eligibility.reason or "injection is off"
+        if self._lacks_integrity and blocks_scripts(head.all(integrity_policy.FIELD)):
+            return "blocked by Integrity-Policy"
+        return ""
 
     def csp_headers(self, head: ResponseHead, origin: str, inserted: InsertedScripts) -> list[bytes]:
         """The enforcing CSP values for a page with the script, adapted if the settings say so."""
@@ -120,15 +133,25 @@ class PagePolicy:
         """The insertion into one page, as input for CSP checks: the hashes of inline scripts differ per page."""
         if not self.inserted.inline or xhtml:
             return self.inserted
-        return evolve(self.inserted, hashes=inline_hashes(b"".join(self.fill_snippets(token, origin, None))))
+        hashes = inline_hashes(b"".join(self.fill_snippets(token, origin, None)))
+        if hashes and self.uses_prefix:
+            # Whether a <base> precedes a snippet is not known yet.
+            more = inline_hashes(b"".join(self.fill_snippets(token, origin, None, behind_base=True)))
+            hashes = tuple(dict.fromkeys((*hashes, *more)))
+        return evolve(self.inserted, hashes=hashes)
 
-    def fill_snippets(self, token: str, origin: str, nonce: str | None) -> tuple[bytes, bytes]:
-        """The configured snippets for one page, top and bottom."""
+    def fill_snippets(
+        self, token: str, origin: str, nonce: str | None, behind_base: bool = False
+    ) -> tuple[bytes, bytes]:
+        """The configured snippets for one page, top and bottom.
+
+        :param behind_base: whether the prefix is absolute, because a ``<base>`` precedes the snippet.
+        """
         values = {
             "fetch_from": self.copy_base_url(origin) + token,
             "token": token,
             "node": self.settings.node.name,
-            "prefix": self.prefix,
+            "prefix": self._address(origin, self.prefix) if behind_base else self.prefix,
             "nonce": nonce or "",
         }
         return (
@@ -149,13 +172,13 @@ class PagePolicy:
             script_path = self._script_paths.put(key, folder_path + self._below_folder)
         return script_path
 
-    def _script_address(self, origin: str, script_path: str) -> str:
+    def _address(self, origin: str, script_path: str) -> str:
         """The script's address in the tag.
 
         It is absolute, because a ``<base>`` may precede the tag. The browser may have requested the page by ``https``
         where the companion knows of ``http`` only, so the scheme is that of the page then.
         """
-        if self._is_relative or origin.endswith("://"):
+        if script_path.startswith(".") or origin.endswith("://"):
             return script_path
         if self._public_origin or origin.startswith("https:"):
             return origin + script_path
@@ -167,7 +190,7 @@ class PagePolicy:
         key = (origin, script_path, xhtml)
         parts = self._tags.get(key) if nonce is None else None
         if parts is None:
-            address = self._script_address(origin, script_path)
+            address = self._address(origin, script_path)
             parts = default_tag_parts(self.copy_base_url(origin), address, nonce, xhtml, self._integrity)
             if nonce is None:
                 self._tags.put(key, parts)

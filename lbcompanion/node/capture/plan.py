@@ -130,7 +130,8 @@ class RequestPlan:
             policy.counters.not_captured[why] += 1
             policy.counters.remember(request.path, why, "")
             return ResponsePlan(end_to_end(head))
-        inject = eligibility.inject and policy.settings.inject.enabled
+        not_injected = policy.not_injected(head, eligibility)
+        inject = not not_injected
         origin = policy.origin(request, self._trusted, self._scheme)
         # A HEAD has no copy; its fields are those of GET, except for a hash over the token.
         token = NO_TOKEN if is_head else policy.copies.begin()
@@ -147,7 +148,7 @@ class RequestPlan:
         if insertion is not None and csp_headers and not insertion.allowed:
             insertion = None
         if not inject:
-            policy.counters.count_not_injected(request.path, eligibility.reason or "injection is off")
+            policy.counters.count_not_injected(request.path, not_injected)
         pipeline = CapturePipeline(
             token=token,
             page_context=PageContext(request, head, origin, policy.now(), eligibility.charset),

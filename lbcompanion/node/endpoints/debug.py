@@ -126,7 +126,7 @@ class DebugReporter:
         inserted = policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
         csp_headers = policy.csp_headers(answer, origin, inserted)
         verdict = evaluate(csp_headers, origin + policy.script_url, inserted=inserted)
-        not_injected = eligibility.reason or no_page or ("" if self._settings.inject.enabled else "injection is off")
+        not_injected = policy.not_injected(answer, eligibility) or no_page
         if not not_injected and not verdict.allowed:
             not_injected = f"blocked by CSP: {verdict.directive}"
         return {

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from lbcompanion.html.eligible import Eligibility
 from lbcompanion.html.snippets import integrity_of
+from lbcompanion.node.capture.insertion import Insertion
 from lbcompanion.settings import CaptureTable, InjectTable, StickyTable
 from tests.support.in_memory_node import PAGE, InMemoryNode, html
 
@@ -154,3 +156,53 @@ def test_snippets_take_the_tags_place() -> None:
     token = companion.page.token
     assert f"<head><script>a('{token}', 'n1')</script>".encode() in body
     assert f"<i>http://www.example.com/_lbc/page/{token} /_lbc</i></body>".encode() in body
+
+
+BASE = b"<base href='http://127.0.0.2:9/'>"
+PREFIXED = b"<script src='{prefix}/fetch-from.js'></script>"
+PLAIN, ABSOLUTE = (b"<script src='%b/fetch-from.js'></script>" % one for one in (b"/_lbc", b"//www.example.com/_lbc"))
+
+
+@pytest.mark.parametrize(
+    ("inject", "page", "expected"),
+    [
+        ({"bottom": PREFIXED}, b"<html><head></head><body>x</body>", PLAIN + b"</body>"),
+        ({"bottom": PREFIXED}, b"<html><head>" + BASE + b"</head><body>x</body>", ABSOLUTE + b"</body>"),
+        ({"bottom": PREFIXED}, b"<html><head><BASE HREF=x></head><body>x", ABSOLUTE),
+        ({"bottom": PREFIXED}, b"<html><head></head><body>x</body><!--" + BASE + b"-->", PLAIN + b"</body>"),
+        ({"top": PREFIXED}, b"<html><head>" + BASE + b"</head><body>x</body>", b"<head>" + PLAIN + BASE),
+        ({"top": PREFIXED, "top_after": "<body>"}, b"<html><head>" + BASE + b"</head><body>x", b"<body>" + ABSOLUTE),
+        ({"top": PREFIXED, "top_after": "<body>"}, b"<html><head></head><body>x", b"<body>" + PLAIN),
+        ({"bottom": PREFIXED, "bottom_before": "<i>"}, b"<html>" + BASE + b"<body><i>", ABSOLUTE + b"<i>"),
+    ],
+)
+@pytest.mark.parametrize("code", ["ascii", "utf-16-le"])
+@pytest.mark.parametrize("step", [1, 1000])
+def test_the_prefix_is_absolute_behind_a_base(
+    inject: dict[str, Any], page: bytes, expected: bytes, code: str, step: int
+) -> None:
+    policy = InMemoryNode(inject=InjectTable(**inject)).policy
+    insertion = Insertion(
+        policy=policy,
+        path=b"/",
+        csp_headers=[],
+        eligibility=Eligibility(True, True, "", charset="utf-8" if code == "ascii" else "utf-16le"),
+        token="TOKEN",
+        origin="http://www.example.com",
+    )
+    injector = insertion.injector()
+    page = page.decode().encode(code)
+    pieces = [injector.feed(page[at : at + step]) for at in range(0, len(page), step)]
+    assert expected.decode().encode(code) in b"".join(pieces) + injector.finish()
+
+
+def test_both_forms_of_the_prefix_are_allowed_by_their_hashes() -> None:
+    inject = InjectTable(bottom=b"<script>load('{prefix}')</script>", csp="adapt")
+    companion = InMemoryNode(inject=inject)
+    companion.application.answers(
+        html(PAGE.replace(b"<title>", BASE + b"<title>"), b"Content-Security-Policy: script-src x.test")
+    )
+    answer = companion.get()
+    assert b"<script>load('//www.example.com/_lbc')</script></body>" in answer.body
+    digest = b64encode(sha256(b"load('//www.example.com/_lbc')").digest())
+    assert b"'sha256-%b'" % digest in (answer.get(b"content-security-policy") or b"")
