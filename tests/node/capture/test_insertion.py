@@ -206,3 +206,21 @@ def test_both_forms_of_the_prefix_are_allowed_by_their_hashes() -> None:
     assert b"<script>load('//www.example.com/_lbc')</script></body>" in answer.body
     digest = b64encode(sha256(b"load('//www.example.com/_lbc')").digest())
     assert b"'sha256-%b'" % digest in (answer.get(b"content-security-policy") or b"")
+
+
+@pytest.mark.parametrize(
+    ("top", "blocked"),
+    [
+        (None, False),
+        (b"<script src='/x.js'></script>", True),
+        (b"<script src='/x.js' integrity='sha256-x'></script>", True),
+        (b"<script src='/x.js' integrity='sha256-x' crossorigin></script>", False),
+        (b"<script>inline()</script>", False),
+    ],
+)
+def test_a_snippet_that_an_integrity_policy_blocks_is_not_inserted(top: bytes | None, blocked: bool) -> None:
+    companion = InMemoryNode(inject=InjectTable(top=top))
+    companion.application.answers(html(PAGE, b"Integrity-Policy: blocked-destinations=(script)"))
+    assert (companion.get().body == PAGE) is blocked
+    assert ("blocked by Integrity-Policy" in companion.counters.not_injected) is blocked
+    assert companion.page
