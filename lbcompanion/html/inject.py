@@ -17,6 +17,8 @@ from lbcompanion.html.stream import BehindBase, InjectionSpec, OnPolicies, PageT
 
 # The length of the longest byte order mark.
 _BOM_BYTES = 3
+# A tag of this length is always held back until it ends.
+_MIN_TAG_LIMIT_BYTES = 16384
 _NOTHING: Mark = (b"", [], 0, b"")
 
 
@@ -60,8 +62,9 @@ class Injector:
         self.inserted = False
         self.refusal: Refusal | None = None
         self.directive = ""
+        tag_limit = max(limit_bytes, _MIN_TAG_LIMIT_BYTES)
         self._spec = InjectionSpec(
-            top, bottom, top_at_head_end, xhtml, charset_known, needs_document, on_policies, behind_base, limit_bytes
+            top, bottom, top_at_head_end, xhtml, charset_known, needs_document, on_policies, behind_base, tag_limit
         )
         self._skip_if = skip_if
         self._insertion_points = insertion_points
