@@ -21,13 +21,15 @@ _LOOPBACK: Networks = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 @frozen
 class NodeTable:
-    """``[node]``. ``secret`` is the content of ``secret_file`` without surrounding white space."""
+    """``[node]``. ``secret`` is the content of ``secret_file`` without surrounding white space; it accepts those of
+    ``accept_secret_files`` too."""
 
     name: str
     listen: tuple[str, ...]
     upstream: str
     secret_file: Path
     secret: bytes = field(repr=False)
+    accept_secret_files: tuple[Path, ...] = ()
     state_dir: Path = Path("state")
     admin: str = "tcp:9101:interface=127.0.0.1"
     admin_hosts: tuple[str, ...] = ()
@@ -160,10 +162,11 @@ class NodeSettings:
 
 @frozen
 class CrawlerTable:
-    """``[crawler]`` of a crawler's file."""
+    """``[crawler]`` of a crawler's file; ``secret`` as in :class:`NodeTable`."""
 
     secret_file: Path
     secret: bytes = field(repr=False)
+    accept_secret_files: tuple[Path, ...] = ()
     listen: str = "tcp:9200:interface=127.0.0.1"
     admin: str = "tcp:9201:interface=127.0.0.1"
     admin_hosts: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from lbcompanion.checks import Check
 from lbcompanion.config import tables
 from lbcompanion.config.tables import Table
 from lbcompanion.errors import ConfigError, ConfigErrors, InvalidValue
+from lbcompanion.protocol.secrets import FarmSecret
 from lbcompanion.settings import (
     CaptureTable,
     CrawlerSettings,
@@ -147,11 +148,15 @@ class _ConfigReader:
         }
 
     def read_secret(self, values: dict[str, Any], dotted: str) -> None:
-        """Read the file ``secret_file`` into the value ``secret``."""
+        """Read the files ``secret_file`` and ``accept_secret_files`` into the value ``secret``."""
+        also_accepted = [
+            self.check_value(f"{dotted}.accept_secret_files[{index}]", _secret_in(file), str(file))
+            for index, file in enumerate(values.get("accept_secret_files") or ())
+        ]
         if file := values.get("secret_file"):
-            values["secret"] = self.check_value(
-                f"{dotted}.secret_file", lambda value, folder: checks.read_secret(file), str(file)
-            )
+            secret = self.check_value(f"{dotted}.secret_file", _secret_in(file), str(file))
+            if secret is not None and None not in also_accepted:
+                values["secret"] = FarmSecret(secret, also_accepted)
 
     def raise_errors(self) -> None:
         """Raise the errors, if there are any.
@@ -162,6 +167,10 @@ class _ConfigReader:
             raise self.errors[0]
         if self.errors:
             raise ConfigErrors(self.errors)
+
+
+def _secret_in(file: Path) -> Check:
+    return lambda value, folder: checks.read_secret(file)
 
 
 def _node(reader: _ConfigReader) -> NodeSettings:

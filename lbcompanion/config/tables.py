@@ -100,6 +100,7 @@ _token_names = checks.list_of(
 _globs = checks.list_of(checks.text(None, "path patterns such as /shop/**"), "a list of path patterns")
 _host_names = checks.list_of(checks.host_name, "a list of host names")
 _positive = checks.number(0, exclude_minimum=True)
+_secret_files = checks.list_of(checks.path, "a list of files", unique=True)
 
 STICKY: Table = {
     "dialect": _dialect,
@@ -120,6 +121,7 @@ NODE: Mapping[str, Table] = {
         ),
         "upstream": _upstream,
         "secret_file": checks.path,
+        "accept_secret_files": _secret_files,
         "state_dir": checks.path,
         "admin": _admin,
         "admin_hosts": _host_names,
@@ -213,6 +215,7 @@ CRAWLER: Table = {
     "admin": endpoint_checks.server,
     "admin_hosts": _host_names,
     "secret_file": checks.path,
+    "accept_secret_files": _secret_files,
     "state_dir": checks.path,
     "queue": _queue,
     "archive_dir": checks.path,

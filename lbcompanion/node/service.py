@@ -12,13 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorSocket
 from twisted.internet.task import LoopingCall, deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import use_python_reader
@@ -34,8 +31,8 @@ from lbcompanion.node.metrics.status import NodeStatus, to_json
 from lbcompanion.node.notices.sender import NoticeSender
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.processes.control import ControlSocket
-from lbcompanion.node.processes.drain_state import DrainState
-from lbcompanion.node.processes.process_role import ProcessRole, stop_reactor
+from lbcompanion.node.processes.node_process import NodeProcess
+from lbcompanion.node.processes.process_role import ProcessRole
 from lbcompanion.node.processes.siblings import Siblings
 from lbcompanion.node.proxy.proxy_protocol import PendingConnections
 from lbcompanion.node.proxy.visitor import VisitorConnection
@@ -70,14 +67,13 @@ _SETTLE_SECONDS = 1.0
 _WAKE_SECONDS = 0.05
 
 
-class NodeService(MultiService):
+class NodeService(NodeProcess):
     """One companion.
 
     :param loop: the reactor's asyncio loop; None uses Twisted's transports.
     :param now: seconds since the epoch.
     :param thread: gives a thread of that name for blocking work.
     :param role: which of the node's processes this is; None for the only one.
-    :ivar started: fires once all listeners are open, fails where one cannot be.
     :ivar ports: of the visitors' listeners, in the order of ``node.listen``.
     :ivar admin_port: of the admin listener.
     :raises ConfigError: for a store or a mask that cannot be used.
@@ -92,17 +88,11 @@ class NodeService(MultiService):
         thread: Callable[[Any, str], SingleThread] = SingleThread,
         role: ProcessRole | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._role = role or ProcessRole()
-        #: The group of processes that takes over; None if none does.
-        self._successor: str | None = None
+        super().__init__(reactor=reactor, log_namespace="lbcompanion.node", role=role)
         self._now = now
         self._thread = thread
         self._settings = settings
-        self._reactor = reactor
         self._loop = loop
-        self._log = Logger(namespace="lbcompanion.node")
-        self.started: Deferred[None] = Deferred()
         self.ports: list[int] = []
         self.admin_port = 0
         self._listeners: list[AnyListener] = []
@@ -126,7 +116,6 @@ class NodeService(MultiService):
         inner = with_timeout(open_store(settings.store, self._now, self._store_thread), reactor)
         self.store = SharedStore(inner, self._siblings)
         tokens = Tokens(node.secret, node.name, os.urandom)
-        self._drain_state = DrainState(reactor)
         self._peers = Peers(
             node=node.name,
             secret=node.secret,
@@ -253,15 +242,7 @@ class NodeService(MultiService):
     def _crawler_reached(self) -> bool:
         return self.notice_sender is None or self.notice_sender.reachable
 
-    def _log_event(self, event: str, detail: str) -> None:
-        self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)
-
     # Start.
-
-    def startService(self) -> Deferred[None]:
-        """Open all listeners; the Deferred fires when that is done."""
-        super().startService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._start()).addCallbacks(self._has_started, self._not_started)
 
     async def _start(self) -> None:
         if self._loop is not None:
@@ -276,7 +257,7 @@ class NodeService(MultiService):
         if self._siblings is not None:
             self._siblings.listen(self._answer_sibling)
         if self._siblings is not None and not self._role.number:
-            self._control = self._open_control()
+            self._control = self._open_control(settings.node, self._sockets)
         self._ticking.start(1.0, now=False)
         self.readiness.start()
         if self.notice_sender is not None:
@@ -325,34 +306,9 @@ class NodeService(MultiService):
             self.admin_port = self._admin_listener.port
         return listeners
 
-    def _open_control(self) -> ControlSocket | None:
-        node = self._settings.node
-        control = ControlSocket(
-            state_dir=node.state_dir,
-            node=node.name,
-            group=self._role.group,
-            sockets=self._sockets,
-            leave=self.leave,
-            reactor=self._reactor,
-        )
-        if control.listen(self._role.takes_over):
-            return control
-        self._log_event("no control", "another process of this node's name has the control socket")
-        return None
-
     def _sockets(self) -> list[socket.socket]:
         listeners = [*self._listeners, *([self._admin_listener] if self._admin_listener is not None else [])]
         return [listener.socket for listener in listeners if isinstance(listener, Listener)]
-
-    def leave(self, successor: str | None) -> None:
-        """Stop the service and the reactor.
-
-        :param successor: the group of processes that takes over the ports; None if none does.
-        """
-        if not self._drain_state.draining:
-            self._successor = successor
-            self._drain_state.draining = True
-            stop_reactor(self._reactor)
 
     def reload(self) -> None:
         """Reload the listeners' certificates."""
@@ -376,15 +332,6 @@ class NodeService(MultiService):
 
     def _make_visitor_connection(self) -> VisitorConnection:
         return VisitorConnection(self.context)
-
-    def _has_started(self, _: object) -> None:
-        self.started.callback(None)
-
-    def _not_started(self, failure: Failure) -> Failure:
-        self.started.errback(failure)
-        # The failure was delivered to the callers of ``started``; keep it from being logged as unhandled.
-        self.started.addErrback(lambda _: None)
-        return failure
 
     # While it runs.
 
@@ -422,11 +369,6 @@ class NodeService(MultiService):
     def copy_outcome(self) -> dict[str, int]:
         """What became of the copies: ``handed_over``, ``kept`` and ``lost`` to their numbers."""
         return self._copy_drain.copy_outcome
-
-    def stopService(self) -> Deferred[None]:
-        """Drain and close; the Deferred fires when that is done (docs/running.rst)."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         taken_over = self._successor is not None

@@ -54,10 +54,13 @@ def page_to_frame(page: Page, **extra: Any) -> Frame:
 def page_from_frame(frame: Frame) -> Page:
     """Return the page in a frame from a trusted process, without validation; use :func:`read_copy` for peers.
 
+    Unknown names are ignored: a newer program may send more of them.
+
     :raises ValueError: (or KeyError, TypeError) if the frame contains no page.
     """
-    metadata = dict(frame.values["page"])
-    return Page(**metadata | {"sha256": bytes.fromhex(metadata["sha256"])}, body=frame.body)
+    values = frame.values["page"]
+    metadata = {name: values[name] for name in PAGE_METADATA}
+    return Page(**metadata, sha256=bytes.fromhex(values["sha256"]), body=frame.body)
 
 
 def write_copy(page: Page, age: float) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import http_sf
@@ -24,6 +25,7 @@ from http_message_signatures import (
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.protocol import headers
 from lbcompanion.protocol.keys import read_public_key
+from lbcompanion.protocol.secrets import accepted_secrets
 
 LABEL = "lbc"
 #: The key id of the farm's shared secret.
@@ -129,7 +131,7 @@ class _ClocklessVerifier(HTTPMessageVerifier):
 class Verifier:
     """Verifies the signatures of fetches and deliveries.
 
-    :param secret: the farm's secret.
+    :param secret: the farm's secret; signatures by all secrets that it accepts are valid.
     :param public_keys: key id to an Ed25519 public key in PEM.
     :raises ValueError: if the secret is empty, a key is not an Ed25519 key, or a key has the id ``farm``.
     """
@@ -142,8 +144,10 @@ class Verifier:
         foreign: dict[str, VerificationKey] = {name: read_public_key(pem) for name, pem in public_keys.items()}
         self._algorithms = {FARM_KEY_ID: "hmac-sha256"} | dict.fromkeys(foreign, "ed25519")
         self._verifiers = {
-            "hmac-sha256": _verifier(algorithms.HMAC_SHA256, {FARM_KEY_ID: secret}),
-            "ed25519": _verifier(algorithms.ED25519, foreign),
+            "hmac-sha256": [
+                _verifier(algorithms.HMAC_SHA256, {FARM_KEY_ID: accepted}) for accepted in accepted_secrets(secret)
+            ],
+            "ed25519": [_verifier(algorithms.ED25519, foreign)],
         }
 
     def verify(self, request: SignedRequest, now: float) -> str:
@@ -185,8 +189,8 @@ class Verifier:
             [pair for pair in lines.items() if pair[0] not in {"signature-input", "signature"}]
             + [(name, http_sf.ser({LABEL: _label_member(lines, name)})) for name in ("signature-input", "signature")]
         )
-        verifier = self._verifiers[self._algorithms[key_id]]
-        self._check_signature(verifier, request.method, request.authority + request.path, signed, body)
+        verifiers = self._verifiers[self._algorithms[key_id]]
+        self._check_signature(verifiers, request.method, request.authority + request.path, signed, body)
         return key_id
 
     def _check_parameters(self, parameters: Mapping[str, Any], now: float) -> str:
@@ -207,21 +211,27 @@ class Verifier:
         return key_id
 
     def _check_signature(
-        self, verifier: HTTPMessageVerifier, method: str, authority_and_path: str, fields: _Fields, body: bytes | None
+        self,
+        verifiers: Sequence[HTTPMessageVerifier],
+        method: str,
+        authority_and_path: str,
+        fields: _Fields,
+        body: bytes | None,
     ) -> None:
         """Verify the signature itself, with either scheme. Behind a balancer the client's scheme is unknown, and so is
         the default port, which RFC 9421 section 2.2.3 omits from the authority."""
         last_error: Exception | None = None
-        for scheme in ("https", "http"):
+        is_digest_wrong = False
+        for verifier, scheme in product(verifiers, ("https", "http")):
             message = _Message(method, f"{scheme}://{authority_and_path}", fields)
             try:
                 verifier.verify(message, max_age=None, body=body)
             except Exception as error:
                 last_error = error
+                is_digest_wrong |= "igest" in str(error) and "match the message body" in str(error)
             else:
                 return
-        detail = str(last_error)
-        if "igest" in detail and "match the message body" in detail:
+        if is_digest_wrong:
             raise SignatureRefused("content-digest is not that of the body") from last_error
         raise SignatureRefused("the signature is not that of this request and key") from last_error
 

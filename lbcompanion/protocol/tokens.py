@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from lbcompanion.errors import TokenError
 from lbcompanion.model import NODE_NAME
+from lbcompanion.protocol.secrets import accepted_secrets
 
 VERSION = "1"
 _VERSION = VERSION.encode()
@@ -49,14 +50,15 @@ class _Mac:
 class Tokens:
     """Mints tokens for one node and checks those of the whole farm.
 
-    :param secret: the farm's secret, without surrounding white space.
+    :param secret: the farm's secret, without surrounding white space. Tokens of all secrets that it accepts are valid.
     :param owner: this node's name; only :meth:`mint` needs it.
     :param entropy: ``entropy(n)`` returns ``n`` unguessable bytes (``os.urandom`` in the service). It is called
         once for every 256 tokens.
     """
 
     def __init__(self, secret: bytes, owner: str = "", entropy: Callable[[int], bytes] | None = None) -> None:
-        self._mac = _Mac(hmac.digest(secret, b"lbc-token-1", "sha256"))
+        self._macs = [_Mac(hmac.digest(accepted, b"lbc-token-1", "sha256")) for accepted in accepted_secrets(secret)]
+        self._mac = self._macs[0]
         self._owner = owner.encode()
         self._entropy = entropy
         self._block = b""
@@ -84,7 +86,8 @@ class Tokens:
             raise TokenError("not a token of this version")
         start = token[: len(VERSION) + _RANDOM_CHARS]
         mac = token[len(VERSION) + _RANDOM_CHARS : _HEAD_CHARS]
-        if not hmac.compare_digest(mac.encode(), self._mac((start + owner).encode())):
+        message = (start + owner).encode()
+        if not any(hmac.compare_digest(mac.encode(), accepted(message)) for accepted in self._macs):
             raise TokenError("not a token of this farm's")
         return owner
 
@@ -121,9 +124,14 @@ def proof(secret: bytes, node: str, token: str, nonce: str, digest: str = "") ->
 
 
 def is_valid_proof(received: str, secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> bool:
-    """Whether ``received`` equals :func:`proof` of the same parts, with or without padding."""
-    expected = proof(secret, node, token, nonce, digest)
-    return received.isascii() and hmac.compare_digest(received.rstrip("="), expected.rstrip("="))
+    """Whether ``received`` equals :func:`proof` of the same parts, with or without padding.
+
+    :param secret: the farm's secret; proofs by all secrets that it accepts are valid.
+    """
+    if not received.isascii():
+        return False
+    expected = [proof(accepted, node, token, nonce, digest) for accepted in accepted_secrets(secret)]
+    return any(hmac.compare_digest(received.rstrip("="), value.rstrip("=")) for value in expected)
 
 
 def digest_of(body: bytes) -> bytes:

@@ -16,6 +16,7 @@ from attrs import Factory, define, frozen
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.demo.ports import ReservedPorts
+from lbcompanion.protocol.secrets import FarmSecret
 from lbcompanion.protocol.tokens import Tokens
 from tests.support import served_pages
 from tests.support.balancers import Balancer
@@ -92,6 +93,8 @@ class ProcessFarm:
     store_lines: str = ""
     peers: bool = False
     workers: int = 1
+    secret_file: str = "farm.secret"
+    accept_secret_files: tuple[str, ...] = ()
     plugins: Path | None = None
     public: dict[str, int] = Factory(dict)
     admin: dict[str, int] = Factory(dict)
@@ -158,8 +161,7 @@ class ProcessFarm:
 name = "{name}"
 listen = ["{_listen(self.public[name])}"]
 upstream = "tcp:127.0.0.1:{self.applications.ports[name]}"
-secret_file = "farm.secret"
-state_dir = "state-{name}"
+{self._secret_lines()}state_dir = "state-{name}"
 admin = "{_listen(self.admin[name])}"
 workers = {self.workers}
 [store]
@@ -174,14 +176,18 @@ intake = "http://127.0.0.1:{self.taps["notices"].port}"
         return f"""[crawler]
 listen = "{_listen(intake)}"
 admin = "{_listen(self.api)}"
-secret_file = "farm.secret"
-state_dir = "state-crawler"
+{self._secret_lines()}state_dir = "state-crawler"
 archive_dir = "archive"
 give_up_after_seconds = {self.give_up_seconds}
 [sites.main]
 origin = "http://127.0.0.1:{self.site}"
 connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
 {self.sticky.toml()}{self.site_lines(self.public)}"""
+
+    def _secret_lines(self) -> str:
+        # A version that knows one secret only would refuse the other key.
+        accepted = f"accept_secret_files = {json.dumps(self.accept_secret_files)}\n" if self.accept_secret_files else ""
+        return f'secret_file = "{self.secret_file}"\n{accepted}'
 
     @property
     def central(self) -> bool:
@@ -200,7 +206,9 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         return str(json.loads(body)["node"]) if status == 200 else ""
 
     def owner(self, token: str) -> str:
-        return Tokens(SECRET).owner_of(token)
+        files = self.secret_file, *self.accept_secret_files, "farm.secret"
+        secrets = [(self.folder / file).read_bytes().strip() for file in files]
+        return Tokens(FarmSecret(secrets[0], secrets[1:])).owner_of(token)
 
     def served_page(self, view: View) -> served_pages.ServedPage:
         """Return the page as the application served it."""

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 FLOORS = (
     ("errors", "model", "bounded_cache"),
     ("settings", "checks", "endpoints", "protocol", "http1", "html", "sticky", "recorder", "web"),
-    ("stores", "logs", "balancer_config", "plugins"),
+    ("schema_steps", "logs", "balancer_config", "plugins"),
+    ("stores",),
     ("config",),
     ("node", "crawler"),
     ("doctor", "demo"),

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Engine, create_engine, event, inspect
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from lbcompanion.crawler.queue.schema import METADATA
+from lbcompanion.crawler.queue.schema import APPLIED_STEPS, METADATA, RECORDINGS, STEPS
 from lbcompanion.errors import CompanionError
+from lbcompanion.schema_steps import add_missing_columns, apply_steps
 
 
 class BacklogError(CompanionError):
@@ -64,24 +65,17 @@ class Database:
             raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
 
     def open(self) -> None:
-        """Create missing tables and columns.
+        """Create missing tables and columns, and apply the steps that the database lacks.
 
         :raises BacklogError: if the database cannot be used.
         """
         with self.change() as connection:
+            is_new = not inspect(connection).has_table(RECORDINGS.name)
             METADATA.create_all(connection)
-            _add_columns(connection)
+            for table in METADATA.sorted_tables:
+                add_missing_columns(connection, table)
+            apply_steps(connection, APPLIED_STEPS, STEPS, is_new=is_new)
 
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
-
-
-def _add_columns(connection: Connection) -> None:
-    """Add the columns that tables of an earlier version lack; all of them are nullable."""
-    for table in METADATA.sorted_tables:
-        existing = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in existing:
-                kind = column.type.compile(connection.dialect)
-                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))

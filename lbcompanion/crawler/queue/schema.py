@@ -1,10 +1,19 @@
-"""The tables of the crawler's queue. A later version may add columns; it never gives one a new meaning."""
+"""The tables of the crawler's queue. A later version may add columns; it never gives one a new meaning.
+
+Columns that a table lacks are added by themselves. Any other change is a further step in :data:`STEPS`.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
 
+from lbcompanion.schema_steps import Step, steps_table
+
 METADATA = MetaData()
+#: What was changed in the tables beside new columns, in order.
+STEPS: tuple[Step, ...] = ()
+#: The steps of :data:`STEPS` that were applied.
+APPLIED_STEPS = steps_table("schema_steps", METADATA)
 
 #: One row for each notice, never deleted; the outcome is null while the notice is open.
 RECORDINGS = Table(

@@ -20,12 +20,10 @@ from contextlib import suppress
 from typing import Any
 
 from attrs import define, frozen
-from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import CompanionError
@@ -33,8 +31,8 @@ from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.metrics.status import NodeStatus, from_json, sum_counters, sum_gauges, without_gauges
 from lbcompanion.node.processes.control import ControlSocket
-from lbcompanion.node.processes.drain_state import DrainState
-from lbcompanion.node.processes.process_role import ProcessRole, stop_reactor
+from lbcompanion.node.processes.node_process import NodeProcess
+from lbcompanion.node.processes.process_role import ProcessRole
 from lbcompanion.node.processes.siblings import Siblings
 from lbcompanion.node.transports.listening import Listener, reload_certificates, serve_site
 from lbcompanion.node.transports.sockets import open_sockets, remove_path
@@ -96,14 +94,13 @@ class _Worker:
     restarts: int = 0
 
 
-class Supervisor(MultiService):
+class Supervisor(NodeProcess):
     """One node of several processes.
 
     :param json_lines: how workers log.
     :param relay: whether to log the output of workers here; otherwise they share this process's standard error.
     :param role: the group name and the sockets to take over; None takes over nothing.
-    :ivar started: fires when all workers are ready; fails if a port cannot be opened, or if a worker exits while none
-        is ready.
+    :ivar started: fires when all workers are ready; fails too if a worker exits while none is ready.
     """
 
     def __init__(
@@ -115,15 +112,10 @@ class Supervisor(MultiService):
         relay: bool = False,
         role: ProcessRole | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(reactor=reactor, log_namespace="lbcompanion.supervisor", role=role)
         self._settings = settings
-        self._reactor = reactor
         self._json_lines = json_lines
         self._relay = relay
-        self._role = role or ProcessRole()
-        self._log = Logger(namespace="lbcompanion.supervisor")
-        self._drain_state = DrainState(reactor)
-        self._successor: str | None = None
         self._stopping = False
         self._sockets: list[socket.socket] = []
         self._admin: Listener | None = None
@@ -136,20 +128,12 @@ class Supervisor(MultiService):
         self._copy_outcome: Counter[str] = Counter()
         self._all_ready: Deferred[None] = Deferred()
         self._all_exited: Deferred[None] | None = None
-        self.started: Deferred[None] = Deferred()
         self.admin_port = 0
-
-    def _log_event(self, event: str, detail: str) -> None:
-        self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)
 
     # Start.
 
-    def startService(self) -> Deferred[None]:
-        """Open the ports and start the workers; the Deferred fires when all of them are ready."""
-        super().startService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._start()).addCallbacks(self._has_started, self._not_started)
-
     async def _start(self) -> None:
+        """Open the ports, and start the workers until all of them are ready."""
         node = self._settings.node
         admin = [node.admin] if node.admin else []
         sockets = open_sockets([*node.listen, *admin], self._role.sockets)
@@ -171,18 +155,7 @@ class Supervisor(MultiService):
         for worker in self._workers:
             self._spawn(worker)
         await self._all_ready.addTimeout(_START_SECONDS, self._reactor).addErrback(self._require_one_ready)
-        control = ControlSocket(
-            state_dir=node.state_dir,
-            node=node.name,
-            group=self._role.group,
-            sockets=self._shared_sockets,
-            leave=self.leave,
-            reactor=self._reactor,
-        )
-        if control.listen(self._role.takes_over):
-            self._control = control
-        else:
-            self._log_event("no control", "another process of this node's name has the control socket")
+        self._control = self._open_control(node, self._shared_sockets)
         self._log_event("started", f"node {node.name}, {node.workers} workers, on {', '.join(node.listen)}")
 
     def _require_one_ready(self, failure: Failure) -> None:
@@ -192,14 +165,6 @@ class Supervisor(MultiService):
 
     def _shared_sockets(self) -> list[socket.socket]:
         return [*self._sockets, *([self._admin.socket] if self._admin is not None else [])]
-
-    def _has_started(self, _: object) -> None:
-        self.started.callback(None)
-
-    def _not_started(self, failure: Failure) -> Failure:
-        self.started.errback(failure)
-        self.started.addErrback(lambda _: None)
-        return failure
 
     # Workers.
 
@@ -241,7 +206,7 @@ class Supervisor(MultiService):
             _FIRST_WAIT_SECONDS if uptime >= _STEADY_SECONDS else min(worker.restart_delay * 2, _LONGEST_WAIT_SECONDS)
         )
         worker.restarts += 1
-        self._log_event("worker died", f"{worker.number}: {exit_reason}; started anew in {worker.restart_delay:g} s")
+        self._log_event("worker died", f"{worker.number}: {exit_reason}; restarted in {worker.restart_delay:g} s")
         worker.restart_call = self._reactor.callLater(worker.restart_delay, self._spawn, worker)
 
     def on_copy_outcome(self, report: bytes) -> None:
@@ -277,7 +242,7 @@ class Supervisor(MultiService):
         if "ready" in gauges:
             gauges["ready"] = (gauges["ready"][0], float(ready))
         gauges["workers"] = ("worker processes that serve", float(len(reports)))
-        gauges["worker_restarts"] = ("workers started anew since the start", float(self._restarts()))
+        gauges["worker_restarts"] = ("restarts of workers since the start", float(self._restarts()))
         return NodeStatus(
             self._settings.node.name, counters, gauges, ready, self._problems(reports), self._describe_workers()
         )
@@ -322,21 +287,10 @@ class Supervisor(MultiService):
             except Exception:  # it has just exited; processEnded follows
                 return
 
-    def leave(self, successor: str | None) -> None:
-        """Stop the service and the reactor, as :meth:`lbcompanion.node.service.NodeService.leave` does."""
-        if not self._drain_state.draining:
-            self._successor = successor
-            self._drain_state.draining = True
-            stop_reactor(self._reactor)
-
     # Stop.
 
-    def stopService(self) -> Deferred[None]:
-        """Stop all workers; the Deferred fires after they exited."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._stop())
-
     async def _stop(self) -> None:
+        """Stop all workers, and wait until they exited."""
         taken_over = self._successor is not None
         if taken_over and self._admin is not None:
             await maybeDeferred(self._admin.close, True)

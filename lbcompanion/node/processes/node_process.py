@@ -1,0 +1,89 @@
+"""The life cycle that a node's only process, a worker and the supervisor have in common."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lbcompanion.node.processes.control import ControlSocket
+from lbcompanion.node.processes.drain_state import DrainState
+from lbcompanion.node.processes.process_role import ProcessRole, stop_reactor
+from lbcompanion.settings import NodeTable
+
+
+class NodeProcess(MultiService):
+    """A service that opens a node's ports, and that another process may take over.
+
+    :param log_namespace: the namespace of its log events.
+    :param role: which of the node's processes this is; None for the only one, which takes over nothing.
+    :ivar started: fires once all is open; fails if something cannot be opened.
+    """
+
+    def __init__(self, *, reactor: Any, log_namespace: str, role: ProcessRole | None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._reactor = reactor
+        self._role = role or ProcessRole()
+        self._log = Logger(namespace=log_namespace)
+        self._drain_state = DrainState(reactor)
+        #: The group of processes that takes over; None if none does.
+        self._successor: str | None = None
+        self.started: Deferred[None] = Deferred()
+
+    def startService(self) -> Deferred[None]:
+        """Start; the Deferred fires when that is done."""
+        super().startService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._start()).addCallbacks(self._has_started, self._not_started)
+
+    def stopService(self) -> Deferred[None]:
+        """Drain and close; the Deferred fires when that is done (docs/running.rst)."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    def leave(self, successor: str | None) -> None:
+        """Stop the service and the reactor.
+
+        :param successor: the group of processes that takes over the ports; None if none does.
+        """
+        if not self._drain_state.draining:
+            self._successor = successor
+            self._drain_state.draining = True
+            stop_reactor(self._reactor)
+
+    async def _start(self) -> None:
+        raise NotImplementedError
+
+    async def _stop(self) -> None:
+        raise NotImplementedError
+
+    def _has_started(self, _: object) -> None:
+        self.started.callback(None)
+
+    def _not_started(self, failure: Failure) -> Failure:
+        self.started.errback(failure)
+        # The failure was delivered to the callers of ``started``; keep it from being logged as unhandled.
+        self.started.addErrback(lambda _: None)
+        return failure
+
+    def _open_control(self, node: NodeTable, sockets: Callable[[], Sequence[socket.socket]]) -> ControlSocket | None:
+        """Open the control socket; None if another process has it."""
+        control = ControlSocket(
+            state_dir=node.state_dir,
+            node=node.name,
+            group=self._role.group,
+            sockets=sockets,
+            leave=self.leave,
+            reactor=self._reactor,
+        )
+        if control.listen(self._role.takes_over):
+            return control
+        self._log_event("no control", "another process of this node's name has the control socket")
+        return None
+
+    def _log_event(self, event: str, detail: str) -> None:
+        self._log.info("{event}: {detail}" if detail else "{event}", event=event, detail=detail)

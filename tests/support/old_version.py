@@ -1,0 +1,32 @@
+"""An earlier version of this program, unpacked from the history, to run beside the present one."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+import unittest
+from pathlib import Path
+
+from tests.support.commands import ROOT
+
+#: The last commit before the tree was moved into packages.
+OLD_COMMIT = "0bc9c89"
+
+
+def unpack_old_version(folder: Path) -> Path:
+    """Unpack the old package, and return the folder that ``PYTHONPATH`` has to name.
+
+    :raises unittest.SkipTest: this is no clone, or one without its history.
+    """
+    git = shutil.which("git")
+    if git is None:
+        raise unittest.SkipTest("needs git and the history of this repository")
+    command = [git, "-C", str(ROOT), "archive", OLD_COMMIT, "lbcompanion"]
+    packed = subprocess.run(command, capture_output=True, check=False)
+    if packed.returncode:
+        raise unittest.SkipTest(f"needs the history of this repository: {OLD_COMMIT} is not in it")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
