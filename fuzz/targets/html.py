@@ -18,7 +18,7 @@ from fuzz.target import Target
 from lbcompanion.html import charset
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.eligible import Refusal
-from lbcompanion.html.fast_path import fast_head_start
+from lbcompanion.html.fast_path import fast_head_end, fast_head_start
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.redaction import Masks, RedactionError, redact
@@ -108,6 +108,7 @@ class Plan:
             top and InsertionPoint(top, control[2] >= 128), bottom and InsertionPoint(bottom, control[3] >= 128)
         )
         self.settings: dict[str, Any] = {
+            "top_at_head_end": control[1] >= 128,
             "xhtml": control[4] % 8 == 7,
             "charset_known": control[4] >= 128,
             "needs_document": control[5] % 8 == 7,
@@ -168,11 +169,18 @@ def _check_fast_path(plan: Plan) -> Hashable:
     settings = plan.settings
     if settings["utf_16"] or settings["xhtml"]:
         return None
-    charset_known = settings["charset_known"]
-    place = fast_head_start(plan.page, "utf-8" if charset_known else None, len(TOP))
+    charset_known, at_head_end = settings["charset_known"], settings["top_at_head_end"]
+    find_place = fast_head_end if at_head_end else fast_head_start
+    place = find_place(plan.page, "utf-8" if charset_known else None, len(TOP))
     if place is not None:
         for needs_document in (False, True):
-            injector = Injector(TOP, charset_known=charset_known, needs_document=needs_document, on_policies=_asked)
+            injector = Injector(
+                TOP,
+                top_at_head_end=at_head_end,
+                charset_known=charset_known,
+                needs_document=needs_document,
+                on_policies=_asked,
+            )
             assert injector.feed(plan.page) + injector.finish() == plan.page[:place] + TOP + plan.page[place:]
             assert injector.inserted
     return place
