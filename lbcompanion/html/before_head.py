@@ -1,7 +1,7 @@
 """Where a page's head begins: the tree rules up to the first token that is a head or implies one.
 
 HTML Standard, sections 13.2.6.4.1 to 13.2.6.4.3 ("initial", "before html", "before head"): a byte order mark, white
-space, doctypes, comments, ``<html>`` and stray end tags are passed by; the head begins after ``<head>``, or else
+space, doctypes, comments, ``<html>`` and stray end tags are read over; the head begins after ``<head>``, or else
 before the first other token.
 """
 
@@ -55,8 +55,8 @@ _TOKEN = re.compile(
 _COMMON_START = re.compile(
     rb"(?i)<!doctype html>[" + WS + rb"]*+<html(?:(?=[" + WS + rb"])" + ATTRIBUTES + rb")?>[" + WS + rb"]*+<head>"
 )
-# As XML: names as written, no text and nothing implied outside of <html>. An internal subset may declare what it
-# wants: what an entity stands for is well-formed in itself (XML 1.0, section 4.3.2).
+# As XML: names as written, no text and nothing implied outside of <html>. An internal subset may declare anything:
+# the replacement text of an entity is well-formed in itself (XML 1.0, section 4.3.2).
 _SUBSET = (
     rb"""\[(?:[^\]"'<]++|"[^"]*+"|'[^']*+'|<!--(?:[^-]++|-(?!->))*+-->|<\?(?:[^?]++|\?(?!>))*+\?>|<(?!!--|\?))*+\]"""
 )
@@ -81,7 +81,7 @@ _LAST_TAG = re.compile(rb"</?[A-Za-z]")
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _UTF_8_BOM = b"\xef\xbb\xbf"
 _XML_ENCODING = re.compile(rb"""<\?xml(?=[""" + WS + rb"""])[^>]*?[""" + WS + rb"""]encoding\s*=\s*["']([^"'>]*)""")
-# What AMP's marks have in them: a look at it spares most pages the reading of attributes.
+# A part of all marks of AMP. The attributes of a tag without it need not be read.
 _AMP_WORD = re.compile(rb"(?i)amp|\xe2\x9a\xa1")
 _AMP = frozenset(f"{lead}{form}".encode() for lead in ("amp", "\u26a1") for form in ("", "4email", "4ads"))
 
@@ -93,7 +93,7 @@ class BeforeHeadReader:
     :param needs_document: a page with neither a doctype nor ``<html>`` counts as a fragment.
     :param limit_bytes: of a doctype or a tag that is held back until it ends; comments and white space have no limit.
     :ivar found: whether the head begins where :meth:`read` has come to.
-    :ivar refusal: why the page is to be left alone, where it is.
+    :ivar refusal: why nothing may be inserted into the page; None if something may be.
     """
 
     def __init__(self, xhtml: bool, needs_document: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
@@ -158,7 +158,7 @@ class BeforeHeadReader:
         return position
 
     def _handle_token(self, token: re.Match[bytes]) -> int:
-        """Take in one token; tells where the next one starts, or where the head begins."""
+        """Handle one token; returns the offset of the next one, or of the head."""
         kind = token.lastgroup
         too_long = token.end() - token.start() > self._limit_bytes
         if too_long and kind in _LIMITED and not token.group().startswith(b"<!--"):
@@ -190,7 +190,7 @@ class BeforeHeadReader:
             self.refusal = Refusal.UNSURE
 
     def _handle_last(self, rest: bytes) -> None:
-        """Take in what follows the last whole token."""
+        """Handle the bytes after the last whole token."""
         is_ignored = rest in _LAST_TEXT or rest.startswith(b"&") or _LAST_TAG.match(rest)
         if is_ignored and not self._xhtml and len(rest) <= self._limit_bytes:
             self._head_begins(unsure=False)

@@ -12,23 +12,23 @@ from collections.abc import Callable
 from lbcompanion.html.held_input import HeldInput, Mark
 from lbcompanion.html.markup_reader import MarkupReader
 
-# What a tag that sets the base address starts with, at its shortest.
+# The start of a tag that may set the base address.
 _BASE = re.compile(rb"<[Bb][Aa][Ss][Ee][\t\n\f\r />]")
 _BASE_BYTES = 6
 
-#: A ``</body>`` further behind another one than this, in bytes, is not waited for.
+#: A ``</body>`` further behind another one than this, in bytes, is not considered.
 MAX_HELD_BYTES = 16384
 
 
 def has_base(page: bytes) -> bool:
-    """Whether a ``<base>`` may be in a part of a page; what only looks like one counts too."""
+    """Whether a part of a page may have a ``<base>``; one in a comment or a script counts too."""
     return _BASE.search(page) is not None
 
 
 class BodyEndInserter(MarkupReader):
     """Forwards a page and inserts the bottom snippet.
 
-    :param snippet: what to insert.
+    :param snippet: the bytes to insert.
     :param xhtml: the page is read as XML.
     :param behind_base: gives the snippet as the last member if a ``<base>`` precedes its place.
     :ivar inserted: whether the snippet was inserted.
@@ -63,7 +63,7 @@ class BodyEndInserter(MarkupReader):
         if self._candidate >= 0 and (at_end or self.stopped or self.position - self._candidate > MAX_HELD_BYTES):
             return self._insert(data, self._candidate)
         if at_end:
-            # Whatever is open takes in what follows.
+            # The snippet would become a part of the open element.
             is_open = self.is_nested or self.position < len(data)
             if is_open or self._in_frameset or self._xhtml or self.stopped:
                 return data
@@ -99,7 +99,7 @@ class BodyEndInserter(MarkupReader):
         return data[:offset] + self._snippet + data[offset:]
 
     def _note_base(self, passed: bytes) -> None:
-        """Look for a ``<base>`` in what precedes the snippet."""
+        """Look for a ``<base>`` before the snippet."""
         if self._behind_base is None:
             return
         if has_base(self._passed_end + passed):

@@ -18,7 +18,7 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "u
 # The encodings in which bytes of ASCII may mean something else.
 _ASCII_INCOMPATIBLE = ("utf-16be", "utf-16le", "iso-2022-jp", "replacement")
 
-# What a <meta> means that names these (section 13.2.3.2).
+# The encoding that is used if a <meta> names one of these (section 13.2.3.2).
 _MEANT_BY_META = {"utf-16be": "utf-8", "utf-16le": "utf-8", "x-user-defined": "windows-1252"}
 
 _PARAMETER = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^;\s"']+))""", re.IGNORECASE)
@@ -85,13 +85,13 @@ def prescan(start: bytes) -> MetaCharset | None:
 
 
 def find_meta_charset(page: bytes) -> MetaCharset | None:
-    """What :func:`prescan` finds, faster: pages of a site begin alike, up to the ``<meta>`` at least.
+    """The same as :func:`prescan`, but faster: the pages of a site have the same bytes up to the ``<meta>``.
 
     :param page: all of it, or its first 1,024 bytes.
     """
     word = page.find(b"charset", 0, PRESCAN_BYTES)
     end = page.find(b">", word, PRESCAN_BYTES) + 1 if word >= 0 else 0
-    # What is found in a beginning of the page is found in the page.
+    # A result for the beginning of the page is the result for the page.
     return (_cached_prescan(page[:end]) if end else None) or prescan(page)
 
 

@@ -1,7 +1,7 @@
 """Whether an answer is a page, and whether something may be inserted into it, by the heads alone.
 
-What only the body can tell (AMP, a marker of ours, a policy in a ``<meta>``), :mod:`lbcompanion.html.inject` sees, and
-gives a :class:`Refusal`; what is configured (paths, statuses, methods, sizes) is the capture policy's.
+The body is judged by :mod:`lbcompanion.html.inject` (AMP, our marker, a policy in a ``<meta>``), which returns a
+:class:`Refusal`. Paths, statuses, methods and sizes are judged by the capture rules.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ PAGE_DESTINATIONS = DOCUMENT_DESTINATIONS | {b"empty"}
 _NAVIGATIONS = frozenset({b"navigate", b"nested-navigate"})
 _FRAGMENT_FIELDS = frozenset({b"hx-request", b"turbo-frame", b"x-pjax"})
 _PREFETCH_FIELDS = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
-#: The fields of a request that are read here, and of a response. Who keeps what :func:`eligible` says goes by all of
-#: them.
+#: The fields of a request and of a response that are read here. A cache of :func:`eligible` needs all of them in its
+#: key.
 READ_OF_REQUEST = (
     _FRAGMENT_FIELDS | _PREFETCH_FIELDS | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-requested-with", b"cache-control"}
 )
@@ -58,14 +58,14 @@ class Refusal(Enum):
 
 @frozen
 class Eligibility:
-    """What the heads of an exchange say.
+    """The judgement by the heads of an exchange.
 
     :ivar page: whether the answer is an HTML page of which a copy can be taken.
     :ivar inject: whether something may be inserted into it; never without ``page``.
     :ivar reason: why nothing may be inserted, in a word or two; empty where it may.
     :ivar fragment: it was asked for as a part of a page.
-    :ivar needs_document: no header told what it was asked for: it counts as a part of a page where it has neither
-        a doctype nor ``<html>``.
+    :ivar needs_document: no header of the request has the destination: the response counts as a part of a page if it
+        has neither a doctype nor ``<html>``.
     :ivar xhtml: it is to be read as XML.
     :ivar charset: the encoding that ``Content-Type`` names, in lower case.
     """

@@ -1,4 +1,4 @@
-"""What must be seen of a head before something is inserted at its start: policies, our marker, a late charset."""
+"""The parts of a head that matter to an insertion at its start: policies, our marker, a late charset."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def insertion_offset(start: bytes, head_start: int, zone: bytes, length: int) ->
     :param start: the page's first 1,024 bytes.
     :param head_start: where the head begins in the page.
     :param zone: the head.
-    :param length: of what is to be inserted.
+    :param length: the number of bytes to insert.
     :returns: an offset in ``zone``, or why nothing may be inserted.
     """
     meta = charset.prescan(start)

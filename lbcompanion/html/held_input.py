@@ -1,4 +1,4 @@
-"""The input that is held back: what follows the last whole token."""
+"""The input that is held back: the bytes after the last whole token."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ _NAMED_TAG = re.compile(rb"<(/?[A-Za-z][^" + WS + rb"/>]*+)(?=[" + WS + rb"/>])"
 # An end tag of raw text: the text goes on if the tag does not end.
 _TEXT_END = re.compile(rb"</(?:" + any_case(*_TEXT) + rb")" + _NAME_END)
 _TAG = re.compile(rb"<[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">")
-# What may begin a token that stays in the head, or an end tag.
+# The start of a token that may stay in the head, or of an end tag.
 _UNFINISHED = re.compile(rb"<(?:[A-Za-z/!?]|\Z)")
 _XML_HEAD_END = re.compile(rb"</head[" + WS + rb">]")
 _XML_TEXT = re.compile(rb"[^<]++")

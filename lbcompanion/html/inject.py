@@ -37,7 +37,7 @@ class Injector:
     :param skip_if: pattern over the page; where it matches, nothing is inserted. The whole page is held back for it.
     :param insertion_points: the configured insertion points; the whole page is buffered for them too.
     :param limit_bytes: of a page that is held back whole, or of a tag; a larger one is left alone.
-    :param utf_16: ``utf-16le`` or ``utf-16be`` where ``Content-Type`` says so; a byte order mark outdoes it.
+    :param utf_16: ``utf-16le`` or ``utf-16be`` if ``Content-Type`` names it; a byte order mark takes precedence.
     :ivar inserted: whether a snippet was inserted.
     :ivar refusal: why nothing was inserted; None before the decision, or if something was inserted.
     :ivar directive: the CSP directive in a ``<meta>`` that blocks the script.

@@ -13,7 +13,8 @@ from lbcompanion.html.tokenizer_patterns import ATTRIBUTES, BOGUS_COMMENT, EMPTY
 
 _FOREIGN = (b"svg", b"math")
 # Inside of foreign elements, HTML is read as such again in these (section 13.2.6, "integration point"). Which end tags
-# count there depends on what HTML is open, so that is followed; whatever is not closed in order makes it unsure.
+# count there depends on the open elements of HTML, so these are followed. An element that is not closed in order
+# stops the reader.
 _INTEGRATION_POINTS = (b"foreignobject", b"desc", b"title", b"mi", b"mo", b"mn", b"ms", b"mtext")
 # Elements of MathML that may or may not be read as HTML, or hold it.
 _UNSURE = (b"annotation-xml", b"mglyph", b"malignmark")
@@ -67,7 +68,7 @@ _COMMENT_END = re.compile(rb"--!?>")
 _XML_COMMENT_END = re.compile(rb"-->")
 _PI_END = re.compile(rb"\?>")
 _CDATA_END = re.compile(rb"\]\]>")
-# Longer than any token that ends a comment or raw text, with what tells it from a longer name.
+# Longer than any token that ends a comment or raw text, with the byte after it.
 _PARTIAL_BYTES = 12
 
 
@@ -170,7 +171,7 @@ class MarkupReader:
             self._push_html_element(name)
         elif foreign and not self._xhtml and name[:1] == b"/" and name[1:] in _BREAKOUT:
             # It closes all of it where such an element is open outside, and nothing where none is (section 13.2.6.5,
-            # "any other end tag"): what is open outside is not known here.
+            # "any other end tag"): the elements outside are not known here.
             self.stopped = True
         elif name.startswith(b"/"):
             self._handle_end_tag(name[1:])
@@ -213,7 +214,7 @@ class MarkupReader:
             if open_element == name:
                 del self._stack[index:]
                 return
-            # What is opened outside of a template is not closed inside of it (section 13.2.6.4.7, "special").
+            # An end tag in a template closes no element outside of it (section 13.2.6.4.7, "special").
             if open_element == b"template" and not self._xhtml:
                 return
             if open_element not in _TRACKED and name != b"template":

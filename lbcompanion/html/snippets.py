@@ -1,4 +1,4 @@
-"""What is inserted into pages: the built-in tag, and the operator's snippets with their placeholders."""
+"""The built-in tag, and the operator's snippets with their placeholders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lbcompanion.html.tokenizer_patterns import TAG_REST, WS, attributes
 #: The attribute that identifies the companion's tag in a page.
 MARKER = b"data-lbc-token"
 
-#: What a snippet may have filled in, as ``{name}``.
+#: The placeholders of a snippet, written as ``{name}``.
 PLACEHOLDERS = ("fetch_from", "token", "node", "prefix", "nonce")
 
 _PLACEHOLDER = re.compile(rb"\{(" + b"|".join(name.encode() for name in PLACEHOLDERS) + rb")\}")
@@ -23,9 +23,9 @@ _SCRIPT = re.compile(rb"(?i)<script" + TAG_REST)
 _SCRIPT_END = re.compile(rb"(?i)</script(?=[" + WS + rb"/>])")
 # A page at the top that may be the Path of a cookie, as /shop is: not a file's name.
 _TOP_FOLDER = re.compile(rb"/[A-Za-z0-9_~-]+")
-# What a path may have in it as it came: what is percent-encoded stays so (URL Standard, section 1.3).
+# The characters of a path that are not encoded. Percent-encoded ones stay so (URL Standard, section 1.3).
 _SAFE_IN_PATH = "!$%&'()*+,/:;=@[]|~"
-# What means the same in a JavaScript string of either quote, in an attribute's value of either quote, and in text.
+# Characters with the same meaning in a JavaScript string, in an attribute's value, and in text.
 _SAFE_CHARACTERS = "-._~:/?#[]@!$()*+,;=%"
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$()*+,;=%]*", re.ASCII)
 
@@ -33,8 +33,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$()*+,;=%]*", re.ASCII)
 def escape_for_js_and_html(value: str) -> str:
     """Make a value right for a JavaScript string and for HTML at once.
 
-    Escapes of the one are plain text to the other, so what is special to either is percent-encoded: all values are
-    URLs or of a URL's characters, and an honest one comes out as it is.
+    An escape of the one is plain text to the other, so special characters of either are percent-encoded. All values are
+    URLs or have the characters of URLs, so a usual one stays as it is.
     """
     return value if _PLAIN.fullmatch(value) else quote(value, safe=_SAFE_CHARACTERS, errors="replace")
 

@@ -30,7 +30,7 @@ OnPolicies = Callable[[tuple[str, ...]], tuple[bytes, bytes] | str]
 
 @define
 class InjectionSpec:
-    """What to insert into one page, and how to read it. Instances are not modified.
+    """The snippets for one page, and how to read the page. Instances are not modified.
 
     :ivar top: goes into the head; ASCII.
     :ivar bottom: goes before the last ``</body>``, or to the document's end; empty: the body is not even read.

@@ -17,7 +17,7 @@ _NAME = rb"(?:=[^" + WS + rb"/>=]*+|[^" + WS + rb"/>=]++)"
 _EQUALS = rb"[" + WS + rb"]*+=[" + WS + rb"]*+"
 _VALUE = rb"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^""" + WS + rb">]*+)"
 
-#: What may stand between a tag's name and its ``>``.
+#: The part of a tag between its name and its ``>``.
 ATTRIBUTES = rb"(?:[" + WS + rb"/]++|" + _NAME + rb"(?:" + _EQUALS + _VALUE + rb"|(?!" + _EQUALS + rb")))*"
 #: The rest of a tag whose name is written before it.
 TAG_REST = rb"(?=[" + WS + rb"/>])" + ATTRIBUTES + rb">"
@@ -27,7 +27,7 @@ START_TAG = rb"<[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">"
 END_TAG = rb"</[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">"
 #: A comment of HTML's: ``<!-->`` and ``<!--->`` are whole ones, ``--!>`` ends one.
 COMMENT = rb"<!--(?:-?>|(?:[^-]++|-(?!-!?>))*--!?>)"
-#: What else the tokenizer makes a comment of: ``<!x>``, ``<?x>``, ``</3>``; a doctype has the same form.
+#: Other tokens that become comments: ``<!x>``, ``<?x>``, ``</3>``. A doctype has the same form.
 BOGUS_COMMENT = rb"<(?:!(?!--)|\?|/(?![A-Za-z>]))[^>]*+>"
 #: ``</>`` is nothing at all.
 EMPTY_END_TAG = rb"</>"

@@ -2,7 +2,7 @@
 
 ``urljoin`` and ``urlsplit`` are no readers of URLs: the one hands some texts on unchanged, the other drops characters
 from them. An address that was checked in one form and is used in another can be made to say two things. Here it is
-read once, and what comes out is printable ASCII: the text to check, to request and to record.
+read once. The result is printable ASCII: the text to check, to request and to record.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _HOST = re.compile(r"[a-z0-9._-]+", re.ASCII)
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _DOT = re.compile(r"%2e", re.IGNORECASE)
 
-#: What stays as it is, beside letters, digits and ``_.-~`` (URL Standard section 1.3: the path and the special-query
-#: percent-encode sets). ``%`` stays as well: what is encoded is not encoded twice.
+#: The characters that are not encoded, beside letters, digits and ``_.-~`` (URL Standard section 1.3: the path and the
+#: special-query percent-encode sets). ``%`` is not encoded either, so that nothing is encoded twice.
 _IN_PATH = "!$%&'()*+,/:;=@[\\]|"
 _IN_QUERY = "!$%&()*+,/:;=?@[\\]^`{|}"
 

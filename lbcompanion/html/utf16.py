@@ -15,8 +15,8 @@ from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.stream import InjectionSpec, PageTransformer
 
-# Stand for the snippets in what the inner transformer gives, as they are and behind a ``<base>``. No code unit is
-# shown as one of these.
+# Placeholders for the snippets in the output of the inner transformer, as they are and behind a ``<base>``. No code
+# unit is shown as one of these.
 _TOP, _BOTTOM, _TOP_BEHIND_BASE, _BOTTOM_BEHIND_BASE = b"\xfe", b"\xfd", b"\xfc", b"\xfb"
 _SNIPPET_MARKS = re.compile(b"([\xfb-\xfe])")
 # Code units outside of ASCII have no meaning in markup; one byte stands for all of them.

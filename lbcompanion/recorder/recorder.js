@@ -4,7 +4,7 @@
     var document = window.document;
     var location = window.location;
 
-    // No call of ours may ever stop a page's own script, and no source of facts that fails stops the others.
+    // An error in here stops neither a script of the page nor another part of the notice.
     var guarded = function (action, otherwise) {
       return function (first, second) {
         try {
@@ -117,7 +117,7 @@
       return base + (base.indexOf("#") < 0 ? "#" : "&") + constructCookiesParam();
     };
 
-    // ---- what the script does by itself ----
+    // ---- The notice ----
 
     var recordConfigured = guarded(function () {
       for (var i = 0; i < config.names.length; i += 1) {
@@ -297,10 +297,10 @@
         return;
       }
       noticed.push(token);
-      var told = false;
+      var isSent = false;
       var tell = function () {
-        if (!told && document.prerendering !== true) {
-          told = true;
+        if (!isSent && document.prerendering !== true) {
+          isSent = true;
           notify(token, noticeUrl);
         }
       };
