@@ -78,7 +78,7 @@ _COMMON_HEAD = re.compile(
     + rb"]*+"
 )
 # A name in a <meta> that is written with character references may be that of a policy.
-_ENCODED_NAME = re.compile(rb"http-equiv=[^>]*&")
+_ENCODED_NAME = re.compile(rb"http-equiv=[\"']?[" + WS + rb"]*+[^&>]{0,32}&")
 _SPACE = re.compile(SPACE_REFERENCE)
 _LAST_SPACE = re.compile(LAST_SPACE_REFERENCE)
 _MAYBE_SPACE = re.compile(MAYBE_SPACE_REFERENCE)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.html.charset import find_meta_charset, prescan
 from lbcompanion.html.fast_path import fast_head_end, fast_head_start
+from lbcompanion.html.in_head import end_of_common_tokens
 from lbcompanion.html.inject import Injector
 from tests.html.cases.position import PAGES
 from tests.support.html_corpus import documents
@@ -126,6 +129,7 @@ NOT_COMMON = [
     b"<template></template>",
     b"<noscript></noscript>",
     b'<meta http-equiv="Content&#45;Security-Policy" content="script-src \'none\'">',
+    b"<meta http-equiv='  Content-Security-Polic&#121;' content=x>",
     b"<linkx>",
     b"\x00",
     b"\x0b",
@@ -143,6 +147,18 @@ def test_common_heads(head: bytes) -> None:
 def test_heads_that_are_left_to_the_machine(head: bytes) -> None:
     page = START + head + b"</head>"
     assert fast_head_end(page, "utf-8", len(SNIPPET)) is None
+
+
+@pytest.mark.slow
+def test_time_is_linear_in_the_length_of_a_head() -> None:
+    def used(count: int) -> float:
+        head = b"<script>" + b"http-equiv= <" * count + b"</script>" + b"<meta a='b'>" * count
+        before = process_time()
+        end_of_common_tokens(head, 0)
+        return process_time() - before
+
+    used(1000)
+    assert used(80000) < 9 * used(20000) + 0.05
 
 
 def test_a_late_charset_is_left_to_the_machine() -> None:

@@ -59,6 +59,8 @@ PAGES: dict[str, tuple[bytes, bytes, dict[str, Any]]] = {
     "a long tag in the head": (b"<html><head><link b='", b"x> ", {}),
     "a long tag before the head": (b"<html b='", b"x> ", {}),
     "a long comment": (b"<html><!--", b"x> ", {}),
+    "a long head": (b"<html><head>", b"<script>http-equiv=</script>", {}),
+    "a long script": (b"<html><head><script>", b"http-equiv=<", {}),
 }
 
 
