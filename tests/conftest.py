@@ -25,7 +25,7 @@ _SLOW = [HealthCheck.too_slow]
 settings.register_profile(
     "ci", derandomize=True, deadline=None, database=None, max_examples=50, suppress_health_check=_SLOW
 )
-settings.register_profile("fast", derandomize=True, deadline=None, database=None, max_examples=5)
+settings.register_profile("fast", derandomize=True, deadline=None, database=None, max_examples=3)
 settings.register_profile("big", deadline=None, max_examples=5000, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("LBC_HYPOTHESIS", "ci"))
 
@@ -45,12 +45,20 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if marks.of_module(collection_path) & marks.left_out(config.option.markexpr) else None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Once all parameters are known, make few of their cases in a quick run."""
+    quick.generate(metafunc)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of whole folders their marks, and all but a few cases of long tables theirs."""
+    """Give the tests of whole folders their marks, and all but a few cases of long tables theirs; long files first."""
     quick.sample(items)
     for item in items:
         for mark in marks.of_folder(item.path):
             item.add_marker(mark)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        marks.long_files_first(items)
 
 
 def pytest_collection_finish() -> None:

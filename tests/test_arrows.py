@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house_map import DISTRICT_FLOOR_OF, DISTRICTS, FLOOR_OF, imports, statements
+from tests.support.house_map import DISTRICT_FLOOR_OF, DISTRICTS, FLOOR_OF, imported_names, imports, statements
 
 PACKAGE = "lbcompanion"
 ROOT = Path(__file__).parent.parent / PACKAGE
@@ -28,6 +29,7 @@ IMPURE_MODULES = {
 }
 #: Does what an ``import`` does, and no more: the dialects are loaded by their names.
 PURE_IMPORTS = {"importlib.import_module"}
+METHOD_CALL = re.compile(r"\.(\w+)\(")
 IMPURE_CALLS = {"now", "utcnow", "today", "urandom"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "base", "misc"}
 
@@ -46,18 +48,17 @@ def room_of(name: str) -> str | None:
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+def source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 @cache
 def imported(path: Path) -> frozenset[str]:
-    return frozenset(imports(statements(parsed(path))))
+    return frozenset(imported_names(source(path)))
 
 
 def called_methods(path: Path) -> set[str]:
-    calls = [each.func for each in ast.walk(parsed(path)) if isinstance(each, ast.Call)]
-    return {func.attr for func in calls if isinstance(func, ast.Attribute)}
+    return set(METHOD_CALL.findall(source(path)))
 
 
 def of_the_world(name: str) -> bool:
@@ -146,6 +147,16 @@ def test_pure_rooms_know_no_world() -> None:
 
 def test_no_module_has_a_vague_name() -> None:
     assert [module_name(path) for path in MODULES if path.stem in VAGUE] == []
+
+
+@pytest.mark.slow  # it parses all modules
+def test_what_is_read_of_imports_is_what_python_parses() -> None:
+    differing = [
+        module_name(path)
+        for path in MODULES
+        if imported(path) != set(imports(statements(ast.parse(source(path), str(path)))))
+    ]
+    assert differing == []
 
 
 @pytest.mark.network

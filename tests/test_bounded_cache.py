@@ -19,6 +19,7 @@ from tests.support.in_memory_node import InMemoryNode
 LARGE_BYTES = 58_000
 
 
+@pytest.mark.slow
 def test_large_keys_leave_next_to_nothing() -> None:
     cache: BoundedCache[bytes, int] = BoundedCache()
     tracemalloc.start()
@@ -125,6 +126,7 @@ _READER = CookieReader(StickyTable())
 _DOORS = [_accept_encodings, _origin, _forwarding_lines, _tagged, _eligibility, _trusted, _hosted, _named, _cookies]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", _DOORS, ids=lambda door: door.__name__.strip("_"))
 def test_nothing_large_that_a_peer_sends_stays(door: Callable[[InMemoryNode, int], None]) -> None:
     rig = InMemoryNode()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import quick
-from tests.support.house_map import imports, statements
+from tests.support import marks, quick
+from tests.support.house_map import imported_names
 
 ROOT = Path(__file__).parent.parent
 #: All that may import helpers of the tests.
 MODULES = sorted(path for folder in ("tests", "fuzz", "bench") for path in (ROOT / folder).rglob("*.py"))
-#: Whether it is worth while to parse a file.
-SUSPECT = re.compile(r"\bimport\b.*\b(test_|conftest)|\bfrom\b.*\b(test_|conftest)")
 
 
 def is_test_module(name: str) -> bool:
@@ -29,8 +26,7 @@ def test_no_test_module_is_imported() -> None:
     found = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in MODULES
-        if SUSPECT.search(text := path.read_text())
-        for name in imports(statements(ast.parse(text)))
+        for name in imported_names(path.read_text())
         if name.startswith("tests.") and is_test_module(name)
     ]
     assert not found, "what tests share belongs into tests/support:\n" + "\n".join(found)
@@ -50,6 +46,36 @@ def test_of_a_long_table_few_cases_are_quick(count: int) -> None:
     assert len(kept) == min(count, quick.CASES)
     assert kept <= set(range(count))
     assert 0 in kept
+
+
+class _Item:
+    """As much of a test as :func:`marks.long_files_first` looks at."""
+
+    def __init__(self, file: str, *names: str) -> None:
+        self.path = Path(file)
+        self.marks = [pytest.Mark(name, (), {}, _ispytest=True) for name in names]
+
+    def iter_markers(self) -> list[pytest.Mark]:
+        return self.marks
+
+
+def test_long_files_come_first_and_stay_together() -> None:
+    items: list[Any] = [
+        _Item("a", "slow"),
+        _Item("b"),
+        _Item("b", "network"),
+        _Item("c", "network"),
+        _Item("c", "programs"),
+        _Item("d", "browser"),
+        _Item("e"),
+    ]
+    marks.long_files_first(items)
+    assert "".join(str(item.path) for item in items) == "ccdbbae"
+
+
+def test_what_a_module_imports_is_read_without_parsing_it() -> None:
+    text = "import a.b as c, d\nfrom e import (\n    f,  # this, that\n    g as h,\n)\nif 1:\n    from i.j import k\n"
+    assert set(imported_names(text)) == {"a.b", "d", "e.f", "e.g", "i.j.k"}
 
 
 @pytest.mark.network

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.fetch_command import FetchOutcome, NotFetchable, fetch_once
@@ -45,6 +46,7 @@ class FetchTests(SynchronousTestCase):
         self.assertEqual([each.result for each in fetched.attempts], ["fetched"])
         self.assertFalse(any("secret" in text or "=n2" in text for text in self.said))
 
+    @pytest.mark.slow
     def test_not_there(self) -> None:
         self.farm.nodes["n2"].up = False
         fetched = self.fetch(self.token)

@@ -40,11 +40,11 @@ class ShopTests(TestCase):
 
     def get(self, path, visit="", node="n1"):
         headers = {VISIT_HEADER: visit} if visit else {}
-        return self.client.get(self.urls[node] + path, headers=headers, reactor=reactor, timeout=10)
+        return self.client.get(self.urls[node] + path, headers=headers, reactor=reactor, timeout=60)
 
     def post(self, path, form, visit=""):
         return self.client.post(
-            self.urls["n1"] + path, data=form, headers={VISIT_HEADER: visit}, reactor=reactor, timeout=10
+            self.urls["n1"] + path, data=form, headers={VISIT_HEADER: visit}, reactor=reactor, timeout=60
         )
 
     def log_in(self, visit="login"):

@@ -126,14 +126,14 @@ def through_an_outage(farm: ProcessFarm, server: Server) -> None:
     server.stop()
     unkept = looked(farm, 6)
     for name in NODES:
-        wait_for(f"{name} says what is wrong", lambda name=name: WRONG in wrong_at(farm, name), 15)
+        wait_for(f"{name} says what is wrong", lambda name=name: WRONG in wrong_at(farm, name))
     noticed_late(farm, waiting)
     for view in waiting:
-        tried = wait_for("a vain attempt", lambda view=view: attempts(farm, view), 15)
+        tried = wait_for("a vain attempt", lambda view=view: attempts(farm, view))
         assert {one["result"] for one in tried} == {"status 503"}
     server.start()
     for name in NODES:
-        wait_for(f"{name} is well again", lambda name=name: WRONG not in wrong_at(farm, name), 15)
+        wait_for(f"{name} is well again", lambda name=name: WRONG not in wrong_at(farm, name))
     for recording in logs(farm).values():
         assert (recording.count("store fails: "), recording.count("store works again")) == (1, 1)
     # What Redis held has gone with it.
@@ -152,9 +152,9 @@ def test_a_store_that_is_not_there_at_the_start(new_farm, applications, tmp_path
     for view in looked(farm, 6):
         assert view.body == farm.served_page(view).body
     for name in NODES:
-        wait_for(f"{name} says what is wrong", lambda name=name: WRONG in wrong_at(farm, name), 15)
+        wait_for(f"{name} says what is wrong", lambda name=name: WRONG in wrong_at(farm, name))
     server.start()
     for name in NODES:
-        wait_for(f"{name} is well again", lambda name=name: WRONG not in wrong_at(farm, name), 15)
+        wait_for(f"{name} is well again", lambda name=name: WRONG not in wrong_at(farm, name))
     views = looked(farm, 6)
     farm.check_archived(views, farm.finished([view.token for view in views]))

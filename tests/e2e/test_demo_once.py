@@ -61,7 +61,7 @@ def test_a_signal_ends_all_of_it(how, tmp_path):
         assert running.stdout is not None
         first = json.loads(running.stdout.readline())
         running.send_signal(how)
-        assert running.wait(30) == 0
+        assert running.wait(60) == 0
     assert first["ok"], first
     assert list(tmp_path.iterdir()) == []
     assert _gone(str(tmp_path))

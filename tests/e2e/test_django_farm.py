@@ -51,7 +51,7 @@ def admins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applications]:
             _serve(children, name, port, {**environment, "LBC_TEST_NODE": name})
         for name, port in made.ports.items():
             running = children[f"django-{name}"]
-            wait_for(f"Django {name}", lambda port=port: listens(port, "/admin/login/"), 30, running)
+            wait_for(f"Django {name}", lambda port=port: listens(port, "/admin/login/"), 60, running)
         yield made
     except AssertionError:
         print(children.last_words())

@@ -50,7 +50,7 @@ class DoctorEnvironment:
         command = run_balancer(folder, port, self.companions if companions else self.applications)
         balancer = self.children.start(folder.name, command)
         try:
-            wait_for("balancer", lambda: listens(port, "/"), 20, balancer)
+            wait_for("balancer", lambda: listens(port, "/"), 60, balancer)
             known = ("--config", str(self.folder / "n1.toml")) if companions else ()
             done = doctor_sites.doctor(f"http://127.0.0.1:{port}{path}", "--json", *known)
         finally:
@@ -75,7 +75,7 @@ def _doctor_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Do
             (folder / f"{name}.toml").write_text(text)
             children.lbcompanion(name, "node", "--config", str(folder / f"{name}.toml"))
         for name, port in companions.items():
-            wait_for(name, lambda at=port: listens(at, "/_lbc/whoami"), 20, children[name])
+            wait_for(name, lambda at=port: listens(at, "/_lbc/whoami"), 60, children[name])
         yield DoctorEnvironment(folder, children, ports, companions, applications)
     finally:
         children.kill()

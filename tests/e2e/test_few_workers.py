@@ -64,14 +64,14 @@ Require all granted
     children = Children(folder)
     child = children.start("apache", [program, "-DFOREGROUND", "-f", str(file)])
     try:
-        wait_for("Apache", lambda: _answers(port), 30, child)
+        wait_for("Apache", lambda: _answers(port), 60, child)
         yield
     finally:
         children.kill()
 
 
 def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
     try:
         connection.request("GET", "/logo.png", headers={"Connection": "close"})
         return connection.getresponse().read() == bytes(4000)

@@ -34,7 +34,7 @@ def visitor_of(farm: ProcessFarm, node: str) -> tuple[Visitor, View]:
             found.append((visitor, view))
         return bool(found)
 
-    wait_for(f"a visitor of {node}", look, 10)
+    wait_for(f"a visitor of {node}", look)
     return found[0]
 
 
@@ -68,7 +68,7 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
     away, back = views[::2], views[1::2]
     for view in away:
         visitor.notice(view)
-    found = farm.finished([view.token for view in away], 40)
+    found = farm.finished([view.token for view in away])
     farm.check_archived(away, found)
     assert {found[view.token]["answered_by"] for view in away} <= set(NODES) - {GOES}
     # It is back: its own cookie leads to it, and it asks its peers.
@@ -77,12 +77,12 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
     wait_for(f"{GOES} behind the balancer", lambda: farm.whoami({"SRV": GOES}) == GOES, 60)
     for view in back:
         visitor.notice(view)
-    found = farm.finished([view.token for view in back], 40)
+    found = farm.finished([view.token for view in back])
     farm.check_archived(back, found)
     assert metric(farm, GOES, 'fetches_total{result="passed on"}') >= 1
     last = visitor.view("/last")
     visitor.notice(last)
-    found = farm.finished([last.token], 20)
+    found = farm.finished([last.token])
     farm.check_archived([last], found)
     assert len(farm.records("text/html")) == len(views) + 1
 
@@ -109,7 +109,7 @@ def test_all_nodes_are_started_anew_one_after_the_other(new_farm: Any) -> None:
         assert "; 0 lost" in log_of(farm, name) or "copies handed over" not in log_of(farm, name)
     for view in views:
         visitor.notice(view)
-    found = farm.finished([view.token for view in views], 40)
+    found = farm.finished([view.token for view in views])
     farm.check_archived(views, found)
     assert metric(farm, GOES, 'copies_handed_total{what="taken"}') >= len(views)
     assert metric(farm, GOES, 'fetches_total{result="given"}') >= len(views)
@@ -156,9 +156,9 @@ def test_a_crawler_that_was_away_hears_of_it_after_the_nodes_next_start(new_farm
     farm.children["crawler"].start()
     wait_for("crawler", lambda: listens(farm.api, "/healthz"), 60)
     visitor.notice(view)
-    wait_for("the notice", lambda: view.token in farm.recordings(), 40)
+    wait_for("the notice", lambda: view.token in farm.recordings())
     companion.start()
     farm.wait_ready(GOES)
-    found = farm.finished([view.token], 40)
+    found = farm.finished([view.token])
     assert found[view.token]["outcome"] == "lost"
     assert found[view.token]["reason"] == "the node stopped, and it has no peers that could keep the copy"

@@ -18,7 +18,7 @@ from tests.support.streaming_application import StreamingApplication
 
 _SHORT = b"GET /short HTTP/1.1\r\nHost: a\r\n\r\n"
 #: How long a test waits for what must come; nothing is proven by how soon it does.
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 
 
 async def _visit(companion: Companion, request: bytes = _SHORT, source: str = LOOPBACK) -> bytes:

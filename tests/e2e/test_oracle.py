@@ -66,7 +66,7 @@ class OracleFarm:
 
     def run(self, product: str, file: Path, port: int) -> None:
         child = self.children.start(product, RUNS[product](file, self.folder))
-        wait_for(product, lambda: _answers(port), 20.0, child)
+        wait_for(product, lambda: _answers(port), 60, child)
 
     def stop(self) -> None:
         self.children.kill()
@@ -117,7 +117,7 @@ class Haproxy:
         farm.run("haproxy", file, next(iter(self.ports.values())))
 
     def turn(self, mode: str, node: str, state: str) -> None:
-        with socket.create_connection(("127.0.0.1", self.stats), timeout=10) as line:
+        with socket.create_connection(("127.0.0.1", self.stats), timeout=60) as line:
             line.sendall(f"set server {mode}/{node} state {state}\n".encode())
             said = b""
             while got := line.recv(4096):

@@ -29,7 +29,7 @@ def one_visitor_each(farm: ProcessFarm) -> dict[str, tuple[Visitor, View]]:
         found.setdefault(farm.served_page(view).node, (visitor, view))
         return set(found) == set(NODES)
 
-    wait_for("a visitor of each node", look, 10)
+    wait_for("a visitor of each node", look)
     return found
 
 
@@ -133,7 +133,7 @@ def test_what_a_node_kept_is_archived_when_it_is_back_in_time(new_farm):
     def tried() -> bool:
         return farm.recordings().get(view.token, {}).get("attempts", []) != []
 
-    wait_for("a vain attempt", tried, 10)
+    wait_for("a vain attempt", tried)
     assert farm.recordings()[view.token]["outcome"] is None
     farm.children[f"application-{DEAD}"].start()
     farm.children[f"companion-{DEAD}"].start()

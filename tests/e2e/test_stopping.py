@@ -14,7 +14,7 @@ from lbcompanion.demo.ports import LOOPBACK
 from tests.support.companion import STOPPED, Companion, companion
 from tests.support.streaming_application import StreamingApplication
 
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 
 
 async def _open(front: Companion, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -53,7 +53,7 @@ def _say(listener: socket.socket, data: bytes, reset: bool) -> None:
     request = b""
     while not request:
         link, _ = listener.accept()
-        link.settimeout(10)
+        link.settimeout(60)
         request = link.recv(65536)
     link.sendall(data)
     if reset:
@@ -94,7 +94,7 @@ def test_end_for_old_visitors(name: str, front: Companion) -> None:
 def _ends(name: str, version: bytes, front: Companion) -> None:
     data, reset = _ENDS[name]
     with socket.create_server((LOOPBACK, front.application_port)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(60)
         application = Thread(target=_say, args=(listener, data, reset))
         application.start()
         got, was_reset = _visit(front, version)

@@ -59,7 +59,7 @@ class Browser:
         """One request, on a connection of its own."""
         path = urlsplit(url).path
         cookies = [f"{name}={value}" for (name, scope), value in self.jar.items() if _covers(scope, path)]
-        line = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        line = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
             target = url.partition(f":{self._port}")[2]
             line.request(method, target, body, {"Cookie": "; ".join(cookies)} if cookies else {})
@@ -149,7 +149,7 @@ def test_nobody_is_moved_in_chromium(new_farm: Any, chromium: Any, kind: str) ->
     for path in paths:
         page.goto(f"http://127.0.0.1:{farm.site}{path}")
         tokens.append(page.get_attribute("script[data-lbc-token]", "data-lbc-token"))
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not (noticed := [one for one in farm.taps["visitors"].requests() if tokens[-1].encode() in one[3]]):
             assert time.monotonic() < until
             page.wait_for_timeout(50)

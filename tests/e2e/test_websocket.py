@@ -237,7 +237,7 @@ def test_a_visitor_who_vanishes(front: Companion) -> None:
             while not echo.closed:
                 await asyncio.sleep(0.01)
 
-    asyncio.run(asyncio.wait_for(talk(), 20))
+    asyncio.run(asyncio.wait_for(talk(), 60))
     assert echo.closed == [(1006, "")]
 
 

@@ -107,6 +107,7 @@ def test_a_broken_new_one_leaves_the_old(tmp_path: Path, breakage: str) -> None:
     assert handshake(shown.context, authority.pem)[0] == before
 
 
+@pytest.mark.slow
 def test_authorities_are_a_file_or_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "roots"
     folder.mkdir()

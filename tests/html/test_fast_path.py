@@ -203,6 +203,7 @@ def test_over_soups(soup: bytes, start: bytes, end: bytes) -> None:
     same_as_the_machine(start + soup + end)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_over_mutated_pages(data: st.DataObject) -> None:
     page = START + b"<meta charset=utf-8><title>x</title><script>a</script><!-- b --></head><body></body>"

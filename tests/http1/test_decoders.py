@@ -88,6 +88,7 @@ def test_frames_without_content_come_to_an_end() -> None:
             read(ZstdDecoder(), empty * 1000)
 
 
+@pytest.mark.slow
 def test_windows_of_zstd_end_at_eight_mebibytes() -> None:
     body = bytes(range(256)) * 40960
     allowed = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 23})
@@ -107,6 +108,7 @@ def test_a_frame_that_lies_about_its_size_costs_nothing() -> None:
         read(ZstdDecoder(), lie)
 
 
+@pytest.mark.slow
 def test_a_dictionary_that_nobody_has_is_told() -> None:
     samples = [b"<p>page number %d</p>" % number for number in range(2000)]
     dictionary = zstd.train_dict(samples, 2000)

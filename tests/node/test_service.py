@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import os
 import signal
@@ -21,6 +20,7 @@ from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import ROOT, TWISTD, WAIT, read_all, read_on
 from tests.support.in_memory_node import PAGE, VisitorResponse, read_responses, request, without_tag
+from tests.support.node_process import balancer_checks
 from tests.support.ports import free_port
 from tests.support.raw_application import BIG, RawApplication
 
@@ -86,12 +86,8 @@ intake = ""
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            # A balancer that asked hears that the node is leaving before it does.
-            with contextlib.suppress(OSError):
-                for _ in range(100):
-                    self.ask_admin("/readyz")
-                    time.sleep(0.02)
-        return self.process.wait(WAIT)
+        with balancer_checks(lambda: self.ask_admin("/readyz")):
+            return self.process.wait(WAIT)
 
 
 @contextmanager

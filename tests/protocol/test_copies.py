@@ -76,6 +76,7 @@ def test_the_copy_is_that_of_the_address() -> None:
         read_copy(write_copy(PAGE, 1.5), "1other")
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(
     lambda value: json.dumps({"page": value, "age": value}).encode()
 ))  # fmt: skip

@@ -51,6 +51,7 @@ def test_an_address(url: str, browser: bool, page: bool, ascii_only: bool) -> No
     assert found == [browser, page, ascii_only]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("narrow", "wide"),
     [

@@ -24,7 +24,7 @@ from tests.support.ports import free_port
 
 pytestmark = pytest.mark.network
 
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 30
 
 
@@ -63,7 +63,7 @@ class Farm:
         return self.folder / {"node": "n1.toml", "crawler": "crawler.toml"}[kind]
 
     def is_healthy(self, kind: str) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin[kind], timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin[kind], timeout=60)
         try:
             connection.request("GET", "/healthz")
             return connection.getresponse().status == 200

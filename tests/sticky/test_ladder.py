@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,6 +204,7 @@ _RESULTS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.data(), st.permutations(DEFAULT_LADDER), st.integers(0, 5), st.floats(0, 0.999))
 def test_it_ends_within_its_bound_and_never_risks_a_visitor(
     data: st.DataObject, order: list[str], rungs: int, jitter: float

@@ -65,6 +65,7 @@ def test_misleading_cookies_are_forgiven_in_time() -> None:
     assert not table.is_misleading("main", "n1", COOKIES, 5.0 + MISLEADING_SECONDS)
 
 
+@pytest.mark.slow
 def test_the_memory_of_misleading_cookies_is_bounded() -> None:
     table = Routes()
     for number in range(10_000):

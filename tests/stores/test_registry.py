@@ -33,6 +33,7 @@ def test_sqlite_opens_nothing_before_it_is_asked(tmp_path: Path) -> None:
     result_of(store.close())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "driver", "kind"),
     [

@@ -51,7 +51,7 @@ def all_at_once(*works: Callable[[], T]) -> list[T]:
     start = Barrier(len(works))
 
     def begin(work: Callable[[], T]) -> T:
-        start.wait(10)
+        start.wait(60)
         return work()
 
     with ThreadPoolExecutor(len(works)) as threads:

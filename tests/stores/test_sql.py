@@ -40,6 +40,7 @@ def test_any_order_of_calls() -> None:
 
 
 class TestDurability(SqliteCase):
+    @pytest.mark.slow
     def test_a_restart_loses_nothing(self) -> None:
         store = self.opened()
         for token in "abcd":
@@ -76,6 +77,7 @@ class TestDurability(SqliteCase):
         assert [path.name for path in self.path.parent.iterdir()] == ["pages.db"]
         assert self.other().execute("SELECT version FROM lbc_schema").fetchall() == [(1,)]
 
+    @pytest.mark.slow
     def test_lowered_limits_hold_from_the_next_put_on(self) -> None:
         store = self.opened()
         for token in "abcd":
@@ -99,6 +101,7 @@ class TestGrouping(SqliteCase):
         super().setUp()
         self.thread = PausedThread()
 
+    @pytest.mark.slow
     def test_puts_that_wait_share_a_transaction(self) -> None:
         store = self.opened(self.thread)
         kept = [store.put(make_page(f"t{number}")) for number in range(50)]
@@ -124,6 +127,7 @@ class TestGrouping(SqliteCase):
         assert self.successResultOf(twice[2]) == make_page("b", b"2")
         assert self.successResultOf(counted)["put"] == 4
 
+    @pytest.mark.slow
     def test_one_bad_page_does_not_spoil_the_others(self) -> None:
         store = self.opened(self.thread)
         first = store.put(make_page("a"))
@@ -154,6 +158,7 @@ class TestGrouping(SqliteCase):
 
 
 class TestTrouble(SqliteCase):
+    @pytest.mark.slow
     def test_a_locked_database_fails_and_comes_back(self) -> None:
         store = self.opened()
         self.successResultOf(store.put(make_page("a")))
@@ -166,6 +171,7 @@ class TestTrouble(SqliteCase):
         self.successResultOf(store.put(make_page("b")))
         assert self.successResultOf(store.tokens()) == ["a", "b"]
 
+    @pytest.mark.slow
     def test_one_that_is_locked_from_the_start_too(self) -> None:
         other = self.other()
         other.execute("BEGIN EXCLUSIVE")
@@ -204,6 +210,7 @@ class TestTrouble(SqliteCase):
 
 
 class TestRealThread(TestCase):
+    @pytest.mark.slow
     async def test_many_at_once(self) -> None:
         path = a_folder(self) / "pages.db"
         thread = SingleThread(reactor)

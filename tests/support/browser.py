@@ -94,7 +94,7 @@ class Site:
 
     def wait(self, count: int = 1) -> list[dict[str, Any]]:
         with self._arrived:
-            self._arrived.wait_for(lambda: len(self.notices) >= count, 10)
+            self._arrived.wait_for(lambda: len(self.notices) >= count, 60)
             return list(self.notices)
 
     def add(self, path: str, head: str = TAG, body: str = "x", **fields: str) -> str:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from lbcompanion.demo.processes import companion_command
 
 _ROOT = Path(__file__).resolve().parents[2]
-_STOP_SECONDS = 15
+_STOP_SECONDS = 60
 _LOG_TAIL_BYTES = 3000
 
 _T = TypeVar("_T")
@@ -64,7 +64,7 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def ended(self) -> int:
-        """Wait for its end, for 15 seconds; its exit code."""
+        """Wait for its end; its exit code."""
         assert self._process is not None
         try:
             return self._process.wait(_STOP_SECONDS)

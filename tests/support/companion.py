@@ -80,7 +80,7 @@ intake = ""
 
     def wait(self) -> None:
         """Until it answers."""
-        wait_for(f"companion {self.name}", self._healthy, 30, self.child)
+        wait_for(f"companion {self.name}", self._healthy, 60, self.child)
 
     def knocked(self) -> None:
         """Let it find the application in its place once.
@@ -89,13 +89,13 @@ intake = ""
         application that takes one connection at a time would take a knock for a request that never comes.
         """
         with socket.create_server((LOOPBACK, self.application_port)) as door:
-            door.settimeout(30)
+            door.settimeout(60)
             door.accept()[0].close()
-            wait_for(f"companion {self.name} to be ready", self._ready, 30, self.child)
+            wait_for(f"companion {self.name} to be ready", self._ready, 60, self.child)
 
     def keep_busy(self) -> None:
         """Have it answer something, so that it need not knock at the application's door."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=10)
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=60)
         try:
             connection.request("GET", "/_lbc/whoami", headers={"Connection": "close"})
             connection.getresponse().read()
@@ -112,7 +112,7 @@ intake = ""
             return False
 
     def _asked(self, path: str) -> str:
-        connection = http.client.HTTPConnection(LOOPBACK, self.admin_port, timeout=10)
+        connection = http.client.HTTPConnection(LOOPBACK, self.admin_port, timeout=60)
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()

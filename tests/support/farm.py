@@ -120,7 +120,7 @@ class ProcessFarm:
         self.start_crawler()
         for name in NODES:
             self.wait_ready(name)
-        wait_for("crawler", lambda: listens(self.api, "/healthz"), 20, self.children["crawler"])
+        wait_for("crawler", lambda: listens(self.api, "/healthz"), 60, self.children["crawler"])
         self.start_balancer()
 
     def start_crawler(self) -> None:
@@ -134,7 +134,7 @@ class ProcessFarm:
         """Start it, for the nodes as they are now."""
         command = self.balancer(self.folder, self.balanced, self.public, self.admin)
         running = self.children.start("balancer", command)
-        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami"), 20, running)
+        wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami"), 60, running)
 
     def start_companion(self, name: str) -> Child:
         """Start it with the ports that it has now."""
@@ -144,7 +144,7 @@ class ProcessFarm:
 
     def wait_ready(self, name: str) -> None:
         child = self.children[f"companion-{name}"]
-        wait_for(f"companion {name}", lambda: listens(self.admin[name], "/readyz"), 20, child)
+        wait_for(f"companion {name}", lambda: listens(self.admin[name], "/readyz"), 60, child)
 
     def stop(self) -> None:
         """End what this farm started (with all that runs beside it) and close the taps."""
@@ -223,7 +223,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         assert len(found) == len(page["recordings"])
         return found
 
-    def finished(self, tokens: Collection[str], seconds: float = 30.0) -> dict[str, dict[str, Any]]:
+    def finished(self, tokens: Collection[str], seconds: float = 60.0) -> dict[str, dict[str, Any]]:
         """All recordings, once those of these tokens have their outcome."""
 
         def look() -> dict[str, dict[str, Any]] | None:
@@ -249,7 +249,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
         def look() -> bool:
             return b"\nlbcompanion_node_pages_pending 0.0\n" in fetched(self.admin[name], "/metrics")[1]
 
-        wait_for(f"{name} has kept its pages", look, 5)
+        wait_for(f"{name} has kept its pages", look)
 
     def records(self, content_type: str) -> list[tuple[str, int, str]]:
         """URL, status and SHA-256 of every ``response`` record of a type in the archive, as a public tool reads it."""
@@ -308,7 +308,7 @@ def fetched(
     port: int, path: str, headers: Mapping[str, str] = MappingProxyType({}), address: str = "127.0.0.1"
 ) -> tuple[int, bytes]:
     """A GET: status and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(address, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(address, 0))
     try:
         connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from justhtml import JustHTML
-
 
 class Tree:
     """A document, our scripts left out.
@@ -19,6 +17,8 @@ class Tree:
         self.shown: list[tuple[Any, ...]] = []
         self.ours: list[bool] = []
         self._token = token
+        from justhtml import JustHTML  # 0.3 s; no quick test reads a document
+
         self._walk(JustHTML(document, sanitize=False, encoding="utf-8").root, 0, True)
 
     def _walk(self, node: Any, depth: int, live: bool) -> None:

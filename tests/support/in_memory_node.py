@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,6 +33,7 @@ from lbcompanion.testing.memory_transport import MemoryLoop, MemoryTransport, Re
 from lbcompanion.testing.strategies import SECRET
 
 EPOCH = 1_795_468_200.0
+_BYTES = bytes(range(256))
 HOST = b"www.example.com"
 PAGE = b"<!DOCTYPE html>\n<html><head><title>A page</title></head><body><p>caf\xc3\xa9</p></body></html>\n"
 TAG_START = b"<script async src="
@@ -279,6 +279,17 @@ def settings(name: str = "n1", **tables: Any) -> NodeSettings:
     return NodeSettings(node, **tables)
 
 
+class _CountedBytes:
+    """A source of randomness for tests: bytes that count, from 0 to 255 and again."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def __call__(self, count: int) -> bytes:
+        start, self._next = self._next, (self._next + count) % 256
+        return (_BYTES * (count // 256 + 2))[start : start + count]
+
+
 class InMemoryNode:
     """One companion.
 
@@ -311,8 +322,7 @@ class InMemoryNode:
         self.counters = Counters()
         self.logged: list[str] = []
         self.store = store if store is not None else MemoryStore(self.settings.store, self.now)
-        entropy = itertools.count()
-        self.tokens = Tokens(SECRET, name, lambda count: bytes(next(entropy) % 256 for _ in range(count)))
+        self.tokens = Tokens(SECRET, name, _CountedBytes())
         self.wake_count = 0
         self.captured: list[tuple[Page, bytes]] = []
         self.on_captured: Callable[[Page, bytes], None] = lambda page, cookie: self.captured.append((page, cookie))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,6 +21,7 @@ FOLDERS = {"e2e": ("programs",), "vtest": ("programs",)}
 FILES: dict[str, tuple[str, ...]] = {"e2e/test_farm_machine.py": ()}
 #: Any of these allows sockets and processes.
 _OUTSIDE = {"network", "programs", "browser"}
+_PROGRAMS = {"programs", "browser"}
 _EVENTS = {"socket.bind", "socket.connect", "subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"}
 _PYTESTMARK = re.compile(r"^pytestmark = (.+)$", re.MULTILINE)
 _MARK = re.compile(r"pytest\.mark\.(\w+)")
@@ -28,6 +30,7 @@ _items: list[pytest.Item] = []
 _seen: set[str] = set()
 
 
+@cache
 def of_folder(path: Path) -> tuple[str, ...]:
     """The marks of all tests in a test module's folder."""
     if not path.is_relative_to(_TESTS):
@@ -73,6 +76,17 @@ def watching(item: pytest.Item) -> Iterator[None]:
         _items.remove(item)
 
 
+def long_files_first(items: list[pytest.Item]) -> None:
+    """Let the files that need programs come first, then those that need the network.
+
+    With ``--dist loadfile`` a process takes one file after the other. Were a long one the last, the others would wait.
+    """
+    files: defaultdict[Path, set[str]] = defaultdict(set)
+    for item in items:
+        files[item.path].update(mark.name for mark in item.iter_markers())
+    items.sort(key=lambda item: (not files[item.path] & _PROGRAMS, not files[item.path] & _OUTSIDE))
+
+
 def check(item: pytest.Item) -> None:
     """Fail where the test opened what its marks do not allow."""
     if _seen and not {mark.name for mark in item.iter_markers()} & _OUTSIDE:
@@ -82,5 +96,5 @@ def check(item: pytest.Item) -> None:
 def check_program(name: str) -> None:
     """The same for one that asks for a program, which may be missing here."""
     for item in _items:
-        if not {mark.name for mark in item.iter_markers()} & {"programs", "browser"}:
+        if not {mark.name for mark in item.iter_markers()} & _PROGRAMS:
             pytest.fail(f"it needs {name}: mark this test `programs` or `browser`", pytrace=False)

@@ -9,9 +9,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,28 @@ def wait_until(condition: Callable[[], Any], what: str = "it is not so", seconds
         assert time.monotonic() < end, what
         time.sleep(0.05)
     return found
+
+
+@contextmanager
+def balancer_checks(check: Callable[[], object]) -> Iterator[None]:
+    """Check a node's readiness all the time, as a balancer does.
+
+    A node that was checked lately and leaves waits up to 5 s, until two checks have heard of it.
+    """
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(0.05):
+            with suppress(Exception):  # a process that ends may break off in the middle of an answer
+                check()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class NodeProcess:
@@ -143,7 +166,12 @@ admin = "tcp:{self.admin}:interface=127.0.0.1"
         """Have the youngest process stop, and tell its exit code."""
         process = self.processes[-1]
         process.send_signal(signal.SIGTERM)
-        return process.wait(35)
+        with self.checked():
+            return process.wait(WAIT)
+
+    def checked(self) -> AbstractContextManager[None]:
+        """Have a balancer check it meanwhile."""
+        return balancer_checks(lambda: self.ask_admin("/readyz"))
 
 
 class TlsSocket:

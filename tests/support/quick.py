@@ -6,20 +6,25 @@ The budget is in docs/testing.rst. Nothing here fails a test: a machine may be s
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import pytest
+import twisted.plugin
+from hypothesis import core
 from hypothesis.internal.conjecture import providers
+from twisted.trial import _synctest
 
 from tests.support import marks
 
-#: Cases of one parametrised test that are not ``slow``.
-CASES = 3
+#: Cases of one parametrised test, and suites that run one inherited test, that are not ``slow``.
+CASES = 2
 #: CPU seconds of a whole run from which on the summary names the tests that cost most, and how many it names.
 BUDGET = 15.0
 NAMED = 15
@@ -30,31 +35,54 @@ _costs: dict[str, float] = {}
 
 
 def start(profile: str) -> None:
-    """Spare the quick run what costs more than it is worth there.
+    """Spare the quick run what costs more than it is worth there. Each of these cost 0.2 s to 0.5 s of CPU.
 
     Hypothesis parses all modules of the package, to try the constants that it finds. Of 5 examples few would have one.
+    It reads and tokenizes the source of each test for its seed; the name of the test makes a seed, too.
+    Trial clears the warning registries of all modules before each test; no quick test asks Trial for warnings.
+    Twisted looks for new plugins at each command; no quick test writes one.
     """
     if profile == "fast":
         providers._get_local_constants = lambda: providers._local_constants
+        core.function_digest = lambda test: hashlib.sha256(f"{test.__module__}.{test.__qualname__}".encode()).digest()
+        _synctest._setWarningRegistryToNone = lambda modules: None
+        twisted.plugin.getCache = cache(twisted.plugin.getCache)
+        gc.set_threshold(50_000, 20, 100)
 
 
 def freeze() -> None:
     """Garbage collections need not look again and again at what was made while tests were collected."""
-    gc.collect()
     gc.freeze()
 
 
+def generate(metafunc: pytest.Metafunc) -> None:
+    """Do not even make the cases that :func:`sample` would mark, if ``-m`` leaves slow tests out."""
+    if "slow" in marks.left_out(metafunc.config.option.markexpr) and len(metafunc._calls) > CASES:
+        kept = spread(len(metafunc._calls))
+        metafunc._calls = [call for number, call in enumerate(metafunc._calls) if number in kept]
+
+
 def sample(items: list[pytest.Item]) -> None:
-    """Of each parametrised test, mark all cases ``slow`` but some at equal distances: the first, and so on."""
+    """Of many cases alike, mark all ``slow`` but some at equal distances: the first, and so on.
+
+    Cases are those of a parametrised test, and of a contract suite the same test for each implementation.
+    """
     families: defaultdict[tuple[Any, ...], list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            families[item.parent, item.originalname].append(item)
-    for family in families.values():
-        kept = spread(len(family))
-        for number, item in enumerate(family):
+        if isinstance(item, pytest.Function) and (family := _family(item)):
+            families[family].append(item)
+    for family_items in families.values():
+        kept = spread(len(family_items))
+        for number, item in enumerate(family_items):
             if number not in kept:
                 item.add_marker("slow")
+
+
+def _family(item: pytest.Function) -> tuple[Any, ...] | None:
+    if hasattr(item, "callspec"):
+        return item.parent, item.originalname
+    inherited = item.cls is not None and item.name not in vars(item.cls)
+    return (item.obj.__module__, item.obj.__qualname__) if inherited else None
 
 
 def spread(count: int) -> set[int]:

@@ -36,7 +36,7 @@ def ask(port: int, cookie: str = "", sets: str = "") -> WalkResponse:
     lines = ["GET /page HTTP/1.1", "Host: www.example.com", "Connection: close"]
     lines += [f"Cookie: {cookie}"] if cookie else []
     lines += [f"X-Sets: {sets}"] if sets else []
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
         line.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         raw = b""
         while got := line.recv(65536):

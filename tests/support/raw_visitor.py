@@ -10,7 +10,7 @@ from attrs import frozen
 
 from lbcompanion.demo.ports import LOOPBACK
 
-_SECONDS = 10.0
+_SECONDS = 60.0
 
 
 @frozen

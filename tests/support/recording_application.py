@@ -82,7 +82,7 @@ class RecordingApplication:
         self.complaints.clear()
         self.begun = 0
 
-    def wait_for(self, count: int, seconds: float = 5) -> None:
+    def wait_for(self, count: int, seconds: float = 60) -> None:
         """Until that many whole requests came; not an error where they do not."""
         until = time.monotonic() + seconds
         while len(self.seen) < count and time.monotonic() < until:

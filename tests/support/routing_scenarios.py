@@ -28,7 +28,7 @@ def visited(visitors: VisitorGroup, case: Case) -> None:
     visitors.join_on_all_nodes(1)
     visitors.finished()
     if "own" in case.routes and case.sticks and not case.by_address:
-        wait_for("warm routes", lambda: routes_are_warm(farm), 30)
+        wait_for("warm routes", lambda: routes_are_warm(farm))
     warm_up = len(visitors.views)
     # Newcomers, and those who come again.
     for _ in range(4):
@@ -72,7 +72,7 @@ def drained(visitors: VisitorGroup, case: Case) -> None:
     farm = visitors.farm
     everybody = visitors.everybody
     case.kind.drain(farm, AWAY, True)
-    wait_for("a drain", lambda: AWAY not in {farm.whoami() for _ in range(6)}, 10)
+    wait_for("a drain", lambda: AWAY not in {farm.whoami() for _ in range(6)})
     for number in everybody:
         visitors.view_page(number)
     assert AWAY not in {farm.served_page(visitors.join()).node for _ in range(3)}
@@ -157,7 +157,7 @@ def elsewhere(visitors: VisitorGroup, case: Case, astray: set[int]) -> None:
         farm.children["crawler"].send(signal.SIGTERM)
         assert farm.children["crawler"].ended() == 0
         farm.start_crawler()
-        wait_for("crawler", lambda: listens(farm.api, "/healthz"), 20, farm.children["crawler"])
+        wait_for("crawler", lambda: listens(farm.api, "/healthz"), 60, farm.children["crawler"])
     case.kind.sees_up(farm, AWAY)
     for number, view in waiting:
         noticed_by(farm, "n1", view, visitors.visitors[number].cookies)

@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
         fresh = node not in self.nodes
         node = next(self.turns) if fresh else node
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        asked = http.client.HTTPConnection("127.0.0.1", self.nodes[node], timeout=20)
+        asked = http.client.HTTPConnection("127.0.0.1", self.nodes[node], timeout=60)
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
             asked.request(self.command, self.path, body or None, headers)

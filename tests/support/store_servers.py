@@ -26,7 +26,7 @@ from tests.support.programs import need_program
 USER = "lbc"
 PASSWORD = "p@ss/word"
 IN_URL = "p%40ss%2Fword"
-START_SECONDS = 30
+START_SECONDS = 60
 _STOP_SECONDS = 15
 
 

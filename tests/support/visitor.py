@@ -53,7 +53,7 @@ class Visitor:
     def __init__(self, port: int, told: tuple[str, ...] = (), address: str = "", forgiving: bool = False) -> None:
         self._origin = f"http://127.0.0.1:{port}"
         self._connection = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=20, source_address=(address, 0) if address else None
+            "127.0.0.1", port, timeout=60, source_address=(address, 0) if address else None
         )
         self.cookies: dict[str, str] = {}
         self._on_notice = told

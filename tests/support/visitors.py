@@ -113,7 +113,7 @@ class VisitorGroup:
             self._nodes[number].clear()
             self.view_page(number)
 
-    def finished(self, seconds: float = 40.0) -> Mapping[str, Mapping[str, Any]]:
+    def finished(self, seconds: float = 60.0) -> Mapping[str, Mapping[str, Any]]:
         return self.farm.finished([view.token for view in self.views], seconds)
 
     def are_home(self, numbers: Collection[int]) -> None:

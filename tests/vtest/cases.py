@@ -30,7 +30,7 @@ from tests.support.companion import Companion
 _ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "cases"
 _SAID = re.compile(r"^# (companion|broken|coding): (.+)$", re.MULTILINE)
-_SECONDS = 20
+_SECONDS = 60
 _TOLD_BYTES = 6000
 
 #: Companions by name: further lines of their files.

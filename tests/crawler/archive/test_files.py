@@ -31,6 +31,7 @@ def test_a_page_comes_back(tmp_path: Path) -> None:
         assert forbidden not in text.lower()
 
 
+@pytest.mark.slow
 def test_a_post_is_noted(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"done", method="POST")
@@ -38,6 +39,7 @@ def test_a_post_is_noted(tmp_path: Path) -> None:
     assert b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: www.example.com\r\n" in gzip.decompress(place.files()[0].read_bytes())
 
 
+@pytest.mark.slow
 def test_an_asset_stands_once_in_a_file(tmp_path: Path) -> None:
     place = Place(tmp_path)
     asset = Asset("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
@@ -56,6 +58,7 @@ def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> Non
     assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]
 
 
+@pytest.mark.slow
 def test_files_rotate_and_are_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     stranger = tmp_path / "archive" / "lbc-20261123211000-0000.warc.gz"
@@ -143,6 +146,7 @@ def test_dying_at_any_step_leaves_exactly_one_record(tmp_path: Path, point: str,
     assert [kind for kind, _ in after.records()].count("response") == earlier + 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")

@@ -169,6 +169,7 @@ def test_the_attempts_kept_are_bounded() -> None:
     assert (found[0].result, found[-1].result) == ("status 0", "status 499")
 
 
+@pytest.mark.slow
 def test_listing_pages_through() -> None:
     backlog = fresh()
     for number in range(5):

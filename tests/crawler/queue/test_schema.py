@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
 from attrs import evolve
 
 from lbcompanion.crawler.queue.backlog import Backlog
@@ -40,6 +41,7 @@ def test_a_table_of_an_earlier_version_is_gone_on_with() -> None:
     assert table.load() == [new]
 
 
+@pytest.mark.slow
 def test_a_queue_of_an_earlier_version_learns_of_losses(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'crawler.db'}"
     before = opened(url)

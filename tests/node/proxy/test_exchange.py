@@ -405,6 +405,7 @@ def test_a_switch_that_was_not_asked_for_is_no_answer(fields: tuple[bytes, ...])
 # Back-pressure.
 
 
+@pytest.mark.slow
 def test_a_slow_visitor_slows_the_application_down() -> None:
     companion = InMemoryNode()
     size = 3_000_000
@@ -776,6 +777,7 @@ def _pages() -> dict[str, bytes]:
 PAGES = _pages()
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(PAGES)), st.data())
 def test_any_cut_gives_the_visitor_and_the_store_the_same(name: str, data: st.DataObject) -> None:
     raw = PAGES[name]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.network
 
 #: More than any socket takes at once.
 MUCH = 8_000_000
-WAIT = 20.0
+WAIT = 60.0
 
 
 class Noted:

@@ -46,13 +46,13 @@ class Apache(Kind):
     def drain(self, farm: Any, node: str, on: bool) -> None:
         """By the manager's form, whose nonce keeps others from filling it in."""
         url = f"http://127.0.0.1:{farm.balanced}/balancer-manager"
-        with urllib.request.urlopen(url, timeout=10) as page:
+        with urllib.request.urlopen(url, timeout=60) as page:
             nonce = re.search(rb"[?&](?:amp;)?nonce=([0-9a-f-]+)", page.read())
         assert nonce is not None
         member = f"http://127.0.0.1:{farm.public[node]}"
         form = {"b": "nodes", "w": member, "nonce": nonce[1].decode(), "w_status_N": int(on)}
         asked = urllib.request.Request(url, urlencode(form).encode(), {"Referer": url})
-        with urllib.request.urlopen(asked, timeout=10) as page:
+        with urllib.request.urlopen(asked, timeout=60) as page:
             assert page.status == 200
 
 

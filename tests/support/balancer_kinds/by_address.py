@@ -24,11 +24,11 @@ class ByAddress(Kind):
 
     def sees_up(self, farm: Any, node: str) -> None:
         """Some from elsewhere get there."""
-        wait_for(f"{node} gets newcomers", lambda: node in _whom_strangers_get(farm), 15)
+        wait_for(f"{node} gets newcomers", lambda: node in _whom_strangers_get(farm))
 
     def sees_down(self, farm: Any, node: str, cookies: Mapping[str, str]) -> None:
         """None from anywhere get there."""
-        wait_for(f"{node} is left alone", lambda: node not in _whom_strangers_get(farm), 15)
+        wait_for(f"{node} is left alone", lambda: node not in _whom_strangers_get(farm))
 
 
 @frozen

@@ -47,7 +47,7 @@ class Runtime:
     def say(self, command: str) -> str:
         """Say one command; what it answers."""
         with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(5)
+            asked.settimeout(60)
             asked.connect(self._name.encode())
             asked.sendall(f"{command}\n".encode())
             answer = b""
@@ -86,7 +86,7 @@ class Haproxy(Kind):
 
     def _waits(self, farm: Any, node: str, status: str) -> None:
         runtime, backend = Runtime(farm.balanced), self.backends.get(node, "nodes")
-        wait_for(f"{node} is {status}", lambda: runtime.status(backend, node).startswith(status), 15)
+        wait_for(f"{node} is {status}", lambda: runtime.status(backend, node).startswith(status))
 
     def sees_up(self, farm: Any, node: str) -> None:
         """As its statistics say."""

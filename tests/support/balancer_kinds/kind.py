@@ -45,11 +45,11 @@ class Kind:
 
     def sees_up(self, farm: Any, node: str) -> None:
         """Wait until it sends newcomers to the node."""
-        wait_for(f"{node} gets newcomers", lambda: farm.whoami() == node, 15)
+        wait_for(f"{node} gets newcomers", lambda: farm.whoami() == node)
 
     def sees_down(self, farm: Any, node: str, cookies: Mapping[str, str]) -> None:
         """Wait until it sends those elsewhere who hold the node's cookies."""
-        wait_for(f"{node} is left alone", lambda: farm.whoami(cookies) not in {"", node}, 15)
+        wait_for(f"{node} is left alone", lambda: farm.whoami(cookies) not in {"", node})
 
 
 _ENDINGS = {"envoy": "yaml", "varnish": "vcl"}
