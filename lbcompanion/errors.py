@@ -83,10 +83,14 @@ class BadRequest(ProtocolError):
 
 
 class BadResponse(ProtocolError):
-    """The application's response is malformed or ambiguous; the visitor gets 502."""
+    """The application's response is malformed, ambiguous or over a limit; the visitor gets 502.
 
-    def __init__(self, why: str) -> None:
+    :ivar what: the label under which it is counted.
+    """
+
+    def __init__(self, why: str, what: str = "bad answer") -> None:
         super().__init__(502, why)
+        self.what = what
 
 
 class TokenError(CompanionError):

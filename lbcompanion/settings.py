@@ -50,7 +50,7 @@ class CaptureTable:
     revalidate: str = "keep"
     no_store: tuple[str, ...] = ()
     outlive_pull: tuple[str, ...] = ()
-    force_parameter: str = "lbc=record"
+    force_parameter: str = ""
     include: tuple[str, ...] = ("/**",)
     exclude: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("GET", "POST")
@@ -134,6 +134,7 @@ class LimitsTable:
     requests_per_connection: int = 10000
     body_bytes_per_second: float = 128
     upstream_connect_seconds: float = 5
+    upstream_head_bytes: int = 262144
     upstream_seconds: float = 60
     connections: int = 10000
     connections_per_address: int = 0

@@ -100,11 +100,12 @@ def _check_requests(raw: bytes, places: bytes, direction: Direction) -> Hashable
     again, received_again, closed_again = _send_requests(_pieces(raw, places), direction)
     assert again == requests, "another cut, other requests"
     read = h11_reading.requests(raw)
-    if b"/_lbc" not in raw and b"/robots.txt" not in raw:
+    # h11 takes no bytes above ASCII in a target.
+    if b"/_lbc" not in raw and b"/robots.txt" not in raw and not re.search(rb"[\x80-\xff][^ \r\n]* HTTP/", raw):
         assert len(requests) <= len(read.messages), (requests, read)
         for ours, theirs in zip(requests, read.messages, strict=False):
             assert ours.method == theirs.start[0]
-            assert ours.target == heads.origin_form(theirs.start[1])
+            assert ours.target == heads.origin_form(theirs.start[1], ours.method)
             assert ours.body == theirs.body
             assert _own(ours.fields) == _own(theirs.fields)
         methods = [ours.method for ours in requests]
@@ -125,9 +126,9 @@ def _check_requests(raw: bytes, places: bytes, direction: Direction) -> Hashable
 
 
 _CHANGED = frozenset(
-    b"connection keep-alive proxy-connection te transfer-encoding upgrade content-length x-forwarded-for trailer"
-    b" x-forwarded-proto x-forwarded-host accept-encoding lbc-capture proxy-authenticate proxy-authorization expect"
-    b" host if-none-match if-match if-range range".split()
+    b"connection keep-alive proxy-connection te transfer-encoding upgrade content-length trailer date lbc-forwarded-by"
+    b" x-forwarded-for x-forwarded-proto x-forwarded-host accept-encoding lbc-capture proxy-authenticate expect"
+    b" proxy-authorization host if-none-match if-match if-range range".split()
 )
 
 
@@ -170,9 +171,12 @@ def _outcome(received: bytes, closed: bool, direction: Direction, raw: bytes) ->
 def _check_response(raw: bytes, places: bytes, direction: Direction) -> Hashable:
     ours = _outcome(*_send_response([raw], direction), direction, raw)
     again = _outcome(*_send_response(_pieces(raw, places), direction), direction, raw)
-    read = h11_reading.response(raw, direction.method, direction.eof)
     if ours[0] == "whole":
         assert again[:4] == ours[:4], "another cut, another answer"
+    if re.search(rb"[!-~][ \t]+:", raw):
+        return "white space before a colon, which h11 refuses", ours[0]
+    read = h11_reading.response(raw, direction.method, direction.eof)
+    if ours[0] == "whole":
         assert read.messages, read
         theirs = read.messages[0]
         assert ours[1] == theirs.start

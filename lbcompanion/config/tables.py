@@ -14,6 +14,7 @@ from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
 from lbcompanion.html.redaction import Masks
+from lbcompanion.http1.path_patterns import is_matchable
 from lbcompanion.model import DEFAULT_LADDER, NODE_NAME
 from lbcompanion.sticky.dialects import AUTO, known_names
 from lbcompanion.sticky.dialects.generic import PART_ALLOWED, parse_part
@@ -92,12 +93,21 @@ def _key(value: object, folder: Path) -> str:
     return value
 
 
+def _path_pattern(value: object, folder: Path) -> str:
+    """Check that a pattern can match the path of a request."""
+    if not isinstance(value, str) or not value.isprintable() or not is_matchable(value):
+        raise InvalidValue(
+            'path patterns that begin with "/" or "**" and have no "//", "/./" or "/../", such as /shop/**'
+        )
+    return value
+
+
 _node_name = checks.text(NODE_NAME, NAME_ALLOWED)
 _names = checks.list_of(checks.cookie_name, "a list of cookie names and patterns")
 _token_names = checks.list_of(
     checks.text(checks.TOKEN, "cookie names: letters, digits and !#$%&'*+-.^_`|~"), "a list of cookie names"
 )
-_globs = checks.list_of(checks.text(None, "path patterns such as /shop/**"), "a list of path patterns")
+_path_patterns = checks.list_of(_path_pattern, "a list of path patterns")
 _host_names = checks.list_of(checks.host_name, "a list of host names")
 _positive = checks.number(0, exclude_minimum=True)
 _secret_files = checks.list_of(checks.path, "a list of files", unique=True)
@@ -136,11 +146,11 @@ NODE: Mapping[str, Table] = {
         "ratio": checks.number(0, 1),
         "visitor_cookie": checks.text(checks.TOKEN, "the name of a cookie"),
         "revalidate": checks.choice("keep", "no-store"),
-        "no_store": _globs,
-        "outlive_pull": _globs,
+        "no_store": _path_patterns,
+        "outlive_pull": _path_patterns,
         "force_parameter": checks.text(None, "a parameter as it stands in a query, such as lbc=record", empty=True),
-        "include": _globs,
-        "exclude": _globs,
+        "include": _path_patterns,
+        "exclude": _path_patterns,
         "methods": checks.list_of(
             checks.text(checks.UPPER_TOKEN, "methods in capitals, such as GET"), "a list of methods", minimum=1
         ),
@@ -196,6 +206,7 @@ NODE: Mapping[str, Table] = {
         "requests_per_connection": checks.integer(1),
         "body_bytes_per_second": checks.number(0),
         "upstream_connect_seconds": _positive,
+        "upstream_head_bytes": checks.integer(256),
         "upstream_seconds": _positive,
         "connections": checks.integer(1),
         "connections_per_address": checks.integer(0),

@@ -1,47 +1,57 @@
-"""Whether an answer is a page, and whether something may be inserted into it, by the heads alone.
+"""Whether a response is a page, and whether something may be inserted into it, by the heads of the exchange alone.
 
-The body is judged by :mod:`lbcompanion.html.inject` (AMP, our marker, a policy in a ``<meta>``), which returns a
-:class:`Refusal`. Paths, statuses, methods and sizes are judged by the capture rules.
+What only the body shows (AMP, an inserted script, a policy in a ``<meta>``) is found by
+:mod:`lbcompanion.html.inject`, which gives a :class:`Refusal`. The configured rules (paths, statuses, methods, sizes)
+are applied by the capture policy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from functools import lru_cache
 
 from attrs import frozen
 
+from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html import charset
+from lbcompanion.html.media_type import MediaType, extract_media_type
+from lbcompanion.http1.fragment_fields import FRAGMENT_FIELDS, REQUESTED_WITH
 
 #: Header fields as the parsers give them: names in lower case.
 Fields = Iterable[tuple[bytes, bytes]]
 
-_HTML = b"text/html"
 _XHTML = b"application/xhtml+xml"
 #: The media types of pages.
-HTML_TYPES = (_HTML, _XHTML)
+HTML_TYPES = (b"text/html", _XHTML)
 _NO_BODY = frozenset({204, 205, 206, 304})
-#: The fetch destinations (``Sec-Fetch-Dest``) under which a browser shows a document; "fencedframe" and the plugin
-#: elements do as well (Fetch Metadata section 2.1).
+#: The fetch destinations (``Sec-Fetch-Dest``) of navigations (Fetch Metadata section 2.1).
 DOCUMENT_DESTINATIONS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object"})
-#: Those under which a page may be asked for at all: a script that fetches a part of a page says "empty".
+#: The destinations of all requests for pages. "empty" is the destination of requests by scripts, and of navigations
+#: that a service worker passes on.
 PAGE_DESTINATIONS = DOCUMENT_DESTINATIONS | {b"empty"}
 _NAVIGATIONS = frozenset({b"navigate", b"nested-navigate"})
-_FRAGMENT_FIELDS = frozenset({b"hx-request", b"turbo-frame", b"x-pjax"})
 _PREFETCH_FIELDS = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
-#: The fields of a request and of a response that are read here. A cache of :func:`eligible` needs all of them in its
-#: key.
+#: The fields of a request, and of a response, that :func:`eligible` reads. A cache of its results must have all of
+#: them in its key.
 READ_OF_REQUEST = (
-    _FRAGMENT_FIELDS | _PREFETCH_FIELDS | {b"sec-fetch-dest", b"sec-fetch-mode", b"x-requested-with", b"cache-control"}
+    frozenset(FRAGMENT_FIELDS)
+    | _PREFETCH_FIELDS
+    | {
+        b"sec-fetch-dest",
+        b"sec-fetch-mode",
+        b"upgrade-insecure-requests",
+        b"x-requested-with",
+        b"surrogate-capability",
+        b"cache-control",
+    }
 )
 READ_OF_RESPONSE = frozenset({b"content-type", b"content-disposition", b"cache-control"})
-# Between the values of several lines: no value can hold a line feed.
-_LINE_SEPARATOR = b"\n, "
+
+_media_types: BoundedCache[bytes, MediaType] = BoundedCache()
 
 
 class Refusal(Enum):
-    """Why nothing is inserted into a page, as far as its body tells."""
+    """Why nothing is inserted into a page, as far as its body shows."""
 
     AMP = "AMP"
     CHARSET = "charset"
@@ -58,15 +68,15 @@ class Refusal(Enum):
 
 @frozen
 class Eligibility:
-    """The judgement by the heads of an exchange.
+    """What the heads of an exchange show.
 
-    :ivar page: whether the answer is an HTML page of which a copy can be taken.
+    :ivar page: whether the response is an HTML page of which a copy can be made.
     :ivar inject: whether something may be inserted into it; never without ``page``.
-    :ivar reason: why nothing may be inserted, in a word or two; empty where it may.
-    :ivar fragment: it was asked for as a part of a page.
-    :ivar needs_document: no header of the request has the destination: the response counts as a part of a page if it
-        has neither a doctype nor ``<html>``.
-    :ivar xhtml: it is to be read as XML.
+    :ivar reason: why nothing may be inserted, in a word or two; empty if it may be.
+    :ivar fragment: whether a script requested it.
+    :ivar needs_document: whether a body without a doctype and without ``<html>`` counts as a fragment, because the
+        request does not show what was requested.
+    :ivar xhtml: whether it is parsed as XML.
     :ivar charset: the encoding that ``Content-Type`` names, in lower case.
     """
 
@@ -80,7 +90,7 @@ class Eligibility:
 
 
 def eligible(request_fields: Fields, status: int, response_fields: Fields, method: bytes = b"GET") -> Eligibility:
-    """Judge an exchange by its heads.
+    """Decide about an exchange by its heads.
 
     :param request_fields: the visitor's, names in lower case.
     :param status: the application's.
@@ -92,43 +102,99 @@ def eligible(request_fields: Fields, status: int, response_fields: Fields, metho
     if status < 200 or status in _NO_BODY:
         return Eligibility(False, False, "status")
     response = _selected(response_fields, READ_OF_RESPONSE)
-    html, xhtml, declared_charset = _read_type(response.get(b"content-type", b""))
-    if not html:
+    media_type = _media_type(response.get(b"content-type", b""))
+    if media_type.essence not in HTML_TYPES:
         return Eligibility(False, False, "not HTML")
-    if response.get(b"content-disposition", b"").lstrip()[:10].lower() == b"attachment":
-        return Eligibility(False, False, "download")
     request = _selected(request_fields, READ_OF_REQUEST)
-    fragment = _is_fragment(request)
-    reason = ""
+    reason = request_reason(request)
+    if reason == "download" or response.get(b"content-disposition", b"").lstrip()[:10].lower() == b"attachment":
+        return Eligibility(False, False, "download")
+    fragment = reason == "fragment"
     if b"no-transform" in (response.get(b"cache-control", b"") + request.get(b"cache-control", b"")).lower():
         reason = "no-transform"
-    elif _is_prefetch(request):
-        reason = "prefetch"
-    elif fragment:
-        reason = "fragment"
-    elif not charset.supports_insertion(declared_charset):
+    elif not reason and not charset.supports_insertion(media_type.charset):
         reason = "charset"
-    unknown = b"sec-fetch-dest" not in request and b"sec-fetch-mode" not in request
-    return _page_eligibility(reason, fragment, unknown, xhtml, declared_charset)
+    is_unknown = b"sec-fetch-dest" not in request and b"sec-fetch-mode" not in request
+    return Eligibility(
+        page=True,
+        inject=not reason,
+        reason=reason,
+        fragment=fragment,
+        # A cache that assembles pages passes the page's own fields on with the requests for its fragments.
+        needs_document=is_unknown or b"surrogate-capability" in request,
+        xhtml=media_type.essence == _XHTML,
+        charset=media_type.charset,
+    )
 
 
-@lru_cache(256)
-def _read_type(value: bytes) -> tuple[bool, bool, str | None]:
-    """Whether a Content-Type is HTML's, whether it is XHTML's, and its charset."""
-    media_type = value.partition(b";")[0].strip().lower()
-    if media_type not in HTML_TYPES or _LINE_SEPARATOR in value:
-        return False, False, None
-    return True, media_type == _XHTML, charset.content_type_charset(value)
+def _media_type(value: bytes) -> MediaType:
+    media_type = _media_types.get(value)
+    return _media_types.put(value, extract_media_type(value)) if media_type is None else media_type
 
 
-@lru_cache(256)
-def _page_eligibility(
-    reason: str, fragment: bool, unknown: bool, xhtml: bool, declared_charset: str | None
-) -> Eligibility:
-    return Eligibility(True, not reason, reason, fragment, unknown, xhtml, declared_charset)
+def may_be_html(content_type: bytes) -> bool:
+    """Whether a ``Content-Type`` may be that of a page; only :func:`eligible` can tell for a list."""
+    media_type = content_type[:21].lower()
+    return media_type.startswith(HTML_TYPES) or (b"," in content_type and b"html" in content_type.lower())
 
 
-def _is_prefetch(request: dict[bytes, bytes]) -> bool:
+def request_reason(request: dict[bytes, bytes]) -> str:  # noqa: PLR0911 - a list of rules, each with its word
+    """Why the request is not one for a page: ``fragment``, ``prefetch`` or ``download``; empty if it may be one.
+
+    :param request: the values of the fields in :data:`READ_OF_REQUEST`; those of several lines joined by commas.
+    """
+    if not request:
+        return ""
+    if _is_by_script(request):
+        return "fragment"
+    mode = request.get(b"sec-fetch-mode")
+    if mode is not None and _only_member(mode) not in _NAVIGATIONS:
+        return "fragment"
+    destination = request.get(b"sec-fetch-dest")
+    is_navigation = destination is not None and _only_member(destination) in DOCUMENT_DESTINATIONS
+    if destination is not None and not is_navigation:
+        if mode is None or _only_member(destination) != b"empty":
+            return "fragment"
+        # Either a navigation that a service worker passes on, or a link with a "download" attribute. Scripts cannot
+        # send the mode of navigations (Fetch Standard), and only navigations have the other field.
+        if _only_member(request.get(b"upgrade-insecure-requests", b"")) != b"1":
+            return "download"
+        is_navigation = True
+    if not _PREFETCH_FIELDS.isdisjoint(request) and _is_prefetch(request, is_navigation):
+        return "prefetch"
+    return ""
+
+
+def is_page_destination(destination: bytes) -> bool:
+    """Whether the response to a request with this ``Sec-Fetch-Dest`` can be a page."""
+    return destination in PAGE_DESTINATIONS or _only_member(destination) in PAGE_DESTINATIONS
+
+
+def _only_member(value: bytes) -> bytes:
+    """The member that a list consists of, in lower case; the list if its members differ."""
+    if b"," not in value:
+        return value.lower()
+    members = {member.strip(b" \t").lower() for member in value.split(b",")}
+    return members.pop() if len(members) == 1 else value
+
+
+def _is_by_script(request: dict[bytes, bytes]) -> bool:
+    if not FRAGMENT_FIELDS.keys().isdisjoint(request):
+        return True
+    requested_with = request.get(b"x-requested-with")
+    if requested_with is None:
+        return False
+    return any(member.strip(b" \t").lower() in REQUESTED_WITH for member in requested_with.split(b","))
+
+
+def _is_prefetch(request: dict[bytes, bytes], is_navigation: bool) -> bool:
+    """Whether the response may never be shown, or be shown without its scripts.
+
+    A document that is prefetched or prerendered by speculation rules runs its scripts when it is viewed. Its notice
+    waits for the view.
+    """
+    if is_navigation and b"prefetch" in request.get(b"sec-purpose", b"").lower():
+        return False
     for name in _PREFETCH_FIELDS & request.keys():
         value = request[name].lower()
         if b"prefetch" in value or b"prerender" in value or value == b"preview":
@@ -137,24 +203,10 @@ def _is_prefetch(request: dict[bytes, bytes]) -> bool:
 
 
 def _selected(fields: Fields, names: frozenset[bytes]) -> dict[bytes, bytes]:
+    """The values of some fields; those of several lines joined by commas, as in ``head.values``."""
     found: dict[bytes, bytes] = {}
     for name, value in fields:
         if name in names:
             previous = found.get(name)
-            found[name] = value if previous is None or previous == value else previous + _LINE_SEPARATOR + value
+            found[name] = value if previous is None else b"%b, %b" % (previous, value)
     return found
-
-
-def _is_fragment(request: dict[bytes, bytes]) -> bool:
-    if not request:
-        return False
-    if not _FRAGMENT_FIELDS.isdisjoint(request):
-        return True
-    destination = request.get(b"sec-fetch-dest")
-    if destination is not None and destination.lower() not in DOCUMENT_DESTINATIONS:
-        return True
-    mode = request.get(b"sec-fetch-mode")
-    if mode is not None and mode.lower() not in _NAVIGATIONS:
-        return True
-    # An Android web view sends its package's name here with every navigation.
-    return request.get(b"x-requested-with", b"").lower() == b"xmlhttprequest"

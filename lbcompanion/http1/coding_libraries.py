@@ -1,4 +1,4 @@
-"""Which libraries speak the codings here. Everything else in this room takes them from here."""
+"""The libraries for the content codings. The other modules of this package import them from here."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ __all__ = ["DEFLATE_LIBRARY", "brotli", "zstd"]
 
 def _deflate() -> Any:
     try:
-        from isal import isal_zlib  # noqa: PLC0415 - there are machines without a wheel of it
+        from isal import isal_zlib  # noqa: PLC0415 - some machines have no wheel of it
     except ImportError:
         return zlib
     return isal_zlib
 
 
-#: What has zlib's calls: ISA-L where it is installed, for a half to a seventh of the time; else zlib.
+#: The module for gzip and deflate, with zlib's functions: ISA-L if it is installed, which takes a half to a seventh of
+#: zlib's time; else zlib.
 DEFLATE_LIBRARY = _deflate()

@@ -56,6 +56,12 @@ DECODABLE = frozenset(_DECODERS)
 # ``*`` is expanded to these; x-gzip is an old name of gzip.
 _WILDCARD_CODINGS = (b"gzip", b"deflate", b"br", b"zstd")
 _IDENTITY = frozenset({b"", b"identity", b"none"})
+# Some applications name the page's charset as its coding. Browsers ignore codings that they do not know.
+_CHARSET = re.compile(
+    rb"(?:x-)?(?:utf-?(?:7|8|16|32)(?:[bl]e)?|unicode(?:-1-1-utf-8)?|(?:us-)?ascii|(?:cs)?iso[-_]?[0-9]{4}[-_:a-z0-9]*"
+    rb"|latin-?[0-9]{1,2}|(?:windows|cp|ibm)-?[0-9]{2,5}|koi8(?:-?[a-z]{1,2})?|(?:cs)?gb(?:2312|k|18030)|hz-gb-2312"
+    rb"|(?:cn-)?big5(?:-hkscs)?|euc-?(?:jp|kr|cn|tw)|shift[-_]?jis|s?jis|ms_kanji|mac(?:intosh|-[a-z]+)|tis-620)"
+)
 # Browsers send about 30 bytes. Much longer headers are not parsed, because a client could make that expensive.
 _MAX_ACCEPT_BYTES = 1024
 # ``*`` with a weight and some white space; the weight is copied to four codings.
@@ -153,10 +159,10 @@ def content_coding(values: Iterable[bytes]) -> bytes:
     """The coding that the values of ``Content-Encoding`` name, in lower case; empty for a plain body.
 
     Several codings are returned as one comma-separated list, which is not a member of :data:`DECODABLE`. Some
-    applications send ``none`` or ``identity``; both mean no coding.
+    applications send ``none``, ``identity`` or the name of a charset; all mean no coding.
     """
     named = [member.strip(b" \t").lower() for value in values for member in value.split(b",")]
-    return b", ".join([member for member in named if member not in _IDENTITY])
+    return b", ".join([member for member in named if member not in _IDENTITY and not _CHARSET.fullmatch(member)])
 
 
 def acceptable_codings(accept: bytes | None) -> bytes:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Final
 
 from lbcompanion.bounded_cache import BoundedCache
+from lbcompanion.http1.fragment_fields import FRAGMENT_FIELDS
 from lbcompanion.protocol import headers
 
 #: The result of :func:`read_lines`: the lines to forward, each with its line end; the values of the indexed fields, by
@@ -31,16 +32,25 @@ EXPECT: Final = 16
 FORWARDED: Final = 32
 #: Fields that distinguish a fragment, a prefetch or a download from a page.
 FRAGMENT_HINT: Final = 64
-#: ``If-None-Match``, ``If-Match``.
+#: ``If-None-Match``, ``If-Match``, ``If-Modified-Since``.
 CONDITIONAL: Final = 128
 #: ``Lbc-Capture``.
 CAPTURE_REQUESTED: Final = 256
-#: Fields that are wrong after a change of the body: digests, ``Accept-Ranges``, the entity tag.
+#: Fields that are wrong after a change of the body: digests, ``Accept-Ranges``, the validators.
 BODY_DEPENDENT: Final = 512
 #: ``Content-Security-Policy``.
 HAS_CSP: Final = 1024
 #: ``Content-Encoding``.
 HAS_CODING: Final = 2048
+#: Fields that may authenticate a connection: ``Authorization`` of a request, ``WWW-Authenticate`` and
+#: ``Persistent-Auth`` of a response.
+AUTHENTICATION: Final = 1 << 20
+#: ``Lbc-Forwarded-By``.
+FORWARDED_BY: Final = 1 << 21
+#: ``Date``.
+HAS_DATE: Final = 1 << 22
+#: ``Range``, ``If-Range``.
+RANGE: Final = 4096
 
 # Not forwarded: hop-by-hop fields, and fields that the proxy generates itself (framing, X-Forwarded-*).
 _NOT_FORWARDED: Final = 1 << 30
@@ -68,22 +78,27 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"accept-encoding": 0,
     b"cache-control": 0,
     b"expect": EXPECT,
+    b"authorization": AUTHENTICATION,
     b"x-forwarded-for": FORWARDED | _NOT_FORWARDED,
     b"x-forwarded-proto": FORWARDED | _NOT_FORWARDED,
     b"x-forwarded-host": FORWARDED | _NOT_FORWARDED,
     b"sec-fetch-dest": _SINGLETON,
     b"sec-fetch-mode": _SINGLETON,
+    b"upgrade-insecure-requests": 0,
+    b"surrogate-capability": FRAGMENT_HINT,
     b"x-requested-with": FRAGMENT_HINT,
-    b"hx-request": FRAGMENT_HINT,
-    b"turbo-frame": FRAGMENT_HINT,
-    b"x-pjax": FRAGMENT_HINT,
+    **dict.fromkeys(FRAGMENT_FIELDS, FRAGMENT_HINT),
     b"sec-purpose": FRAGMENT_HINT,
     b"purpose": FRAGMENT_HINT,
     b"x-purpose": FRAGMENT_HINT,
     b"x-moz": FRAGMENT_HINT,
     b"if-none-match": CONDITIONAL,
     b"if-match": CONDITIONAL,
+    b"if-modified-since": CONDITIONAL,
+    b"range": RANGE,
+    b"if-range": RANGE,
     headers.CAPTURE.key: CAPTURE_REQUESTED,
+    headers.FORWARDED_BY.key: FORWARDED_BY | _NOT_FORWARDED,
 }
 #: The indexed fields of a response, with their flags.
 RESPONSE_FIELDS: dict[bytes, int] = {
@@ -99,10 +114,19 @@ RESPONSE_FIELDS: dict[bytes, int] = {
     b"content-digest": BODY_DEPENDENT,
     b"repr-digest": BODY_DEPENDENT,
     b"accept-ranges": BODY_DEPENDENT,
+    b"date": HAS_DATE,
+    b"www-authenticate": AUTHENTICATION,
+    b"persistent-auth": AUTHENTICATION,
+    b"last-modified": BODY_DEPENDENT,
 }
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+_SPACED_LINE = re.compile(
+    rb"(?!(?:content-length|transfer-encoding|connection)[ \t])"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:[ \t]*([\t\x20-\x7e\x80-\xff]*)",
+    re.IGNORECASE,
+)
 # The bytes allowed in a head beside its line ends: no control characters (RFC 9110 section 5.5).
 ALLOWED_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 # Cache from spellings of names to lower-case names and flags; -1 for fields that are not indexed. It is bounded,
@@ -190,14 +214,18 @@ def read_lines(raw: bytes, start: int, response: bool) -> Lines | None:
     return forwardable, values, flags & 0xFFFFFFF, len(lines) + len(not_forwarded)
 
 
-def normalised(raw: bytes, start: int) -> bytes | None:
+def normalised(raw: bytes, start: int, response: bool = False) -> bytes | None:
     """The head with each line in the form ``Name: value``, without white space around the value.
 
+    :param response: white space between name and colon is removed, as RFC 9112 section 5.1 asks of proxies; but not
+        from fields that frame the message, because others may read those differently.
     :returns: None if a line is not a field or is folded (RFC 9112 section 5.2).
     """
     spelling = [raw[:start]]
     for line in raw[start:-4].split(b"\r\n"):
         found = _LINE.fullmatch(line)
+        if found is None and response:
+            found = _SPACED_LINE.fullmatch(line)
         if found is None:
             return None
         spelling.append(b"%b: %b\r\n" % (found[1], found[2].rstrip(b" \t")))

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from lbcompanion.http1.field_lines import CONNECTION, HOP_BY_HOP, UPGRADE
+from lbcompanion.http1.field_lines import AUTHENTICATION, CONNECTION, HOP_BY_HOP, UPGRADE
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
+from lbcompanion.protocol import headers
 
-# A client must not be able to remove these by naming them in ``Connection``.
-_NEVER_DROPPED = frozenset(
-    {
-        b"host",
-        b"content-length",
-        b"cookie",
-        b"authorization",
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-        b"x-forwarded-host",
-    }
+# Fields that a Connection field cannot remove. A balancer may pass a visitor's Connection field on, so that the visitor
+# would remove what the balancer added, and the application would take the request for a trusted one. RFC 9110 section
+# 7.6.1 does not allow these names there: they are meant for all recipients. First the registered names, then words
+# that names of forwarding and identity fields are made of, which no list can have completely.
+_END_TO_END = re.compile(
+    rb"host|cookie2?|set-cookie2?|date|from|via|forwarded|referer|origin|range|if-.*|accept.*|content-.*|cache-control"
+    rb"|pragma|expires|expect|etag|last-modified|location|vary|age|server|retry-after|allow|link|max-forwards|digest"
+    rb"|want-.*|early-data|priority|traceparent|tracestate|baggage|dnt|sec-.*|signature.*|" + headers.PREFIX + rb".*"
+    rb"|.*(?:forward|real|client|remote|connecting|peer|source|addr|user|account|login|name|mail|subject|uid|auth|oidc"
+    rb"|oauth|jwt|saml|sso|ident|principal|role|group|tenant|customer|member|admin|internal|permission|scope|session"
+    rb"|token|secret|key|sign|sig|hmac|csrf|xsrf|nonce|ssl|tls|https|x509|cert|verif|cipher|proxy|proto|scheme|host"
+    rb"|server|port|url|uri|path|origin|request|trace|country|geo|trust|secure|policy|amz|azure|goog|cloud|cdn|edge).*"
+    rb"|(?:.*[-_])?(?:ips?|dn|id|cf|by|for|via|method)(?:[-_].*)?"
 )
+
+
+# Schemes that authenticate the connection, not the request (RFC 4559, MS-NTHT), at the start of a list member.
+_CONNECTION_SCHEME = re.compile(
+    rb"(?:^|,)[ \t]*(?:ntlm|negotiate|nego2|kerberos)(?![!#$%&'*+\-.^_`|~0-9a-z=])", re.IGNORECASE
+)
+
+
+def authenticates_connection(head: RequestHead | ResponseHead) -> bool:
+    """Whether the sender may tie the user's identity to the connection, so that no other user may get it."""
+    if not head.flags & AUTHENTICATION:
+        return False
+    values = head.values
+    if b"persistent-auth" in values:
+        return True
+    value = values.get(b"authorization") or values.get(b"www-authenticate")
+    return value is not None and _CONNECTION_SCHEME.search(value) is not None
 
 
 def list_members(values: Iterable[bytes]) -> list[bytes]:
@@ -51,13 +72,14 @@ def keeps_alive(head: RequestHead | ResponseHead) -> bool:
 
 
 def _connection_fields(head: RequestHead | ResponseHead) -> frozenset[bytes]:
-    """The fields that ``Connection`` names, without :data:`~lbcompanion.http1.field_lines.HOP_BY_HOP`."""
+    """The fields that ``Connection`` removes, without :data:`~lbcompanion.http1.field_lines.HOP_BY_HOP`."""
     if not head.flags & CONNECTION:
         return frozenset()
     options_value = head.values[b"connection"]
     if (head.version, options_value) in _KEEP_ALIVE:
         return frozenset()
-    return frozenset(list_members((options_value,))) - _NEVER_DROPPED - HOP_BY_HOP - {b"close"}
+    options = frozenset(list_members((options_value,))) - HOP_BY_HOP - {b"close"}
+    return frozenset(option for option in options if not _END_TO_END.fullmatch(option))
 
 
 def end_to_end(head: RequestHead | ResponseHead, excluded: Iterable[bytes] = ()) -> bytes:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lbcompanion.errors import BadRequest, BadResponse, ProtocolError
 from lbcompanion.http1.field_lines import DUPLICATE, HAS_FRAMING
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.protocol import headers
 
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+# Of Content-Length; RFC 9110 section 8.6 has no limit.
+_MAX_DIGITS = 18
 # RFC 9112 section 7.1.1; chunk extensions are bounded, ignored and never forwarded.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 # The common form of the bytes between two chunks.
@@ -32,6 +33,12 @@ class BodyKind(Enum):
     CHUNKED = "chunked"
     UNTIL_CLOSE = "until close"
 
+
+# Access to a member of an Enum calls Python code up to Python 3.11, so the hot path uses these names.
+NO_BODY_KIND: Final = BodyKind.NONE
+LENGTH_KIND: Final = BodyKind.LENGTH
+CHUNKED_KIND: Final = BodyKind.CHUNKED
+UNTIL_CLOSE_KIND: Final = BodyKind.UNTIL_CLOSE
 
 # RFC 9110 section 6.5.1: fields for framing, routing, authentication and request handling are not allowed in trailers.
 # They are dropped, because an application may merge trailers into the header fields.
@@ -51,9 +58,9 @@ class Framing(NamedTuple):
     length: int = 0
 
 
-NO_BODY = Framing(BodyKind.NONE)
-CHUNKED = Framing(BodyKind.CHUNKED)
-UNTIL_CLOSE = Framing(BodyKind.UNTIL_CLOSE)
+NO_BODY = Framing(NO_BODY_KIND)
+CHUNKED = Framing(CHUNKED_KIND)
+UNTIL_CLOSE = Framing(UNTIL_CLOSE_KIND)
 
 
 def _declared_framing(head: RequestHead | ResponseHead, error: type[ProtocolError]) -> Framing | None:
@@ -66,9 +73,9 @@ def _declared_framing(head: RequestHead | ResponseHead, error: type[ProtocolErro
     coding = head.values.get(b"transfer-encoding")
     if coding is None:
         assert length is not None
-        if not _DIGITS.fullmatch(length):
+        if not length.isdigit() or len(length) > _MAX_DIGITS:
             raise _protocol_error(error, "Content-Length is not a number")
-        return Framing(BodyKind.LENGTH, int(length))
+        return Framing(LENGTH_KIND, int(length))
     if coding.lower() != b"chunked":
         raise _protocol_error(error, "Transfer-Encoding is not just chunked")
     if length is not None:
@@ -87,8 +94,10 @@ def request_framing(head: RequestHead) -> Framing:
 
     :raises BadRequest: 400 if the framing is ambiguous.
     """
+    if not head.flags & HAS_FRAMING:
+        return NO_BODY
     declared = _declared_framing(head, BadRequest)
-    return NO_BODY if declared is None or (declared.kind is BodyKind.LENGTH and not declared.length) else declared
+    return NO_BODY if declared is None or (declared.kind is LENGTH_KIND and not declared.length) else declared
 
 
 def response_framing(head: ResponseHead, method: bytes) -> Framing:
@@ -103,6 +112,19 @@ def response_framing(head: ResponseHead, method: bytes) -> Framing:
     if declared is None:
         return UNTIL_CLOSE
     return declared
+
+
+def contradicts_framing(head: ResponseHead) -> bool:
+    """Whether a response without a body has fields that announce one: body bytes may follow on the connection.
+
+    RFC 9112 sections 6.1 and 6.2 forbid both fields in 1xx and 204. A 304 may have them, but applications that send
+    ``Transfer-Encoding`` there often send the last chunk too.
+    """
+    if not head.flags & HAS_FRAMING or (head.status >= 200 and head.status not in {204, 304}):
+        return False
+    if b"transfer-encoding" in head.values:
+        return True
+    return head.status != 304 and head.values[b"content-length"].strip(b"0") != b""
 
 
 class LengthReader:
@@ -263,9 +285,9 @@ BodyReader = LengthReader | ChunkedReader | UntilCloseReader
 
 def body_reader(framing: Framing, error: type[ProtocolError]) -> BodyReader:
     """The reader for a framing; for no body it is done from the start."""
-    if framing.kind is BodyKind.CHUNKED:
+    if framing.kind is CHUNKED_KIND:
         return ChunkedReader(error)
-    if framing.kind is BodyKind.UNTIL_CLOSE:
+    if framing.kind is UNTIL_CLOSE_KIND:
         return UntilCloseReader()
     return LengthReader(framing.length)
 

@@ -22,18 +22,26 @@ from lbcompanion.http1.field_lines import (
     read_lines,
 )
 
+# Method, target, version, lines to forward, indexed values, flags, number of lines.
+_Parsed = tuple[bytes, bytes, int, bytes, dict[bytes, bytes], int, int]
+
 #: A header field: name in lower case, value without white space around it.
 Field = tuple[bytes, bytes]
 
-_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_PORT = re.compile(rb":([0-9]*)\Z")
+_DEFAULT_PORTS = {b"http": 80, b"https": 443}
 # RFC 3986 section 3.2.2 without user information: a name, an IPv4 address, or an IPv6 one in brackets; and a port.
 # Empty is allowed (RFC 9110 section 7.2).
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]*)(?::[0-9]{0,5})?")
 # RFC 9110 section 9.1, of those that are written in capitals, as all are that are registered.
 _METHOD = re.compile(rb"[A-Z][A-Z0-9_\-]{0,31}")
-# Visible ASCII: everything else must come percent-encoded (RFC 3986 section 2).
-_TARGET = re.compile(rb"[\x21-\x7e]+")
+# RFC 3986 section 2 wants bytes above 0x7F percent-encoded. Old clients and bots send them as they are, and nginx and
+# Apache accept that. Control characters and blanks are refused: request lines are split at them.
+_TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
+_NON_ASCII = re.compile(rb"[\x80-\xff]")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_MIN_LINE_BYTES = len(b"a:\r\n")
 _HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
 # Hosts that were found to be well-formed.
 _valid_hosts: BoundedCache[bytes, bool] = BoundedCache()
@@ -52,7 +60,7 @@ def use_python_reader(python_only: bool = True) -> bool:
 
 
 class _Head:
-    """What heads of requests and responses have in common.
+    """The common part of request and response heads.
 
     :ivar version: 10 or 11.
     :ivar forwardable: the lines to forward, each with its line end: all except hop-by-hop fields and fields that the
@@ -73,44 +81,47 @@ class _Head:
 
     _INDEXED = REQUEST_FIELDS
 
-    def _split(self) -> list[tuple[bytes, bytes, bytes]]:
+    def split(self) -> list[tuple[bytes, bytes, bytes]]:
+        """All fields: name in lower case, name as written, value."""
         found = self._fields
         if found is None:
             found = self._fields = []
             for line in self._raw[self._raw.index(b"\r\n") + 2 : -4].split(b"\r\n"):
                 spelling, _, value = line.partition(b":")
                 if spelling:
+                    spelling = spelling.rstrip(b" \t")
                     found.append((spelling.lower(), spelling, value.strip(b" \t")))
         return found
 
     @property
     def fields(self) -> list[Field]:
         """All fields in the order of the lines, names in lower case."""
-        return [(name, value) for name, _, value in self._split()]
+        return [(name, value) for name, _, value in self.split()]
 
     @property
     def names(self) -> list[bytes]:
         """The names of :attr:`fields` in their original spelling."""
-        return [spelling for _, spelling, _ in self._split()]
+        return [spelling for _, spelling, _ in self.split()]
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field, or None if the head does not have it."""
         if name in self._INDEXED and name not in self.values:
             return None
-        return next((value for key, _, value in self._split() if key == name), None)
+        return next((value for key, _, value in self.split() if key == name), None)
 
     def all(self, name: bytes) -> list[bytes]:
         """All values of a field, line by line."""
         if name in self._INDEXED and name not in self.values:
             return []
-        return [value for key, _, value in self._split() if key == name]
+        return [value for key, _, value in self.split() if key == name]
 
 
 class RequestHead(_Head):
     """The head of a request.
 
     :ivar method: as sent; methods are case-sensitive.
-    :ivar target: origin form (``/path?query``) or ``*``; an absolute form was brought into origin form.
+    :ivar target: origin form (``/path?query``) or ``*``. An absolute form was brought into origin form, and bytes above
+        0x7F are percent-encoded.
     """
 
     __slots__ = ("method", "target")
@@ -212,9 +223,20 @@ def _parse_field_lines(raw: bytes, field_start: int, response: bool) -> Lines | 
         return None
     lines = read_lines(raw, field_start, response)
     if lines is None:
-        normal = normalised(raw, field_start)
+        normal = normalised(raw, field_start, response)
         lines = None if normal is None else read_lines(normal, field_start, response)
     return lines
+
+
+def whole_request_head(data: bytes, max_lines: int = 100) -> RequestHead | None:
+    """Parse the head of a request if it is all of the data, in the usual form; None if it may be anything else.
+
+    A search for the end of the head costs more than the parsing, and most requests have no body.
+    """
+    if _compiled is None or data[-4:] != b"\r\n\r\n":
+        return None
+    parsed = _compiled.read_request(data)
+    return None if parsed is None else _checked(parsed, data, max_lines)
 
 
 def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
@@ -228,17 +250,22 @@ def read_request_head(raw: bytes, max_lines: int = 100) -> RequestHead:
     parsed = None if _compiled is None else _compiled.read_request(raw)
     if parsed is None:
         parsed = _read_request(raw)
+    return _checked(parsed, raw, max_lines)
+
+
+def _checked(parsed: _Parsed, raw: bytes, max_lines: int) -> RequestHead:
+    """The head, if it has no more than ``max_lines`` lines and its host and target are valid."""
     method, target, version, forwardable, values, flags, count = parsed
     if count > max_lines:
         raise BadRequest(431, f"more than {max_lines} header lines")
     head = RequestHead(method, target, version, raw, forwardable, values, flags)
     host = values.get(b"host")
     if host is None or not _is_good_host(host) or flags & DUPLICATE or target[:1] != b"/" or b"#" in target:
-        _check_host_and_target(head)
+        return _with_valid_target(head)
     return head
 
 
-def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, bytes], int, int]:
+def _read_request(raw: bytes) -> _Parsed:
     """Parse any valid head; the result is that of the compiled reader."""
     if has_bare_lf(raw):
         # First, because callers pass incomplete heads that end here.
@@ -257,12 +284,17 @@ def _read_request(raw: bytes) -> tuple[bytes, bytes, int, bytes, dict[bytes, byt
     if method == b"CONNECT" or not _METHOD.fullmatch(method):
         raise BadRequest(501, "a method that is not served")
     if not _TARGET.fullmatch(target):
-        raise BadRequest(400, "the target has bytes that must be percent-encoded")
+        raise BadRequest(400, "the target has blanks or control characters, which must be percent-encoded")
+    if not target.isascii():
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute and not absolute[2].isascii():
+            raise BadRequest(400, "the target's host is not a valid host")
+        target = _NON_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], target)
     return method, target, version, *lines
 
 
-def _check_host_and_target(head: RequestHead) -> None:
-    """Check that Host and target agree (RFC 9112 section 3.2), and bring the target into origin form."""
+def _with_valid_target(head: RequestHead) -> RequestHead:
+    """Check Host and target (RFC 9112 section 3.2), and bring the target into origin form."""
     hosts = head.all(b"host")
     if len(hosts) > 1 or (not hosts and head.version == 11):
         raise BadRequest(400, "exactly one Host field is required")
@@ -274,21 +306,54 @@ def _check_host_and_target(head: RequestHead) -> None:
     if target.startswith(b"/") or (target == b"*" and head.method == b"OPTIONS"):
         if b"#" in target:
             raise BadRequest(400, "a fragment in the target")
-        return
+        return head
     absolute = _ABSOLUTE.fullmatch(target)
     if not absolute:
         raise BadRequest(400, "the target is neither a path nor an absolute address")
-    if not hosts or absolute[1].lower() != hosts[0].lower():
-        raise BadRequest(400, "the target's host is not the Host line's")
-    rest = absolute[2]
-    head.target = rest if rest.startswith(b"/") else b"/" + rest
+    return _in_origin_form(head, absolute[1].lower(), absolute[2], absolute[3])
 
 
-def read_response_head(raw: bytes) -> ResponseHead:
+def _in_origin_form(head: RequestHead, scheme: bytes, authority: bytes, rest: bytes) -> RequestHead:
+    """The head with the target in origin form, and with the target's host in place of that of ``Host``, which is to
+    be ignored (RFC 9112 section 3.2.2)."""
+    host = _without_default_port(scheme, authority)
+    if not host or host.startswith(b":") or not _HOST.fullmatch(authority):
+        raise BadRequest(400, "the target's host is not a valid host")
+    target = rest if rest.startswith(b"/") else b"/" + rest
+    if head.method == b"OPTIONS" and not rest:
+        target = b"*"  # RFC 9112 section 3.2.4
+    given = head.values.get(b"host")
+    if given is None:
+        raise BadRequest(400, "an absolute address as target, but no Host field")
+    if _without_default_port(scheme, given).lower() == host.lower():
+        head.target = target
+        return head
+    fields = [(spelling, value) for name, spelling, value in head.split() if name != b"host"]
+    return RequestHead.from_fields(head.method, target, head.version, [(b"Host", host), *fields])
+
+
+def _without_default_port(scheme: bytes, authority: bytes) -> bytes:
+    """The authority without a port that the scheme implies, however it is written (RFC 9110 section 4.2.3)."""
+    port = _PORT.search(authority)
+    if port is not None and (not port[1] or int(port[1]) == _DEFAULT_PORTS[scheme]):
+        return authority[: port.start()]
+    return authority
+
+
+def is_response_start(data: bytes) -> bool:
+    """Whether the data may be the beginning of a response; it may be incomplete."""
+    return data[:7] == b"HTTP/1."[: len(data)]
+
+
+def read_response_head(raw: bytes, max_lines: int = 0) -> ResponseHead:
     """Parse the head of a response, including interim responses (1xx).
 
-    :raises BadResponse: if it is ambiguous.
+    :param max_lines: how many field lines it may have; 0 for any number.
+    :raises BadResponse: if it is ambiguous, or has too many lines.
     """
+    # A line has four bytes at least, so most heads need not be counted.
+    if max_lines and len(raw) > _MIN_LINE_BYTES * max_lines and raw.count(b"\n") > max_lines + 2:
+        raise BadResponse(f"more than {max_lines} header lines in the application's head", "head too large")
     parsed = None if _compiled is None else _compiled.read_response(raw)
     if parsed is None:
         parsed = _read_response(raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
@@ -27,10 +28,11 @@ from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.client_info import TrustedProxies
 from lbcompanion.node.proxy.context import InternalResponse, ProxyContext
+from lbcompanion.node.proxy.dates import DateLine
 from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.recorder.script import recorder_source, versioned_script
-from lbcompanion.settings import LimitsTable, NodeSettings
+from lbcompanion.settings import LimitsTable, NodeSettings, NodeTable
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.stores.interface import IPageStore
 
@@ -181,6 +183,8 @@ def build(dependencies: NodeDependencies) -> Parts:
         counters=counters,
         monotonic=dependencies.monotonic,
         log=dependencies.log,
+        node_id=_node_id(node),
+        date_line=DateLine(dependencies.now),
     )
     return Parts(
         copies=copies,
@@ -190,6 +194,12 @@ def build(dependencies: NodeDependencies) -> Parts:
         endpoints=endpoints,
         context=context,
     )
+
+
+def _node_id(node: NodeTable) -> bytes:
+    """A name for the field by which a loop is recognised: farms beside each other may have nodes of the same name."""
+    configured = repr((node.name, node.listen, node.upstream, str(node.state_dir)))
+    return f"{node.name}-{sha256(configured.encode()).hexdigest()[:8]}".encode()
 
 
 def worker_limits(limits: LimitsTable, workers: int) -> LimitsTable:

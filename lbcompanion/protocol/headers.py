@@ -50,6 +50,8 @@ PREFIX = b"lbc-"
 NONCE = FieldName("Lbc-Nonce")
 #: Marks a request that a node forwarded; it is not forwarded again.
 HOP = FieldName("Lbc-Hop")
+#: The nodes that forwarded a request to their application, so that a loop is recognised.
+FORWARDED_BY = FieldName("Lbc-Forwarded-By")
 #: Requests a copy of the requested page.
 CAPTURE = FieldName("Lbc-Capture")
 

@@ -148,14 +148,14 @@
 
     // Whether this visitor is recorded. If only a share is, this is decided at random once for each visitor.
     var isChosen = function () {
-      if (isForced()) {
-        return true;
-      }
       var pairs = pageCookies();
       for (var i = 0; i < pairs.length; i += 1) {
         if (pairs[i][0] === config.visitorCookie) {
           return pairs[i][1] !== "0";
         }
+      }
+      if (isForced()) {
+        return true;
       }
       if (config.ratio >= 1) {
         return true;

@@ -32,14 +32,14 @@ def recorder_source(
     *,
     ratio: float = 1.0,
     visitor_cookie: str = "WRUID",
-    force_parameter: str = "lbc=record",
+    force_parameter: str = "",
 ) -> bytes:
     """The script for one node's configuration.
 
     :param names: sticky cookies to record: names, or patterns between slashes, found anywhere in a name.
     :param ratio: the share of new visitors that is recorded.
     :param visitor_cookie: set in the browser where ``ratio`` is below 1; with 0 in it nothing is posted.
-    :param force_parameter: in the page's query: posted all the same.
+    :param force_parameter: in the page's query: no lots are drawn; empty for none.
     """
     config = {
         "names": list(names),

@@ -11,7 +11,10 @@ import pytest
 from lbcompanion.demo.ports import ReservedPorts
 from tests.support.balancers import Balancer
 from tests.support.children import Children
+from tests.support.chromium import context, page
 from tests.support.farm import Applications, ProcessFarm, StickySettings, plain_applications
+
+__all__ = ["context", "page"]
 
 _REPORTS = pytest.StashKey[dict[str, Any]]()
 

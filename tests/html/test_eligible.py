@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.html.eligible import eligible
+from lbcompanion.html.eligible import eligible, may_be_html
+from lbcompanion.http1.fragment_fields import FRAGMENT_FIELDS, REQUESTED_WITH
 
 HTML = [(b"content-type", b"text/html; charset=utf-8")]
 NAVIGATION = [(b"sec-fetch-dest", b"document"), (b"sec-fetch-mode", b"navigate")]
@@ -43,6 +44,9 @@ def test_xhtml(content_type: bytes) -> None:
         [(b"content-type", b"text/html5")],
         [(b"content-type", b"text/html"), (b"content-type", b"text/plain")],
         [(b"content-type", b"text/html; a=b"), (b"content-type", b"text/plain")],
+        [(b"content-type", b"text/html, text/plain; charset=utf-8")],
+        [(b"content-type", b'text/plain; a=", text/html"')],
+        [(b"content-type", b"text/html x")],
         [*HTML, (b"content-disposition", b"attachment")],
         [*HTML, (b"content-disposition", b' ATTACHMENT; filename="x.html"')],
     ],
@@ -72,7 +76,14 @@ def test_head() -> None:
         ([(b"hx-request", b"true")], "fragment"),
         ([(b"turbo-frame", b"f1")], "fragment"),
         ([(b"x-pjax", b"true")], "fragment"),
-        ([*NAVIGATION, (b"sec-purpose", b"prefetch;prerender")], "prefetch"),
+        ([(b"x-requested-with", b"XMLHttpRequest, XMLHttpRequest")], "fragment"),
+        ([(b"x-requested-with", b"x"), (b"x-requested-with", b"Swup")], "fragment"),
+        ([*NAVIGATION, (b"x-up-version", b"3.9.0")], "fragment"),
+        ([(b"hx-request", b"true"), (b"hx-boosted", b"true")], "fragment"),
+        ([(b"sec-fetch-dest", b"document"), (b"sec-fetch-dest", b"empty")], "fragment"),
+        ([(b"sec-purpose", b"prefetch")], "prefetch"),
+        ([(b"sec-fetch-dest", b"image"), (b"sec-fetch-mode", b"navigate")], "fragment"),
+        ([*NAVIGATION, (b"x-purpose", b"preview")], "prefetch"),
         ([*NAVIGATION, (b"purpose", b"prefetch")], "prefetch"),
         ([*NAVIGATION, (b"x-moz", b"prefetch")], "prefetch"),
     ],
@@ -98,3 +109,67 @@ def test_a_page_left_alone_for_what_it_is(fields: list[tuple[bytes, bytes]], rea
 
 def test_two_like_lines_are_one() -> None:
     assert eligible(NAVIGATION, 200, HTML * 2).inject
+
+
+@pytest.mark.parametrize("name", sorted(FRAGMENT_FIELDS))
+def test_a_frameworks_request_is_for_a_fragment(name: bytes) -> None:
+    judged = eligible([(name, b"")], 200, HTML)
+    assert (judged.inject, judged.reason, judged.fragment) == (False, "fragment", True)
+
+
+@pytest.mark.parametrize("value", sorted(REQUESTED_WITH))
+def test_what_frameworks_send_in_x_requested_with(value: bytes) -> None:
+    assert eligible([(b"x-requested-with", value.title())], 200, HTML).fragment
+
+
+PASSED_ON = [(b"sec-fetch-dest", b"empty"), (b"sec-fetch-mode", b"navigate")]
+UPGRADE = [(b"upgrade-insecure-requests", b"1")]
+
+
+def test_a_navigation_that_a_service_worker_passes_on() -> None:
+    judged = eligible([*PASSED_ON, *UPGRADE], 200, HTML)
+    assert (judged.page, judged.inject, judged.needs_document) == (True, True, False)
+
+
+def test_a_link_with_the_download_attribute() -> None:
+    judged = eligible(PASSED_ON, 200, HTML)
+    assert (judged.page, judged.inject, judged.reason) == (False, False, "download")
+
+
+@pytest.mark.parametrize("purpose", [b"prefetch", b"prefetch;prerender", b"prefetch;anonymous-client-ip"])
+@pytest.mark.parametrize("navigation", [NAVIGATION, [*PASSED_ON, *UPGRADE]])
+def test_a_document_by_speculation_rules_is_a_page(purpose: bytes, navigation: list[tuple[bytes, bytes]]) -> None:
+    judged = eligible([*navigation, (b"sec-purpose", purpose), (b"purpose", b"prefetch")], 200, HTML)
+    assert (judged.page, judged.inject, judged.reason) == (True, True, "")
+
+
+def test_a_fragment_for_a_cache_that_assembles_pages_must_show_that_it_is_a_document() -> None:
+    judged = eligible([*NAVIGATION, (b"surrogate-capability", b'varnish="ESI/1.0"')], 200, HTML)
+    assert (judged.inject, judged.needs_document) == (True, True)
+
+
+@pytest.mark.parametrize("twice", [b"document", b"Document"])
+def test_two_destinations_that_agree_are_one(twice: bytes) -> None:
+    assert eligible([(b"sec-fetch-dest", b"document"), (b"sec-fetch-dest", twice)], 200, HTML).inject
+
+
+@pytest.mark.parametrize(
+    ("lines", "charset"),
+    [
+        ([b"text/html", b"text/html; charset=UTF-8"], "utf-8"),
+        ([b"text/html, charset=utf-8"], None),
+        ([b"bogus", b"text/html"], None),
+        ([b"text/html; charset=utf-8, text/html; charset=utf-8"], "utf-8"),
+        ([b"text/html; charset=utf-8, text/html; charset=koi8-r"], "koi8-r"),
+        ([b"text/html; charset=utf-8, text/html"], "utf-8"),
+        ([b"text/plain; charset=koi8-r, text/html"], None),
+        ([b"text/html; charset=utf-8, */*"], "utf-8"),
+        ([b'text/html; a=",text/plain"'], None),
+        ([b"text/html,"], None),
+        ([b", text/html"], None),
+    ],
+)
+def test_a_list_of_types(lines: list[bytes], charset: str | None) -> None:
+    judged = eligible(NAVIGATION, 200, [(b"content-type", line) for line in lines])
+    assert (judged.page, judged.charset) == (True, charset)
+    assert may_be_html(b", ".join(lines))

@@ -56,7 +56,19 @@ def test_each_hop_by_hop_field_ends_here(name: bytes, response: bool) -> None:
     assert end_to_end(read) == b"x-other: 1\r\n"
 
 
-@pytest.mark.parametrize("name", [b"Host", b"Cookie", b"Authorization"])
+_IDENTITY = """
+Host Cookie Authorization Cache-Control Content-Type Origin Referer Range If-None-Match Sec-Fetch-Site Via Forwarded
+X-Real-IP X-Client-IP X-Cluster-Client-IP True-Client-IP CF-Connecting-IP Fastly-Client-IP Fly-Client-IP Client-IP
+X-Original-URL X-Rewrite-URL X-Original-Forwarded-For X-Forwarded X-Forwarded-Port X-Forwarded-Prefix
+X-SSL-Client-Verify X-SSL-Client-S-DN SSL_CLIENT_CERT X-Client-Cert Client-Cert Client-Cert-Chain X-ARR-ClientCert
+X-Remote-User REMOTE_USER X-WEBAUTH-USER X-Auth-Request-Email X-Authenticated-Userid X-Consumer-Username X-User-Id
+X-Amzn-Oidc-Identity X-Amzn-Trace-Id X-Goog-IAP-JWT-Assertion Cf-Access-Jwt-Assertion X-MS-Client-Principal X-Token
+X-Proxy-Secret X-Csrf-Token X-Request-Id Traceparent Front-End-Https X-Url-Scheme X-Account X-Tenant X-Groups X-Role
+Lbc-Hops Lbc-Capture X_REAL_IP
+"""
+
+
+@pytest.mark.parametrize("name", [name.encode() for name in _IDENTITY.split()])
 def test_nobody_takes_away_what_the_application_judges_by(name: bytes) -> None:
     read = RequestHead.from_fields(b"GET", b"/", 11, [(b"Connection", name), (name, b"a")])
     assert end_to_end(read) == name + b": a\r\n"

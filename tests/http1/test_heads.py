@@ -18,6 +18,7 @@ from lbcompanion.http1.heads import (
     head_end,
     read_request_head,
     read_response_head,
+    whole_request_head,
     write_fields,
     write_status_line,
 )
@@ -62,6 +63,80 @@ def test_absolute_form_becomes_origin_form() -> None:
     for target in (b"http://a.example", b"HTTP://a.example/"):
         assert read_request_head(head(line=b"GET %b HTTP/1.1" % target)).target == b"/"
     assert read_request_head(head(line=b"GET http://a.example?q HTTP/1.1")).target == b"/?q"
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "host"),
+    [
+        (b"http://a.example:80/", b"a.example", b"a.example"),
+        (b"http://a.example/", b"A.example:80", b"A.example:80"),
+        (b"http://a.example:/", b"a.example", b"a.example"),
+        (b"http://a.example:0080/", b"a.example", b"a.example"),
+        (b"https://a.example:443/", b"a.example", b"a.example"),
+        (b"https://a.example:80/", b"a.example", b"a.example:80"),
+        (b"http://b.example:80/", b"a.example", b"b.example"),
+        (b"http://[::1]:80/", b"a.example", b"[::1]"),
+    ],
+)
+def test_the_host_of_an_absolute_form_counts(target: bytes, given: bytes, host: bytes) -> None:
+    read = read_request_head(head(b"X-A: b", line=b"GET %b HTTP/1.1" % target, host=b"Host: " + given))
+    assert (read.target, read.all(b"host"), read.values[b"host"]) == (b"/", [host], host)
+    assert b"ost: " + host + b"\r\n" in read.forwardable
+    assert read.get(b"x-a") == b"b"
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "form"),
+    [
+        (b"http://a.example", b"OPTIONS", b"*"),
+        (b"http://a.example/", b"OPTIONS", b"/"),
+        (b"http://a.example?q", b"OPTIONS", b"/?q"),
+        (b"http://a.example", b"GET", b"/"),
+        (b"http://b.example", b"OPTIONS", b"*"),
+    ],
+)
+def test_options_without_a_path_is_for_the_server(target: bytes, method: bytes, form: bytes) -> None:
+    assert read_request_head(head(line=b"%b %b HTTP/1.1" % (method, target))).target == form
+
+
+@given(st.binary(min_size=1, max_size=20))
+def test_bytes_above_ascii_in_a_target_are_encoded(path: bytes) -> None:
+    raw = head(line=b"GET /%b HTTP/1.1" % path)
+    bad = any(byte <= 32 or byte == 127 for byte in path) or b"#" in path
+    try:
+        target = read_request_head(raw).target
+    except BadRequest:
+        assert bad
+        return
+    assert not bad
+    assert re.fullmatch(rb"[\x21-\x7e]+", target)
+    assert target.count(b"%") - path.count(b"%") == sum(byte > 127 for byte in path)
+    assert re.sub(rb"%([89A-F][0-9A-F])", lambda m: bytes.fromhex(m[1].decode()), target) == re.sub(
+        rb"%([89A-F][0-9A-F])", lambda m: bytes.fromhex(m[1].decode()), b"/" + path
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"X-Protection : 1; mode=block", b"X-Protection\t:1; mode=block", b"X-Protection \t :  1; mode=block"],
+)
+def test_white_space_before_the_colon_of_an_answer_is_removed(line: bytes) -> None:
+    read = read_response_head(answer(b"Content-Length: 3", line, b"Content-Type : text/html"))
+    assert read.fields == [
+        (b"content-length", b"3"),
+        (b"x-protection", b"1; mode=block"),
+        (b"content-type", b"text/html"),
+    ]
+    assert read.names == [b"Content-Length", b"X-Protection", b"Content-Type"]
+    assert read.forwardable == b"X-Protection: 1; mode=block\r\nContent-Type: text/html\r\n"
+    assert read.values[b"content-type"] == b"text/html"
+
+
+def test_an_answer_has_a_largest_number_of_lines() -> None:
+    lines = [b"a:b"] * 50
+    assert len(read_response_head(answer(*lines), 50).fields) == 50
+    with pytest.raises(BadResponse):
+        read_response_head(answer(*lines, b"a:b"), 50)
 
 
 def test_names_keep_their_writing() -> None:
@@ -127,6 +202,20 @@ def test_no_bytes_raise_anything_else(data: bytes) -> None:
             read_request_head(raw)
         with contextlib.suppress(BadResponse):
             read_response_head(raw)
+
+
+@given(st.lists(st.sampled_from([head(b"X-A: b"), head(b"X-A:b"), b"x: y\r\n", b"\r\n", b"\n", b"body"]), max_size=4))
+def test_a_head_read_in_one_step_is_that_of_two_steps(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    whole = whole_request_head(data)
+    if whole is not None:
+        assert head_end(data) == len(data)
+        two_steps = read_request_head(data)
+        assert (whole.fields, whole.target, whole.forwardable) == (
+            two_steps.fields,
+            two_steps.target,
+            two_steps.forwardable,
+        )
 
 
 def test_the_end_of_a_head() -> None:

@@ -63,8 +63,8 @@ def test_a_name_is_written_in_one_way_and_looked_up_in_another() -> None:
 
 def test_the_names_of_this_protocol() -> None:
     assert sorted(name.text for name in NAMES if name.key.startswith(headers.PREFIX)) == [
-        "Lbc-Capture", "Lbc-Captured-At", "Lbc-Hop", "Lbc-Node", "Lbc-Nonce", "Lbc-Page-Method", "Lbc-Page-Status",
-        "Lbc-Page-Url", "Lbc-Proof", "Lbc-Token", "Lbc-Via",
+        "Lbc-Capture", "Lbc-Captured-At", "Lbc-Forwarded-By", "Lbc-Hop", "Lbc-Node", "Lbc-Nonce", "Lbc-Page-Method",
+        "Lbc-Page-Status", "Lbc-Page-Url", "Lbc-Proof", "Lbc-Token", "Lbc-Via",
     ]  # fmt: skip
 
 

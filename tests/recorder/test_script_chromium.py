@@ -174,13 +174,15 @@ class TestSampling:
         site.wait()
         assert self.visitor(context, site) == []
 
-    def test_recording_can_be_forced(self, context: Any, site: Site, page: Any) -> None:
-        cookies_of(context, site, ("WRUID", "0"))
-        page.goto(site.add("/"))
-        self.settle(page)
-        assert site.notices == []
-        page.goto(site.origin + "/?a=1&lbc=record")
+    def test_recording_can_be_forced_but_not_against_the_visitor(self, context: Any, site: Site, page: Any) -> None:
+        site.scripts["/_lbc/fetch-from.js"] = recorder_source([], ratio=1e-9, force_parameter="lbc=record")
+        page.goto(site.add("/") + "?a=1&lbc=record")
         assert len(site.wait()) == 1
+        assert self.visitor(context, site) == []
+        cookies_of(context, site, ("WRUID", "0"))
+        page.goto(site.origin + "/?a=1&lbc=record")
+        self.settle(page)
+        assert len(site.notices) == 1
 
 
 class TestObject:

@@ -1,26 +1,18 @@
-"""The compiled ``[capture]`` rules: whether a page is captured (path, method, visitor), and its caching."""
+"""The compiled ``[capture]`` rules: whether a page is captured (path, method, visitor), and its caching.
+
+A forced request (``force_parameter``) overrides ``include`` and Sec-Fetch-Dest only.
+"""
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urlsplit
 
-from lbcompanion.html.eligible import PAGE_DESTINATIONS
+from lbcompanion.html.eligible import is_page_destination
 from lbcompanion.http1.heads import RequestHead
+from lbcompanion.http1.path_patterns import PathPatterns
 from lbcompanion.model import Page
 from lbcompanion.settings import CaptureTable
 from lbcompanion.sticky.cookies import parse
-
-
-def glob(pattern: str) -> str:
-    """A path glob as a regular expression: ``**`` is anything, ``*`` anything but ``/``, ``?`` one such character."""
-    parts = re.split(r"(\*\*|\*|\?)", pattern)
-    known = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(known.get(part, re.escape(part)) for part in parts)
-
-
-def _any_of(globs: tuple[str, ...]) -> re.Pattern[str] | None:
-    return re.compile("|".join(f"(?:{glob(g)})" for g in globs), re.DOTALL) if globs else None
 
 
 class CaptureRules:
@@ -30,14 +22,11 @@ class CaptureRules:
         self._capture = capture
         self.methods = frozenset(method.encode() for method in capture.methods)
         self.statuses = frozenset(capture.statuses)
-        everything = capture.include == ("/**",)
-        self._include = None if everything else _any_of(capture.include)
-        self._includes_all = everything
-        self._exclude = _any_of(capture.exclude)
-        self._no_store = _any_of(capture.no_store)
-        self._outlive = _any_of(capture.outlive_pull)
+        self._include = None if "/**" in capture.include else PathPatterns(capture.include)
+        self._exclude = PathPatterns(capture.exclude) if capture.exclude else None
+        self._no_store = PathPatterns(capture.no_store) if capture.no_store else None
+        self._outlive_pull = PathPatterns(capture.outlive_pull)
         self._force = capture.force_parameter.encode()
-        self._globs = not everything or self._exclude is not None
         self._visitor_cookie = capture.visitor_cookie.encode()
         self.enabled = capture.enabled
 
@@ -48,19 +37,16 @@ class CaptureRules:
         if head.method not in self.methods and head.method != b"HEAD":
             return "method"
         path, _, query = head.target.partition(b"?")
-        if query and self._forced(query):
-            return ""
         values = head.values
-        # A request for an image or a script cannot become a page.
-        destination = values.get(b"sec-fetch-dest")
-        if destination is not None and destination not in PAGE_DESTINATIONS:
-            return "not a document"
-        if self._globs:
-            text = path.decode("latin-1")
-            if not self._includes_all and (self._include is None or not self._include.fullmatch(text)):
+        if not query or not self._forced(query):
+            # A request for an image or a script cannot become a page.
+            destination = values.get(b"sec-fetch-dest")
+            if destination is not None and not is_page_destination(destination):
+                return "not a document"
+            if self._include is not None and not self._include.includes(path):
                 return "path not included"
-            if self._exclude is not None and self._exclude.fullmatch(text):
-                return "path excluded"
+        if self._exclude is not None and self._exclude.excludes(path):
+            return "path excluded"
         cookie = values.get(b"cookie", b"")
         named = self._visitor_cookie and self._visitor_cookie in cookie
         if named and parse(cookie).get(self._capture.visitor_cookie) == "0":
@@ -71,11 +57,14 @@ class CaptureRules:
         """Whether a captured page of this request is sent with ``no-store``."""
         if self._capture.revalidate == "no-store":
             return True
-        return self._no_store is not None and self._no_store.fullmatch(head.path.decode("latin-1")) is not None
+        return self._no_store is not None and self._no_store.excludes(head.path)
 
     def outlives(self, url: str) -> bool:
-        """Whether the copy of a page stays after the crawler fetched it."""
-        return self._outlive is not None and self._outlive.fullmatch(urlsplit(url).path or "/") is not None
+        """Whether the copy of a page stays after the crawler fetched it.
+
+        :param url: the page's absolute URL.
+        """
+        return self._outlive_pull.includes(urlsplit(url).path.encode("latin-1", "replace") or b"/")
 
     def allows_server_notice(self, page: Page, cookie: bytes) -> bool:
         """Whether the node may send a notice of a page itself: below ratio 1 only if the browser has drawn before."""
@@ -87,10 +76,9 @@ class CaptureRules:
         """The rules of :meth:`refusal` in their order, each with its result for this request."""
         capture = self._capture
         path, _, query = head.target.partition(b"?")
-        text = path.decode("latin-1")
-        destination = head.get(b"sec-fetch-dest")
-        included = self._includes_all or (self._include is not None and bool(self._include.fullmatch(text)))
-        excluded = self._exclude is not None and bool(self._exclude.fullmatch(text))
+        destination = head.values.get(b"sec-fetch-dest")
+        included = self._include is None or self._include.includes(path)
+        excluded = self._exclude is not None and self._exclude.excludes(path)
         visitor_value = parse(b"; ".join(head.all(b"cookie"))).get(capture.visitor_cookie)
         method = head.method in self.methods or head.method == b"HEAD"
         forced = self._forced(query)
@@ -104,16 +92,19 @@ class CaptureRules:
         )
         if visitor_value is None and capture.ratio < 1:
             visitor = f"absent: captured, and the browser draws lots at {capture.ratio:g}"
+        if destination is None:
+            document = "absent"
+        else:
+            document = "a document" if is_page_destination(destination) else "not a document" + skipped
         return [
             ("capture.enabled", "on" if self.enabled else "off: not recorded"),
             ("capture.methods", "listed" if method else "not listed: not recorded"),
-            ("capture.force_parameter", "there: recorded" if forced else "absent"),
-            ("Sec-Fetch-Dest", ("a document" if destination in PAGE_DESTINATIONS else "not a document" + skipped)
-             if destination is not None else "not told"),
+            ("capture.force_parameter", "there" if forced else "absent"),
+            ("Sec-Fetch-Dest", document),
             ("capture.include", "included" if included else "not included" + skipped),
-            ("capture.exclude", "excluded" + skipped if excluded else "not excluded"),
-            (f"cookie {capture.visitor_cookie}", visitor + (skipped if visitor_value == "0" else "")),
-        ]  # fmt: skip
+            ("capture.exclude", "excluded" if excluded else "not excluded"),
+            (f"cookie {capture.visitor_cookie}", visitor),
+        ]
 
     def _forced(self, query: bytes) -> bool:
         return bool(self._force and query and self._force in query.split(b"&"))

@@ -30,6 +30,7 @@ from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import WallClock
 from lbcompanion.node.capture.capture_rules import CaptureRules
 from lbcompanion.node.capture.pipeline import CaptureLimits
+from lbcompanion.node.capture.range_requests import RangeRequests
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.client_info import forwarding_lines, host_of
@@ -69,6 +70,7 @@ class PagePolicy:
         self.copies = copies
         self.counters = counters
         self.capture_limits = capture_limits
+        self.range_requests = RangeRequests()
         self.now = now
         self.prefix = settings.node.prefix
         self._public_origin = settings.node.public_origin.rstrip("/")
@@ -78,6 +80,7 @@ class PagePolicy:
         if settings.capture.outlive_pull:
             copies.outlives = capture_rules.outlives
         inject = settings.inject
+        self.changes_pages = inject.enabled
         self.top = Snippet(inject.top) if inject.top is not None else None
         self.bottom = Snippet(inject.bottom) if inject.bottom is not None else None
         self.skip_if = re.compile(inject.skip_if.encode()) if inject.skip_if else None
@@ -101,7 +104,7 @@ class PagePolicy:
 
     def not_injected(self, head: ResponseHead, eligibility: Eligibility) -> str:
         """Why nothing is inserted into a page, by its head and apart from its CSP; empty if something may be."""
-        if eligibility.reason or not self.settings.inject.enabled:
+        if eligibility.reason or not self.changes_pages:
             return eligibility.reason or "injection is off"
         if self._lacks_integrity and blocks_scripts(head.all(integrity_policy.FIELD)):
             return "blocked by Integrity-Policy"
@@ -221,6 +224,7 @@ class PagePolicy:
         key = (
             request_fields.get(b"sec-fetch-dest"),
             request_fields.get(b"sec-fetch-mode"),
+            request_fields.get(b"upgrade-insecure-requests"),
             head.status,
             values.get(b"content-type"),
             values.get(b"cache-control"),

@@ -1,4 +1,9 @@
-"""The pipeline of one page: decodes, copies, injects and encodes it. Fails open at every step."""
+"""The pipeline of one page: decodes, copies, injects and encodes it. Fails open at every step.
+
+A coded body that cannot be decoded passes unchanged if no byte of it was sent yet. After the first byte it cannot be
+continued: then the response has to end in a way that the visitor notices (:attr:`CapturePipeline.broken`), as the
+application's own bytes would.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from attrs import frozen
 
 from lbcompanion.html.charset import bom_charset, page_charset
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.media_type import extract_media_type
 from lbcompanion.html.redaction import Masks, redact
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder, decode_whole, encode_whole
 from lbcompanion.http1.heads import RequestHead, ResponseHead
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
 
 # The expansion ratio is checked beyond this size only.
 _SMALL_BYTES = 65536
+# One read from the application may always decode to this size, and beyond it to ``expansion_ratio`` times its own.
+_MAX_TURN_BYTES = 16777216
 
 
 @frozen
@@ -72,16 +80,20 @@ class CapturePipeline:
 
     :param coding: the content coding; empty for none.
     :param insertion: None only copies the page; the visitor gets the original bytes.
+    :ivar broken: why the response has to be cut after the bytes returned last; empty if it goes on.
     """
 
     # Class-level defaults of rarely set attributes: most instances pay nothing for them.
+    broken = ""
     _started = False
     _decoder: Decoder | None = None
     _encoder: Encoder | None = None
     _injector: Injector | None = None
-    _input_started = False
-    _output_started = False
-    _decoding_failed = False
+    # The coded input as long as nothing was sent; None afterwards.
+    _unsent_input: list[bytes] | None = None
+    _passes_unchanged = False
+    # Nothing is sent before the end of the body.
+    _is_whole = False
     _injection_off = False
 
     def __init__(
@@ -114,7 +126,9 @@ class CapturePipeline:
         self._decoder = Decoder(coding) if coding else None
         if self._insertion is not None:
             self._injector = self._insertion.injector()
-            self._encoder = Encoder(coding) if coding else None
+            if coding:
+                self._encoder = Encoder(coding)
+                self._unsent_input = []
 
     def transform_whole(self, data: bytes) -> list[bytes]:
         """Transform a body in one piece."""
@@ -124,7 +138,9 @@ class CapturePipeline:
                 self._counters.injected += 1
                 self._counters.remember(self._page_context.request.path, "", "")
                 return pieces
-        return [self.feed(data) if data else b"", self.finish()]
+        self._is_whole = True
+        pieces = [self.feed(data) if data else b"", self.finish()]
+        return [data] if self._passes_unchanged else pieces
 
     def _inject_fast(self, page: bytes) -> list[bytes] | None:
         """Insert into a usual page; None for any other."""
@@ -160,9 +176,10 @@ class CapturePipeline:
         if self._decoder is None:
             out = self._inject(data)
             return data if self._injector is None else out
-        if self._decoding_failed:
-            # Before the first output the coded bytes pass unchanged; after it, they cannot be continued.
-            return b"" if self._output_started else data
+        if self._passes_unchanged:
+            return data
+        if self.broken:
+            return b""
         if self._injector is None or self._encoder is None:
             self._decode_for_copy(data)
             return data
@@ -179,34 +196,58 @@ class CapturePipeline:
                 if self._no_copy_reason:
                     return
         except CodingError as error:
-            self._decoding_failed = True
             self._stop_copy(error.why)
 
     def _recode(self, data: bytes) -> bytes:
+        """Decode, copy, insert and encode; return the coded bytes for the visitor."""
         assert self._decoder is not None
         assert self._encoder is not None
+        if self._unsent_input is not None:
+            self._unsent_input.append(data)
+            if self._decoder.bytes_in + len(data) > self._limits.max_page_bytes:
+                # A coded body may be long without any content.
+                self._stop_copy("larger than max_page_bytes")
+                return self._pass_unchanged()
         out: list[bytes] = []
+        turn_bytes = 0
+        max_turn_bytes = max(_MAX_TURN_BYTES, int(len(data) * self._limits.expansion_ratio))
         try:
             for piece in self._decoder.decode(data):
                 page = self._inject(piece)
-                if self._no_copy_reason and not self._output_started and not self._input_started:
-                    # The page expands beyond the limits before the first output: it passes unchanged, since recoding
-                    # it would block all other visitors.
-                    self._decoding_failed = True
-                    return data
+                if self._no_copy_reason and self._unsent_input is not None:
+                    # The page expands beyond the limits: recoding it would block all other visitors.
+                    return self._pass_unchanged()
                 if page:
                     out.append(self._encoder.feed(page))
+                turn_bytes += len(piece)
+                if turn_bytes > max_turn_bytes:
+                    # More in one turn would block all other visitors, and the coded bytes cannot follow.
+                    raise CodingError("grows more than expansion_ratio")
         except CodingError as error:
-            self._decoding_failed = True
             self._stop_copy(error.why)
-            if not self._output_started and not out and not self._input_started:
-                return data
-            self._output_started = True
-            out.append(self._encoder.finish(self._release_held()))
-        self._input_started = True
-        if out:
-            self._output_started = True
-        return b"".join(out)
+            if self._unsent_input is not None:
+                return self._pass_unchanged()
+            out.append(self._break(error.why))
+        sent = b"".join(out)
+        if sent and not self._is_whole:
+            self._unsent_input = None
+        return sent
+
+    def _pass_unchanged(self) -> bytes:
+        """Let the body pass as the application coded it; return its bytes up to here."""
+        assert self._unsent_input is not None
+        self._passes_unchanged = True
+        self._counters.count_not_injected(self._page_context.request.path, self._no_copy_reason)
+        coded, self._unsent_input = b"".join(self._unsent_input), None
+        return coded
+
+    def _break(self, why: str) -> bytes:
+        """Have the response cut; return the last bytes for the visitor, which do not end the coded stream."""
+        assert self._encoder is not None
+        assert self._injector is not None
+        self.broken = why
+        self._count_injection(self._injector)
+        return self._encoder.feed(self._release_held())
 
     def _inject(self, piece: bytes) -> bytes:
         """Copy decoded bytes, and insert into them."""
@@ -264,18 +305,12 @@ class CapturePipeline:
         """End a complete body; return the last bytes for the visitor."""
         if not self._started:
             self._start()
-        if (
-            self._decoder is not None
-            and not self._decoding_failed
-            and (self._copy_parts is not None or self._encoder is not None)
-        ):
-            try:
-                self._decoder.finish()
-            except CodingError as error:
-                self._stop_copy(error.why)
-        if self._injector is None or (self._decoding_failed and self._encoder is not None):
-            if self._injector is not None and self._no_copy_reason:
-                self._counters.count_not_injected(self._page_context.request.path, self._no_copy_reason)
+        if self.broken or self._passes_unchanged:
+            return b""
+        rest = self._check_end()
+        if rest is not None:
+            return rest
+        if self._injector is None:
             return b""
         try:
             out = b"" if self._injection_off else self._injector.finish()
@@ -284,10 +319,22 @@ class CapturePipeline:
         self._count_injection(self._injector)
         if self._encoder is None:
             return out
-        if not self._input_started:
+        if self._decoder is None or not self._decoder.bytes_in:
             # An empty coded body stays empty.
             return b""
         return self._encoder.finish(out)
+
+    def _check_end(self) -> bytes | None:
+        """Check that the coded body is complete; if it is not, return the last bytes for the visitor."""
+        if self._decoder is None or (self._copy_parts is None and self._encoder is None):
+            return None
+        try:
+            self._decoder.finish()
+        except CodingError as error:
+            self._stop_copy(error.why)
+            if self._encoder is not None:
+                return self._pass_unchanged() if self._unsent_input is not None else self._break(error.why)
+        return None
 
     def _count_injection(self, injector: Injector) -> None:
         path = self._page_context.request.path
@@ -314,7 +361,7 @@ class CapturePipeline:
                 origin + request.target.decode("latin-1"),
                 request.method.decode("ascii"),
                 head.status,
-                head.values[b"content-type"].decode("latin-1"),
+                _single_content_type(head.values[b"content-type"]),
                 captured_at,
                 self._redacted(page_bytes, charset),
             )
@@ -338,7 +385,19 @@ class CapturePipeline:
             charset = bom_charset(page_bytes) or charset or page_charset(b"", page_bytes[:1024])
         return redact(page_bytes, capture_limits.exclude_blocks, capture_limits.masks, charset)
 
-    def abort(self, why: str) -> None:
-        """Drop the copy of an incomplete body."""
+    def abort(self, why: str) -> bytes:
+        """Drop the copy of an incomplete body; return the bytes that were held back for the visitor."""
         self._stop_copy(why)
-        self._copies.lost(self._token, why)
+        self._copies.lost(self._token, self._no_copy_reason)
+        if self._unsent_input is not None:
+            coded, self._unsent_input = b"".join(self._unsent_input), None
+            return coded
+        if self._injector is None or self._passes_unchanged or self.broken:
+            return b""
+        held = self._release_held()
+        return held if self._encoder is None else self._encoder.feed(held)
+
+
+def _single_content_type(value: bytes) -> str:
+    """The ``Content-Type`` of a copy: the application's, or the type that browsers read if it has several."""
+    return extract_media_type(value).written() if b"," in value else value.decode("latin-1")

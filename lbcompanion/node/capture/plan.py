@@ -8,12 +8,21 @@ from __future__ import annotations
 import re
 
 from lbcompanion.html.csp import InsertedScripts, evaluate
-from lbcompanion.html.eligible import HTML_TYPES, Eligibility
+from lbcompanion.html.eligible import Eligibility, may_be_html, request_reason
 from lbcompanion.http1.codings import DECODABLE, content_coding
-from lbcompanion.http1.field_lines import BODY_DEPENDENT, CAPTURE_REQUESTED, CONDITIONAL, FORWARDED, HAS_CODING, HAS_CSP
+from lbcompanion.http1.field_lines import (
+    BODY_DEPENDENT,
+    CAPTURE_REQUESTED,
+    CONDITIONAL,
+    FORWARDED,
+    HAS_CODING,
+    HAS_CSP,
+    RANGE,
+)
 from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
 from lbcompanion.node.capture import robots
+from lbcompanion.node.capture.entity_tags import BODY_FIELDS, mark_etag, mark_not_modified, restore_etags
 from lbcompanion.node.capture.insertion import Insertion
 from lbcompanion.node.capture.page_policy import NO_TOKEN, PagePolicy
 from lbcompanion.node.capture.pipeline import CapturePipeline, PageContext
@@ -21,16 +30,9 @@ from lbcompanion.node.proxy.client_info import appended_forwarding_lines
 from lbcompanion.node.proxy.context import InternalResponse, ResponsePlan
 from lbcompanion.protocol import headers
 
-# Fields that are wrong for a changed body; ``Content-Length`` is always recalculated.
-_BODY_DEPENDENT = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
-_LONGEST_HTML_TYPE = max(map(len, HTML_TYPES))
-_CONDITIONAL_FIELDS = frozenset({b"if-none-match", b"if-match"})
-# Suffixes that mark entity tags of changed pages: of strong and of weak tags.
-_STRONG, _WEAK = b'-lbcs"', b'-lbcw"'
-_MARKED_ETAG = re.compile(rb'W/"([^"]*)-lbc([sw])"')
-_ETAG = re.compile(rb"(?im)^(etag: )(W/)?([^\r\n]*)\"(?=\r$)")
 _POLICY = re.compile(rb"(?im)^(content-security-policy: )([^\r\n]*)(?=\r$)")
 _ACCEPT_ENCODING = re.compile(rb"(?im)^(accept-encoding: )[^\r\n]*\r\n")
+_RANGE_FIELDS = (b"range", b"if-range")
 
 
 class RequestPlan:
@@ -76,26 +78,20 @@ class RequestPlan:
         if flags & CAPTURE_REQUESTED:
             lines = without(lines, (headers.CAPTURE.key,))
         if self._is_robots_txt:
-            lines = without(lines, (b"accept-encoding",)) + b"Accept-Encoding: identity\r\n"
+            lines = without(lines, (b"accept-encoding", *_RANGE_FIELDS)) + b"Accept-Encoding: identity\r\n"
         elif not self.reason:
             accept = head.values.get(b"accept-encoding")
             if accept is not None and (accept_encoding := policy.accept_encoding(accept)) != accept:
                 lines = _ACCEPT_ENCODING.sub(b"", lines) + b"Accept-Encoding: %b\r\n" % accept_encoding
+            if flags & RANGE and policy.changes_pages and policy.range_requests.may_be_of_changed_page(head):
+                lines = without(lines, _RANGE_FIELDS)
         if flags & CONDITIONAL and b"-lbc" in lines:
-            lines = self._restore_application_etags(lines)
+            restored = restore_etags(lines)
+            self._etag_translated = restored != lines
+            lines = restored
         if flags & FORWARDED:
             return lines + appended_forwarding_lines(head, self._trusted, self._peer, self._scheme)
         return lines + policy.forwarding_lines(self._peer, self._scheme, head.values.get(b"host"))
-
-    def _restore_application_etags(self, lines: bytes) -> bytes:
-        """Translate marked entity tags in If-None-Match and If-Match back into the application's."""
-        out = []
-        for line in lines.splitlines(keepends=True):
-            if b"-lbc" in line and line.partition(b":")[0].lower() in _CONDITIONAL_FIELDS:
-                self._etag_translated = True
-                line = _MARKED_ETAG.sub(lambda m: b'"%b"' % m[1] if m[2] == b"s" else b'W/"%b"' % m[1], line)  # noqa: PLW2901
-            out.append(line)
-        return b"".join(out)
 
     def plan_response(self, head: ResponseHead) -> ResponsePlan:
         """Decide about the response. If an error occurs, the visitor gets the application's response unchanged."""
@@ -106,29 +102,46 @@ class RequestPlan:
             return ResponsePlan(end_to_end(head))
 
     def _plan_response(self, head: ResponseHead) -> ResponsePlan:
+        if head.status == 304 and self._may_be_of_changed_page():
+            return self._plan_not_modified(head)
         if self._is_robots_txt:
             return self._plan_robots_response(head)
-        if head.status == 304 and self._etag_translated:
-            policy = self.policy
-            # The cached page has inline scripts with a token that is unknown here.
-            origin = policy.origin(self._head, self._trusted, self._scheme)
-            csp_headers = policy.csp_headers(head, origin, policy.inserted)
-            return ResponsePlan(_replace_csp(_mark_etag(end_to_end(head)), csp_headers))
-        if not self.reason:
-            content_type = head.values.get(b"content-type")
-            if content_type is not None and content_type[:_LONGEST_HTML_TYPE].lower().startswith(HTML_TYPES):
-                return self._plan_page(head, content_type)
+        content_type = head.values.get(b"content-type")
+        if content_type is not None and may_be_html(content_type):
+            if not self.reason:
+                return self._plan_page(head)
+            self._count_not_captured(self.reason)
+        elif self._head.flags & RANGE:
+            self.policy.range_requests.learn(self._head, head)
         return ResponsePlan(end_to_end(head))
 
-    def _plan_page(self, head: ResponseHead, content_type: bytes) -> ResponsePlan:
+    def _may_be_of_changed_page(self) -> bool:
+        """Whether the visitor's stored response, to which a 304 belongs, may be one that was changed."""
+        if self._etag_translated or self._is_robots_txt:
+            return True
+        return self.policy.changes_pages and not self.reason and not request_reason(self._head.values)
+
+    def _plan_not_modified(self, head: ResponseHead) -> ResponsePlan:
+        policy = self.policy
+        lines = mark_not_modified(end_to_end(head), self._head.values.get(b"if-none-match", b""))
+        if self._etag_translated and not self._is_robots_txt:
+            # The stored page has inline scripts with a token that is unknown here.
+            origin = policy.origin(self._head, self._trusted, self._scheme)
+            lines = _replace_csp(lines, policy.csp_headers(head, origin, policy.inserted))
+        return ResponsePlan(lines, _ChangedLength())
+
+    def _count_not_captured(self, why: str) -> None:
+        self.policy.counters.not_captured[why] += 1
+        self.policy.counters.remember(self._head.path, why, "")
+
+    def _plan_page(self, head: ResponseHead) -> ResponsePlan:
         policy = self.policy
         request = self._head
         is_head = request.method == b"HEAD"
         eligibility = policy.eligibility(request, head)
         why = self.not_captured(head, eligibility)
         if why:
-            policy.counters.not_captured[why] += 1
-            policy.counters.remember(request.path, why, "")
+            self._count_not_captured(why)
             return ResponsePlan(end_to_end(head))
         not_injected = policy.not_injected(head, eligibility)
         inject = not not_injected
@@ -187,7 +200,7 @@ class RequestPlan:
     def _visitor_lines(self, head: ResponseHead, changed: bool, csp_headers: list[bytes]) -> bytes:
         lines = end_to_end(head)
         if changed and head.flags & BODY_DEPENDENT:
-            lines = _mark_etag(without(lines, _BODY_DEPENDENT))
+            lines = mark_etag(without(lines, BODY_FIELDS))
         if changed and csp_headers and self.policy.adapts_csp:
             lines = _replace_csp(lines, csp_headers)
         if self.policy.capture_rules.uncacheable(self._head):
@@ -219,14 +232,15 @@ class RequestPlan:
             )
         if head.status != 200 or _coding(head):
             return ResponsePlan(end_to_end(head))
-        lines = _mark_etag(end_to_end(head, _BODY_DEPENDENT))
+        lines = mark_etag(end_to_end(head, BODY_FIELDS))
         return ResponsePlan(lines, robots.RobotsRewriter(prefix) if self._head.method == b"GET" else _ChangedLength())
 
 
 class _ChangedLength:
-    """The pipeline of a HEAD response whose GET has a changed length: it suppresses ``Content-Length``."""
+    """The pipeline of a HEAD response or 304 whose page has a changed length: it suppresses ``Content-Length``."""
 
     same_length = False
+    broken = ""
 
     def feed(self, data: bytes) -> bytes:
         return data
@@ -240,8 +254,8 @@ class _ChangedLength:
     def written(self) -> None:
         pass
 
-    def abort(self, why: str) -> None:
-        pass
+    def abort(self, why: str) -> bytes:
+        return b""
 
 
 def _replace_csp(lines: bytes, csp_headers: list[bytes]) -> bytes:
@@ -254,8 +268,3 @@ def _replace_csp(lines: bytes, csp_headers: list[bytes]) -> bytes:
 
 def _coding(head: ResponseHead) -> bytes:
     return content_coding((head.values[b"content-encoding"],)) if head.flags & HAS_CODING else b""
-
-
-def _mark_etag(lines: bytes) -> bytes:
-    """Mark the entity tag of a changed page: it differs from the application's and is recognised in conditions."""
-    return _ETAG.sub(lambda found: b"%bW/%b%b" % (found[1], found[3], _WEAK if found[2] else _STRONG), lines)

@@ -50,24 +50,28 @@ class RobotsRewriter:
     """The pipeline of a robots.txt: collects it and adds the rules; a file over the limit passes unchanged."""
 
     same_length = False
+    broken = ""
 
     def __init__(self, prefix: bytes) -> None:
         self._prefix = prefix
-        self._text: bytes | None = b""
+        self._pieces: list[bytes] = []
+        self._size = 0
 
     def feed(self, data: bytes) -> bytes:
         """Collect the text; return nothing until it is over the limit."""
-        if self._text is None:
+        self._size += len(data)
+        if self._size - len(data) > MAX_BYTES:
             return data
-        self._text += data
-        if len(self._text) <= MAX_BYTES:
-            return b""
-        text, self._text = self._text, None
-        return text
+        self._pieces.append(data)
+        return self._collected() if self._size > MAX_BYTES else b""
 
     def finish(self) -> bytes:
         """Return the text with the rules."""
-        return b"" if self._text is None else add_rules(self._text, self._prefix)
+        return b"" if self._size > MAX_BYTES else add_rules(self._collected(), self._prefix)
+
+    def _collected(self) -> bytes:
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
 
     def transform_whole(self, data: bytes) -> list[bytes]:
         """Rewrite a text in one piece."""
@@ -76,5 +80,6 @@ class RobotsRewriter:
     def written(self) -> None:
         """Do nothing."""
 
-    def abort(self, why: str) -> None:
-        """Drop the collected text."""
+    def abort(self, why: str) -> bytes:
+        """Return the text collected so far, as it came."""
+        return self._collected()

@@ -106,7 +106,7 @@ class DebugReporter:
             "reason": why or "its answer decides (status, type, size)",
             "rules": [{"rule": rule, "says": says} for rule, says in self._policy.capture_rules.explain(head)],
             "uncacheable": self._policy.capture_rules.uncacheable(head),
-            "outlives_pull": self._policy.capture_rules.outlives(head.target.decode("latin-1")),
+            "outlives_pull": self._policy.capture_rules.outlives("http://_" + head.target.decode("latin-1")),
         }
         if "answer" in query or "status" in query:
             answer = [*_fields(query.get("answer", ["Content-Type: text/html"]))]

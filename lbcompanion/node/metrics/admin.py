@@ -48,6 +48,7 @@ class NodeMetrics(Collector):
         yield _counter("upstream_reused", "requests on an idle connection to the application", c.upstream_reused)
         yield _counter("upstream_waited", "requests that waited for a connection to the application", c.upstream_waited)
         yield _counter("upstream_made_way", "connections closed for new ones without an answer", c.upstream_made_way)
+        yield _counter("upstream_bound", "connections to the application tied to one visitor", c.upstream_bound)
         yield _labelled("upstream_errors", "failures of the application", "what", c.upstream_errors)
         yield _counter("pages_captured", "copies kept", c.captured)
         yield _counter("pages_captured_bytes", "bytes of copies kept", c.captured_bytes)

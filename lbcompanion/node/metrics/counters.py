@@ -25,6 +25,14 @@ class Decision(NamedTuple):
         return {**self._asdict(), "path": self.path.decode("latin-1")}
 
 
+class EventCounter(Counter[int]):
+    """A counter whose items are set as fast as those of a dict: ``Counter`` has its own ``__delitem__``, and so CPython
+    looks up ``__setitem__`` each time."""
+
+    __setitem__ = dict.__setitem__
+    __delitem__ = dict.__delitem__  # type: ignore[assignment]  # that of Counter takes any object
+
+
 #: The number of decisions that are remembered.
 RECENT = 50
 
@@ -36,6 +44,7 @@ class Counters:
     :ivar refused: refused requests, by status.
     :ivar upstream_waited: requests that were queued at the limit of upstream connections.
     :ivar upstream_made_way: connections closed in favour of a new one that the application did not answer.
+    :ivar upstream_bound: connections to the application that were bound to one visitor's connection.
     :ivar upstream_errors: failures of the application, by label.
     :ivar captured: pages whose copy was stored.
     :ivar not_captured: HTML responses without a copy, by reason.
@@ -50,13 +59,14 @@ class Counters:
     connections_refused: int = 0
     connections_max_requests: int = 0
     requests: int = 0
-    responses: Counter[int] = Factory(Counter)
+    responses: Counter[int] = Factory(EventCounter)
     refused: Counter[int] = Factory(Counter)
     timeouts: Counter[str] = Factory(Counter)
     upstream_connections: int = 0
     upstream_reused: int = 0
     upstream_waited: int = 0
     upstream_made_way: int = 0
+    upstream_bound: int = 0
     upstream_errors: Counter[str] = Factory(Counter)
     captured: int = 0
     captured_bytes: int = 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from email.utils import formatdate
 from http import HTTPStatus
 
 from lbcompanion.http1.heads import Field, RequestHead, write_fields, write_status_line
@@ -29,6 +28,7 @@ _GATEWAY = {
     502: b"the application cannot be reached, or its answer cannot be read",
     503: b"the application is busy",
     504: b"the application did not answer in time",
+    508: b"the request came back to this companion: its upstream leads to a companion's listener",
 }
 # Before Python 3.13 the http module has the phrase of RFC 2616.
 _PHRASES = {413: b"Content Too Large"}
@@ -93,11 +93,17 @@ def guarded_text(status: int, text: str) -> InternalResponse:
 
 
 def gateway_error(status: int) -> InternalResponse:
-    """502, 503 or 504: the application gave no usable response."""
+    """502, 503, 504 or 508: the application gave no usable response."""
     fields = [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")]
     if status == 503:
         fields.append((b"Retry-After", b"5"))
     return InternalResponse(status, fields, _GATEWAY[status] + b"\n")
+
+
+def refused_method() -> InternalResponse:
+    """405 for a TRACE that ends here: it would show the fields that a balancer added."""
+    fields = [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store"), (b"Allow", b"GET, HEAD, OPTIONS")]
+    return InternalResponse(405, fields, b"TRACE is not answered here\n")
 
 
 def internal_error() -> InternalResponse:
@@ -110,13 +116,13 @@ def internal_error() -> InternalResponse:
 # As bytes.
 
 
-def write_response(answer: InternalResponse, request: RequestHead, keep_alive: bool, with_date: bool) -> bytes:
+def write_response(answer: InternalResponse, request: RequestHead, keep_alive: bool, date_line: bytes) -> bytes:
     """Serialize a response, framed for its request.
 
     :param keep_alive: whether another request may follow on the connection.
-    :param with_date: whether to add a ``Date``: responses in the application's place have none.
+    :param date_line: see :class:`~lbcompanion.node.proxy.dates.DateLine`.
     """
-    fields = [(b"Date", formatdate(usegmt=True).encode()), *answer.fields] if with_date else list(answer.fields)
+    fields = list(answer.fields)
     if answer.status != 204:
         length = len(answer.body) if answer.length is None else answer.length
         fields.append((b"Content-Length", b"%d" % length))
@@ -125,11 +131,16 @@ def write_response(answer: InternalResponse, request: RequestHead, keep_alive: b
     elif request.version == 10:
         fields.append((b"Connection", b"keep-alive"))
     body = b"" if request.method == b"HEAD" or answer.status in _NO_BODY else answer.body
-    return write_status_line(answer.status, phrase(answer.status)) + write_fields(fields) + b"\r\n" + body
+    return b"%b%b%b\r\n%b" % (
+        write_status_line(answer.status, phrase(answer.status)),
+        date_line,
+        write_fields(fields),
+        body,
+    )
 
 
-def write_refusal(status: int, why: str) -> bytes:
+def write_refusal(status: int, why: str, date_line: bytes) -> bytes:
     """Serialize the response to a malformed request or to one over a limit; it closes the connection."""
     text = why.encode() + b"\n"
     fields = [(b"Content-Type", b"text/plain"), (b"Content-Length", b"%d" % len(text)), (b"Connection", b"close")]
-    return write_status_line(status, phrase(status)) + write_fields(fields) + b"\r\n" + text
+    return b"%b%b%b\r\n%b" % (write_status_line(status, phrase(status)), date_line, write_fields(fields), text)

@@ -1,4 +1,4 @@
-"""Who the visitor is: the peer, the proxies that are trusted, and what their forwarding fields say.
+"""Identification of the visitor: the peer, the trusted proxies, and their forwarding fields.
 
 Forwarding fields count only if the peer is one of ``trusted_proxies``: any other client can forge them.
 """

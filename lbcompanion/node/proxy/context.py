@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,8 +12,10 @@ from twisted.internet.defer import Deferred
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import MonotonicClock
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.proxy.dates import DateLine
 from lbcompanion.node.proxy.interface import Transport
 from lbcompanion.node.proxy.upstream import UpstreamPool
+from lbcompanion.protocol import headers
 from lbcompanion.settings import LimitsTable
 
 
@@ -75,8 +78,11 @@ class Pipeline(Protocol):
         """Called after the last byte was written: work that must not delay the visitor is done here."""
         ...
 
-    def abort(self, why: str) -> None:
-        """The body stays incomplete for this reason (``visitor left``, ``application broke off``)."""
+    def abort(self, why: str) -> bytes:
+        """The body stays incomplete for this reason (``visitor left``, ``application broke off``).
+
+        :returns: the bytes that were held back, for a visitor who is still there.
+        """
         ...
 
     def transform_whole(self, data: bytes) -> list[bytes]:
@@ -86,6 +92,14 @@ class Pipeline(Protocol):
     @property
     def same_length(self) -> bool:
         """Whether the body passes unchanged, so that its length and digests stay valid."""
+        ...
+
+    @property
+    def broken(self) -> str:
+        """Why the response has to be cut after the bytes returned last; empty if it goes on.
+
+        Never set by ``transform_whole``, nor by calls that return the first bytes of a body.
+        """
         ...
 
 
@@ -136,6 +150,9 @@ class ProxyContext:
     :ivar trusts: whether a peer is one of ``trusted_proxies``.
     :ivar connections: the registered connections, which count towards the limits.
     :ivar internal_suffixes: path suffixes that are answered below any folder: of the script and of the notice.
+    :ivar node_id: names this node in ``Lbc-Forwarded-By``; the same in all its processes.
+    :ivar date_line: returns the ``Date`` field line.
+    :ivar forwarded_by_line: the field line that marks a request as forwarded by this node.
     :ivar rejected: connections over the limit that got a 503 and may still be sending.
     """
 
@@ -148,15 +165,22 @@ class ProxyContext:
     counters: Counters
     monotonic: MonotonicClock
     log: Callable[[str, str], None] = field(default=lambda event, detail: None)
+    node_id: bytes = b"-"
+    date_line: Callable[[], bytes] = field(factory=lambda: DateLine(time.time))
     draining: bool = False
     connections: set[Connection] = field(factory=set)
     rejected: set[Connection] = field(factory=set)
     per_address: dict[str, int] = field(factory=dict)
     internal_suffixes: tuple[bytes, ...] = field(init=False)
+    forwarded_by_line: bytes = field(init=False)
 
     @internal_suffixes.default
     def _internal_suffixes(self) -> tuple[bytes, ...]:
         return tuple(b"/-%b/%b" % (self.prefix, name) for name in (b"fetch-from", b"notice"))
+
+    @forwarded_by_line.default
+    def _forwarded_by_line(self) -> bytes:
+        return b"%b: %b\r\n" % (headers.FORWARDED_BY.written, self.node_id)
 
     def tick(self, now: float) -> None:
         """Check the deadlines of all connections; an error in one does not affect the others."""

@@ -25,16 +25,19 @@ reads slowly, reading from the application is paused (``_upstream_paused``).
 from __future__ import annotations
 
 from lbcompanion.errors import BadResponse
-from lbcompanion.http1.field_lines import HAS_FRAMING, UPGRADE
-from lbcompanion.http1.fields import end_to_end, keeps_alive, offers, upgrade_protocols
+from lbcompanion.http1.field_lines import AUTHENTICATION, FORWARDED_BY, HAS_DATE, HAS_FRAMING, UPGRADE
+from lbcompanion.http1.fields import authenticates_connection, end_to_end, keeps_alive, offers, upgrade_protocols
 from lbcompanion.http1.framing import (
-    BodyKind,
+    CHUNKED_KIND,
+    LENGTH_KIND,
+    NO_BODY_KIND,
     BodyReader,
     ChunkedReader,
     Framing,
     UntilCloseReader,
     body_reader,
     chunk,
+    contradicts_framing,
     last_chunk,
     response_framing,
 )
@@ -44,17 +47,19 @@ from lbcompanion.http1.heads import (
     ResponseHead,
     has_bare_lf,
     head_end,
+    is_response_start,
     read_response_head,
     write_status_line,
 )
 from lbcompanion.node.proxy.answers import gateway_error, phrase, write_response
 from lbcompanion.node.proxy.context import InternalResponse, Pipeline, ProxyContext
+from lbcompanion.node.proxy.hops import COUNTED_METHODS, final_response, hop_lines
 from lbcompanion.node.proxy.interface import VisitorSide
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 
 # Idempotent methods without a body (RFC 9110 section 9.2.2): such a request may be sent a second time.
 _RETRYABLE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
-_MAX_RESPONSE_HEAD = 262144
+_BODYLESS = frozenset({204, 304})
 # Below this size joining the pieces costs less than sending them separately.
 _JOIN_BELOW_BYTES = 32768
 
@@ -81,6 +86,10 @@ class Exchange:
     _upstream_stalled = False
     _upstream_paused = False
     _interim_seen = False
+    # The connection to the application must not be used again.
+    _distrusted = False
+    # The request may tie its user to the connection.
+    _binds = False
     _progressed = False
     _requested_upgrade: bytes | None = None
     response_started = False
@@ -90,7 +99,7 @@ class Exchange:
         self._context = context
         self._head = head
         self._framing = framing
-        self._request_complete = framing.kind is BodyKind.NONE
+        self._request_complete = framing.kind is NO_BODY_KIND
         self._retryable = self._request_complete and head.method in _RETRYABLE_METHODS
 
     # The request.
@@ -100,8 +109,18 @@ class Exchange:
         visitor = self._visitor
         assert visitor is not None
         head = self._head
-        plan = self._plan = self._context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
+        context = self._context
+        counts_hops = head.flags & FORWARDED_BY or head.method in COUNTED_METHODS
+        if counts_hops:
+            response = final_response(head, context)
+            if response is not None:
+                self._send_internal_response(response)
+                return
+        plan = self._plan = context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
         lines = plan.request_lines()
+        lines = hop_lines(head, context, lines) if counts_hops else lines + context.forwarded_by_line
+        if head.flags & AUTHENTICATION:
+            self._binds = authenticates_connection(head)
         if head.flags & (HAS_FRAMING | UPGRADE):
             lines += self._request_framing_lines()
         # HTTP/1.1 requires Host (RFC 9112 section 3.2), which the 1.0 requests of health checks often lack.
@@ -118,7 +137,7 @@ class Exchange:
         if requested is not None:
             self._requested_upgrade = requested
             lines = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % requested
-        if self._framing.kind is BodyKind.CHUNKED:
+        if self._framing.kind is CHUNKED_KIND:
             lines += b"Transfer-Encoding: chunked\r\n"
         elif self._head.flags & HAS_FRAMING:
             lines += b"Content-Length: %d\r\n" % self._framing.length
@@ -126,10 +145,12 @@ class Exchange:
 
     def _acquire(self, fresh: bool) -> None:
         limits = self._context.limits
-        self._deadline = self._context.monotonic() + limits.upstream_connect_seconds
-        if self._context.upstream_pool.acquire(self, fresh, self._retried):
-            self._queued = True
-            self._deadline = self._context.monotonic() + limits.upstream_queue_seconds
+        self._deadline = 0.0
+        self._queued = self._context.upstream_pool.acquire(self, fresh, self._retried, self._visitor)
+        if not self._deadline:
+            # It is not an idle connection, for which upstream_ready set the deadline already.
+            seconds = limits.upstream_queue_seconds if self._queued else limits.upstream_connect_seconds
+            self._deadline = self._context.monotonic() + seconds
 
     def upstream_turn(self) -> None:
         self._queued = False
@@ -146,6 +167,8 @@ class Exchange:
             self._context.upstream_pool.release(upstream)
             return
         self._upstream = upstream
+        if self._binds:
+            upstream.owner = visitor
         self._deadline = self._context.monotonic() + self._context.limits.upstream_seconds
         assert upstream.transport is not None
         data = self._unsent_request[0] if len(self._unsent_request) == 1 else b"".join(self._unsent_request)
@@ -161,14 +184,14 @@ class Exchange:
 
     def body(self, data: bytes) -> None:
         """Forward bytes of the request body or of a tunnel."""
-        if self._framing.kind is BodyKind.CHUNKED and not self._tunnel:
+        if self._framing.kind is CHUNKED_KIND and not self._tunnel:
             data = chunk(data)
         self._forward(data)
 
     def body_end(self, trailers: list[Field]) -> None:
         """Forward the end of the request body."""
         self._request_complete = True
-        if self._framing.kind is BodyKind.CHUNKED:
+        if self._framing.kind is CHUNKED_KIND:
             self._forward(last_chunk(trailers))
         self._deadline = max(self._deadline, self._context.monotonic() + self._context.limits.upstream_seconds)
 
@@ -195,7 +218,12 @@ class Exchange:
             else:
                 self._response_body(data)
         except BadResponse as error:
-            self._context.counters.upstream_errors["bad answer"] += 1
+            if self._response is None and not is_response_start(self._response_buffer + data) and self._may_retry():
+                # Bytes that belong to an earlier response.
+                self._context.counters.upstream_errors["stray bytes"] += 1
+                self._retry()
+                return
+            self._context.counters.upstream_errors[error.what] += 1
             self._context.log("application's answer refused", error.why)
             self._drop_upstream()
             if self.response_started:
@@ -205,16 +233,20 @@ class Exchange:
 
     def _response_head(self, data: bytes) -> None:
         data = self._response_buffer + data if self._response_buffer else data
+        limits = self._context.limits
         while self._response is None and not self._tunnel:
             end = head_end(data)
-            if end < 0 or end > _MAX_RESPONSE_HEAD:
-                if end > 0 or len(data) > _MAX_RESPONSE_HEAD:
-                    raise BadResponse("the application's head is too large")
+            if end < 0 or end > limits.upstream_head_bytes:
+                if end > 0 or len(data) > limits.upstream_head_bytes:
+                    why = f"a head of more than {limits.upstream_head_bytes} bytes from the application"
+                    raise BadResponse(why, "head too large")
                 if has_bare_lf(data):
                     raise BadResponse("a bare LF in the application's head")
+                if not is_response_start(data):
+                    raise BadResponse("the application's answer is not HTTP/1.0 or HTTP/1.1")
                 self._response_buffer = data
                 return
-            head = read_response_head(data[:end])
+            head = read_response_head(data[:end], limits.header_lines)
             data = data[end:]
             if head.status == 101:
                 self._start_tunnel(head, data)
@@ -228,6 +260,8 @@ class Exchange:
     def _forward_interim(self, head: ResponseHead) -> None:
         """Forward 100 and 103, but not to HTTP/1.0 clients (RFC 9110 section 15.2)."""
         self._interim_seen = True
+        if contradicts_framing(head):
+            self._distrusted = True
         visitor = self._visitor
         if visitor is not None and self._head.version == 11:
             visitor.transport.write(write_status_line(head.status, head.reason) + end_to_end(head) + b"\r\n")
@@ -269,7 +303,7 @@ class Exchange:
             self._send_internal_response(response_plan.replacement)
             return
         pipeline = self._pipeline = response_plan.pipeline
-        if framing.kind is BodyKind.LENGTH and framing.length == len(rest):
+        if framing.kind is LENGTH_KIND and framing.length == len(rest):
             pieces = [rest] if pipeline is None else pipeline.transform_whole(rest)
             complete, leftover = True, b""
         else:
@@ -279,21 +313,21 @@ class Exchange:
             if pipeline is None:
                 pieces = [body]
             else:
-                pieces = [pipeline.feed(body) if body else b""]
-                if complete:
-                    pieces.append(pipeline.finish())
+                pieces = pipeline.transform_whole(body) if complete else [pipeline.feed(body) if body else b""]
         self._context.counters.responses[head.status] += 1
-        size = sum(map(len, pieces))
+        size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
         framed = self._response_framing_lines(head, framing, size if complete else None)
         if self._chunked_output:
             pieces = [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
             if complete:
                 pieces.append(last_chunk(self._trailers()))
         self.response_started = True
+        # RFC 9110 section 6.6.1: a forwarded response has a date.
+        lines = response_plan.lines if head.flags & HAS_DATE else self._context.date_line() + response_plan.lines
         if size < _JOIN_BELOW_BYTES:
-            visitor.transport.write(b"".join((_status_line(head), response_plan.lines, framed, *pieces)))
+            visitor.transport.write(b"".join((_status_line(head), lines, framed, *pieces)))
         else:
-            visitor.transport.writelines((_status_line(head), response_plan.lines, framed, *pieces))
+            visitor.transport.writelines((_status_line(head), lines, framed, *pieces))
         if complete:
             self._finish(leftover)
         elif visitor.full:
@@ -306,16 +340,16 @@ class Exchange:
         :param known_length: the length of the transformed body; None while it is unknown."""
         unchanged = self._pipeline is None or self._pipeline.same_length
         kind = framing.kind
-        if kind is BodyKind.NONE:
+        if kind is NO_BODY_KIND:
             stated = head.values.get(b"content-length")
             length_line = (
                 b"Content-Length: %b\r\n" % stated if stated is not None and unchanged and head.status != 204 else b""
             )
-        elif kind is BodyKind.LENGTH and (unchanged or known_length is not None):
+        elif kind is LENGTH_KIND and (unchanged or known_length is not None):
             length_line = b"Content-Length: %d\r\n" % (
                 framing.length if known_length is None or unchanged else known_length
             )
-        elif known_length is not None and (kind is not BodyKind.CHUNKED or self._head.version == 10):
+        elif known_length is not None and (kind is not CHUNKED_KIND or self._head.version == 10):
             length_line = b"Content-Length: %d\r\n" % known_length
         elif self._head.version == 11:
             self._chunked_output = True
@@ -342,12 +376,24 @@ class Exchange:
                 out = pipeline.feed(out) if out else b""
                 if reader.done:
                     out += pipeline.finish()
+                if pipeline.broken:
+                    self._cut(visitor, out, pipeline.broken)
+                    return
             if self._chunked_output:
                 out = chunk(out) + (last_chunk(self._trailers()) if reader.done else b"")
             if out:
                 visitor.transport.write(out)
         if reader.done:
             self._finish(leftover)
+
+    def _cut(self, visitor: VisitorSide, out: bytes, why: str) -> None:
+        """Send the last bytes of a body that cannot be continued, and end the response so that the visitor notices."""
+        if out:
+            visitor.transport.write(chunk(out) if self._chunked_output else out)
+        self._context.counters.upstream_errors["bad answer"] += 1
+        self._context.log("application's answer refused", why)
+        self._drop_upstream()
+        self._truncate(why)
 
     def _forward_chunks(self, visitor: VisitorSide, reader: ChunkedReader, data: bytes) -> bytes:
         """Forward received chunks as one chunk without copying them; return the bytes after the body."""
@@ -366,33 +412,42 @@ class Exchange:
             return self._reader.trailers
         return []
 
+    def _may_retry(self) -> bool:
+        """Whether the request may be sent once more, if nothing of a response has arrived."""
+        upstream = self._upstream
+        return self._retryable and not self._retried and not self._interim_seen and bool(upstream and upstream.reused)
+
+    def _retry(self) -> None:
+        """Send the request once more, on a new connection."""
+        self._drop_upstream()
+        self._retried = True
+        self._response_buffer = b""
+        self._acquire(fresh=True)
+
     def response_end(self, orderly: bool) -> None:
-        upstream, self._upstream = self._upstream, None
         visitor = self._visitor
+        may_retry = self._response is None and not self._response_buffer and self._may_retry()
+        self._upstream = None
         if visitor is None:
             return
         if self._tunnel:
             visitor.done(keep_alive=False)
             return
         if self._response is None:
-            if (
-                upstream is not None
-                and upstream.reused
-                and not self._retried
-                and not self._response_buffer
-                and not self._interim_seen
-                and self._retryable
-            ):
-                # The idle connection was closed just as it was reused: nothing was answered, so a retry is safe.
-                self._retried = True
-                self._acquire(fresh=True)
+            if may_retry:
+                # The idle connection was closed just as it was reused, without an answer.
+                self._retry()
                 return
             self._context.counters.upstream_errors["no answer"] += 1
             self._gateway_error(502, "the application closed without an answer")
             return
         if isinstance(self._reader, UntilCloseReader) and orderly:
             self._reader.end()
-            out = self._pipeline.finish() if self._pipeline is not None else b""
+            pipeline = self._pipeline
+            out = pipeline.finish() if pipeline is not None else b""
+            if pipeline is not None and pipeline.broken:
+                self._cut(visitor, out, pipeline.broken)
+                return
             if self._chunked_output:
                 out = chunk(out) + last_chunk([])
             if out:
@@ -410,10 +465,15 @@ class Exchange:
         visitor, self._visitor = self._visitor, None
         assert self._response is not None
         if upstream is not None:
-            if self._request_complete and not leftover and keeps_alive(self._response) and not upstream.closed:
+            if self._request_complete and not leftover and self._is_reusable(upstream, self._response):
                 if self._upstream_paused and upstream.transport is not None:
                     upstream.transport.resume_reading()
-                self._context.upstream_pool.release(upstream)
+                if upstream.owner is not None or (
+                    self._response.flags & AUTHENTICATION and authenticates_connection(self._response)
+                ):
+                    self._keep_bound(upstream, visitor)
+                else:
+                    self._context.upstream_pool.release(upstream)
             else:
                 upstream.discard()
         pipeline, self._pipeline = self._pipeline, None
@@ -422,15 +482,28 @@ class Exchange:
         if pipeline is not None:
             pipeline.written()
 
+    def _is_reusable(self, upstream: UpstreamConnection, response: ResponseHead) -> bool:
+        """Whether another request may be sent on the connection to the application."""
+        if upstream.closed or self._distrusted or not keeps_alive(response):
+            return False
+        return response.status not in _BODYLESS or not contradicts_framing(response)
+
+    def _keep_bound(self, upstream: UpstreamConnection, visitor: VisitorSide | None) -> None:
+        """Keep a connection for this visitor's next request, if there may be one."""
+        if visitor is None or not self._keep_alive:
+            upstream.discard()
+            return
+        self._context.upstream_pool.keep_bound(upstream, visitor)
+
     def _gateway_error(self, status: int, why: str) -> None:
         """Answer 502, 503 or 504, or truncate a response that has started."""
         self._context.log("no answer for a visitor", why)
         self._drop_upstream()
-        self._drop_pipeline(why)
-        if self._visitor is None:
-            return
         if self.response_started:
             self._truncate(why)
+            return
+        self._drop_pipeline(why)
+        if self._visitor is None:
             return
         if not self._request_complete:
             self._keep_alive = False
@@ -442,19 +515,21 @@ class Exchange:
             return
         self._context.counters.responses[answer.status] += 1
         keep_alive = self._keep_alive and visitor.keep_alive and self._request_complete
-        visitor.transport.write(write_response(answer, self._head, keep_alive, with_date=False))
+        visitor.transport.write(write_response(answer, self._head, keep_alive, self._context.date_line()))
         visitor.done(keep_alive)
 
     def _truncate(self, why: str) -> None:
         visitor, self._visitor = self._visitor, None
-        self._drop_pipeline(why)
+        held = self._drop_pipeline(why)
         if visitor is not None:
+            if held:
+                visitor.transport.write(chunk(held) if self._chunked_output else held)
             visitor.abort_response(self_delimited=not self._close_delimited)
 
-    def _drop_pipeline(self, why: str) -> None:
+    def _drop_pipeline(self, why: str) -> bytes:
+        """Abort the pipeline; return the bytes that it held back."""
         pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            pipeline.abort(why)
+        return b"" if pipeline is None else pipeline.abort(why)
 
     def _drop_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None

@@ -57,7 +57,7 @@ class Transport(Protocol):
 
 
 class ConnectionHandler(Protocol):
-    """What a transport calls on the handler of its connection (asyncio: a protocol)."""
+    """The methods of a connection's handler that its transport calls (asyncio: a protocol)."""
 
     def connection_made(self, transport: Transport) -> None:
         """The connection is established."""
@@ -90,6 +90,10 @@ class AnyExchange(Protocol):
     @property
     def response_started(self) -> bool:
         """Whether the first byte of the response was written."""
+        ...
+
+    def start(self) -> None:
+        """Start it; the request head is known."""
         ...
 
     def body(self, data: bytes) -> None:

@@ -114,7 +114,7 @@ class InternalExchange:
             return
         self._context.counters.responses[answer.status] += 1
         keep_alive = visitor.keep_alive
-        visitor.transport.write(write_response(answer, self._head, keep_alive, with_date=True))
+        visitor.transport.write(write_response(answer, self._head, keep_alive, self._context.date_line()))
         self._visitor = None
         try:
             if answer.on_sent is not None:

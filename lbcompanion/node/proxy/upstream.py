@@ -59,11 +59,22 @@ class UpstreamUser(Protocol):
 class UpstreamConnection:
     """One connection to the application.
 
+    :ivar owner: the visitor's connection that it is bound to, because the application may know its user by it.
     :ivar unanswered: whether the application has sent no byte on it yet (and has perhaps not accepted it).
     :ivar request_number: the number of the request that it was dialled for, counted over the pool.
     """
 
-    __slots__ = ("_pool", "closed", "idle_since", "request_number", "reused", "transport", "unanswered", "user")
+    __slots__ = (
+        "_pool",
+        "closed",
+        "idle_since",
+        "owner",
+        "request_number",
+        "reused",
+        "transport",
+        "unanswered",
+        "user",
+    )
 
     def __init__(self, pool: UpstreamPool, user: UpstreamUser, request_number: int = 0) -> None:
         self._pool = pool
@@ -73,6 +84,7 @@ class UpstreamConnection:
         self.transport: Transport | None = None
         self.reused = False
         self.closed = False
+        self.owner: object = None
         self.idle_since = 0.0
 
     def connection_made(self, transport: Transport) -> None:
@@ -163,6 +175,10 @@ class UpstreamPool:
     without a byte after ``UNANSWERED_SECONDS``, the next after twice that time, and so on: a slow page costs a few
     connections.
 
+    A connection that the application may have authenticated (NTLM, Negotiate) is bound to the connection of the visitor
+    that used it. It is never idle in the sense of the pool. At the limit it makes way for a waiting request after
+    ``SPARE_SECONDS`` without a request.
+
     :param dial: connects a handler; calls its ``connection_made`` or ``dial_failed``.
     :param limits: ``upstream_connections``, ``upstream_idle`` and ``upstream_idle_seconds`` are used.
     :param monotonic: seconds that only go forward.
@@ -187,6 +203,7 @@ class UpstreamPool:
         self._call_later = call_later
         self._counters = counters
         self._idle: list[UpstreamConnection] = []
+        self._bound_by_owner: dict[object, UpstreamConnection] = {}
         # The queue, first in first out: user to whether it needs a new connection.
         self._waiting: OrderedDict[UpstreamUser, bool] = OrderedDict()
         self._dialling = False
@@ -197,22 +214,45 @@ class UpstreamPool:
         self.open = 0
         self.draining = False
 
-    def acquire(self, user: UpstreamUser, fresh: bool, retry: bool = False) -> bool:
-        """Get a connection for ``user``: an idle one unless ``fresh``, else a new one, or queue at the limit.
+    def acquire(self, user: UpstreamUser, fresh: bool, retry: bool = False, owner: object = None) -> bool:
+        """Get a connection for ``user``: the one bound to ``owner``, else an idle one unless ``fresh``, else a new one,
+        or queue at the limit.
 
         :param retry: the user retries on a new connection and goes to the head of the queue.
+        :param owner: the visitor's connection.
         :returns: whether the user is queued.
         """
+        if self._bound_by_owner and owner in self._bound_by_owner:
+            self._reuse(self._bound_by_owner[owner], user)
+            return False
         if self._idle and not fresh:
             self._reuse(self._idle.pop(), user)
             return False
         if self._max_open and self.open >= self._max_open:
-            if not self._idle:
+            if self._idle:
+                self._idle[0].discard()
+            elif self._waiting or not self._close_spare_bound(self._monotonic()):
                 self._queue(user, fresh, retry)
                 return True
-            self._idle[0].discard()
         self._dial_new(user)
         return False
+
+    def keep_bound(self, upstream: UpstreamConnection, owner: object) -> None:
+        """Take back a connection that only the next request of its visitor's connection may use."""
+        upstream.user = None
+        upstream.idle_since = self._monotonic()
+        if self._bound_by_owner.get(owner) is not upstream:
+            self._counters.upstream_bound += 1
+            upstream.owner = owner
+            self._bound_by_owner[owner] = upstream
+        if self._waiting:
+            self._close_spare_bound(upstream.idle_since)
+
+    def owner_lost(self, owner: object) -> None:
+        """A visitor's connection is closed: close the connection that is bound to it."""
+        upstream = self._bound_by_owner.get(owner)
+        if upstream is not None:
+            upstream.discard()
 
     def cancel(self, user: UpstreamUser) -> None:
         """Remove ``user`` from the queue."""
@@ -248,7 +288,7 @@ class UpstreamPool:
     def release(self, upstream: UpstreamConnection) -> None:
         """Take back a connection that may serve another request."""
         upstream.user = None
-        if upstream.closed or (self._unanswered and self._must_make_way()):
+        if upstream.closed or upstream.owner is not None or (self._unanswered and self._must_make_way()):
             upstream.discard()
         elif self._waiting:
             self._hand_to_waiting(upstream)
@@ -276,6 +316,8 @@ class UpstreamPool:
         self.open -= 1
         if upstream in self._idle:
             self._idle.remove(upstream)
+        if upstream.owner is not None and self._bound_by_owner.get(upstream.owner) is upstream:
+            del self._bound_by_owner[upstream.owner]
         if self._waiting:
             self._dial_for_waiting()
 
@@ -338,8 +380,24 @@ class UpstreamPool:
         self._check_scheduled = False
         self._schedule_check()
 
+    def _close_spare_bound(self, now: float) -> bool:
+        """Close the bound connection that was unused longest, if it is not likely to be in the middle of a login."""
+        spare = [
+            upstream
+            for upstream in self._bound_by_owner.values()
+            if upstream.user is None and now - upstream.idle_since >= SPARE_SECONDS
+        ]
+        if spare:
+            min(spare, key=lambda upstream: upstream.idle_since).discard()
+        return bool(spare)
+
     def tick(self, now: float) -> None:
         """Close connections that idled too long, and half of those that have been idle for a second."""
+        if self._bound_by_owner:
+            if self._waiting:
+                self._close_spare_bound(now)
+            elif self._unanswered and self._overdue(now) is not None and self._close_spare_bound(now):
+                self._count_made_way()
         spare = [upstream for upstream in self._idle if now - upstream.idle_since > SPARE_SECONDS]
         to_close = len(spare) // 2
         for index, upstream in enumerate(spare):
@@ -356,6 +414,11 @@ class UpstreamPool:
     def idle(self) -> int:
         """The number of idle connections."""
         return len(self._idle)
+
+    @property
+    def bound(self) -> int:
+        """The number of connections that are bound to a visitor's connection."""
+        return len(self._bound_by_owner)
 
     @property
     def waiting(self) -> int:

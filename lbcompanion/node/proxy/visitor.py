@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING
 
 from lbcompanion.errors import BadRequest
 from lbcompanion.http1.fields import keeps_alive
-from lbcompanion.http1.framing import BodyKind, BodyReader, ChunkedReader, body_reader, request_framing
-from lbcompanion.http1.heads import RequestHead, has_bare_lf, head_end, read_request_head
+from lbcompanion.http1.framing import NO_BODY_KIND, BodyReader, ChunkedReader, body_reader, request_framing
+from lbcompanion.http1.heads import RequestHead, has_bare_lf, head_end, read_request_head, whole_request_head
 from lbcompanion.node.proxy.answers import write_refusal
 from lbcompanion.node.proxy.client_info import scheme_of
 from lbcompanion.node.proxy.context import ProxyContext
@@ -56,6 +56,7 @@ _CLOSING_SECONDS = 60.0
 # Connections over the limit that may linger at a time.
 _MAX_REJECTED = 100
 
+_CR = 13
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 
@@ -130,7 +131,7 @@ class VisitorConnection:
         limit = context.limits.connections_per_address
         if len(context.connections) >= context.limits.connections or (limit and from_same_address >= limit):
             context.counters.connections_refused += 1
-            transport.write(write_refusal(503, "the companion takes no more connections now"))
+            transport.write(write_refusal(503, "the companion takes no more connections now", context.date_line()))
             if len(context.rejected) < _MAX_REJECTED:
                 context.rejected.add(self)
                 self._linger()
@@ -178,6 +179,7 @@ class VisitorConnection:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.visitor_lost()
+        self._context.upstream_pool.owner_lost(self)
 
     def pause_writing(self) -> None:
         self.full = True
@@ -372,48 +374,68 @@ class VisitorConnection:
 
     def _start_next_request(self) -> None:
         """Parse the next head, if it is complete, and start its exchange."""
-        limits = self._context.limits
-        buffer = self._buffer
-        if buffer.startswith(b"\r\n"):
-            # RFC 9112 section 2.2: empty lines before the request line are skipped.
-            buffer = self._buffer = _EMPTY_LINES.sub(b"", buffer, 1)
-            if not buffer:
-                return
-        end = head_end(buffer)
-        if end < 0 and len(buffer) <= limits.head_bytes:
-            self._wait_for_head(buffer)
-            return
-        if end < 0 or end > limits.head_bytes:
-            self._refuse(431, f"a head of more than {limits.head_bytes} bytes")
-            return
+        context = self._context
+        limits = context.limits
         try:
-            head = read_request_head(buffer[:end], limits.header_lines)
+            head = self._next_head()
+            if head is None:
+                return
             framing = request_framing(head)
         except BadRequest as refusal:
             self._refuse(refusal.status, refusal.why)
             return
-        self._context.counters.requests += 1
+        context.counters.requests += 1
         self._request_count += 1
         self._keep_alive = keeps_alive(head)
         if self._request_count >= limits.requests_per_connection:
             self._keep_alive = False
-            self._context.counters.connections_max_requests += 1
-        self._body = None if framing.kind is BodyKind.NONE else body_reader(framing, BadRequest)
-        rest = buffer[end:]
-        self._buffer = b""
+            context.counters.connections_max_requests += 1
         exchange: Exchange | InternalExchange
-        if self._is_internal(head.path):
-            exchange = InternalExchange(self, self._context, head, has_body=self._body is not None)
+        has_body = framing.kind is not NO_BODY_KIND
+        # All internal paths contain the prefix.
+        if context.prefix in head.target and self._is_internal(head.path):
+            exchange = InternalExchange(self, context, head, has_body)
         else:
-            exchange = Exchange(self, self._context, head, framing)
+            exchange = Exchange(self, context, head, framing)
         self._exchange = exchange
-        if self._body is not None:
-            self._body_window_start = self._context.monotonic()
-            self._body_window_bytes = 0
+        if has_body:
+            self._start_with_body(exchange, body_reader(framing, BadRequest))
         else:
-            self._buffer = rest
+            exchange.start()
+
+    def _next_head(self) -> RequestHead | None:
+        """Take the next head out of the buffer; None if it is not complete.
+
+        :raises BadRequest: if it is not valid or too large.
+        """
+        limits = self._context.limits
+        buffer = self._buffer
+        if buffer[0] == _CR:
+            # RFC 9112 section 2.2: empty lines before the request line are skipped.
+            buffer = self._buffer = _EMPTY_LINES.sub(b"", buffer, 1)
+        if len(buffer) <= limits.head_bytes:
+            head = whole_request_head(buffer, limits.header_lines)
+            if head is not None:
+                self._buffer = b""
+                return head
+        end = head_end(buffer)
+        if end < 0 and len(buffer) <= limits.head_bytes:
+            self._wait_for_head(buffer)
+            return None
+        if end < 0 or end > limits.head_bytes:
+            raise BadRequest(431, f"a head of more than {limits.head_bytes} bytes")
+        head = read_request_head(buffer[:end], limits.header_lines)
+        self._buffer = buffer[end:]
+        return head
+
+    def _start_with_body(self, exchange: AnyExchange, reader: BodyReader) -> None:
+        """Start an exchange whose request has a body, with the body bytes that are in the buffer."""
+        self._body = reader
+        self._body_window_start = self._context.monotonic()
+        self._body_window_bytes = 0
+        rest, self._buffer = self._buffer, b""
         exchange.start()
-        if self._body is not None and rest and self._exchange is exchange:
+        if rest and self._exchange is exchange:
             self._feed_body(rest)
         if self._eof_at and self._body is not None and self._exchange is exchange:
             # After the half-close the body stays incomplete.
@@ -424,8 +446,8 @@ class VisitorConnection:
     def _wait_for_head(self, partial_head: bytes) -> None:
         """Wait for the rest of a head until the head deadline."""
         if has_bare_lf(partial_head):
-            self._refuse(400, "a bare LF in the head")
-        elif not self._awaiting_head and partial_head:
+            raise BadRequest(400, "a bare LF in the head")
+        if not self._awaiting_head and partial_head:
             self._awaiting_head = True
             self._deadline = self._context.monotonic() + self._context.limits.head_seconds
 
@@ -457,7 +479,7 @@ class VisitorConnection:
     def _refuse(self, status: int, why: str) -> None:
         self._context.counters.refused[status] += 1
         self._context.log("refused", f"{status}: {why}")
-        self.transport.write(write_refusal(status, why))
+        self.transport.write(write_refusal(status, why, self._context.date_line()))
         self._linger()
 
     def _abandon_exchange(self, status: int, why: str) -> None:

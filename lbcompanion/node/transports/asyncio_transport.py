@@ -233,7 +233,7 @@ class AsyncioDialer:
         except OSError:
             upstream.dial_failed("unreachable")
         else:
-            SocketTransport(self._loop, connected, upstream).start()
+            SocketTransport(self._loop, connected, upstream, reads_rest=True).start()
 
     async def _connect_tls(
         self, upstream: UpstreamConnection, connected: socket.socket, certificates: ClientCertificates

@@ -38,6 +38,8 @@ class SocketTransport:
 
     :param connected: a non-blocking stream socket.
     :param peername: the peer's address; None asks the socket.
+    :param reads_rest: whether, after a failed write, the bytes are delivered that the peer sent before it closed. A
+        server may answer and close while it is still being sent to; Linux keeps what arrived before the reset.
     """
 
     __slots__ = (
@@ -53,7 +55,9 @@ class SocketTransport:
         "_queue",
         "_queued_bytes",
         "_read_bytes",
+        "_reads_rest",
         "_socket",
+        "_write_error",
         "_write_side_closed",
     )
 
@@ -63,8 +67,11 @@ class SocketTransport:
         connected: socket.socket,
         handler: ConnectionHandler,
         peername: Any = None,
+        reads_rest: bool = False,
     ) -> None:
         self._loop = loop
+        self._reads_rest = reads_rest
+        self._write_error: OSError | None = None
         self._socket = connected
         self._fd = connected.fileno()
         self._peername = peername
@@ -108,7 +115,7 @@ class SocketTransport:
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            self._abort_with(error)
+            self._write_failed(error)
             return
         if sent != len(data):
             self._enqueue(memoryview(data)[sent:])
@@ -123,7 +130,7 @@ class SocketTransport:
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
-                self._abort_with(error)
+                self._write_failed(error)
                 return
         for piece in list_of_data:
             size = len(piece)
@@ -187,7 +194,11 @@ class SocketTransport:
             self._abort_with(error)
             return
         if not data:
-            self._on_eof()
+            # After a reset an empty read is no orderly end, but EPIPE says that the end had come before.
+            if self._write_error is None or isinstance(self._write_error, BrokenPipeError):
+                self._on_eof()
+            else:
+                self._abort_with(self._write_error)
             return
         if len(data) == size:
             self._read_bytes = min(4 * size, _MAX_READ_BYTES)
@@ -216,7 +227,7 @@ class SocketTransport:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._abort_with(error)
+            self._write_failed(error)
             return
         self._queued_bytes -= sent
         while sent:
@@ -260,6 +271,22 @@ class SocketTransport:
     def _shutdown_write_side(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
+
+    def _write_failed(self, error: OSError) -> None:
+        """Close, perhaps after the bytes are delivered that arrived before the peer closed."""
+        closed_by_peer = isinstance(error, ConnectionResetError | BrokenPipeError)
+        if not (self._reads_rest and closed_by_peer) or self._closing or self._peer_sent_eof:
+            self._abort_with(error)
+            return
+        self._write_error = error
+        self._write_side_closed = True
+        if self._queued_bytes:
+            self._queue.clear()
+            self._queued_bytes = 0
+            self._loop.remove_writer(self._fd)
+        if self._full:
+            self._full = False
+            self._loop.call_soon(self._handler.resume_writing)
 
     def _abort_with(self, error: BaseException | None) -> None:
         """Close at once; ``connection_lost`` is called in the next iteration of the loop."""

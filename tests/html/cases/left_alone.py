@@ -53,7 +53,7 @@ CASES = [
     *[asked(f"part of a page by {line}", line)
       for line in ("HX-Request: true", "Turbo-Frame: main", "X-PJAX: true", "X-Requested-With: XMLHttpRequest",
                    "Sec-Fetch-Dest: empty", "Sec-Fetch-Mode: cors", "Sec-Fetch-Mode: same-origin")],
-    *[asked(f"asked for as {what}", f"Sec-Fetch-Dest: {what}", why="") for what in ("image", "script", "style")],
+    *[asked(f"asked for as {what}", f"Sec-Fetch-Dest: {what}", why="not a document") for what in ("image", "script", "style")],
     *[Case(f"a document by {line}", asked=(line,))
       for line in ("Sec-Fetch-Dest: document", "Sec-Fetch-Dest: iframe", "Sec-Fetch-Mode: navigate",
                    "X-Requested-With: com.android.browser")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lbcompanion.http1.heads import RequestHead
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable
 from tests.support.in_memory_node import PAGE, InMemoryNode, html, read_responses, request, without_tag
 
@@ -34,7 +35,8 @@ def test_answers_go_end_to_end() -> None:
     visitor = companion.connect()
     visitor.send(request())
     companion.run()
-    assert visitor.received == b"HTTP/1.1 200 Fine\r\n" + lines + b"Content-Length: 2\r\n\r\nok"
+    date = companion.context.date_line()
+    assert visitor.received == b"HTTP/1.1 200 Fine\r\n" + date + lines + b"Content-Length: 2\r\n\r\nok"
 
 
 @pytest.mark.parametrize(
@@ -219,3 +221,90 @@ def test_capture_is_shed_before_traffic() -> None:
     companion = InMemoryNode(limits=LimitsTable(capturing_bytes=0))
     assert companion.get().body == PAGE
     assert companion.counters.not_captured["capture memory is full"] == 1
+
+
+NAVIGATE = (b"Sec-Fetch-Dest: document", b"Sec-Fetch-Mode: navigate")
+
+
+@pytest.mark.parametrize(
+    ("asked", "tag"),
+    [
+        ((b"If-Modified-Since: Thu, 26 Nov 2026 10:00:00 GMT",), None),
+        ((b"If-None-Match: *",), None),
+        ((b'If-None-Match: "v1"',), b'"v1"'),
+        ((b'If-None-Match: "v1-lbcs"',), b'W/"v1-lbcs"'),
+        ((b'If-None-Match: W/"v0-lbcs"', b'If-None-Match: W/"v1-lbcs"'), b'W/"v1-lbcs"'),
+    ],
+)
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_a_304_has_no_field_that_the_changed_page_lacks(
+    asked: tuple[bytes, ...], tag: bytes | None, method: bytes
+) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(
+        b'HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\nLast-Modified: x\r\nContent-Length: 5\r\nDate: y\r\n\r\n'
+    )
+    answer = companion.get(b"/", *NAVIGATE, *asked, method=method)
+    assert (answer.status, answer.get(b"etag"), answer.get(b"date")) == (304, tag, b"y")
+    assert [answer.get(name) for name in (b"last-modified", b"content-length")] == [None, None]
+
+
+def test_a_304_to_what_is_no_page_is_left_alone() -> None:
+    companion = InMemoryNode()
+    companion.application.answers(b'HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\nLast-Modified: x\r\n\r\n')
+    answer = companion.get(b"/a.png", b"Sec-Fetch-Dest: image", b"If-Modified-Since: x")
+    assert (answer.get(b"etag"), answer.get(b"last-modified")) == (b'"v1"', b"x")
+
+
+def test_a_304_for_robots_txt_is_marked() -> None:
+    companion = InMemoryNode()
+    companion.application.answers(b'HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\n\r\n')
+    answer = companion.get(b"/robots.txt", b'If-None-Match: W/"v1-lbcs"')
+    assert (answer.status, answer.get(b"etag")) == (304, b'W/"v1-lbcs"')
+
+
+@pytest.mark.parametrize(
+    ("lines", "content_type"),
+    [
+        ((b"text/html", b"text/html; charset=UTF-8"), 'text/html; charset="utf-8"'),
+        ((b"text/html, charset=utf-8",), "text/html"),
+        ((b"bogus", b"text/html"), "text/html"),
+        ((b"text/html;charset=UTF-8",), "text/html;charset=UTF-8"),
+    ],
+)
+def test_a_list_of_types_is_captured_with_the_type_that_browsers_read(
+    lines: tuple[bytes, ...], content_type: str
+) -> None:
+    companion = InMemoryNode()
+    types = b"".join(b"Content-Type: %b\r\n" % line for line in lines)
+    companion.application.answers(html().replace(b"Content-Type: text/html; charset=utf-8\r\n", types))
+    assert without_tag(companion.get().body) == PAGE
+    assert companion.page.content_type == content_type
+
+
+def test_a_coding_that_is_a_charset_is_none() -> None:
+    companion = InMemoryNode()
+    companion.application.answers(html(PAGE, b"Content-Encoding: UTF-8"))
+    answer = companion.get()
+    assert without_tag(answer.body) == PAGE
+    assert answer.get(b"content-encoding") == b"UTF-8"
+    assert companion.page.body == PAGE
+
+
+@pytest.mark.parametrize(("body", "injected"), [(b"<li>one</li><li>two</li>", False), (PAGE, True)])
+def test_a_fragment_for_a_cache_that_assembles_pages(body: bytes, injected: bool) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(html(body))
+    answer = companion.get(b"/", *NAVIGATE, b'Surrogate-Capability: varnish="ESI/1.0"')
+    assert (answer.body != body) is injected
+
+
+@pytest.mark.parametrize("destinations", [(b"document", b"empty"), (b"document", b"document"), (b"image", b"document")])
+def test_two_destinations_are_judged_alike_by_the_rule_and_the_debug_page(destinations: tuple[bytes, bytes]) -> None:
+    companion = InMemoryNode()
+    fields = [b"Sec-Fetch-Dest: " + destination for destination in destinations]
+    companion.get(b"/", *fields)
+    head = RequestHead.from_fields(b"GET", b"/", 11, [(b"sec-fetch-dest", one) for one in destinations])
+    explained = dict(companion.policy.capture_rules.explain(head))["Sec-Fetch-Dest"]
+    assert (explained == "not a document") == bool(companion.policy.capture_rules.refusal(head))
+    assert bool(companion.captured) == (destinations == (b"document", b"document"))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.node.capture.robots import add_rules, default_robots
+from tests.support.in_memory_node import InMemoryNode, read_responses, request
 
 AGENTS = ["Googlebot", "bingbot", "other"]
 
@@ -57,3 +58,15 @@ def test_everything_else_is_allowed_as_before(groups: list[tuple[str, list[str]]
         assert not after.can_fetch(agent, "http://a/_lbc/whoami")
         for path in ("/", "/a", "/b/x", "/c", "/d"):
             assert after.can_fetch(agent, f"http://a{path}") == before.can_fetch(agent, f"http://a{path}")
+
+
+def test_a_text_that_breaks_off_reaches_the_visitor_as_it_came() -> None:
+    companion = InMemoryNode()
+    companion.application.answers(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\nUser-agent: a\n", then="end"
+    )
+    visitor = companion.connect()
+    visitor.send(request(b"/robots.txt"))
+    companion.run()
+    (answer,) = read_responses(visitor.received, [b"GET"], visitor.eof or visitor.closed)
+    assert (answer.body, answer.complete) == (b"User-agent: a\n", False)

@@ -20,6 +20,8 @@ from lbcompanion.node.proxy.answers import (
 )
 from lbcompanion.node.proxy.context import InternalResponse
 
+DATE = b"Date: Thu, 26 Nov 2026 12:00:00 GMT\r\n"
+
 
 def asked(method: bytes = b"GET", version: int = 11) -> RequestHead:
     return RequestHead.from_fields(method, b"/", version, [(b"host", b"a.example")])
@@ -72,7 +74,7 @@ def test_only_a_busy_application_is_asked_again(status: int, again: bool) -> Non
 def test_an_answer_is_framed_for_its_request(
     method: bytes, version: int, keep_alive: bool, connection: bytes | None, body: bytes
 ) -> None:
-    written = write_response(guarded_text(400, "text"), asked(method, version), keep_alive, with_date=True)
+    written = write_response(guarded_text(400, "text"), asked(method, version), keep_alive, DATE)
     raw, _, rest = written.partition(b"\r\n\r\n")
     head = read_response_head(raw + b"\r\n\r\n")
     assert (head.status, head.get(b"content-length"), head.get(b"connection"), rest) == (400, b"5", connection, body)
@@ -80,18 +82,19 @@ def test_an_answer_is_framed_for_its_request(
 
 
 def test_the_length_of_a_body_that_is_not_here_is_as_stated() -> None:
-    written = write_response(InternalResponse(200, [], length=7), asked(b"HEAD"), True, with_date=False)
-    assert written == b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"
+    written = write_response(InternalResponse(200, [], length=7), asked(b"HEAD"), True, DATE)
+    assert written == b"HTTP/1.1 200 OK\r\n" + DATE + b"Content-Length: 7\r\n\r\n"
 
 
 @pytest.mark.parametrize(("status", "length"), [(204, False), (304, True)])
 def test_answers_without_a_body(status: int, length: bool) -> None:
-    written = write_response(InternalResponse(status, [], b"never sent"), asked(), True, with_date=False)
+    written = write_response(InternalResponse(status, [], b"never sent"), asked(), True, DATE)
     assert written.endswith(b"\r\n\r\n")
     assert (b"Content-Length: 10" in written) is length
 
 
 def test_a_refusal_closes() -> None:
-    assert write_refusal(400, "why") == (
-        b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwhy\n"
+    assert write_refusal(400, "why", DATE) == (
+        b"HTTP/1.1 400 Bad Request\r\n" + DATE + b"Content-Type: text/plain\r\n"
+        b"Content-Length: 4\r\nConnection: close\r\n\r\nwhy\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from email.utils import formatdate
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from tests.support.in_memory_node import (
     ApplicationConnection,
     InMemoryNode,
     ReceivedRequest,
+    VisitorResponse,
     chunked,
     html,
     read_responses,
@@ -216,6 +218,32 @@ def test_answers_without_a_body(status: bytes, fields: bytes) -> None:
     assert first.status == int(status[:3])
     assert first.body == b""
     assert len(companion.application.connections) == 1
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n" + plain(),
+        b"HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n" + plain(),
+    ],
+)
+def test_a_connection_whose_framing_contradicts_the_status_is_not_used_again(response: bytes) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(response)
+    assert companion.get().status in {200, 204, 304}
+    assert companion.upstream_pool.idle == 0
+    assert companion.application.connections[0].remote.aborted
+
+
+@pytest.mark.parametrize("field", [b"Content-Length: 0", b"Content-Length: 00"])
+def test_an_empty_length_contradicts_nothing(field: bytes) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(b"HTTP/1.1 204 No Content\r\n" + field + b"\r\n\r\n")
+    companion.get()
+    assert companion.upstream_pool.idle == 1
 
 
 BODY = bytes(range(256)) * 20
@@ -639,6 +667,42 @@ def test_half_a_head_is_not_tried_again() -> None:
     assert companion.application.connections == [connection]
 
 
+@pytest.mark.parametrize(
+    "stray", [[b"0\r\n\r\n"], [b"0\r\n", b"\r\n"], [b"\r\n"], [b"<html>"], [b"HT", b"ML\r\n\r\n"], [b"\0"]]
+)
+@pytest.mark.parametrize("method", [b"GET", b"OPTIONS"])
+def test_bytes_of_an_earlier_response_are_no_answer(stray: list[bytes], method: bytes) -> None:
+    companion = InMemoryNode()
+    first = idle(companion)
+
+    def on_request(connection: ApplicationConnection, seen: ReceivedRequest) -> None:
+        connection.send(*(stray if connection is first else [plain()]))
+
+    companion.application.on_request = on_request
+    assert companion.get(method=method).body == b"hello"
+    assert len(companion.application.connections) == 2
+    assert first.remote.aborted
+    assert companion.counters.upstream_errors == {"stray bytes": 1}
+
+
+def test_stray_bytes_on_a_new_connection_are_refused_at_once() -> None:
+    companion = InMemoryNode()
+    companion.application.answers(b"0\r\n")
+    assert companion.get().status == 502
+    assert len(companion.application.connections) == 1
+
+
+def test_stray_bytes_are_forgiven_once_only_and_never_for_a_request_with_an_effect() -> None:
+    companion = InMemoryNode()
+    idle(companion)
+    companion.application.answers(b"0\r\n\r\n")
+    assert companion.get().status == 502
+    assert len(companion.application.connections) == 2
+    (answer,) = companion.ask(request(b"/", b"Content-Length: 0", method=b"POST"), methods=[b"POST"])
+    assert answer.status == 502
+    assert len(companion.application.connections) == 3
+
+
 def test_an_idle_connection_that_closes_is_not_taken() -> None:
     companion = InMemoryNode()
     idle(companion).end()
@@ -646,6 +710,168 @@ def test_an_idle_connection_that_closes_is_not_taken() -> None:
     assert companion.upstream_pool.idle == 0
     assert companion.get().body == b"hello"
     assert companion.counters.upstream_reused == 0
+
+
+# Applications that know their user by the connection.
+
+
+def logged_in_by_connection(companion: InMemoryNode, kept: bytes = b"") -> dict[ApplicationConnection, bytes]:
+    """An application with NTLM: two challenges, then each request on the connection is that user's.
+
+    :param kept: a field of each answer.
+    """
+    users: dict[ApplicationConnection, bytes] = {}
+
+    def on_request(connection: ApplicationConnection, seen: ReceivedRequest) -> None:
+        scheme, _, proof = (seen.get(b"authorization") or b"").partition(b" ")
+        if scheme in {b"NTLM", b"Negotiate"} and proof.startswith(b"three-"):
+            users[connection] = proof[len(b"three-") :]
+        user = users.get(connection)
+        extra = [kept] if kept else []
+        if user is not None:
+            connection.send(html(b"<!doctype html><title>mail of %b</title>" % user, *extra))
+        elif seen.target == b"/open":
+            connection.send(plain())
+        else:
+            challenge = b"WWW-Authenticate: NTLM" + (b" two" if proof else b"")
+            connection.send(html(b"log in", challenge, status=b"401 Unauthorized"))
+
+    companion.application.on_request = on_request
+    return users
+
+
+def said(companion: InMemoryNode, visitor: RemoteEnd, *requests: bytes) -> VisitorResponse:
+    """The answer to the last request, on a connection where nothing else is under way."""
+    before = len(visitor.received)
+    visitor.send(*requests)
+    companion.run()
+    return read_responses(visitor.received[before:], [b"GET"], visitor.eof)[0]
+
+
+def log_in(companion: InMemoryNode, visitor: RemoteEnd, name: bytes, scheme: bytes = b"NTLM") -> VisitorResponse:
+    for proof in (b"", b" one", b" three-" + name):
+        answer = said(companion, visitor, request(b"/mail", *([b"Authorization: " + scheme + proof] if proof else [])))
+    return answer
+
+
+@pytest.mark.parametrize("scheme", [b"NTLM", b"Negotiate"])
+def test_a_connection_with_a_user_is_that_of_one_visitor(scheme: bytes) -> None:
+    companion = InMemoryNode()
+    logged_in_by_connection(companion)
+    alice, bob = companion.connect(), companion.connect()
+    assert b"mail of alice" in log_in(companion, alice, b"alice", scheme).body
+    assert len(companion.application.connections) == 1, "all of a login goes over one connection"
+    assert said(companion, bob, request(b"/mail")).status == 401
+    assert b"mail of bob" in log_in(companion, bob, b"bob", scheme).body
+    assert b"mail of alice" in said(companion, alice, request(b"/mail")).body
+    assert said(companion, companion.connect(), request(b"/mail")).status == 401
+    assert companion.upstream_pool.idle == 0
+    assert (companion.upstream_pool.bound, companion.counters.upstream_bound) == (3, 3)
+    copies = [page.body for page, _ in companion.captured]
+    assert [body[body.index(b"mail of ") :][8:13] for body in copies] == [b"alice", b"bob</", b"alice"]
+    alice.reset()
+    companion.run()
+    assert companion.application.connections[0].remote.aborted
+    assert companion.upstream_pool.bound == 2
+
+
+def test_a_request_with_an_effect_goes_over_the_connection_with_the_user() -> None:
+    companion = InMemoryNode()
+    logged_in_by_connection(companion)
+    alice = companion.connect()
+    log_in(companion, alice, b"alice")
+    assert (
+        b"mail of alice" in said(companion, alice, request(b"/mail", b"Content-Length: 2", method=b"POST") + b"hi").body
+    )
+    assert len(companion.application.connections) == 1
+
+
+@pytest.mark.parametrize(
+    "field",
+    [b"Persistent-Auth: true", b"WWW-Authenticate: Negotiate oRQwEg", b'www-authenticate: Basic realm="a", ntlm'],
+)
+def test_a_connection_is_bound_by_what_the_application_says(field: bytes) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(html(PAGE, field))
+    first, second = companion.connect(), companion.connect()
+    for visitor in (first, second, first):
+        assert said(companion, visitor, request()).status == 200
+    assert len(companion.application.connections) == 2
+
+
+@pytest.mark.parametrize(
+    "field", [b"Authorization: Basic TlRMTTp4", b"Authorization: Bearer ntlm", b"Cookie: NTLM=1", b"X-NTLM: Negotiate"]
+)
+def test_other_logins_share_connections(field: bytes) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(plain())
+    for _ in range(3):
+        companion.get(b"/", field)
+    assert (len(companion.application.connections), companion.upstream_pool.idle) == (1, 1)
+
+
+def test_a_visitor_whose_connection_with_a_user_was_closed_logs_in_again() -> None:
+    companion = InMemoryNode()
+    logged_in_by_connection(companion)
+    alice = companion.connect()
+    log_in(companion, alice, b"alice")
+    companion.application.connections[0].end()
+    companion.run()
+    assert said(companion, alice, request(b"/mail")).status == 401
+    assert b"mail of alice" in log_in(companion, alice, b"alice").body
+    assert len(companion.application.connections) == 2
+
+
+def test_a_visitor_who_comes_no_more_leaves_no_connection_with_a_user() -> None:
+    companion = InMemoryNode()
+    logged_in_by_connection(companion)
+    alice = companion.connect()
+    log_in(companion, alice, b"alice")
+    said(companion, alice, request(b"/mail", b"Connection: close"))
+    companion.run()
+    assert (companion.upstream_pool.bound, companion.upstream_pool.open, companion.upstream_pool.idle) == (0, 0, 0)
+
+
+def test_connections_with_users_make_way_at_the_limit() -> None:
+    companion = InMemoryNode(limits=LimitsTable(upstream_connections=2))
+    logged_in_by_connection(companion)
+    alice, bob, carol = (companion.connect() for _ in range(3))
+    log_in(companion, alice, b"alice")
+    log_in(companion, bob, b"bob")
+    carol.send(request(b"/open"))
+    companion.run()
+    assert (carol.received, companion.upstream_pool.waiting) == (b"", 1), "both are used just now"
+    companion.pass_time(2)
+    assert read_responses(carol.received, [b"GET"], False)[0].body == b"hello"
+    assert said(companion, alice, request(b"/mail")).status == 401
+    assert b"mail of bob" in said(companion, bob, request(b"/mail")).body
+
+
+@pytest.mark.slow
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["log in", "mail", "open", "leave", "close"])), max_size=25)
+)
+def test_nobody_ever_reads_the_mail_of_another(steps: list[tuple[int, str]]) -> None:
+    companion = InMemoryNode(limits=LimitsTable(upstream_connections=3, head_seconds=999, idle_seconds=999))
+    logged_in_by_connection(companion)
+    visitors = [companion.connect() for _ in range(4)]
+    for number, step in steps:
+        companion.pass_time(2)
+        visitor = visitors[number]
+        name = b"visitor-%d" % number
+        if step == "log in":
+            assert name in log_in(companion, visitor, name).body
+        elif step == "leave":
+            visitor.reset()
+            companion.run()
+            visitors[number] = companion.connect()
+        elif step == "close":
+            for connection in companion.application.connections[:1]:
+                connection.end()
+            companion.run()
+        else:
+            answer = said(companion, visitor, request(b"/" + step.encode()))
+            assert b"mail of" not in answer.body or b"mail of " + name in answer.body
 
 
 # No usable answer.
@@ -681,6 +907,51 @@ def test_a_bad_answer_becomes_502(raw: bytes, method: bytes) -> None:
     visitor.send(request())
     companion.run()
     assert read_responses(visitor.received, [method, b"GET"], False)[1].body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"X: " + b"a" * 350, 200),
+        (b"X: " + b"a" * 500, 502),
+        (b"\r\n".join([b"X: a"] * 8), 200),
+        (b"\r\n".join([b"X: a"] * 9), 502),
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_the_head_of_a_response_has_limits(head: bytes, status: int, pieces: int) -> None:
+    companion = InMemoryNode(limits=LimitsTable(upstream_head_bytes=450, header_lines=10))
+    raw = PLAIN + head + b"\r\nContent-Length: 5\r\n\r\nhello"
+    size = len(raw) // pieces + 1
+    companion.application.answers(*(raw[at : at + size] for at in range(0, len(raw), size)))
+    assert companion.get().status == status
+    assert companion.counters.upstream_errors == ({"head too large": 1} if status == 502 else {})
+
+
+NO_DATE = {
+    "a page": html(),
+    "no page": plain(),
+    "chunks": chunked(PAGE),
+    "304": b"HTTP/1.1 304 Not Modified\r\n\r\n",
+    "a date as hop-by-hop": b"HTTP/1.1 204 No Content\r\nConnection: x-a, y-b\r\nX-A: 1\r\n\r\n",
+    "no answer": b"hello\r\n\r\n",
+    "404": html(b"", status=b"404 Not Found"),
+}
+
+
+@pytest.mark.parametrize("target", [b"/", b"/robots.txt"])
+@pytest.mark.parametrize("response", NO_DATE.values(), ids=NO_DATE)
+def test_every_response_has_one_date(response: bytes, target: bytes) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(response)
+    (date,) = companion.get(target).all(b"date")
+    assert date == formatdate(companion.now(), usegmt=True).encode()
+
+
+def test_the_date_of_the_application_stays() -> None:
+    companion = InMemoryNode()
+    companion.application.answers(html(PAGE, b"dAte: Mon, 23 Nov 2026 20:30:00 GMT"))
+    assert companion.get().all(b"date") == [b"Mon, 23 Nov 2026 20:30:00 GMT"]
 
 
 def test_bad_chunks_later_on_are_seen_by_the_visitor() -> None:

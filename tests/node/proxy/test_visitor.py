@@ -25,6 +25,7 @@ def test_a_refused_head_gets_its_status_and_a_closed_connection(case: tuple[int,
     answer = only(visitor)
     assert answer.status == status
     assert answer.all(b"connection") == [b"close"]
+    assert len(answer.all(b"date")) == 1
     assert visitor.eof
     visitor.send(request(b"/more"))
     companion.run()

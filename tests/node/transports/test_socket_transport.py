@@ -7,6 +7,7 @@ import errno
 import gc
 import os
 import socket
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from typing import Any
@@ -321,6 +322,54 @@ def test_writing_to_who_has_left(writes: str) -> None:
         await ground.until(lambda: ground.gone)
         assert handler.told == ["made", BrokenPipeError]
         assert not ground.complaints
+
+    run(go())
+
+
+@pytest.mark.parametrize("reads_rest", [True, False])
+@pytest.mark.parametrize("writes", ["write", "writelines", "queue"])
+@pytest.mark.parametrize("how", ["reset", "end"])
+def test_what_came_before_a_failed_write_is_read(reads_rest: bool, writes: str, how: str) -> None:
+    async def go() -> None:
+        handler = Noted()
+        loop = asyncio.get_running_loop()
+        with listening() as door:
+            asked = socket.create_connection(door.getsockname())
+            asked.setblocking(False)
+            taken = door.accept()[0]
+            transport = SocketTransport(loop, asked, handler, reads_rest=reads_rest)
+            if writes == "queue":
+                transport.start()
+                transport.pause_reading()
+                transport.write(bytes(MUCH))
+                assert transport.get_write_buffer_size()
+            else:
+                asked.send(b"unread")
+            if how == "end":
+                taken.settimeout(WAIT)
+                taken.recv(6)
+            taken.sendall(b"an early answer")
+            if how == "end" and writes == "queue":
+                taken.shutdown(socket.SHUT_WR)
+            taken.close()  # with unread bytes: a reset
+            if writes != "queue":
+                transport.start()
+                if how == "end":
+                    asked.send(b"answered by a reset")
+                    await asyncio.to_thread(time.sleep, 0.05)
+                transport.write(b"more") if writes == "write" else transport.writelines([b"m", b"ore"])
+            else:
+                await asyncio.sleep(0.05)
+                transport.resume_reading()
+            async with asyncio.timeout(WAIT):
+                while asked.fileno() >= 0:
+                    await asyncio.sleep(0.001)
+            if reads_rest:
+                assert handler.received == b"an early answer"
+            assert handler.told[-1] in {None, ConnectionResetError, BrokenPipeError}
+            if how == "reset":
+                assert handler.told[-1] is ConnectionResetError
+                assert "eof" not in handler.told
 
     run(go())
 
