@@ -109,6 +109,10 @@ class StoreUnreachable(StoreError):
     """A store cannot be reached, or does not answer."""
 
 
+class StoreUnwritable(StoreUnreachable):
+    """The store can be reached, but not written: its disk is full or read-only."""
+
+
 class PageRefused(StoreError):
     """A store can never store this page, but can store others."""
 

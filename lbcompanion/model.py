@@ -155,12 +155,18 @@ class LossCode(Enum):
     NO_ROUND_ENDED = "no answer"
     NO_SITE = "no site for this address"
     SITE_NOT_CONFIGURED = "its site is not configured"
+    #: The page's address is that of its visitor's request: it may name anything.
+    BAD_ADDRESS = "its address is not a valid URL"
+    FOREIGN_ADDRESS = "its address is of {origin}, which is not an origin of the site {site}"
+    #: Answers came, but none with a copy that can be used: asking again would only transfer it again.
+    NO_USABLE_ANSWER = "no usable answer from {owner} in {tries} tries: last {last}"
     NOT_RECORDABLE = "cannot be archived: {why}"
     #: The node that had the copy stopped.
     NO_PEERS = "the node stopped, and it has no peers that could keep the copy"
     NO_PEER_TOOK = "the node stopped, and no peer took the copy"
     NO_TIME = "the node stopped before there was time to give the copy to a peer"
     NOT_TAKEN_OVER = "the node stopped, and the process that took its place did not get the copy"
+    SPOOL_FULL = "the node had no room for more notices"
     #: A text from the wire that is not one of the others: from a node of another version.
     OTHER = "{words}"
 

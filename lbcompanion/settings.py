@@ -144,6 +144,7 @@ class LimitsTable:
     upstream_idle_seconds: float = 4
     expansion_ratio: float = 100
     capturing_bytes: int = 134217728
+    spool_bytes: int = 268435456
 
 
 @frozen
@@ -174,10 +175,13 @@ class CrawlerTable:
     state_dir: Path = Path("state")
     queue: str = field(default="sqlite:///crawler.db", repr=False)
     archive_dir: Path = Path("archive")
+    min_free_bytes: int = 268435456
     concurrency: int = 32
     requisites: bool = True
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900
+    intake_connections: int = 256
+    intake_seconds: float = 30
 
 
 @frozen
@@ -191,7 +195,10 @@ class KnownNode:
 
 @frozen
 class SiteSettings:
-    """``[sites.NAME]``. ``key`` is the balancer's key, for dialects with keyed cookies."""
+    """``[sites.NAME]``. ``key`` is the balancer's key, for dialects with keyed cookies.
+
+    :ivar origins: further origins whose pages are archived.
+    """
 
     name: str
     origin: str
@@ -202,6 +209,25 @@ class SiteSettings:
     key: str = field(default="", repr=False)
     ladder: tuple[str, ...] = DEFAULT_LADDER
     nodes: Mapping[str, KnownNode] = Factory(dict)
+    origins: tuple[str, ...] = ()
+
+
+@frozen
+class RequisitesTable:
+    """``[requisites]``: the limits for the requisites of one page."""
+
+    enabled: bool = True
+    max_files: int = 60
+    max_file_bytes: int = 8388608
+    max_bytes: int = 25165824
+    max_seconds: float = 10
+
+
+@frozen
+class CrawlerFetchTable:
+    """``[fetch]`` of a crawler's file. An empty ``user_agent`` means the program's name and version."""
+
+    user_agent: str = ""
 
 
 @frozen
@@ -210,3 +236,5 @@ class CrawlerSettings:
 
     crawler: CrawlerTable
     sites: Mapping[str, SiteSettings]
+    fetch: CrawlerFetchTable = CrawlerFetchTable()
+    requisites: RequisitesTable = RequisitesTable()

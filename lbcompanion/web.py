@@ -10,11 +10,16 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss, Request
-from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from twisted.web.server import Site
 from zope.interface import implementer
 
+from lbcompanion import __version__
 from lbcompanion.errors import CompanionError
+
+#: The value of ``User-Agent`` of all programs here.
+USER_AGENT = f"lbcompanion/{__version__}"
 
 
 class QuietSite(Site):
@@ -28,6 +33,30 @@ class QuietSite(Site):
 
     def log(self, request: Request) -> None:
         """Write no line."""
+
+
+@implementer(IAgent)
+class IdentifyingAgent:
+    """An agent that adds the fields which firewalls expect of a decent client (RFC 9110 section 10.1.5).
+
+    It also asks for answers without a content coding, in one ``Accept-Encoding`` line: treq adds one of its own.
+    """
+
+    def __init__(self, agent: Any, user_agent: str = USER_AGENT) -> None:
+        self._agent = agent
+        self._defaults = ((b"user-agent", user_agent.encode("ascii")), (b"accept", b"*/*"))
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
+    ) -> Deferred[IResponse]:
+        """Send the request."""
+        sent = headers.copy() if headers is not None else Headers()
+        sent.setRawHeaders(b"accept-encoding", [b"identity"])
+        for name, value in self._defaults:
+            if not sent.hasHeader(name):
+                sent.addRawHeader(name, value)
+        answer: Deferred[IResponse] = self._agent.request(method, uri, sent, bodyProducer)
+        return answer
 
 
 @implementer(IBodyProducer)

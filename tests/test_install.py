@@ -136,5 +136,5 @@ def test_every_import_is_a_dependency() -> None:
     }
     # Python has ``compression`` of its own from 3.14 on.
     for name in imported - set(sys.stdlib_module_names) - {"lbcompanion", "compression"}:
-        by = {re.sub(r"[-_.]+", "-", one).lower() for one in providers.get(name, [])}
+        by = {re.sub(r"[-_.]+", "-", one).lower() for one in providers.get(name) or [name]}
         assert by & declared, f"{name} comes from {by}"

@@ -31,6 +31,8 @@ TABLES: Mapping[str, tuple[type, tables.Table]] = {
     "[crawler]": (settings.NodeCrawlerTable, tables.NODE["crawler"]),
     "[limits]": (settings.LimitsTable, tables.NODE["limits"]),
     "[crawler] of a crawler": (settings.CrawlerTable, tables.CRAWLER),
+    "[fetch] of a crawler": (settings.CrawlerFetchTable, tables.CRAWLER_FETCH),
+    "[requisites]": (settings.RequisitesTable, tables.REQUISITES),
     "[sites.NAME]": (settings.SiteSettings, tables.SITE),
     "[sites.NAME.nodes.NODE]": (settings.KnownNode, tables.KNOWN_NODE),
 }

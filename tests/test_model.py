@@ -21,7 +21,16 @@ from lbcompanion.model import (
 )
 from lbcompanion.protocol.notices import read_delivery, write_notices
 
-DETAILS: dict[str, str | float] = {"owner": "n1", "seconds": 900.0, "last": "refused", "why": "too long", "words": "so"}
+DETAILS: dict[str, str | float] = {
+    "owner": "n1",
+    "seconds": 900.0,
+    "last": "refused",
+    "why": "too long",
+    "words": "so",
+    "origin": "http://bank.example",
+    "site": "main",
+    "tries": 9,
+}
 
 
 @given(st.integers(0, 4_000_000_000_000_000))
@@ -71,11 +80,15 @@ def test_what_is_said_of_a_loss() -> None:
         "NO_ROUND_ENDED": "no answer",
         "NO_SITE": "no site for this address",
         "SITE_NOT_CONFIGURED": "its site is not configured",
+        "BAD_ADDRESS": "its address is not a valid URL",
+        "FOREIGN_ADDRESS": "its address is of http://bank.example, which is not an origin of the site main",
+        "NO_USABLE_ANSWER": "no usable answer from n1 in 9 tries: last refused",
         "NOT_RECORDABLE": "cannot be archived: too long",
         "NO_PEERS": "the node stopped, and it has no peers that could keep the copy",
         "NO_PEER_TOOK": "the node stopped, and no peer took the copy",
         "NO_TIME": "the node stopped before there was time to give the copy to a peer",
         "NOT_TAKEN_OVER": "the node stopped, and the process that took its place did not get the copy",
+        "SPOOL_FULL": "the node had no room for more notices",
         "OTHER": "so",
     }
 

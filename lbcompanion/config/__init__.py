@@ -22,6 +22,7 @@ from lbcompanion.errors import ConfigError, ConfigErrors, InvalidValue
 from lbcompanion.protocol.secrets import FarmSecret
 from lbcompanion.settings import (
     CaptureTable,
+    CrawlerFetchTable,
     CrawlerSettings,
     CrawlerTable,
     FetchTable,
@@ -31,6 +32,7 @@ from lbcompanion.settings import (
     NodeCrawlerTable,
     NodeSettings,
     NodeTable,
+    RequisitesTable,
     SiteSettings,
     StickyTable,
     StoreTable,
@@ -235,16 +237,19 @@ def _check_generic_keys(reader: _ConfigReader, sticky: ParsedTable, dotted: str)
 
 def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     parsed = reader.parsed
-    reader.check_known_keys("", parsed, ["crawler", "sites"])
+    reader.check_known_keys("", parsed, ["crawler", "sites", "fetch", "requisites"])
     table = reader.subtable(parsed, "crawler")
     values = reader.table(CrawlerTable, table, "crawler", tables.CRAWLER, ("secret_file",))
     reader.read_secret(values, "crawler")
+    fetch = reader.table(CrawlerFetchTable, reader.subtable(parsed, "fetch"), "fetch", tables.CRAWLER_FETCH)
+    requisites = reader.table(RequisitesTable, reader.subtable(parsed, "requisites"), "requisites", tables.REQUISITES)
     sites = reader.subtable(parsed, "sites")
     if not sites:
         reader.add_error("sites", "missing", "one or more tables [sites.NAME]")
     built = {name: _site(reader, sites, name) for name in sites}
     reader.raise_errors()
-    return CrawlerSettings(CrawlerTable(**values), {name: site for name, site in built.items() if site})
+    found = {name: site for name, site in built.items() if site}
+    return CrawlerSettings(CrawlerTable(**values), found, CrawlerFetchTable(**fetch), RequisitesTable(**requisites))
 
 
 def _site(reader: _ConfigReader, sites: ParsedTable, name: str) -> SiteSettings | None:

@@ -216,6 +216,7 @@ NODE: Mapping[str, Table] = {
         "upstream_idle_seconds": _positive,
         "expansion_ratio": checks.number(1),
         "capturing_bytes": checks.integer(1),
+        "spool_bytes": checks.integer(65536),
     },
 }
 #: ``[peers]`` has free keys: each entry maps a node's name to its origin.
@@ -230,13 +231,29 @@ CRAWLER: Table = {
     "state_dir": checks.path,
     "queue": _queue,
     "archive_dir": checks.path,
+    "min_free_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,
+    "intake_connections": checks.integer(1),
+    "intake_seconds": _positive,
+}
+CRAWLER_FETCH: Table = {
+    "user_agent": checks.text(
+        re.compile(r"[!-~]([ -~]{0,198}[!-~])?"), "1 to 200 printable characters of ASCII, or empty", empty=True
+    ),
+}
+REQUISITES: Table = {
+    "enabled": checks.boolean,
+    "max_files": checks.integer(1),
+    "max_file_bytes": checks.integer(1),
+    "max_bytes": checks.integer(1),
+    "max_seconds": _positive,
 }
 SITE: Table = {
     "origin": checks.origin(empty=False),
+    "origins": checks.list_of(checks.origin(empty=False), "a list of origins", unique=True),
     "connect": endpoint_checks.optional_client,
     "ca_file": checks.readable_file("a file of certificates in PEM"),
     "prefix": checks.prefix,

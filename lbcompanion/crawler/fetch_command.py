@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
-from lbcompanion.crawler.crawl.requisites import origin_of
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.queue.backlog import PendingNotice
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.errors import CompanionError
+from lbcompanion.html.urls import origin_of
 from lbcompanion.model import Attempt, LossCode, LossReason, RoutingCookie, WallClock
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.recorder.fetch_url import decode_fetch_url
@@ -62,7 +62,7 @@ def fetch_once(
     :returns: fails with :class:`NotFetchable` or :class:`~lbcompanion.errors.TokenError` if the text names no page
         of this farm.
     """
-    agent_factory = agent_factory or network_agents(reactor)
+    agent_factory = agent_factory or network_agents(reactor, settings.fetch.user_agent)
     fetching = _fetch(settings, reactor, url_or_token, dict(cookies or {}), report_step, agent_factory, now)
     return Deferred.fromCoroutine(fetching)
 
@@ -129,7 +129,7 @@ def _routing_cookies(
 def _site_name(url: str, sites: Mapping[str, SiteSettings]) -> str:
     """Return the site that has the URL's origin, as its own or as a node's; the only site if there is just one."""
     for name, site in sites.items():
-        origins = [site.origin, *(node.direct for node in site.nodes.values() if node.direct)]
+        origins = [site.origin, *site.origins, *(node.direct for node in site.nodes.values() if node.direct)]
         if url and any(origin_of(url) == origin_of(each) for each in origins):
             return name
     if len(sites) == 1:

@@ -36,8 +36,20 @@ class CrawlerMetrics:
         self.registry = CollectorRegistry()
         self._notices = Counter(
             "notices",
-            "Notices that came in, by what became of them",
+            "Notices received, by result",
             ["result"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._intake_refused = Counter(
+            "intake_connections_refused",
+            "Connections to the intake above the limit",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._intake_timeouts = Counter(
+            "intake_timeouts",
+            "Requests to the intake that did not arrive in time",
             namespace=_NAMESPACE,
             registry=self.registry,
         )
@@ -55,7 +67,15 @@ class CrawlerMetrics:
             registry=self.registry,
         )
         self._bytes = Counter("archived_bytes", "Bytes of pages archived", namespace=_NAMESPACE, registry=self.registry)
-        self._assets = Counter("requisites", "Files of pages archived", namespace=_NAMESPACE, registry=self.registry)
+        self._requisites = Counter(
+            "requisites", "Files of pages archived", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._missing_requisites = Counter(
+            "requisites_missing",
+            "Files that archived pages refer to and that are not archived",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._confirmations = Counter(
             "confirmations", "Copies confirmed to their nodes", ["result"], namespace=_NAMESPACE, registry=self.registry
         )
@@ -70,7 +90,11 @@ class CrawlerMetrics:
             registry=self.registry,
         )
         self._routes = Gauge(
-            "routes", "Routes of our own, by their state", ["state"], namespace=_NAMESPACE, registry=self.registry
+            "routes",
+            "The crawler's own routes, by their state",
+            ["state"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
         )
         self._totals: dict[str, int] = {}
         self._route_values: Callable[[], dict[str, int]] = dict
@@ -102,6 +126,10 @@ class CrawlerMetrics:
         self._notices.labels(result).inc(count)
         self._add(f"notices_{result}", count)
 
+    def count_intake_limit(self, what: str) -> None:
+        """Count a connection that was ``refused``, or a request that ran into its ``timeout``."""
+        (self._intake_refused if what == "refused" else self._intake_timeouts).inc()
+
     def count_attempt(self, attempt: Attempt) -> None:
         """Count one request for a page and its duration."""
         self._attempts.labels(attempt.route.value, attempt.result).inc()
@@ -110,13 +138,15 @@ class CrawlerMetrics:
         if attempt.result == MissReason.MISROUTED.value:
             self._add("misrouted_attempts")
 
-    def count_archived(self, size: int, assets: int) -> None:
-        """Count one archived page and its requisites."""
+    def count_archived(self, size: int, requisites: int, missing: int) -> None:
+        """Count one archived page, its archived requisites and its missing ones."""
         self._outcomes.labels("archived").inc()
         self._bytes.inc(size)
-        self._assets.inc(assets)
+        self._requisites.inc(requisites)
         self._add("archived_bytes", size)
-        self._add("requisites", assets)
+        self._missing_requisites.inc(missing)
+        self._add("requisites", requisites)
+        self._add("requisites_missing", missing)
 
     def count_lost(self) -> None:
         """Count one lost page."""

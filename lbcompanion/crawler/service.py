@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from attrs import evolve
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -22,15 +22,18 @@ from twisted.web.server import Site
 
 from lbcompanion.crawler.admin.api import AdminResource, admin_site
 from lbcompanion.crawler.archive.files import Archive
-from lbcompanion.crawler.crawl.intake import Intake, intake_site
+from lbcompanion.crawler.archive.lock import InUse, Lock
+from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.crawl.round_runner import RoundRunner
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.crawl.scheduler import Scheduler
+from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.route_table import RouteTable
+from lbcompanion.crawler.site_names import SiteNames
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Loss, WallClock
@@ -74,17 +77,29 @@ class CrawlerService(MultiService):
         self.started: Deferred[CrawlerService] = Deferred()
         self._reactor = reactor
         self._now = now or time.time
-        self._agent_factory = agent_factory or network_agents(reactor)
+        # Tests pass agents without a network; then there are no names to resolve either.
+        self._resolves_names = agent_factory is None
+        self._agent_factory = agent_factory or network_agents(reactor, settings.fetch.user_agent)
         self._metrics = CrawlerMetrics()
         self._log = Logger(namespace="lbcompanion.crawler.service")
         self._pool: ThreadPool | None = None
-        self._database = Database(open_engine(settings.crawler.queue))
+        self._parsing_pool: ThreadPool | None = None
+        self._health = Health()
+        self._database = Database(open_engine(settings.crawler.queue), self._health)
         self._backlog = Backlog(self._database)
         self._route_table = RouteTable(self._database)
-        self._archive = Archive(settings.crawler.archive_dir, ArchiveIndex(self._database), self._now)
+        self._archive = Archive(
+            settings.crawler.archive_dir,
+            ArchiveIndex(self._database),
+            self._now,
+            min_free_bytes=settings.crawler.min_free_bytes,
+            health=self._health,
+            on_new_folder=self._lock_archive,
+        )
+        self._site_names = SiteNames(settings.sites.values(), reactor, self._health)
         self._scheduler: Scheduler | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
-        self._lock = -1
+        self._locks: dict[Path, Lock] = {}
         self._trigger: Any = None
         self._starting: Deferred[None] | None = None
 
@@ -93,6 +108,8 @@ class CrawlerService(MultiService):
         super().startService()  # type: ignore[no-untyped-call]
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="backlog")
         self._pool.start()
+        self._parsing_pool = ThreadPool(minthreads=0, maxthreads=1, name="parsing")
+        self._parsing_pool.start()
         # If the reactor stops without stopService, the thread must not keep the process alive.
         self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_pool)
         self._starting = Deferred.fromCoroutine(self._start())
@@ -110,16 +127,41 @@ class CrawlerService(MultiService):
             raise StartFailed("the crawler does not run")
         return deferToThreadPool(self._reactor, self._pool, call, *args)
 
+    def _parse(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
+        """Read a page or a style sheet on a thread of its own, so that neither listeners nor the backlog wait."""
+        if self._parsing_pool is None:
+            raise StartFailed("the crawler does not run")
+        return deferToThreadPool(self._reactor, self._parsing_pool, call, *args)
+
     def _open_state(self) -> list[Route]:
         """Create folders, lock and tables, and recover the archive; runs on the backlog's thread."""
         folder = self.settings.crawler.state_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock(folder / "crawler.lock")
-        _make_private(self.settings.crawler.queue)
+        self._lock(folder)
+        queue = _make_private(self.settings.crawler.queue)
+        if queue is not None:
+            self._lock(queue)
         self._database.open()
         self._archive.recover()
         self._backlog.make_all_due(self._now())
         return self._route_table.load()
+
+    def _lock_archive(self) -> None:
+        self._lock(self.settings.crawler.archive_dir)
+
+    def _lock(self, locked: Path) -> None:
+        """Lock a folder or a file, again if its lock file was removed."""
+        locked = locked.resolve()
+        held = self._locks.get(locked)
+        if held is not None:
+            if held.is_in_place():
+                return
+            held.release()
+            del self._locks[locked]
+        try:
+            self._locks[locked] = Lock(locked, f"state directory {self.settings.crawler.state_dir}")
+        except InUse as refused:
+            raise StartFailed(str(refused)) from None
 
     async def _start(self) -> None:
         routes = Routes(await self._defer(self._open_state))
@@ -139,7 +181,11 @@ class CrawlerService(MultiService):
             now=self._now,
             metrics=self._metrics,
             concurrency=crawler.concurrency,
-            requisites=crawler.requisites,
+            give_up_after_seconds=crawler.give_up_after_seconds,
+            requisites=evolve(
+                self.settings.requisites, enabled=crawler.requisites and self.settings.requisites.enabled
+            ),
+            parse=self._parse,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
@@ -158,10 +204,16 @@ class CrawlerService(MultiService):
             metrics=self._metrics,
             sites=self._origins,
             hosts=crawler.admin_hosts,
+            health=self._health,
         )
-        self.intake_port = await self._listen(crawler.listen, intake_site(intake, self._reactor))
+        intake_limits = IntakeLimits(
+            self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
+        )
+        self.intake_port = await self._listen(crawler.listen, intake_site(intake, intake_limits))
         self.admin_port = await self._listen(crawler.admin, admin_site(admin, self._reactor))
         self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)
+        if self._resolves_names:
+            self._site_names.start()
         self._scheduler.wake()
         self.started.callback(self)
 
@@ -207,6 +259,7 @@ class CrawlerService(MultiService):
     async def _stop(self) -> None:
         if self._starting is not None:
             await DeferredList([self._starting])
+        self._site_names.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
         if self._scheduler is not None:
@@ -221,9 +274,11 @@ class CrawlerService(MultiService):
             self._stop_pool()
 
     def _stop_pool(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
+        pools = (self._pool, self._parsing_pool)
+        self._pool = self._parsing_pool = None
+        for pool in pools:
+            if pool is not None:
+                pool.stop()
 
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)
@@ -233,28 +288,21 @@ class CrawlerService(MultiService):
 
     def _close(self) -> None:
         self._database.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        for lock in self._locks.values():
+            lock.release()
+        self._locks.clear()
 
 
-def _lock(path: Path) -> int:
-    """Lock the state directory: two crawlers over one archive would truncate each other's files."""
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StartFailed("another crawler uses this state directory") from None
-    return descriptor
+def _make_private(url: str) -> Path | None:
+    """Create the SQLite file, and its folder if missing, readable by its owner only: it holds routing cookies.
 
-
-def _make_private(url: str) -> None:
-    """Create the SQLite file, and its folder if missing, readable by its owner only: it holds routing cookies."""
+    :returns: the file; None if the queue is not a file.
+    """
     prefix = "sqlite:///"
     name = url.removeprefix(prefix).partition("?")[0]
     if not url.startswith(prefix) or not name or name == ":memory:":
-        return
+        return None
     path = Path(name)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    return path

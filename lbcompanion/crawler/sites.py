@@ -16,6 +16,7 @@ from lbcompanion.model import WallClock
 from lbcompanion.settings import CrawlerSettings, SiteSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes
+from lbcompanion.web import USER_AGENT
 
 #: Pause between two probes of a long campaign.
 PROBE_PAUSE_SECONDS = 0.05
@@ -25,11 +26,16 @@ PROBE_PAUSE_SECONDS = 0.05
 AgentFactory = Callable[[SiteSettings], "tuple[Any, Any]"]
 
 
-def network_agents(reactor: Any) -> AgentFactory:
-    """Return a factory of agents that use the network."""
+def network_agents(reactor: Any, user_agent: str) -> AgentFactory:
+    """Return a factory of agents that use the network.
+
+    :param user_agent: the value of ``User-Agent``; empty means the program's name and version.
+    """
+    user_agent = user_agent or USER_AGENT
 
     def make(site: SiteSettings) -> tuple[Any, Any]:
-        return agent_for(reactor, site.connect, site.ca_file), agent_for(reactor, "", site.ca_file)
+        balancer = agent_for(reactor, site.connect, site.ca_file, user_agent)
+        return balancer, agent_for(reactor, "", site.ca_file, user_agent)
 
     return make
 

@@ -93,6 +93,7 @@ give_up_after_seconds = {give_up_seconds}
 
 [sites.main]
 origin = {_text(plan.origin)}
+origins = [{_text(plan.origin.replace("127.0.0.1", "localhost"))}]
 dialect = {_text(plan.dialect)}
 cookies = [{_text(COOKIE)}]
 """

@@ -1,122 +1,121 @@
-"""URLs in markup and style sheets, as browsers read them: the URL Standard, as far as it concerns http and https.
+"""URLs as browsers read them (URL Standard), with the parser Ada through ``can_ada``.
 
-``urljoin`` and ``urlsplit`` are no readers of URLs: the one hands some texts on unchanged, the other drops characters
-from them. An address that was checked in one form and is used in another can be made to say two things. Here it is
-read once. The result is printable ASCII: the text to check, to request and to record.
+``urljoin`` and ``urlsplit`` do not implement that standard: they pass some texts on unchanged and drop characters from
+others. Then the text that is checked is not the one that is requested. Here a URL is read once. The result is printable
+ASCII, and this one text is checked, requested and recorded.
 """
 
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from urllib.parse import quote, unquote_to_bytes
+from codecs import CodecInfo
+from urllib.parse import quote
 
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
+import can_ada
+
+from lbcompanion.html.web_encodings import query_codec
+
+#: Longer URLs are not used: a request line of this length is still accepted by common servers.
+MAX_URL_CHARS = 8000
+
+_SCHEMES = frozenset({"http:", "https:"})
+#: Removed from both ends of a URL, and from everywhere in it (URL Standard section 4.4, basic URL parser).
 _STRIPPED = "".join(map(chr, range(0x21)))
 _REMOVED = str.maketrans("", "", "\t\n\r")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
-_ABSOLUTE_URL = re.compile(r"(https?)://([^/?]*)([^?]*)(?:\?(.*))?", re.ASCII | re.DOTALL)
-_HOST = re.compile(r"[a-z0-9._-]+", re.ASCII)
-_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
-_DOT = re.compile(r"%2e", re.IGNORECASE)
+#: Ada takes no lone surrogate. Browsers replace it too, when they convert a text to a USVString.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ASCII_URL = re.compile(r"https?://[\x21-\x7e]+", re.ASCII)
+#: What a node may send as a page's address. Nothing of the host is encoded; path and query are, where it is necessary.
+_PAGE_ADDRESS = re.compile(
+    r"""(?P<origin>https?://[!$-.0-;=A-\[\]-~]+)(?P<target>(?:[/?#][!-~\x80-\xff]*)?)""", re.IGNORECASE
+)
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+#: The special-query percent-encode set has all of ASCII but these and the characters that ``quote`` always keeps.
+_KEPT_IN_QUERY = "!$%&()*+,/:;=?@[\\]^`{|}"
 
-#: The characters that are not encoded, beside letters, digits and ``_.-~`` (URL Standard section 1.3: the path and the
-#: special-query percent-encode sets). ``%`` is not encoded either, so that nothing is encoded twice.
-_IN_PATH = "!$%&'()*+,/:;=@[\\]|"
-_IN_QUERY = "!$%&()*+,/:;=?@[\\]^`{|}"
 
+def resolve_url(base: str, text: str, encoding: str = "utf-8") -> str:
+    """Resolve a URL in a document to an absolute one, without its fragment.
 
-def resolve_url(base: str, text: str) -> str:
-    """Resolve a URL in a document to an absolute one without its fragment; empty if it is not an http or https URL.
-
-    URLs with credentials are rejected too, because browsers do not fetch subresources from them; so are URLs with an
-    invalid host or port.
-
-    :param base: an absolute address as this function gave it, or empty: the text must be absolute then.
+    :param base: the document's base URL; empty if there is none, so that the text must be absolute.
+    :param encoding: the document's encoding, as a label of the Encoding Standard: the query is sent in it.
+    :returns: printable ASCII, or empty if the text is not a URL of ``http`` or ``https``. A URL with user or password
+        is refused too, because browsers do not load page requisites from them.
     """
-    text = text.strip(_STRIPPED).translate(_REMOVED).partition("#")[0]
-    scheme, relative_to, rest = _scheme_and_rest(base, text)
-    if scheme not in _DEFAULT_PORTS:
+    url = _parsed(base, _with_encoded_query(text, encoding))
+    if url is None or url.protocol not in _SCHEMES or url.username or url.password:
         return ""
-    before, question_mark, query = rest.partition("?")
-    before = before.replace("\\", "/")
-    if relative_to:
-        return _resolve_relative(relative_to, before, question_mark, query)
-    authority, slash, path = before.lstrip("/").partition("/")
-    host = _authority(scheme, authority)
-    return _serialised(scheme, host, slash + path, query) if host else ""
+    url.hash = ""
+    address, question_mark, query = url.href.partition("?")
+    # The path percent-encode set has ``^`` since 2024; Chromium does it, this version of Ada does not.
+    address = address.replace("^", "%5E") + question_mark + query
+    return address if len(address) <= MAX_URL_CHARS and _ASCII_URL.fullmatch(address) else ""
 
 
-def _scheme_and_rest(base: str, text: str) -> tuple[str, str, str]:
-    """The scheme, the base where the text is relative to it, and what follows the scheme."""
-    named = _SCHEME.match(text)
-    base_scheme = base.partition(":")[0]
-    scheme = named[1].lower() if named else base_scheme
-    rest = text[named.end() :] if named else text
-    relative = scheme == base_scheme and rest[:2].replace("\\", "/") != "//"
-    return scheme, base if relative else "", rest
+def document_base(own: str, href: str | None) -> str:
+    """Return the base URL of a document (HTML Standard section 4.2.3).
+
+    :param own: the document's own URL.
+    :param href: the attribute of the first ``<base href>``; None if there is none.
+    """
+    url = _parsed(own, href) if href is not None else None
+    return own if url is None or url.protocol in {"data:", "javascript:"} else url.href
 
 
-def _resolve_relative(base: str, path: str, question_mark: str, query: str) -> str:
-    absolute = _ABSOLUTE_URL.fullmatch(base)
-    if absolute is None:
+def origin_of(url: str) -> str:
+    """Return a URL's origin, such as ``https://www.example.com``; empty if the text is not an http or https URL."""
+    parsed = _parsed("", url)
+    return parsed.origin if parsed is not None and parsed.protocol in _SCHEMES else ""
+
+
+def page_address(text: str) -> str:
+    """Read the address of a page that a node sent; empty if it is not a whole http or https URL.
+
+    :param text: the address as sent, each byte as one character. Bytes above ASCII in path and query are
+        percent-encoded one by one: a client may send them raw in a request line.
+    """
+    parts = _PAGE_ADDRESS.fullmatch(text)
+    if parts is None:
         return ""
-    scheme, authority, base_path, base_query = absolute.groups("")
-    if not path:
-        return _serialised(scheme, authority, base_path, query if question_mark else base_query)
-    if not path.startswith("/"):
-        path = f"{base_path.rpartition('/')[0]}/{path}"
-    return _serialised(scheme, authority, path, query)
+    encoded = quote(parts["target"].encode("latin-1"), _PRINTABLE) if not text.isascii() else parts["target"]
+    return resolve_url("", parts["origin"] + encoded)
 
 
-def _authority(scheme: str, text: str) -> str:
-    """Host and port as they are compared, the scheme's own port left out; empty: not to be read."""
-    host, _, port = text.rpartition(":") if re.search(r":[0-9]*\Z", text, re.ASCII) else (text, "", "")
-    host = _host(host)
-    number = port.lstrip("0") or ("0" if port else "")
-    if not host or len(number) > 5 or int(number or 0) > 0xFFFF:
-        return ""
-    return host if number in ("", _DEFAULT_PORTS[scheme]) else f"{host}:{number}"
+def path_of(url: str) -> str:
+    """Return the path of an absolute URL, without its query."""
+    return "/" + url.split("/", 3)[3].partition("?")[0] if url.count("/") > 2 else "/"
 
 
-def _host(text: str) -> str:
+def target_of(url: str) -> str:
+    """Return what a request for this absolute URL has in its request line: path and query."""
+    return "/" + url.split("/", 3)[3] if url.count("/") > 2 else "/"
+
+
+def _parsed(base: str, text: str) -> can_ada.URL | None:
+    text = _SURROGATE.sub("\ufffd", text)
     try:
-        if text.startswith("["):
-            return f"[{IPv6Address(text[1:-1]).compressed}]" if text.endswith("]") and "%" not in text else ""
-        name = unquote_to_bytes(text.encode("utf-8", "replace")).decode("utf-8")
-        host = (name if name.isascii() else name.encode("idna").decode("ascii")).lower()
-        if _NUMERIC_LABEL.fullmatch(host.removesuffix(".").rpartition(".")[2]):
-            # Browsers read more forms of an IPv4 address than this one; a file by such a one is left out.
-            host = str(IPv4Address(host.removesuffix(".")))
-    except (AddressValueError, UnicodeError):
-        return ""
-    return host if _HOST.fullmatch(host) else ""
+        return can_ada.parse(_SURROGATE.sub("\ufffd", base)) + text if base else can_ada.parse(text)
+    except ValueError:
+        return None
 
 
-def _serialised(scheme: str, authority: str, path: str, query: str) -> str:
-    path = _percent_encoded("/".join(_without_dot_segments(path)), _IN_PATH)
-    # Twisted sends neither empty parameters nor an empty query, so the address that is recorded has none.
-    last = path.rpartition("/")[2]
-    if last.find(";") == len(last) - 1:
-        # Without it, ``.;`` becomes a dot segment.
-        path = "/".join(_without_dot_segments(path.removesuffix(";")))
-    return f"{scheme}://{authority}{path}" + (f"?{_percent_encoded(query, _IN_QUERY)}" if query else "")
+def _with_encoded_query(text: str, encoding: str) -> str:
+    """Percent-encode a query in the document's encoding; Ada would do it in UTF-8."""
+    if text.isascii() or (codec := query_codec(encoding)) is None:
+        return text
+    text = text.strip(_STRIPPED).translate(_REMOVED)
+    before, hash_mark, fragment = text.partition("#")
+    before, question_mark, query = before.partition("?")
+    encoded = _NOT_ASCII.sub(lambda run: _query_bytes(run[0], codec), query)
+    return f"{before}{question_mark}{encoded}{hash_mark}{fragment}"
 
 
-def _without_dot_segments(path: str) -> list[str]:
-    """The path's parts with ``.`` and ``..`` resolved; the first is empty."""
-    segments: list[str] = []
-    parts = path.split("/")[1:] or [""]
-    for at, part in enumerate(parts):
-        plain = _DOT.sub(".", part)
-        if plain == "..":
-            del segments[-1:]
-        if plain not in (".", ".."):
-            segments.append(part)
-        elif at == len(parts) - 1:
-            segments.append("")
-    return ["", *segments]
-
-
-def _percent_encoded(text: str, safe: str) -> str:
-    return quote(text.encode("utf-8", "replace"), safe)
+def _query_bytes(text: str, codec: CodecInfo) -> str:
+    """Percent-encode after encoding (URL Standard section 1.3); what cannot be encoded becomes ``&#N;``, encoded."""
+    try:
+        return quote(codec.encode(text, "strict")[0], _KEPT_IN_QUERY)
+    except UnicodeError:
+        if len(text) == 1:
+            return f"%26%23{ord(text)}%3B"
+    return "".join(_query_bytes(char, codec) for char in text)

@@ -28,7 +28,7 @@ HAS_FRAMING: Final = 2
 CONNECTION: Final = 4
 UPGRADE: Final = 8
 EXPECT: Final = 16
-#: ``X-Forwarded-For``, ``-Proto``, ``-Host``.
+#: ``X-Forwarded-For``, ``-Proto``, ``-Host``, ``-Port``, ``Forwarded``.
 FORWARDED: Final = 32
 #: Fields that distinguish a fragment, a prefetch or a download from a page.
 FRAGMENT_HINT: Final = 64
@@ -82,6 +82,8 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"x-forwarded-for": FORWARDED | _NOT_FORWARDED,
     b"x-forwarded-proto": FORWARDED | _NOT_FORWARDED,
     b"x-forwarded-host": FORWARDED | _NOT_FORWARDED,
+    b"x-forwarded-port": FORWARDED,
+    b"forwarded": FORWARDED,
     b"sec-fetch-dest": _SINGLETON,
     b"sec-fetch-mode": _SINGLETON,
     b"upgrade-insecure-requests": 0,

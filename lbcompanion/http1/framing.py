@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
+
+from attrs import define
 
 from lbcompanion.errors import BadRequest, BadResponse, ProtocolError
 from lbcompanion.http1.field_lines import DUPLICATE, HAS_FRAMING
@@ -51,8 +53,12 @@ _NO_TRAILER = re.compile(
 )
 
 
-class Framing(NamedTuple):
-    """:ivar length: bytes, for ``LENGTH`` only."""
+@define
+class Framing:
+    """The framing of one message. Not frozen, and no tuple: both take longer to make.
+
+    :ivar length: bytes, for ``LENGTH`` only.
+    """
 
     kind: BodyKind
     length: int = 0

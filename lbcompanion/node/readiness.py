@@ -27,7 +27,7 @@ class Readiness:
 
     :param upstream: the application's client endpoint string.
     :param drain_state: whether the node is stopping.
-    :param crawler_reached: whether the last delivery of notices reached the crawler.
+    :param other_problems: returns the problems of parts that do not make the node unready, in words.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Readiness:
         counters: Counters,
         copies: Copies,
         drain_state: DrainState,
-        crawler_reached: Callable[[], bool],
+        other_problems: Callable[[], list[str]],
         log: Callable[[str, str], None],
     ) -> None:
         self._reactor = reactor
@@ -47,7 +47,7 @@ class Readiness:
         self._counters = counters
         self._copies = copies
         self.drain_state = drain_state
-        self._crawler_reached = crawler_reached
+        self._other_problems = other_problems
         self._log = log
         self._checks = LoopingCall(self._check)
         self._checks.clock = reactor
@@ -77,9 +77,7 @@ class Readiness:
             found.append("the application cannot be reached")
         if not self._copies.store_works:
             found.append("the store fails; pages pass without a copy")
-        if not self._crawler_reached():
-            found.append("the crawler cannot be reached; notices wait")
-        return found
+        return [*found, *self._other_problems()]
 
     def _check(self) -> Deferred[None] | None:
         answers = sum(self._counters.responses.values()) - self._counters.responses[502] - self._counters.responses[504]

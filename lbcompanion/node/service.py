@@ -25,12 +25,12 @@ from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
 from lbcompanion.node.copy_drain import HAND_OVER_SECONDS, CopyDrain
 from lbcompanion.node.endpoints.application_client import UpstreamClient
+from lbcompanion.node.health import SIBLINGS, SPOOL
 from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.metrics.status import NodeStatus, to_json
 from lbcompanion.node.notices.sender import NoticeSender
 from lbcompanion.node.notices.spool import Spool
-from lbcompanion.node.processes.control import ControlSocket
 from lbcompanion.node.processes.node_process import NodeProcess
 from lbcompanion.node.processes.process_role import ProcessRole
 from lbcompanion.node.processes.siblings import Siblings
@@ -97,7 +97,6 @@ class NodeService(NodeProcess):
         self.admin_port = 0
         self._listeners: list[AnyListener] = []
         self._admin_listener: Any = None
-        self._control: ControlSocket | None = None
         self._wake_scheduled = False
         self._ticks = 0
         self._ticking = LoopingCall(self._tick)
@@ -129,7 +128,12 @@ class NodeService(NodeProcess):
         self.spool: Spool | None = None
         self.notice_sender: NoticeSender | None = None
         if settings.crawler.intake:
-            self.spool = Spool(node.state_dir / "notices.db", self._spool_thread)
+            self.spool = Spool(
+                node.state_dir / "notices.db",
+                self._spool_thread,
+                max_bytes=settings.limits.spool_bytes,
+                health=self._health,
+            )
             if self._role.delivers_notices:
                 self.notice_sender = self._make_notice_sender(self.spool)
         parts = build(
@@ -178,7 +182,7 @@ class NodeService(NodeProcess):
             counters=counters,
             copies=copies,
             drain_state=self._drain_state,
-            crawler_reached=self._crawler_reached,
+            other_problems=self._other_problems,
             log=self._log_event,
         )
 
@@ -215,7 +219,7 @@ class NodeService(NodeProcess):
         except OSError as error:
             if self._role.number:
                 raise
-            self._log_event("no other process can help or be helped", f"{node.state_dir}: {error.strerror}")
+            self._health.failed(SIBLINGS, f"{node.state_dir}: {error.strerror}")
             return None
 
     def _wake_sending_process(self) -> None:
@@ -239,8 +243,9 @@ class NodeService(NodeProcess):
             return Frame({})
         return await self._sibling_handler.answer(request)
 
-    def _crawler_reached(self) -> bool:
-        return self.notice_sender is None or self.notice_sender.reachable
+    def _other_problems(self) -> list[str]:
+        trouble = self.notice_sender.trouble if self.notice_sender is not None else ""
+        return [*([trouble] if trouble else []), *self._health.problems()]
 
     # Start.
 
@@ -254,10 +259,9 @@ class NodeService(NodeProcess):
         for listener in await self._open():
             self._listeners.append(listener)
             self.ports.append(listener.port)
-        if self._siblings is not None:
-            self._siblings.listen(self._answer_sibling)
-        if self._siblings is not None and not self._role.number:
-            self._control = self._open_control(settings.node, self._sockets)
+        self._open_sibling_socket()
+        if IReactorSocket.providedBy(self._reactor) and not self._role.number:
+            self._open_control(settings.node, self._sockets)
         self._ticking.start(1.0, now=False)
         self.readiness.start()
         if self.notice_sender is not None:
@@ -306,6 +310,20 @@ class NodeService(NodeProcess):
             self.admin_port = self._admin_listener.port
         return listeners
 
+    def _open_sibling_socket(self) -> None:
+        """Open the socket for the other processes of this node; a worker without it is of no use."""
+        siblings = self._siblings
+        if siblings is None or siblings.is_listening:
+            return
+        try:
+            siblings.listen(self._answer_sibling)
+        except OSError as error:
+            if self._role.number:
+                raise
+            self._health.failed(SIBLINGS, f"{self._settings.node.state_dir}: {error.strerror}")
+        else:
+            self._health.succeeded(SIBLINGS)
+
     def _sockets(self) -> list[socket.socket]:
         listeners = [*self._listeners, *([self._admin_listener] if self._admin_listener is not None else [])]
         return [listener.socket for listener in listeners if isinstance(listener, Listener)]
@@ -343,11 +361,17 @@ class NodeService(NodeProcess):
         if self._ticks % _SWEEP_TICKS == 0:
             self.copies.tick()
             self.copies.sweep()
+            self._try_broken_again()
         self._pending.tick(now)
+
+    def _try_broken_again(self) -> None:
+        self._open_sibling_socket()
+        if self.spool is not None and self._health.is_broken(SPOOL):
+            self.spool.probe().addErrback(lambda _: None)
 
     def node_status(self) -> NodeStatus:
         """A snapshot of this process's state."""
-        waiting = self.spool.waiting if self.spool is not None and self.notice_sender is not None else 0
+        spool = self.spool if self.notice_sender is not None else None
         gauges = {
             "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
             "upstream_open": ("connections to the application", self.context.upstream_pool.open),
@@ -357,7 +381,12 @@ class NodeService(NodeProcess):
                 self.context.upstream_pool.waiting,
             ),
             "pages_pending": ("pages on their way into the store", self.copies.pending),
-            "notices_waiting": ("notices that wait for the crawler", waiting),
+            "notices_waiting": ("notices that wait for the crawler", spool.waiting if spool else 0),
+            "notices_waiting_bytes": ("bytes of these notices", spool.waiting_bytes if spool else 0),
+            "notices_dropped": (
+                "notices that were dropped for those of others, since the start",
+                self.spool.dropped if self.spool is not None else 0,
+            ),
         }
         return NodeStatus(
             self._settings.node.name, self.counters, gauges, self.readiness.ready, self.readiness.problems()
@@ -427,9 +456,7 @@ class NodeService(NodeProcess):
         await self._peers.close()
         if self._admin_listener is not None:
             await maybeDeferred(self._admin_listener.close)
-        if self._control is not None:
-            self._control.send_outcome({"done": True, **self.copy_outcome})
-            await self._control.close()
+        await self._close_control(self.copy_outcome)
         self._store_thread.stop()
         self._spool_thread.stop()
 

@@ -116,6 +116,8 @@ def build(dependencies: NodeDependencies) -> Parts:
         spool=dependencies.spool,
         counters=counters,
         now=dependencies.now,
+        public_origin=node.public_origin,
+        trusts=proxies.trusts,
         on_notice=dependencies.on_notice,
     )
     script = _script(settings, reader)
@@ -141,7 +143,11 @@ def build(dependencies: NodeDependencies) -> Parts:
         node=node.name,
         prefix=node.prefix,
         authorizer=FetchAuthorizer(
-            fetch=settings.fetch, secret=node.secret, trusted=proxies.trusts, now=dependencies.now
+            fetch=settings.fetch,
+            secret=node.secret,
+            public_origin=node.public_origin,
+            trusted=proxies.trusts,
+            now=dependencies.now,
         ),
         copies=copies,
         notice_receiver=notice_receiver,

@@ -14,6 +14,7 @@ from attrs import frozen
 from lbcompanion.errors import CopyError
 from lbcompanion.model import PAGE_METADATA, Page
 from lbcompanion.protocol import shapes
+from lbcompanion.protocol.headers import MAX_PAGE_URL_BYTES
 from lbcompanion.protocol.tokens import digest_of
 
 #: The maximum length of the JSON line about a page. A URL may be as long as a request head, and JSON may need six
@@ -94,6 +95,7 @@ def _is_valid(page: Page) -> bool:
         isinstance(page.url, str)
         and isinstance(page.method, str)
         and isinstance(page.content_type, str)
+        and len(page.url) <= MAX_PAGE_URL_BYTES
         and shapes.PAGE_URL.fullmatch(page.url) is not None
         and shapes.METHOD.fullmatch(page.method) is not None
         and shapes.FIELD_VALUE.fullmatch(page.content_type) is not None

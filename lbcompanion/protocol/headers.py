@@ -52,6 +52,8 @@ NONCE = FieldName("Lbc-Nonce")
 HOP = FieldName("Lbc-Hop")
 #: The nodes that forwarded a request to their application, so that a loop is recognised.
 FORWARDED_BY = FieldName("Lbc-Forwarded-By")
+#: The authority that the client signed, for the case that a balancer replaces ``Host``.
+AUTHORITY = FieldName("Lbc-Authority")
 #: Requests a copy of the requested page.
 CAPTURE = FieldName("Lbc-Capture")
 
@@ -64,14 +66,23 @@ CAPTURED_TOKEN = FieldName("Lbc-Token")
 PAGE_URL = FieldName("Lbc-Page-Url")
 PAGE_METHOD = FieldName("Lbc-Page-Method")
 PAGE_STATUS = FieldName("Lbc-Page-Status")
+#: The page's ``Content-Type``. The copy itself is sent as :data:`COPY_TYPE`.
+PAGE_TYPE = FieldName("Lbc-Page-Type")
 CAPTURED_AT = FieldName("Lbc-Captured-At")
 #: RFC 9530 section 3.
 REPR_DIGEST = FieldName("Repr-Digest")
 CONTENT_TYPE = FieldName("Content-Type")
 RETRY_AFTER = FieldName("Retry-After")
 
+#: The longest URL of a page that can be transferred: ``Lbc-Page-Url`` must fit into one line of the HTTP client of
+#: crawler and peers, which is limited to 16384 bytes (``twisted.protocols.basic.LineReceiver.MAX_LENGTH``).
+MAX_PAGE_URL_BYTES = 16000
+
+#: The ``Content-Type`` of a copy: balancers and caches change HTML on its way (nginx's ``sub_filter``, mod_pagespeed).
+COPY_TYPE = b"application/octet-stream"
+
 #: The fields of a peer's answer that are relayed unchanged, in this order. Node and proof are replaced.
-_RELAYED = (CONTENT_TYPE, PAGE_URL, PAGE_METHOD, PAGE_STATUS, CAPTURED_AT, REPR_DIGEST, RETRY_AFTER)
+_RELAYED = (CONTENT_TYPE, PAGE_URL, PAGE_METHOD, PAGE_STATUS, PAGE_TYPE, CAPTURED_AT, REPR_DIGEST, RETRY_AFTER)
 
 
 class Via(Enum):
@@ -116,6 +127,7 @@ def page_fields(page: Page) -> list[Field]:
         (PAGE_URL.written, page.url.encode("latin-1", "replace")),
         (PAGE_METHOD.written, page.method.encode("ascii", "replace")),
         (PAGE_STATUS.written, b"%d" % page.status),
+        *([(PAGE_TYPE.written, page.content_type.encode("latin-1"))] if page.content_type else []),
         (CAPTURED_AT.written, to_rfc3339(page.captured_at).encode()),
     ]
 
@@ -128,7 +140,7 @@ def copy_fields(page: Page, identity: Identity, *, token: str, nonce: str, via: 
     """
     digest = repr_digest(page.sha256)
     return [
-        (CONTENT_TYPE.written, page.content_type.encode("latin-1") or b"application/octet-stream"),
+        (CONTENT_TYPE.written, COPY_TYPE),
         *identity.fields(token, nonce, digest),
         *page_fields(page),
         (REPR_DIGEST.written, digest.encode()),
@@ -141,7 +153,11 @@ def relayed_fields(header: FieldLookup, identity: Identity, *, token: str, nonce
 
     :param header: looks up fields of the peer's answer; its proof and digest are verified already.
     """
-    relayed = [(name.written, value.encode("latin-1")) for name in _RELAYED if (value := header(name.lower))]
+    values = {name: value for name in _RELAYED if (value := header(name.lower))}
+    if PAGE_URL in values and PAGE_TYPE not in values:
+        # A peer of an earlier version sends the copy with the page's type.
+        values |= {PAGE_TYPE: values.get(CONTENT_TYPE, ""), CONTENT_TYPE: COPY_TYPE.decode()}
+    relayed = [(name.written, values[name].encode("latin-1")) for name in _RELAYED if values.get(name)]
     digest = header(REPR_DIGEST.lower)
     return [*relayed, *identity.fields(token, nonce, digest), (VIA.written, Via.PEER.value.encode())]
 
@@ -172,13 +188,18 @@ def read_copy_head(header: FieldLookup) -> CopyHead:
     """Read the fields of :func:`copy_fields` and :func:`relayed_fields`; never raises."""
     return CopyHead(
         node=answering_node(header),
-        url=_matching(header(PAGE_URL.lower), shapes.ASCII_URL, ""),
+        url=_matching(header(PAGE_URL.lower), shapes.PAGE_URL, ""),
         method=_matching(header(PAGE_METHOD.lower), shapes.CAPITAL_METHOD, "GET"),
         status=int(_matching(header(PAGE_STATUS.lower), shapes.STATUS, "200")),
-        content_type="".join(char for char in header(CONTENT_TYPE.lower) if " " <= char <= "~"),
+        content_type="".join(char for char in _page_type(header) if " " <= char <= "~"),
         captured_at=_time(header(CAPTURED_AT.lower)),
         via=header(VIA.lower) or Via.OWN.value,
     )
+
+
+def _page_type(header: FieldLookup) -> str:
+    # A node of an earlier version sends the copy with the page's type.
+    return header(PAGE_TYPE.lower) or header(CONTENT_TYPE.lower)
 
 
 def answering_node(header: FieldLookup) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from attrs import field, frozen
 
@@ -69,7 +69,7 @@ def write_notices(notices: Sequence[Notice], losses: Sequence[Loss] = ()) -> byt
             "cookies": dict(notice.cookies),
             "viewed_at": to_rfc3339(notice.viewed_at),
             "noticed_at": to_rfc3339(notice.noticed_at),
-            "page_url": notice.page_url,
+            "page_url": notice.page_url if _is_url(notice.page_url) else "",
             "by": notice.source.value,
         }
         for notice in notices
@@ -77,7 +77,9 @@ def write_notices(notices: Sequence[Notice], losses: Sequence[Loss] = ()) -> byt
     payload: dict[str, Any] = {"notices": entries}
     if losses:
         payload["lost"] = [{"token": loss.token, "reason": loss.reason.text} for loss in losses]
-    return json.dumps(payload, separators=(",", ":")).encode("ascii")
+    # As UTF-8: a letter needs two or three bytes instead of six. A lone surrogate, which UTF-8 cannot encode, is not
+    # in a URL or a cookie that was read.
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def read_notices(body: bytes, limit_bytes: int = BATCH_LIMIT_BYTES) -> list[Notice]:
@@ -120,7 +122,8 @@ def _notice(entry: object, location: str) -> Notice:
         _cookies(payload, location),
         _time(payload, location, "viewed_at"),
         _time(payload, location, "noticed_at"),
-        "" if payload.get("page_url", "") == "" else _url(payload, location, "page_url"),
+        # A notice counts even if the page's URL is unusable: the copy's head contains it too.
+        page_url if _is_url(page_url := payload.get("page_url")) else "",
         NoticeSource(source),
     )
 
@@ -166,9 +169,13 @@ def _token(entry: Mapping[str, Any], location: str) -> str:
 
 def _url(entry: Mapping[str, Any], location: str, key: str) -> str:
     url = entry.get(key)
-    if not isinstance(url, str) or len(url) > _MAX_URL_CHARS or not shapes.BROWSER_URL.fullmatch(url):
+    if not _is_url(url):
         _reject(location, key, f"an http or https address of at most {_MAX_URL_CHARS} characters, without blanks")
     return url
+
+
+def _is_url(url: object) -> TypeGuard[str]:
+    return isinstance(url, str) and len(url) <= _MAX_URL_CHARS and shapes.BROWSER_URL.fullmatch(url) is not None
 
 
 def _time(entry: Mapping[str, Any], location: str, key: str) -> float:

@@ -16,11 +16,11 @@ TOKEN = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_CHARS}}}", re.ASCII)
 NONCE = re.compile(r"[A-Za-z0-9_+/=.-]{1,128}", re.ASCII)
 
 #: A page's URL in a browser's notice. UTF-8 cannot encode a lone surrogate.
-BROWSER_URL = re.compile(r"https?://[^\x00-\x20\x7f\ud800-\udfff]+", re.IGNORECASE)
+BROWSER_URL = re.compile(r"https?://(?![/?#])[^\x00-\x20\x7f\ud800-\udfff]+", re.IGNORECASE)
 #: A page's URL as a node writes it: the scheme in lower case, the rest as in the visitor's request.
-PAGE_URL = re.compile(r"https?://[^\x00-\x20\x7f]+")
+PAGE_URL = re.compile(r"https?://(?![/?#])[^\x00-\x20\x7f]+")
 #: A page's URL as a WARC record can contain it.
-ASCII_URL = re.compile(r"https?://[\x21-\x7e]+", re.ASCII)
+ASCII_URL = re.compile(r"https?://(?![/?#])[\x21-\x7e]+", re.ASCII)
 
 #: A request's method (a token, RFC 9110 section 5.6.2), with a length beyond any real method.
 METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)

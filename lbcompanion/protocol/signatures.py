@@ -1,26 +1,29 @@
 """Authentication of fetches and deliveries: HTTP Message Signatures (RFC 9421) with this farm's profile.
 
-The library computes the signature base and the cryptography. This module defines the profile: label, components,
-parameters and maximum age. The caller passes the time; the library's clock is not used.
+The library signs, resolves the components and computes the cryptography. This module defines the profile: label,
+components, parameters and maximum age. It verifies one signature base per authority, because a balancer may have
+replaced ``Host``. The caller passes the time; the library's clock is not used.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import product
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import http_sf
 from attrs import field, frozen
 from http_message_signatures import (
+    ContentDigest,
     HTTPMessageSigner,
-    HTTPMessageVerifier,
+    HTTPSignatureComponentResolver,
     MappingKeyResolver,
     VerificationKey,
     algorithms,
 )
+from http_sf.compat import Item
 
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.protocol import headers
@@ -34,7 +37,19 @@ FARM_KEY_ID = "farm"
 MAX_SKEW_SECONDS = 300
 
 _COVERED = ("@method", "@authority", "@path", headers.NONCE.lower)
+_QUERY = "@query"
 _DIGEST = "content-digest"
+# RFC 9421 section 2.3. Others would be signed too, but nobody checks them.
+_KNOWN_PARAMETERS = frozenset({"created", "expires", "nonce", "alg", "keyid", "tag"})
+# Anybody can send these fields: they are measured before they are parsed.
+_MAX_INPUT_CHARS = 2048
+_MAX_SIGNATURE_CHARS = 4096
+_MAX_COMPONENTS = 20
+# What separates the members, components and parameters of all labels.
+_SEPARATORS = re.compile(r"[,; ]+")
+_MAX_SEPARATORS = 100
+# Authorities that are tried for one signature.
+_MAX_AUTHORITIES = 8
 _REQUIRED_PARAMETERS = ("created", "keyid", "alg")
 
 # RFC 3986 section 3.2 without user information. Any other character could shift the boundary between authority and
@@ -73,6 +88,8 @@ class SignedRequest:
     :ivar path: the request target as received, with its query.
     :ivar fields: the header fields, names in lower case.
     :ivar body: the whole body; empty if there is none.
+    :ivar authorities: other authorities that the client may have signed, because a balancer replaced ``Host``.
+    :ivar accepts_any_authority: whether the farm's key may sign any authority: the one in ``Lbc-Authority``.
     """
 
     method: str
@@ -80,6 +97,8 @@ class SignedRequest:
     path: str
     fields: Sequence[tuple[bytes, bytes]] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    authorities: Sequence[str] = ()
+    accepts_any_authority: bool = False
 
 
 class Signer:
@@ -99,7 +118,7 @@ class Signer:
 
         :param method: the method, in upper case.
         :param url: the absolute URL. Its authority must be the value of ``Host`` (without a default port); its path
-            must be sent unchanged.
+            and its query must be sent unchanged.
         :param nonce: a fresh value for each request, of the syntax :data:`~lbcompanion.protocol.shapes.NONCE`.
         :param now: seconds since the epoch.
         :param body: the request body; None if there is none.
@@ -113,7 +132,7 @@ class Signer:
                 key_id=FARM_KEY_ID,
                 created=datetime.fromtimestamp(int(now), UTC),
                 label=LABEL,
-                covered_component_ids=_COVERED,
+                covered_component_ids=(*_COVERED, _QUERY) if "?" in url else _COVERED,
                 body=body,
             )
         except Exception as error:
@@ -121,11 +140,25 @@ class Signer:
         return list(message.headers.items())
 
 
-class _ClocklessVerifier(HTTPMessageVerifier):
-    """The library's verifier without its check of times, which needs the system's clock."""
+@frozen
+class _ReceivedSignature:
+    """The signature with our label, parsed.
 
-    def validate_created_and_expires(self, sig_input: object, max_age: timedelta | None = None) -> None:
-        """Check nothing: :class:`Verifier` has checked the times."""
+    :ivar components: the covered components, as items of Structured Fields (RFC 9651).
+    :ivar parameters_text: the value of ``@signature-params``.
+    """
+
+    components: list[Item]
+    parameters: Mapping[str, Any]
+    parameters_text: str
+    signature: bytes = field(repr=False)
+
+    @property
+    def plain(self) -> set[str]:
+        """The names of the covered components without parameters.
+
+        A component with parameters (;bs, ;req, ;key) is a different component: RFC 9421 section 2."""
+        return {str(item.value) for item in self.components if not item.params}
 
 
 class Verifier:
@@ -142,13 +175,9 @@ class Verifier:
         if FARM_KEY_ID in public_keys:
             raise ValueError(f"the key id {FARM_KEY_ID!r} is the shared secret's")
         foreign: dict[str, VerificationKey] = {name: read_public_key(pem) for name, pem in public_keys.items()}
-        self._algorithms = {FARM_KEY_ID: "hmac-sha256"} | dict.fromkeys(foreign, "ed25519")
-        self._verifiers = {
-            "hmac-sha256": [
-                _verifier(algorithms.HMAC_SHA256, {FARM_KEY_ID: accepted}) for accepted in accepted_secrets(secret)
-            ],
-            "ed25519": [_verifier(algorithms.ED25519, foreign)],
-        }
+        self._keys: dict[str, list[Any]] = {
+            FARM_KEY_ID: [_algorithm(algorithms.HMAC_SHA256, accepted) for accepted in accepted_secrets(secret)]
+        } | {name: [_algorithm(algorithms.ED25519, key)] for name, key in foreign.items()}
 
     def verify(self, request: SignedRequest, now: float) -> str:
         """Verify a request's signature.
@@ -182,15 +211,12 @@ class Verifier:
         if not _AUTHORITY.fullmatch(request.authority) or not _TARGET.fullmatch(request.path):
             raise SignatureRefused("the request's host or target cannot be part of a signature")
         lines = _Fields((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.fields)
-        components, parameters = _components_and_parameters(lines)
-        key_id = self._check_parameters(parameters, now)
-        _check_coverage(components, lines, body != b"")
-        signed = _Fields(
-            [pair for pair in lines.items() if pair[0] not in {"signature-input", "signature"}]
-            + [(name, http_sf.ser({LABEL: _label_member(lines, name)})) for name in ("signature-input", "signature")]
-        )
-        verifiers = self._verifiers[self._algorithms[key_id]]
-        self._check_signature(verifiers, request.method, request.authority + request.path, signed, body)
+        received = _received_signature(lines)
+        key_id = self._check_parameters(received.parameters, now)
+        _check_coverage(received, lines, has_query="?" in request.path, has_body=body != b"")
+        self._check_signature(received, self._keys[key_id], request, lines, key_id)
+        if body is not None and (body or _DIGEST in received.plain):
+            _check_digest(lines, body)
         return key_id
 
     def _check_parameters(self, parameters: Mapping[str, Any], now: float) -> str:
@@ -204,41 +230,86 @@ class Verifier:
         if expires is not None and (type(expires) is not int or expires < now):
             raise SignatureRefused("the signature has expired")
         key_id = parameters["keyid"]
-        if type(key_id) is not str or key_id not in self._algorithms:
+        if type(key_id) is not str or key_id not in self._keys:
             raise SignatureRefused("the key id is not known here")
-        if type(parameters["alg"]) is not str or parameters["alg"] != self._algorithms[key_id]:
-            raise SignatureRefused(f"alg has to be {self._algorithms[key_id]} with this key")
+        algorithm = self._keys[key_id][0].algorithm_id
+        if type(parameters["alg"]) is not str or parameters["alg"] != algorithm:
+            raise SignatureRefused(f"alg has to be {algorithm} with this key")
         return key_id
 
     def _check_signature(
-        self,
-        verifiers: Sequence[HTTPMessageVerifier],
-        method: str,
-        authority_and_path: str,
-        fields: _Fields,
-        body: bytes | None,
+        self, received: _ReceivedSignature, keys: Sequence[Any], request: SignedRequest, lines: _Fields, key_id: str
     ) -> None:
-        """Verify the signature itself, with either scheme. Behind a balancer the client's scheme is unknown, and so is
-        the default port, which RFC 9421 section 2.2.3 omits from the authority."""
-        last_error: Exception | None = None
-        is_digest_wrong = False
-        for verifier, scheme in product(verifiers, ("https", "http")):
-            message = _Message(method, f"{scheme}://{authority_and_path}", fields)
-            try:
-                verifier.verify(message, max_age=None, body=body)
-            except Exception as error:
-                last_error = error
-                is_digest_wrong |= "igest" in str(error) and "match the message body" in str(error)
-            else:
-                return
-        if is_digest_wrong:
-            raise SignatureRefused("content-digest is not that of the body") from last_error
-        raise SignatureRefused("the signature is not that of this request and key") from last_error
+        """Verify the signature itself with each authority that the client may have signed.
+
+        ``Lbc-Authority`` says which one it was. The signature covers that value as ``@authority``, so it cannot be
+        changed on the way; but it is the signer's word only, and the request may have been meant for another site with
+        the same secret.
+        """
+        known = [request.authority, *request.authorities][:_MAX_AUTHORITIES]
+        if _verifies(received, keys, request, lines, known):
+            return
+        signed_authority = "".join(lines.lines(headers.AUTHORITY.lower)[:1])
+        if not _verifies(received, keys, request, lines, [signed_authority]):
+            raise SignatureRefused(
+                "the signature is not that of this request and key: another farm secret, or a balancer replaced Host"
+                f" (received: {', '.join(known)})"
+            )
+        if not request.accepts_any_authority or key_id != FARM_KEY_ID:
+            raise SignatureRefused(
+                f"the signature is for the host {signed_authority}, but the request is for {', '.join(known)}: the"
+                " balancer has to pass Host on unchanged, or public_origin has to be the origin in the crawler's file"
+            )
 
 
-def _verifier(algorithm: Any, keys: Mapping[str, VerificationKey]) -> HTTPMessageVerifier:
-    resolver = MappingKeyResolver(public_keys=keys, private_keys={})
-    return _ClocklessVerifier(signature_algorithm=algorithm, key_resolver=resolver)
+def _algorithm(kind: Any, key: VerificationKey) -> Any:
+    return kind(public_key=key)
+
+
+def _verifies(
+    received: _ReceivedSignature,
+    keys: Sequence[Any],
+    request: SignedRequest,
+    lines: _Fields,
+    authorities: Iterable[str],
+) -> bool:
+    """Whether the signature is that of the request with one of these authorities."""
+    tried: set[str] = set()
+    for url in _urls(authorities, request.path):
+        base = _signature_base(received, _Message(request.method, url, lines))
+        if base in tried:
+            continue
+        tried.add(base)
+        for key in keys:
+            with suppress(Exception):  # the library raises several kinds
+                key.verify(signature=received.signature, message=base.encode("ascii"))
+                return True
+    return False
+
+
+def _urls(authorities: Iterable[str], target: str) -> Iterator[str]:
+    """The URLs that the client may have signed.
+
+    Behind a balancer the client's scheme is unknown, and so is the default port, which RFC 9421 section 2.2.3 omits
+    from the authority.
+    """
+    for authority in dict.fromkeys(text.lower() for text in authorities):
+        if _AUTHORITY.fullmatch(authority):
+            yield f"https://{authority}{target}"
+            yield f"http://{authority}{target}"
+
+
+def _signature_base(received: _ReceivedSignature, message: _Message) -> str:
+    """The signature base (RFC 9421 section 2.5)."""
+    resolver: Any = HTTPSignatureComponentResolver(message)  # type: ignore[no-untyped-call]
+    parts = []
+    for item in received.components:
+        value = resolver.resolve(item)
+        if not isinstance(value, str) or not value.replace("\t", " ").isprintable():
+            raise SignatureRefused("a covered component cannot be part of a signature")
+        parts.append(f"{item}: {value}")
+    parts.append(f'"@signature-params": {received.parameters_text}')
+    return "\n".join(parts)
 
 
 def _reject_duplicate_label(key: str, context: str) -> None:
@@ -246,15 +317,16 @@ def _reject_duplicate_label(key: str, context: str) -> None:
         raise SignatureRefused(f"the label {LABEL} occurs twice")
 
 
-def _label_member(lines: _Fields, name: str) -> Any:
-    """Return the member with our label of a dictionary field (RFC 8941 section 3.2); ignore other labels."""
+def _label_member(lines: _Fields, name: str, max_chars: int) -> Any:
+    """Return the member with our label of a dictionary field (RFC 9651 section 3.2); ignore other labels."""
     values = lines.lines(name)
     if not values:
         raise SignatureRefused(f"the field {name} is missing")
+    text = ", ".join(values)
+    if len(text) > max_chars or len(_SEPARATORS.findall(text)) > _MAX_SEPARATORS:
+        raise SignatureRefused(f"the field {name} is longer than {max_chars} characters, or has too many members")
     try:
-        members = http_sf.parse(
-            ", ".join(values).encode("ascii"), tltype="dictionary", on_duplicate_key=_reject_duplicate_label
-        )
+        members = http_sf.parse(text.encode("ascii"), tltype="dictionary", on_duplicate_key=_reject_duplicate_label)
     except (ValueError, TypeError) as error:
         raise SignatureRefused(f"the field {name} is malformed") from error
     if not isinstance(members, dict) or LABEL not in members:
@@ -262,23 +334,46 @@ def _label_member(lines: _Fields, name: str) -> Any:
     return members[LABEL]
 
 
-def _components_and_parameters(lines: _Fields) -> tuple[list[Any], Mapping[str, Any]]:
-    """Return the covered components and the parameters of the signature."""
-    components, parameters = _label_member(lines, "signature-input")
-    if not isinstance(components, list):
-        raise SignatureRefused("signature-input has to be a list of components")
-    if not isinstance(_label_member(lines, "signature")[0], bytes):
+def _received_signature(lines: _Fields) -> _ReceivedSignature:
+    """Parse the signature with our label."""
+    member = _label_member(lines, "signature-input", _MAX_INPUT_CHARS)
+    components, parameters = member
+    if not isinstance(components, list) or len(components) > _MAX_COMPONENTS:
+        raise SignatureRefused(f"signature-input has to be a list of at most {_MAX_COMPONENTS} components")
+    items = [_component(*entry) for entry in components]
+    if len({(item.value, frozenset(item.params.items())) for item in items}) < len(items):
+        raise SignatureRefused("signature-input names a component twice")
+    if not _KNOWN_PARAMETERS.issuperset(parameters):
+        raise SignatureRefused("signature-input has an unknown parameter")
+    signature = _label_member(lines, "signature", _MAX_SIGNATURE_CHARS)[0]
+    if not isinstance(signature, bytes):
         raise SignatureRefused("signature has to be a byte sequence")
-    return components, parameters
+    # The field has the form LABEL=VALUE.
+    text = http_sf.ser({LABEL: member})[len(LABEL) + 1 :]
+    return _ReceivedSignature(items, parameters, text, signature)
 
 
-def _check_coverage(components: list[Any], lines: _Fields, has_body: bool) -> None:
+def _component(name: object, parameters: Mapping[str, Any]) -> Item:
+    if type(name) is not str or name != name.lower():
+        raise SignatureRefused("a component has to be a text in lower case")
+    item = Item(name)
+    item.params.update(parameters)
+    return item
+
+
+def _check_coverage(received: _ReceivedSignature, lines: _Fields, *, has_query: bool, has_body: bool) -> None:
     """Check that the signature covers all required components; it may cover more."""
-    # A component with parameters (;bs, ;req, ;key) is a different component: RFC 9421 section 2.
-    plain = {name for name, parameters in components if isinstance(name, str) and not parameters}
-    for name in (*_COVERED, _DIGEST) if has_body else _COVERED:
-        if name not in plain:
+    required = [*_COVERED, *([_QUERY] if has_query else []), *([_DIGEST] if has_body else [])]
+    for name in required:
+        if name not in received.plain:
             raise SignatureRefused(f"the component {name} is not covered")
     nonces = lines.lines(headers.NONCE.lower)
     if len(nonces) != 1 or not nonces[0].strip():
         raise SignatureRefused(f"{headers.NONCE.lower} has to occur once")
+
+
+def _check_digest(lines: _Fields, body: bytes) -> None:
+    try:
+        ContentDigest.verify(", ".join(lines.lines(_DIGEST)), body)
+    except Exception as error:
+        raise SignatureRefused("content-digest is not that of the body") from error

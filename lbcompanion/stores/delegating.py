@@ -42,6 +42,10 @@ class DelegatingStore:
         """Call ``peek`` of the inner store."""
         return self.delegate(lambda: self.inner.peek(token))
 
+    def url_of(self, token: str) -> Deferred[str]:
+        """Call ``url_of`` of the inner store."""
+        return self.delegate(lambda: self.inner.url_of(token))
+
     def take(self, token: str) -> Deferred[Page | Miss]:
         """Call ``take`` of the inner store."""
         return self.delegate(lambda: self.inner.take(token))

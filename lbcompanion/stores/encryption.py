@@ -1,11 +1,13 @@
 """A store wrapper that encrypts copies at rest.
 
 It encrypts the body and the URL with AES-256-GCM, each with a fresh nonce. The token is associated data, so one
-encrypted copy cannot be substituted for another. ``sha256`` remains the digest of the plaintext body.
+encrypted copy cannot be substituted for another. ``sha256`` becomes a digest with a key: that of the plain body would
+confirm a guess about the page. The token, the method, the status, the type and the times stay readable.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -20,9 +22,11 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Miss, Page
+from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.stores.delegating import DelegatingStore
 
 _NONCE_BYTES = 12
+_NOT_DECRYPTED = "a copy cannot be decrypted: wrong key, not encrypted, or altered"
 
 
 class EncryptedStore(DelegatingStore):
@@ -38,7 +42,8 @@ class EncryptedStore(DelegatingStore):
 
     def __init__(self, inner: Any, key: bytes, entropy: Callable[[int], bytes] = os.urandom) -> None:
         super().__init__(inner)
-        self._cipher = AESGCM(HKDF(SHA256(), length=32, salt=None, info=b"lbc-seal-1").derive(key))
+        self._cipher = AESGCM(_derived_key(key, b"lbc-seal-1"))
+        self._digest_key = _derived_key(key, b"lbc-seal-digest-1")
         self._entropy = entropy
 
     def put(self, page: Page) -> Deferred[None]:
@@ -49,6 +54,10 @@ class EncryptedStore(DelegatingStore):
         """Return the decrypted copy, or a miss. Fails with ``StoreError`` for another key or an altered copy."""
         return self.inner.peek(token).addCallback(self._decrypted)
 
+    def url_of(self, token: str) -> Deferred[str]:
+        """Return the decrypted URL of a copy; empty if there is none."""
+        return self.inner.url_of(token).addCallback(self._decrypted_url, token)
+
     def take(self, token: str) -> Deferred[Page | Miss]:
         """Return the decrypted copy, or a miss, for sending."""
         return self.inner.take(token).addCallback(self._decrypted)
@@ -56,17 +65,29 @@ class EncryptedStore(DelegatingStore):
     def _encrypted(self, page: Page) -> Page:
         url = self._encrypt(page.url.encode("utf-8", "surrogatepass"), b"url", page.token)
         body = self._encrypt(page.body, b"body", page.token)
-        return evolve(page, url=b64encode(url).decode(), body=body, sha256=page.sha256)
+        return evolve(page, url=b64encode(url).decode(), body=body, sha256=self._keyed_digest(page))
 
     def _decrypted(self, stored: Page | Miss) -> Page | Miss:
         if isinstance(stored, Miss):
             return stored
         try:
-            url = self._decrypt(b64decode(stored.url, validate=True), b"url", stored.token)
             body = self._decrypt(stored.body, b"body", stored.token)
         except (InvalidTag, ValueError):
-            raise StoreError("a copy cannot be decrypted: wrong key, not encrypted, or altered") from None
-        return evolve(stored, url=url.decode("utf-8", "surrogatepass"), body=body)
+            raise StoreError(_NOT_DECRYPTED) from None
+        return evolve(stored, url=self._decrypted_url(stored.url, stored.token), body=body, sha256=digest_of(body))
+
+    def _decrypted_url(self, encrypted: str, token: str) -> str:
+        if not encrypted:
+            return ""
+        try:
+            url = self._decrypt(b64decode(encrypted, validate=True), b"url", token)
+        except (InvalidTag, ValueError):
+            raise StoreError(_NOT_DECRYPTED) from None
+        return url.decode("utf-8", "surrogatepass")
+
+    def _keyed_digest(self, page: Page) -> bytes:
+        """A digest that tells nothing without the key, not even whether two pages are equal."""
+        return hmac.digest(self._digest_key, page.token.encode() + b"\n" + page.sha256, "sha256")
 
     def _encrypt(self, plaintext: bytes, part: bytes, token: str) -> bytes:
         nonce = self._entropy(_NONCE_BYTES)
@@ -74,3 +95,7 @@ class EncryptedStore(DelegatingStore):
 
     def _decrypt(self, encrypted: bytes, part: bytes, token: str) -> bytes:
         return self._cipher.decrypt(encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], part + b"\n" + token.encode())
+
+
+def _derived_key(key: bytes, purpose: bytes) -> bytes:
+    return HKDF(SHA256(), length=32, salt=None, info=purpose).derive(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Generator, Mapping
@@ -56,6 +57,12 @@ _RETRYABLE_CODES = frozenset({1205, 1213})
 #: The table exists already: another node has created it since we looked.
 _EXISTS_STATES = frozenset({"42P07", "42710"})
 _EXISTS_CODES = frozenset({1050})
+#: Errors of writing: SQLite's result codes, PostgreSQL's disk_full, io_error and read_only_sql_transaction, MariaDB's
+#: codes of full disks and tables and of read-only servers.
+_UNWRITABLE_SQLITE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL})
+_UNWRITABLE_STATES = frozenset({"53100", "58030", "25006"})
+_UNWRITABLE_CODES = frozenset({3, 28, 1021, 1026, 1114, 1290, 1836})
+_UNWRITABLE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 #: Errors of MySQL and MariaDB whose text contains no page data: connections, rights, limits, locks, disks.
 _SAFE_CODES = frozenset(
     {1021, 1040, 1041, 1044, 1045, 1049, 1114, 1142, 1146, 1153, 1203, 1205, 1213, 1226, 1290, 1836}
@@ -188,6 +195,20 @@ def is_broken(error: Exception) -> bool:
     if isinstance(error, (IntegrityError, DataError)):
         return False
     return isinstance(error, (DBAPIError, sqlite3.Error, OSError))
+
+
+def is_unwritable(error: Exception) -> bool:
+    """Whether the database can be reached, but not written: a full or read-only disk, a read-only server."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, OSError):
+        return cause.errno in _UNWRITABLE_ERRNOS
+    # The low byte of SQLite's code is the primary result code.
+    sqlite_code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    return (
+        sqlite_code in _UNWRITABLE_SQLITE
+        or getattr(cause, "sqlstate", None) in _UNWRITABLE_STATES
+        or _code(cause) in _UNWRITABLE_CODES
+    )
 
 
 def safe_message(error: Exception) -> str:

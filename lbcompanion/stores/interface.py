@@ -24,13 +24,17 @@ class IPageStore(Interface):
     def peek(token: str) -> Deferred[Page | Miss]:
         """Return the copy, or a :class:`~lbcompanion.model.Miss` with the reason. Removes nothing (``HEAD``)."""
 
+    def url_of(token: str) -> Deferred[str]:
+        """Return the URL of a copy without reading its body; empty if there is no copy."""
+
     def take(token: str) -> Deferred[Page | Miss]:
         """Return the copy or a miss, for sending. With ``delete_after_pull`` the grace period starts with :meth:`sent`,
-        not here."""
+        not here; if it has started, it ends: a caller that asks again did not receive the copy before."""
 
     def sent(token: str) -> Deferred[None]:
         """Record that the copy was sent completely. With ``delete_after_pull`` it becomes ``pulled``
-        ``pull_grace_seconds`` after the first such call; without, nothing changes. An unknown token is no error."""
+        ``pull_grace_seconds`` after the first such call since :meth:`take`; without, nothing changes. An unknown token
+        is no error."""
 
     def drop(token: str) -> Deferred[bool]:
         """Record that the crawler has archived the copy. With ``delete_after_pull`` remove it now, with the tombstone

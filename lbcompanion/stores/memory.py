@@ -96,9 +96,24 @@ class MemoryStore:
             return succeed(entry.page)
         return succeed(self._tombstones.get(token) or Miss(MissReason.UNKNOWN))
 
+    def url_of(self, token: str) -> Deferred[str]:
+        """Return the URL of a copy; empty if there is none."""
+        if self._closed:
+            return fail(self._closed_error())
+        entry = self._live_entry(token)
+        return succeed(entry.page.url if entry is not None else "")
+
     def take(self, token: str) -> Deferred[Page | Miss]:
-        """Return the copy, or a miss with the reason."""
-        return self.peek(token)
+        """Return the copy, or a miss with the reason; a copy that was sent counts as not sent."""
+        if self._closed:
+            return fail(self._closed_error())
+        entry = self._live_entry(token)
+        if entry is None:
+            return succeed(self._tombstones.get(token) or Miss(MissReason.UNKNOWN))
+        if entry.sent_at is not None:
+            entry.sent_at = None
+            self._sent.pop(token, None)
+        return succeed(entry.page)
 
     def sent(self, token: str) -> Deferred[None]:
         """Record that the copy was sent completely."""

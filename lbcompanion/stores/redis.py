@@ -20,7 +20,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
+from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable, StoreUnwritable
 from lbcompanion.model import PAGE_METADATA, Miss, MissReason, Page, WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import CONNECT_SECONDS, STATEMENT_SECONDS
@@ -89,7 +89,7 @@ class _Commands:
             return (len(page.body), self._page_ttl_ms, *values), _read_none
         if miss is not None:
             return ("\0".join((miss.reason.value, miss.detail, miss.owner)),), _read_none
-        if request.verb == "find":
+        if request.verb in {"find", "take"}:
             return _FIELDS, lambda found: _read_page_or_miss(request.token, found)
         return (), _DECODERS[request.verb]
 
@@ -125,7 +125,9 @@ class _RedisBackend(RemoteBackend):
                 [(b"EVALSHA", _SHAS[command.verb], 0, *command.arguments) for command in commands if command]
             )
         except (RedisError, OSError) as error:
-            raise StoreUnreachable(_safe_message(error)) from error
+            # A replica answers reads, and so an empty sweep.
+            kind = StoreUnwritable if isinstance(error.__cause__, ReadOnlyError) else StoreUnreachable
+            raise kind(_safe_message(error)) from error
         refused = PageRefused("a page with text that cannot be encoded in UTF-8")
         return [refused if command is None else self._read(command, next(replies)) for command in commands]
 
@@ -219,6 +221,10 @@ def _read_none(_: object) -> None:
     return None
 
 
+def _read_url(found: Any) -> str:
+    return found.decode() if isinstance(found, bytes) else ""
+
+
 def _read_tokens(found: Sequence[bytes]) -> list[str]:
     return [token.decode() for token in found]
 
@@ -229,6 +235,7 @@ def _read_totals(found: Sequence[Any]) -> dict[str, int]:
 
 #: Decoders of replies that need nothing else.
 _DECODERS: Mapping[str, Callable[[Any], object]] = {
+    "url": _read_url,
     "sent": _read_none,
     "drop": bool,
     "sweep": int,

@@ -121,6 +121,20 @@ end
 return answer(call('HGET', 'lbc:why', token))
 """
 
+_URL = """
+local token = ARGV[9]
+return answer(lives(token) and call('HGET', 'lbc:page:' .. token, 'url'))
+"""
+
+_TAKE = """
+local token = ARGV[9]
+if lives(token) then
+  call('ZREM', 'lbc:sent', token)
+  return answer(call('HMGET', 'lbc:page:' .. token, unpack(ARGV, 10)))
+end
+return answer(call('HGET', 'lbc:why', token))
+"""
+
 _SENT = """
 local token = ARGV[9]
 if lives(token) then call('ZADD', 'lbc:sent', 'NX', ARGV[1], token) end
@@ -160,6 +174,8 @@ SCRIPTS = {
     for name, body in {
         "put": _PUT,
         "find": _FIND,
+        "url": _URL,
+        "take": _TAKE,
         "sent": _SENT,
         "drop": _DROP,
         "mark": _MARK,

@@ -28,8 +28,8 @@ WAITING_BYTES = 64 * 1024 * 1024
 BACKOFF_SECONDS = 1.0
 
 
-#: The requests to a store, a word for each method (``peek`` and ``take`` are both ``find``).
-Verb = Literal["put", "find", "sent", "drop", "mark", "sweep", "tokens", "stats"]
+#: The requests to a store, a word for each method (``find`` is ``peek``, ``url`` is ``url_of``).
+Verb = Literal["put", "find", "url", "take", "sent", "drop", "mark", "sweep", "tokens", "stats"]
 
 
 @frozen
@@ -149,9 +149,13 @@ class BatchedStore:
         """Return the copy, or a miss with the reason."""
         return self._submit("find", token)
 
+    def url_of(self, token: str) -> Deferred[str]:
+        """Return the URL of a copy; empty if there is none."""
+        return self._submit("url", token)
+
     def take(self, token: str) -> Deferred[Page | Miss]:
-        """Return the copy, or a miss with the reason."""
-        return self._submit("find", token)
+        """Return the copy, or a miss with the reason; a copy that was sent counts as not sent."""
+        return self._submit("take", token)
 
     def sent(self, token: str) -> Deferred[None]:
         """Record that the copy was sent completely."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
+from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable, StoreUnwritable
 from lbcompanion.model import WallClock
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import (
@@ -21,6 +21,7 @@ from lbcompanion.stores.engines import (
     is_broken,
     is_retryable,
     is_table_exists_race,
+    is_unwritable,
     make_private,
     safe_message,
 )
@@ -64,7 +65,8 @@ class _SqlBackend(RemoteBackend):
             return self._in_one_transaction(requests)
         except Exception as error:
             if not self.is_open or is_broken(error):
-                raise StoreUnreachable(safe_message(error)) from error
+                kind = StoreUnwritable if is_unwritable(error) else StoreUnreachable
+                raise kind(safe_message(error)) from error
             failed = error if isinstance(error, StoreError) else PageRefused(safe_message(error))
         if len(requests) == 1:
             return [failed]

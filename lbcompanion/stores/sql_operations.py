@@ -15,6 +15,7 @@ from lbcompanion.stores.remote import Request
 from lbcompanion.stores.schema import bodies, pages, tombstones, versions
 
 _LIFE = select(pages.c.token, pages.c.stored_at, pages.c.sent_at)
+_URL = select(pages.c.token, pages.c.url, pages.c.stored_at, pages.c.sent_at)
 _PAGE = select(pages, bodies.c.body).join_from(pages, bodies, pages.c.token == bodies.c.token)
 _TOTALS = select(func.count(), func.coalesce(func.sum(pages.c.size), 0)).select_from(pages)
 #: How many rows one statement names or locks at most.
@@ -61,7 +62,7 @@ class SqlOperations:
     def run(self, requests: Sequence[Request]) -> list[object]:
         """Execute requests of one verb together; return a result for each."""
         verb = requests[0].verb
-        if verb in ("put", "find", "sent", "drop", "mark"):
+        if verb in ("put", "find", "url", "take", "sent", "drop", "mark"):
             handler: Callable[[Sequence[Request]], list[object]] = getattr(self, f"_{verb}")
             return handler(requests)
         return [self._run_one(request) for request in requests]
@@ -104,6 +105,24 @@ class SqlOperations:
             self._retire([row.token for row in claimed], reason)
         found.update(self._read_tombstones([token for token in nows if token not in found]))
         return [found.get(request.token, Miss(MissReason.UNKNOWN)) for request in requests]
+
+    def _url(self, requests: Sequence[Request]) -> list[object]:
+        nows = {request.token: request.now for request in requests}
+        found: dict[str, str] = {}
+        for portion in _chunks(list(nows)):
+            for row in self._connection.execute(_URL.where(pages.c.token.in_(portion))):
+                if expiry_reason(self._settings, row.stored_at, row.sent_at, nows[row.token]) is None:
+                    found[row.token] = row.url
+        return [found.get(request.token, "") for request in requests]
+
+    def _take(self, requests: Sequence[Request]) -> list[object]:
+        found = self._find(requests)
+        tokens = sorted({page.token for page in found if isinstance(page, Page)})
+        for portion in _chunks(tokens):
+            self._connection.execute(
+                update(pages).where(pages.c.token.in_(portion), pages.c.sent_at.is_not(None)).values(sent_at=None)
+            )
+        return found
 
     def _sent(self, requests: Sequence[Request]) -> list[object]:
         live_tokens = self._lock_live(requests)

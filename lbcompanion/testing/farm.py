@@ -6,7 +6,6 @@ Nothing happens by itself: see :mod:`lbcompanion.testing.network`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -103,12 +102,12 @@ class InlineCrawler(CrawlerService):
     def _defer(self, call: Callable[..., Any], /, *args: Any) -> Deferred[Any]:
         return execute(call, *args)
 
+    def _parse(self, call: Callable[..., Any], /, *args: Any) -> Deferred[Any]:
+        return execute(call, *args)
+
     def crash(self) -> None:
         """Release locks and files, as the kernel does for a killed process."""
-        self._database.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._close()
 
     def rows(self) -> list[Any]:
         """All recordings, oldest first, as the backlog has them."""

@@ -181,6 +181,38 @@ class _PageStoreContract(TestCase):
         await self.assert_miss(store, "a", MissReason.PULLED)
         assert await store.drop("a") is True
 
+    async def test_a_copy_that_is_taken_again_was_not_received(self) -> None:
+        store = await self.filled("a", "b", max_pages=2)
+        await store.take("a")
+        await store.sent("a")
+        self.clock.advance(59)
+        assert isinstance(await store.take("a"), Page)
+        self.clock.advance(100)
+        assert await store.sweep() == 0
+        await store.peek("a")
+        await store.sent("a")
+        self.clock.advance(59)
+        await self.assert_stored_and_not_taken(store, "a", "b")
+        await store.sent("b")
+        await store.take("b")
+        await store.put(make_page("c"))
+        await self.assert_miss(store, "a", MissReason.EVICTED)
+
+    async def assert_stored_and_not_taken(self, store: Any, *tokens: str) -> None:
+        assert [token for token in tokens if not isinstance(await store.peek(token), Page)] == []
+
+    async def test_the_url_alone(self) -> None:
+        store = await self.filled("a", "b", "c")
+        await store.drop("b")
+        await store.mark("d", Miss(MissReason.UNKNOWN, "grew too large"))
+        url = make_page("a").url
+        assert [await store.url_of(token) for token in "abcde"] == [url, "", url, "", ""]
+        await store.sent("a")
+        self.clock.advance(60)
+        assert await store.url_of("a") == ""
+        self.clock.advance(540)
+        assert await store.url_of("c") == ""
+
     async def test_a_sent_copy_lives_no_longer_than_others(self) -> None:
         store = self.opened()
         await store.put(make_page("a"))

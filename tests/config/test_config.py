@@ -294,6 +294,7 @@ WRONG_NODES = [
     ("[node]", "[crawler]\nintake = 'tcp:h:1'\n[node]", "crawler.intake", "tcp", "an origin"),
     ("[node]", "[limits]\nhead_seconds = 0\n[node]", "limits.head_seconds", "0", "above 0"),
     ("[node]", "[limits]\nconnections = 0\n[node]", "limits.connections", "0", "1 or more"),
+    ("[node]", "[limits]\nspool_bytes = 1\n[node]", "limits.spool_bytes", "1", "65536 or more"),
 ]
 
 
@@ -364,3 +365,19 @@ def test_a_missing_file_is_refused(folder: Path) -> None:
 def test_a_crawlers_file_is_no_nodes(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"node\.name is missing"):
         read_node(write(folder, CRAWLER))
+
+
+def test_a_crawlers_fetch_table_and_further_origins(folder: Path) -> None:
+    text = (
+        CRAWLER
+        + 'origins = ["https://shop.example.com", "http://old.example.com:8080"]\n[fetch]\nuser_agent = "bot/1 (x)"\n'
+    )
+    read = read_crawler(write(folder, text))
+    assert read.fetch.user_agent == "bot/1 (x)"
+    assert read.sites["main"].origins == ("https://shop.example.com", "http://old.example.com:8080")
+    for wrong in ("a\\r\\nX: y", " a", "a ", "\u00fc", "x" * 201):
+        with pytest.raises((ConfigError, ConfigErrors)):
+            read_crawler(write(folder, f'{CRAWLER}[fetch]\nuser_agent = "{wrong}"\n'))
+    for wrong in ('["https://shop.example.com/x"]', '["shop.example.com"]', '"https://a"', '["http://a", "http://a"]'):
+        with pytest.raises((ConfigError, ConfigErrors)):
+            read_crawler(write(folder, f"{CRAWLER}origins = {wrong}\n"))

@@ -11,7 +11,7 @@ def test_the_totals_and_the_exposition_say_the_same() -> None:
     metrics.count_notices("new", 2)
     metrics.count_attempt(Attempt(RouteKind.OWN, "n1", "misrouted", 5.0))
     metrics.count_attempt(Attempt(RouteKind.OWN, "n2", "archived", 5.0))
-    metrics.count_archived(100, 3)
+    metrics.count_archived(100, 3, 1)
     totals = metrics.totals()
     assert (totals["notices_new"], totals["notices_duplicate"]) == (2, 0)
     assert (totals["attempts"], totals["misrouted_attempts"], totals["archived_bytes"]) == (2, 1, 100)

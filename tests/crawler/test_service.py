@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import treq
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -84,6 +86,30 @@ class ServiceTests(TestCase):
         self.assertFalse(any(token in line or "SRV=n" in line for line in logged))
         self.assertEqual(b"".join(file.read_bytes() for file in (self.folder / "state").iterdir()).count(b"SRV=n"), 0)
 
+    def test_a_lost_archive_is_told_and_the_crawl_goes_on(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._lost_archive())
+
+    async def _health(self, port: int) -> tuple[int, str]:
+        response = await treq.get(f"http://127.0.0.1:{port}/healthz", agent=Agent(reactor), reactor=reactor)
+        return int(response.code), await response.text()
+
+    async def _lost_archive(self) -> None:
+        service = self.service()
+        service.startService()
+        await service.started
+        for number in range(2):
+            token = self.farm.nodes["n1"].capture(b"<p>real")
+            await self.post(service.intake_port, write_notices([self.farm.notice(token)]))
+            self.assertEqual((await self.recording(service.admin_port, token))["outcome"], "archived")
+            code, text = await self._health(service.admin_port)
+            if number == 0:
+                self.assertEqual((code, text), (200, "ok\n"))
+                shutil.rmtree(self.folder / "archive")
+        self.assertEqual(code, 503)
+        self.assertIn("bytes with archived pages are missing", text)
+        self.assertTrue((self.folder / "archive" / ".crawler.lock").exists())
+        await service.stopService()
+
     def test_only_one_at_a_time(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._twice())
 
@@ -92,8 +118,19 @@ class ServiceTests(TestCase):
         first.startService()
         await first.started
         second.startService()
-        with self.assertRaises(StartFailed):
+        with self.assertRaises(StartFailed) as caught:
             await second.started
+        self.assertIn(f"process {os.getpid()} on ", str(caught.exception))
+        for name in ("archive_dir", "queue"):
+            settings = self.farm.settings(self.folder / "other")
+            kept = getattr(first.settings.crawler, name)
+            table = evolve(settings.crawler, **{name: kept})
+            other = CrawlerService(evolve(settings, crawler=table), reactor, self.farm.now, self.farm.agents)
+            other.startService()
+            with self.assertRaises(StartFailed) as caught:
+                await other.started
+            self.assertIn(f"state directory {self.folder / 'state'}, process", str(caught.exception), name)
+            await other.stopService()
         await second.stopService()
         await first.stopService()
         third = self.service()

@@ -418,10 +418,10 @@ class FarmMachine(RuleBasedStateMachine):
         forwarded = self.farm.balancer.forwarded[self.looked_at :]
         self.looked_at = len(self.farm.balancer.forwarded)
         for each in forwarded:
-            token = each.path.rpartition("/")[2]
+            token = each.path.removesuffix("/done").rpartition("/")[2]
             if each.client != self.farm.crawlers.address or token not in self.fates:
                 continue
-            if each.method == "DELETE":
+            if each.method in ("POST", "DELETE"):
                 self.confirmed.add(token)
                 continue
             self.asked[token] += 1

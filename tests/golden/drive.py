@@ -25,7 +25,7 @@ from lbcompanion import __version__
 from lbcompanion.cli import main
 from lbcompanion.crawler.admin.api import AdminResource
 from lbcompanion.crawler.admin.api import admin_site as crawler_admin_site
-from lbcompanion.crawler.crawl.intake import Intake, intake_site
+from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.html.snippets import integrity_of
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.peers import Peers
@@ -139,9 +139,9 @@ class Node:
         raw = request(target.encode(), *fields, *length, method=method.encode())
         return self.exchange(raw + (body or b""), **more)
 
-    def signed(self, method: str, path: str, body: bytes | None = None) -> list[bytes]:
+    def signed(self, method: str, path: str, body: bytes | None = None, nonce: str = "nonce-1") -> list[bytes]:
         """The field lines of a signed request."""
-        return self.rig.signed(method, path, body)
+        return self.rig.signed(method, path, body, nonce)
 
     def fetch(self, token: str, method: str = "GET", *fields: bytes) -> bytes:
         """What the crawler receives for a token."""
@@ -169,7 +169,7 @@ class Node:
 
     def is_pending(self) -> str:
         """A token whose page is not whole yet."""
-        return self.rig.copies.begin()
+        return self.rig.copies.mint_token()
 
     def raises(self) -> None:
         """Have the store raise what none should."""
@@ -360,7 +360,7 @@ class Crawling:
             now=self.farm.now,
             count_notices=lambda *_: None,
         )
-        return answered(intake_site(intake, self.farm.clock), raw)
+        return answered(intake_site(intake, IntakeLimits(self.farm.clock)), raw)
 
     def signed_notices(self, body: bytes) -> bytes:
         """A whole request to the intake."""
@@ -372,7 +372,7 @@ class Crawling:
 
     def records(self) -> Iterator[tuple[str, bytes]]:
         """The archive's files: name, and records as they are written, one behind the other."""
-        for path in sorted((self.folder / "archive").iterdir()):
+        for path in sorted((self.folder / "archive").glob("*.warc.gz")):
             yield path.name, gzip.decompress(path.read_bytes())
 
     def close(self) -> None:

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.urls import resolve_url
+from lbcompanion.html.urls import document_base, origin_of, path_of, resolve_url, target_of
 
 PAGE = "http://www.example.com/dir/page?q=1"
 SITE = "http://www.example.com"
 
 
-# What Chromium's `new URL(text, PAGE).href` gives, less the fragment, an empty query and empty parameters.
+# What Chromium's `new URL(text, PAGE).href` gives, less the fragment.
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -47,8 +47,14 @@ SITE = "http://www.example.com"
         ("http://[::0001]:8080/", "http://[::1]:8080/"),
         ("http://127.0.0.1./x", "http://127.0.0.1/x"),
         ("////www.example.com//x", f"{SITE}//x"),
-        ("font.eot?#iefix", f"{SITE}/dir/font.eot"),
-        ("/a;", f"{SITE}/a"),
+        ("font.eot?#iefix", f"{SITE}/dir/font.eot?"),
+        ("/a;", f"{SITE}/a;"),
+        ("http://0x7f.1/", "http://127.0.0.1/"),
+        ("http://1.2.3/", "http://1.2.0.3/"),
+        ("//b\u00fccher.example/", "http://xn--bcher-kva.example/"),
+        ("//\uff45xample.com/\ud800", "http://example.com/%EF%BF%BD"),
+        ("/^`{}|", f"{SITE}/%5E%60%7B%7D|"),
+        ("?^`{}|", f"{SITE}/dir/page?^`{{}}|"),
         ("/a;/b;c", f"{SITE}/a;/b;c"),
     ],
 )
@@ -81,8 +87,9 @@ def test_as_browsers_read_them(text: str, expected: str) -> None:
             "http://a:99999999/",
             "http://a:b/",
             "http://a:\u0663/",
-            "http://0x7f.1/",
-            "http://1.2.3/",
+            "http://1.2.3.4.5/",
+            "http://256.1.1.1/",
+            "http://xn--a/",
         ),
     ],
 )
@@ -95,14 +102,37 @@ def test_without_a_base() -> None:
     assert resolve_url("", "http://h/x") == "http://h/x"
 
 
-def test_empty_parameters_leave_no_dot_segment() -> None:
-    assert resolve_url("http://h/a/b", ".;") == "http://h/a/"
-    assert resolve_url("http://h/a/b", "..;") == "http://h/"
-    assert resolve_url("http://h/a/b", "x.;") == "http://h/a/x."
+def test_queries_are_in_the_encoding_of_the_page() -> None:
+    assert resolve_url(PAGE, "/\u00fc?\u00fc\u20ac\u4e00#\u00fc", "latin1") == f"{SITE}/%C3%BC?%FC%80%26%2319968%3B"
+    assert resolve_url(PAGE, "?\u30bd", "shift_jis") == f"{SITE}/dir/page?%83\\"
+    assert resolve_url(PAGE, "?\u00fc", "utf-16be") == resolve_url(PAGE, "?\u00fc") == f"{SITE}/dir/page?%C3%BC"
+    assert resolve_url(PAGE, "?a=\u00fc", "no such encoding") == f"{SITE}/dir/page?a=%C3%BC"
+    assert resolve_url(PAGE, "?\u65e5\u672c", "iso-2022-jp") == f"{SITE}/dir/page?%1B$BF|K\\%1B(B"
+
+
+def test_long_urls_are_not_used() -> None:
+    assert resolve_url(PAGE, "/" + "a" * 9000) == ""
+
+
+def test_the_base_of_a_document() -> None:
+    assert document_base(PAGE, None) == PAGE
+    assert document_base(PAGE, "/x/") == f"{SITE}/x/"
+    assert document_base(PAGE, "data:,x") == document_base(PAGE, "javascript:x") == document_base(PAGE, "//[") == PAGE
+    assert resolve_url(document_base(PAGE, "ftp://h/"), "x") == ""
+    assert resolve_url(document_base(PAGE, "ftp://h/"), "//www.example.com/x") == ""
+    assert resolve_url(document_base(PAGE, "ftp://h/"), "http://www.example.com/x") == f"{SITE}/x"
+
+
+def test_parts_of_an_address() -> None:
+    assert (path_of("http://h/a;b?c"), target_of("http://h/a;b?c?")) == ("/a;b", "/a;b?c?")
+    assert (path_of("http://h"), target_of("http://h")) == ("/", "/")
+    assert origin_of("http://A.example/x") == origin_of("http://a.example:80")
+    assert origin_of("https://a.example") != origin_of("http://a.example")
+    assert origin_of("http://[::1") == origin_of("http://a:99999999/") == origin_of("ftp://h/") == ""
 
 
 @given(st.text() | st.text("htps:/\\.@%2e?#;[]x\r\n\t \u00fc"), st.text("htps:/\\.@%2e?#;[]x\r\n\t \u00fc"))
 def test_it_is_one_text(base: str, text: str) -> None:
     found = resolve_url(resolve_url(PAGE, base), text)
-    assert not found or re.fullmatch(r"https?://[a-z0-9._\[\]:-]+/[!-~]*", found)
+    assert not found or re.fullmatch(r"https?://[!-~]+/[!-~]*", found)
     assert resolve_url(PAGE, found) == found or not found

@@ -21,7 +21,7 @@ class Node:
         self.reactor = MemoryReactorClock()
         self.counters = Counters()
         self.copies = SimpleNamespace(store_works=True)
-        self.crawler_reached = True
+        self.other_problems: list[str] = []
         self.logged: list[str] = []
         self.readiness = Readiness(
             upstream="tcp:127.0.0.1:8000",
@@ -29,7 +29,7 @@ class Node:
             counters=self.counters,
             copies=self.copies,  # type: ignore[arg-type]
             drain_state=DrainState(self.reactor),
-            crawler_reached=lambda: self.crawler_reached,
+            other_problems=lambda: self.other_problems,
             log=lambda what, why: self.logged.append(what),
         )
         self.readiness.start()
@@ -69,9 +69,13 @@ def test_an_application_that_answers_visitors_is_not_knocked_at() -> None:
 
 def test_a_store_or_a_crawler_that_fails_keeps_nobody_away() -> None:
     node = Node()
-    node.copies.store_works = node.crawler_reached = False
+    node.copies.store_works = False
+    node.other_problems = ["the crawler cannot be reached; notices wait"]
     assert node.readiness.ready
-    assert len(node.readiness.problems()) == 2
+    assert node.readiness.problems() == [
+        "the store fails; pages pass without a copy",
+        "the crawler cannot be reached; notices wait",
+    ]
 
 
 def test_a_node_that_leaves_is_not_ready() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lbcompanion.demo.processes import companion_command
+from lbcompanion.node.health import CONTROL, SIBLINGS, SPOOL
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import ROOT, TWISTD, WAIT, read_all, read_on
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.network
 class Node:
     """A running companion."""
 
-    def __init__(self, folder: Path, upstream: int, start_mode: str, more: str = "") -> None:
+    def __init__(self, folder: Path, upstream: int, start_mode: str, more: str = "", intake: str = "") -> None:
         self.port, self.admin = free_port(), free_port()
         (folder / "farm.secret").write_bytes(SECRET + b"\n")
         self.file = folder / "node.toml"
@@ -42,7 +43,7 @@ upstream = "tcp:127.0.0.1:{upstream}"
 secret_file = "farm.secret"
 admin = "tcp:{self.admin}:interface=127.0.0.1"
 [crawler]
-intake = ""
+intake = "{intake}"
 {more}
 """
         )
@@ -272,6 +273,44 @@ def test_a_node_without_its_application_serves_and_says_so(tmp_path: Path) -> No
         assert node.ask(request(b"/_lbc/whoami", LAST))[0].json == {"node": "n1"}
         assert node.stop() == 0
         assert node.log.read_text().count("application not reached") == 1
+    finally:
+        if node.process.poll() is None:
+            node.process.kill()
+            node.process.wait()
+
+
+def test_a_state_folder_that_cannot_be_written_stops_no_visitor(tmp_path: Path, application: RawApplication) -> None:
+    """Each part has its own word and its own lines; all but the siblings' folder are tried again."""
+    state = tmp_path / "state"
+    for folder in (state / "notices.db", state / "n1.control"):
+        folder.mkdir(parents=True)
+    (state / "siblings").write_text("not a folder")
+    broken = [
+        SIBLINGS,
+        CONTROL,
+        SPOOL,
+    ]
+    node = Node(tmp_path, application.server_address[1], "command", intake=f"http://127.0.0.1:{free_port()}")
+
+    def wait_for_problems(problems: set[str]) -> None:
+        end = time.monotonic() + WAIT
+        while set(node.ask_admin("/readyz").json["wrong"]) != problems:
+            assert time.monotonic() < end, node.ask_admin("/readyz").json
+            time.sleep(0.2)
+
+    try:
+        node.wait_until_ready()
+        wait_for_problems({part.problem for part in broken})
+        (page,) = node.ask(request(b"/page", LAST))
+        assert page.status == 200
+        for folder in (state / "notices.db", state / "n1.control"):
+            folder.rmdir()
+        wait_for_problems({SIBLINGS.problem})
+        assert node.stop() == 0
+        log = node.log.read_text()
+        assert [log.count(f"{part.broken}: ") for part in broken] == [1, 1, 1]
+        assert [log.count(part.works) for part in broken] == [0, 1, 1]
+        assert "Traceback" not in log
     finally:
         if node.process.poll() is None:
             node.process.kill()

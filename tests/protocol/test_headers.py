@@ -63,8 +63,8 @@ def test_a_name_is_written_in_one_way_and_looked_up_in_another() -> None:
 
 def test_the_names_of_this_protocol() -> None:
     assert sorted(name.text for name in NAMES if name.key.startswith(headers.PREFIX)) == [
-        "Lbc-Capture", "Lbc-Captured-At", "Lbc-Forwarded-By", "Lbc-Hop", "Lbc-Node", "Lbc-Nonce", "Lbc-Page-Method",
-        "Lbc-Page-Status", "Lbc-Page-Url", "Lbc-Proof", "Lbc-Token", "Lbc-Via",
+        "Lbc-Authority", "Lbc-Capture", "Lbc-Captured-At", "Lbc-Forwarded-By", "Lbc-Hop", "Lbc-Node", "Lbc-Nonce",
+        "Lbc-Page-Method", "Lbc-Page-Status", "Lbc-Page-Type", "Lbc-Page-Url", "Lbc-Proof", "Lbc-Token", "Lbc-Via",
     ]  # fmt: skip
 
 
@@ -129,12 +129,13 @@ def test_the_secret_is_not_shown() -> None:
 
 def test_the_head_of_a_copy_byte_for_byte() -> None:
     assert copy_fields(PAGE, NODE, token=TOKEN, nonce=NONCE, via=Via.STORE) == [
-        (b"Content-Type", b"text/html; charset=utf-8"),
+        (b"Content-Type", b"application/octet-stream"),
         (b"Lbc-Node", b"n1"),
         (b"Lbc-Proof", proof(SECRET, "n1", TOKEN, NONCE, DIGEST).encode()),
         (b"Lbc-Page-Url", b"https://www.example.com/caf\xe9"),
         (b"Lbc-Page-Method", b"POST"),
         (b"Lbc-Page-Status", b"404"),
+        (b"Lbc-Page-Type", b"text/html; charset=utf-8"),
         (b"Lbc-Captured-At", b"2030-03-17T17:46:40.250000Z"),
         (b"Repr-Digest", DIGEST.encode()),
         (b"Lbc-Via", b"store"),
@@ -151,7 +152,7 @@ def test_a_page_without_a_content_type_and_with_an_address_that_cannot_be_writte
 def test_a_peers_answer_goes_on_under_this_nodes_name() -> None:
     theirs = [*copy_fields(PAGE, PEER, token=TOKEN, nonce="theirs", via=Via.OWN), (b"Server", b"x")]
     assert relayed_fields(lookup(theirs), NODE, token=TOKEN, nonce=NONCE) == [
-        (b"Content-Type", b"text/html; charset=utf-8"),
+        (b"Content-Type", b"application/octet-stream"),
         *page_fields(PAGE),
         (b"Repr-Digest", DIGEST.encode()),
         *NODE.fields(TOKEN, NONCE, DIGEST),
@@ -159,6 +160,18 @@ def test_a_peers_answer_goes_on_under_this_nodes_name() -> None:
     ]
     again = relayed_fields(header_of(retry_after="1"), NODE, token=TOKEN, nonce="")
     assert again == [(b"Retry-After", b"1"), (b"Lbc-Node", b"n1"), (b"Lbc-Via", b"peer")]
+
+
+def test_a_node_of_an_earlier_version_sends_the_copy_as_the_pages_type() -> None:
+    written = copy_fields(PAGE, PEER, token=TOKEN, nonce="theirs", via=Via.OWN)
+    earlier = [(b"Content-Type", b"text/html; charset=utf-8"), *written[1:]]
+    earlier.remove((b"Lbc-Page-Type", b"text/html; charset=utf-8"))
+    assert read_copy_head(lookup(earlier)) == read_copy_head(lookup(written))
+    relayed = relayed_fields(lookup(earlier), NODE, token=TOKEN, nonce=NONCE)
+    assert relayed == relayed_fields(lookup(written), NODE, token=TOKEN, nonce=NONCE)
+    # The type of a miss is that of its JSON.
+    miss = relayed_fields(header_of(content_type="application/problem+json"), NODE, token=TOKEN, nonce="")
+    assert miss[0] == (b"Content-Type", b"application/problem+json")
 
 
 # Reading.

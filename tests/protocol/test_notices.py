@@ -168,9 +168,17 @@ def test_who_noticed_is_told() -> None:
         read_notices(batch(by="somebody"))
     with pytest.raises(NoticeError, match=r"notices\[1\]\.by"):
         read_notices(batch(by=["browser"]))
-    with pytest.raises(NoticeError, match=r"notices\[1\]\.page_url"):
-        read_notices(batch(page_url="file:///etc"))
-    assert read_notices(batch(page_url=...))[1].page_url == ""
+    for unusable in (
+        ...,
+        "file:///etc",
+        "http://a, b/",
+        "http:///",
+        7,
+        None,
+        ["http://a/"],
+        "http://a/" + "b" * 200000,
+    ):
+        assert read_notices(batch(page_url=unusable))[1].page_url == ""
 
 
 def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import http_sf
 import pytest
 from attrs import frozen
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -345,3 +346,99 @@ def test_a_head_that_does_not_say_which_body_will_come_is_refused() -> None:
         head_verified(signed(b"x", "PUT"), path=PATH + "d")
     with pytest.raises(SignatureRefused):
         head_verified(signed(b"x", "PUT", now=NOW - 1000))
+
+
+def test_the_query_is_covered_if_there_is_one() -> None:
+    url = f"{URL}?a=b&c=d%20e"
+    fields = signed(url=url)
+    assert '"@query"' in dict(fields)[b"signature-input"].decode()
+    assert verify(fields, path=f"{PATH}?a=b&c=d%20e") == FARM_KEY_ID
+    assert verify(signed(url=f"{URL}?"), path=f"{PATH}?") == FARM_KEY_ID
+    for path in (f"{PATH}?a=b&c=d", f"{PATH}?a=b&c=d e", f"{PATH}?", PATH):
+        with pytest.raises(SignatureRefused):
+            verify(fields, path=path)
+    with pytest.raises(SignatureRefused, match="@query is not covered"):
+        verify(signed(), path=f"{PATH}?a=b")
+    with pytest.raises(SignatureRefused, match="@query is not covered"):
+        verify(by_library(), path=f"{PATH}?")
+
+
+def verify_behind(
+    fields: Fields,
+    host: str,
+    *others: str,
+    signed_authority: str = "",
+    accepts_any: bool = False,
+    verifier: Verifier = VERIFIER,
+) -> str:
+    """Verify a request whose Host a balancer replaced."""
+    lines = [*fields, *([(b"lbc-authority", signed_authority.encode())] if signed_authority else [])]
+    request = SignedRequest("GET", host, PATH, lines, authorities=others, accepts_any_authority=accepts_any)
+    return verifier.verify(request, NOW)
+
+
+def test_one_of_several_authorities_was_signed() -> None:
+    assert verify_behind(signed(), "nodes", HOST) == FARM_KEY_ID
+    assert verify_behind(signed(), "backend_pool", "other.example", "WWW.Example.com:443") == FARM_KEY_ID
+    assert verify_behind(by_library(), "nodes", HOST) == "studio"
+    with pytest.raises(SignatureRefused, match=r"replaced Host \(received: nodes, other.example\)"):
+        verify_behind(signed(), "nodes", "other.example")
+
+
+def test_the_signer_says_which_authority_it_signed() -> None:
+    assert verify_behind(signed(), "nodes", signed_authority=HOST, accepts_any=True) == FARM_KEY_ID
+    with pytest.raises(
+        SignatureRefused, match=r"for the host www.example.com, but the request is for nodes: the balancer"
+    ):
+        verify_behind(signed(), "nodes", signed_authority=HOST)
+    for wrong in ("other.example", "", "a/b", "user@www.example.com", "www.example.com:8443"):
+        with pytest.raises(SignatureRefused, match="another farm secret, or a balancer replaced Host"):
+            verify_behind(signed(), "nodes", signed_authority=wrong, accepts_any=True)
+
+
+def test_another_secret_does_not_read_as_another_host() -> None:
+    with pytest.raises(SignatureRefused, match="another farm secret"):
+        verify_behind(signed(), "nodes", signed_authority=HOST, accepts_any=True, verifier=Verifier(b"another"))
+
+
+def test_a_foreign_key_signs_for_the_hosts_that_the_node_knows() -> None:
+    """Otherwise another site that the foreign crawler visits could pass its requests on to this one."""
+    with pytest.raises(SignatureRefused, match=r"for the host www\.example\.com"):
+        verify_behind(by_library(), "nodes", signed_authority=HOST, accepts_any=True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"lbc=(" + b" ".join(b'"c%d"' % number for number in range(5000)) + b")",
+        b"lbc=(" + b" ".join(b'"c%d"' % number for number in range(21)) + b")",
+        b"lbc=(" + b"(" * 2040,
+        b"lbc=()" + b";a" * 200,
+        b"a=1," * 400,
+        b'lbc=("@method");x="' + b"y" * 2040 + b'"',
+    ],
+)
+def test_long_fields_are_refused_before_they_are_parsed(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = without(signed(), b"signature-input")
+    parsed: list[int] = []
+    parse = http_sf.parse
+    monkeypatch.setattr(http_sf, "parse", lambda text, **more: parsed.append(len(text)) or parse(text, **more))
+    with pytest.raises(SignatureRefused, match="signature-input"):
+        verify([*fields, (b"signature-input", value)])
+    assert len(parsed) <= 1
+    assert sum(parsed) <= 2048
+
+
+def test_each_field_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = signed()
+    parsed: list[bytes] = []
+    parse = http_sf.parse
+    monkeypatch.setattr(http_sf, "parse", lambda text, **more: parsed.append(text) or parse(text, **more))
+    with pytest.raises(SignatureRefused, match="received"):
+        verify_behind(fields, "a", "b", "c", "d", signed_authority="e", accepts_any=True)
+    assert len(parsed) == 2
+
+
+def test_an_unknown_parameter_is_refused() -> None:
+    with pytest.raises(SignatureRefused, match="unknown parameter"):
+        verify(swap(signed(), b"signature-input", b";keyid", b";wild=1;keyid"))

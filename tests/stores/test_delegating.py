@@ -21,6 +21,7 @@ TestDelegatingStore = page_store_contract(
 CALLS: dict[str, tuple[object, ...]] = {
     "put": (make_page("a"),),
     "peek": ("a",),
+    "url_of": ("a",),
     "take": ("a",),
     "sent": ("a",),
     "drop": ("a",),

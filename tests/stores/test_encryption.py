@@ -44,7 +44,23 @@ class TestSealing(SynchronousTestCase):
         held = self.inside()
         assert b"4711" not in held.body
         assert "example" not in held.url
-        assert held.sha256 == self.page.sha256
+        # A digest of the plain body would confirm a guess, and equal digests would show equal pages.
+        other = evolve(self.page, token="b")
+        self.successResultOf(self.store.put(other))
+        digests = {self.page.sha256, held.sha256, self.successResultOf(self.inner.peek("b")).sha256}
+        assert len(digests) == 3
+        assert {len(digest) for digest in digests} == {32}
+
+    def test_the_url_alone_is_opened(self) -> None:
+        assert self.successResultOf(self.store.url_of("a")) == self.page.url
+        assert self.successResultOf(self.store.url_of("b")) == ""
+        other = EncryptedStore(self.inner, b"another key of a fair length")
+        self.failureResultOf(other.url_of("a"), StoreError)
+
+    def test_a_copy_that_an_earlier_version_sealed_is_opened(self) -> None:
+        """It has the digest of the plain body."""
+        self.successResultOf(self.inner.put(evolve(self.inside(), sha256=self.page.sha256)))
+        assert self.successResultOf(self.store.peek("a")) == self.page
 
     def test_no_two_sealings_are_alike(self) -> None:
         first = self.inside()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
+import sqlite3
+
 import psycopg
 import pymysql
 import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
-from lbcompanion.stores.engines import is_broken, is_retryable, safe_message
+from lbcompanion.stores.engines import is_broken, is_retryable, is_unwritable, safe_message
 from lbcompanion.testing.stores import page_store_contract
 from tests.support.served_stores import run_machine_at, served_by
 from tests.support.store_servers import Mariadb, Postgresql
@@ -25,6 +28,12 @@ def test_any_order_of_calls(kind):
 
 def mysql(wrapper, kind, code, text):
     return wrapper("INSERT", {}, kind(code, text))
+
+
+def sqlite_error(name):
+    cause = sqlite3.OperationalError("no")
+    cause.sqlite_errorcode = getattr(sqlite3, name)
+    return OperationalError("INSERT", None, cause)
 
 
 def postgresql(state):
@@ -66,3 +75,24 @@ def test_what_an_error_says_and_what_not(error, said):
 def test_which_errors_are_whose(error, crossed, broken):
     assert is_retryable(error) is crossed
     assert is_broken(error) is broken
+
+
+@pytest.mark.parametrize(
+    ("error", "unwritable"),
+    [
+        (sqlite_error("SQLITE_FULL"), True),
+        (sqlite_error("SQLITE_READONLY_DIRECTORY"), True),
+        (sqlite_error("SQLITE_IOERR_WRITE"), True),
+        (sqlite_error("SQLITE_BUSY"), False),
+        (sqlite_error("SQLITE_NOTADB"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EROFS, "Read-only file system"), True),
+        (OSError(errno.ENOENT, "No such file or directory"), False),
+        (postgresql("53100"), True),
+        (postgresql("25006"), True),
+        (postgresql("57014"), False),
+        (ValueError(), False),
+    ],
+)
+def test_which_errors_show_a_store_that_cannot_be_written(error, unwritable):
+    assert is_unwritable(error) is unwritable

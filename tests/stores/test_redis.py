@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from lbcompanion.errors import StoreError, StoreUnreachable
+from lbcompanion.errors import StoreError, StoreUnreachable, StoreUnwritable
 from lbcompanion.model import Miss, MissReason
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.redis import PAGE_MARGIN_SECONDS, TOMBSTONE_SECONDS
@@ -108,6 +108,22 @@ def test_a_full_redis_refuses_and_goes_on(client: Any) -> None:
         assert result_of(store.peek("a")) == make_page("a")
     finally:
         client.config_set("maxmemory", 0)
+    result_of(store.put(make_page("b")))
+    result_of(store.close())
+
+
+def test_a_replica_is_there_and_cannot_be_written(client: Any) -> None:
+    store = opened()
+    store.backend.backoff_seconds = 0
+    result_of(store.put(make_page("a")))
+    client.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(StoreUnwritable):
+            result_of(store.put(make_page("b")))
+        assert result_of(store.sweep()) == 0
+        assert result_of(store.url_of("a")) == make_page("a").url
+    finally:
+        client.replicaof("NO", "ONE")
     result_of(store.put(make_page("b")))
     result_of(store.close())
 

@@ -4,14 +4,16 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from attrs import evolve
+from sqlalchemy import event
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
 
-from lbcompanion.errors import StoreError
+from lbcompanion.errors import StoreError, StoreUnwritable
 from lbcompanion.model import Miss, MissReason
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.remote import WAITING_BYTES
@@ -37,6 +39,28 @@ def test_any_order_of_calls() -> None:
             return sqlite_at(path, table, clock)
 
         run_store_machine(open_store, durable=True, examples=20)
+
+
+class TestFullDisk(SqliteCase):
+    """SQLite's own limit of pages gives the same error as a full disk."""
+
+    def test_it_is_there_and_cannot_be_written(self) -> None:
+        store = self.opened()
+        self.successResultOf(store.put(make_page("a")))
+        limit = [1]
+
+        def on_connect(connection: Any, _entry: object) -> None:
+            connection.execute(f"PRAGMA max_page_count={limit[0]}").close()
+
+        event.listen(store.backend._database.engine, "connect", on_connect)
+        store.backend.backoff_seconds = 0
+        store.backend.disconnect()
+        self.failureResultOf(store.put(make_page("b", bytes(100_000))), StoreUnwritable)
+        assert self.successResultOf(store.sweep()) == 0
+        assert self.successResultOf(store.url_of("a")) == make_page("a").url
+        limit[0] = 1_000_000
+        store.backend.disconnect()
+        self.successResultOf(store.put(make_page("b", bytes(100_000))))
 
 
 class TestDurability(SqliteCase):

@@ -8,8 +8,9 @@ from pathlib import Path
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.crawler.archive.files import Archive
-from lbcompanion.crawler.archive.warc_records import Asset
+from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
@@ -34,18 +35,19 @@ def copy(body: bytes, method: str = "GET", status: int = 200) -> FetchedCopy:
 
 
 class Place:
-    def __init__(self, folder: Path, rotate_bytes: int = 1 << 30) -> None:
+    def __init__(self, folder: Path, rotate_bytes: int = 1 << 30, min_free_bytes: int = 0) -> None:
         self.folder = folder
+        self.health = Health()
         self.database = Database(open_engine(f"sqlite:///{folder}/q.db"))
         self.database.open()
         self.backlog = Backlog(self.database)
         self.index = ArchiveIndex(self.database)
-        self.archive = Archive(folder / "archive", self.index, lambda: NOW, rotate_bytes)
+        self.archive = Archive(folder / "archive", self.index, lambda: NOW, rotate_bytes, min_free_bytes, self.health)
         self.archive.recover()
 
-    def store(self, token: str, body: bytes, assets: tuple[Asset, ...] = (), **more: object) -> None:
+    def store(self, token: str, body: bytes, requisites: tuple[Requisite, ...] = (), **more: object) -> None:
         self.backlog.add([arrival(token)], NOW)
-        self.archive.store(token, copy(body, **more), assets, "own", ())  # type: ignore[arg-type]
+        self.archive.store(token, copy(body, **more), requisites, "own", ())  # type: ignore[arg-type]
 
     def page(self, token: str) -> bytes:
         row = self.backlog.recording(token)
@@ -53,7 +55,7 @@ class Place:
         return self.archive.read_page(row["warc_file"], row["warc_offset"])
 
     def files(self) -> list[Path]:
-        return sorted((self.folder / "archive").iterdir())
+        return sorted((self.folder / "archive").glob("*.warc.gz"))
 
     def records(self) -> list[tuple[str, str]]:
         found = []

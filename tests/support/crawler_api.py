@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.admin.api import AdminResource, admin_site
+from lbcompanion.crawler.health import Health
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
@@ -27,6 +28,7 @@ class ApiCase(SynchronousTestCase):
         self.addCleanup(holder.cleanup)
         self.rig = InMemoryCrawler(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         self.addCleanup(self.rig.close)
+        self.health = Health()
         admin = AdminResource(
             backlog=self.rig.backlog,
             archive=self.rig.archive,
@@ -35,6 +37,7 @@ class ApiCase(SynchronousTestCase):
             metrics=self.rig.metrics,
             sites=lambda: [ORIGIN],
             hosts=("crawler.internal",),
+            health=self.health,
         )
         self.site = admin_site(admin, Clock())
         self.http = StubTreq(admin)

@@ -21,7 +21,7 @@ FLOORS = (
 )
 DISTRICTS = {
     "node": (
-        ("metrics",),
+        ("metrics", "health"),
         ("proxy",),
         ("transports",),
         ("processes",),
@@ -33,14 +33,14 @@ DISTRICTS = {
         ("service",),
     ),
     "crawler": (
-        ("metrics",),
+        ("metrics", "health"),
         ("fetching",),
         ("queue",),
         ("routes",),
         ("archive",),
         ("crawl",),
         ("admin",),
-        ("sites",),
+        ("sites", "site_names"),
         ("service", "fetch_command"),
     ),
 }

@@ -54,12 +54,17 @@ class InMemoryCrawler:
             now=farm.now,
             metrics=self.metrics,
             concurrency=8,
-            requisites=True,
+            give_up_after_seconds=settings.crawler.give_up_after_seconds,
+            requisites=settings.requisites,
             route_refresher=self.route_refresher,
         )
 
+    @staticmethod
+    def owner_of(token: str) -> str:
+        return Tokens(SECRET).owner_of(token)
+
     def take(self, token: str, cookies: dict[str, str] | None = None) -> None:
-        owner = Tokens(SECRET).owner_of(token)
+        owner = self.owner_of(token)
         self.backlog.add([Arrival(self.farm.notice(token, cookies), owner, "main")], self.farm.now())
         self.scheduler.wake()
 

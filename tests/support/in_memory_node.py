@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -322,6 +323,7 @@ class InMemoryNode:
         self.counters = Counters()
         self.logged: list[str] = []
         self.store = store if store is not None else MemoryStore(self.settings.store, self.now)
+        self._numbers = itertools.count()
         self.tokens = Tokens(SECRET, name, _CountedBytes())
         self.wake_count = 0
         self.captured: list[tuple[Page, bytes]] = []
@@ -416,6 +418,14 @@ class InMemoryNode:
         path = f"/_lbc/page/{token}"
         signed = self.signed(method, path, nonce=nonce)
         return self.get(path.encode(), *signed, *fields, method=method.encode())
+
+    def debug(self, query: str, *fields: bytes) -> VisitorResponse:
+        """Ask for the debug page, each time with another nonce.
+
+        :param query: empty, or with its question mark.
+        """
+        path = f"/_lbc/debug{query}"
+        return self.get(path.encode(), *self.signed("GET", path, nonce=f"debug-{next(self._numbers)}"), *fields)
 
     @property
     def page(self) -> Page:

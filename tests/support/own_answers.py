@@ -19,8 +19,9 @@ GUARDS = {
 }
 
 
-def guarded(answer: VisitorResponse) -> bool:
-    return all(answer.all(name) == [value] for name, value in GUARDS.items())
+def guarded(answer: VisitorResponse, cache_control: bytes = b"no-store") -> bool:
+    expected = GUARDS | {b"cache-control": cache_control}
+    return all(answer.all(name) == [value] for name, value in expected.items())
 
 
 class FailingTakeStore(MemoryStore):

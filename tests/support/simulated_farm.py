@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from lbcompanion.crawler.fetching.http_client import IdentityCodingAgent
+from lbcompanion.crawler.fetching.http_client import ExactTargetAgent, IdentityCodingAgent
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import Notice, Page
 from lbcompanion.protocol import tokens
@@ -81,7 +81,7 @@ class Node(Resource):
             request.setHeader(b"lbc-proof", tokens.proof(SECRET, self.name, "", nonce).encode())
             return b'{"node": "%s"}' % self.name.encode()
         if path.startswith("/_lbc/page/"):
-            return self._page(request, path.rpartition("/")[2], nonce)
+            return self._page(request, path.split("/")[3], nonce)
         if path in self.assets:
             kind, body = self.assets[path]
             request.setHeader(b"content-type", kind.encode())
@@ -115,7 +115,7 @@ class Node(Resource):
         page = holder.pages.get(token)
         if page is None:
             return self._miss(request, token, nonce, holder.miss_reasons.get(token, "unknown"))
-        if request.method == b"DELETE":
+        if request.method == b"DELETE" or (request.method == b"POST" and request.path.endswith(b"/done")):
             holder.forget(token, "pulled")
             request.setResponseCode(204)
             return b""
@@ -194,12 +194,19 @@ class SimulatedBalancer(Resource):
         return node
 
 
+def _exact_agent(resource: Resource) -> RequestTraversalAgent:
+    """An agent that sends targets unchanged, like the crawler's."""
+    agent = RequestTraversalAgent(resource)
+    agent._realAgent.__class__ = ExactTargetAgent
+    return agent
+
+
 @implementer(IAgent)
 class HostRouter:
     """An agent over several in-memory hosts; one that is down refuses."""
 
     def __init__(self, hosts: dict[str, Resource]) -> None:
-        self._hosts = {name: (resource, RequestTraversalAgent(resource)) for name, resource in hosts.items()}
+        self._hosts = {name: (resource, _exact_agent(resource)) for name, resource in hosts.items()}
         self.uris: list[str] = []
 
     def request(self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None) -> Deferred[Any]:
@@ -253,7 +260,8 @@ class SimulatedFarm:
                 }
             ),
         )
-        return CrawlerSettings(table, {"main": SiteSettings("main", ORIGIN, nodes=known, **site)})
+        site.setdefault("nodes", known)
+        return CrawlerSettings(table, {"main": SiteSettings("main", ORIGIN, **site)})
 
     def notice(self, token: str, cookies: dict[str, str] | None = None) -> Notice:
         return Notice(token, f"{ORIGIN}/", cookies or {}, self.now(), self.now())

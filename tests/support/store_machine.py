@@ -156,8 +156,11 @@ def run_store_machine(
         def look(self, token: str, take: bool) -> None:
             found = result_of(self.store.take(token) if take else self.store.peek(token))
             copy = self.model.copies.get(token)
+            assert result_of(self.store.url_of(token)) == (copy.page.url if copy is not None else "")
             if copy is not None:
                 assert found == copy.page
+                if take:
+                    copy.sent_at = None
             else:
                 expected = Miss(self.model.dead.get(token, MissReason.UNKNOWN))
                 forgotten = self.model.buried > self.table.max_pages and found == Miss(MissReason.UNKNOWN)

@@ -16,8 +16,10 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from lbcompanion.crawler.admin import dashboard, json_views
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.crawl.scheduler import Defer
+from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.http1.admin_hosts import refusal
 from lbcompanion.sticky.routes import Routes
 from lbcompanion.web import QuietSite
@@ -33,6 +35,11 @@ _HTML = "text/html; charset=utf-8"
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self'"
 )
+
+
+#: CSP of an archived page, which is untrusted: the sandbox gives it an opaque origin and forbids scripts and forms; and
+#: nothing is loaded, since its author must not learn who looks at it, nor reach what the viewer's browser can reach.
+_ARCHIVED_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
 
 
 class _HttpError(Exception):
@@ -88,6 +95,7 @@ def _argument(request: Request, name: str) -> str:
 class AdminResource(Resource):
     """Serves all paths of the admin listener.
 
+    :param health: the crawler's current problems, for ``/healthz``.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
     """
 
@@ -103,6 +111,7 @@ class AdminResource(Resource):
         metrics: CrawlerMetrics,
         sites: Callable[[], list[str]],
         hosts: tuple[str, ...] = (),
+        health: Health | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._backlog = backlog
@@ -112,9 +121,10 @@ class AdminResource(Resource):
         self._metrics = metrics
         self._sites = sites
         self._hosts = hosts
+        self._health = health or Health()
         self._log = Logger(namespace="lbcompanion.crawler.api")
         self._handlers: dict[tuple[str, ...], Callable[[Request], Coroutine[Deferred[Any], Any, Response]]] = {
-            ("healthz",): self._health,
+            ("healthz",): self._health_text,
             ("metrics",): self._metrics_text,
             ("api", "stats"): self._stats,
             ("api", "routes"): self._routes_json,
@@ -190,9 +200,17 @@ class AdminResource(Resource):
             raise _HttpError(404, "no recording of that token")
         return row
 
-    async def _health(self, _request: Request) -> Response:
-        await self._defer(self._backlog.counts)
-        return Response(b"ok\n", "text/plain; charset=utf-8")
+    async def _health_text(self, request: Request) -> Response:
+        try:
+            await self._defer(self._backlog.counts)
+        except BacklogError as failure:
+            problems = self._health.lines() or [str(failure)]
+        else:
+            problems = self._health.lines()
+        if problems:
+            request.setResponseCode(503)
+        text = "".join(f"{each}\n" for each in problems or ["ok"])
+        return Response(text.encode("utf-8", "replace"), "text/plain; charset=utf-8")
 
     async def _metrics_text(self, _request: Request) -> Response:
         counts = await self._defer(self._backlog.counts)
@@ -224,8 +242,11 @@ class AdminResource(Resource):
             body = await self._defer(self._archive.read_page, row["warc_file"], row["warc_offset"])
         except ArchiveError as failure:
             raise _HttpError(500, str(failure)) from None
-        # Archived pages are untrusted: the sandbox gives an opaque origin and forbids scripts and forms.
-        policy = (("content-security-policy", "sandbox"), ("x-robots-tag", "noindex, nofollow"))
+        policy = (
+            ("content-security-policy", _ARCHIVED_POLICY),
+            ("x-dns-prefetch-control", "off"),
+            ("x-robots-tag", "noindex, nofollow"),
+        )
         return Response(body, row["content_type"] or "application/octet-stream", policy)
 
     async def _dashboard(self, request: Request) -> Response:

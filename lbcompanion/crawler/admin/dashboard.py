@@ -151,7 +151,7 @@ def _routes(routes: Sequence[Mapping[str, Any]]) -> str:
         for each in routes
     ]
     heads = ("site", "node", "state", "cookies", "dialect", "source", "learnt", "proven last", "ends")
-    return "<h2>Routes of our own</h2>" + _table(heads, rows, "none learnt yet")
+    return "<h2>The crawler's own routes</h2>" + _table(heads, rows, "none learnt yet")
 
 
 def _when(text: str | None) -> str:
@@ -174,6 +174,15 @@ def _recordings(listing: Mapping[str, Any], filters: Mapping[str, str]) -> str:
         query = urlencode({**{name: value for name, value in filters.items() if value}, "after": listing["next"]})
         more = f'<p><a href="/?{escape(query)}">older</a></p>'
     return "<h2>Recordings</h2>" + _table(heads, rows, "none yet") + more
+
+
+def _missing_requisites(each: Mapping[str, Any]) -> str:
+    report = each["requisites"]
+    if not report or not report["wanted"]:
+        return ""
+    rows = [_cells(escape(one["url"]), escape(one["reason"])) for one in report["missing"]]
+    heading = f"<h2>Requisites: {int(report['archived'])} of {int(report['wanted'])} archived</h2>"
+    return heading + (_table(("missing", "reason"), rows, "") if rows else "")
 
 
 def recording_page(each: Mapping[str, Any]) -> str:
@@ -204,6 +213,7 @@ def recording_page(each: Mapping[str, Any]) -> str:
     body = (
         f'<header><h1><a href="/">lbcompanion crawler</a></h1><span class="mono">{escape(each["url"])}</span></header>'
         f'<main><div class="card"><dl>{facts}</dl></div><h2>Attempts</h2>'
-        f"{_table(('route', 'who answered', 'result', 'time', 'what was learnt'), attempts, 'none yet')}{frame}</main>"
+        f"{_table(('route', 'who answered', 'result', 'time', 'what was learnt'), attempts, 'none yet')}"
+        f"{_missing_requisites(each)}{frame}</main>"
     )
     return _shell(f"{each['url']} - lbcompanion crawler", body)

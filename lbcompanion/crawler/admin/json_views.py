@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from lbcompanion.crawler.queue.backlog import load_attempts
-from lbcompanion.model import to_rfc3339
+from lbcompanion.crawler.queue.requisite_report import load_report
+from lbcompanion.model import Attempt, to_rfc3339
 from lbcompanion.sticky.routes import Route
 
 
@@ -14,8 +15,14 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else to_rfc3339(seconds)
 
 
+def _reason_so_far(outcome: str | None, attempts: tuple[Attempt, ...]) -> str | None:
+    """Return why a page is not archived yet; None if there is nothing to say."""
+    return f"not yet: last {attempts[-1].result}" if outcome is None and attempts else None
+
+
 def recording(row: Any) -> dict[str, Any]:
     """Return one recording from the backlog's row."""
+    attempts = load_attempts(row["attempts"])
     warc = {"file": row["warc_file"], "offset": row["warc_offset"]} if row["warc_file"] else None
     return {
         "token": row["token"],
@@ -25,7 +32,7 @@ def recording(row: Any) -> dict[str, Any]:
         "answered_by": row["answered_by"] or None,
         "route": row["route"] or None,
         "outcome": row["outcome"],
-        "reason": row["reason"] or None,
+        "reason": row["reason"] or _reason_so_far(row["outcome"], attempts),
         "sha256": row["sha256"] or None,
         "bytes": row["bytes"],
         "content_type": row["content_type"] or None,
@@ -42,9 +49,10 @@ def recording(row: Any) -> dict[str, Any]:
                 "ms": each.ms,
                 "learnt": each.learnt or None,
             }
-            for each in load_attempts(row["attempts"])
+            for each in attempts
         ],
         "warc": warc,
+        "requisites": load_report(row["requisites"]),
     }
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,19 +19,25 @@ from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untype
 
 from lbcompanion import __version__
 from lbcompanion.crawler.archive.warc_records import (
-    Asset,
     RecordRefused,
-    asset_record,
+    Requisite,
     info_record,
     is_recordable,
     page_record,
     request_record,
+    requisite_record,
     revisit_record,
 )
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
+from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
+
+#: The topics of :class:`~lbcompanion.crawler.health.Health`.
+WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 
 #: A file of at least this size is not continued.
 ROTATE_BYTES = 1 << 30
@@ -45,11 +53,17 @@ class ArchiveError(CompanionError):
 
 @frozen
 class _EncodedPage:
-    """The records of one page as bytes, the offset of its own record, and the payloads new to the file."""
+    """The records of one page as bytes.
+
+    :ivar page_offset: where the page's own record starts.
+    :ivar payloads: the payloads that are new to the file.
+    :ivar refused: requisites that no record can hold.
+    """
 
     data: bytes
     page_offset: int
     payloads: tuple[tuple[str, str, str], ...]
+    refused: tuple[MissingRequisite, ...]
 
 
 class Archive:
@@ -57,13 +71,28 @@ class Archive:
 
     :param index: holds the committed length of each file.
     :param now: the time, for the names of new files.
+    :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
+    :param health: where failures are reported.
+    :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
     """
 
-    def __init__(self, folder: Path, index: ArchiveIndex, now: WallClock, rotate_bytes: int = ROTATE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        index: ArchiveIndex,
+        now: WallClock,
+        rotate_bytes: int = ROTATE_BYTES,
+        min_free_bytes: int = 0,
+        health: Health | None = None,
+        on_new_folder: Callable[[], None] = lambda: None,
+    ) -> None:
         self._folder = folder
         self._index = index
         self._now = now
         self._rotate_bytes = rotate_bytes
+        self._min_free_bytes = min_free_bytes
+        self._health = health or Health()
+        self._on_new_folder = on_new_folder
         self._name = ""
         self._committed_end = 0
         self._payloads: dict[str, tuple[str, str]] = {}
@@ -75,11 +104,37 @@ class Archive:
         :raises ArchiveError: if the folder cannot be written.
         """
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folder()
             for name, committed in self._index.files().items():
                 self._recover_file(name, committed)
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
+
+    def _make_folder(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._on_new_folder()
+
+    def may_store(self) -> bool:
+        """Whether a page may be fetched: the last one was written, and the disk has room.
+
+        After a failure only one page at a time should be tried: each try transfers a copy.
+        """
+        if self._min_free_bytes:
+            try:
+                free = shutil.disk_usage(self._folder).free
+            except OSError:
+                return True  # the next write tells what is wrong
+            if free < self._min_free_bytes:
+                self._health.failed(
+                    ROOM, f"{free} bytes are free in {self._folder}; at least {self._min_free_bytes} have to be free"
+                )
+                return False
+        self._health.works(ROOM)
+        return True
+
+    def is_failing(self) -> bool:
+        """Whether the last page could not be written, to the archive or to the queue."""
+        return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
     def _recover_file(self, name: str, committed: int) -> None:
         path = self._folder / name
@@ -89,6 +144,7 @@ class Archive:
             if committed:
                 short = committed - max(size, 0)
                 self._log.critical("archive file {name} is {short} bytes short", name=name, short=short)
+                self._report_missing(name, short)
             return
         if size > committed:
             self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=name, more=size - committed)
@@ -100,23 +156,30 @@ class Archive:
         self,
         token: str,
         copy: FetchedCopy,
-        assets: tuple[Asset, ...],
+        requisites: tuple[Requisite, ...],
         route: str,
         attempts: tuple[Attempt, ...],
+        report: RequisiteReport | None = None,
     ) -> ArchivedRecord:
         """Append a page with its requisites, sync the file, and commit that as the notice's outcome.
+
+        :param report: what is to be said of the page's requisites; None if they were not asked for.
 
         :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
         :raises RecordRefused: if a WARC record cannot represent the page; a retry would fail too.
         :raises BacklogError: if the commit failed; the next append overwrites the bytes.
         """
         try:
+            self._leave_damaged_file()
             if not self._name or self._committed_end >= self._rotate_bytes:
                 self._start_file()
-            encoded = self._encode(copy, assets)
+            encoded = self._encode(copy, requisites)
             self._append(encoded.data)
         except OSError as failure:
+            why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
+            self._health.failed(WRITING, why)
             raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
+        self._health.works(WRITING)
         record = ArchivedRecord(
             file=self._name,
             offset=self._committed_end + encoded.page_offset,
@@ -129,13 +192,32 @@ class Archive:
             captured_at=copy.captured_at,
             page_url=copy.url,
             payloads=encoded.payloads,
+            report=None if report is None else report.with_missing(encoded.refused),
         )
         self._index.mark_archived(token, record, attempts, self._now())
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
         return record
 
-    def _encode(self, copy: FetchedCopy, assets: tuple[Asset, ...]) -> _EncodedPage:
+    def _leave_damaged_file(self) -> None:
+        """Go on in a new file if someone removed or shortened the current one, or the whole folder."""
+        if not self._name:
+            return
+        path = self._folder / self._name
+        size = path.stat().st_size if path.exists() else -1
+        if size >= self._committed_end:
+            return
+        short = self._committed_end - max(size, 0)
+        self._log.critical("archive file {name} is {short} bytes short", name=self._name, short=short)
+        self._report_missing(self._name, short)
+        self._name = ""
+        self._make_folder()
+
+    def _report_missing(self, name: str, short: int) -> None:
+        why = f"{short} bytes with archived pages are missing in {self._folder}; restore the file, then restart"
+        self._health.failed(f"archive file {name}", why)
+
+    def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
         parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
         page_offset = sum(map(len, parts))
         parts.append(page_record(copy))
@@ -143,17 +225,21 @@ class Archive:
             parts.append(request_record(copy))
         date = to_rfc3339(copy.captured_at)
         new: dict[str, tuple[str, str]] = {}
-        for asset in assets:
-            digest = asset.sha256.hex()
+        refused: list[MissingRequisite] = []
+        for requisite in requisites:
+            digest = requisite.sha256.hex()
             first = self._first_occurrence(digest) or new.get(digest)
             try:
-                parts.append(asset_record(asset, date) if first is None else revisit_record(asset, date, *first))
+                parts.append(
+                    requisite_record(requisite, date) if first is None else revisit_record(requisite, date, *first)
+                )
             except RecordRefused as failure:  # the page is archived without it
-                self._log.warn("a file of a page is left out: {why}", why=str(failure))
+                refused.append(MissingRequisite(requisite.url, f"no record can hold it: {failure}"))
                 continue
             if first is None:
-                new[digest] = (asset.url, date)
-        return _EncodedPage(b"".join(parts), page_offset, tuple((digest, *first) for digest, first in new.items()))
+                new[digest] = (requisite.url, date)
+        payloads = tuple((digest, *first) for digest, first in new.items())
+        return _EncodedPage(b"".join(parts), page_offset, payloads, tuple(refused))
 
     def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
         """Return URL and date of a payload's first occurrence in this file, or None.

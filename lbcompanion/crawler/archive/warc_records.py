@@ -35,7 +35,7 @@ class RecordRefused(CompanionError):
 
 
 @frozen
-class Asset:
+class Requisite:
     """A style sheet, script, image or font of a page."""
 
     url: str
@@ -141,22 +141,22 @@ def request_record(copy: FetchedCopy) -> bytes:
     return _serialized(writer, record)
 
 
-def asset_record(asset: Asset, date: str) -> bytes:
+def requisite_record(requisite: Requisite, date: str) -> bytes:
     """Return the ``response`` record of a requisite.
 
     :param date: the page's time: a replay tool picks the version of a URL that is nearest to the page's time.
     """
-    head = _http_head(200, asset.content_type, len(asset.body))
-    return _response(asset.url, date, head, asset.body, asset.sha256, {})
+    head = _http_head(200, requisite.content_type, len(requisite.body))
+    return _response(requisite.url, date, head, requisite.body, requisite.sha256, {})
 
 
-def revisit_record(asset: Asset, date: str, first_url: str, first_date: str) -> bytes:
+def revisit_record(requisite: Requisite, date: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
     writer = _writer()
-    head = _http_head(200, asset.content_type, len(asset.body))
+    head = _http_head(200, requisite.content_type, len(requisite.body))
     record = writer.create_revisit_record(
-        asset.url,
-        warc_digest(asset.sha256),
+        requisite.url,
+        warc_digest(requisite.sha256),
         first_url,
         first_date,
         http_headers=head,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lbcompanion.crawler.crawl.requisites import origin_of
+from lbcompanion.crawler.fetching.site_addresses import site_of_notice
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.errors import NoticeError, SignatureRefused, TokenError
 from lbcompanion.model import Loss, Notice, WallClock
@@ -23,14 +26,43 @@ _IDLE_SECONDS = 60
 
 
 class BoundedRequest(Request):
-    """A request that stops storing its body at a limit; twisted.web has no limit of its own."""
+    """A request with a limit for its body and one for the time in which it arrives; twisted.web has neither.
+
+    Its time begins with its first line. A client that sends byte by byte keeps the connection from being idle.
+    """
 
     limit_bytes = BATCH_LIMIT_BYTES
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+    def __init__(self, channel: Any, *args: object, **kwargs: object) -> None:
+        super().__init__(channel, *args, **kwargs)  # type: ignore[no-untyped-call]
         self.too_large = False
         self._received_bytes = 0
+        limits = getattr(getattr(channel, "site", None), "intake_limits", None)
+        self._deadline: IDelayedCall | None = limits.start_deadline(self._on_deadline) if limits else None
+
+    def _on_deadline(self) -> None:
+        """Refuse the request: it did not arrive in time."""
+        self._deadline = None
+        if self.channel is not None and self.channel.transport is not None:
+            self.channel.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+            self.channel.loseConnection()
+
+    def _stop_deadline(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Answer the request, which has arrived completely."""
+        self._stop_deadline()
+        super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any) -> None:
+        """Forget the request."""
+        self._stop_deadline()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def gotLength(self, length: int | None) -> None:
         """Receive the body's length from the head; None for a chunked body."""
@@ -43,20 +75,6 @@ class BoundedRequest(Request):
         self.too_large = self.too_large or self._received_bytes > self.limit_bytes
         if not self.too_large:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
-
-
-def site_name_for(notice: Notice, sites: Mapping[str, SiteSettings]) -> str:
-    """Return the name of the configured site that a notice belongs to, by the copy's URL or else the browser's.
-
-    The URL only selects a configured site; it is never fetched.
-
-    :returns: the matching site, or the only site if there is just one; empty if no site matches.
-    """
-    for url in (notice.page_url, notice.url):
-        for name, site in sites.items():
-            if url and origin_of(url) == origin_of(site.origin):
-                return name
-    return next(iter(sites)) if len(sites) == 1 else ""
 
 
 class Intake(Resource):
@@ -115,16 +133,24 @@ class Intake(Resource):
         fields = [
             (name.lower(), value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
         ]
-        signed = SignedRequest("POST", host.decode("latin-1"), request.uri.decode("latin-1"), fields, body)
+        # A proxy before the intake may replace Host. The tokens in the body belong to one farm.
+        signed = SignedRequest(
+            "POST",
+            host.decode("latin-1"),
+            request.uri.decode("latin-1"),
+            fields,
+            body,
+            accepts_any_authority=True,
+        )
         self._verifier.verify(signed, self._now())
         notices, losses = read_delivery(body)
         for loss in losses:
             self._tokens.owner_of(loss.token)
-        arrivals = [
-            Arrival(notice, self._tokens.owner_of(notice.token), site_name_for(notice, self._sites))
-            for notice in _without_duplicates(notices)
-        ]
-        return arrivals, losses
+        return [self._arrival(notice) for notice in _without_duplicates(notices)], losses
+
+    def _arrival(self, notice: Notice) -> Arrival:
+        owner = self._tokens.owner_of(notice.token)
+        return Arrival(notice, owner, site_of_notice(notice, owner, self._sites))
 
     def _accepted(self, new: int, request: Request, count: int, lost: int, disconnected: list[bool]) -> None:
         self._count_notices("new", new)
@@ -133,6 +159,10 @@ class Intake(Resource):
             self._count_notices("lost", lost)
         if not disconnected:
             request.setResponseCode(202)
+            # No body, so no type: twisted.web would call it text/html.
+            request.responseHeaders.removeHeader(b"content-type")
+            request.defaultContentType = None
+            request.setHeader(b"content-length", b"0")
             request.finish()
 
     def _failed(self, failure: object, request: Request, disconnected: list[bool]) -> None:
@@ -162,8 +192,58 @@ class _Root(Resource):
         self.putChild(b"notices", intake)
 
 
-def intake_site(intake: Intake, reactor: object) -> Site:
+@frozen
+class IntakeLimits:
+    """The limits of the intake.
+
+    :ivar connections: how many are served at a time.
+    :ivar seconds: how long a request may take from its first line to its end.
+    :ivar count: called with ``refused`` or ``timeout``.
+    """
+
+    reactor: Any
+    connections: int = 256
+    seconds: float = 30.0
+    count: Callable[[str], None] = lambda _what: None
+
+    def start_deadline(self, expire: Callable[[], None]) -> IDelayedCall:
+        """Start the time of one request."""
+
+        def expired() -> None:
+            self.count("timeout")
+            expire()
+
+        started: IDelayedCall = self.reactor.callLater(self.seconds, expired)
+        return started
+
+
+class _IntakeSite(QuietSite):
+    """The intake's factory: it refuses connections above the limit by closing them."""
+
+    def __init__(self, resource: Resource, limits: IntakeLimits) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            resource, requestFactory=BoundedRequest, timeout=_IDLE_SECONDS, reactor=limits.reactor
+        )
+        self.intake_limits = limits
+        self._open = 0
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Serve a connection; None closes it."""
+        if self._open >= self.intake_limits.connections:
+            self.intake_limits.count("refused")
+            return None
+        self._open += 1
+        channel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        lost = channel.connectionLost
+
+        def connection_lost(reason: Any) -> None:
+            self._open -= 1
+            lost(reason)
+
+        channel.connectionLost = connection_lost
+        return channel
+
+
+def intake_site(intake: Intake, limits: IntakeLimits) -> Site:
     """Return the intake as a factory to listen with."""
-    return QuietSite(  # type: ignore[no-untyped-call]
-        _Root(intake), requestFactory=BoundedRequest, timeout=_IDLE_SECONDS, reactor=reactor
-    )
+    return _IntakeSite(_Root(intake), limits)

@@ -1,172 +1,195 @@
-"""Page requisites: style sheets, scripts, images and fonts of the page's origin, fetched over the page's route.
+"""Page requisites: style sheets, scripts, images and fonts of the site's origins, fetched over the page's route.
 
-Best effort: a file that cannot be fetched is left out, and the page is archived without it. Only GET, only the site's
-own origin, no redirects, nothing below the companion's prefix; count, bytes and time are limited.
+A file that cannot be fetched is left out, and the page is archived without it; the recording names the file and the
+reason. Only GET, only the site's own origins, no redirects, nothing below the companion's prefix; count, bytes and time
+are limited. Pages and style sheets are read in another thread, since that takes up to a second of CPU for a large one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from contextlib import suppress
-from html.parser import HTMLParser
+from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred, gatherResults
+from attrs import frozen
+from twisted.internet.defer import Deferred, execute, gatherResults
 
-from lbcompanion.crawler.archive.warc_records import Asset
+from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed
-from lbcompanion.html.urls import resolve_url
+from lbcompanion.crawler.fetching.site_addresses import site_origins
+from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
+from lbcompanion.html.charset import content_type_charset
+from lbcompanion.html.css_urls import css_urls, decode_style_sheet
+from lbcompanion.html.requisite_links import MAX_LINKS, PageLinks, page_links
+from lbcompanion.html.urls import origin_of, path_of, resolve_url, target_of
 from lbcompanion.model import WallClock
 from lbcompanion.protocol.tokens import digest_of
+from lbcompanion.settings import RequisitesTable
 
-MAX_FILES = 60
-MAX_FILE_BYTES = 8 * 1024 * 1024
-MAX_BYTES = 24 * 1024 * 1024
-MAX_SECONDS = 10.0
 _CONCURRENCY = 4
 
-#: Only this much of a page is searched for links: the parser is slow, and links to requisites come early.
-_MAX_SEARCHED_BYTES = 512 * 1024
+#: Only this much of a style sheet is searched for more files.
+_MAX_SEARCHED_BYTES = 1024 * 1024
+DEFAULT_LIMITS = RequisitesTable()
 
-_CSS_LINK = re.compile(
-    r"""(?:@import\s+(?!url\()|url\(\s*)(?:"([^"\n]{1,2000})"|'([^'\n]{1,2000})'|([^\s"'()]{1,2000}))""", re.I
-)
+#: More URLs than this are not counted for one page and its style sheets.
+_MAX_WANTED = 2 * MAX_LINKS
+
 _ALLOWED_TYPE = re.compile(
     r"text/css|(text|application)/(x-)?(java|ecma)script|image/[\w.+-]+|(application/(x-)?)?font[/-][\w.+-]+"
     r"|application/vnd\.ms-fontobject|application/manifest\+json",
     re.ASCII | re.IGNORECASE,
 )
-_LINK_RELATIONS = frozenset({"stylesheet", "icon", "preload", "modulepreload", "apple-touch-icon", "manifest"})
-_URL_ATTRIBUTES = {"script": ("src",), "img": ("src", "srcset"), "source": ("src", "srcset"), "input": ("src",)}
-_URL_ATTRIBUTES |= {"link": ("href", "imagesrcset"), "image": ("href", "xlink:href"), "use": ("href", "xlink:href")}
-_URL_ATTRIBUTES |= {"video": ("poster",), "body": ("background",)}
+
+#: Runs a function with its arguments in another thread; the Deferred fires with its result.
+Parse = Callable[..., Deferred[Any]]
 
 
-class _LinkParser(HTMLParser):
-    """Collects the URLs of a page's requisites."""
+@frozen
+class Gathered:
+    """The requisites of one page.
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.base = ""
-        self.found: list[str] = []
-        self._in_style = False
+    :ivar files: those that were fetched.
+    :ivar report: how many were wanted, and those that are missing.
+    """
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect the URLs of one element."""
-        attributes = {name: value or "" for name, value in attrs}
-        if tag == "base" and not self.base:
-            self.base = attributes.get("href", "")
-        if tag != "link" or _LINK_RELATIONS & set(attributes.get("rel", "").lower().split()):
-            for name in _URL_ATTRIBUTES.get(tag, ()):
-                self.found += _addresses(name, attributes.get(name, ""))
-        self.found += css_links(attributes.get("style", ""))
-        self._in_style = tag == "style"
-
-    def handle_endtag(self, tag: str) -> None:
-        """End an inline style sheet."""
-        self._in_style = False
-
-    def handle_data(self, data: str) -> None:
-        """Collect the URLs of an inline style sheet."""
-        if self._in_style:
-            self.found += css_links(data)
-
-
-def _addresses(name: str, value: str) -> list[str]:
-    if name.endswith("srcset"):
-        return [part.split()[0] for part in value.split(",") if part.strip()]
-    return [value.strip()] if value.strip() else []
-
-
-def css_links(text: str) -> list[str]:
-    """Return the URLs in a style sheet, as written."""
-    return [next(filter(None, match)) for match in _CSS_LINK.findall(text) if any(match)]
-
-
-def page_links(copy: FetchedCopy) -> list[str]:
-    """Return the absolute URLs of a page's requisites in order, without duplicates."""
-    parser = _LinkParser()
-    with suppress(ValueError, AssertionError):  # the parser gives up on some malformed declarations
-        parser.feed(copy.body[:_MAX_SEARCHED_BYTES].decode("utf-8", "replace"))
-    own = resolve_url("", copy.url)
-    return _absolute(resolve_url(own, parser.base) or own, parser.found)
-
-
-def _absolute(base: str, found: Iterable[str]) -> list[str]:
-    """Return absolute URLs without duplicates; the same text is checked, requested and recorded."""
-    return list(dict.fromkeys(filter(None, (resolve_url(base, each) for each in found))))
-
-
-def origin_of(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port; an empty host if the text is not a URL."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-        return parts.scheme, (parts.hostname or "").lower(), port
-    except ValueError:
-        return "", "", None
+    files: tuple[Requisite, ...]
+    report: RequisiteReport
 
 
 class Requisites:
-    """Fetches the requisites of one page.
+    """Fetches the requisites of pages of one site.
 
     :param now: the time in seconds.
+    :param parse: runs a function in another thread.
     """
 
-    def __init__(self, fetcher: SiteFetcher, now: WallClock) -> None:
+    def __init__(
+        self,
+        fetcher: SiteFetcher,
+        now: WallClock,
+        parse: Parse = execute,
+        limits: RequisitesTable = DEFAULT_LIMITS,
+    ) -> None:
+        self._limits = limits
         self._fetcher = fetcher
         self._now = now
+        self._parse = parse
 
-    async def gather(self, copy: FetchedCopy, fetch_path: FetchPath) -> tuple[Asset, ...]:
-        """Fetch the page's requisites and those of its style sheets; failed files are left out, never raised."""
-        deadline = self._now() + MAX_SECONDS
-        found: dict[str, Asset] = {}
-        tried: set[str] = set()
-        wanted = self._allowed_urls(copy, page_links(copy), tried)
-        while wanted and len(tried) < MAX_FILES:
-            batch, wanted = wanted[:_CONCURRENCY], wanted[_CONCURRENCY:]
-            tried.update(batch)
-            bytes_left = min(MAX_BYTES - sum(len(each.body) for each in found.values()), MAX_FILE_BYTES)
-            seconds_left = deadline - self._now()
-            if bytes_left <= 0 or seconds_left <= 0:
+    async def gather(self, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
+        """Fetch the page's requisites and those of its style sheets; failures are reported, never raised."""
+        return await _Gathering(self._fetcher, self._now, self._parse, self._limits, copy, fetch_path).run()
+
+
+class _Gathering:
+    """The requisites of one page while they are being fetched."""
+
+    def __init__(
+        self,
+        fetcher: SiteFetcher,
+        now: WallClock,
+        parse: Parse,
+        limits: RequisitesTable,
+        copy: FetchedCopy,
+        fetch_path: FetchPath,
+    ) -> None:
+        self._limits = limits
+        self._fetcher = fetcher
+        self._now = now
+        self._parse = parse
+        self._copy = copy
+        self._fetch_path = fetch_path
+        self._deadline = now() + limits.max_seconds
+        #: What became of each wanted URL: a file, the reason why it is missing, or None while it is not yet known.
+        self._results: dict[str, Requisite | str | None] = {}
+        self._waiting: list[str] = []
+        self._tried = 0
+        self._bytes = 0
+        self._encoding = "utf-8"
+
+    async def run(self) -> Gathered:
+        """Fetch until nothing is left or a limit is reached."""
+        copy = self._copy
+        links: PageLinks = await self._parse(page_links, copy.body, copy.url, copy.content_type)
+        self._encoding = links.encoding
+        self._want(links.urls)
+        while self._waiting:
+            limit = self._reached_limit()
+            if limit:
+                self._results.update(dict.fromkeys(self._waiting, limit))
                 break
-            for asset in await self._fetch_batch(batch, copy, fetch_path, bytes_left, seconds_left):
-                found[asset.url] = asset
-                if asset.content_type.lower().startswith("text/css"):
-                    more = css_links(asset.body[:_MAX_SEARCHED_BYTES].decode("utf-8", "replace"))
-                    wanted += self._allowed_urls(copy, _absolute(asset.url, more), tried | set(wanted))
-        return tuple(found.values())
+            await self._fetch_batch()
+        return self._gathered()
 
-    def _allowed_urls(self, copy: FetchedCopy, urls: Iterable[str], exclude: set[str]) -> list[str]:
+    def _want(self, urls: Iterable[str]) -> None:
+        for url in urls:
+            if url in self._results or len(self._results) >= _MAX_WANTED:
+                continue
+            refusal = self._refusal(url)
+            self._results[url] = refusal or None
+            if not refusal:
+                self._waiting.append(url)
+
+    def _refusal(self, url: str) -> str:
+        """Return why a URL is not requested; empty if it is."""
         site = self._fetcher.site
-        own = {origin_of(copy.url), origin_of(site.origin)}
-        prefix = f"{site.prefix}/"
-        return [
-            url
-            for url in urls
-            if url not in exclude and origin_of(url) in own and not urlsplit(url).path.startswith(prefix)
-        ]
+        if origin_of(url) not in site_origins(site):
+            return "another origin"
+        return "below the companion's prefix" if path_of(url).startswith(f"{site.prefix}/") else ""
 
-    async def _fetch_batch(
-        self, urls: list[str], copy: FetchedCopy, fetch_path: FetchPath, max_bytes: int, seconds_left: float
-    ) -> list[Asset]:
-        running = [Deferred.fromCoroutine(self._fetch_file(url, fetch_path, max_bytes, seconds_left)) for url in urls]
-        files: list[Any] = await gatherResults(running, consumeErrors=True)
-        return [each for each in files if each is not None]
+    def _reached_limit(self) -> str:
+        limits = self._limits
+        if self._tried >= limits.max_files:
+            return f"more than {limits.max_files} files"
+        if self._bytes >= limits.max_bytes:
+            return f"more than {limits.max_bytes} bytes in all"
+        return f"more than {limits.max_seconds:g} s in all" if self._now() >= self._deadline else ""
 
-    async def _fetch_file(self, url: str, fetch_path: FetchPath, max_bytes: int, seconds_left: float) -> Asset | None:
-        target = "/" + url.split("/", 3)[3]
-        # Sent to the configured origin (or the node's own), even if the page has another host in its URL.
-        origin = (fetch_path.direct or self._fetcher.site.origin).rstrip("/")
+    async def _fetch_batch(self) -> None:
+        count = min(_CONCURRENCY, self._limits.max_files - self._tried)
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._tried += len(batch)
+        max_bytes = min(self._limits.max_bytes - self._bytes, self._limits.max_file_bytes)
+        seconds = self._deadline - self._now()
+        running = [Deferred.fromCoroutine(self._fetch(url, max_bytes, seconds)) for url in batch]
+        for url, result in zip(batch, await gatherResults(running, consumeErrors=True), strict=True):
+            self._results[url] = result
+            if isinstance(result, Requisite):
+                self._bytes += len(result.body)
+                if result.content_type.lower().startswith("text/css"):
+                    self._want(await self._parse(_style_sheet_links, result, self._encoding))
+
+    async def _fetch(self, url: str, max_bytes: int, seconds: float) -> Requisite | str:
+        """Fetch one file; return the reason if it cannot be archived."""
+        # By ``direct`` it is requested at the node's own origin.
+        address = f"{self._fetch_path.direct.rstrip('/')}{target_of(url)}" if self._fetch_path.direct else url
         try:
-            reply = await self._fetcher.fetch_file(origin + target, fetch_path, max_bytes, seconds_left)
-        except (FetchFailed, ValueError):
-            return None
-        content_type = reply.header("content-type")
-        if reply.status != 200 or not _ALLOWED_TYPE.fullmatch(content_type.partition(";")[0].strip()):
-            return None
-        printable = "".join(char for char in content_type if " " <= char <= "~")
-        return Asset(url, printable, digest_of(reply.body), reply.body)
+            reply = await self._fetcher.fetch_file(address, self._fetch_path, max_bytes, seconds)
+        except FetchFailed as failure:
+            return failure.word
+        except ValueError:
+            return "its address cannot be requested"
+        if reply.status != 200:
+            return f"status {reply.status}"
+        content_type = "".join(char for char in reply.header("content-type") if " " <= char <= "~")
+        if not _ALLOWED_TYPE.fullmatch(content_type.partition(";")[0].strip()):
+            return f"type {content_type.partition(';')[0].strip()[:100] or 'not named'}"
+        return Requisite(url, content_type, digest_of(reply.body), reply.body)
+
+    def _gathered(self) -> Gathered:
+        files = tuple(each for each in self._results.values() if isinstance(each, Requisite))
+        missing = tuple(
+            MissingRequisite(url, each or "not requested")
+            for url, each in self._results.items()
+            if not isinstance(each, Requisite)
+        )
+        return Gathered(files, RequisiteReport(len(self._results), missing))
+
+
+def _style_sheet_links(sheet: Requisite, page_encoding: str) -> list[str]:
+    """Return the absolute URLs in a style sheet, without duplicates."""
+    declared = content_type_charset(sheet.content_type.encode("latin-1", "replace")) or ""
+    text = decode_style_sheet(sheet.body[:_MAX_SEARCHED_BYTES], declared, page_encoding)
+    found = (resolve_url(sheet.url, each) for each in css_urls(text))
+    return [each for each in dict.fromkeys(found) if each and each != sheet.url]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from attrs import Factory, evolve, field, frozen
 
-from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchMiss, FetchPath, SiteFetcher
+from lbcompanion.crawler.fetching.fetcher import NOT_DOWN, FetchedCopy, FetchMiss, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.crawler.queue.backlog import PendingNotice
 from lbcompanion.crawler.routes.minting import Minter
@@ -217,7 +217,7 @@ class RoundRunner:
         if answer.node == owner and fetch_path.cookies:
             learnt += self._mark_own_proven(context, owner, fetch_path.cookies, answer)
         elif answer.node != owner:
-            if kind is not RouteKind.ANY:
+            if kind is not RouteKind.ANY and _may_be_down(answer):
                 self._routes.mark_down(site, owner)
             if answer.node and fetch_path.cookies:
                 learnt.append(f"the {kind.value} cookie does not lead to {owner} now")
@@ -277,6 +277,10 @@ def _annotated(attempts: tuple[Attempt, ...], notes: list[str], before: bool = F
 def _is_worth_saving(before: Route, now: float) -> bool:
     """Whether to save the route again: ``proven_at`` is stored to the minute, to save writes."""
     return before.state is not RouteState.PROVEN or now - (before.proven_at or 0.0) >= 60
+
+
+def _may_be_down(answer: FetchedCopy | FetchMiss) -> bool:
+    return isinstance(answer, FetchedCopy) or answer.result not in NOT_DOWN
 
 
 def _describe(answer: FetchedCopy | FetchMiss) -> str:

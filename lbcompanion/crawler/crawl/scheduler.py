@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
+from zlib import crc32
 
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, execute
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.warc_records import RecordRefused
-from lbcompanion.crawler.crawl.requisites import Requisites
+from lbcompanion.crawler.crawl.requisites import Gathered, Parse, Requisites
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
-from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.crawler.fetching.fetcher import NOT_DOWN, UNUSABLE, FetchedCopy, FetchPath
+from lbcompanion.crawler.fetching.site_addresses import archived_address
+from lbcompanion.crawler.fetching.slow_down import PAUSED
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, PendingNotice
 from lbcompanion.crawler.queue.database import BacklogError
+from lbcompanion.crawler.queue.requisite_report import RequisiteReport
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import abbreviate
+from lbcompanion.settings import RequisitesTable
 from lbcompanion.sticky.ladder import FETCHED, FINAL_LOSSES, Fetched, Finish, Wait
 
 _T = TypeVar("_T")
@@ -31,6 +36,10 @@ _FAILURE_PAUSE_SECONDS = 5.0
 #: A node that goes up and down wakes its notices at most once in this time.
 _MIN_WAKE_INTERVAL_SECONDS = 5.0
 _MAX_SLEEP_SECONDS = 30.0
+#: After a site's pause its notices come back within about this time.
+_MAX_SPREAD_SECONDS = 4.0
+#: Each of these tries may have transferred a whole copy.
+MAX_UNUSABLE_TRIES = 8
 #: Final results of the attempt that fetched the copy; "archived" is stored in one transaction with the outcome.
 _ARCHIVED, _NOT_STORED = Verdict.ARCHIVED.value, "not stored"
 
@@ -48,8 +57,10 @@ class Scheduler:
 
     :param contexts: by site name.
     :param now: seconds since the epoch.
-    :param requisites: whether page requisites are fetched too.
+    :param give_up_after_seconds: when a notice without a copy is lost.
+    :param requisites: whether page requisites are fetched too, and their limits.
     :param route_refresher: marks every notice's node as active there; None refreshes no routes.
+    :param parse: reads pages and style sheets in another thread.
     """
 
     def __init__(
@@ -64,8 +75,10 @@ class Scheduler:
         now: WallClock,
         metrics: CrawlerMetrics,
         concurrency: int,
-        requisites: bool,
+        give_up_after_seconds: float,
+        requisites: RequisitesTable,
         route_refresher: RouteRefresher | None = None,
+        parse: Parse = execute,
     ) -> None:
         self._backlog = backlog
         self._archive = archive
@@ -76,8 +89,10 @@ class Scheduler:
         self._now = now
         self._metrics = metrics
         self._concurrency = concurrency
-        self._fetch_requisites = requisites
+        self._give_up_after_seconds = give_up_after_seconds
+        self._requisites = requisites
         self._route_refresher = route_refresher
+        self._parse = parse
         self._running: dict[str, Deferred[None]] = {}
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
@@ -110,8 +125,12 @@ class Scheduler:
         self._wake_in(_FAILURE_PAUSE_SECONDS)
 
     async def _poll(self) -> None:
-        free = self._concurrency - len(self._running)
+        # After a failure of the disk one page at a time is tried: each try transfers a copy.
+        free = (1 if self._archive.is_failing() else self._concurrency) - len(self._running)
         if free <= 0:
+            return
+        if not await self._defer(self._archive.may_store):
+            self._wake_in(_FAILURE_PAUSE_SECONDS)
             return
         due = await self._defer(self._backlog.due, self._now(), free, tuple(self._running), self._full_nodes())
         for job in due:
@@ -187,19 +206,39 @@ class Scheduler:
             return
         if self._route_refresher is not None:
             self._route_refresher.mark_active(context.settings.name, job.owner)
-        round_result = await self._round_runner.run(context, job)
+        if self._must_wait_for_site(context, job):
+            await self._postpone_paused(context, job)
+            return
+        round_result = _without_paused(await self._round_runner.run(context, job))
         for attempt in round_result.attempts:
             if attempt.result != FETCHED:  # FETCHED is counted once it is known whether the copy is archived
                 self._metrics.count_attempt(attempt)
-        self._update_failing(job.owner, round_result)
+        self._update_failing(job.owner, round_result, paused=context.fetcher.slow_down.seconds_left() > 0)
         attempts = (*job.attempts, *round_result.attempts)
         if isinstance(round_result.step, Wait):
-            await self._wait(job, round_result.step.seconds, attempts)
+            if unusable := _unusable_reason(job.owner, attempts):
+                await self._mark_lost(job, job.loss_reason or unusable, attempts)
+                return
+            seconds = max(round_result.step.seconds, context.fetcher.slow_down.seconds_left())
+            await self._wait(job, seconds, attempts)
         elif isinstance(round_result.step, Finish):
             reason = round_result.step.reason
             await self._mark_lost(job, reason if reason.code in FINAL_LOSSES else job.loss_reason or reason, attempts)
         elif round_result.copy is not None:
             await self._store(context, job, round_result, round_result.copy)
+
+    def _must_wait_for_site(self, context: SiteContext, job: PendingNotice) -> bool:
+        """Whether the site's edge asked for fewer requests, and no other way leads to the copy."""
+        has_direct = "direct" in context.settings.ladder and job.owner in context.settings.nodes
+        has_direct = has_direct and bool(context.settings.nodes[job.owner].direct)
+        left = context.fetcher.slow_down.seconds_left()
+        return bool(left) and not has_direct and self._now() + left - job.received_at < self._give_up_after_seconds
+
+    async def _postpone_paused(self, context: SiteContext, job: PendingNotice) -> None:
+        """Postpone a notice until its site's pause ends; the notices come back one after another, not all at once."""
+        spread = 0.5 + crc32(job.token.encode()) % 1000 / 1000
+        next_at = self._now() + context.fetcher.slow_down.seconds_left() + spread * _MAX_SPREAD_SECONDS
+        await self._defer(self._backlog.postpone, job.token, job.rounds, job.attempts, next_at)
 
     async def _wait(self, job: PendingNotice, seconds: float, attempts: tuple[Attempt, ...]) -> None:
         """Postpone a notice after a round without a copy; a copy that its node reported lost ends here.
@@ -213,12 +252,12 @@ class Scheduler:
                 seconds = 0.0  # the loss was reported while the round ran
             await self._defer(self._backlog.postpone, job.token, job.rounds + 1, attempts, self._now() + seconds)
 
-    def _update_failing(self, owner: str, round_result: RoundResult) -> None:
+    def _update_failing(self, owner: str, round_result: RoundResult, *, paused: bool) -> None:
         if isinstance(round_result.step, Fetched | Finish) and any(
             each.node == owner for each in round_result.attempts
         ):
             self._on_node_back(owner)
-        elif isinstance(round_result.step, Wait):
+        elif isinstance(round_result.step, Wait) and not _is_owner_blameless(round_result, paused=paused):
             self._failing_nodes.add(owner)
 
     def _on_node_back(self, node: str) -> None:
@@ -242,14 +281,19 @@ class Scheduler:
     ) -> None:
         before, last = (*job.attempts, *round_result.attempts[:-1]), round_result.attempts[-1]
         attempts = (*before, evolve(last, result=_NOT_STORED))
+        address = archived_address(copy.url, context.settings)
         try:
-            assets = (
-                await Requisites(context.fetcher, self._now).gather(copy, round_result.fetch_path)
-                if self._fetch_requisites
-                else ()
-            )
+            if isinstance(address, LossReason):
+                await self._mark_lost(job, address, attempts)
+                return
+            copy = evolve(copy, url=address)
+            gathered = await self._gather(context, copy, round_result.fetch_path)
             archived = (*before, evolve(last, result=_ARCHIVED))
-            stored = await self._defer(self._archive.store, job.token, copy, assets, round_result.route, archived)
+            stored = await self._defer(
+                self._archive.store,
+                *(job.token, copy, gathered.files, round_result.route, archived),
+                gathered.report if self._requisites.enabled else None,
+            )
             attempts = archived
         except RecordRefused as failure:
             await self._mark_lost(job, LossReason.of(LossCode.NOT_RECORDABLE, why=str(failure)), attempts)
@@ -260,7 +304,7 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.count_archived(len(copy.body), len(assets))
+        self._metrics.count_archived(len(copy.body), len(gathered.files), len(gathered.report.missing))
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),
@@ -269,6 +313,11 @@ class Scheduler:
             size=stored.size,
         )
         self._metrics.count_confirmation(done=await context.fetcher.confirm(job.token, round_result.fetch_path))
+
+    async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
+        if not self._requisites.enabled:
+            return Gathered((), RequisiteReport())
+        return await Requisites(context.fetcher, self._now, self._parse, self._requisites).gather(copy, fetch_path)
 
     def stop(self) -> Deferred[Any]:
         """Start no more jobs; fires when the running ones have ended."""
@@ -283,6 +332,25 @@ class Scheduler:
         """Cancel the running jobs; their notices stay in the backlog."""
         for running in list(self._running.values()):
             running.cancel()
+
+
+def _without_paused(round_result: RoundResult) -> RoundResult:
+    """Leave out the requests that were not sent because the site is paused."""
+    return evolve(round_result, attempts=tuple(each for each in round_result.attempts if each.result != PAUSED))
+
+
+def _is_owner_blameless(round_result: RoundResult, *, paused: bool) -> bool:
+    """Whether a round without a copy does not say that the owner is down."""
+    results = [each.result for each in round_result.attempts]
+    return paused or bool(results and all(each in NOT_DOWN for each in results))
+
+
+def _unusable_reason(owner: str, attempts: tuple[Attempt, ...]) -> LossReason | None:
+    """Return the reason to give up if answers came again and again, but none with a copy that can be used."""
+    unusable = [each.result for each in attempts if each.result in UNUSABLE]
+    if len(unusable) < MAX_UNUSABLE_TRIES:
+        return None
+    return LossReason.of(LossCode.NO_USABLE_ANSWER, owner=owner, tries=len(unusable), last=unusable[-1])
 
 
 def _completion_of(running: Deferred[None]) -> Deferred[None]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
+from lbcompanion.crawler.fetching.http_client import BAD_HEAD, CODED, CUT, TOO_LARGE, Client, FetchFailed, Reply
+from lbcompanion.crawler.fetching.slow_down import PAUSED, SlowDown
+from lbcompanion.html.urls import page_address
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
-from lbcompanion.protocol.headers import NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
+from lbcompanion.protocol.headers import AUTHORITY, NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import digest_of, is_digest_of
 from lbcompanion.settings import SiteSettings
@@ -24,6 +27,13 @@ MAX_PAGE_BYTES = 64 * 1024 * 1024
 _MAX_SMALL_BYTES = 65536
 _WHOAMI_TIMEOUT_SECONDS = 5.0
 
+_WRONG_DIGEST = "digest"
+#: Results of requests that were answered with something that is no copy. A repetition may well transfer it again.
+UNUSABLE = frozenset({BAD_HEAD, CODED, CUT, TOO_LARGE, _WRONG_DIGEST})
+#: Results that do not say that a node is down.
+NOT_DOWN = UNUSABLE | {PAUSED}
+#: Answers of firewalls and of earlier nodes to a method that they do not allow.
+_METHOD_REFUSED = frozenset({403, 405, 501})
 _MISSES = frozenset(reason.value for reason in MissReason)
 
 
@@ -31,6 +41,7 @@ _MISSES = frozenset(reason.value for reason in MissReason)
 class FetchedCopy:
     """A copy as fetched: proven and complete.
 
+    :ivar url: the page's URL as :func:`lbcompanion.html.urls.page_address` reads it; empty if the node sent none.
     :ivar via: ``own``, ``peer`` or ``store``.
     :ivar set_cookies: the raw ``Set-Cookie`` values of the response; a companion sets none, so a balancer set them.
     """
@@ -119,12 +130,33 @@ class SiteFetcher:
         self._direct = direct
         self._nonce = nonce
         self._now = now
+        #: Whether the site's edge asked for fewer requests.
+        self.slow_down = SlowDown(now)
 
     def _url(self, fetch_path: FetchPath, path: str) -> str:
         return f"{(fetch_path.direct or self.site.origin).rstrip('/')}{self.site.prefix}{path}"
 
-    def _client(self, fetch_path: FetchPath) -> Client:
-        return self._direct if fetch_path.direct else self._balancer
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: list[tuple[str, str]],
+        max_bytes: int,
+        *,
+        fetch_path: FetchPath,
+        timeout_seconds: float = 0.0,
+    ) -> Reply:
+        """Send one request; while the site is paused only at a node's own origin.
+
+        :raises FetchFailed: if no complete response came.
+        """
+        if fetch_path.direct:
+            return await self._direct.ask(method, url, headers, max_bytes, timeout_seconds)
+        if self.slow_down.seconds_left():
+            raise FetchFailed(PAUSED)
+        reply = await self._balancer.ask(method, url, headers, max_bytes, timeout_seconds)
+        self.slow_down.note(reply)
+        return reply
 
     def _cookies(self, fetch_path: FetchPath) -> list[tuple[str, str]]:
         return [("Cookie", cookie_header(fetch_path.cookies))] if fetch_path.cookies else []
@@ -133,7 +165,7 @@ class SiteFetcher:
         """Request a copy; errors of network or peer are returned as a :class:`FetchMiss`, never raised."""
         nonce = self._nonce()
         try:
-            reply = await self._send_signed("GET", token, nonce, fetch_path, MAX_PAGE_BYTES)
+            reply = await self._send_signed("GET", f"/page/{token}", nonce, fetch_path, MAX_PAGE_BYTES)
         except FetchFailed as failure:
             return FetchMiss("", failure.word)
         if reply.status == 200:
@@ -143,20 +175,35 @@ class SiteFetcher:
         return FetchMiss("", f"status {reply.status}")
 
     async def confirm(self, token: str, fetch_path: FetchPath) -> bool:
-        """Confirm with ``DELETE`` that the copy is archived; retries once and returns whether the node accepted it."""
-        for _ in range(2):
-            try:
-                reply = await self._send_signed("DELETE", token, self._nonce(), fetch_path, _MAX_SMALL_BYTES)
-            except FetchFailed:
-                continue
-            if reply.status < 500:
-                return reply.status in {204, 404}
+        """Confirm that the copy is archived, and return whether the node accepted it.
+
+        ``POST .../done`` comes first, because firewalls often refuse ``DELETE``. Nodes of version 0.1 know only that.
+        """
+        for method, path in (("POST", f"/page/{token}/done"), ("DELETE", f"/page/{token}")):
+            status = await self._confirm_by(method, path, fetch_path)
+            if status not in _METHOD_REFUSED:
+                return status in {204, 404}
         return False
 
-    async def _send_signed(self, method: str, token: str, nonce: str, fetch_path: FetchPath, max_bytes: int) -> Reply:
-        url = self._url(fetch_path, f"/page/{token}")
-        headers = [*self._signer.sign(method, url, nonce, self._now()), *self._cookies(fetch_path)]
-        return await self._client(fetch_path).ask(method, url, headers, max_bytes)
+    async def _confirm_by(self, method: str, path: str, fetch_path: FetchPath) -> int:
+        """Return the status of the answer; ask once more if none comes or the server fails. 0: no answer."""
+        status = 0
+        for _ in range(2):
+            try:
+                reply = await self._send_signed(method, path, self._nonce(), fetch_path, _MAX_SMALL_BYTES)
+            except FetchFailed:
+                continue
+            status = reply.status
+            if status < 500 or status in _METHOD_REFUSED:
+                break
+        return status
+
+    async def _send_signed(self, method: str, path: str, nonce: str, fetch_path: FetchPath, max_bytes: int) -> Reply:
+        url = self._url(fetch_path, path)
+        # A balancer may replace Host, with which the node would verify the signature.
+        authority = (AUTHORITY.text, urlsplit(url).netloc)
+        headers = [*self._signer.sign(method, url, nonce, self._now()), authority, *self._cookies(fetch_path)]
+        return await self._ask(method, url, headers, max_bytes, fetch_path=fetch_path)
 
     async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
         """Ask which node a path leads to.
@@ -165,8 +212,13 @@ class SiteFetcher:
         """
         nonce = self._nonce()
         headers = [(NONCE.text, nonce), ("Cache-Control", "no-cache"), *self._cookies(fetch_path)]
-        reply = await self._client(fetch_path).ask(
-            "GET", self._url(fetch_path, "/whoami"), headers, _MAX_SMALL_BYTES, timeout_seconds=_WHOAMI_TIMEOUT_SECONDS
+        reply = await self._ask(
+            "GET",
+            self._url(fetch_path, "/whoami"),
+            headers,
+            _MAX_SMALL_BYTES,
+            fetch_path=fetch_path,
+            timeout_seconds=_WHOAMI_TIMEOUT_SECONDS,
         )
         if reply.status != 200:
             raise FetchFailed(f"status {reply.status}")
@@ -183,9 +235,11 @@ class SiteFetcher:
         :raises FetchFailed: if no response came.
         """
         headers = [("Cache-Control", "no-cache")]
-        url = self._url(FetchPath(), "/whoami")
-        return (await self._balancer.ask("POST", url, headers, _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)).all(
-            "set-cookie"
+        return (await self._ask_balancer("POST", self._url(FetchPath(), "/whoami"), headers)).all("set-cookie")
+
+    async def _ask_balancer(self, method: str, url: str, headers: list[tuple[str, str]]) -> Reply:
+        return await self._ask(
+            *(method, url, headers, _MAX_SMALL_BYTES), fetch_path=FetchPath(), timeout_seconds=_WHOAMI_TIMEOUT_SECONDS
         )
 
     async def open_session(self) -> tuple[str, ...]:
@@ -196,8 +250,7 @@ class SiteFetcher:
         :raises FetchFailed: if no response came.
         """
         url = f"{self.site.origin.rstrip('/')}/"
-        reply = await self._balancer.ask("HEAD", url, [("Accept", "*/*")], _MAX_SMALL_BYTES, _WHOAMI_TIMEOUT_SECONDS)
-        return reply.all("set-cookie")
+        return (await self._ask_balancer("HEAD", url, [("Accept", "text/html,*/*")])).all("set-cookie")
 
     async def fetch_file(self, url: str, fetch_path: FetchPath, max_bytes: int, timeout_seconds: float) -> Reply:
         """Get a public file of the page's origin over the page's path; the caller has checked the URL.
@@ -205,7 +258,7 @@ class SiteFetcher:
         :raises FetchFailed: if no complete response came.
         """
         headers = [("Accept", "*/*"), *self._cookies(fetch_path)]
-        return await self._client(fetch_path).ask("GET", url, headers, max_bytes, timeout_seconds)
+        return await self._ask("GET", url, headers, max_bytes, fetch_path=fetch_path, timeout_seconds=timeout_seconds)
 
     def _identity_of(self, node: str) -> Identity:
         return Identity(node, self._secret)
@@ -216,7 +269,7 @@ class SiteFetcher:
         if not digest or not self._identity_of(node).is_proven(reply.header, token, nonce, digest):
             return FetchMiss("", "unproven")
         if not is_digest_of(digest, reply.body):
-            return FetchMiss(node, "digest")
+            return FetchMiss(node, _WRONG_DIGEST)
         return None
 
     def _read_copy(self, reply: Reply, token: str, nonce: str) -> FetchedCopy | FetchMiss:
@@ -226,7 +279,7 @@ class SiteFetcher:
         head = read_copy_head(reply.header)
         return FetchedCopy(
             node=head.node,
-            url=head.url or f"{self.site.origin.rstrip('/')}/",
+            url=page_address(head.url),
             method=head.method,
             status=head.status,
             content_type=head.content_type,

@@ -13,32 +13,40 @@ from attrs import field, frozen
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
 from twisted.internet import ssl
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import clientFromString, wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.error import ConnectionRefusedError as TwistedRefused
 from twisted.internet.error import TimeoutError as TwistedTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.web._newclient import _ensureValidURI
 from twisted.web.client import (
     URI,
     Agent,
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     ResponseFailed,
+    ResponseNeverReceived,
     _HTTP11ClientFactory,
 )
+from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
-from lbcompanion.web import BodyTooLarge, abort_body, read_body
+from lbcompanion.html.urls import target_of
+from lbcompanion.web import USER_AGENT, BodyTooLarge, IdentifyingAgent, abort_body, read_body
 
 CONNECT_SECONDS = 10.0
 
-#: RFC 9110 section 12.5.3: request the copy without a content coding.
-_IDENTITY = [b"identity"]
+#: The word for a response whose head cannot be read.
+BAD_HEAD = "bad head"
+#: The word for a response whose body ended early.
+CUT = "cut"
+TOO_LARGE = "too large"
+CODED = "coded"
 
 
 class FetchFailed(CompanionError):
@@ -72,27 +80,47 @@ class Reply:
         return tuple(value for key, value in self.headers if key == name)
 
 
+class ExactTargetAgent(Agent):
+    """An agent that sends path and query as they are; Twisted's own drops an empty query and empty parameters."""
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
+    ) -> Deferred[IResponse]:
+        """Send one request.
+
+        :raises ValueError: if the URL is not printable ASCII.
+        """
+        parsed = URI.fromBytes(_ensureValidURI(uri))
+        try:
+            endpoint = self._getEndpoint(parsed)  # type: ignore[no-untyped-call]
+        except SchemeNotSupported:
+            return fail()
+        key = (parsed.scheme, parsed.host, parsed.port)
+        target = target_of(uri.decode("ascii")).encode("ascii")
+        sending: Deferred[IResponse] = self._requestWithEndpoint(
+            key, endpoint, method, parsed, headers, bodyProducer, target
+        )
+        return sending
+
+
 @implementer(IAgent)
 class IdentityCodingAgent:
     """An agent that requests responses without a content coding and rejects others."""
 
-    def __init__(self, agent: Any) -> None:
-        self._agent = agent
+    def __init__(self, agent: Any, user_agent: str = USER_AGENT) -> None:
+        self._agent = IdentifyingAgent(agent, user_agent)
 
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
     ) -> Deferred[IResponse]:
         """Send the request with ``Accept-Encoding: identity``."""
-        sent = headers.copy() if headers is not None else Headers()
-        sent.setRawHeaders(b"accept-encoding", _IDENTITY)
-        answer: Deferred[IResponse] = self._agent.request(method, uri, sent, bodyProducer)
-        return answer.addCallback(self._check)
+        return self._agent.request(method, uri, headers, bodyProducer).addCallback(self._check)
 
     def _check(self, response: IResponse) -> IResponse:
         codings = response.headers.getRawHeaders(b"content-encoding", [])
         if any(coding.strip().lower() not in {b"", b"identity", b"none"} for coding in codings):
             abort_body(response)
-            raise FetchFailed("coded")
+            raise FetchFailed(CODED)
         response.headers.removeHeader(b"content-encoding")
         return response
 
@@ -120,7 +148,9 @@ class _QuietFactory(_HTTP11ClientFactory):
     noisy = False
 
 
-def agent_for(reactor: Any, connect: str = "", ca_file: Path | None = None) -> IdentityCodingAgent:
+def agent_for(
+    reactor: Any, connect: str = "", ca_file: Path | None = None, user_agent: str = USER_AGENT
+) -> IdentityCodingAgent:
     """Make an agent.
 
     :param connect: a client endpoint string to connect to; empty means the host of the URL.
@@ -131,10 +161,11 @@ def agent_for(reactor: Any, connect: str = "", ca_file: Path | None = None) -> I
     pool = HTTPConnectionPool(reactor, persistent=False)
     pool._factory = _QuietFactory
     if connect:
-        return IdentityCodingAgent(
-            Agent.usingEndpointFactory(reactor, _FixedEndpointFactory(reactor, connect, policy), pool)
-        )
-    return IdentityCodingAgent(Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_SECONDS, pool=pool))
+        endpoints = _FixedEndpointFactory(reactor, connect, policy)
+        agent = ExactTargetAgent.usingEndpointFactory(reactor, endpoints, pool)  # type: ignore[no-untyped-call]
+    else:
+        agent = ExactTargetAgent(reactor, policy, CONNECT_SECONDS, pool=pool)  # type: ignore[no-untyped-call]
+    return IdentityCodingAgent(agent, user_agent)
 
 
 def _trust_root(ca_file: Path) -> Any:
@@ -182,7 +213,6 @@ class Client:
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
-        # treq would rewrite the URL (``|`` as ``%7C``), but it must be sent as it was recorded.
         response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), sent)
         body = await self._body(response, max_bytes)
         return Reply(response.code, tuple(_header_fields(response.headers)), body)
@@ -191,11 +221,11 @@ class Client:
         try:
             return await read_body(response, max_bytes)
         except BodyTooLarge:
-            raise FetchFailed("too large") from None
+            raise FetchFailed(TOO_LARGE) from None
         except CancelledError:
             raise
         except Exception:
-            raise FetchFailed("broken") from None
+            raise FetchFailed(CUT) from None
 
 
 def _header_fields(headers: Headers) -> list[tuple[str, str]]:
@@ -229,5 +259,6 @@ def _result_word(failure: BaseException) -> str:
                 return reason.value.word
             if reason.check(TlsError, VerificationError):
                 return "tls"
-        return "broken"
+        # Something came, but no head that can be read: one line is too long, or it is not HTTP.
+        return "broken" if isinstance(failure, ResponseNeverReceived) else BAD_HEAD
     return next((word for kind, word in _WORDS if isinstance(failure, kind)), "broken")

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
 from lbcompanion.crawler.queue.schema import FILES, PAYLOADS
 from lbcompanion.model import Attempt, Verdict
 
@@ -22,6 +23,7 @@ class ArchivedRecord:
     :ivar committed: the file's length after the records of this page.
     :ivar sha256: hexadecimal digest of the body.
     :ivar payloads: requisites that the file contains for the first time: digest, URL and date.
+    :ivar report: what became of the page's requisites; None if they were not asked for.
     """
 
     file: str
@@ -35,6 +37,7 @@ class ArchivedRecord:
     captured_at: float
     page_url: str
     payloads: tuple[tuple[str, str, str], ...] = ()
+    report: RequisiteReport | None = None
 
 
 class ArchiveIndex:
@@ -50,13 +53,13 @@ class ArchiveIndex:
 
     def files(self) -> dict[str, int]:
         """Return the committed length of each file, oldest file first."""
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(select(FILES).order_by(FILES.c.id)).all()
         return {row.name: row.committed for row in rows}
 
     def payloads(self, file: str) -> dict[str, tuple[str, str]]:
         """Return the requisites in one file: digest to URL and date."""
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
         return {row.sha256: (row.url, row.date) for row in rows}
 
@@ -79,6 +82,7 @@ class ArchiveIndex:
             "page_url": record.page_url,
             "warc_file": record.file,
             "warc_offset": record.offset,
+            "requisites": None if record.report is None else dump_report(record.report),
         }
         with self._database.change() as connection:
             update_open(connection, token, values)

@@ -110,7 +110,7 @@ class Backlog:
 
     def loss_of(self, token: str) -> LossReason | None:
         """Return why a copy is lost; None if no node reported it lost."""
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             found = connection.execute(select(LOSSES.c.reason).where(LOSSES.c.token == token)).scalar()
         return LossReason.read(found) if found else None
 
@@ -131,7 +131,7 @@ class Backlog:
         )
         if full_nodes:
             query = query.where(RECORDINGS.c.origin_node.not_in(list(full_nodes)))
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [_pending_notice(row) for row in rows if row.token not in running][:limit]
 
@@ -140,7 +140,7 @@ class Backlog:
         query = select(func.min(RECORDINGS.c.next_at)).where(
             RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > after
         )
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             found = connection.execute(query).scalar()
         return None if found is None else float(found)
 
@@ -195,12 +195,12 @@ class Backlog:
             query = query.where(RECORDINGS.c.id < before_id)
         for name, wanted in (filters or {}).items():
             query = query.where(_filter(name, wanted)) if wanted else query
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             return [row._mapping for row in connection.execute(query).all()]
 
     def recording(self, token: str) -> Any | None:
         """Return the row of a token, or None."""
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             row = connection.execute(select(RECORDINGS).where(RECORDINGS.c.token == token)).first()
         return None if row is None else row._mapping
 
@@ -208,7 +208,7 @@ class Backlog:
         """Return the number of notices by outcome; ``open`` counts those without one."""
         query = select(RECORDINGS.c.outcome, func.count()).group_by(RECORDINGS.c.outcome)
         totals = {**dict.fromkeys((each.value for each in Verdict), 0), "open": 0}
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             totals.update({outcome or "open": count for outcome, count in connection.execute(query).all()})
         return totals
 

@@ -15,9 +15,13 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.schema import APPLIED_STEPS, METADATA, RECORDINGS, STEPS
 from lbcompanion.errors import CompanionError
 from lbcompanion.schema_steps import add_missing_columns, apply_steps
+
+#: The topics of :class:`~lbcompanion.crawler.health.Health`.
+WRITING, READING = "the queue cannot be written", "the queue cannot be read"
 
 
 class BacklogError(CompanionError):
@@ -46,10 +50,14 @@ def open_engine(url: str) -> Engine:
 
 
 class Database:
-    """The database that backlog, route table and archive index share."""
+    """The database that backlog, route table and archive index share.
 
-    def __init__(self, engine: Engine) -> None:
+    :param health: where failures are reported. A read that succeeds does not say that writing works.
+    """
+
+    def __init__(self, engine: Engine, health: Health | None = None) -> None:
         self._engine = engine
+        self._health = health or Health()
 
     @contextmanager
     def change(self) -> Iterator[Connection]:
@@ -57,12 +65,31 @@ class Database:
 
         :raises BacklogError: if the database fails.
         """
+        with self._transaction(WRITING, "free or enlarge the disk, or correct the rights") as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One transaction that only reads.
+
+        :raises BacklogError: if the database fails.
+        """
+        with self._transaction(READING, "see whether the file is there and whole") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, topic: str, advice: str) -> Iterator[Connection]:
         try:
             with self._engine.begin() as connection:
+                before = _changes(connection)
                 yield connection
+                wrote = topic == READING or _changes(connection) != before or before < 0
         except SQLAlchemyError as failure:
             # The driver's text may quote bound values, so only the error's class is reported.
+            self._health.failed(topic, f"{type(failure).__name__}; {advice}")
             raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
+        if wrote:
+            self._health.works(topic)
 
     def open(self) -> None:
         """Create missing tables and columns, and apply the steps that the database lacks.
@@ -79,3 +106,9 @@ class Database:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+
+def _changes(connection: Connection) -> int:
+    """Return how many rows this connection has changed so far; -1 if the driver does not say."""
+    changes = getattr(connection.connection.driver_connection, "total_changes", -1)
+    return int(changes)

@@ -22,7 +22,7 @@ class RouteTable:
 
     def load(self) -> list[Route]:
         """Return all stored routes."""
-        with self._database.change() as connection:
+        with self._database.read() as connection:
             return [_route(row) for row in connection.execute(select(ROUTES)).all()]
 
     def save(self, route: Route) -> None:

@@ -44,6 +44,7 @@ RECORDINGS = Table(
     Column("finished_at", Float),
     Column("warc_file", String(255), nullable=False),
     Column("warc_offset", Integer),
+    Column("requisites", Text),  # JSON; null: none were fetched
     Index("recordings_due", "outcome", "next_at"),
 )
 

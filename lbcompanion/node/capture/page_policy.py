@@ -33,7 +33,7 @@ from lbcompanion.node.capture.pipeline import CaptureLimits
 from lbcompanion.node.capture.range_requests import RangeRequests
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.client_info import forwarding_lines, host_of
+from lbcompanion.node.proxy.client_info import PublicOrigin, forwarding_lines
 from lbcompanion.settings import InjectTable, NodeSettings
 
 #: The token in the fields of a page without one.
@@ -73,7 +73,8 @@ class PagePolicy:
         self.range_requests = RangeRequests()
         self.now = now
         self.prefix = settings.node.prefix
-        self._public_origin = settings.node.public_origin.rstrip("/")
+        self._public_origin = PublicOrigin(settings.node.public_origin)
+        self._has_public_origin = settings.node.public_origin != ""
         self.script_url = f"{self.prefix}/fetch-from.js?v={script.version}"
         self._below_folder = f"-{self.prefix}/fetch-from?v={script.version}"
         self._integrity = integrity_of(script.source)
@@ -92,7 +93,6 @@ class PagePolicy:
         # Caches: many requests are alike.
         self._forwarding_lines: BoundedCache[tuple[str, str, bytes | None], bytes] = BoundedCache()
         self._accept_encodings: BoundedCache[bytes, bytes] = BoundedCache()
-        self._origins: BoundedCache[tuple[str, bytes | None], str] = BoundedCache()
         self._script_paths: BoundedCache[bytes, str] = BoundedCache()
         self._tags: BoundedCache[tuple[str, str, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
         self.uses_default_tag = self.top is None and self.bottom is None
@@ -118,15 +118,8 @@ class PagePolicy:
         return adapt(values, origin + self.script_url, inserted=inserted) or values
 
     def origin(self, head: RequestHead, trusted: bool, scheme: str) -> str:
-        """The public origin of a request."""
-        if self._public_origin:
-            return self._public_origin
-        host = host_of(head, trusted)
-        key = (scheme, host)
-        cached = self._origins.get(key)
-        if cached is None:
-            cached = self._origins.put(key, f"{scheme}://{host.decode('latin-1')}" if host else f"{scheme}://")
-        return cached
+        """The public origin of a request; empty if it has no valid host."""
+        return self._public_origin.of(head, trusted, scheme)
 
     def copy_base_url(self, origin: str) -> str:
         """The URL of a copy without its token."""
@@ -181,9 +174,12 @@ class PagePolicy:
         It is absolute, because a ``<base>`` may precede the tag. The browser may have requested the page by ``https``
         where the companion knows of ``http`` only, so the scheme is that of the page then.
         """
-        if script_path.startswith(".") or origin.endswith("://"):
+        if script_path.startswith("."):
             return script_path
-        if self._public_origin or origin.startswith("https:"):
+        if not origin:
+            # Two slashes at the start would name a host.
+            return "/" + script_path.lstrip("/")
+        if self._has_public_origin or origin.startswith("https:"):
             return origin + script_path
         return origin.removeprefix("http:") + script_path
 

@@ -349,7 +349,7 @@ class CapturePipeline:
         """Finish the copy and store it, after the visitor's last byte."""
         parts, self._copy_parts = self._copy_parts, None
         if parts is None:
-            self._copies.lost(self._token, self._no_copy_reason)
+            self._copies.record_loss(self._token, self._no_copy_reason)
             return
         self._counters.capturing_bytes -= self._copy_bytes
         request, head, origin, captured_at, charset = self._page_context
@@ -368,9 +368,9 @@ class CapturePipeline:
         except Exception as error:
             # A copy that may contain masked or excluded content is not stored.
             self._counters.failed_open[f"copy: {type(error).__name__}"] += 1
-            self._copies.lost(self._token, "masks or excluded blocks could not be taken out")
+            self._copies.record_loss(self._token, "masks or excluded blocks could not be taken out")
             return
-        self._copies.keep(page)
+        self._copies.store_page(page)
         if capture_limits.on_captured is not None:
             try:
                 capture_limits.on_captured(page, request.values.get(b"cookie", b""))
@@ -388,7 +388,7 @@ class CapturePipeline:
     def abort(self, why: str) -> bytes:
         """Drop the copy of an incomplete body; return the bytes that were held back for the visitor."""
         self._stop_copy(why)
-        self._copies.lost(self._token, self._no_copy_reason)
+        self._copies.record_loss(self._token, self._no_copy_reason)
         if self._unsent_input is not None:
             coded, self._unsent_input = b"".join(self._unsent_input), None
             return coded

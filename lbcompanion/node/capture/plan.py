@@ -127,7 +127,8 @@ class RequestPlan:
         if self._etag_translated and not self._is_robots_txt:
             # The stored page has inline scripts with a token that is unknown here.
             origin = policy.origin(self._head, self._trusted, self._scheme)
-            lines = _replace_csp(lines, policy.csp_headers(head, origin, policy.inserted))
+            if origin:
+                lines = _replace_csp(lines, policy.csp_headers(head, origin, policy.inserted))
         return ResponsePlan(lines, _ChangedLength())
 
     def _count_not_captured(self, why: str) -> None:
@@ -139,15 +140,15 @@ class RequestPlan:
         request = self._head
         is_head = request.method == b"HEAD"
         eligibility = policy.eligibility(request, head)
-        why = self.not_captured(head, eligibility)
+        origin = policy.origin(request, self._trusted, self._scheme)
+        why = self.not_captured(head, eligibility, origin)
         if why:
             self._count_not_captured(why)
             return ResponsePlan(end_to_end(head))
         not_injected = policy.not_injected(head, eligibility)
         inject = not not_injected
-        origin = policy.origin(request, self._trusted, self._scheme)
         # A HEAD has no copy; its fields are those of GET, except for a hash over the token.
-        token = NO_TOKEN if is_head else policy.copies.begin()
+        token = NO_TOKEN if is_head else policy.copies.mint_token()
         inserted = (
             policy.inserted_for(token, origin, eligibility.xhtml)
             if inject and head.flags & HAS_CSP
@@ -176,8 +177,11 @@ class RequestPlan:
             lines += b"%b: %b\r\n" % (headers.CAPTURED_TOKEN.written, token.encode())
         return ResponsePlan(lines, pipeline)
 
-    def not_captured(self, head: ResponseHead, eligibility: Eligibility) -> str:  # noqa: PLR0911 - as above
-        """Why no copy is made of this response; empty if one is."""
+    def not_captured(self, head: ResponseHead, eligibility: Eligibility, origin: str) -> str:  # noqa: PLR0911 - as above
+        """Why no copy is made of this response; empty if one is.
+
+        :param origin: the public origin of the request; empty if it has none.
+        """
         policy = self.policy
         if head.status not in policy.capture_rules.statuses:
             return "status"
@@ -193,6 +197,11 @@ class RequestPlan:
         length = head.values.get(b"content-length")
         if length is not None and not coding and int(length) > policy.capture_limits.max_page_bytes:
             return "larger than max_page_bytes"
+        if not origin:
+            return "no valid host"
+        if len(self._head.target) + len(origin) > headers.MAX_PAGE_URL_BYTES:
+            # A copy whose head the crawler cannot read would be sent in vain until the crawler gives up.
+            return "address too long"
         if policy.counters.capturing_bytes >= policy.capture_limits.capturing_bytes:
             return "capture memory is full"
         return ""

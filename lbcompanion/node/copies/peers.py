@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from treq.client import HTTPClient
@@ -20,12 +21,12 @@ from twisted.web.http_headers import Headers
 
 from lbcompanion.model import MissReason, WallClock
 from lbcompanion.node.copies.service import CopyRequest
-from lbcompanion.node.proxy.answers import GUARDS, PROBLEM, no_content
+from lbcompanion.node.proxy.answers import COPY_GUARDS, GUARDS, PROBLEM, no_content
 from lbcompanion.node.proxy.context import InternalResponse
-from lbcompanion.protocol.headers import HOP, REPR_DIGEST, Identity, relayed_fields
+from lbcompanion.protocol.headers import AUTHORITY, HOP, REPR_DIGEST, Identity, relayed_fields
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import is_digest_of
-from lbcompanion.web import BytesProducer, read_body
+from lbcompanion.web import BytesProducer, IdentifyingAgent, read_body
 
 #: How many peers are asked for a copy, in addition to the owner.
 MAX_PEERS_ASKED = 3
@@ -93,7 +94,7 @@ class Peers:
         self._signer = Signer(secret)
         self._pool = HTTPConnectionPool(reactor)
         self._pool.maxPersistentPerHost = _CONNECTIONS
-        self._client = HTTPClient(Agent(reactor, connectTimeout=5, pool=self._pool))
+        self._client = HTTPClient(IdentifyingAgent(Agent(reactor, connectTimeout=5, pool=self._pool)))
         self._reactor = reactor
         self._backoff_until: dict[str, float] = {}
 
@@ -173,8 +174,8 @@ class Peers:
         headers = Headers()
         for key, value in self._signer.sign(method, url, nonce, self._now(), body):
             headers.addRawHeader(key, value)
+        headers.addRawHeader(AUTHORITY.text, urlsplit(url).netloc)
         headers.addRawHeader(HOP.text, self._node)
-        headers.addRawHeader("Accept-Encoding", "identity")
         if body is not None:
             headers.addRawHeader("Content-Type", "application/octet-stream")
         started_at = self._reactor.seconds()
@@ -213,7 +214,10 @@ class Peers:
         )
         length = answer.header("content-length") if method == "HEAD" else ""
         return InternalResponse(
-            answer.status, [*fields, *GUARDS], answer.body, length=int(length) if length.isdecimal() else None
+            answer.status,
+            [*fields, *(COPY_GUARDS if answer.status == 200 else GUARDS)],
+            answer.body,
+            length=int(length) if length.isdecimal() else None,
         )
 
     # Transfers of copies.

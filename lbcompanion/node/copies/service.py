@@ -8,10 +8,10 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from lbcompanion.errors import PageNotReady, PageRefused, StoreError, StoreUnreachable, TokenError
+from lbcompanion.errors import PageNotReady, PageRefused, StoreError, StoreUnreachable, StoreUnwritable, TokenError
 from lbcompanion.model import Miss, MissReason, Page, WallClock
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.answers import GUARDS, PROBLEM, no_content, problem, problem_body
+from lbcompanion.node.proxy.answers import COPY_GUARDS, GUARDS, PROBLEM, no_content, problem, problem_body
 from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.protocol.headers import Identity, Via, copy_fields
 from lbcompanion.protocol.tokens import Tokens, abbreviate, digest_of, repr_digest
@@ -70,7 +70,8 @@ class Copies:
         self.outlives: Callable[[str], bool] = _never_outlives
         self._pending: dict[str, float] = {}
         self._store_works = True
-        #: The store is reachable but refuses pages: a successful sweep does not mean that it works.
+        #: The store is reachable but refuses pages, for example because its disk is full: a read or a sweep that
+        #: succeeds does not mean that it works.
         self._store_refuses = False
 
     def use_store(self, store: IPageStore) -> None:
@@ -80,13 +81,13 @@ class Copies:
 
     # Storing pages.
 
-    def begin(self) -> str:
+    def mint_token(self) -> str:
         """Mint a token for a page that is being captured."""
         token = self._tokens.mint()
         self._pending[token] = self._now()
         return token
 
-    def keep(self, page: Page) -> None:
+    def store_page(self, page: Page) -> None:
         """Store a complete page. The visitor has already been served; errors are counted."""
         try:
             if self._put_now is not None:
@@ -113,10 +114,10 @@ class Copies:
         self._counters.failed_open["store"] += 1
         if not failure.check(PageRefused):
             self._store_refuses = not failure.check(StoreUnreachable)
-            self._set_store_works(False, _reason(failure.value))
-        self.lost(token, "the store could not keep it")
+            self._set_store_failed(failure.value)
+        self.record_loss(token, "the store could not keep it")
 
-    def lost(self, token: str, why: str) -> None:
+    def record_loss(self, token: str, why: str) -> None:
         """Record that a page gets no copy, and why; the store answers fetches with the reason for a while."""
         self._pending.pop(token, None)
         self._counters.not_captured[why] += 1
@@ -129,8 +130,13 @@ class Copies:
         """Remove expired copies from the store; this also checks whether the store is reachable."""
         maybeDeferred(self._store.sweep).addCallbacks(
             lambda _: self._set_store_works(True, ""),
-            lambda failure: self._set_store_works(False, _reason(failure.value)),
+            lambda failure: self._set_store_failed(failure.value),
         )
+
+    def _set_store_failed(self, error: BaseException | None) -> None:
+        if isinstance(error, StoreUnwritable):
+            self._store_refuses = True
+        self._set_store_works(False, _reason(error))
 
     def _set_store_works(self, works: bool, why: str) -> None:
         if works and self._store_refuses:
@@ -209,7 +215,7 @@ class Copies:
 
         via = Via.OWN if owner == self._node else self._via_of_others
         fields = copy_fields(page, self.identity, token=copy_request.token, nonce=copy_request.nonce, via=via)
-        return InternalResponse(200, [*fields, *GUARDS], page.body, sent if take else None)
+        return InternalResponse(200, [*fields, *COPY_GUARDS], page.body, sent if take else None)
 
     def _miss_response(self, copy_request: CopyRequest, miss: Miss, owner: str) -> InternalResponse:
         self._counters.fetches[miss.reason.value] += 1
@@ -236,7 +242,7 @@ class Copies:
     def _store_failed(self, error: Exception) -> InternalResponse:
         if isinstance(error, PageNotReady):
             return self._retry_later(str(error))
-        self._set_store_works(False, _reason(error))
+        self._set_store_failed(error)
         return self._retry_later("the store fails")
 
     def drop(self, copy_request: CopyRequest) -> Deferred[InternalResponse]:
@@ -269,16 +275,12 @@ class Copies:
     async def _outlives_pull(self, token: str) -> bool:
         if self.outlives is _never_outlives:
             return False
-        stored = await self._store.peek(token)
-        return isinstance(stored, Page) and self.outlives(stored.url)
+        url = await self._store.url_of(token)
+        return bool(url) and self.outlives(url)
 
     def url_of(self, token: str) -> Deferred[str]:
-        """The URL of a copy in this store; empty if there is none."""
-
-        def url_or_empty(found: Page | Miss) -> str:
-            return found.url if isinstance(found, Page) else ""
-
-        return maybeDeferred(self._store.peek, token).addCallbacks(url_or_empty, lambda _: "")
+        """The URL of a copy in this store; empty if there is none, or if the store fails."""
+        return maybeDeferred(self._store.url_of, token).addErrback(lambda _: "")
 
 
 def _never_outlives(url: str) -> bool:

@@ -46,6 +46,17 @@ class SharedStore(DelegatingStore):
         """The copy, to be sent to the crawler, or why there is none."""
         return Deferred.fromCoroutine(self._find("take", self.inner.take, token))
 
+    def url_of(self, token: str) -> Deferred[str]:
+        """The URL of a copy, without its body; empty if no process has it."""
+        return Deferred.fromCoroutine(self._url_of(token))
+
+    async def _url_of(self, token: str) -> str:
+        url = await self.inner.url_of(token)
+        if url or self._siblings is None:
+            return url
+        answers = await self._siblings.ask_all(Frame({"do": "url", "token": token}))
+        return next((str(answer.values["url"]) for answer in answers.values() if answer.values.get("url")), "")
+
     def sent(self, token: str) -> Deferred[None]:
         """Report to the process that has the copy that it was sent."""
         giver = self._givers.pop(token, None)
@@ -99,7 +110,7 @@ class SiblingRequestHandler:
 
     def __init__(self, store: IPageStore, is_pending: Callable[[str], bool]) -> None:
         self._store = store
-        self._on_its_way = is_pending
+        self._is_pending = is_pending
 
     async def answer(self, request: Frame) -> Frame:
         """Answer a request.
@@ -109,6 +120,8 @@ class SiblingRequestHandler:
         verb, token = request.values["do"], request.values.get("token", "")
         if verb in {"peek", "take"}:
             return await self._find(verb, token)
+        if verb == "url":
+            return Frame({"url": await self._store.url_of(token)})
         if verb == "drop":
             return Frame({"dropped": await self._store.drop(token)})
         if verb == "sent":
@@ -120,7 +133,7 @@ class SiblingRequestHandler:
         raise ValueError("unknown request")
 
     async def _find(self, verb: str, token: str) -> Frame:
-        if self._on_its_way(token):
+        if self._is_pending(token):
             return Frame({"pending": True})
         found = await (self._store.take(token) if verb == "take" else self._store.peek(token))
         if isinstance(found, Page):

@@ -1,1 +1,1 @@
-"""What the companion answers itself below the prefix: routing, who may fetch, the debug page."""
+"""The endpoints below the prefix: routing, authorization of fetches, the debug page."""

@@ -121,8 +121,8 @@ class DebugReporter:
         eligibility = policy.eligibility(head, answer)
         # A HEAD has no copy, though its fields are those of GET.
         no_page = "HEAD" if head.method == b"HEAD" else ""
-        why = plan.reason or plan.not_captured(answer, eligibility) or no_page
         origin = policy.origin(head, False, scheme)
+        why = plan.reason or plan.not_captured(answer, eligibility, origin) or no_page
         inserted = policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
         csp_headers = policy.csp_headers(answer, origin, inserted)
         verdict = evaluate(csp_headers, origin + policy.script_url, inserted=inserted)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import WallClock
-from lbcompanion.node.proxy.client_info import address_of, is_listed
+from lbcompanion.node.proxy.client_info import PublicOrigin, address_of, is_listed
 from lbcompanion.node.proxy.context import InternalRequest
-from lbcompanion.protocol.signatures import FARM_KEY_ID, SignedRequest, Verifier
+from lbcompanion.protocol import headers
+from lbcompanion.protocol.signatures import FARM_KEY_ID, MAX_SKEW_SECONDS, SignedRequest, Verifier
 from lbcompanion.settings import FetchTable
+
+# Only holders of a key can add nonces.
+_MAX_NONCES = 4096
 
 
 @frozen
@@ -19,39 +23,84 @@ class AuthResult:
     """The result of an authorization.
 
     :ivar why: the rule that the caller broke; for the log, never sent to the refused caller.
+    :ivar public_host: the host that the caller signed, if a balancer replaced it in ``Host``; else empty.
     """
 
     allowed: bool
     address: str
     key: str = ""
     why: str = ""
+    public_host: str = ""
+
+
+class UsedNonces:
+    """The nonces of valid signatures, for as long as the signatures are valid.
+
+    Each process of a node remembers its own.
+    """
+
+    def __init__(self) -> None:
+        self._expiry: dict[tuple[str, bytes], float] = {}
+
+    def use(self, key: str, nonce: bytes, now: float) -> bool:
+        """Remember a nonce; False if it was used before, or if too many are remembered."""
+        # A signature is valid from MAX_SKEW_SECONDS before ``created`` to MAX_SKEW_SECONDS after it. Entries are in the
+        # order of their expiry.
+        while self._expiry and self._expiry[entry := next(iter(self._expiry))] <= now:
+            del self._expiry[entry]
+        if (key, nonce) in self._expiry or len(self._expiry) >= _MAX_NONCES:
+            return False
+        self._expiry[key, nonce] = now + 2 * MAX_SKEW_SECONDS
+        return True
 
 
 class FetchAuthorizer:
     """Authorizes callers.
 
+    :param public_origin: ``[node] public_origin``; empty if it is not set.
     :param trusted: whether an address is a trusted proxy's.
     :param now: seconds since the epoch.
     """
 
-    def __init__(self, *, fetch: FetchTable, secret: bytes, trusted: Callable[[str], bool], now: WallClock) -> None:
+    def __init__(
+        self,
+        *,
+        fetch: FetchTable,
+        secret: bytes,
+        public_origin: str,
+        trusted: Callable[[str], bool],
+        now: WallClock,
+    ) -> None:
         self._fetch = fetch
         self._verifier = Verifier(secret, fetch.public_keys)
+        self._public_origin = PublicOrigin(public_origin)
         self._trusted = trusted
         self._now = now
+        self._nonces = UsedNonces()
 
     def authorize(self, request: InternalRequest) -> AuthResult:
-        """Whether this caller may GET and DELETE copies and see the debug page."""
-        address = self._address(request)
-        if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
-            return AuthResult(False, address, why="the address is not listed")
-        if self._fetch.signature == "off":
-            return AuthResult(True, address)
-        try:
-            key = self._verifier.verify(_signed(request), self._now())
-        except SignatureRefused as refused:
-            return AuthResult(False, address, why=str(refused))
-        return AuthResult(True, address, key)
+        """Whether this caller may GET and DELETE copies.
+
+        A balancer may have replaced Host. If nothing names the original, the authority that the farm's key signed is
+        accepted: a token is unguessable and belongs to one farm, so a request that was meant for another site with the
+        same secret finds no copy here.
+        """
+        result = self._authorize(request, accepts_any_authority=not self._public_origin.is_configured)
+        if not result.allowed or result.key != FARM_KEY_ID or self._public_origin.is_configured:
+            return result
+        signed = (request.head.get(headers.AUTHORITY.key) or b"").decode("latin-1").lower()
+        known = self._public_origin.authorities(request.head, request.trusted)
+        return result if not signed or signed in known else evolve(result, public_host=signed)
+
+    def authorize_once(self, request: InternalRequest) -> AuthResult:
+        """Whether this caller may see the debug page, which can send requests to the application: each signature
+        counts once."""
+        result = self._authorize(request, accepts_any_authority=False)
+        if not result.allowed or not result.key:
+            return result
+        if not self._nonces.use(result.key, request.head.get(headers.NONCE.key) or b"", self._now()):
+            return evolve(result, allowed=False, why="the nonce was used before")
+        return result
 
     def authorize_node(self, request: InternalRequest, *, body_follows: bool = False) -> AuthResult:
         """Whether this caller is a node of this farm, which may PUT copies.
@@ -65,11 +114,23 @@ class FetchAuthorizer:
             return AuthResult(False, address, why="the address is not listed")
         verify = self._verifier.verify_head if body_follows or request.truncated else self._verifier.verify
         try:
-            key = verify(_signed(request), self._now())
+            key = verify(self._signed(request, accepts_any_authority=False), self._now())
         except SignatureRefused as refused:
             return AuthResult(False, address, why=str(refused))
         if key != FARM_KEY_ID:
             return AuthResult(False, address, key, "only nodes of this farm may put copies")
+        return AuthResult(True, address, key)
+
+    def _authorize(self, request: InternalRequest, accepts_any_authority: bool) -> AuthResult:
+        address = self._address(request)
+        if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
+            return AuthResult(False, address, why="the address is not listed")
+        if self._fetch.signature == "off":
+            return AuthResult(True, address)
+        try:
+            key = self._verifier.verify(self._signed(request, accepts_any_authority), self._now())
+        except SignatureRefused as refused:
+            return AuthResult(False, address, why=str(refused))
         return AuthResult(True, address, key)
 
     def _address(self, request: InternalRequest) -> str:
@@ -79,13 +140,15 @@ class FetchAuthorizer:
             return request.peer
         return address_of(request.head, request.peer, name, self._trusted)
 
-
-def _signed(request: InternalRequest) -> SignedRequest:
-    head = request.head
-    return SignedRequest(
-        method=head.method.decode("ascii"),
-        authority=(head.get(b"host") or b"").decode("latin-1").lower(),
-        path=head.path.decode("latin-1"),
-        fields=head.fields,
-        body=request.body,
-    )
+    def _signed(self, request: InternalRequest, accepts_any_authority: bool) -> SignedRequest:
+        head = request.head
+        host, *others = self._public_origin.authorities(head, request.trusted)
+        return SignedRequest(
+            method=head.method.decode("ascii"),
+            authority=host,
+            path=head.target.decode("latin-1"),
+            fields=head.fields,
+            body=request.body,
+            authorities=others,
+            accepts_any_authority=accepts_any_authority,
+        )

@@ -17,6 +17,7 @@ from lbcompanion.node.endpoints.fetch_auth import AuthResult, FetchAuthorizer
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.proxy.answers import GUARDS, not_allowed, problem
+from lbcompanion.node.proxy.client_info import normal_host
 from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
 from lbcompanion.protocol import headers, shapes
 
@@ -59,7 +60,8 @@ class EndpointRouter:
         """Answer a request."""
         path = self._below_prefix(request).decode("latin-1")
         if path.startswith("/page/"):
-            return self._page(request, path[len("/page/") :])
+            token, _, action = path[len("/page/") :].partition("/")
+            return self._page(request, token) if not action else self._page_action(request, token, action)
         known = {
             "/whoami": ("GET, HEAD", self._whoami),
             "/fetch-from.js": ("GET, HEAD", self._fetch_from),
@@ -82,6 +84,22 @@ class EndpointRouter:
             return below
         return path[path.rindex(b"/") :]
 
+    def _page_action(self, request: InternalRequest, token: str, action: str) -> Deferred[InternalResponse]:
+        """Answer ``POST .../done``, which confirms a copy like ``DELETE``: firewalls often refuse that method."""
+        if action != "done":
+            return succeed(problem(404, detail="there is nothing here", reason="unknown"))
+        if request.head.method != b"POST":
+            return succeed(not_allowed("POST"))
+        verdict = self._authorizer.authorize(request)
+        if not verdict.allowed:
+            return succeed(self._forbidden(verdict))
+        return self._confirm(request, token)
+
+    def _confirm(self, request: InternalRequest, token: str) -> Deferred[InternalResponse]:
+        if not shapes.TOKEN.fullmatch(token):
+            return succeed(problem(404, detail="not a token", reason="unknown"))
+        return self._copies.drop(CopyRequest(token, _nonce(request), request.head.get(headers.HOP.key) is not None))
+
     def _page(self, request: InternalRequest, token: str) -> Deferred[InternalResponse]:
         method = request.head.method
         if method == b"PUT":
@@ -91,12 +109,15 @@ class EndpointRouter:
         verdict = self._authorizer.authorize(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
+        if method == b"DELETE":
+            return self._confirm(request, token)
         copy_request = CopyRequest(token, _nonce(request), request.head.get(headers.HOP.key) is not None)
         if not shapes.TOKEN.fullmatch(token):
             return succeed(problem(404, detail="not a token", reason="unknown"))
-        if method == b"DELETE":
-            return self._copies.drop(copy_request)
-        return self._copies.get(copy_request, take=method == b"GET")
+        answer = self._copies.get(copy_request, take=method == b"GET")
+        if verdict.public_host:
+            answer.addCallback(_with_public_host, request.head.values.get(b"host", b""), verdict.public_host)
+        return answer
 
     def max_body_bytes(self, request: InternalRequest) -> int:
         """The body limit of a ``PUT`` with this head, in bytes; 0 if it is refused."""
@@ -151,7 +172,7 @@ class EndpointRouter:
         return Deferred.fromCoroutine(self._notice_receiver.receive(request))
 
     def _debug_page(self, request: InternalRequest) -> Deferred[InternalResponse]:
-        verdict = self._authorizer.authorize(request)
+        verdict = self._authorizer.authorize_once(request)
         if not verdict.allowed:
             return succeed(self._forbidden(verdict))
 
@@ -165,6 +186,21 @@ class EndpointRouter:
             return InternalResponse(200, [(b"Content-Type", b"application/json"), *GUARDS], body)
 
         return self._debug(request, verdict).addCallback(render_report)
+
+
+def _with_public_host(answer: InternalResponse, received_host: bytes, public_host: str) -> InternalResponse:
+    """Name the page by the host that the crawler signed, if its visitor's request had the ``Host`` of this fetch.
+
+    The balancer replaces ``Host`` in both, so the visitor's request had the crawler's host before.
+    """
+    for number, (name, value) in enumerate(answer.fields):
+        if name == headers.PAGE_URL.written:
+            scheme, _, rest = value.partition(b"://")
+            host, slash, path = rest.partition(b"/")
+            if host.decode("latin-1") == normal_host(received_host, scheme.decode("latin-1")):
+                url = b"%b://%b%b%b" % (scheme, public_host.encode("latin-1"), slash, path)
+                answer.fields[number] = (name, url)
+    return answer
 
 
 def _nonce(request: InternalRequest) -> str:

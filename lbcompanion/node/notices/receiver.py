@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address, ip_network
 
 from twisted.python.failure import Failure
 
 from lbcompanion.errors import NoticeError, StoreError, TokenError
-from lbcompanion.model import Notice, NoticeSource, Page, WallClock
+from lbcompanion.model import Notice, NoticeSource, Page, RoutingCookie, WallClock
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.answers import guarded_text, no_content
+from lbcompanion.node.proxy.client_info import PublicOrigin, client_address
 from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
 from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES, read_browser_notice
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.reader import CookieReader
 
+#: The longest URL in a notice. The crawler fetches by token, and gets the whole URL with the copy.
+MAX_URL_BYTES = 4096
+# An IPv6 client usually has all addresses of a network of this size.
+_IPV6_PREFIX = 64
+
 
 class NoticeReceiver:
     """Checks and reduces notices, and writes them to the spool.
 
+    :param public_origin: ``[node] public_origin``; empty if it is not set.
+    :param trusts: whether an address is a trusted proxy's.
     :param on_notice: called after each write to the spool.
     :param now: seconds since the epoch.
     """
@@ -36,6 +45,8 @@ class NoticeReceiver:
         spool: Spool | None,
         counters: Counters,
         now: WallClock,
+        public_origin: str,
+        trusts: Callable[[str], bool],
         on_notice: Callable[[], None],
     ) -> None:
         self._node = node
@@ -45,35 +56,41 @@ class NoticeReceiver:
         self._spool = spool
         self._counters = counters
         self._now = now
+        self._public_origin = PublicOrigin(public_origin)
+        self._trusts = trusts
         self._on_notice = on_notice
 
     async def receive(self, request: InternalRequest) -> InternalResponse:
-        """Answer ``POST notice``: 204 after the write, 400, 413, or 503 if the write failed."""
+        """Answer ``POST notice``: 204 after the write, 400, 403, 413, or 503 if the write failed."""
         try:
             if request.truncated:
                 raise NoticeError(f"longer than {BROWSER_LIMIT_BYTES} bytes", 413)
             browser_notice = read_browser_notice(request.body)
             owner = self._tokens.owner_of(browser_notice.token)
+            with_cookies = self._check_sender(request, browser_notice.url)
         except (NoticeError, TokenError) as error:
             self._counters.notices["refused"] += 1
             status = error.status if isinstance(error, NoticeError) else 400
             return guarded_text(status, str(error))
-        cookies = self._reader.merge(parse(b"; ".join(request.head.all(b"cookie"))), browser_notice.cookies)
+        cookies: Iterable[RoutingCookie] = ()
+        if with_cookies:
+            cookies = self._reader.merge(parse(b"; ".join(request.head.all(b"cookie"))), browser_notice.cookies)
         page_url = (await self._copies.url_of(browser_notice.token)) if owner == self._node else ""
         notice = Notice(
             token=browser_notice.token,
-            url=browser_notice.url,
+            url=_shortened(browser_notice.url),
             cookies={cookie.name: cookie.value for cookie in cookies},
             viewed_at=browser_notice.viewed_at,
             noticed_at=self._now(),
-            page_url=page_url,
+            page_url=_shortened(page_url),
             source=NoticeSource.BROWSER,
         )
         if self._spool is None:
             self._counters.notices["not sent on"] += 1
             return no_content()
         try:
-            accepted = await self._spool.add(notice)
+            address = client_address(request.head, request.trusted, request.peer, self._trusts)
+            accepted = await self._spool.add(notice, _network(address))
         except StoreError as error:
             self._counters.notices["not written"] += 1
             return guarded_text(503, str(error))
@@ -84,6 +101,33 @@ class NoticeReceiver:
         self._on_notice()
         return no_content()
 
+    def _check_sender(self, request: InternalRequest, url: str) -> bool:
+        """Whether the notice's cookies count: those of a page of another site do not.
+
+        Another site can make a visitor's browser post a notice. The browser then sends the cookies of this site that
+        have ``SameSite=None``, and these would be recorded for a token that the other site chose.
+
+        :param url: the URL that the notice names.
+        :raises NoticeError: with status 403 for a notice of another site.
+        """
+        head = request.head
+        origin, site = head.get(b"origin"), head.get(b"sec-fetch-site")
+        if origin == b"null":
+            # A sandboxed frame of this site is cross-site too, and so is one of any other site.
+            return False
+        if site == b"same-origin" or (
+            origin is not None and self._public_origin.is_own(origin, head, request.trusted) and site != b"cross-site"
+        ):
+            return True
+        if origin is None and site != b"cross-site":
+            # Not a browser, or an old one.
+            return True
+        names_its_page = origin is not None and url.lower().startswith(f"{origin.decode('latin-1').lower()}/")
+        if names_its_page and site is None and not self._public_origin.is_configured:
+            # Browsers omit Sec-Fetch-Site for http, and the balancer may have replaced Host.
+            return False
+        raise NoticeError("a notice has to come from a page of this site", 403)
+
     def record_server_notice(self, page: Page, cookie_header: bytes) -> None:
         """Record the node's own notice of a captured page (``notices = "server"``)."""
         if self._spool is None:
@@ -92,11 +136,11 @@ class NoticeReceiver:
         cookies = self._reader.read(parse(cookie_header))
         notice = Notice(
             token=page.token,
-            url=page.url,
+            url=_shortened(page.url),
             cookies={cookie.name: cookie.value for cookie in cookies},
             viewed_at=now,
             noticed_at=now,
-            page_url=page.url,
+            page_url=_shortened(page.url),
             source=NoticeSource.SERVER,
         )
         self._counters.notices["own"] += 1
@@ -104,3 +148,18 @@ class NoticeReceiver:
 
     def _not_written(self, failure: Failure) -> None:
         self._counters.notices["not written"] += 1
+
+
+def _shortened(url: str) -> str:
+    return url.encode("utf-8", "ignore")[:MAX_URL_BYTES].decode("utf-8", "ignore")
+
+
+def _network(address: str) -> str:
+    """The part of an address that one client can hardly change."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ip_network((parsed, _IPV6_PREFIX), strict=False))

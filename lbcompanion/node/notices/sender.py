@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
@@ -14,12 +15,14 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
+from lbcompanion.errors import StoreError
 from lbcompanion.model import Loss, Notice, WallClock
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.spool import Spool
+from lbcompanion.protocol.headers import AUTHORITY
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
-from lbcompanion.web import BodyTooLarge, BytesProducer, read_body
+from lbcompanion.web import BodyTooLarge, BytesProducer, IdentifyingAgent, read_body
 
 _BATCH = 100
 # Losses per request; each is short.
@@ -49,6 +52,7 @@ class NoticeSender:
         log: Callable[[str, str], None],
     ) -> None:
         self._url = intake.rstrip("/") + "/notices"
+        self._authority = urlsplit(self._url).netloc
         self._signer = Signer(secret)
         self._spool = spool
         self._reactor = reactor
@@ -57,13 +61,20 @@ class NoticeSender:
         self._counters = counters
         self._log = log
         self._pool = HTTPConnectionPool(reactor)
-        self._client = HTTPClient(Agent(reactor, connectTimeout=5, pool=self._pool))
+        self._client = HTTPClient(IdentifyingAgent(Agent(reactor, connectTimeout=5, pool=self._pool)))
         self._delivery: Deferred[Any] | None = None
         self._next_start: IDelayedCall | None = None
         self._wait_seconds = _FIRST_WAIT_SECONDS
         self._more_waiting = False
         self._stopped = False
-        self.reachable = True
+        #: Why notices are not delivered now; empty while they are.
+        self.trouble = ""
+        self._event = ""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the last delivery was accepted."""
+        return not self.trouble
 
     def wake(self) -> None:
         """Send queued notices soon, unless a delivery or a backoff is in progress."""
@@ -83,20 +94,27 @@ class NoticeSender:
         while not self._stopped:
             # Both reads are queued together, so that the spool's thread runs them in one transaction.
             notices_read, losses_read = self._spool.oldest(_BATCH), self._spool.losses(_LOSSES)
-            waiting, losses = await notices_read, await losses_read
+            try:
+                waiting = await notices_read
+            except StoreError:
+                # Both fail; nobody waits for the second any more.
+                losses_read.addErrback(lambda _: None)
+                raise
+            losses = await losses_read
             if not waiting and not losses:
                 return True
             status = await self._post([notice for _, notice in waiting], losses)
             if status == 202:
                 await self._remove_delivered(waiting, losses)
-                self._set_reachable(True, "")
+                self._accepted()
                 continue
             if status in {400, 413}:
                 # A notice that the crawler cannot read must not block the others.
                 status = await self._deliver_singly(waiting, losses)
                 if status == 202:
+                    self._accepted()
                     continue
-            self._set_reachable(False, f"the intake answered {status}")
+            self._refused(status)
             return False
         return False
 
@@ -129,6 +147,7 @@ class NoticeSender:
         headers = Headers()
         for name, value in self._signer.sign("POST", self._url, self._nonces(), self._now(), body):
             headers.addRawHeader(name, value)
+        headers.addRawHeader(AUTHORITY.text, self._authority)
         headers.addRawHeader("Content-Type", "application/json")
         response = await self._client.post(
             self._url,
@@ -145,13 +164,31 @@ class NoticeSender:
         return code
 
     def _delivery_failed(self, failure: Failure) -> bool:
-        self._set_reachable(False, failure.type.__name__ if failure.type else "failed")
+        # The spool itself says that it fails: the crawler was not asked.
+        if not failure.check(StoreError):
+            why = failure.type.__name__ if failure.type else "failed"
+            self._set_trouble("crawler not reached", why, "the crawler cannot be reached; notices wait")
         return False
 
-    def _set_reachable(self, reached: bool, why: str) -> None:
-        if reached != self.reachable:
-            self.reachable = reached
-            self._log("crawler reached again" if reached else "crawler not reached", why)
+    def _refused(self, status: int) -> None:
+        if status in {401, 403}:
+            why = f"the crawler refuses the signature ({status}): another farm secret?"
+            self._set_trouble("crawler refuses notices", why, f"{why} Notices wait")
+        else:
+            why = f"the intake answered {status}"
+            self._set_trouble("crawler not reached", why, f"the crawler does not take notices: {why}; notices wait")
+
+    def _accepted(self) -> None:
+        if self.trouble:
+            self.trouble = self._event = ""
+            self._log("crawler reached again", "")
+
+    def _set_trouble(self, event: str, why: str, trouble: str) -> None:
+        """Log a change; the same trouble for another reason is not logged again."""
+        self.trouble = trouble
+        if event != self._event:
+            self._event = event
+            self._log(event, why)
 
     def _delivery_ended(self, all_delivered: bool) -> None:
         self._delivery = None
@@ -185,9 +222,9 @@ class NoticeSender:
         if self._next_start is not None:
             self._next_start.cancel()
             self._next_start = None
-        done: Deferred[None] = Deferred()
+        stopped: Deferred[None] = Deferred()
         if self._delivery is None:
-            done.callback(None)
+            stopped.callback(None)
         else:
             # A crawler that does not answer must not delay the stop; the cancelled request is sent again later.
             cancel_call = self._reactor.callLater(_STOP_SECONDS, self._delivery.cancel)
@@ -195,7 +232,7 @@ class NoticeSender:
             def ended(_: object) -> None:
                 if cancel_call.active():
                     cancel_call.cancel()
-                done.callback(None)
+                stopped.callback(None)
 
             self._delivery.addBoth(ended)
-        return done.addCallback(lambda _: self._pool.closeCachedConnections())
+        return stopped.addCallback(lambda _: self._pool.closeCachedConnections())

@@ -74,6 +74,13 @@ class ControlSocket:
         :returns: False if another process is listening and is not replaced.
         :raises OSError: if the socket cannot be opened.
         """
+        try:
+            return self._listen(replace)
+        except OSError:
+            self._folder.close()
+            raise
+
+    def _listen(self, replace: bool) -> bool:
         if not replace and self._is_answered():
             return False
         new_name = f"{self._name}.{os.getpid()}"

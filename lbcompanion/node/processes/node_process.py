@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lbcompanion.node.health import CONTROL, Health
 from lbcompanion.node.processes.control import ControlSocket
 from lbcompanion.node.processes.drain_state import DrainState
 from lbcompanion.node.processes.process_role import ProcessRole, stop_reactor
 from lbcompanion.settings import NodeTable
+
+#: How often a socket is tried that could not be opened.
+_RETRY_SECONDS = 5.0
 
 
 class NodeProcess(MultiService):
@@ -34,6 +39,9 @@ class NodeProcess(MultiService):
         #: The group of processes that takes over; None if none does.
         self._successor: str | None = None
         self.started: Deferred[None] = Deferred()
+        self._health = Health(self._log_event)
+        self._control: ControlSocket | None = None
+        self._control_retry: IDelayedCall | None = None
 
     def startService(self) -> Deferred[None]:
         """Start; the Deferred fires when that is done."""
@@ -70,8 +78,28 @@ class NodeProcess(MultiService):
         self.started.addErrback(lambda _: None)
         return failure
 
-    def _open_control(self, node: NodeTable, sockets: Callable[[], Sequence[socket.socket]]) -> ControlSocket | None:
-        """Open the control socket; None if another process has it."""
+    def _open_control(self, node: NodeTable, sockets: Callable[[], Sequence[socket.socket]]) -> None:
+        """Open the control socket, unless another process has it. A disk on which it cannot be opened does not stop the
+        node: try again later."""
+        self._control_retry = None
+        try:
+            self._control = self._make_control(node, sockets)
+        except OSError as error:
+            self._health.failed(CONTROL, f"{node.state_dir}: {error.strerror}")
+            self._control_retry = self._reactor.callLater(_RETRY_SECONDS, self._open_control, node, sockets)
+        else:
+            self._health.succeeded(CONTROL)
+
+    async def _close_control(self, copy_outcome: Mapping[str, Any]) -> None:
+        """Report the outcome to the clients of the control socket, and close it."""
+        if self._control_retry is not None:
+            self._control_retry.cancel()
+            self._control_retry = None
+        if self._control is not None:
+            self._control.send_outcome({"done": True, **copy_outcome})
+            await self._control.close()
+
+    def _make_control(self, node: NodeTable, sockets: Callable[[], Sequence[socket.socket]]) -> ControlSocket | None:
         control = ControlSocket(
             state_dir=node.state_dir,
             node=node.name,

@@ -184,6 +184,11 @@ class Siblings:
             self._folder.listen(self._own_name), _ServerFactory(answer, self._max_bytes), self._reactor
         )
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether :meth:`listen` succeeded."""
+        return self._listener is not None
+
     def names(self, *, of_group: bool | None = None) -> list[str]:
         """The names of the other processes' sockets.
 

@@ -30,7 +30,6 @@ from lbcompanion.errors import CompanionError
 from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.metrics.status import NodeStatus, from_json, sum_counters, sum_gauges, without_gauges
-from lbcompanion.node.processes.control import ControlSocket
 from lbcompanion.node.processes.node_process import NodeProcess
 from lbcompanion.node.processes.process_role import ProcessRole
 from lbcompanion.node.processes.siblings import Siblings
@@ -119,7 +118,6 @@ class Supervisor(NodeProcess):
         self._stopping = False
         self._sockets: list[socket.socket] = []
         self._admin: Listener | None = None
-        self._control: ControlSocket | None = None
         self._siblings: Siblings | None = None
         self._workers = [_Worker(number + 1) for number in range(settings.node.workers)]
         # The sum of the counters of exited workers.
@@ -155,7 +153,7 @@ class Supervisor(NodeProcess):
         for worker in self._workers:
             self._spawn(worker)
         await self._all_ready.addTimeout(_START_SECONDS, self._reactor).addErrback(self._require_one_ready)
-        self._control = self._open_control(node, self._shared_sockets)
+        self._open_control(node, self._shared_sockets)
         self._log_event("started", f"node {node.name}, {node.workers} workers, on {', '.join(node.listen)}")
 
     def _require_one_ready(self, failure: Failure) -> None:
@@ -255,6 +253,7 @@ class Supervisor(NodeProcess):
         down = len(self._workers) - sum(worker.serving for worker in self._workers)
         if down:
             problems.append(f"{down} of {len(self._workers)} workers do not serve")
+        problems += self._health.problems()
         return problems + sorted(
             {problem for report in reports.values() for problem in report.problems} - set(problems)
         )
@@ -305,9 +304,7 @@ class Supervisor(NodeProcess):
         await self._stop_workers()
         if self._admin is not None:
             await maybeDeferred(self._admin.close)
-        if self._control is not None:
-            self._control.send_outcome({"done": True, **self._copy_outcome})
-            await self._control.close()
+        await self._close_control(self._copy_outcome)
         if self._siblings is not None:
             await self._siblings.close()
         self._log_event("stopped", f"{len(self._workers)} workers")

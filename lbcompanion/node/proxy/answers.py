@@ -20,6 +20,8 @@ GUARDS: tuple[Field, ...] = (
     (b"Content-Security-Policy", b"sandbox"),
     (b"X-Content-Type-Options", b"nosniff"),
 )
+#: :data:`GUARDS` for a copy, which nothing on the way may change: its digest would be wrong (RFC 9111 section 5.2.2.6).
+COPY_GUARDS: tuple[Field, ...] = ((b"Cache-Control", b"no-store, no-transform"), *GUARDS[1:])
 #: The ``Content-Type`` of problem details.
 PROBLEM: Field = (b"Content-Type", b"application/problem+json")
 

@@ -33,8 +33,9 @@ import re
 from typing import TYPE_CHECKING
 
 from lbcompanion.errors import BadRequest
+from lbcompanion.http1.field_lines import HAS_FRAMING
 from lbcompanion.http1.fields import keeps_alive
-from lbcompanion.http1.framing import NO_BODY_KIND, BodyReader, ChunkedReader, body_reader, request_framing
+from lbcompanion.http1.framing import NO_BODY, BodyReader, ChunkedReader, body_reader, request_framing
 from lbcompanion.http1.heads import RequestHead, has_bare_lf, head_end, read_request_head, whole_request_head
 from lbcompanion.node.proxy.answers import write_refusal
 from lbcompanion.node.proxy.client_info import scheme_of
@@ -244,7 +245,8 @@ class VisitorConnection:
         else:
             self._deadline = self._context.monotonic() + self._context.limits.idle_seconds
             self._awaiting_head = False
-            self.resume()
+            if self._paused:
+                self.resume()
             if not self._starting_requests and (self._buffer or self._eof_at):
                 self._start_requests()
 
@@ -380,7 +382,7 @@ class VisitorConnection:
             head = self._next_head()
             if head is None:
                 return
-            framing = request_framing(head)
+            framing = request_framing(head) if head.flags & HAS_FRAMING else NO_BODY
         except BadRequest as refusal:
             self._refuse(refusal.status, refusal.why)
             return
@@ -391,7 +393,7 @@ class VisitorConnection:
             self._keep_alive = False
             context.counters.connections_max_requests += 1
         exchange: Exchange | InternalExchange
-        has_body = framing.kind is not NO_BODY_KIND
+        has_body = framing is not NO_BODY
         # All internal paths contain the prefix.
         if context.prefix in head.target and self._is_internal(head.path):
             exchange = InternalExchange(self, context, head, has_body)

@@ -10,6 +10,9 @@ from tests.support.host_spellings import ALLOWED, REFUSED, answer_of
 pytestmark = pytest.mark.slow
 
 
+POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+
+
 class ApiTests(ApiCase):
     def test_listing(self) -> None:
         first = self.json("/api/recordings?limit=3")
@@ -37,7 +40,7 @@ class ApiTests(ApiCase):
         response, body = self.get(f"/api/recordings/{self.tokens[0]}/page")
         self.assertEqual(body, b"<script>0</script>")
         self.assertEqual(response.headers.getRawHeaders("content-type"), ["text/html; charset=utf-8"])
-        self.assertEqual(response.headers.getRawHeaders("content-security-policy"), ["sandbox"])
+        self.assertEqual(response.headers.getRawHeaders("content-security-policy"), [POLICY])
         self.assertEqual(response.headers.getRawHeaders("x-content-type-options"), ["nosniff"])
 
     def test_numbers(self) -> None:
@@ -65,3 +68,14 @@ class ApiTests(ApiCase):
         for case in ALLOWED:
             self.assertEqual(answer_of(self.site, "/healthz", case)[0], 200, case)
         self.assertEqual(answer_of(self.site, page, ALLOWED[0])[2], b"<script>0</script>")
+
+    def test_health_names_each_problem(self) -> None:
+        self.assertEqual((self.get("/healthz")[0].code, self.get("/healthz")[1]), (200, b"ok\n"))
+        self.health.failed("site main", "the name does not resolve")
+        self.health.failed("the archive cannot be written", "no space")
+        response, body = self.get("/healthz")
+        self.assertEqual(response.code, 503)
+        self.assertEqual(body, b"site main: the name does not resolve\nthe archive cannot be written: no space\n")
+        self.health.works("site main")
+        self.health.works("the archive cannot be written")
+        self.assertEqual(self.get("/healthz")[0].code, 200)

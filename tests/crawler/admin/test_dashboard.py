@@ -20,3 +20,12 @@ class ApiTests(ApiCase):
         self.assertIn(b"<iframe sandbox", self.get(f"/recording/{self.tokens[0]}")[1])
         self.assertEqual(self.get("/dashboard.css")[0].code, 200)
         self.assertEqual(self.get("/dashboard.js")[0].code, 200)
+
+    def test_missing_requisites_are_shown(self) -> None:
+        token = self.farm.nodes["n1"].capture(b"<img src='/a?\"><script>x'><img src=//cdn.example/b.png>")
+        self.rig.take(token, {"SRV": "n1"})
+        body = self.get(f"/recording/{token}")[1]
+        self.assertIn(b"<h2>Requisites: 0 of 2 archived</h2>", body)
+        self.assertIn(b"http://cdn.example/b.png</td><td>another origin</td>", body)
+        self.assertIn(b"status 404", body)
+        self.assertNotIn(b"<script>x", body)

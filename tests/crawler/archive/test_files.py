@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
-from lbcompanion.crawler.archive.warc_records import Asset
+from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.model import LossCode, LossReason
@@ -42,17 +43,17 @@ def test_a_post_is_noted(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_asset_stands_once_in_a_file(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    asset = Asset("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
-    place.store("t1", b"one", (asset,))
+    requisite = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+    place.store("t1", b"one", (requisite,))
     place = Place(tmp_path)
-    place.store("t2", b"two", (asset, asset))
+    place.store("t2", b"two", (requisite, requisite))
     kinds = [kind for kind, _ in place.records()]
     assert kinds == ["warcinfo", "response", "response", "response", "revisit", "revisit"]
 
 
 def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    good = Asset("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+    good = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
     place.archive._payloads[good.sha256.hex()] = ("http://www.example.com/\r\nX: y", "2026-11-23T21:10:00Z")
     place.store("t1", b"one", (good,))
     assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]
@@ -169,3 +170,52 @@ def test_a_file_that_lost_bytes_is_left_alone(tmp_path: Path) -> None:
     place.store("t2", b"two")
     assert short.stat().st_size == size
     assert place.page("t2") == b"two"
+
+
+@pytest.mark.parametrize("loss", ["folder", "file", "end"])
+def test_a_lost_file_is_told_and_the_archive_goes_on(tmp_path: Path, loss: str) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    (first,) = place.files()
+    if loss == "folder":
+        shutil.rmtree(tmp_path / "archive")
+    elif loss == "file":
+        first.unlink()
+    else:
+        first.write_bytes(first.read_bytes()[:-5])
+    place.store("t2", b"two")
+    place.store("t3", b"three")
+    assert (place.page("t2"), place.page("t3")) == (b"two", b"three")
+    (line,) = place.health.lines()
+    assert line.startswith(f"archive file {first.name}: ")
+    assert "bytes with archived pages are missing" in line
+    later = Place(tmp_path)
+    assert later.health.lines()[0].startswith(f"archive file {first.name}: ")
+    later.store("t4", b"four")
+    assert later.page("t4") == b"four"
+
+
+def test_the_archive_has_its_own_word(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    folder = tmp_path / "archive"
+    folder.rename(tmp_path / "away")
+    folder.write_bytes(b"")
+    with pytest.raises(ArchiveError):
+        place.store("t2", b"two")
+    assert place.archive.is_failing()
+    assert any(line.startswith("the archive cannot be written: ") for line in place.health.lines())
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    place.backlog.postpone("t2", 0, (), NOW)
+    place.archive.store("t2", copy(b"two"), (), "own", ())
+    assert not place.archive.is_failing()
+    assert place.page("t1") == b"one"
+
+
+def test_nothing_is_fetched_for_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
+    place = Place(tmp_path, min_free_bytes=1 << 60)
+    assert not place.archive.may_store()
+    (line,) = place.health.lines()
+    assert line.startswith("the archive has no room: ")
+    assert Place(tmp_path, min_free_bytes=1).archive.may_store()

@@ -41,7 +41,7 @@ def test_kill_minus_nine_loses_nothing_and_doubles_nothing(tmp_path: Path) -> No
     assert counts["open"] == 0
     assert counts["archived"] >= 3
     digests: Counter[bytes] = Counter()
-    for file in sorted((tmp_path / "archive").iterdir()):
+    for file in sorted((tmp_path / "archive").glob("*.warc.gz")):
         with file.open("rb") as stream:
             for record in ArchiveIterator(stream, check_digests="raise"):
                 body = record.content_stream().read()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from lbcompanion.crawler.archive.warc_records import Asset, RecordRefused
+from lbcompanion.crawler.archive.warc_records import RecordRefused, Requisite
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival
@@ -43,7 +43,7 @@ def test_no_record_is_of_what_is_no_address(tmp_path: Path, url: str) -> None:
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_file_that_no_record_can_hold_is_left_out(tmp_path: Path, value: str) -> None:
     place = Place(tmp_path)
-    good = Asset("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+    good = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
     bad = evolve(good, url=f"http://www.example.com/{value}")
     place.store("t1", b"one", (bad, evolve(good, content_type=value), good, bad))
     assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]

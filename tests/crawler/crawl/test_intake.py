@@ -6,18 +6,20 @@ import treq
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent, _SynchronousProducer
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport, StringTransportWithDisconnection
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from lbcompanion.crawler.crawl.intake import Intake, intake_site, site_name_for
+from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.crawler.queue.database import BacklogError
-from lbcompanion.model import Loss, Notice
+from lbcompanion.model import Loss
 from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, write_notices
 from lbcompanion.protocol.signatures import Signer
-from lbcompanion.settings import SiteSettings
-from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm
+from tests.support.simulated_farm import SECRET, SimulatedFarm
 
 URL = "http://crawler.local/notices"
 
@@ -38,7 +40,7 @@ class IntakeTests(SynchronousTestCase):
             count_notices=lambda what, n: self.counted.append((what, n)),
         )
         agent = RequestTraversalAgent(Resource())
-        agent._serverFactory = intake_site(intake, Clock())
+        agent._serverFactory = intake_site(intake, IntakeLimits(Clock()))
         self.http = HTTPClient(agent, data_to_body_producer=_SynchronousProducer)
 
     def accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
@@ -48,9 +50,13 @@ class IntakeTests(SynchronousTestCase):
         self.lost += losses
         return succeed(len(arrivals))
 
-    def post(self, body: bytes, sign: bool = True, method: str = "POST", secret: bytes = SECRET) -> int:
+    def post(
+        self, body: bytes, sign: bool = True, method: str = "POST", secret: bytes = SECRET, **more: list[str]
+    ) -> int:
         signed = Signer(secret).sign(method, URL, "n0nce", self.farm.now(), body) if sign else []
-        headers = {name: [value] for name, value in signed}
+        headers = {name: [value] for name, value in signed} | {
+            name.replace("_", "-"): values for name, values in more.items()
+        }
         response = self.successResultOf(
             self.http.request(method, URL, headers=headers, data=body, reactor=Clock(), unbuffered=True)
         )
@@ -70,6 +76,14 @@ class IntakeTests(SynchronousTestCase):
         self.assertEqual(self.post(body, secret=b"another"), 401)
         self.assertEqual(self.accepted, [])
         self.assertEqual(self.counted, [("refused", 1), ("refused", 1)])
+
+    def test_behind_a_proxy_that_replaces_host(self) -> None:
+        body = write_notices([self.farm.notice(self.token)])
+        signed_for = URL.split("/")[2]
+        self.assertEqual(self.post(body, host=["crawlers"]), 401)
+        self.assertEqual(self.post(body, host=["crawlers"], lbc_authority=["other"]), 401)
+        self.assertEqual(self.post(body, host=["crawlers"], lbc_authority=[signed_for], secret=b"another"), 401)
+        self.assertEqual(self.post(body, host=["crawlers"], lbc_authority=[signed_for]), 202)
 
     def test_malformed(self) -> None:
         self.assertEqual(self.post(b"{"), 400)
@@ -101,13 +115,77 @@ class IntakeTests(SynchronousTestCase):
         self.assertEqual(self.post(write_notices([self.farm.notice(self.token)])), 503)
 
 
-def test_the_site_of_a_notice() -> None:
-    two = {"a": SiteSettings("a", ORIGIN), "b": SiteSettings("b", "https://b.example:8443/")}
+class ConnectionTests(SynchronousTestCase):
+    """Connections that are not those of a quick client."""
 
-    def of(page_url: str, url: str, sites: dict[str, SiteSettings]) -> str:
-        return site_name_for(Notice("t", url, {}, 0.0, 0.0, page_url), sites)
+    def setUp(self) -> None:
+        self.farm = SimulatedFarm()
+        self.clock = Clock()
+        self.counted: list[str] = []
+        intake = Intake(
+            secret=SECRET,
+            sites=self.farm.settings().sites,
+            accept=lambda arrivals, _losses: succeed(len(arrivals)),
+            now=self.farm.now,
+            count_notices=lambda _what, _n: None,
+        )
+        self.site = intake_site(intake, IntakeLimits(self.clock, 2, 30, self.counted.append))
 
-    assert of("", "https://b.example:8443/x", two) == "b"
-    assert of("http://www.example.com:80/y", "https://b.example:8443/x", two) == "a"
-    assert of("", "https://else.example/", two) == ""
-    assert of("", "https://else.example/", {"a": two["a"]}) == "a"
+    def connect(self) -> tuple[Any, StringTransport]:
+        protocol = self.site.buildProtocol(None)
+        transport = StringTransportWithDisconnection()
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+    def request(self) -> bytes:
+        token = self.farm.nodes["n1"].capture(b"x")
+        body = write_notices([self.farm.notice(token)])
+        signed = Signer(SECRET).sign("POST", URL, "n0nce", self.farm.now(), body)
+        fields = "".join(f"{name}: {value}\r\n" for name, value in signed)
+        head = f"POST /notices HTTP/1.1\r\nHost: crawler.local\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
+    def test_the_answer_has_no_body_and_no_type(self) -> None:
+        protocol, transport = self.connect()
+        for _ in range(2):
+            transport.clear()
+            protocol.dataReceived(self.request())
+            head = transport.value().decode().lower()
+            self.assertTrue(head.startswith("http/1.1 202 accepted\r\n"))
+            self.assertIn("content-length: 0\r\n", head)
+            self.assertNotIn("content-type", head)
+        self.clock.advance(31)
+        self.assertEqual(self.counted, [])
+        protocol.connectionLost(Failure(ConnectionDone()))
+
+    def test_a_body_that_trickles_is_cut_off(self) -> None:
+        protocol, transport = self.connect()
+        request = self.request()
+        position = len(request) - 60
+        protocol.dataReceived(request[:position])
+        for _ in range(29):
+            self.clock.advance(1)
+            protocol.dataReceived(request[position : position + 1])
+            position += 1
+        self.assertEqual(transport.value(), b"")
+        self.clock.advance(1)
+        self.assertTrue(transport.value().startswith(b"HTTP/1.1 408 "))
+        self.assertTrue(transport.disconnecting or not transport.connected)
+        self.assertEqual(self.counted, ["timeout"])
+
+    def test_a_head_that_trickles_is_cut_off(self) -> None:
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"POST /notices HTTP/1.1\r\n")
+        for _ in range(30):
+            protocol.dataReceived(b"X: y\r\n")
+            self.clock.advance(1)
+        self.assertTrue(transport.value().startswith(b"HTTP/1.1 408 "))
+
+    def test_connections_are_limited(self) -> None:
+        first, _ = self.connect()
+        self.connect()
+        self.assertIsNone(self.site.buildProtocol(None))
+        self.assertEqual(self.counted, ["refused"])
+        first.connectionLost(Failure(ConnectionDone()))
+        self.assertIsNotNone(self.site.buildProtocol(None))

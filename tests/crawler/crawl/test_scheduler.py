@@ -11,10 +11,13 @@ from unittest import mock
 import pytest
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
 
+from lbcompanion.crawler.admin.json_views import recording
+from lbcompanion.crawler.fetching.http_client import Reply
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.protocol.headers import CopyHead, FieldLookup, read_copy_head
-from lbcompanion.settings import StickyTable
+from lbcompanion.settings import KnownNode, StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.simulated_farm import SimulatedFarm
 
@@ -48,8 +51,6 @@ class CrawlTests(SynchronousTestCase):
         self.assertEqual(farm.nodes["n2"].miss_reasons[token], "pulled")
 
     def attempts(self, crawler: InMemoryCrawler, token: str) -> Any:
-        from lbcompanion.crawler.admin.json_views import recording
-
         return recording(crawler.row(token))["attempts"]
 
     def test_requisites_come_from_the_same_node(self) -> None:
@@ -71,6 +72,111 @@ class CrawlTests(SynchronousTestCase):
         self.assertNotIn(b"/* n1 */", text)
         self.assertFalse(any("other.example" in uri for uri in farm.hosts.uris))
 
+    def test_pages_of_other_origins_are_lost_with_the_reason(self) -> None:
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, origins=("https://shop.example.com",))
+        for url, reason in (
+            (
+                "http://www.bank.example/x",
+                "its address is of http://www.bank.example, which is not an origin of the site main",
+            ),
+            ('http://h"><script>alert(4)</script>', "its address is not a valid URL"),
+            ("javascript:alert(1)", "its address is not a valid URL"),
+            ("http://shop.example.com/x", ""),
+            ("http://www.example.com/\u00fc", ""),
+        ):
+            node = farm.nodes["n1"]
+            token = node.capture(b"<img src=/a.png>")
+            node.pages[token] = evolve(node.pages[token], url=url)
+            crawler.take(token, {"SRV": "n1"})
+            row = crawler.row(token)
+            self.assertEqual((row["outcome"], row["reason"]), ("lost" if reason else "archived", reason))
+            self.assertEqual(node.miss_reasons.get(token), None if reason else "pulled")
+        self.assertEqual(row["page_url"], "http://www.example.com/%C3%BC")
+        archive = b"".join(gzip.decompress(file.read_bytes()) for file in crawler.archive._folder.iterdir())
+        self.assertIn(b"WARC-Target-URI: https://shop.example.com/x\r\n", archive)
+        for word in (b"bank", b"script", b"javascript"):
+            self.assertNotIn(word, archive)
+
+    def test_missing_requisites_are_named(self) -> None:
+        farm = SimulatedFarm()
+        node = farm.nodes["n1"]
+        node.assets["/a.css"] = ("text/css", b"x{y:url(/gone.png);z:url(//cdn.example/f.woff2)}")
+        node.assets["/p.html"] = ("text/html", b"x")
+        crawler = self.crawler(farm)
+        token = node.capture(b"<link rel=stylesheet href=/a.css><img src=/p.html><script src=/_lbc/x.js></script>")
+        crawler.take(token, {"SRV": "n1"})
+        found = recording(crawler.row(token))["requisites"]
+        self.assertEqual((found["wanted"], found["archived"]), (5, 1))
+        base = "http://www.example.com"
+        self.assertEqual(
+            {each["url"]: each["reason"] for each in found["missing"]},
+            {
+                f"{base}/p.html": "type text/html",
+                f"{base}/_lbc/x.js": "below the companion's prefix",
+                f"{base}/gone.png": "status 404",
+                "http://cdn.example/f.woff2": "another origin",
+            },
+        )
+
+    def test_answers_that_no_client_can_use_are_not_asked_for_without_end(self) -> None:
+        farm = SimulatedFarm(("n1",))
+        crawler = self.crawler(farm)
+        token = farm.nodes["n1"].capture(b"x" * 100)
+        node = farm.nodes["n1"]
+
+        def altered(request: Request) -> bytes | None:
+            answer = None
+            if "/page/" in request.path.decode():
+                node.override = lambda _request: None
+                answer = node.render(request)
+                node.override = altered
+            return None if answer is None else b"<!-- altered -->" + answer
+
+        node.override = altered
+        crawler.take(token, {"SRV": "n1"})
+        crawler.run(120)
+        row = crawler.row(token)
+        self.assertEqual(row["outcome"], "lost")
+        self.assertRegex(row["reason"], "^no usable answer from n1 in (8|9) tries: last digest$")
+        self.assertLessEqual(len(self.attempts(crawler, token)), 10)
+        self.assertEqual(crawler.scheduler._failing_nodes, set())
+
+    def test_a_site_that_asks_for_fewer_requests_gets_fewer(self) -> None:
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, sticky=INSERT)
+        refused: list[float] = []
+
+        def refuse(request: Request) -> bytes:
+            refused.append(farm.now())
+            request.setResponseCode(429)
+            request.setHeader(b"retry-after", b"10")
+            return b""
+
+        tokens = [node.capture(b"x") for node in farm.nodes.values() for _ in range(4)]
+        for node in farm.nodes.values():
+            node.override = refuse
+        for token in tokens:
+            crawler.take(token, {"SRV": crawler.owner_of(token)})
+        crawler.run(9)
+        self.assertEqual(len(refused), 1)
+        for node in farm.nodes.values():
+            node.override = lambda _request: None
+        crawler.run(11)
+        for token in tokens:
+            self.assertEqual(crawler.row(token)["outcome"], "archived")
+            self.assertLessEqual(len(self.attempts(crawler, token)), 2)
+
+    def test_a_node_of_its_own_address_is_asked_during_a_pause(self) -> None:
+        farm = SimulatedFarm(("n1",))
+        crawler = self.crawler(farm, sticky=INSERT, nodes={"n1": KnownNode(direct="http://n1.local")})
+        context = crawler.contexts["main"]
+        context.fetcher.slow_down.note(Reply(429, (("retry-after", "60"),), b""))
+        token = farm.nodes["n1"].capture(b"x")
+        crawler.take(token, {"SRV": "n1"})
+        self.assertEqual((crawler.row(token)["outcome"], crawler.row(token)["route"]), ("archived", "direct"))
+        self.assertEqual([each["result"] for each in self.attempts(crawler, token)], ["archived"])
+
     def test_no_site(self) -> None:
         farm = SimulatedFarm()
         crawler = self.crawler(farm)
@@ -84,13 +190,15 @@ class CrawlTests(SynchronousTestCase):
         farm = SimulatedFarm()
         crawler = self.crawler(farm)
         token = farm.nodes["n1"].capture(b"x")
-        (crawler.archive._folder).rmdir()
+        crawler.archive._folder.rmdir()
+        crawler.archive._folder.write_bytes(b"")
         crawler.take(token, {"SRV": "n1"})
         self.assertEqual([a["result"] for a in self.attempts(crawler, token)], ["not stored"])
         metrics = crawler.metrics.exposition(0).decode()
         self.assertIn('attempts_total{result="not stored",route="own"} 1.0', metrics)
         self.assertNotIn('result="archived"', metrics)
-        (crawler.archive._folder).mkdir()
+        crawler.archive._folder.unlink()
+        crawler.archive._folder.mkdir()
         crawler.run(12)
         self.assertEqual(crawler.row(token)["outcome"], "archived")
 

@@ -143,7 +143,27 @@ class FetcherTests(SynchronousTestCase):
         self.assertEqual(self.n1.miss_reasons, {self.token: "pulled"})
         self.override(b"", 503)
         self.assertFalse(self.successResultOf(Deferred.fromCoroutine(self.fetcher.confirm(self.token, ONE))))
-        self.assertEqual([method for method, _, _ in self.n1.asked], ["DELETE"] * 3)
+        self.assertEqual([method for method, _, _ in self.n1.asked], ["POST"] * 3)
+
+    def test_a_confirmation_passes_firewalls_and_reaches_earlier_nodes(self) -> None:
+        for refused, statuses, asked in (
+            ("POST", (405, 204), ["POST", "DELETE"]),
+            ("POST", (403, 204), ["POST", "DELETE"]),
+            ("both", (403, 403), ["POST", "DELETE"]),
+            ("both", (501, 405), ["POST", "DELETE"]),
+            ("POST", (400, 204), ["POST"]),
+        ):
+            self.n1.asked.clear()
+            answers = iter(statuses)
+
+            def answer(request: Request, answers: Any = answers) -> bytes:
+                request.setResponseCode(next(answers))
+                return b""
+
+            self.n1.override = answer
+            done = self.successResultOf(Deferred.fromCoroutine(self.fetcher.confirm(self.token, ONE)))
+            self.assertEqual([method for method, _, _ in self.n1.asked], asked)
+            self.assertEqual(done, statuses[-1] == 204 and len(asked) == 2, refused)
 
     def test_a_bad_cookie_is_not_sent(self) -> None:
         self.assertEqual(self.page(FetchPath((RoutingCookie("SRV", "n1\r\nX: y"),))), FetchMiss("", "bad cookie"))
@@ -156,7 +176,7 @@ class FetcherTests(SynchronousTestCase):
         )
         copy = self.page()
         assert isinstance(copy, FetchedCopy)
-        self.assertEqual((copy.url, copy.method, copy.status), ("http://www.example.com/", "GET", 200))
+        self.assertEqual((copy.url, copy.method, copy.status), ("", "GET", 200))
 
 
 @pytest.mark.parametrize("value", ["a;b", "\x7f", "é", "a\n", " a", "x" * 4097])

@@ -113,8 +113,9 @@ class ClientTests(TestCase):
             connect = self.listen()
             for answer, word in (
                 (b"", "broken"),
-                (b"nonsense\r\n\r\n", "broken"),
-                (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", "broken"),
+                (b"nonsense\r\n\r\n", "bad head"),
+                (b"HTTP/1.1 200 OK\r\nLbc-Page-Url: " + b"x" * 17000 + b"\r\n\r\nhi", "bad head"),
+                (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", "cut"),
                 (b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\nhi", "too large"),
                 (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 101, "too large"),
                 (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi", "coded"),

@@ -224,3 +224,10 @@ def test_a_snippet_that_an_integrity_policy_blocks_is_not_inserted(top: bytes | 
     assert (companion.get().body == PAGE) is blocked
     assert ("blocked by Integrity-Policy" in companion.counters.not_injected) is blocked
     assert companion.page
+
+
+@pytest.mark.parametrize(("path", "start"), [(b"/shop/a", "/shop/-"), (b"//evil.example/x", "/evil.example/-")])
+def test_without_a_host_no_part_of_the_path_becomes_one(path: bytes, start: str) -> None:
+    policy = InMemoryNode().policy
+    tag = policy.script_tag("TOKEN", "", policy.script_path_for(path), None, False)
+    assert source_of(tag).startswith(f"{start}/_lbc/fetch-from?")

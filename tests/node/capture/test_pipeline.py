@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable
+from lbcompanion.errors import PageRefused, StoreError, StoreUnreachable, StoreUnwritable
 from lbcompanion.html.inject import Injector
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
@@ -287,6 +287,25 @@ def test_a_store_that_is_there_and_takes_no_page() -> None:
     assert companion.logged == ["store fails: it is full", "store works again: "]
 
 
+def test_a_read_or_a_sweep_does_not_end_a_failed_write() -> None:
+    companion = InMemoryNode(store=Moody(StoreTable(), lambda: 0.0))
+    served(companion)
+    token = companion.captured[0][0].token
+    companion.store.error = StoreUnwritable("the disk is full")
+    for _ in range(3):
+        companion.get()
+        companion.copies.sweep()
+        assert companion.fetch(token).status == 200
+        assert not companion.copies.store_works
+    companion.store.error = None
+    companion.get()
+    assert companion.copies.store_works
+    assert [line for line in companion.logged if line.startswith("store")] == [
+        "store fails: the disk is full",
+        "store works again: ",
+    ]
+
+
 def test_a_page_that_no_store_could_keep_says_nothing_of_the_store() -> None:
     companion = InMemoryNode(store=Moody(StoreTable(), lambda: 0.0))
     companion.store.error = PageRefused("too large")
@@ -300,7 +319,7 @@ def test_a_store_that_raises() -> None:
     companion = InMemoryNode(store=Raising())
     served(companion)
     assert companion.copies.pending == 0
-    assert companion.get(b"/_lbc/page/" + companion.copies.begin().encode(), method=b"GET").status == 403
+    assert companion.get(b"/_lbc/page/" + companion.copies.mint_token().encode(), method=b"GET").status == 403
 
 
 def test_a_store_that_hangs() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from twisted.protocols.basic import LineReceiver
 
 from lbcompanion.http1.heads import RequestHead
+from lbcompanion.protocol.headers import MAX_PAGE_URL_BYTES, page_fields
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable
 from tests.support.in_memory_node import PAGE, InMemoryNode, html, read_responses, request, without_tag
 
@@ -308,3 +310,14 @@ def test_two_destinations_are_judged_alike_by_the_rule_and_the_debug_page(destin
     explained = dict(companion.policy.capture_rules.explain(head))["Sec-Fetch-Dest"]
     assert (explained == "not a document") == bool(companion.policy.capture_rules.refusal(head))
     assert bool(companion.captured) == (destinations == (b"document", b"document"))
+
+
+def test_a_page_whose_url_cannot_be_transferred_is_not_captured() -> None:
+    companion = InMemoryNode()
+    longest = MAX_PAGE_URL_BYTES - len("http://www.example.com")
+    companion.get(b"/".ljust(longest, b"a"))
+    companion.get(b"/".ljust(longest + 1, b"a"))
+    companion.get(b"/?".ljust(17000, b"a"))
+    assert companion.counters.not_captured == {"address too long": 2}
+    assert len(companion.page.url) == MAX_PAGE_URL_BYTES
+    assert max(len(name) + len(value) + 2 for name, value in page_fields(companion.page)) < LineReceiver.MAX_LENGTH

@@ -59,7 +59,8 @@ class PeersTests(TestCase):
         assert (status, body) == (200, BODY)
         assert (told["lbc-node"], told["lbc-via"]) == ("n2", "peer")
         assert told["lbc-page-method"] == "POST"
-        assert told["cache-control"] == "no-store"
+        assert told["cache-control"] == "no-store, no-transform"
+        assert told["content-type"] == "application/octet-stream"
         assert is_valid_proof(told["lbc-proof"], SECRET, "n2", token, "nonce-1", told["repr-digest"])
         status, _, _ = yield self.ask("n2", token, "DELETE")
         assert status == 204
@@ -78,7 +79,7 @@ class PeersTests(TestCase):
 
     @inlineCallbacks
     def test_an_owner_who_cannot_now_is_asked_again(self) -> Any:
-        token = self.services["n1"].copies.begin()
+        token = self.services["n1"].copies.mint_token()
         status, told, _ = yield self.ask("n2", token)
         assert (status, told["retry-after"]) == (503, "1")
 

@@ -23,7 +23,10 @@ def test_a_copy_with_proof_and_digest(method: str) -> None:
     assert answer.status == 200
     assert answer.body == (PAGE if method == "GET" else b"")
     told = {name: value.decode() for name, value in answer.fields}
-    assert told[b"content-type"] == "text/html; charset=utf-8"
+    # Otherwise a balancer that changes HTML would change the copy.
+    assert told[b"content-type"] == "application/octet-stream"
+    assert told[b"lbc-page-type"] == "text/html; charset=utf-8"
+    assert told[b"cache-control"] == "no-store, no-transform"
     assert told[b"content-length"] == str(len(PAGE))
     assert told[b"lbc-node"] == "n1"
     assert told[b"lbc-page-url"] == "http://www.example.com/shop?q=1"
@@ -31,7 +34,7 @@ def test_a_copy_with_proof_and_digest(method: str) -> None:
     assert told[b"lbc-captured-at"] == "2026-11-23T21:26:40.000000Z"
     assert told[b"repr-digest"] == digest(PAGE)
     assert told[b"lbc-proof"].encode() == proved("n1", token, "abc", digest(PAGE))
-    assert guarded(answer)
+    assert guarded(answer, b"no-store, no-transform")
 
 
 def test_without_a_nonce_there_is_no_proof_and_with_an_odd_one_neither() -> None:
@@ -49,8 +52,12 @@ def test_head_takes_nothing_away_and_a_pull_has_a_grace() -> None:
         assert companion.fetch(token, "HEAD").status == 200
     companion.pass_time(61, 10)
     assert companion.fetch(token).status == 200
+    # A crawler that asks again did not get the copy whole: the grace begins again.
+    for _ in range(3):
+        companion.pass_time(59, 10)
+        assert companion.fetch(token).status == 200
     companion.pass_time(59, 10)
-    assert companion.fetch(token).status == 200
+    assert companion.fetch(token, "HEAD").status == 200
     companion.pass_time(2)
     missed = companion.fetch(token)
     assert (missed.status, missed.json["reason"]) == (404, "pulled")
@@ -63,6 +70,20 @@ def test_a_delete_confirms() -> None:
         assert (answer.status, answer.body, answer.all(b"content-length")) == (204, b"", [])
         assert guarded(answer)
     assert companion.fetch(token).json["reason"] == "pulled"
+
+
+def test_a_post_confirms() -> None:
+    companion, token = with_page()
+    path = f"/_lbc/page/{token}/done"
+    assert companion.get(path.encode(), method=b"POST").status == 403
+    assert companion.fetch(token).status == 200
+    for _ in range(2):
+        answer = companion.get(path.encode(), *companion.signed("POST", path), method=b"POST")
+        assert (answer.status, answer.body) == (204, b"")
+        assert guarded(answer)
+    assert companion.fetch(token).json["reason"] == "pulled"
+    other = path.replace("done", "more")
+    assert companion.get(other.encode(), *companion.signed("POST", other), method=b"POST").status == 404
 
 
 def test_copies_may_outlive_a_pull() -> None:
@@ -109,10 +130,10 @@ def test_a_page_that_was_lost_on_its_way_is_unknown_with_a_reason() -> None:
 
 def test_a_page_on_its_way_is_asked_for_again() -> None:
     companion = InMemoryNode()
-    answer = companion.fetch(companion.copies.begin())
+    answer = companion.fetch(companion.copies.mint_token())
     assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
     assert guarded(answer)
-    token = companion.copies.begin()
+    token = companion.copies.mint_token()
     companion.pass_time(121, 60)
     assert companion.fetch(token).json["reason"] == "unknown"
 
@@ -175,14 +196,14 @@ def test_any_node_answers_from_a_central_store() -> None:
 
 def test_any_node_knows_what_became_of_a_page() -> None:
     one, other, _ = sharing()
-    token = one.copies.begin()
-    one.copies.lost(token, "grew too large")
+    token = one.copies.mint_token()
+    one.copies.record_loss(token, "grew too large")
     told = other.fetch(token).json
     assert (told["reason"], told["detail"]) == ("unknown", "grew too large")
     one.store.mark(token, Miss(MissReason.EXPIRED))
     assert other.fetch(token).json["reason"] == "expired"
     assert other.fetch(token, "DELETE").json["reason"] == "expired"
     # Of a page that is on its way into the store only its owner knows.
-    assert other.fetch(one.copies.begin()).json == {
+    assert other.fetch(one.copies.mint_token()).json == {
         "type": "about:blank", "title": "no copy here", "status": 404, "reason": "misrouted", "owner": "n1"
     }  # fmt: skip

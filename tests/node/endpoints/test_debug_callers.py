@@ -14,7 +14,7 @@ from tests.support.own_answers import refused, with_page
 
 
 def debug(companion: InMemoryNode, query: str) -> Any:
-    return companion.get(f"/_lbc/debug{query}".encode(), *companion.signed("GET", "/_lbc/debug")).json
+    return companion.debug(query).json
 
 
 def test_debug_is_for_allowed_callers() -> None:
@@ -44,7 +44,7 @@ def test_debug_tells_what_would_be_decided() -> None:
 
 def test_debug_shows_no_secret() -> None:
     companion, token = with_page(fetch=FetchTable(), crawler=NodeCrawlerTable(intake="http://10.0.0.9:9200"))
-    said = companion.get(f"/_lbc/debug?token={token}&url=/".encode(), *companion.signed("GET", "/_lbc/debug")).body
+    said = companion.debug(f"?token={token}&url=/").body
     assert SECRET not in said
     assert token.encode() not in said
     assert json.loads(said)["settings"]["node"]["secret"] == "(hidden)"
@@ -54,3 +54,20 @@ def test_debug_shows_no_secret() -> None:
 def test_debug_survives_a_failing_store() -> None:
     companion = InMemoryNode(store=FailingStore(MemoryStore(StoreTable(), lambda: 0.0)))
     assert debug(companion, f"?token={companion.tokens.mint()}")["copy"]["why"] == "down on purpose"
+
+
+def test_a_signature_counts_for_one_debug_request_with_its_query() -> None:
+    """Otherwise whoever sees one signed request could make the application get any request."""
+    companion, token = with_page()
+    target = "/_lbc/debug?url=/a&cookie=a%3Db"
+    fields = companion.signed("GET", target)
+    refused(companion, companion.get(b"/_lbc/debug?url=/admin&cookie=a%3Db", *fields))
+    refused(companion, companion.get(b"/_lbc/debug", *fields))
+    refused(companion, companion.get(f"{target}&compare=1".encode(), *fields))
+    refused(companion, companion.get(target.encode(), *companion.signed("GET", "/_lbc/debug")))
+    assert companion.get(target.encode(), *fields).status == 200
+    companion.clock.advance(299)
+    refused(companion, companion.get(target.encode(), *fields))
+    assert companion.get(target.encode(), *companion.signed("GET", target, nonce="another")).status == 200
+    # A copy may be requested again with the same signature.
+    assert companion.fetch(token).status == companion.fetch(token).status == 200

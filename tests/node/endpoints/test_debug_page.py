@@ -13,8 +13,7 @@ from tests.support.live_html import Live
 
 
 def browse(companion: InMemoryNode, *query: tuple[str, str]) -> Any:
-    target = f"/_lbc/debug?{urlencode(query)}"
-    return companion.get(target.encode(), *companion.signed("GET", "/_lbc/debug"), b"Accept: text/html,*/*;q=0.8")
+    return companion.debug(f"?{urlencode(query)}", b"Accept: text/html,*/*;q=0.8")
 
 
 def captured(body: bytes = PAGE, *fields: bytes, **tables: Any) -> tuple[InMemoryNode, str]:

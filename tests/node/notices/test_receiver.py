@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import Notice, NoticeSource
+from lbcompanion.node.notices.receiver import MAX_URL_BYTES
 from lbcompanion.node.notices.spool import Spool
+from lbcompanion.node.proxy.client_info import PublicOrigin
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import StickyTable, StoreTable
+from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import SlowStore
 from lbcompanion.testing.strategies import SECRET
 from tests.support.in_memory_node import InMemoryNode, VisitorResponse, at_once, read_responses, request
@@ -166,3 +171,123 @@ def test_the_node_tells_of_its_pages_itself(companion: InMemoryNode) -> None:
         NoticeSource.SERVER,
         *["http://www.example.com/shop"] * 2,
     )
+
+
+OWN = b"Origin: http://www.example.com"
+FOREIGN = b"Origin: https://evil.example"
+CROSS_SITE, SAME_SITE, SAME_ORIGIN = (
+    b"Sec-Fetch-Site: " + site for site in (b"cross-site", b"same-site", b"same-origin")
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "with_cookies"),
+    [
+        ((), 204, True),
+        ((OWN,), 204, True),
+        ((OWN, SAME_ORIGIN), 204, True),
+        ((b"Origin: HTTP://WWW.EXAMPLE.COM:80",), 204, True),
+        # The balancer ended TLS, or replaced Host; the browser knows better.
+        ((b"Origin: https://www.example.com",), 204, True),
+        ((b"Origin: https://shop.example", SAME_ORIGIN), 204, True),
+        ((SAME_ORIGIN,), 204, True),
+        ((b"Sec-Fetch-Site: none",), 204, True),
+        # A sandboxed frame of the site itself.
+        ((b"Origin: null", CROSS_SITE), 204, False),
+        ((b"Origin: null",), 204, False),
+        ((FOREIGN,), 403, False),
+        ((FOREIGN, CROSS_SITE), 403, False),
+        ((FOREIGN, SAME_SITE), 403, False),
+        ((CROSS_SITE,), 403, False),
+        ((OWN, CROSS_SITE), 403, False),
+        ((b"Origin: http://www.example.com.evil.example",), 403, False),
+        ((b"Origin: http://www.example.com:8080",), 403, False),
+        ((b"Origin: www.example.com",), 403, False),
+        ((b"Origin: file://",), 403, False),
+        ((b"Origin: ",), 403, False),
+    ],
+)
+def test_notices_of_other_sites(
+    companion: InMemoryNode, fields: tuple[bytes, ...], status: int, with_cookies: bool
+) -> None:
+    """Another site could otherwise have a visitor's routing cookies recorded for a token that it chose."""
+    companion.get(b"/shop")
+    page = notice(companion.page.token, cookies={"SRV": "n1"}, url="http://www.example.com/shop")
+    answer = post(companion, page, b"Cookie: SRV=n1", *fields)
+    assert answer.status == status
+    assert [dict(written.cookies) for written in waiting(companion)] == (
+        [] if status == 403 else [{"SRV": "n1"} if with_cookies else {}]
+    )
+    assert companion.counters.notices == ({"refused": 1} if status == 403 else {"taken": 1})
+
+
+@pytest.mark.parametrize(("public_origin", "status"), [("", 204), ("http://www.example.com", 403)])
+def test_a_page_whose_host_the_node_does_not_know(tmp_path: Path, public_origin: str, status: int) -> None:
+    """Behind a balancer that replaces Host, a page of a site without TLS comes with an unknown origin."""
+    companion = InMemoryNode(spool=Spool(tmp_path / "notices.db", at_once), node={"public_origin": public_origin})
+    companion.get(b"/shop")
+    page = notice(companion.page.token, url="http://shop.example/shop", cookies={"SRV": "n1"})
+    answer = post(companion, page, b"Origin: http://shop.example", b"Cookie: SRV=n1")
+    assert answer.status == status
+    assert [dict(written.cookies) for written in waiting(companion)] == ([{}] if status == 204 else [])
+
+
+def test_a_trusted_proxy_says_which_host_is_this_site() -> None:
+    origin = PublicOrigin("")
+    head = RequestHead.from_fields(
+        b"POST", b"/", 11, [(b"host", b"nodes"), (b"x-forwarded-host", b"shop.example, nodes")]
+    )
+    assert origin.is_own(b"https://shop.example", head, True)
+    assert not origin.is_own(b"https://shop.example", head, False)
+    assert PublicOrigin("https://shop.example").is_own(b"https://shop.example", head, False)
+    assert PublicOrigin("https://shop.example:443").is_own(b"https://shop.example", head, False)
+
+
+class Unread(MemoryStore):
+    """Counts how often whole copies are read."""
+
+    read = 0
+
+    def peek(self, token: str) -> Any:
+        self.read += 1
+        return super().peek(token)
+
+
+def test_the_copy_is_not_read_for_its_address(tmp_path: Path) -> None:
+    store = Unread(StoreTable(), lambda: 0.0)
+    companion = InMemoryNode(store=store, spool=Spool(tmp_path / "notices.db", at_once))
+    companion.get(b"/shop")
+    assert post(companion, notice(companion.page.token)).status == 204
+    assert waiting(companion)[0].page_url == "http://www.example.com/shop"
+    assert store.read == 0
+
+
+def test_long_addresses_are_cut(companion: InMemoryNode) -> None:
+    companion.get(b"/shop?" + b"a" * 9000)
+    token = companion.page.token
+    assert post(companion, notice(token, url=URL + "\u20ac" * 2000)).status == 204
+    (written,) = waiting(companion)
+    assert written.url == URL + "\u20ac" * ((MAX_URL_BYTES - len(URL)) // 3)
+    assert written.page_url == companion.page.url[:MAX_URL_BYTES]
+
+
+@pytest.mark.parametrize(
+    ("peer", "fields", "source"),
+    [
+        ("198.51.100.1", (), "198.51.100.1"),
+        ("198.51.100.1", (b"X-Forwarded-For: 203.0.113.9",), "198.51.100.1"),
+        ("192.0.2.1", (b"X-Forwarded-For: 203.0.113.9",), "203.0.113.9"),
+        ("192.0.2.1", (b"X-Forwarded-For: 2001:db8:1:2:3::4",), "2001:db8:1:2::/64"),
+        ("192.0.2.1", (b"Forwarded: for=203.0.113.9",), "203.0.113.9"),
+        ("192.0.2.1", (b"X-Forwarded-For: unknown",), ""),
+    ],
+)
+def test_notices_share_the_spool_by_address(tmp_path: Path, peer: str, fields: tuple[bytes, ...], source: str) -> None:
+    spool = Spool(tmp_path / "notices.db", at_once)
+    companion = InMemoryNode(spool=spool, node={"trusted_proxies": (ip_network("192.0.2.0/24"),)})
+    companion.get(b"/shop")
+    body = json.dumps(notice(companion.page.token)).encode()
+    head = request(b"/_lbc/notice", b"Content-Length: %d" % len(body), *fields, method=b"POST")
+    (answer,) = companion.ask(head + body, methods=[b"POST"], peer=(peer, 4711))
+    assert answer.status == 204
+    assert spool._open_database().execute("SELECT source FROM waiting").fetchall() == [(source,)]

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor as global_reactor
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from lbcompanion.errors import StoreError
 from lbcompanion.model import Loss, Notice
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices import sender
@@ -176,6 +177,31 @@ class DeliveryTests(TestCase):
         yield self.until(lambda: len(self.crawler.taken) == 2)
         yield self.until(lambda: self.notice_sender.reachable)
         assert [line.partition(":")[0] for line in self.logged] == ["crawler not reached", "crawler reached again"]
+
+    @pytest.mark.network
+    @inlineCallbacks
+    def test_a_crawler_with_another_secret_is_named_so(self) -> Any:
+        self.crawler.status = lambda notices: 401 if self.crawler.asked < 2 else 202
+        yield self.add("a")
+        self.notice_sender.wake()
+        yield self.until(lambda: not self.notice_sender.reachable)
+        why = "the crawler refuses the signature (401): another farm secret?"
+        assert self.notice_sender.trouble.startswith(why)
+        yield self.until(lambda: self.notice_sender.reachable)
+        assert self.logged == [f"crawler refuses notices: {why}", "crawler reached again: "]
+
+    @pytest.mark.network
+    @inlineCallbacks
+    def test_a_broken_spool_says_nothing_of_the_crawler(self) -> Any:
+        def broken(count: int) -> Deferred[Any]:
+            tried.append(count)
+            return fail(StoreError("the disk is full"))
+
+        tried: list[int] = []
+        self.patch(self.spool, "oldest", broken)
+        self.notice_sender.wake()
+        yield self.until(lambda: len(tried) == 2)
+        assert (self.notice_sender.reachable, self.logged) == (True, [])
 
     @pytest.mark.network
     @inlineCallbacks

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lbcompanion.node.health import CONTROL
 from lbcompanion.node.processes.node_process import NodeProcess
+from tests.support.in_memory_node import settings
+
+NODE = settings().node
 
 
 class StoppableClock(Clock):
@@ -62,6 +67,31 @@ class NodeProcessTests(SynchronousTestCase):
         self.failureResultOf(starting, OSError)
         assert [failure.type for failure in failures] == [OSError]
         assert self.flushLoggedErrors() == []
+
+    def test_a_control_socket_that_cannot_be_opened_is_tried_again(self) -> None:
+        answers = [OSError(errno.ENOSPC, "No space left on device")] * 2
+
+        def make(node: Any, sockets: Any) -> None:
+            if answers:
+                raise answers.pop()
+
+        self.patch(self.process, "_make_control", make)
+        self.process._open_control(NODE, list)
+        assert self.process._health.problems() == [CONTROL.problem]
+        self.reactor.advance(5)
+        assert self.process._health.problems() == [CONTROL.problem]
+        self.reactor.advance(5)
+        assert self.process._health.problems() == []
+        assert self.reactor.getDelayedCalls() == []
+
+    def test_a_process_that_stops_tries_no_more(self) -> None:
+        def make(node: Any, sockets: Any) -> None:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        self.patch(self.process, "_make_control", make)
+        self.process._open_control(NODE, list)
+        self.successResultOf(Deferred.fromCoroutine(self.process._close_control({})))
+        assert self.reactor.getDelayedCalls() == []
 
     def test_the_first_successor_stays(self) -> None:
         self.process.leave("group")

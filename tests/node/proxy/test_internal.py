@@ -56,6 +56,7 @@ def test_a_long_body_is_cut(method: bytes, size: int, most: int, piece: int) -> 
     ("path", "methods", "allowed"),
     [
         (b"/_lbc/page/x", [b"POST", b"PATCH", b"OPTIONS"], b"GET, HEAD, DELETE, PUT"),
+        (b"/_lbc/page/x/done", [b"GET", b"DELETE", b"PUT"], b"POST"),
         (b"/_lbc/whoami", [b"POST", b"DELETE"], b"GET, HEAD"),
         (b"/_lbc/fetch-from.js", [b"POST"], b"GET, HEAD"),
         (b"/_lbc/notice", [b"GET", b"PUT", b"HEAD"], b"POST"),

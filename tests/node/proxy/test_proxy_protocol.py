@@ -152,7 +152,7 @@ def test_the_told_address_counts_for_who_may_fetch() -> None:
     companion = Proxied(fetch=FetchTable(addresses=(ip_network("203.0.113.9"),)))
     companion.on_captured = lambda page, cookie: (
         companion.captured.append((page, cookie)),
-        companion.copies.keep(page),
+        companion.copies.store_page(page),
     )[0]
     companion.ask(LINE + request())
     path = f"/_lbc/page/{companion.page.token}"

@@ -21,7 +21,7 @@ Group www-data
 ErrorLog /dev/stderr
 LogLevel warn
 Listen 127.0.0.1:{port}
-ProxyPreserveHost On
+{host}
 <Proxy balancer://nodes>
 {members}
     ProxySet stickysession={cookie} lbmethod=byrequests
@@ -56,20 +56,23 @@ class Apache(Kind):
             assert page.status == 200
 
 
-def apache(cookie: str, *more: str) -> Apache:
-    """Apache with this ``stickysession``."""
+def apache(cookie: str, *more: str, host: str = "ProxyPreserveHost On") -> Apache:
+    """Apache with this ``stickysession``.
+
+    :param host: the directive that passes Host on; Apache's own default replaces it, and sends X-Forwarded-Host.
+    """
 
     def text(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]) -> str:
         loaded = [f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in _MODULES]
         members = [f"    BalancerMember http://127.0.0.1:{at} route={name} retry=1" for name, at in nodes.items()]
         return _APACHE.format(
-            modules=joined(loaded), port=port, members=joined(members), cookie=cookie, more=joined(more)
+            modules=joined(loaded), port=port, members=joined(members), cookie=cookie, more=joined(more), host=host
         )
 
     return Apache("apache", text)
 
 
-ROUTE = apache(
-    "ROUTEID", 'Header add Set-Cookie "ROUTEID=.%{BALANCER_WORKER_ROUTE}e; path=/" env=BALANCER_ROUTE_CHANGED'
-)
+_SET_ROUTE = 'Header add Set-Cookie "ROUTEID=.%{BALANCER_WORKER_ROUTE}e; path=/" env=BALANCER_ROUTE_CHANGED'
+ROUTE = apache("ROUTEID", _SET_ROUTE)
+DEFAULT_HOST = apache("ROUTEID", _SET_ROUTE, host="")
 TOMCATS = apache(f"{TOMCAT}|{TOMCAT.lower()}")

@@ -1,0 +1,59 @@
+"""Locks an archive or a queue against a second crawler: two of them would destroy each other's pages."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+
+from lbcompanion.errors import CompanionError
+
+NAME = ".crawler.lock"
+
+
+class InUse(CompanionError):
+    """Another crawler uses the folder or file; the text names both."""
+
+
+class Lock:
+    """The lock of one folder, or of one file. The kernel releases it when the process ends, however it ends.
+
+    :param locked: an existing folder; or a file, whose lock file lies beside it.
+    :param owner: what the lock file says of this crawler, besides process and host.
+    :raises InUse: if another crawler has the lock.
+    :raises OSError: if the lock file cannot be written.
+    """
+
+    def __init__(self, locked: Path, owner: str) -> None:
+        self.path = locked / NAME if locked.is_dir() else locked.with_name(f".{locked.name}.lock")
+        self._descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            first = _described(os.pread(self._descriptor, 4096, 0))
+            os.close(self._descriptor)
+            raise InUse(f"{locked} is in use by another crawler: {first}") from None
+        entry = {"pid": os.getpid(), "host": socket.gethostname(), "crawler": owner}
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, json.dumps(entry).encode(), 0)
+
+    def is_in_place(self) -> bool:
+        """Whether the lock file is still the one that this process has locked."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Release the lock."""
+        os.close(self._descriptor)
+
+
+def _described(content: bytes) -> str:
+    try:
+        entry = json.loads(content)
+        return f"{entry['crawler']}, process {entry['pid']} on {entry['host']}"
+    except (ValueError, TypeError, KeyError):
+        return "one that did not write its name"

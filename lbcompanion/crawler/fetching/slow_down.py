@@ -1,0 +1,64 @@
+"""Pauses a whole site after its edge said 429, or 503 with ``Retry-After``: further requests would be refused too.
+
+Answers of companions do not count. Theirs say something about one copy or one node, not about the site.
+"""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+from lbcompanion.crawler.fetching.http_client import Reply
+from lbcompanion.model import WallClock
+from lbcompanion.protocol.headers import NODE
+
+#: The word for a request that was not sent because the site is paused.
+PAUSED = "site paused"
+
+_FIRST_SECONDS = 2.0
+_MAX_SECONDS = 120.0
+
+
+class SlowDown:
+    """The pause of one site.
+
+    :param now: the time in seconds.
+    """
+
+    def __init__(self, now: WallClock) -> None:
+        self._now = now
+        self._until = 0.0
+        self._next_seconds = _FIRST_SECONDS
+
+    def seconds_left(self) -> float:
+        """Return how long the site is still paused; 0 if it is not."""
+        return max(0.0, min(self._until - self._now(), _MAX_SECONDS))
+
+    def note(self, reply: Reply) -> None:
+        """Begin or end a pause by an answer that came through the balancer."""
+        if not self._is_refusal(reply):
+            if reply.status < 500 and not self.seconds_left():
+                self._next_seconds = _FIRST_SECONDS
+            return
+        asked_for = self._retry_after(reply.header("retry-after"))
+        if not self.seconds_left():
+            seconds = self._next_seconds if asked_for is None else asked_for
+            self._next_seconds = min(self._next_seconds * 2, _MAX_SECONDS)
+        else:
+            seconds = asked_for or 0.0  # sent before the pause began
+        self._until = max(self._until, self._now() + min(max(seconds, 1.0), _MAX_SECONDS))
+
+    @staticmethod
+    def _is_refusal(reply: Reply) -> bool:
+        if reply.header(NODE.lower) or reply.header("content-type").startswith("application/problem+json"):
+            return False
+        return reply.status == 429 or (reply.status == 503 and bool(reply.header("retry-after")))
+
+    def _retry_after(self, value: str) -> float | None:
+        """Return the seconds in ``Retry-After`` (RFC 9110 section 10.2.3); None if it is missing or malformed."""
+        value = value.strip()
+        if value.isascii() and value.isdigit():
+            return float(min(int(value[:9]), int(_MAX_SECONDS)))
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - self._now())
+        except (ValueError, TypeError, OverflowError):
+            return None

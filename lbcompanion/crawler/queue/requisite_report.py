@@ -1,0 +1,57 @@
+"""The report on a page's requisites: how many were wanted, and why each missing one is not archived."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import evolve, frozen
+
+#: A row keeps this much of the list, in characters; ``wanted`` and ``archived`` always count all files.
+MAX_LIST_CHARS = 131072
+
+
+@frozen
+class MissingRequisite:
+    """A requisite that is not archived.
+
+    :ivar reason: why, for people.
+    """
+
+    url: str
+    reason: str
+
+
+@frozen
+class RequisiteReport:
+    """The requisites of one page.
+
+    :ivar wanted: how many files the page and its style sheets refer to.
+    :ivar missing: those that are not archived, in the order of the page.
+    """
+
+    wanted: int = 0
+    missing: tuple[MissingRequisite, ...] = ()
+
+    def with_missing(self, missing: Iterable[MissingRequisite]) -> RequisiteReport:
+        """Return the report with more missing files."""
+        return evolve(self, missing=(*self.missing, *missing))
+
+
+def dump_report(report: RequisiteReport) -> str:
+    """Write a report for a row."""
+    entries: list[dict[str, str]] = []
+    room = MAX_LIST_CHARS
+    for each in report.missing:
+        room -= len(each.url) + len(each.reason)
+        if room < 0:
+            break
+        entries.append({"url": each.url, "reason": each.reason})
+    archived = report.wanted - len(report.missing)
+    return json.dumps({"wanted": report.wanted, "archived": archived, "missing": entries})
+
+
+def load_report(text: str | None) -> dict[str, Any] | None:
+    """Read a row's report as the object of the admin API; None if the row has none."""
+    return dict(json.loads(text)) if text else None

@@ -1,0 +1,146 @@
+"""The URLs in a style sheet: ``url()``, ``src()``, ``image-set()`` and ``@import``, as CSS Syntax Level 3 reads them.
+
+The tokenizer looks only for what matters for URLs. Each pattern takes whole tokens in linear time.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from lbcompanion.html.web_encodings import decode, encoding_name
+
+_WS = r"\t\n\f\r "
+_ESCAPE = rf"\\(?:[0-9a-fA-F]{{1,6}}(?:\r\n|[{_WS}])?|[^\n\r\f0-9a-fA-F]|\Z)"
+_COMMENT = r"/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z)"
+_TOKEN = re.compile(
+    rf"""(?P<comment>{_COMMENT})
+    |"(?P<double>(?:[^"\\\n\r\f]++|\\(?:\r\n|[\s\S]|\Z))*+)(?P<double_end>"|\Z)?
+    |'(?P<single>(?:[^'\\\n\r\f]++|\\(?:\r\n|[\s\S]|\Z))*+)(?P<single_end>'|\Z)?
+    |(?P<mark>[@\#]?)(?P<name>(?:[-\w\u0080-\U0010ffff]++|{_ESCAPE})++)(?P<function>\(?)
+    |(?P<open>[\(\[{{])|(?P<close>[\)\]}}])|(?P<semicolon>;)|[{_WS}]++|[\s\S]""",
+    re.VERBOSE | re.ASCII,
+)
+#: Tokens that say nothing about URLs, many at once: this is most of a style sheet.
+_PLAIN = re.compile(rf"(?:[-\w\u0080-\U0010ffff]++(?![\\(])|[{_WS}:,.>+~*=%!$^&|?<]++|/(?!\*))++", re.ASCII)
+_UNQUOTED = re.compile(
+    rf"[{_WS}]*+(?P<url>(?:[^\"'()\\{_WS}\x00-\x08\x0b\x0e-\x1f\x7f]++|{_ESCAPE})*+)[{_WS}]*+(?:\)|\Z)"
+)
+_QUOTE_FOLLOWS = re.compile(rf"[{_WS}]*+[\"']")
+_REST_OF_BAD_URL = re.compile(rf"(?:[^)\\]++|{_ESCAPE}|\\)*+(?:\)|\Z)")
+_ESCAPED = re.compile(
+    rf"\\(?:(?P<code>[0-9a-fA-F]{{1,6}})(?:\r\n|[{_WS}])?|(?P<newline>\r\n|[\n\r\f])|(?P<char>[\s\S])|\Z)"
+)
+_CLOSES: Final = {")": "(", "]": "[", "}": "{"}
+#: Functions whose string arguments are URLs.
+_STRINGS_ARE_URLS = frozenset({"url", "src", "image-set", "-webkit-image-set"})
+_CHARSET = re.compile(rb'@charset "([\x00-\x21\x23-\x7f]{1,100})";')
+
+
+def css_urls(text: str) -> list[str]:
+    """Return the URLs in a style sheet or a style attribute, as written, with escapes resolved."""
+    return _Reader(text).read()
+
+
+def decode_style_sheet(body: bytes, declared: str, page_encoding: str) -> str:
+    """Decode a style sheet (CSS Syntax section 3.2).
+
+    :param declared: the charset parameter of its ``Content-Type``; empty if there is none.
+    :param page_encoding: the encoding of the document that refers to it.
+    """
+    rule = _CHARSET.match(body[:256])
+    named = encoding_name(rule[1].decode("ascii")) if rule else ""
+    if named in {"utf-16be", "utf-16le"}:
+        named = "utf-8"  # the rule was read as ASCII, so the sheet is not in UTF-16
+    return decode(body, encoding_name(declared) or named or encoding_name(page_encoding) or "utf-8")
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._found: list[str] = []
+        #: The open blocks, innermost last: a bracket, or a function's name.
+        self._open: list[str] = []
+        #: The at-rule whose prelude is being read; empty outside of one.
+        self._at_rule = ""
+        #: Whether the next significant token is the URL of an ``@import``.
+        self._import_follows = False
+
+    def read(self) -> list[str]:
+        position = 0
+        while position < len(self._text):
+            if not self._import_follows and (plain := _PLAIN.match(self._text, position)):
+                position = plain.end()
+                continue
+            token = _TOKEN.match(self._text, position)
+            if token is None:
+                break
+            position = token.end()
+            kind = token.lastgroup
+            if kind is None or kind == "comment":
+                self._import_follows = self._import_follows and (kind == "comment" or token[0].isspace())
+                continue
+            follows, self._import_follows = self._import_follows, False
+            if token["name"] is not None:
+                position = self._name(token)
+            elif token["double"] is not None or token["single"] is not None:
+                self._string(token, follows)
+            elif kind == "open":
+                self._at_rule = "" if token[0] == "{" else self._at_rule
+                self._open.append(token[0])
+            elif kind == "close":
+                self._close(token[0])
+            else:
+                self._at_rule = "" if not self._open else self._at_rule
+        return self._found
+
+    def _name(self, token: re.Match[str]) -> int:
+        """Read an identifier, a function, an at-keyword or a hash; return where the next token starts."""
+        name, position = _unescaped(token["name"]).lower(), token.end()
+        if token["mark"]:
+            if token["mark"] == "@":
+                self._at_rule, self._import_follows = name, name == "import"
+            if token["function"]:
+                self._open.append("(")
+            return position
+        if not token["function"]:
+            return position
+        if name != "url" or _QUOTE_FOLLOWS.match(self._text, position):
+            self._open.append(name)
+            return position
+        unquoted = _UNQUOTED.match(self._text, position)
+        if unquoted is not None:
+            self._add(_unescaped(unquoted["url"]))
+            return unquoted.end()
+        rest = _REST_OF_BAD_URL.match(self._text, position)
+        return rest.end() if rest else len(self._text)
+
+    def _string(self, token: re.Match[str], import_follows: bool) -> None:
+        value, end = (
+            (token["double"], token["double_end"])
+            if token["double"] is not None
+            else (token["single"], token["single_end"])
+        )
+        if end is not None and (import_follows or (self._open and self._open[-1] in _STRINGS_ARE_URLS)):
+            self._add(_unescaped(value.removesuffix("\\") if len(value) - len(value.rstrip("\\")) & 1 else value))
+
+    def _close(self, bracket: str) -> None:
+        if self._open and (self._open[-1] if self._open[-1] in "([{" else "(") == _CLOSES[bracket]:
+            self._open.pop()
+
+    def _add(self, url: str) -> None:
+        # A fragment alone names an element of the document itself; @namespace names no file.
+        if url and not url.startswith("#") and self._at_rule != "namespace":
+            self._found.append(url)
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(_character, text) if "\\" in text else text
+
+
+def _character(escape: re.Match[str]) -> str:
+    if escape["code"] is not None:
+        number = int(escape["code"], 16)
+        return chr(number) if 0 < number < 0x110000 and not 0xD800 <= number < 0xE000 else "\ufffd"
+    # A backslash at the very end stands for U+FFFD; a line break behind one is no part of a string.
+    return "" if escape["newline"] is not None else escape["char"] or "\ufffd"

@@ -1,0 +1,60 @@
+"""The URLs in a ``srcset`` or ``imagesrcset`` attribute (HTML Standard section 4.8.4.2.4, "parse a srcset attribute").
+
+A URL ends at white space, so it may contain commas; only commas at its end separate it from the next one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_WS = r"\t\n\f\r "
+_SEPARATORS = re.compile(rf"[{_WS},]*")
+_URL = re.compile(rf"[^{_WS}]+")
+#: Descriptors up to the comma that ends the candidate; a comma in parentheses does not. An unclosed parenthesis
+#: reaches to the end of the attribute.
+_DESCRIPTORS = re.compile(r"(?:[^,(]++|\([^)]*+(?:\)|\Z))*+")
+_DESCRIPTOR = re.compile(rf"(?:[^{_WS}(]++|\([^)]*+(?:\)|\Z))++")
+_WIDTH = re.compile(r"[0-9]+w", re.ASCII)
+_HEIGHT = re.compile(r"[0-9]+h", re.ASCII)
+_DENSITY = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?x", re.ASCII)
+
+
+def srcset_urls(text: str) -> list[str]:
+    """Return the URLs of the valid candidates, as written."""
+    return [url for url, descriptors in _candidates(text) if _is_valid(descriptors)]
+
+
+def _candidates(text: str) -> Iterator[tuple[str, list[str]]]:
+    position = _end(_SEPARATORS.match(text, 0))
+    while url := _URL.match(text, position):
+        written = url[0].rstrip(",")
+        position = url.end()
+        descriptors: list[str] = []
+        if written == url[0]:
+            found = _DESCRIPTORS.match(text, position)
+            position = _end(found)
+            descriptors = _DESCRIPTOR.findall(found[0]) if found else []
+        yield written, descriptors
+        position = _end(_SEPARATORS.match(text, position))
+
+
+def _end(found: re.Match[str] | None) -> int:
+    return found.end() if found else 0
+
+
+def _is_valid(descriptors: list[str]) -> bool:
+    """Whether a browser would use a candidate with these descriptors."""
+    kinds = [_kind(each) for each in descriptors]
+    if None in kinds or len(set(kinds)) != len(kinds):
+        return False
+    return set(kinds) in (set(), {"w"}, {"x"}, {"w", "h"})
+
+
+def _kind(descriptor: str) -> str | None:
+    """Return ``w``, ``h`` or ``x``; None if the descriptor is not one of these or its number is not allowed."""
+    if _WIDTH.fullmatch(descriptor) or _HEIGHT.fullmatch(descriptor):
+        return descriptor[-1] if descriptor[:-1].strip("0") else None
+    if _DENSITY.fullmatch(descriptor):
+        return "x" if float(descriptor[:-1]) >= 0 else None
+    return None

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from lbcompanion.crawler.queue.requisite_report import (
+    MAX_LIST_CHARS,
+    MissingRequisite,
+    RequisiteReport,
+    dump_report,
+    load_report,
+)
+
+
+def test_what_is_written_is_read() -> None:
+    report = RequisiteReport(3).with_missing([MissingRequisite("http://h/x", "status 404")])
+    missing = [{"url": "http://h/x", "reason": "status 404"}]
+    assert load_report(dump_report(report)) == {"wanted": 3, "archived": 2, "missing": missing}
+    assert load_report(None) is None
+
+
+def test_the_list_is_bounded_and_the_counts_are_not() -> None:
+    report = RequisiteReport(
+        1000, tuple(MissingRequisite(f"http://h/{'x' * 1000}{n}", "status 404") for n in range(900))
+    )
+    read = load_report(dump_report(report))
+    assert read is not None
+    assert (read["wanted"], read["archived"]) == (1000, 100)
+    assert 100 < len(read["missing"]) <= MAX_LIST_CHARS / 1000

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.html.requisite_links import MAX_LINKS, MAX_SEARCHED_BYTES, page_encoding, page_links
+
+BASE = "http://www.example.com"
+
+
+def links(
+    markup: str | bytes, url: str = f"{BASE}/dir/page", content_type: str = "text/html; charset=utf-8"
+) -> list[str]:
+    body = markup if isinstance(markup, bytes) else markup.encode("utf-8", "replace")
+    return [each.removeprefix(BASE) for each in page_links(body, url, content_type).urls]
+
+
+def test_what_a_page_needs() -> None:
+    markup = """<html><head><link rel="stylesheet" href="a.css"><link rel=canonical href="/not-this">
+    <script src="/b.js#x"></script><style>@import "c.css"; body { background: url( 'd.png' ) }</style></head>
+    <body background=e.gif><img src=f.png srcset="g.png 1x, h.png 2x"><a href="/nor-this">x</a>
+    <p style="background:url(i.png)"><link rel="preload" as=font href=/j.woff2></body>"""
+    assert links(markup) == [
+        *("/dir/a.css", "/b.js", "/dir/c.css", "/dir/d.png", "/dir/e.gif", "/dir/f.png", "/dir/g.png", "/dir/h.png"),
+        *("/dir/i.png", "/j.woff2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("markup", "found"),
+    [
+        ('<img srcset="/c_fill,w_3/a.png 320w, /c_fill,w_6/a.png 640w">', ["/c_fill,w_3/a.png", "/c_fill,w_6/a.png"]),
+        (
+            "<picture><source srcset='a.webp 1x, b.webp 2x'><img src=c></picture>",
+            ["/dir/a.webp", "/dir/b.webp", "/dir/c"],
+        ),
+        ("<link rel=preload as=image imagesrcset='/a 1x, /b 2x'>", ["/a", "/b"]),
+        ("<LINK REL='Shortcut ICON' HREF=/a><link rel=next href=/no>", ["/a"]),
+        (
+            "<svg><image href=/a xlink:href=/no /><use xlink:href='/b.svg#x'/><feImage href=/c /></svg>",
+            ["/a", "/b.svg", "/c"],
+        ),
+        ("<svg><use href='#x'/><rect fill='url(#g)' mask='url(/m.svg#x)'/></svg>", ["/m.svg"]),
+        ("<svg><title/><image href=/a /><style/><image href=/b /></svg>", ["/a", "/b"]),
+        ("<svg><style>x{y:url(/a)}</style></svg><img src=/b>", ["/a", "/b"]),
+        ("<img src=''><img src=' #x '><img src='page'><img src=/a>", ["/a"]),
+        ("<iframe srcdoc=\"<img src='/a'><style>x{y:url(b)}</style>\"></iframe>", ["/a", "/dir/b"]),
+        ("<iframe srcdoc='<base href=/in/><img src=a>'></iframe><img src=b>", ["/in/a", "/dir/b"]),
+        ("<base href=/out/><iframe srcdoc='<base href=in/><img src=a>'></iframe>", ["/out/in/a"]),
+        ("<iframe src=/no><img src=/no></iframe><img src=/a>", ["/a"]),
+        ("<noscript><img src=/a></noscript><template><img src=/b></template>", ["/a", "/b"]),
+        ("<script><img src=/no></script><textarea><img src=/no></textarea><title><img src=/no></title>", []),
+        ("<img src=/a", []),
+        ("<img src='/no><img src=/no>", []),
+        ("<img src=/a/><img/src=/b><img alt='>' src=/c>", ["/a/", "/b", "/c"]),
+        ("<img src=/a src=/no>", ["/a"]),
+        ("<img src='/q?a=1&copy=2&amp;b=&lt;&notit;&#x41;&#13;&copy;'>", ["/q?a=1&copy=2&b=%3C&notit;A%C2%A9"]),
+        ("<plaintext><img src=/no>", []),
+        (
+            "<input type=image src=/a><video poster=/b></video><object data=/c></object><embed src=/d>",
+            ["/a", "/b", "/c", "/d"],
+        ),
+        ("<table background=/a><td background=/b>", ["/a", "/b"]),
+        ("<div style='background:u\\72l(/a)'>", ["/a"]),
+        ("<img src='/back\\slash.png'><img src='/a\tb\nc'><img src='  /d  '>", ["/back/slash.png", "/abc", "/d"]),
+        ("<img src='javascript:x'><img src='data:,x'><img src='blob:x'>", []),
+        ("<img src='//user@www.example.com/x'>", []),
+    ],
+)
+def test_as_browsers_find_them(markup: str, found: list[str]) -> None:
+    assert links(markup) == found
+
+
+def test_the_first_base_with_an_address_counts() -> None:
+    assert links('<base target=x><base href="/other/"><base href="/no/"><img src=x.png>') == ["/other/x.png"]
+    assert links('<base href="data:,x"><img src=x.png>') == ["/dir/x.png"]
+    assert links("<base href='ftp://h/'><img src=x.png><img src=http://www.example.com/y>") == ["/y"]
+    assert links('<base href="http://cdn.example/"><img src=x.png>') == ["http://cdn.example/x.png"]
+
+
+def test_the_encoding_of_the_page_counts() -> None:
+    assert links(b'<img src="/\xfc?\xfc">', content_type="text/html; charset=latin1") == ["/%C3%BC?%FC"]
+    assert links(b'<meta charset=windows-1251><img src="/?\xff">', content_type="text/html") == ["/?%FF"]
+    assert links(b'<img src="/\xfc?\xfc">', content_type="text/html") == ["/%C3%BC?%FC"]
+    assert links("<img src='/\u00fc?\u00fc'>", content_type="text/html") == ["/%C3%BC?%C3%BC"]
+    assert links("<img src='/\u00fc?\u00fc'>".encode("utf-16"), content_type="text/html") == ["/%C3%BC?%C3%BC"]
+    # The URL Standard's encoding is that of the document; CSS sends queries in UTF-8.
+    assert links(b"<p style='x:url(/?\xfc)'>", content_type="text/html; charset=latin1") == ["/?%C3%BC"]
+    assert page_encoding("\u00fc".encode()[:1], "text/html") == "utf-8"
+    assert page_encoding(b"\xfc\xfc", "text/html; charset=no-such") == "windows-1252"
+
+
+def test_xhtml() -> None:
+    kind = "application/xhtml+xml"
+    assert links("<script src='/a'/><title/><img src='/b'/><![CDATA[<img src='/no'/>]]>", content_type=kind) == [
+        "/a",
+        "/b",
+    ]
+    assert links("<style><![CDATA[x{y:url(/a)}]]></style>", content_type=kind) == ["/a"]
+
+
+def test_only_the_start_of_a_long_page_is_searched() -> None:
+    assert links("<img src=/a>" + " " * MAX_SEARCHED_BYTES + "<img src=/no>") == ["/a"]
+
+
+@given(st.text(max_size=200) | st.text("<>=/'\"abimgsrcstyle -!", max_size=60))
+def test_no_page_is_too_odd(text: str) -> None:
+    for url in links(f"<img src='{text}'><style>{text}</style>{text}"):
+        assert "\n" not in url
+        assert url.isascii()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("<", '<a"b>', "<img src=a>", "<!--", "<a ", "<a b='", "<svg>", "<style>", "<img srcset=a,>", '<img src="&'),
+        *(
+            "<![CDATA[",
+            "<p style='a'>",
+            "</",
+            "<title>",
+            "<a href=url(",
+            "<svg><![CDATA[",
+            "<script></script",
+            "<!",
+            "&#",
+        ),
+    ],
+)
+def test_its_time_is_linear(piece: str) -> None:
+    def seconds(size: int) -> float:
+        body = (piece * (size // len(piece))).encode()
+        start = time.process_time()
+        page_links(body, f"{BASE}/", "text/html")
+        return time.process_time() - start
+
+    assert min(seconds(100000) for _ in range(2)) < 6 * max(seconds(50000), 0.002)
+
+
+def test_nested_documents_are_bounded() -> None:
+    markup = "<img src=/a>"
+    for _ in range(9):
+        markup = "<iframe srcdoc='{}'></iframe>".format(markup.replace("&", "&amp;").replace("'", "&#39;"))
+    assert links(markup) == []
+    assert links(markup * 50) == []
+
+
+def test_the_number_of_links_is_bounded() -> None:
+    assert len(links("".join(f"<img src=/{number}>" for number in range(MAX_LINKS + 100)))) == MAX_LINKS
+    assert links("<img src=/a>" * 9000 + "<img src=/b>") == ["/a", "/b"]

@@ -1,0 +1,59 @@
+"""A real browser asks for no file of a page that is not found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lbcompanion.html.css_urls import css_urls
+from lbcompanion.html.requisite_links import page_links
+from lbcompanion.html.urls import resolve_url, target_of
+from tests.support.fixed_server import Server
+
+pytestmark = pytest.mark.browser
+
+SHEET = r"""@charset "utf-8"; @import/**/"import1.css"; @import url( import2.css ) screen;
+@font-face { font-family: f; src: url("f\6fnt.woff2") format("woff2") }
+body { font-family: f; background: URL(bg\ 1.png), u\72l("bg2.png"), image-set("set1.png" 1x, url(set2.png) 2x) }
+p { content: "url(no.png)"; background: url(bad"x); } /* url(no2.png) */ i::before { content: url('\22 quoted.png') }"""
+BODY = """<base href="/sub/"><link rel="StyleSheet" href="a.css?\u00fc"><link rel=icon href=/icon.png>
+<link rel=preload as=image imagesrcset="/pre,1.png 1x, /pre,2.png 2x"><script src="s.js?a=1&copy=2&amp;b"></script>
+<style>b { background: url(in\\line.png) }</style></head><body background="bodybg.png">
+<p style="background: url(&quot;attr.png&quot;)">text</p><b>b</b><i>i</i>
+<img src="/back\\slash.png"><img src=" /blank\tin\nside.png "><img src="/\u00fc.png?\u00fc&x=%zz"><img src="/a;?">
+<img srcset="/c_fill,w_1/a.png 1x, /c_fill,w_2/a.png 2x"><img srcset="x,y,,z,"><img srcset="n.png 1x 2x, o.png">
+<picture><source srcset="p.webp 1x, q.webp 3x"><img src=fallback.png></picture><img src="#x"><img src="">
+<iframe srcdoc="<base href=/doc/><img src=d.png><style>p{background:url(e.png)}</style><p>p"></iframe>
+<svg><image href="svg.png"/><image xlink:href="old.png"/><use href="#local"/></svg><input type=image src=button.png>
+<video poster=poster.png></video><noscript><img src=noscript.png></noscript><!-- <img src=no3.png> -->
+<textarea><img src=no4.png></textarea><table background=table.png><td background=td.png>x</table><img src=/a|b.png>"""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1"])
+def test_what_chromium_asks_for_is_found(server: Server, page: Any, charset: str) -> None:
+    body = f"<!DOCTYPE html><html><head>{BODY}".encode(charset)
+    kind = f"text/html; charset={charset}"
+    server.answers["/dir/page?q=1"] = (200, {"Content-Type": kind}, body)
+    sheet_url = resolve_url(f"{server.origin}/sub/", "a.css?\u00fc", charset)
+    server.answers[target_of(sheet_url)] = (200, {"Content-Type": "text/css"}, SHEET.encode())
+    page.goto(f"{server.origin}/dir/page?q=1")
+    page.wait_for_timeout(1000)
+    found = {*page_links(body, f"{server.origin}/dir/page?q=1", kind).urls}
+    assert sheet_url in found
+    found |= {resolve_url(sheet_url, each) for each in css_urls(SHEET)}
+    # Chromium encodes ``|`` in a path, against the URL Standard.
+    known = {target_of(each).replace("|", "%7C") for each in found} | {"/dir/page?q=1", "/favicon.ico"}
+    # ``<img src="#x">`` is the base URL; and Chromium's preload scanner does not know the base of a ``srcdoc``.
+    known |= {"/sub/", "/sub/d.png"}
+    assert set(server.asked) - known == set()
+    assert len(set(server.asked)) > 25
+    assert not any("no" in each.rpartition("/")[2][:2] for each in known - {"/sub/noscript.png", "/sub/no.png"})
