@@ -59,7 +59,11 @@ $(VENV)/html5lib/.ready: | $(VENV)/.ready-test
 $(VENV)/pages/.ready: | $(VENV)/.ready-test
 	@sh .ci/pages $(@D) && touch $@ || echo "tests of large real pages are left out" >&2
 
-test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready lint types
+# React for browsers, which the wheel of Dash carries.
+$(VENV)/react/.ready: | $(VENV)/.ready-test
+	$(PIP) download -q --no-deps -d $(@D) dash==3.0.4 && touch $@ || echo "React could not be had" >&2
+
+test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
 	    varnishd varnish-header pen tomcat
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)

@@ -15,7 +15,7 @@ MEGABYTE = 1 << 20
 #: What all capturing peers insert; the group is the token.
 TAG = re.compile(
     rb'<script async src="[^"]*/_lbc/fetch-from(?:\.js)?\?v=[A-Za-z0-9_-]+" data-lbc-token="([A-Za-z0-9_-]{16,63})"'
-    rb' data-lbc-fetch-from="http://www\.example\.com/_lbc/page/\1"></script>'
+    rb' data-lbc-fetch-from="http://www\.example\.com/_lbc/page/\1"[^>]*></script>'
 )
 
 #: Under this path no peer captures: the companion by its ``exclude``, the others by a rule of the same meaning.

@@ -18,7 +18,7 @@ from fuzz.target import Target
 from lbcompanion.html import charset
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.eligible import Refusal
-from lbcompanion.html.fast_path import fast_insertion_offset
+from lbcompanion.html.fast_path import fast_head_end, fast_head_start
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.masks import KEPT_ATTRIBUTES, Masks, RedactionError
@@ -109,6 +109,7 @@ class Plan:
             top and InsertionPoint(top, control[2] >= 128), bottom and InsertionPoint(bottom, control[3] >= 128)
         )
         self.settings: dict[str, Any] = {
+            "top_at_head_end": control[1] >= 128,
             "xhtml": control[4] % 8 == 7,
             "charset_known": control[4] >= 128,
             "needs_document": control[5] % 8 == 7,
@@ -142,16 +143,16 @@ def _check_injector(plan: Plan) -> Hashable:
     page = plan.page
     out, injector = _inject(plan, ())
     assert injector.refusal is not Refusal.FAILED, "the machine failed"
-    assert injector.placed == (injector.refusal is None), "neither placed nor refused, or both"
+    assert injector.inserted == (injector.refusal is None), "neither placed nor refused, or both"
     assert without_snippets(out) == page, "another page"
-    assert injector.placed == (out != page), "placed, and nothing is there"
+    assert injector.inserted == (out != page), "placed, and nothing is there"
     ways = [plan.cuts]
     if len(page) <= _EVERY_CUT_BYTES:
         ways.append(list(range(1, len(page))))
     for cuts in ways:
         again, other = _inject(plan, cuts)
         assert again == out, f"another cut, another page: {cuts}"
-        assert (other.placed, other.refusal) == (injector.placed, injector.refusal), "another cut, another verdict"
+        assert (other.inserted, other.refusal) == (injector.inserted, injector.refusal), "another cut, another verdict"
     if plan.cut_off:
         cut = Injector(plan.top, plan.bottom, **plan.settings)
         part = page[: plan.cuts[-1]]
@@ -169,13 +170,20 @@ def _check_fast_path(plan: Plan) -> Hashable:
     settings = plan.settings
     if settings["utf_16"] or settings["xhtml"]:
         return None
-    charset_known = settings["charset_known"]
-    place = fast_insertion_offset(plan.page, "utf-8" if charset_known else None, len(TOP))
+    charset_known, at_head_end = settings["charset_known"], settings["top_at_head_end"]
+    find_place = fast_head_end if at_head_end else fast_head_start
+    place = find_place(plan.page, "utf-8" if charset_known else None, len(TOP))
     if place is not None:
         for needs_document in (False, True):
-            injector = Injector(TOP, charset_known=charset_known, needs_document=needs_document, on_policies=_asked)
+            injector = Injector(
+                TOP,
+                top_at_head_end=at_head_end,
+                charset_known=charset_known,
+                needs_document=needs_document,
+                on_policies=_asked,
+            )
             assert injector.feed(plan.page) + injector.finish() == plan.page[:place] + TOP + plan.page[place:]
-            assert injector.placed
+            assert injector.inserted
     return place
 
 

@@ -171,7 +171,7 @@ NODE: Mapping[str, Table] = {
         "bottom_before": checks.bytes_pattern,
         "clicktale_names": checks.boolean,
         "csp": checks.choice("respect", "adapt"),
-        "address": checks.choice("page", "prefix"),
+        "address": checks.choice("page", "prefix", "relative"),
     },
     "store": {
         "url": place_checks.database_url(urls.store_url),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from lbcompanion.html.body_end import has_base
+from lbcompanion.html.charset import prescan
 from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.insertion_points import InsertionPoints, find_insertion_point
 from lbcompanion.html.stream import InjectionSpec, StreamingInjector
 
@@ -24,7 +27,7 @@ class BufferedInjector:
         insertion_points: InsertionPoints | None,
         limit_bytes: int,
     ) -> None:
-        self.placed = False
+        self.inserted = False
         self.refusal: Refusal | None = None
         self.directive = ""
         self.done = False
@@ -45,45 +48,59 @@ class BufferedInjector:
             return self._refuse(Refusal.LARGE)
         if not at_end:
             return b""
-        page = self.pending()
+        page = joined(self.mark())
         if self._skip_if is not None and self._skip_if.search(page):
             return self._refuse(Refusal.SKIPPED)
         self.done = True
         stream = StreamingInjector(self._spec)
         out = stream.feed(page, True)
-        self.placed, self.refusal, self.directive = stream.placed, stream.refusal, stream.directive
+        self.inserted, self.refusal, self.directive = stream.inserted, stream.refusal, stream.directive
         return (
             self._inserted_at_points(page, stream, self._insertion_points)
-            if self.placed and self._insertion_points
+            if self.inserted and self._insertion_points
             else out
         )
 
-    def pending(self) -> bytes:
+    def mark(self) -> Mark:
         """The bytes held back now."""
-        return b"".join(self._buffer)
+        return b"", self._buffer, len(self._buffer), b""
 
     def _refuse(self, refusal: Refusal) -> bytes:
         self.refusal = refusal
         self.done = True
-        page, self._buffer = self.pending(), []
+        page, self._buffer = joined(self.mark()), []
         return page
 
     def _inserted_at_points(self, page: bytes, default: StreamingInjector, insertion_points: InsertionPoints) -> bytes:
         """The page with each snippet at its configured insertion point, or at the default one without a match."""
-        minimum = default.top_at
-        top_at, bottom_at = minimum, default.bottom_at
+        minimum = self._first_offset(page, default)
+        top_at, bottom_at = default.top_at, default.bottom_at
         if insertion_points.top and default.top:
             found = find_insertion_point(page, insertion_points.top, minimum, self._spec.xhtml, last=False)
             top_at = top_at if found is None else found
         if insertion_points.bottom and default.bottom:
             found = find_insertion_point(page, insertion_points.bottom, minimum, self._spec.xhtml, last=True)
             bottom_at = bottom_at if found is None else found
-        parts = [(top_at, default.top)]
+        parts = [(top_at, self._snippet(page, top_at, default.top, 0))]
         if bottom_at is not None:
-            parts.append((bottom_at, default.bottom))
+            parts.append((bottom_at, self._snippet(page, bottom_at, default.bottom, 1)))
         out = b""
         done = 0
         for offset, snippet in sorted(parts, key=lambda part: part[0]):
             out += page[done:offset] + snippet
             done = offset
         return out + page[done:]
+
+    def _snippet(self, page: bytes, offset: int, snippet: bytes, index: int) -> bytes:
+        """A snippet as it is inserted at this offset: with absolute addresses if a ``<base>`` precedes it."""
+        behind_base = self._spec.behind_base
+        return behind_base()[index] if behind_base and has_base(page[:offset]) else snippet
+
+    def _first_offset(self, page: bytes, default: StreamingInjector) -> int:
+        """The first offset at which the top snippet pushes no ``<meta charset>`` out of the prescan."""
+        if not self._spec.top_at_head_end:
+            return default.top_at
+        meta = None if self._spec.charset_known or self._spec.xhtml else prescan(page)
+        if meta is None or meta.stays_in_prescan(default.head_at, len(default.top)):
+            return default.head_at
+        return max(default.head_at, meta.end)

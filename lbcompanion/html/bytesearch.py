@@ -1,6 +1,6 @@
 """A page in lower case, and words found in it: both by whole registers at a time, ten times faster than ``bytes`` does.
 
-What they say is what ``bytes.lower`` and ``bytes.find`` say; the tests compare them.
+They return the same as ``bytes.lower`` and ``bytes.find``; the tests compare them.
 """
 
 from __future__ import annotations

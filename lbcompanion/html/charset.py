@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from codecs import lookup
 from functools import lru_cache
 
 from attrs import frozen
 
+from lbcompanion.html.encoding_labels import encoding_of, python_codec_of
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTES, WS, attributes, unescaped
 
 #: A ``<meta>`` further in than this is not looked for.
@@ -15,26 +15,11 @@ PRESCAN_BYTES = 1024
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "utf-16le"))
 
-#: Labels of the Encoding Standard (section 4.2) for encodings whose bytes are no superset of ASCII. Those that it
-#: replaces by an error are among them: a script in such a page would not run.
-_UTF_16 = {
-    **dict.fromkeys(("utf-16be", "unicodefffe"), "utf-16be"),
-    **dict.fromkeys(
-        (
-            "utf-16",
-            "utf-16le",
-            "csunicode",
-            "iso-10646-ucs-2",
-            "ucs-2",
-            "unicode",
-            "unicodefeff",
-        ),
-        "utf-16le",
-    ),
-}
-_ISO_2022_JP = {"iso-2022-jp", "csiso2022jp"}
-_REPLACEMENT = {"iso-2022-cn", "iso-2022-cn-ext", "iso-2022-kr", "csiso2022kr", "hz-gb-2312", "replacement"}
-_UTF_7_AND_32 = {"utf-7", "utf-32", "utf-32le", "utf-32be", "x-utf-16be-nobom"}
+# The encodings in which bytes of ASCII may mean something else.
+_ASCII_INCOMPATIBLE = ("utf-16be", "utf-16le", "iso-2022-jp", "replacement")
+
+# The encoding that is used if a <meta> names one of these (section 13.2.3.2).
+_MEANT_BY_META = {"utf-16be": "utf-8", "utf-16le": "utf-8", "x-user-defined": "windows-1252"}
 
 _PARAMETER = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^;\s"']+))""", re.IGNORECASE)
 _META_CHARSET = re.compile(r"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|([^\t\n\f\r ;"']+))""", re.I)
@@ -50,7 +35,7 @@ _UNFINISHED = re.compile(rb"<(?:[A-Za-z/!?]|\Z)")
 class MetaCharset:
     """A ``<meta>`` that names the encoding.
 
-    :ivar name: what it names, in lower case; what says UTF-16 means UTF-8.
+    :ivar name: the encoding; UTF-8 if it names UTF-16.
     :ivar start: where the tag starts.
     :ivar end: where it ends.
     """
@@ -65,11 +50,11 @@ class MetaCharset:
 
 
 def content_type_charset(value: bytes) -> str | None:
-    """The charset parameter of a ``Content-Type``, in lower case."""
+    """The encoding that the charset parameter of a ``Content-Type`` names; None if it names none."""
     found = _PARAMETER.search(value.decode("latin-1"))
     if found is None:
         return None
-    return (found.group(1) or found.group(2) or found.group(3) or "").strip().lower() or None
+    return encoding_of(found.group(1) or found.group(2) or found.group(3) or "")
 
 
 def bom_charset(start: bytes) -> str | None:
@@ -100,13 +85,13 @@ def prescan(start: bytes) -> MetaCharset | None:
 
 
 def find_meta_charset(page: bytes) -> MetaCharset | None:
-    """What :func:`prescan` finds, faster: pages of a site begin alike, up to the ``<meta>`` at least.
+    """The same as :func:`prescan`, but faster: the pages of a site have the same bytes up to the ``<meta>``.
 
     :param page: all of it, or its first 1,024 bytes.
     """
     word = page.find(b"charset", 0, PRESCAN_BYTES)
     end = page.find(b">", word, PRESCAN_BYTES) + 1 if word >= 0 else 0
-    # What is found in a beginning of the page is found in the page.
+    # A result for the beginning of the page is the result for the page.
     return (_cached_prescan(page[:end]) if end else None) or prescan(page)
 
 
@@ -118,28 +103,12 @@ def _cached_prescan(beginning: bytes) -> MetaCharset | None:
 def meta_charset(tag: bytes) -> str | None:
     """The encoding that one ``<meta>`` tag names."""
     found = attributes(tag)
-    name = unescaped(found.get(b"charset", b"")).strip().lower()
-    if not name and found.get(b"http-equiv", b"").strip().lower() == b"content-type":
-        content_match = _META_CHARSET.search(unescaped(found.get(b"content", b"")))
-        name = (
-            (content_match.group(1) or content_match.group(2) or content_match.group(3) or "").strip().lower()
-            if content_match
-            else ""
-        )
-    if not _is_known_label(name):
-        return None
-    return "utf-8" if name in _UTF_16 else name
-
-
-@lru_cache(256)
-def _is_known_label(name: str) -> bool:
-    """Whether an encoding is meant at all: one that Python knows, or of the families that only the web names."""
-    if name in _UTF_16 or name in _REPLACEMENT or name.startswith(("x-", "windows-", "cs", "unicode-1-1-")):
-        return True
-    try:
-        return bool(name) and lookup(name) is not None
-    except (LookupError, ValueError):
-        return False
+    label = unescaped(found.get(b"charset", b""))
+    if not label and found.get(b"http-equiv", b"").strip().lower() == b"content-type":
+        content = _META_CHARSET.search(unescaped(found.get(b"content", b"")))
+        label = (content.group(1) or content.group(2) or content.group(3) or "") if content else ""
+    encoding = encoding_of(label)
+    return _MEANT_BY_META.get(encoding, encoding) if encoding else None
 
 
 def page_charset(content_type: bytes, start: bytes) -> str | None:
@@ -151,23 +120,23 @@ def page_charset(content_type: bytes, start: bytes) -> str | None:
     return meta.name if meta else None
 
 
-def is_ascii_compatible(name: str | None) -> bool:
+def is_ascii_compatible(label: str | None) -> bool:
     """Whether bytes of ASCII mean themselves anywhere in such a page, so that something may be inserted into it."""
-    return name is None or not (
-        name in _UTF_16 or name in _ISO_2022_JP or name in _REPLACEMENT or name in _UTF_7_AND_32
-    )
+    return label is None or encoding_of(label) not in _ASCII_INCOMPATIBLE
 
 
-def utf16_variant(name: str | None) -> str:
-    """``utf-16le`` or ``utf-16be`` where a name means one of them, else an empty string."""
-    return _UTF_16.get(name or "", "")
+def utf16_variant(label: str | None) -> str:
+    """``utf-16le`` or ``utf-16be`` if the label names one of them, else an empty string."""
+    encoding = encoding_of(label or "")
+    return encoding if encoding in ("utf-16le", "utf-16be") else ""
 
 
-def supports_insertion(name: str | None) -> bool:
+def supports_insertion(label: str | None) -> bool:
     """Whether something can be inserted into such a page: where ASCII means itself, and in UTF-16."""
-    return is_ascii_compatible(name) or name in _UTF_16
+    return is_ascii_compatible(label) or utf16_variant(label) != ""
 
 
-def python_codec(name: str) -> str:
-    """Python's name for an encoding whose bytes are no superset of ASCII."""
-    return _UTF_16.get(name, "iso2022_jp" if name in _ISO_2022_JP else name)
+def python_codec(label: str) -> str:
+    """The name of Python's codec for the encoding that a label names; the label itself if it means nothing."""
+    encoding = encoding_of(label)
+    return python_codec_of(encoding) if encoding else label

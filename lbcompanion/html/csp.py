@@ -50,11 +50,11 @@ ALLOWED = ScriptVerdict(True)
 
 @frozen
 class InsertedScripts:
-    """What is inserted into a page, as policies see it.
+    """The scripts that are inserted into a page, as input for policies.
 
     :ivar external: a script with ``src``, the recorder's address.
     :ivar inline: a script without it.
-    :ivar hashes: of the scripts in line, as :func:`lbcompanion.html.snippets.inline_hashes` tells them; empty: unknown.
+    :ivar hashes: of the inline scripts, by :func:`lbcompanion.html.snippets.inline_hashes`; empty: unknown.
     :ivar carries_nonce: whether the scripts have the page's nonce, if the page has one.
     """
 
@@ -149,11 +149,11 @@ def _evaluate_policy(
 
 
 def allowed_without_nonce(sources: tuple[str, ...], target: SplitResult, inserted: InsertedScripts) -> bool:
-    """Whether these sources allow what is inserted though it bears no nonce."""
+    """Whether these sources allow the inserted scripts without a nonce."""
     if inserted.inline and not inline_allowed(sources, inserted.hashes):
         return False
     if is_strict(sources):
-        # What a script loads that is allowed is allowed as well; but one of the two there must be.
+        # A script that an allowed script loads is allowed too. So an inline script must be there, and no other one.
         return inserted.inline and not inserted.external
     return url_allowed(sources, target)
 

@@ -85,7 +85,7 @@ def _adaptable_without_nonce(sources: tuple[str, ...], inserted: InsertedScripts
 
 
 def _adapt_policy(text: str, nonce: str, script: SplitResult, notice: SplitResult, inserted: InsertedScripts) -> str:
-    """One policy with what it lacks."""
+    """One policy with the missing sources added."""
     found = parse(text)
     if not found:
         return text

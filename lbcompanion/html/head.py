@@ -1,4 +1,4 @@
-"""What must be seen of a head before something is inserted at its start: policies, our marker, a late charset."""
+"""The parts of a head that matter to an insertion at its start: policies, our marker, a late charset."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def scan_head(zone: bytes) -> HeadScan:
             templates += 1
         elif name == b"meta" and not templates:
             meta_ends.add(position)
-            policies += _meta_policies(tag)
+            policies += meta_policies(tag)
         elif name in _END_TAGS:
             has_marker = has_marker or (name == b"script" and MARKER in attributes(tag))
             end = _END_TAGS[name].search(zone, position)
@@ -116,7 +116,8 @@ def scan_head(zone: bytes) -> HeadScan:
     return HeadScan(tuple(policies), has_marker, frozenset(meta_ends))
 
 
-def _meta_policies(tag: bytes) -> list[str]:
+def meta_policies(tag: bytes) -> list[str]:
+    """The content security policies of a ``<meta>`` tag, enforcing ones only."""
     found = attributes(tag)
     if unescaped(found.get(b"http-equiv", b"")).strip().lower() != _POLICY.decode():
         return []
@@ -126,12 +127,12 @@ def _meta_policies(tag: bytes) -> list[str]:
 def insertion_offset(start: bytes, head_start: int, zone: bytes, length: int) -> int | Refusal:
     """Where in a head to insert, so that no ``<meta charset>`` is pushed past byte 1,024.
 
-    :func:`lbcompanion.html.fast_path.fast_insertion_offset` makes the same checks for pages in which the offset is 0.
+    :func:`lbcompanion.html.fast_path.fast_head_start` makes the same checks for pages in which the offset is 0.
 
     :param start: the page's first 1,024 bytes.
     :param head_start: where the head begins in the page.
     :param zone: the head.
-    :param length: of what is to be inserted.
+    :param length: the number of bytes to insert.
     :returns: an offset in ``zone``, or why nothing may be inserted.
     """
     meta = charset.prescan(start)

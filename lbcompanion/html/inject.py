@@ -11,27 +11,34 @@ import re
 from lbcompanion.html import charset, utf16
 from lbcompanion.html.buffered import BufferedInjector
 from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.insertion_points import InsertionPoints
-from lbcompanion.html.stream import InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
+from lbcompanion.html.stream import BehindBase, InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
 
 # The length of the longest byte order mark.
 _BOM_BYTES = 3
+# A tag of this length is always held back until it ends.
+_MIN_TAG_LIMIT_BYTES = 16384
+_NOTHING: Mark = (b"", [], 0, b"")
 
 
 class Injector:
     """One page.
 
-    :param top: goes to the head's start; ASCII.
+    :param top: goes into the head; ASCII.
     :param bottom: goes before the last ``</body>``, or to the document's end; empty: the body is not even read.
+    :param top_at_head_end: whether the top snippet goes to the head's end; else to its start.
     :param xhtml: the page is read as XML.
     :param charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
     :param needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :param on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
+    :param behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's end;
+        gives top and bottom with absolute addresses.
     :param skip_if: pattern over the page; where it matches, nothing is inserted. The whole page is held back for it.
     :param insertion_points: the configured insertion points; the whole page is buffered for them too.
-    :param limit_bytes: of a page that is held back whole; a larger one is left alone.
-    :param utf_16: ``utf-16le`` or ``utf-16be`` where ``Content-Type`` says so; a byte order mark outdoes it.
-    :ivar placed: whether a snippet was inserted.
+    :param limit_bytes: of a page that is held back whole, or of a tag; a larger one is left alone.
+    :param utf_16: ``utf-16le`` or ``utf-16be`` if ``Content-Type`` names it; a byte order mark takes precedence.
+    :ivar inserted: whether a snippet was inserted.
     :ivar refusal: why nothing was inserted; None before the decision, or if something was inserted.
     :ivar directive: the CSP directive in a ``<meta>`` that blocks the script.
     """
@@ -41,19 +48,24 @@ class Injector:
         top: bytes,
         bottom: bytes = b"",
         *,
+        top_at_head_end: bool = False,
         xhtml: bool = False,
         charset_known: bool = False,
         needs_document: bool = False,
         on_policies: OnPolicies | None = None,
         skip_if: re.Pattern[bytes] | None = None,
         insertion_points: InsertionPoints | None = None,
+        behind_base: BehindBase | None = None,
         limit_bytes: int = 4194304,
         utf_16: str = "",
     ) -> None:
-        self.placed = False
+        self.inserted = False
         self.refusal: Refusal | None = None
         self.directive = ""
-        self._spec = InjectionSpec(top, bottom, xhtml, charset_known, needs_document, on_policies)
+        tag_limit = max(limit_bytes, _MIN_TAG_LIMIT_BYTES)
+        self._spec = InjectionSpec(
+            top, bottom, top_at_head_end, xhtml, charset_known, needs_document, on_policies, behind_base, tag_limit
+        )
         self._skip_if = skip_if
         self._insertion_points = insertion_points
         self._limit_bytes = limit_bytes
@@ -72,18 +84,17 @@ class Injector:
 
     def flush(self) -> bytes:
         """End a truncated page without a further insertion; returns the bytes held back."""
-        held = b"" if self._done else self._transformer.pending() if self._transformer else self._start
+        held = b"" if self._done else joined(self._transformer.mark()) if self._transformer else self._start
         self._done, self._start = True, b""
         return held
 
     def _feed_safely(self, chunk: bytes, at_end: bool) -> bytes:
         """Fail open: after an internal error the page is forwarded unchanged."""
         transformer = self._transformer
-        held = transformer.pending() if transformer else self._start
+        mark = transformer.mark() if transformer else _NOTHING
         try:
             if transformer is None:
                 chunk = self._start + chunk
-                held = b""
                 if len(chunk) < _BOM_BYTES and not at_end:
                     self._start = chunk
                     return b""
@@ -93,10 +104,10 @@ class Injector:
         except Exception:
             self.refusal = Refusal.FAILED
             self._done = True
-            return held + chunk
-        self.placed, self.refusal, self.directive = transformer.placed, transformer.refusal, transformer.directive
+            return joined(mark) + chunk
+        self.inserted, self.refusal, self.directive = transformer.inserted, transformer.refusal, transformer.directive
         self._done = transformer.done
-        if at_end and not self.placed and self.refusal is None:
+        if at_end and not self.inserted and self.refusal is None:
             self.refusal = Refusal.NOWHERE
         return out
 

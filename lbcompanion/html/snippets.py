@@ -1,4 +1,4 @@
-"""What is inserted into pages: the built-in tag, and the operator's snippets with their placeholders."""
+"""The built-in tag, and the operator's snippets with their placeholders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lbcompanion.html.tokenizer_patterns import TAG_REST, WS, attributes
 #: The attribute that identifies the companion's tag in a page.
 MARKER = b"data-lbc-token"
 
-#: What a snippet may have filled in, as ``{name}``.
+#: The placeholders of a snippet, written as ``{name}``.
 PLACEHOLDERS = ("fetch_from", "token", "node", "prefix", "nonce")
 
 _PLACEHOLDER = re.compile(rb"\{(" + b"|".join(name.encode() for name in PLACEHOLDERS) + rb")\}")
@@ -22,8 +22,10 @@ _INLINE_SCRIPT = re.compile(rb"<script(?=[\t\n\f\r />])(?![^>]*?[\t\n\f\r /]src[
 _SCRIPT = re.compile(rb"(?i)<script" + TAG_REST)
 _SCRIPT_END = re.compile(rb"(?i)</script(?=[" + WS + rb"/>])")
 # A page at the top that may be the Path of a cookie, as /shop is: not a file's name.
-_TOP_FOLDER = re.compile(r"/[A-Za-z0-9_~-]+", re.ASCII)
-# What means the same in a JavaScript string of either quote, in an attribute's value of either quote, and in text.
+_TOP_FOLDER = re.compile(rb"/[A-Za-z0-9_~-]+")
+# The characters of a path that are not encoded. Percent-encoded ones stay so (URL Standard, section 1.3).
+_SAFE_IN_PATH = "!$%&'()*+,/:;=@[]|~"
+# Characters with the same meaning in a JavaScript string, in an attribute's value, and in text.
 _SAFE_CHARACTERS = "-._~:/?#[]@!$()*+,;=%"
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$()*+,;=%]*", re.ASCII)
 
@@ -31,8 +33,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$()*+,;=%]*", re.ASCII)
 def escape_for_js_and_html(value: str) -> str:
     """Make a value right for a JavaScript string and for HTML at once.
 
-    Escapes of the one are plain text to the other, so what is special to either is percent-encoded: all values are
-    URLs or of a URL's characters, and an honest one comes out as it is.
+    An escape of the one is plain text to the other, so special characters of either are percent-encoded. All values are
+    URLs or have the characters of URLs, so a usual one stays as it is.
     """
     return value if _PLAIN.fullmatch(value) else quote(value, safe=_SAFE_CHARACTERS, errors="replace")
 
@@ -69,15 +71,20 @@ class Snippet:
 
     :ivar inline: whether it has a script without ``src``, which a policy judges otherwise.
     :ivar external: whether it has one with ``src``.
+    :ivar lacks_integrity: whether a script with ``src`` lacks ``integrity`` or ``crossorigin``.
     :ivar uses_nonce: whether it has a place for the page's nonce.
+    :ivar uses_prefix: whether it has a place for the prefix.
     """
 
     def __init__(self, template: bytes) -> None:
         self._parts = _PLACEHOLDER.split(template)
         self._placeholders = [(index, self._parts[index].decode()) for index in range(1, len(self._parts), 2)]
         self.inline = _INLINE_SCRIPT.search(template) is not None
-        self.external = any(b"src" in attributes(tag.group()) for tag in _SCRIPT.finditer(template))
+        tags = [attributes(tag.group()) for tag in _SCRIPT.finditer(template)]
+        self.external = any(b"src" in tag for tag in tags)
+        self.lacks_integrity = any(b"src" in tag and not {b"integrity", b"crossorigin"} <= tag.keys() for tag in tags)
         self.uses_nonce = b"{nonce}" in template
+        self.uses_prefix = b"{prefix}" in template
 
     def fill(self, values: Mapping[str, str]) -> bytes:
         """The snippet with the values in their places.
@@ -90,35 +97,49 @@ class Snippet:
         return b"".join(parts)
 
 
-def relative_prefix(path: str, prefix: str) -> str:
-    """The relative address, from a page, under which its script and its notice are asked for.
+def script_folder(path: bytes) -> str:
+    """The folder of a page, as the path of a URL, under which its script and its notice are requested.
 
-    It is below the page's folder, so that the cookies of the page go along whatever their ``Path`` is, and not below
-    the prefix itself, for which a balancer may have rules that pages have not. The node needs not know under which
-    path a balancer shows the page.
+    There the cookies of the page are sent along whatever their ``Path`` is. A page at the top may itself be the path
+    of a cookie, as ``/shop`` is, so its folder is ``/shop/``.
 
     :param path: the page's own, as the node sees it.
     """
-    folder = path[1:] + "/" if _TOP_FOLDER.fullmatch(path) else ""
-    return f"./{folder}-{prefix}"
+    folder = path + b"/" if _TOP_FOLDER.fullmatch(path) else path[: path.rfind(b"/") + 1] or b"/"
+    return quote(folder, safe=_SAFE_IN_PATH)
 
 
-def default_tag_parts(pages_url: str, script_url: str, nonce: str | None, xhtml: bool) -> tuple[bytes, bytes, bytes]:
+def relative_folder(path: bytes) -> str:
+    """The same folder relative to the page, for a balancer that shows the page under another path or host."""
+    return f".{script_folder(path)}" if _TOP_FOLDER.fullmatch(path) else "./"
+
+
+def integrity_of(script: bytes) -> str:
+    """The value of the ``integrity`` attribute for a script."""
+    return f"sha256-{b64encode(sha256(script).digest()).decode()}"
+
+
+def default_tag_parts(
+    pages_url: str, script_url: str, nonce: str | None, xhtml: bool, integrity: str = ""
+) -> tuple[bytes, bytes, bytes]:
     """The default tag cut where the token goes: ``token.join(parts)`` is the tag.
 
     The token must be of letters, digits, ``-`` and ``_``.
 
     :param pages_url: where copies can be had, with the slash before the token: ``ORIGIN/_lbc/page/``.
-    :param script_url: ``./-/_lbc/fetch-from?v=HASH``, or ``/_lbc/fetch-from.js?v=HASH``.
+    :param script_url: ``//www.example.com/shop/-/_lbc/fetch-from?v=HASH``.
     :param nonce: the page's own, where its policy needs one.
-    :param xhtml: attributes have values there, all of them.
+    :param xhtml: whether all attributes need a value.
+    :param integrity: the ``integrity`` of the script. It needs ``crossorigin``: to a sandboxed page every address is
+        of another origin. A script of the page's own origin is requested with cookies all the same.
     """
     sync = 'async="async"' if xhtml else "async"
+    integrity_attributes = f' integrity="{integrity}" crossorigin="anonymous"' if integrity else ""
     nonce_attribute = f' nonce="{_attribute(nonce)}"' if nonce else ""
     return (
         f'<script {sync} src="{_attribute(script_url)}" data-lbc-token="'.encode("ascii", "xmlcharrefreplace"),
         f'" data-lbc-fetch-from="{_attribute(pages_url)}'.encode("ascii", "xmlcharrefreplace"),
-        f'"{nonce_attribute}></script>'.encode("ascii", "xmlcharrefreplace"),
+        f'"{integrity_attributes}{nonce_attribute}></script>'.encode("ascii", "xmlcharrefreplace"),
     )
 
 

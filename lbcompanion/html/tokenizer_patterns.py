@@ -17,7 +17,7 @@ _NAME = rb"(?:=[^" + WS + rb"/>=]*+|[^" + WS + rb"/>=]++)"
 _EQUALS = rb"[" + WS + rb"]*+=[" + WS + rb"]*+"
 _VALUE = rb"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^""" + WS + rb">]*+)"
 
-#: What may stand between a tag's name and its ``>``.
+#: The part of a tag between its name and its ``>``.
 ATTRIBUTES = rb"(?:[" + WS + rb"/]++|" + _NAME + rb"(?:" + _EQUALS + _VALUE + rb"|(?!" + _EQUALS + rb")))*"
 #: The rest of a tag whose name is written before it.
 TAG_REST = rb"(?=[" + WS + rb"/>])" + ATTRIBUTES + rb">"
@@ -27,10 +27,18 @@ START_TAG = rb"<[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">"
 END_TAG = rb"</[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">"
 #: A comment of HTML's: ``<!-->`` and ``<!--->`` are whole ones, ``--!>`` ends one.
 COMMENT = rb"<!--(?:-?>|(?:[^-]++|-(?!-!?>))*--!?>)"
-#: What else the tokenizer makes a comment of: ``<!x>``, ``<?x>``, ``</3>``; a doctype has the same form.
+#: Other tokens that become comments: ``<!x>``, ``<?x>``, ``</3>``. A doctype has the same form.
 BOGUS_COMMENT = rb"<(?:!(?!--)|\?|/(?![A-Za-z>]))[^>]*+>"
 #: ``</>`` is nothing at all.
 EMPTY_END_TAG = rb"</>"
+
+_SPACE_NUMBER = rb"(?i:#(?:0*+(?:9|1[023]|32)(?:;|(?=[^0-9;]){end})|x0*+(?:[9acd]|20)(?:;|(?=[^0-9a-f;]){end})))"
+#: White space that is written as a character reference. Without its ``;``, the next byte must be seen.
+SPACE_REFERENCE = rb"&(?:" + _SPACE_NUMBER.replace(b"{end}", b"") + rb"|Tab;|NewLine;)"
+#: The same at the end of a page.
+LAST_SPACE_REFERENCE = rb"&" + _SPACE_NUMBER.replace(b"{end}", rb"|\Z")
+#: A character reference at the end of the input that may become one of white space.
+MAYBE_SPACE_REFERENCE = rb"(?i:&(?:#(?:[0-9]*+|x[0-9a-f]*+)|(?:t|ta|tab|n|ne|new|newl|newli|newlin|newline)?)\Z)"
 
 #: Elements in which no tag is read but their own end tag; with scripts enabled ``noscript`` is one of them.
 RAW_TEXT = (

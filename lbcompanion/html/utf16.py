@@ -12,11 +12,13 @@ from attrs import evolve
 
 from lbcompanion.html.charset import bom_charset
 from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.stream import InjectionSpec, PageTransformer
 
-# Stand for the snippets in what the machine gives; no code unit is shown as one of these.
-_TOP, _BOTTOM = b"\xfe", b"\xfd"
-_SNIPPET_MARKS = re.compile(b"([\xfd\xfe])")
+# Placeholders for the snippets in the output of the inner transformer, as they are and behind a ``<base>``. No code
+# unit is shown as one of these.
+_TOP, _BOTTOM, _TOP_BEHIND_BASE, _BOTTOM_BEHIND_BASE = b"\xfe", b"\xfd", b"\xfc", b"\xfb"
+_SNIPPET_MARKS = re.compile(b"([\xfb-\xfe])")
 # Code units outside of ASCII have no meaning in markup; one byte stands for all of them.
 _OTHER = 0xFF
 _ASCII = bytes(byte if byte < 0x80 else _OTHER for byte in range(256))
@@ -32,12 +34,12 @@ class Utf16Adapter:
     def __init__(
         self, spec: InjectionSpec, encoding: str, make_inner: Callable[[InjectionSpec], PageTransformer]
     ) -> None:
-        self.placed = False
+        self.inserted = False
         self.refusal: Refusal | None = None
         self.directive = ""
         self.done = False
         self._spec = spec
-        self._top, self._bottom = spec.top, spec.bottom
+        self._snippets = {_TOP: spec.top, _BOTTOM: spec.bottom}
         self._inner = make_inner(
             evolve(
                 spec,
@@ -45,12 +47,13 @@ class Utf16Adapter:
                 bottom=_BOTTOM if spec.bottom else b"",
                 charset_known=True,
                 on_policies=self._on_policies if spec.on_policies else None,
+                behind_base=self._behind_base if spec.behind_base else None,
             )
         )
         self._encoding = encoding
         self._high_byte = 1 if encoding == "utf-16le" else 0
         self._started = False
-        self._page_bytes = b""
+        self._held: list[bytes] = []
         self._odd = b""
 
     def feed(self, chunk: bytes, at_end: bool) -> bytes:
@@ -63,25 +66,31 @@ class Utf16Adapter:
                 byte_order_mark, data = data[:2], data[2:]
         even_length = len(data) & ~1
         data, self._odd = data[:even_length], data[even_length:]
-        self._page_bytes += data
+        self._held.append(data)
         inner = self._inner
         out = byte_order_mark + self._with_page_bytes(inner.feed(self._one_byte_per_unit(data), at_end))
-        self.placed, self.refusal, self.directive = inner.placed, inner.refusal, inner.directive
+        self.inserted, self.refusal, self.directive = inner.inserted, inner.refusal, inner.directive
         if inner.done or at_end:
             self.done = True
-            out += self.pending()
+            out += joined(self.mark())
         return out
 
-    def pending(self) -> bytes:
+    def mark(self) -> Mark:
         """The bytes held back now."""
-        return self._page_bytes + self._odd
+        return b"", self._held, len(self._held), self._odd
 
     def _on_policies(self, policies: tuple[str, ...]) -> tuple[bytes, bytes] | str:
         snippets = self._spec.on_policies(policies) if self._spec.on_policies else ""
         if isinstance(snippets, str):
             return snippets
-        self._top, self._bottom = snippets
+        self._snippets.update(zip((_TOP, _BOTTOM), snippets, strict=True))
         return _TOP if snippets[0] else b"", _BOTTOM if snippets[1] else b""
+
+    def _behind_base(self) -> tuple[bytes, bytes]:
+        assert self._spec.behind_base is not None
+        marks = (_TOP_BEHIND_BASE, _BOTTOM_BEHIND_BASE)
+        self._snippets.update(zip(marks, self._spec.behind_base(), strict=True))
+        return marks
 
     def _one_byte_per_unit(self, data: bytes) -> bytes:
         low, high = data[1 - self._high_byte :: 2].translate(_ASCII), data[self._high_byte :: 2]
@@ -90,14 +99,16 @@ class Utf16Adapter:
         return bytes(_OTHER if more else unit for unit, more in zip(low, high, strict=True))
 
     def _with_page_bytes(self, out: bytes) -> bytes:
+        if not out:
+            return b""
+        page_bytes = b"".join(self._held)
         pieces = []
         position = 0
         for piece in _SNIPPET_MARKS.split(out):
-            if piece in (_TOP, _BOTTOM):
-                snippet = self._top if piece == _TOP else self._bottom
+            if (snippet := self._snippets.get(piece)) is not None:
                 pieces.append(snippet.decode("utf-8").encode(self._encoding))
             else:
-                pieces.append(self._page_bytes[position : position + 2 * len(piece)])
+                pieces.append(page_bytes[position : position + 2 * len(piece)])
                 position += 2 * len(piece)
-        self._page_bytes = self._page_bytes[position:]
+        self._held = [page_bytes[position:]]
         return b"".join(pieces)

@@ -6,14 +6,15 @@ from codecs import CodecInfo
 
 import webencodings  # type: ignore[import-untyped]
 
+from lbcompanion.html.encoding_labels import encoding_of
+
 #: The Encoding Standard's "get an output encoding": forms and URLs in UTF-16 pages are encoded in UTF-8.
 _WITHOUT_ENCODER = frozenset({"utf-8", "utf-16le", "utf-16be", "replacement"})
 
 
 def encoding_name(label: str) -> str:
     """Return the name of the encoding that a label means; empty if it means none."""
-    found = webencodings.lookup(label)
-    return "" if found is None else str(found.name)
+    return encoding_of(label) or ""
 
 
 def decode(body: bytes, name: str) -> str:
@@ -23,5 +24,5 @@ def decode(body: bytes, name: str) -> str:
 
 def query_codec(label: str) -> CodecInfo | None:
     """Return the codec in which a document sends its queries; None for UTF-8."""
-    found = webencodings.lookup(label)
+    found = webencodings.lookup(encoding_name(label))
     return None if found is None or found.name in _WITHOUT_ENCODER else found.codec_info

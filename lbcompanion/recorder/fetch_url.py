@@ -16,7 +16,7 @@ COOKIES_PARAMETER = "CTFetchCookies="
 #: Another switch that may follow: fetch with the visitor's own User-Agent.
 USER_AGENT_PARAMETER = "CTFetchUserAgent="
 
-# What encodeURIComponent leaves alone beside letters and digits (ECMA-262, section 19.2.6.5).
+# The characters that encodeURIComponent does not encode, beside letters and digits (ECMA-262, section 19.2.6.5).
 _URI_COMPONENT = "-_.!~*'()"
 _SPECIAL_IN_NAME = re.compile(r"[%;=]")
 _SPECIAL_IN_VALUE = re.compile(r"[%;]")

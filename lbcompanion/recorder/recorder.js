@@ -4,7 +4,7 @@
     var document = window.document;
     var location = window.location;
 
-    // No call of ours may ever stop a page's own script.
+    // An error in here stops neither a script of the page nor another part of the notice.
     var guarded = function (action, otherwise) {
       return function (first, second) {
         try {
@@ -37,9 +37,14 @@
       }
     };
 
+    // A sandboxed page has no cookies: to read them throws. A page may also define the property otherwise.
+    var cookieText = guarded(function () {
+      return typeof document.cookie === "string" ? document.cookie : "";
+    }, "");
+
     // Pairs of [name, value] as they stand in the page's cookies; the first of a name counts.
     var pageCookies = function () {
-      var parts = document.cookie.split(";");
+      var parts = cookieText().split(";");
       var pairs = [];
       for (var i = 0; i < parts.length; i += 1) {
         var part = parts[i].replace(/^[ \t]+|[ \t]+$/g, "");
@@ -112,13 +117,13 @@
       return base + (base.indexOf("#") < 0 ? "#" : "&") + constructCookiesParam();
     };
 
-    // ---- what the script does by itself ----
+    // ---- The notice ----
 
-    var recordConfigured = function () {
+    var recordConfigured = guarded(function () {
       for (var i = 0; i < config.names.length; i += 1) {
         recordFromPage(matcherOf(config.names[i]), String, false);
       }
-    };
+    });
 
     var matcherOf = function (name) {
       if (name.length > 2 && name.charAt(0) === "/" && name.charAt(name.length - 1) === "/") {
@@ -132,7 +137,16 @@
       return function (candidate) { return candidate === name; };
     };
 
-    // Whether this visitor is recorded; draws lots once where only a share is.
+    var isForced = guarded(function () {
+      return config.force !== "" && location.search.slice(1).split("&").indexOf(config.force) >= 0;
+    }, false);
+
+    var setVisitorCookie = guarded(function (value) {
+      document.cookie = config.visitorCookie + "=" + value +
+        "; path=/; max-age=31536000; samesite=lax" + (location.protocol === "https:" ? "; secure" : "");
+    });
+
+    // Whether this visitor is recorded. If only a share is, this is decided at random once for each visitor.
     var isChosen = function () {
       var pairs = pageCookies();
       for (var i = 0; i < pairs.length; i += 1) {
@@ -140,53 +154,130 @@
           return pairs[i][1] !== "0";
         }
       }
-      var query = location.search.slice(1).split("&");
-      if (config.force && query.indexOf(config.force) >= 0) {
+      if (isForced()) {
         return true;
       }
       if (config.ratio >= 1) {
         return true;
       }
       var chosen = Math.random() < config.ratio;
-      document.cookie = config.visitorCookie + "=" + (chosen ? "1" : "0") +
-        "; path=/; max-age=31536000; samesite=lax" + (location.protocol === "https:" ? "; secure" : "");
+      setVisitorCookie(chosen ? "1" : "0");
       return chosen;
     };
 
-    var noticeText = function (token, url) {
-      var members = [];
-      for (var i = 0; i < recorded.length; i += 1) {
-        members.push(JSON.stringify(wellFormed(recorded[i][0])) + ":" + JSON.stringify(wellFormed(recorded[i][1])));
-      }
-      return '{"token":' + JSON.stringify(token) + ',"url":' + JSON.stringify(wellFormed(url)) +
-        ',"cookies":{' + members.join(",") + '},"viewed_at":' + JSON.stringify(new Date().toISOString()) + "}";
+    // A string of JSON. A page's own JSON.stringify, or its String.prototype.toJSON, may do anything.
+    var quoted = function (text) {
+      return '"' + wellFormed(text).replace(/["\\\u0000-\u001F\u007F-\u009F\u2028\u2029]/g, function (found) {
+        return "\\u" + ("000" + found.charCodeAt(0).toString(16)).slice(-4);
+      }) + '"';
     };
 
-    // The notice goes where the script came from: below the page's folder the page's cookies go along. Elsewhere
-    // a balancer may miss its own one, and give the visitor another, which takes him to another node.
+    var utf8Length = function (text) {
+      return text.length + (text.match(/[^\u0000-\u007F]/g) || []).length * 2;
+    };
+
+    // A time of RFC 3339 from milliseconds, without Date, which a page may have replaced.
+    var rfc3339 = function (milliseconds) {
+      var padded = function (number, digits) { return ("000" + number).slice(-digits); };
+      var days = Math.floor(milliseconds / 86400000);
+      var rest = Math.floor(milliseconds - days * 86400000);
+      // The era has 400 years of 365.2425 days and begins on 1 March.
+      var era = Math.floor((days + 719468) / 146097);
+      var day = days + 719468 - era * 146097;
+      var year = Math.floor((day - Math.floor(day / 1460) + Math.floor(day / 36524) - Math.floor(day / 146096)) / 365);
+      day -= 365 * year + Math.floor(year / 4) - Math.floor(year / 100);
+      var month = Math.floor((5 * day + 2) / 153);
+      day -= Math.floor((153 * month + 2) / 5);
+      month = month < 10 ? month + 3 : month - 9;
+      return padded(year + era * 400 + (month <= 2 ? 1 : 0), 4) + "-" + padded(month, 2) + "-" + padded(day + 1, 2) +
+        "T" + padded(Math.floor(rest / 3600000), 2) + ":" + padded(Math.floor(rest / 60000) % 60, 2) + ":" +
+        padded(Math.floor(rest / 1000) % 60, 2) + "." + padded(rest % 1000, 3) + "Z";
+    };
+
+    var dateText = guarded(function () { return String(new Date().toISOString()); }, "");
+
+    var performanceText = guarded(function () {
+      return rfc3339(window.performance.timeOrigin + window.performance.now());
+    }, "");
+
+    // The time of the view; the epoch if the page has left no clock.
+    var viewedAt = function () {
+      var sources = [dateText, performanceText];
+      for (var i = 0; i < sources.length; i += 1) {
+        var text = sources[i]();
+        if (/^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$/.test(text)) {
+          return text;
+        }
+      }
+      return "1970-01-01T00:00:00.000Z";
+    };
+
+    var pageUrl = guarded(function () { return String(location.href); }, "");
+
+    // A cookie for which the node would refuse the whole notice is left out.
+    var isSendable = function (name, value) {
+      return name.length > 0 && name.length <= 4096 && value.length <= 4096 &&
+        !/[\u0000-\u001F\u007F-\u009F]/.test(name + value);
+    };
+
+    var noticeText = function (token) {
+      var url = pageUrl();
+      if (utf8Length(url) > 8000) {
+        url = url.split(/[?#]/)[0].slice(0, 2000);
+      }
+      var start = '{"token":' + quoted(token) + ',"url":' + quoted(url) + ',"cookies":{';
+      var end = '},"viewed_at":' + quoted(viewedAt()) + "}";
+      var length = utf8Length(start + end);
+      var names = [];
+      var members = [];
+      for (var i = 0; i < recorded.length && members.length < 1024; i += 1) {
+        var name = quoted(recorded[i][0]);
+        var member = name + ":" + quoted(recorded[i][1]);
+        // A notice has 16 KiB at most.
+        var fits = length + utf8Length(member) < 16000;
+        if (fits && names.indexOf(name) < 0 && isSendable(recorded[i][0], recorded[i][1])) {
+          names.push(name);
+          members.push(member);
+          length += utf8Length(member) + 1;
+        }
+      }
+      return start + members.join(",") + end;
+    };
+
+    // The notice goes to the page's own origin, below the folder that the script came from: the page's cookies are
+    // sent along there. Elsewhere a balancer may miss its own one, and move the visitor to another node by a new one.
     var noticeUrlFor = function (source) {
-      // Absolute, and not by tag.src, so that a <base> that came behind the tag leads it nowhere else.
       var origin = location.protocol + "//" + location.host;
-      var found = /^\.\/([^?#]*\/)fetch-from\?/.exec(source || "");
-      if (found) {
-        return origin + location.pathname.replace(/[^\/]*$/, "") + found[1] + "notice";
+      var absolute = /^(?:https?:)?\/\/[^\/?#]*(\/[^?#]*\/)fetch-from\?/i.exec(source || "");
+      if (absolute) {
+        return origin + absolute[1] + "notice";
+      }
+      var relative = /^\.\/([^?#]*\/)fetch-from\?/.exec(source || "");
+      if (relative) {
+        return origin + location.pathname.replace(/[^\/]*$/, "") + relative[1] + "notice";
       }
       return origin + config.prefix + "/notice";
     };
 
+    var byBeacon = guarded(function (text, url) {
+      return window.navigator.sendBeacon(url, text) === true;
+    }, false);
+
+    var byFetch = guarded(function (text, url) {
+      window.fetch(url, { method: "POST", body: text, keepalive: true, credentials: "same-origin" })
+        .then(null, function () {});
+      return true;
+    }, false);
+
+    var byRequest = guarded(function (text, url) {
+      var request = new window.XMLHttpRequest();
+      request.open("POST", url, true);
+      request.send(text);
+    });
+
     var post = function (text, url) {
-      try {
-        if (window.navigator.sendBeacon && window.navigator.sendBeacon(url, text)) {
-          return;
-        }
-      } catch (error) { /* the next way, then */ }
-      if (window.fetch) {
-        window.fetch(url, { method: "POST", body: text, keepalive: true, credentials: "same-origin" })
-          .then(null, function () {});
-      } else {
-        var request = new window.XMLHttpRequest();
-        request.open("POST", url, true);
-        request.send(text);
+      if (!byBeacon(text, url) && !byFetch(text, url)) {
+        byRequest(text, url);
       }
     };
 
@@ -195,11 +286,7 @@
         return;
       }
       recordConfigured();
-      var text = noticeText(token, location.href);
-      if (text.length > 12000) {
-        text = noticeText(token, location.href.split(/[?#]/)[0].slice(0, 2000));
-      }
-      post(text, noticeUrl);
+      post(noticeText(token), noticeUrl);
     });
 
     var noticed = [];
@@ -210,17 +297,18 @@
         return;
       }
       noticed.push(token);
-      var told = false;
+      var isSent = false;
       var tell = function () {
-        if (!told && !document.prerendering) {
-          told = true;
+        if (!isSent && document.prerendering !== true) {
+          isSent = true;
           notify(token, noticeUrl);
         }
       };
-      if (document.prerendering) {
+      // Elements of the page may have the names of the document's properties.
+      if (document.prerendering === true) {
         document.addEventListener("prerenderingchange", tell);
       } else if (document.readyState === "loading") {
-        document.addEventListener("DOMContentLoaded", tell);
+        window.addEventListener("DOMContentLoaded", tell);
         window.addEventListener("pagehide", tell);
       } else {
         tell();
@@ -232,17 +320,24 @@
       });
     };
 
-    var tag = document.currentScript;
-    if (!tag || !tag.getAttribute("data-lbc-token")) {
-      tag = document.querySelector("script[data-lbc-token]");
-    }
-    var token = tag && tag.getAttribute("data-lbc-token");
-    var noticeUrl = noticeUrlFor(tag && tag.getAttribute("src"));
-    var fetchFrom = tag && tag.getAttribute("data-lbc-fetch-from");
+    var currentTag = guarded(function () {
+      return document.currentScript.getAttribute("data-lbc-token") ? document.currentScript : null;
+    }, null);
 
-    // Included twice, the first one does the work.
-    var first = window.FetchFromWithCookies;
-    if (first && first.lbcView) {
+    var tagOfPage = guarded(function () { return document.querySelector("script[data-lbc-token]"); }, null);
+
+    var attributeOf = guarded(function (tag, name) { return tag.getAttribute(name); }, null);
+
+    var tag = currentTag() || tagOfPage();
+    var token = attributeOf(tag, "data-lbc-token");
+    var noticeUrl = noticeUrlFor(attributeOf(tag, "src"));
+    var fetchFrom = attributeOf(tag, "data-lbc-fetch-from");
+
+    // If the script is included twice, the first one does the work.
+    var first = guarded(function () {
+      return typeof window.FetchFromWithCookies.lbcView === "function" ? window.FetchFromWithCookies : null;
+    }, null)();
+    if (first) {
       first.lbcView(token, noticeUrl);
       return;
     }
@@ -256,8 +351,11 @@
       constructFetchFromUrl: guarded(constructFetchFromUrl, location.href)
     };
     Object.defineProperty(object, "lbcView", { value: guarded(view) });
-    window.FetchFromWithCookies = object;
-    if (config.clicktaleNames) {
+    guarded(function () { window.FetchFromWithCookies = object; })();
+    guarded(function () {
+      if (!config.clicktaleNames) {
+        return;
+      }
       window.ClickTaleFetchFromWithCookies = object;
       if (window.ClickTaleFetchFrom === undefined) {
         Object.defineProperty(window, "ClickTaleFetchFrom", {
@@ -271,7 +369,7 @@
           }
         });
       }
-    }
+    })();
     object.lbcView(token, noticeUrl);
   } catch (error) { /* the page comes first */ }
 })(window, {/* lbc:config */});

@@ -1,4 +1,4 @@
-"""The recorder script as it is served: its source with the configuration in it, and what names that version of it."""
+"""The recorder script as it is served: its source with the configuration, and the version in its address."""
 
 from __future__ import annotations
 

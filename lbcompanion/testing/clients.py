@@ -28,7 +28,7 @@ from lbcompanion.testing.application import VISIT
 from lbcompanion.testing.farm import INTAKE, ORIGIN, SECRET, InMemoryFarm
 from lbcompanion.testing.network import Host
 
-_TAG = re.compile(rb'<script async src="[^"]*" data-lbc-token="([^"]*)" data-lbc-fetch-from="([^"]*)"></script>')
+_TAG = re.compile(rb'<script async src="[^"]*" data-lbc-token="([^"]*)" data-lbc-fetch-from="([^"]*)"[^>]*></script>')
 
 
 @implementer(IBodyProducer)

@@ -26,6 +26,7 @@ from lbcompanion.cli import main
 from lbcompanion.crawler.admin.api import AdminResource
 from lbcompanion.crawler.admin.api import admin_site as crawler_admin_site
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
+from lbcompanion.html.snippets import integrity_of
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.metrics.admin import admin_site as node_admin_site
@@ -56,7 +57,8 @@ _TABLES = {
     "store": StoreTable,
 }
 _NOBODY = IPv4Address("TCP", "192.0.2.9", 4711)
-SCRIPT_VERSION = InMemoryNode().script.version
+_SCRIPT = InMemoryNode().script
+SCRIPT_VERSION, SCRIPT_INTEGRITY = _SCRIPT.version, integrity_of(_SCRIPT.source)
 
 
 def network(text: str) -> Any:
@@ -405,4 +407,8 @@ def commands() -> dict[str, list[str]]:
 
 def without_version(text: str) -> str:
     """Text without the product's own version and the script's."""
-    return re.sub(rf"\b{re.escape(__version__)}\b", "{version}", text).replace(SCRIPT_VERSION, "{script}")
+    return (
+        re.sub(rf"\b{re.escape(__version__)}\b", "{version}", text)
+        .replace(SCRIPT_VERSION, "{script}")
+        .replace(SCRIPT_INTEGRITY, "{integrity}")
+    )

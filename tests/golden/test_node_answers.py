@@ -11,14 +11,14 @@ from tests.golden.drive import EPOCH, PAGE, SECRET, Node, html, request, token_o
 from tests.golden.golden import Golden, head_without_length, metrics, shown, without_moments
 
 NONCE = "nonce-1"
-VERSION = drive.SCRIPT_VERSION
+VERSION, INTEGRITY = drive.SCRIPT_VERSION, drive.SCRIPT_INTEGRITY
 
 
 class NodeGolden(Golden):
-    """Answers with the script's version left out."""
+    """Answers with the script's version and digest left out."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, SECRET, {VERSION: "{script}"})
+        super().__init__(name, SECRET, {VERSION: "{script}", INTEGRITY: "{integrity}"})
 
     def log(self, node: Node) -> None:
         """What the node logged."""

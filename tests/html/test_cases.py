@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.defer import succeed
 
 from lbcompanion.html.redaction import Masks
+from lbcompanion.html.snippets import integrity_of
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.capture.capture_rules import CaptureRules
@@ -37,7 +38,8 @@ CASES = [
 
 
 def tag(nonce: str | None = None, xhtml: bool = False) -> bytes:
-    return default_tag(TOKEN, f"{ORIGIN}/_lbc/page/{TOKEN}", "/_lbc/fetch-from.js?v=1", nonce, xhtml)
+    url = f"{ORIGIN}/_lbc/fetch-from.js?v=1"
+    return default_tag(TOKEN, f"{ORIGIN}/_lbc/page/{TOKEN}", url, nonce, xhtml, integrity_of(b""))
 
 
 FILLED = {"{T}": tag(), "{N}": tag("abc"), "{X}": tag(xhtml=True), "{token}": TOKEN.encode(), "{node}": b"n1",

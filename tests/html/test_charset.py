@@ -16,7 +16,11 @@ from tests.support.prescan import UNKNOWN, prescanned
         (b"text/html", None),
         (b"text/html; charset=UTF-8", "utf-8"),
         (b'text/html;charset="Shift_JIS"', "shift_jis"),
-        (b"text/html; a=b; CharSet = latin1 ; c=d", "latin1"),
+        (b"text/html; a=b; CharSet = latin1 ; c=d", "windows-1252"),
+        (b"text/html; charset=utf8", "utf-8"),
+        (b"text/html; charset=no-such-thing", None),
+        (b"text/html; charset=cp850", None),
+        (b"text/html; charset=utf-7", None),
         (b"text/html; charset=", None),
         (b"text/html; xcharset=utf-8", None),
     ],
@@ -38,8 +42,12 @@ def test_the_byte_order_mark(start: bytes, name: str | None) -> None:
     [
         (b"<meta charset=utf-8>", "utf-8"),
         (b"<META CHARSET='Windows-1252'/>", "windows-1252"),
-        (b'<html><head><meta http-equiv=content-type content="text/html; charset=latin1">', "latin1"),
-        (b"<meta http-equiv=content-type content='text/html; charset=&quot;latin1&quot;'>", "latin1"),
+        (b'<html><head><meta http-equiv=content-type content="text/html; charset=latin1">', "windows-1252"),
+        (b"<meta http-equiv=content-type content='text/html; charset=&quot;latin1&quot;'>", "windows-1252"),
+        (b"<meta charset=' UTF8 '>", "utf-8"),
+        (b"<meta charset=x-user-defined>", "windows-1252"),
+        (b"<meta charset=rot13><meta charset=visual>", "iso-8859-8"),
+        (b"<meta charset=hex><meta charset=windows-12345><meta charset=x-unknown><meta charset=cn-big5>", "big5"),
         (b"<meta content='text/html; charset=latin1'>", None),
         (b"<meta charset=utf-16>", "utf-8"),
         (b"<meta charset=no-such-thing><meta charset=koi8-r>", "koi8-r"),
@@ -74,7 +82,8 @@ def test_the_meta_tag(page: bytes, name: str | None) -> None:
 def test_the_order() -> None:
     meta = b"<meta charset=koi8-r>"
     assert page_charset(b"text/html; charset=latin1", b"\xef\xbb\xbf" + meta) == "utf-8"
-    assert page_charset(b"text/html; charset=latin1", meta) == "latin1"
+    assert page_charset(b"text/html; charset=latin1", meta) == "windows-1252"
+    assert page_charset(b"text/html; charset=no-such-thing", meta) == "koi8-r"
     assert page_charset(b"text/html", meta) == "koi8-r"
     assert page_charset(b"text/html", b"<p>") is None
 

@@ -98,7 +98,7 @@ def test_a_page_left_alone_for_how_it_was_asked(asked: list[tuple[bytes, bytes]]
     ("fields", "reason"),
     [
         ([*HTML, (b"cache-control", b"public"), (b"cache-control", b"No-Transform")], "no-transform"),
-        ([(b"content-type", b"text/html; charset=UTF-32")], "charset"),
+        ([(b"content-type", b"text/html; charset=ISO-2022-KR")], "charset"),
         ([(b"content-type", b'text/html; charset="iso-2022-jp"')], "charset"),
     ],
 )

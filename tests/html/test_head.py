@@ -18,7 +18,7 @@ def test_a_head_without_end_is_held_back_for_16_kib_at_most() -> None:
         fed += len(chunk)
         passed += len(injector.feed(chunk))
         most = max(most, fed - passed)
-    assert injector.placed
+    assert injector.inserted
     assert 16000 < most <= 16384
 
 
@@ -39,7 +39,7 @@ class TestPolicies:
         out, injector, seen = self.asked(self.PAGE, (b"<!--N-->", b"<!--M-->"))
         assert seen == [("script-src 'nonce-abc'; img-src *",)]
         assert out == self.PAGE.replace(b"<head>", b"<head><!--N-->").replace(b"</body>", b"<!--M--></body>")
-        assert injector.placed
+        assert injector.inserted
 
     def test_forbidden(self) -> None:
         out, injector, _ = self.asked(self.PAGE, "script-src")
@@ -59,7 +59,7 @@ class TestPolicies:
     def test_none_in_force(self, page: bytes) -> None:
         out, injector, seen = self.asked(page, "script-src")
         assert not seen
-        assert injector.placed
+        assert injector.inserted
         assert out == page.replace(b"<head>", b"<head>" + TOP)
 
     def test_one_behind_a_script_that_writes_a_head(self) -> None:

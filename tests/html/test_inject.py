@@ -18,8 +18,8 @@ from tests.support.tags import default_tag
 def test_where_the_snippets_go(expected: str) -> None:
     out, injector = run(page_of(expected))
     assert out == filled(expected)
-    assert injector.placed == ("{T}" in expected)
-    assert (injector.refusal is None) == injector.placed
+    assert injector.inserted == ("{T}" in expected)
+    assert (injector.refusal is None) == injector.inserted
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_any_cut_same_output_and_without_snippets_the_page(
     cuts = data.draw(st.lists(st.integers(0, len(page)), max_size=8))
     again, other = run(page, cuts, **flags)
     assert again == whole
-    assert (other.placed, other.refusal) == (injector.placed, injector.refusal)
+    assert (other.inserted, other.refusal) == (injector.inserted, injector.refusal)
     assert whole.replace(TOP, b"").replace(BOTTOM, b"") == page
     assert injector.refusal is not Refusal.FAILED
 
@@ -114,7 +114,7 @@ def test_an_error_of_ours_is_not_the_visitors() -> None:
         raise RuntimeError
 
     out, injector = run(WITH_POLICY, [20, 40], on_policies=broken)
-    assert (out, injector.refusal, injector.placed) == (WITH_POLICY, Refusal.FAILED, False)
+    assert (out, injector.refusal, injector.inserted) == (WITH_POLICY, Refusal.FAILED, False)
 
 
 def test_the_default_tag_is_taken_for_ours() -> None:

@@ -14,7 +14,7 @@ from unittest import SkipTest
 
 import pytest
 
-from lbcompanion.html.fast_path import fast_insertion_offset
+from lbcompanion.html.fast_path import fast_head_start
 from lbcompanion.html.redaction import Masks, redact
 from lbcompanion.settings import CaptureTable
 from tests.support.browser import TAG, Site
@@ -58,7 +58,7 @@ def test_but_for_the_script_the_document_is_the_same(name: str, content_type: st
 @pytest.mark.parametrize("name", PAGES)
 def test_usual_to_us(name: str) -> None:
     plain = real(name)
-    place = fast_insertion_offset(plain, "utf-8", len(TAG))
+    place = fast_head_start(plain, "utf-8", len(TAG))
     assert place is not None
     assert plain[:place].endswith(b"<head>")
     # Words of masks stand in a manual of them all; what matches none is given back as it came.

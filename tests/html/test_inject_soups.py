@@ -29,6 +29,7 @@ def _jobs(draw: st.DrawFn) -> dict[str, object]:
     )
     return {
         "xhtml": draw(st.booleans()),
+        "top_at_head_end": draw(st.booleans()),
         "charset_known": draw(st.booleans()),
         "needs_document": draw(st.booleans()),
         "on_policies": draw(st.sampled_from([None, lambda policies: "x", lambda policies: (TOP, BOTTOM)])),
@@ -48,9 +49,9 @@ def test_injector(page: bytes, code: str, mark: bool, job: dict[str, object], da
     other = Injector(TOP, BOTTOM, **job)  # type: ignore[arg-type]
     again = b"".join(other.feed(page[a:b]) for a, b in pairwise([0, *cuts, len(page)])) + other.finish()
     assert again == out
-    assert (other.placed, other.refusal) == (whole.placed, whole.refusal)
+    assert (other.inserted, other.refusal) == (whole.inserted, whole.refusal)
     assert whole.refusal is not Refusal.FAILED
-    assert whole.placed == (whole.refusal is None)
+    assert whole.inserted == (whole.refusal is None)
     target(float(len(out) - len(page)))
     for snippet in (TOP, BOTTOM):
         for written in ("utf-8", "utf-16-le", "utf-16-be"):

@@ -49,7 +49,7 @@ class TestAnchors:
         for cuts in ([], [5, 20], list(range(1, len(page)))):
             out, injector = run(page, cuts, insertion_points=insertion_points)
             assert out == filled(expected)
-            assert injector.placed
+            assert injector.inserted
 
     def test_a_page_left_alone_for_another_reason(self) -> None:
         page = b"<html amp><head></head><body></body></html>"

@@ -31,7 +31,7 @@ class TestUtf16:
         rest = b"\xd8\x00x\xdf\xff\x00\xdc\xfe\xfe\xfd" + "\u3c00\U0001f600".encode(code) + b"\n"
         out, injector = run(start + rest, [5, 40])
         assert out == start + TOP.decode().encode(code) + rest[:-1] + BOTTOM.decode().encode(code) + rest[-1:]
-        assert injector.placed
+        assert injector.inserted
 
     def test_a_byte_order_mark_outdoes_the_header(self) -> None:
         page = b"\xef\xbb\xbf<html><head></head>"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lbcompanion.html.snippets import relative_prefix
+from lbcompanion.html.snippets import relative_folder, script_folder
 from lbcompanion.recorder.fetch_url import decode_fetch_url, encode_fetch_url
 from lbcompanion.recorder.script import recorder_source
 from tests.support.browser import TAG, Site
@@ -37,17 +37,19 @@ def test_the_notice(context: Any, site: Site, page: Any) -> None:
     assert site.types[0].lower().startswith("text/plain")
 
 
+@pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize(("path", "folder"), [("/shop", "/shop/-"), ("/shop/", "/shop/-"), ("/shop/item", "/shop/-")])
 def test_the_notice_goes_below_the_pages_folder_with_the_pages_cookies(
-    context: Any, site: Site, page: Any, path: str, folder: str
+    context: Any, site: Site, page: Any, path: str, folder: str, relative: bool
 ) -> None:
     context.add_cookies(
         [{"name": "SRV", "value": "n1", "domain": "127.0.0.1", "path": "/shop", "httpOnly": True, "sameSite": "Lax"}]
     )
     site.scripts[f"{folder}/_lbc/fetch-from"] = site.scripts["/_lbc/fetch-from.js"]
-    script = f"{relative_prefix(path, '/_lbc')}/fetch-from?v=1"
-    head = default_tag("TOKEN", "u", script, None, False).decode() + '<base href="/elsewhere/">'
-    page.goto(site.add(path, head=head))
+    start = relative_folder(path.encode()) if relative else site.address + script_folder(path.encode())
+    head = default_tag("TOKEN", "u", f"{start}-/_lbc/fetch-from?v=1").decode()
+    base = '<base href="/elsewhere/">'
+    page.goto(site.add(path, head=head + base if relative else base + head))
     site.wait()
     assert site.posted == [(f"{folder}/_lbc/notice", "SRV=n1")]
 

@@ -29,6 +29,7 @@ TAG = default_tag("TOKEN", "http://x.test/_lbc/page/TOKEN", "/_lbc/fetch-from.js
 class Site:
     """A site of a few pages, and the notices that came.
 
+    :ivar address: the origin without its scheme.
     :ivar folder: what is no page is looked for in here.
     """
 
@@ -37,6 +38,7 @@ class Site:
         self.scripts: dict[str, bytes] = {}
         self.notices: list[dict[str, Any]] = []
         self.types: list[str] = []
+        self.bodies: list[bytes] = []
         self.posted: list[tuple[str, str]] = []
         self.folder: Path | None = None
         self._arrived = threading.Condition()
@@ -48,7 +50,8 @@ class Site:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path in site.scripts:
-                    self._answer(200, site.scripts[path], {"Content-Type": "text/javascript"})
+                    fields = {"Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*"}
+                    self._answer(200, site.scripts[path], fields)
                 elif path in site.pages:
                     self._answer(200, *site.pages[path])
                 elif site.folder and (file := site.folder / path[1:]).is_file():
@@ -77,7 +80,8 @@ class Site:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.address = f"//127.0.0.1:{self._server.server_address[1]}"
+        self.origin = f"http:{self.address}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -85,6 +89,7 @@ class Site:
         with self._arrived:
             self.notices.append(json.loads(body))
             self.types.append(content_type)
+            self.bodies.append(body)
             self._arrived.notify_all()
 
     def wait(self, count: int = 1) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from tests.support.served_pages import PAGE_ID
 
 _TAG = re.compile(
     rb'<script async src="[^"]*/_lbc/fetch-from(?:\.js)?\?v=[0-9a-f]+" data-lbc-token="([A-Za-z0-9_-]+)"'
-    rb' data-lbc-fetch-from="[^"]*"></script>'
+    rb' data-lbc-fetch-from="[^"]*"[^>]*></script>'
 )
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 from lbcompanion.html.charset import utf16_variant
 from lbcompanion.html.csp import evaluate
 from lbcompanion.html.eligible import Eligibility, Refusal
-from lbcompanion.html.fast_path import fast_insertion_offset
+from lbcompanion.html.fast_path import fast_head_end, fast_head_start
 from lbcompanion.html.inject import Injector
 from lbcompanion.node.capture.page_policy import PagePolicy
 
@@ -23,7 +23,17 @@ class Insertion:
     :ivar allowed: whether the policies of the header allow the insertion; a refusal is counted.
     """
 
-    __slots__ = ("_csp_headers", "_eligibility", "_origin", "_path", "_policy", "_snippets", "_token", "allowed")
+    __slots__ = (
+        "_csp_headers",
+        "_eligibility",
+        "_nonce",
+        "_origin",
+        "_path",
+        "_policy",
+        "_snippets",
+        "_token",
+        "allowed",
+    )
 
     def __init__(
         self,
@@ -42,8 +52,9 @@ class Insertion:
         self._token = token
         self._origin = origin
         self.allowed = True
+        self._nonce: str | None = None
         if policy.uses_default_tag and not csp_headers and not eligibility.xhtml:
-            self._snippets = (policy.script_tag(token, origin, policy.script_url_for(path), None, False), b"")
+            self._snippets = (policy.script_tag(token, origin, policy.script_path_for(path), None, False), b"")
             return
         snippets = self._snippets_allowed_by(())
         if isinstance(snippets, str):
@@ -57,9 +68,10 @@ class Insertion:
         policy = self._policy
         eligibility = self._eligibility
         top, bottom = self._snippets
-        if bottom or not top or eligibility.xhtml or policy.skip_if is not None or policy.insertion_points is not None:
+        if bottom or not top or eligibility.xhtml or policy.buffers_pages:
             return None
-        at = fast_insertion_offset(page, eligibility.charset, len(top))
+        find_place = fast_head_end if policy.uses_default_tag else fast_head_start
+        at = find_place(page, eligibility.charset, len(top))
         return None if at is None else [page[:at], top, page[at:]]
 
     def injector(self) -> Injector:
@@ -69,11 +81,13 @@ class Insertion:
         return Injector(
             self._snippets[0],
             self._snippets[1],
+            top_at_head_end=policy.uses_default_tag,
             xhtml=eligibility.xhtml,
             charset_known=eligibility.charset is not None,
             utf_16=utf16_variant(eligibility.charset),
             needs_document=eligibility.needs_document,
             on_policies=self._snippets_allowed_by,
+            behind_base=self._snippets_behind_base if policy.uses_prefix else None,
             skip_if=policy.skip_if,
             insertion_points=policy.insertion_points,
             limit_bytes=policy.capture_limits.max_page_bytes,
@@ -87,18 +101,26 @@ class Insertion:
         policy = self._policy
         origin = self._origin
         nonce = None
-        script = policy.script_url_for(self._path) if policy.uses_default_tag else policy.script_url
+        script_path = policy.script_path_for(self._path) if policy.uses_default_tag else policy.script_url
         if self._csp_headers or meta_csp:
             inserted = policy.inserted_for(self._token, origin, self._eligibility.xhtml)
-            page_url = origin + self._path.decode("latin-1")
-            verdict = evaluate([*self._csp_headers, *meta_csp], urljoin(page_url, script), inserted=inserted)
-            if not verdict.allowed and script != policy.script_url:
+            policies: list[bytes | str] = [*self._csp_headers, *meta_csp]
+            verdict = evaluate(policies, self._absolute_url(script_path), inserted=inserted)
+            if not verdict.allowed and script_path != policy.script_url:
                 # The policies may allow the script's URL below the prefix only.
-                script = policy.script_url
-                verdict = evaluate([*self._csp_headers, *meta_csp], origin + script, inserted=inserted)
+                script_path = policy.script_url
+                verdict = evaluate(policies, origin + script_path, inserted=inserted)
             if not verdict.allowed:
                 return verdict.directive
-            nonce = verdict.nonce
+            nonce = self._nonce = verdict.nonce
         if policy.uses_default_tag:
-            return policy.script_tag(self._token, origin, script, nonce, self._eligibility.xhtml), b""
+            return policy.script_tag(self._token, origin, script_path, nonce, self._eligibility.xhtml), b""
         return policy.fill_snippets(self._token, origin, nonce)
+
+    def _snippets_behind_base(self) -> tuple[bytes, bytes]:
+        return self._policy.fill_snippets(self._token, self._origin, self._nonce, behind_base=True)
+
+    def _absolute_url(self, script_path: str) -> str:
+        if script_path.startswith("/"):
+            return self._origin + script_path
+        return urljoin(self._origin + self._path.decode("latin-1"), script_path)

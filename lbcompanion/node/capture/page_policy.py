@@ -10,11 +10,20 @@ import re
 from attrs import evolve, frozen
 
 from lbcompanion.bounded_cache import BoundedCache
+from lbcompanion.html import integrity_policy
 from lbcompanion.html.csp import DEFAULT_TAG, InsertedScripts
 from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.eligible import Eligibility, eligible
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
-from lbcompanion.html.snippets import Snippet, default_tag_parts, inline_hashes, relative_prefix
+from lbcompanion.html.integrity_policy import blocks_scripts
+from lbcompanion.html.snippets import (
+    Snippet,
+    default_tag_parts,
+    inline_hashes,
+    integrity_of,
+    relative_folder,
+    script_folder,
+)
 from lbcompanion.http1.codings import acceptable_codings
 from lbcompanion.http1.field_lines import DUPLICATE, FRAGMENT_HINT, HAS_CSP
 from lbcompanion.http1.heads import RequestHead, ResponseHead
@@ -65,9 +74,10 @@ class PagePolicy:
         self.now = now
         self.prefix = settings.node.prefix
         self._public_origin = PublicOrigin(settings.node.public_origin)
+        self._has_public_origin = settings.node.public_origin != ""
         self.script_url = f"{self.prefix}/fetch-from.js?v={script.version}"
-        self._version = script.version
-        self._folder_script_url = self._relative_script_url("/")
+        self._below_folder = f"-{self.prefix}/fetch-from?v={script.version}"
+        self._integrity = integrity_of(script.source)
         if settings.capture.outlive_pull:
             copies.outlives = capture_rules.outlives
         inject = settings.inject
@@ -76,17 +86,29 @@ class PagePolicy:
         self.bottom = Snippet(inject.bottom) if inject.bottom is not None else None
         self.skip_if = re.compile(inject.skip_if.encode()) if inject.skip_if else None
         self.insertion_points = _anchors(inject)
-        # With anchors the tag may follow a <base>, which would change a relative URL.
-        self._script_at_prefix = inject.address == "prefix" or self.insertion_points is not None
+        self.buffers_pages = self.skip_if is not None or self.insertion_points is not None
+        self._script_at_prefix = inject.address == "prefix"
+        self._is_relative = inject.address == "relative"
         self.adapts_csp = inject.csp == "adapt"
         # Caches: many requests are alike.
         self._forwarding_lines: BoundedCache[tuple[str, str, bytes | None], bytes] = BoundedCache()
         self._accept_encodings: BoundedCache[bytes, bytes] = BoundedCache()
-        self._top_script_urls: BoundedCache[bytes, str] = BoundedCache()
+        self._script_paths: BoundedCache[bytes, str] = BoundedCache()
         self._tags: BoundedCache[tuple[str, str, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
         self.uses_default_tag = self.top is None and self.bottom is None
         self._eligibility: BoundedCache[tuple[object, ...], Eligibility] = BoundedCache()
-        self.inserted = _inserted([snippet for snippet in (self.top, self.bottom) if snippet is not None])
+        snippets = [snippet for snippet in (self.top, self.bottom) if snippet is not None]
+        self.uses_prefix = any(snippet.uses_prefix for snippet in snippets)
+        self._lacks_integrity = any(snippet.lacks_integrity for snippet in snippets)
+        self.inserted = _inserted(snippets)
+
+    def not_injected(self, head: ResponseHead, eligibility: Eligibility) -> str:
+        """Why nothing is inserted into a page, by its head and apart from its CSP; empty if something may be."""
+        if eligibility.reason or not self.changes_pages:
+            return eligibility.reason or "injection is off"
+        if self._lacks_integrity and blocks_scripts(head.all(integrity_policy.FIELD)):
+            return "blocked by Integrity-Policy"
+        return ""
 
     def csp_headers(self, head: ResponseHead, origin: str, inserted: InsertedScripts) -> list[bytes]:
         """The enforcing CSP values for a page with the script, adapted if the settings say so."""
@@ -107,15 +129,25 @@ class PagePolicy:
         """The insertion into one page, as input for CSP checks: the hashes of inline scripts differ per page."""
         if not self.inserted.inline or xhtml:
             return self.inserted
-        return evolve(self.inserted, hashes=inline_hashes(b"".join(self.fill_snippets(token, origin, None))))
+        hashes = inline_hashes(b"".join(self.fill_snippets(token, origin, None)))
+        if hashes and self.uses_prefix:
+            # Whether a <base> precedes a snippet is not known yet.
+            more = inline_hashes(b"".join(self.fill_snippets(token, origin, None, behind_base=True)))
+            hashes = tuple(dict.fromkeys((*hashes, *more)))
+        return evolve(self.inserted, hashes=hashes)
 
-    def fill_snippets(self, token: str, origin: str, nonce: str | None) -> tuple[bytes, bytes]:
-        """The configured snippets for one page, top and bottom."""
+    def fill_snippets(
+        self, token: str, origin: str, nonce: str | None, behind_base: bool = False
+    ) -> tuple[bytes, bytes]:
+        """The configured snippets for one page, top and bottom.
+
+        :param behind_base: whether the prefix is absolute, because a ``<base>`` precedes the snippet.
+        """
         values = {
             "fetch_from": self.copy_base_url(origin) + token,
             "token": token,
             "node": self.settings.node.name,
-            "prefix": self.prefix,
+            "prefix": self._address(origin, self.prefix) if behind_base else self.prefix,
             "nonce": nonce or "",
         }
         return (
@@ -123,30 +155,44 @@ class PagePolicy:
             self.bottom.fill(values) if self.bottom is not None else b"",
         )
 
-    def script_url_for(self, path: bytes) -> str:
-        """The URL of the script in the default tag of a page with this path."""
+    def script_path_for(self, path: bytes) -> str:
+        """The script's address without its origin, in the default tag of a page with this path."""
         if self._script_at_prefix:
             return self.script_url
-        # The relative URL depends on the folder only, except for a page at the top.
-        if path.rfind(b"/") > 0:
-            return self._folder_script_url
-        url = self._top_script_urls.get(path)
-        if url is None:
-            url = self._top_script_urls.put(path, self._relative_script_url(path.decode("latin-1")))
-        return url
+        # The folder is the same for most pages, except for those at the top.
+        folder = path[: path.rfind(b"/") + 1]
+        key = folder if len(folder) > 1 else path
+        script_path = self._script_paths.get(key)
+        if script_path is None:
+            folder_path = relative_folder(key) if self._is_relative else script_folder(key)
+            script_path = self._script_paths.put(key, folder_path + self._below_folder)
+        return script_path
 
-    def _relative_script_url(self, path: str) -> str:
-        return f"{relative_prefix(path, self.prefix)}/fetch-from?v={self._version}"
+    def _address(self, origin: str, script_path: str) -> str:
+        """The script's address in the tag.
 
-    def script_tag(self, token: str, origin: str, script: str, nonce: str | None, xhtml: bool) -> bytes:
+        It is absolute, because a ``<base>`` may precede the tag. The browser may have requested the page by ``https``
+        where the companion knows of ``http`` only, so the scheme is that of the page then.
+        """
+        if script_path.startswith("."):
+            return script_path
+        if not origin:
+            # Two slashes at the start would name a host.
+            return "/" + script_path.lstrip("/")
+        if self._has_public_origin or origin.startswith("https:"):
+            return origin + script_path
+        return origin.removeprefix("http:") + script_path
+
+    def script_tag(self, token: str, origin: str, script_path: str, nonce: str | None, xhtml: bool) -> bytes:
         """The default tag for a page."""
-        if nonce is not None:
-            # A nonce is used once: not cached.
-            return token.encode().join(default_tag_parts(self.copy_base_url(origin), script, nonce, xhtml))
-        key = (origin, script, xhtml)
-        parts = self._tags.get(key)
+        # A nonce is used once: not cached.
+        key = (origin, script_path, xhtml)
+        parts = self._tags.get(key) if nonce is None else None
         if parts is None:
-            parts = self._tags.put(key, default_tag_parts(self.copy_base_url(origin), script, None, xhtml))
+            address = self._address(origin, script_path)
+            parts = default_tag_parts(self.copy_base_url(origin), address, nonce, xhtml, self._integrity)
+            if nonce is None:
+                self._tags.put(key, parts)
         return token.encode().join(parts)
 
     def forwarding_lines(self, peer: str, scheme: str, host: bytes | None) -> bytes:

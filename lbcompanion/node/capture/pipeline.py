@@ -340,7 +340,7 @@ class CapturePipeline:
 
     def _count_injection(self, injector: Injector) -> None:
         path = self._page_context.request.path
-        if injector.placed:
+        if injector.inserted:
             self._counters.injected += 1
             self._counters.remember(path, "", "")
             return

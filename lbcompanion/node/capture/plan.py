@@ -145,7 +145,8 @@ class RequestPlan:
         if why:
             self._count_not_captured(why)
             return ResponsePlan(end_to_end(head))
-        inject = eligibility.inject and policy.changes_pages
+        not_injected = policy.not_injected(head, eligibility)
+        inject = not not_injected
         # A HEAD has no copy; its fields are those of GET, except for a hash over the token.
         token = NO_TOKEN if is_head else policy.copies.mint_token()
         inserted = (
@@ -161,7 +162,7 @@ class RequestPlan:
         if insertion is not None and csp_headers and not insertion.allowed:
             insertion = None
         if not inject:
-            policy.counters.count_not_injected(request.path, eligibility.reason or "injection is off")
+            policy.counters.count_not_injected(request.path, not_injected)
         pipeline = CapturePipeline(
             token=token,
             page_context=PageContext(request, head, origin, policy.now(), eligibility.charset),

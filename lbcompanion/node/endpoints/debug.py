@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError, TokenError
-from lbcompanion.html.charset import bom_charset, page_charset
+from lbcompanion.html.charset import bom_charset, page_charset, python_codec
 from lbcompanion.html.csp import evaluate
 from lbcompanion.html.eligible import eligible
 from lbcompanion.html.inject import Injector
@@ -127,7 +127,7 @@ class DebugReporter:
         inserted = policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
         csp_headers = policy.csp_headers(answer, origin, inserted)
         verdict = evaluate(csp_headers, origin + policy.script_url, inserted=inserted)
-        not_injected = eligibility.reason or no_page or ("" if self._settings.inject.enabled else "injection is off")
+        not_injected = policy.not_injected(answer, eligibility) or no_page
         if not not_injected and not verdict.allowed:
             not_injected = f"blocked by CSP: {verdict.directive}"
         return {
@@ -161,7 +161,7 @@ class DebugReporter:
             plan = RequestPlan(self._policy, head, "", False, scheme)
             injector = _injector(plan.insertion(csp_headers, eligibility, NO_TOKEN, origin))
             visitor_page = page if injector is None else injector.feed(page) + injector.finish()
-            if injector is not None and not injector.placed:
+            if injector is not None and not injector.inserted:
                 why = injector.refusal.value if injector.refusal else ""
                 directive = f": {injector.directive}" if injector.directive else ""
                 report |= {"injected": False, "not_injected": why + directive}
@@ -265,7 +265,7 @@ def _fields(lines: list[str]) -> list[Field]:
 
 def _text(data: bytes, charset: str) -> str:
     try:
-        return data[:SHOWN_BYTES].decode(charset, "replace")
+        return data[:SHOWN_BYTES].decode(python_codec(charset), "replace")
     except LookupError:
         return data[:SHOWN_BYTES].decode("latin-1")
 

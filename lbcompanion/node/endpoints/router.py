@@ -154,12 +154,16 @@ class EndpointRouter:
 
     def _fetch_from(self, request: InternalRequest) -> Deferred[InternalResponse]:
         script = self._script
-        current = request.head.target.endswith(f"?v={script.version}".encode())
-        # A URL without the current version is cached only for a short time.
-        age = b"public, max-age=%d, immutable" % _YEAR if current else b"public, max-age=300"
+        version = request.head.target.partition(b"?v=")[2]
+        # No transformation: the tag names the digest of these bytes.
+        if version == script.version.encode():
+            caching = b"public, max-age=%d, immutable, no-transform" % _YEAR
+        else:
+            # A tag of another version has another digest. Its browser refuses these bytes, so no cache may keep them.
+            caching = b"no-store, no-transform" if version else b"public, max-age=300, no-transform"
         tag = b'"%b"' % script.version.encode()
         fields: list[Field] = [
-            (b"Cache-Control", age),
+            (b"Cache-Control", caching),
             (b"ETag", tag),
             (b"Access-Control-Allow-Origin", b"*"),
             (b"Cross-Origin-Resource-Policy", b"cross-origin"),

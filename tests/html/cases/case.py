@@ -8,7 +8,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 PAGE = "<!DOCTYPE html><html><head><title>x</title></head><body>@@</body></html>"
-INJECTED = PAGE.replace("<head>", "<head>{T}")
+INJECTED = PAGE.replace("</head>", "{T}</head>")
 HTML = "Content-Type: text/html; charset=utf-8"
 #: Not recorded: no copy is kept.
 NONE = "none"

@@ -155,6 +155,7 @@ PAGES = [
     "<html><head>{T}<!--" + "y" * 1100 + "--><meta charset=utf-8><p>{B}",
     "<html><head><!--" + "y" * 930 + "<meta charset=x>--><meta charset=utf-8>{T}<p>{B}".replace("<!--y", "<!--y"),
     "<html><head><script>'<meta charset=x>'" + "y" * 940 + "</script><meta charset=utf-8>{T}{B}",
+    "<html><head><!--" + "y" * 930 + "--><meta charset=rot13><meta charset=iso-8859-8-i>{T}<p>{B}",
     "<html><head></head><body><!--" + "y" * 950 + "--><meta charset=utf-8></body>",
     "<html><head><meta charset=iso-2022-jp></head><body></body>",
     # Ours or AMP already.

@@ -30,7 +30,7 @@ def test_below_a_pages_folder_there_are_the_script_and_the_notice(folder: bytes)
     companion = InMemoryNode()
     answer = companion.get(folder + f"/-/_lbc/fetch-from?v={companion.script.version}".encode())
     assert (answer.status, answer.body) == (200, companion.script.source)
-    assert answer.get(b"cache-control") == b"public, max-age=31536000, immutable"
+    assert answer.get(b"cache-control") == b"public, max-age=31536000, immutable, no-transform"
     assert companion.get(folder + b"/-/_lbc/notice", method=b"POST").status == 400
     assert companion.get(folder + b"/-/_lbc/notice").status == 405
     assert companion.application.received_requests == []
@@ -60,7 +60,19 @@ def test_the_script() -> None:
     tag = answer.get(b"etag")
     assert tag is not None
     assert companion.get(versioned_script, b"If-None-Match: " + tag).status == 304
-    assert companion.get(b"/_lbc/fetch-from.js?v=old").get(b"cache-control") == b"public, max-age=300"
+    unversioned = companion.get(b"/_lbc/fetch-from.js")
+    assert unversioned.get(b"cache-control") == b"public, max-age=300, no-transform"
+
+
+@pytest.mark.parametrize("end", [b"", b"x", b"&v=1", b"?v=2"])
+def test_the_script_of_another_version_is_stored_by_no_cache(end: bytes) -> None:
+    """A tag of that version names another digest; whoever got these bytes from a cache would refuse them."""
+    companion = InMemoryNode()
+    version = companion.script.version.encode() + end if end else b"0123456789abcdef"
+    for path in (b"/_lbc/fetch-from.js", b"/shop/-/_lbc/fetch-from"):
+        answer = companion.get(path + b"?v=" + version)
+        assert (answer.status, answer.body) == (200, companion.script.source)
+        assert answer.get(b"cache-control") == b"no-store, no-transform"
 
 
 @pytest.mark.parametrize("path", [b"/_lbc", b"/_lbc/", b"/_lbc/nothing", b"/_lbc?x", b"/_lbc/page", b"/_lbc/whoami/"])

@@ -16,4 +16,4 @@ class TestFragment:
 
     @pytest.mark.parametrize("page", [b"<!doctype html><p>x</p>", b"<html><p>x"])
     def test_either(self, page: bytes) -> None:
-        assert run(page, needs_document=True)[1].placed
+        assert run(page, needs_document=True)[1].inserted
