@@ -32,7 +32,7 @@ class Injector:
     :param charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
     :param needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :param on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
-    :param behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's end;
+    :param behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start;
         gives top and bottom with absolute addresses.
     :param skip_if: pattern over the page; where it matches, nothing is inserted. The whole page is held back for it.
     :param insertion_points: the configured insertion points; the whole page is buffered for them too.

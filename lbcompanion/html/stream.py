@@ -15,7 +15,7 @@ from attrs import define
 
 from lbcompanion.html import charset, head
 from lbcompanion.html.before_head import DEFAULT_LIMIT_BYTES, BeforeHeadReader
-from lbcompanion.html.body_end import BodyEndInserter
+from lbcompanion.html.body_end import BodyEndInserter, has_base
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import HeldInput, Mark, joined
@@ -39,7 +39,7 @@ class InjectionSpec:
     :ivar charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
     :ivar needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :ivar on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
-    :ivar behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's end.
+    :ivar behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start.
     :ivar limit_bytes: of a tag that is held back until it ends.
     """
 
@@ -111,6 +111,7 @@ class StreamingInjector:
         self._state = _State.BEFORE_HEAD
         self._held = HeldInput()
         self._start = b""
+        self._is_behind_base = False
 
     def feed(self, chunk: bytes, at_end: bool) -> bytes:
         """Process the next piece; returns the bytes to forward now."""
@@ -180,6 +181,8 @@ class StreamingInjector:
         read = reader.position
         passed, rest = data[:read], data[read:]
         self.top_at += read
+        if self._spec.behind_base is not None and not self._is_behind_base:
+            self._is_behind_base = has_base(passed)
         if reader.ended:
             refusal = self._apply_policies(tuple(reader.policies), reader.has_marker)
             if refusal is None:
@@ -201,6 +204,8 @@ class StreamingInjector:
         if not (at_end or self._charset_seen()):
             self._held.keep(data, self.top_at, 0)
             return b""
+        if self._is_behind_base and self._spec.behind_base is not None:
+            self.top, self.bottom = self._spec.behind_base()
         refusal = None if self._charset_known else self._charset_refusal()
         return self._refuse(refusal, data) if refusal else self._insert(data, 0, at_end)
 

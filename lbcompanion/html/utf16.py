@@ -88,9 +88,9 @@ class Utf16Adapter:
 
     def _behind_base(self) -> tuple[bytes, bytes]:
         assert self._spec.behind_base is not None
-        marks = (_TOP_BEHIND_BASE, _BOTTOM_BEHIND_BASE)
-        self._snippets.update(zip(marks, self._spec.behind_base(), strict=True))
-        return marks
+        top, bottom = self._spec.behind_base()
+        self._snippets.update({_TOP_BEHIND_BASE: top, _BOTTOM_BEHIND_BASE: bottom})
+        return _TOP_BEHIND_BASE if top else b"", _BOTTOM_BEHIND_BASE if bottom else b""
 
     def _one_byte_per_unit(self, data: bytes) -> bytes:
         low, high = data[1 - self._high_byte :: 2].translate(_ASCII), data[self._high_byte :: 2]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urljoin
 
+from lbcompanion.html.body_end import has_base
 from lbcompanion.html.charset import utf16_variant
 from lbcompanion.html.csp import evaluate
 from lbcompanion.html.eligible import Eligibility, Refusal
@@ -30,6 +32,7 @@ class Insertion:
         "_origin",
         "_path",
         "_policy",
+        "_script_path",
         "_snippets",
         "_token",
         "allowed",
@@ -53,8 +56,10 @@ class Insertion:
         self._origin = origin
         self.allowed = True
         self._nonce: str | None = None
+        self._script_path = policy.script_url
         if policy.uses_default_tag and not csp_headers and not eligibility.xhtml:
-            self._snippets = (policy.script_tag(token, origin, policy.script_path_for(path), None, False), b"")
+            self._script_path = policy.script_path_for(path)
+            self._snippets = (policy.script_tag(token, origin, self._script_path, None, False), b"")
             return
         snippets = self._snippets_allowed_by(())
         if isinstance(snippets, str):
@@ -72,7 +77,9 @@ class Insertion:
             return None
         find_place = fast_head_end if policy.uses_default_tag else fast_head_start
         at = find_place(page, eligibility.charset, len(top))
-        return None if at is None else [page[:at], top, page[at:]]
+        if at is None or (policy.absolute_behind_base and has_base(page[:at])):
+            return None
+        return [page[:at], top, page[at:]]
 
     def injector(self) -> Injector:
         """The injector, for a page in pieces or an unusual page."""
@@ -87,7 +94,7 @@ class Insertion:
             utf_16=utf16_variant(eligibility.charset),
             needs_document=eligibility.needs_document,
             on_policies=self._snippets_allowed_by,
-            behind_base=self._snippets_behind_base if policy.uses_prefix else None,
+            behind_base=self._behind_base(),
             skip_if=policy.skip_if,
             insertion_points=policy.insertion_points,
             limit_bytes=policy.capture_limits.max_page_bytes,
@@ -113,9 +120,21 @@ class Insertion:
             if not verdict.allowed:
                 return verdict.directive
             nonce = self._nonce = verdict.nonce
+        self._script_path = script_path
         if policy.uses_default_tag:
             return policy.script_tag(self._token, origin, script_path, nonce, self._eligibility.xhtml), b""
         return policy.fill_snippets(self._token, origin, nonce)
+
+    def _behind_base(self) -> Callable[[], tuple[bytes, bytes]] | None:
+        policy = self._policy
+        if policy.uses_default_tag:
+            return self._tag_behind_base if policy.absolute_behind_base else None
+        return self._snippets_behind_base if policy.uses_prefix else None
+
+    def _tag_behind_base(self) -> tuple[bytes, bytes]:
+        policy = self._policy
+        path = self._script_path if self._script_path.startswith("/") else policy.script_path_behind_base(self._path)
+        return policy.script_tag(self._token, self._origin, path, self._nonce, self._eligibility.xhtml, True), b""
 
     def _snippets_behind_base(self) -> tuple[bytes, bytes]:
         return self._policy.fill_snippets(self._token, self._origin, self._nonce, behind_base=True)

@@ -88,13 +88,15 @@ class PagePolicy:
         self.insertion_points = _anchors(inject)
         self.buffers_pages = self.skip_if is not None or self.insertion_points is not None
         self._script_at_prefix = inject.address == "prefix"
-        self._is_relative = inject.address == "relative"
+        # Without a configured origin, the host that visitors use may be unknown here: a balancer may replace Host.
+        self.absolute_behind_base = inject.address != "relative" and not self._has_public_origin
+        self._is_relative = inject.address == "relative" or not self._has_public_origin
         self.adapts_csp = inject.csp == "adapt"
         # Caches: many requests are alike.
         self._forwarding_lines: BoundedCache[tuple[str, str, bytes | None], bytes] = BoundedCache()
         self._accept_encodings: BoundedCache[bytes, bytes] = BoundedCache()
         self._script_paths: BoundedCache[bytes, str] = BoundedCache()
-        self._tags: BoundedCache[tuple[str, str, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
+        self._tags: BoundedCache[tuple[str, str, bool, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
         self.uses_default_tag = self.top is None and self.bottom is None
         self._eligibility: BoundedCache[tuple[object, ...], Eligibility] = BoundedCache()
         snippets = [snippet for snippet in (self.top, self.bottom) if snippet is not None]
@@ -147,7 +149,7 @@ class PagePolicy:
             "fetch_from": self.copy_base_url(origin) + token,
             "token": token,
             "node": self.settings.node.name,
-            "prefix": self._address(origin, self.prefix) if behind_base else self.prefix,
+            "prefix": self._address(origin, self.prefix, behind_base) if behind_base else self.prefix,
             "nonce": nonce or "",
         }
         return (
@@ -156,7 +158,7 @@ class PagePolicy:
         )
 
     def script_path_for(self, path: bytes) -> str:
-        """The script's address without its origin, in the default tag of a page with this path."""
+        """The script's address in the default tag of a page with this path: relative to the page, or a path."""
         if self._script_at_prefix:
             return self.script_url
         # The folder is the same for most pages, except for those at the top.
@@ -168,13 +170,19 @@ class PagePolicy:
             script_path = self._script_paths.put(key, folder_path + self._below_folder)
         return script_path
 
-    def _address(self, origin: str, script_path: str) -> str:
+    def script_path_behind_base(self, path: bytes) -> str:
+        """The path of the script for a page with this path, from which its absolute address is made."""
+        return script_folder(path) + self._below_folder
+
+    def _address(self, origin: str, script_path: str, behind_base: bool) -> str:
         """The script's address in the tag.
 
-        It is absolute, because a ``<base>`` may precede the tag. The browser may have requested the page by ``https``
-        where the companion knows of ``http`` only, so the scheme is that of the page then.
+        It is ``script_path`` if the host is not known for sure and no ``<base>`` precedes the tag, else absolute.
+
+        The browser may have requested the page by ``https`` where the companion knows of ``http`` only, so the scheme
+        is that of the page then.
         """
-        if script_path.startswith("."):
+        if script_path.startswith(".") or (self.absolute_behind_base and not behind_base):
             return script_path
         if not origin:
             # Two slashes at the start would name a host.
@@ -183,13 +191,18 @@ class PagePolicy:
             return origin + script_path
         return origin.removeprefix("http:") + script_path
 
-    def script_tag(self, token: str, origin: str, script_path: str, nonce: str | None, xhtml: bool) -> bytes:
-        """The default tag for a page."""
+    def script_tag(
+        self, token: str, origin: str, script_path: str, nonce: str | None, xhtml: bool, behind_base: bool = False
+    ) -> bytes:
+        """The default tag for a page.
+
+        :param behind_base: whether a ``<base>`` precedes it.
+        """
         # A nonce is used once: not cached.
-        key = (origin, script_path, xhtml)
+        key = (origin, script_path, xhtml, behind_base)
         parts = self._tags.get(key) if nonce is None else None
         if parts is None:
-            address = self._address(origin, script_path)
+            address = self._address(origin, script_path, behind_base)
             parts = default_tag_parts(self.copy_base_url(origin), address, nonce, xhtml, self._integrity)
             if nonce is None:
                 self._tags.put(key, parts)

@@ -7,7 +7,7 @@ from base64 import b64encode
 from hashlib import sha256
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -17,6 +17,8 @@ from lbcompanion.node.capture.insertion import Insertion
 from lbcompanion.settings import CaptureTable, InjectTable, StickyTable
 from tests.support.in_memory_node import PAGE, InMemoryNode, html
 
+#: A page whose ``<base>`` precedes the tag.
+BASED = PAGE.replace(b"<title>", b"<base href='http://127.0.0.2:9/'><title>")
 PROXY = (ip_network("192.0.2.0/24"),)
 
 
@@ -35,7 +37,7 @@ def test_the_tag_and_its_values() -> None:
     tag = re.search(rb"<script.*?</script>", answer.body)
     assert tag is not None
     assert tag[0].decode() == (
-        f'<script async src="//www.example.com/-/_lbc/fetch-from?v={companion.script.version}" data-lbc-token="{token}"'
+        f'<script async src="./-/_lbc/fetch-from?v={companion.script.version}" data-lbc-token="{token}"'
         f' data-lbc-fetch-from="https://n1.example.com/_lbc/page/{token}"'
         f' integrity="{integrity_of(companion.script.source)}" crossorigin="anonymous" nonce="abc123"></script>'
     )
@@ -61,7 +63,8 @@ def test_the_integrity_is_that_of_the_script_at_the_tags_address(tables: dict[st
     body = nodes[0].get(b"/shop/item").body
     integrity = re.search(rb'integrity="sha256-([^"]*)" crossorigin="anonymous"', body)
     assert integrity is not None
-    path = urlsplit(source_of(body))._replace(scheme="", netloc="").geturl().encode()
+    address = urlsplit(urljoin("http://www.example.com/shop/item", source_of(body)))
+    path = address._replace(scheme="", netloc="").geturl().encode()
     script = nodes[-1].get(path)
     assert b64encode(sha256(script.body).digest()) == integrity[1]
     assert b"immutable" in (script.get(b"cache-control") or b"")
@@ -89,7 +92,7 @@ def test_the_script_is_asked_for_below_the_pages_folder(
     path: bytes, folder: str, fields: tuple[bytes, ...], inject: InjectTable
 ) -> None:
     companion = InMemoryNode(inject=inject)
-    companion.application.answers(html(PAGE, *fields))
+    companion.application.answers(html(BASED, *fields))
     expected = f"//www.example.com{folder}/_lbc/fetch-from?v={companion.script.version}"
     assert source_of(companion.get(path).body) == expected
 
@@ -99,9 +102,10 @@ def test_the_script_is_asked_for_below_the_pages_folder(
     [(b"/", "./-"), (b"/shop", "./shop/-"), (b"/shop/a/item.html", "./-"), (b"//evil.example/x", "./-")],
 )
 @pytest.mark.parametrize("fields", [(), (b"Content-Security-Policy: default-src 'self'",)])
-def test_the_address_may_be_relative(path: bytes, start: str, fields: tuple[bytes, ...]) -> None:
-    companion = InMemoryNode(inject=InjectTable(address="relative"))
-    companion.application.answers(html(PAGE, *fields))
+@pytest.mark.parametrize(("address", "page"), [("page", PAGE), ("relative", PAGE), ("relative", BASED)])
+def test_the_address_is_relative(path: bytes, start: str, fields: tuple[bytes, ...], address: str, page: bytes) -> None:
+    companion = InMemoryNode(inject=InjectTable(address=address))
+    companion.application.answers(html(page, *fields))
     assert source_of(companion.get(path).body) == f"{start}/_lbc/fetch-from?v={companion.script.version}"
 
 
@@ -120,6 +124,7 @@ def test_the_address_may_be_relative(path: bytes, start: str, fields: tuple[byte
 )
 def test_the_origin_of_the_scripts_address(node: dict[str, Any], fields: tuple[bytes, ...], origin: str) -> None:
     companion = InMemoryNode(node=node)
+    companion.application.answers(html(BASED))
     body = companion.get(b"/shop/item", *fields).body
     assert source_of(body).startswith(f"{origin}/shop/-/_lbc/fetch-from?")
 
@@ -133,9 +138,30 @@ def test_the_origin_of_the_scripts_address(node: dict[str, Any], fields: tuple[b
 )
 def test_the_script_is_asked_for_below_the_prefix(inject: InjectTable, fields: tuple[bytes, ...]) -> None:
     companion = InMemoryNode(inject=inject)
-    companion.application.answers(html(PAGE, *fields))
-    expected = f"//www.example.com/_lbc/fetch-from.js?v={companion.script.version}"
-    assert source_of(companion.get(b"/shop/item").body) == expected
+    for page, host in ((PAGE, ""), (BASED, "//www.example.com")):
+        companion.application.answers(html(page, *fields))
+        expected = f"{host}/_lbc/fetch-from.js?v={companion.script.version}"
+        assert source_of(companion.get(b"/shop/item").body) == expected
+
+
+@pytest.mark.parametrize("base", [b"", b"<base href=/x>"])
+def test_with_a_public_origin_the_address_is_absolute(base: bytes) -> None:
+    companion = InMemoryNode(node={"public_origin": "https://shop.example"})
+    companion.application.answers(html(PAGE.replace(b"<title>", base + b"<title>")))
+    assert source_of(companion.get().body).startswith("https://shop.example/-/_lbc/fetch-from?")
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 100_000])
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16le"])
+def test_a_base_is_seen_however_the_page_arrives(size: int, coding: str) -> None:
+    companion = InMemoryNode()
+    for page, start in ((PAGE, "./"), (BASED, "//www.example.com/"), (BASED.replace(b"base", b"BASE"), "//www.")):
+        body = page.decode().encode(coding)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=%b\r\nContent-Length: %d\r\n\r\n"
+        pieces = [body[at : at + size] for at in range(0, len(body), size)]
+        companion.application.answers(head % (coding.encode(), len(body)), *pieces)
+        received = companion.get().body.decode(coding)
+        assert source_of(received.encode()).startswith(start)
 
 
 def test_a_base_and_a_policy_before_the_tag() -> None:
@@ -229,5 +255,5 @@ def test_a_snippet_that_an_integrity_policy_blocks_is_not_inserted(top: bytes | 
 @pytest.mark.parametrize(("path", "start"), [(b"/shop/a", "/shop/-"), (b"//evil.example/x", "/evil.example/-")])
 def test_without_a_host_no_part_of_the_path_becomes_one(path: bytes, start: str) -> None:
     policy = InMemoryNode().policy
-    tag = policy.script_tag("TOKEN", "", policy.script_path_for(path), None, False)
+    tag = policy.script_tag("TOKEN", "", policy.script_path_behind_base(path), None, False, behind_base=True)
     assert source_of(tag).startswith(f"{start}/_lbc/fetch-from?")
