@@ -27,6 +27,7 @@ FOLDERS = {
 #: Test files that cross the package's modules.
 FILES = {
     "html/test_cases.py": "cases as data, through policy, injection and copy",
+    "node/test_cost.py": "what one message costs, whatever room handles it",
     "sticky/dialects/test_formulas.py": "vectors of many dialects",
     "sticky/test_dialects_table.py": "the manual's table of dialects",
     "stores/test_outages.py": "all stores that have a server",

@@ -156,9 +156,9 @@ def relayed_fields(header: FieldLookup, identity: Identity, *, token: str, nonce
     :param header: looks up fields of the peer's answer; its proof and digest are verified already.
     """
     values = {name: value for name in _RELAYED if (value := header(name.lower))}
-    if PAGE_URL in values and PAGE_TYPE not in values:
-        # A peer of an earlier version sends the copy with the page's type.
-        values |= {PAGE_TYPE: values.get(CONTENT_TYPE, ""), CONTENT_TYPE: COPY_TYPE.decode()}
+    if PAGE_URL in values:
+        # A peer of an earlier version sends the copy with the page's type, and so does one that was asked as such.
+        values |= {PAGE_TYPE: values.get(PAGE_TYPE) or values.get(CONTENT_TYPE, ""), CONTENT_TYPE: COPY_TYPE.decode()}
     relayed = [(name.written, values[name].encode("latin-1")) for name in _RELAYED if values.get(name)]
     digest = header(REPR_DIGEST.lower)
     return [*relayed, *identity.fields(token, nonce, digest), (VIA.written, Via.PEER.value.encode())]

@@ -107,6 +107,7 @@ def test_a_farm_is_upgraded_node_by_node(new_farm: Any, old_version: Path, store
     visits.notice_rest()
     found = farm.finished([view.token for view in visits.views], 90)
     farm.check_archived(visits.views, found)
+    assert len(farm.records("text/html")) == len(visits.views)
 
 
 def test_the_secret_is_replaced_without_losing_a_page(new_farm: Any) -> None:

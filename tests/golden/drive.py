@@ -146,7 +146,7 @@ class Node:
     def fetch(self, token: str, method: str = "GET", *fields: bytes) -> bytes:
         """What the crawler receives for a token."""
         path = f"/_lbc/page/{token}"
-        return self.get(path, *self.signed(method, path), *fields, method=method)
+        return self.get(path, *self.signed(method, path), b"Lbc-Authority: www.example.com", *fields, method=method)
 
     def put(self, path: str, body: bytes, *fields: bytes) -> bytes:
         """What a peer receives that gives a copy."""

@@ -31,7 +31,7 @@ def token_of(owner: str, seed: bytes = b"x") -> str:
 @inlineCallbacks
 def ask(origin: str, token: str, method: str = "GET", **more: str) -> Any:
     url = f"{origin}/_lbc/page/{token}"
-    headers = dict(Signer(SECRET).sign(method, url, "nonce-1", time.time())) | more
+    headers = dict(Signer(SECRET).sign(method, url, "nonce-1", time.time())) | {"Lbc-Authority": origin[7:]} | more
     response = yield treq.request(method, url, headers=headers, persistent=False, reactor=reactor)
     body = yield response.content()
     told = {name.lower().decode(): values[0].decode("latin-1") for name, values in response.headers.getAllRawHeaders()}

@@ -417,7 +417,7 @@ class InMemoryNode:
         """Fetch a copy as the crawler does."""
         path = f"/_lbc/page/{token}"
         signed = self.signed(method, path, nonce=nonce)
-        return self.get(path.encode(), *signed, *fields, method=method.encode())
+        return self.get(path.encode(), *signed, b"Lbc-Authority: " + HOST, *fields, method=method.encode())
 
     def debug(self, query: str, *fields: bytes) -> VisitorResponse:
         """Ask for the debug page, each time with another nonce.

@@ -117,6 +117,8 @@ class EndpointRouter:
         if not shapes.TOKEN.fullmatch(token):
             return succeed(problem(404, detail="not a token", reason="unknown"))
         answer = self._copies.get(copy_request, take=method == b"GET")
+        if request.head.get(headers.AUTHORITY.key) is None:
+            answer.addCallback(_with_page_type)
         if verdict.public_host:
             answer.addCallback(_with_public_host, request.head.values.get(b"host", b""), verdict.public_host)
         return answer
@@ -193,6 +195,15 @@ class EndpointRouter:
             return InternalResponse(200, [(b"Content-Type", b"application/json"), *GUARDS], body)
 
         return self._debug(request, verdict).addCallback(render_report)
+
+
+def _with_page_type(answer: InternalResponse) -> InternalResponse:
+    """Send a copy with the page's own type, as a crawler of version 0.1 expects it; it sends no ``Lbc-Authority``."""
+    page_type = next((value for name, value in answer.fields if name == headers.PAGE_TYPE.written), None)
+    if page_type is not None:
+        content_type = headers.CONTENT_TYPE.written
+        answer.fields[:] = [(name, page_type if name == content_type else value) for name, value in answer.fields]
+    return answer
 
 
 def _with_public_host(answer: InternalResponse, received_host: bytes, public_host: str) -> InternalResponse:

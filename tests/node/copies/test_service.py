@@ -37,6 +37,15 @@ def test_a_copy_with_proof_and_digest(method: str) -> None:
     assert guarded(answer, b"no-store, no-transform")
 
 
+def test_a_crawler_of_version_0_1_gets_the_pages_type() -> None:
+    companion, token = with_page()
+    path = f"/_lbc/page/{token}"
+    answer = companion.get(path.encode(), *companion.signed("GET", path))
+    assert answer.all(b"content-type") == [b"text/html; charset=utf-8"]
+    assert answer.all(b"lbc-page-type") == [b"text/html; charset=utf-8"]
+    assert answer.body == PAGE
+
+
 def test_without_a_nonce_there_is_no_proof_and_with_an_odd_one_neither() -> None:
     companion = InMemoryNode(fetch=FetchTable(addresses=(ip_network("192.0.2.0/24"),), signature="off"))
     companion.get()
