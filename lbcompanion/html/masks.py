@@ -9,7 +9,7 @@ without an element. Where the extent of a masked element is not certain, there i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from html import unescape
 from html.entities import html5
@@ -31,6 +31,9 @@ KEPT_ATTRIBUTES = names(
 EMPTIED_ATTRIBUTES = names("value content")
 # The rewriter looks for the element of an end tag through all that are open: 0.1 s of CPU for as many looks.
 _MAX_SEARCH_STEPS = 20_000_000
+
+# Masked elements of one page: each takes about 20 us.
+_MAX_MASKED = 5_000
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+|[^\x00-\x7f]")
 _WHOLE_SELECTOR = re.compile(r"""[A-Za-z0-9_\-\s*.#>+~=^$|"'\[\]]+""", re.ASCII)
@@ -128,7 +131,7 @@ def limit_search_steps(body: bytes) -> None:
         raise RedactionError("too many end tags without an element")
 
 
-def rewritten(body: bytes, handlers: Iterable[tuple[str, object]], document_handler: object = None) -> bytes:
+def rewritten(body: bytes, handlers: Sequence[tuple[str, object]], document_handler: object = None) -> bytes:
     """A page after the rewriter's handlers.
 
     :param handlers: selectors and their handlers.
@@ -147,6 +150,8 @@ def rewritten(body: bytes, handlers: Iterable[tuple[str, object]], document_hand
         # A panic of the Rust engine is not derived from Exception.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
+        if any(getattr(handler, "has_too_many", False) for _, handler in handlers):
+            raise RedactionError(f"more than {_MAX_MASKED} elements to mask") from None
         raise RedactionError("the mask engine failed") from None
     return b"".join(pieces)
 
@@ -165,15 +170,20 @@ class Enclose:
 
     :param word: what the marks are made of, from :func:`unique_word`.
     :ivar names: of the elements, in lower case, in the order of their numbers in the marks.
+    :ivar has_too_many: whether the rewriting was ended since the page has too many such elements.
     """
 
     def __init__(self, word: str) -> None:
         self.names: list[str] = []
+        self.has_too_many = False
         self._word = word
 
     def element(self, element: lolhtml.Element) -> None:
         """Mark one element."""
         number = len(self.names)
+        if number >= _MAX_MASKED:
+            self.has_too_many = True
+            raise RedactionError
         self.names.append(element.tag_name.lower())
         element.before(f"{self._word}b{number};", lolhtml.ContentType.HTML)
         element.prepend(f"{self._word}s{number};", lolhtml.ContentType.HTML)

@@ -23,6 +23,7 @@ from lbcompanion.html.masks import (
     rewritten,
     unique_word,
 )
+from lbcompanion.html.nesting import foreign_content_is_certain
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, START_TAG, TAG_NAME
 from lbcompanion.html.xml_redaction import redact_xml
 
@@ -129,6 +130,8 @@ def _redacted(body: bytes, plan: _Plan) -> bytes:
     if not (excludes or selectors or has_frames):
         return body
     plan.budget.spend()
+    if (find(page, b"<svg") >= 0 or find(page, b"<math") >= 0) and not foreign_content_is_certain(body):
+        raise RedactionError("it is not certain which tags browsers read in svg or math")
     redacted = _redact_frames(body, plan) if has_frames else body
     if plan.masks and selectors:
         redacted = plan.masks.apply(redacted, selectors)

@@ -1,9 +1,10 @@
 """Path patterns of the configuration, and the forms of a request's path that they are compared with.
 
 ``*`` matches any characters except a slash, ``?`` one such character, and ``**`` any characters. The companion does not
-know how the application reads a path: whether it decodes it several times, ignores case or drops path parameters. A list of
-patterns that keeps pages out therefore matches if any reading of the path matches (:meth:`PathPatterns.excludes`). A
-list that takes pages in is compared with the normal form only (:meth:`PathPatterns.includes`).
+know how the application reads a path: whether it decodes it several times, ignores case or drops path parameters. A
+list of patterns that keeps pages out therefore matches if any reading of the path matches
+(:meth:`PathPatterns.excludes`). A list that takes pages in is compared with the normal form only
+(:meth:`PathPatterns.includes`).
 
 The matching time grows linearly with the path, whatever the patterns are.
 """
@@ -81,7 +82,7 @@ def normal_path(path: bytes) -> str:
 
 
 def _lenient_text(path: bytes) -> str:
-    """The path as text for a decoder that takes overlong forms of ASCII characters, and Latin-1 for what is not UTF-8."""
+    """The path as text for a lenient decoder: overlong ASCII characters, and Latin-1 for what is not UTF-8."""
     if not _NOT_ASCII.search(path):
         return path.decode("ascii")
     plain = _OVERLONG.sub(lambda found: bytes((((found[0][-2] & 0x1F) << 6 | found[0][-1] & 0x3F) & 0x7F,)), path)
