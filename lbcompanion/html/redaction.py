@@ -135,15 +135,18 @@ def _redacted(body: bytes, plan: _Plan) -> bytes:
     redacted = _redact_frames(body, plan) if has_frames else body
     if plan.masks and selectors:
         redacted = plan.masks.apply(redacted, selectors)
-    if (selectors or has_frames) and find(page, _NOSCRIPT_WORD) >= 0:
-        redacted = _redact_noscript(redacted, evolve(plan, exclude_blocks=False))
+    if find(page, _NOSCRIPT_WORD) >= 0:
+        redacted = _redact_noscript(redacted, plan)
     if excludes:
         redacted = _without_blocks(body, redacted)
     return body if redacted == body else redacted
 
 
 def _redact_noscript(body: bytes, plan: _Plan) -> bytes:
-    """Mask what browsers without scripts read in ``noscript``; for the rewriter it is text."""
+    """Redact what browsers without scripts read in ``noscript``; for the rewriter it is text.
+
+    A block within one ``noscript`` is excluded as in a page of its own.
+    """
     limit_search_steps(body)
     word = unique_word(body)
     marked = rewritten(body, [("noscript", Enclose(word))])
