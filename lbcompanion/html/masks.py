@@ -35,6 +35,7 @@ EMPTIED_ATTRIBUTES = names("value content")
 # The rewriter looks for the element of an end tag through all that are open: 0.1 s of CPU for as many looks.
 _MAX_SEARCH_STEPS = 20_000_000
 
+_HTML = lolhtml.ContentType.HTML
 # Masked elements of one page: each takes about 20 us.
 _MAX_MASKED = 5_000
 
@@ -188,9 +189,9 @@ class Enclose:
             self.has_too_many = True
             raise RedactionError
         self.names.append(element.tag_name.lower())
-        element.before(f"{self._word}b{number};", lolhtml.ContentType.HTML)
-        element.prepend(f"{self._word}s{number};", lolhtml.ContentType.HTML)
-        element.append(f"{self._word}e{number};", lolhtml.ContentType.HTML)
+        element.before(f"{self._word}b{number};", _HTML)
+        element.prepend(f"{self._word}s{number};", _HTML)
+        element.append(f"{self._word}e{number};", _HTML)
 
 
 def _masked(body: bytes, selectors: list[str]) -> bytes:
@@ -209,6 +210,9 @@ class _Removal:
         # Each piece but the first begins with the rest of a mark.
         self._pieces = split(marked, word)
         self._names = names
+        # Lists repeat the same tags and contents.
+        self._bare_tags: dict[bytes, bytes] = {}
+        self._in_order: dict[tuple[str, bytes], bool] = {}
 
     def result(self) -> bytes:
         """The page without the marks and what they mark."""
@@ -225,7 +229,7 @@ class _Removal:
             tag = _WHOLE_START_TAG.match(text)
             if tag is None:
                 raise RedactionError("the tag of a masked element was not found")
-            kept.append(bare_tag(tag.group()))
+            kept.append(self._bare_tag(tag.group()))
             index += 1
             if index < len(pieces) and self._mark(index)[0] == b"s" + mark[1:]:
                 if tag.end() != len(text):
@@ -265,8 +269,20 @@ class _Removal:
         closed_by = tag.group(1).decode("latin-1").lower() if tag else ""
         if closed_by != name and closed_by not in OPTIONAL_PARENTS.get(name, ()):
             raise RedactionError("a masked element is not closed by its own end tag")
-        if not closes_in_order(name, content):
+        if not self._closes_in_order(name, content):
             raise RedactionError("a masked element is not closed in order")
+
+    def _bare_tag(self, tag: bytes) -> bytes:
+        bare = self._bare_tags.get(tag)
+        if bare is None:
+            bare = self._bare_tags[tag] = bare_tag(tag)
+        return bare
+
+    def _closes_in_order(self, name: str, content: bytes) -> bool:
+        in_order = self._in_order.get((name, content))
+        if in_order is None:
+            in_order = self._in_order[name, content] = closes_in_order(name, content)
+        return in_order
 
 
 def bare_tag(tag: bytes) -> bytes:
