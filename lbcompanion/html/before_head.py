@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from lbcompanion.html.charset import supports_insertion
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.encoding_labels import encoding_of
+from lbcompanion.html.page_detection import Refusal
 from lbcompanion.html.tokenizer_patterns import (
     ATTRIBUTES,
     BOGUS_COMMENT,

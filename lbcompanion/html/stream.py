@@ -17,9 +17,9 @@ from lbcompanion.html import charset, head
 from lbcompanion.html.before_head import DEFAULT_LIMIT_BYTES, BeforeHeadReader
 from lbcompanion.html.body_end import BodyEndInserter, has_base
 from lbcompanion.html.bytesearch import lowered
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import HeldInput, Mark, joined
 from lbcompanion.html.in_head import HeadReader, XmlHeadReader
+from lbcompanion.html.page_detection import Refusal
 
 #: Asked once where a snippet follows a ``<base>``: gives top and bottom with absolute addresses.
 BehindBase = Callable[[], tuple[bytes, bytes]]

@@ -8,9 +8,9 @@ from urllib.parse import urljoin
 from lbcompanion.html.body_end import has_base
 from lbcompanion.html.charset import utf16_variant
 from lbcompanion.html.csp import evaluate
-from lbcompanion.html.eligible import Eligibility, Refusal
 from lbcompanion.html.fast_path import fast_head_end, fast_head_start
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.page_detection import Eligibility, Refusal
 from lbcompanion.node.capture.page_policy import PagePolicy
 
 #: The reason for a page without the script if a policy forbids it; the directive follows.

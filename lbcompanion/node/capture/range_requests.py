@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from lbcompanion.bounded_cache import BoundedCache
-from lbcompanion.html.eligible import may_be_html, request_reason
+from lbcompanion.html.page_detection import may_be_html, request_reason
 from lbcompanion.http1.field_lines import RANGE
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 

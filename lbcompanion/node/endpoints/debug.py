@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from lbcompanion.errors import StoreError, TokenError
 from lbcompanion.html.charset import bom_charset, page_charset, python_codec
 from lbcompanion.html.csp import evaluate
-from lbcompanion.html.eligible import eligible
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.masks import RedactionError
+from lbcompanion.html.page_detection import detect_page
 from lbcompanion.html.redaction import redact
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import Page, to_rfc3339
@@ -228,7 +228,7 @@ class DebugReporter:
         head = RequestHead.from_fields(b"GET", target, 11, fields)
         plan = RequestPlan(self._policy, head, "", False, parts.scheme or scheme)
         answer: list[Field] = [(b"content-type", page.content_type.encode("latin-1", "replace"))]
-        eligibility = eligible(fields, page.status, answer)
+        eligibility = detect_page(fields, page.status, answer)
         origin = f"{parts.scheme}://{parts.netloc}"
         if not eligibility.inject or not self._settings.inject.enabled:
             return page.body

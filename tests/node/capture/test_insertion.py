@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from lbcompanion.html.eligible import Eligibility
+from lbcompanion.html.page_detection import Eligibility
 from lbcompanion.html.snippets import integrity_of
 from lbcompanion.node.capture.insertion import Insertion
 from lbcompanion.settings import CaptureTable, InjectTable, StickyTable
