@@ -146,7 +146,7 @@ def may_be_html(content_type: bytes) -> bool:
 def request_reason(request: dict[bytes, bytes]) -> str:  # noqa: PLR0911 - a list of rules, each with its word
     """Why the request is not one for a page: ``fragment``, ``prefetch`` or ``download``; empty if it may be one.
 
-    :param request: the values of the fields in :data:`RELEVANT_REQUEST_FIELDS`; those of several lines joined by commas.
+    :param request: the values of :data:`RELEVANT_REQUEST_FIELDS`; those of several lines joined by commas.
     """
     if not request:
         return ""

@@ -390,7 +390,7 @@ class _User:
         self.fresh = fresh
         self.upstream: UpstreamConnection | None = None
 
-    def upstream_turn(self) -> None:
+    def upstream_queue_left(self) -> None:
         assert self._handler.queue.pop(0) is self
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
