@@ -47,7 +47,7 @@ DIALECT = Twins(
     suffix="CORS",
     cookie_names=("AWSALB", "AWSALBCORS", "AWSALBTG", "AWSALBTGCORS"),
     form=ENCRYPTED,
-    renamable=False,
+    configurable_name=False,
     samples=(
         Sample(f"AWSALB={_ALB}; AWSALBCORS={_ALB}", (("AWSALB", _ALB),), None, _SOURCE),
         Sample(f"AWSALBCORS={_ALB}", (("AWSALBCORS", _ALB),), None, _SOURCE),

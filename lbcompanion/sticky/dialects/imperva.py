@@ -32,7 +32,7 @@ DIALECT = Imperva(
     moves_visitor=True,
     cookie_names=("/^nlbi_[0-9_]+$/", "/^incap_ses_[0-9_]+$/", "/^visid_incap_[0-9]+$/"),
     form=r"[A-Za-z0-9+/=_-]{16,256}",
-    renamable=False,
+    configurable_name=False,
     samples=(
         Sample(f"visid_incap_1234={_VALUE}; nlbi_1234={_VALUE}", (("nlbi_1234", _VALUE),), None, _SOURCE),
         Sample(
