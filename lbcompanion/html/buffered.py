@@ -53,7 +53,7 @@ class BufferedInjector:
             return self._refuse(Refusal.SKIPPED)
         self.done = True
         stream = StreamingInjector(self._spec)
-        out = stream.feed(page, True)
+        out = stream.feed(page, at_end=True)
         self.inserted, self.refusal, self.directive = stream.inserted, stream.refusal, stream.directive
         return (
             self._inserted_at_points(page, stream, self._insertion_points)

@@ -45,7 +45,7 @@ class ScriptVerdict:
     directive: str = ""
 
 
-ALLOWED = ScriptVerdict(True)
+ALLOWED = ScriptVerdict(allowed=True)
 
 
 @frozen
@@ -101,12 +101,12 @@ def evaluate(
         for policy in parse(text):
             directive, needed = _evaluate_policy(policy, target, notice_url, inserted)
             if directive:
-                return ScriptVerdict(False, None, directive)
+                return ScriptVerdict(allowed=False, directive=directive)
             if needed is not None:
                 nonces = needed if nonces is None else nonces & needed
                 if not nonces:
-                    return ScriptVerdict(False, None, effective_directive(policy, SCRIPTS) or "script-src")
-    return ALLOWED if nonces is None else ScriptVerdict(True, min(nonces))
+                    return ScriptVerdict(allowed=False, directive=effective_directive(policy, SCRIPTS) or "script-src")
+    return ALLOWED if nonces is None else ScriptVerdict(allowed=True, nonce=min(nonces))
 
 
 def notice_target(script_url: str) -> SplitResult:

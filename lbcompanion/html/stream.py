@@ -175,7 +175,7 @@ class StreamingInjector:
         """Read the head up to its end; returns the bytes to forward now, and those from its end on."""
         reader = self._head_reader
         if reader is None:
-            reader = self._head_reader = XmlHeadReader() if self._spec.xhtml else HeadReader(False)
+            reader = self._head_reader = XmlHeadReader() if self._spec.xhtml else HeadReader(xhtml=False)
         reader.position = 0
         reader.read(data, at_end)
         read = reader.position

@@ -144,7 +144,7 @@ class _Document:
         if (tag is None and not self._has_declarations) or number > len(self._page) // 4:
             raise RedactionError("the tag of an element was not found")
         self._elements.append(
-            _Element(start, tag.end(), tag.group().endswith(b"/>")) if tag else _Element(start, start, True)
+            _Element(start, tag.end(), tag.group().endswith(b"/>")) if tag else _Element(start, start, closed=True)
         )
         self._open.append(number)
         local = name.rpartition(":")[2]

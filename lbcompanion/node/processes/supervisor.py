@@ -293,7 +293,7 @@ class Supervisor(NodeProcess):
         """Stop all workers, and wait until they exited."""
         taken_over = self._successor is not None
         if taken_over and self._admin is not None:
-            await maybeDeferred(self._admin.close, True)
+            await maybeDeferred(self._admin.close, shared=True)
             self._admin = None
         await self._drain_state.leave(taken_over)
         self._stopping = True
