@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from lbcompanion.html.web_encodings import decode, encoding_name
+from lbcompanion.html.text_codecs import decode, encoding_name
 
 _WS = r"\t\n\f\r "
 _ESCAPE = rf"\\(?:[0-9a-fA-F]{{1,6}}(?:\r\n|[{_WS}])?|[^\n\r\f0-9a-fA-F]|\Z)"

@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 from lbcompanion.html.charset import page_charset
 from lbcompanion.html.css_urls import css_urls
 from lbcompanion.html.srcset import srcset_urls
+from lbcompanion.html.text_codecs import decode, encoding_name
 from lbcompanion.html.tokenizer_patterns import (
     BOGUS_COMMENT,
     COMMENT,
@@ -27,7 +28,6 @@ from lbcompanion.html.tokenizer_patterns import (
     tag_name,
 )
 from lbcompanion.html.urls import document_base, resolve_url
-from lbcompanion.html.web_encodings import decode, encoding_name
 
 #: Only this much of a page is searched.
 MAX_SEARCHED_BYTES = 2 * 1024 * 1024

@@ -9,7 +9,7 @@ from itertools import islice
 from attrs import evolve, field, frozen
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.node_values import NodeValues
+from lbcompanion.sticky.node_cookie_values import NodeCookieValues
 
 #: How long a cookie that led to a wrong node is passed over, in seconds: its node may be back after that.
 MISLEADING_SECONDS = 30.0
@@ -126,7 +126,7 @@ class Routes:
         self._candidates: dict[tuple[str, str], tuple[Route, ...]] = {}
         self._replay_counts: dict[tuple[str, frozenset[str]], _ReplayCounts] = {}
         #: What the notices of many visitors show.
-        self.node_values = NodeValues()
+        self.node_cookie_values = NodeCookieValues()
 
     def __iter__(self) -> Iterator[Route]:
         return iter(sorted(self._routes.values(), key=lambda route: (route.site, route.node)))

@@ -1,7 +1,7 @@
-"""Which cookie values belong to a node, by the notices of many visitors. No I/O, no clock.
+"""Finds the cookie values that belong to a node in the notices of many visitors. No I/O, no clock.
 
 A balancer gives all visitors of a node one value; a session has another value for each visitor. So a value that several
-visitors of one node sent, and hardly a visitor of another node, is the node's.
+visitors of one node sent, and almost no visitor of another node, is the node's.
 
 A visitor can post as many notices as he likes, with any value and any ``User-Agent``. So this only says which value is
 worth a try: it is verified by replays before it is used, and what the rules for credentials forbid never gets here. The
@@ -34,7 +34,7 @@ _Value = TypeVar("_Value")
 _Senders = dict[str, dict[str, str]]
 
 
-class NodeValues:
+class NodeCookieValues:
     """The values of all sites' cookies, as notices brought them; bounded, the oldest are dropped."""
 
     def __init__(self) -> None:
