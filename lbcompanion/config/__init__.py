@@ -82,7 +82,7 @@ def read_any(path: str | Path) -> NodeSettings | CrawlerSettings:
 
 
 def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
-    """What an operator should mend although the file can be used: the key, and what is wrong."""
+    """Problems that an operator should solve, though the file can be used: the key, and a description."""
     if isinstance(settings, CrawlerSettings):
         return resource_checks.secret_file_warnings(
             {"crawler.secret_file": settings.crawler.secret_file}

@@ -58,7 +58,7 @@ class _Budget:
 
 @frozen
 class _Plan:
-    """What is left out of one page.
+    """The parts that are removed from one page.
 
     :ivar frame_depth: in how many ``srcdoc`` attributes the page is.
     :ivar utf8: whether the page is in UTF-8, as far as is known.

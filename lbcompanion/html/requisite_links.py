@@ -45,7 +45,7 @@ _RAW_TEXT_ENDS = {
     for name in (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
 }
 _FOREIGN = frozenset({b"svg", b"math"})
-#: A character reference in an attribute. Without its semicolon a name is none where ``=``, a letter or a digit follows.
+#: A character reference in an attribute. A name without a semicolon is not one before ``=``, a letter or a digit.
 _REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{0,31}+(?:;|(?![A-Za-z0-9=])))", re.ASCII)
 
 _LINK_RELATIONS = frozenset(
@@ -82,7 +82,7 @@ class PageLinks:
     """The requisites of one page.
 
     :ivar urls: absolute URLs in the order of the page, without duplicates.
-    :ivar encoding: the page's encoding, for style sheets that declare none.
+    :ivar encoding: the page's encoding, for style sheets without a declaration.
     """
 
     urls: tuple[str, ...]

@@ -396,7 +396,7 @@ class NodeService(NodeProcess):
 
     @property
     def copy_outcome(self) -> dict[str, int]:
-        """What became of the copies: ``handed_over``, ``kept`` and ``lost`` to their numbers."""
+        """The numbers of copies that were ``handed_over``, ``kept`` and ``lost`` when the node stopped."""
         return self._copy_drain.copy_outcome
 
     async def _stop(self) -> None:

@@ -58,7 +58,7 @@ class NodeCookieValues:
 
     def belongs_to_node(self, site: str, node: str, cookie: RoutingCookie) -> bool:
         """Whether a value is most likely the node's: several visitors of the node sent it, in notices of different
-        pages, hardly a visitor of another node did, and most values of the cookie are shared in this way."""
+        pages, almost no visitor of another node did, and most values of the cookie are shared in this way."""
         by_value = self._values.get((site, cookie.name), {})
         senders = by_value.get(cookie.value, {})
         own = _count(senders.get(node, {}))

@@ -27,7 +27,7 @@ REFRESH_SECONDS = 120.0
 
 #: For how long it is remembered, in seconds, that the cookies of some names led elsewhere.
 DOUBT_SECONDS = 600.0
-#: For each that led elsewhere, how many must have led home for their names to be trusted all the same.
+#: A doubted name is trusted if at least this many replays reached the node for each one that led elsewhere.
 _SUCCESSES_PER_FAILURE = 4
 
 _MAX_MISLEADING = 4096
@@ -49,7 +49,7 @@ class Source(Enum):
     MINTED = "minted"  # handed out by the balancer to the crawler
     INVENTED = "invented"  # a key of the crawler's own that turned out to lead there
     SESSION = "session"  # a session of the crawler's own at the application
-    TRAFFIC = "traffic"  # recorded for a visitor of the node: a node's value, nobody's in particular
+    TRAFFIC = "traffic"  # recorded for a visitor of the node: a value of the node, not of one visitor
 
     @property
     def guessed(self) -> bool:
@@ -107,7 +107,7 @@ class _ReplayCounts:
 
 
 def _is_recent(when: float | None, now: float, seconds: float) -> bool:
-    """Whether a time is at most so many seconds ago; the clock may have been set back since."""
+    """Whether a time is at most ``seconds`` ago; the clock may have been set back since."""
     return when is not None and 0 <= now - when <= seconds
 
 

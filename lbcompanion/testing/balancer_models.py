@@ -129,7 +129,7 @@ class NoStickiness:
 
 
 class CookieRewrite(Enum):
-    """What a balancer does to a cookie that the application sets under the sticky name."""
+    """How a balancer changes a cookie that the application sets under the sticky name."""
 
     NONE = "it stays as it is"
     DROPPED = "the balancer's own comes in its place"

@@ -52,7 +52,7 @@ class CaptureLimits:
 
 
 class PageContext(NamedTuple):
-    """What is known of a page before its body.
+    """The facts about a page that its heads show.
 
     :ivar origin: the public origin of the request.
     :ivar charset: the encoding from ``Content-Type``.

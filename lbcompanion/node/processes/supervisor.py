@@ -66,7 +66,7 @@ class WorkerFailed(CompanionError):
 
 @frozen
 class WorkerSpec:
-    """What a worker needs to start: the settings as its supervisor read them, even if the file has changed since.
+    """The arguments of a worker process. Its settings are those that the supervisor read, even if the file has changed.
 
     :ivar number: the worker's number, from 1.
     :ivar json_lines: as for :func:`lbcompanion.logs.begin`.

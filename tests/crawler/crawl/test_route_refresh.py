@@ -136,7 +136,7 @@ class RouteRefresherTests(SynchronousTestCase):
         crawler.take(token, {"SRV": "n3"})
         first, second = json_views.recording(crawler.row(token))["attempts"]
         self.assertEqual(first["learnt"], "the recorded cookie does not lead to n1 now")
-        self.assertEqual(second["learnt"], "the balancer was asked for a cookie of ours: proven for n1")
+        self.assertEqual(second["learnt"], "the balancer was asked for a new cookie: proven for n1")
         farm.nodes["n2"].up = False
         gone = farm.nodes["n2"].capture(b"y")
         crawler.take(gone)
