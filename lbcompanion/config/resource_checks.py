@@ -94,7 +94,7 @@ def readable_by_others(file: Path) -> str:
 
 @frozen
 class _SocketAddress:
-    """Where a listener listens: a port of an address, or a socket's path."""
+    """The address of a listening socket: an IP address and a port, or the path of a unix socket."""
 
     port: int = 0
     address: IPv4Address | IPv6Address | str = ""
@@ -148,7 +148,7 @@ AddError = Callable[[str, str, str], None]
 
 
 def check_listeners(listeners: Sequence[tuple[str, str]], add_error: AddError) -> None:
-    """Add an error for each listener that gets in the way of one before it.
+    """Add an error for each listener that overlaps with one before it.
 
     :param listeners: keys and endpoint strings.
     """
@@ -165,7 +165,7 @@ def check_listeners(listeners: Sequence[tuple[str, str]], add_error: AddError) -
 
 
 def check_upstream(upstream: str, listeners: Iterable[tuple[str, str]], add_error: AddError) -> None:
-    """Add an error where the application's address is certainly that of one of these listeners."""
+    """Add an error if the application's address is certainly that of one of these listeners."""
     target = _upstream_address(parse(upstream))
     if target is None:
         return
@@ -189,7 +189,7 @@ def _reaches(target: _SocketAddress, listening: _SocketAddress) -> bool:
 
 
 def secret_file_warnings(files: Mapping[str, Path | None]) -> list[tuple[str, str]]:
-    """For each key whose file holds a secret that others can read: the key, and what is wrong."""
+    """Return a warning for each key whose file holds a secret that others can read."""
     found = []
     for key, file in files.items():
         if file is not None and (mode := readable_by_others(file)):

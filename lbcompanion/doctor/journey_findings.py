@@ -16,7 +16,7 @@ _KEEP_HOST = (
 
 
 def journey_findings(observations: Observations) -> Iterator[Finding]:
-    """Judge the journey; nothing is found if it was not made."""
+    """Return the findings on the journey; none if it was not made."""
     journey = observations.journey
     if journey is None:
         return
@@ -31,8 +31,8 @@ def journey_findings(observations: Observations) -> Iterator[Finding]:
         yield Finding(
             "journey-unknown",
             Severity.NOTE,
-            "A part of the journey was refused by 429 (too many requests), so whether it works is not known. Exempt this "
-            "machine's address from the limit, and run the doctor again.",
+            "A part of the journey was refused by 429 (too many requests), so whether it works is not known. Exempt "
+            "this machine's address from the limit, and run the doctor again.",
         )
     complete = journey.page == journey.script == journey.notice == DONE and journey.fetch_proven and journey.confirmed
     if complete and all(finding.severity is Severity.NOTE for finding in found):

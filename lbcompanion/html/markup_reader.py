@@ -190,7 +190,7 @@ class MarkupReader:
         if not self._in_integration_point() or name in _VOID or name.startswith(b"/"):
             return
         if name in _INTEGRATION_POINTS and name not in _RAW_END:
-            # One of HTML with the name of svg's or math's: not worth telling apart.
+            # An HTML element with the name of a svg or math element. The difference does not matter here.
             self.stopped = True
         self._stack.append(name)
 
@@ -231,7 +231,7 @@ class MarkupReader:
             self.position = len(data) if at_end else max(self.position, len(data) - _PARTIAL_BYTES)
             return
         self._end_pattern = None
-        # A raw text's end tag is read as a tag; the ends of comments and CDATA are done with.
+        # The end tag of raw text is read as a tag. The ends of comments and CDATA are already read.
         self.position = found.start() if found.group().startswith(b"<") else found.end()
 
     def _read_script(self, data: bytes, at_end: bool) -> None:

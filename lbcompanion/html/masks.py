@@ -104,7 +104,7 @@ class Masks:
     def apply(self, body: bytes, selectors: list[str]) -> bytes:
         """Remove from a page what these selectors match.
 
-        :param body: HTML in UTF-8, or in another encoding in which ASCII bytes mean themselves.
+        :param body: HTML in UTF-8, or in another encoding in which ASCII bytes always mean ASCII characters.
         :param selectors: from :meth:`candidates`.
         :raises RedactionError: where the extent of a masked element is not certain.
         """
@@ -257,7 +257,7 @@ class _Removal:
 
 
 def bare_tag(tag: bytes) -> bytes:
-    """A start tag with the attributes that a masked element keeps; as it came where it has no others."""
+    """A start tag with only the attributes that a masked element keeps; unchanged if it has no others."""
     name = TAG_NAME.match(tag)
     position = name.end() if name else len(tag)
     pieces = [tag[:position]]
@@ -400,7 +400,7 @@ def _references_to(characters: set[str]) -> tuple[re.Pattern[bytes] | None, byte
     decimal = "|".join(f"{code}" for code in sorted(codes))
     hexadecimal = "|".join(f"{code:x}" for code in sorted(codes))
     names = sorted({name.lower() for name, text in html5.items() if not characters.isdisjoint(text)}, key=len)
-    # A longer name comes first, so that the shorter one is not taken for it.
+    # Longer names come first, so that a shorter one does not match in their place.
     named = "".join("|" + re.escape(name) for name in reversed(names))
     pattern = rf"&(?:#0*+(?:{decimal})(?![0-9]);?|#x0*+(?:{hexadecimal})(?![0-9a-f]);?{named})"
     return re.compile(pattern.encode()), b"&" if named else b"&#"

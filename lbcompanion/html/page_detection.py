@@ -1,7 +1,7 @@
-"""Whether a response is a page, and whether something may be inserted into it, by the heads of the exchange alone.
+"""Decides by the heads of an exchange whether the response is a page, and whether the tag may be inserted.
 
-What only the body shows (AMP, an inserted script, a policy in a ``<meta>``) is found by
-:mod:`lbcompanion.html.inject`, which gives a :class:`Refusal`. The configured rules (paths, statuses, methods, sizes)
+:mod:`lbcompanion.html.inject` finds what only the body shows (AMP, an inserted script, a policy in a ``<meta>``), and
+returns a :class:`Refusal`. The configured rules (paths, statuses, methods, sizes)
 are applied by the capture policy.
 """
 
@@ -51,7 +51,7 @@ _media_types: BoundedCache[bytes, MediaType] = BoundedCache()
 
 
 class Refusal(Enum):
-    """Why nothing is inserted into a page, as far as its body shows."""
+    """Why nothing is inserted into a page, by its body."""
 
     AMP = "AMP"
     CHARSET = "charset"

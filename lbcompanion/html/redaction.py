@@ -97,7 +97,7 @@ def redact(
     if charset == "utf-8" or charset is None:
         return _redacted(body, plan)
     codec = charsets.python_codec(charset)
-    # An encoding that browsers do not know is one to them in which ASCII bytes mean themselves.
+    # Browsers read an unknown encoding as one in which ASCII bytes mean ASCII characters.
     if codec not in _WIDE_CODECS and (masks is None or masks.ascii_only):
         return _redacted(body, evolve(plan, utf8=False))
     return _transcoded(body, codec, lambda page: _redacted(page, plan))

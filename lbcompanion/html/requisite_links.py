@@ -1,4 +1,4 @@
-"""The URLs of a page's requisites: its style sheets, scripts, images and fonts, as a browser finds and resolves them.
+"""Finds the URLs of a page's style sheets, scripts, images and fonts, and resolves them as a browser does.
 
 The page is decoded first, and then read as UTF-8, in which the tokenizer's patterns work for every encoding. Reading
 takes linear time. Content of ``<noscript>`` and ``<template>`` is read too: an archive may be shown without scripts.
@@ -33,7 +33,7 @@ from lbcompanion.html.urls import document_base, resolve_url
 MAX_SEARCHED_BYTES = 2 * 1024 * 1024
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
-#: ``<iframe srcdoc>`` within ``<iframe srcdoc>``: deeper ones are left out.
+#: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are ignored.
 _MAX_SRCDOC_DEPTH = 4
 
 _TOKEN = re.compile(

@@ -126,7 +126,7 @@ def default_tag_parts(
 
     The token must be of letters, digits, ``-`` and ``_``.
 
-    :param pages_url: where copies can be had, with the slash before the token: ``ORIGIN/_lbc/page/``.
+    :param pages_url: the address of copies, up to the slash before the token: ``ORIGIN/_lbc/page/``.
     :param script_url: ``//www.example.com/shop/-/_lbc/fetch-from?v=HASH``.
     :param nonce: the page's own, where its policy needs one.
     :param xhtml: whether all attributes need a value.

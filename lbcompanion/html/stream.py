@@ -36,7 +36,7 @@ class InjectionSpec:
     :ivar bottom: goes before the last ``</body>``, or to the document's end; empty: the body is not even read.
     :ivar top_at_head_end: whether the top snippet goes to the head's end; else to its start.
     :ivar xhtml: the page is read as XML.
-    :ivar charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
+    :ivar charset_known: whether ``Content-Type`` names the encoding, so that no ``<meta>`` matters.
     :ivar needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :ivar on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
     :ivar behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start.

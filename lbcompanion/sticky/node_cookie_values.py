@@ -35,7 +35,7 @@ _Senders = dict[str, dict[str, str]]
 
 
 class NodeCookieValues:
-    """The values of all sites' cookies, as notices brought them; bounded, the oldest are dropped."""
+    """The cookie values in the notices of all sites. Their number is bounded; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, str], dict[str, _Senders]] = {}
@@ -70,7 +70,7 @@ class NodeCookieValues:
 
 
 def _entry(kept: dict[_Key, dict[_Inner, _Value]], key: _Key, most: int) -> dict[_Inner, _Value]:
-    """The entry of a key, made if there is none; the oldest makes room."""
+    """Return the entry of a key; make one if it is missing, and drop the oldest if there are too many."""
     entry = kept.get(key)
     if entry is None:
         if len(kept) >= most:
@@ -80,7 +80,7 @@ def _entry(kept: dict[_Key, dict[_Inner, _Value]], key: _Key, most: int) -> dict
 
 
 def _count(visitors: dict[str, str]) -> int:
-    """How many visitors there are, no more than there are pages."""
+    """The number of visitors, at most that of their pages."""
     return min(len(visitors), len(set(visitors.values())))
 
 

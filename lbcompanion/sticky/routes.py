@@ -36,7 +36,7 @@ _MAX_CANDIDATES = 3
 
 
 class RouteState(Enum):
-    """How much a route is worth."""
+    """How far a route is proven."""
 
     CANDIDATE = "candidate"
     PROVEN = "proven"
@@ -136,7 +136,7 @@ class Routes:
         return self._routes.get((site, node))
 
     def current(self, site: str, node: str, now: float) -> Route | None:
-        """The route to a node as it stands at this moment: one whose cookies have run out is stale."""
+        """The current route to a node. A route whose cookies have expired is stale."""
         route = self.get(site, node)
         return evolve(route, state=RouteState.STALE) if route is not None and route.has_expired(now) else route
 
