@@ -25,7 +25,7 @@ def whole() -> dict[str, object]:
     return report
 
 
-def test_all_is_told() -> None:
+def test_the_page_has_all_figures() -> None:
     text = rst(whole())
     for said in (
         "3 March 2025",

@@ -25,7 +25,7 @@ class Resolver:
         receiver.resolutionComplete()
 
 
-def test_names_that_do_not_resolve_are_told() -> None:
+def test_names_that_do_not_resolve_are_reported() -> None:
     clock, health = Clock(), Health()
     clock.nameResolver = Resolver()  # type: ignore[attr-defined]
     resolver: Resolver = clock.nameResolver  # type: ignore[attr-defined]

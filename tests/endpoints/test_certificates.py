@@ -75,7 +75,7 @@ def test_a_chain_is_sent_along(tmp_path: Path) -> None:
         handshake(server(*files).context, root.pem)
 
 
-def test_reading_anew_takes_the_new_one(tmp_path: Path) -> None:
+def test_reading_again_takes_the_new_one(tmp_path: Path) -> None:
     authority = CertificateAuthority("root")
     shown = server(*authority.write(tmp_path, "a", "www.example.com"))
     before = handshake(shown.context, authority.pem)[0]

@@ -109,7 +109,7 @@ class TestXhtml:
         assert injector.refusal in (Refusal.UNSURE, Refusal.CHARSET)
 
 
-def test_an_error_of_ours_is_not_the_visitors() -> None:
+def test_an_internal_error_does_not_reach_the_visitor() -> None:
     def broken(policies: tuple[str, ...]) -> tuple[bytes, bytes] | str:
         raise RuntimeError
 

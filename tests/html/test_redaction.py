@@ -120,7 +120,7 @@ def test_a_page_not_in_its_encoding_gives_no_copy() -> None:
 
 
 @pytest.mark.parametrize("selector", ["input[", "a::before", ":has(a)", "", ">"])
-def test_a_selector_that_is_none(selector: str) -> None:
+def test_an_invalid_selector(selector: str) -> None:
     with pytest.raises(ValueError, match="mask"):
         Masks([selector])
 

@@ -62,7 +62,7 @@ def test_redis_lets_go_by_itself_of_what_no_node_took_away(client: Any) -> None:
     result_of(store.close())
 
 
-def test_what_redis_had_no_memory_for_is_told_as_evicted(client: Any) -> None:
+def test_what_redis_had_no_memory_for_is_reported_as_evicted(client: Any) -> None:
     store = opened()
     for token in "abc":
         result_of(store.put(make_page(token)))

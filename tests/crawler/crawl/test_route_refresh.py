@@ -35,7 +35,7 @@ class RouteRefresherTests(SynchronousTestCase):
     def states(self, crawler: InMemoryCrawler) -> dict[str, str]:
         return {route.node: route.state.value for route in crawler.routes}
 
-    def test_routes_are_proven_anew_while_pages_are_viewed(self) -> None:
+    def test_routes_are_proven_again_while_pages_are_viewed(self) -> None:
         farm = SimulatedFarm()
         crawler = self.crawler(farm)
         self.visit(crawler, "n2")

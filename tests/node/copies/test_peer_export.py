@@ -187,7 +187,7 @@ class FourNodesTests(FourNodes):
         yield listening.stopListening()
 
     @inlineCallbacks
-    def test_what_nobody_takes_is_told_to_the_crawler(self) -> Any:
+    def test_copies_that_no_peer_takes_are_reported_to_the_crawler(self) -> Any:
         intake = Intake()
         listening = reactor.listenTCP(0, Site(intake), interface="127.0.0.1")
         yield self.stop("n2")

@@ -284,7 +284,7 @@ class BrokenDiskTests(SynchronousTestCase):
             except sqlite3.OperationalError:
                 return
 
-    def test_a_full_disk_is_told_until_a_write_succeeds(self) -> None:
+    def test_a_full_disk_is_reported_until_a_write_succeeds(self) -> None:
         self.successResultOf(self.spool.add(notice("a")))
         self.fill()
         for _ in range(3):

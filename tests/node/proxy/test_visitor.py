@@ -127,7 +127,7 @@ def test_a_refused_visitor_who_reads_nothing_is_let_go() -> None:
 # Deadlines.
 
 
-def test_nobody_waits_for_a_visitor_who_says_nothing() -> None:
+def test_a_silent_visitor_is_disconnected() -> None:
     companion = InMemoryNode()
     visitor = companion.connect()
     companion.pass_time(9)

@@ -106,7 +106,7 @@ def test_tls(tmp_path: Path, application: str, start_mode: str) -> None:
 
 
 @pytest.mark.parametrize("start_mode", START_MODES)
-def test_sighup_reads_certificates_anew(tmp_path: Path, application: str, start_mode: str) -> None:
+def test_sighup_reads_certificates_again(tmp_path: Path, application: str, start_mode: str) -> None:
     certificate, _ = AUTHORITY.write(tmp_path, "a", "www.example.com")
     with running_node(tmp_path, application, IN_TLS, start_mode=start_mode) as node_process:
 

@@ -234,7 +234,7 @@ def test_reading_pauses() -> None:
     run(go())
 
 
-def test_abort_loses_what_waits_and_is_told_later() -> None:
+def test_abort_drops_the_queue_and_is_reported_later() -> None:
     async def go() -> None:
         handler = Noted()
         ground = Ground(handler)
@@ -451,7 +451,7 @@ def test_no_descriptor_left(number: int, monkeypatch: pytest.MonkeyPatch) -> Non
     run(go())
 
 
-def test_nobody_to_connect_to(tmp_path: Any) -> None:
+def test_connecting_where_nothing_listens(tmp_path: Any) -> None:
     async def go() -> None:
         loop = asyncio.get_running_loop()
         with listening() as door:
