@@ -1,4 +1,4 @@
-"""What is held back: joined only when it is read, and forwarded whole after an internal error."""
+"""Input that is held back is joined only when it is read, and forwarded whole after an internal error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left out of copies, and that nothing else is touched."""
+"""The parts removed from copies; everything else stays the same."""
 
 from __future__ import annotations
 

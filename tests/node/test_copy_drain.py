@@ -1,4 +1,4 @@
-"""What becomes of a node's copies when a process of it stops."""
+"""The hand-over of copies when a node's process stops."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def test_by_tls() -> None:
         result_of(store.put(page))
         assert result_of(store.take("a")) == page
         result_of(store.close())
-        # A certificate that nobody here vouches for.
+        # A certificate of an unknown authority.
         stranger: Any = open_store(StoreTable(url=server.url), ManualWallClock(), at_once)
         with pytest.raises(StoreUnreachable, match=r"(?i)certificate"):
             result_of(stranger.sweep())

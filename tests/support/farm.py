@@ -79,7 +79,7 @@ class ProcessFarm:
     :param peers: whether nodes know each other's address.
     :param workers: how many processes each node is.
     :param plugins: a folder with drop-ins that companions and crawler find.
-    :param site_lines: what the crawler is told besides, by the companions' public ports.
+    :param site_lines: further lines of the crawler's configuration, by the companions' public ports.
     """
 
     folder: Path

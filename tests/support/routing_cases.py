@@ -29,7 +29,7 @@ class Case:
     """One balancer.
 
     :ivar kind: the balancer.
-    :ivar sticky: what companions and crawler are told of it.
+    :ivar sticky: the settings for it of companions and crawler.
     :ivar routes: over which pages may come at the first attempt.
     :ivar site_lines: what the crawler is told besides, by the companions' ports.
     :ivar more: of :class:`tests.support.farm.ProcessFarm`.

@@ -1,4 +1,4 @@
-"""What is inserted into a page, and where the page asks for the script."""
+"""The inserted text, and the address at which the page requests the script."""
 
 from __future__ import annotations
 

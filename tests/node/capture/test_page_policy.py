@@ -38,7 +38,7 @@ def response(fields: Iterable[Field], status: int = 200) -> ResponseHead:
     + [(False, name) for name in sorted(RELEVANT_RESPONSE_FIELDS)],
 )
 def test_each_field_that_is_read_is_looked_at(of_request: bool, name: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept for heads with one value of a field is never taken for heads with another."""
+    """The cached result for heads with one value of a field is not used for heads with another."""
     companion = InMemoryNode()
     read: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""What the two sides are told, and what is captured: by request, then by answer."""
+"""The changed heads for application and visitor, and the decision to capture: by request, then by response."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class FourNodesTests(FourNodes):
         assert len(set(first.values())) > 1
         for token in tokens:
             assert (yield self.holders(token)) == [first[token]]
-        # Whoever is asked finds it, though the owner is away.
+        # Every node finds it, though the owner is away.
         for token, at in zip(tokens, ["n1", "n3", "n4"] * 4, strict=True):
             status, told, body = yield self.ask(at, token)
             assert (status, body, told["lbc-node"], told["lbc-via"]) == (200, token.encode(), at, "peer")

@@ -126,7 +126,7 @@ def test_what_the_crawler_has_does_not_come_back() -> None:
 
 
 def test_its_own_comes_back() -> None:
-    """It had given it away when it stopped, and whoever kept it stops now."""
+    """The owner had handed the copy over when it stopped, and now the keeper stops."""
     companion = InMemoryNode()
     page = a_copy("n1")
     assert companion.fetch(page.token).json["reason"] == "unknown"

@@ -37,7 +37,7 @@ class PeersTests(TestCase):
             self.services[name] = service
             yield service.startService()
             peers[name] = f"http://127.0.0.1:{service.ports[0]}"
-        # n3 is a lie: whoever is asked for n3's copies at n1's address has to see that it is not n3 who answers.
+        # A wrong address for n3: the node that asks there must detect that n1 answers.
         peers["n3"] = peers["n1"]
         self.urls = peers
 
@@ -93,7 +93,7 @@ class PeersTests(TestCase):
 
     @inlineCallbacks
     def test_an_answer_that_is_not_the_owners_does_not_count(self) -> Any:
-        # Nobody but n1, who is asked as n3.
+        # Only n1, which is asked as n3.
         del self.urls["n1"]
         token = token_of("n3")
         yield self.services["n1"].store.put(make_page(token, BODY))

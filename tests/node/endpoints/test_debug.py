@@ -1,4 +1,4 @@
-"""The debug page: every rule told, page beside its copy, nothing live, nothing secret; and what outlives a pull."""
+"""The debug page shows every rule, and the page beside its copy, without live scripts and secrets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TestThePageNow:
         told = debug(companion, ("url", "/x?y"), ("compare", "1"), ("cookie", "a=b"), *query)
         for head in asked:
             assert (head.method, head.target, head.get(b"cookie")) == (b"GET", b"/x?y", b"a=b")
-        # Nobody viewed it, nothing is kept.
+        # It was not viewed, so nothing is kept.
         assert companion.captured == []
         assert told["counted"]["captured"] == told["counted"]["injected"] == 0
         return told["compared"], companion

@@ -1,4 +1,4 @@
-"""The figures of several processes, told by one."""
+"""The figures of several processes, reported by one."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class FullSpoolTests(SynchronousTestCase):
         return [found.url for _, found in self.successResultOf(self.spool.oldest(10000))]
 
     def counted(self) -> tuple[int, int]:
-        """What the triggers count has to be what is there."""
+        """The triggers' counts equal the rows."""
         with sqlite3.connect(self.path) as database:
             totals = database.execute("SELECT bytes, notices FROM totals").fetchall()
             shares = database.execute("SELECT sum(bytes), sum(notices) FROM shares").fetchall()

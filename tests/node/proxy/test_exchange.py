@@ -596,7 +596,7 @@ def test_a_reset_is_no_end_of_a_body() -> None:
     old = companion.connect()
     old.send(request(version=b"1.0"))
     companion.run()
-    assert old.aborted, "its end is told by the close alone, so it must not look like one"
+    assert old.aborted, "only the close shows its end, so it must not look complete"
 
 
 # Trying again.

@@ -217,7 +217,7 @@ def test_connections_are_bounded_in_all() -> None:
 
 
 def test_who_is_turned_away_gets_to_read_it() -> None:
-    """What they still send is read over, else the close would be a reset that takes the answer along."""
+    """Further input is discarded; otherwise the close would be a reset, and the answer would be lost."""
     companion = InMemoryNode(limits=LimitsTable(connections=1))
     inside = companion.connect()
     rejected = [companion.connect() for _ in range(101)]

@@ -94,7 +94,7 @@ def test_tls(tmp_path: Path, application: str, start_mode: str) -> None:
             answers = ask(asking, raw, methods=(b"GET",) * 3)
         assert [without_tag(answer.body) for answer in answers] == [PAGE, BIG, PAGE]
         assert b"https://www.example.com/_lbc/page/" in answers[0].body
-        # One who speaks no TLS, and one who says nothing, disturb nobody.
+        # A client without TLS and a silent client do not disturb others.
         assert node_process.connect().sendall(request()) is None
         with node_process.connect() as plain:
             plain.sendall(request())

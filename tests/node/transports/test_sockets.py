@@ -1,4 +1,4 @@
-"""Listening sockets: opened, shared, taken over, and told about where they cannot be had."""
+"""Listening sockets: opened, shared, taken over, and the errors if that fails."""
 
 from __future__ import annotations
 
