@@ -1,4 +1,4 @@
-"""What errors say."""
+"""The texts of errors."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Companion(Peer):
 
     @classmethod
     def missing(cls) -> str:
-        """Nothing: it is here."""
+        """Do nothing: it is installed."""
         return ""
 
     def command(self) -> list[str]:

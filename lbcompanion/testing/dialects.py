@@ -64,7 +64,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
             self.assertTrue(all(sample.source for sample in dialect.samples))
 
         def test_samples_are_read_and_revealed(self) -> None:
-            """As the evidence says."""
+            """Each sample is read as its evidence says."""
             for sample in dialect.samples:
                 with self.subTest(sample.cookie):
                     read = dialect.read(parse(sample.cookie), sample.names, sample.allow)

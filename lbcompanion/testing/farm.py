@@ -106,7 +106,7 @@ class InlineThread:
         return execute(work)
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """Do nothing: no thread runs."""
 
 
 class InlineCrawler(CrawlerService):

@@ -1,4 +1,4 @@
-"""What every configuration says of itself, as comments."""
+"""The comments in every configuration."""
 
 from __future__ import annotations
 

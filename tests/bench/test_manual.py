@@ -1,4 +1,4 @@
-"""What is put into the manual says what was measured, in tables whose rows are of one length."""
+"""The tables in the manual show the measured figures, and their rows have the same length."""
 
 from __future__ import annotations
 

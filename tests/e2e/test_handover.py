@@ -94,7 +94,7 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
 
 
 def test_all_nodes_are_started_again_one_after_the_other(new_farm: Any) -> None:
-    """Whoever keeps copies of a node that is back gives them back to it, before it stops itself."""
+    """A node that keeps copies of a restarted node gives them back before it stops."""
     farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=60, peers=True)
     visitor, first = visitor_of(farm, GOES)
     views = [first, *(visitor.view(f"/page-{number}") for number in range(7))]

@@ -21,7 +21,7 @@ def server(certificate: Path, key: Path, more: str = "") -> ServerCertificate:
 
 
 def handshake(context: ssl.SSLContext, roots: bytes, name: str = "www.example.com") -> tuple[bytes, str | None]:
-    """What a client that trusts these roots sees: the certificate, and the protocol chosen."""
+    """The certificate and the protocol that a client with these roots gets."""
     asking = ssl.create_default_context(cadata=roots.decode())
     asking.set_alpn_protocols(["h2", "http/1.1"])
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -1,4 +1,4 @@
-"""Who may fetch: RFC 9421 as this farm speaks it."""
+"""HTTP Message Signatures (RFC 9421) as this farm uses them."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is held back, and what is not."""
+"""The cookies that count as credentials, and those that do not."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is told of a Cookie header."""
+"""The explanation of a Cookie header."""
 
 import pytest
 from hypothesis import given

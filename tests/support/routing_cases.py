@@ -55,7 +55,7 @@ class Case:
 
 
 def _dynamic(public: Mapping[str, int]) -> str:
-    """What the formula of dynamic cookies needs."""
+    """The inputs of the formula for dynamic cookies."""
     nodes = "".join(f'[sites.main.nodes.{name}]\naddress = "127.0.0.1:{at}"\n' for name, at in public.items())
     return f'key = "{haproxy.DYNAMIC_KEY}"\n{nodes}'
 

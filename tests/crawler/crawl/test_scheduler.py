@@ -1,4 +1,4 @@
-"""What is due is fetched, archived and confirmed, and what cannot be archived now is put off."""
+"""Due recordings are fetched, archived and confirmed; one that cannot be archived now is postponed."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ def passes(name: str, why: str, *answered: str, copy: str | None = None, **more:
 
 
 def asked(name: str, *lines: str, why: str = "fragment") -> Case:
-    """Nothing at all, for what the request says."""
+    """Not changed and not captured, because of the request."""
     return Case(name, None, PAGE, NONE, why, asked=lines)
 
 

@@ -46,7 +46,7 @@ class Proxied(InMemoryNode):
 
 
 class _Relay:
-    """What ``set_protocol`` does for a transport: another machine takes the place of the first."""
+    """``set_protocol`` of a transport: another handler replaces the first one."""
 
     handler: Any
 

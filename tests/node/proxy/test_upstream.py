@@ -374,7 +374,7 @@ def test_idle_connections_that_nobody_needs_are_halved() -> None:
 
 
 class _Link:
-    """Of a connection nothing but that it was closed matters here."""
+    """A connection of which these tests only check whether it was closed."""
 
     closed = False
 

@@ -1,4 +1,4 @@
-"""What these tests need to know of a balancer."""
+"""The properties of a balancer that these tests need."""
 
 from __future__ import annotations
 
