@@ -1,4 +1,4 @@
-"""Whether a page's Content Security Policy allows the inserted scripts (CSP Level 3).
+"""Decides whether a page's Content Security Policy allows the inserted scripts (CSP Level 3).
 
 Every enforcing policy stands alone: the script must be allowed by each of them. The page's own nonce is used where it
 has one; a policy is never given one. Scripts in line are allowed by their hashes as well. What is missing is added by

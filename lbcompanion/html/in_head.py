@@ -29,7 +29,7 @@ from lbcompanion.html.tokenizer_patterns import (
 
 _VOID = (b"base", b"basefont", b"bgsound", b"link", b"meta")
 _TEXT = (b"noframes", b"noscript", b"script", b"style", b"title")
-# Start tags after which the head goes on; those of html and head mean nothing there.
+# Start tags that stay in the head; browsers ignore those of html and head there.
 _IN_HEAD = frozenset((*_VOID, *_TEXT, b"template", b"html", b"head"))
 _ENDS = frozenset((b"head", b"body", b"html", b"br"))
 _NAME_END = rb"(?=[" + WS + rb"/>])"

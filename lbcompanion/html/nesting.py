@@ -1,4 +1,4 @@
-"""Whether browsers let an end tag close the element that it names (HTML Standard, section 13.2.6.4.7).
+"""Decides whether browsers let an end tag close the element that it names (HTML Standard, section 13.2.6.4.7).
 
 A browser ignores an end tag, or moves elements, where elements inside of the one to be closed are still open. The
 rules need the whole tree; here it is only decided whether they could make a difference.

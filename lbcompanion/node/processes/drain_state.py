@@ -1,4 +1,4 @@
-"""Whether this node is draining, and whether the balancers have noticed."""
+"""The drain state of this node: whether it is draining, and whether the balancers have noticed."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Twins(WholeValue):
     def read(
         self, cookies: Mapping[str, str], names: tuple[str, ...], allow: tuple[str, ...] = ()
     ) -> tuple[RoutingCookie, ...]:
-        """As of any whole value, each text once."""
+        """Read whole values, each text once."""
         found = super().read(cookies, names, allow)
         there = {cookie.name for cookie in found}
         return tuple(c for c in found if not (c.name.endswith(self.suffix) and c.name[: -len(self.suffix)] in there))

@@ -23,7 +23,7 @@ class Imperva(WholeValue):
     """The balancing cookie, and the others where they are allowed."""
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
-        """As of any whole value, but for the visitor's own."""
+        """The whole value; None for a cookie of one visitor that is not allowed."""
         return None if _SECURITY.fullmatch(name) and not allowed else super().reduce(name, value, allowed)
 
 

@@ -282,11 +282,11 @@ class KeyBeforeBar(BeforeSeparator):
         return key if key is not None and self.may_be_recorded(name, key, allowed) else None
 
     def node_of(self, cookie: RoutingCookie) -> str | None:
-        """None."""
+        """Return None: the cookie does not name the node."""
         return None
 
     def write(self, node: NodeFacts) -> str | None:
-        """None."""
+        """Return None: the value cannot be computed."""
         return None
 
 
