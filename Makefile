@@ -104,7 +104,7 @@ docs: $(VENV)/.ready-docs
 	    echo "mitmproxy could not be had" >&2
 
 bench: $(VENV)/.ready-bench $(if $(findstring --quick,$(ARGS)),,.venv-mitmproxy/.ready)
-	@sh .ci/programs nginx nginx-lua haproxy
+	@sh .ci/programs nginx nginx-lua haproxy apache2 apache2-php
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.ready-bench

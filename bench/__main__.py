@@ -19,6 +19,8 @@ from attrs import asdict
 from rich.console import Console
 
 from bench import memory, micro, plot, profiled, report, system_info
+from bench.few_workers import bursts
+from bench.few_workers import report as burst_report
 from bench.load import Load
 from bench.peers import PEERS, QUICK
 from bench.peers.interface import Peer, PeerFailed
@@ -106,6 +108,11 @@ def _memory(
     return result
 
 
+def _few_workers(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="lbcompanion-bench-") as folder:
+        return bursts.measure(Path(folder), rounds, say)
+
+
 def _profile(console: Console, cases: list[Case], scale: float, how: str) -> None:
     with _stage() as stage:
         for case in cases:
@@ -135,6 +142,11 @@ def _profile(console: Console, cases: list[Case], scale: float, how: str) -> Non
 @click.option(
     "--slow-seconds", type=click.FloatRange(0, 60), help="of slow readers; 0: none  [default: 12; with --quick: 4]"
 )
+@click.option(
+    "--few-workers/--no-few-workers",
+    default=None,
+    help="bursts for applications with few workers  [default: unless --quick, --case or --peer is given]",
+)
 @click.option("--micro/--no-micro", "parts", default=False, help="time the companion's parts as well")
 @click.option(
     "--profile",
@@ -153,6 +165,7 @@ def main(
     keys: tuple[str, ...],
     names: tuple[str, ...],
     slow_seconds: float | None,
+    few_workers: bool | None,
     parts: bool,
     profile: str | None,
     results: Path,
@@ -183,6 +196,8 @@ def main(
         with _stage() as stage:
             figures = _rounds(stage, kinds, cases, effort, say)
             growths = _memory(stage, kinds, sip_seconds, say)
+        wanted = not (quick or keys or names) if few_workers is None else few_workers
+        starved = _few_workers(effort.rounds, say) if wanted else None
     except PeerFailed as error:
         console.print(f"bench: {error}", style="bold", markup=False, soft_wrap=True)
         sys.exit(1)
@@ -198,7 +213,10 @@ def main(
         "left_out": left_out,
         "figures": figures,
         "memory": growths,
-        "verdicts": [asdict(one) for one in verdicts(figures, growths)],
+        "few_workers": starved,
+        "verdicts": [
+            asdict(one) for one in [*verdicts(figures, growths), *(bursts.verdicts(starved) if starved else [])]
+        ],
         "parts_us": micro.measure() if parts else {},
     }
     results.mkdir(parents=True, exist_ok=True)
@@ -209,6 +227,8 @@ def main(
         print(json.dumps(result))
         return
     report.show(console, result)
+    if starved:
+        burst_report.show(console, starved)
     if parts:
         micro.show(console, result["parts_us"])
     console.print(f"written to the folder of results: {file.name} and .svg; {result['seconds']} s")

@@ -49,7 +49,7 @@ class Load:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The id of the process."""
         return self._process.pid
 
     def put(self, port: int, case: str, tagged: bool, requests: int, connections: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from bench.few_workers import report as burst_report
 from bench.plot import svg
 from bench.targets import COMPANION
 from bench.workload import CASES
@@ -41,6 +42,9 @@ def rst(result: dict[str, Any]) -> str:
     lines += _waits(result["figures"])
     if result["memory"]:
         lines += _table("20 slow readers of 64 MB", ["", "growth, MB"], _growths(result["memory"]))
+    if starved := result.get("few_workers"):
+        for title, rows in burst_report.tables(starved):
+            lines += _table(title, [*burst_report.HEADINGS], rows)
     found = [
         [verdict["wanted"], verdict["found"], {True: "yes", False: "**no**", None: "not measured"}[verdict["holds"]]]
         for verdict in result["verdicts"]

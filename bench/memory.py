@@ -19,7 +19,7 @@ MAX_MEGABYTES = 1024.0
 
 @frozen
 class Growth:
-    """What was seen.
+    """The measured figures.
 
     :ivar before_mb: resident memory of a peer that has just passed on a few pages.
     :ivar growth_mb: how much more it was at its largest.

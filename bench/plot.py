@@ -31,7 +31,7 @@ class _Bar:
 
 
 def svg(result: dict[str, Any]) -> str:
-    """Of a whole result, see :mod:`bench.__main__`."""
+    """Make the plots of a whole result, see :mod:`bench.__main__`."""
     panels = [*_cpu(result["figures"]), *_waits(result["figures"]), *_memory(result["memory"])]
     parts: list[str] = []
     y = 50

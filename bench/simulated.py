@@ -154,7 +154,7 @@ class SimulatedFetcher:
         return FetchedCopy(node, "", "GET", 200, "text/html", page.at, via, b"", b"", choice.set_cookies)
 
     async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
-        """Who answers."""
+        """The node that answers."""
         self._farm.figures.probes += 1
         choice = self._farm.route_crawler(fetch_path)
         if not choice.node:

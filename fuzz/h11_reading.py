@@ -31,7 +31,7 @@ class Message:
 
 @frozen
 class Reading:
-    """What a stream holds.
+    """The contents of a stream.
 
     :ivar messages: whole ones.
     :ivar interim: of a response, the 1xx before it.

@@ -19,11 +19,10 @@ def size_of(value: object) -> int:
 
 
 class BoundedCache(Generic[_Key, _Value]):
-    """What was worked out once, by key; empties itself when it is full.
+    """A cache of computed values; empties itself when it is full.
 
-    An entry with a large key is not kept: what a peer sends once must not stay in memory. When an entry more would be
-    too many, all are dropped: this needs no order, costs nothing on a hit, and whoever fills the cache with entries
-    that nobody needs cannot keep others out of it.
+    An entry with a large key is not kept, so that a peer cannot fill memory. If another entry would exceed a limit, all
+    entries are dropped. This needs no order and costs nothing on a hit, and useless entries cannot keep others out.
 
     :ivar get: ``get(key)``, None where nothing is kept; the dictionary's own method, so that a hit costs no more.
     :param max_entries: how many entries are kept.

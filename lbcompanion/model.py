@@ -112,7 +112,7 @@ class RoutingCookie:
 
 
 class NoticeSource(Enum):
-    """Who noticed that a page was viewed: the browser's script, or the node itself."""
+    """The sender of the notice of a page view: the browser's script, or the node itself."""
 
     BROWSER = "browser"
     SERVER = "server"

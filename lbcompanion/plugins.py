@@ -21,7 +21,7 @@ _FOLDER = "twisted/plugins"
 
 
 class IDialectPlugin(Interface):
-    """What a drop-in provides in addition to ``IPlugin``."""
+    """The interface of a drop-in, in addition to ``IPlugin``."""
 
     location = Attribute("The dialect's location as package.module.NAME; the module is imported when it is loaded.")
 

@@ -1,4 +1,4 @@
-"""What all tests share: programs that may be missing, the count of what was left out, Hypothesis' profiles.
+"""Shared by all tests: programs that may be missing, the count of what was left out, Hypothesis' profiles.
 
 ``need_program("haproxy")`` gives the program's path. Where it is missing the test is left out, which the summary at
 the end tells; with ``CI=true`` that is a failure, so that nothing is left out unseen.

@@ -1,4 +1,4 @@
-"""What a single value of the configuration may be."""
+"""Tests of the checks of single configuration values."""
 
 from __future__ import annotations
 

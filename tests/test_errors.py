@@ -1,4 +1,4 @@
-"""What errors say."""
+"""The texts of errors."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def test_several_have_a_line_each_and_the_attributes_of_the_first() -> None:
     assert (both.key, both.errors) == ("a", (first, second))
 
 
-def test_a_bad_answer_is_told_as_502() -> None:
+def test_a_bad_answer_is_reported_as_502() -> None:
     assert BadResponse("two lengths").status == 502

@@ -49,7 +49,7 @@ def test_of_a_long_table_few_cases_are_quick(count: int) -> None:
 
 
 class _Item:
-    """As much of a test as :func:`marks.long_files_first` looks at."""
+    """The part of a test that :func:`marks.long_files_first` uses."""
 
     def __init__(self, file: str, *names: str) -> None:
         self.path = Path(file)

@@ -1,4 +1,4 @@
-"""What a user gets: the wheel, installed in an environment of its own, has the command and both twistd plugins."""
+"""The wheel, installed in an environment of its own, has the command and both twistd plugins."""
 
 from __future__ import annotations
 

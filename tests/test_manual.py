@@ -91,7 +91,7 @@ def test_every_command_named_exists() -> None:
     assert set(code_blocks()) - set(main.commands) == set()
 
 
-def test_every_room_is_told() -> None:
+def test_every_room_is_documented() -> None:
     house = (DOCS / "house.rst").read_text()
     assert {room for room in FLOOR_OF if f"``{room}``" not in house} == set()
 

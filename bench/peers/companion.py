@@ -22,6 +22,8 @@ admin = "tcp:{admin_port}:interface=127.0.0.1"
 
 [capture]
 exclude = ["{not_captured}**"]
+
+{further}
 """
 
 _MAIN = "import sys; from lbcompanion.cli import main; sys.exit(main())"
@@ -34,7 +36,11 @@ class Companion(Peer):
 
     @classmethod
     def missing(cls) -> str:
-        """Nothing: it is here."""
+        """Do nothing: it is installed."""
+        return ""
+
+    def further(self) -> str:
+        """Return further tables of the configuration."""
         return ""
 
     def command(self) -> list[str]:
@@ -42,7 +48,11 @@ class Companion(Peer):
         self._secret = secrets.token_hex(32)
         (self.folder / "farm.secret").write_text(self._secret)
         configuration = _CONFIGURATION.format(
-            port=self.port, origin_port=self.origin_port, admin_port=self.admin_port, not_captured=NOT_CAPTURED
+            port=self.port,
+            origin_port=self.origin_port,
+            admin_port=self.admin_port,
+            not_captured=NOT_CAPTURED,
+            further=self.further(),
         )
         (self.folder / "n1.toml").write_text(configuration)
         return self.python_command("-c", _MAIN, "node", "--config", "n1.toml")

@@ -26,7 +26,7 @@ frontend visitors
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     default_backend application
 backend application
-    server n1 127.0.0.1:{origin_port}
+    server n1 127.0.0.1:{origin_port}{options}
 """
 
 
@@ -47,9 +47,13 @@ class HAProxy(Peer):
         output = subprocess.run([program("haproxy") or "", "-v"], capture_output=True, text=True, check=False).stdout
         return output.split()[2] if len(output.split()) > 2 else ""
 
+    def server_options(self) -> str:
+        """Return further options of the line ``server``, each after a space."""
+        return ""
+
     def command(self) -> list[str]:
         """In the foreground, without a master."""
-        text = _CONFIGURATION.format(port=self.port, origin_port=self.origin_port)
+        text = _CONFIGURATION.format(port=self.port, origin_port=self.origin_port, options=self.server_options())
         (self.folder / "haproxy.cfg").write_text(text)
         found = program("haproxy")
         assert found is not None

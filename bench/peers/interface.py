@@ -43,6 +43,7 @@ class Peer(ABC):
     :cvar name: as it stands in tables; unique.
     :cvar tagged: whether it captures each page and inserts the tag; False: it only passes pages on.
     :cvar share: of the requests of a round; small for those that take long, so that a run ends in time.
+    :ivar origin_workers: how many connections the application serves at a time; 0: as many as there are.
     """
 
     name: ClassVar[str]
@@ -54,6 +55,7 @@ class Peer(ABC):
         self.origin_port = origin_port
         self.port = port
         self.admin_port = admin_port
+        self.origin_workers = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -113,7 +115,13 @@ class Peer(ABC):
         command = self.command()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                # Apache ends its whole process group when it is terminated.
+                start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
         while True:

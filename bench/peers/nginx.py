@@ -34,9 +34,7 @@ http {{
     proxy_max_temp_file_size 0;
     upstream application {{
         server 127.0.0.1:{origin_port};
-        keepalive 64;
-        keepalive_requests 100000000;
-    }}
+{kept}    }}
 {http}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
@@ -128,7 +126,16 @@ _LOCATION = f"""\
 """
 
 
+_KEPT = """\
+        keepalive 64;
+        keepalive_requests 100000000;
+"""
+
+
 class _Nginx(Peer):
+    #: Directives that keep connections to the application.
+    kept = _KEPT
+
     @classmethod
     def missing(cls) -> str:
         """nginx itself, as far as can be seen."""
@@ -147,6 +154,7 @@ class _Nginx(Peer):
             user="user root;" if os.geteuid() == 0 else "",
             origin_port=self.origin_port,
             port=self.port,
+            kept=self.kept,
             http=http,
             server=server,
             proxying=_PROXYING,

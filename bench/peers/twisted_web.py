@@ -16,7 +16,7 @@ class TwistedWeb(Peer):
 
     @classmethod
     def missing(cls) -> str:
-        """Nothing: the companion needs Twisted too."""
+        """Do nothing: the companion needs Twisted, too."""
         return ""
 
     @classmethod

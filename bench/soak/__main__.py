@@ -51,7 +51,7 @@ class _Companion(Companion):
     pages = 0
 
     def command(self) -> list[str]:
-        """As ever, with more in its file."""
+        """Return the usual command; add further settings to its configuration file."""
         command = super().command()
         with (self.folder / "n1.toml").open("a") as file:
             file.write(_MORE.format(pages=self.pages, intake=self.intake))

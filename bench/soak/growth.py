@@ -46,13 +46,13 @@ class GrowthCheck:
 
 
 def memory(samples: Sequence[Sample]) -> GrowthCheck:
-    """Of resident memory, in MB."""
+    """Check the growth of resident memory, in MB."""
     first, last = _first_and_last(samples, lambda one: one.resident_mb)
     return GrowthCheck(first, last, first + max(GROWTH_MEGABYTES, first * GROWTH_SHARE))
 
 
 def descriptors(samples: Sequence[Sample]) -> GrowthCheck:
-    """Of open descriptors."""
+    """Check the growth of open descriptors."""
     first, last = _first_and_last(samples, lambda one: one.descriptors)
     return GrowthCheck(first, last, first + GROWTH_DESCRIPTORS)
 

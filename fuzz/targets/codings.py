@@ -31,7 +31,7 @@ TOKENS: tuple[bytes, ...] = (
 
 
 def _theirs(coding: bytes, data: bytes) -> bytes | None:
-    """What the library makes of all of it, bounded; None: it refuses it, or it goes on beyond the bound."""
+    """The output of the library for the whole input; None if it refuses it, or if the output exceeds the bound."""
     out = b""
     try:
         if coding == b"zstd":
@@ -71,7 +71,7 @@ def _all(reader: brotli.Decompressor, data: bytes) -> bytes | None:
 
 
 def _ours(coding: bytes, pieces: Iterable[bytes]) -> bytes | None:
-    """What we make of it; None: we refuse it. Beyond the bound it is left."""
+    """The output of the companion; None if it refuses the input. It stops at the bound."""
     decoder = Decoder(coding)
     out = []
     try:

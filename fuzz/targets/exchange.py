@@ -82,7 +82,7 @@ def _send_requests(pieces: Sequence[bytes], direction: Direction) -> tuple[list[
 
 
 def _statuses(received: bytes, methods: Sequence[bytes]) -> list[int]:
-    """What a visitor got, answer by answer; h11 must be able to read it to its last byte."""
+    """The answers that a visitor got; h11 must be able to read all bytes."""
     statuses = []
     for method in [*methods, b"GET"]:
         if not received:
@@ -154,7 +154,7 @@ def _send_response(pieces: Sequence[bytes], direction: Direction) -> tuple[bytes
 
 
 def _outcome(received: bytes, closed: bool, direction: Direction, raw: bytes) -> tuple[object, ...]:
-    """What the visitor makes of it: a whole answer, one that is visibly broken off or refused, or none yet."""
+    """How a visitor reads it: a whole answer, one that is visibly broken off or refused, or no answer yet."""
     if not received:
         return ("none", closed)
     read = h11_reading.response(received, direction.method, eof=closed)

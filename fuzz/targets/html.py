@@ -17,11 +17,11 @@ from unittest import SkipTest
 from fuzz.target import Target
 from lbcompanion.html import charset
 from lbcompanion.html.bytesearch import lowered
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.fast_path import fast_head_end, fast_head_start
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.masks import KEPT_ATTRIBUTES, Masks, RedactionError
+from lbcompanion.html.page_detection import Refusal
 from lbcompanion.html.redaction import redact
 from lbcompanion.settings import CaptureTable
 from tests.html.cases.position import PAGES
@@ -91,7 +91,7 @@ _MISREAD = re.compile(rb"(?i)---!>|<!--!>|\A(?:\xef\xbb\xbf){2}|</br")
 
 
 class Plan:
-    """What the first bytes of an input choose.
+    """The options that the first bytes of an input choose.
 
     :ivar page: the rest of it.
     """
@@ -143,9 +143,9 @@ def _check_injector(plan: Plan) -> Hashable:
     page = plan.page
     out, injector = _inject(plan, ())
     assert injector.refusal is not Refusal.FAILED, "the machine failed"
-    assert injector.inserted == (injector.refusal is None), "neither placed nor refused, or both"
+    assert injector.inserted == (injector.refusal is None), "neither inserted nor refused, or both"
     assert without_snippets(out) == page, "another page"
-    assert injector.inserted == (out != page), "placed, and nothing is there"
+    assert injector.inserted == (out != page), "reported as inserted, but the page is unchanged"
     ways = [plan.cuts]
     if len(page) <= _EVERY_CUT_BYTES:
         ways.append(list(range(1, len(page))))
@@ -166,7 +166,7 @@ def _check_injector(plan: Plan) -> Hashable:
 
 
 def _check_fast_path(plan: Plan) -> Hashable:
-    """What is told at one look is what the machine does."""
+    """The fast path gives the result of the full injector."""
     settings = plan.settings
     if settings["utf_16"] or settings["xhtml"]:
         return None
@@ -198,7 +198,7 @@ def _at(page: bytes, out: bytes) -> int:
 
 
 def without_snippets(out: bytes) -> bytes:
-    """What came out, less one of each of our snippets."""
+    """The output without one of each inserted snippet."""
     for snippet in (TOP, BOTTOM):
         for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
             out = out.replace(snippet.decode().encode(encoding), b"", 1)
@@ -273,7 +273,7 @@ def without_blocks(page: bytes) -> bytes:
 
 
 def _check_masked(page: bytes, copy: bytes) -> None:
-    """Nothing but the values of what is masked differs."""
+    """Only masked values differ."""
     if re.search(rb"(?i)<(?:svg|math|noscript)|\xef\xbb\xbf", page):
         # What the other parser sees of these is something else; to the mask engine "\ufeffvalue" is "value" as well.
         return

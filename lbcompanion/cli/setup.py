@@ -69,8 +69,8 @@ def check_config(file: str, as_json: bool) -> None:
     kind, what = _kind(settings)
     warnings = config.warnings(settings)
     if as_json:
-        told = [{"key": key, "warning": warning} for key, warning in warnings]
-        click.echo(json.dumps({"file": file, "ok": True, "kind": kind, "errors": [], "warnings": told}))
+        listed = [{"key": key, "warning": warning} for key, warning in warnings]
+        click.echo(json.dumps({"file": file, "ok": True, "kind": kind, "errors": [], "warnings": listed}))
     else:
         for key, warning in warnings:
             click.echo(f"{file}: warning: {key}: {warning}", err=True)

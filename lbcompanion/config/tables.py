@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import endpoint_checks, place_checks
+from lbcompanion.config import endpoint_checks, resource_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
@@ -132,7 +132,7 @@ NODE: Mapping[str, Table] = {
         "upstream": _upstream,
         "secret_file": checks.path,
         "accept_secret_files": _secret_files,
-        "state_dir": place_checks.folder,
+        "state_dir": resource_checks.folder,
         "admin": _admin,
         "admin_hosts": _host_names,
         "workers": checks.integer(1, 64),
@@ -174,7 +174,7 @@ NODE: Mapping[str, Table] = {
         "address": checks.choice("page", "prefix", "relative"),
     },
     "store": {
-        "url": place_checks.database_url(urls.store_url),
+        "url": resource_checks.database_url(urls.store_url),
         "max_pages": checks.integer(1),
         "max_bytes": checks.integer(1),
         "max_seconds": _positive,
@@ -228,9 +228,9 @@ CRAWLER: Table = {
     "admin_hosts": _host_names,
     "secret_file": checks.path,
     "accept_secret_files": _secret_files,
-    "state_dir": place_checks.folder,
-    "queue": place_checks.database_url(_queue),
-    "archive_dir": place_checks.folder,
+    "state_dir": resource_checks.folder,
+    "queue": resource_checks.database_url(_queue),
+    "archive_dir": resource_checks.folder,
     "min_free_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
     "requisites": checks.boolean,

@@ -27,14 +27,14 @@ from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.crawl.round_runner import RoundRunner
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.crawl.scheduler import Scheduler
+from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.route_table import RouteTable
-from lbcompanion.crawler.routes.visitor_values import load_trusted_routes, note_values
-from lbcompanion.crawler.site_names import SiteNames
+from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Loss, WallClock
@@ -97,7 +97,7 @@ class CrawlerService(MultiService):
             health=self._health,
             on_new_folder=self._lock_archive,
         )
-        self._site_names = SiteNames(settings.sites.values(), reactor, self._health)
+        self._dns_check = DnsCheck(settings.sites.values(), reactor, self._health)
         self._routes = Routes()
         self._scheduler: Scheduler | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
@@ -215,7 +215,7 @@ class CrawlerService(MultiService):
         self.admin_port = await self._listen(crawler.admin, admin_site(admin, self._reactor))
         self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)
         if self._resolves_names:
-            self._site_names.start()
+            self._dns_check.start()
         self._scheduler.wake()
         self.started.callback(self)
 
@@ -262,7 +262,7 @@ class CrawlerService(MultiService):
     async def _stop(self) -> None:
         if self._starting is not None:
             await DeferredList([self._starting])
-        self._site_names.stop()
+        self._dns_check.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
         if self._scheduler is not None:

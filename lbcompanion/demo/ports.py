@@ -12,7 +12,7 @@ class ReservedPorts:
 
     A port that was bound and closed again may be taken by any outgoing connection before its owner starts. So the
     sockets stay bound, without listening. ``SO_REUSEADDR``, set after the bind, lets one listener that sets it too
-    (Twisted's, asyncio's and HAProxy's do) take the port all the same (Linux, socket(7)).
+    (Twisted's, asyncio's and HAProxy's do) take the port anyway (Linux, socket(7)).
     """
 
     def __init__(self) -> None:

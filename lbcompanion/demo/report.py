@@ -47,7 +47,7 @@ def visit_line(check: VisitCheck) -> str:
     visit, served, recording = check.visit, check.served, check.recording
     page = f"{visit.method:<4} {visit.path.partition('?')[0]}"
     start = f"[dim]visit {visit.id:>4}[/] {visit.visitor:<6} {escape(f'{page:<20}')}"
-    made = f"made by [bold cyan]{served.node}[/]" if served is not None else "made by nobody known"
+    made = f"made by [bold cyan]{served.node}[/]" if served is not None else "made by an unknown node"
     if not check.ok:
         return f"{start} {made}: [bold red]{escape(check.verdict)}[/]"
     fetched = f"fetched from [bold cyan]{recording['answered_by']}[/] by [magenta]{recording['route']}[/]"

@@ -134,7 +134,7 @@ class DemoSession:
             version = f"{name}-1.{1 + deploy_number // self._nodes}"
             if self.closing():
                 return
-            announce(f"{name} is stopped for a deploy: its visitors move on and log in anew, its copies wait for it")
+            announce(f"{name} is stopped for a deploy: its visitors log in again elsewhere, its copies wait for it")
             await self.farm.stop_node(number)
             await deferLater(self._reactor, _DEPLOY_SECONDS)
             if self.closing():

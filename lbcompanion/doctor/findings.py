@@ -269,8 +269,8 @@ def _cookie_lifetime(evidence: Evidence) -> Iterator[Finding]:
         if set_cookie.seconds is not None and set_cookie.seconds < _SHORT_SECONDS:
             yield _warning(
                 "short-lived",
-                f"{set_cookie.name} lives for {set_cookie.seconds:.0f} s: one recorded with a page may be void before "
-                "the fetch. The crawler's own cookies are made anew in time.",
+                f"{set_cookie.name} lives for {set_cookie.seconds:.0f} s: one recorded with a page may expire before "
+                "the fetch. The crawler renews its own cookies in time.",
             )
         if set_cookie.secure and evidence.observations.origin.startswith("http:"):
             yield _warning("secure", f"{set_cookie.name} is Secure, and the site was asked by http: browsers drop it.")

@@ -104,7 +104,7 @@ class JourneyProber:
         return self.journey
 
     async def _ask(self, method: str, url: str, headers: list[tuple[str, str]], body: bytes = b"") -> Reply | str:
-        """Send one request; the word for the failure if there is no response."""
+        """Send one request; return the word for the failure if there is no response."""
         if not self._on_request():
             return "not asked"
         fields = [self._user_agent, *headers]
@@ -179,7 +179,7 @@ def _script_result(reply: Reply | str) -> str:
 
 
 def _notice_result(reply: Reply | str) -> str:
-    """A companion refuses the doctor's token by 400, with words on the token."""
+    """A companion refuses the doctor's token with 400, and mentions the token."""
     if isinstance(reply, str):
         return reply
     return DONE if reply.status == 400 and b"token" in reply.body else f"status {reply.status}"

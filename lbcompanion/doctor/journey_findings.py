@@ -1,4 +1,4 @@
-"""Findings on the journey of one page: which border between browser, balancer, node and crawler is closed. Pure."""
+"""Findings on the journey of one page: which step between browser, balancer, node and crawler is blocked. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lbcompanion.doctor.observations import DONE, Journey, Observations, Request
 _LIMITED = "status 429"
 _KEEP_HOST = (
     "nginx: proxy_set_header Host $http_host; Apache: ProxyPreserveHost On; Traefik: passHostHeader = true; HAProxy, "
-    "Caddy and Envoy keep it unless told otherwise"
+    "Caddy and Envoy keep it by default"
 )
 
 
 def journey_findings(observations: Observations) -> Iterator[Finding]:
-    """Judge the journey; nothing is found if it was not made."""
+    """Return the findings on the journey; none if it was not made."""
     journey = observations.journey
     if journey is None:
         return
@@ -45,7 +45,7 @@ def journey_findings(observations: Observations) -> Iterator[Finding]:
 
 
 def _seen(observations: Observations, name: str) -> str | None:
-    """Return a field of the doctor's request as companions saw it; None if none of them said."""
+    """Return a field of the doctor's request as companions saw it; None if no companion reported it."""
     seen = [dict(each.seen).get(name) for each in observations.responses_to(RequestKind.WHOAMI) if each.seen]
     return next((value for value in seen if value is not None), None)
 
@@ -68,7 +68,7 @@ def _of_request(observations: Observations, journey: Journey) -> Iterator[Findin
             f"The balancer replaces Host: nodes see {_seen(observations, 'host')} instead of "
             f"{_host_of(observations.origin)}. "
             + (
-                "Pages have the right address all the same, by public_origin or X-Forwarded-Host."
+                "Pages have the right address anyway, by public_origin or X-Forwarded-Host."
                 if right
                 else f"Nodes then name pages by a host that no browser knows. Let it pass Host on ({_KEEP_HOST}), or "
                 f'set public_origin = "{observations.origin}" in [node] of every node.'

@@ -122,7 +122,7 @@ class Replay:
 
 @frozen
 class Journey:
-    """What the steps of the journey brought; an empty text for a step that was not tried.
+    """The results of the journey's steps; empty text for a step that was not tried.
 
     :ivar page: ``ok`` for an HTML page with the tag, ``no tag``, ``not HTML``, ``status N`` or the word for a failure.
     :ivar forbidden: the directive of the page's policy that forbids the script; empty if none does.

@@ -110,10 +110,10 @@ def _gone_astray(found: Stickiness, whole: list[Replay], successful: list[Replay
 def _needed_for(first_success: Replay, successful: list[Replay]) -> Stickiness:
     """Find which of the cookies of one node are needed."""
     if len(first_success.names) == 1:
-        return Stickiness(first_success.names, False, False, first_success)
+        return Stickiness(first_success.names, first_success=first_success)
     alone = tuple(one.names[0] for one in _successes_like(successful, first_success, ReplayMode.ALONE))
     if alone:
-        return Stickiness(alone, False, False, first_success)
+        return Stickiness(alone, first_success=first_success)
     unneeded = {
         name
         for one in _successes_like(successful, first_success, ReplayMode.WITHOUT)
@@ -121,7 +121,7 @@ def _needed_for(first_success: Replay, successful: list[Replay]) -> Stickiness:
         if name not in one.names
     }
     needed = tuple(name for name in first_success.names if name not in unneeded) or first_success.names
-    return Stickiness(needed, len(needed) > 1, False, first_success)
+    return Stickiness(needed, all_needed=len(needed) > 1, first_success=first_success)
 
 
 def _successes_like(successful: Iterable[Replay], first_success: Replay, mode: ReplayMode) -> list[Replay]:
@@ -134,4 +134,4 @@ def _invented(observations: Observations, feature: Feature) -> Stickiness:
     # A single value that leads to one node could be chance, or a balancer that ignores cookies.
     if len(successes) < 2 or len(successes) < len(tried):
         return Stickiness()
-    return Stickiness(successes[0].names, False, True, successes[0])
+    return Stickiness(successes[0].names, invented=True, first_success=successes[0])

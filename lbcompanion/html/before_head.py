@@ -1,4 +1,4 @@
-"""Where a page's head begins: the tree rules up to the first token that is a head or implies one.
+"""Finds the start of a page's head, by the tree construction rules: the first token that is a head or implies one.
 
 HTML Standard, sections 13.2.6.4.1 to 13.2.6.4.3 ("initial", "before html", "before head"): a byte order mark, white
 space, doctypes, comments, ``<html>`` and stray end tags are read over; the head begins after ``<head>``, or else
@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from lbcompanion.html.charset import supports_insertion
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.encoding_labels import encoding_of
+from lbcompanion.html.page_detection import Refusal
 from lbcompanion.html.tokenizer_patterns import (
     ATTRIBUTES,
     BOGUS_COMMENT,

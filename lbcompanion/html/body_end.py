@@ -1,4 +1,4 @@
-"""Where the bottom snippet goes: before the last real ``</body>``, else at the end of the document.
+"""Finds the place of the bottom snippet: before the last real ``</body>``, else at the end of the document.
 
 A real ``</body>`` is one that the tokenizer reads as a tag (HTML Standard, section 13.2.5), outside of templates, svg
 and math. Two things are held back: an unfinished tag, and up to 16 KiB after a ``</body>`` that may be the last one.

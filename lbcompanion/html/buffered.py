@@ -6,9 +6,9 @@ import re
 
 from lbcompanion.html.body_end import has_base
 from lbcompanion.html.charset import prescan
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.insertion_points import InsertionPoints, find_insertion_point
+from lbcompanion.html.page_detection import Refusal
 from lbcompanion.html.stream import InjectionSpec, StreamingInjector
 
 
@@ -53,7 +53,7 @@ class BufferedInjector:
             return self._refuse(Refusal.SKIPPED)
         self.done = True
         stream = StreamingInjector(self._spec)
-        out = stream.feed(page, True)
+        out = stream.feed(page, at_end=True)
         self.inserted, self.refusal, self.directive = stream.inserted, stream.refusal, stream.directive
         return (
             self._inserted_at_points(page, stream, self._insertion_points)

@@ -121,7 +121,7 @@ def page_charset(content_type: bytes, start: bytes) -> str | None:
 
 
 def is_ascii_compatible(label: str | None) -> bool:
-    """Whether bytes of ASCII mean themselves anywhere in such a page, so that something may be inserted into it."""
+    """Whether ASCII bytes always mean ASCII characters in such a page, so that something may be inserted into it."""
     return label is None or encoding_of(label) not in _ASCII_INCOMPATIBLE
 
 

@@ -1,4 +1,4 @@
-"""Whether a page's Content Security Policy allows the inserted scripts (CSP Level 3).
+"""Decides whether a page's Content Security Policy allows the inserted scripts (CSP Level 3).
 
 Every enforcing policy stands alone: the script must be allowed by each of them. The page's own nonce is used where it
 has one; a policy is never given one. Scripts in line are allowed by their hashes as well. What is missing is added by
@@ -49,7 +49,7 @@ class ScriptVerdict:
     directive: str = ""
 
 
-ALLOWED = ScriptVerdict(True)
+ALLOWED = ScriptVerdict(allowed=True)
 
 
 @frozen
@@ -108,12 +108,12 @@ def evaluate(
         for policy in parse(text):
             directive, needed = _evaluate_policy(policy, target, notice_url, inserted)
             if directive:
-                return ScriptVerdict(False, None, directive)
+                return ScriptVerdict(allowed=False, directive=directive)
             if needed is not None:
                 nonces = needed if nonces is None else nonces & needed
                 if not nonces:
-                    return ScriptVerdict(False, None, effective_directive(policy, SCRIPTS) or "script-src")
-    return ALLOWED if nonces is None else ScriptVerdict(True, min(nonces))
+                    return ScriptVerdict(allowed=False, directive=effective_directive(policy, SCRIPTS) or "script-src")
+    return ALLOWED if nonces is None else ScriptVerdict(allowed=True, nonce=min(nonces))
 
 
 def notice_target(script_url: str) -> SplitResult:

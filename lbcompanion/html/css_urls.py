@@ -1,4 +1,4 @@
-"""The URLs in a style sheet: ``url()``, ``src()``, ``image-set()`` and ``@import``, as CSS Syntax Level 3 reads them.
+"""Finds the URLs in a style sheet (``url()``, ``src()``, ``image-set()``, ``@import``), by CSS Syntax Level 3.
 
 The tokenizer looks only for what matters for URLs. Each pattern takes whole tokens in linear time.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from lbcompanion.html.web_encodings import decode, encoding_name
+from lbcompanion.html.text_codecs import decode, encoding_name
 
 _WS = r"\t\n\f\r "
 _ESCAPE = rf"\\(?:[0-9a-fA-F]{{1,6}}(?:\r\n|[{_WS}])?|[^\n\r\f0-9a-fA-F]|\Z)"
@@ -21,7 +21,7 @@ _TOKEN = re.compile(
     |(?P<open>[\(\[{{])|(?P<close>[\)\]}}])|(?P<semicolon>;)|[{_WS}]++|[\s\S]""",
     re.VERBOSE | re.ASCII,
 )
-#: Tokens that say nothing about URLs, many at once: this is most of a style sheet.
+#: A run of tokens without URLs, which make up most of a style sheet.
 _PLAIN = re.compile(rf"(?:[-\w\u0080-\U0010ffff]++(?![\\(])|[{_WS}:,.>+~*=%!$^&|?<]++|/(?!\*))++", re.ASCII)
 _UNQUOTED = re.compile(
     rf"[{_WS}]*+(?P<url>(?:[^\"'()\\{_WS}\x00-\x08\x0b\x0e-\x1f\x7f]++|{_ESCAPE})*+)[{_WS}]*+(?:\)|\Z)"

@@ -66,7 +66,7 @@ _PYTHON_CODECS = {
     "shift_jis": "cp932",
     "euc-kr": "cp949",
     "x-user-defined": "latin-1",
-    # Browsers show none of its text. Its markup is ASCII.
+    # Browsers show no text in it. Its markup is ASCII.
     "replacement": "latin-1",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-#: Stands in every mark, in lower case.
+#: A word in every mark, in lower case.
 EXCLUDE_WORD = b"lbc:exclude"
 
 #: Where a mark begins and ends in the page, and whether it opens a block.

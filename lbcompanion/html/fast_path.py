@@ -31,7 +31,7 @@ def fast_head_start(page: bytes, charset: str | None, length: int) -> int | None
     """Where a top snippet goes at the start of the head.
 
     :param page: all of it, content coding undone.
-    :param charset: as :class:`lbcompanion.html.eligible.Eligibility` has it; None: not named by ``Content-Type``.
+    :param charset: as :class:`lbcompanion.html.page_detection.Eligibility` has it; None: not named by ``Content-Type``.
     :param length: of the snippet, in bytes; it matters only if ``charset`` is None.
     :returns: an offset in ``page``: what the visitor gets is ``page[:offset] + snippet + page[offset:]``. None: the
         page is not of the common form.

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from lbcompanion.html import charset
 from lbcompanion.html.bytesearch import find, lowered
-from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.page_detection import Refusal
 from lbcompanion.html.snippets import MARKER
 from lbcompanion.html.tokenizer_patterns import (
     ATTRIBUTES,

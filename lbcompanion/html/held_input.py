@@ -1,4 +1,4 @@
-"""The input that is held back: the bytes after the last whole token."""
+"""Holds back the bytes of a page after the last complete token, until more input arrives."""
 
 from __future__ import annotations
 

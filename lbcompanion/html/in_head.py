@@ -1,4 +1,4 @@
-"""Where a page's head ends: the tree rules from the head's start up to the first token that ends it or implies its end.
+"""Finds the end of a page's head, by the tree construction rules: the first token that ends it or implies its end.
 
 HTML Standard, section 13.2.6.4.4 ("in head"): white space, comments, doctypes, the elements of a head with their
 contents, and stray end tags stay in the head; it ends before ``</head>``, or else before the first other token.
@@ -29,7 +29,7 @@ from lbcompanion.html.tokenizer_patterns import (
 
 _VOID = (b"base", b"basefont", b"bgsound", b"link", b"meta")
 _TEXT = (b"noframes", b"noscript", b"script", b"style", b"title")
-# Start tags after which the head goes on; those of html and head mean nothing there.
+# Start tags that stay in the head; browsers ignore those of html and head there.
 _IN_HEAD = frozenset((*_VOID, *_TEXT, b"template", b"html", b"head"))
 _ENDS = frozenset((b"head", b"body", b"html", b"br"))
 _NAME_END = rb"(?=[" + WS + rb"/>])"
@@ -95,7 +95,7 @@ _XML_TAG = re.compile(START_TAG + rb"|" + END_TAG)
 
 
 def end_of_common_tokens(data: bytes, position: int) -> int:
-    """Where the common tokens of a head end, of which none has a policy or our marker; the position if one has."""
+    """The end of a head's common tokens; ``position`` if one of them has a policy or this project's marker."""
     tokens = _COMMON_HEAD.match(data, position)
     if tokens is None or tokens.end() == position:
         return position
@@ -180,7 +180,7 @@ class HeadReader(MarkupReader):
 
 
 class XmlHeadReader(HeadReader):
-    """The same for a page that is read as XML: the head ends at its end tag only."""
+    """Reads the head of a page that is read as XML: it ends at its end tag only."""
 
     def __init__(self) -> None:
         super().__init__(xhtml=True)

@@ -10,9 +10,9 @@ import re
 
 from lbcompanion.html import charset, utf16
 from lbcompanion.html.buffered import BufferedInjector
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.insertion_points import InsertionPoints
+from lbcompanion.html.page_detection import Refusal
 from lbcompanion.html.stream import BehindBase, InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
 
 # The length of the longest byte order mark.
@@ -29,7 +29,7 @@ class Injector:
     :param bottom: goes before the last ``</body>``, or to the document's end; empty: the body is not even read.
     :param top_at_head_end: whether the top snippet goes to the head's end; else to its start.
     :param xhtml: the page is read as XML.
-    :param charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
+    :param charset_known: whether ``Content-Type`` names the encoding, so that no ``<meta>`` matters.
     :param needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :param on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
     :param behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start;

@@ -1,4 +1,4 @@
-"""``Integrity-Policy``: whether a page may load scripts without ``integrity`` (Subresource Integrity Level 2)."""
+"""Reads ``Integrity-Policy``, which may forbid scripts without ``integrity`` (Subresource Integrity Level 2)."""
 
 from __future__ import annotations
 

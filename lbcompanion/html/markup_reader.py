@@ -1,4 +1,4 @@
-"""Reads a page's tokens piece by piece and follows what is open: raw text, templates, svg and math.
+"""Reads a page's tokens piece by piece, and tracks open raw text, templates, svg and math.
 
 The tokens are those of the HTML Standard, section 13.2.5. Of the tree (section 13.2.6) only as much is followed as is
 needed to know how a token is read.
@@ -18,7 +18,7 @@ _FOREIGN = (b"svg", b"math")
 _INTEGRATION_POINTS = (b"foreignobject", b"desc", b"title", b"mi", b"mo", b"mn", b"ms", b"mtext")
 # Elements of MathML that may or may not be read as HTML, or hold it.
 _UNSURE = (b"annotation-xml", b"mglyph", b"malignmark")
-# Elements of HTML that nothing closes (section 13.1.2, and those of old that the tree's rules treat alike).
+# Void elements (section 13.1.2), and obsolete elements that the tree construction treats alike.
 _VOID = frozenset(
     b"area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr".split()
 )
@@ -27,7 +27,7 @@ _BREAKOUT = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
     b" nobr ol p pre ruby s small span strong strike sub sup table tt u ul var".split()
 )
-# End tags that do the same.
+# End tags that close them, too.
 _BREAKOUT_ENDS = (b"p", b"br")
 _TAG_END = rb"(?=[" + WS + rb"/>])"
 _NAME_REST = rb"[^" + WS + rb"/>]*+"
@@ -35,7 +35,7 @@ _TRACKED = (*_FOREIGN, b"template", *_INTEGRATION_POINTS, *_UNSURE)
 
 
 def _run(starts: Iterable[bytes], ends: Iterable[bytes]) -> re.Pattern[bytes]:
-    """As many tokens as are of no interest, in one match that cannot fail; it stops at the tags that are named."""
+    """A pattern that matches any number of irrelevant tokens, and stops at the named tags. It never fails to match."""
     start = rb"(?!(?:" + any_case(*starts) + rb")" + _TAG_END + rb")[A-Za-z]" + _NAME_REST + ATTRIBUTES + rb">"
     end = (
         rb"/(?!(?:" + any_case(*ends) + rb")" + _TAG_END + rb")[A-Za-z]" + _NAME_REST + rb"(?:>|" + ATTRIBUTES + rb">)"
@@ -190,7 +190,7 @@ class MarkupReader:
         if not self._in_integration_point() or name in _VOID or name.startswith(b"/"):
             return
         if name in _INTEGRATION_POINTS and name not in _RAW_END:
-            # One of HTML with the name of svg's or math's: not worth telling apart.
+            # An HTML element with the name of a svg or math element. The difference does not matter here.
             self.stopped = True
         self._stack.append(name)
 
@@ -231,7 +231,7 @@ class MarkupReader:
             self.position = len(data) if at_end else max(self.position, len(data) - _PARTIAL_BYTES)
             return
         self._end_pattern = None
-        # A raw text's end tag is read as a tag; the ends of comments and CDATA are done with.
+        # The end tag of raw text is read as a tag. The ends of comments and CDATA are already read.
         self.position = found.start() if found.group().startswith(b"<") else found.end()
 
     def _read_script(self, data: bytes, at_end: bool) -> None:

@@ -1,9 +1,9 @@
-"""Masks: CSS selectors of what is taken out of copies, applied to HTML by the streaming rewriter lol-html.
+"""Masks: CSS selectors of the elements whose values and contents are removed from copies.
 
-The rewriter is started only where a page has all the words of a selector in it. Three things that it does not do are
-done here: it compares attribute values as they are written, and browsers compare them with their character references
-read; it takes a content to end at an end tag that browsers may ignore; and it takes quadratic time for end tags
-without an element. Where the extent of a masked element is not certain, there is no copy.
+The streaming rewriter lol-html applies them. It is started only if a page contains all the words of a selector. This
+module makes up for three shortcomings of the rewriter: it compares attribute values without resolving their character
+references; it ends an element at an end tag that browsers may ignore; and it takes quadratic time for end tags without
+an element. If the extent of a masked element is not certain, no copy is kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KEPT_ATTRIBUTES = names(
 )
 #: The attributes that are emptied. All others are removed.
 EMPTIED_ATTRIBUTES = names("value content")
-# The rewriter looks for the element of an end tag through all that are open: 0.1 s of CPU for as many looks.
+# For each end tag, the rewriter searches all open elements. This number of comparisons takes 0.1 s of CPU.
 _MAX_SEARCH_STEPS = 20_000_000
 
 _HTML = lolhtml.ContentType.HTML
@@ -57,7 +57,7 @@ class RedactionError(CompanionError):
 
 
 class Masks:
-    """CSS selectors of what is masked.
+    """The CSS selectors of one configuration, compiled.
 
     :param selectors: as in ``capture.mask``.
     :ivar selectors: all of them.
@@ -70,7 +70,7 @@ class Masks:
         for selector in self.selectors:
             self._check(selector)
         self.ascii_only = all(selector.isascii() for selector in self.selectors)
-        # Long words come first: most pages lack them, and are done with by one look.
+        # Long words come first: most pages lack them, so one search is enough.
         self._words = [
             (selector, sorted(_required_words(selector), key=len, reverse=True)) for selector in self.selectors
         ]
@@ -87,7 +87,7 @@ class Masks:
             raise ValueError(f"not a CSS selector that can be used for a mask: {selector}") from None
 
     def candidates(self, page: bytes) -> list[str]:
-        """The selectors that may match somewhere in this page, which comes in lower case; decided by words alone."""
+        """The selectors that may match in this page, given in lower case; decided by the words in it."""
         if self._has_references(page):
             page = self._without_references(page)
         found = []
@@ -109,9 +109,9 @@ class Masks:
         return lowered(references.sub(lambda found: unescape(found.group().decode("ascii")).encode(), page))
 
     def apply(self, body: bytes, selectors: list[str]) -> bytes:
-        """Take out of a page what these selectors match.
+        """Remove from a page what these selectors match.
 
-        :param body: HTML in UTF-8, or in another encoding in which ASCII bytes mean themselves.
+        :param body: HTML in UTF-8, or in another encoding in which ASCII bytes always mean ASCII characters.
         :param selectors: from :meth:`candidates`.
         :raises RedactionError: where the extent of a masked element is not certain.
         """
@@ -123,7 +123,7 @@ class Masks:
 
 
 def limit_search_steps(body: bytes) -> None:
-    """Refuse a page in which the rewriter would look for elements for too long.
+    """Refuse a page for which the rewriter would need too much CPU time.
 
     :raises RedactionError: the page must not be kept then.
     """
@@ -215,7 +215,7 @@ class _Removal:
         self._in_order: dict[tuple[str, bytes], bool] = {}
 
     def result(self) -> bytes:
-        """The page without the marks and what they mark."""
+        """The page without the marks and the marked parts."""
         pieces = self._pieces
         kept = [pieces[0]]
         index = 1
@@ -286,7 +286,7 @@ class _Removal:
 
 
 def bare_tag(tag: bytes) -> bytes:
-    """A start tag with the attributes that a masked element keeps; as it came where it has no others."""
+    """A start tag with only the attributes that a masked element keeps; unchanged if it has no others."""
     name = TAG_NAME.match(tag)
     position = name.end() if name else len(tag)
     pieces = [tag[:position]]
@@ -389,7 +389,7 @@ def attribute_value(value: str) -> str:
 
 
 def _required_words(selector: str) -> tuple[bytes, ...]:
-    """What stands in every page in which the selector matches, in lower case; nothing where that is not plain."""
+    """Words that every matching page contains, in lower case; empty if the selector is too complex to say."""
     if not _WHOLE_SELECTOR.fullmatch(selector):
         return ()
     words = _WORD.findall(_FLAG.sub("]", selector).lower())
@@ -397,7 +397,7 @@ def _required_words(selector: str) -> tuple[bytes, ...]:
 
 
 def _attribute_names(selectors: Iterable[str]) -> frozenset[str] | None:
-    """The attributes that selectors compare; None where that is not plain."""
+    """The attributes that selectors compare; None if a selector is too complex to say."""
     names: set[str] = set()
     for selector in selectors:
         if "\\" in selector:
@@ -429,7 +429,7 @@ def _references_to(characters: set[str]) -> tuple[re.Pattern[bytes] | None, byte
     decimal = "|".join(f"{code}" for code in sorted(codes))
     hexadecimal = "|".join(f"{code:x}" for code in sorted(codes))
     names = sorted({name.lower() for name, text in html5.items() if not characters.isdisjoint(text)}, key=len)
-    # A longer name comes first, so that the shorter one is not taken for it.
+    # Longer names come first, so that a shorter one does not match in their place.
     named = "".join("|" + re.escape(name) for name in reversed(names))
     pattern = rf"&(?:#0*+(?:{decimal})(?![0-9]);?|#x0*+(?:{hexadecimal})(?![0-9a-f]);?{named})"
     return re.compile(pattern.encode()), b"&" if named else b"&#"

@@ -1,4 +1,4 @@
-"""Whether an end tag closes in browsers what it closes by its name (HTML Standard, section 13.2.6.4.7).
+"""Decides whether browsers let an end tag close the element that it names (HTML Standard, section 13.2.6.4.7).
 
 A browser ignores an end tag, or moves elements, where elements inside of the one to be closed are still open. The
 rules need the whole tree; here it is only decided whether they could make a difference.
@@ -37,11 +37,11 @@ _SPECIAL = names(
     " plaintext pre script search section select style summary template textarea title ul xmp"
 )
 _ANY_SPECIAL = _SPECIAL | _TABLE_PARTS | _OPTIONAL_END
-# What hides the elements around it from end tags.
+# Elements that hide the elements around them from end tags.
 _BARRIERS = names(
     "annotation-xml applet caption desc foreignobject html marquee mi mn mo ms mtext object table td template th title"
 )
-#: By the name of an element: whose end tag may close it, beside its own.
+#: For each element, the other elements whose end tags may close it.
 OPTIONAL_PARENTS = {
     "li": frozenset(("ul", "ol", "menu", "dir")),
     "dt": frozenset(("dl",)),
@@ -87,7 +87,7 @@ class _Tags:
         self.closes = False
 
     def next(self) -> bool:
-        """Go to the next tag; returns whether there is one. What begins there and does not end hides the rest."""
+        """Go to the next tag; returns whether there is one. An unterminated tag hides the rest of the page."""
         while start := _TOKEN_START.search(self._html, self._position):
             token = _TOKEN.match(self._html, start.start())
             if token is None:
@@ -197,7 +197,7 @@ def foreign_content_is_certain(html: bytes) -> bool:
 
 
 def worst_search_steps(body: bytes) -> int:
-    """How many open elements are passed by in vain when each end tag is looked for among them, at the worst."""
+    """The largest number of open elements that are compared with the end tags of a page."""
     open_elements: list[str] = []
     counts: Counter[str] = Counter()
     steps = 0

@@ -59,7 +59,7 @@ class _Budget:
 
 @frozen
 class _Plan:
-    """What is left out of one page.
+    """The parts that are removed from one page.
 
     :ivar frame_depth: in how many ``srcdoc`` attributes the page is.
     :ivar utf8: whether the page is in UTF-8, as far as is known.
@@ -98,7 +98,7 @@ def redact(
     if charset == "utf-8" or charset is None:
         return _redacted(body, plan)
     codec = charsets.python_codec(charset)
-    # An encoding that browsers do not know is one to them in which ASCII bytes mean themselves.
+    # Browsers read an unknown encoding as one in which ASCII bytes mean ASCII characters.
     if codec not in _WIDE_CODECS and (masks is None or masks.ascii_only):
         return _redacted(body, evolve(plan, utf8=False))
     return _transcoded(body, codec, lambda page: _redacted(page, plan))

@@ -1,4 +1,4 @@
-"""The URLs of a page's requisites: its style sheets, scripts, images and fonts, as a browser finds and resolves them.
+"""Finds the URLs of a page's style sheets, scripts, images and fonts, and resolves them as a browser does.
 
 The page is decoded first, and then read as UTF-8, in which the tokenizer's patterns work for every encoding. Reading
 takes linear time. Content of ``<noscript>`` and ``<template>`` is read too: an archive may be shown without scripts.
@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 from lbcompanion.html.charset import page_charset
 from lbcompanion.html.css_urls import css_urls
 from lbcompanion.html.srcset import srcset_urls
+from lbcompanion.html.text_codecs import decode, encoding_name
 from lbcompanion.html.tokenizer_patterns import (
     BOGUS_COMMENT,
     COMMENT,
@@ -27,13 +28,12 @@ from lbcompanion.html.tokenizer_patterns import (
     tag_name,
 )
 from lbcompanion.html.urls import document_base, resolve_url
-from lbcompanion.html.web_encodings import decode, encoding_name
 
 #: Only this much of a page is searched.
 MAX_SEARCHED_BYTES = 2 * 1024 * 1024
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
-#: ``<iframe srcdoc>`` within ``<iframe srcdoc>``: deeper ones are left out.
+#: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are ignored.
 _MAX_SRCDOC_DEPTH = 4
 
 _TOKEN = re.compile(
@@ -45,7 +45,7 @@ _RAW_TEXT_ENDS = {
     for name in (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
 }
 _FOREIGN = frozenset({b"svg", b"math"})
-#: A character reference in an attribute. Without its semicolon a name is none where ``=``, a letter or a digit follows.
+#: A character reference in an attribute. A name without a semicolon is not one before ``=``, a letter or a digit.
 _REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{0,31}+(?:;|(?![A-Za-z0-9=])))", re.ASCII)
 
 _LINK_RELATIONS = frozenset(
@@ -82,7 +82,7 @@ class PageLinks:
     """The requisites of one page.
 
     :ivar urls: absolute URLs in the order of the page, without duplicates.
-    :ivar encoding: the page's encoding, for style sheets that declare none.
+    :ivar encoding: the page's encoding, for style sheets without a declaration.
     """
 
     urls: tuple[str, ...]

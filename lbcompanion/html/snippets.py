@@ -110,7 +110,7 @@ def script_folder(path: bytes) -> str:
 
 
 def relative_folder(path: bytes) -> str:
-    """The same folder relative to the page, for a balancer that shows the page under another path or host."""
+    """That folder relative to the page, for a balancer that shows the page under another path or host."""
     return f".{script_folder(path)}" if _TOP_FOLDER.fullmatch(path) else "./"
 
 
@@ -126,12 +126,12 @@ def default_tag_parts(
 
     The token must be of letters, digits, ``-`` and ``_``.
 
-    :param pages_url: where copies can be had, with the slash before the token: ``ORIGIN/_lbc/page/``.
+    :param pages_url: the address of copies, up to the slash before the token: ``ORIGIN/_lbc/page/``.
     :param script_url: ``//www.example.com/shop/-/_lbc/fetch-from?v=HASH``.
     :param nonce: the page's own, where its policy needs one.
     :param xhtml: whether all attributes need a value.
     :param integrity: the ``integrity`` of the script. It needs ``crossorigin``: to a sandboxed page every address is
-        of another origin. A script of the page's own origin is requested with cookies all the same.
+        of another origin. A script of the page's own origin is requested with cookies anyway.
     """
     sync = 'async="async"' if xhtml else "async"
     integrity_attributes = f' integrity="{integrity}" crossorigin="anonymous"' if integrity else ""

@@ -1,4 +1,4 @@
-"""The URLs in a ``srcset`` or ``imagesrcset`` attribute (HTML Standard section 4.8.4.2.4, "parse a srcset attribute").
+"""Parses the URLs of ``srcset`` and ``imagesrcset`` (HTML Standard section 4.8.4.2.4, "parse a srcset attribute").
 
 A URL ends at white space, so it may contain commas; only commas at its end separate it from the next one.
 """

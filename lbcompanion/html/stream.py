@@ -17,9 +17,9 @@ from lbcompanion.html import charset, head
 from lbcompanion.html.before_head import DEFAULT_LIMIT_BYTES, BeforeHeadReader
 from lbcompanion.html.body_end import BodyEndInserter, has_base
 from lbcompanion.html.bytesearch import lowered
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import HeldInput, Mark, joined
 from lbcompanion.html.in_head import HeadReader, XmlHeadReader
+from lbcompanion.html.page_detection import Refusal
 
 #: Asked once where a snippet follows a ``<base>``: gives top and bottom with absolute addresses.
 BehindBase = Callable[[], tuple[bytes, bytes]]
@@ -36,7 +36,7 @@ class InjectionSpec:
     :ivar bottom: goes before the last ``</body>``, or to the document's end; empty: the body is not even read.
     :ivar top_at_head_end: whether the top snippet goes to the head's end; else to its start.
     :ivar xhtml: the page is read as XML.
-    :ivar charset_known: the encoding stands in the page's ``Content-Type``, so that no ``<meta>`` matters.
+    :ivar charset_known: whether ``Content-Type`` names the encoding, so that no ``<meta>`` matters.
     :ivar needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :ivar on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
     :ivar behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start.
@@ -175,7 +175,7 @@ class StreamingInjector:
         """Read the head up to its end; returns the bytes to forward now, and those from its end on."""
         reader = self._head_reader
         if reader is None:
-            reader = self._head_reader = XmlHeadReader() if self._spec.xhtml else HeadReader(False)
+            reader = self._head_reader = XmlHeadReader() if self._spec.xhtml else HeadReader(xhtml=False)
         reader.position = 0
         reader.read(data, at_end)
         read = reader.position

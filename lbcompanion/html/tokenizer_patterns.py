@@ -1,4 +1,4 @@
-"""How HTML's tokenizer reads a tag, a comment and raw text, as compiled patterns over bytes.
+"""Compiled patterns over bytes that read a tag, a comment and raw text as HTML's tokenizer does.
 
 Every pattern here takes whole tokens only and in time linear to their length: a name with a value and a name without
 one exclude each other, so that a tag which does not end is found so at once. Source of all rules: HTML Standard,

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import can_ada
 
-from lbcompanion.html.web_encodings import query_codec
+from lbcompanion.html.text_codecs import query_codec
 
 #: Longer URLs are not used: a request line of this length is still accepted by common servers.
 MAX_URL_CHARS = 8000

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from attrs import evolve
 
 from lbcompanion.html.charset import bom_charset
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import Mark, joined
+from lbcompanion.html.page_detection import Refusal
 from lbcompanion.html.stream import InjectionSpec, PageTransformer
 
 # Placeholders for the snippets in the output of the inner transformer, as they are and behind a ``<base>``. No code

@@ -1,4 +1,4 @@
-"""Redaction of XHTML: an XML parser says where elements and comments are, and which values attributes have.
+"""Redaction of XHTML. An XML parser finds elements, comments and attribute values.
 
 The selectors are applied to a shadow of the page: its tags alone, written as HTML, numbered. Nothing but what is
 removed changes in the page. Where something may have to be removed, a page gives no copy if it is not well-formed, or
@@ -72,7 +72,7 @@ def _redacted(
     page: bytes, exclude_blocks: bool, masks: Masks | None, redact_document: Callable[[bytes], bytes]
 ) -> bytes:
     lower = lowered(page)
-    # What is declared may bring words into the page that do not stand in it.
+    # Declarations may add words to the page that its text does not contain.
     declares = bool(_DECLARATION.search(lower))
     selectors = list(masks.selectors if declares else masks.candidates(lower)) if masks else []
     excludes = exclude_blocks and find(lower, EXCLUDE_WORD) >= 0
@@ -144,7 +144,7 @@ class _Document:
         if (tag is None and not self._has_declarations) or number > len(self._page) // 4:
             raise RedactionError("the tag of an element was not found")
         self._elements.append(
-            _Element(start, tag.end(), tag.group().endswith(b"/>")) if tag else _Element(start, start, True)
+            _Element(start, tag.end(), tag.group().endswith(b"/>")) if tag else _Element(start, start, closed=True)
         )
         self._open.append(number)
         local = name.rpartition(":")[2]
@@ -187,7 +187,7 @@ class _Document:
                     self._edits.append((start + attribute.start(1), start + position, b'srcdoc="%b"' % escaped))
 
     def mask(self, selectors: list[str]) -> None:
-        """Take out what these selectors match."""
+        """Remove what these selectors match."""
         numbers = _Numbers()
         rewritten("".join(self._shadow).encode(), [(", ".join(selectors), numbers)])
         for number in numbers.found:
@@ -198,7 +198,7 @@ class _Document:
                 self._edits.append((element.content, element.end, b""))
 
     def redacted(self) -> bytes:
-        """The page without what is left out; the page itself where that is nothing."""
+        """The page without the removed parts; the page itself if nothing is removed."""
         if self._has_declarations and (self._edits or self._marks):
             raise RedactionError("the page's document type has declarations")
         contents = sorted(edit for edit in self._edits if not edit[2])
@@ -222,7 +222,7 @@ class _Document:
 
 
 def _outside(marks: list[Mark], contents: list[tuple[int, int, bytes]]) -> list[Mark]:
-    """The marks that are in none of these ranges; both are in the order of the page."""
+    """The marks outside of these ranges; both are in the order of the page."""
     kept = []
     index = end = 0
     for mark in marks:

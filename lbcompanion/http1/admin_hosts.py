@@ -1,6 +1,6 @@
-"""Which requests an admin listener answers: those that name it by its address, by ``localhost`` or by a known name.
+"""Checks the ``Host`` of requests to an admin listener: an IP address, ``localhost`` or a known name.
 
-An admin listener asks for no password; that it can be reached from its own machine only is its protection. A browser
+An admin listener has no password; it is protected because only its own machine can reach it. A browser
 on that machine treats a name that was rebound to 127.0.0.1 as the attacker's own origin (DNS rebinding), and lets the
 attacker's script read the response. The name is in ``Host``, which a script cannot change.
 """

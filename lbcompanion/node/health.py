@@ -1,6 +1,6 @@
-"""The parts of a node that may break while it serves, in words for ``/readyz`` and in log lines.
+"""The state of the node's parts that write to the disk, for ``/readyz`` and the log.
 
-Each part has a word of its own, and one log line when it breaks and one when it works again.
+The log gets one line when a part breaks, and one when it works again.
 """
 
 from __future__ import annotations

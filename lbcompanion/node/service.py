@@ -396,7 +396,7 @@ class NodeService(NodeProcess):
 
     @property
     def copy_outcome(self) -> dict[str, int]:
-        """What became of the copies: ``handed_over``, ``kept`` and ``lost`` to their numbers."""
+        """The numbers of copies that were ``handed_over``, ``kept`` and ``lost`` when the node stopped."""
         return self._copy_drain.copy_outcome
 
     async def _stop(self) -> None:
@@ -404,7 +404,7 @@ class NodeService(NodeProcess):
         seconds = self._reactor.seconds
         if taken_over and self._admin_listener is not None:
             # Readiness checks have to reach the processes that take over.
-            await maybeDeferred(self._admin_listener.close, True)
+            await maybeDeferred(self._admin_listener.close, shared=True)
             self._admin_listener = None
         if taken_over and self.notice_sender is not None:
             # Notices received here still go into the spool, which the successor sends.

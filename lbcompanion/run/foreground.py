@@ -59,7 +59,9 @@ def run_node(settings: NodeSettings, *, json_lines: bool | None = None, take_ove
         asyncioreactor.install(loop)
     from twisted.internet import reactor
 
-    return run_service(make_node(settings, reactor, loop, json_lines, False, take_over), reactor, json_lines)
+    return run_service(
+        make_node(settings, reactor, loop, json_lines, relay=False, take_over=take_over), reactor, json_lines
+    )
 
 
 def make_node(
@@ -67,6 +69,7 @@ def make_node(
     reactor: Any,
     loop: asyncio.AbstractEventLoop | None,
     json_lines: bool | None,
+    *,
     relay: bool,
     take_over: bool,
 ) -> NodeService | Supervisor:

@@ -59,7 +59,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     try:
-        service = make_node(options.settings, reactor, None, None, True, bool(options["take-over"]))
+        service = make_node(options.settings, reactor, None, None, relay=True, take_over=bool(options["take-over"]))
         return stop_reactor_on_failure(service, reactor)
     except ConfigError as error:  # an error that shows only when the store is opened
         exit_with_config_error(error)

@@ -58,7 +58,10 @@ def render(cookies: Iterable[RoutingCookie]) -> str:
 
 
 def safe_to_send(cookies: Iterable[RoutingCookie]) -> bool:
-    """Whether these can stand in a request without changing its meaning: ASCII, no controls, no ``;``, 4 KiB in all."""
+    """Whether these cookies can be sent without changing a request's meaning.
+
+    They must be ASCII without control characters and ``;``, 4 KiB in all.
+    """
     sent = list(cookies)
     valid = all(_NAME.fullmatch(cookie.name) and _VALUE.fullmatch(cookie.value) for cookie in sent)
     return valid and len(render(sent)) <= MAX_SENT_BYTES

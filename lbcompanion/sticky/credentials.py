@@ -1,12 +1,12 @@
-"""What looks like a session credential: a cookie that would let its finder act as the visitor.
+"""Recognises session credentials: cookies with which another client could act as the visitor.
 
-A guess by name and by shape, on the careful side: what is held back by mistake costs a rung of the ladder, and
-``allow_credentials`` names it free; what is recorded by mistake is a leak.
+This is a cautious guess by name and shape. A cookie that is refused by mistake costs a rung of the ladder, and
+``allow_credentials`` can permit it. A session that is recorded by mistake is a leak.
 
-These are the questions about a name and a value alone. Whether a dialect records a value is the dialect's to answer:
+The functions judge a name and a value only. The dialect decides whether a value is recorded:
 :meth:`lbcompanion.sticky.dialects.shapes.Shape.may_be_recorded`.
 
-A session may have any name. If it is not known what writes a cookie, its value decides: one that is as long as a
+A session may have any name. If the writer of a cookie is unknown, its value decides: one that is as long as a
 session's id and does not read as the name or the address of a node counts as a session's.
 """
 

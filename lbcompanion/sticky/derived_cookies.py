@@ -54,8 +54,8 @@ def identifies_node(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> b
 
 def may_be_adopted(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bool:
     """Whether the cookies of one visitor may become the crawler's own route to the node, and so be sent for the pages
-    of others: they are node values, none of them can be a session's whatever dialect is configured, and they are as few
-    and as small as a balancer's are. A visitor writes what he likes; names and values are no proof.
+    of others: they are node values, no session's cookie is among them under any dialect, and they are as few
+    and as small as a balancer's. Names and values prove nothing, because a visitor can write any.
     """
     found = list(cookies)
     writers = [reader.dialect_of(cookie.name, cookie.value) for cookie in found]
@@ -67,8 +67,8 @@ def may_be_adopted(reader: CookieReader, cookies: Iterable[RoutingCookie]) -> bo
 
 def may_be_tried(cookies: Iterable[RoutingCookie], allowed_credentials: Iterable[str] = ()) -> bool:
     """Whether cookies that many visitors of a node sent may be tried as the crawler's own route, although no dialect
-    knows that they are node values: they read as names or addresses of nodes, none of them can be a session's by its
-    name, or is configured to be one, and they are small."""
+    knows that they are node values: they look like names or addresses of nodes, no name is that of a session or
+    is configured as one, and they are small."""
     found, allowed = list(cookies), tuple(allowed_credentials)
     if not found or len(render(found)) > _MAX_ADOPTED_BYTES or not safe_to_send(found):
         return False

@@ -92,7 +92,7 @@ def _finding(dialect: Dialect, name: str, value: str) -> Finding | None:
     if dialect.never_record and recognised:
         note = f"{Confidence.RECOGNISED.value}; never recorded: {dialect.never_record}"
         return Finding(dialect.name, name, None, "", dialect.moves_visitor, Confidence.RECOGNISED, note)
-    read = dialect.read({name: value}, _exact_pattern(name) if dialect.renamable else ())
+    read = dialect.read({name: value}, _exact_pattern(name) if dialect.configurable_name else ())
     if not read:
         return _needs_another_cookie(dialect, name) if recognised else None
     grounds = _confidence(dialect, name, value, recognised)

@@ -45,19 +45,19 @@ class LadderLimits:
 
 @frozen
 class Knowledge:
-    """What is known when a step is chosen.
+    """The facts by which a step is chosen.
 
     :ivar owner: the node that the token names.
     :ivar recorded: the routing cookies of the notice.
     :ivar recorded_safe: whether a replay cannot move the visitor, by their dialect.
     :ivar recorded_hash_keyed: whether they may be younger than the page, and then lead elsewhere, by their dialect.
-    :ivar recorded_doubtful: whether it was learnt that cookies of their names are hardly what this balancer goes by.
+    :ivar recorded_doubtful: whether cookies of their names led to other nodes, so that they probably do not route here.
     :ivar recorded_misleading: whether just these led to another node a moment ago.
-    :ivar owner_alive: whether the owner gave a proven answer a moment ago, on whatever way.
+    :ivar owner_alive: whether the owner gave a proven answer a moment ago, by any route.
     :ivar owner_reached: whether the balancer sends the owner's visitors to it now: a request with a routing cookie of
         the crawler's own reached it a moment ago. Only this allows a replay that could move the visitor.
     :ivar own: the crawler's own route to the owner, in whatever state; only a proven one is used for a fetch.
-    :ivar may_mint: whether asking the balancer for a cookie of our own is worth it now.
+    :ivar may_mint: whether the crawler may ask the balancer for a cookie of its own now.
     :ivar computed: the owner's routing cookie from configuration or computation.
     :ivar computed_misleading: as ``recorded_misleading``.
     :ivar direct: the owner's own origin; empty: none is known.
@@ -80,7 +80,7 @@ class Knowledge:
 
 @frozen
 class RoundState:
-    """What happened so far, in this round and before it.
+    """The progress of this round, and of the rounds before it.
 
     :ivar rounds: how many rounds ended before this one.
     :ivar attempts: this round's, in order.
@@ -177,11 +177,10 @@ def skipped_rungs(
 def _ordered(ladder: tuple[str, ...], knowledge: Knowledge) -> tuple[str, ...]:
     """The rungs for this notice, in order. A rung that could move the visitor comes after all rungs that cannot.
 
-    That the balancer sends visitors to the owner is not enough: a table may have bound this visitor's key to another
+    It is not enough that the balancer sends visitors to the owner: a table may have bound this visitor's key to another
     node, which is down now, and the replay would bind it again.
 
-    A key that may be younger than the page, and a cookie of which it was learnt that it hardly routes, come after our
-    own cookie, too.
+    A key that may be younger than the page, and a doubtful cookie, come after the crawler's own cookie, too.
     """
     first, own = RouteKind.RECORDED.value, RouteKind.OWN.value
     if first not in ladder:
@@ -303,10 +302,10 @@ def _any(_knowledge: Knowledge, state: RoundState) -> Step | None:
 
 @frozen
 class _Rung:
-    """What the ladder knows of one rung.
+    """The functions of one rung.
 
-    :ivar step: what to do on it now; None: nothing.
-    :ivar why_not: why it was not tried in a round that is over, for people.
+    :ivar step: returns the next step on it; None if there is none to take.
+    :ivar why_not: returns the reason why it was not tried in a finished round, as text for an operator.
     """
 
     step: Callable[[Knowledge, RoundState], Step | None]
@@ -324,8 +323,8 @@ _RUNGS = {
 
 
 def _end_round(owner: str, state: RoundState, age: float, limits: LadderLimits, jitter: float) -> Wait | Finish:
-    """Back-off, or the end; every notice has had one whole round by then, however old it came."""
-    # A central store's or a peer's last word counts once the owner itself had its chance on the other rungs.
+    """Back-off, or the end. Every notice gets at least one whole round, however old it was on arrival."""
+    # A final miss from a central store or a peer counts only after the other rungs were tried for the owner itself.
     final = next((attempt.result for attempt in state.attempts if attempt.node and attempt.result in FINAL_MISSES), "")
     if final:
         return Finish(LossReason.of(LossCode(final)))

@@ -85,9 +85,9 @@ class CookieReader:
             return self._dialect.read(cookies, self._names, self._allow)
         found: dict[str, RoutingCookie] = {}
         for dialect, group in self._grouped_by_dialect(cookies):
-            # An allowed name was set free as a whole; a dialect that knows its form still cuts it down. Without
-            # configured names a dialect goes by its own, which all of its share fit; never by the visitor's, which
-            # it would have to compare with each other, and could take for patterns.
+            # An allowed value may be recorded whole; a dialect that knows its form still reduces it. Without configured
+            # names, a dialect uses its own, which all cookies of its group fit. It never uses the visitor's names:
+            # comparing them with each other takes long, and they could be read as patterns.
             for cookie in dialect.read(group, self._names, self._allow):
                 found[cookie.name] = cookie
         return tuple(found[name] for name in cookies if name in found)

@@ -9,7 +9,7 @@ from itertools import islice
 from attrs import evolve, field, frozen
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.node_values import NodeValues
+from lbcompanion.sticky.node_cookie_values import NodeCookieValues
 
 #: How long a cookie that led to a wrong node is passed over, in seconds: its node may be back after that.
 MISLEADING_SECONDS = 30.0
@@ -27,7 +27,7 @@ REFRESH_SECONDS = 120.0
 
 #: For how long it is remembered, in seconds, that the cookies of some names led elsewhere.
 DOUBT_SECONDS = 600.0
-#: For each that led elsewhere, how many must have led home for their names to be trusted all the same.
+#: A doubted name is trusted if at least this many replays reached the node for each one that led elsewhere.
 _SUCCESSES_PER_FAILURE = 4
 
 _MAX_MISLEADING = 4096
@@ -36,7 +36,7 @@ _MAX_CANDIDATES = 3
 
 
 class RouteState(Enum):
-    """How much a route is worth."""
+    """How far a route is proven."""
 
     CANDIDATE = "candidate"
     PROVEN = "proven"
@@ -49,7 +49,7 @@ class Source(Enum):
     MINTED = "minted"  # handed out by the balancer to the crawler
     INVENTED = "invented"  # a key of the crawler's own that turned out to lead there
     SESSION = "session"  # a session of the crawler's own at the application
-    TRAFFIC = "traffic"  # recorded for a visitor of the node: a node's value, nobody's in particular
+    TRAFFIC = "traffic"  # recorded for a visitor of the node: a value of the node, not of one visitor
 
     @property
     def guessed(self) -> bool:
@@ -107,7 +107,7 @@ class _ReplayCounts:
 
 
 def _is_recent(when: float | None, now: float, seconds: float) -> bool:
-    """Whether a time is at most so many seconds ago; the clock may have been set back since."""
+    """Whether a time is at most ``seconds`` ago; the clock may have been set back since."""
     return when is not None and 0 <= now - when <= seconds
 
 
@@ -126,7 +126,7 @@ class Routes:
         self._candidates: dict[tuple[str, str], tuple[Route, ...]] = {}
         self._replay_counts: dict[tuple[str, frozenset[str]], _ReplayCounts] = {}
         #: What the notices of many visitors show.
-        self.node_values = NodeValues()
+        self.node_cookie_values = NodeCookieValues()
 
     def __iter__(self) -> Iterator[Route]:
         return iter(sorted(self._routes.values(), key=lambda route: (route.site, route.node)))
@@ -136,7 +136,7 @@ class Routes:
         return self._routes.get((site, node))
 
     def current(self, site: str, node: str, now: float) -> Route | None:
-        """The route to a node as it stands at this moment: one whose cookies have run out is stale."""
+        """The current route to a node. A route whose cookies have expired is stale."""
         route = self.get(site, node)
         return evolve(route, state=RouteState.STALE) if route is not None and route.has_expired(now) else route
 

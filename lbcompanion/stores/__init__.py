@@ -1,1 +1,1 @@
-"""Where copies live: one provider per file, one contract suite for all of them (:mod:`lbcompanion.testing`)."""
+"""The stores of copies: one provider per file, one contract suite for all of them (:mod:`lbcompanion.testing`)."""

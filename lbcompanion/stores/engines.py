@@ -92,7 +92,7 @@ def sqlite(url: URL, busy_seconds: float) -> Database:
     engine = _engine(url, arguments)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
-    return Database(engine, False, Path(url.database or ""))
+    return Database(engine, shared=False, file=Path(url.database or ""))
 
 
 def postgresql(text: str, timeout_seconds: float = STATEMENT_SECONDS * 2) -> Database:
@@ -146,7 +146,7 @@ def mysql(text: str) -> Database:
 
 def _server(url: URL, arguments: Mapping[str, Any]) -> Database:
     # READ COMMITTED: after waiting for a lock, a claim sees the committed rows, and gaps between rows are not locked.
-    return Database(_engine(url, arguments, isolation_level="READ COMMITTED"), True)
+    return Database(_engine(url, arguments, isolation_level="READ COMMITTED"), shared=True)
 
 
 def _engine(url: URL, arguments: Mapping[str, Any], **more: Any) -> Engine:

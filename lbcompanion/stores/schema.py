@@ -1,7 +1,8 @@
 """The tables of a SQL store, for all databases.
 
 Bodies have their own table: marking a row as sent rewrites the row, which would otherwise include megabytes.
-A change that only adds is a further step in :data:`STEPS`. Increase :data:`SCHEMA_VERSION` with every other change.
+A change that only adds is a further migration in :data:`MIGRATIONS`. Every other change needs a new
+:data:`SCHEMA_VERSION`.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 
 from lbcompanion.errors import StoreError
-from lbcompanion.schema_steps import Step, apply_steps, steps_table
+from lbcompanion.schema_migrations import Migration, apply_migrations, migrations_table
 
 #: The oldest and newest programs that can use the same tables agree on this number.
 SCHEMA_VERSION = 1
 #: What was added to the tables of this version since, in order.
-STEPS: tuple[Step, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = ()
 
 metadata = MetaData()
 
@@ -44,8 +45,8 @@ _token = String(64).with_variant(mysql.VARCHAR(64, charset="ascii", collation="a
 #: One row. A node locks it while it evicts copies, so that only one node at a time does so.
 versions = Table("lbc_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False), **_MYSQL)
 
-#: The steps of :data:`STEPS` that were applied.
-applied_steps = steps_table("lbc_schema_steps", metadata, **_MYSQL)
+#: The numbers of the applied migrations. The table keeps its first name, because existing stores have it.
+applied_migrations = migrations_table("lbc_schema_steps", metadata, **_MYSQL)
 
 # SQLite assigns a primary key automatically only if its type is INTEGER, which has 64 bits there.
 _sequence = BigInteger().with_variant(Integer, "sqlite")
@@ -104,4 +105,4 @@ def prepare(connection: Connection) -> None:
         connection.execute(insert(versions).values(version=SCHEMA_VERSION))
     elif found != [SCHEMA_VERSION]:
         raise StoreError(f"the database has schema version {max(found)}, this program knows {SCHEMA_VERSION} only")
-    apply_steps(connection, applied_steps, STEPS, is_new=not found)
+    apply_migrations(connection, applied_migrations, MIGRATIONS, is_new=not found)

@@ -1,1 +1,1 @@
-"""What tests of this project and of its plugins share: strategies, contract suites, doubles that fail on purpose."""
+"""Test tools for this project and for plugins: strategies, contract suites, doubles that fail on purpose."""

@@ -129,7 +129,7 @@ class NoStickiness:
 
 
 class CookieRewrite(Enum):
-    """What a balancer does to a cookie that the application sets under the sticky name."""
+    """How a balancer changes a cookie that the application sets under the sticky name."""
 
     NONE = "it stays as it is"
     DROPPED = "the balancer's own comes in its place"
@@ -181,7 +181,7 @@ class CookieInsertion(NoStickiness):
             if name == self.name:
                 node = self._node_of(value)
                 if node in node_states.usable:
-                    return Prediction((node,), True)
+                    return Prediction((node,), by_cookie=True)
                 if self.first_only:
                     break
         return Prediction(node_states.up)
@@ -242,7 +242,7 @@ class StickTable(NoStickiness):
         """The node that the key is bound to, if usable."""
         key = self._key(cookies)
         bound = "" if key is None else self.table.get(key, "")
-        return Prediction((bound,), True) if bound in node_states.usable else Prediction(node_states.up)
+        return Prediction((bound,), by_cookie=True) if bound in node_states.usable else Prediction(node_states.up)
 
     def record(self, cookies: Pairs, node_states: NodeStates, node: str) -> Choice:
         """Bind the key to the node."""

@@ -47,7 +47,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
     dialect = renamed if isinstance(renamed, Dialect) else dialect
 
     class DialectContract(TestCase):
-        """What is promised of every dialect."""
+        """The tests that every dialect passes."""
 
         def test_it_is_named(self) -> None:
             """Product first, mode after it."""
@@ -64,7 +64,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
             self.assertTrue(all(sample.source for sample in dialect.samples))
 
         def test_samples_are_read_and_revealed(self) -> None:
-            """As the evidence says."""
+            """Each sample is read as its evidence says."""
             for sample in dialect.samples:
                 with self.subTest(sample.cookie):
                     read = dialect.read(parse(sample.cookie), sample.names, sample.allow)
@@ -79,8 +79,8 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
                     self.assertTrue(dialect.recognises(name, value), sample.cookie)
 
         @given(cookies(), st.lists(cookie_names(), max_size=3))
-        def test_any_cookies_are_borne(self, found: Mapping[str, str], names: list[str]) -> None:
-            """No cookies raise anything; a replay is read as itself; the node it reveals is the same."""
+        def test_any_cookies_are_accepted(self, found: Mapping[str, str], names: list[str]) -> None:
+            """No cookies raise an exception; a replay is read as itself, and names the same node."""
             wanted = tuple(name for name in names if not is_pattern(name))
             read = dialect.read(found, wanted)
             self.assertEqual(read, dialect.read(_parsed_again(read), wanted))
@@ -90,8 +90,8 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
                 dialect.node_of(RoutingCookie(name, value))
 
         @given(st.text(max_size=40), st.text(max_size=40))
-        def test_any_text_is_borne(self, name: str, value: str) -> None:
-            """Not even what no header can hold raises."""
+        def test_any_text_is_accepted(self, name: str, value: str) -> None:
+            """Even text that no header can contain raises no exception."""
             dialect.read({name: value}, ())
             dialect.recognises(name, value)
             dialect.node_of(RoutingCookie(name, value))
@@ -107,7 +107,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
                     self.assertIsNot(dialect.detects_move(read, lines), True, sample.cookie)
 
         def test_no_session_is_read(self) -> None:
-            """Even where the configuration names it."""
+            """A session is not read, even if the configuration names it."""
             for name, value in SESSIONS.items():
                 for names in ((), (name,), ("/./",)):
                     for text in (value, f"n1~{value}", f"{value}.n1"):
@@ -115,12 +115,12 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
                         self.assertFalse([cookie for cookie in read if value in cookie.value], name)
 
         def test_names_decide(self) -> None:
-            """A cookie of another name than the configured ones is none of this dialect's."""
+            """A cookie with another name than the configured ones is not read."""
             for sample in dialect.samples:
                 self.assertEqual((), dialect.read(parse(sample.cookie), ("no-such-name",), ("/./",)))
 
         def test_secrets_are_not_shown(self) -> None:
-            """A key is not in what is printed of a dialect, nor forged as it is."""
+            """Neither the ``repr`` of a dialect nor a computed cookie contains the key."""
             cookie = dialect.compute(NodeFacts("n1", "10.0.0.11:8080", "hidden-key"), ("a_name",))
             self.assertNotIn("hidden-key", f"{dialect!r} {'' if cookie is None else cookie.value}")
 

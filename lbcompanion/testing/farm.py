@@ -106,7 +106,7 @@ class InlineThread:
         return execute(work)
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """Do nothing: no thread runs."""
 
 
 class InlineCrawler(CrawlerService):
@@ -127,7 +127,7 @@ class InlineCrawler(CrawlerService):
         return self._backlog.recordings(100_000)[::-1]
 
     def page(self, row: Any) -> bytes:
-        """The archived page of a row, as it stands in the archive."""
+        """The archived page of a row, as the archive has it."""
         return self._archive.read_page(row["warc_file"], row["warc_offset"])
 
 

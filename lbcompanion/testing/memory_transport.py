@@ -13,7 +13,7 @@ from lbcompanion.node.proxy.interface import ConnectionHandler, Transport
 #: Bytes queued before the protocol must pause writing, and before it may resume: asyncio's defaults.
 HIGH_WATER = 65536
 LOW_WATER = HIGH_WATER // 4
-#: More steps than this are taken for an endless loop.
+#: More steps than this count as an endless loop.
 _MAX_STEPS = 1_000_000
 
 

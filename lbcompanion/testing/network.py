@@ -39,7 +39,7 @@ from zope.interface import implementer
 
 _T = TypeVar("_T")
 
-#: More steps than this are taken for an endless loop.
+#: More steps than this count as an endless loop.
 _MAX_STEPS = 200_000
 _FIRST_FREE_PORT = 49152
 

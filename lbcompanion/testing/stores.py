@@ -324,7 +324,7 @@ class _PageStoreContract(TestCase):
         await store.put(make_page("a"))
         await self.assert_stored(store, "a")
 
-    async def test_a_mark_is_told_as_it_was_made(self) -> None:
+    async def test_a_mark_is_reported_as_it_was_made(self) -> None:
         store = await self.filled("a")
         miss = Miss(MissReason.EVICTED, "grew too large", "n2")
         assert await store.mark("never", miss) is None

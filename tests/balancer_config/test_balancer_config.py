@@ -40,7 +40,7 @@ def test_the_balancer_accepts_it(product, farm, tmp_path):
 
 
 @pytest.mark.parametrize("product", balancer_config.PRODUCTS)
-def test_the_configured_cookie_is_used_and_told(product):
+def test_the_configured_cookie_is_used_and_reported(product):
     text = made(product, ALONE)
     assert '#     cookies = ["MINE"]' in text
     assert balancer_config.PRODUCTS[product].COOKIE not in text.replace("$lbc", "").split("MINE", 1)[1].split()

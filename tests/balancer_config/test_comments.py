@@ -1,4 +1,4 @@
-"""What every configuration says of itself, as comments."""
+"""The comments in every configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def made(product, nodes, listen=("127.0.0.1", 8500)):
 
 
 @pytest.mark.parametrize("product", balancer_config.PRODUCTS)
-def test_where_the_admin_listener_is_out_of_reach_that_is_told(product):
+def test_where_the_admin_listener_is_out_of_reach_that_is_reported(product):
     text = " ".join(line.strip(" \t#") for line in made(product, HIDDEN).splitlines())
     if product not in ("nginx", "apache"):  # these never ask there
         assert "Only its own machine can reach the admin listener of" in text
@@ -26,6 +26,6 @@ def test_where_the_admin_listener_is_out_of_reach_that_is_told(product):
 
 
 @pytest.mark.parametrize("product", balancer_config.PRODUCTS)
-def test_a_guess_is_told(product):
+def test_a_guess_is_reported(product):
     assert "# LOOK HERE" in made(product, [node("n1", "tcp:8080"), node("n2", "tcp:8080")])
     assert "# LOOK HERE" not in made(product, CLOSE)

@@ -1,4 +1,4 @@
-"""What a balancer has to know of the nodes is gathered from their own files."""
+"""A balancer's facts about the nodes are collected from their own files."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_cpu_time_memory_and_descriptors_are_seen() -> None:
         assert descriptors(us) == open_now + 1
 
 
-def test_which_python_is_told() -> None:
+def test_which_python_is_reported() -> None:
     assert sys.version.split()[0] in python()
     assert "took" in python()
 

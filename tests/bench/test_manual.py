@@ -1,4 +1,4 @@
-"""What is put into the manual says what was measured, in tables whose rows are of one length."""
+"""The tables in the manual show the measured figures, and their rows have the same length."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def whole() -> dict[str, object]:
     return report
 
 
-def test_all_is_told() -> None:
+def test_the_page_has_all_figures() -> None:
     text = rst(whole())
     for said in (
         "3 March 2025",

@@ -105,7 +105,7 @@ def test_a_coded_page_is_judged_decoded() -> None:
         (b"HTTP/1.1 200 OK\r\nX-Request-Id: 7\r\n\r\n" + TAGGED, True),
     ],
 )
-def test_whatever_differs_is_told(data: bytes, tagged: bool) -> None:
+def test_whatever_differs_is_reported(data: bytes, tagged: bool) -> None:
     with pytest.raises(WrongResponse):
         read(data, tagged=tagged)
 
@@ -119,6 +119,6 @@ def test_whatever_differs_is_told(data: bytes, tagged: bool) -> None:
         WHOLE_STREAM[65536:131072] + WHOLE_STREAM[65536:],
     ],
 )
-def test_a_stream_with_anything_lost_or_moved_is_told(body: bytes) -> None:
+def test_a_stream_with_anything_lost_or_moved_is_reported(body: bytes) -> None:
     with pytest.raises(WrongResponse):
         read(sized(body), STREAM, tagged=False)

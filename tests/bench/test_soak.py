@@ -62,7 +62,7 @@ def test_what_grows_is_not(number: int, start: float) -> None:
     assert not descriptors(seen).within_limit
 
 
-def test_growth_while_warming_is_none() -> None:
+def test_growth_while_warming_does_not_count() -> None:
     resident = [float(min(at, 20)) * 10 for at in range(100)]
     assert memory(samples(resident, [0] * 100)).within_limit
 

@@ -22,7 +22,7 @@ def test_ratios_are_the_rounds_own() -> None:
     assert report["wait added, 10 KB page, p50"] is True
 
 
-def test_what_is_missed_is_told() -> None:
+def test_what_is_missed_is_reported() -> None:
     page = {COMPANION: cpu(21, 21, 21), NGINX_LUA: cpu(20, 20, 20), TWISTED: cpu(200), MITMPROXY: cpu(631)}
     figures = {"page-10k": page, "1m-chunked": {COMPANION: cpu(3), NGINX: cpu(2)}}
     figures["page-10k"][TWISTED] = cpu(200, 200, 200)

@@ -20,7 +20,7 @@ def test_every_command_has_help(command: str) -> None:
     assert done.stdout.startswith("Usage:")
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_reported() -> None:
     assert __version__ in run("--version").stdout
 
 
@@ -42,7 +42,7 @@ def _bad(tmp_path: Path) -> Path:
     ("command", "name"),
     [("node", "n1.toml"), ("crawler", "crawler.toml"), ("check-config", "n1.toml"), ("check-config", "crawler.toml")],
 )
-def test_a_bad_configuration_is_exit_2_and_told_in_full(bad: Path, command: str, name: str) -> None:
+def test_a_bad_configuration_exits_2_and_is_reported_in_full(bad: Path, command: str, name: str) -> None:
     done = run(command, *([] if command == "check-config" else ["--config"]), bad / name)
     assert done.exit_code == 2
     assert done.stdout == ""

@@ -188,7 +188,7 @@ def test_a_dialect_is_described(folder: Path) -> None:
     assert read_crawler(write(folder, f"{CRAWLER}\n{described}")).sites["main"].sticky == expected
 
 
-def test_the_kind_is_told(folder: Path) -> None:
+def test_the_kind_is_reported(folder: Path) -> None:
     assert isinstance(read_any(write(folder, NODE)), settings.NodeSettings)
     assert isinstance(read_any(write(folder, CRAWLER)), settings.CrawlerSettings)
     assert "[node]" in wrong(folder, "").allowed

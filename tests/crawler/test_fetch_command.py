@@ -53,7 +53,7 @@ class FetchTests(SynchronousTestCase):
         text = "no answer from n2: last misrouted"
         self.assertEqual(fetched.loss_reason, LossReason(LossCode.NO_ANSWER_IN_ONE_ROUND, text))
 
-    def test_no_token_of_ours(self) -> None:
+    def test_an_invalid_token(self) -> None:
         self.failureResultOf(fetch_once(self.farm.settings(), self.farm.clock, "x" * 40), TokenError)
 
     def test_no_site(self) -> None:

@@ -1,4 +1,4 @@
-"""What the crawler counts."""
+"""The crawler's metrics."""
 
 from __future__ import annotations
 

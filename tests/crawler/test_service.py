@@ -86,7 +86,7 @@ class ServiceTests(TestCase):
         self.assertFalse(any(token in line or "SRV=n" in line for line in logged))
         self.assertEqual(b"".join(file.read_bytes() for file in (self.folder / "state").iterdir()).count(b"SRV=n"), 0)
 
-    def test_a_lost_archive_is_told_and_the_crawl_goes_on(self) -> Deferred[None]:
+    def test_a_lost_archive_is_reported_and_the_crawl_goes_on(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._lost_archive())
 
     async def _health(self, port: int) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""What works for each site is put together from the settings."""
+"""The parts of each site are made from the settings."""
 
 from __future__ import annotations
 

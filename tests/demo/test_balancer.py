@@ -129,7 +129,7 @@ class BalancerTests(TestCase):
             assert not response.headers.hasHeader("set-cookie")
 
     @inlineCallbacks
-    def test_an_unknown_value_is_set_anew(self):
+    def test_an_unknown_value_is_set_again(self):
         response = yield self.ask(Cookie="SRV=n9")
         assert response.headers.hasHeader("set-cookie")
 
@@ -199,7 +199,7 @@ class BalancerTests(TestCase):
         assert response.headers.getRawHeaders("set-cookie") == ["a=1", "b=2"]
 
     @inlineCallbacks
-    def test_the_node_is_told_who_asked(self):
+    def test_the_node_gets_the_visitors_address(self):
         response = yield self.ask(Host="shop.example:8443", X_Forwarded_For="10.1.2.3", X_Forwarded_Proto="https")
         headers = json.loads(response.body)["headers"]
         assert headers["host"] == ["shop.example:8443"]

@@ -1,4 +1,4 @@
-"""What ``--balancer`` may say, and which balancer that is."""
+"""The values of ``--balancer``, and the balancers that they select."""
 
 from __future__ import annotations
 

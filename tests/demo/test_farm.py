@@ -1,4 +1,4 @@
-"""What the farm may be asked for, and the files that it writes."""
+"""The farm's options, and the files that it writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of visits, and when a visit is good."""
+"""The report of visits, and when a visit is good."""
 
 from __future__ import annotations
 

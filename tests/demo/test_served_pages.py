@@ -24,7 +24,7 @@ class ServedPagesTests(SynchronousTestCase):
         assert cast("ServedPage", served_pages.page_of("v", "n1")).sha256 == sha256(b"one").hexdigest()
         assert served_pages.page_of("v", "n3") is None
 
-    def test_a_visit_without_a_name_is_told_but_not_kept(self):
+    def test_a_visit_without_a_name_is_reported_but_not_kept(self):
         on_page = []
         served_pages = ServedPages(on_page=on_page.append)
         served_pages.add("", "n1", "GET", "/", 200, b"x")

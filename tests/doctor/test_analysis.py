@@ -28,7 +28,7 @@ def test_an_inserted_cookie_is_proven():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["DokuWiki", "fe_typo_user", "frontend", "zenid", "d1a5e9d2c4b64f0d8f3f2f6c1b7e9a55"])
 @pytest.mark.parametrize("companions", [True, False])
-def test_a_session_under_any_name_is_told_and_not_advised_to_be_recorded(name, companions):
+def test_a_session_under_any_name_is_reported_and_not_advised_to_be_recorded(name, companions):
     def written(response, turn):
         set_cookie = (evolve(one, value=sha256(one.value.encode()).hexdigest()[:32]) for one in response.set_cookies)
         return evolve(response, set_cookies=tuple(set_cookie))

@@ -1,4 +1,4 @@
-"""What the doctor finds fault with, each case as data."""
+"""The findings of the doctor, each case as data."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_a_header_that_names_the_node_helps():
     assert [one.name for one in found.nodes] == list(NODES)
 
 
-def test_where_nothing_tells_that_is_told():
+def test_a_lack_of_evidence_is_reported():
     found = analyse(ModelSite(nobody, companions=False).probe())
     assert (found.sticky, found.nodes) == (False, ())
     assert "cannot-tell" in codes(found)

@@ -1,4 +1,4 @@
-"""What the doctor asks next."""
+"""The doctor's choice of the next request."""
 
 from __future__ import annotations
 

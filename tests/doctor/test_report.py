@@ -1,4 +1,4 @@
-"""What is shown of a diagnosis."""
+"""The report of a diagnosis."""
 
 from __future__ import annotations
 

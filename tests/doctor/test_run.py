@@ -1,4 +1,4 @@
-"""What was typed, joined with what is configured."""
+"""Command line options together with a configuration."""
 
 from __future__ import annotations
 

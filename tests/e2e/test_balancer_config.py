@@ -1,4 +1,4 @@
-"""What `lbcompanion balancer-config` prints works: visitors stick, and their pages are archived."""
+"""The output of `lbcompanion balancer-config` works: visitors stick, and their pages are archived."""
 
 from __future__ import annotations
 

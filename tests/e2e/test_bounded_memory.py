@@ -137,7 +137,7 @@ def test_slow_readers(front: Companion) -> None:
 
 
 def test_slow_application(front: Companion) -> None:
-    """What an application does not take is not read from the visitor."""
+    """Bytes that an application does not read are not read from the visitor."""
 
     async def run() -> int:
         async def take_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

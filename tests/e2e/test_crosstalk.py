@@ -135,7 +135,7 @@ def _judged(answer: Answer | None, method: bytes, name: bytes) -> str:
     return "whole"
 
 
-def test_nobody_gets_anothers_answer(tmp_path: Path) -> None:
+def test_no_visitor_gets_anothers_answer(tmp_path: Path) -> None:
     async def crowd(front: Companion) -> Counter[str]:
         async with await asyncio.start_server(_serve, LOOPBACK, front.application_port, backlog=128):
             told = await asyncio.gather(

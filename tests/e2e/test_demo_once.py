@@ -47,7 +47,7 @@ def test_people_get_a_table(tmp_path):
 
 
 @pytest.mark.parametrize("options", [("--balancer", "none-such"), ("--nodes", "0"), ("--nodes", "21")])
-def test_bad_usage_is_told_and_exits_2(options, tmp_path):
+def test_bad_usage_is_reported_and_exits_2(options, tmp_path):
     ran = demo("--once", *options, folder=tmp_path)
     assert ran.returncode == 2
     assert f"{options[0]} is {options[1]}; allowed: " in ran.stderr

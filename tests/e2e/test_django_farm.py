@@ -227,7 +227,7 @@ def test_every_page_of_djangos_admin_is_archived_as_django_made_it(new_farm, adm
 
 
 def check_secrets(farm: ProcessFarm, people: list[Person], tokens: list[str], hidden: bool) -> None:
-    """Of the visitors' cookies nothing but the routing part went further than to their node."""
+    """Only the routing part of the visitors' cookies left their node."""
     assert all(person.cookie_names == {"SRV", "sessionid", "csrftoken"} for person in people)
     secrets = set.union(*(person.secrets for person in people))
     assert len(secrets) >= 3 * len(people)

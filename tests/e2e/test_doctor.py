@@ -43,7 +43,7 @@ class DoctorEnvironment:
     def report_on(
         self, run_balancer: RunBalancer, companions: bool = True, path: str = "/shop/page", code: int | None = 0
     ) -> dict:
-        """What the command says, as JSON; ``code`` None: any exit code."""
+        """The command's output as JSON; ``code`` None: any exit code."""
         folder = self.folder / f"stand{next(self.number)}"
         folder.mkdir()
         port = self.ports.take()

@@ -62,7 +62,7 @@ FOLDERS = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)
 
 @define
 class Fate:
-    """What befell one page after it was served.
+    """The events of one page after it was served.
 
     :ivar offered: whether anybody posted a notice of it that is not forged.
     :ivar accepted: whether a node answered that it keeps one.
@@ -241,7 +241,7 @@ class FarmMachine(RuleBasedStateMachine):
 
     @rule(view=views, node=st.sampled_from(NAMES), confirm=st.booleans())
     def pulled_twice(self, view: View, node: str, confirm: bool) -> None:
-        """Whoever gives a copy, it is the page; and the second time it is the same."""
+        """Every given copy is the page, also the second time."""
         fate = self.fates[view.token]
         first = self.stranger.pull(view.token, node)
         second = self.stranger.pull(view.token, node)

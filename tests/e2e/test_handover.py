@@ -93,8 +93,8 @@ def test_its_pages_are_archived_while_it_is_away_and_when_it_is_back(new_farm: A
     wait_for("the route to be proven again", all_proven, 60)
 
 
-def test_all_nodes_are_started_anew_one_after_the_other(new_farm: Any) -> None:
-    """Whoever keeps copies of a node that is back gives them back to it, before it stops itself."""
+def test_all_nodes_are_started_again_one_after_the_other(new_farm: Any) -> None:
+    """A node that keeps copies of a restarted node gives them back before it stops."""
     farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=60, peers=True)
     visitor, first = visitor_of(farm, GOES)
     views = [first, *(visitor.view(f"/page-{number}") for number in range(7))]
@@ -116,7 +116,7 @@ def test_all_nodes_are_started_anew_one_after_the_other(new_farm: Any) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_without_peers_the_loss_is_told_at_once(new_farm: Any, workers: int) -> None:
+def test_without_peers_the_loss_is_reported_at_once(new_farm: Any, workers: int) -> None:
     farm = new_farm(balancers.haproxy_with("insert"), STICKING, give_up_seconds=600, workers=workers)
     visitor, first = visitor_of(farm, GOES)
     views = [first, *(visitor.view(f"/page-{number}") for number in range(5))]

@@ -156,7 +156,7 @@ def test_haproxy(farm: OracleFarm, rng: random.Random) -> None:
 
 
 def _covered_enough(random_walk: RandomWalk) -> None:
-    """Of each way that a request may end there were some."""
+    """Each way in which a request may end occurred."""
     ends = {kind.rpartition(", ")[2] for kind in random_walk.counted}
     assert {"by_cookie", "free"} <= ends, random_walk.counted
 

@@ -70,7 +70,7 @@ def test_probe(name: str, front: Companion, application: RecordingApplication, r
 
 
 def _answered(probe: Probe, visitor: RawVisitor) -> list[tuple[bytes, bytes, bytes]]:
-    """What the visitor was answered for, by the application's answers."""
+    """The requests that the visitor got answers for, by the application's answers."""
     takes = [*probe.takes, (b"GET", b"/innocent", b"")] if probe.takes else []
     first = visitor.answer(takes[0][0] if takes else b"GET")
     assert first is not None, "closed without a word"

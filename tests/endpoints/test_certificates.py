@@ -21,7 +21,7 @@ def server(certificate: Path, key: Path, more: str = "") -> ServerCertificate:
 
 
 def handshake(context: ssl.SSLContext, roots: bytes, name: str = "www.example.com") -> tuple[bytes, str | None]:
-    """What a client that trusts these roots sees: the certificate, and the protocol chosen."""
+    """The certificate and the protocol that a client with these roots gets."""
     asking = ssl.create_default_context(cadata=roots.decode())
     asking.set_alpn_protocols(["h2", "http/1.1"])
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -75,7 +75,7 @@ def test_a_chain_is_sent_along(tmp_path: Path) -> None:
         handshake(server(*files).context, root.pem)
 
 
-def test_reading_anew_takes_the_new_one(tmp_path: Path) -> None:
+def test_reading_again_takes_the_new_one(tmp_path: Path) -> None:
     authority = CertificateAuthority("root")
     shown = server(*authority.write(tmp_path, "a", "www.example.com"))
     before = handshake(shown.context, authority.pem)[0]

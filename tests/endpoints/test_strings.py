@@ -19,7 +19,7 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize("text", WRITTEN)
-def test_what_is_written_anew_is_read_as_the_same(text: str) -> None:
+def test_what_is_written_again_is_read_as_the_same(text: str) -> None:
     assert parse(str(parse(text))) == parse(text)
 
 

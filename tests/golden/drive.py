@@ -125,7 +125,7 @@ class Node:
         self.application = self.rig.application
 
     def exchange(self, *pieces: bytes, peer: object = ("192.0.2.7", 4711), seconds: float = 0.0) -> bytes:
-        """What a visitor receives who sends this, and lets time pass."""
+        """The bytes that a visitor receives for this input, after some time."""
         visitor = self.rig.connect(peer)
         visitor.send(*pieces)
         self.rig.run()
@@ -134,7 +134,7 @@ class Node:
         return visitor.received
 
     def get(self, target: str, *fields: bytes, method: str = "GET", body: bytes | None = None, **more: Any) -> bytes:
-        """What a visitor receives for a request."""
+        """The bytes that a visitor receives for a request."""
         length = () if body is None else (b"Content-Length: %d" % len(body),)
         raw = request(target.encode(), *fields, *length, method=method.encode())
         return self.exchange(raw + (body or b""), **more)
@@ -144,12 +144,12 @@ class Node:
         return self.rig.signed(method, path, body, nonce)
 
     def fetch(self, token: str, method: str = "GET", *fields: bytes) -> bytes:
-        """What the crawler receives for a token."""
+        """The bytes that the crawler receives for a token."""
         path = f"/_lbc/page/{token}"
         return self.get(path, *self.signed(method, path), b"Lbc-Authority: www.example.com", *fields, method=method)
 
     def put(self, path: str, body: bytes, *fields: bytes) -> bytes:
-        """What a peer receives that gives a copy."""
+        """The bytes that a peer receives after it put a copy."""
         return self.get(path, *self.signed("PUT", path, body), b"Lbc-Hop: n2", *fields, method="PUT", body=body)
 
     def view(self, target: str = "/shop?q=1", *fields: bytes) -> str:
@@ -177,11 +177,11 @@ class Node:
 
     @property
     def received(self) -> list[bytes]:
-        """What the application received, by connection."""
+        """The bytes that the application received, by connection."""
         return [connection.remote.received for connection in self.application.connections]
 
     def deliver(self) -> bytes:
-        """What goes to the crawler's intake for the notices that wait."""
+        """The request to the crawler's intake with the waiting notices."""
         assert self.spool is not None
         notice_sender = NoticeSender(
             intake="http://192.0.2.80:8470",
@@ -213,7 +213,7 @@ class Node:
         self.rig.notice_receiver.record_server_notice(self.rig.captured[-1][0], cookie)
 
     def admin(self, raw: bytes, ready: bool = True, workers: bool = False) -> bytes:
-        """What the admin listener answers."""
+        """The answer of the admin listener."""
         gauges = {"ready": ("1 where balancers should send visitors here", float(ready))}
         wrong = [] if ready else ["the application cannot be reached"]
         told = [{"number": 0, "pid": 4711, "serves": True}] if workers else []
@@ -222,7 +222,7 @@ class Node:
 
 
 class Wire:
-    """What goes out to other servers by Twisted's client, connected by hand."""
+    """The requests that Twisted's client sends to other servers, over connections in memory."""
 
     def __init__(self) -> None:
         self.reactor: Any = MemoryReactorClock()
@@ -278,14 +278,14 @@ def unpacked(body: bytes, chunked: bool) -> bytes:
 
 
 def give(node: Node, name: str, token: str, body: bytes) -> bytes:
-    """What goes to a peer that is given a copy."""
+    """The request that puts a copy to a peer."""
     giving = node.peers.put(name, token, frame_of(token, body), repr_digest(digest_of(body)), 10.0)
     Deferred.fromCoroutine(giving)
     return node.wire.written()
 
 
 def answered(site: Site, raw: bytes) -> bytes:
-    """What a site of Twisted's writes for these bytes."""
+    """The bytes that a Twisted site writes for this input."""
     transport = StringTransport()
     protocol: Any = site.buildProtocol(_NOBODY)
     protocol.makeConnection(transport)
@@ -347,11 +347,11 @@ class Crawling:
         self.rig.run(seconds)
 
     def admin(self, raw: bytes) -> bytes:
-        """What the admin listener answers."""
+        """The answer of the admin listener."""
         return answered(self._admin, raw)
 
     def intake(self, raw: bytes) -> bytes:
-        """What the intake answers."""
+        """The answer of the intake."""
         sites = self.farm.settings(self.folder).sites
         intake = Intake(
             secret=FARM_SECRET,

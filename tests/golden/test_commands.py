@@ -1,4 +1,4 @@
-"""What the commands print and write."""
+"""The output and the files of the commands."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ran(golden: Golden, title: str, *arguments: str) -> None:
-    """What a command for people prints: words, but for its exit status."""
+    """The output of a command for people. Only its exit status counts as structure."""
     status, out, error = drive.command(*arguments)
     golden.values(title, f"exit {status}")
     golden.words(title, drive.without_version(f"{out}--- error\n{error}" if error else out))

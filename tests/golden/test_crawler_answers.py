@@ -1,4 +1,4 @@
-"""What the crawler answers, asks and archives, byte for byte."""
+"""The crawler's answers, requests and records, byte for byte."""
 
 from __future__ import annotations
 

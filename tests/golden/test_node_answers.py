@@ -1,4 +1,4 @@
-"""What visitors, crawler and peers receive of a companion's own answers, byte for byte."""
+"""A companion's own answers to visitors, crawler and peers, byte for byte."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NodeGolden(Golden):
         super().__init__(name, SECRET, {VERSION: "{script}", INTEGRITY: "{integrity}"})
 
     def log(self, node: Node) -> None:
-        """What the node logged."""
+        """The log lines of the node."""
         self.words("log", "\n".join(node.rig.logged))
 
 

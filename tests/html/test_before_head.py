@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.page_detection import Refusal
 from tests.support.injecting import run
 
 

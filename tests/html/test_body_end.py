@@ -54,7 +54,7 @@ def test_a_long_tag_is_read_a_few_times_only(kind, ends):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", LONG)
 @pytest.mark.parametrize("ends", [True, False])
-def test_an_anchor_within_a_long_tag_is_none(kind, ends, monkeypatch):
+def test_an_anchor_within_a_long_tag_does_not_count(kind, ends, monkeypatch):
     monkeypatch.setattr("lbcompanion.html.insertion_points.BodyEndInserter", _Counting)
     fed = []
     monkeypatch.setattr(

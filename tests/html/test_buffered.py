@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lbcompanion.html.eligible import Refusal
+from lbcompanion.html.page_detection import Refusal
 from tests.support.html_fragments import page_of
 from tests.support.injecting import filled, run
 

@@ -1,4 +1,4 @@
-"""What is done by whole registers is what ``bytes`` does."""
+"""The search by whole registers gives the results of ``bytes``."""
 
 from __future__ import annotations
 

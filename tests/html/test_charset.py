@@ -1,4 +1,4 @@
-"""What tells a page's encoding, and what does not."""
+"""The declarations that set a page's encoding, and those that do not."""
 
 from __future__ import annotations
 

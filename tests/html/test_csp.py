@@ -1,4 +1,4 @@
-"""What policies allow to the recorder script."""
+"""Whether policies allow the recorder script."""
 
 from __future__ import annotations
 

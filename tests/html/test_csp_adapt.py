@@ -122,7 +122,7 @@ def test_adapted_by_hashes(before: str, after: str | None) -> None:
 @pytest.mark.parametrize(
     ("policy", "inserted", "after"),
     [
-        # A nonce is the first choice where it is borne.
+        # A nonce is the first choice where it is allowed.
         ("script-src 'nonce-a'", evolve(LINES, carries_nonce=True), "script-src 'nonce-a'"),
         ("script-src 'strict-dynamic' 'nonce-a'", evolve(LINES, external=True, carries_nonce=True), None),
         # A script with an address can be helped by nothing else there.

@@ -1,4 +1,4 @@
-"""The usual pages: told at one look, as the machine does it."""
+"""Common pages: the fast path finds the same places as the full injector."""
 
 from __future__ import annotations
 

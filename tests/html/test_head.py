@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.page_detection import Refusal
 from tests.support.html_fragments import TOP
 from tests.support.injecting import WITH_POLICY, run
 

@@ -1,4 +1,4 @@
-"""What is held back: joined only when it is read, and forwarded whole after an internal error."""
+"""Input that is held back is joined only when it is read, and forwarded whole after an internal error."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from lbcompanion.html import body_end, in_head, utf16
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.held_input import HeldInput, joined
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
+from lbcompanion.html.page_detection import Refusal
 from tests.support.html_fragments import BOTTOM, TOP
 
 ANCHOR = InsertionPoints(InsertionPoint(re.compile(b"<main>"), True), None)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.page_detection import Refusal
 from tests.html.cases.head_end import PAGES
 from tests.support.html_fragments import BOTTOM, FRAGMENTS, TOP, page_of
 from tests.support.injecting import WITH_POLICY, filled, run

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.page_detection import Refusal
 from tests.html.cases.position import PAGES
 from tests.support.html_fragments import BOTTOM, FRAGMENTS, TOP, page_of
 from tests.support.injecting import WITH_POLICY, filled, run
@@ -109,7 +109,7 @@ class TestXhtml:
         assert injector.refusal in (Refusal.UNSURE, Refusal.CHARSET)
 
 
-def test_an_error_of_ours_is_not_the_visitors() -> None:
+def test_an_internal_error_does_not_reach_the_visitor() -> None:
     def broken(policies: tuple[str, ...]) -> tuple[bytes, bytes] | str:
         raise RuntimeError
 

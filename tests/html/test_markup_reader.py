@@ -1,4 +1,4 @@
-"""What the reader of markup follows, and where it stops."""
+"""The constructs that the markup reader tracks, and where it stops."""
 
 from __future__ import annotations
 

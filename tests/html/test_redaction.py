@@ -1,4 +1,4 @@
-"""What is left out of copies, and that nothing else is touched."""
+"""The parts removed from copies; everything else stays the same."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_page_not_in_its_encoding_gives_no_copy() -> None:
 
 
 @pytest.mark.parametrize("selector", ["input[", "a::before", ":has(a)", "", ">"])
-def test_a_selector_that_is_none(selector: str) -> None:
+def test_an_invalid_selector(selector: str) -> None:
     with pytest.raises(ValueError, match="mask"):
         Masks([selector])
 

@@ -101,7 +101,7 @@ def test_values_are_right_in_javascript_and_in_html(name: str, value: str) -> No
     assert not set(filled) & set("<>&'\"`\\\r\n")
 
 
-def test_values_of_ours_stay_as_they_are() -> None:
+def test_inserted_values_are_not_changed() -> None:
     for value in VALUES.values():
         assert escape_for_js_and_html(value) == value
 
@@ -118,5 +118,5 @@ def test_values_of_ours_stay_as_they_are() -> None:
         (b"<scripty>", False),
     ],
 )
-def test_inline_scripts_are_told(template: bytes, inline: bool) -> None:
+def test_inline_scripts_are_reported(template: bytes, inline: bool) -> None:
     assert Snippet(template).inline is inline

@@ -93,7 +93,7 @@ def test_as_browsers_read_them(text: str, expected: str) -> None:
         ),
     ],
 )
-def test_what_is_none(text: str) -> None:
+def test_invalid_urls(text: str) -> None:
     assert resolve_url(PAGE, text) == ""
 
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from lbcompanion.html.eligible import Refusal
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.page_detection import Refusal
 from tests.html.cases.position import PAGES
 from tests.support.html_fragments import BOTTOM, TOP
 from tests.support.injecting import WITH_POLICY, run

@@ -74,7 +74,7 @@ def test_every_member_of_a_gzip_stream_is_read(members: list[bytes], padding: in
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_what_is_cut_short_is_told(name: str) -> None:
+def test_what_is_cut_short_is_reported(name: str) -> None:
     coding, write = WRITERS[name]
     coded = write(b"a page that goes on for a while " * 20)
     for end in (1, 2, 5, len(coded) // 2, len(coded) - 1):
@@ -92,7 +92,7 @@ def test_nothing_is_nothing(coding: bytes) -> None:
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_what_is_broken_is_told(coding: bytes) -> None:
+def test_what_is_broken_is_reported(coding: bytes) -> None:
     with pytest.raises(CodingError):
         decoded(coding, [b"<!DOCTYPE html><p>not coded at all</p>"])
     with pytest.raises(CodingError):
@@ -122,7 +122,7 @@ def test_what_follows_br_is_ignored_in_a_piece_of_its_own(behind: bytes) -> None
 @pytest.mark.parametrize(
     ("coding", "start"), [(b"gzip", b"\x1f"), (b"gzip", b"\x1f\x8b\x08"), (b"zstd", b"\x28\xb5\x2f")]
 )
-def test_a_further_member_that_is_cut_short_is_told(coding: bytes, start: bytes) -> None:
+def test_a_further_member_that_is_cut_short_is_reported(coding: bytes, start: bytes) -> None:
     one = gzip.compress(b"page") if coding == b"gzip" else zstd.compress(b"page")
     with pytest.raises(CodingError):
         decoded(coding, [one + start])
@@ -130,7 +130,7 @@ def test_a_further_member_that_is_cut_short_is_told(coding: bytes, start: bytes)
         decoded(coding, [one, *[start[at : at + 1] for at in range(len(start))]])
 
 
-def test_a_wrong_sum_is_told() -> None:
+def test_a_wrong_sum_is_reported() -> None:
     coded = gzip.compress(b"page")
     for wrong in (coded[:-8] + bytes(8), coded[:-4] + bytes(4)):
         with pytest.raises(CodingError):
@@ -195,7 +195,7 @@ def test_a_whole_body_is_as_its_pieces(coding: bytes, size: int) -> None:
 
 
 @given(st.sampled_from(sorted(WRITERS)), st.binary(max_size=100), st.data())
-def test_one_altered_byte_is_told_or_changes_what_comes_out(name: str, body: bytes, data: st.DataObject) -> None:
+def test_one_altered_byte_is_reported_or_changes_what_comes_out(name: str, body: bytes, data: st.DataObject) -> None:
     coding, write = WRITERS[name]
     coded = bytearray(write(body))
     coded[data.draw(st.integers(0, len(coded) - 1))] ^= 1 << data.draw(st.integers(0, 7))
@@ -291,7 +291,7 @@ members = st.one_of(
 
 
 @given(st.lists(members, max_size=60).map(b",".join))
-def test_an_offer_names_each_coding_once_and_hardly_grows(accept: bytes) -> None:
+def test_an_offer_names_each_coding_once_and_stays_short(accept: bytes) -> None:
     offered = acceptable_codings(accept)
     named = [member.partition(b";")[0].strip(b" \t").lower() for member in offered.split(b",")]
     assert len(named) == len(set(named))

@@ -67,7 +67,7 @@ def test_every_frame_and_skippable_ones_at_any_cut(frames: list[bytes], data: st
     assert read(ZstdDecoder(), *data.draw(cuts(coded))) == b"".join(frames)
 
 
-def test_a_frame_cut_short_behind_another_is_told() -> None:
+def test_a_frame_cut_short_behind_another_is_reported() -> None:
     for behind in (frame(b"two")[:-1], SKIPPABLE[:-1], b"\x28\xb5"):
         with pytest.raises(CodingError):
             read(ZstdDecoder(), frame(b"one"), behind)
@@ -109,7 +109,7 @@ def test_a_frame_that_lies_about_its_size_costs_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_a_dictionary_that_nobody_has_is_told() -> None:
+def test_a_dictionary_that_nobody_has_is_reported() -> None:
     samples = [b"<p>page number %d</p>" % number for number in range(2000)]
     dictionary = zstd.train_dict(samples, 2000)
     with pytest.raises(CodingError):

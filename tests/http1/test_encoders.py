@@ -32,7 +32,7 @@ def test_a_page_becomes_as_small_as_by_zlib_at_level_one(backend: Any) -> None:
     assert len(encode_deflate(True, PAGE, backend)) < len(zlib.compress(PAGE, 1, wbits=31)) * 1.1
 
 
-def test_no_time_or_name_is_told() -> None:
+def test_no_time_or_name_is_written() -> None:
     coded = encode_deflate(True, PAGE)
     # RFC 1952 section 2.3: flags and time.
     assert coded[:8] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00"

@@ -1,4 +1,4 @@
-"""What ends at each hop, and what keeps a connection."""
+"""Hop-by-hop fields, and whether a connection persists."""
 
 from __future__ import annotations
 

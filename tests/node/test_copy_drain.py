@@ -1,4 +1,4 @@
-"""What becomes of a node's copies when a process of it stops."""
+"""The hand-over of copies when a node's process stops."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def drained(peer_export: PeerExport, store: Any = None, in_memory: bool = True) 
     return over, logged
 
 
-def test_what_peers_took_and_what_is_lost_is_told() -> None:
+def test_what_peers_took_and_what_is_lost_is_reported() -> None:
     why = LossReason.of(LossCode.NO_PEERS)
     over, logged = drained(PeerExport({"token": why}, n2=2, n3=1))
     assert over.copy_outcome == {"handed_over": 3, "lost": 1}

@@ -1,4 +1,4 @@
-"""What each of several processes may do of what the node may."""
+"""The share of the node's limits and tasks that each of several processes has."""
 
 from __future__ import annotations
 

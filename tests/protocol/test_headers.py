@@ -39,7 +39,7 @@ DIGEST = repr_digest(digest_of(PAGE.body))
 
 
 def lookup(fields: list[Field]) -> FieldLookup:
-    """As a client looks a field up."""
+    """Look a field up as a client does."""
 
     def header(name: str) -> str:
         assert name == name.lower()

@@ -163,7 +163,7 @@ def test_what_is_written_is_read(sent: list[Notice]) -> None:
     assert read_notices(write_notices(sent)) == sent
 
 
-def test_who_noticed_is_told() -> None:
+def test_the_sender_of_a_notice_is_named() -> None:
     with pytest.raises(NoticeError, match=r"notices\[1\]\.by"):
         read_notices(batch(by="somebody"))
     with pytest.raises(NoticeError, match=r"notices\[1\]\.by"):

@@ -1,4 +1,4 @@
-"""Who may fetch: RFC 9421 as this farm speaks it."""
+"""HTTP Message Signatures (RFC 9421) as this farm uses them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -240,7 +240,7 @@ def test_a_nonce_stands_there_once_and_is_not_empty() -> None:
         verify(by_library(headers={"Lbc-Nonce": ""}))
 
 
-def test_two_labels_of_ours_are_refused() -> None:
+def test_two_labels_of_this_project_are_refused() -> None:
     mine = signed()
     for doubled in ([*mine, *mine[1:]], [*mine, mine[1]], [*mine, mine[2]]):
         with pytest.raises(SignatureRefused, match="twice"):

@@ -100,7 +100,7 @@ def test_without_a_beacon(site: Site, page: Any) -> None:
     other.close()
 
 
-def test_a_very_long_address_is_told_shorter(site: Site, page: Any) -> None:
+def test_a_very_long_address_is_cut(site: Site, page: Any) -> None:
     page.goto(site.add("/p") + "#" + "x" * 20000)
     assert site.wait()[0]["url"] == site.origin + "/p"
 

@@ -37,7 +37,7 @@ def test_any_header_is_read_alike_as_text_and_as_bytes(header: str) -> None:
 
 
 @given(st.binary(max_size=80))
-def test_any_bytes_are_borne(header: bytes) -> None:
+def test_any_bytes_are_accepted(header: bytes) -> None:
     for name in parse(header):
         assert name
         assert ";" not in name

@@ -1,4 +1,4 @@
-"""What is held back, and what is not."""
+"""The cookies that count as credentials, and those that do not."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_nodes_are_plain(value: str) -> None:
         "Gp-Xk5q7rQ_8s9t0u", "02DiuFnsSsHWYH8WqVXaqGvd",
     ],
 )  # fmt: skip
-def test_ids_are_told_by_their_values(value: str) -> None:
+def test_ids_are_recognised_by_their_values(value: str) -> None:
     assert looks_like_id(value)
     assert may_be_session("anything", value)
     assert not looks_like_credential("anything", value)

@@ -1,4 +1,4 @@
-"""What is told of a Cookie header."""
+"""The explanation of a Cookie header."""
 
 import pytest
 from hypothesis import given
@@ -58,7 +58,7 @@ def test_addresses_are_decoded() -> None:
         assert explain(header)[0].node == "10.0.0.11:8080"
 
 
-def test_why_nothing_is_recorded_is_told() -> None:
+def test_why_nothing_is_recorded_is_reported() -> None:
     (alteon,) = explain("AlteonP=0a00000ac0a80117")
     assert (alteon.dialect, alteon.replay) == ("alteon", "")
     assert "never recorded: it holds the visitor's address" in alteon.note
@@ -69,7 +69,7 @@ def test_why_nothing_is_recorded_is_told() -> None:
     assert explain("empty=")[0].note == "empty: no balancer sticks by it"
 
 
-def test_whether_a_replay_is_safe_is_told() -> None:
+def test_whether_a_replay_is_safe_is_reported() -> None:
     assert explain("ROUTEID=.n1")[0].note.endswith("safe to replay")
     assert explain("__cflb=02DiuFnsSsHWYH8W")[0].note.endswith("replayed only while its node is reached")
 

@@ -65,7 +65,7 @@ def test_misrouted_moves_down_without_waiting() -> None:
     assert step(FULL, went(("recorded", "n2", "misrouted"))) == Try(RouteKind.OWN, OURS)
 
 
-def test_a_stale_route_is_minted_anew_once() -> None:
+def test_a_stale_route_is_minted_again_once() -> None:
     knowledge = evolve(FULL, own=own(RouteState.STALE))
     state = went(("recorded", "n2", "misrouted"))
     assert step(knowledge, state) == Mint()
@@ -95,7 +95,7 @@ def test_anothers_final_word_counts_when_the_owner_had_its_chance() -> None:
     assert step(bare, state) == Finish(LossReason(LossCode.EXPIRED, "expired"))
 
 
-def test_an_unproven_final_word_is_none() -> None:
+def test_an_unproven_final_miss_does_not_count() -> None:
     assert step(FULL, went(("recorded", "", "expired"))) == Try(RouteKind.OWN, OURS)
 
 
@@ -170,7 +170,7 @@ def test_a_candidate_is_no_route_until_it_is_proven() -> None:
     assert step(evolve(knowledge, may_mint=False), state) == Try(RouteKind.COMPUTED, COMPUTED)
 
 
-def test_what_was_not_tried_is_told_with_its_reason() -> None:
+def test_what_was_not_tried_is_reported_with_its_reason() -> None:
     def told(knowledge: Knowledge, state: RoundState) -> dict[str, str]:
         return {rung.value: why for rung, why in skipped_rungs(DEFAULT_LADDER, knowledge, state)}
 

@@ -1,4 +1,4 @@
-"""What configuration makes of cookies."""
+"""Reading cookies with different configurations."""
 
 import re
 from base64 import b32encode, b64encode, urlsafe_b64encode

@@ -24,7 +24,7 @@ TABLE = StoreTable(max_seconds=100, pull_grace_seconds=10)
         (0, 10, MissReason.PULLED),
     ],
 )
-def test_the_earlier_end_is_told(sent_at: float | None, now: float, reason: MissReason | None) -> None:
+def test_the_earlier_end_is_reported(sent_at: float | None, now: float, reason: MissReason | None) -> None:
     assert expiry_reason(TABLE, 0, sent_at, now) is reason
 
 

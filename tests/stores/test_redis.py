@@ -62,7 +62,7 @@ def test_redis_lets_go_by_itself_of_what_no_node_took_away(client: Any) -> None:
     result_of(store.close())
 
 
-def test_what_redis_had_no_memory_for_is_told_as_evicted(client: Any) -> None:
+def test_what_redis_had_no_memory_for_is_reported_as_evicted(client: Any) -> None:
     store = opened()
     for token in "abc":
         result_of(store.put(make_page(token)))
@@ -175,7 +175,7 @@ def test_by_tls() -> None:
         result_of(store.put(page))
         assert result_of(store.take("a")) == page
         result_of(store.close())
-        # A certificate that nobody here vouches for.
+        # A certificate of an unknown authority.
         stranger: Any = open_store(StoreTable(url=server.url), ManualWallClock(), at_once)
         with pytest.raises(StoreUnreachable, match=r"(?i)certificate"):
             result_of(stranger.sweep())

@@ -75,7 +75,7 @@ def test_a_key_file_seals(tmp_path: Path) -> None:
     assert isinstance(opened("memory:", key_file), EncryptedStore)
 
 
-def test_a_key_file_that_is_none(tmp_path: Path) -> None:
+def test_an_unusable_key_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         opened("memory:", tmp_path / "key")
     (tmp_path / "key").write_bytes(b"short\n")

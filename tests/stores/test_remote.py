@@ -44,7 +44,7 @@ class TestConnections(SynchronousTestCase):
     def opened(self, backend: Script) -> BatchedStore:
         return BatchedStore(backend, StoreTable(), ManualWallClock(), at_once)
 
-    def test_one_that_was_closed_meanwhile_is_made_anew(self) -> None:
+    def test_one_that_was_closed_meanwhile_is_made_again(self) -> None:
         backend = Script("works", "breaks", "works")
         store = self.opened(backend)
         assert self.successResultOf(store.sweep()) == 1

@@ -100,7 +100,7 @@ def test_each_copy_expires_once(nodes: Nodes) -> None:
     assert result_of(stores[0].peek("t7")) == Miss(MissReason.EXPIRED)
 
 
-def test_each_copy_is_pulled_once_whoever_asks(nodes: Nodes) -> None:
+def test_each_copy_is_pulled_once_by_any_node(nodes: Nodes) -> None:
     stores = nodes.opened(3)
     chance = random.Random(7)
     tokens = [f"t{number}" for number in range(40)]

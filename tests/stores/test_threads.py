@@ -44,7 +44,7 @@ class TestBatchQueue(SynchronousTestCase):
         assert [len(run) for run in self.runs] == [1, BATCH, 4]
         assert {self.successResultOf(answer) for answer in answers} == {20}
 
-    def test_asked_while_answers_are_told(self) -> None:
+    def test_requests_while_results_are_delivered(self) -> None:
         again: list[Deferred[Any]] = []
         for _ in range(2):
             self.queue.submit(2).addCallback(lambda _: again.append(self.queue.submit(4)))

@@ -29,7 +29,7 @@ class TestLateness(SynchronousTestCase):
         self.inside = MemoryStore(StoreTable(), ManualWallClock())
         self.store = TimeoutStore(SlowStore(self.inside, self.clock, 7), self.clock, 5)
 
-    def test_who_waits_is_told_in_time(self) -> None:
+    def test_the_caller_gets_an_error_in_time(self) -> None:
         asked = self.store.peek("a")
         self.clock.advance(4.9)
         self.assertNoResult(asked)
@@ -46,7 +46,7 @@ class TestLateness(SynchronousTestCase):
         self.clock.advance(5)
         assert self.successResultOf(self.inside.peek("a")) == make_page("a")
 
-    def test_a_failure_in_time_is_told_as_it_is(self) -> None:
+    def test_a_failure_in_time_is_passed_on_unchanged(self) -> None:
         store = TimeoutStore(SlowStore(FailingStore(self.inside), self.clock, 1), self.clock, 5)
         asked = store.peek("a")
         self.clock.advance(1)

@@ -1,4 +1,4 @@
-"""What one message from outside costs, in CPU time of this process."""
+"""The CPU time of this process for one message from outside."""
 
 from __future__ import annotations
 

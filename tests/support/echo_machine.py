@@ -6,7 +6,7 @@ from lbcompanion.node.proxy.interface import Transport
 
 
 class Echo:
-    """Sends back what it gets; notes what it is told."""
+    """Sends back its input, and notes the events."""
 
     def __init__(self, keeps: bool = False) -> None:
         self.told: list[object] = []

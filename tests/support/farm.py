@@ -79,7 +79,7 @@ class ProcessFarm:
     :param peers: whether nodes know each other's address.
     :param workers: how many processes each node is.
     :param plugins: a folder with drop-ins that companions and crawler find.
-    :param site_lines: what the crawler is told besides, by the companions' public ports.
+    :param site_lines: further lines of the crawler's configuration, by the companions' public ports.
     """
 
     folder: Path
@@ -292,7 +292,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
             assert (served_page.method, served_page.status) == (view.method, view.status)
 
     def check_secrecy(self, secrets: Collection[str], tokens: Collection[str] = ()) -> None:
-        """None of these is found in what was written or sent by companions and crawler; no whole token in a log."""
+        """Check that companions and crawler wrote and sent none of these texts, and logged no whole token."""
         assert secrets
         for name, body in self.stored_bodies():
             assert [text for text in secrets if text.encode() in body] == [], name

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 FLOORS = (
     ("errors", "model", "bounded_cache"),
     ("settings", "checks", "endpoints", "protocol", "http1", "html", "sticky", "recorder", "web"),
-    ("schema_steps", "logs", "balancer_config", "plugins"),
+    ("schema_migrations", "logs", "balancer_config", "plugins"),
     ("stores",),
     ("config",),
     ("node", "crawler"),
@@ -40,7 +40,7 @@ DISTRICTS = {
         ("archive",),
         ("crawl",),
         ("admin",),
-        ("sites", "site_names"),
+        ("sites", "dns_check"),
         ("service", "fetch_command"),
     ),
 }

@@ -16,7 +16,7 @@ from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.route_table import RouteTable
-from lbcompanion.crawler.routes.visitor_values import load_trusted_routes, note_values
+from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import build_sites
 from lbcompanion.model import Loss
 from lbcompanion.protocol.tokens import Tokens

@@ -1,4 +1,4 @@
-"""What in a page would be live in a browser."""
+"""Finds the parts of a page that would be live in a browser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 
 class Live(HTMLParser):
-    """What in a page is live: scripts, and frames without a sandbox."""
+    """Collects the live parts of a page: scripts, and frames without a sandbox."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a test's marks promise, and the watch over it: a test without marks opens no socket and starts no process.
+"""Enforces the markers: a test without markers opens no socket and starts no process.
 
 ``make quick`` leaves out what is marked. A mark that was forgotten fails the test, wherever it runs.
 """
@@ -67,7 +67,7 @@ def watch() -> None:
 
 @contextmanager
 def watching(item: pytest.Item) -> Iterator[None]:
-    """What is opened in here is opened by this test."""
+    """Attribute what is opened here to this test."""
     _seen.clear()
     _items.append(item)
     try:

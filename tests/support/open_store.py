@@ -28,7 +28,7 @@ def at_once(work: Callable[[], T], /) -> Deferred[T]:
 
 
 def result_of(deferred: Deferred[T]) -> T:
-    """What a Deferred that has fired came to; its failure is raised."""
+    """The result of a Deferred that has fired; raises its failure."""
     results: list[T | Failure] = []
     deferred.addBoth(results.append)
     assert results, "not fired"

@@ -1,4 +1,4 @@
-"""What every answer of the companion itself carries, and a store that fails in a way of its own."""
+"""The fields of all the companion's own answers, and a store that fails with an unexpected error."""
 
 from __future__ import annotations
 

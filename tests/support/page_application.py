@@ -14,7 +14,7 @@ DATE = "Thu, 26 Nov 2026 10:00:00 GMT"
 
 @define
 class PageApplication:
-    """What it serves, and what it was asked for.
+    """The pages that it serves, and the requests that it got.
 
     :ivar resources: by path: Content-Type and body.
     :ivar received: path and fields of each request, names in lower case.

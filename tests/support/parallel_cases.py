@@ -23,7 +23,7 @@ PARALLEL = 3
 
 
 class Environment:
-    """What the farms of all cases stand on: applications, which are started when the first one asks for them."""
+    """The applications that the farms of all cases share; they start when the first farm needs them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""Certificates for tests, made anew each time: an authority, and what it signs."""
+"""Certificates for tests, made for each run: an authority, and certificates that it signs."""
 
 from __future__ import annotations
 

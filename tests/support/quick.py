@@ -1,4 +1,4 @@
-"""What keeps ``make quick`` quick: few cases of each table, no search for constants, and what it cost.
+"""Keeps ``make quick`` quick: few cases of each table, no search for constants, and a report of the cost.
 
 The budget is in docs/testing.rst. Nothing here fails a test: a machine may be slow.
 """
@@ -35,7 +35,7 @@ _costs: dict[str, float] = {}
 
 
 def start(profile: str) -> None:
-    """Spare the quick run what costs more than it is worth there. Each of these cost 0.2 s to 0.5 s of CPU.
+    """Switch off expensive work that the quick run does not need. Each item cost 0.2 s to 0.5 s of CPU.
 
     Hypothesis parses all modules of the package, to try the constants that it finds. Of 5 examples few would have one.
     It reads and tokenizes the source of each test for its seed; the name of the test makes a seed, too.
@@ -63,7 +63,7 @@ def generate(metafunc: pytest.Metafunc) -> None:
 
 
 def sample(items: list[pytest.Item]) -> None:
-    """Of many cases alike, mark all ``slow`` but some at equal distances: the first, and so on.
+    """Mark cases of a long table ``slow``, except some at equal distances.
 
     Cases are those of a parametrised test, and of a contract suite the same test for each implementation.
     """
@@ -86,7 +86,7 @@ def _family(item: pytest.Function) -> tuple[Any, ...] | None:
 
 
 def spread(count: int) -> set[int]:
-    """Which of so many cases are kept."""
+    """The indexes of the kept cases."""
     return set(range(count)) if count <= CASES else {number * count // CASES for number in range(CASES)}
 
 

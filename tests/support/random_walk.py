@@ -84,7 +84,7 @@ class RandomWalk:
         self.states = dict.fromkeys(self.nodes, "ready")
 
     def node_states(self) -> NodeStates:
-        """What the model takes the nodes for."""
+        """The nodes' states in the model."""
         by = {state: [node for node in self.nodes if self.states[node] == state] for state in ("ready", "drain")}
         return NodeStates(tuple(by["ready"]), frozenset(by["drain"]))
 

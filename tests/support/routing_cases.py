@@ -29,7 +29,7 @@ class Case:
     """One balancer.
 
     :ivar kind: the balancer.
-    :ivar sticky: what companions and crawler are told of it.
+    :ivar sticky: the settings for it of companions and crawler.
     :ivar routes: over which pages may come at the first attempt.
     :ivar site_lines: what the crawler is told besides, by the companions' ports.
     :ivar more: of :class:`tests.support.farm.ProcessFarm`.
@@ -55,7 +55,7 @@ class Case:
 
 
 def _dynamic(public: Mapping[str, int]) -> str:
-    """What the formula of dynamic cookies needs."""
+    """The inputs of the formula for dynamic cookies."""
     nodes = "".join(f'[sites.main.nodes.{name}]\naddress = "127.0.0.1:{at}"\n' for name, at in public.items())
     return f'key = "{haproxy.DYNAMIC_KEY}"\n{nodes}'
 

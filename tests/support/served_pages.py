@@ -1,4 +1,4 @@
-"""What an application really made: a WSGI wrapper that writes every HTML answer down, knowing nothing of companions."""
+"""A WSGI wrapper that records every HTML answer of an application, independently of companions."""
 
 from __future__ import annotations
 

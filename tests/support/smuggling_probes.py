@@ -360,7 +360,7 @@ _FIELDS: dict[str, bytes] = {
 
 @frozen
 class ProbeAnswer:
-    """What an application says, well or badly.
+    """The response of an application, valid or not.
 
     :ivar data: its whole answer; behind it, it closes.
     :ivar body: what a visitor may take for the body, None where it must be told 502.

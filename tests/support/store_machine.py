@@ -34,7 +34,7 @@ class Copy:
 
 
 class DictionaryStore:
-    """What a store should be, without a thought for speed."""
+    """A simple model of a store."""
 
     def __init__(self, table: StoreTable, overhead: int) -> None:
         self.table = table

@@ -57,7 +57,7 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> Sequence[str]:
-        """What runs it in the foreground."""
+        """The command that runs it in the foreground."""
 
     @abstractmethod
     def greet(self) -> None:

@@ -65,7 +65,7 @@ _PAGE = """<%@ page session="false" trimDirectiveWhitespaces="true" contentType=
 
 
 def command(folder: Path, ports: Mapping[str, int], ledger: Path) -> Sequence[str]:
-    """What runs it in the foreground, out of this folder.
+    """The command that runs it in the foreground, from this folder.
 
     :param ports: where each node serves.
     :param ledger: the folder in which pages are written down, see :mod:`tests.support.served_pages`.

@@ -54,7 +54,7 @@ class VisitorGroup:
         return self._view(len(self.visitors) - 1, notice, counts=not self._late)
 
     def join_on_all_nodes(self, least: int) -> None:
-        """As many as it takes until each node has so many."""
+        """Add visitors until each node has the wanted number."""
         while any(len(self.of(name)) < least for name in NODES):
             assert len(self.visitors) < _MOST, "newcomers do not reach all nodes"
             self.join()
@@ -117,7 +117,7 @@ class VisitorGroup:
         return self.farm.finished([view.token for view in self.views], seconds)
 
     def are_home(self, numbers: Collection[int]) -> None:
-        """None of these was moved: a look on a new connection goes where they always went."""
+        """Check that no visitor was moved: a request on a new connection reaches the same node as before."""
         if self._sticks:
             for number in numbers:
                 again = self.again(number)
@@ -125,7 +125,7 @@ class VisitorGroup:
                 self._note_node(number, self.farm.served_page(again.view("/home")).node)
 
     def secrets(self) -> list[str]:
-        """What opens a session; what the operator has set free is left out."""
+        """The cookies that open a session, without those that the operator allowed."""
         found = []
         for visitor in self.visitors:
             for name in {SESSION, TOMCAT} - set(self.farm.sticky.allow):

@@ -24,7 +24,7 @@ class Wiretap:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def heard(self) -> list[bytes]:
-        """What was asked, one text for each connection."""
+        """The requests, one text for each connection."""
         return [bytes(one) for one in self._heard]
 
     def requests(self) -> list[tuple[str, str, str, bytes]]:

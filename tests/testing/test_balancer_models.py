@@ -59,7 +59,7 @@ def test_two_tiers_need_both_cookies() -> None:
     assert balancer.choose(given, ALL) == Choice(first.node)
 
 
-def test_remembering_binds_a_key_and_binds_it_anew() -> None:
+def test_remembering_binds_a_key_and_binds_it_again() -> None:
     balancer = StickTable()
     assert balancer.choose([], ALL).bound == ""
     first = balancer.choose([("sess", "a")], ALL)

@@ -58,7 +58,7 @@ def test_it_is_what_it_stands_for() -> None:
     verifyObject(ITCPTransport, near.transport)
 
 
-def test_bytes_travel_in_order_and_only_when_told() -> None:
+def test_bytes_are_delivered_in_order_and_only_on_request() -> None:
     pair = Pair()
     near, far = pair.connect()
     near.transport.write(b"a")

@@ -56,7 +56,7 @@ class TestDoubles(SynchronousTestCase):
         verifyObject(IPageStore, FailingStore(opened()))
         verifyObject(IPageStore, SlowStore(opened(), Clock(), 1))
 
-    def test_a_failing_store_fails_until_told(self) -> None:
+    def test_a_failing_store_fails_until_it_is_repaired(self) -> None:
         store = FailingStore(opened())
         self.failureResultOf(store.put(make_page("a")), StoreError)
         self.failureResultOf(store.stats(), StoreError)

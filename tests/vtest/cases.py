@@ -75,7 +75,7 @@ class Case:
 
 
 def read(path: Path) -> Case:
-    """What a file says about itself."""
+    """The description in a file."""
     said = dict(_SAID.findall(path.read_text()))
     return Case(path, said.get("companion", "usual"), said.get("broken", ""), said.get("coding", ""))
 

@@ -89,7 +89,7 @@ class Runs:
                     companion.keep_busy()
 
     def result(self, name: str) -> str:
-        """What went wrong with a case; waits for it."""
+        """Wait for a case and return its failure."""
         return self._results[name].result()
 
     def wait(self) -> None:

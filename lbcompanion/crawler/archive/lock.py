@@ -1,4 +1,4 @@
-"""Locks an archive or a queue against a second crawler: two of them would destroy each other's pages."""
+"""Locks an archive or a queue against a second crawler, because two crawlers would destroy each other's pages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class InUse(CompanionError):
 class Lock:
     """The lock of one folder, or of one file. The kernel releases it when the process ends, however it ends.
 
-    :param locked: an existing folder; or a file, whose lock file lies beside it.
-    :param owner: what the lock file says of this crawler, besides process and host.
+    :param locked: an existing folder, or a file; the lock file of a file is in the same folder.
+    :param owner: the text about this crawler in the lock file, besides process and host.
     :raises InUse: if another crawler has the lock.
     :raises OSError: if the lock file cannot be written.
     """

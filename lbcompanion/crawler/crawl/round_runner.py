@@ -130,7 +130,7 @@ class RoundRunner:
     def _describe_mint(self, context: SiteContext, owner: str) -> str:
         route = self._routes.current(context.settings.name, owner, self._now())
         found = route is not None and route.state is RouteState.PROVEN
-        words = f"the balancer was asked for a cookie of ours: {'proven for' if found else 'none leads to'} {owner}"
+        words = f"the balancer was asked for a new cookie: {'proven for' if found else 'no cookie leads to'} {owner}"
         self._report_step(words)
         return words
 
@@ -254,7 +254,7 @@ class RoundRunner:
 
     def _report(self, step: Step, owner: str) -> None:
         if isinstance(step, Mint):
-            self._report_step(f"own: asking the balancer for a cookie of ours to {owner}")
+            self._report_step(f"own: asking the balancer for a new cookie to {owner}")
         elif isinstance(step, ProbeOwner):
             self._report_step(f"asking whether the balancer sends visitors to {owner}, before their cookie is used")
         elif isinstance(step, Try):

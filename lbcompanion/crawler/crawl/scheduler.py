@@ -19,7 +19,7 @@ from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, Sit
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.fetching.fetcher import NOT_DOWN, UNUSABLE, FetchedCopy, FetchPath
 from lbcompanion.crawler.fetching.site_addresses import archived_address
-from lbcompanion.crawler.fetching.slow_down import PAUSED
+from lbcompanion.crawler.fetching.site_pause import PAUSED
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, PendingNotice
 from lbcompanion.crawler.queue.database import BacklogError
@@ -213,13 +213,13 @@ class Scheduler:
         for attempt in round_result.attempts:
             if attempt.result != FETCHED:  # FETCHED is counted once it is known whether the copy is archived
                 self._metrics.count_attempt(attempt)
-        self._update_failing(job.owner, round_result, paused=context.fetcher.slow_down.seconds_left() > 0)
+        self._update_failing(job.owner, round_result, paused=context.fetcher.site_pause.seconds_left() > 0)
         attempts = (*job.attempts, *round_result.attempts)
         if isinstance(round_result.step, Wait):
             if unusable := _unusable_reason(job.owner, attempts):
                 await self._mark_lost(job, job.loss_reason or unusable, attempts)
                 return
-            seconds = max(round_result.step.seconds, context.fetcher.slow_down.seconds_left())
+            seconds = max(round_result.step.seconds, context.fetcher.site_pause.seconds_left())
             await self._wait(job, seconds, attempts)
         elif isinstance(round_result.step, Finish):
             reason = round_result.step.reason
@@ -231,13 +231,13 @@ class Scheduler:
         """Whether the site's edge asked for fewer requests, and no other way leads to the copy."""
         has_direct = "direct" in context.settings.ladder and job.owner in context.settings.nodes
         has_direct = has_direct and bool(context.settings.nodes[job.owner].direct)
-        left = context.fetcher.slow_down.seconds_left()
+        left = context.fetcher.site_pause.seconds_left()
         return bool(left) and not has_direct and self._now() + left - job.received_at < self._give_up_after_seconds
 
     async def _postpone_paused(self, context: SiteContext, job: PendingNotice) -> None:
         """Postpone a notice until its site's pause ends; the notices come back one after another, not all at once."""
         spread = 0.5 + crc32(job.token.encode()) % 1000 / 1000
-        next_at = self._now() + context.fetcher.slow_down.seconds_left() + spread * _MAX_SPREAD_SECONDS
+        next_at = self._now() + context.fetcher.site_pause.seconds_left() + spread * _MAX_SPREAD_SECONDS
         await self._defer(self._backlog.postpone, job.token, job.rounds, job.attempts, next_at)
 
     async def _wait(self, job: PendingNotice, seconds: float, attempts: tuple[Attempt, ...]) -> None:

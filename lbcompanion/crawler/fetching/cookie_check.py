@@ -1,5 +1,8 @@
-"""Passes a balancer's cookie check: a request without its cookie is answered by a redirect to the same address, which
-sets the cookie; the same request with the cookie is let through."""
+"""Passes a balancer's cookie check.
+
+The balancer answers a request without its cookie by a redirect to the same address, which sets the cookie. It forwards
+the same request with the cookie.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def cookies_to_add(url: str, reply: Reply, sent: tuple[RoutingCookie, ...]) -> tuple[RoutingCookie, ...] | None:
-    """Return all cookies with which the request has to be repeated; None if the response is no cookie check.
+    """Return all cookies with which the request has to be repeated; None if the response is not a cookie check.
 
-    :param url: the URL that was asked for. A redirect to another path is none of a cookie check.
+    :param url: the URL that was requested. A redirect to another path is not a cookie check.
     :param sent: the cookies that were sent.
     """
     location = reply.header("location")
@@ -44,7 +47,7 @@ class CookieCheckClient(Client):
     The reply has the ``Set-Cookie`` lines of the redirects before its own.
     """
 
-    #: How many redirects were passed so far.
+    #: The number of redirects handled so far.
     redirects = 0
 
     async def ask(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from lbcompanion.crawler.fetching.http_client import BAD_HEAD, CODED, CUT, TOO_LARGE, Client, FetchFailed, Reply
-from lbcompanion.crawler.fetching.slow_down import PAUSED, SlowDown
+from lbcompanion.crawler.fetching.site_pause import PAUSED, SitePause
 from lbcompanion.html.urls import page_address
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
 from lbcompanion.protocol.headers import AUTHORITY, NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
@@ -131,7 +131,7 @@ class SiteFetcher:
         self._nonce = nonce
         self._now = now
         #: Whether the site's edge asked for fewer requests.
-        self.slow_down = SlowDown(now)
+        self.site_pause = SitePause(now)
 
     def _url(self, fetch_path: FetchPath, path: str) -> str:
         return f"{(fetch_path.direct or self.site.origin).rstrip('/')}{self.site.prefix}{path}"
@@ -152,10 +152,10 @@ class SiteFetcher:
         """
         if fetch_path.direct:
             return await self._direct.ask(method, url, headers, max_bytes, timeout_seconds)
-        if self.slow_down.seconds_left():
+        if self.site_pause.seconds_left():
             raise FetchFailed(PAUSED)
         reply = await self._balancer.ask(method, url, headers, max_bytes, timeout_seconds)
-        self.slow_down.note(reply)
+        self.site_pause.note(reply)
         return reply
 
     def _cookies(self, fetch_path: FetchPath) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Which addresses belong to a site: pages of other origins are not archived.
+"""Decides which addresses belong to a site. Pages of other origins are not archived.
 
 A page's address comes from its visitor's request (``Host``, ``X-Forwarded-Host``), unless the node has
 ``public_origin``. So an archive that took every address would show pages under names of others.

@@ -1,1 +1,1 @@
-"""The queue of notices and what is known of each: SQLite tables, states, outcomes."""
+"""The queue of notices, with their states, attempts and outcomes, in SQLite tables."""

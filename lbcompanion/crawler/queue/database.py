@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from lbcompanion.crawler.health import Health
-from lbcompanion.crawler.queue.schema import APPLIED_STEPS, METADATA, RECORDINGS, STEPS
+from lbcompanion.crawler.queue.schema import APPLIED_MIGRATIONS, METADATA, MIGRATIONS, RECORDINGS
 from lbcompanion.errors import CompanionError
-from lbcompanion.schema_steps import add_missing_columns, apply_steps
+from lbcompanion.schema_migrations import add_missing_columns, apply_migrations
 
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
 WRITING, READING = "the queue cannot be written", "the queue cannot be read"
@@ -101,7 +101,7 @@ class Database:
             METADATA.create_all(connection)
             for table in METADATA.sorted_tables:
                 add_missing_columns(connection, table)
-            apply_steps(connection, APPLIED_STEPS, STEPS, is_new=is_new)
+            apply_migrations(connection, APPLIED_MIGRATIONS, MIGRATIONS, is_new=is_new)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,4 +1,4 @@
-"""The report on a page's requisites: how many were wanted, and why each missing one is not archived."""
+"""The report on a page's requisites: how many the page refers to, and why each missing one is not archived."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
 """The tables of the crawler's queue. A later version may add columns; it never gives one a new meaning.
 
-Columns that a table lacks are added by themselves. Any other change is a further step in :data:`STEPS`.
+Columns that a table lacks are added automatically. Any other change is a further migration in :data:`MIGRATIONS`.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
 
-from lbcompanion.schema_steps import Step, steps_table
+from lbcompanion.schema_migrations import Migration, migrations_table
 
 METADATA = MetaData()
 #: What was changed in the tables beside new columns, in order.
-STEPS: tuple[Step, ...] = ()
-#: The steps of :data:`STEPS` that were applied.
-APPLIED_STEPS = steps_table("schema_steps", METADATA)
+MIGRATIONS: tuple[Migration, ...] = ()
+#: The numbers of the applied migrations. The table keeps its first name, because existing queues have it.
+APPLIED_MIGRATIONS = migrations_table("schema_steps", METADATA)
 
 #: One row for each notice, never deleted; the outcome is null while the notice is open.
 RECORDINGS = Table(

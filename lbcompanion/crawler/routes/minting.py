@@ -167,8 +167,8 @@ class Minter:
         self._add_candidate(evolve(candidate, source=Source.TRAFFIC))
 
     def _shared_by_visitors(self, node: str, cookies: tuple[RoutingCookie, ...]) -> tuple[RoutingCookie, ...]:
-        """Return those that many visitors of the node sent; none if one of them may be a session's."""
-        belongs = self._routes.node_values.belongs_to_node
+        """Return the cookies that many visitors of the node sent; nothing if one of them may be a session's."""
+        belongs = self._routes.node_cookie_values.belongs_to_node
         shared = tuple(cookie for cookie in cookies if belongs(self._site.name, node, cookie))
         return shared if may_be_tried(shared, self._site.sticky.allow_credentials) else ()
 

@@ -1,1 +1,1 @@
-"""Which pages are captured and injected, and the pipeline that does it."""
+"""The rules that decide which pages are captured and injected, and the pipeline that does it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from lbcompanion.html.eligible import is_page_destination
+from lbcompanion.html.page_detection import is_page_destination
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.http1.path_patterns import PathPatterns
 from lbcompanion.model import Page

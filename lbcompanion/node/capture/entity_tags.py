@@ -1,4 +1,4 @@
-"""Entity tags of changed pages: marked towards visitors, and restored towards the application.
+"""Marks the entity tags of changed pages for visitors, and restores the application's tags in their requests.
 
 A page with the inserted script is another representation than the application's. Its tag is the application's with a
 suffix that tells whether that one was strong, and is always weak, because the script differs per response.

@@ -8,9 +8,9 @@ from urllib.parse import urljoin
 from lbcompanion.html.body_end import has_base
 from lbcompanion.html.charset import utf16_variant
 from lbcompanion.html.csp import evaluate
-from lbcompanion.html.eligible import Eligibility, Refusal
 from lbcompanion.html.fast_path import fast_head_end, fast_head_start
 from lbcompanion.html.inject import Injector
+from lbcompanion.html.page_detection import Eligibility, Refusal
 from lbcompanion.node.capture.page_policy import PagePolicy
 
 #: The reason for a page without the script if a policy forbids it; the directive follows.
@@ -59,7 +59,7 @@ class Insertion:
         self._script_path = policy.script_url
         if policy.uses_default_tag and not csp_headers and not eligibility.xhtml:
             self._script_path = policy.script_path_for(path)
-            self._snippets = (policy.script_tag(token, origin, self._script_path, None, False), b"")
+            self._snippets = (policy.script_tag(token, origin, self._script_path, None, xhtml=False), b"")
             return
         snippets = self._snippets_allowed_by(())
         if isinstance(snippets, str):
@@ -134,7 +134,9 @@ class Insertion:
     def _tag_behind_base(self) -> tuple[bytes, bytes]:
         policy = self._policy
         path = self._script_path if self._script_path.startswith("/") else policy.script_path_behind_base(self._path)
-        return policy.script_tag(self._token, self._origin, path, self._nonce, self._eligibility.xhtml, True), b""
+        return policy.script_tag(
+            self._token, self._origin, path, self._nonce, self._eligibility.xhtml, behind_base=True
+        ), b""
 
     def _snippets_behind_base(self) -> tuple[bytes, bytes]:
         return self._policy.fill_snippets(self._token, self._origin, self._nonce, behind_base=True)

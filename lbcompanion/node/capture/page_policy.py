@@ -13,9 +13,9 @@ from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html import integrity_policy
 from lbcompanion.html.csp import DEFAULT_TAG, InsertedScripts
 from lbcompanion.html.csp_adapt import adapt
-from lbcompanion.html.eligible import Eligibility, eligible
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.integrity_policy import blocks_scripts
+from lbcompanion.html.page_detection import Eligibility, detect_page
 from lbcompanion.html.snippets import (
     Snippet,
     default_tag_parts,
@@ -227,8 +227,8 @@ class PagePolicy:
         """The eligibility of a response by the heads of request and response; HEAD counts as GET."""
         method = b"GET" if request.method == b"HEAD" else request.method
         if (request.flags & (FRAGMENT_HINT | DUPLICATE)) or (head.flags & (FRAGMENT_HINT | DUPLICATE)):
-            return eligible(request.fields, head.status, head.fields, method)
-        # All that eligible() reads of heads without these marks (a test checks that).
+            return detect_page(request.fields, head.status, head.fields, method)
+        # All that detect_page() reads of heads without these marks (a test checks that).
         request_fields, values = request.values, head.values
         key = (
             request_fields.get(b"sec-fetch-dest"),
@@ -242,7 +242,7 @@ class PagePolicy:
         )
         eligibility = self._eligibility.get(key)
         if eligibility is None:
-            eligibility = self._eligibility.put(key, eligible(request.fields, head.status, head.fields, method))
+            eligibility = self._eligibility.put(key, detect_page(request.fields, head.status, head.fields, method))
         return eligibility
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from attrs import frozen
 
 from lbcompanion.html.charset import bom_charset
-from lbcompanion.html.eligible import is_xhtml
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.masks import Masks, RedactionError
 from lbcompanion.html.media_type import extract_media_type
+from lbcompanion.html.page_detection import is_xhtml
 from lbcompanion.html.redaction import redact
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder, decode_whole, encode_whole
 from lbcompanion.http1.heads import RequestHead, ResponseHead
@@ -52,7 +52,7 @@ class CaptureLimits:
 
 
 class PageContext(NamedTuple):
-    """What is known of a page before its body.
+    """The facts about a page that its heads show.
 
     :ivar origin: the public origin of the request.
     :ivar charset: the encoding from ``Content-Type``.

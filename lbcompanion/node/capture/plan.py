@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from lbcompanion.html.csp import InsertedScripts, evaluate
-from lbcompanion.html.eligible import Eligibility, may_be_html, request_reason
+from lbcompanion.html.page_detection import Eligibility, may_be_html, request_reason
 from lbcompanion.http1.codings import DECODABLE, content_coding
 from lbcompanion.http1.field_lines import (
     BODY_DEPENDENT,

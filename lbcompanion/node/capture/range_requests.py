@@ -1,4 +1,4 @@
-"""Whether ``Range`` is taken off a request, because its response may be a page that is changed.
+"""Decides whether ``Range`` is removed from a request, because its response may be a page that is changed.
 
 A range of the application's page does not fit the changed page that a client has already. But media players, download
 tools and PDF viewers need ranges, and without Fetch Metadata their requests look like those for a page. So a range is
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from lbcompanion.bounded_cache import BoundedCache
-from lbcompanion.html.eligible import may_be_html, request_reason
+from lbcompanion.html.page_detection import may_be_html, request_reason
 from lbcompanion.http1.field_lines import RANGE
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 
@@ -46,8 +46,8 @@ class RangeRequests:
         path = head.path
         if _FILE.search(path) or self._other_paths.get(path):
             return False
-        # A media player asks for a first range, by which the type of the path becomes known. A client that has a part
-        # of the page does not ask for its first byte.
+        # A media player requests the first range to learn the type of the path. A client that has a part of the page
+        # does not request its first byte.
         return b"if-range" in values or not _FROM_START.match(values.get(b"range", b""))
 
     def learn(self, request: RequestHead, response: ResponseHead) -> None:

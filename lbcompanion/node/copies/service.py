@@ -65,7 +65,7 @@ class Copies:
         self._log = log
         self._ask_peers = ask_peers
         # A copy of another node is in a shared store, or was transferred by that node.
-        self._via_of_others = Via.STORE if shared else Via.PEER
+        self._via_of_other_owners = Via.STORE if shared else Via.PEER
         #: Whether the copy of a page with this URL stays after it was fetched.
         self.outlives: Callable[[str], bool] = _never_outlives
         self._pending: dict[str, float] = {}
@@ -168,8 +168,8 @@ class Copies:
 
     # Answering requests.
 
-    def get(self, copy_request: CopyRequest, take: bool) -> Deferred[InternalResponse]:
-        """Answer ``GET`` (``take``) or ``HEAD`` for a copy."""
+    def get(self, copy_request: CopyRequest, *, is_head: bool) -> Deferred[InternalResponse]:
+        """Answer ``GET`` or ``HEAD`` for a copy; only a copy that a ``GET`` sent counts as sent."""
         try:
             owner = self._tokens.owner_of(copy_request.token)
         except TokenError:
@@ -178,12 +178,12 @@ class Copies:
             )
         if self.is_pending(copy_request.token):
             return succeed(self._retry_later("the page is still on its way"))
-        return Deferred.fromCoroutine(self._get(copy_request, owner, take))
+        return Deferred.fromCoroutine(self._get(copy_request, owner, is_head=is_head))
 
-    async def _get(self, copy_request: CopyRequest, owner: str, take: bool) -> InternalResponse:
-        method = b"GET" if take else b"HEAD"
+    async def _get(self, copy_request: CopyRequest, owner: str, *, is_head: bool) -> InternalResponse:
+        method = b"HEAD" if is_head else b"GET"
         try:
-            found = await (self._store.take(copy_request.token) if take else self._store.peek(copy_request.token))
+            found = await (self._store.peek(copy_request.token) if is_head else self._store.take(copy_request.token))
         except PageNotReady as error:
             # The copy of another node's page may be with that node instead.
             answer = None if owner == self._node else await self._ask_others(method, owner, copy_request)
@@ -192,7 +192,7 @@ class Copies:
             return self._store_failed(error)
         self._set_store_works(True, "")
         if isinstance(found, Page):
-            return self._copy_response(copy_request, found, take, owner)
+            return self._copy_response(copy_request, found, owner, is_head=is_head)
         if found == Miss(MissReason.UNKNOWN):
             answer = await self._ask_others(method, owner, copy_request)
             if answer is not None:
@@ -210,7 +210,7 @@ class Copies:
             self._counters.fetches["passed on"] += 1
         return answer
 
-    def _copy_response(self, copy_request: CopyRequest, page: Page, take: bool, owner: str) -> InternalResponse:
+    def _copy_response(self, copy_request: CopyRequest, page: Page, owner: str, *, is_head: bool) -> InternalResponse:
         self._counters.fetches["given"] += 1
         self._log("copy given", abbreviate(page.token))
 
@@ -218,9 +218,9 @@ class Copies:
             if not self.outlives(page.url):
                 self._store.sent(page.token).addErrback(lambda _: None)
 
-        via = Via.OWN if owner == self._node else self._via_of_others
+        via = Via.OWN if owner == self._node else self._via_of_other_owners
         fields = copy_fields(page, self.identity, token=copy_request.token, nonce=copy_request.nonce, via=via)
-        return InternalResponse(200, [*fields, *COPY_GUARDS], page.body, sent if take else None)
+        return InternalResponse(200, [*fields, *COPY_GUARDS], page.body, None if is_head else sent)
 
     def _miss_response(self, copy_request: CopyRequest, miss: Miss, owner: str) -> InternalResponse:
         self._counters.fetches[miss.reason.value] += 1

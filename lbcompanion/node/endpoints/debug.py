@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from lbcompanion.errors import StoreError, TokenError
 from lbcompanion.html.charset import bom_charset, page_charset, python_codec
 from lbcompanion.html.csp import evaluate
-from lbcompanion.html.eligible import eligible
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.masks import RedactionError
+from lbcompanion.html.page_detection import detect_page
 from lbcompanion.html.redaction import redact
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import Page, to_rfc3339
@@ -118,11 +118,11 @@ class DebugReporter:
 
     def _answer(self, head: RequestHead, answer: ResponseHead, scheme: str) -> dict[str, Any]:
         policy = self._policy
-        plan = RequestPlan(policy, head, "", False, scheme)
+        plan = RequestPlan(policy, head, "", trusted=False, scheme=scheme)
         eligibility = policy.eligibility(head, answer)
         # A HEAD has no copy, though its fields are those of GET.
         no_page = "HEAD" if head.method == b"HEAD" else ""
-        origin = policy.origin(head, False, scheme)
+        origin = policy.origin(head, trusted=False, scheme=scheme)
         why = plan.reason or plan.not_captured(answer, eligibility, origin) or no_page
         inserted = policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
         csp_headers = policy.csp_headers(answer, origin, inserted)
@@ -155,10 +155,10 @@ class DebugReporter:
         report = {"known": True, "status": response.head.status, "bytes": len(page), **decision}
         visitor_page = page
         if decision["injected"]:
-            origin = self._policy.origin(head, False, scheme)
+            origin = self._policy.origin(head, trusted=False, scheme=scheme)
             inserted = self._policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
             csp_headers = self._policy.csp_headers(response.head, origin, inserted)
-            plan = RequestPlan(self._policy, head, "", False, scheme)
+            plan = RequestPlan(self._policy, head, "", trusted=False, scheme=scheme)
             injector = _injector(plan.insertion(csp_headers, eligibility, NO_TOKEN, origin))
             visitor_page = page if injector is None else injector.feed(page) + injector.finish()
             if injector is not None and not injector.inserted:
@@ -226,9 +226,9 @@ class DebugReporter:
         fields = [(b"host", parts.netloc.encode("latin-1", "replace"))]
         target = parts.path.encode("latin-1", "replace") or b"/"
         head = RequestHead.from_fields(b"GET", target, 11, fields)
-        plan = RequestPlan(self._policy, head, "", False, parts.scheme or scheme)
+        plan = RequestPlan(self._policy, head, "", trusted=False, scheme=parts.scheme or scheme)
         answer: list[Field] = [(b"content-type", page.content_type.encode("latin-1", "replace"))]
-        eligibility = eligible(fields, page.status, answer)
+        eligibility = detect_page(fields, page.status, answer)
         origin = f"{parts.scheme}://{parts.netloc}"
         if not eligibility.inject or not self._settings.inject.enabled:
             return page.body

@@ -111,27 +111,27 @@ class FetchAuthorizer:
         """
         address = self._address(request)
         if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
-            return AuthResult(False, address, why="the address is not listed")
+            return AuthResult(allowed=False, address=address, why="the address is not listed")
         verify = self._verifier.verify_head if body_follows or request.truncated else self._verifier.verify
         try:
             key = verify(self._signed(request, accepts_any_authority=False), self._now())
         except SignatureRefused as refused:
-            return AuthResult(False, address, why=str(refused))
+            return AuthResult(allowed=False, address=address, why=str(refused))
         if key != FARM_KEY_ID:
-            return AuthResult(False, address, key, "only nodes of this farm may put copies")
-        return AuthResult(True, address, key)
+            return AuthResult(allowed=False, address=address, key=key, why="only nodes of this farm may put copies")
+        return AuthResult(allowed=True, address=address, key=key)
 
     def _authorize(self, request: InternalRequest, accepts_any_authority: bool) -> AuthResult:
         address = self._address(request)
         if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
-            return AuthResult(False, address, why="the address is not listed")
+            return AuthResult(allowed=False, address=address, why="the address is not listed")
         if self._fetch.signature == "off":
-            return AuthResult(True, address)
+            return AuthResult(allowed=True, address=address)
         try:
             key = self._verifier.verify(self._signed(request, accepts_any_authority), self._now())
         except SignatureRefused as refused:
-            return AuthResult(False, address, why=str(refused))
-        return AuthResult(True, address, key)
+            return AuthResult(allowed=False, address=address, why=str(refused))
+        return AuthResult(allowed=True, address=address, key=key)
 
     def _address(self, request: InternalRequest) -> str:
         """The client address: the peer's, or the one in the configured field of a trusted proxy."""

@@ -116,7 +116,7 @@ class EndpointRouter:
         copy_request = CopyRequest(token, _nonce(request), request.head.get(headers.HOP.key) is not None)
         if not shapes.TOKEN.fullmatch(token):
             return succeed(problem(404, detail="not a token", reason="unknown"))
-        answer = self._copies.get(copy_request, take=method == b"GET")
+        answer = self._copies.get(copy_request, is_head=method == b"HEAD")
         if request.head.get(headers.AUTHORITY.key) is None:
             answer.addCallback(_with_page_type)
         if verdict.public_host:

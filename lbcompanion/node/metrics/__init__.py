@@ -1,1 +1,1 @@
-"""What a node counts and reports: counters, a snapshot of its state, the admin listener."""
+"""A node's counters, the snapshot of its state, and the admin listener."""

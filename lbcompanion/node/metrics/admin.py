@@ -42,7 +42,7 @@ class NodeMetrics(Collector):
         )
         yield _counter("requests", "requests read", c.requests)
         yield _labelled("responses", "answers by status", "status", c.responses)
-        yield _labelled("requests_refused", "requests that broke a rule, by the status told", "status", c.refused)
+        yield _labelled("requests_refused", "refused requests, by the status of the response", "status", c.refused)
         yield _labelled("timeouts", "deadlines that passed", "of", c.timeouts)
         yield _counter("upstream_connections", "connections made to the application", c.upstream_connections)
         yield _counter("upstream_reused", "requests on an idle connection to the application", c.upstream_reused)

@@ -1,4 +1,4 @@
-"""Pseudonyms of visitors: the crawler counts by them how many visitors sent a cookie's value."""
+"""Pseudonyms of visitors, by which the crawler counts the visitors that sent a cookie's value."""
 
 from __future__ import annotations
 

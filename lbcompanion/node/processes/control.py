@@ -110,7 +110,7 @@ class ControlSocket:
     async def close(self) -> None:
         """Stop listening. A successor's socket of the same name stays."""
         if self._listener is not None:
-            await maybeDeferred(self._listener.close, True)
+            await maybeDeferred(self._listener.close, shared=True)
             if self._folder.inode(self._name) == self._inode:
                 self._folder.remove(self._name)
         self._folder.close()

@@ -1,4 +1,4 @@
-"""Whether this node is draining, and whether the balancers have noticed."""
+"""The drain state of this node: whether it is draining, and whether the balancers have noticed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ANSWERS_TO_WAIT_FOR = 2
 
 
 class DrainState:
-    """What ``/readyz`` answers while the node stops.
+    """Whether the node is stopping; ``/readyz`` answers by this.
 
     :ivar draining: whether the node is stopping.
     """

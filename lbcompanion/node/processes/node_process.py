@@ -18,10 +18,10 @@ from lbcompanion.node.processes.drain_state import DrainState
 from lbcompanion.node.processes.process_role import ProcessRole, stop_reactor
 from lbcompanion.settings import NodeTable
 
-#: How often a socket is tried that could not be opened.
+#: The interval between attempts to open a socket.
 _RETRY_SECONDS = 5.0
-#: The levels of events that an operator must act on: a warning where the service goes on with a loss, an error where
-#: a part of it does not work. All others are info: what was done, and what a single visitor did.
+#: The levels of events that an operator must act on: a warning if the service continues with a loss, an error if a
+#: part of it does not work. All other events are info.
 EVENT_LEVELS = {
     **dict.fromkeys(
         (

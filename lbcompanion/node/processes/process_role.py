@@ -1,4 +1,4 @@
-"""Which of the node's processes this is: the only one, or a worker of a supervisor."""
+"""The role of this process: the node's only process, or a worker of a supervisor."""
 
 from __future__ import annotations
 

@@ -255,6 +255,6 @@ class Siblings:
     async def close(self) -> None:
         """Stop listening and close the folder."""
         if self._listener is not None:
-            await maybeDeferred(self._listener.close, True)
+            await maybeDeferred(self._listener.close, shared=True)
             self._folder.remove(self._own_name)
         self._folder.close()

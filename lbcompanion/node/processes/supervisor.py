@@ -66,7 +66,7 @@ class WorkerFailed(CompanionError):
 
 @frozen
 class WorkerSpec:
-    """What a worker needs to start: the settings as its supervisor read them, even if the file has changed since.
+    """The arguments of a worker process. Its settings are those that the supervisor read, even if the file has changed.
 
     :ivar number: the worker's number, from 1.
     :ivar json_lines: as for :func:`lbcompanion.logs.begin`.
@@ -293,7 +293,7 @@ class Supervisor(NodeProcess):
         """Stop all workers, and wait until they exited."""
         taken_over = self._successor is not None
         if taken_over and self._admin is not None:
-            await maybeDeferred(self._admin.close, True)
+            await maybeDeferred(self._admin.close, shared=True)
             self._admin = None
         await self._drain_state.leave(taken_over)
         self._stopping = True

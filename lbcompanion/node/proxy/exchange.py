@@ -3,7 +3,8 @@
 ==========  ====================================  ====================================================================
 state       attributes                            left by
 ==========  ====================================  ====================================================================
-queued      ``_queued``, no ``_upstream``         ``upstream_turn``: *connecting*; ``upstream_queue_seconds``: 503
+queued      ``_queued``, no ``_upstream``         ``upstream_queue_left``: *connecting*;
+                                                  ``upstream_queue_seconds``: 503
 connecting  no ``_upstream``, no ``_response``    ``upstream_ready``: *waiting*; ``upstream_failed`` or
                                                   ``upstream_connect_seconds``: 502 or 504
 waiting     ``_upstream``, no ``_response``       the response head: *responding*, or *over* if an internal response
@@ -152,7 +153,7 @@ class Exchange:
             seconds = limits.upstream_queue_seconds if self._queued else limits.upstream_connect_seconds
             self._deadline = self._context.monotonic() + seconds
 
-    def upstream_turn(self) -> None:
+    def upstream_queue_left(self) -> None:
         self._queued = False
         self._deadline = self._context.monotonic() + self._context.limits.upstream_connect_seconds
 
@@ -330,7 +331,7 @@ class Exchange:
             visitor.transport.writelines((_status_line(head), lines, framed, *pieces))
         if complete:
             self._finish(leftover)
-        elif visitor.full:
+        elif visitor.write_paused:
             # The queue still holds the previous response.
             self.visitor_full()
 
@@ -431,7 +432,7 @@ class Exchange:
         if visitor is None:
             return
         if self._tunnel:
-            visitor.done(keep_alive=False)
+            visitor.end_exchange(keep_alive=False)
             return
         if self._response is None:
             if may_retry:
@@ -478,7 +479,7 @@ class Exchange:
                 upstream.discard()
         pipeline, self._pipeline = self._pipeline, None
         if visitor is not None:
-            visitor.done(self._keep_alive)
+            visitor.end_exchange(self._keep_alive)
         if pipeline is not None:
             pipeline.written()
 
@@ -516,7 +517,7 @@ class Exchange:
         self._context.counters.responses[answer.status] += 1
         keep_alive = self._keep_alive and visitor.keep_alive and self._request_complete
         visitor.transport.write(write_response(answer, self._head, keep_alive, self._context.date_line()))
-        visitor.done(keep_alive)
+        visitor.end_exchange(keep_alive)
 
     def _truncate(self, why: str) -> None:
         visitor, self._visitor = self._visitor, None

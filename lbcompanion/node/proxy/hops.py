@@ -1,4 +1,4 @@
-"""Requests that must not go on: those that came back to this node, and those whose ``Max-Forwards`` is used up.
+"""Loop detection and ``Max-Forwards``: finds requests that must not be forwarded, and marks those that are.
 
 The companion sends no ``Via``, because nginx as application would no longer compress its responses (``gzip_proxied``).
 The field ``Lbc-Forwarded-By`` lists the companions that forwarded a request instead.
@@ -14,7 +14,7 @@ from lbcompanion.protocol import headers
 
 #: The methods whose ``Max-Forwards`` is counted down (RFC 9110 section 7.6.2).
 COUNTED_METHODS = frozenset({b"OPTIONS", b"TRACE"})
-#: Companions in a row. More of them are taken for a loop that no node recognises.
+#: The largest number of companions in a row. A longer chain counts as a loop, even if no node recognises itself.
 _MAX_COMPANIONS = 16
 _MAX_DIGITS = 9
 _MAX_FORWARDS = b"max-forwards"

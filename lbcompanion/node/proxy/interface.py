@@ -84,7 +84,7 @@ class ConnectionHandler(Protocol):
         ...
 
 
-class AnyExchange(Protocol):
+class ExchangeInterface(Protocol):
     """One request and its response, proxied or internal."""
 
     @property
@@ -128,13 +128,13 @@ class AnyExchange(Protocol):
 class VisitorSide(Protocol):
     """A visitor's connection, as its current exchange uses it.
 
-    :ivar full: whether the queue towards the visitor is full.
+    :ivar write_paused: whether the queue towards the visitor is full (after ``pause_writing``).
     :ivar peer: the peer's address as text, empty for a unix socket.
     :ivar trusted: whether the peer is one of ``trusted_proxies``.
     """
 
     transport: Transport
-    full: bool
+    write_paused: bool
     peer: str
     trusted: bool
 
@@ -159,7 +159,7 @@ class VisitorSide(Protocol):
         """Forward bytes in both directions without parsing them (after a 101)."""
         ...
 
-    def done(self, keep_alive: bool) -> None:
+    def end_exchange(self, keep_alive: bool) -> None:
         """End the exchange: its response is written."""
         ...
 

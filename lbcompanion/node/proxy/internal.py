@@ -12,7 +12,7 @@ from lbcompanion.node.proxy.interface import VisitorSide
 from lbcompanion.protocol.notices import BROWSER_LIMIT_BYTES
 
 #: The body limit of internal requests (that of a notice); the PUT of a copy has its own limit.
-MAX_BODY = BROWSER_LIMIT_BYTES
+MAX_INTERNAL_BODY_BYTES = BROWSER_LIMIT_BYTES
 
 
 class InternalExchange:
@@ -38,7 +38,7 @@ class InternalExchange:
         self._head = head
         self._body: list[bytes] = []
         self._size = 0
-        self._max_body_bytes = MAX_BODY
+        self._max_body_bytes = MAX_INTERNAL_BODY_BYTES
         self._pending_response: Deferred[InternalResponse] | None = None
         self._body_truncated = False
         self.response_started = False
@@ -47,11 +47,11 @@ class InternalExchange:
         """Start; a request without a body is answered at once."""
         visitor = self._visitor
         assert visitor is not None
-        max_bytes = MAX_BODY
+        max_bytes = MAX_INTERNAL_BODY_BYTES
         if self._has_body and self._head.method == b"PUT":
             # A longer body is read only from callers that may PUT copies.
             max_bytes = self._context.internal_handler.max_body_bytes(self._request(visitor))
-        self._max_body_bytes = max_bytes or MAX_BODY
+        self._max_body_bytes = max_bytes or MAX_INTERNAL_BODY_BYTES
         if self._head.get(b"expect") is not None and self._head.version == 11:
             if not max_bytes:
                 self._body_truncated = True
@@ -120,7 +120,7 @@ class InternalExchange:
             if answer.on_sent is not None:
                 answer.on_sent()
         finally:
-            visitor.done(keep_alive)
+            visitor.end_exchange(keep_alive)
 
     def made_progress(self) -> bool:
         """Return False: the response is one write."""

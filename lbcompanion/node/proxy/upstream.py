@@ -27,7 +27,7 @@ _ROUNDS = 2
 class UpstreamUser(Protocol):
     """The user of a connection to the application: one exchange at a time."""
 
-    def upstream_turn(self) -> None:
+    def upstream_queue_left(self) -> None:
         """The wait in the queue is over: a connection is reused or dialled."""
         ...
 
@@ -308,7 +308,7 @@ class UpstreamPool:
             upstream.discard()
             return
         del self._waiting[user]
-        user.upstream_turn()
+        user.upstream_queue_left()
         self._reuse(upstream, user)
 
     def forget(self, upstream: UpstreamConnection) -> None:
@@ -329,7 +329,7 @@ class UpstreamPool:
         try:
             while self._waiting and self.open < self._max_open:
                 user, _ = self._waiting.popitem(last=False)
-                user.upstream_turn()
+                user.upstream_queue_left()
                 self._dial_new(user)
         finally:
             self._dialling = False

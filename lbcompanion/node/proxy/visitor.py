@@ -11,9 +11,9 @@ reading head  ``_accepts_requests``, no             the complete head: *reading 
               ``_exchange``, ``_awaiting_head``     ``head_seconds``: refused, *lingering* (*closing* without a byte)
 reading body  ``_exchange``, ``_body``              the end of the body: *responding*; a bad or too slow body:
                                                     refused, *lingering*, or aborted if the response has started
-responding    ``_exchange``, no ``_body``, not      ``done``: *idle*, the next pipelined head, *lingering* or
-              ``_tunnel``                           *closing*; ``abort_response``: *closing*; a 101: *tunnel*
-tunnel        ``_exchange``, ``_tunnel``            ``done``: *closing*
+responding    ``_exchange``, no ``_body``, not      ``end_exchange``: *idle*, the next pipelined head, *lingering*
+              ``_tunnel``                           or *closing*; ``abort_response``: *closing*; a 101: *tunnel*
+tunnel        ``_exchange``, ``_tunnel``            ``end_exchange``: *closing*
 lingering     not ``_accepts_requests``,            ``_LINGER_SECONDS``: *closing*; until then input is discarded
               ``_lingering``
 closing       not ``_accepts_requests``, not        the queue is sent; ``_CLOSING_SECONDS``, unless the visitor still
@@ -21,10 +21,10 @@ closing       not ``_accepts_requests``, not        the queue is sent; ``_CLOSIN
 closed        not ``_registered``                   nothing: the transport called ``connection_lost``
 ============  ====================================  ==================================================================
 
-Independent of these: ``full``: the queue towards the visitor is full, and no further exchange is started; ``_paused``:
-reading is paused (by the exchange, or because more than ``_MAX_BUFFERED_BYTES`` are in ``_buffer``); ``_eof_at``: the
-visitor closed its write side while *responding* and still gets a prompt response. ``connection_lost`` and
-``stalled_seconds`` end every state.
+Independent of these: ``write_paused``: the queue towards the visitor is full, and no further exchange is started;
+``_paused``: reading is paused (by the exchange, or because more than ``_MAX_BUFFERED_BYTES`` are in ``_buffer``);
+``_eof_at``: the visitor closed its write side while *responding* and still gets a prompt response. ``connection_lost``
+and ``stalled_seconds`` end every state.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from lbcompanion.node.proxy.answers import write_refusal
 from lbcompanion.node.proxy.client_info import scheme_of
 from lbcompanion.node.proxy.context import ProxyContext
 from lbcompanion.node.proxy.exchange import Exchange
-from lbcompanion.node.proxy.interface import AnyExchange, Transport, VisitorSide, peer_host, reset
+from lbcompanion.node.proxy.interface import ExchangeInterface, Transport, VisitorSide, peer_host, reset
 from lbcompanion.node.proxy.internal import InternalExchange
 
 # Pipelined requests buffered, in bytes; reading pauses beyond that.
@@ -88,10 +88,10 @@ class VisitorConnection:
         "_starting_requests",
         "_tunnel",
         "_unsent_bytes",
-        "full",
         "peer",
         "transport",
         "trusted",
+        "write_paused",
     )
 
     transport: Transport
@@ -99,7 +99,7 @@ class VisitorConnection:
     def __init__(self, context: ProxyContext) -> None:
         self._context = context
         self._buffer = b""
-        self._exchange: AnyExchange | None = None
+        self._exchange: ExchangeInterface | None = None
         self._body: BodyReader | None = None
         self._keep_alive = True
         self._paused = False
@@ -116,7 +116,7 @@ class VisitorConnection:
         self._unsent_bytes = 0
         self._last_drained_at = 0.0
         self._request_count = 0
-        self.full = False
+        self.write_paused = False
         self.peer = ""
         self.trusted = False
 
@@ -164,7 +164,7 @@ class VisitorConnection:
     def eof_received(self) -> bool:
         # A client may half-close after a complete request and wait for the response. A client that disconnected
         # looks the same, so tick() closes the connection if the response is slow.
-        waits = self._accepts_requests and (self._exchange is not None or bool(self._buffer and self.full))
+        waits = self._accepts_requests and (self._exchange is not None or bool(self._buffer and self.write_paused))
         if not waits or self._body is not None or self._tunnel:
             return False
         self._eof_at = self._context.monotonic()
@@ -183,12 +183,12 @@ class VisitorConnection:
         self._context.upstream_pool.owner_lost(self)
 
     def pause_writing(self) -> None:
-        self.full = True
+        self.write_paused = True
         if self._exchange is not None:
             self._exchange.visitor_full()
 
     def resume_writing(self) -> None:
-        self.full = False
+        self.write_paused = False
         if self._exchange is not None:
             self._exchange.visitor_drained()
         elif self._accepts_requests:
@@ -232,7 +232,7 @@ class VisitorConnection:
         more = not self._eof_at or bool(self._buffer)
         return self._keep_alive and self._body is None and more and not self._context.draining
 
-    def done(self, keep_alive: bool) -> None:
+    def end_exchange(self, keep_alive: bool) -> None:
         """End the exchange: its response is written."""
         self._exchange = None
         self._tunnel = False
@@ -360,7 +360,7 @@ class VisitorConnection:
         self._starting_requests = True
         try:
             # While the queue is full, no further responses are produced.
-            while self._accepts_requests and self._exchange is None and self._buffer and not self.full:
+            while self._accepts_requests and self._exchange is None and self._buffer and not self.write_paused:
                 before = self._buffer
                 self._start_next_request()
                 if self._buffer is before:
@@ -368,7 +368,7 @@ class VisitorConnection:
         finally:
             self._starting_requests = False
         if self._exchange is None and self._accepts_requests:
-            if self.full and self._buffer:
+            if self.write_paused and self._buffer:
                 if len(self._buffer) > _MAX_BUFFERED_BYTES:
                     self.pause()
             elif self._eof_at:
@@ -430,7 +430,7 @@ class VisitorConnection:
         self._buffer = buffer[end:]
         return head
 
-    def _start_with_body(self, exchange: AnyExchange, reader: BodyReader) -> None:
+    def _start_with_body(self, exchange: ExchangeInterface, reader: BodyReader) -> None:
         """Start an exchange whose request has a body, with the body bytes that are in the buffer."""
         self._body = reader
         self._body_window_start = self._context.monotonic()

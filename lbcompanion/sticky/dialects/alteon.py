@@ -19,7 +19,7 @@ class Alteon(WholeValue):
     """Recognised, and left alone."""
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
-        """None: nothing is recorded."""
+        """Return None, because nothing is recorded."""
         return None
 
     def recognises(self, name: str, value: str) -> bool:

@@ -35,7 +35,7 @@ class Twins(WholeValue):
     def read(
         self, cookies: Mapping[str, str], names: tuple[str, ...], allow: tuple[str, ...] = ()
     ) -> tuple[RoutingCookie, ...]:
-        """As of any whole value, each text once."""
+        """Read whole values, each text once."""
         found = super().read(cookies, names, allow)
         there = {cookie.name for cookie in found}
         return tuple(c for c in found if not (c.name.endswith(self.suffix) and c.name[: -len(self.suffix)] in there))
@@ -47,7 +47,7 @@ DIALECT = Twins(
     suffix="CORS",
     cookie_names=("AWSALB", "AWSALBCORS", "AWSALBTG", "AWSALBTGCORS"),
     form=ENCRYPTED,
-    renamable=False,
+    configurable_name=False,
     samples=(
         Sample(f"AWSALB={_ALB}; AWSALBCORS={_ALB}", (("AWSALB", _ALB),), None, _SOURCE),
         Sample(f"AWSALBCORS={_ALB}", (("AWSALBCORS", _ALB),), None, _SOURCE),

@@ -43,7 +43,7 @@ class Application(Shape):
         return found if 0 < len(own) < len(found) else ()
 
     def node_of(self, cookie: RoutingCookie) -> str | None:
-        """None: the value is encrypted."""
+        """Return None, because the value is encrypted."""
         return None
 
 

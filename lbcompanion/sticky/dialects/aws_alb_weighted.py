@@ -37,7 +37,7 @@ DIALECT = Weighted(
     suffix="CORS",
     cookie_names=("AWSALBTG", "AWSALBTGCORS", "AWSALB", "AWSALBCORS"),
     form=ENCRYPTED,
-    renamable=False,
+    configurable_name=False,
     samples=(
         Sample(
             f"AWSALBTG={_TG}; AWSALBTGCORS={_TG}; AWSALB={_ALB}; AWSALBCORS={_ALB}",

@@ -19,6 +19,6 @@ DIALECT = Twins(
     moves_visitor=True,
     cookie_names=("AWSELB", "AWSELBCORS"),
     form=r"[0-9A-F]{32,512}",
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"AWSELB={_VALUE}; AWSELBCORS={_VALUE}", (("AWSELB", _VALUE),), None, _SOURCE),),
 )

@@ -16,6 +16,6 @@ DIALECT = WholeValue(
     moves_visitor=True,
     cookie_names=("AGCAffinity",),
     form=r"[A-Za-z0-9+/_=.-]{8,256}",
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"AGCAffinity={_VALUE}", (("AGCAffinity", _VALUE),), None, _SOURCE),),
 )

@@ -19,7 +19,7 @@ DIALECT = Twins(
     cookie_names=("ARRAffinity", "ARRAffinitySameSite"),
     form=r"[0-9a-f]{64}",
     tells_node=True,
-    renamable=False,
+    configurable_name=False,
     signal=Signal.COMPARED,
     samples=(
         Sample(f"ARRAffinity={_ID}; ARRAffinitySameSite={_ID}", (("ARRAffinity", _ID),), _ID, _SOURCE),

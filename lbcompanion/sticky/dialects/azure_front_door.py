@@ -18,6 +18,6 @@ DIALECT = Twins(
     moves_visitor=True,
     cookie_names=("ASLBSA", "ASLBSACORS"),
     form=r"0003[0-9a-f]{64}([0-9a-f]{64})?",
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"ASLBSA={_VALUE}; ASLBSACORS={_VALUE}", (("ASLBSA", _VALUE),), None, _SOURCE),),
 )

@@ -78,7 +78,7 @@ class BigIp(Shape):
         return value if decoded(value) is not None else None
 
     def recognises(self, name: str, value: str) -> bool:
-        """By the value alone: nothing else is written so."""
+        """Recognised by the value alone, because no other product writes this form."""
         return self.reduce(name, value, False) is not None
 
     def node_of(self, cookie: RoutingCookie) -> str | None:

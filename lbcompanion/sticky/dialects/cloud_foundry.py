@@ -17,7 +17,7 @@ DIALECT = WholeValue(
     cookie_names=("__VCAP_ID__",),
     form=r"[0-9a-f]{4,16}(-[0-9a-f]{4,16}){2,6}",
     tells_node=True,
-    renamable=False,
+    configurable_name=False,
     signal=Signal.COMPARED,
     samples=(Sample(f"__VCAP_ID__={_GUID}; JSESSIONID=q7", (("__VCAP_ID__", _GUID),), _GUID, _SOURCE),),
 )

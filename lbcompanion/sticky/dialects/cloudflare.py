@@ -17,6 +17,6 @@ DIALECT = WholeValue(
     moves_visitor=True,
     cookie_names=("__cflb",),
     form=r"[A-Za-z0-9+/_=.-]{8,256}",
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"__cflb={_VALUE}", (("__cflb", _VALUE),), None, _SOURCE),),
 )

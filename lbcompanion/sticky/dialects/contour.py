@@ -12,6 +12,6 @@ DIALECT = WholeValue(
     name="contour",
     moves_visitor=False,
     cookie_names=("X-Contour-Session-Affinity",),
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"X-Contour-Session-Affinity={_VALUE}", (("X-Contour-Session-Affinity", _VALUE),), None, _SOURCE),),
 )

@@ -60,7 +60,7 @@ class Envoy(Shape):
         return b64encode(raw if address == raw else message(address)).decode()
 
     def recognises(self, name: str, value: str) -> bool:
-        """By the value alone: nothing else decodes to an address."""
+        """Recognised by the value alone, because no other value decodes to an address."""
         return self.reduce(name, value, False) is not None
 
     def node_of(self, cookie: RoutingCookie) -> str | None:

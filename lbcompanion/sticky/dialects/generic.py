@@ -83,7 +83,7 @@ def parse_part(text: str) -> ValuePart:
 
 @frozen(kw_only=True)
 class Generic(Shape):
-    """What is configured."""
+    """The dialect that the configuration describes: cookie names, and the part that routes."""
 
     part: ValuePart = field(default=ValuePart())
 

@@ -16,6 +16,6 @@ DIALECT = WholeValue(
     moves_visitor=True,
     cookie_names=("GAESA",),
     form=r"[A-Za-z0-9_=-]{16,512}",
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"GAESA={_VALUE}", (("GAESA", _VALUE),), None, _SOURCE),),
 )

@@ -16,6 +16,6 @@ DIALECT = WholeValue(
     moves_visitor=True,
     cookie_names=("GCILB",),
     form=r'"?[0-9a-f]{16}"?',
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"GCILB={_VALUE}", (("GCILB", _VALUE),), None, _SOURCE),),
 )

@@ -16,6 +16,6 @@ DIALECT = WholeValue(
     moves_visitor=True,
     cookie_names=("GCLB",),
     form=r'"?[A-Za-z0-9_=-]{8,128}"?',
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"GCLB={_VALUE}", (("GCLB", _VALUE),), None, _SOURCE),),
 )

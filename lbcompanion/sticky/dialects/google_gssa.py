@@ -16,6 +16,6 @@ DIALECT = WholeValue(
     moves_visitor=True,
     cookie_names=("GSSA",),
     form=r'"?[A-Za-z0-9+/_=.-]{4,512}"?',
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"GSSA={_VALUE}", (("GSSA", _VALUE),), None, _SOURCE),),
 )

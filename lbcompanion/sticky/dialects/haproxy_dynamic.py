@@ -16,7 +16,7 @@ _SOURCE = "docs.haproxy.org, configuration manual, keyword dynamic-cookie-key; m
 
 
 def dynamic_value(key: str, address: Address) -> str:
-    """What HAProxy writes for a server."""
+    """The cookie's value that HAProxy computes for a server."""
     hashed = key.encode() + address.host.packed + address.port.to_bytes(4, "big")
     return xxhash.xxh64_hexdigest(hashed)
 

@@ -17,6 +17,6 @@ DIALECT = WholeValue(
     moves_visitor=True,
     cookie_names=("heroku-session-affinity",),
     form=r"[A-Za-z0-9+/_=-]{16,1024}",
-    renamable=False,
+    configurable_name=False,
     samples=(Sample(f"heroku-session-affinity={_VALUE}", (("heroku-session-affinity", _VALUE),), None, _SOURCE),),
 )

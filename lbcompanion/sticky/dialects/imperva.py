@@ -23,7 +23,7 @@ class Imperva(WholeValue):
     """The balancing cookie, and the others where they are allowed."""
 
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
-        """As of any whole value, but for the visitor's own."""
+        """The whole value; None for a cookie of one visitor that is not allowed."""
         return None if _SECURITY.fullmatch(name) and not allowed else super().reduce(name, value, allowed)
 
 
@@ -32,7 +32,7 @@ DIALECT = Imperva(
     moves_visitor=True,
     cookie_names=("/^nlbi_[0-9_]+$/", "/^incap_ses_[0-9_]+$/", "/^visid_incap_[0-9]+$/"),
     form=r"[A-Za-z0-9+/=_-]{16,256}",
-    renamable=False,
+    configurable_name=False,
     samples=(
         Sample(f"visid_incap_1234={_VALUE}; nlbi_1234={_VALUE}", (("nlbi_1234", _VALUE),), None, _SOURCE),
         Sample(

@@ -71,8 +71,8 @@ class Dialect(Protocol):
         ...
 
     @property
-    def renamable(self) -> bool:
-        """Whether the cookie may have another name than those of :attr:`cookie_names`."""
+    def configurable_name(self) -> bool:
+        """Whether the balancer can be configured to give the cookie another name than those of :attr:`cookie_names`."""
         ...
 
     @property

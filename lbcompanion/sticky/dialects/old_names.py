@@ -15,7 +15,11 @@ from lbcompanion.sticky.dialects.interface import Dialect
 #: Methods, old name to new.
 METHODS: Mapping[str, str] = {"cut": "reduce", "reveal": "node_of", "forge": "compute", "moved": "detects_move"}
 #: Properties and arguments, old name to new.
-PROPERTIES: Mapping[str, str] = {"keyed": "hash_keyed", "held_back": "never_record"}
+PROPERTIES: Mapping[str, str] = {
+    "keyed": "hash_keyed",
+    "held_back": "never_record",
+    "renamable": "configurable_name",
+}
 
 _OLD_OF = {new: old for old, new in {**METHODS, **PROPERTIES}.items()}
 

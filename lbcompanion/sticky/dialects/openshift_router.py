@@ -36,7 +36,7 @@ class OpenShiftRouter(HaproxyDynamic):
     def read(
         self, cookies: Mapping[str, str], names: tuple[str, ...], allow: tuple[str, ...] = ()
     ) -> tuple[RoutingCookie, ...]:
-        """As of any whole value; where no name is configured, under the names that the router makes up."""
+        """Read whole values; without configured names, under the names that the router generates."""
         return super().read(cookies, names or _MADE_UP, allow)
 
     def write(self, node: NodeFacts) -> str | None:

@@ -66,7 +66,7 @@ class Shape(metaclass=_OldArguments):
     samples: tuple[Sample, ...] = field(repr=False)
     cookie_names: tuple[str, ...] = ()
     moves_visitor: bool = True
-    renamable: bool = True
+    configurable_name: bool = True
     never_record: str = ""
     signal: Signal = Signal.SILENT
     hash_keyed: bool = False
@@ -84,6 +84,11 @@ class Shape(metaclass=_OldArguments):
     def held_back(self) -> str:
         """The old name of :attr:`never_record`."""
         return self.never_record
+
+    @property
+    def renamable(self) -> bool:
+        """The old name of :attr:`configurable_name`."""
+        return self.configurable_name
 
     @abstractmethod
     def reduce(self, name: str, value: str, allowed: bool) -> str | None:
@@ -277,11 +282,11 @@ class KeyBeforeBar(BeforeSeparator):
         return key if key is not None and self.may_be_recorded(name, key, allowed) else None
 
     def node_of(self, cookie: RoutingCookie) -> str | None:
-        """None."""
+        """Return None: the cookie does not name the node."""
         return None
 
     def write(self, node: NodeFacts) -> str | None:
-        """None."""
+        """Return None: the value cannot be computed."""
         return None
 
 

@@ -148,7 +148,7 @@ def test_dying_at_any_step_leaves_exactly_one_record(tmp_path: Path, point: str,
 
 
 @pytest.mark.slow
-def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_reported(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
     with pytest.raises(ArchiveError):
@@ -173,7 +173,7 @@ def test_a_file_that_lost_bytes_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loss", ["folder", "file", "end"])
-def test_a_lost_file_is_told_and_the_archive_goes_on(tmp_path: Path, loss: str) -> None:
+def test_a_lost_file_is_reported_and_the_archive_goes_on(tmp_path: Path, loss: str) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
     (first,) = place.files()

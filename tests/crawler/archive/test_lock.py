@@ -9,7 +9,7 @@ import pytest
 from lbcompanion.crawler.archive.lock import NAME, InUse, Lock
 
 
-def test_the_second_one_is_told_who_the_first_is(tmp_path: Path) -> None:
+def test_the_error_names_the_first_crawler(tmp_path: Path) -> None:
     first = Lock(tmp_path, "state directory /var/one")
     with pytest.raises(InUse) as caught:
         Lock(tmp_path, "state directory /var/two")

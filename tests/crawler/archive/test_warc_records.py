@@ -1,4 +1,4 @@
-"""What a WARC record may hold."""
+"""The contents of WARC records."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm
 
 
 class GatheredPage:
-    """What the files of a page became: requested at a server in memory, and written into a WARC file."""
+    """A page's files, requested from a server in memory and written into a WARC file."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class GatheredPage:
         return css
 
     def addresses(self, kind: str = "response") -> list[str]:
-        """Of the records of files: the first and the last are the page's."""
+        """The records of the files: without the first and the last, which are the page's."""
         found = [each.rec_headers.get_header("WARC-Target-URI") for each in self.records if each.rec_type == kind]
         return found[1:-1] if kind == "response" else found
 

@@ -252,7 +252,7 @@ class CrawlTests(SynchronousTestCase):
         self.assertEqual((row["outcome"], row["answered_by"] in {"n1", "n2"}), ("archived", True))
         self.assertEqual(crawler.page(token), b"handed over")
 
-    def test_a_copy_that_its_node_told_lost_is_waited_for_no_longer(self) -> None:
+    def test_a_copy_reported_lost_is_no_longer_waited_for(self) -> None:
         farm = SimulatedFarm()
         crawler = self.crawler(farm, sticky=INSERT)
         token = farm.nodes["n2"].capture(b"x")

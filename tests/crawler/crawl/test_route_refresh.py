@@ -35,7 +35,7 @@ class RouteRefresherTests(SynchronousTestCase):
     def states(self, crawler: InMemoryCrawler) -> dict[str, str]:
         return {route.node: route.state.value for route in crawler.routes}
 
-    def test_routes_are_proven_anew_while_pages_are_viewed(self) -> None:
+    def test_routes_are_proven_again_while_pages_are_viewed(self) -> None:
         farm = SimulatedFarm()
         crawler = self.crawler(farm)
         self.visit(crawler, "n2")
@@ -136,7 +136,7 @@ class RouteRefresherTests(SynchronousTestCase):
         crawler.take(token, {"SRV": "n3"})
         first, second = json_views.recording(crawler.row(token))["attempts"]
         self.assertEqual(first["learnt"], "the recorded cookie does not lead to n1 now")
-        self.assertEqual(second["learnt"], "the balancer was asked for a cookie of ours: proven for n1")
+        self.assertEqual(second["learnt"], "the balancer was asked for a new cookie: proven for n1")
         farm.nodes["n2"].up = False
         gone = farm.nodes["n2"].capture(b"y")
         crawler.take(gone)

@@ -1,4 +1,4 @@
-"""What is due is fetched, archived and confirmed, and what cannot be archived now is put off."""
+"""Due recordings are fetched, archived and confirmed; one that cannot be archived now is postponed."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class CrawlTests(SynchronousTestCase):
         farm = SimulatedFarm(("n1",))
         crawler = self.crawler(farm, sticky=INSERT, nodes={"n1": KnownNode(direct="http://n1.local")})
         context = crawler.contexts["main"]
-        context.fetcher.slow_down.note(Reply(429, (("retry-after", "60"),), b""))
+        context.fetcher.site_pause.note(Reply(429, (("retry-after", "60"),), b""))
         token = farm.nodes["n1"].capture(b"x")
         crawler.take(token, {"SRV": "n1"})
         self.assertEqual((crawler.row(token)["outcome"], crawler.row(token)["route"]), ("archived", "direct"))

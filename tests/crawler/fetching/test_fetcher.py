@@ -76,13 +76,13 @@ class FetcherTests(SynchronousTestCase):
         self.override(b'{"reason": "expired"}', 404)
         self.assertEqual(self.page(), FetchMiss("", "unproven"))
 
-    def test_an_old_proof_is_none(self) -> None:
+    def test_an_old_proof_does_not_count(self) -> None:
         digest = tokens.repr_digest(tokens.digest_of(b"x"))
         old = tokens.proof(SECRET, "n1", self.token, "nonce-0", digest)
         self.override(b"x", Lbc_Node="n1", Lbc_Proof=old, Repr_Digest=digest)
         self.assertEqual(self.page(), FetchMiss("", "unproven"))
 
-    def test_a_proof_without_a_digest_is_none(self) -> None:
+    def test_a_proof_without_a_digest_does_not_count(self) -> None:
         self.override(b"x", Lbc_Node="n1", Lbc_Proof=tokens.proof(SECRET, "n1", self.token, "nonce-1"))
         self.assertEqual(self.page(), FetchMiss("", "unproven"))
 

@@ -130,7 +130,7 @@ def test_against_a_dict() -> None:
     run_state_machine_as_test(AgainstADict, settings=settings(max_examples=30, stateful_step_count=25))
 
 
-def test_what_was_told_comes_back() -> None:
+def test_a_job_is_read_back_with_its_attempts() -> None:
     backlog = fresh()
     backlog.add([arrival("t", "n2", {"SRV": "n2"})], 7.0)
     job = backlog.due(7.0, 1)[0]

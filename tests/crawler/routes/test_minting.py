@@ -79,13 +79,13 @@ class MinterTests(MinterCase):
         self.successResultOf(first)
         self.successResultOf(second)
 
-    def test_a_node_waited_for_is_told_of_at_once(self) -> None:
+    def test_a_caller_that_waits_for_a_node_is_answered_at_once(self) -> None:
         minter = self.set_up(SimulatedFarm())
         done = minter.mint("n2")
         minter.mint("n1")
         self.successResultOf(done)
 
-    def test_a_cookie_that_ends_is_made_anew_before(self) -> None:
+    def test_a_cookie_that_ends_is_made_again_before(self) -> None:
         farm = SimulatedFarm(balancer=DrainingBalancer)
         minter = self.set_up(farm)
         self.successResultOf(minter.mint("n2"))

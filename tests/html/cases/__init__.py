@@ -1,1 +1,1 @@
-"""What must come out of what goes in, as data; run by :mod:`tests.html.test_cases`."""
+"""Pages, settings and the expected results, as data; run by :mod:`tests.html.test_cases`."""

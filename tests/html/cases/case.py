@@ -1,4 +1,4 @@
-"""What a case is."""
+"""The data of one case."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Case:
     :ivar why: why no copy was kept, or else why nothing was inserted.
     :ivar asked: the request's fields, a line each.
     :ivar answered: the answer's fields.
-    :ivar told: lines of the answer that the visitor must see; ``Name:`` alone: one that it must not see.
+    :ivar told: header lines that the visitor must get; ``Name:`` alone: a field that it must not get.
     :ivar settings: ``{"capture": {...}}``, where they are not the defaults.
     """
 

@@ -1,4 +1,4 @@
-"""What is left alone, byte for byte, and what is captured all the same."""
+"""Pages that are not changed, byte for byte; some of them are captured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def passes(name: str, why: str, *answered: str, copy: str | None = None, **more:
 
 
 def asked(name: str, *lines: str, why: str = "fragment") -> Case:
-    """Nothing at all, for what the request says."""
+    """Not changed and not captured, because of the request."""
     return Case(name, None, PAGE, NONE, why, asked=lines)
 
 
@@ -64,7 +64,7 @@ CASES = [
     Case("a piece that asks where none may", None, "<p>a piece</p>", NONE, "fragment",
          asked=("HX-Request: true", "Lbc-Capture: 1"), told=("Lbc-Token:",), settings={"capture": {"fragments": "never"}}),
     Case("a page that asks for its token", asked=("Lbc-Capture: 1",), told=("Lbc-Token: {token}",)),
-    Case("nobody asks, no token told", told=("Lbc-Token:",)),
+    Case("no token without a request for it", told=("Lbc-Token:",)),
     # Without Fetch Metadata, what has neither doctype nor <html> is a piece; with it, a document.
     Case("a piece by its looks", None, "<p>a piece</p>", None, "fragment"),
     Case("a title alone, by its looks", None, "<title>x</title>y", None, "fragment"),
@@ -79,23 +79,23 @@ CASES = [
     Case("AMP for mail", None, "<!doctype html><html \u26a14email><head></head></html>", None, "AMP"),
     Case("our tag is there", None, PAGE.replace("<head>", "<head>" + MARK), None, "marked already"),
     Case("our tag is there, further down", None, PAGE.replace("</title>", "</title>" + MARK), None, "marked already"),
-    Case("our tag in a comment is none", INJECTED.replace("</title>", "</title><!--" + MARK + "-->")),
+    Case("the tag in a comment does not count", INJECTED.replace("</title>", "</title><!--" + MARK + "-->")),
     Case("skip_if", None, PAGE.replace("@@", "no-record"), None, "skip_if", settings={"inject": {"skip_if": "no-.ecord"}}),
     Case("skip_if, not found", settings={"inject": {"skip_if": "no-.ecord"}}),
     Case("a comment that never ends", None, "<!doctype html><html><!-- <head></head>", None, "unsure"),
     # Sizes.
-    Case("larger than max_page_bytes, as told", None, PAGE, NONE, "larger than max_page_bytes",
+    Case("larger than max_page_bytes by its Content-Length", None, PAGE, NONE, "larger than max_page_bytes",
          answered=(HTML, f"Content-Length: {len(PAGE)}"), settings={"capture": {"max_page_bytes": 20}}),
     Case("larger than max_page_bytes, untold", copy=NONE, why="larger than max_page_bytes",
          settings={"capture": {"max_page_bytes": 20}}),
     Case("of just max_page_bytes", answered=(HTML, f"Content-Length: {len(PAGE)}"),
          settings={"capture": {"max_page_bytes": len(PAGE)}}),
     # Headers of a changed page.
-    Case("what is no longer true goes", told=("Content-MD5:", "Digest:", "Repr-Digest:", "Content-Digest:", "Accept-Ranges:",
+    Case("fields that are no longer true are removed", told=("Content-MD5:", "Digest:", "Repr-Digest:", "Content-Digest:", "Accept-Ranges:",
          "Content-Length:", "X-Other: 1"),
          answered=(HTML, "Content-MD5: x", "Digest: x", "Repr-Digest: x", "Content-Digest: x", "Accept-Ranges: bytes",
                    f"Content-Length: {len(PAGE)}", "X-Other: 1")),
-    Case("what stays true stays", None, PAGE, None, "no-transform", told=("Digest: x", "Accept-Ranges: bytes", 'ETag: "a"'),
+    Case("fields that stay true are kept", None, PAGE, None, "no-transform", told=("Digest: x", "Accept-Ranges: bytes", 'ETag: "a"'),
          answered=(HTML, "Cache-Control: no-transform", "Digest: x", "Accept-Ranges: bytes", 'ETag: "a"')),
     Case("a strong ETag", answered=(HTML, 'ETag: "a"'), told=('ETag: W/"a-lbcs"',)),
     Case("a weak ETag", answered=(HTML, 'ETag: W/"a"'), told=('ETag: W/"a-lbcw"',)),

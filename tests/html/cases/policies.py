@@ -30,7 +30,7 @@ def allowed(*policies: str, out: str = INJECTED) -> Case:
 
 
 def blocked(directive: str, *policies: str) -> Case:
-    """Left as it is, captured all the same."""
+    """Not changed, but captured."""
     return Case("blocked: " + " | ".join(policies), None, PAGE, None, f"blocked by CSP: {directive}",
                 answered=(HTML, *map(line, policies)), told=(line(policies[0]),) if len(policies) == 1 else ())  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What is recorded: visitors, paths, methods; and pages that browsers show again."""
+"""Pages recorded by visitor, path and method, and pages that browsers show again."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ CASES = [
     snippet("braces", "<script>({a: {}}), '{0} {} {{token}}'</script>"),
     snippet("per cent", "<script>'%s %(a)s %%'</script>"),
     snippet("placeholders", "<script>f('{token}','{node}','{prefix}','{nonce}')</script>"),
-    snippet("a placeholder that is none", "<script>'{tokens} {TOKEN} { token }'</script>"),
+    snippet("braces that are not a placeholder", "<script>'{tokens} {TOKEN} { token }'</script>"),
     bottom("before the last </body>", "<!DOCTYPE html><html><head></head><body>x{B}</body></html>"),
     bottom("at the end of a document", "<!DOCTYPE html><p>x{B}"),
     bottom("not in a comment", "<!DOCTYPE html><body>x{B}</body><!-- </body> -->"),

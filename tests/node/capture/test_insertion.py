@@ -1,4 +1,4 @@
-"""What is inserted into a page, and where the page asks for the script."""
+"""The inserted text, and the address at which the page requests the script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from lbcompanion.html.eligible import Eligibility
+from lbcompanion.html.page_detection import Eligibility
 from lbcompanion.html.snippets import integrity_of
 from lbcompanion.node.capture.insertion import Insertion
 from lbcompanion.settings import CaptureTable, InjectTable, StickyTable

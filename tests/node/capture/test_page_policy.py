@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.eligible import READ_OF_REQUEST, READ_OF_RESPONSE, Eligibility, eligible
+from lbcompanion.html.page_detection import RELEVANT_REQUEST_FIELDS, RELEVANT_RESPONSE_FIELDS, Eligibility, detect_page
 from lbcompanion.http1.field_lines import FRAGMENT_HINT, REQUEST_FIELDS, RESPONSE_FIELDS
 from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.node.capture import page_policy
@@ -34,18 +34,19 @@ def response(fields: Iterable[Field], status: int = 200) -> ResponseHead:
 
 @pytest.mark.parametrize(
     ("of_request", "name"),
-    [(True, name) for name in sorted(READ_OF_REQUEST)] + [(False, name) for name in sorted(READ_OF_RESPONSE)],
+    [(True, name) for name in sorted(RELEVANT_REQUEST_FIELDS)]
+    + [(False, name) for name in sorted(RELEVANT_RESPONSE_FIELDS)],
 )
 def test_each_field_that_is_read_is_looked_at(of_request: bool, name: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept for heads with one value of a field is never taken for heads with another."""
+    """The cached result for heads with one value of a field is not used for heads with another."""
     companion = InMemoryNode()
     read: list[bytes] = []
 
     def spy(asked: Iterable[Field], status: int, answered: Iterable[Field], method: bytes) -> Eligibility:
         read.append(dict(asked if of_request else answered).get(name, b""))
-        return eligible(asked, status, answered, method)
+        return detect_page(asked, status, answered, method)
 
-    monkeypatch.setattr(page_policy, "eligible", spy)
+    monkeypatch.setattr(page_policy, "detect_page", spy)
     html = [] if name == b"content-type" else [(b"content-type", b"text/html")]
     for value in (b"one", b"other"):
         field = [(name, value)]
@@ -65,8 +66,8 @@ WARM = InMemoryNode()
 
 
 @given(
-    fields(REQUEST_FIELDS, READ_OF_REQUEST),
-    fields(RESPONSE_FIELDS, READ_OF_RESPONSE),
+    fields(REQUEST_FIELDS, RELEVANT_REQUEST_FIELDS),
+    fields(RESPONSE_FIELDS, RELEVANT_RESPONSE_FIELDS),
     st.sampled_from([200, 204, 404]),
     st.sampled_from([b"GET", b"HEAD"]),
 )
@@ -76,7 +77,7 @@ def test_what_is_kept_is_right(asked: list[Field], answered: list[Field], status
         request(asked, method), response([(b"content-type", b"text/html"), *answered], status)
     )
     html = [(b"content-type", b"text/html"), *answered]
-    assert said == eligible([(b"host", b"a.example"), *asked], status, html)
+    assert said == detect_page([(b"host", b"a.example"), *asked], status, html)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tests.support.in_memory_node import (
 
 ACCEPT = b"Accept-Encoding: gzip, deflate, br, zstd"
 SMALL = b"<!DOCTYPE html><html><head><title>x</title></head><body><p>short</p></body></html>"
-# Hardly compressible, so that output begins long before the end.
+# Almost incompressible, so that output begins long before the end.
 LARGE = SMALL.replace(b"short", bytes(Random("page").choices(b"abcdefghijklmnopqrstuvwxyz0123456789 ", k=60_000)))
 
 CODERS: dict[bytes, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
@@ -53,7 +53,7 @@ def wrong_byte(coded: bytes, at: int) -> bytes:
 
 
 def answer_to(coding: bytes, coded: bytes, framing: str, pieces: int, version: bytes = b"1.1") -> VisitorResponse:
-    """What the visitor gets of a coded body that the application sends in some pieces."""
+    """The bytes that the visitor gets of a coded body that the application sends in pieces."""
     companion = InMemoryNode()
     step = len(coded) // pieces + 1
     bodies = [coded[at : at + step] for at in range(0, len(coded), step)]

@@ -1,4 +1,4 @@
-"""What the two sides are told, and what is captured: by request, then by answer."""
+"""The changed heads for application and visitor, and the decision to capture: by request, then by response."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_pages_can_be_made_uncacheable() -> None:
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 @pytest.mark.parametrize("status", [b"404 Not Found", b"410 Gone"])
-def test_robots_where_there_is_none(method: bytes, status: bytes) -> None:
+def test_robots_where_the_application_has_no_robots_txt(method: bytes, status: bytes) -> None:
     companion = InMemoryNode()
     companion.application.answers(html(b"" if method == b"HEAD" else b"none", status=status, length=method == b"GET"))
     visitor = companion.connect()
@@ -284,7 +284,7 @@ def test_a_list_of_types_is_captured_with_the_type_that_browsers_read(
     assert companion.page.content_type == content_type
 
 
-def test_a_coding_that_is_a_charset_is_none() -> None:
+def test_a_coding_that_is_a_charset_counts_as_identity() -> None:
     companion = InMemoryNode()
     companion.application.answers(html(PAGE, b"Content-Encoding: UTF-8"))
     answer = companion.get()

@@ -90,7 +90,7 @@ class FourNodesTests(FourNodes):
         assert len(set(first.values())) > 1
         for token in tokens:
             assert (yield self.holders(token)) == [first[token]]
-        # Whoever is asked finds it, though the owner is away.
+        # Every node finds it, though the owner is away.
         for token, at in zip(tokens, ["n1", "n3", "n4"] * 4, strict=True):
             status, told, body = yield self.ask(at, token)
             assert (status, body, told["lbc-node"], told["lbc-via"]) == (200, token.encode(), at, "peer")
@@ -187,7 +187,7 @@ class FourNodesTests(FourNodes):
         yield listening.stopListening()
 
     @inlineCallbacks
-    def test_what_nobody_takes_is_told_to_the_crawler(self) -> Any:
+    def test_copies_that_no_peer_takes_are_reported_to_the_crawler(self) -> Any:
         intake = Intake()
         listening = reactor.listenTCP(0, Site(intake), interface="127.0.0.1")
         yield self.stop("n2")

@@ -126,7 +126,7 @@ def test_what_the_crawler_has_does_not_come_back() -> None:
 
 
 def test_its_own_comes_back() -> None:
-    """It had given it away when it stopped, and whoever kept it stops now."""
+    """The owner had handed the copy over when it stopped, and now the keeper stops."""
     companion = InMemoryNode()
     page = a_copy("n1")
     assert companion.fetch(page.token).json["reason"] == "unknown"
@@ -228,7 +228,7 @@ def test_a_signature_for_another_page() -> None:
     assert refused(companion, send(companion, f"/_lbc/page/{one.token}", body, signed))
 
 
-def test_who_may_not_is_told_before_the_body_comes() -> None:
+def test_a_forbidden_put_is_refused_before_its_body() -> None:
     companion = InMemoryNode()
     visitor = companion.connect()
     head = [b"Content-Length: 4000000", b"Expect: 100-continue"]
@@ -279,7 +279,7 @@ def test_what_no_node_gives_is_refused(page: Page, status: int) -> None:
 
 
 @pytest.mark.parametrize("age", [-1.0, "x", None, float("nan"), float("inf"), [], 1e300])
-def test_an_age_that_is_none(age: Any) -> None:
+def test_an_invalid_age(age: Any) -> None:
     companion = InMemoryNode()
     assert put(companion, a_copy(), age=age).status in {400, 410}
     assert held(companion) == []

@@ -37,7 +37,7 @@ class PeersTests(TestCase):
             self.services[name] = service
             yield service.startService()
             peers[name] = f"http://127.0.0.1:{service.ports[0]}"
-        # n3 is a lie: whoever is asked for n3's copies at n1's address has to see that it is not n3 who answers.
+        # A wrong address for n3: the node that asks there must detect that n1 answers.
         peers["n3"] = peers["n1"]
         self.urls = peers
 
@@ -84,7 +84,7 @@ class PeersTests(TestCase):
         assert (status, told["retry-after"]) == (503, "1")
 
     @inlineCallbacks
-    def test_who_was_asked_by_a_peer_asks_nobody(self) -> Any:
+    def test_a_node_asked_by_a_peer_asks_no_other_node(self) -> Any:
         token = token_of("n1")
         yield self.services["n1"].store.put(make_page(token, BODY))
         status, _, body = yield self.ask("n2", token, **{"Lbc-Hop": "n9"})
@@ -92,8 +92,8 @@ class PeersTests(TestCase):
         assert b'"misrouted"' in body
 
     @inlineCallbacks
-    def test_an_answer_that_is_not_the_owners_is_none(self) -> Any:
-        # Nobody but n1, who is asked as n3.
+    def test_an_answer_that_is_not_the_owners_does_not_count(self) -> Any:
+        # Only n1, which is asked as n3.
         del self.urls["n1"]
         token = token_of("n3")
         yield self.services["n1"].store.put(make_page(token, BODY))
@@ -153,14 +153,14 @@ class FourNodesTests(FourNodes):
                 assert method == "HEAD" or b'"unknown"' in body
 
     @inlineCallbacks
-    def test_why_a_peer_lost_it_is_told(self) -> Any:
+    def test_why_a_peer_lost_it_is_reported(self) -> Any:
         token = token_of("n2")
         yield self.services[rendezvous_order(token, ["n1", "n3", "n4"])[1]].store.mark(token, Miss(MissReason.EXPIRED))
         status, told, body = yield self.ask("n2", token)
         assert (status, b'"expired"' in body, told["lbc-node"]) == (404, True, "n2")
 
     @inlineCallbacks
-    def test_who_was_asked_by_a_peer_asks_nobody(self) -> Any:
+    def test_a_node_asked_by_a_peer_asks_no_other_node(self) -> Any:
         token = token_of("n2")
         for name in ("n1", "n3", "n4"):
             yield self.put(name, token)

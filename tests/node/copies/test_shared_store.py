@@ -55,7 +55,7 @@ def test_a_siblings_copy_is_found_and_goes_when_it_was_sent() -> None:
     assert result(other.tokens()) == []
 
 
-def test_why_a_sibling_has_it_no_more_is_told() -> None:
+def test_why_a_sibling_has_it_no_more_is_reported() -> None:
     shared, other = two()
     result(other.mark("token", Miss(MissReason.EVICTED, "no room")))
     assert result(shared.peek("token")) == Miss(MissReason.EVICTED, "no room")

@@ -28,7 +28,7 @@ FIELDS = [
 
 
 class Answers(Request):
-    """What the application of these tests answers, by path."""
+    """The application's answers, by path."""
 
     asked: list[Any]
 

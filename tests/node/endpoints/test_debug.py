@@ -1,4 +1,4 @@
-"""The debug page: every rule told, page beside its copy, nothing live, nothing secret; and what outlives a pull."""
+"""The debug page shows every rule, and the page beside its copy, without live scripts and secrets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TestThePageNow:
         told = debug(companion, ("url", "/x?y"), ("compare", "1"), ("cookie", "a=b"), *query)
         for head in asked:
             assert (head.method, head.target, head.get(b"cookie")) == (b"GET", b"/x?y", b"a=b")
-        # Nobody viewed it, nothing is kept.
+        # It was not viewed, so nothing is kept.
         assert companion.captured == []
         assert told["counted"]["captured"] == told["counted"]["injected"] == 0
         return told["compared"], companion
@@ -135,7 +135,7 @@ def test_an_answer_is_judged_too() -> None:
     assert told["decision"]["answer"]["injected"]
 
 
-def test_ratio_and_paths_are_told() -> None:
+def test_ratio_and_paths_are_reported() -> None:
     companion = InMemoryNode(capture=CaptureTable(ratio=0.5, no_store=("/a",), outlive_pull=("/b",)))
     told = debug(companion, ("url", "/a"))["decision"]
     assert (told["uncacheable"], told["outlives_pull"]) == (True, False)
@@ -151,7 +151,7 @@ FIELDS = st.lists(st.sampled_from([(b"cookie", b"WRUID=0"), (b"cookie", b"WRUID=
 
 
 @given(PATHS, GLOBS, GLOBS, FIELDS, st.sampled_from([b"GET", b"PUT", b"HEAD"]), st.booleans())
-def test_the_rules_told_are_those_that_decide(
+def test_the_shown_rules_are_those_that_decide(
     target: bytes, include: Any, exclude: Any, fields: Any, method: bytes, enabled: bool
 ) -> None:
     companion = InMemoryNode(

@@ -1,4 +1,4 @@
-"""Who may see the debug page, and what it does not show them."""
+"""The callers that may see the debug page, and the values that it hides from them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_debug_survives_a_failing_store() -> None:
 
 
 def test_a_signature_counts_for_one_debug_request_with_its_query() -> None:
-    """Otherwise whoever sees one signed request could make the application get any request."""
+    """Otherwise a client that sees one signed request could send any request to the application."""
     companion, token = with_page()
     target = "/_lbc/debug?url=/a&cookie=a%3Db"
     fields = companion.signed("GET", target)

@@ -1,4 +1,4 @@
-"""Who may fetch."""
+"""The authorization of fetches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the companion answers itself: statuses, headers, proofs (docs/reference-listener.rst)."""
+"""The companion's own answers: statuses, headers, proofs (docs/reference-listener.rst)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_script() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"x", b"&v=1", b"?v=2"])
 def test_the_script_of_another_version_is_stored_by_no_cache(end: bytes) -> None:
-    """A tag of that version names another digest; whoever got these bytes from a cache would refuse them."""
+    """A tag of that version names another digest, and a browser that got these bytes from a cache would refuse them."""
     companion = InMemoryNode()
     version = companion.script.version.encode() + end if end else b"0123456789abcdef"
     for path in (b"/_lbc/fetch-from.js", b"/shop/-/_lbc/fetch-from"):

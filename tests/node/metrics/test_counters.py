@@ -1,4 +1,4 @@
-"""What the visitor's path counts."""
+"""The counters of the visitor's path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of several processes, told by one."""
+"""The figures of several processes, reported by one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_what_an_other_version_counts_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("told", [{}, {"node": "n1"}, {"node": "n1", "counters": {}, "gauges": {"held": ["x"]}}])
-def test_what_is_no_figures(told: dict[str, object]) -> None:
+def test_invalid_figures(told: dict[str, object]) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         from_json(told)
 

@@ -135,7 +135,7 @@ def test_an_expectation_is_met(companion: InMemoryNode) -> None:
     assert read_responses(visitor.received, [b"POST"], False)[0].status == 204
 
 
-def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_disk_that_fails_is_reported(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where a folder should be")
     companion = InMemoryNode(spool=Spool(tmp_path / "state" / "notices.db", at_once))
     assert post(companion, notice(companion.tokens.mint())).status == 503

@@ -156,7 +156,7 @@ class FullSpoolTests(SynchronousTestCase):
         return [found.url for _, found in self.successResultOf(self.spool.oldest(10000))]
 
     def counted(self) -> tuple[int, int]:
-        """What the triggers count has to be what is there."""
+        """The triggers' counts equal the rows."""
         with sqlite3.connect(self.path) as database:
             totals = database.execute("SELECT bytes, notices FROM totals").fetchall()
             shares = database.execute("SELECT sum(bytes), sum(notices) FROM shares").fetchall()
@@ -284,7 +284,7 @@ class BrokenDiskTests(SynchronousTestCase):
             except sqlite3.OperationalError:
                 return
 
-    def test_a_full_disk_is_told_until_a_write_succeeds(self) -> None:
+    def test_a_full_disk_is_reported_until_a_write_succeeds(self) -> None:
         self.successResultOf(self.spool.add(notice("a")))
         self.fill()
         for _ in range(3):

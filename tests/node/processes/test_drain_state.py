@@ -18,7 +18,7 @@ def leaving(asked_seconds_ago: float | None, quietly: bool = False) -> tuple[Clo
     return clock, state, Deferred.fromCoroutine(state.leave(quietly))
 
 
-def test_nobody_is_waited_for_who_does_not_ask() -> None:
+def test_stopping_does_not_wait_for_a_balancer_that_does_not_ask() -> None:
     assert leaving(None)[2].called
     assert leaving(16.0)[2].called
     assert leaving(1.0, quietly=True)[2].called

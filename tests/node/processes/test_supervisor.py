@@ -42,7 +42,7 @@ LONG = PAGE.replace(b"<p>", b"<p>" + b"word " * 4000)
 
 @contextmanager
 def only(node_process: NodeProcess, worker: int) -> Iterator[None]:
-    """All other workers stand still: whoever connects now gets this one."""
+    """All other workers are stopped, so that new connections get this one."""
     others = [pid for number, pid in enumerate(pids(node_process)) if number != worker]
     for pid in others:
         os.kill(pid, signal.SIGSTOP)

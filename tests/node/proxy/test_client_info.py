@@ -1,4 +1,4 @@
-"""Who the visitor is, and what the application is told of it."""
+"""The visitor's address, scheme and host, and the forwarding fields that the application gets."""
 
 from __future__ import annotations
 

@@ -596,7 +596,7 @@ def test_a_reset_is_no_end_of_a_body() -> None:
     old = companion.connect()
     old.send(request(version=b"1.0"))
     companion.run()
-    assert old.aborted, "its end is told by the close alone, so it must not look like one"
+    assert old.aborted, "only the close shows its end, so it must not look complete"
 
 
 # Trying again.
@@ -611,7 +611,7 @@ def idle(companion: InMemoryNode) -> ApplicationConnection:
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS"])
 @pytest.mark.parametrize("how", ["end", "reset"])
-def test_a_connection_that_died_while_it_idled_is_tried_anew(method: bytes, how: str) -> None:
+def test_a_connection_that_died_while_it_idled_is_tried_again(method: bytes, how: str) -> None:
     companion = InMemoryNode()
     connection = idle(companion)
     first = connection.remote
@@ -851,7 +851,7 @@ def test_connections_with_users_make_way_at_the_limit() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["log in", "mail", "open", "leave", "close"])), max_size=25)
 )
-def test_nobody_ever_reads_the_mail_of_another(steps: list[tuple[int, str]]) -> None:
+def test_no_visitor_gets_bytes_of_anothers_response(steps: list[tuple[int, str]]) -> None:
     companion = InMemoryNode(limits=LimitsTable(upstream_connections=3, head_seconds=999, idle_seconds=999))
     logged_in_by_connection(companion)
     visitors = [companion.connect() for _ in range(4)]

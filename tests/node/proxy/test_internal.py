@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
-from lbcompanion.node.proxy.internal import MAX_BODY
+from lbcompanion.node.proxy.internal import MAX_INTERNAL_BODY_BYTES
 from tests.support.in_memory_node import InMemoryNode, request
 from tests.support.own_answers import guarded
 
@@ -31,10 +31,10 @@ class Endpoint:
 @pytest.mark.parametrize(
     ("method", "size", "most"),
     [
-        (b"POST", 0, MAX_BODY),
-        (b"POST", MAX_BODY, MAX_BODY),
-        (b"POST", MAX_BODY + 1, MAX_BODY),
-        (b"POST", 60_000, MAX_BODY),
+        (b"POST", 0, MAX_INTERNAL_BODY_BYTES),
+        (b"POST", MAX_INTERNAL_BODY_BYTES, MAX_INTERNAL_BODY_BYTES),
+        (b"POST", MAX_INTERNAL_BODY_BYTES + 1, MAX_INTERNAL_BODY_BYTES),
+        (b"POST", 60_000, MAX_INTERNAL_BODY_BYTES),
         (b"PUT", 100_000, 100_000),
         (b"PUT", 100_001, 100_000),
     ],

@@ -1,4 +1,4 @@
-"""The PROXY protocol's header: every cut gives the same reading; what is none is refused as soon as that is plain."""
+"""The PROXY protocol's header: every cut gives the same result; an invalid one is refused at the first wrong byte."""
 
 from __future__ import annotations
 
@@ -99,5 +99,5 @@ def test_nothing_else_is_raised_and_more_never_unsays(tail: bytes, start: bytes)
             verdicts.append("bad")  # type: ignore[arg-type]
     known = [one for one in verdicts if one is not None]
     assert all(one == known[0] for one in known)
-    # Once told, always told; and no more is waited for than a header may have.
+    # The result does not change with more bytes, and no more bytes are read than a header may have.
     assert verdicts == [None] * (len(verdicts) - len(known)) + known

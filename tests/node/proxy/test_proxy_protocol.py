@@ -46,7 +46,7 @@ class Proxied(InMemoryNode):
 
 
 class _Relay:
-    """What ``set_protocol`` does for a transport: another machine takes the place of the first."""
+    """``set_protocol`` of a transport: another handler replaces the first one."""
 
     handler: Any
 
@@ -131,7 +131,7 @@ def test_those_who_wait_are_bounded_in_number() -> None:
     assert all(visitor.closed for visitor in visitors)
 
 
-def test_the_told_address_counts_for_the_cap_of_each_address() -> None:
+def test_the_header_address_counts_for_the_limit_of_each_address() -> None:
     companion = Proxied(limits=LimitsTable(connections_per_address=1))
     first = companion.connect()
     first.send(LINE)
@@ -148,7 +148,7 @@ def test_the_told_address_counts_for_the_cap_of_each_address() -> None:
     assert answer.status == 503
 
 
-def test_the_told_address_counts_for_who_may_fetch() -> None:
+def test_the_header_address_counts_for_who_may_fetch() -> None:
     companion = Proxied(fetch=FetchTable(addresses=(ip_network("203.0.113.9"),)))
     companion.on_captured = lambda page, cookie: (
         companion.captured.append((page, cookie)),

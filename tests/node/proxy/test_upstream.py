@@ -297,7 +297,7 @@ def test_few_workers_serve_many_visitors(workers: int, most: int, keeps: bool) -
     asking = visitors(companion, 64)
     prefork.run(150)
     assert statuses(asking) == [200] * 64
-    # Each visitor's own, and hardly more: no connection is closed for nothing.
+    # About one for each visitor: no connection is closed without need.
     assert len(companion.application.connections) <= 2 * 64
 
 
@@ -374,7 +374,7 @@ def test_idle_connections_that_nobody_needs_are_halved() -> None:
 
 
 class _Link:
-    """Of a connection nothing but that it was closed matters here."""
+    """A connection of which these tests only check whether it was closed."""
 
     closed = False
 
@@ -390,7 +390,7 @@ class _User:
         self.fresh = fresh
         self.upstream: UpstreamConnection | None = None
 
-    def upstream_turn(self) -> None:
+    def upstream_queue_left(self) -> None:
         assert self._handler.queue.pop(0) is self
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
@@ -493,7 +493,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert pool.waiting == len(self.queue)
         assert pool.idle == len([one for one in self.made if one.user is None])
         assert not (pool.idle and pool.waiting)
-        # No waiter is forgotten: whoever waits, waits for somebody who has a connection.
+        # No waiter is forgotten: a waiter waits only while another one has the connection.
         assert not self.queue or pool.open == self.most
         assert len(self.served) == len([one for one in self.made if one.user is not None])
 

@@ -127,7 +127,7 @@ def test_a_refused_visitor_who_reads_nothing_is_let_go() -> None:
 # Deadlines.
 
 
-def test_nobody_waits_for_a_visitor_who_says_nothing() -> None:
+def test_a_silent_visitor_is_disconnected() -> None:
     companion = InMemoryNode()
     visitor = companion.connect()
     companion.pass_time(9)
@@ -217,7 +217,7 @@ def test_connections_are_bounded_in_all() -> None:
 
 
 def test_who_is_turned_away_gets_to_read_it() -> None:
-    """What they still send is read over, else the close would be a reset that takes the answer along."""
+    """Further input is discarded; otherwise the close would be a reset, and the answer would be lost."""
     companion = InMemoryNode(limits=LimitsTable(connections=1))
     inside = companion.connect()
     rejected = [companion.connect() for _ in range(101)]

@@ -94,7 +94,7 @@ def test_tls(tmp_path: Path, application: str, start_mode: str) -> None:
             answers = ask(asking, raw, methods=(b"GET",) * 3)
         assert [without_tag(answer.body) for answer in answers] == [PAGE, BIG, PAGE]
         assert b"https://www.example.com/_lbc/page/" in answers[0].body
-        # One who speaks no TLS, and one who says nothing, disturb nobody.
+        # A client without TLS and a silent client do not disturb others.
         assert node_process.connect().sendall(request()) is None
         with node_process.connect() as plain:
             plain.sendall(request())
@@ -106,7 +106,7 @@ def test_tls(tmp_path: Path, application: str, start_mode: str) -> None:
 
 
 @pytest.mark.parametrize("start_mode", START_MODES)
-def test_sighup_reads_certificates_anew(tmp_path: Path, application: str, start_mode: str) -> None:
+def test_sighup_reads_certificates_again(tmp_path: Path, application: str, start_mode: str) -> None:
     certificate, _ = AUTHORITY.write(tmp_path, "a", "www.example.com")
     with running_node(tmp_path, application, IN_TLS, start_mode=start_mode) as node_process:
 

@@ -88,7 +88,7 @@ class Ground:
                 await asyncio.sleep(0.001)
 
     async def read(self, most: int = 1 << 30) -> bytes:
-        """What the other end gets, to its end or so much."""
+        """The bytes that the other end gets, up to its end or a number."""
         found = bytearray()
         async with asyncio.timeout(WAIT):
             while len(found) < most and (data := await self.loop.sock_recv(self.remote, 65536)):
@@ -205,7 +205,7 @@ def test_the_peers_end_leaves_our_direction_open() -> None:
         ground.remote.shutdown(socket.SHUT_WR)
         await ground.until(lambda: "eof" in handler.told)
         ground.transport.pause_reading()
-        ground.transport.resume_reading()  # not told of the end again
+        ground.transport.resume_reading()  # the end is not reported again
         await asyncio.sleep(0.01)
         ground.transport.write(b"answer")
         ground.transport.close()
@@ -234,7 +234,7 @@ def test_reading_pauses() -> None:
     run(go())
 
 
-def test_abort_loses_what_waits_and_is_told_later() -> None:
+def test_abort_drops_the_queue_and_is_reported_later() -> None:
     async def go() -> None:
         handler = Noted()
         ground = Ground(handler)
@@ -401,7 +401,7 @@ def listening() -> closing[socket.socket]:
 
 
 class _Exhausted:
-    """A listening socket of a process that has no descriptor left, for so many questions."""
+    """A listening socket that fails a number of times, as in a process without free descriptors."""
 
     def __init__(self, door: socket.socket, number: int, times: int) -> None:
         self._door = door
@@ -451,7 +451,7 @@ def test_no_descriptor_left(number: int, monkeypatch: pytest.MonkeyPatch) -> Non
     run(go())
 
 
-def test_nobody_to_connect_to(tmp_path: Any) -> None:
+def test_connecting_where_nothing_listens(tmp_path: Any) -> None:
     async def go() -> None:
         loop = asyncio.get_running_loop()
         with listening() as door:

@@ -1,4 +1,4 @@
-"""Listening sockets: opened, shared, taken over, and told about where they cannot be had."""
+"""Listening sockets: opened, shared, taken over, and the errors if that fails."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_socket_that_is_there_is_used(tmp_path: Path) -> None:
     close(*new)
 
 
-def test_what_cannot_be_had_is_told_and_nothing_stays_open(tmp_path: Path) -> None:
+def test_an_error_is_reported_and_nothing_stays_open(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -132,7 +132,7 @@ MOVED = [
 
 
 @pytest.mark.parametrize(("name", "sent", "line", "expected"), MOVED)
-def test_how_a_move_is_told(name: str, sent: str, line: str, expected: bool | None) -> None:
+def test_how_a_move_is_detected(name: str, sent: str, line: str, expected: bool | None) -> None:
     cookies = tuple(RoutingCookie(*pair) for pair in parse(sent).items())
     assert by_name(name).detects_move(cookies, (line,)) is expected
 

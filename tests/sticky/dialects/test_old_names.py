@@ -60,6 +60,7 @@ def old_shape() -> type[AfterSeparator]:
     @frozen(kw_only=True)
     class Old(AfterSeparator):
         held_back: str = "it is a test"
+        renamable: bool = False
 
         def cut(self, name: str, value: str, allowed: bool) -> str | None:
             return super().cut(name, value.lower(), allowed)  # type: ignore[misc,no-any-return]
@@ -77,6 +78,7 @@ def test_a_shape_with_old_names_is_called_by_the_new_ones() -> None:
         "cut is now called reduce",
         "reveal is now called node_of",
         "held_back is now called never_record",
+        "renamable is now called configurable_name",
     }
     with pytest.warns(DeprecationWarning, match="keyed is now called hash_keyed"):
         dialect = made(name="old", cookie_names=("ROUTE",), samples=(), keyed=True)  # type: ignore[call-arg]
@@ -84,6 +86,7 @@ def test_a_shape_with_old_names_is_called_by_the_new_ones() -> None:
     assert dialect.node_of(COOKIE) == "node n1"
     assert (dialect.hash_keyed, dialect.keyed) == (True, True)
     assert (dialect.never_record, dialect.held_back) == ("it is a test", "it is a test")
+    assert (dialect.configurable_name, dialect.renamable) == (False, False)
 
 
 def test_a_shape_with_new_names_can_be_called_by_the_old_ones_without_a_warning() -> None:

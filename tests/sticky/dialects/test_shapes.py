@@ -1,4 +1,4 @@
-"""What the shapes of dialects have in common."""
+"""The common behaviour of the shapes of dialects."""
 
 from __future__ import annotations
 

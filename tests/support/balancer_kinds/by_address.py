@@ -27,7 +27,7 @@ class ByAddress(Kind):
         wait_for(f"{node} gets newcomers", lambda: node in _whom_strangers_get(farm))
 
     def sees_down(self, farm: Any, node: str, cookies: Mapping[str, str]) -> None:
-        """None from anywhere get there."""
+        """Wait until no client from any address gets there."""
         wait_for(f"{node} is left alone", lambda: node not in _whom_strangers_get(farm))
 
 

@@ -89,11 +89,11 @@ class Haproxy(Kind):
         wait_for(f"{node} is {status}", lambda: runtime.status(backend, node).startswith(status))
 
     def sees_up(self, farm: Any, node: str) -> None:
-        """As its statistics say."""
+        """Read it from the statistics."""
         self._waits(farm, node, "UP")
 
     def sees_down(self, farm: Any, node: str, cookies: Mapping[str, str]) -> None:
-        """As its statistics say: a look with the cookies could move their owner."""
+        """Read it from the statistics, because a request with the cookies could move their owner."""
         self._waits(farm, node, "DOWN")
 
 

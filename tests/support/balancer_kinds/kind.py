@@ -1,4 +1,4 @@
-"""What these tests need to know of a balancer."""
+"""The properties of a balancer that these tests need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Kind:
     """A balancer and its configuration; called as :data:`tests.support.balancers.Balancer` is.
 
     :ivar product: what :data:`tests.support.balancer_programs.RUNS` runs.
-    :ivar no_drain: why it cannot be told to leave a node to those who are there; empty: it can.
+    :ivar no_drain: why it cannot drain a node; empty if it can.
     """
 
     product: str

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lbcompanion.html.web_encodings import decode, encoding_name, query_codec
+from lbcompanion.html.text_codecs import decode, encoding_name, query_codec
 
 
 def test_labels_are_those_of_the_web() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.html.eligible import eligible, may_be_html
+from lbcompanion.html.page_detection import detect_page, may_be_html
 from lbcompanion.http1.fragment_fields import FRAGMENT_FIELDS, REQUESTED_WITH
 
 HTML = [(b"content-type", b"text/html; charset=utf-8")]
@@ -13,23 +13,23 @@ NAVIGATION = [(b"sec-fetch-dest", b"document"), (b"sec-fetch-mode", b"navigate")
 
 @pytest.mark.parametrize("dest", [b"document", b"iframe", b"frame", b"Document"])
 def test_a_navigation_to_a_page(dest: bytes) -> None:
-    judged = eligible([(b"sec-fetch-dest", dest), (b"sec-fetch-mode", b"navigate")], 200, HTML)
+    judged = detect_page([(b"sec-fetch-dest", dest), (b"sec-fetch-mode", b"navigate")], 200, HTML)
     assert (judged.page, judged.inject, judged.reason) == (True, True, "")
     assert (judged.fragment, judged.needs_document, judged.xhtml, judged.charset) == (False, False, False, "utf-8")
 
 
 def test_without_fetch_metadata_the_page_must_show_that_it_is_one() -> None:
-    judged = eligible([(b"host", b"x")], 200, HTML)
+    judged = detect_page([(b"host", b"x")], 200, HTML)
     assert (judged.inject, judged.needs_document) == (True, True)
 
 
 def test_a_web_view_sends_its_packages_name() -> None:
-    assert eligible([(b"x-requested-with", b"com.example.app")], 200, HTML).inject
+    assert detect_page([(b"x-requested-with", b"com.example.app")], 200, HTML).inject
 
 
 @pytest.mark.parametrize("content_type", [b"application/xhtml+xml", b"Application/XHTML+xml ; charset=UTF-8"])
 def test_xhtml(content_type: bytes) -> None:
-    judged = eligible(NAVIGATION, 200, [(b"content-type", content_type)])
+    judged = detect_page(NAVIGATION, 200, [(b"content-type", content_type)])
     assert (judged.inject, judged.xhtml) == (True, True)
 
 
@@ -52,18 +52,18 @@ def test_xhtml(content_type: bytes) -> None:
     ],
 )
 def test_no_page(fields: list[tuple[bytes, bytes]]) -> None:
-    judged = eligible(NAVIGATION, 200, fields)
+    judged = detect_page(NAVIGATION, 200, fields)
     assert (judged.page, judged.inject) == (False, False)
     assert judged.reason
 
 
 @pytest.mark.parametrize("status", [100, 101, 103, 204, 205, 206, 304])
 def test_a_status_without_a_whole_page(status: int) -> None:
-    assert not eligible(NAVIGATION, status, HTML).page
+    assert not detect_page(NAVIGATION, status, HTML).page
 
 
 def test_head() -> None:
-    assert not eligible(NAVIGATION, 200, HTML, b"HEAD").page
+    assert not detect_page(NAVIGATION, 200, HTML, b"HEAD").page
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_head() -> None:
     ],
 )
 def test_a_page_left_alone_for_how_it_was_asked(asked: list[tuple[bytes, bytes]], reason: str) -> None:
-    judged = eligible(asked, 200, HTML)
+    judged = detect_page(asked, 200, HTML)
     assert (judged.page, judged.inject, judged.reason) == (True, False, reason)
     assert judged.fragment == (reason == "fragment")
 
@@ -103,23 +103,23 @@ def test_a_page_left_alone_for_how_it_was_asked(asked: list[tuple[bytes, bytes]]
     ],
 )
 def test_a_page_left_alone_for_what_it_is(fields: list[tuple[bytes, bytes]], reason: str) -> None:
-    judged = eligible(NAVIGATION, 200, fields)
+    judged = detect_page(NAVIGATION, 200, fields)
     assert (judged.page, judged.inject, judged.reason) == (True, False, reason)
 
 
 def test_two_like_lines_are_one() -> None:
-    assert eligible(NAVIGATION, 200, HTML * 2).inject
+    assert detect_page(NAVIGATION, 200, HTML * 2).inject
 
 
 @pytest.mark.parametrize("name", sorted(FRAGMENT_FIELDS))
 def test_a_frameworks_request_is_for_a_fragment(name: bytes) -> None:
-    judged = eligible([(name, b"")], 200, HTML)
+    judged = detect_page([(name, b"")], 200, HTML)
     assert (judged.inject, judged.reason, judged.fragment) == (False, "fragment", True)
 
 
 @pytest.mark.parametrize("value", sorted(REQUESTED_WITH))
 def test_what_frameworks_send_in_x_requested_with(value: bytes) -> None:
-    assert eligible([(b"x-requested-with", value.title())], 200, HTML).fragment
+    assert detect_page([(b"x-requested-with", value.title())], 200, HTML).fragment
 
 
 PASSED_ON = [(b"sec-fetch-dest", b"empty"), (b"sec-fetch-mode", b"navigate")]
@@ -127,30 +127,30 @@ UPGRADE = [(b"upgrade-insecure-requests", b"1")]
 
 
 def test_a_navigation_that_a_service_worker_passes_on() -> None:
-    judged = eligible([*PASSED_ON, *UPGRADE], 200, HTML)
+    judged = detect_page([*PASSED_ON, *UPGRADE], 200, HTML)
     assert (judged.page, judged.inject, judged.needs_document) == (True, True, False)
 
 
 def test_a_link_with_the_download_attribute() -> None:
-    judged = eligible(PASSED_ON, 200, HTML)
+    judged = detect_page(PASSED_ON, 200, HTML)
     assert (judged.page, judged.inject, judged.reason) == (False, False, "download")
 
 
 @pytest.mark.parametrize("purpose", [b"prefetch", b"prefetch;prerender", b"prefetch;anonymous-client-ip"])
 @pytest.mark.parametrize("navigation", [NAVIGATION, [*PASSED_ON, *UPGRADE]])
 def test_a_document_by_speculation_rules_is_a_page(purpose: bytes, navigation: list[tuple[bytes, bytes]]) -> None:
-    judged = eligible([*navigation, (b"sec-purpose", purpose), (b"purpose", b"prefetch")], 200, HTML)
+    judged = detect_page([*navigation, (b"sec-purpose", purpose), (b"purpose", b"prefetch")], 200, HTML)
     assert (judged.page, judged.inject, judged.reason) == (True, True, "")
 
 
 def test_a_fragment_for_a_cache_that_assembles_pages_must_show_that_it_is_a_document() -> None:
-    judged = eligible([*NAVIGATION, (b"surrogate-capability", b'varnish="ESI/1.0"')], 200, HTML)
+    judged = detect_page([*NAVIGATION, (b"surrogate-capability", b'varnish="ESI/1.0"')], 200, HTML)
     assert (judged.inject, judged.needs_document) == (True, True)
 
 
 @pytest.mark.parametrize("twice", [b"document", b"Document"])
 def test_two_destinations_that_agree_are_one(twice: bytes) -> None:
-    assert eligible([(b"sec-fetch-dest", b"document"), (b"sec-fetch-dest", twice)], 200, HTML).inject
+    assert detect_page([(b"sec-fetch-dest", b"document"), (b"sec-fetch-dest", twice)], 200, HTML).inject
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,6 @@ def test_two_destinations_that_agree_are_one(twice: bytes) -> None:
     ],
 )
 def test_a_list_of_types(lines: list[bytes], charset: str | None) -> None:
-    judged = eligible(NAVIGATION, 200, [(b"content-type", line) for line in lines])
+    judged = detect_page(NAVIGATION, 200, [(b"content-type", line) for line in lines])
     assert (judged.page, judged.charset) == (True, charset)
     assert may_be_html(b", ".join(lines))

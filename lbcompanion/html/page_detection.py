@@ -1,7 +1,7 @@
-"""Whether a response is a page, and whether something may be inserted into it, by the heads of the exchange alone.
+"""Decides by the heads of an exchange whether the response is a page, and whether the tag may be inserted.
 
-What only the body shows (AMP, an inserted script, a policy in a ``<meta>``) is found by
-:mod:`lbcompanion.html.inject`, which gives a :class:`Refusal`. The configured rules (paths, statuses, methods, sizes)
+:mod:`lbcompanion.html.inject` finds what only the body shows (AMP, an inserted script, a policy in a ``<meta>``), and
+returns a :class:`Refusal`. The configured rules (paths, statuses, methods, sizes)
 are applied by the capture policy.
 """
 
@@ -31,9 +31,9 @@ DOCUMENT_DESTINATIONS = frozenset({b"document", b"iframe", b"frame", b"fencedfra
 PAGE_DESTINATIONS = DOCUMENT_DESTINATIONS | {b"empty"}
 _NAVIGATIONS = frozenset({b"navigate", b"nested-navigate"})
 _PREFETCH_FIELDS = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
-#: The fields of a request, and of a response, that :func:`eligible` reads. A cache of its results must have all of
+#: The fields of a request, and of a response, that :func:`detect_page` reads. A cache of its results must have all of
 #: them in its key.
-READ_OF_REQUEST = (
+RELEVANT_REQUEST_FIELDS = (
     frozenset(FRAGMENT_FIELDS)
     | _PREFETCH_FIELDS
     | {
@@ -45,13 +45,13 @@ READ_OF_REQUEST = (
         b"cache-control",
     }
 )
-READ_OF_RESPONSE = frozenset({b"content-type", b"content-disposition", b"cache-control"})
+RELEVANT_RESPONSE_FIELDS = frozenset({b"content-type", b"content-disposition", b"cache-control"})
 
 _media_types: BoundedCache[bytes, MediaType] = BoundedCache()
 
 
 class Refusal(Enum):
-    """Why nothing is inserted into a page, as far as its body shows."""
+    """Why nothing is inserted into a page, by its body."""
 
     AMP = "AMP"
     CHARSET = "charset"
@@ -68,7 +68,7 @@ class Refusal(Enum):
 
 @frozen
 class Eligibility:
-    """What the heads of an exchange show.
+    """Whether a response is a page and may get the tag, as far as the heads of the exchange show.
 
     :ivar page: whether the response is an HTML page of which a copy can be made.
     :ivar inject: whether something may be inserted into it; never without ``page``.
@@ -89,7 +89,7 @@ class Eligibility:
     charset: str | None = None
 
 
-def eligible(request_fields: Fields, status: int, response_fields: Fields, method: bytes = b"GET") -> Eligibility:
+def detect_page(request_fields: Fields, status: int, response_fields: Fields, method: bytes = b"GET") -> Eligibility:
     """Decide about an exchange by its heads.
 
     :param request_fields: the visitor's, names in lower case.
@@ -98,17 +98,17 @@ def eligible(request_fields: Fields, status: int, response_fields: Fields, metho
     :param method: HEAD has no body to insert into.
     """
     if method == b"HEAD":
-        return Eligibility(False, False, "HEAD")
+        return Eligibility(page=False, inject=False, reason="HEAD")
     if status < 200 or status in _NO_BODY:
-        return Eligibility(False, False, "status")
-    response = _selected(response_fields, READ_OF_RESPONSE)
+        return Eligibility(page=False, inject=False, reason="status")
+    response = _selected(response_fields, RELEVANT_RESPONSE_FIELDS)
     media_type = _media_type(response.get(b"content-type", b""))
     if media_type.essence not in HTML_TYPES:
-        return Eligibility(False, False, "not HTML")
-    request = _selected(request_fields, READ_OF_REQUEST)
+        return Eligibility(page=False, inject=False, reason="not HTML")
+    request = _selected(request_fields, RELEVANT_REQUEST_FIELDS)
     reason = request_reason(request)
     if reason == "download" or response.get(b"content-disposition", b"").lstrip()[:10].lower() == b"attachment":
-        return Eligibility(False, False, "download")
+        return Eligibility(page=False, inject=False, reason="download")
     fragment = reason == "fragment"
     if b"no-transform" in (response.get(b"cache-control", b"") + request.get(b"cache-control", b"")).lower():
         reason = "no-transform"
@@ -138,7 +138,7 @@ def is_xhtml(content_type: bytes) -> bool:
 
 
 def may_be_html(content_type: bytes) -> bool:
-    """Whether a ``Content-Type`` may be that of a page; only :func:`eligible` can tell for a list."""
+    """Whether a ``Content-Type`` may be that of a page; only :func:`detect_page` can tell for a list."""
     media_type = content_type[:21].lower()
     return media_type.startswith(HTML_TYPES) or (b"," in content_type and b"html" in content_type.lower())
 
@@ -146,7 +146,7 @@ def may_be_html(content_type: bytes) -> bool:
 def request_reason(request: dict[bytes, bytes]) -> str:  # noqa: PLR0911 - a list of rules, each with its word
     """Why the request is not one for a page: ``fragment``, ``prefetch`` or ``download``; empty if it may be one.
 
-    :param request: the values of the fields in :data:`READ_OF_REQUEST`; those of several lines joined by commas.
+    :param request: the values of :data:`RELEVANT_REQUEST_FIELDS`; those of several lines joined by commas.
     """
     if not request:
         return ""

@@ -1,4 +1,4 @@
-"""Checks of places: folders and files that are to be written, and listeners that get in each other's way.
+"""Checks of folders, files and listening sockets: whether they can be used, and whether listeners overlap.
 
 Nothing is created and no port is opened. What other programs occupy shows only at the start.
 """
@@ -93,14 +93,14 @@ def readable_by_others(file: Path) -> str:
 
 
 @frozen
-class _Place:
-    """Where a listener listens: a port of an address, or a socket's path."""
+class _SocketAddress:
+    """The address of a listening socket: an IP address and a port, or the path of a unix socket."""
 
     port: int = 0
     address: IPv4Address | IPv6Address | str = ""
     path: str = ""
 
-    def overlaps(self, other: _Place) -> bool:
+    def overlaps(self, other: _SocketAddress) -> bool:
         """Whether both cannot listen at the same time."""
         if self.path or other.path:
             return self.path == other.path
@@ -125,71 +125,71 @@ def _address(text: str) -> IPv4Address | IPv6Address | str:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-def _listening_place(endpoint: EndpointString) -> _Place | None:
+def _listening_address(endpoint: EndpointString) -> _SocketAddress | None:
     if endpoint.kind == "unix":
-        return _Place(path=os.path.realpath(endpoint.args[0]))
+        return _SocketAddress(path=os.path.realpath(endpoint.args[0]))
     if endpoint.kind not in ("tcp", "tcp6", "ssl"):
         return None
     default = "::" if endpoint.kind == "tcp6" else "0.0.0.0"
-    return _Place(int(endpoint.args[0]), _address(endpoint.options.get("interface") or default))
+    return _SocketAddress(int(endpoint.args[0]), _address(endpoint.options.get("interface") or default))
 
 
-def _upstream_place(endpoint: EndpointString) -> _Place | None:
+def _upstream_address(endpoint: EndpointString) -> _SocketAddress | None:
     if endpoint.kind == "unix":
-        return _Place(path=os.path.realpath(endpoint.args[0]))
+        return _SocketAddress(path=os.path.realpath(endpoint.args[0]))
     if inner := endpoint.options.get("endpoint"):
-        return _upstream_place(parse(inner))
+        return _upstream_address(parse(inner))
     if len(endpoint.args) < 2:
         return None
-    return _Place(int(endpoint.args[1]), _address(endpoint.args[0]))
+    return _SocketAddress(int(endpoint.args[1]), _address(endpoint.args[0]))
 
 
 AddError = Callable[[str, str, str], None]
 
 
 def check_listeners(listeners: Sequence[tuple[str, str]], add_error: AddError) -> None:
-    """Add an error for each listener that gets in the way of one before it.
+    """Add an error for each listener that overlaps with one before it.
 
     :param listeners: keys and endpoint strings.
     """
-    places: list[tuple[str, str, _Place]] = []
+    addresses: list[tuple[str, str, _SocketAddress]] = []
     for key, text in listeners:
-        place = _listening_place(parse(text))
-        if place is None:
+        listening = _listening_address(parse(text))
+        if listening is None:
             continue
-        for other_key, other_text, other in places:
-            if place.overlaps(other):
+        for other_key, other_text, other in addresses:
+            if listening.overlaps(other):
                 add_error(key, f'"{text}"', f'a port, address or path that {other_key} "{other_text}" does not take')
                 break
-        places.append((key, text, place))
+        addresses.append((key, text, listening))
 
 
 def check_upstream(upstream: str, listeners: Iterable[tuple[str, str]], add_error: AddError) -> None:
-    """Add an error where the application's address is certainly that of one of these listeners."""
-    target = _upstream_place(parse(upstream))
+    """Add an error if the application's address is certainly that of one of these listeners."""
+    target = _upstream_address(parse(upstream))
     if target is None:
         return
     for key, text in listeners:
-        place = _listening_place(parse(text))
-        if place is not None and _reaches(target, place):
+        listening = _listening_address(parse(text))
+        if listening is not None and _reaches(target, listening):
             add_error("node.upstream", f'"{upstream}"', f'the application, which is not {key} "{text}"')
             return
 
 
-def _reaches(target: _Place, place: _Place) -> bool:
-    if target.path or place.path:
-        return target.path == place.path
-    if target.port != place.port:
+def _reaches(target: _SocketAddress, listening: _SocketAddress) -> bool:
+    if target.path or listening.path:
+        return target.path == listening.path
+    if target.port != listening.port:
         return False
-    if target.address == place.address:
+    if target.address == listening.address:
         return True
     # The unspecified address as a target is this machine; at another address an own listener is not certain.
     own = not isinstance(target.address, str) and (target.address.is_loopback or target.address.is_unspecified)
-    return own and (_covers(place.address, target.address) or _covers(target.address, place.address))
+    return own and (_covers(listening.address, target.address) or _covers(target.address, listening.address))
 
 
 def secret_file_warnings(files: Mapping[str, Path | None]) -> list[tuple[str, str]]:
-    """For each key whose file holds a secret that others can read: the key, and what is wrong."""
+    """Return a warning for each key whose file holds a secret that others can read."""
     found = []
     for key, file in files.items():
         if file is not None and (mode := readable_by_others(file)):

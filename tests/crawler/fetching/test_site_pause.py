@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.crawler.fetching.http_client import Reply
-from lbcompanion.crawler.fetching.slow_down import SlowDown
+from lbcompanion.crawler.fetching.site_pause import SitePause
 
 NOW = 1_795_468_200.0
 
 
 def left(status: int, *fields: tuple[str, str]) -> float:
-    slow_down = SlowDown(lambda: NOW)
-    slow_down.note(Reply(status, fields, b""))
-    return slow_down.seconds_left()
+    site_pause = SitePause(lambda: NOW)
+    site_pause.note(Reply(status, fields, b""))
+    return site_pause.seconds_left()
 
 
 @pytest.mark.parametrize(
@@ -41,17 +41,17 @@ def test_what_pauses_a_site(status: int, fields: tuple[tuple[str, str], ...], se
 
 def test_pauses_grow_until_the_site_answers() -> None:
     now = [0.0]
-    slow_down = SlowDown(lambda: now[0])
+    site_pause = SitePause(lambda: now[0])
     pauses = []
     for _ in range(8):
-        slow_down.note(Reply(429, (), b""))
-        slow_down.note(Reply(429, (), b""))  # an answer to a request that was under way
-        pauses.append(slow_down.seconds_left())
-        now[0] += slow_down.seconds_left()
+        site_pause.note(Reply(429, (), b""))
+        site_pause.note(Reply(429, (), b""))  # an answer to a request that was under way
+        pauses.append(site_pause.seconds_left())
+        now[0] += site_pause.seconds_left()
     assert pauses == [2, 4, 8, 16, 32, 64, 120, 120]
-    slow_down.note(Reply(200, (), b""))
-    slow_down.note(Reply(429, (), b""))
-    assert slow_down.seconds_left() == 2
+    site_pause.note(Reply(200, (), b""))
+    site_pause.note(Reply(429, (), b""))
+    assert site_pause.seconds_left() == 2
 
 
 @given(st.text(max_size=30))

@@ -1,4 +1,4 @@
-"""Checks regularly that the names of the sites resolve, so that a mistake is known before a page is lost by it."""
+"""Checks regularly that the host names of the sites resolve, so that a wrong name is noticed before it costs a page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHECK_SECONDS = 30.0
 _TIMEOUT_SECONDS = 10.0
 
 
-class SiteNames:
+class DnsCheck:
     """Resolves the host of each site that has no ``connect``.
 
     :param reactor: for its name resolver and for timers.

@@ -4,8 +4,8 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from lbcompanion.crawler.dns_check import CHECK_SECONDS, DnsCheck
 from lbcompanion.crawler.health import Health
-from lbcompanion.crawler.site_names import CHECK_SECONDS, SiteNames
 from lbcompanion.settings import SiteSettings
 
 
@@ -25,7 +25,7 @@ class Resolver:
         receiver.resolutionComplete()
 
 
-def test_names_that_do_not_resolve_are_told() -> None:
+def test_names_that_do_not_resolve_are_reported() -> None:
     clock, health = Clock(), Health()
     clock.nameResolver = Resolver()  # type: ignore[attr-defined]
     resolver: Resolver = clock.nameResolver  # type: ignore[attr-defined]
@@ -34,7 +34,7 @@ def test_names_that_do_not_resolve_are_told() -> None:
         SiteSettings("shop", "https://shop.example.com:8443"),
         SiteSettings("connected", "https://nowhere.example", connect="tcp:127.0.0.1:80"),
     ]
-    names = SiteNames(sites, clock, health)
+    names = DnsCheck(sites, clock, health)
     names.start()
     assert resolver.asked == ["www.example.com", "shop.example.com"]
     (line,) = health.lines()

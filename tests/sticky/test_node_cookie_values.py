@@ -4,20 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.model import RoutingCookie
-from lbcompanion.sticky.node_values import LEAST_VISITORS, NodeValues
+from lbcompanion.sticky.node_cookie_values import LEAST_VISITORS, NodeCookieValues
 
 #: Notices: the node of the page, the visitor, the value of the cookie.
 Notices = list[tuple[str, str, str]]
 
 
-def noted(notices: Notices, name: str = "SRV") -> NodeValues:
-    values = NodeValues()
+def noted(notices: Notices, name: str = "SRV") -> NodeCookieValues:
+    values = NodeCookieValues()
     for number, (node, visitor, value) in enumerate(notices):
         values.note("main", node, visitor, f"token{number}", [(name, value)])
     return values
 
 
-def belongs(values: NodeValues, node: str, value: str) -> bool:
+def belongs(values: NodeCookieValues, node: str, value: str) -> bool:
     return values.belongs_to_node("main", node, RoutingCookie("SRV", value))
 
 
@@ -36,7 +36,7 @@ def test_many_pages_of_one_visitor_are_one_visitor() -> None:
 
 
 def test_many_notices_of_one_page_are_one() -> None:
-    values = NodeValues()
+    values = NodeCookieValues()
     for visitor in ("ann", "bob", "eve"):
         values.note("main", "n1", visitor, "the same token", [("SRV", "a")])
     assert not belongs(values, "n1", "a")
@@ -71,7 +71,7 @@ def test_a_session_is_never_a_nodes(views: list[tuple[str, int]], places: int) -
 
 
 def test_it_is_bounded() -> None:
-    values = NodeValues()
+    values = NodeCookieValues()
     for number in range(3000):
         values.note("main", "n1", f"v{number}", f"t{number}", [("SRV", f"junk{number}"), (f"name{number}", "a")])
         values.note("main", "n1", f"v{number}", f"t{number}", [("SRV", "a" * 600), ("one", "a")])

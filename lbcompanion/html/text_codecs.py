@@ -1,4 +1,5 @@
-"""Encodings by the labels of the Encoding Standard, which differ from Python's: ``latin1`` means windows-1252."""
+"""Decodes and encodes text by the labels of the Encoding Standard. They differ from Python's: ``latin1`` means
+windows-1252."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What visitors' notices contribute to the crawler's own routes: which values are noted, and which routes are kept."""
+"""Takes cookie values from visitors' notices as candidates for the crawler's own routes, and drops forbidden ones."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ def note_values(routes: Routes, arrivals: Iterable[Arrival]) -> None:
     """Note the cookies of new notices, so that values that many visitors of a node sent can be found."""
     for arrival in arrivals:
         notice = arrival.notice
-        routes.node_values.note(arrival.site, arrival.owner, notice.visitor, notice.token, notice.cookies.items())
+        routes.node_cookie_values.note(
+            arrival.site, arrival.owner, notice.visitor, notice.token, notice.cookies.items()
+        )
 
 
 def load_trusted_routes(table: RouteTable, sites: Mapping[str, SiteSettings]) -> list[Route]:
-    """Load the stored routes. Those that came from visitors' cookies are deleted where the rules of today forbid them:
-    an earlier version, or another configuration, may have allowed a session's cookie."""
+    """Load the stored routes. Delete those from visitors' cookies that the installed version's rules forbid.
+
+    An earlier version, or another configuration, may have allowed a session's cookie.
+    """
     kept = []
     for route in table.load():
         if route.source is Source.TRAFFIC and not _may_be_kept(route, sites.get(route.site)):

@@ -1,7 +1,7 @@
-"""Which cookie values belong to a node, by the notices of many visitors. No I/O, no clock.
+"""Finds the cookie values that belong to a node in the notices of many visitors. No I/O, no clock.
 
 A balancer gives all visitors of a node one value; a session has another value for each visitor. So a value that several
-visitors of one node sent, and hardly a visitor of another node, is the node's.
+visitors of one node sent, and almost no visitor of another node, is the node's.
 
 A visitor can post as many notices as he likes, with any value and any ``User-Agent``. So this only says which value is
 worth a try: it is verified by replays before it is used, and what the rules for credentials forbid never gets here. The
@@ -34,8 +34,8 @@ _Value = TypeVar("_Value")
 _Senders = dict[str, dict[str, str]]
 
 
-class NodeValues:
-    """The values of all sites' cookies, as notices brought them; bounded, the oldest are dropped."""
+class NodeCookieValues:
+    """The cookie values in the notices of all sites. Their number is bounded; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, str], dict[str, _Senders]] = {}
@@ -58,7 +58,7 @@ class NodeValues:
 
     def belongs_to_node(self, site: str, node: str, cookie: RoutingCookie) -> bool:
         """Whether a value is most likely the node's: several visitors of the node sent it, in notices of different
-        pages, hardly a visitor of another node did, and most values of the cookie are shared in this way."""
+        pages, almost no visitor of another node did, and most values of the cookie are shared in this way."""
         by_value = self._values.get((site, cookie.name), {})
         senders = by_value.get(cookie.value, {})
         own = _count(senders.get(node, {}))
@@ -70,7 +70,7 @@ class NodeValues:
 
 
 def _entry(kept: dict[_Key, dict[_Inner, _Value]], key: _Key, most: int) -> dict[_Inner, _Value]:
-    """The entry of a key, made if there is none; the oldest makes room."""
+    """Return the entry of a key; make one if it is missing, and drop the oldest if there are too many."""
     entry = kept.get(key)
     if entry is None:
         if len(kept) >= most:
@@ -80,7 +80,7 @@ def _entry(kept: dict[_Key, dict[_Inner, _Value]], key: _Key, most: int) -> dict
 
 
 def _count(visitors: dict[str, str]) -> int:
-    """How many visitors there are, no more than there are pages."""
+    """The number of visitors, at most that of their pages."""
     return min(len(visitors), len(set(visitors.values())))
 
 

@@ -1,6 +1,6 @@
-"""Pauses a whole site after its edge said 429, or 503 with ``Retry-After``: further requests would be refused too.
+"""Pauses all requests to a site after its edge answered 429, or 503 with ``Retry-After``.
 
-Answers of companions do not count. Theirs say something about one copy or one node, not about the site.
+Answers of companions do not count: they concern one copy or one node, not the site.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FIRST_SECONDS = 2.0
 _MAX_SECONDS = 120.0
 
 
-class SlowDown:
+class SitePause:
     """The pause of one site.
 
     :param now: the time in seconds.

@@ -8,7 +8,7 @@ from attrs import evolve
 from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.route_table import RouteTable
-from lbcompanion.crawler.routes.visitor_values import load_trusted_routes, note_values
+from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.model import Notice, RoutingCookie
 from lbcompanion.settings import SiteSettings, StickyTable
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
@@ -60,4 +60,4 @@ def test_notices_are_noted() -> None:
     for visitor in ("ann", "bob"):
         notice = Notice(f"1{visitor}", "http://a/", {"SRV": "n1"}, 0.0, 0.0, visitor=visitor)
         note_values(routes, [Arrival(notice, "n1", "main")])
-    assert routes.node_values.belongs_to_node("main", "n1", RoutingCookie("SRV", "n1"))
+    assert routes.node_cookie_values.belongs_to_node("main", "n1", RoutingCookie("SRV", "n1"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, create_engine, inspect, select, text
 
-from lbcompanion.schema_steps import Step, add_missing_columns, apply_steps, steps_table
+from lbcompanion.schema_migrations import Migration, add_missing_columns, apply_migrations, migrations_table
 
 METADATA = MetaData()
-APPLIED = steps_table("steps", METADATA)
+APPLIED = migrations_table("steps", METADATA)
 
 
 class Steps:
@@ -19,8 +19,8 @@ class Steps:
         self.ran: list[int] = []
 
     def apply(self, count: int, *, is_new: bool = False) -> None:
-        steps: list[Step] = [lambda _, number=number: self.ran.append(number) for number in range(1, count + 1)]  # type: ignore[misc]
-        apply_steps(self._connection, APPLIED, steps, is_new=is_new)
+        steps: list[Migration] = [lambda _, number=number: self.ran.append(number) for number in range(1, count + 1)]  # type: ignore[misc]
+        apply_migrations(self._connection, APPLIED, steps, is_new=is_new)
 
     @property
     def recorded(self) -> list[int]:
