@@ -5,8 +5,12 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
+from twisted.internet.defer import Deferred, fail, succeed
 
-from lbcompanion.model import Miss, MissReason
+from lbcompanion.errors import PageNotReady
+from lbcompanion.model import Miss, MissReason, Page
+from lbcompanion.node.copies.service import CopyRequest
+from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import CaptureTable, FetchTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
@@ -216,3 +220,37 @@ def test_any_node_knows_what_became_of_a_page() -> None:
     assert other.fetch(one.copies.mint_token()).json == {
         "type": "about:blank", "title": "no copy here", "status": 404, "reason": "misrouted", "owner": "n1"
     }  # fmt: skip
+
+
+class _SilentStore(MemoryStore):
+    """A store of several processes, of which one does not respond."""
+
+    def take(self, token: str) -> Deferred[Page | Miss]:
+        return fail(PageNotReady("a process does not respond"))
+
+    peek = take
+
+    def drop(self, token: str) -> Deferred[bool]:
+        return fail(PageNotReady("a process does not respond"))
+
+
+@pytest.mark.parametrize("owner", ["n1", "n2"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_a_process_that_does_not_respond_is_503(method: str, owner: str) -> None:
+    companion = InMemoryNode()
+    companion.copies.use_store(_SilentStore(StoreTable(), companion.now))
+    answer = companion.fetch(Tokens(SECRET, owner, bytes).mint(), method)
+    assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
+    assert companion.copies.store_works
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, 200), (404, 503), (503, 503)])
+def test_a_copy_of_another_node_is_asked_for_there_although_a_process_does_not_respond(
+    status: int, expected: int
+) -> None:
+    def ask_peers(method: bytes, owner: str, ask: CopyRequest) -> Deferred[InternalResponse | None]:
+        return succeed(InternalResponse(status, [], PAGE))
+
+    companion = InMemoryNode(ask_peers=ask_peers)
+    companion.copies.use_store(_SilentStore(StoreTable(), companion.now))
+    assert companion.fetch(Tokens(SECRET, "n2", bytes).mint()).status == expected
