@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from lbcompanion.crawler.fetching.http_client import BAD_HEAD, CODED, CUT, TOO_LARGE, Client, FetchFailed, Reply
 from lbcompanion.crawler.fetching.slow_down import PAUSED, SlowDown
-from lbcompanion.html.urls import page_address
+from lbcompanion.html.urls import page_address, path_of
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
 from lbcompanion.protocol.headers import AUTHORITY, NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
 from lbcompanion.protocol.signatures import Signer
@@ -155,7 +155,9 @@ class SiteFetcher:
         if self.slow_down.seconds_left():
             raise FetchFailed(PAUSED)
         reply = await self._balancer.ask(method, url, headers, max_bytes, timeout_seconds)
-        self.slow_down.note(reply)
+        if path_of(url).startswith(f"{self.site.prefix}/"):
+            # The application refuses other paths too, such as an image of a page: that says nothing about the site.
+            self.slow_down.note(reply)
         return reply
 
     def _cookies(self, fetch_path: FetchPath) -> list[tuple[str, str]]:
