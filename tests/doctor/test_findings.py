@@ -16,6 +16,35 @@ def test_another_secret_is_a_problem():
     assert "other-secret" in codes(analyse(site.probe()))
 
 
+def test_a_removed_proof_is_not_another_secret():
+    site = ModelSite(insert(), change=lambda response, turn: evolve(response, proven=False, proof=""))
+    found = codes(analyse(site.probe()))
+    assert "proof-removed" in found
+    assert "other-secret" not in found
+
+
+def problems(site):
+    return {one.code for one in analyse(site.probe()).findings if one.severity is Severity.PROBLEM}
+
+
+@pytest.mark.parametrize("secret", [True, False])
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 502])
+def test_a_page_of_a_companion_whose_prefix_is_blocked(secret, status):
+    def blocked(response, turn):
+        if response.kind is RequestKind.WHOAMI:
+            return evolve(response, status=status)
+        return evolve(response, has_tag=True)
+
+    site = ModelSite(insert(), companions=False, secret=secret, change=blocked)
+    assert "prefix-blocked" in problems(site)
+    assert "no-companions" not in codes(analyse(site.probe()))
+
+
+def test_a_configuration_of_a_farm_without_companions():
+    assert "prefix-blocked" in problems(ModelSite(insert(), companions=False))
+    assert "prefix-blocked" not in codes(analyse(ModelSite(insert(), companions=False, secret=False).probe()))
+
+
 @pytest.mark.parametrize(("known", "code"), [((), "one-node"), (NODES, "client-address")])
 def test_the_clients_address(known, code):
     found = analyse(ModelSite(source, known=known).probe())
