@@ -1,8 +1,9 @@
 """Page requisites: style sheets, scripts, images and fonts of the site's origins, fetched over the page's route.
 
 A file that cannot be fetched is left out, and the page is archived without it; the recording names the file and the
-reason. A file that is answered with 429 ends the requests for this page. Only GET, only the site's own origins, no redirects, nothing below the companion's prefix; count, bytes and time
-are limited. Pages and style sheets are read in another thread, since that takes up to a second of CPU for a large one.
+reason. A file that is answered with 429 ends the requests for this page. Only GET, only the site's own origins, no
+redirects, nothing below the companion's prefix; count, bytes and time are limited. Pages and style sheets are read in
+another thread, since that takes up to a second of CPU for a large one.
 """
 
 from __future__ import annotations

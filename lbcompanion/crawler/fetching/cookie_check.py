@@ -9,7 +9,7 @@ from lbcompanion.crawler.fetching.http_client import Client, Reply
 from lbcompanion.html.urls import origin_of, path_of, resolve_url
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import parse, render, safe_to_send, set_cookie_pairs
-from lbcompanion.sticky.set_cookie import parse_set_cookies
+from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES, parse_set_cookies
 
 #: How many redirects of one request are followed.
 MAX_REDIRECTS = 2
@@ -27,7 +27,7 @@ def cookies_to_add(url: str, reply: Reply, sent: tuple[RoutingCookie, ...]) -> t
     location = reply.header("location")
     if reply.status not in _REDIRECTS or not location or not _is_same_address(url, location):
         return None
-    lines = reply.all("set-cookie")
+    lines = reply.all("set-cookie")[:MAX_SET_COOKIES]
     set_by_reply = parse_set_cookies(lines, _EARLIEST_EXPIRY)
     before = {cookie.name: cookie.value for cookie in sent}
     deleted = set_cookie_pairs(lines).keys() - set_by_reply.keys()

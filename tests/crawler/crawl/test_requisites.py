@@ -160,7 +160,9 @@ def test_whatever_the_markup_the_file_is_read_whole_and_names_what_was_requested
             assert name.startswith(("WARC-", "Lbc-", "Content-")), name
 
 
-@pytest.mark.parametrize(("status", "fields"), [(429, {}), (429, {b"retry-after": b"100"}), (503, {b"retry-after": b"9"})])
+@pytest.mark.parametrize(
+    ("status", "fields"), [(429, {}), (429, {b"retry-after": b"100"}), (503, {b"retry-after": b"9"})]
+)
 def test_a_refused_file_ends_the_requests_for_its_page_and_does_not_pause_the_site(
     status: int, fields: dict[bytes, bytes]
 ) -> None:
