@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from lbcompanion.doctor.diagnosis import Finding, Severity
 from lbcompanion.doctor.observations import DONE, Journey, Observations, RequestKind
 
+#: The result of a step that a rate limit refused: it says nothing about the step itself.
+_LIMITED = "status 429"
 _KEEP_HOST = (
     "nginx: proxy_set_header Host $http_host; Apache: ProxyPreserveHost On; Traefik: passHostHeader = true; HAProxy, "
     "Caddy and Envoy keep it unless told otherwise"
@@ -25,6 +27,13 @@ def journey_findings(observations: Observations) -> Iterator[Finding]:
         *_of_fetch(observations, journey),
     ]
     yield from found
+    if _LIMITED in (journey.page, journey.script, journey.notice, journey.fetch):
+        yield Finding(
+            "journey-unknown",
+            Severity.NOTE,
+            "A part of the journey was refused by 429 (too many requests), so whether it works is not known. Exempt "
+            "this machine's address from the limit, and run the doctor again.",
+        )
     complete = journey.page == journey.script == journey.notice == DONE and journey.fetch_proven and journey.confirmed
     if complete and all(finding.severity is Severity.NOTE for finding in found):
         yield Finding(
@@ -104,7 +113,7 @@ def _of_page(observations: Observations, journey: Journey) -> Iterator[Finding]:
             f"The page has the script, but the policy that arrives forbids it ({journey.forbidden}): something behind "
             "the companion adds a Content-Security-Policy. Let that policy allow scripts and connections to 'self'.",
         )
-    if journey.script not in ("", DONE):
+    if journey.script not in ("", DONE, _LIMITED):
         yield Finding(
             "script-blocked",
             Severity.PROBLEM,
@@ -114,7 +123,7 @@ def _of_page(observations: Observations, journey: Journey) -> Iterator[Finding]:
 
 
 def _of_notice(journey: Journey) -> Iterator[Finding]:
-    if journey.notice not in ("", DONE):
+    if journey.notice not in ("", DONE, _LIMITED):
         yield Finding(
             "notice-blocked",
             Severity.PROBLEM,
@@ -133,7 +142,7 @@ def _of_fetch(observations: Observations, journey: Journey) -> Iterator[Finding]
             "The copy was altered on its way: something behind the companion changes HTML (nginx: sub_filter; "
             f"mod_pagespeed; a CDN's rewriting). Exempt everything below {prefix}/ from it.",
         )
-    elif journey.fetch and not journey.fetch_proven:
+    elif journey.fetch not in ("", _LIMITED) and not journey.fetch_proven:
         yield Finding("fetch-refused", Severity.PROBLEM, _why_no_fetch(observations, journey))
     if journey.confirmed is False:
         yield Finding(

@@ -23,9 +23,12 @@ from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, START_TAG, TAG_NAME
 
 #: The attributes that a masked element keeps, the first of each name: what selectors, style sheets and labels need.
 KEPT_ATTRIBUTES = names(
-    "autocomplete class cols colspan dir disabled for form height hidden http-equiv id inputmode is"
+    "aria-activedescendant aria-autocomplete aria-controls aria-describedby aria-details aria-disabled"
+    " aria-errormessage aria-expanded aria-haspopup aria-hidden aria-invalid aria-labelledby aria-owns aria-readonly"
+    " aria-required autocapitalize autocomplete autocorrect autofocus class cols colspan dir disabled enterkeyhint for"
+    " form height hidden http-equiv id inert inputmode is"
     " itemprop lang maxlength minlength multiple name part property readonly required role rows rowspan"
-    " size slot tabindex type width xml:lang xmlns"
+    " size slot spellcheck tabindex translate type width xml:lang xmlns"
 )
 #: The attributes that are emptied. All others are removed.
 EMPTIED_ATTRIBUTES = names("value content")

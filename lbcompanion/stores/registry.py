@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-
 from lbcompanion import checks
 from lbcompanion.errors import ConfigError, InvalidValue
 from lbcompanion.model import WallClock
 from lbcompanion.settings import StoreTable
-from lbcompanion.stores import engines, urls
+from lbcompanion.stores import urls
 from lbcompanion.stores.encryption import EncryptedStore
 from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
-from lbcompanion.stores.sql import SqlStore
 from lbcompanion.stores.threads import DeferToThread
 
 #: Opens a store for a checked URL, without connecting.
@@ -28,15 +25,29 @@ def _open_memory(url: str, settings: StoreTable, now: WallClock, defer_to_thread
     return MemoryStore(settings, now)
 
 
+# SQLAlchemy is imported by those who need it only: it takes a quarter of a node's start.
+
+
 def _open_sqlite(url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - see above
+
+    from lbcompanion.stores import engines  # noqa: PLC0415
+    from lbcompanion.stores.sql import SqlStore  # noqa: PLC0415
+
     return SqlStore(engines.sqlite(make_url(url), _SQLITE_BUSY_SECONDS), settings, now, defer_to_thread)
 
 
 def _open_postgresql(url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
+    from lbcompanion.stores import engines  # noqa: PLC0415 - see above
+    from lbcompanion.stores.sql import SqlStore  # noqa: PLC0415
+
     return SqlStore(engines.postgresql(url), settings, now, defer_to_thread)
 
 
 def _open_mysql(url: str, settings: StoreTable, now: WallClock, defer_to_thread: DeferToThread) -> IPageStore:
+    from lbcompanion.stores import engines  # noqa: PLC0415 - see above
+    from lbcompanion.stores.sql import SqlStore  # noqa: PLC0415
+
     return SqlStore(engines.mysql(url), settings, now, defer_to_thread)
 
 

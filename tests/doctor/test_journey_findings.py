@@ -42,6 +42,10 @@ def test_all_is_well() -> None:
         ({"confirmed": False}, {"confirmation-refused"}),
         ({"fetch": "", "fetch_proven": False, "confirmed": None}, set()),
         ({"page_origin": "https://www.example.com"}, {"page-origin"}),
+        ({"page": "status 429", "script": "", "notice": ""}, {"journey-unknown"}),
+        ({"script": "status 429", "notice": "status 429"}, {"journey-unknown"}),
+        ({"notice": "status 429", "fetch": "status 429", "fetch_proven": False}, {"journey-unknown"}),
+        ({"script": "status 404", "notice": "status 429"}, {"script-blocked", "journey-unknown"}),
     ],
 )
 def test_each_border(change: dict[str, object], codes: set[str]) -> None:

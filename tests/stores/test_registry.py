@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from lbcompanion.stores.remote import BatchedStore
 from lbcompanion.stores.sql import SqlStore
 from lbcompanion.stores.urls import SERVER_STORES
 from lbcompanion.testing.stores import ManualWallClock, make_page
+from tests.support.commands import ROOT
 from tests.support.open_store import at_once, result_of
 
 
@@ -78,3 +82,9 @@ def test_a_key_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="16 bytes or more") as caught:
         opened("memory:", tmp_path / "key")
     assert "short" not in str(caught.value)
+
+
+@pytest.mark.programs
+def test_a_node_with_copies_in_memory_loads_no_sqlalchemy() -> None:
+    script = "import sys, lbcompanion.node.service; sys.exit('sqlalchemy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})

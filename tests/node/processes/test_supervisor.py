@@ -259,7 +259,8 @@ def test_without_their_supervisor_workers_leave(tmp_path: Path, application: Raw
 
 def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, application: RawApplication) -> None:
     node_process = NodeProcess(tmp_path, upstream(application), node="workers = 2")
-    (tmp_path / "state").write_text("no folder")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/siblings").write_text("no folder")
     life = node_process.start()
     assert life.wait(WAIT) == 1
     assert "not started" in node_process.log_text()
