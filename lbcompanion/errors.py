@@ -118,7 +118,7 @@ class PageRefused(StoreError):
 
 
 class PageNotReady(StoreError):
-    """Another process of this node is still capturing the page; a later fetch gets the copy."""
+    """Another process of this node is still capturing the page, or does not respond; a later fetch may get the copy."""
 
 
 class CopyError(CompanionError):

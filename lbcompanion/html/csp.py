@@ -27,6 +27,10 @@ _PORTS = {"http": 80, "https": 443}
 SCRIPTS = ("script-src-elem", "script-src", "default-src")
 CONNECTS = ("connect-src", "default-src")
 
+#: Longer policies are not read: the time for reading them is the visitor's. Servers limit a head to 8 to 16 KB.
+MAX_POLICY_CHARS = 16_384
+_TOO_LONG = f"more than {MAX_POLICY_CHARS} bytes"
+
 #: One policy: names of directives in lower case, each with its values; the first of a name counts.
 Policy = dict[str, tuple[str, ...]]
 
@@ -37,7 +41,7 @@ class ScriptVerdict:
 
     :ivar allowed: whether it may be inserted.
     :ivar nonce: the page's own nonce that it needs for that; None where it needs none.
-    :ivar directive: the directive that forbids it; empty where it is allowed.
+    :ivar directive: the directive that forbids it, or that the policies are too long; empty where it is allowed.
     """
 
     allowed: bool
@@ -71,7 +75,8 @@ DEFAULT_TAG = InsertedScripts()
 def parse(value: str) -> list[Policy]:
     """Read one ``Content-Security-Policy`` value, which may hold several policies (CSP section 2.2.2)."""
     policies = []
-    for text in value.split(","):
+    # A policy that is repeated changes nothing.
+    for text in dict.fromkeys(value.split(",")):
         policy: Policy = {}
         for directive in text.split(";"):
             words = directive.split()
@@ -96,8 +101,10 @@ def evaluate(
     nonces: set[str] | None = None
     target = urlsplit(script_url)
     notice_url = notice_target(script_url)
-    for value in values:
-        text = value.decode("latin-1") if isinstance(value, bytes) else value
+    texts = [value.decode("latin-1") if isinstance(value, bytes) else value for value in values]
+    if sum(map(len, texts)) > MAX_POLICY_CHARS:
+        return ScriptVerdict(False, None, _TOO_LONG)
+    for text in texts:
         for policy in parse(text):
             directive, needed = _evaluate_policy(policy, target, notice_url, inserted)
             if directive:

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from lbcompanion.html.csp import (
     CONNECTS,
+    MAX_POLICY_CHARS,
     SCRIPTS,
     InsertedScripts,
     Policy,
@@ -47,6 +48,8 @@ def adapt(
     :param inserted: a description of the snippets, instead of ``inline``.
     :returns: the adapted lines, or None if they cannot be adapted; a line that allows everything needed is unchanged.
     """
+    if sum(map(len, values)) > MAX_POLICY_CHARS:
+        return None
     inserted = inserted or InsertedScripts(inline=inline)
     script = urlsplit(script_url)
     notice = notice_target(script_url)

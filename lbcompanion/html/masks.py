@@ -9,7 +9,7 @@ an element. If the extent of a masked element is not certain, no copy is kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from html import unescape
 from html.entities import html5
@@ -34,6 +34,10 @@ KEPT_ATTRIBUTES = names(
 EMPTIED_ATTRIBUTES = names("value content")
 # For each end tag, the rewriter searches all open elements. This number of comparisons takes 0.1 s of CPU.
 _MAX_SEARCH_STEPS = 20_000_000
+
+_HTML = lolhtml.ContentType.HTML
+# Masked elements of one page: each takes about 20 us.
+_MAX_MASKED = 5_000
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+|[^\x00-\x7f]")
 _WHOLE_SELECTOR = re.compile(r"""[A-Za-z0-9_\-\s*.#>+~=^$|"'\[\]]+""", re.ASCII)
@@ -131,7 +135,7 @@ def limit_search_steps(body: bytes) -> None:
         raise RedactionError("too many end tags without an element")
 
 
-def rewritten(body: bytes, handlers: Iterable[tuple[str, object]], document_handler: object = None) -> bytes:
+def rewritten(body: bytes, handlers: Sequence[tuple[str, object]], document_handler: object = None) -> bytes:
     """A page after the rewriter's handlers.
 
     :param handlers: selectors and their handlers.
@@ -150,6 +154,8 @@ def rewritten(body: bytes, handlers: Iterable[tuple[str, object]], document_hand
         # A panic of the Rust engine is not derived from Exception.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
+        if any(getattr(handler, "has_too_many", False) for _, handler in handlers):
+            raise RedactionError(f"more than {_MAX_MASKED} elements to mask") from None
         raise RedactionError("the mask engine failed") from None
     return b"".join(pieces)
 
@@ -168,19 +174,24 @@ class Enclose:
 
     :param word: what the marks are made of, from :func:`unique_word`.
     :ivar names: of the elements, in lower case, in the order of their numbers in the marks.
+    :ivar has_too_many: whether the rewriting was ended since the page has too many such elements.
     """
 
     def __init__(self, word: str) -> None:
         self.names: list[str] = []
+        self.has_too_many = False
         self._word = word
 
     def element(self, element: lolhtml.Element) -> None:
         """Mark one element."""
         number = len(self.names)
+        if number >= _MAX_MASKED:
+            self.has_too_many = True
+            raise RedactionError
         self.names.append(element.tag_name.lower())
-        element.before(f"{self._word}b{number};", lolhtml.ContentType.HTML)
-        element.prepend(f"{self._word}s{number};", lolhtml.ContentType.HTML)
-        element.append(f"{self._word}e{number};", lolhtml.ContentType.HTML)
+        element.before(f"{self._word}b{number};", _HTML)
+        element.prepend(f"{self._word}s{number};", _HTML)
+        element.append(f"{self._word}e{number};", _HTML)
 
 
 def _masked(body: bytes, selectors: list[str]) -> bytes:
@@ -199,6 +210,9 @@ class _Removal:
         # Each piece but the first begins with the rest of a mark.
         self._pieces = split(marked, word)
         self._names = names
+        # Lists repeat the same tags and contents.
+        self._bare_tags: dict[bytes, bytes] = {}
+        self._in_order: dict[tuple[str, bytes], bool] = {}
 
     def result(self) -> bytes:
         """The page without the marks and the marked parts."""
@@ -215,7 +229,7 @@ class _Removal:
             tag = _WHOLE_START_TAG.match(text)
             if tag is None:
                 raise RedactionError("the tag of a masked element was not found")
-            kept.append(bare_tag(tag.group()))
+            kept.append(self._bare_tag(tag.group()))
             index += 1
             if index < len(pieces) and self._mark(index)[0] == b"s" + mark[1:]:
                 if tag.end() != len(text):
@@ -255,8 +269,20 @@ class _Removal:
         closed_by = tag.group(1).decode("latin-1").lower() if tag else ""
         if closed_by != name and closed_by not in OPTIONAL_PARENTS.get(name, ()):
             raise RedactionError("a masked element is not closed by its own end tag")
-        if not closes_in_order(name, content):
+        if not self._closes_in_order(name, content):
             raise RedactionError("a masked element is not closed in order")
+
+    def _bare_tag(self, tag: bytes) -> bytes:
+        bare = self._bare_tags.get(tag)
+        if bare is None:
+            bare = self._bare_tags[tag] = bare_tag(tag)
+        return bare
+
+    def _closes_in_order(self, name: str, content: bytes) -> bool:
+        in_order = self._in_order.get((name, content))
+        if in_order is None:
+            in_order = self._in_order[name, content] = closes_in_order(name, content)
+        return in_order
 
 
 def bare_tag(tag: bytes) -> bytes:

@@ -68,6 +68,14 @@ _TOKEN = re.compile(
 _TOKEN_START = re.compile(rb"<[A-Za-z/!?]")
 _RAW_END = {name.decode(): re.compile(rb"(?i)</" + name + rb"(?=[" + WS + rb"/>])") for name in RAW_TEXT}
 
+_FOREIGN = names("svg math")
+# Start tags that are never within svg or math (HTML Standard, section 13.2.6.5).
+_ENDS_FOREIGN = names(
+    "b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
+    " nobr ol p pre ruby s small span strong strike sub sup table tt u ul var"
+)
+_UNCERTAIN_IN_MATH = names("mglyph malignmark plaintext select template") | frozenset(_RAW_END)
+
 
 class _Tags:
     """The tags of a piece of HTML, one by one; contents of raw text elements can be passed over."""
@@ -96,6 +104,14 @@ class _Tags:
         return self._html[self._position - 2 : self._position - 1] == b"/" and (
             self._html[self._position - 3 : self._position - 2] in (b'"', b"'", b" ", b"\n")
         )
+
+    def has_last_slash(self) -> bool:
+        """Whether the tag ends with a slash, which may be a part of a value."""
+        return self._html[self._position - 2 : self._position - 1] == b"/"
+
+    def ends_before(self, position: int) -> bool:
+        """Whether the tag ends before this position."""
+        return self._position <= position
 
     def skip_raw_text(self) -> None:
         """Go to the end tag of a raw text element."""
@@ -149,6 +165,35 @@ def _may_be_open(name: str, inside: frozenset[str], strict: bool) -> bool:
     if name in _TABLE_PARTS:
         return special <= _TABLE_PARTS - {"table"} | _OPTIONAL_END
     return name in _ANY_SPECIAL and special <= _OPTIONAL_END
+
+
+def foreign_content_is_certain(html: bytes) -> bool:
+    """Whether the rewriter and browsers agree on which tags are read within and behind ``svg`` and ``math``.
+
+    The rewriter takes ``<svg/>`` for the beginning of foreign content up to an element that ends such: it reads CDATA
+    sections there, and no raw text. It takes ``svg``, ``mglyph`` and the elements of raw text within ``math`` for
+    those of SVG and HTML, and browsers do not in all places.
+    """
+    last_cdata = html.rfind(b"<![CDATA[")
+    in_math = closed_at_once = False
+    tags = _Tags(html)
+    while tags.next():
+        if tags.name in _FOREIGN:
+            if in_math and tags.name == "svg" and not tags.closes:
+                return False
+            in_math = tags.name == "math" and not tags.closes
+            closed_at_once = not tags.closes and tags.has_last_slash()
+            if closed_at_once and tags.ends_before(last_cdata):
+                return False
+        if tags.closes:
+            continue
+        if (in_math and tags.name in _UNCERTAIN_IN_MATH) or (closed_at_once and tags.name in _RAW_END):
+            return False
+        if tags.name in _ENDS_FOREIGN:
+            closed_at_once = False
+        if tags.name in _RAW_END:
+            tags.skip_raw_text()
+    return True
 
 
 def worst_search_steps(body: bytes) -> int:

@@ -23,6 +23,7 @@ from lbcompanion.html.masks import (
     rewritten,
     unique_word,
 )
+from lbcompanion.html.nesting import foreign_content_is_certain
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, START_TAG, TAG_NAME
 from lbcompanion.html.xml_redaction import redact_xml
 
@@ -129,18 +130,23 @@ def _redacted(body: bytes, plan: _Plan) -> bytes:
     if not (excludes or selectors or has_frames):
         return body
     plan.budget.spend()
+    if (find(page, b"<svg") >= 0 or find(page, b"<math") >= 0) and not foreign_content_is_certain(body):
+        raise RedactionError("it is not certain which tags browsers read in svg or math")
     redacted = _redact_frames(body, plan) if has_frames else body
     if plan.masks and selectors:
         redacted = plan.masks.apply(redacted, selectors)
-    if (selectors or has_frames) and find(page, _NOSCRIPT_WORD) >= 0:
-        redacted = _redact_noscript(redacted, evolve(plan, exclude_blocks=False))
+    if find(page, _NOSCRIPT_WORD) >= 0:
+        redacted = _redact_noscript(redacted, plan)
     if excludes:
         redacted = _without_blocks(body, redacted)
     return body if redacted == body else redacted
 
 
 def _redact_noscript(body: bytes, plan: _Plan) -> bytes:
-    """Mask what browsers without scripts read in ``noscript``; for the rewriter it is text."""
+    """Redact what browsers without scripts read in ``noscript``; for the rewriter it is text.
+
+    A block within one ``noscript`` is excluded as in a page of its own.
+    """
     limit_search_steps(body)
     word = unique_word(body)
     marked = rewritten(body, [("noscript", Enclose(word))])

@@ -1,9 +1,10 @@
 """Path patterns of the configuration, and the forms of a request's path that they are compared with.
 
 ``*`` matches any characters except a slash, ``?`` one such character, and ``**`` any characters. The companion does not
-know how the application reads a path: whether it decodes it twice, ignores case or drops path parameters. A list of
-patterns that keeps pages out therefore matches if any reading of the path matches (:meth:`PathPatterns.excludes`). A
-list that takes pages in is compared with the normal form only (:meth:`PathPatterns.includes`).
+know how the application reads a path: whether it decodes it several times, ignores case or drops path parameters. A
+list of patterns that keeps pages out therefore matches if any reading of the path matches
+(:meth:`PathPatterns.excludes`). A list that takes pages in is compared with the normal form only
+(:meth:`PathPatterns.includes`).
 
 The matching time grows linearly with the path, whatever the patterns are.
 """
@@ -11,6 +12,7 @@ The matching time grows linearly with the path, whatever the patterns are.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 from lbcompanion.bounded_cache import BoundedCache
@@ -25,7 +27,19 @@ _SLASHES = re.compile("/{2,}")
 _PARAMETERS = re.compile(";[^/]*")
 _WILDCARDS = re.compile(r"(\*\*+|\*|\?)")
 # A path without these has one reading only, except for its case.
-_HAS_READINGS = re.compile(rb"[%;\\]|//|/\.")
+_HAS_READINGS = re.compile(rb"[%;:\\\x00-\x20\x7f-\xff]|//|/\.|\./|\.\Z|[^/]/\Z")
+# Lenient decoders read these as the ASCII character of the last one or two bytes (RFC 3629 section 10).
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80\x81][\x80-\xbf]|\xf0\x80[\x80\x81][\x80-\xbf]")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+# Windows ignores dots and blanks at the end of a name, and takes what follows "::" for a stream of the file.
+_IGNORED_BY_WINDOWS = re.compile(r"::\$[^/]*|(?<=[^/. ])[. ]+(?=/|\Z)")
+# Applications in C end a name at NUL; what is decoded twice is split at "?" and "#" again.
+_END_OF_PATH = re.compile(r"[\0?#]")
+# "new URL(target, base)" of WHATWG's URL Standard takes what follows two slashes for a host.
+_HOST = re.compile(r"//+[^/]*")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+# A path that is encoded more often than this counts as excluded.
+_MAX_DECODINGS = 4
 
 
 def _decode(path: bytes) -> bytes:
@@ -44,7 +58,10 @@ def _text(path: bytes) -> str:
 
 def _resolve(path: str) -> str:
     """Merge slashes, then resolve dot segments (RFC 3986 section 5.2.4)."""
-    path = _SLASHES.sub("/", path)
+    return _resolve_dots(_SLASHES.sub("/", path))
+
+
+def _resolve_dots(path: str) -> str:
     if "/." not in path:
         return path
     resolved: list[str] = []
@@ -64,21 +81,56 @@ def normal_path(path: bytes) -> str:
     return _resolve(_text(_decode(path)))
 
 
-def path_readings(path: bytes) -> set[str]:
-    """The readings of a path by common servers.
+def _lenient_text(path: bytes) -> str:
+    """The path as text for a lenient decoder: overlong ASCII characters, and Latin-1 for what is not UTF-8."""
+    if not _NOT_ASCII.search(path):
+        return path.decode("ascii")
+    plain = _OVERLONG.sub(lambda found: bytes((((found[0][-2] & 0x1F) << 6 | found[0][-1] & 0x3F) & 0x7F,)), path)
+    try:
+        text = plain.decode()
+    except UnicodeDecodeError:
+        text = plain.decode("latin-1")
+    # Compatible forms as well: IIS and Java applications may read a full-width letter as a letter.
+    return unicodedata.normalize("NFKC", text)
 
-    As it is, decoded once or twice, with the backslash as a slash and ``%u`` escapes (IIS), and without path parameters
-    (servlet containers).
+
+def path_readings(path: bytes) -> set[str] | None:
+    """The readings of a path by common servers; None if it is encoded too often to be read.
+
+    As it is, decoded several times, with the backslash as a slash and ``%u`` escapes (IIS), without path parameters
+    (servlet containers), in lenient UTF-8 or Latin-1, without what Windows ignores, and up to a NUL.
     """
     readings = {_text(path)}
     if not _HAS_READINGS.search(path):
         return readings
-    once = _decode_as_iis(path)
-    for decoded in {path, _decode(path), once, _decode_as_iis(once)}:
-        for text in {_text(decoded), _text(decoded.replace(b"\\", b"/"))}:
-            readings.add(_resolve(text))
-            readings.add(_resolve(_PARAMETERS.sub("", text)))
-    return readings
+    decodings = {path, _decode(path)}
+    decoded = path
+    for _ in range(_MAX_DECODINGS):
+        previous, decoded = decoded, _decode_as_iis(decoded)
+        if decoded == previous:
+            break
+        decodings.add(decoded)
+    else:
+        if _decode_as_iis(decoded) != decoded:
+            return None
+    for decoded in decodings:
+        for text in {_text(decoded), _lenient_text(decoded)}:
+            for slashed in {text, text.replace("\\", "/")}:
+                readings.update(map(_resolve, _without_ignored_parts(slashed)))
+                readings.add(_SLASHES.sub("/", _resolve_dots(slashed)))
+    # Most frameworks serve a name with a slash at its end like the name without it.
+    return readings | {reading.rstrip("/") or "/" for reading in readings}
+
+
+def _without_ignored_parts(path: str) -> set[str]:
+    """The path with and without the parts that some servers ignore."""
+    without_parameters = _PARAMETERS.sub("", path)
+    end = _END_OF_PATH.search(path)
+    shortened = _IGNORED_BY_WINDOWS.sub("", without_parameters if end is None else path[: end.start()])
+    variants = {path, without_parameters, shortened, _CONTROLS.sub("", without_parameters)}
+    if path.startswith("//"):
+        variants.add(_HOST.sub("", path, count=1))
+    return variants
 
 
 def is_matchable(pattern: str) -> bool:
@@ -88,14 +140,20 @@ def is_matchable(pattern: str) -> bool:
     return {".", ".."}.isdisjoint(pattern.split("/"))
 
 
-def _pattern_tokens(pattern: str) -> Iterator[tuple[str, bool]]:
+def _pattern_tokens(pattern: str, ignore_case: bool) -> Iterator[tuple[str, bool]]:
     """The tokens of a pattern, and whether each is a wildcard. An encoded character is never a wildcard."""
     for part in _WILDCARDS.split(pattern):
         if _WILDCARDS.fullmatch(part):
             yield part, True
         else:
-            literal = _text(_decode(part.encode("utf-8", "surrogateescape")))
+            decoded = _decode(part.encode("utf-8", "surrogateescape"))
+            literal = _folded(_lenient_text(decoded)) if ignore_case else _text(decoded)
             yield from ((character, False) for character in literal)
+
+
+def _folded(text: str) -> str:
+    """Text to compare without regard to case and to the forms of one character."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
 class _Automaton:
@@ -120,7 +178,7 @@ class _Automaton:
         state = 1
         for pattern in patterns:
             self._start |= state
-            for token, is_wildcard in _pattern_tokens(pattern.lower() if ignore_case else pattern):
+            for token, is_wildcard in _pattern_tokens(pattern, ignore_case):
                 if is_wildcard and token.startswith("**"):
                     self._stay |= state
                 elif is_wildcard and token == "*":
@@ -185,6 +243,7 @@ class PathPatterns:
             return not self.empty
         excluded = self._excluded.get(path)
         if excluded is None:
-            readings = {reading.lower() for reading in path_readings(path)}
-            excluded = self._excluded.put(path, any(map(self._excluding.matches, readings)))
+            readings = path_readings(path)
+            excluded = readings is None or any(map(self._excluding.matches, set(map(_folded, readings))))
+            self._excluded.put(path, excluded)
         return excluded

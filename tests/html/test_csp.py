@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.csp import evaluate
+from lbcompanion.html.csp import MAX_POLICY_CHARS, evaluate, parse
+from lbcompanion.html.csp_adapt import adapt
 
 URL = "https://www.example.com/_lbc/fetch-from.js?v=1"
 
@@ -99,6 +100,22 @@ def test_forbidden(policies: list[str], directive: str) -> None:
 def test_inline_scripts(policy: str, allowed: bool, nonce: str | None) -> None:
     verdict = evaluate([policy], URL, inline=True)
     assert (verdict.allowed, verdict.nonce) == (allowed, nonce)
+
+
+@pytest.mark.parametrize("unit", ["a,", "a{},", "script-src *,", "default-src {}.a *;", "'nonce-a{}' "])
+def test_very_long_policies_are_not_read(unit: str) -> None:
+    text = "".join(unit.format(number) for number in range(MAX_POLICY_CHARS))
+    start = 12 - len("script-src ")
+    longest = "script-src " + text[: MAX_POLICY_CHARS - 12 - start]
+    assert "more than" not in evaluate([longest], URL).directive
+    for values in ([text], [longest, text[:20]]):
+        verdict = evaluate(values, URL)
+        assert (verdict.allowed, verdict.directive) == (False, "more than 16384 bytes")
+        assert adapt([value.encode() for value in values], URL) is None
+
+
+def test_repeated_policies_are_read_once() -> None:
+    assert len(parse(",".join(["default-src *"] * 100 + ["img-src a"]))) == 2
 
 
 def test_plain_http() -> None:

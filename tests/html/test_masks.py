@@ -88,6 +88,42 @@ def test_an_extent_that_is_not_certain_gives_no_copy(page: str) -> None:
 @pytest.mark.parametrize(
     "page",
     [
+        "<svg/><![CDATA[<p>SECRET",
+        "<svg class='a>b' /><p><![CDATA[SECRET",
+        "<math/><option><![CDATA[<a title='SECRET",
+        "<svg/><style><!--</style>SECRET",
+        "<svg/><a><title><b title='</title>SECRET",
+        "<math><mi><mglyph><noframes>SECRET",
+        "<math><svg><title>]]><style>SECRET",
+        "<math><p><script></script>SECRET",
+    ],
+)
+@pytest.mark.parametrize(
+    "secret",
+    ["<input type=password value=SECRET>", "<div class=secret>SECRET</div>", "<iframe srcdoc='SECRET'></iframe>"],
+)
+def test_foreign_content_that_the_rewriter_reads_otherwise_gives_no_copy(page: str, secret: str) -> None:
+    with pytest.raises(RedactionError, match="svg or math"):
+        redact(page.replace("SECRET", secret).encode(), True, MASKS, "utf-8")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<svg/><p><style>a{}</style>SECRET",
+        "<svg viewBox='0 0 1 1'><style><![CDATA[a{}]]></style><title>x</title></svg>SECRET",
+        "<math><mi>x</mi><mtext>y</mtext></math><script></script>SECRET",
+        "<svg><path d='M0 0'/></svg><textarea></textarea>SECRET",
+    ],
+)
+def test_usual_foreign_content_has_its_copy(page: str) -> None:
+    plain = page.replace("SECRET", "<input type=password value=x>").encode()
+    assert redact(plain, True, MASKS, "utf-8") == plain.replace(b"value=x", b'value=""')
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
         "<a href='mailto:&#112;&#97;&#115;'>password type autocomplete cc-</a><input type=text>",
         "<input type='password2'><p class='secrets'>x</p><b title='type=password'>",
         "<iframe srcdoc='<p>&amp;lt; password type</p>'></iframe>",
@@ -152,6 +188,14 @@ def test_end_tags_without_an_element_take_no_long_time() -> None:
     assert redact(fine, True, DEFAULT, "utf-8") == fine.replace(b"value=x", b'value=""')
 
 
+@pytest.mark.parametrize("end", [b"", b"</div>"])
+def test_very_many_masked_elements_give_no_copy(end: bytes) -> None:
+    page = b"<div class=secret>" * 5001 + end * 5001
+    with pytest.raises(RedactionError, match="more than 5000 elements"):
+        redact(page, True, MASKS, "utf-8")
+    assert redact(b"<p class=secret title=x></p>" * 5000, True, MASKS, "utf-8") == b"<p class=secret></p>" * 5000
+
+
 def test_many_documents_within_a_page_give_no_copy() -> None:
     page = b"<noscript><input type=password></noscript>" * 1000
     with pytest.raises(RedactionError, match="too many documents"):
@@ -161,7 +205,15 @@ def test_many_documents_within_a_page_give_no_copy() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
-    [b"<input type=password value=x>", b"<p class=secret>x", b"<i class=secret><b></i>", b"<p title='&#112;'>"],
+    [
+        b"<input type=password value=x>",
+        b"<p class=secret>x",
+        b"<i class=secret><b></i>",
+        b"<p title='&#112;'>",
+        b"<svg/>",
+        b"<math>",
+        b"<svg/><p>",
+    ],
 )
 def test_time_grows_with_the_page(unit: bytes) -> None:
     def cpu(count: int) -> float:

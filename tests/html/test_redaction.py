@@ -151,3 +151,14 @@ def test_blocks_nest(parts: list[bytes]) -> None:
         elif not depth:
             expected.append(part)
     assert redact(b"".join(parts), True, None) == b"".join(expected)
+
+
+@pytest.mark.parametrize("mask", [None, Masks(["[type=password i]"])])
+def test_a_block_within_noscript_is_excluded_for_browsers_without_scripts(mask: Masks | None) -> None:
+    page = b"<p>a<noscript>b<!-- lbc:exclude -->SECRET<!-- /lbc:exclude -->c</noscript>d"
+    assert redact(page, True, mask, "utf-8") == b"<p>a<noscript>bc</noscript>d"
+    unclosed = b"<noscript>b<!-- lbc:exclude -->SECRET</noscript>d"
+    assert redact(unclosed, True, mask, "utf-8") == b"<noscript>b</noscript>d"
+    # With scripts on it is text: it neither ends nor begins a block outside.
+    around = b"a<!-- lbc:exclude --><noscript><!-- /lbc:exclude --></noscript>SECRET<!-- /lbc:exclude -->b"
+    assert redact(around, True, mask, "utf-8") == b"ab"

@@ -56,12 +56,70 @@ SPELLINGS = [
     b"/a/..%u005caccount/x",
     b"/account/../x",
     b"/account/x/..",
+    b"/%252561ccount/x",
+    b"/%25252561ccount/x",
+    b"/%2525252525252561ccount/x",
+    b"/%c1%a1ccount/x",
+    b"/%e0%81%a1ccount/x",
+    b"/%f0%80%81%a1ccount/x",
+    b"/account%c0%afx",
+    b"/a/%c0%ae%c0%ae/account/x",
+    b"/%25c1%25a1ccount/x",
+    b"/account%00/x",
+    b"/account%0a/x",
+    b"/ac%09count/x",
+    b"/account./x",
+    b"/account%20/x",
+    b"/Account.%20./x",
+    b"/account::$DATA/x",
+    b"/b/../account//..",
+    b"/%uff41ccount/x",
+    b"/%ef%bd%81ccount/x",
+    b"/a%ef%bc%8f..%ef%bc%8faccount/x",
+    b"//www.example.com/account/x",
+    b"/\\www.example.com/account/x",
+    b"//account/x",
+]
+
+# Spellings that some server reads as /admin.
+SPELLINGS_OF_A_NAME = [
+    b"/admin",
+    b"/admin/",
+    b"/admin//",
+    b"/admin/.",
+    b"/admin.",
+    b"/admin%20",
+    b"/admin%2e",
+    b"/admin;x",
+    b"/admin;x/",
+    b"/admin.;x",
+    b"/admin%00",
+    b"/admin%00.html",
+    b"/admin%3fx=/y",
+    b"/admin%253fx",
+    b"/admin%23x",
+    b"/admin::$DATA",
+    b"/ADMIN::$INDEX_ALLOCATION",
+    b"/x/..;/admin/",
 ]
 
 
 @pytest.mark.parametrize("path", SPELLINGS)
 def test_each_spelling_of_an_excluded_path_is_excluded(path: bytes) -> None:
     assert PathPatterns(ACCOUNT).excludes(path)
+
+
+@pytest.mark.parametrize("path", SPELLINGS_OF_A_NAME)
+def test_each_spelling_of_an_excluded_name_is_excluded(path: bytes) -> None:
+    assert PathPatterns(["/admin"]).excludes(path)
+
+
+@pytest.mark.parametrize("pattern", ["/%C3%84rzte/*", "/\u00c4rzte/*", "/%c3%a4RZTE/*", "/A%CC%88rzte/*", "/%C4rzte/*"])
+@pytest.mark.parametrize(
+    "path", [b"/%C3%84rzte/x", b"/%c3%a4rzte/x", b"/\xc3\xa4rzte/x", b"/%C4RZTE/x", b"/%E4rzte/x", b"/a%CC%88rzte/x"]
+)
+def test_an_excluded_name_with_other_letters_than_ascii(pattern: str, path: bytes) -> None:
+    assert PathPatterns([pattern]).excludes(path)
 
 
 @pytest.mark.parametrize("path", [b"/", b"/account", b"/accounts/x", b"/my/account/x", b"/x?/account/x", b"/account.x"])
@@ -183,6 +241,7 @@ def test_patterns_match_as_their_expressions_do(patterns: list[str], path: str) 
 @given(st.binary(max_size=40))
 def test_any_bytes_have_readings(path: bytes) -> None:
     readings = path_readings(path)
+    assert readings is not None
     assert normal_path(path) in readings or path == normal_path(path).encode("utf-8", "surrogateescape")
     assert PathPatterns(["/**"]).excludes(b"/" + path)
 
@@ -191,7 +250,10 @@ SLOW = ["/**/a/**/b/**", "/**/a/**/b/**/c", "/*a*a*a*a*b", "**a**a**a**b", "/*/*
 
 
 @pytest.mark.parametrize("pattern", SLOW)
-@pytest.mark.parametrize("unit", [b"/a", b"a", b"/./a", b"/..", b"/;a", b"%2561", b"\\a", b"//", b"%u0061"])
+@pytest.mark.parametrize(
+    "unit",
+    [b"/a", b"a", b"/./a", b"/..", b"/;a", b"%2561", b"\\a", b"//", b"%u0061", b"%c1%a1", b"/%00.", b". ", b"%252561"],
+)
 def test_the_time_grows_linearly(pattern: str, unit: bytes) -> None:
     def seconds(size: int) -> float:
         path = b"/" + unit * (size // len(unit))

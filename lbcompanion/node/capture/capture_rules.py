@@ -5,6 +5,7 @@ A forced request (``force_parameter``) overrides ``include`` and Sec-Fetch-Dest 
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from lbcompanion.html.page_detection import is_page_destination
@@ -28,6 +29,11 @@ class CaptureRules:
         self._outlive_pull = PathPatterns(capture.outlive_pull)
         self._force = capture.force_parameter.encode()
         self._visitor_cookie = capture.visitor_cookie.encode()
+        # A browser may send several cookies of the name, of different paths and domains: one refusal is enough.
+        name = re.escape(self._visitor_cookie)
+        self._is_refused = re.compile(
+            rb"(?:\A|;)[ \t]*+" + name + rb"""[ \t]*+=[ \t]*+(?:0|"0")[ \t]*+(?:;|\Z)"""
+        ).search
         self.enabled = capture.enabled
 
     def refusal(self, head: RequestHead) -> str:  # noqa: PLR0911 - a list of rules, each with its word
@@ -48,8 +54,7 @@ class CaptureRules:
         if self._exclude is not None and self._exclude.excludes(path):
             return "path excluded"
         cookie = values.get(b"cookie", b"")
-        named = self._visitor_cookie and self._visitor_cookie in cookie
-        if named and parse(cookie).get(self._capture.visitor_cookie) == "0":
+        if self._visitor_cookie and self._visitor_cookie in cookie and self._is_refused(cookie):
             return "visitor is not recorded"
         return ""
 
@@ -79,7 +84,8 @@ class CaptureRules:
         destination = head.values.get(b"sec-fetch-dest")
         included = self._include is None or self._include.includes(path)
         excluded = self._exclude is not None and self._exclude.excludes(path)
-        visitor_value = parse(b"; ".join(head.all(b"cookie"))).get(capture.visitor_cookie)
+        cookie = b"; ".join(head.all(b"cookie"))
+        visitor_value = parse(cookie).get(capture.visitor_cookie)
         method = head.method in self.methods or head.method == b"HEAD"
         forced = self._forced(query)
         skipped = ", but forced" if forced else ""
@@ -87,7 +93,7 @@ class CaptureRules:
             "absent: recorded"
             if visitor_value is None
             else "0: not recorded"
-            if visitor_value == "0"
+            if self._is_refused(cookie)
             else "there: recorded"
         )
         if visitor_value is None and capture.ratio < 1:

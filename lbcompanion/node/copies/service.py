@@ -181,15 +181,20 @@ class Copies:
         return Deferred.fromCoroutine(self._get(copy_request, owner, is_head=is_head))
 
     async def _get(self, copy_request: CopyRequest, owner: str, *, is_head: bool) -> InternalResponse:
+        method = b"HEAD" if is_head else b"GET"
         try:
             found = await (self._store.peek(copy_request.token) if is_head else self._store.take(copy_request.token))
+        except PageNotReady as error:
+            # The copy of another node's page may be with that node instead.
+            answer = None if owner == self._node else await self._ask_others(method, owner, copy_request)
+            return answer if answer is not None and answer.status == 200 else self._retry_later(str(error))
         except Exception as error:
             return self._store_failed(error)
         self._set_store_works(True, "")
         if isinstance(found, Page):
             return self._copy_response(copy_request, found, owner, is_head=is_head)
         if found == Miss(MissReason.UNKNOWN):
-            answer = await self._ask_others(b"HEAD" if is_head else b"GET", owner, copy_request)
+            answer = await self._ask_others(method, owner, copy_request)
             if answer is not None:
                 return answer
             if owner != self._node:

@@ -18,6 +18,8 @@ from lbcompanion.stores.interface import IImmediateStore, IPageStore
 
 # Copies from siblings that are remembered until they are sent.
 _MAX_GIVERS = 1000
+# The detail of the answer 503.
+_SILENT = "a process of this node does not respond, and may have the copy"
 # Copies that are transferred in parallel when this process stops.
 _CONCURRENCY = 8
 
@@ -39,7 +41,10 @@ class SharedStore(DelegatingStore):
             self.put_now = inner.put_now
 
     def peek(self, token: str) -> Deferred[Page | Miss]:
-        """The copy, or why there is none. Fails with ``PageNotReady`` while a sibling is capturing it."""
+        """The copy, or why there is none.
+
+        Fails with ``PageNotReady`` while a sibling is capturing it, or if a sibling that may have it does not respond.
+        """
         return Deferred.fromCoroutine(self._find("peek", self.inner.peek, token))
 
     def take(self, token: str) -> Deferred[Page | Miss]:
@@ -54,8 +59,8 @@ class SharedStore(DelegatingStore):
         url = await self.inner.url_of(token)
         if url or self._siblings is None:
             return url
-        answers = await self._siblings.ask_all(Frame({"do": "url", "token": token}))
-        return next((str(answer.values["url"]) for answer in answers.values() if answer.values.get("url")), "")
+        asked = await self._siblings.ask_all(Frame({"do": "url", "token": token}))
+        return next((str(answer.values["url"]) for answer in asked.answers.values() if answer.values.get("url")), "")
 
     def sent(self, token: str) -> Deferred[None]:
         """Report to the process that has the copy that it was sent."""
@@ -75,9 +80,9 @@ class SharedStore(DelegatingStore):
         found = await find(token)
         if self._siblings is None or isinstance(found, Page) or found.reason is not MissReason.UNKNOWN:
             return found
-        answers = await self._siblings.ask_all(Frame({"do": verb, "token": token}))
+        asked = await self._siblings.ask_all(Frame({"do": verb, "token": token}))
         reasons = [found]
-        for name, answer in answers.items():
+        for name, answer in asked.answers.items():
             if "page" in answer.values:
                 self._remember_giver(token, name)
                 return page_from_frame(answer)
@@ -85,6 +90,8 @@ class SharedStore(DelegatingStore):
                 raise PageNotReady("the page is still on its way")
             if "reason" in answer.values:
                 reasons.append(Miss(MissReason(answer.values["reason"]), str(answer.values.get("detail", ""))))
+        if asked.silent and all(miss.reason is MissReason.UNKNOWN for miss in reasons):
+            raise PageNotReady(_SILENT)
         # A process that had the copy knows why it is gone; otherwise prefer a reason with a detail.
         return min(reasons, key=lambda miss: (miss.reason is MissReason.UNKNOWN, not miss.detail))
 
@@ -93,8 +100,12 @@ class SharedStore(DelegatingStore):
             return True
         if self._siblings is None:
             return False
-        answers = await self._siblings.ask_all(Frame({"do": "drop", "token": token}))
-        return any(answer.values.get("dropped") is True for answer in answers.values())
+        asked = await self._siblings.ask_all(Frame({"do": "drop", "token": token}))
+        if any(answer.values.get("dropped") is True for answer in asked.answers.values()):
+            return True
+        if asked.silent:
+            raise PageNotReady(_SILENT)
+        return False
 
     def _remember_giver(self, token: str, name: str) -> None:
         self._givers[token] = name

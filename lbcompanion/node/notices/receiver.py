@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
 
@@ -24,6 +25,7 @@ from lbcompanion.sticky.reader import CookieReader
 MAX_URL_BYTES = 4096
 # An IPv6 client usually has all addresses of a network of this size.
 _IPV6_PREFIX = 64
+_ORIGIN_OF_URL = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
 class NoticeReceiver:
@@ -124,8 +126,9 @@ class NoticeReceiver:
         ):
             return True
         if origin is None and site != b"cross-site":
-            # Not a browser, or an old one.
-            return True
+            # Not a browser, or an old one: some of these send no Origin with a form of another site.
+            referring = _ORIGIN_OF_URL.match(head.get(b"referer") or b"")
+            return referring is None or self._public_origin.is_own(referring.group(), head, request.trusted)
         names_its_page = origin is not None and url.lower().startswith(f"{origin.decode('latin-1').lower()}/")
         if names_its_page and site is None and not self._public_origin.is_configured:
             # Browsers omit Sec-Fetch-Site for http, and the balancer may have replaced Host.

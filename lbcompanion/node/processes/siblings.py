@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionRefusedError
@@ -158,6 +159,18 @@ class _OneShotFactory(Factory):
         return self._client
 
 
+@frozen
+class SiblingAnswers:
+    """The result of a request to all other processes.
+
+    :ivar answers: the responses, by socket name.
+    :ivar silent: the socket names of processes that run and gave no response in time: they are busy, or hang.
+    """
+
+    answers: dict[str, Frame]
+    silent: list[str]
+
+
 class Siblings:
     """The other processes of this node, by their sockets.
 
@@ -221,16 +234,19 @@ class Siblings:
         except (ConnectError, TimeoutError, ValueError) as error:
             raise StoreError(f"a sibling gave no answer: {type(error).__name__}") from None
 
-    async def ask_all(self, request: Frame, *, of_group: bool | None = None) -> dict[str, Frame]:
-        """Send a request to all others in parallel; socket name to response, without those that failed."""
+    async def ask_all(self, request: Frame, *, of_group: bool | None = None) -> SiblingAnswers:
+        """Send a request to all others in parallel."""
         names = self.names(of_group=of_group)
         requests = [Deferred.fromCoroutine(self.ask(name, request)) for name in names]
         results = await DeferredList(requests, consumeErrors=True)
-        return {
+        answers = {
             name: answer
             for name, (succeeded, answer) in zip(names, results, strict=True)
             if succeeded and isinstance(answer, Frame)
         }
+        # The socket of a process that has stopped or crashed is removed.
+        silent = [name for name in names if name not in answers and self._folder.inode(name)]
+        return SiblingAnswers(answers, silent)
 
     def broadcast(self, message: JsonObject) -> None:
         """Send a message to all others; ignore their responses."""

@@ -225,8 +225,8 @@ class Supervisor(NodeProcess):
     async def _collect_status(self) -> NodeStatus:
         """The sum of the workers' states, with the counters of exited workers."""
         assert self._siblings is not None
-        answers = await self._siblings.ask_all(Frame({"do": "figures"}), of_group=True)
-        reports = {name: from_json(answer.values) for name, answer in sorted(answers.items())}
+        asked = await self._siblings.ask_all(Frame({"do": "figures"}), of_group=True)
+        reports = {name: from_json(answer.values) for name, answer in sorted(asked.answers.items())}
         present = set(self._siblings.names(of_group=True))
         for name in [name for name in self._latest_counters if name not in present]:
             self._retired_counters = sum_counters(

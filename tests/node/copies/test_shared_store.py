@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from lbcompanion.errors import PageNotReady
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
+from lbcompanion.node.processes.siblings import SiblingAnswers
 from lbcompanion.protocol.copies import Frame
 from lbcompanion.settings import StoreTable
 from lbcompanion.stores.memory import MemoryStore
@@ -17,16 +18,17 @@ from lbcompanion.testing.stores import ManualWallClock, make_page
 
 
 class Siblings:
-    """Other processes, each as its desk."""
+    """Other processes, each as its desk; the silent ones do not answer."""
 
-    def __init__(self, **desks: SiblingRequestHandler) -> None:
+    def __init__(self, *silent: str, **desks: SiblingRequestHandler) -> None:
+        self.silent = list(silent)
         self.desks = desks
 
     async def ask(self, name: str, frame: Frame) -> Frame:
         return await self.desks[name].answer(frame)
 
-    async def ask_all(self, frame: Frame) -> dict[str, Frame]:
-        return {name: await notice_receiver.answer(frame) for name, notice_receiver in self.desks.items()}
+    async def ask_all(self, frame: Frame) -> SiblingAnswers:
+        return SiblingAnswers({name: await desk.answer(frame) for name, desk in self.desks.items()}, self.silent)
 
 
 def store() -> MemoryStore:
@@ -76,3 +78,24 @@ def test_a_question_without_sense_is_refused() -> None:
     _, other = two()
     with pytest.raises(ValueError, match="unknown request"):
         SiblingRequestHandler(other, lambda token: False).answer(Frame({"do": "dance"})).send(None)
+
+
+def with_a_silent_one() -> tuple[SharedStore, MemoryStore]:
+    other = store()
+    return SharedStore(store(), Siblings("two", one=SiblingRequestHandler(other, lambda token: False))), other  # type: ignore[arg-type]
+
+
+def test_a_sibling_that_does_not_respond_may_have_the_copy() -> None:
+    shared, other = with_a_silent_one()
+    for call in (shared.peek, shared.take, shared.drop):
+        assert isinstance(result(call("token")).value, PageNotReady)  # type: ignore[operator]
+    assert result(shared.url_of("token")) == ""
+    result(other.put(make_page("token")))
+    assert isinstance(result(shared.peek("token")), Page)
+    assert result(shared.drop("token")) is True
+
+
+def test_a_sibling_that_had_the_copy_is_believed_although_another_does_not_respond() -> None:
+    shared, other = with_a_silent_one()
+    result(other.mark("token", Miss(MissReason.PULLED)))
+    assert result(shared.take("token")).reason is MissReason.PULLED

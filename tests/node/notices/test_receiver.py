@@ -192,6 +192,14 @@ CROSS_SITE, SAME_SITE, SAME_ORIGIN = (
         ((b"Origin: https://shop.example", SAME_ORIGIN), 204, True),
         ((SAME_ORIGIN,), 204, True),
         ((b"Sec-Fetch-Site: none",), 204, True),
+        # A form of another site in an old browser has a Referer only.
+        ((b"Referer: http://www.example.com/p?q",), 204, True),
+        ((b"Referer: HTTPS://WWW.EXAMPLE.COM",), 204, True),
+        ((b"Referer: about:blank",), 204, True),
+        ((b"Referer: https://evil.example/",), 204, False),
+        ((b"Referer: http://www.example.com.evil.example/",), 204, False),
+        ((b"Referer: http://www.example.com@evil.example/", SAME_SITE), 204, False),
+        ((b"Referer: https://evil.example/", SAME_ORIGIN), 204, True),
         # A sandboxed frame of the site itself.
         ((b"Origin: null", CROSS_SITE), 204, False),
         ((b"Origin: null",), 204, False),
