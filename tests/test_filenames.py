@@ -26,6 +26,7 @@ FOLDERS = {
 }
 #: Test files that cross the package's modules.
 FILES = {
+    "crawler/test_cost.py": "what one message costs, whatever room handles it",
     "html/test_cases.py": "cases as data, through policy, injection and copy",
     "node/test_cost.py": "what one message costs, whatever room handles it",
     "sticky/dialects/test_formulas.py": "vectors of many dialects",

@@ -85,7 +85,7 @@ def test_what_make_quick_runs_needs_no_extra() -> None:
         [sys.executable, "-c", _WITHOUT_EXTRAS], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "tests/stores/test_memory.py" in done.stdout
+    assert "tests/stores/test_urls.py" in done.stdout
 
 
 _WITHOUT_EXTRAS = """

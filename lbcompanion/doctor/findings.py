@@ -150,16 +150,17 @@ def _identification(evidence: Evidence) -> Iterator[Finding]:
     if not responses and statuses == {_TOO_MANY_REQUESTS}:
         return  # see rate-limited: nothing is known of companions
     if not responses:
-        yield _note(
-            "no-companions",
-            f"No companion answers at {evidence.observations.prefix}/whoami: who answered is a guess"
-            + (f", by the {evidence.feature.kind} {evidence.feature.name}".rstrip() if evidence.feature.kind else "")
-            + ".",
-        )
+        yield _no_companions(evidence)
     elif not evidence.observations.secret_known:
         yield _note("not-proven", "Companions name the node; with the farm's secret (--config) that would be proven.")
     elif is_whoami_cached(evidence.observations):
         return  # a repeated proof is for another nonce: it says nothing about the secret
+    elif not any(response.proof for response in responses):
+        yield _problem(
+            "proof-removed",
+            "Companions name the node, but no response has the field Lbc-Proof: the balancer or a firewall removes it, "
+            "and the crawler believes no answer. Let it pass response fields that begin with Lbc-, and Repr-Digest.",
+        )
     elif not any(response.proven for response in responses):
         yield _problem(
             "other-secret", "The companions' proofs do not hold: they have another secret than this --config."
@@ -168,6 +169,32 @@ def _identification(evidence: Evidence) -> Iterator[Finding]:
         missing = sorted(set(evidence.observations.known_nodes) - {node.name for node in evidence.nodes})
         if missing and len(evidence.nodes) > 1:
             yield _warning("missing-nodes", f"Configured, but never met: {', '.join(missing)}. Down, or drained?")
+
+
+def _no_companions(evidence: Evidence) -> Finding:
+    """A problem if companions are known to be there: one made a page, or the configuration is that of a farm."""
+    observations = evidence.observations
+    guess = f", by the {evidence.feature.kind} {evidence.feature.name}".rstrip() if evidence.feature.kind else ""
+    seen = observations.responses_to(RequestKind.WHOAMI)
+    statuses = ", ".join(sorted({f"status {response.status}" for response in seen})) or "nothing"
+    blocked = (
+        f"{observations.prefix}/whoami is answered by {statuses} without a companion's name: no crawler can fetch a "
+        f"copy. Let the balancer or firewall pass everything below {observations.prefix}/ to the nodes, and response "
+        "fields that begin with Lbc-"
+    )
+    if any(response.has_tag for response in _all_responses(observations)):
+        return _problem(
+            "prefix-blocked",
+            f"A companion made the page, but {blocked}; or name the nodes' prefix, if it is another one.",
+        )
+    if observations.secret_known:
+        return _problem(
+            "prefix-blocked",
+            f"{blocked}; or put companions before the applications, if the balancer asks these directly.",
+        )
+    return _note(
+        "no-companions", f"No companion answers at {observations.prefix}/whoami: who answered is a guess{guess}."
+    )
 
 
 def _all_responses(observations: Observations) -> list[ProbeResponse]:

@@ -70,7 +70,8 @@ def _of_request(observations: Observations, journey: Journey) -> Iterator[Findin
             + (
                 "Pages have the right address anyway, by public_origin or X-Forwarded-Host."
                 if right
-                else f"Nodes then name pages by a host that no browser knows. Let it pass Host on ({_KEEP_HOST}), or "
+                else "Nodes name pages by a host that no browser knows; only copies get the right one, from what the "
+                f"crawler signs. Let it pass Host on ({_KEEP_HOST}), or "
                 f'set public_origin = "{observations.origin}" in [node] of every node.'
             ),
         )
@@ -165,8 +166,9 @@ def _why_no_fetch(observations: Observations, journey: Journey) -> str:
         return f"A signed fetch is refused by 403, so no page can be archived. Causes: {'; '.join(causes)}."
     if journey.fetch == "unproven":
         return (
-            f"A signed fetch below {prefix}/page/ is answered, but not by a companion with this secret. Let the "
-            f"balancer pass everything below {prefix}/ to the nodes, and do not cache it."
+            f"A signed fetch below {prefix}/page/ is answered without a proof by this secret. Let the balancer pass "
+            f"everything below {prefix}/ to the nodes, and the response fields Repr-Digest, Lbc-Node and Lbc-Proof "
+            "back; do not cache it."
         )
     return (
         f"A signed fetch below {prefix}/page/ ends with {journey.fetch}: no page can be archived on this way. Let the "

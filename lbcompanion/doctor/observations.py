@@ -63,6 +63,7 @@ class ProbeResponse:
     :ivar body: a digest of the body.
     :ivar redirects: how many redirects of a cookie check came before it.
     :ivar seen: the request's fields as the companion saw them, names in lower case; empty if it does not say.
+    :ivar has_tag: whether its body has the companion's tag.
     """
 
     kind: RequestKind
@@ -76,6 +77,7 @@ class ProbeResponse:
     body: str = field(default="", repr=False)
     redirects: int = 0
     seen: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    has_tag: bool = False
 
     def header(self, name: str) -> str:
         """Return the first value of a header field, or the empty string."""

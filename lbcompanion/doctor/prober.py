@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from lbcompanion.crawler.fetching.cookie_check import CookieCheckClient
 from lbcompanion.crawler.fetching.fetcher import SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed, Reply
-from lbcompanion.doctor.journey import JourneyProber
+from lbcompanion.doctor.journey import JourneyProber, read_tag
 from lbcompanion.doctor.observations import (
     Journey,
     Observations,
@@ -220,6 +220,7 @@ class Prober:
             headers=tuple((name, value) for name, value in reply.headers if name != "set-cookie"),
             body=digest_of(reply.body).hex(),
             seen=tuple((name, str(answer[name])) for name in ("host", "user-agent") if name in answer),
+            has_tag=kind is not RequestKind.WHOAMI and read_tag(reply.body) is not None,
         )
 
 

@@ -1,11 +1,13 @@
 """Finds the cookie values that belong to a node in the notices of many visitors. No I/O, no clock.
 
 A balancer gives all visitors of a node one value; a session has another value for each visitor. So a value that several
-visitors of one node sent, and almost no visitor of another node, is the node's.
+visitors of a node sent may be the node's.
 
 A visitor can post as many notices as he likes, with any value and any ``User-Agent``. So this only says which value is
-worth a try: it is verified by replays before it is used, and what the rules for credentials forbid never gets here. The
-worst that forged notices do is that a value is not tried.
+worth a try: it is verified by replays before it is used, and what the rules for credentials forbid never gets here.
+That visitors of other nodes sent a value too is no reason against a try. They may have been moved, and otherwise a few
+forged notices would keep the value of a node from being tried. The worst that forged notices do is that a cookie seems
+to have another value for each visitor; then no value of it is tried.
 """
 
 from __future__ import annotations
@@ -17,9 +19,6 @@ from lbcompanion.model import RoutingCookie
 
 #: How many visitors of a node must have sent a value.
 LEAST_VISITORS = 2
-#: For each visitor of other nodes who sent it, how many of this node must have: visitors whose node was away come with
-#: another node's value.
-_OWN_PER_FOREIGN = 4
 
 _MAX_NAMES = 64
 _MAX_VALUES_PER_NAME = 256
@@ -57,13 +56,10 @@ class NodeCookieValues:
                     senders.setdefault(visitor, token)
 
     def belongs_to_node(self, site: str, node: str, cookie: RoutingCookie) -> bool:
-        """Whether a value is most likely the node's: several visitors of the node sent it, in notices of different
-        pages, almost no visitor of another node did, and most values of the cookie are shared in this way."""
+        """Whether a value may be the node's: several visitors of the node sent it, in notices of different pages, and
+        most values of the cookie are shared by several visitors."""
         by_value = self._values.get((site, cookie.name), {})
-        senders = by_value.get(cookie.value, {})
-        own = _count(senders.get(node, {}))
-        foreign = sum(_count(visitors) for other, visitors in senders.items() if other != node)
-        if own < max(LEAST_VISITORS, foreign * _OWN_PER_FOREIGN):
+        if _count(by_value.get(cookie.value, {}).get(node, {})) < LEAST_VISITORS:
             return False
         shared = sum(_is_shared(each) for each in by_value.values())
         return 2 * shared >= len(by_value)

@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from itertools import islice
 
 from attrs import field, frozen
 
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import safe_to_send, set_cookie_pairs
+
+#: How many lines of one response are read: browsers keep at most 180 cookies for one site, and dates take work.
+MAX_SET_COOKIES = 200
 
 _SECONDS = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
@@ -29,11 +33,12 @@ class SetCookie:
 def parse_set_cookies(set_cookies: Iterable[str], now: float) -> dict[str, SetCookie]:
     """The cookies that ``Set-Cookie`` lines set, without deletions and without cookies that cannot be sent back.
 
-    :param set_cookies: the lines' values; of two for one name the last one counts.
+    :param set_cookies: the lines' values; of two for one name the last one counts. What stands behind the first
+        :data:`MAX_SET_COOKIES` is not read.
     :param now: seconds since the epoch.
     """
     found: dict[str, SetCookie] = {}
-    for line in set_cookies:
+    for line in islice(set_cookies, MAX_SET_COOKIES):
         for name, value in set_cookie_pairs([line]).items():
             found.pop(name, None)
             ends = expiry(line, now)

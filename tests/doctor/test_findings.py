@@ -16,6 +16,36 @@ def test_another_secret_is_a_problem():
     assert "other-secret" in codes(analyse(site.probe()))
 
 
+def test_a_removed_proof_is_not_another_secret():
+    site = ModelSite(insert(), change=lambda response, turn: evolve(response, proven=False, proof=""))
+    found = codes(analyse(site.probe()))
+    assert "proof-removed" in found
+    assert "other-secret" not in found
+
+
+def severities(site):
+    return {one.code: one.severity for one in analyse(site.probe()).findings}
+
+
+@pytest.mark.parametrize(("secret", "status"), [(True, 403), (False, 403), (False, 200), (False, 502)])
+def test_a_page_of_a_companion_whose_prefix_is_blocked(secret, status):
+    def blocked(response, turn):
+        if response.kind is RequestKind.WHOAMI:
+            return evolve(response, status=status)
+        return evolve(response, has_tag=True)
+
+    found = severities(ModelSite(insert(), companions=False, secret=secret, change=blocked))
+    assert found["prefix-blocked"] is Severity.PROBLEM
+    assert "no-companions" not in found
+
+
+@pytest.mark.parametrize(("secret", "code"), [(True, "prefix-blocked"), (False, "no-companions")])
+def test_a_farm_without_companions(secret, code):
+    found = severities(ModelSite(insert(), companions=False, secret=secret))
+    assert {"prefix-blocked", "no-companions"} & found.keys() == {code}
+    assert (found[code] is Severity.PROBLEM) is secret
+
+
 @pytest.mark.parametrize(("known", "code"), [((), "one-node"), (NODES, "client-address")])
 def test_the_clients_address(known, code):
     found = analyse(ModelSite(source, known=known).probe())

@@ -18,7 +18,7 @@ def test_without_the_secret_it_is_told_not_proven():
 
 @pytest.mark.slow
 def test_without_companions_it_is_guessed():
-    found = analyse(ModelSite(insert(), companions=False).probe())
+    found = analyse(ModelSite(insert(), companions=False, secret=False).probe())
     assert (found.sticky, found.sticks_by, found.certainty) == (True, ("SRV",), Certainty.GUESSED)
     assert "no-companions" in codes(found)
     assert "nodes" not in configuration(found)

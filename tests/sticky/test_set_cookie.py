@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.sticky.set_cookie import SetCookie, earliest_expiry, expiry, parse_set_cookies
+from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES, SetCookie, earliest_expiry, expiry, parse_set_cookies
 
 NOW = 1_795_468_200.0
 
@@ -54,3 +54,8 @@ def test_any_lines_can_be_read(lines: list[str]) -> None:
 
 def test_no_value_is_shown() -> None:
     assert "n1" not in repr(SetCookie("n1"))
+
+
+def test_a_response_with_thousands_of_cookies() -> None:
+    lines = [f"a{number}=b; Expires=Mon, 23 Nov 2099 21:10:00 GMT" for number in range(5000)]
+    assert list(parse_set_cookies(lines, 0.0)) == [f"a{number}" for number in range(MAX_SET_COOKIES)]

@@ -13,6 +13,8 @@ LIMIT_SECONDS = 0.05
 _REPEATS = 4
 #: How long :func:`_calibration` takes on the machine for which the limit was chosen.
 _CALIBRATED_SECONDS = 0.011
+# CPU time grows where two processes share caches and cores. A square is still found: it costs seconds.
+_TOLERANCE = 2.5
 
 #: What a visitor, an application or a peer may repeat in a list. ``{}`` becomes a number, so that all differ.
 ELEMENTS = (
@@ -57,7 +59,7 @@ def check_cost(what: str, work: Callable[[], object]) -> None:
     """Check that handling one message stays within the limit."""
     seconds = cpu_seconds(work)
     if seconds > LIMIT_SECONDS:
-        allowed = limit_seconds()
+        allowed = limit_seconds() * _TOLERANCE
         assert seconds <= allowed, f"{what}: {seconds:.3f} s of CPU, {allowed:.3f} s are allowed"
 
 
@@ -70,7 +72,7 @@ def check_growth(what: str, work: Callable[[int], Callable[[], object]], size: i
     if double > LIMIT_SECONDS / 2 and double > 3 * single:
         # Once more, since the first of the two may have been a lucky one.
         single, double = cpu_seconds(work(size)), cpu_seconds(work(2 * size))
-        assert double <= 3 * single, f"{what}: {single:.3f} s for {size} bytes, {double:.3f} s for twice as many"
+        assert double <= 3.5 * single, f"{what}: {single:.3f} s for {size} bytes, {double:.3f} s for twice as many"
 
 
 def _calibration() -> int:

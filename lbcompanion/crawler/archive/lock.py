@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from lbcompanion.errors import CompanionError
@@ -23,7 +24,7 @@ class Lock:
     :param locked: an existing folder, or a file; the lock file of a file is in the same folder.
     :param owner: the text about this crawler in the lock file, besides process and host.
     :raises InUse: if another crawler has the lock.
-    :raises OSError: if the lock file cannot be written.
+    :raises OSError: if the lock file cannot be opened, or its file system has no locks.
     """
 
     def __init__(self, locked: Path, owner: str) -> None:
@@ -31,13 +32,18 @@ class Lock:
         self._descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             first = _described(os.pread(self._descriptor, 4096, 0))
             os.close(self._descriptor)
             raise InUse(f"{locked} is in use by another crawler: {first}") from None
+        except OSError as failure:  # a file system without locks
+            os.close(self._descriptor)
+            raise OSError(failure.errno, failure.strerror, str(self.path)) from None
         entry = {"pid": os.getpid(), "host": socket.gethostname(), "crawler": owner}
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(entry).encode(), 0)
+        # The lock holds without its text too, which a full disk cannot take.
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(entry).encode(), 0)
 
     def is_in_place(self) -> bool:
         """Whether the lock file is still the one that this process has locked."""

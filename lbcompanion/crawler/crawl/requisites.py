@@ -1,8 +1,9 @@
 """Page requisites: style sheets, scripts, images and fonts of the site's origins, fetched over the page's route.
 
 A file that cannot be fetched is left out, and the page is archived without it; the recording names the file and the
-reason. Only GET, only the site's own origins, no redirects, nothing below the companion's prefix; count, bytes and time
-are limited. Pages and style sheets are read in another thread, since that takes up to a second of CPU for a large one.
+reason. A file that is answered with 429 ends the requests for this page. Only GET, only the site's own origins, no
+redirects, nothing below the companion's prefix; count, bytes and time are limited. Pages and style sheets are read in
+another thread, since that takes up to a second of CPU for a large one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.crawler.fetching.site_addresses import site_origins
+from lbcompanion.crawler.fetching.site_pause import asks_for_fewer
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
 from lbcompanion.html.charset import content_type_charset
 from lbcompanion.html.css_urls import css_urls, decode_style_sheet
@@ -106,6 +108,8 @@ class _Gathering:
         self._waiting: list[str] = []
         self._tried = 0
         self._bytes = 0
+        #: The status that asked for fewer requests; 0 if none did.
+        self._refused_status = 0
         self._encoding = "utf-8"
 
     async def run(self) -> Gathered:
@@ -140,6 +144,8 @@ class _Gathering:
 
     def _reached_limit(self) -> str:
         limits = self._limits
+        if self._refused_status:
+            return f"not requested after status {self._refused_status}"
         if self._tried >= limits.max_files:
             return f"more than {limits.max_files} files"
         if self._bytes >= limits.max_bytes:
@@ -170,6 +176,8 @@ class _Gathering:
             return failure.word
         except ValueError:
             return "its address cannot be requested"
+        if asks_for_fewer(reply):
+            self._refused_status = reply.status
         if reply.status != 200:
             return f"status {reply.status}"
         content_type = "".join(char for char in reply.header("content-type") if " " <= char <= "~")

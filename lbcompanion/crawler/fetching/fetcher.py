@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from lbcompanion.crawler.fetching.http_client import BAD_HEAD, CODED, CUT, TOO_LARGE, Client, FetchFailed, Reply
 from lbcompanion.crawler.fetching.site_pause import PAUSED, SitePause
-from lbcompanion.html.urls import page_address
+from lbcompanion.html.urls import page_address, path_of
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
 from lbcompanion.protocol.headers import AUTHORITY, NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
 from lbcompanion.protocol.signatures import Signer
@@ -155,7 +155,9 @@ class SiteFetcher:
         if self.site_pause.seconds_left():
             raise FetchFailed(PAUSED)
         reply = await self._balancer.ask(method, url, headers, max_bytes, timeout_seconds)
-        self.site_pause.note(reply)
+        if path_of(url).startswith(f"{self.site.prefix}/"):
+            # The application refuses other paths too, such as an image of a page: that says nothing about the site.
+            self.site_pause.note(reply)
         return reply
 
     def _cookies(self, fetch_path: FetchPath) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Pauses all requests to a site after its edge answered 429, or 503 with ``Retry-After``.
 
-Answers of companions do not count: they concern one copy or one node, not the site.
+Answers of companions do not count: they concern one copy or one node, not the site. The caller leaves out answers of
+the application for the same reason: an author of a page can name a URL that is always refused.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ PAUSED = "site paused"
 
 _FIRST_SECONDS = 2.0
 _MAX_SECONDS = 120.0
+
+
+def asks_for_fewer(reply: Reply) -> bool:
+    """Whether a response asks for fewer requests: 429, or 503 with ``Retry-After``."""
+    return reply.status == 429 or (reply.status == 503 and bool(reply.header("retry-after")))
 
 
 class SitePause:
@@ -51,7 +57,7 @@ class SitePause:
     def _is_refusal(reply: Reply) -> bool:
         if reply.header(NODE.lower) or reply.header("content-type").startswith("application/problem+json"):
             return False
-        return reply.status == 429 or (reply.status == 503 and bool(reply.header("retry-after")))
+        return asks_for_fewer(reply)
 
     def _retry_after(self, value: str) -> float | None:
         """Return the seconds in ``Retry-After`` (RFC 9110 section 10.2.3); None if it is missing or malformed."""

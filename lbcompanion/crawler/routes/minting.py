@@ -167,10 +167,12 @@ class Minter:
         self._add_candidate(evolve(candidate, source=Source.TRAFFIC))
 
     def _shared_by_visitors(self, node: str, cookies: tuple[RoutingCookie, ...]) -> tuple[RoutingCookie, ...]:
-        """Return the cookies that many visitors of the node sent; nothing if one of them may be a session's."""
-        belongs = self._routes.node_cookie_values.belongs_to_node
-        shared = tuple(cookie for cookie in cookies if belongs(self._site.name, node, cookie))
-        return shared if may_be_tried(shared, self._site.sticky.allow_credentials) else ()
+        """Return those that many visitors of the node sent; one that may be a session's is left out."""
+        belongs, allowed = self._routes.node_cookie_values.belongs_to_node, self._site.sticky.allow_credentials
+        shared = tuple(
+            cookie for cookie in cookies if may_be_tried((cookie,), allowed) and belongs(self._site.name, node, cookie)
+        )
+        return shared if may_be_tried(shared, allowed) else ()
 
     def _add_candidate(self, candidate: Route) -> None:
         taken = self._routes.add_candidate(candidate, self._now())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
 from pathlib import Path
@@ -48,3 +50,29 @@ def test_two_files_of_one_folder_have_locks_of_their_own(tmp_path: Path) -> None
     assert str(caught.value).startswith(f"{tmp_path / 'b.db'} is in use by another crawler: two, process ")
     for lock in locks:
         lock.release()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_without_locks_is_not_another_crawler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def flock(_descriptor: int, _operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match=os.strerror(code)):
+        Lock(tmp_path, "one")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_full_disk_does_not_prevent_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pwrite(_descriptor: int, _data: bytes, _offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    lock = Lock(tmp_path, "one")
+    with pytest.raises(InUse):
+        Lock(tmp_path, "two")
+    lock.release()
+    Lock(tmp_path, "three").release()

@@ -158,3 +158,37 @@ def test_whatever_the_markup_the_file_is_read_whole_and_names_what_was_requested
             assert value.isascii(), name
             assert value.isprintable(), name
             assert name.startswith(("WARC-", "Lbc-", "Content-")), name
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"), [(429, {}), (429, {b"retry-after": b"100"}), (503, {b"retry-after": b"9"})]
+)
+def test_a_refused_file_ends_the_requests_for_its_page_and_does_not_pause_the_site(
+    status: int, fields: dict[bytes, bytes]
+) -> None:
+    """An author of a page can name a URL that the application always answers with 429."""
+    farm, asked = SimulatedFarm(("n1",)), []
+
+    def answer(request: Request) -> bytes:
+        asked.append(request.uri)
+        if request.uri == b"/limited":
+            request.setResponseCode(status)
+            for name, value in fields.items():
+                request.setHeader(name, value)
+        request.setHeader(b"content-type", b"image/png")
+        return b"x"
+
+    farm.nodes["n1"].override = answer
+    client = Client(IdentityCodingAgent(farm.hosts), farm.clock, 20)
+    site = SiteSettings("main", ORIGIN)
+    fetcher = SiteFetcher(site=site, secret=SECRET, balancer=client, direct=client, nonce=lambda: "n", now=farm.now)
+    body = b"<img src=/limited>" + b"".join(b"<img src=/%d>" % number for number in range(40))
+    page = FetchedCopy("n1", f"{ORIGIN}/p", "GET", 200, "text/html", farm.now(), "own", digest_of(body), body)
+    done: list[Gathered] = []
+    gathering = Requisites(fetcher, farm.now).gather(page, FetchPath())
+    Deferred.fromCoroutine(gathering).addCallback(done.append)
+    reasons = {each.url: each.reason for each in done[0].report.missing}
+    assert len(asked) == 4
+    assert reasons[f"{ORIGIN}/limited"] == f"status {status}"
+    assert reasons[f"{ORIGIN}/39"] == f"not requested after status {status}"
+    assert fetcher.site_pause.seconds_left() == 0

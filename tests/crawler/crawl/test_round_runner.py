@@ -197,6 +197,37 @@ class CrawlTests(SynchronousTestCase):
         )
         self.assertLess(len(farm.balancer.asked), 300)
 
+    def test_forged_notices_do_not_keep_a_nodes_value_from_being_tried(self) -> None:
+        """Somebody with many User-Agents sends the value of one node with pages of the other."""
+        farm = SimulatedFarm(balancer=SourceBalancer)
+        crawler = self.crawler(farm)
+        for number in range(20):
+            for name, other in (("n2", "n3"), ("n3", "n2")):
+                crawler.take(farm.nodes[name].capture(b"x"), {"SRV": other}, visitor=f"forged {number}")
+        tokens = []
+        for number in range(8):
+            name = f"n{number % 2 + 2}"
+            tokens.append(farm.nodes[name].capture(f"{number}".encode()))
+            crawler.take(tokens[-1], {"SRV": name}, visitor=f"visitor {number}")
+            crawler.run(1)
+        crawler.run(50)
+        self.assertEqual([crawler.row(token)["outcome"] for token in tokens], ["archived"] * 8)
+        for node in ("n2", "n3"):
+            self.assertEqual([cookie.value for cookie in crawler.routes.get("main", node).cookies], [node])
+
+    def test_a_session_beside_a_nodes_value_is_left_out(self) -> None:
+        farm = SimulatedFarm(balancer=SourceBalancer)
+        crawler = self.crawler(farm, sticky=StickyTable(cookies=("SRV", "sid", "user")))
+        tokens = []
+        for number in range(6):
+            tokens.append(farm.nodes["n2"].capture(b"x"))
+            cookies = {"SRV": "n2", "sid": "n2", "user": f"u{number}"}
+            crawler.take(tokens[-1], cookies, visitor=f"visitor {number}")
+        crawler.run(30)
+        self.assertEqual([crawler.row(token)["outcome"] for token in tokens], ["archived"] * 6)
+        sent = {name for asked in farm.balancer.asked for name in asked}
+        self.assertEqual(sent, {"SRV"})
+
     def test_a_value_of_one_visitor_is_not_tried(self) -> None:
         farm = SimulatedFarm(balancer=SourceBalancer)
         crawler = self.crawler(farm)

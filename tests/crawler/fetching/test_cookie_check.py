@@ -30,10 +30,46 @@ def test_the_same_address_with_a_cookie(location: str, status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("http://www.example.com/_lbc/whoami", "http://www.example.com:80/_lbc/whoami"),
+        ("https://www.example.com/_lbc/whoami", "https://www.example.com:443/_lbc/whoami?checked"),
+        ("http://www.example.com:80/_lbc/whoami", "http://www.example.com/_lbc/whoami#top"),
+        ("http://www.example.com:8080/_lbc/whoami", "//WWW.EXAMPLE.com:8080/x/../_lbc/whoami"),
+        ("http://b\xfccher.example/_lbc/whoami", "http://xn--bcher-kva.example/_lbc/whoami"),
+    ],
+)
+def test_the_same_address_in_another_spelling(url: str, location: str) -> None:
+    assert cookies_to_add(url, redirect(location, "SRV=n2"), ()) == (RoutingCookie("SRV", "n2"),)
+
+
+@pytest.mark.parametrize(
+    "deletion",
+    ["SRV=; path=/", "SRV=x; Max-Age=0", "SRV=x; Max-Age=-1", "SRV=x; Expires=Thu, 01 Jan 1970 00:00:10 GMT"],
+)
+def test_a_deleted_cookie_is_not_sent_again(deletion: str) -> None:
+    assert cookies_to_add(URL, redirect(URL, deletion, "ROUTE=b"), SENT) == (RoutingCookie("ROUTE", "b"),)
+    assert cookies_to_add(URL, redirect(URL, deletion), SENT) == ()
+    assert cookies_to_add(URL, redirect(URL, deletion), ()) is None
+
+
+def test_a_cookie_that_cannot_be_sent_is_left_out() -> None:
+    assert cookies_to_add(URL, redirect(URL, "a=b\x80c", "SRV=n2"), ()) == (RoutingCookie("SRV", "n2"),)
+
+
+@pytest.mark.parametrize(
     ("reply", "sent"),
     [
         (redirect("/login", "SRV=n2"), ()),
         (redirect("http://other.example.com/_lbc/whoami", "SRV=n2"), ()),
+        (redirect("http://www.example.com@other.example.com/_lbc/whoami", "SRV=n2"), ()),
+        (redirect("http://user@www.example.com/_lbc/whoami", "SRV=n2"), ()),
+        (redirect("//other.example.com/_lbc/whoami", "SRV=n2"), ()),
+        (redirect("http://www.example.com./_lbc/whoami", "SRV=n2"), ()),
+        (redirect("http://www.example.com:81/_lbc/whoami", "SRV=n2"), ()),
+        (redirect("/_LBC/whoami", "SRV=n2"), ()),
+        (redirect("/_lbc/whoami/", "SRV=n2"), ()),
+        (redirect("javascript:alert(1)", "SRV=n2"), ()),
         (redirect("https://www.example.com/_lbc/whoami", "SRV=n2"), ()),
         (redirect("http://[/", "SRV=n2"), ()),
         (redirect(URL), ()),

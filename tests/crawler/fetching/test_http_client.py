@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply, agent_for
+from lbcompanion.crawler.fetching.http_client import MAX_HEAD_BYTES, Client, FetchFailed, Reply, agent_for
 
 pytestmark = pytest.mark.network
 
@@ -115,6 +115,9 @@ class ClientTests(TestCase):
                 (b"", "broken"),
                 (b"nonsense\r\n\r\n", "bad head"),
                 (b"HTTP/1.1 200 OK\r\nLbc-Page-Url: " + b"x" * 17000 + b"\r\n\r\nhi", "bad head"),
+                (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * (MAX_HEAD_BYTES // 5) + b"\r\nhi", "bad head"),
+                (b"HTTP/1.1 200 OK\r\nA: b\r\n" + b" folded\r\n" * (MAX_HEAD_BYTES // 8) + b"\r\nhi", "bad head"),
+                (b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_HEAD_BYTES // 20), "bad head"),
                 (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", "cut"),
                 (b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\nhi", "too large"),
                 (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 101, "too large"),
@@ -127,6 +130,15 @@ class ClientTests(TestCase):
             with self.assertRaises(FetchFailed) as caught:
                 await self.ask("http://127.0.0.1:9/")
             self.assertEqual(caught.exception.word, "refused")
+
+        return Deferred.fromCoroutine(run())
+
+    def test_a_long_body_is_not_part_of_the_head(self) -> Deferred[None]:
+        async def run() -> None:
+            body = b"x" * (4 * MAX_HEAD_BYTES)
+            self.factory.answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            reply = await self.ask(f"http://{HOST}/", self.listen(), cap=len(body))
+            self.assertEqual(reply.body, body)
 
         return Deferred.fromCoroutine(run())
 
