@@ -159,7 +159,7 @@ def test_notices() -> None:
 
 
 def test_memory_that_requests_leave_behind() -> None:
-    """10,000 requests of 60 KB, each with another value, in all fields in turn."""
+    """Requests of 60 KB, each with another value, in all fields in turn. 10,000 of them may leave 32 MB."""
     asked = Asked()
     fields = [name for name in REQUEST_FIELDS if name not in {"Transfer-Encoding", "Expect", "Upgrade"}]
     filler = b"a" * (MESSAGE_BYTES - 20)
@@ -173,8 +173,8 @@ def test_memory_that_requests_leave_behind() -> None:
     flood(300)
     tracemalloc.start()
     try:
-        flood(10_000)
+        flood(4_000)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert held < 32_000_000, held
+    assert held < 32_000_000 * 4_000 / 10_000, held

@@ -26,9 +26,9 @@ SEPARATORS = (",", "; ", " ", "")
 
 
 def lists(size: int = MESSAGE_BYTES) -> Iterator[tuple[str, bytes]]:
-    """Values of about this size: every element with every separator, and a description of each."""
-    for element in ELEMENTS:
-        for separator in SEPARATORS:
+    """Values of about this size, and a description of each: every element, with commas and with another separator."""
+    for number, element in enumerate(ELEMENTS):
+        for separator in (SEPARATORS[0], SEPARATORS[1 + number % (len(SEPARATORS) - 1)]):
             yield f"{element!r} joined by {separator!r}", repeated(element, separator, size)
 
 
