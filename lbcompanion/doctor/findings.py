@@ -19,6 +19,7 @@ from lbcompanion.doctor.observations import (
     RequestKind,
 )
 from lbcompanion.doctor.stickiness import Stickiness
+from lbcompanion.protocol.headers import PROOF
 
 #: A cookie with a shorter lifetime than the crawler's ``give_up_after_seconds`` may expire before the fetch.
 _SHORT_SECONDS = 900
@@ -158,8 +159,9 @@ def _identification(evidence: Evidence) -> Iterator[Finding]:
     elif not any(response.proof for response in responses):
         yield _problem(
             "proof-removed",
-            "Companions name the node, but no response has the field Lbc-Proof: the balancer or a firewall removes it, "
-            "and the crawler believes no answer. Let it pass response fields that begin with Lbc-, and Repr-Digest.",
+            f"Companions name the node, but no response has the field {PROOF.text}: the balancer or a firewall removes "
+            "it, and the crawler believes no answer. Let it pass response fields that begin with Lbc-, and "
+            "Repr-Digest.",
         )
     elif not any(response.proven for response in responses):
         yield _problem(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lbcompanion.doctor.diagnosis import Finding, Severity
 from lbcompanion.doctor.observations import DONE, Journey, Observations, RequestKind
+from lbcompanion.protocol.headers import NODE, PROOF, REPR_DIGEST
 
 #: The result of a step that a rate limit refused: it says nothing about the step itself.
 _LIMITED = "status 429"
@@ -167,8 +168,8 @@ def _why_no_fetch(observations: Observations, journey: Journey) -> str:
     if journey.fetch == "unproven":
         return (
             f"A signed fetch below {prefix}/page/ is answered without a proof by this secret. Let the balancer pass "
-            f"everything below {prefix}/ to the nodes, and the response fields Repr-Digest, Lbc-Node and Lbc-Proof "
-            "back; do not cache it."
+            f"everything below {prefix}/ to the nodes, and the response fields {REPR_DIGEST.text}, {NODE.text} and "
+            f"{PROOF.text} back; do not cache it."
         )
     return (
         f"A signed fetch below {prefix}/page/ ends with {journey.fetch}: no page can be archived on this way. Let the "

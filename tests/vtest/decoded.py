@@ -15,7 +15,7 @@ from pathlib import Path
 #: What the applications of the cases send.
 PAGE = b"<!doctype html><html><head><title>x</title></head></html>"
 _SCRIPT = re.compile(
-    rb'<script async src="(?://[^"/]*)?/-/_lbc/fetch-from\?v=[^"]+" data-lbc-token="[^"]+"[^>]*></script>'
+    rb'<script async src="(?:\.|//[^"/]*)?/-/_lbc/fetch-from\?v=[^"]+" data-lbc-token="[^"]+"[^>]*></script>'
 )
 
 

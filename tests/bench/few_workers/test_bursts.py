@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from bench.few_workers import bursts, fronts, report
-from bench.few_workers.applications import ApachePrefork, Application, GunicornSync
+from bench.few_workers.applications import GunicornSync
 from bench.manual import rst
 from tests.support import bench_results
 from tests.support.programs import leave_out
@@ -79,10 +79,9 @@ _RUN = {
 
 @pytest.mark.slow
 @pytest.mark.programs
-@pytest.mark.parametrize("application", [ApachePrefork, GunicornSync])
-def test_the_companion_serves_every_burst(
-    tmp_path: Path, application: type[Application], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_companion_serves_every_burst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Gunicorn; e2e/test_few_workers.py does it with Apache, whose PHP only the benchmark needs."""
+    application = GunicornSync
     if lacking := application.missing():
         leave_out(lacking)
     monkeypatch.setattr(bursts, "APPLICATIONS", (application,))
