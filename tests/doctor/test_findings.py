@@ -28,6 +28,7 @@ def severities(site):
 
 
 @pytest.mark.parametrize(("secret", "status"), [(True, 403), (False, 403), (False, 200), (False, 502)])
+@pytest.mark.slow
 def test_a_page_of_a_companion_whose_prefix_is_blocked(secret, status):
     def blocked(response, turn):
         if response.kind is RequestKind.WHOAMI:
@@ -40,6 +41,7 @@ def test_a_page_of_a_companion_whose_prefix_is_blocked(secret, status):
 
 
 @pytest.mark.parametrize(("secret", "code"), [(True, "prefix-blocked"), (False, "no-companions")])
+@pytest.mark.slow
 def test_a_farm_without_companions(secret, code):
     found = severities(ModelSite(insert(), companions=False, secret=secret))
     assert {"prefix-blocked", "no-companions"} & found.keys() == {code}

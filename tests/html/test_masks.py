@@ -180,6 +180,7 @@ def test_selectors_beyond_ascii_are_compared_in_the_page_s_encoding() -> None:
         assert copy.decode(charset) == "<input name='stra\xdfe' value=\"\">\xe4"
 
 
+@pytest.mark.slow
 def test_end_tags_without_an_element_take_no_long_time() -> None:
     page = b"<b>" * 40_000 + b"</i>" * 40_000 + b"<input type=password value=x>"
     with pytest.raises(RedactionError, match="too many end tags"):
@@ -189,6 +190,7 @@ def test_end_tags_without_an_element_take_no_long_time() -> None:
 
 
 @pytest.mark.parametrize("end", [b"", b"</div>"])
+@pytest.mark.slow
 def test_very_many_masked_elements_give_no_copy(end: bytes) -> None:
     page = b"<div class=secret>" * 5001 + end * 5001
     with pytest.raises(RedactionError, match="more than 5000 elements"):

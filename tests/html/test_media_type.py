@@ -37,6 +37,7 @@ def test_what_is_written_is_read_again(essence: bytes, charset: str | None) -> N
 
 
 @pytest.mark.parametrize("unit", [b",", b'"', b'\\"', b"text/html,", b'a"', b"; charset=,"])
+@pytest.mark.slow
 def test_the_time_grows_linearly(unit: bytes) -> None:
     def seconds(size: int) -> float:
         start = process_time()

@@ -148,6 +148,7 @@ def test_nested_documents_are_bounded() -> None:
     assert links(markup * 50) == []
 
 
+@pytest.mark.slow
 def test_the_number_of_links_is_bounded() -> None:
     assert len(links("".join(f"<img src=/{number}>" for number in range(MAX_LINKS + 100)))) == MAX_LINKS
     assert links("<img src=/a>" * 9000 + "<img src=/b>") == ["/a", "/b"]

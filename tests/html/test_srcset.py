@@ -84,6 +84,7 @@ def test_it_agrees_with_the_steps(text: str) -> None:
 
 
 @pytest.mark.parametrize("piece", [",a", "a (", "a b ", "a 1x,", "(", "a,", "a ( ) "])
+@pytest.mark.slow
 def test_its_time_is_linear(piece: str) -> None:
     def seconds(count: int) -> float:
         text = piece * count

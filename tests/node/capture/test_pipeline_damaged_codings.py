@@ -200,6 +200,7 @@ def test_a_coded_body_without_content_is_not_held_without_end() -> None:
 
 
 @pytest.mark.parametrize("coding", [b"br", b"zstd", b"gzip"])
+@pytest.mark.slow
 def test_a_page_that_becomes_a_bomb_is_not_decoded_in_one_turn(coding: bytes) -> None:
     """The work of one read from the application is bounded; the visitor notices that the page ends there."""
     bomb = bytes(64_000_000)
