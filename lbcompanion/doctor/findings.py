@@ -279,8 +279,8 @@ def _cookie_path(evidence: Evidence, set_cookie: ParsedSetCookie) -> Iterator[Fi
         if set_cookie.covers(urlsplit(urljoin(journey.script_url, "notice")).path):
             yield _note(
                 "cookie-path",
-                f"{scope}The page's tag asks below the page's folder, where they send it, so nobody is moved. Snippets "
-                'of your own, and inject.address = "prefix", ask elsewhere.',
+                f"{scope}The page's tag requests its script below the page's folder, where browsers send it, so no "
+                'visitor is moved. Your own snippets, and inject.address = "prefix", request it elsewhere.',
             )
         else:
             yield _problem("cookie-path", f"{scope}{moved}{remedy}the crawler.")

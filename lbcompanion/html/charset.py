@@ -27,7 +27,7 @@ _PRESCAN = re.compile(
     rb"(?i)<(?:!--(?:-?>|(?:[^-]++|-(?!->))*-->)|(meta[" + WS + rb"/]" + ATTRIBUTES + rb">)"
     rb"|(?:/|(?!meta[" + WS + rb"/]))[a-z][^" + WS + rb">]*+" + ATTRIBUTES + rb">|(?!!--|/[a-z])[!/?][^>]*+>)"
 )
-# A token that does not end in there: nothing behind its start is looked at, whatever it looks like.
+# A token that does not end within these bytes: nothing behind its start is read.
 _UNFINISHED = re.compile(rb"<(?:[A-Za-z/!?]|\Z)")
 
 

@@ -1,11 +1,11 @@
 """The fast path: the insertion offset for whole pages of the most common form. Other pages need the full injector.
 
-The two never differ: the offset given here is where :class:`lbcompanion.html.inject.Injector` inserts into the same
-page. ``tests/html/test_fast_path.py`` and the fuzz target ``html`` compare them.
+Both give the same result: :class:`lbcompanion.html.inject.Injector` inserts into the same page at the offset given here.
+``tests/html/test_fast_path.py`` and the fuzz target ``html`` compare them.
 
 Both functions are for a page that is not read as XML and to which nothing else is done: no bottom snippet, no
 ``skip_if``, no configured insertion point. A fragment, or a page with a policy in a ``<meta>``, is not of the common
-form, so the result is the same with ``needs_document`` and without it, and whatever ``on_policies`` would return.
+form, so the result depends neither on ``needs_document`` nor on ``on_policies``.
 """
 
 from __future__ import annotations

@@ -354,7 +354,7 @@ class _PlainAttributes:
         return b"".join(pieces) + tag[position:]
 
     def restored(self, masked: bytes) -> bytes:
-        """The masked page, in which what is not masked has its own tag again."""
+        """The masked page. Each element that is not masked has its original tag again."""
         pieces = []
         position = 0
         for found in re.finditer(rb"<[^\t\n\f\r />]+ " + self._word + rb'="(\d+)"', masked):

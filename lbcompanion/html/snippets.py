@@ -100,8 +100,8 @@ class Snippet:
 def script_folder(path: bytes) -> str:
     """The folder of a page, as the path of a URL, under which its script and its notice are requested.
 
-    There the cookies of the page are sent along whatever their ``Path`` is. A page at the top may itself be the path
-    of a cookie, as ``/shop`` is, so its folder is ``/shop/``.
+    A browser sends the cookies of the page to this folder, for every ``Path`` that they may have. A page at the top,
+    such as ``/shop``, may itself be the ``Path`` of a cookie, so its folder is ``/shop/``.
 
     :param path: the page's own, as the node sees it.
     """

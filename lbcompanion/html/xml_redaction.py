@@ -1,8 +1,8 @@
 """Redaction of XHTML. An XML parser finds elements, comments and attribute values.
 
-The selectors are applied to a shadow of the page: its tags alone, written as HTML, numbered. Nothing but what is
-removed changes in the page. Where something may have to be removed, a page gives no copy if it is not well-formed, or
-if it declares entities or default attributes and something is removed indeed.
+The selectors are applied to a list of the page's tags, written as HTML and numbered. The removed bytes are the only
+change to the page. A page from which something may have to be removed gives no copy if it is not well-formed. It gives
+no copy either if it declares entities or default attributes and something is removed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _encoding(body: bytes) -> str:
         return "utf-16be"
     declaration = _ENCODING.match(body)
     name = declaration.group(1).decode().lower() if declaration else "utf-8"
-    # A declaration that is read byte by byte is in no such encoding, whatever it says.
+    # The declaration was read byte by byte, so the page is not in UTF-16, even if the declaration names it.
     return "utf-8" if name.startswith(("utf-16", "utf8", "ucs-2", "iso-10646-ucs-2")) else name
 
 

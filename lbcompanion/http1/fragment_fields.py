@@ -1,4 +1,4 @@
-"""The request fields by which scripts mark the requests that they make for pages and parts of pages.
+"""The request fields that scripts add to their own requests for pages and parts of pages.
 
 A script that replaces a part of the document, or its whole body, does not run the inserted script as a navigation does.
 Such a request is therefore one for a fragment, even if the response is a whole document (htmx with ``hx-boost``, Turbo,
@@ -7,7 +7,7 @@ Livewire, swup). Over plain http there is no Fetch Metadata, and these fields ar
 
 from __future__ import annotations
 
-#: Fields that only scripts send, whatever their values are, and who sends them. Names in lower case.
+#: Fields that only scripts send, with any value, and the library that sends them. Names in lower case.
 FRAGMENT_FIELDS: dict[bytes, str] = {
     b"datastar-request": "Datastar",
     b"faces-request": "Jakarta Faces",

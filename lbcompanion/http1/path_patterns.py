@@ -6,7 +6,7 @@ list of patterns that keeps pages out therefore matches if any reading of the pa
 (:meth:`PathPatterns.excludes`). A list that takes pages in is compared with the normal form only
 (:meth:`PathPatterns.includes`).
 
-The matching time grows linearly with the path, whatever the patterns are.
+For every set of patterns, the matching time grows linearly with the path.
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ class Routes:
         return self.put(evolve(route, state=state, proven_at=route.proven_at if proven_at is None else proven_at))
 
     def mark_alive(self, site: str, node: str, now: float) -> None:
-        """Note that the node gave a proven answer, on whatever way."""
+        """Note that the node gave a proven answer, on any path."""
         self._alive_at[site, node] = now
 
     def is_alive(self, site: str, node: str, now: float) -> bool:

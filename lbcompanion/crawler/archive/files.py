@@ -123,7 +123,7 @@ class Archive:
             try:
                 free = shutil.disk_usage(self._folder).free
             except OSError:
-                return True  # the next write tells what is wrong
+                return True  # the next write reports the error
             if free < self._min_free_bytes:
                 self._health.failed(
                     ROOM, f"{free} bytes are free in {self._folder}; at least {self._min_free_bytes} have to be free"
@@ -163,7 +163,7 @@ class Archive:
     ) -> ArchivedRecord:
         """Append a page with its requisites, sync the file, and commit that as the notice's outcome.
 
-        :param report: what is to be said of the page's requisites; None if they were not asked for.
+        :param report: the result for each of the page's requisites; None if requisites are off.
 
         :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
         :raises RecordRefused: if a WARC record cannot represent the page; a retry would fail too.

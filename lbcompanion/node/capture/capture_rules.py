@@ -37,7 +37,7 @@ class CaptureRules:
         self.enabled = capture.enabled
 
     def refusal(self, head: RequestHead) -> str:  # noqa: PLR0911 - a list of rules, each with its word
-        """Why the response to this request is not captured, whatever it is; empty if it may be."""
+        """Why no response to this request is captured; empty if one may be."""
         if not self.enabled:
             return "capture is off"
         if head.method not in self.methods and head.method != b"HEAD":

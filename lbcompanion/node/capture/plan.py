@@ -39,7 +39,7 @@ class RequestPlan:
     """The decisions about one request and its response.
 
     :ivar policy: the compiled settings.
-    :ivar reason: why the response is not captured, whatever it is; empty if it may be.
+    :ivar reason: why no response to this request is captured; empty if one may be.
     """
 
     __slots__ = (

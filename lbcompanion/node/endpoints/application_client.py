@@ -37,7 +37,7 @@ class UpstreamResponse:
 
 @implementer(IAgentEndpointFactory)
 class _FixedEndpointFactory:
-    """Connects all requests to one endpoint, whatever their host."""
+    """Connects the requests for all hosts to one endpoint."""
 
     def __init__(self, endpoint: Any) -> None:
         self._endpoint = endpoint
