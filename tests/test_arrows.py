@@ -21,7 +21,7 @@ STRANGERS = ({"node", "crawler"}, {"doctor", "demo"})
 #: May look everywhere, and is looked into by nobody but tests.
 GUEST = "testing"
 
-PURE = ("errors", "model", "bounded_cache", "protocol", "http1", "html", "sticky")
+PURE = ("errors", "model", "bounded_cache", "failing_parts", "protocol", "http1", "html", "sticky")
 IMPURE_MODULES = {
     *("twisted", "asyncio", "socket", "socketserver", "ssl", "select", "selectors", "threading", "multiprocessing"),
     *("subprocess", "signal", "os", "io", "shutil", "tempfile", "time", "random", "secrets", "uuid", "logging"),

@@ -1,6 +1,6 @@
 """The fast path: the insertion offset for whole pages of the most common form. Other pages need the full injector.
 
-Both give the same result: :class:`lbcompanion.html.inject.Injector` inserts into the same page at the offset given here.
+Both give the same result: :class:`lbcompanion.html.inject.Injector` inserts into the same page at the same offset.
 ``tests/html/test_fast_path.py`` and the fuzz target ``html`` compare them.
 
 Both functions are for a page that is not read as XML and to which nothing else is done: no bottom snippet, no

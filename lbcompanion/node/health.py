@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from lbcompanion.failing_parts import FailingParts
+
 
 @frozen
 class Part:
@@ -38,33 +40,22 @@ SIBLINGS = Part(
 )
 
 
-class Health:
-    """Which parts are broken.
-
-    Only the operation that failed shows that a part works again: a successful read says nothing about a full disk.
+class Health(FailingParts[Part]):
+    """The node's failing parts.
 
     :param log: ``log(event, detail)``.
     """
 
     def __init__(self, log: Callable[[str, str], None]) -> None:
+        super().__init__()
         self._log = log
-        self._broken: dict[Part, str] = {}
-
-    def failed(self, part: Part, why: str) -> None:
-        """An operation of this part failed."""
-        if part not in self._broken:
-            self._log(part.broken, why)
-        self._broken[part] = why
-
-    def succeeded(self, part: Part) -> None:
-        """The operation that may fail succeeded."""
-        if self._broken.pop(part, None) is not None:
-            self._log(part.works, "")
-
-    def is_broken(self, part: Part) -> bool:
-        """Whether the last operation of this part failed."""
-        return part in self._broken
 
     def problems(self) -> list[str]:
-        """The words for the broken parts, in the order in which they broke."""
-        return [part.problem for part in self._broken]
+        """The words for the failing parts, in the order in which they began to fail."""
+        return [part.problem for part in self._reasons]
+
+    def _log_failure(self, part: Part, why: str) -> None:
+        self._log(part.broken, why)
+
+    def _log_recovery(self, part: Part) -> None:
+        self._log(part.works, "")

@@ -322,7 +322,7 @@ class NodeService(NodeProcess):
                 raise
             self._health.failed(SIBLINGS, f"{self._settings.node.state_dir}: {error.strerror}")
         else:
-            self._health.succeeded(SIBLINGS)
+            self._health.works(SIBLINGS)
 
     def _sockets(self) -> list[socket.socket]:
         listeners = [*self._listeners, *([self._admin_listener] if self._admin_listener is not None else [])]
@@ -366,7 +366,7 @@ class NodeService(NodeProcess):
 
     def _try_broken_again(self) -> None:
         self._open_sibling_socket()
-        if self.spool is not None and self._health.is_broken(SPOOL):
+        if self.spool is not None and self._health.is_failing(SPOOL):
             self.spool.probe().addErrback(lambda _: None)
 
     def node_status(self) -> NodeStatus:

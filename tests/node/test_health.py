@@ -17,13 +17,13 @@ def test_each_part_has_its_own_words() -> None:
 def test_one_line_for_each_change() -> None:
     logged: list[tuple[str, str]] = []
     state = Health(lambda event, detail: logged.append((event, detail)))
-    state.succeeded(SPOOL)
+    state.works(SPOOL)
     for _ in range(3):
         state.failed(SPOOL, "the disk is full")
     state.failed(CONTROL, "no folder")
     assert state.problems() == [SPOOL.problem, CONTROL.problem]
-    assert state.is_broken(SPOOL)
+    assert state.is_failing(SPOOL)
     for _ in range(2):
-        state.succeeded(SPOOL)
+        state.works(SPOOL)
     assert state.problems() == [CONTROL.problem]
     assert logged == [(SPOOL.broken, "the disk is full"), (CONTROL.broken, "no folder"), (SPOOL.works, "")]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 #: From the ground up: a room may look into those of its own floor and of the floors below. ``node.proxy`` is a district
 #: of the room ``node``: each district, and each module beside them, has a floor within it.
 FLOORS = (
-    ("errors", "model", "bounded_cache"),
+    ("errors", "model", "bounded_cache", "failing_parts"),
     ("settings", "checks", "endpoints", "protocol", "http1", "html", "sticky", "recorder", "web"),
     ("schema_migrations", "logs", "balancer_config", "plugins"),
     ("stores",),

@@ -179,7 +179,7 @@ class Spool:
         return self._queue.submit(request).addCallbacks(self._succeeded, self._failed)
 
     def _succeeded(self, result: Any) -> Any:
-        self._health.succeeded(SPOOL)
+        self._health.works(SPOOL)
         return result
 
     def _failed(self, failure: Failure) -> Failure:
@@ -192,7 +192,7 @@ class Spool:
         if not accepted:
             self._health.failed(SPOOL_FULL, f"{self.waiting} notices, {self.waiting_bytes} bytes")
         elif self.waiting <= self._max_waiting * most and self.waiting_bytes <= self._max_bytes * most:
-            self._health.succeeded(SPOOL_FULL)
+            self._health.works(SPOOL_FULL)
         return accepted
 
     # In the thread.

@@ -126,7 +126,7 @@ class NodeProcess(MultiService):
             self._health.failed(CONTROL, f"{node.state_dir}: {error.strerror}")
             self._control_retry = self._reactor.callLater(_RETRY_SECONDS, self._open_control, node, sockets)
         else:
-            self._health.succeeded(CONTROL)
+            self._health.works(CONTROL)
 
     async def _close_control(self, copy_outcome: Mapping[str, Any]) -> None:
         """Report the outcome to the clients of the control socket, and close it."""
