@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lbcompanion.html.elements import BREAKOUT, VOID, as_bytes
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTES, BOGUS_COMMENT, EMPTY_END_TAG, RAW_TEXT, WS, any_case
 
 _FOREIGN = (b"svg", b"math")
@@ -18,15 +19,7 @@ _FOREIGN = (b"svg", b"math")
 _INTEGRATION_POINTS = (b"foreignobject", b"desc", b"title", b"mi", b"mo", b"mn", b"ms", b"mtext")
 # Elements of MathML that may or may not be read as HTML, or hold it.
 _UNSURE = (b"annotation-xml", b"mglyph", b"malignmark")
-# Void elements (section 13.1.2), and obsolete elements that the tree construction treats alike.
-_VOID = frozenset(
-    b"area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr".split()
-)
-# Start tags that close all foreign elements around them (section 13.2.6.5).
-_BREAKOUT = frozenset(
-    b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
-    b" nobr ol p pre ruby s small span strong strike sub sup table tt u ul var".split()
-)
+_VOID, _BREAKOUT = as_bytes(VOID), as_bytes(BREAKOUT)
 # End tags that close them, too.
 _BREAKOUT_ENDS = (b"p", b"br")
 _TAG_END = rb"(?=[" + WS + rb"/>])"

@@ -18,7 +18,8 @@ import lolhtml
 
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.bytesearch import find, lowered, split
-from lbcompanion.html.nesting import OPTIONAL_PARENTS, VOID, closes_in_order, names, worst_search_steps
+from lbcompanion.html.elements import VOID
+from lbcompanion.html.nesting import OPTIONAL_PARENTS, closes_in_order, names, worst_search_steps
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, START_TAG, TAG_NAME
 
 #: The attributes that a masked element keeps, the first of each name: what selectors, style sheets and labels need.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from lbcompanion.html.elements import BREAKOUT, VOID
 from lbcompanion.html.tokenizer_patterns import (
     ATTRIBUTES,
     BOGUS_COMMENT,
@@ -24,8 +25,6 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Elements without a content.
-VOID = names("area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr")
 _FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
 _TABLE_PARTS = names("caption colgroup table tbody td tfoot th thead tr")
 # Elements whose end tag may be left out.
@@ -69,11 +68,6 @@ _TOKEN_START = re.compile(rb"<[A-Za-z/!?]")
 _RAW_END = {name.decode(): re.compile(rb"(?i)</" + name + rb"(?=[" + WS + rb"/>])") for name in RAW_TEXT}
 
 _FOREIGN = names("svg math")
-# Start tags that are never within svg or math (HTML Standard, section 13.2.6.5).
-_ENDS_FOREIGN = names(
-    "b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
-    " nobr ol p pre ruby s small span strong strike sub sup table tt u ul var"
-)
 _UNCERTAIN_IN_MATH = names("mglyph malignmark plaintext select template") | frozenset(_RAW_END)
 
 
@@ -189,7 +183,7 @@ def foreign_content_is_certain(html: bytes) -> bool:
             continue
         if (in_math and tags.name in _UNCERTAIN_IN_MATH) or (closed_at_once and tags.name in _RAW_END):
             return False
-        if tags.name in _ENDS_FOREIGN:
+        if tags.name in BREAKOUT:
             closed_at_once = False
         if tags.name in _RAW_END:
             tags.skip_raw_text()

@@ -14,9 +14,9 @@ from xml.parsers import expat
 import lolhtml
 
 from lbcompanion.html.bytesearch import find, lowered
+from lbcompanion.html.elements import VOID
 from lbcompanion.html.exclude_marks import EXCLUDE_WORD, Mark, blocks, is_mark, unbalanced
 from lbcompanion.html.masks import Masks, RedactionError, bare_tag, rewritten
-from lbcompanion.html.nesting import VOID
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, RAW_TEXT, TAG_NAME
 
 _FRAME_WORD = b"srcdoc"
