@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
+from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol, ParseError
+from twisted.web.client import HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss, Request
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
@@ -18,6 +19,8 @@ from zope.interface import implementer
 from lbcompanion import __version__
 from lbcompanion.errors import CompanionError
 
+#: The most bytes of a response before its body; Twisted limits only the length of a line.
+MAX_HEAD_BYTES = 256 * 1024
 #: The value of ``User-Agent`` of all programs here.
 USER_AGENT = f"lbcompanion/{__version__}"
 
@@ -57,6 +60,50 @@ class IdentifyingAgent:
                 sent.addRawHeader(name, value)
         answer: Deferred[IResponse] = self._agent.request(method, uri, sent, bodyProducer)
         return answer
+
+
+class _BoundedHeadProtocol(HTTP11ClientProtocol):
+    """A connection that is closed if the heads of one response, those of 1xx among them, are too long."""
+
+    _head_bytes = 0
+
+    def request(self, request: Any) -> Deferred[IResponse]:
+        """Send a request. A kept connection gets another one after each response."""
+        self._head_bytes = 0
+        sending: Deferred[IResponse] = super().request(request)
+        return sending
+
+    def dataReceived(self, data: bytes) -> None:
+        """Receive a piece of the response."""
+        if self._is_in_head():
+            self._head_bytes += len(data)
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        if self._head_bytes > MAX_HEAD_BYTES and self._is_in_head():
+            self._giveUp(Failure(ParseError("a head is too long", b"")))  # type: ignore[no-untyped-call]
+
+    def _is_in_head(self) -> bool:
+        parser = self._parser
+        return parser is not None and parser.state in {STATUS, HEADER}
+
+
+class _BoundedHeadFactory(_HTTP11ClientFactory):
+    """Limits heads, and suppresses the two log lines that Twisted writes for each connection."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
+        """Make the protocol of a connection."""
+        return _BoundedHeadProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
+
+
+def connection_pool(reactor: Any, *, persistent: bool) -> HTTPConnectionPool:
+    """Make the connection pool for an agent; a response with a head above :data:`MAX_HEAD_BYTES` fails.
+
+    :param persistent: whether a connection is used again.
+    """
+    pool = HTTPConnectionPool(reactor, persistent=persistent)
+    pool._factory = _BoundedHeadFactory
+    return pool
 
 
 @implementer(IBodyProducer)

@@ -8,13 +8,27 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.web._newclient import HTTP11ClientProtocol
+from twisted.web._newclient import Request as ClientRequest
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH
 from twisted.web.resource import Resource
 
-from lbcompanion.web import BodyTooLarge, BytesProducer, QuietSite, abort_body, read_body
+from lbcompanion.web import (
+    MAX_HEAD_BYTES,
+    BodyTooLarge,
+    BytesProducer,
+    QuietSite,
+    abort_body,
+    connection_pool,
+    read_body,
+)
 
 
 class Response:
@@ -105,3 +119,43 @@ def test_a_body_is_written_at_once() -> None:
     producer = BytesProducer(b"body")
     done = producer.startProducing(SimpleNamespace(write=written.append))  # type: ignore[arg-type]
     assert (producer.length, written, done.called) == (4, [b"body"], True)
+
+
+def _kept_connection() -> tuple[HTTP11ClientProtocol, StringTransport]:
+    """A client's connection, as the factory of a pool makes it."""
+    factory = connection_pool(Clock(), persistent=True)._factory(lambda protocol: None, "for a test")
+    protocol = factory.buildProtocol(None)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    return protocol, transport
+
+
+def _ask(protocol: HTTP11ClientProtocol, *pieces: bytes) -> list[Any]:
+    """The status of the response to a request, or the class of its failure; empty without either."""
+    results: list[Any] = []
+    request = ClientRequest(b"GET", b"/", Headers({b"host": [b"a"]}), None, persistent=True)
+    protocol.request(request).addCallbacks(
+        lambda response: (results.append(response.code), response.deliverBody(Protocol())),
+        lambda failure: results.append(failure.type),
+    )
+    for piece in pieces:
+        protocol.dataReceived(piece)
+    return results
+
+
+def _head(size: int) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"A: b\r\n" * (size // 6)
+
+
+def test_a_head_has_a_limit_for_each_response_of_a_connection() -> None:
+    protocol, transport = _kept_connection()
+    for _ in range(3):
+        assert _ask(protocol, _head(MAX_HEAD_BYTES // 2), b"\r\n") == [200]
+    assert not transport.disconnecting
+    assert _ask(protocol, *[_head(MAX_HEAD_BYTES // 4)] * 5) == [ResponseFailed]
+    assert transport.disconnecting or transport.aborting
+
+
+def test_interim_responses_count_as_heads() -> None:
+    protocol, _ = _kept_connection()
+    assert _ask(protocol, b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_HEAD_BYTES // 20)) == [ResponseFailed]

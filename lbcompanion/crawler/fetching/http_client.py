@@ -19,16 +19,13 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.error import ConnectionRefusedError as TwistedRefused
 from twisted.internet.error import TimeoutError as TwistedTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.python.failure import Failure
-from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol, ParseError, _ensureValidURI
+from twisted.web._newclient import _ensureValidURI
 from twisted.web.client import (
     URI,
     Agent,
     BrowserLikePolicyForHTTPS,
-    HTTPConnectionPool,
     ResponseFailed,
     ResponseNeverReceived,
-    _HTTP11ClientFactory,
 )
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
@@ -38,11 +35,17 @@ from zope.interface import implementer
 from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.urls import target_of
-from lbcompanion.web import USER_AGENT, BodyTooLarge, BytesProducer, IdentifyingAgent, abort_body, read_body
+from lbcompanion.web import (
+    USER_AGENT,
+    BodyTooLarge,
+    BytesProducer,
+    IdentifyingAgent,
+    abort_body,
+    connection_pool,
+    read_body,
+)
 
 CONNECT_SECONDS = 10.0
-#: The most bytes of a response before its body; Twisted limits only the length of a line.
-MAX_HEAD_BYTES = 256 * 1024
 
 #: The word for a response whose head cannot be read.
 BAD_HEAD = "bad head"
@@ -145,34 +148,6 @@ class _FixedEndpointFactory:
         return wrapped
 
 
-class _BoundedHeadProtocol(HTTP11ClientProtocol):
-    """A connection for one request that is closed if the heads of its responses, 1xx among them, are too long."""
-
-    _head_bytes = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        """Receive a piece of the response."""
-        if self._is_in_head():
-            self._head_bytes += len(data)
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
-        if self._head_bytes > MAX_HEAD_BYTES and self._is_in_head():
-            self._giveUp(Failure(ParseError("a head is too long", b"")))  # type: ignore[no-untyped-call]
-
-    def _is_in_head(self) -> bool:
-        parser = self._parser
-        return parser is not None and parser.state in {STATUS, HEADER}
-
-
-class _QuietFactory(_HTTP11ClientFactory):
-    """Limits heads, and suppresses the two log lines that Twisted writes for each connection."""
-
-    noisy = False
-
-    def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
-        """Make the protocol of a connection."""
-        return _BoundedHeadProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
-
-
 def agent_for(
     reactor: Any, connect: str = "", ca_file: Path | None = None, user_agent: str = USER_AGENT
 ) -> IdentityCodingAgent:
@@ -183,8 +158,7 @@ def agent_for(
     :raises OSError: if the file cannot be read.
     """
     policy = BrowserLikePolicyForHTTPS(_trust_root(ca_file) if ca_file is not None else None)
-    pool = HTTPConnectionPool(reactor, persistent=False)
-    pool._factory = _QuietFactory
+    pool = connection_pool(reactor, persistent=False)
     if connect:
         endpoints = _FixedEndpointFactory(reactor, connect, policy)
         agent = ExactTargetAgent.usingEndpointFactory(reactor, endpoints, pool)  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
 from lbcompanion.model import MissReason, WallClock
@@ -26,7 +26,7 @@ from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.protocol.headers import AUTHORITY, HOP, REPR_DIGEST, Identity, relayed_fields
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import is_digest_of
-from lbcompanion.web import BytesProducer, IdentifyingAgent, read_body
+from lbcompanion.web import BytesProducer, IdentifyingAgent, connection_pool, read_body
 
 #: How many peers are asked for a copy, in addition to the owner.
 MAX_PEERS_ASKED = 3
@@ -92,7 +92,7 @@ class Peers:
         self._now = now
         self._max_bytes = max_bytes
         self._signer = Signer(secret)
-        self._pool = HTTPConnectionPool(reactor)
+        self._pool = connection_pool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = _CONNECTIONS
         self._client = HTTPClient(IdentifyingAgent(Agent(reactor, connectTimeout=5, pool=self._pool)))
         self._reactor = reactor

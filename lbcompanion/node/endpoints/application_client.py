@@ -14,7 +14,7 @@ from zope.interface import implementer
 from lbcompanion.errors import CompanionError
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.node.transports.listening import client_endpoint
-from lbcompanion.web import BodyTooLarge, read_body
+from lbcompanion.web import BodyTooLarge, connection_pool, read_body
 
 _TIMEOUT_SECONDS = 10.0
 # Set by the HTTP client, or not applicable.
@@ -54,7 +54,8 @@ class UpstreamClient:
     """
 
     def __init__(self, upstream: str, reactor: Any, max_bytes: int) -> None:
-        self._agent = Agent.usingEndpointFactory(reactor, _FixedEndpointFactory(client_endpoint(upstream, reactor)))
+        endpoints = _FixedEndpointFactory(client_endpoint(upstream, reactor))
+        self._agent = Agent.usingEndpointFactory(reactor, endpoints, connection_pool(reactor, persistent=False))
         self._reactor = reactor
         self._max_bytes = max_bytes
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
 from lbcompanion.errors import StoreError
@@ -22,7 +22,7 @@ from lbcompanion.node.notices.spool import Spool
 from lbcompanion.protocol.headers import AUTHORITY
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
-from lbcompanion.web import BodyTooLarge, BytesProducer, IdentifyingAgent, read_body
+from lbcompanion.web import BodyTooLarge, BytesProducer, IdentifyingAgent, connection_pool, read_body
 
 _BATCH = 100
 # Losses per request; each is short.
@@ -60,7 +60,7 @@ class NoticeSender:
         self._now = now
         self._counters = counters
         self._log = log
-        self._pool = HTTPConnectionPool(reactor)
+        self._pool = connection_pool(reactor, persistent=True)
         self._client = HTTPClient(IdentifyingAgent(Agent(reactor, connectTimeout=5, pool=self._pool)))
         self._delivery: Deferred[Any] | None = None
         self._next_start: IDelayedCall | None = None

@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from lbcompanion.crawler.fetching.http_client import MAX_HEAD_BYTES, Client, FetchFailed, Reply, agent_for
+from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply, agent_for
+from lbcompanion.web import MAX_HEAD_BYTES
 
 pytestmark = pytest.mark.network
 
