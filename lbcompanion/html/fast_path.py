@@ -15,6 +15,7 @@ from functools import lru_cache
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html import charset as charsets
 from lbcompanion.html.before_head import BeforeHeadReader
+from lbcompanion.html.body_end import has_base
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.head import MAX_HEAD_BYTES, ends_in_comment_or_script, has_no_policy_or_marker
 from lbcompanion.html.in_head import end_of_common_tokens
@@ -24,7 +25,8 @@ _HEAD, _HEAD_END = b"<head>", b"</head>"
 _BEGINNING_BYTES = 512
 
 # Pages of a site have the same heads, and a page is requested often.
-_common_heads: BoundedCache[bytes, bool] = BoundedCache(max_bytes=2097152, max_key_bytes=MAX_HEAD_BYTES)
+_head_forms: BoundedCache[bytes, int] = BoundedCache(max_bytes=2097152, max_key_bytes=MAX_HEAD_BYTES)
+_UNCOMMON, _COMMON, _COMMON_WITH_BASE = range(3)
 
 
 def fast_head_start(page: bytes, charset: str | None, length: int) -> int | None:
@@ -43,16 +45,25 @@ def fast_head_start(page: bytes, charset: str | None, length: int) -> int | None
     return start if has_no_policy_or_marker(zone) and not ends_in_comment_or_script(zone) else None
 
 
-def fast_head_end(page: bytes, charset: str | None, length: int) -> int | None:
-    """Where a top snippet goes at the end of the head; as :func:`fast_head_start`."""
+def fast_head_end(page: bytes, charset: str | None, length: int, *, base_allowed: bool = True) -> int | None:
+    """Where a top snippet goes at the end of the head; as :func:`fast_head_start`.
+
+    :param base_allowed: whether a page with a ``<base>`` in its head is of the common form.
+    """
     start, end = _head_bounds(page)
     if end < 0 or not (charset == "utf-8" or _charset_allows(page, charset, end, length)):
         return None
     head = page[start:end]
-    is_common = _common_heads.get(head)
-    if is_common is None:
-        is_common = _common_heads.put(head, end_of_common_tokens(head, 0) == len(head))
-    return end if is_common else None
+    form = _head_forms.get(head)
+    if form is None:
+        form = _head_forms.put(head, _form_of(head))
+    return end if form is _COMMON or (base_allowed and form is _COMMON_WITH_BASE) else None
+
+
+def _form_of(head: bytes) -> int:
+    if end_of_common_tokens(head, 0) != len(head):
+        return _UNCOMMON
+    return _COMMON_WITH_BASE if has_base(head) else _COMMON
 
 
 def _head_bounds(page: bytes) -> tuple[int, int]:

@@ -136,6 +136,16 @@ NOT_COMMON = [
 ]
 
 
+@pytest.mark.parametrize("base", [b"<base href=/a>", b"<BASE HREF=/a>"])
+def test_a_base_may_be_uncommon(base: bytes) -> None:
+    page = b"<!DOCTYPE html><html><head><title>a</title>" + base + b"</head><body></body></html>"
+    for _ in range(2):
+        assert fast_head_end(page, "utf-8", 10, base_allowed=False) is None
+        found = fast_head_end(page, "utf-8", 10)
+        assert found == (page.index(b"</head>") if base.islower() else None)
+    assert fast_head_end(page.replace(base, b""), "utf-8", 10, base_allowed=False) is not None
+
+
 @pytest.mark.parametrize("head", COMMON)
 def test_common_heads(head: bytes) -> None:
     page = START + head + b"</head>"

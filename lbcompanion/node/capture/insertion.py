@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urljoin
 
-from lbcompanion.html.body_end import has_base
 from lbcompanion.html.charset import utf16_variant
 from lbcompanion.html.csp import evaluate
 from lbcompanion.html.fast_path import fast_head_end, fast_head_start
@@ -75,11 +74,11 @@ class Insertion:
         top, bottom = self._snippets
         if bottom or not top or eligibility.xhtml or policy.buffers_pages:
             return None
-        find_place = fast_head_end if policy.uses_default_tag else fast_head_start
-        at = find_place(page, eligibility.charset, len(top))
-        if at is None or (policy.absolute_behind_base and has_base(page[:at])):
-            return None
-        return [page[:at], top, page[at:]]
+        if policy.uses_default_tag:
+            at = fast_head_end(page, eligibility.charset, len(top), base_allowed=not policy.absolute_behind_base)
+        else:
+            at = fast_head_start(page, eligibility.charset, len(top))
+        return None if at is None else [page[:at], top, page[at:]]
 
     def injector(self) -> Injector:
         """The injector, for a page in pieces or an unusual page."""
