@@ -132,11 +132,6 @@ def _media_type(value: bytes) -> MediaType:
     return _media_types.put(value, extract_media_type(value)) if media_type is None else media_type
 
 
-def is_xhtml(content_type: bytes) -> bool:
-    """Whether browsers read a page with this ``Content-Type`` as XML; values of several lines are joined by commas."""
-    return _media_type(content_type).essence == _XHTML
-
-
 def may_be_html(content_type: bytes) -> bool:
     """Whether a ``Content-Type`` may be that of a page; only :func:`detect_page` can tell for a list."""
     media_type = content_type[:21].lower()

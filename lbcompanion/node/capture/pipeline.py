@@ -16,7 +16,7 @@ from lbcompanion.html.charset import bom_charset
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.masks import Masks, RedactionError
 from lbcompanion.html.media_type import extract_media_type
-from lbcompanion.html.page_detection import is_xhtml
+from lbcompanion.html.page_detection import Eligibility
 from lbcompanion.html.redaction import redact
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder, decode_whole, encode_whole
 from lbcompanion.http1.heads import RequestHead, ResponseHead
@@ -55,14 +55,13 @@ class PageContext(NamedTuple):
     """The facts about a page that its heads show.
 
     :ivar origin: the public origin of the request.
-    :ivar charset: the encoding from ``Content-Type``.
     """
 
     request: RequestHead
     head: ResponseHead
     origin: str
     captured_at: float
-    charset: str | None
+    eligibility: Eligibility
 
 
 class PageInsertion(Protocol):
@@ -354,7 +353,7 @@ class CapturePipeline:
             self._copies.record_loss(self._token, self._no_copy_reason)
             return
         self._counters.capturing_bytes -= self._copy_bytes
-        request, head, origin, captured_at, charset = self._page_context
+        request, head, origin, captured_at, eligibility = self._page_context
         capture_limits = self._limits
         try:
             page_bytes = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -365,7 +364,7 @@ class CapturePipeline:
                 head.status,
                 _single_content_type(head.values[b"content-type"]),
                 captured_at,
-                self._redacted(page_bytes, head, charset),
+                self._redacted(page_bytes, eligibility),
             )
         except Exception as error:
             # A copy that may contain masked or excluded content is not stored.
@@ -380,14 +379,14 @@ class CapturePipeline:
             except Exception as error:
                 self._counters.failed_open[f"notice: {type(error).__name__}"] += 1
 
-    def _redacted(self, page_bytes: bytes, head: ResponseHead, charset: str | None) -> bytes:
+    def _redacted(self, page_bytes: bytes, eligibility: Eligibility) -> bytes:
+        charset = eligibility.charset
         capture_limits = self._limits
         if not capture_limits.exclude_blocks and capture_limits.masks is None:
             return page_bytes
         if charset != "utf-8" or page_bytes[:1] in (b"\xef", b"\xfe", b"\xff"):
             charset = bom_charset(page_bytes) or charset
-        xhtml = is_xhtml(head.values[b"content-type"])
-        return redact(page_bytes, capture_limits.exclude_blocks, capture_limits.masks, charset, xhtml=xhtml)
+        return redact(page_bytes, capture_limits.exclude_blocks, capture_limits.masks, charset, xhtml=eligibility.xhtml)
 
     def abort(self, why: str) -> bytes:
         """Drop the copy of an incomplete body; return the bytes that were held back for the visitor."""

@@ -165,7 +165,7 @@ class RequestPlan:
             policy.counters.count_not_injected(request.path, not_injected)
         pipeline = CapturePipeline(
             token=token,
-            page_context=PageContext(request, head, origin, policy.now(), eligibility.charset),
+            page_context=PageContext(request, head, origin, policy.now(), eligibility),
             capture_limits=policy.capture_limits,
             copies=policy.copies,
             counters=policy.counters,
