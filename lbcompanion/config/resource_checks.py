@@ -101,7 +101,7 @@ class _SocketAddress:
     path: str = ""
 
     def overlaps(self, other: _SocketAddress) -> bool:
-        """Whether both cannot listen at the same time."""
+        """Whether the two listeners exclude each other."""
         if self.path or other.path:
             return self.path == other.path
         return self.port == other.port != 0 and (
@@ -165,7 +165,7 @@ def check_listeners(listeners: Sequence[tuple[str, str]], add_error: AddError) -
 
 
 def check_upstream(upstream: str, listeners: Iterable[tuple[str, str]], add_error: AddError) -> None:
-    """Add an error if the application's address is certainly that of one of these listeners."""
+    """Add an error if the application's address is one of these listeners; if that is uncertain, add none."""
     target = _upstream_address(parse(upstream))
     if target is None:
         return

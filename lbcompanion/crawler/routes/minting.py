@@ -167,7 +167,7 @@ class Minter:
         self._add_candidate(evolve(candidate, source=Source.TRAFFIC))
 
     def _shared_by_visitors(self, node: str, cookies: tuple[RoutingCookie, ...]) -> tuple[RoutingCookie, ...]:
-        """Return those that many visitors of the node sent; one that may be a session's is left out."""
+        """Return the cookies that many visitors of the node sent; those that may be a session's are left out."""
         belongs, allowed = self._routes.node_cookie_values.belongs_to_node, self._site.sticky.allow_credentials
         shared = tuple(
             cookie for cookie in cookies if may_be_tried((cookie,), allowed) and belongs(self._site.name, node, cookie)
