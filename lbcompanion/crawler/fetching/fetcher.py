@@ -7,7 +7,7 @@ also needs a body that matches the digest in the proof.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -16,9 +16,18 @@ from lbcompanion.crawler.fetching.http_client import BAD_HEAD, CODED, CUT, TOO_L
 from lbcompanion.crawler.fetching.site_pause import PAUSED, SitePause
 from lbcompanion.html.urls import page_address, path_of
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
-from lbcompanion.protocol.headers import AUTHORITY, NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
+from lbcompanion.protocol.headers import (
+    AUTHORITY,
+    NONCE,
+    PAGE_HEAD,
+    REPR_DIGEST,
+    Identity,
+    answering_node,
+    read_copy_head,
+)
+from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.signatures import Signer
-from lbcompanion.protocol.tokens import digest_of, is_digest_of
+from lbcompanion.protocol.tokens import digest_of, digests_of, repr_digest
 from lbcompanion.settings import SiteSettings
 from lbcompanion.sticky.cookies import render, safe_to_send
 
@@ -43,7 +52,9 @@ class FetchedCopy:
 
     :ivar url: the page's URL as :func:`lbcompanion.html.urls.page_address` reads it; empty if the node sent none.
     :ivar via: ``own``, ``peer`` or ``store``.
+    :ivar status: the page's status code; with :attr:`head`, that of its status line.
     :ivar set_cookies: the raw ``Set-Cookie`` values of the response; a companion sets none, so a balancer set them.
+    :ivar head: the head of the application's response; None if the node has none, as a node of an earlier version.
     """
 
     node: str
@@ -56,6 +67,7 @@ class FetchedCopy:
     sha256: bytes = field(repr=False)
     body: bytes = field(repr=False)
     set_cookies: tuple[str, ...] = field(repr=False, eq=False, default=())
+    head: PageHead | None = field(repr=False, default=None)
 
 
 @frozen
@@ -167,7 +179,9 @@ class SiteFetcher:
         """Request a copy; errors of network or peer are returned as a :class:`FetchMiss`, never raised."""
         nonce = self._nonce()
         try:
-            reply = await self._send_signed("GET", f"/page/{token}", nonce, fetch_path, MAX_PAGE_BYTES)
+            reply = await self._send_signed(
+                "GET", f"/page/{token}", nonce, fetch_path, MAX_PAGE_BYTES, [(PAGE_HEAD.text, "1")]
+            )
         except FetchFailed as failure:
             return FetchMiss("", failure.word)
         if reply.status == 200:
@@ -200,11 +214,20 @@ class SiteFetcher:
                 break
         return status
 
-    async def _send_signed(self, method: str, path: str, nonce: str, fetch_path: FetchPath, max_bytes: int) -> Reply:
+    async def _send_signed(
+        self,
+        method: str,
+        path: str,
+        nonce: str,
+        fetch_path: FetchPath,
+        max_bytes: int,
+        fields: Sequence[tuple[str, str]] = (),
+    ) -> Reply:
         url = self._url(fetch_path, path)
         # A balancer may replace Host, with which the node would verify the signature.
         authority = (AUTHORITY.text, urlsplit(url).netloc)
-        headers = [*self._signer.sign(method, url, nonce, self._now()), authority, *self._cookies(fetch_path)]
+        signature = self._signer.sign(method, url, nonce, self._now())
+        headers = [*signature, authority, *fields, *self._cookies(fetch_path)]
         return await self._ask(method, url, headers, max_bytes, fetch_path=fetch_path)
 
     async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
@@ -265,35 +288,43 @@ class SiteFetcher:
     def _identity_of(self, node: str) -> Identity:
         return Identity(node, self._secret)
 
-    def _check(self, reply: Reply, token: str, nonce: str) -> FetchMiss | None:
-        """Check proof and digest of a response; return the miss if one of them is wrong, else None."""
-        node, digest = answering_node(reply.header), reply.header(REPR_DIGEST.lower)
-        if not digest or not self._identity_of(node).is_proven(reply.header, token, nonce, digest):
+    def _check(self, reply: Reply, token: str, nonce: str, digest: bytes) -> FetchMiss | None:
+        """Check proof and digest of a response; return the miss if one of them is wrong, else None.
+
+        :param digest: that of the received body.
+        """
+        node, stated = answering_node(reply.header), reply.header(REPR_DIGEST.lower)
+        if not stated or not self._identity_of(node).is_proven(reply.header, token, nonce, stated):
             return FetchMiss("", "unproven")
-        if not is_digest_of(digest, reply.body):
+        if stated != repr_digest(digest):
             return FetchMiss(node, _WRONG_DIGEST)
         return None
 
     def _read_copy(self, reply: Reply, token: str, nonce: str) -> FetchedCopy | FetchMiss:
-        miss = self._check(reply, token, nonce)
+        copy_head = read_copy_head(reply.header)
+        page_bytes = max(len(reply.body) - copy_head.head_bytes, 0)
+        body, head_bytes = reply.body[:page_bytes], reply.body[page_bytes:]
+        page_digest, digest = digests_of(body, head_bytes)
+        miss = self._check(reply, token, nonce, digest)
         if miss is not None:
             return miss
-        head = read_copy_head(reply.header)
+        head = PageHead.read(head_bytes) if head_bytes else None
         return FetchedCopy(
-            node=head.node,
-            url=page_address(head.url),
-            method=head.method,
-            status=head.status,
-            content_type=head.content_type,
-            captured_at=self._now() if head.captured_at is None else head.captured_at,
-            via=head.via,
-            sha256=digest_of(reply.body),
-            body=reply.body,
+            node=copy_head.node,
+            url=page_address(copy_head.url),
+            method=copy_head.method,
+            status=copy_head.status if head is None else head.status,
+            content_type=copy_head.content_type,
+            captured_at=self._now() if copy_head.captured_at is None else copy_head.captured_at,
+            via=copy_head.via,
+            sha256=page_digest,
+            body=body,
             set_cookies=reply.all("set-cookie"),
+            head=head,
         )
 
     def _read_miss(self, reply: Reply, token: str, nonce: str) -> FetchMiss:
-        miss = self._check(reply, token, nonce)
+        miss = self._check(reply, token, nonce, digest_of(reply.body))
         if miss is not None:
             return miss
         try:
