@@ -9,8 +9,18 @@ from lbcompanion.http1.fields import connection_fields
 from lbcompanion.http1.heads import ResponseHead
 from lbcompanion.http1.kept_head import kept_head
 
-#: The fields that are always left out, in lower case: a visitor's cookies, and the fields of the connection.
-ALWAYS_LEFT_OUT = HOP_BY_HOP | {b"set-cookie", b"set-cookie2", b"trailer"}
+_CREDENTIALS = frozenset(
+    {
+        b"set-cookie",
+        b"set-cookie2",
+        b"authorization",
+        b"authentication-info",
+        b"proxy-authorization",
+        b"proxy-authentication-info",
+    }
+)
+#: The fields that are always left out, in lower case: credentials, and the fields of the connection.
+ALWAYS_LEFT_OUT = HOP_BY_HOP | _CREDENTIALS | {b"trailer"}
 
 
 class ArchivedFields:
