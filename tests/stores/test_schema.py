@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 
 from lbcompanion.errors import StoreError
@@ -19,6 +20,7 @@ class TestTrouble(SqliteCase):
         error = self.failureResultOf(self.opened().peek("a"), StoreError).value
         assert "schema version 2" in str(error)
 
+    @pytest.mark.slow
     def test_tables_that_went_away_come_back(self) -> None:
         store = self.opened()
         self.successResultOf(store.put(make_page("token-a")))

@@ -105,6 +105,7 @@ class FetcherTests(SynchronousTestCase):
         self.override(altered, Lbc_Node="n1", Lbc_Proof=proof, Repr_Digest=digest, Lbc_Page_Head=str(len(HEAD)))
         self.assertEqual(self.page(), FetchMiss("n1", "digest"))
 
+    @pytest.mark.slow
     def test_the_address_is_built_here(self) -> None:
         self.page(FetchPath(direct="http://n1.local/"))
         self.assertEqual(self.farm.hosts.uris, [f"http://n1.local/_lbc/page/{self.token}"])
