@@ -7,15 +7,17 @@ also needs a body that matches the digest in the proof.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from lbcompanion.crawler.fetching.http_client import BAD_HEAD, CODED, CUT, TOO_LARGE, Client, FetchFailed, Reply
 from lbcompanion.crawler.fetching.site_pause import PAUSED, SitePause
+from lbcompanion.errors import ConfirmationError
 from lbcompanion.html.urls import page_address, path_of
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
+from lbcompanion.protocol.confirmations import read_results, write_confirmation
 from lbcompanion.protocol.headers import AUTHORITY, NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import digest_of, is_digest_of
@@ -196,6 +198,23 @@ class SiteFetcher:
                 return status in {204, 404}
         return False
 
+    async def confirm_several(self, tokens: Sequence[str], fetch_path: FetchPath) -> dict[str, int] | None:
+        """Confirm that several copies of one node are archived, in one request.
+
+        :returns: the status of each token, as it would be alone; None if the answer is not proven. Then the node may
+            be one of an earlier version, which does not know this request.
+        :raises FetchFailed: if no complete response came.
+        """
+        nonce = self._nonce()
+        body = write_confirmation(tokens)
+        reply = await self._send_signed("POST", "/done", nonce, fetch_path, _MAX_SMALL_BYTES, body)
+        if reply.status != 200 or self._check(reply, "", nonce) is not None:
+            return None
+        try:
+            return read_results(reply.body, tokens)
+        except ConfirmationError:
+            return None
+
     async def _confirm_by(self, method: str, path: str, fetch_path: FetchPath) -> int:
         """Return the status of the answer; ask once more if none comes or the server fails. 0: no answer."""
         status = 0
@@ -209,12 +228,19 @@ class SiteFetcher:
                 break
         return status
 
-    async def _send_signed(self, method: str, path: str, nonce: str, fetch_path: FetchPath, max_bytes: int) -> Reply:
+    async def _send_signed(
+        self, method: str, path: str, nonce: str, fetch_path: FetchPath, max_bytes: int, body: bytes = b""
+    ) -> Reply:
         url = self._url(fetch_path, path)
         # A balancer may replace Host, with which the node would verify the signature.
         authority = (AUTHORITY.text, urlsplit(url).netloc)
-        headers = [*self._signer.sign(method, url, nonce, self._now()), authority, *self._cookies(fetch_path)]
-        return await self._ask(method, url, headers, max_bytes, fetch_path=fetch_path, route=fetch_path.route)
+        signed = self._signer.sign(method, url, nonce, self._now(), body or None)
+        headers = [*signed, authority, *self._cookies(fetch_path)]
+        if body:
+            headers.append(("Content-Type", "application/json"))
+        return await self._ask(
+            method, url, headers, max_bytes, fetch_path=fetch_path, body=body, route=fetch_path.route
+        )
 
     def on_wrong_turn(self, fetch_path: FetchPath) -> None:
         """Close the kept connections of a path: an answer came from another node than the one it should lead to."""
