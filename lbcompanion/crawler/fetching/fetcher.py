@@ -14,8 +14,10 @@ from attrs import field, frozen
 
 from lbcompanion.crawler.fetching.http_client import BAD_HEAD, CODED, CUT, TOO_LARGE, Client, FetchFailed, Reply
 from lbcompanion.crawler.fetching.site_pause import PAUSED, SitePause
+from lbcompanion.errors import ConfirmationError
 from lbcompanion.html.urls import page_address, path_of
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
+from lbcompanion.protocol.confirmations import read_results, write_confirmation
 from lbcompanion.protocol.headers import (
     AUTHORITY,
     NONCE,
@@ -55,6 +57,8 @@ class FetchedCopy:
     :ivar status: the page's status code; with :attr:`head`, that of its status line.
     :ivar set_cookies: the raw ``Set-Cookie`` values of the response; a companion sets none, so a balancer set them.
     :ivar head: the head of the application's response; None if the node has none, as a node of an earlier version.
+    :ivar shared: whether the connection was opened for a request with other cookies: then it may be the connection
+        that led to the node.
     """
 
     node: str
@@ -68,6 +72,7 @@ class FetchedCopy:
     body: bytes = field(repr=False)
     set_cookies: tuple[str, ...] = field(repr=False, eq=False, default=())
     head: PageHead | None = field(repr=False, default=None)
+    shared: bool = field(repr=False, eq=False, default=False)
 
 
 @frozen
@@ -77,11 +82,13 @@ class FetchMiss:
     :ivar node: the node that answered; empty if the response was not proven.
     :ivar result: the reason of the miss, or the short word for the error.
     :ivar set_cookies: the raw ``Set-Cookie`` values of the response; empty if it was not proven.
+    :ivar shared: as in :class:`FetchedCopy`.
     """
 
     node: str
     result: str
     set_cookies: tuple[str, ...] = field(repr=False, eq=False, default=())
+    shared: bool = field(repr=False, eq=False, default=False)
 
 
 @frozen
@@ -101,10 +108,12 @@ class FetchPath:
 
     :ivar cookies: the cookies to send.
     :ivar direct: the origin to send it to; empty means the site's own.
+    :ivar route: the name of the route, whose connections are kept; empty: each request gets a new connection.
     """
 
     cookies: tuple[RoutingCookie, ...] = ()
     direct: str = ""
+    route: str = ""
 
 
 def cookie_header(cookies: tuple[RoutingCookie, ...]) -> str:
@@ -157,16 +166,18 @@ class SiteFetcher:
         *,
         fetch_path: FetchPath,
         timeout_seconds: float = 0.0,
+        body: bytes = b"",
+        route: str = "",
     ) -> Reply:
         """Send one request; while the site is paused only at a node's own origin.
 
         :raises FetchFailed: if no complete response came.
         """
         if fetch_path.direct:
-            return await self._direct.ask(method, url, headers, max_bytes, timeout_seconds)
+            return await self._direct.ask(method, url, headers, max_bytes, timeout_seconds, body, route)
         if self.site_pause.seconds_left():
             raise FetchFailed(PAUSED)
-        reply = await self._balancer.ask(method, url, headers, max_bytes, timeout_seconds)
+        reply = await self._balancer.ask(method, url, headers, max_bytes, timeout_seconds, body, route)
         if path_of(url).startswith(f"{self.site.prefix}/"):
             # The application refuses other paths too, such as an image of a page: that says nothing about the site.
             self.site_pause.note(reply)
@@ -180,7 +191,7 @@ class SiteFetcher:
         nonce = self._nonce()
         try:
             reply = await self._send_signed(
-                "GET", f"/page/{token}", nonce, fetch_path, MAX_PAGE_BYTES, [(PAGE_HEAD.text, "1")]
+                "GET", f"/page/{token}", nonce, fetch_path, MAX_PAGE_BYTES, fields=[(PAGE_HEAD.text, "1")]
             )
         except FetchFailed as failure:
             return FetchMiss("", failure.word)
@@ -200,6 +211,23 @@ class SiteFetcher:
             if status not in _METHOD_REFUSED:
                 return status in {204, 404}
         return False
+
+    async def confirm_several(self, tokens: Sequence[str], fetch_path: FetchPath) -> dict[str, int] | None:
+        """Confirm that several copies of one node are archived, in one request.
+
+        :returns: the status of each token, as it would be alone; None if the answer is not proven. Then the node may
+            be one of an earlier version, which does not know this request.
+        :raises FetchFailed: if no complete response came.
+        """
+        nonce = self._nonce()
+        body = write_confirmation(tokens)
+        reply = await self._send_signed("POST", "/done", nonce, fetch_path, _MAX_SMALL_BYTES, body)
+        if reply.status != 200 or self._check(reply, "", nonce, digest_of(reply.body)) is not None:
+            return None
+        try:
+            return read_results(reply.body, tokens)
+        except ConfirmationError:
+            return None
 
     async def _confirm_by(self, method: str, path: str, fetch_path: FetchPath) -> int:
         """Return the status of the answer; ask once more if none comes or the server fails. 0: no answer."""
@@ -221,14 +249,29 @@ class SiteFetcher:
         nonce: str,
         fetch_path: FetchPath,
         max_bytes: int,
+        body: bytes = b"",
         fields: Sequence[tuple[str, str]] = (),
     ) -> Reply:
         url = self._url(fetch_path, path)
         # A balancer may replace Host, with which the node would verify the signature.
         authority = (AUTHORITY.text, urlsplit(url).netloc)
-        signature = self._signer.sign(method, url, nonce, self._now())
-        headers = [*signature, authority, *fields, *self._cookies(fetch_path)]
-        return await self._ask(method, url, headers, max_bytes, fetch_path=fetch_path)
+        signed = self._signer.sign(method, url, nonce, self._now(), body or None)
+        headers = [*signed, authority, *fields, *self._cookies(fetch_path)]
+        if body:
+            headers.append(("Content-Type", "application/json"))
+        return await self._ask(
+            method, url, headers, max_bytes, fetch_path=fetch_path, body=body, route=fetch_path.route
+        )
+
+    def on_wrong_turn(self, fetch_path: FetchPath) -> None:
+        """Close the kept connections of a path: an answer came from another node than the one it should lead to."""
+        if fetch_path.route:
+            (self._direct if fetch_path.direct else self._balancer).forget(fetch_path.route)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._balancer.close()
+        self._direct.close()
 
     async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
         """Ask which node a path leads to.
@@ -283,7 +326,12 @@ class SiteFetcher:
         :raises FetchFailed: if no complete response came.
         """
         headers = [("Accept", "*/*"), *self._cookies(fetch_path)]
-        return await self._ask("GET", url, headers, max_bytes, fetch_path=fetch_path, timeout_seconds=timeout_seconds)
+        return await self._ask(
+            *("GET", url, headers, max_bytes),
+            fetch_path=fetch_path,
+            timeout_seconds=timeout_seconds,
+            route=fetch_path.route,
+        )
 
     def _identity_of(self, node: str) -> Identity:
         return Identity(node, self._secret)
@@ -321,6 +369,7 @@ class SiteFetcher:
             body=body,
             set_cookies=reply.all("set-cookie"),
             head=head,
+            shared=reply.shared,
         )
 
     def _read_miss(self, reply: Reply, token: str, nonce: str) -> FetchMiss:
@@ -334,4 +383,4 @@ class SiteFetcher:
         reason = problem.get("reason") if isinstance(problem, dict) else None
         is_known = isinstance(reason, str) and reason in _MISSES
         word = str(reason) if is_known else "status 404"
-        return FetchMiss(answering_node(reply.header), word, reply.all("set-cookie"))
+        return FetchMiss(answering_node(reply.header), word, reply.all("set-cookie"), reply.shared)
