@@ -6,7 +6,7 @@ valid. All paths are absolute, ``state_dir`` included.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -114,11 +114,18 @@ class FetchTable:
     public_keys: Mapping[str, bytes] = Factory(dict)
 
 
+def _one_or_several(value: str | Sequence[str]) -> tuple[str, ...]:
+    return ((value,) if value else ()) if isinstance(value, str) else tuple(value)
+
+
 @frozen
 class NodeCrawlerTable:
-    """``[crawler]`` of a node's file."""
+    """``[crawler]`` of a node's file.
 
-    intake: str = "http://127.0.0.1:9200"
+    :ivar intake: the crawlers' origins, in the order in which they are tried; none: no notices are sent.
+    """
+
+    intake: tuple[str, ...] = field(default="http://127.0.0.1:9200", converter=_one_or_several)
     notices: str = "browser"
 
 
