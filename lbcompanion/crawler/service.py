@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -24,7 +24,7 @@ from lbcompanion.crawler.admin.api import AdminResource, admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
-from lbcompanion.crawler.crawl.round_runner import RoundRunner
+from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.crawl.scheduler import Scheduler
 from lbcompanion.crawler.crawl.sharing import Sharing
@@ -48,6 +48,8 @@ _T = TypeVar("_T")
 
 #: How long a stop waits for running fetches, in seconds.
 STOP_SECONDS = 10.0
+#: How long pages and confirmations wait for others, to be written or sent together, in seconds.
+GATHER_SECONDS = 0.02
 
 
 class StartFailed(CompanionError):
@@ -107,6 +109,7 @@ class CrawlerService(MultiService):
             else None
         )
         self._routes = Routes()
+        self._contexts: Mapping[str, SiteContext] = {}
         self._scheduler: Scheduler | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
@@ -180,7 +183,9 @@ class CrawlerService(MultiService):
     async def _start(self) -> None:
         routes = self._routes = Routes(await self._defer(self._open_state))
         crawler = self.settings.crawler
-        contexts = build_sites(self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory)
+        contexts = self._contexts = build_sites(
+            self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory
+        )
         limits = LadderLimits(give_up_after_seconds=crawler.give_up_after_seconds)
         round_runner = RoundRunner(
             routes=routes, save_route=self._save_route, now=self._now, jitter=random.random, limits=limits
@@ -202,6 +207,7 @@ class CrawlerService(MultiService):
                 self.settings.requisites, enabled=crawler.requisites and self.settings.requisites.enabled
             ),
             parse=self._parse,
+            gather_seconds=GATHER_SECONDS,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
@@ -283,6 +289,8 @@ class CrawlerService(MultiService):
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
+        for context in self._contexts.values():
+            context.fetcher.close()
         for _, factory in self._ports:
             for connection in list(factory.protocols):
                 connection.loseConnection()

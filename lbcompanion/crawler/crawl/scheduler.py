@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.warc_records import RecordRefused
+from lbcompanion.crawler.crawl.confirmations import Confirmations
 from lbcompanion.crawler.crawl.requisites import Gathered, Parse, Requisites
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -64,6 +65,7 @@ class Scheduler:
     :param requisites: whether page requisites are fetched too, and their limits.
     :param route_refresher: marks every notice's node as active there; None refreshes no routes.
     :param parse: reads pages and style sheets in another thread.
+    :param gather_seconds: how long pages and confirmations wait for others, to be written or sent together.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Scheduler:
         per_node: int | None = None,
         route_refresher: RouteRefresher | None = None,
         parse: Parse = execute,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._backlog = backlog
         self._archive = archive
@@ -100,6 +103,7 @@ class Scheduler:
         self._requisites = requisites
         self._route_refresher = route_refresher
         self._parse = parse
+        self._confirmations = Confirmations(reactor, gather_seconds)
         self._running: dict[str, Deferred[None]] = {}
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
@@ -338,7 +342,8 @@ class Scheduler:
             route=round_result.route,
             size=stored.size,
         )
-        self._metrics.count_confirmation(done=await context.fetcher.confirm(job.token, round_result.fetch_path))
+        confirmed = self._confirmations.confirm(context.fetcher, job.owner, job.token, round_result.fetch_path)
+        self._metrics.count_confirmation(done=await confirmed)
 
     async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
         if not self._requisites.enabled:
