@@ -174,6 +174,7 @@ class CrawlerTable:
     """``[crawler]`` of a crawler's file; ``secret`` as in :class:`NodeTable`.
 
     :ivar name: empty: the one of :func:`lbcompanion.crawler.crawler_name.crawler_name`.
+    :ivar per_node: 0: as many as ``concurrency``.
     """
 
     secret_file: Path
@@ -188,7 +189,7 @@ class CrawlerTable:
     archive_dir: Path = Path("archive")
     min_free_bytes: int = 268435456
     concurrency: int = 32
-    per_node: int = 32
+    per_node: int = 0
     lease_seconds: float = 60
     requisites: bool = True
     timeout_seconds: float = 20

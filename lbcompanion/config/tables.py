@@ -247,7 +247,7 @@ CRAWLER: Table = {
     "archive_dir": resource_checks.folder,
     "min_free_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
-    "per_node": checks.integer(1, 10000),
+    "per_node": checks.integer(0, 10000),
     "lease_seconds": checks.number(1, 3600),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
