@@ -42,7 +42,7 @@ def test_chaos(tmp_path: Path) -> None:
                     group.restart_server()
                 group.look()
             group.calm()
-            group.wait_for_the_end()
+            group.wait_for_the_end(90 + SECONDS)
             group.stop()
             group.add_up()
             print(f"{len(group.accepted)} notices; {dict(group.happened)}")
