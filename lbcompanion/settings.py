@@ -164,10 +164,14 @@ class NodeSettings:
 
 @frozen
 class CrawlerTable:
-    """``[crawler]`` of a crawler's file; ``secret`` as in :class:`NodeTable`."""
+    """``[crawler]`` of a crawler's file; ``secret`` as in :class:`NodeTable`.
+
+    :ivar name: empty: the one of :func:`lbcompanion.crawler.crawler_name.crawler_name`.
+    """
 
     secret_file: Path
     secret: bytes = field(repr=False)
+    name: str = ""
     accept_secret_files: tuple[Path, ...] = ()
     listen: str = "tcp:9200:interface=127.0.0.1"
     admin: str = "tcp:9201:interface=127.0.0.1"

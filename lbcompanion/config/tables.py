@@ -15,7 +15,7 @@ from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
 from lbcompanion.html.masks import Masks
 from lbcompanion.http1.path_patterns import is_matchable
-from lbcompanion.model import DEFAULT_LADDER, NODE_NAME
+from lbcompanion.model import CRAWLER_NAME, DEFAULT_LADDER, NODE_NAME
 from lbcompanion.sticky.dialects import AUTO, known_names
 from lbcompanion.sticky.dialects.generic import PART_ALLOWED, parse_part
 from lbcompanion.stores import urls
@@ -223,6 +223,7 @@ NODE: Mapping[str, Table] = {
 PEERS = checks.mapping(checks.is_node_name, f"node names: {NAME_ALLOWED}", checks.origin(empty=False))
 
 CRAWLER: Table = {
+    "name": checks.text(CRAWLER_NAME, "1 to 64 letters, digits, ., _ or -, or empty", empty=True),
     "listen": endpoint_checks.server,
     "admin": endpoint_checks.server,
     "admin_hosts": _host_names,

@@ -27,6 +27,7 @@ from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.crawl.round_runner import RoundRunner
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.crawl.scheduler import Scheduler
+from lbcompanion.crawler.crawler_name import crawler_name, remember
 from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
@@ -86,12 +87,13 @@ class CrawlerService(MultiService):
         self._pool: ThreadPool | None = None
         self._parsing_pool: ThreadPool | None = None
         self._health = Health()
+        self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
         self._backlog = Backlog(self._database)
         self._route_table = RouteTable(self._database)
         self._archive = Archive(
             settings.crawler.archive_dir,
-            ArchiveIndex(self._database),
+            ArchiveIndex(self._database, self._name),
             self._now,
             min_free_bytes=settings.crawler.min_free_bytes,
             health=self._health,
@@ -144,6 +146,7 @@ class CrawlerService(MultiService):
         if queue is not None:
             self._lock(queue)
         self._database.open()
+        remember(self._name, folder)
         self._archive.recover()
         self._backlog.make_all_due(self._now())
         return load_trusted_routes(self._route_table, self.settings.sites)
@@ -161,7 +164,7 @@ class CrawlerService(MultiService):
             held.release()
             del self._locks[locked]
         try:
-            self._locks[locked] = Lock(locked, f"state directory {self.settings.crawler.state_dir}")
+            self._locks[locked] = Lock(locked, f"{self._name} (state directory {self.settings.crawler.state_dir})")
         except InUse as refused:
             raise StartFailed(str(refused)) from None
 

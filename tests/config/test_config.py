@@ -312,6 +312,7 @@ WRONG_CRAWLERS = [
     ("origin", "#", "sites.main.origin", "missing", "an origin"),
     ("[sites.main]", "[sites.'a.b']", "sites.a.b", "no such name", "letters"),
     ("[crawler]", "[crawler]\nqueue = 'memory:'", "crawler.queue", "memory:", "sqlite:///FILE"),
+    ("[crawler]", "[crawler]\nname = 'a b'", "crawler.name", "a b", "1 to 64 letters"),
     ("[crawler]", "[crawler]\nconcurrency = 0", "crawler.concurrency", "0", "from 1"),
     ("[crawler]", "[crawler]\nlisten = ['tcp:1']", "crawler.listen", "tcp:1", "endpoint string"),
     ("[crawler]", "[crawler]\nintake = 'http://h'", "crawler.intake", "no known key", "listen"),

@@ -99,7 +99,7 @@ class Archive:
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def recover(self) -> None:
-        """Truncate every file to its committed length, and continue the newest one.
+        """Truncate every file of this crawler to its committed length, and continue the newest one.
 
         :raises ArchiveError: if the folder cannot be written.
         """
@@ -252,7 +252,9 @@ class Archive:
     def _start_file(self) -> None:
         stamp = datetime.fromtimestamp(self._now(), UTC).strftime("%Y%m%d%H%M%S")
         serial, known = 0, self._index.files()
-        while (name := f"lbc-{stamp}-{serial:04d}.warc.gz") in known or (self._folder / name).exists():
+        while (name := f"lbc-{self._index.crawler}-{stamp}-{serial:04d}.warc.gz") in known or (
+            self._folder / name
+        ).exists():
             serial += 1
         # The row comes first: a file without a row is not the crawler's and is never changed.
         self._index.new_file(name)

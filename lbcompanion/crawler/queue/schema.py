@@ -79,6 +79,7 @@ FILES = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("name", String(255), nullable=False, unique=True),
     Column("committed", Integer, nullable=False),
+    Column("crawler", String(64)),  # null: of a version before crawlers had names
 )
 
 #: Requisites that an archive file contains, so that their next occurrence becomes a revisit record.
