@@ -15,9 +15,9 @@ from pathlib import Path
 
 from attrs import frozen
 from twisted.logger import Logger
-from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 
 from lbcompanion import __version__
+from lbcompanion.crawler.archive.warc_reader import UnreadableRecord, read_record
 from lbcompanion.crawler.archive.warc_records import (
     RecordRefused,
     Requisite,
@@ -42,8 +42,6 @@ WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 #: A file of at least this size is not continued.
 ROTATE_BYTES = 1 << 30
 
-# First bytes of each record, which is a gzip member of its own (WARC 1.1, annex D).
-_GZIP_MEMBER = b"\x1f\x8b"
 _NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
 
 
@@ -283,15 +281,11 @@ class Archive:
             raise ArchiveError("not a file of the archive")
         try:
             with (self._folder / file).open("rb") as stream:
-                stream.seek(offset)
-                if stream.read(2) != _GZIP_MEMBER:
-                    raise ArchiveError("no record begins there")
-                stream.seek(offset)
-                return bytes(next(iter(ArchiveIterator(stream))).content_stream().read())
-        except ArchiveError:
-            raise
-        except Exception as failure:  # warcio raises errors of many classes for damaged files
-            raise ArchiveError(f"the record cannot be read: {type(failure).__name__}") from None
+                return read_record(stream, offset)[1]
+        except OSError as failure:
+            raise ArchiveError(f"the record cannot be read: {failure.strerror}") from None
+        except UnreadableRecord as failure:
+            raise ArchiveError(f"the record cannot be read: {failure}") from None
 
 
 def _truncate(path: Path, size: int) -> None:
