@@ -116,7 +116,8 @@ def dependencies() -> set[str]:
 
 
 def test_no_extra_is_imported_before_it_is_asked_for() -> None:
-    tried = "import sys, lbcompanion.node.service, lbcompanion.crawler.service; print(*{'redis', 'psycopg', 'pymysql', 'obstore'} & {*sys.modules})"
+    extras = {"redis", "psycopg", "pymysql", "obstore"}
+    tried = f"import sys, lbcompanion.node.service, lbcompanion.crawler.service; print(*{extras} & {{*sys.modules}})"
     assert run(sys.executable, "-c", tried, cwd=ROOT).strip() == ""
 
 

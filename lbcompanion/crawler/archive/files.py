@@ -25,6 +25,7 @@ from lbcompanion.crawler.archive.warc_records import (
     Requisite,
     info_record,
     is_recordable,
+    new_record_id,
     page_record,
     request_record,
     requisite_record,
@@ -259,9 +260,10 @@ class Archive:
     def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
         parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
         page_offset = sum(map(len, parts))
-        parts.append(page_record(copy))
+        record_id = new_record_id()
+        parts.append(page_record(copy, record_id))
         if copy.method != "GET":
-            parts.append(request_record(copy))
+            parts.append(request_record(copy, record_id))
         date = to_rfc3339(copy.captured_at)
         new: dict[str, tuple[str, str]] = {}
         refused: list[MissingRequisite] = []

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.warc_reader import stored_records
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
@@ -38,8 +39,15 @@ def test_a_page_comes_back(tmp_path: Path) -> None:
 def test_a_post_is_noted(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"done", method="POST")
-    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "request"]
-    assert b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: www.example.com\r\n" in gzip.decompress(place.files()[0].read_bytes())
+    with place.files()[0].open("rb") as stream:
+        info, page, request = stored_records(stream)
+    assert [each.kind for each in (info, page, request)] == ["warcinfo", "response", "request"]
+    text = gzip.decompress(place.files()[0].read_bytes())
+    assert b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: www.example.com\r\n" in text
+    assert text.endswith(b"\r\nContent-Length: 0\r\n\r\n\r\n\r\n")
+    assert request.fields["warc-concurrent-to"] == page.record_id
+    assert request.fields["warc-truncated"] == "unspecified"
+    assert (request.url, request.date) == (page.url, page.date)
 
 
 @pytest.mark.slow
