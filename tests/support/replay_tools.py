@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -32,6 +32,17 @@ def cdxj_lines(*files: Path) -> list[tuple[str, str, Mapping[str, str]]]:
     lines = run_tool("cdxj-indexer", "--post-append", *files).splitlines()
     parsed = (line.split(" ", 2) for line in lines)
     return sorted((key, date, json.loads(rest)) for key, date, rest in parsed)
+
+
+def surt_keys(urls: Sequence[str]) -> list[str]:
+    """The keys that the library of these tools makes of addresses."""
+    python = Path(need_program("pywb")).with_name("python")
+    code = "import json, sys, surt; print(json.dumps([surt.surt(url) for url in json.load(sys.stdin)]))"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [python, "-c", code], input=json.dumps(urls), capture_output=True, text=True, env=environment, check=True
+    )
+    return list(json.loads(done.stdout))
 
 
 class Pywb:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -353,14 +354,27 @@ class Archive:
         :param place: from :meth:`place_of`; of a file in an object store only the record is fetched.
         :raises ArchiveError: if it cannot be read.
         """
-        if not _NAME.fullmatch(file):
+        try:
+            with self.opened(file, place) as stream:
+                return read_record(stream, offset)[1]
+        except UnreadableRecord as failure:
+            raise ArchiveError(f"the record cannot be read: {failure}") from None
+
+    @contextmanager
+    def opened(self, name: str, place: str = "") -> Iterator[BinaryIO]:
+        """Open a file for reading, on the disk or in the object store.
+
+        :param place: from :meth:`place_of`; of a file in an object store only the parts that are read are fetched.
+        :raises ArchiveError: if it cannot be opened, or if reading from it fails within the block.
+        """
+        if not _NAME.fullmatch(name):
             raise ArchiveError("not a file of the archive")
         try:
-            with self._open(file, place) as stream:
-                return read_record(stream, offset)[1]
+            with self._open(name, place) as stream:
+                yield stream
         except OSError as failure:
             raise ArchiveError(f"the record cannot be read: {failure.strerror or 'the file is missing'}") from None
-        except (UnreadableRecord, StoreFailed) as failure:
+        except StoreFailed as failure:
             raise ArchiveError(f"the record cannot be read: {failure}") from None
 
     def _open(self, name: str, place: str) -> BinaryIO:

@@ -72,13 +72,32 @@ def stored_records(stream: BinaryIO, end: int | None = None) -> Iterator[StoredR
     :param end: stop before this offset; None: read the whole file.
     :raises UnreadableRecord: if the file is damaged, such as cut within a record; the text names the offset.
     """
-    offset = stream.tell()
+    for record, _ in records_with_payloads(stream, stream.tell(), end):
+        yield record
+
+
+def records_with_payloads(
+    stream: BinaryIO, offset: int = 0, end: int | None = None
+) -> Iterator[tuple[StoredRecord, bytes]]:
+    """Return the records from an offset on, each with its payload; otherwise like :func:`stored_records`."""
     while end is None or offset < end:
         plain, length = _member(stream, offset)
         if not length:
             return
-        yield _parsed(plain, offset, length)[0]
+        yield _parsed(plain, offset, length)
         offset += length
+
+
+def raw_record(stream: BinaryIO, record: StoredRecord) -> bytes:
+    """Return a record's bytes as they are in the file.
+
+    :raises UnreadableRecord: if the file has become shorter.
+    """
+    stream.seek(record.offset)
+    data = bytes(stream.read(record.length))
+    if len(data) != record.length:
+        raise UnreadableRecord(f"the file ends within the record at byte {record.offset}")
+    return data
 
 
 def read_record(stream: BinaryIO, offset: int) -> tuple[StoredRecord, bytes]:

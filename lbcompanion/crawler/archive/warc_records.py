@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from attrs import field, frozen
+from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
@@ -195,3 +196,46 @@ def info_record(name: str, software: str) -> bytes:
         {"software": software, "format": "WARC File Format 1.1", "robots": "ignore: pages as visitors saw them"},
     )
     return _serialized(writer, record)
+
+
+def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
+    """Turn a ``revisit`` record into a ``response`` record that has the payload itself.
+
+    :param revisit: the record's bytes as they are in its file.
+    """
+    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    digest = record.rec_headers.get_header("WARC-Payload-Digest")
+    writer = _writer()
+    copied = writer.create_warc_record(
+        record.rec_headers.get_header("WARC-Target-URI"),
+        "response",
+        payload=BytesIO(payload),
+        length=len(payload),
+        warc_headers_dict={**_kept_fields(record), "WARC-Payload-Digest": digest},
+        http_headers=record.http_headers,
+    )
+    return _serialized(writer, copied, payload)
+
+
+def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes:
+    """Let a ``revisit`` record refer to another record that has the same payload.
+
+    :param revisit: the record's bytes as they are in its file.
+    """
+    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    writer = _writer()
+    copied = writer.create_revisit_record(
+        record.rec_headers.get_header("WARC-Target-URI"),
+        record.rec_headers.get_header("WARC-Payload-Digest"),
+        first_url,
+        first_date,
+        http_headers=record.http_headers,
+        warc_headers_dict=_kept_fields(record),
+    )
+    return _serialized(writer, copied)
+
+
+def _kept_fields(record: Any) -> dict[str, str]:
+    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text)
+    found = ((name, record.rec_headers.get_header(name)) for name in names)
+    return {name: value for name, value in found if value}
