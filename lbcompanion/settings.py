@@ -184,6 +184,8 @@ class CrawlerTable:
     rotate_seconds: float = 86400
     min_free_bytes: int = 268435456
     concurrency: int = 32
+    per_node: int = 32
+    lease_seconds: float = 60
     requisites: bool = True
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900

@@ -22,16 +22,21 @@ from lbcompanion.stores import urls
 
 Table = Mapping[str, Check]
 
+_QUEUE_SERVERS = ("postgresql", "mysql", "mariadb")
+_QUEUES = "sqlite:///FILE, " + ", ".join(dict.fromkeys(urls.SERVER_STORES[each].form for each in _QUEUE_SERVERS))
 NAME_ALLOWED = "1 to 32 letters, digits, _ or -"
 
 
 def _queue(value: object, folder: Path) -> str:
+    """Check the URL of the crawler's queue: SQLite, or one of the servers that SQL stores use."""
     if not isinstance(value, str):
-        raise InvalidValue("sqlite:///FILE")
+        raise InvalidValue(_QUEUES)
+    if value.partition(":")[0] in _QUEUE_SERVERS:
+        return urls.store_url(value, folder)
     try:
         return urls.sqlite_url(value, folder)
     except InvalidValue as error:
-        raise InvalidValue("sqlite:///FILE", error.shown_value) from None
+        raise InvalidValue(_QUEUES, error.shown_value) from None
 
 
 def _selector(value: object, folder: Path) -> str:
@@ -237,6 +242,8 @@ CRAWLER: Table = {
     "rotate_seconds": checks.number(0),
     "min_free_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
+    "per_node": checks.integer(1, 10000),
+    "lease_seconds": checks.number(1, 3600),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,

@@ -14,6 +14,7 @@ from lbcompanion.model import CRAWLER_NAME
 from lbcompanion.settings import CrawlerTable
 
 _FILE = "crawler-name"
+_ARCHIVE_FILE = re.compile(r"lbc-(.+)-\d{14}-\d{4,}\.warc\.gz", re.ASCII)
 _OTHER = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
@@ -25,6 +26,20 @@ def crawler_name(settings: CrawlerTable, host_name: Callable[[], str] = socket.g
 def name_from_host(host: str) -> str:
     """Return a valid name for a host: its first label, with other characters than the allowed ones replaced by -."""
     return _OTHER.sub("-", host.partition(".")[0])[:64].strip("-") or "crawler"
+
+
+def archive_file_name(crawler: str, stamp: str, serial: int) -> str:
+    """Return the name of an archive file.
+
+    :param stamp: the time as YYYYMMDDhhmmss.
+    """
+    return f"lbc-{crawler}-{stamp}-{serial:04d}.warc.gz"
+
+
+def crawler_of_file(name: str) -> str:
+    """Return the crawler that wrote an archive file; empty for the files of earlier versions."""
+    found = _ARCHIVE_FILE.fullmatch(name)
+    return found[1] if found else ""
 
 
 def remember(name: str, state_dir: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.crawler.crawler_name import crawler_name, name_from_host, remember
+from lbcompanion.crawler.crawler_name import archive_file_name, crawler_name, crawler_of_file, name_from_host, remember
 from lbcompanion.model import CRAWLER_NAME
 from lbcompanion.settings import CrawlerTable
 
@@ -53,3 +53,12 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         remember("name", tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@given(st.from_regex(CRAWLER_NAME, fullmatch=True), st.integers(0, 20000))
+def test_a_file_names_its_crawler(name: str, serial: int) -> None:
+    assert crawler_of_file(archive_file_name(name, "20261123211000", serial)) == name
+
+
+def test_a_file_of_an_earlier_version_names_none() -> None:
+    assert crawler_of_file("lbc-20261123211000-0000.warc.gz") == ""

@@ -32,10 +32,13 @@ from lbcompanion.crawler.archive.warc_records import (
     requisite_record,
     revisit_record,
 )
+from lbcompanion.crawler.crawler_name import archive_file_name, crawler_of_file
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile, ArchiveIndex, FileState
+from lbcompanion.crawler.queue.backlog import AlreadyEnded
+from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
@@ -51,6 +54,10 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
 
 class ArchiveError(CompanionError):
     """The archive cannot be read or written."""
+
+
+class FileElsewhere(ArchiveError):
+    """The file is in the archive of another crawler; the text names it."""
 
 
 @frozen
@@ -102,6 +109,7 @@ class Archive:
         self._name = ""
         self._committed_end = 0
         self._opened_at = 0.0
+        self._is_end_uncertain = False
         self._payloads: dict[str, tuple[str, str]] = {}
         self._stores: dict[str, ObjectStore] = {}
         self._log = Logger(namespace="lbcompanion.crawler.archive")
@@ -170,6 +178,7 @@ class Archive:
         :raises ArchiveError: if the file cannot be written.
         :raises BacklogError: if the database fails.
         """
+        self._find_end()
         if not self._name or not self._is_due():
             return False
         try:
@@ -208,8 +217,10 @@ class Archive:
 
         :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
         :raises RecordRefused: if a WARC record cannot represent the page; a retry would fail too.
-        :raises BacklogError: if the commit failed; the next append overwrites the bytes.
+        :raises BacklogError: if the commit failed; the next append overwrites the bytes, unless they were committed
+            nevertheless.
         """
+        self._find_end()
         try:
             self._leave_damaged_file()
             if not self._name or self._is_due():
@@ -235,10 +246,24 @@ class Archive:
             payloads=encoded.payloads,
             report=None if report is None else report.with_missing(encoded.refused),
         )
-        self._index.mark_archived(token, record, attempts, self._now())
+        try:
+            self._index.mark_archived(token, record, attempts, self._now())
+        except BacklogError as failure:
+            self._is_end_uncertain = not isinstance(failure, AlreadyEnded)
+            raise
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
         return record
+
+    def _find_end(self) -> None:
+        """After a commit that failed, read the committed end again: the database may have committed nevertheless.
+
+        :raises BacklogError: if the database still fails; nothing may be appended then.
+        """
+        if self._is_end_uncertain:
+            self._committed_end = self._index.committed(self._name)
+            self._payloads = self._index.payloads(self._name)
+            self._is_end_uncertain = False
 
     def _leave_damaged_file(self) -> None:
         """Go on in a new file if someone removed or shortened the current one, or the whole folder."""
@@ -296,10 +321,8 @@ class Archive:
             self._close_file()
         now = self._now()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S")
-        serial, known = 0, self._index.files()
-        while (name := f"lbc-{self._index.crawler}-{stamp}-{serial:04d}.warc.gz") in known or (
-            self._folder / name
-        ).exists():
+        serial, known, crawler = 0, self._index.files(), self._index.crawler
+        while (name := archive_file_name(crawler, stamp, serial)) in known or (self._folder / name).exists():
             serial += 1
         # The row comes first: a file without a row is not the crawler's and is never changed.
         self._index.new_file(name, now)
@@ -352,6 +375,7 @@ class Archive:
         """Return the body of the record at an offset of a file.
 
         :param place: from :meth:`place_of`; of a file in an object store only the record is fetched.
+        :raises FileElsewhere: if another crawler has the file, and it is not in an object store.
         :raises ArchiveError: if it cannot be read.
         """
         try:
@@ -369,6 +393,9 @@ class Archive:
         """
         if not _NAME.fullmatch(name):
             raise ArchiveError("not a file of the archive")
+        crawler = crawler_of_file(name)
+        if not place and crawler not in {"", self._index.crawler} and not (self._folder / name).exists():
+            raise FileElsewhere(f"the page is in the archive of the crawler {crawler}, in its file {name}")
         try:
             with self._open(name, place) as stream:
                 yield stream

@@ -138,6 +138,15 @@ class ArchiveIndex:
             values = {"state": FileState.UPLOADED, "place": place}
             return connection.execute(update(FILES).where(*unchanged).values(values)).rowcount == 1
 
+    def committed(self, name: str) -> int:
+        """Return the committed length of a file, after any transaction that changes it at this moment has ended.
+
+        The answer to a commit may be lost on its way from a server: then only the server knows the length.
+        """
+        with self._database.change() as connection:
+            query = select(FILES.c.committed).where(FILES.c.name == name).with_for_update()
+            return int(connection.execute(query).scalar_one())
+
     def payloads(self, file: str) -> dict[str, tuple[str, str]]:
         """Return the requisites in one file: digest to URL and date."""
         with self._database.read() as connection:
@@ -166,7 +175,7 @@ class ArchiveIndex:
             "requisites": None if record.report is None else dump_report(record.report),
         }
         with self._database.change() as connection:
-            update_open(connection, token, values)
+            update_open(connection, token, values, self._database.claimant)
             connection.execute(update(FILES).where(FILES.c.name == record.file).values(committed=record.committed))
             for sha256, url, date in record.payloads:
                 connection.execute(insert(PAYLOADS).values(file=record.file, sha256=sha256, url=url, date=date))
