@@ -187,7 +187,10 @@ class CrawlerTable:
     admin_hosts: tuple[str, ...] = ()
     state_dir: Path = Path("state")
     queue: str = field(default="sqlite:///crawler.db", repr=False)
+    archive: str = ""
     archive_dir: Path = Path("archive")
+    rotate_bytes: int = 1073741824
+    rotate_seconds: float = 86400
     min_free_bytes: int = 268435456
     concurrency: int = 32
     per_node: int = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import endpoint_checks, resource_checks
+from lbcompanion.config import archive_checks, endpoint_checks, resource_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
@@ -247,7 +247,10 @@ CRAWLER: Table = {
     "accept_secret_files": _secret_files,
     "state_dir": resource_checks.folder,
     "queue": resource_checks.database_url(_queue),
+    "archive": archive_checks.archive_url,
     "archive_dir": resource_checks.folder,
+    "rotate_bytes": checks.integer(1),
+    "rotate_seconds": checks.number(0),
     "min_free_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
     "per_node": checks.integer(0, 10000),
