@@ -17,7 +17,7 @@ from twisted.web.resource import Resource
 
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
-from lbcompanion.crawler.crawl.requisites import _style_sheet_links
+from lbcompanion.crawler.crawl.requisites import style_sheet_links
 from lbcompanion.crawler.fetching.cookie_check import CookieCheckClient
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed, Reply
@@ -177,7 +177,7 @@ def test_a_style_sheet(element: str) -> None:
     def sheet(size: int) -> Any:
         body = b"".join(element.replace("{}", str(number)).encode() for number in range(size // len(element)))
         requisite = Requisite("http://www.example.com/a.css", "text/css", b"", body)
-        return lambda: _style_sheet_links(requisite, "utf-8")
+        return lambda: style_sheet_links(requisite, "utf-8")
 
     check_growth(f"{element!r} in a style sheet", sheet, 40_000)
 

@@ -1,5 +1,8 @@
-"""Reuse and validation by RFC 9111. Beyond these cases the module gives the required answer to each test of
-https://cache-tests.fyi (suites age-parse, cc-*, expires-*, heuristic-freshness, pragma and status) for a shared cache."""
+"""Reuse and validation by RFC 9111.
+
+Beyond these cases the module gives the answer that https://cache-tests.fyi requires of a shared cache, in its suites
+age-parse, cc-*, expires-*, heuristic-freshness, pragma and status.
+"""
 
 from __future__ import annotations
 

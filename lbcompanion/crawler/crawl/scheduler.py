@@ -10,10 +10,12 @@ from zlib import crc32
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, execute
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.warc_records import RecordRefused
+from lbcompanion.crawler.crawl.requisite_source import RequisiteSource
 from lbcompanion.crawler.crawl.requisites import Gathered, Parse, Requisites
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -91,8 +93,9 @@ class Scheduler:
         self._concurrency = concurrency
         self._give_up_after_seconds = give_up_after_seconds
         self._requisites = requisites
+        source = RequisiteSource(now, lambda seconds: deferLater(reactor, seconds), requisites, metrics)
+        self._page_files = Requisites(source, now, requisites, parse)
         self._route_refresher = route_refresher
-        self._parse = parse
         self._running: dict[str, Deferred[None]] = {}
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
@@ -304,7 +307,9 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.count_archived(len(copy.body), len(gathered.files), len(gathered.report.missing))
+        self._metrics.count_archived(
+            len(copy.body), len(gathered.files), [each.kind for each in gathered.report.missing]
+        )
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),
@@ -317,7 +322,7 @@ class Scheduler:
     async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
         if not self._requisites.enabled:
             return Gathered((), RequisiteReport())
-        return await Requisites(context.fetcher, self._now, self._parse, self._requisites).gather(copy, fetch_path)
+        return await self._page_files.gather(context.fetcher, copy, fetch_path)
 
     def stop(self) -> Deferred[Any]:
         """Start no more jobs; fires when the running ones have ended."""

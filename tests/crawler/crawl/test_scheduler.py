@@ -89,6 +89,7 @@ class CrawlTests(SynchronousTestCase):
             token = node.capture(b"<img src=/a.png>")
             node.pages[token] = evolve(node.pages[token], url=url)
             crawler.take(token, {"SRV": "n1"})
+            crawler.run(1)  # the image is requested again: nothing listens at https
             row = crawler.row(token)
             self.assertEqual((row["outcome"], row["reason"]), ("lost" if reason else "archived", reason))
             self.assertEqual(node.miss_reasons.get(token), None if reason else "pulled")
