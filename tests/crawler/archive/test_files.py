@@ -51,6 +51,7 @@ def test_an_asset_stands_once_in_a_file(tmp_path: Path) -> None:
     assert kinds == ["warcinfo", "response", "response", "response", "revisit", "revisit"]
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
     place = Place(tmp_path)
     good = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
@@ -73,6 +74,7 @@ def test_files_rotate_and_are_never_overwritten(tmp_path: Path) -> None:
     assert stranger.read_bytes() == b"somebody's" or len(place.index.files()) == 2
 
 
+@pytest.mark.slow
 def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
@@ -172,6 +174,7 @@ def test_a_file_that_lost_bytes_is_left_alone(tmp_path: Path) -> None:
     assert place.page("t2") == b"two"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["folder", "file", "end"])
 def test_a_lost_file_is_reported_and_the_archive_goes_on(tmp_path: Path, loss: str) -> None:
     place = Place(tmp_path)
@@ -195,6 +198,7 @@ def test_a_lost_file_is_reported_and_the_archive_goes_on(tmp_path: Path, loss: s
     assert later.page("t4") == b"four"
 
 
+@pytest.mark.slow
 def test_the_archive_has_its_own_word(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
