@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from lbcompanion.crawler.archive.warc_records import Requisite
@@ -63,6 +63,7 @@ class WantedFile:
 
     :ivar node: the node that answered for the page.
     :ivar deadline: until when the page waits for it.
+    :ivar shows_move: whether the ``Set-Cookie`` values of an answer say that another node than the page's answered.
     """
 
     fetcher: SiteFetcher
@@ -70,6 +71,7 @@ class WantedFile:
     node: str
     url: str
     deadline: float
+    shows_move: Callable[[tuple[str, ...]], bool] = field(repr=False, eq=False)
 
     @property
     def key(self) -> FileKey:
@@ -214,20 +216,34 @@ class RequisiteSource:
             return self._failed(failure.word, MissingKind.FAILED, try_again=again, hurried=hurried)
         except ValueError:
             return self._failed("its address cannot be requested", MissingKind.UNUSABLE)
+        return self._understood(wanted, reply, asked_at, known if conditions else None, known)
+
+    def _understood(
+        self, wanted: WantedFile, reply: Reply, asked_at: float, validated: KnownFile | None, known: KnownFile | None
+    ) -> _Answer | None:
+        """Read a complete response.
+
+        :param validated: the entry that a response 304 is about.
+        :param known: the entry, whether it was to be validated or not.
+        """
         lines = tuple(line for line in reply.headers if line[0] in FIELDS)
         head = StoredHead(reply.status, lines, asked_at, self._now())
-        if reply.status == 304:
-            fresher = known.head.freshened(head) if conditions and known is not None and known.head else None
-            if fresher is None or known is None:
+        has_moved = wanted.shows_move(reply.all("set-cookie"))
+        if reply.status == 304 and not has_moved:
+            fresher = None if validated is None or validated.head is None else validated.head.freshened(head)
+            if validated is None or fresher is None:
                 return None
             self._count("validated")
-            return _Answer(evolve(known, head=fresher, asked_at=head.received_at))
+            return _Answer(evolve(validated, head=fresher, asked_at=head.received_at))
         self._count("node")
-        return self._read(wanted, reply, head)
+        answer = self._read(wanted, reply, head)
+        if has_moved and not _are_same_bytes(answer.known, known):
+            return self._failed("answered by another node", MissingKind.FAILED)
+        return answer
 
     async def _send(self, wanted: WantedFile, conditions: Lines, seconds: float) -> Reply:
         direct = wanted.fetch_path.direct
-        # By ``direct`` it is requested at the node's own origin.
+        # With ``direct`` it is requested at the node's own origin.
         address = f"{direct.rstrip('/')}{target_of(wanted.url)}" if direct else wanted.url
         if self._counts is not None:
             self._counts.count_requisite_request()
@@ -257,6 +273,11 @@ class RequisiteSource:
     def _counted(self, source: str, known: KnownFile) -> Requisite | Refusal:
         self._count(source)
         return known.result
+
+
+def _are_same_bytes(one: KnownFile, other: KnownFile | None) -> bool:
+    first, second = one.result, None if other is None else other.result
+    return isinstance(first, Requisite) and isinstance(second, Requisite) and first.sha256 == second.sha256
 
 
 def _result_of(url: str, reply: Reply) -> Requisite | Refusal:

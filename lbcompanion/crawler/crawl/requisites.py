@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, execute, gatherResults
+from twisted.internet.defer import Deferred, FirstError, execute, gatherResults
 
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.crawler.archive.warc_records import Requisite
@@ -32,6 +32,7 @@ from lbcompanion.html.requisite_links import MAX_LINKS, PageLinks, page_links
 from lbcompanion.html.urls import origin_of, path_of, resolve_url
 from lbcompanion.model import MissingKind, WallClock
 from lbcompanion.settings import RequisitesTable
+from lbcompanion.sticky.reader import CookieReader
 
 #: How many files of one page are requested at a time.
 _CONCURRENCY = 4
@@ -94,9 +95,19 @@ class Requisites:
         self._sheets: BoundedCache[tuple[bytes, str, str, str], tuple[_SheetLinks, tuple[str, ...]]]
         self._sheets = BoundedCache(max_bytes=8 * 1024 * 1024, max_key_bytes=4096)
 
-    async def gather(self, fetcher: SiteFetcher, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
+    async def gather(
+        self, fetcher: SiteFetcher, reader: CookieReader, copy: FetchedCopy, fetch_path: FetchPath
+    ) -> Gathered:
         """Fetch the page's requisites and those of its style sheets; failures are reported, never raised."""
-        return await _Gathering(self, fetcher, copy, fetch_path).run()
+
+        def shows_move(set_cookies: tuple[str, ...]) -> bool:
+            return reader.detects_move(fetch_path.cookies, set_cookies) is True
+
+        # Where the page itself came from another node than its cookie names, its files come from there too.
+        has_moved = shows_move(copy.set_cookies)
+        return await _Gathering(
+            self, fetcher, copy, fetch_path, (lambda _cookies: False) if has_moved else shows_move
+        ).run()
 
     async def page_links(self, copy: FetchedCopy) -> PageLinks:
         """Read a page."""
@@ -116,7 +127,15 @@ class Requisites:
 class _Gathering:
     """The requisites of one page while they are being fetched."""
 
-    def __init__(self, requisites: Requisites, fetcher: SiteFetcher, copy: FetchedCopy, fetch_path: FetchPath) -> None:
+    def __init__(
+        self,
+        requisites: Requisites,
+        fetcher: SiteFetcher,
+        copy: FetchedCopy,
+        fetch_path: FetchPath,
+        shows_move: Callable[[tuple[str, ...]], bool],
+    ) -> None:
+        self._shows_move = shows_move
         self._requisites = requisites
         self._limits = requisites.limits
         self._fetcher = fetcher
@@ -142,7 +161,10 @@ class _Gathering:
         self._want(links.urls)
         while self._waiting:
             workers = [Deferred.fromCoroutine(self._fetch_waiting()) for _ in range(_CONCURRENCY)]
-            await gatherResults(workers, consumeErrors=True)
+            try:
+                await gatherResults(workers, consumeErrors=True)
+            except FirstError as failure:  # cancelled, or a defect
+                failure.subFailure.raiseException()
         return self._gathered()
 
     def _want(self, urls: Iterable[str]) -> None:
@@ -197,7 +219,7 @@ class _Gathering:
             await self._fetch(self._waiting.popleft())
 
     async def _fetch(self, url: str) -> None:
-        wanted = WantedFile(self._fetcher, self._fetch_path, self._copy.node, url, self._deadline)
+        wanted = WantedFile(self._fetcher, self._fetch_path, self._copy.node, url, self._deadline, self._shows_move)
         result = await self._requisites.source.get(wanted)
         if isinstance(result, Requisite) and self._bytes + len(result.body) > self._limits.max_bytes:
             result = self._too_many_bytes()

@@ -97,6 +97,8 @@ class Scheduler:
         self._page_files = Requisites(source, now, requisites, parse)
         self._route_refresher = route_refresher
         self._running: dict[str, Deferred[None]] = {}
+        #: How many of these have their page, and wait for its files.
+        self._waiting_for_files = 0
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
         self._woken_at: dict[str, float] = {}
@@ -129,7 +131,7 @@ class Scheduler:
 
     async def _poll(self) -> None:
         # After a failure of the disk one page at a time is tried: each try transfers a copy.
-        free = (1 if self._archive.is_failing() else self._concurrency) - len(self._running)
+        free = 1 - len(self._running) if self._archive.is_failing() else self._free_slots()
         if free <= 0:
             return
         if not await self._defer(self._archive.may_store):
@@ -138,7 +140,7 @@ class Scheduler:
         due = await self._defer(self._backlog.due, self._now(), free, tuple(self._running), self._full_nodes())
         for job in due:
             self._start(job)
-        if len(self._running) >= self._concurrency:
+        if self._free_slots() <= 0:
             return
         if due:
             # These jobs may have filled the slots of a node; query again without its notices.
@@ -147,6 +149,14 @@ class Scheduler:
         following = await self._defer(self._backlog.next_due, self._now())
         if following is not None:
             self._wake_in(min(max(following - self._now(), 0.0), _MAX_SLEEP_SECONDS) + 0.01)
+
+    def _free_slots(self) -> int:
+        """Return how many notices may be started.
+
+        One that only waits for its page's files keeps no other page from being fetched, up to twice the number.
+        """
+        fetching = len(self._running) - self._waiting_for_files
+        return min(self._concurrency - fetching, 2 * self._concurrency - len(self._running))
 
     def _wake_in(self, seconds: float) -> None:
         if self._timer is not None and self._timer.active():
@@ -322,7 +332,13 @@ class Scheduler:
     async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
         if not self._requisites.enabled:
             return Gathered((), RequisiteReport())
-        return await self._page_files.gather(context.fetcher, copy, fetch_path)
+        self._waiting_for_files += 1
+        if self._free_slots() == 1:  # there was none before
+            self.wake()
+        try:
+            return await self._page_files.gather(context.fetcher, context.reader, copy, fetch_path)
+        finally:
+            self._waiting_for_files -= 1
 
     def stop(self) -> Deferred[Any]:
         """Start no more jobs; fires when the running ones have ended."""

@@ -54,6 +54,10 @@ def ok(body: bytes = b"x{}", *lines: tuple[str, str], status: int = 200) -> Repl
     return Reply(status, (CSS, *lines), body)
 
 
+def moved(set_cookies: tuple[str, ...]) -> bool:
+    return "SRV=n9" in set_cookies
+
+
 class Source:
     """A source of files, its nodes and its clock."""
 
@@ -74,7 +78,7 @@ class Source:
         """Ask for a file; the list gets the result."""
         fetch_path = FetchPath((RoutingCookie("SRV", cookie or node),), direct)
         deadline = self.clock.seconds() + self.limits.max_seconds
-        wanted = WantedFile(self.fetcher, fetch_path, node, ORIGIN + path, deadline)
+        wanted = WantedFile(self.fetcher, fetch_path, node, ORIGIN + path, deadline, moved)
         done: list[Any] = []
         Deferred.fromCoroutine(self.source.get(wanted)).addBoth(done.append)
         return done
@@ -161,6 +165,24 @@ def test_nodes_and_ways_to_them_share_nothing() -> None:
     assert "If-None-Match" not in source.node.asked[1][1]
 
 
+def test_what_another_node_answered_is_not_used_unless_the_bytes_are_the_same() -> None:
+    source = Source()
+    elsewhere = ("set-cookie", "SRV=n9")
+    source.node.answer = lambda _number: ok(b"new", elsewhere)
+    assert source.get() == Refusal("answered by another node", MissingKind.FAILED)
+    source.clock.advance(FAILURE_SECONDS)
+    source.node.answer = lambda _number: ok(b"old", ("etag", '"a"'))
+    old = source.get()
+    source.clock.advance(300)
+    source.node.answer = lambda _number: ok(b"new", elsewhere)
+    assert source.get() == Refusal("answered by another node", MissingKind.FAILED)
+    source.node.answer = lambda _number: ok(b"old", elsewhere)
+    assert source.get() == old
+    source.clock.advance(300)
+    source.node.answer = lambda _number: Reply(304, (elsewhere,), b"")
+    assert isinstance(source.get(), Refusal)
+
+
 @pytest.mark.parametrize(
     ("line", "personal"),
     [
@@ -218,7 +240,7 @@ def test_a_page_that_is_given_up_does_not_take_the_file_from_others() -> None:
         return answers[-1]
 
     source.node.answer = answer
-    wanted = WantedFile(source.fetcher, FetchPath(), "n1", f"{ORIGIN}/a.css", NOW + 10)
+    wanted = WantedFile(source.fetcher, FetchPath(), "n1", f"{ORIGIN}/a.css", NOW + 10, lambda _: False)
     first = Deferred.fromCoroutine(source.source.get(wanted))
     others = [source.ask(), source.ask()]
     first.addErrback(lambda failure: None)

@@ -26,6 +26,7 @@ from lbcompanion.crawler.fetching.http_client import Client, IdentityCodingAgent
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import RequisitesTable, SiteSettings
+from lbcompanion.sticky.reader import CookieReader
 from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm
 
 LIMITS = RequisitesTable()
@@ -59,7 +60,9 @@ class GatheredPage:
         page = FetchedCopy("n1", page_url, "GET", 200, "text/html", farm.now(), "own", digest_of(body), body)
         done: list[Gathered] = []
         requisites = page_files(farm, limits, parse)
-        Deferred.fromCoroutine(requisites.gather(fetcher, page, FetchPath())).addCallback(done.append)
+        Deferred.fromCoroutine(requisites.gather(fetcher, CookieReader(site.sticky), page, FetchPath())).addCallback(
+            done.append
+        )
         (gathered,) = done
         self.requisites, self.report = gathered.files, gathered.report
         date = to_rfc3339(page.captured_at)
@@ -194,7 +197,7 @@ def test_a_refused_file_ends_the_requests_for_its_page_and_does_not_pause_the_si
     body = b"<img src=/limited>" + b"".join(b"<img src=/%d>" % number for number in range(40))
     page = FetchedCopy("n1", f"{ORIGIN}/p", "GET", 200, "text/html", farm.now(), "own", digest_of(body), body)
     done: list[Gathered] = []
-    gathering = page_files(farm).gather(fetcher, page, FetchPath())
+    gathering = page_files(farm).gather(fetcher, CookieReader(site.sticky), page, FetchPath())
     Deferred.fromCoroutine(gathering).addCallback(done.append)
     reasons = {each.url: each.reason for each in done[0].report.missing}
     assert len(asked) <= 4

@@ -120,6 +120,47 @@ class CrawlTests(SynchronousTestCase):
             },
         )
 
+    def test_files_that_do_not_come_keep_no_page_from_being_fetched(self) -> None:
+        farm = SimulatedFarm()
+        node = farm.nodes["n1"]
+        node.override = lambda request: b"HANG" if request.path.startswith(b"/slow") else None
+        crawler = self.crawler(farm, sticky=INSERT)
+        slow = [node.capture(b"<img src=/slow%d>" % number) for number in range(20)]
+        for token in slow:
+            crawler.take(token, {"SRV": "n1"})
+        self.assertEqual(len(crawler.scheduler._running), 16)
+        self.assertEqual(sum(path.startswith("/slow") for _method, path, _cookies in node.asked), 6)
+        crawler.run(60)
+        self.assertEqual({crawler.row(token)["outcome"] for token in slow}, {"archived"})
+        self.assertEqual({crawler.row(token)["attempts"].count("archived") for token in slow}, {1})
+        self.assertEqual(crawler.scheduler._waiting_for_files, 0)
+
+    def test_a_crawler_that_stops_gives_up_the_files_and_keeps_the_notices(self) -> None:
+        farm = SimulatedFarm()
+        node = farm.nodes["n1"]
+        node.override = lambda request: b"HANG" if request.path.startswith(b"/slow") else None
+        crawler = self.crawler(farm, sticky=INSERT)
+        tokens = [node.capture(b"<img src=/slow%d><img src=/slow>" % number) for number in range(4)]
+        for token in tokens:
+            crawler.take(token, {"SRV": "n1"})
+        crawler.scheduler.stop()
+        crawler.scheduler.abandon()
+        self.assertEqual(crawler.scheduler._running, {})
+        self.assertEqual({crawler.row(token)["outcome"] for token in tokens}, {None})
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_a_page_is_fetched_while_others_wait_for_their_files(self) -> None:
+        farm = SimulatedFarm()
+        node = farm.nodes["n1"]
+        node.override = lambda request: b"HANG" if request.path.startswith(b"/slow") else None
+        crawler = self.crawler(farm, sticky=INSERT)
+        for number in range(8):
+            crawler.take(node.capture(b"<img src=/slow%d>" % number), {"SRV": "n1"})
+        quick = node.capture(b"<p>")
+        crawler.take(quick, {"SRV": "n1"})
+        self.assertEqual(crawler.row(quick)["outcome"], "archived")
+        crawler.run(30)
+
     def test_answers_that_no_client_can_use_are_not_asked_for_without_end(self) -> None:
         farm = SimulatedFarm(("n1",))
         crawler = self.crawler(farm)
