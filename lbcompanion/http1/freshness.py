@@ -28,10 +28,10 @@ _HEURISTIC_STATUSES = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 41
 #: The fields that decide on reuse and validation. No other field of a response has to be kept for that.
 FIELDS = frozenset({"age", "cache-control", "date", "etag", "expires", "last-modified", "vary"})
 
-#: A directive (RFC 9111 section 5.2), or what stands in its place up to the next comma.
+#: A directive (RFC 9111 section 5.2), what stands in its place up to the next comma, or a separator.
 _DIRECTIVE = re.compile(
-    r"""[ \t,]*+(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:=(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<token>[^,"]*)))?[^,]*"""
-    r"|[ \t,]*+[^,]+",
+    r"""(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:=(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<token>[^,"]*)))?[^,]*+"""
+    r"|[ \t,]++|[^,]++",
     re.DOTALL,
 )
 _SECONDS = re.compile(r"[0-9]+", re.ASCII)
