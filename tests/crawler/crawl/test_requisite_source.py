@@ -16,7 +16,6 @@ from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.requisite_report import Refusal
-from lbcompanion.http1.freshness import Lines
 from lbcompanion.model import MissingKind, RoutingCookie
 from lbcompanion.settings import RequisitesTable, SiteSettings
 
@@ -35,7 +34,7 @@ class Answers(Client):
         self.running = self.most_running = 0
         self.answer: Callable[[int], Reply | FetchFailed | Deferred[Reply] | None] = lambda _number: ok()
 
-    async def _ask(self, method: str, url: str, headers: Lines, max_bytes: int, body: bytes) -> Reply:  # type: ignore[override]
+    async def _ask(self, method: str, url: str, headers: Any, max_bytes: int, body: bytes, route: str) -> Reply:
         self.asked.append((url.removeprefix(ORIGIN), dict(headers)))
         self.running += 1
         self.most_running = max(self.running, self.most_running)
