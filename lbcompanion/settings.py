@@ -59,6 +59,7 @@ class CaptureTable:
     fragments: str = "on-request"
     mask: tuple[str, ...] = ("[type=password i]", "[autocomplete*='cc-' i]")
     exclude_blocks: bool = True
+    archive_fields_exclude: tuple[str, ...] = ("WWW-Authenticate", "X-Auth-Token", "X-CSRF-Token", "X-XSRF-Token")
 
 
 @frozen

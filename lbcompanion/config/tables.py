@@ -175,6 +175,9 @@ NODE: Mapping[str, Table] = {
         "fragments": checks.choice("on-request", "never"),
         "mask": checks.list_of(_selector, "a list of CSS selectors"),
         "exclude_blocks": checks.boolean,
+        "archive_fields_exclude": checks.list_of(
+            checks.text(checks.TOKEN, "the name of a header field"), "a list of names of header fields"
+        ),
     },
     "inject": {
         "enabled": checks.boolean,

@@ -123,7 +123,7 @@ class NodeService(NodeProcess):
             reactor=reactor,
             nonces=_nonce,
             now=self._now,
-            max_bytes=settings.capture.max_page_bytes * 2,
+            max_bytes=settings.capture.max_page_bytes * 2 + settings.limits.upstream_head_bytes,
         )
         self.spool: Spool | None = None
         self.notice_sender: NoticeSender | None = None
