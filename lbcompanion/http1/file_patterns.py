@@ -26,13 +26,17 @@ class FilePatterns:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         by_host: dict[str, list[str]] = {}
+        self._is_empty = True
         for host, path in map(_parts, patterns):
             by_host.setdefault(host.lower(), []).append(path)
+            self._is_empty = False
         self._on_any_host = PathPatterns(by_host.pop("", []))
         self._on_hosts = [(PathPatterns([f"/{host}"]), PathPatterns(paths)) for host, paths in by_host.items()]
 
     def match(self, url: str) -> bool:
         """Whether a pattern matches an absolute URL."""
+        if self._is_empty:
+            return False
         parts = urlsplit(url)
         path = (parts.path or "/").encode("utf-8", "surrogateescape")
         if self._on_any_host.excludes(path):

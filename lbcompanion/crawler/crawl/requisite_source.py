@@ -17,7 +17,7 @@ from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.crawl.requisite_cache import Cookies, FileKey, KnownFile, RequisiteCache
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import CUT, FetchFailed, Reply
-from lbcompanion.crawler.fetching.site_pause import asks_for_fewer
+from lbcompanion.crawler.fetching.site_pause import asks_for_fewer, retry_after_seconds
 from lbcompanion.crawler.queue.requisite_report import Refusal
 from lbcompanion.html.urls import target_of
 from lbcompanion.http1.file_patterns import FilePatterns
@@ -28,6 +28,8 @@ from lbcompanion.settings import RequisitesTable
 
 #: The pause before the first repetition in seconds; each further one takes twice as long.
 _FIRST_PAUSE_SECONDS = 0.25
+#: A longer ``Retry-After`` is not waited for.
+_MAX_PAUSE_SECONDS = 2.0
 #: One request may use this part of the time for a page's files, so that a repetition has time as well.
 _PART_OF_TIME = 0.5
 #: Failures that a repetition may not meet.
@@ -90,12 +92,13 @@ class _Answer:
 
     :ivar try_again: whether a repetition may help.
     :ivar hurried: whether the request had less time than usual.
+    :ivar pause: how many seconds the repetition has to wait at least.
     """
 
     known: KnownFile
     try_again: bool = False
     hurried: bool = False
-    validated: bool = False
+    pause: float = 0.0
 
 
 class RequisiteSource:
@@ -162,9 +165,10 @@ class RequisiteSource:
         pause = _FIRST_PAUSE_SECONDS
         answer = await self._ask_in_turn(wanted)
         for _ in range(self._limits.retries):
-            if not answer.try_again or self._now() + pause >= wanted.deadline:
+            seconds = max(pause, answer.pause)
+            if not answer.try_again or self._now() + seconds >= wanted.deadline:
                 break
-            await self._sleep(pause)
+            await self._sleep(seconds)
             pause *= 2
             answer = await self._ask_in_turn(wanted)
         return self._kept(wanted.key, answer)
@@ -254,7 +258,11 @@ class RequisiteSource:
     def _read(self, wanted: WantedFile, reply: Reply, head: StoredHead) -> _Answer:
         """Read a complete response other than 304."""
         if asks_for_fewer(reply):
-            return self._failed(f"status {reply.status}", MissingKind.REFUSED)
+            seconds = retry_after_seconds(reply, head.received_at)
+            refused = self._failed(f"status {reply.status}", MissingKind.REFUSED)
+            return evolve(
+                refused, try_again=seconds is not None and seconds <= _MAX_PAUSE_SECONDS, pause=seconds or 0.0
+            )
         if reply.status >= 500:
             again = reply.status in _PASSING_STATUSES
             return self._failed(f"status {reply.status}", MissingKind.STATUS, try_again=again)

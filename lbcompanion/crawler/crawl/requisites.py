@@ -139,6 +139,7 @@ class _Gathering:
         self._requisites = requisites
         self._limits = requisites.limits
         self._fetcher = fetcher
+        self._origins = site_origins(fetcher.site)
         self._copy = copy
         self._fetch_path = fetch_path
         self._deadline = requisites.now() + self._limits.max_seconds
@@ -186,7 +187,7 @@ class _Gathering:
     def _refusal(self, url: str) -> Refusal | None:
         """Return why a URL is not requested; None if it is."""
         site = self._fetcher.site
-        if origin_of(url) not in site_origins(site):
+        if origin_of(url) not in self._origins:
             return Refusal("another origin", MissingKind.ANOTHER_ORIGIN)
         if path_of(url).startswith(f"{site.prefix}/"):
             return Refusal("below the companion's prefix", MissingKind.PREFIX)

@@ -294,6 +294,18 @@ def test_what_may_pass_is_requested_again(failure: Reply | FetchFailed) -> None:
     assert len(source.node.asked) == 3
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("seconds", ["1", "2"])
+def test_a_short_pause_that_is_asked_for_is_kept(status: int, seconds: str) -> None:
+    source = Source(evolve(LIMITS, retries=1))
+    source.node.answer = lambda number: ok(b"", ("retry-after", seconds), status=status) if number == 1 else ok()
+    done = source.ask()
+    source.clock.advance(float(seconds) - 0.1)
+    assert len(source.node.asked) == 1
+    source.clock.advance(0.1)
+    assert isinstance(done[0], Requisite)
+
+
 @pytest.mark.parametrize("failure", PASSING)
 def test_the_repetitions_are_bounded(failure: Reply | FetchFailed) -> None:
     source = Source(evolve(LIMITS, retries=2))
