@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.crawler.admin import dashboard, json_views
-from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileElsewhere
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
@@ -240,6 +240,8 @@ class AdminResource(Resource):
             raise _HttpError(404, "that page is not archived")
         try:
             body = await self._defer(self._archive.read_page, row["warc_file"], row["warc_offset"])
+        except FileElsewhere as failure:
+            raise _HttpError(404, str(failure)) from None
         except ArchiveError as failure:
             raise _HttpError(500, str(failure)) from None
         policy = (
