@@ -196,7 +196,7 @@ def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
 
     :param revisit: the record's bytes as they are in its file.
     """
-    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    record, head = _revisit(revisit)
     digest = record.rec_headers.get_header("WARC-Payload-Digest")
     writer = _writer()
     copied = writer.create_warc_record(
@@ -205,7 +205,7 @@ def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
         payload=BytesIO(payload),
         length=len(payload),
         warc_headers_dict={**_kept_fields(record), "WARC-Payload-Digest": digest},
-        http_headers=record.http_headers,
+        http_headers=head,
     )
     return _serialized(writer, copied, payload)
 
@@ -215,20 +215,26 @@ def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes
 
     :param revisit: the record's bytes as they are in its file.
     """
-    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    record, head = _revisit(revisit)
     writer = _writer()
     copied = writer.create_revisit_record(
         record.rec_headers.get_header("WARC-Target-URI"),
         record.rec_headers.get_header("WARC-Payload-Digest"),
         first_url,
         first_date,
-        http_headers=record.http_headers,
+        http_headers=head,
         warc_headers_dict=_kept_fields(record),
     )
     return _serialized(writer, copied)
 
 
+def _revisit(revisit: bytes) -> tuple[Any, OriginalHead]:
+    """The record, and its HTTP head byte for byte."""
+    record = next(iter(ArchiveIterator(BytesIO(revisit), no_record_parse=True)))
+    return record, OriginalHead.read(record.raw_stream.read())
+
+
 def _kept_fields(record: Any) -> dict[str, str]:
-    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text)
+    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text, headers.FIELDS_LEFT_OUT.text)
     found = ((name, record.rec_headers.get_header(name)) for name in names)
     return {name: value for name, value in found if value}
