@@ -22,6 +22,8 @@ from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS, TURNS
 
 #: A lease that began this many seconds in the future does not count: the database's clock was set back.
 _CLOCK_SLACK_SECONDS = 5.0
+#: Notices are never postponed for longer; one that is due later was postponed by a clock that was wrong.
+MAX_PAUSE_SECONDS = 600.0
 #: How often to look for further notices after nodes turned out to be busy.
 _MAX_LOOKS = 4
 #: Seconds until the next try, where another crawler claims at this moment, or other crawlers keep the nodes busy.
@@ -196,6 +198,9 @@ class SharedQueue:
             # Recent claims may belong to jobs that begin just now.
             forgotten = own, RECORDINGS.c.token.not_in(tokens), RECORDINGS.c.claimed_at < time - self._lease_seconds / 3
             connection.execute(update(RECORDINGS).where(*forgotten).values(NO_CLAIM))
+            # A crawler whose clock was set back meanwhile has postponed these until after any pause.
+            far = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > time + MAX_PAUSE_SECONDS
+            connection.execute(update(RECORDINGS).where(*far).values(next_at=time))
         return set(tokens) - held
 
     def give_back(self, tokens: Collection[str]) -> None:
