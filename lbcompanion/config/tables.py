@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import endpoint_checks, resource_checks
+from lbcompanion.config import archive_checks, endpoint_checks, resource_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
@@ -38,6 +38,14 @@ def _queue(value: object, folder: Path) -> str:
         return urls.sqlite_url(value, folder)
     except InvalidValue as error:
         raise InvalidValue(_QUEUES, error.shown_value) from None
+
+
+_origins = checks.list_of(checks.origin(empty=False), "a list of origins", minimum=1, unique=True)
+
+
+def _intake(value: object, folder: Path) -> object:
+    """Check one origin, or a list of them."""
+    return (_origins if isinstance(value, list) else checks.origin(empty=True))(value, folder)
 
 
 def _selector(value: object, folder: Path) -> str:
@@ -213,7 +221,7 @@ NODE: Mapping[str, Table] = {
         ),
     },
     "crawler": {
-        "intake": checks.origin(empty=True),
+        "intake": _intake,
         "notices": checks.choice("browser", "server", "both"),
     },
     "limits": {
@@ -250,10 +258,13 @@ CRAWLER: Table = {
     "accept_secret_files": _secret_files,
     "state_dir": resource_checks.folder,
     "queue": resource_checks.database_url(_queue),
+    "archive": archive_checks.archive_url,
     "archive_dir": resource_checks.folder,
+    "rotate_bytes": checks.integer(1),
+    "rotate_seconds": checks.number(0),
     "min_free_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
-    "per_node": checks.integer(1, 10000),
+    "per_node": checks.integer(0, 10000),
     "lease_seconds": checks.number(1, 3600),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,

@@ -151,6 +151,25 @@ class CrawlerMetrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self._waiting_files = Gauge(
+            "archive_files_waiting",
+            "Closed archive files that are not yet in the object store",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._waiting_bytes = Gauge(
+            "archive_bytes_waiting", "Bytes of these files", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._uploads = Counter(
+            "archive_uploads",
+            "Archive files brought to the object store, and failed tries",
+            ["result"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._uploaded_bytes = Counter(
+            "archive_uploaded_bytes", "Bytes sent to the object store", namespace=_NAMESPACE, registry=self.registry
+        )
         self._totals: dict[str, int] = {}
         self._route_values: Callable[[], dict[str, int]] = dict
 
@@ -238,6 +257,16 @@ class CrawlerMetrics:
     def count_claims_lost(self, count: int) -> None:
         """Count claims of running jobs that other crawlers may have now."""
         self._claims_lost.inc(count)
+
+    def count_upload(self, *, done: bool, size: int = 0) -> None:
+        """Count a try to bring an archive file to the object store, and the bytes that were sent."""
+        self._uploads.labels("done" if done else "failed").inc()
+        self._uploaded_bytes.inc(size)
+
+    def set_waiting_files(self, count: int, size: int) -> None:
+        """Set how many closed archive files wait for the object store, and their size in bytes."""
+        self._waiting_files.set(count)
+        self._waiting_bytes.set(size)
 
     def set_running(self, count: int) -> None:
         """Set the number of notices being fetched now."""

@@ -37,14 +37,25 @@ def copy(body: bytes, method: str = "GET", status: int = 200, head: PageHead | N
 
 
 class Place:
-    def __init__(self, folder: Path, rotate_bytes: int = 1 << 30, min_free_bytes: int = 0) -> None:
+    def __init__(
+        self, folder: Path, rotate_bytes: int = 1 << 30, min_free_bytes: int = 0, rotate_seconds: float = 0
+    ) -> None:
         self.folder = folder
+        self.now = NOW
         self.health = Health()
         self.database = Database(open_engine(f"sqlite:///{folder}/q.db"))
         self.database.open()
         self.backlog = Backlog(self.database)
         self.index = ArchiveIndex(self.database)
-        self.archive = Archive(folder / "archive", self.index, lambda: NOW, rotate_bytes, min_free_bytes, self.health)
+        self.archive = Archive(
+            folder / "archive",
+            self.index,
+            lambda: self.now,
+            rotate_bytes,
+            rotate_seconds,
+            min_free_bytes,
+            self.health,
+        )
         self.archive.recover()
 
     def store(self, token: str, body: bytes, requisites: tuple[Requisite, ...] = (), **more: object) -> None:
