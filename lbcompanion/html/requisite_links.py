@@ -37,8 +37,8 @@ MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
 #: After so many steps the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
-#: more. Text, and tags without attributes, take none. A page of 2 MiB has some 50,000 steps.
-MAX_STEPS = 150_000
+#: more. Text, and tags without attributes, take none. A page of 2 MiB of documentation has some 30,000 steps.
+MAX_STEPS = 80_000
 _STEPS_FOR_ATTRIBUTES = 4
 #: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are not searched.
 _MAX_SRCDOC_DEPTH = 4
