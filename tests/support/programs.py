@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import unittest
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +44,9 @@ def find_program(name: str) -> str | None:
         package = find_spec("envoy")
         wheel = Path(next(iter((package and package.submodule_search_locations) or ("",)))) / "_bin" / "envoy"
         return str(wheel) if wheel.is_file() else None
+    if name == "traefik":  # in a wheel, beside this Python
+        beside = Path(sys.executable).parent / "traefik"
+        return str(beside) if beside.is_file() else None
     return None
 
 
