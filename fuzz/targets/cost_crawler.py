@@ -16,7 +16,7 @@ from typing import Any
 from fuzz import cost
 from fuzz.target import Target
 from lbcompanion.crawler.archive.warc_records import Requisite
-from lbcompanion.crawler.crawl.requisites import _style_sheet_links
+from lbcompanion.crawler.crawl.requisites import style_sheet_links
 from lbcompanion.crawler.fetching.site_addresses import archived_address
 from lbcompanion.html.requisite_links import page_links
 from lbcompanion.settings import SiteSettings
@@ -105,7 +105,7 @@ def _srcset(variant: int, body: bytes) -> Callable[[], object]:
 
 def _style_sheet(variant: int, body: bytes) -> Callable[[], object]:
     requisite = Requisite("http://www.example.com/a.css", "text/css", b"", body)
-    return lambda: _style_sheet_links(requisite, ("utf-8", "", "shift_jis")[variant % 3])
+    return lambda: style_sheet_links(requisite, ("utf-8", "", "shift_jis")[variant % 3])
 
 
 PLACES: Mapping[str, cost.Place] = {

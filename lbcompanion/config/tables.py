@@ -9,29 +9,43 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import endpoint_checks, resource_checks
+from lbcompanion.config import archive_checks, endpoint_checks, resource_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
 from lbcompanion.html.masks import Masks
+from lbcompanion.http1.file_patterns import is_file_pattern
 from lbcompanion.http1.path_patterns import is_matchable
-from lbcompanion.model import DEFAULT_LADDER, NODE_NAME
+from lbcompanion.model import CRAWLER_NAME, DEFAULT_LADDER, NODE_NAME
 from lbcompanion.sticky.dialects import AUTO, known_names
 from lbcompanion.sticky.dialects.generic import PART_ALLOWED, parse_part
 from lbcompanion.stores import urls
 
 Table = Mapping[str, Check]
 
+_QUEUE_SERVERS = ("postgresql", "mysql", "mariadb")
+_QUEUES = "sqlite:///FILE, " + ", ".join(dict.fromkeys(urls.SERVER_STORES[each].form for each in _QUEUE_SERVERS))
 NAME_ALLOWED = "1 to 32 letters, digits, _ or -"
 
 
 def _queue(value: object, folder: Path) -> str:
+    """Check the URL of the crawler's queue: SQLite, or one of the servers that SQL stores use."""
     if not isinstance(value, str):
-        raise InvalidValue("sqlite:///FILE")
+        raise InvalidValue(_QUEUES)
+    if value.partition(":")[0] in _QUEUE_SERVERS:
+        return urls.store_url(value, folder)
     try:
         return urls.sqlite_url(value, folder)
     except InvalidValue as error:
-        raise InvalidValue("sqlite:///FILE", error.shown_value) from None
+        raise InvalidValue(_QUEUES, error.shown_value) from None
+
+
+_origins = checks.list_of(checks.origin(empty=False), "a list of origins", minimum=1, unique=True)
+
+
+def _intake(value: object, folder: Path) -> object:
+    """Check one origin, or a list of them."""
+    return (_origins if isinstance(value, list) else checks.origin(empty=True))(value, folder)
 
 
 def _selector(value: object, folder: Path) -> str:
@@ -102,6 +116,16 @@ def _path_pattern(value: object, folder: Path) -> str:
     return value
 
 
+def _file_pattern(value: object, folder: Path) -> str:
+    """Check that a pattern can match the host and the path of a file."""
+    if not isinstance(value, str) or not value.isprintable() or not is_file_pattern(value):
+        raise InvalidValue(
+            'patterns of paths such as /ads/**, or of hosts and paths such as *.example.com/ads/**; "**" alone '
+            "matches all files"
+        )
+    return value
+
+
 _node_name = checks.text(NODE_NAME, NAME_ALLOWED)
 _names = checks.list_of(checks.cookie_name, "a list of cookie names and patterns")
 _token_names = checks.list_of(
@@ -159,6 +183,9 @@ NODE: Mapping[str, Table] = {
         "fragments": checks.choice("on-request", "never"),
         "mask": checks.list_of(_selector, "a list of CSS selectors"),
         "exclude_blocks": checks.boolean,
+        "archive_fields_exclude": checks.list_of(
+            checks.text(checks.TOKEN, "the name of a header field"), "a list of names of header fields"
+        ),
     },
     "inject": {
         "enabled": checks.boolean,
@@ -194,7 +221,7 @@ NODE: Mapping[str, Table] = {
         ),
     },
     "crawler": {
-        "intake": checks.origin(empty=True),
+        "intake": _intake,
         "notices": checks.choice("browser", "server", "both"),
     },
     "limits": {
@@ -223,6 +250,7 @@ NODE: Mapping[str, Table] = {
 PEERS = checks.mapping(checks.is_node_name, f"node names: {NAME_ALLOWED}", checks.origin(empty=False))
 
 CRAWLER: Table = {
+    "name": checks.text(CRAWLER_NAME, "1 to 64 letters, digits, ., _ or -, or empty", empty=True),
     "listen": endpoint_checks.server,
     "admin": endpoint_checks.server,
     "admin_hosts": _host_names,
@@ -230,9 +258,14 @@ CRAWLER: Table = {
     "accept_secret_files": _secret_files,
     "state_dir": resource_checks.folder,
     "queue": resource_checks.database_url(_queue),
+    "archive": archive_checks.archive_url,
     "archive_dir": resource_checks.folder,
+    "rotate_bytes": checks.integer(1),
+    "rotate_seconds": checks.number(0),
     "min_free_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
+    "per_node": checks.integer(0, 10000),
+    "lease_seconds": checks.number(1, 3600),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,
@@ -250,6 +283,12 @@ REQUISITES: Table = {
     "max_file_bytes": checks.integer(1),
     "max_bytes": checks.integer(1),
     "max_seconds": _positive,
+    "retries": checks.integer(0, 10),
+    "per_node": checks.integer(1, 1000),
+    "fresh_seconds": checks.number(0),
+    "cache_bytes": checks.integer(0),
+    "cache_files": checks.integer(0),
+    "exclude": checks.list_of(_file_pattern, "a list of patterns"),
 }
 SITE: Table = {
     "origin": checks.origin(empty=False),

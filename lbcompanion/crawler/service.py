@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,10 +23,14 @@ from twisted.web.server import Site
 from lbcompanion.crawler.admin.api import AdminResource, admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
+from lbcompanion.crawler.archive.object_store import ObjectStore
+from lbcompanion.crawler.archive.uploads import Uploads
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
-from lbcompanion.crawler.crawl.round_runner import RoundRunner
+from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.crawl.scheduler import Scheduler
+from lbcompanion.crawler.crawl.sharing import Sharing
+from lbcompanion.crawler.crawler_name import crawler_name, remember
 from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
@@ -46,6 +50,8 @@ _T = TypeVar("_T")
 
 #: How long a stop waits for running fetches, in seconds.
 STOP_SECONDS = 10.0
+#: How long pages and confirmations wait for others, to be written or sent together, in seconds.
+GATHER_SECONDS = 0.02
 
 
 class StartFailed(CompanionError):
@@ -85,20 +91,42 @@ class CrawlerService(MultiService):
         self._log = Logger(namespace="lbcompanion.crawler.service")
         self._pool: ThreadPool | None = None
         self._parsing_pool: ThreadPool | None = None
+        self._reading_pool: ThreadPool | None = None
         self._health = Health()
+        self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
         self._backlog = Backlog(self._database)
         self._route_table = RouteTable(self._database)
+        self._archive_index = ArchiveIndex(self._database, self._name)
         self._archive = Archive(
             settings.crawler.archive_dir,
-            ArchiveIndex(self._database),
+            self._archive_index,
             self._now,
+            rotate_bytes=settings.crawler.rotate_bytes,
+            rotate_seconds=settings.crawler.rotate_seconds,
             min_free_bytes=settings.crawler.min_free_bytes,
             health=self._health,
             on_new_folder=self._lock_archive,
         )
         self._dns_check = DnsCheck(settings.sites.values(), reactor, self._health)
+        self._sharing = (
+            Sharing(settings, self._name, self._database, self._health, reactor, self._defer)
+            if self._database.is_server
+            else None
+        )
         self._routes = Routes()
+        self._contexts: Mapping[str, SiteContext] = {}
+        self._uploads = Uploads(
+            archive=self._archive,
+            index=self._archive_index,
+            store=ObjectStore(settings.crawler.archive) if settings.crawler.archive else None,
+            defer=self._defer,
+            in_thread=self._read,
+            reactor=reactor,
+            metrics=self._metrics,
+            health=self._health,
+            jitter=random.random,
+        )
         self._scheduler: Scheduler | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
@@ -112,6 +140,9 @@ class CrawlerService(MultiService):
         self._pool.start()
         self._parsing_pool = ThreadPool(minthreads=0, maxthreads=1, name="parsing")
         self._parsing_pool.start()
+        # One thread uploads, and one reads pages for the dashboard.
+        self._reading_pool = ThreadPool(minthreads=0, maxthreads=2, name="object store")
+        self._reading_pool.start()
         # If the reactor stops without stopService, the thread must not keep the process alive.
         self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_pool)
         self._starting = Deferred.fromCoroutine(self._start())
@@ -135,6 +166,12 @@ class CrawlerService(MultiService):
             raise StartFailed("the crawler does not run")
         return deferToThreadPool(self._reactor, self._parsing_pool, call, *args)
 
+    def _read(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
+        """Read an archived page or upload a file on a thread of its own: an object store may be slow."""
+        if self._reading_pool is None:
+            raise StartFailed("the crawler does not run")
+        return deferToThreadPool(self._reactor, self._reading_pool, call, *args)
+
     def _open_state(self) -> list[Route]:
         """Create folders, lock and tables, and recover the archive; runs on the backlog's thread."""
         folder = self.settings.crawler.state_dir
@@ -144,8 +181,12 @@ class CrawlerService(MultiService):
         if queue is not None:
             self._lock(queue)
         self._database.open()
+        if self._sharing is not None:
+            self._sharing.join()
+        remember(self._name, folder)
         self._archive.recover()
-        self._backlog.make_all_due(self._now())
+        if self._sharing is None:  # other crawlers look after the back-offs of a shared queue
+            self._backlog.make_all_due(self._now())
         return load_trusted_routes(self._route_table, self.settings.sites)
 
     def _lock_archive(self) -> None:
@@ -161,14 +202,16 @@ class CrawlerService(MultiService):
             held.release()
             del self._locks[locked]
         try:
-            self._locks[locked] = Lock(locked, f"state directory {self.settings.crawler.state_dir}")
+            self._locks[locked] = Lock(locked, f"{self._name} (state directory {self.settings.crawler.state_dir})")
         except InUse as refused:
             raise StartFailed(str(refused)) from None
 
     async def _start(self) -> None:
         routes = self._routes = Routes(await self._defer(self._open_state))
         crawler = self.settings.crawler
-        contexts = build_sites(self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory)
+        contexts = self._contexts = build_sites(
+            self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory
+        )
         limits = LadderLimits(give_up_after_seconds=crawler.give_up_after_seconds)
         round_runner = RoundRunner(
             routes=routes, save_route=self._save_route, now=self._now, jitter=random.random, limits=limits
@@ -183,11 +226,14 @@ class CrawlerService(MultiService):
             now=self._now,
             metrics=self._metrics,
             concurrency=crawler.concurrency,
+            work=None if self._sharing is None else self._sharing.work,
+            per_node=crawler.per_node or None,
             give_up_after_seconds=crawler.give_up_after_seconds,
             requisites=evolve(
                 self.settings.requisites, enabled=crawler.requisites and self.settings.requisites.enabled
             ),
             parse=self._parse,
+            gather_seconds=GATHER_SECONDS,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
@@ -207,6 +253,7 @@ class CrawlerService(MultiService):
             sites=self._origins,
             hosts=crawler.admin_hosts,
             health=self._health,
+            read=self._read,
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -216,7 +263,10 @@ class CrawlerService(MultiService):
         self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)
         if self._resolves_names:
             self._dns_check.start()
+        if self._sharing is not None:
+            self._sharing.start(self._scheduler, routes, contexts)
         self._scheduler.wake()
+        self._uploads.start()
         self.started.callback(self)
 
     async def _listen(self, endpoint_text: str, site: Site) -> int:
@@ -267,6 +317,9 @@ class CrawlerService(MultiService):
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
+        await self._uploads.stop()
+        for context in self._contexts.values():
+            context.fetcher.close()
         for _, factory in self._ports:
             for connection in list(factory.protocols):
                 connection.loseConnection()
@@ -277,8 +330,8 @@ class CrawlerService(MultiService):
             self._stop_pool()
 
     def _stop_pool(self) -> None:
-        pools = (self._pool, self._parsing_pool)
-        self._pool = self._parsing_pool = None
+        pools = (self._pool, self._parsing_pool, self._reading_pool)
+        self._pool = self._parsing_pool = self._reading_pool = None
         for pool in pools:
             if pool is not None:
                 pool.stop()
@@ -286,10 +339,14 @@ class CrawlerService(MultiService):
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)
         await scheduler.stop()
+        if self._sharing is not None:
+            self._sharing.stop()
         if give_up_call.active():
             give_up_call.cancel()
 
     def _close(self) -> None:
+        if self._sharing is not None:
+            self._sharing.leave()
         self._database.close()
         for lock in self._locks.values():
             lock.release()

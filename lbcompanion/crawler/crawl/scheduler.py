@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 from zlib import crc32
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, execute
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.warc_records import RecordRefused
+from lbcompanion.crawler.crawl.confirmations import Confirmations
+from lbcompanion.crawler.crawl.requisite_source import RequisiteSource
 from lbcompanion.crawler.crawl.requisites import Gathered, Parse, Requisites
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -24,6 +27,7 @@ from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, PendingNotice
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
+from lbcompanion.crawler.queue.work import WholeQueue, Work
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import abbreviate
 from lbcompanion.settings import RequisitesTable
@@ -58,9 +62,12 @@ class Scheduler:
     :param contexts: by site name.
     :param now: seconds since the epoch.
     :param give_up_after_seconds: when a notice without a copy is lost.
+    :param work: where due notices are taken from; None: from the backlog, whose only crawler this is.
+    :param per_node: how many notices of one origin node are worked on at a time; None: no limit of its own.
     :param requisites: whether page requisites are fetched too, and their limits.
     :param route_refresher: marks every notice's node as active there; None refreshes no routes.
     :param parse: reads pages and style sheets in another thread.
+    :param gather_seconds: how long pages and confirmations wait for others, to be written or sent together.
     """
 
     def __init__(
@@ -77,8 +84,11 @@ class Scheduler:
         concurrency: int,
         give_up_after_seconds: float,
         requisites: RequisitesTable,
+        work: Work | None = None,
+        per_node: int | None = None,
         route_refresher: RouteRefresher | None = None,
         parse: Parse = execute,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._backlog = backlog
         self._archive = archive
@@ -89,11 +99,17 @@ class Scheduler:
         self._now = now
         self._metrics = metrics
         self._concurrency = concurrency
+        self._work = work or WholeQueue(backlog)
+        self._per_node = per_node or concurrency
         self._give_up_after_seconds = give_up_after_seconds
         self._requisites = requisites
+        source = RequisiteSource(now, lambda seconds: deferLater(reactor, seconds), requisites, metrics)
+        self._page_files = Requisites(source, now, requisites, parse)
         self._route_refresher = route_refresher
-        self._parse = parse
+        self._confirmations = Confirmations(reactor, gather_seconds)
         self._running: dict[str, Deferred[None]] = {}
+        #: How many of these have their page, and wait for its files.
+        self._waiting_for_files = 0
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
         self._woken_at: dict[str, float] = {}
@@ -103,7 +119,7 @@ class Scheduler:
         self._timer: IDelayedCall | None = None
         self._log = Logger(namespace="lbcompanion.crawler.crawl")
         for context in contexts.values():
-            context.minter.on_proven = self._on_node_back
+            context.minter.on_proven = self.on_node_back
 
     def wake(self) -> None:
         """Look for due notices now; called when a notice arrives, a round ends or a back-off ends."""
@@ -126,24 +142,37 @@ class Scheduler:
 
     async def _poll(self) -> None:
         # After a failure of the disk one page at a time is tried: each try transfers a copy.
-        free = (1 if self._archive.is_failing() else self._concurrency) - len(self._running)
+        free = 1 - len(self._running) if self._archive.is_failing() else self._free_slots()
         if free <= 0:
             return
         if not await self._defer(self._archive.may_store):
             self._wake_in(_FAILURE_PAUSE_SECONDS)
             return
-        due = await self._defer(self._backlog.due, self._now(), free, tuple(self._running), self._full_nodes())
-        for job in due:
-            self._start(job)
-        if len(self._running) >= self._concurrency:
+        full = self._full_nodes()
+        taken = await self._defer(self._work.take, self._now(), free, tuple(self._running), full)
+        if taken.is_held_up or any(self._busy_nodes[node] >= self._per_node for node in full):
+            self._metrics.count_node_wait()
+        if refused := [job.token for job in taken.jobs if not self._start(job)]:
+            await self._defer(self._work.give_back, refused)
+        if self._free_slots() <= 0:
             return
-        if due:
+        if taken.jobs:
             # These jobs may have filled the slots of a node; query again without its notices.
             self._poll_again = True
             return
         following = await self._defer(self._backlog.next_due, self._now())
-        if following is not None:
-            self._wake_in(min(max(following - self._now(), 0.0), _MAX_SLEEP_SECONDS) + 0.01)
+        waits = [_MAX_SLEEP_SECONDS if following is None else following - self._now()]
+        waits += [each for each in (taken.again_seconds, self._work.poll_seconds) if each is not None]
+        if following is not None or len(waits) > 1:
+            self._wake_in(min(max(min(waits), 0.0), _MAX_SLEEP_SECONDS) + 0.01)
+
+    def _free_slots(self) -> int:
+        """Return how many notices may be started.
+
+        One that only waits for its page's files keeps no other page from being fetched, up to twice the number.
+        """
+        fetching = len(self._running) - self._waiting_for_files
+        return min(self._concurrency - fetching, 2 * self._concurrency - len(self._running))
 
     def _wake_in(self, seconds: float) -> None:
         if self._timer is not None and self._timer.active():
@@ -153,12 +182,14 @@ class Scheduler:
 
     def _full_nodes(self) -> tuple[str, ...]:
         """Failing nodes may hold at most a quarter of the slots each: their timeouts must not starve other nodes."""
-        limit = max(1, self._concurrency // 4)
-        return tuple(node for node in self._failing_nodes if self._busy_nodes[node] >= limit)
+        limit = min(max(1, self._concurrency // 4), self._per_node)
+        full = {node for node, count in self._busy_nodes.items() if count >= self._per_node}
+        return tuple(full | {node for node in self._failing_nodes if self._busy_nodes[node] >= limit})
 
-    def _start(self, job: PendingNotice) -> None:
+    def _start(self, job: PendingNotice) -> bool:
+        """Start a job; returns whether it may be started."""
         if self._stopped or job.token in self._running or job.owner in self._full_nodes():
-            return
+            return False
         self._busy_nodes[job.owner] += 1
         running = Deferred.fromCoroutine(self._process(job))
         if not running.called:
@@ -166,6 +197,18 @@ class Scheduler:
         running.addErrback(self._on_job_failed, job)
         running.addBoth(self._on_job_end, job)
         self._metrics.set_running(len(self._running))
+        return True
+
+    def running_tokens(self) -> tuple[str, ...]:
+        """Return the tokens of the notices that are worked on."""
+        return tuple(self._running)
+
+    def cancel(self, tokens: Iterable[str]) -> None:
+        """Cancel jobs: another crawler works on their notices."""
+        for token in tokens:
+            if token in self._running:
+                self._running[token].cancel()
+                self._metrics.count_claims_lost(1)
 
     def _on_job_end(self, _result: object, job: PendingNotice) -> None:
         self._running.pop(job.token, None)
@@ -256,11 +299,11 @@ class Scheduler:
         if isinstance(round_result.step, Fetched | Finish) and any(
             each.node == owner for each in round_result.attempts
         ):
-            self._on_node_back(owner)
+            self.on_node_back(owner)
         elif isinstance(round_result.step, Wait) and not _is_owner_blameless(round_result, paused=paused):
             self._failing_nodes.add(owner)
 
-    def _on_node_back(self, node: str) -> None:
+    def on_node_back(self, node: str) -> None:
         """Make a node's notices due at once when the node is reachable again, instead of after their back-off."""
         if node not in self._failing_nodes:
             return
@@ -287,7 +330,7 @@ class Scheduler:
                 await self._mark_lost(job, address, attempts)
                 return
             copy = evolve(copy, url=address)
-            gathered = await self._gather(context, copy, round_result.fetch_path)
+            gathered = await self._gather(context, job, copy, round_result.fetch_path)
             archived = (*before, evolve(last, result=_ARCHIVED))
             stored = await self._defer(
                 self._archive.store,
@@ -304,7 +347,9 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.count_archived(len(copy.body), len(gathered.files), len(gathered.report.missing))
+        self._metrics.count_archived(
+            len(copy.body), len(gathered.files), [each.kind for each in gathered.report.missing]
+        )
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),
@@ -312,12 +357,24 @@ class Scheduler:
             route=round_result.route,
             size=stored.size,
         )
-        self._metrics.count_confirmation(done=await context.fetcher.confirm(job.token, round_result.fetch_path))
+        confirmed = self._confirmations.confirm(context.fetcher, job.owner, job.token, round_result.fetch_path)
+        self._metrics.count_confirmation(done=await confirmed)
 
-    async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
+    async def _gather(
+        self, context: SiteContext, job: PendingNotice, copy: FetchedCopy, fetch_path: FetchPath
+    ) -> Gathered:
         if not self._requisites.enabled:
             return Gathered((), RequisiteReport())
-        return await Requisites(context.fetcher, self._now, self._parse, self._requisites).gather(copy, fetch_path)
+        had_no_slot = self._free_slots() <= 0 or job.owner in self._full_nodes()
+        self._waiting_for_files += 1
+        self._busy_nodes[job.owner] -= 1
+        if had_no_slot:
+            self.wake()
+        try:
+            return await self._page_files.gather(context.fetcher, context.reader, copy, fetch_path)
+        finally:
+            self._busy_nodes[job.owner] += 1
+            self._waiting_for_files -= 1
 
     def stop(self) -> Deferred[Any]:
         """Start no more jobs; fires when the running ones have ended."""

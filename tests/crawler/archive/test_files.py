@@ -3,13 +3,17 @@ from __future__ import annotations
 import gzip
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileElsewhere
+from lbcompanion.crawler.archive.warc_reader import stored_records
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
+from lbcompanion.crawler.queue.schema import FILES
 from lbcompanion.model import LossCode, LossReason
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
@@ -36,8 +40,15 @@ def test_a_page_comes_back(tmp_path: Path) -> None:
 def test_a_post_is_noted(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"done", method="POST")
-    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "request"]
-    assert b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: www.example.com\r\n" in gzip.decompress(place.files()[0].read_bytes())
+    with place.files()[0].open("rb") as stream:
+        info, page, request = stored_records(stream)
+    assert [each.kind for each in (info, page, request)] == ["warcinfo", "response", "request"]
+    text = gzip.decompress(place.files()[0].read_bytes())
+    assert b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: www.example.com\r\n" in text
+    assert text.endswith(b"\r\nContent-Length: 0\r\n\r\n\r\n\r\n")
+    assert request.fields["warc-concurrent-to"] == page.record_id
+    assert request.fields["warc-truncated"] == "unspecified"
+    assert (request.url, request.date) == (page.url, page.date)
 
 
 @pytest.mark.slow
@@ -51,6 +62,7 @@ def test_an_asset_stands_once_in_a_file(tmp_path: Path) -> None:
     assert kinds == ["warcinfo", "response", "response", "response", "revisit", "revisit"]
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
     place = Place(tmp_path)
     good = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
@@ -62,7 +74,7 @@ def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_files_rotate_and_are_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
-    stranger = tmp_path / "archive" / "lbc-20261123211000-0000.warc.gz"
+    stranger = tmp_path / "archive" / "lbc-crawler-20261123211000-0000.warc.gz"
     stranger.write_bytes(b"somebody's")
     place = Place(tmp_path, rotate_bytes=1)
     place.store("t1", b"one")
@@ -73,6 +85,71 @@ def test_files_rotate_and_are_never_overwritten(tmp_path: Path) -> None:
     assert stranger.read_bytes() == b"somebody's" or len(place.index.files()) == 2
 
 
+def states(place: Place) -> list[str]:
+    return [str(file.state) for file in place.index.own_files()]
+
+
+@pytest.mark.slow
+def test_a_file_is_closed_by_its_age(tmp_path: Path) -> None:
+    place = Place(tmp_path, rotate_seconds=60)
+    assert not place.archive.close_if_due()
+    place.store("t1", b"one")
+    place.now += 59
+    assert not place.archive.close_if_due()
+    place = Place(tmp_path, rotate_seconds=60)
+    place.now += 60
+    place.store("t2", b"two")  # also without a timer
+    assert states(place) == ["closed", "open"]
+    place.now -= 3600  # the clock was set back
+    assert place.archive.close_if_due()
+    assert not place.archive.close_if_due()
+    assert states(place) == ["closed", "closed"]
+    place = Place(tmp_path)
+    place.store("t3", b"three")
+    assert states(place) == ["closed", "closed", "open"]
+    assert [place.page(token) for token in ("t1", "t2", "t3")] == [b"one", b"two", b"three"]
+
+
+@pytest.mark.slow
+def test_a_closed_file_ends_with_its_last_record(tmp_path: Path) -> None:
+    place = Place(tmp_path, rotate_seconds=60)
+    place.store("t1", b"one")
+    place.backlog.add([arrival("t2")], NOW)
+    place.backlog.mark_lost("t2", LossReason.of(LossCode.EXPIRED), (), NOW)
+    with pytest.raises(BacklogError):
+        place.archive.store("t2", copy(b"never"), (), "own", ())
+    place.now += 60
+    assert place.archive.close_if_due()
+    assert b"never" not in gzip.decompress(place.files()[0].read_bytes())
+    assert [kind for kind, _ in place.records()] == ["warcinfo", "response"]
+
+
+@pytest.mark.slow
+def test_an_empty_file_is_continued_whatever_its_age(tmp_path: Path) -> None:
+    place = Place(tmp_path, rotate_seconds=60)
+    place.backlog.add([arrival("t1")], NOW)
+    place.backlog.mark_lost("t1", LossReason.of(LossCode.EXPIRED), (), NOW)
+    with pytest.raises(BacklogError):
+        place.archive.store("t1", copy(b"never"), (), "own", ())
+    place.now += 3600
+    assert not place.archive.close_if_due()
+    place.store("t2", b"two")
+    assert states(place) == ["open"]
+
+
+@pytest.mark.slow
+def test_files_of_an_earlier_version_are_closed_with_the_next_one(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    with place.database.change() as connection:
+        connection.execute(update(FILES).values(state=None, opened_at=None, crawler=None))
+    place = Place(tmp_path, rotate_bytes=1)
+    place.store("t2", b"two")
+    assert states(place) == ["closed", "open"]
+    assert (place.page("t1"), place.page("t2")) == (b"one", b"two")
+
+
+@pytest.mark.slow
 def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
@@ -97,9 +174,9 @@ class Dying(ArchiveIndex):
 
     at = ""
 
-    def new_file(self, name: str) -> None:
+    def new_file(self, name: str, now: float) -> None:
         self._die("before new file")
-        super().new_file(name)
+        super().new_file(name, now)
         self._die("after new file")
 
     def mark_archived(self, *args: object) -> None:
@@ -172,6 +249,7 @@ def test_a_file_that_lost_bytes_is_left_alone(tmp_path: Path) -> None:
     assert place.page("t2") == b"two"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["folder", "file", "end"])
 def test_a_lost_file_is_reported_and_the_archive_goes_on(tmp_path: Path, loss: str) -> None:
     place = Place(tmp_path)
@@ -195,6 +273,7 @@ def test_a_lost_file_is_reported_and_the_archive_goes_on(tmp_path: Path, loss: s
     assert later.page("t4") == b"four"
 
 
+@pytest.mark.slow
 def test_the_archive_has_its_own_word(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
@@ -219,3 +298,71 @@ def test_nothing_is_fetched_for_a_disk_that_is_nearly_full(tmp_path: Path) -> No
     (line,) = place.health.lines()
     assert line.startswith("the archive has no room: ")
     assert Place(tmp_path, min_free_bytes=1).archive.may_store()
+
+
+def test_files_of_another_crawler_are_left_alone(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    file = place.files()[0]
+    assert file.name == "lbc-crawler-20261123211000-0000.warc.gz"
+    with file.open("ab") as stream:
+        stream.write(b"not committed")
+    size = file.stat().st_size
+    other = ArchiveIndex(place.database, "other")
+    archive = Archive(tmp_path / "archive", other, lambda: NOW)
+    archive.recover()
+    assert (other.files(), file.stat().st_size) == ({}, size)
+    place.backlog.add([arrival("t2")], NOW)
+    assert archive.store("t2", copy(b"two"), (), "own", ()).file == "lbc-other-20261123211000-0000.warc.gz"
+    elsewhere = Archive(tmp_path / "elsewhere", other, lambda: NOW)
+    with pytest.raises(FileElsewhere, match=f"the archive of the crawler crawler, in its file {file.name}"):
+        elsewhere.read_page(file.name, 0)
+    Place(tmp_path)
+    assert file.stat().st_size == size - len(b"not committed")
+
+
+def test_files_without_a_name_belong_to_the_only_crawler(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    with place.database.change() as connection:
+        connection.execute(update(FILES).values(crawler=None))
+    assert list(ArchiveIndex(place.database, "renamed").files()) == [place.files()[0].name]
+
+
+class AnswerLost(ArchiveIndex):
+    """An index whose next commit works, although its answer is lost; after that the database is gone for a while."""
+
+    lost = gone = False
+
+    def mark_archived(self, *arguments: Any) -> None:
+        super().mark_archived(*arguments)
+        if self.lost:
+            self.lost, self.gone = False, True
+            raise BacklogError("the connection broke")
+
+    def committed(self, name: str) -> int:
+        if self.gone:
+            raise BacklogError("still gone")
+        return super().committed(name)
+
+
+def test_a_commit_whose_answer_was_lost_is_not_overwritten(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    index = AnswerLost(place.database)
+    archive = Archive(tmp_path / "archive", index, lambda: NOW)
+    archive.recover()
+    style = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+    place.backlog.add([arrival(f"t{number}") for number in range(3)], NOW)
+    index.lost = True
+    with pytest.raises(BacklogError):
+        archive.store("t0", copy(b"<p>zero"), (style,), "own", ())
+    with pytest.raises(BacklogError, match="still gone"):
+        archive.store("t1", copy(b"<p>one"), (), "own", ())
+    index.gone = False
+    archive.store("t1", copy(b"<p>one"), (style,), "own", ())
+    with pytest.raises(BacklogError):  # it has its outcome
+        archive.store("t0", copy(b"<p>zero"), (), "own", ())
+    archive.store("t2", copy(b"<p>two"), (), "own", ())
+    assert [place.page(f"t{number}") for number in range(3)] == [b"<p>zero", b"<p>one", b"<p>two"]
+    kinds = [kind for kind, _ in place.records()]
+    assert kinds == ["warcinfo", "response", "response", "response", "revisit", "response"]

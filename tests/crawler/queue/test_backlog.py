@@ -46,7 +46,7 @@ class AgainstADict(RuleBasedStateMachine):
         self.database = opened()
         self.backlog = Backlog(self.database)
         self.index = ArchiveIndex(self.database)
-        self.index.new_file("a.warc.gz")
+        self.index.new_file("a.warc.gz", 0.0)
         self.model: dict[str, dict[str, Any]] = {}
         self.now = 0.0
 
@@ -193,6 +193,7 @@ def test_attempts_are_kept_with_what_was_learnt() -> None:
     assert load_attempts(row["attempts"]) == attempts
 
 
+@pytest.mark.slow
 def test_losses_are_remembered_and_what_waits_for_them_is_due() -> None:
     backlog = fresh()
     backlog.add([arrival("token0"), arrival("token1")], 0.0)

@@ -11,12 +11,13 @@ from lbcompanion.errors import PageNotReady
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.service import CopyRequest
 from lbcompanion.node.proxy.context import InternalResponse
-from lbcompanion.protocol.tokens import Tokens
+from lbcompanion.protocol.confirmations import write_confirmation
+from lbcompanion.protocol.tokens import Tokens, is_valid_proof
 from lbcompanion.settings import CaptureTable, FetchTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
-from tests.support.in_memory_node import PAGE, InMemoryNode, html
+from tests.support.in_memory_node import PAGE, InMemoryNode, VisitorResponse, html, request
 from tests.support.own_answers import FailingTakeStore, digest, guarded, proved, with_page
 
 
@@ -39,6 +40,26 @@ def test_a_copy_with_proof_and_digest(method: str) -> None:
     assert told[b"repr-digest"] == digest(PAGE)
     assert told[b"lbc-proof"].encode() == proved("n1", token, "abc", digest(PAGE))
     assert guarded(answer, b"no-store, no-transform")
+
+
+def test_a_copy_with_its_head_for_a_caller_that_asks_for_it() -> None:
+    companion = InMemoryNode()
+    body = b"HTTP/1.1 200 Yes\r\nContent-Type: text/html\r\nSet-Cookie: secret\r\nX-A: b\r\n"
+    companion.application.answers(body + b"Content-Length: %d\r\n\r\n" % len(PAGE) + PAGE)
+    companion.get()
+    token = companion.page.token
+    lines = b"Content-Type: text/html\r\nX-A: b\r\nContent-Length: %d\r\n" % len(PAGE)
+    head = b"HTTP/1.1 200 Yes\r\n" + lines + b"\r\nSet-Cookie\r\n"
+    for method in ("GET", "HEAD"):
+        answer = companion.fetch(token, method, b"Lbc-Page-Head: 1", nonce="abc")
+        assert answer.body == (PAGE + head if method == "GET" else b"")
+        told = {name: value.decode() for name, value in answer.fields}
+        assert (told[b"content-length"], told[b"lbc-page-head"]) == (str(len(PAGE + head)), str(len(head)))
+        assert told[b"repr-digest"] == digest(PAGE + head)
+        assert is_valid_proof(told[b"lbc-proof"], SECRET, "n1", token, "abc", digest(PAGE + head), str(len(head)))
+    for fields in ((), (b"Lbc-Page-Head: 0",), (b"Lbc-Page-Head: 1, 1",)):
+        answer = companion.fetch(token, "GET", *fields)
+        assert (answer.body, answer.all(b"lbc-page-head")) == (PAGE, [])
 
 
 def test_a_crawler_of_version_0_1_gets_the_pages_type() -> None:
@@ -97,6 +118,32 @@ def test_a_post_confirms() -> None:
     assert companion.fetch(token).json["reason"] == "pulled"
     other = path.replace("done", "more")
     assert companion.get(other.encode(), *companion.signed("POST", other), method=b"POST").status == 404
+
+
+def confirm_several(companion: InMemoryNode, body: bytes, signed: bytes | None = None) -> VisitorResponse:
+    fields = companion.signed("POST", "/_lbc/done", body if signed is None else signed)
+    length = b"Content-Length: %d" % len(body)
+    asked = request(b"/_lbc/done", *fields, length, method=b"POST") + body
+    (answer,) = companion.ask(asked, methods=[b"POST"])
+    return answer
+
+
+def test_a_post_confirms_several() -> None:
+    companion, token = with_page()
+    other = Tokens(SECRET, "n2", lambda count: b"\x01" * count).mint()
+    body = write_confirmation([token, other, "nonsense"])
+    assert confirm_several(companion, body, signed=b"another").status == 403
+    assert confirm_several(companion, b"{}").status == 400
+    assert companion.fetch(token).status == 200
+    answer = confirm_several(companion, body)
+    assert answer.status == 200
+    assert answer.json == {"results": {token: 204, other: 404, "nonsense": 404}}
+    assert guarded(answer)
+    assert answer.get(b"lbc-proof") == proved("n1", "", "nonce-1", digest(answer.body))
+    assert companion.fetch(token).json["reason"] == "pulled"
+    unsigned = request(b"/_lbc/done", b"Content-Length: %d" % len(body), method=b"POST") + body
+    assert companion.ask(unsigned, methods=[b"POST"])[0].status == 403
+    assert companion.get(b"/_lbc/done").status == 405
 
 
 def test_copies_may_outlive_a_pull() -> None:
