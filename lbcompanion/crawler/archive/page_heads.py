@@ -57,6 +57,17 @@ def page_head(copy: FetchedCopy) -> StatusAndHeaders:
     return OriginalHead(status_line, _fields_of_body(copy.head, len(copy.body)), protocol=protocol)
 
 
+def file_head(head: PageHead | None, content_type: str, length: int) -> StatusAndHeaders:
+    """Return the head of the record of a page's file, with its length."""
+    if head is None:
+        return made_up_head(200, content_type, length)
+    protocol, _, status_line = head.status_line.partition(" ")
+    fields = _fields_of_body(head, length)
+    if not any(name.lower() == "content-length" for name, _value in fields):
+        fields.append(("Content-Length", str(length)))
+    return OriginalHead(status_line, fields, protocol=protocol)
+
+
 def _fields_of_body(head: PageHead, length: int) -> list[tuple[str, str]]:
     """The fields in their order, so that those about the body are true of a body of this length."""
     fields: list[tuple[str, str]] = []
@@ -78,7 +89,7 @@ def _fields_of_body(head: PageHead, length: int) -> list[tuple[str, str]]:
     return fields
 
 
-def left_out_field(copy: FetchedCopy) -> Mapping[str, str]:
-    """Return the WARC field that names the application's fields that the node left out; none if there are none."""
-    names = () if copy.head is None else copy.head.left_out
+def left_out_field(head: PageHead | None) -> Mapping[str, str]:
+    """Return the WARC field that names the application's fields that were left out; none if there are none."""
+    names = () if head is None else head.left_out
     return {FIELDS_LEFT_OUT.text: ", ".join(names)} if names else {}

@@ -21,11 +21,12 @@ from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untype
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.archive.page_heads import OriginalHead, left_out_field, made_up_head, page_head
+from lbcompanion.crawler.archive.page_heads import OriginalHead, file_head, left_out_field, page_head
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import headers, shapes
+from lbcompanion.protocol.page_heads import PageHead
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
@@ -38,12 +39,16 @@ class RecordRefused(CompanionError):
 
 @frozen
 class Requisite:
-    """A style sheet, script, image or font of a page."""
+    """A style sheet, script, image or font of a page.
+
+    :ivar head: the head of its response; None if only its type is known.
+    """
 
     url: str
     content_type: str
     sha256: bytes = field(repr=False)
     body: bytes = field(repr=False)
+    head: PageHead | None = field(repr=False, default=None)
 
 
 def warc_digest(digest: bytes) -> str:
@@ -125,7 +130,7 @@ def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
     :raises RecordRefused: if it cannot be written; so for every record here.
     """
     head = page_head(copy)
-    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy)}
+    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy.head)}
     return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, fields)
 
 
@@ -161,21 +166,21 @@ def requisite_record(requisite: Requisite, date: str) -> bytes:
 
     :param date: the page's time: a replay tool picks the version of a URL that is nearest to the page's time.
     """
-    head = made_up_head(200, requisite.content_type, len(requisite.body))
-    return _response(requisite.url, date, head, requisite.body, requisite.sha256, {})
+    head = file_head(requisite.head, requisite.content_type, len(requisite.body))
+    return _response(requisite.url, date, head, requisite.body, requisite.sha256, left_out_field(requisite.head))
 
 
 def revisit_record(requisite: Requisite, date: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
     writer = _writer()
-    head = made_up_head(200, requisite.content_type, len(requisite.body))
+    head = file_head(requisite.head, requisite.content_type, len(requisite.body))
     record = writer.create_revisit_record(
         requisite.url,
         warc_digest(requisite.sha256),
         first_url,
         first_date,
         http_headers=head,
-        warc_headers_dict={"WARC-Date": date},
+        warc_headers_dict={"WARC-Date": date, **left_out_field(requisite.head)},
     )
     return _serialized(writer, record)
 
