@@ -1,27 +1,27 @@
 """WARC 1.1 records as bytes, made with warcio: pages, their requisites, and revisits.
 
-No ``Cookie``, ``Set-Cookie``, ``Authorization`` or ``Transfer-Encoding`` line is ever written: the HTTP heads are
-generated from the page's metadata. Every record goes through :func:`_serialized`, which refuses a head that would not
-be read back unchanged; warcio itself writes a CR LF in a value as it is.
+A page's HTTP head is the application's own (:mod:`lbcompanion.crawler.archive.page_heads`). The other heads are made up
+from status and type. Every record goes through :func:`_serialized`, which refuses a head that would not be read back
+unchanged; warcio itself writes a CR LF in a value as it is.
 """
 
 from __future__ import annotations
 
+import gzip
 import re
 from base64 import b32encode
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from attrs import field, frozen
-from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
+from lbcompanion.crawler.archive.page_heads import OriginalHead, left_out_field, made_up_head, page_head
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
@@ -29,6 +29,12 @@ from lbcompanion.protocol import headers, shapes
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
+_FIELDS_OF_A_REVISIT = frozenset(
+    {
+        *("WARC-Type", "WARC-Target-URI", "WARC-Profile", "WARC-Refers-To-Target-URI", "WARC-Refers-To-Date"),
+        *("WARC-Block-Digest", "Content-Type", "Content-Length"),
+    }
+)
 _ADDRESS_FIELDS = frozenset({"warc-target-uri", "warc-refers-to-target-uri"})
 
 
@@ -51,15 +57,6 @@ def warc_digest(digest: bytes) -> str:
     return f"sha256:{b32encode(digest).decode()}"
 
 
-def _http_head(status: int, content_type: str, length: int) -> StatusAndHeaders:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    lines = [("Content-Type", content_type)] if content_type else []
-    return StatusAndHeaders(f"{status} {phrase}", [*lines, ("Content-Length", str(length))], protocol="HTTP/1.1")
-
-
 def _writer() -> BufferWARCWriter:
     return BufferWARCWriter(gzip=True, warc_version="WARC/1.1")
 
@@ -74,7 +71,9 @@ def _serialized(writer: BufferWARCWriter, record: Any, body: bytes | None = None
         _check_address("WARC-Target-URI", record.rec_headers.get_header("WARC-Target-URI", ""))
     _check_fields(record.rec_headers.headers)
     head = record.http_headers
-    if head is not None:
+    if isinstance(head, OriginalHead):
+        head.compute_headers_buffer()
+    elif head is not None:
         _check_value("the start line", f"{head.protocol} {head.statusline}")
         _check_fields(head.headers)
         head.compute_headers_buffer()  # after the check: it would encode non-ASCII values instead of refusing them
@@ -131,9 +130,8 @@ def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
     :param record_id: from :func:`new_record_id`; empty: a new one.
     :raises RecordRefused: if it cannot be written; so for every record here.
     """
-    head = _http_head(copy.status, copy.content_type, len(copy.body))
-    extra_fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node}
-    return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, extra_fields)
+    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy)}
+    return _response(copy.url, to_rfc3339(copy.captured_at), page_head(copy), copy.body, copy.sha256, fields)
 
 
 def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first_date: str) -> bytes:
@@ -144,11 +142,12 @@ def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first
         warc_digest(copy.sha256),
         first_url,
         first_date,
-        http_headers=_http_head(copy.status, copy.content_type, len(copy.body)),
+        http_headers=page_head(copy),
         warc_headers_dict={
             "WARC-Record-ID": record_id,
             "WARC-Date": to_rfc3339(copy.captured_at),
             headers.NODE.text: copy.node,
+            **left_out_field(copy),
         },
     )
     return _serialized(writer, record)
@@ -186,14 +185,14 @@ def requisite_record(requisite: Requisite, date: str) -> bytes:
 
     :param date: the page's time: a replay tool picks the version of a URL that is nearest to the page's time.
     """
-    head = _http_head(200, requisite.content_type, len(requisite.body))
+    head = made_up_head(200, requisite.content_type, len(requisite.body))
     return _response(requisite.url, date, head, requisite.body, requisite.sha256, {})
 
 
 def revisit_record(requisite: Requisite, date: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
     writer = _writer()
-    head = _http_head(200, requisite.content_type, len(requisite.body))
+    head = made_up_head(200, requisite.content_type, len(requisite.body))
     record = writer.create_revisit_record(
         requisite.url,
         warc_digest(requisite.sha256),
@@ -221,16 +220,15 @@ def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
 
     :param revisit: the record's bytes as they are in its file.
     """
-    record = next(iter(ArchiveIterator(BytesIO(revisit))))
-    digest = record.rec_headers.get_header("WARC-Payload-Digest")
+    fields, head = _heads_of_revisit(revisit)
     writer = _writer()
     copied = writer.create_warc_record(
-        record.rec_headers.get_header("WARC-Target-URI"),
+        fields["WARC-Target-URI"],
         "response",
         payload=BytesIO(payload),
         length=len(payload),
-        warc_headers_dict={**_kept_fields(record), "WARC-Payload-Digest": digest},
-        http_headers=record.http_headers,
+        warc_headers_dict=_kept_fields(fields),
+        http_headers=head,
     )
     return _serialized(writer, copied, payload)
 
@@ -240,20 +238,28 @@ def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes
 
     :param revisit: the record's bytes as they are in its file.
     """
-    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    fields, head = _heads_of_revisit(revisit)
     writer = _writer()
     copied = writer.create_revisit_record(
-        record.rec_headers.get_header("WARC-Target-URI"),
-        record.rec_headers.get_header("WARC-Payload-Digest"),
+        fields["WARC-Target-URI"],
+        fields.pop("WARC-Payload-Digest"),  # which would be written twice otherwise
         first_url,
         first_date,
-        http_headers=record.http_headers,
-        warc_headers_dict=_kept_fields(record),
+        http_headers=head,
+        warc_headers_dict=_kept_fields(fields),
     )
     return _serialized(writer, copied)
 
 
-def _kept_fields(record: Any) -> dict[str, str]:
-    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text)
-    found = ((name, record.rec_headers.get_header(name)) for name in names)
-    return {name: value for name, value in found if value}
+def _heads_of_revisit(revisit: bytes) -> tuple[dict[str, str], OriginalHead]:
+    """Return the fields of the WARC head, and the HTTP head, which keeps each byte."""
+    warc_head, _, block = gzip.decompress(revisit).partition(b"\r\n\r\n")
+    fields = dict(line.split(": ", 1) for line in warc_head.decode("latin-1").split("\r\n")[1:])
+    start, *lines = block.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    protocol, _, status_line = start.partition(" ")
+    pairs = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+    return fields, OriginalHead(status_line, pairs, protocol=protocol)
+
+
+def _kept_fields(fields: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if name not in _FIELDS_OF_A_REVISIT}
