@@ -134,6 +134,25 @@ def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
     return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, fields)
 
 
+def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first_date: str) -> bytes:
+    """Return the ``revisit`` record of a page whose bytes the file already contains."""
+    writer = _writer()
+    record = writer.create_revisit_record(
+        copy.url,
+        warc_digest(copy.sha256),
+        first_url,
+        first_date,
+        http_headers=page_head(copy),
+        warc_headers_dict={
+            "WARC-Record-ID": record_id,
+            "WARC-Date": to_rfc3339(copy.captured_at),
+            headers.NODE.text: copy.node,
+            **left_out_field(copy.head),
+        },
+    )
+    return _serialized(writer, record)
+
+
 def request_record(copy: FetchedCopy, page_record_id: str) -> bytes:
     """Return the ``request`` record of a page whose method was not GET.
 
