@@ -123,7 +123,7 @@ class NodeService(NodeProcess):
             reactor=reactor,
             nonces=_nonce,
             now=self._now,
-            max_bytes=settings.capture.max_page_bytes * 2,
+            max_bytes=settings.capture.max_page_bytes * 2 + settings.limits.upstream_head_bytes,
         )
         self.spool: Spool | None = None
         self.notice_sender: NoticeSender | None = None
@@ -196,7 +196,7 @@ class NodeService(NodeProcess):
 
     def _make_notice_sender(self, spool: Spool) -> NoticeSender:
         return NoticeSender(
-            intake=self._settings.crawler.intake,
+            intakes=self._settings.crawler.intake,
             secret=self._settings.node.secret,
             spool=spool,
             reactor=self._reactor,
@@ -376,6 +376,10 @@ class NodeService(NodeProcess):
             "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
             "upstream_open": ("connections to the application", self.context.upstream_pool.open),
             "upstream_idle": ("idle connections to the application", self.context.upstream_pool.idle),
+            "upstream_workers": (
+                "connections that the application serves at a time, as estimated; 0: unknown",
+                self.context.upstream_pool.workers,
+            ),
             "upstream_waiting": (
                 "requests that wait for a connection to the application",
                 self.context.upstream_pool.waiting,
@@ -389,7 +393,12 @@ class NodeService(NodeProcess):
             ),
         }
         return NodeStatus(
-            self._settings.node.name, self.counters, gauges, self.readiness.ready, self.readiness.problems()
+            self._settings.node.name,
+            self.counters,
+            gauges,
+            self.readiness.ready,
+            self.readiness.problems(),
+            intake=self.notice_sender.intake if self.notice_sender is not None else "",
         )
 
     # Stop.

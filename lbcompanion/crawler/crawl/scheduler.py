@@ -10,12 +10,14 @@ from zlib import crc32
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, execute
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.group_commit import GroupCommit, ReadyPage
 from lbcompanion.crawler.archive.warc_records import RecordRefused
 from lbcompanion.crawler.crawl.confirmations import Confirmations
+from lbcompanion.crawler.crawl.requisite_source import RequisiteSource
 from lbcompanion.crawler.crawl.requisites import Gathered, Parse, Requisites
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -40,7 +42,7 @@ _FAILURE_PAUSE_SECONDS = 5.0
 _MIN_WAKE_INTERVAL_SECONDS = 5.0
 _MAX_SLEEP_SECONDS = 30.0
 #: So many times ``concurrency`` notices may be fetched, archived and confirmed in all.
-_MOST_RUNNING = 3
+_MOST_RUNNING = 2
 #: After a site's pause its notices come back within about this time.
 _MAX_SPREAD_SECONDS = 4.0
 #: Each of these tries may have transferred a whole copy.
@@ -104,13 +106,16 @@ class Scheduler:
         self._per_node = per_node or concurrency
         self._give_up_after_seconds = give_up_after_seconds
         self._requisites = requisites
+        source = RequisiteSource(now, lambda seconds: deferLater(reactor, seconds), requisites, metrics)
+        self._page_files = Requisites(source, now, requisites, parse)
         self._route_refresher = route_refresher
-        self._parse = parse
         self._confirmations = Confirmations(reactor, gather_seconds)
         self._commit = GroupCommit(archive, defer, reactor, gather_seconds, lambda: len(self._fetching))
         #: The running jobs whose page may still come.
         self._fetching: set[str] = set()
         self._running: dict[str, Deferred[None]] = {}
+        #: How many of these have their page, and wait for its files.
+        self._waiting_for_files = 0
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
         self._woken_at: dict[str, float] = {}
@@ -170,12 +175,17 @@ class Scheduler:
             self._wake_in(min(max(min(waits), 0.0), _MAX_SLEEP_SECONDS) + 0.01)
 
     def _free_slots(self) -> int:
-        """Return how many notices may be taken. Those whose pages are being archived and confirmed take no slot."""
+        """Return how many notices may be taken.
+
+        One that only waits for its page's files, or whose page is being archived and confirmed, keeps no other page
+        from being fetched, up to :data:`_MOST_RUNNING` times the number.
+        """
         if self._archive.is_failing():
             return 1 - len(self._running)
         if self._commit.is_full:
             return 0
-        return min(self._concurrency - len(self._fetching), _MOST_RUNNING * self._concurrency - len(self._running))
+        fetching = len(self._fetching) - self._waiting_for_files
+        return min(self._concurrency - fetching, _MOST_RUNNING * self._concurrency - len(self._running))
 
     def _wake_soon(self) -> None:
         """Look for due notices in a moment, so that one query finds several; at once if many slots are free."""
@@ -356,7 +366,7 @@ class Scheduler:
                 await self._mark_lost(job, address, attempts)
                 return
             copy = evolve(copy, url=address)
-            gathered = await self._gather(context, copy, round_result.fetch_path)
+            gathered = await self._gather(context, job, copy, round_result.fetch_path)
             archived = (*before, evolve(last, result=_ARCHIVED))
             report = gathered.report if self._requisites.enabled else None
             page = ReadyPage(job.token, copy, gathered.files, round_result.route, archived, report)
@@ -374,7 +384,9 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.count_archived(len(copy.body), len(gathered.files), len(gathered.report.missing))
+        self._metrics.count_archived(
+            len(copy.body), len(gathered.files), [each.kind for each in gathered.report.missing]
+        )
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),
@@ -385,10 +397,21 @@ class Scheduler:
         confirmed = self._confirmations.confirm(context.fetcher, job.owner, job.token, round_result.fetch_path)
         self._metrics.count_confirmation(done=await confirmed)
 
-    async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
+    async def _gather(
+        self, context: SiteContext, job: PendingNotice, copy: FetchedCopy, fetch_path: FetchPath
+    ) -> Gathered:
         if not self._requisites.enabled:
             return Gathered((), RequisiteReport())
-        return await Requisites(context.fetcher, self._now, self._parse, self._requisites).gather(copy, fetch_path)
+        had_no_slot = self._free_slots() <= 0 or job.owner in self._full_nodes()
+        self._waiting_for_files += 1
+        self._busy_nodes[job.owner] -= 1
+        if had_no_slot:
+            self._wake_soon()
+        try:
+            return await self._page_files.gather(context.fetcher, context.reader, copy, fetch_path)
+        finally:
+            self._busy_nodes[job.owner] += 1
+            self._waiting_for_files -= 1
 
     def stop(self) -> Deferred[Any]:
         """Start no more jobs; fires when the running ones have ended."""
