@@ -148,7 +148,9 @@ class NodeService(NodeProcess):
                 shared_store=not self._in_memory,
                 tokens=tokens,
                 dial=dialer(node.upstream, settings.limits.upstream_connect_seconds, reactor, self._loop),
-                ask_application=UpstreamClient(node.upstream, reactor, settings.capture.max_page_bytes).ask,
+                ask_application=UpstreamClient(
+                    node.upstream, reactor, settings.capture.max_page_bytes, settings.limits.upstream_head_bytes
+                ).ask,
                 ask_peers=self._peers.ask_peers,
                 spool=self.spool,
                 on_notice=self._wake_sending_process if self.notice_sender is None else self.notice_sender.wake,

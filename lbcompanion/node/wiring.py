@@ -130,7 +130,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         limits.capturing_bytes,
         limits.expansion_ratio,
         capture.exclude_blocks,
-        _masks(capture.mask),
+        _masks(capture.mask, limits.masked_elements),
         dependencies.on_captured or _server_notices(settings, capture_rules, notice_receiver),
         ArchivedFields(capture.archive_fields_exclude).head_of,
     )
@@ -248,10 +248,10 @@ def _server_notices(
     return captured
 
 
-def _masks(selectors: tuple[str, ...]) -> Masks | None:
+def _masks(selectors: tuple[str, ...], max_elements: int) -> Masks | None:
     if not selectors:
         return None
     try:
-        return Masks(selectors)
+        return Masks(selectors, max_elements)
     except ValueError as error:
         raise ConfigError("", "capture.mask", str(error), "CSS selectors") from None
