@@ -25,6 +25,7 @@ from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
 from lbcompanion.node.copy_drain import HAND_OVER_SECONDS, CopyDrain
 from lbcompanion.node.endpoints.application_client import UpstreamClient
+from lbcompanion.node.endpoints.used_nonces import SharedNonces, UsedNonces
 from lbcompanion.node.health import SIBLINGS, SPOOL
 from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
@@ -155,6 +156,7 @@ class NodeService(NodeProcess):
                 spool=self.spool,
                 on_notice=self._wake_sending_process if self.notice_sender is None else self.notice_sender.wake,
                 is_draining=lambda: self._drain_state.draining,
+                nonces=SharedNonces(node.state_dir / "nonces") if node.workers > 1 else UsedNonces(),
             )
         )
         copies = self.copies = parts.copies

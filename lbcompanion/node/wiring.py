@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, frozen
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import ConfigError
@@ -24,6 +24,7 @@ from lbcompanion.node.endpoints.application_client import UpstreamResponse
 from lbcompanion.node.endpoints.debug import DebugReporter
 from lbcompanion.node.endpoints.fetch_auth import FetchAuthorizer
 from lbcompanion.node.endpoints.router import EndpointRouter
+from lbcompanion.node.endpoints.used_nonces import NonceStore, UsedNonces
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.notices.pseudonyms import Pseudonyms
 from lbcompanion.node.notices.receiver import NoticeReceiver
@@ -76,6 +77,7 @@ class NodeDependencies:
     is_draining: Callable[[], bool]
     on_captured: Callable[[Page, bytes], None] | None = None
     policy: type[PagePolicy] = PagePolicy
+    nonces: NonceStore = Factory(UsedNonces)
 
 
 @frozen(kw_only=True)
@@ -152,6 +154,7 @@ def build(dependencies: NodeDependencies) -> Parts:
             public_origin=node.public_origin,
             trusted=proxies.trusts,
             now=dependencies.now,
+            nonces=dependencies.nonces,
         ),
         copies=copies,
         notice_receiver=notice_receiver,
