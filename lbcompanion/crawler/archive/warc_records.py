@@ -134,6 +134,25 @@ def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
     return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, fields)
 
 
+def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first_date: str) -> bytes:
+    """Return the ``revisit`` record of a page whose bytes the file already contains."""
+    writer = _writer()
+    record = writer.create_revisit_record(
+        copy.url,
+        warc_digest(copy.sha256),
+        first_url,
+        first_date,
+        http_headers=page_head(copy),
+        warc_headers_dict={
+            "WARC-Record-ID": record_id,
+            "WARC-Date": to_rfc3339(copy.captured_at),
+            headers.NODE.text: copy.node,
+            **left_out_field(copy.head),
+        },
+    )
+    return _serialized(writer, record)
+
+
 def request_record(copy: FetchedCopy, page_record_id: str) -> bytes:
     """Return the ``request`` record of a page whose method was not GET.
 
@@ -201,7 +220,7 @@ def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
 
     :param revisit: the record's bytes as they are in its file.
     """
-    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    record, head = _revisit(revisit)
     digest = record.rec_headers.get_header("WARC-Payload-Digest")
     writer = _writer()
     copied = writer.create_warc_record(
@@ -210,7 +229,7 @@ def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
         payload=BytesIO(payload),
         length=len(payload),
         warc_headers_dict={**_kept_fields(record), "WARC-Payload-Digest": digest},
-        http_headers=record.http_headers,
+        http_headers=head,
     )
     return _serialized(writer, copied, payload)
 
@@ -220,20 +239,26 @@ def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes
 
     :param revisit: the record's bytes as they are in its file.
     """
-    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    record, head = _revisit(revisit)
     writer = _writer()
     copied = writer.create_revisit_record(
         record.rec_headers.get_header("WARC-Target-URI"),
         record.rec_headers.get_header("WARC-Payload-Digest"),
         first_url,
         first_date,
-        http_headers=record.http_headers,
+        http_headers=head,
         warc_headers_dict=_kept_fields(record),
     )
     return _serialized(writer, copied)
 
 
+def _revisit(revisit: bytes) -> tuple[Any, OriginalHead]:
+    """The record, and its HTTP head byte for byte."""
+    record = next(iter(ArchiveIterator(BytesIO(revisit), no_record_parse=True)))
+    return record, OriginalHead.read(record.raw_stream.read())
+
+
 def _kept_fields(record: Any) -> dict[str, str]:
-    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text)
+    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text, headers.FIELDS_LEFT_OUT.text)
     found = ((name, record.rec_headers.get_header(name)) for name in names)
     return {name: value for name, value in found if value}
