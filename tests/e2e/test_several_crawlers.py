@@ -32,12 +32,16 @@ def test_chaos(tmp_path: Path) -> None:
                 group.start(f"c{number}")
             for name in list(group.crawlers):
                 group.ports(name)
+            if SECONDS >= 30:
+                group.pauses.append(12.0)  # longer than the driver waits for the server
             steps = int(SECONDS / 0.4)
             for step in range(steps):
                 group.deliver(group.notices(20))
                 group.pass_time(0.3)
                 if step % 2:
                     group.something_happens()
+                if step == steps // 4:
+                    group.freeze_server()
                 if step == steps // 2:
                     group.restart_server()
                 group.look()
