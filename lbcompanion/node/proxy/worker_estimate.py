@@ -25,7 +25,7 @@ class WorkerEstimate(Generic[_Connection]):
     connections whenever they come, and every fast answer proves that.
 
     The estimate is made while connections wait although others are closed for them: if two first answers for each
-    accepted connection have not raised the number of accepted ones, that number is the estimate. A new connection beyond
+    accepted connection have not raised the number of accepted ones, that number is the estimate. A connection beyond
     it is still made from time to time, and is answered if the estimate is too small.
 
     :ivar workers: the estimate.

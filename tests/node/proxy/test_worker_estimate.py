@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,6 +179,6 @@ def test_an_estimate_is_lowered_reluctantly() -> None:
             seen.append(estimate.workers)
         for connection in application.accepted:
             estimate.closed(connection)
-    assert [workers for workers, after in zip(seen, seen[1:], strict=False) if workers != after] == [0, 6]
+    assert [workers for workers, after in pairwise(seen) if workers != after] == [0, 6]
     assert estimate.workers == 3
     assert seen[60:].count(6) > 15
