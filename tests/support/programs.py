@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import unittest
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +40,8 @@ def find_program(name: str) -> str | None:
         return str(versions[-1]) if versions else None
     if name == "tomcat":  # no program of its own: a Java machine is started with it
         return str(_TOMCAT) if _TOMCAT.is_file() else None
+    if name == "gunicorn":  # run by this Python
+        return sys.executable if find_spec("gunicorn") else None
     if name == "envoy":  # in a wheel
         package = find_spec("envoy")
         wheel = Path(next(iter((package and package.submodule_search_locations) or ("",)))) / "_bin" / "envoy"
