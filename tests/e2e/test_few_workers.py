@@ -79,23 +79,10 @@ def _gunicorn(folder: Path, port: int) -> Iterator[None]:
         "    start_response('200 OK', [('Content-Type', 'image/png'), ('Content-Length', '4000')])\n"
         "    return [bytes(4000)]\n"
     )
-    options = [
-        "-m",
-        "gunicorn",
-        "--workers",
-        "2",
-        "--worker-class",
-        "sync",
-        "--bind",
-        f"{LOOPBACK}:{port}",
-        "--log-level",
-        "error",
-    ]
+    options = ["--workers", "2", "--worker-class", "sync", "--bind", f"{LOOPBACK}:{port}", "--log-level", "error"]
+    options += ["--chdir", str(folder), "--no-control-socket"]
     children = Children(folder)
-    child = children.start(
-        "gunicorn",
-        [python, "-m", "gunicorn", *options, "--chdir", str(folder), "--no-control-socket", "shop:application"],
-    )
+    child = children.start("gunicorn", [python, "-m", "gunicorn", *options, "shop:application"])
     try:
         wait_for("Gunicorn", lambda: _answers(port), 60, child)
         yield
