@@ -12,7 +12,7 @@ PROCESSES ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes. Without bytecode on disk each compiles the package again, 0.35 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests test-one lint format types docs bench bench-crawler soak simulate fuzz changes clean
+.PHONY: help demo test quick quick-tests test-one lint format types docs bench bench-crawler soak simulate fuzz chaos changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
@@ -26,6 +26,7 @@ help:
 	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
+	@echo "make chaos   crawlers that are killed, stopped and cut off at random (LBC_CHAOS_SECONDS=3600: for an hour)"
 	@echo "make clean   takes away what the others made"
 
 $(BIN)/python:
@@ -56,6 +57,12 @@ $(VENV)/html5lib/.ready: | $(VENV)/.ready-test
 	PIP_CONSTRAINT=$(@D)/constraints PIP_BUILD_CONSTRAINT=$(@D)/constraints $(PIP) download -q --no-deps --use-pep517 \
 	    --no-binary :all: -d $(@D) html5lib==1.1 && touch $@ || echo "html5lib's documents could not be had" >&2
 
+# Players and indexers of web archives, which read what the crawler wrote. They need old versions of libraries.
+$(VENV)/replay/.ready: | $(VENV)/.ready-test
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'pywb>=2.9' 'cdxj-indexer>=1.4.6' 'wacz>=0.5' \
+	    && touch $@ || echo "pywb, cdxj-indexer and wacz could not be had" >&2
+
 # Manuals that are one page of several megabytes, as their makers wrote them.
 $(VENV)/pages/.ready: | $(VENV)/.ready-test
 	@sh .ci/pages $(@D) && touch $@ || echo "tests of large real pages are left out" >&2
@@ -64,7 +71,7 @@ $(VENV)/pages/.ready: | $(VENV)/.ready-test
 $(VENV)/react/.ready: | $(VENV)/.ready-test
 	$(PIP) download -q --no-deps -d $(@D) dash==3.0.4 && touch $@ || echo "React could not be had" >&2
 
-test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready lint types
+test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
 	    varnishd varnish-header pen tomcat
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
@@ -133,6 +140,10 @@ simulate: $(VENV)/.ready-bench
 fuzz: $(VENV)/.ready-test $(VENV)/html5lib/.ready
 	$(BIN)/python -m fuzz $(ARGS)
 	$(if $(ARGS),,LBC_HYPOTHESIS=big $(BIN)/python -m pytest)
+
+chaos: $(VENV)/.ready-test
+	LBC_CHAOS_SECONDS=$${LBC_CHAOS_SECONDS:-600} LBC_CHAOS_SEED=$${LBC_CHAOS_SEED:-$$$$} \
+	    $(BIN)/python -m pytest -s tests/e2e/test_several_crawlers.py -k chaos $(ARGS)
 
 changes: $(VENV)/.ready-docs
 	$(BIN)/towncrier build --draft

@@ -6,7 +6,7 @@ valid. All paths are absolute, ``state_dir`` included.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class CaptureTable:
     fragments: str = "on-request"
     mask: tuple[str, ...] = ("[type=password i]", "[autocomplete*='cc-' i]")
     exclude_blocks: bool = True
+    archive_fields_exclude: tuple[str, ...] = ("WWW-Authenticate", "X-Auth-Token", "X-CSRF-Token", "X-XSRF-Token")
 
 
 @frozen
@@ -114,11 +115,18 @@ class FetchTable:
     public_keys: Mapping[str, bytes] = Factory(dict)
 
 
+def _one_or_several(value: str | Sequence[str]) -> tuple[str, ...]:
+    return ((value,) if value else ()) if isinstance(value, str) else tuple(value)
+
+
 @frozen
 class NodeCrawlerTable:
-    """``[crawler]`` of a node's file."""
+    """``[crawler]`` of a node's file.
 
-    intake: str = "http://127.0.0.1:9200"
+    :ivar intake: the crawlers' origins, in the order in which they are tried; none: no notices are sent.
+    """
+
+    intake: tuple[str, ...] = field(default="http://127.0.0.1:9200", converter=_one_or_several)
     notices: str = "browser"
 
 
@@ -144,6 +152,8 @@ class LimitsTable:
     upstream_idle_seconds: float = 4
     expansion_ratio: float = 100
     capturing_bytes: int = 134217728
+    masked_elements: int = 5000
+    policy_bytes: int = 16384
     spool_bytes: int = 268435456
 
 
@@ -167,6 +177,7 @@ class CrawlerTable:
     """``[crawler]`` of a crawler's file; ``secret`` as in :class:`NodeTable`.
 
     :ivar name: empty: the one of :func:`lbcompanion.crawler.crawler_name.crawler_name`.
+    :ivar per_node: 0: as many as ``concurrency``.
     """
 
     secret_file: Path
@@ -178,10 +189,13 @@ class CrawlerTable:
     admin_hosts: tuple[str, ...] = ()
     state_dir: Path = Path("state")
     queue: str = field(default="sqlite:///crawler.db", repr=False)
+    archive: str = ""
     archive_dir: Path = Path("archive")
+    rotate_bytes: int = 1073741824
+    rotate_seconds: float = 86400
     min_free_bytes: int = 268435456
     concurrency: int = 32
-    per_node: int = 32
+    per_node: int = 0
     lease_seconds: float = 60
     requisites: bool = True
     timeout_seconds: float = 20
@@ -220,13 +234,19 @@ class SiteSettings:
 
 @frozen
 class RequisitesTable:
-    """``[requisites]``: the limits for the requisites of one page."""
+    """``[requisites]``: the requisites of pages, their limits and their cache."""
 
     enabled: bool = True
     max_files: int = 60
     max_file_bytes: int = 8388608
     max_bytes: int = 25165824
     max_seconds: float = 10
+    retries: int = 2
+    per_node: int = 6
+    fresh_seconds: float = 300
+    cache_bytes: int = 67108864
+    cache_files: int = 10000
+    exclude: tuple[str, ...] = ()
 
 
 @frozen
@@ -234,6 +254,7 @@ class CrawlerFetchTable:
     """``[fetch]`` of a crawler's file. An empty ``user_agent`` means the program's name and version."""
 
     user_agent: str = ""
+    response_head_bytes: int = 262144
 
 
 @frozen

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import endpoint_checks, resource_checks
+from lbcompanion.config import archive_checks, endpoint_checks, resource_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
 from lbcompanion.html.masks import Masks
+from lbcompanion.http1.file_patterns import is_file_pattern
 from lbcompanion.http1.path_patterns import is_matchable
 from lbcompanion.model import CRAWLER_NAME, DEFAULT_LADDER, NODE_NAME
 from lbcompanion.sticky.dialects import AUTO, known_names
@@ -37,6 +38,14 @@ def _queue(value: object, folder: Path) -> str:
         return urls.sqlite_url(value, folder)
     except InvalidValue as error:
         raise InvalidValue(_QUEUES, error.shown_value) from None
+
+
+_origins = checks.list_of(checks.origin(empty=False), "a list of origins", minimum=1, unique=True)
+
+
+def _intake(value: object, folder: Path) -> object:
+    """Check one origin, or a list of them."""
+    return (_origins if isinstance(value, list) else checks.origin(empty=True))(value, folder)
 
 
 def _selector(value: object, folder: Path) -> str:
@@ -107,6 +116,16 @@ def _path_pattern(value: object, folder: Path) -> str:
     return value
 
 
+def _file_pattern(value: object, folder: Path) -> str:
+    """Check that a pattern can match the host and the path of a file."""
+    if not isinstance(value, str) or not value.isprintable() or not is_file_pattern(value):
+        raise InvalidValue(
+            'patterns of paths such as /ads/**, or of hosts and paths such as *.example.com/ads/**; "**" alone '
+            "matches all files"
+        )
+    return value
+
+
 _node_name = checks.text(NODE_NAME, NAME_ALLOWED)
 _names = checks.list_of(checks.cookie_name, "a list of cookie names and patterns")
 _token_names = checks.list_of(
@@ -164,6 +183,9 @@ NODE: Mapping[str, Table] = {
         "fragments": checks.choice("on-request", "never"),
         "mask": checks.list_of(_selector, "a list of CSS selectors"),
         "exclude_blocks": checks.boolean,
+        "archive_fields_exclude": checks.list_of(
+            checks.text(checks.TOKEN, "the name of a header field"), "a list of names of header fields"
+        ),
     },
     "inject": {
         "enabled": checks.boolean,
@@ -199,7 +221,7 @@ NODE: Mapping[str, Table] = {
         ),
     },
     "crawler": {
-        "intake": checks.origin(empty=True),
+        "intake": _intake,
         "notices": checks.choice("browser", "server", "both"),
     },
     "limits": {
@@ -221,6 +243,8 @@ NODE: Mapping[str, Table] = {
         "upstream_idle_seconds": _positive,
         "expansion_ratio": checks.number(1),
         "capturing_bytes": checks.integer(1),
+        "masked_elements": checks.integer(0),
+        "policy_bytes": checks.integer(0),
         "spool_bytes": checks.integer(65536),
     },
 }
@@ -236,10 +260,13 @@ CRAWLER: Table = {
     "accept_secret_files": _secret_files,
     "state_dir": resource_checks.folder,
     "queue": resource_checks.database_url(_queue),
+    "archive": archive_checks.archive_url,
     "archive_dir": resource_checks.folder,
+    "rotate_bytes": checks.integer(1),
+    "rotate_seconds": checks.number(0),
     "min_free_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
-    "per_node": checks.integer(1, 10000),
+    "per_node": checks.integer(0, 10000),
     "lease_seconds": checks.number(1, 3600),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
@@ -251,6 +278,7 @@ CRAWLER_FETCH: Table = {
     "user_agent": checks.text(
         re.compile(r"[!-~]([ -~]{0,198}[!-~])?"), "1 to 200 printable characters of ASCII, or empty", empty=True
     ),
+    "response_head_bytes": checks.integer(1024),
 }
 REQUISITES: Table = {
     "enabled": checks.boolean,
@@ -258,6 +286,12 @@ REQUISITES: Table = {
     "max_file_bytes": checks.integer(1),
     "max_bytes": checks.integer(1),
     "max_seconds": _positive,
+    "retries": checks.integer(0, 10),
+    "per_node": checks.integer(1, 1000),
+    "fresh_seconds": checks.number(0),
+    "cache_bytes": checks.integer(0),
+    "cache_files": checks.integer(0),
+    "exclude": checks.list_of(_file_pattern, "a list of patterns"),
 }
 SITE: Table = {
     "origin": checks.origin(empty=False),

@@ -23,6 +23,8 @@ from twisted.web.server import Site
 from lbcompanion.crawler.admin.api import AdminResource, admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
+from lbcompanion.crawler.archive.object_store import ObjectStore
+from lbcompanion.crawler.archive.uploads import Uploads
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -84,20 +86,24 @@ class CrawlerService(MultiService):
         self._now = now or time.time
         # Tests pass agents without a network; then there are no names to resolve either.
         self._resolves_names = agent_factory is None
-        self._agent_factory = agent_factory or network_agents(reactor, settings.fetch.user_agent)
+        self._agent_factory = agent_factory or network_agents(reactor, settings.fetch)
         self._metrics = CrawlerMetrics()
         self._log = Logger(namespace="lbcompanion.crawler.service")
         self._pool: ThreadPool | None = None
         self._parsing_pool: ThreadPool | None = None
+        self._reading_pool: ThreadPool | None = None
         self._health = Health()
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
         self._backlog = Backlog(self._database)
         self._route_table = RouteTable(self._database)
+        self._archive_index = ArchiveIndex(self._database, self._name)
         self._archive = Archive(
             settings.crawler.archive_dir,
-            ArchiveIndex(self._database, self._name),
+            self._archive_index,
             self._now,
+            rotate_bytes=settings.crawler.rotate_bytes,
+            rotate_seconds=settings.crawler.rotate_seconds,
             min_free_bytes=settings.crawler.min_free_bytes,
             health=self._health,
             on_new_folder=self._lock_archive,
@@ -110,6 +116,17 @@ class CrawlerService(MultiService):
         )
         self._routes = Routes()
         self._contexts: Mapping[str, SiteContext] = {}
+        self._uploads = Uploads(
+            archive=self._archive,
+            index=self._archive_index,
+            store=ObjectStore(settings.crawler.archive) if settings.crawler.archive else None,
+            defer=self._defer,
+            in_thread=self._read,
+            reactor=reactor,
+            metrics=self._metrics,
+            health=self._health,
+            jitter=random.random,
+        )
         self._scheduler: Scheduler | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
@@ -123,6 +140,9 @@ class CrawlerService(MultiService):
         self._pool.start()
         self._parsing_pool = ThreadPool(minthreads=0, maxthreads=1, name="parsing")
         self._parsing_pool.start()
+        # One thread uploads, and one reads pages for the dashboard.
+        self._reading_pool = ThreadPool(minthreads=0, maxthreads=2, name="object store")
+        self._reading_pool.start()
         # If the reactor stops without stopService, the thread must not keep the process alive.
         self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_pool)
         self._starting = Deferred.fromCoroutine(self._start())
@@ -145,6 +165,12 @@ class CrawlerService(MultiService):
         if self._parsing_pool is None:
             raise StartFailed("the crawler does not run")
         return deferToThreadPool(self._reactor, self._parsing_pool, call, *args)
+
+    def _read(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
+        """Read an archived page or upload a file on a thread of its own: an object store may be slow."""
+        if self._reading_pool is None:
+            raise StartFailed("the crawler does not run")
+        return deferToThreadPool(self._reactor, self._reading_pool, call, *args)
 
     def _open_state(self) -> list[Route]:
         """Create folders, lock and tables, and recover the archive; runs on the backlog's thread."""
@@ -201,7 +227,7 @@ class CrawlerService(MultiService):
             metrics=self._metrics,
             concurrency=crawler.concurrency,
             work=None if self._sharing is None else self._sharing.work,
-            per_node=crawler.per_node,
+            per_node=crawler.per_node or None,
             give_up_after_seconds=crawler.give_up_after_seconds,
             requisites=evolve(
                 self.settings.requisites, enabled=crawler.requisites and self.settings.requisites.enabled
@@ -227,6 +253,7 @@ class CrawlerService(MultiService):
             sites=self._origins,
             hosts=crawler.admin_hosts,
             health=self._health,
+            read=self._read,
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -239,6 +266,7 @@ class CrawlerService(MultiService):
         if self._sharing is not None:
             self._sharing.start(self._scheduler, routes, contexts)
         self._scheduler.wake()
+        self._uploads.start()
         self.started.callback(self)
 
     async def _listen(self, endpoint_text: str, site: Site) -> int:
@@ -289,6 +317,7 @@ class CrawlerService(MultiService):
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
+        await self._uploads.stop()
         for context in self._contexts.values():
             context.fetcher.close()
         for _, factory in self._ports:
@@ -301,8 +330,8 @@ class CrawlerService(MultiService):
             self._stop_pool()
 
     def _stop_pool(self) -> None:
-        pools = (self._pool, self._parsing_pool)
-        self._pool = self._parsing_pool = None
+        pools = (self._pool, self._parsing_pool, self._reading_pool)
+        self._pool = self._parsing_pool = self._reading_pool = None
         for pool in pools:
             if pool is not None:
                 pool.stop()

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from lbcompanion.html.text_codecs import decode, encoding_name
+from attrs import frozen
+
+from lbcompanion.html.text_codecs import decode_named, encoding_name
 
 _WS = r"\t\n\f\r "
 _ESCAPE = rf"\\(?:[0-9a-fA-F]{{1,6}}(?:\r\n|[{_WS}])?|[^\n\r\f0-9a-fA-F]|\Z)"
@@ -23,6 +25,8 @@ _TOKEN = re.compile(
 )
 #: A run of tokens without URLs, which make up most of a style sheet.
 _PLAIN = re.compile(rf"(?:[-\w\u0080-\U0010ffff]++(?![\\(])|[{_WS}:,.>+~*=%!$^&|?<]++|/(?!\*))++", re.ASCII)
+#: A block without URLs and without a block in it, as most rules have one.
+_PLAIN_BLOCK = re.compile(r"""\{(?:[^{}()\[\]"'@\\/]++|/(?!\*))*+\}""")
 _UNQUOTED = re.compile(
     rf"[{_WS}]*+(?P<url>(?:[^\"'()\\{_WS}\x00-\x08\x0b\x0e-\x1f\x7f]++|{_ESCAPE})*+)[{_WS}]*+(?:\)|\Z)"
 )
@@ -37,28 +41,51 @@ _STRINGS_ARE_URLS = frozenset({"url", "src", "image-set", "-webkit-image-set"})
 _CHARSET = re.compile(rb'@charset "([\x00-\x21\x23-\x7f]{1,100})";')
 
 
-def css_urls(text: str) -> list[str]:
-    """Return the URLs in a style sheet or a style attribute, as written, with escapes resolved."""
-    return _Reader(text).read()
+@frozen
+class CssUrls:
+    """The URLs in a style sheet or a style attribute.
+
+    :ivar urls: as written, with escapes resolved, in their order, without duplicates.
+    :ivar imported: those of ``@import``. Browsers send their queries in UTF-8, the others' in the sheet's encoding.
+    :ivar steps: how many steps the search took. A token is one step, a run of tokens without URLs too.
+    :ivar is_whole: whether all of the text was searched.
+    """
+
+    urls: tuple[str, ...]
+    imported: frozenset[str]
+    steps: int
+    is_whole: bool
 
 
-def decode_style_sheet(body: bytes, declared: str, page_encoding: str) -> str:
+def read_css(text: str, max_steps: int, max_urls: int) -> CssUrls:
+    """Search a text until its end, or until a limit is reached."""
+    reader = _Reader(text, max_steps, max_urls)
+    is_whole = reader.read()
+    return CssUrls(tuple(reader.found), frozenset(reader.imported), reader.steps, is_whole)
+
+
+def decode_style_sheet(body: bytes, declared: str, environment: str) -> tuple[str, str]:
     """Decode a style sheet (CSS Syntax section 3.2).
 
     :param declared: the charset parameter of its ``Content-Type``; empty if there is none.
-    :param page_encoding: the encoding of the document that refers to it.
+    :param environment: the encoding of the document or of the style sheet that refers to it.
+    :returns: the text and the name of its encoding.
     """
     rule = _CHARSET.match(body[:256])
     named = encoding_name(rule[1].decode("ascii")) if rule else ""
     if named in {"utf-16be", "utf-16le"}:
         named = "utf-8"  # the rule was read as ASCII, so the sheet is not in UTF-16
-    return decode(body, encoding_name(declared) or named or encoding_name(page_encoding) or "utf-8")
+    return decode_named(body, encoding_name(declared) or named or encoding_name(environment) or "utf-8")
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, max_steps: int, max_urls: int) -> None:
         self._text = text
-        self._found: list[str] = []
+        self._max_steps = max_steps
+        self._max_urls = max_urls
+        self.steps = 0
+        self.found: dict[str, None] = {}
+        self.imported: set[str] = set()
         #: The open blocks, innermost last: a bracket, or a function's name.
         self._open: list[str] = []
         #: The at-rule whose prelude is being read; empty outside of one.
@@ -66,11 +93,19 @@ class _Reader:
         #: Whether the next significant token is the URL of an ``@import``.
         self._import_follows = False
 
-    def read(self) -> list[str]:
+    def read(self) -> bool:
+        """Search the text; return whether its end was reached."""
         position = 0
         while position < len(self._text):
+            if self.steps >= self._max_steps or len(self.found) >= self._max_urls:
+                return False
+            self.steps += 1
             if not self._import_follows and (plain := _PLAIN.match(self._text, position)):
                 position = plain.end()
+                continue
+            if not self._import_follows and (block := _PLAIN_BLOCK.match(self._text, position)):
+                self._at_rule = ""
+                position = block.end()
                 continue
             token = _TOKEN.match(self._text, position)
             if token is None:
@@ -92,7 +127,7 @@ class _Reader:
                 self._close(token[0])
             else:
                 self._at_rule = "" if not self._open else self._at_rule
-        return self._found
+        return True
 
     def _name(self, token: re.Match[str]) -> int:
         """Read an identifier, a function, an at-keyword or a hash; return where the next token starts."""
@@ -131,7 +166,9 @@ class _Reader:
     def _add(self, url: str) -> None:
         # A fragment alone names an element of the document itself; @namespace names no file.
         if url and not url.startswith("#") and self._at_rule != "namespace":
-            self._found.append(url)
+            self.found[url] = None
+            if self._at_rule == "import":
+                self.imported.add(url)
 
 
 def _unescaped(text: str) -> str:

@@ -19,8 +19,8 @@ from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import (
     Database,
     is_broken,
+    is_exists_race,
     is_retryable,
-    is_table_exists_race,
     is_unwritable,
     make_private,
     safe_message,
@@ -53,6 +53,7 @@ class _SqlBackend(RemoteBackend):
         self._connection: Connection | None = None
         self._counters = {"put": 0, "evicted": 0, "expired": 0, "pulled": 0}
         self._headroom = Headroom()
+        self._keeps_heads = True
 
     @property
     def is_open(self) -> bool:
@@ -94,7 +95,9 @@ class _SqlBackend(RemoteBackend):
     def _transact(self, connection: Connection, requests: Sequence[Request]) -> list[object]:
         results: dict[int, object] = {}
         with connection.begin():
-            operations = SqlOperations(connection, self._settings, self._counters, self._headroom)
+            operations = SqlOperations(
+                connection, self._settings, self._counters, self._headroom, keeps_heads=self._keeps_heads
+            )
             for indexes in group_by_verb(requests):
                 results |= zip(indexes, operations.run([requests[index] for index in indexes]), strict=True)
         self._counters = operations.counters
@@ -121,14 +124,13 @@ class _SqlBackend(RemoteBackend):
             try:
                 return self._prepare_once(connection)
             except DBAPIError as error:
-                if not (is_retryable(error) or is_table_exists_race(error)):
+                if not (is_retryable(error) or is_exists_race(error)):
                     raise
         return self._prepare_once(connection)
 
-    @staticmethod
-    def _prepare_once(connection: Connection) -> None:
+    def _prepare_once(self, connection: Connection) -> None:
         with connection.begin():
-            prepare(connection)
+            self._keeps_heads = prepare(connection)
 
 
 def group_by_verb(requests: Sequence[Request]) -> list[list[int]]:

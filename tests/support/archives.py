@@ -14,13 +14,14 @@ from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 
 NOW = 1_795_468_200.0
 
 
-def copy(body: bytes, method: str = "GET", status: int = 200) -> FetchedCopy:
+def copy(body: bytes, method: str = "GET", status: int = 200, head: PageHead | None = None) -> FetchedCopy:
     return FetchedCopy(
         "n1",
         "http://www.example.com/a?b=c",
@@ -31,18 +32,30 @@ def copy(body: bytes, method: str = "GET", status: int = 200) -> FetchedCopy:
         "own",
         digest_of(body),
         body,
+        head=head,
     )
 
 
 class Place:
-    def __init__(self, folder: Path, rotate_bytes: int = 1 << 30, min_free_bytes: int = 0) -> None:
+    def __init__(
+        self, folder: Path, rotate_bytes: int = 1 << 30, min_free_bytes: int = 0, rotate_seconds: float = 0
+    ) -> None:
         self.folder = folder
+        self.now = NOW
         self.health = Health()
         self.database = Database(open_engine(f"sqlite:///{folder}/q.db"))
         self.database.open()
         self.backlog = Backlog(self.database)
         self.index = ArchiveIndex(self.database)
-        self.archive = Archive(folder / "archive", self.index, lambda: NOW, rotate_bytes, min_free_bytes, self.health)
+        self.archive = Archive(
+            folder / "archive",
+            self.index,
+            lambda: self.now,
+            rotate_bytes,
+            rotate_seconds,
+            min_free_bytes,
+            self.health,
+        )
         self.archive.recover()
 
     def store(self, token: str, body: bytes, requisites: tuple[Requisite, ...] = (), **more: object) -> None:
@@ -52,7 +65,8 @@ class Place:
     def page(self, token: str) -> bytes:
         row = self.backlog.recording(token)
         assert row is not None
-        return self.archive.read_page(row["warc_file"], row["warc_offset"])
+        file, offset = row["warc_file"], row["warc_offset"]
+        return self.archive.read_page(file, offset, *self.archive.locate(file, offset))
 
     def files(self) -> list[Path]:
         return sorted((self.folder / "archive").glob("*.warc.gz"))

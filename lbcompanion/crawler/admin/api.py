@@ -97,6 +97,7 @@ class AdminResource(Resource):
 
     :param health: the crawler's current problems, for ``/healthz``.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
+    :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
     """
 
     isLeaf = True
@@ -112,11 +113,13 @@ class AdminResource(Resource):
         sites: Callable[[], list[str]],
         hosts: tuple[str, ...] = (),
         health: Health | None = None,
+        read: Defer | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._backlog = backlog
         self._archive = archive
         self._defer = defer
+        self._read = read or defer
         self._routes = routes
         self._metrics = metrics
         self._sites = sites
@@ -239,7 +242,9 @@ class AdminResource(Resource):
         if not row["warc_file"]:
             raise _HttpError(404, "that page is not archived")
         try:
-            body = await self._defer(self._archive.read_page, row["warc_file"], row["warc_offset"])
+            file, offset = row["warc_file"], row["warc_offset"]
+            place, same = await self._defer(self._archive.locate, file, offset)
+            body = await self._read(self._archive.read_page, file, offset, place, same)
         except FileElsewhere as failure:
             raise _HttpError(404, str(failure)) from None
         except ArchiveError as failure:

@@ -9,21 +9,31 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from attrs import frozen
 from twisted.logger import Logger
-from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 
 from lbcompanion import __version__
+from lbcompanion.crawler.archive.object_store import ObjectStore, StoreFailed
+from lbcompanion.crawler.archive.warc_reader import (
+    StoredRecord,
+    UnreadableRecord,
+    read_record,
+    records_with_payloads,
+)
 from lbcompanion.crawler.archive.warc_records import (
     RecordRefused,
     Requisite,
     info_record,
     is_recordable,
+    new_record_id,
     page_record,
+    page_revisit_record,
     request_record,
     requisite_record,
     revisit_record,
@@ -32,7 +42,7 @@ from lbcompanion.crawler.crawler_name import archive_file_name, crawler_of_file
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue import database
-from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
+from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
@@ -42,11 +52,9 @@ from lbcompanion.model import Attempt, WallClock, to_rfc3339
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
 WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 
-#: A file of at least this size is not continued.
+#: The default size at which a file is closed.
 ROTATE_BYTES = 1 << 30
 
-# First bytes of each record, which is a gzip member of its own (WARC 1.1, annex D).
-_GZIP_MEMBER = b"\x1f\x8b"
 _NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
 
 
@@ -78,6 +86,8 @@ class Archive:
 
     :param index: holds the committed length of each file.
     :param now: the time, for the names of new files.
+    :param rotate_bytes: a file of at least this size is closed.
+    :param rotate_seconds: a file of at least this age is closed; 0: files are closed by their size only.
     :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
     :param health: where failures are reported.
     :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
@@ -89,6 +99,7 @@ class Archive:
         index: ArchiveIndex,
         now: WallClock,
         rotate_bytes: int = ROTATE_BYTES,
+        rotate_seconds: float = 0,
         min_free_bytes: int = 0,
         health: Health | None = None,
         on_new_folder: Callable[[], None] = lambda: None,
@@ -97,24 +108,33 @@ class Archive:
         self._index = index
         self._now = now
         self._rotate_bytes = rotate_bytes
+        self._rotate_seconds = rotate_seconds
         self._min_free_bytes = min_free_bytes
         self._health = health or Health()
         self._on_new_folder = on_new_folder
         self._name = ""
         self._committed_end = 0
+        self._opened_at = 0.0
         self._is_end_uncertain = False
+        #: While pages are gathered: the files that were written and are not synced yet.
+        self._unsynced: dict[str, int] | None = None
         self._payloads: dict[str, tuple[str, str]] = {}
+        self._stores: dict[str, ObjectStore] = {}
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def recover(self) -> None:
-        """Truncate every file of this crawler to its committed length, and continue the newest one.
+        """Truncate every file of this crawler to its committed length, and continue the newest one if it is open.
 
         :raises ArchiveError: if the folder cannot be written.
         """
         try:
             self._make_folder()
-            for name, committed in self._index.files().items():
-                self._recover_file(name, committed)
+            for file in self._index.own_files():
+                self._name = ""
+                if file.state is FileState.UPLOADED:
+                    (self._folder / file.name).unlink(missing_ok=True)  # the process ended before this
+                else:
+                    self._recover_file(file)
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
 
@@ -144,21 +164,51 @@ class Archive:
         """Whether the last page could not be written, to the archive or to the queue."""
         return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
-    def _recover_file(self, name: str, committed: int) -> None:
-        path = self._folder / name
+    def _recover_file(self, file: ArchiveFile) -> None:
+        path = self._folder / file.name
         size = path.stat().st_size if path.exists() else -1
-        self._name = ""
-        if size < committed:
-            if committed:
-                short = committed - max(size, 0)
-                self._log.critical("archive file {name} is {short} bytes short", name=name, short=short)
-                self._report_missing(name, short)
+        if file.committed > max(size, 0):
+            short = file.committed - max(size, 0)
+            self._log.critical("archive file {name} is {short} bytes short", name=file.name, short=short)
+            self._report_missing(file.name, short)
             return
-        if size > committed:
-            self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=name, more=size - committed)
-            _truncate(path, committed)
-        self._name, self._committed_end = name, committed
-        self._payloads = self._index.payloads(name)
+        if size > file.committed:
+            more = size - file.committed
+            self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=file.name, more=more)
+            _truncate(path, file.committed)
+        if size >= 0 and file.state is not FileState.CLOSED:
+            self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
+            self._payloads = self._index.payloads(file.name)
+
+    def close_if_due(self) -> bool:
+        """Close the current file if it is large or old enough, and return whether it was closed.
+
+        :raises ArchiveError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
+        if not self._name or not self._is_due():
+            return False
+        try:
+            self._close_file()
+        except OSError as failure:
+            raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
+        self._index.close_files()
+        return True
+
+    def _is_due(self) -> bool:
+        """Whether no further page should be added to the current file. An empty file is always continued."""
+        if not self._committed_end:
+            return False
+        age = abs(self._now() - self._opened_at)  # the clock may have been set back
+        return self._committed_end >= self._rotate_bytes or bool(self._rotate_seconds and age >= self._rotate_seconds)
+
+    def _close_file(self) -> None:
+        """Cut off what a failed commit left behind: readers take a closed file as a whole."""
+        path = self._folder / self._name
+        if path.exists() and path.stat().st_size > self._committed_end:
+            _truncate(path, self._committed_end)
+        self._name = ""
 
     def store(
         self,
@@ -178,18 +228,14 @@ class Archive:
         :raises BacklogError: if the commit failed; the next append overwrites the bytes, unless they were committed
             nevertheless.
         """
-        self._find_end()
         try:
-            self._leave_damaged_file()
-            if not self._name or self._committed_end >= self._rotate_bytes:
-                self._start_file()
+            self._open_file()
             encoded = self._encode(copy, requisites)
             self._append(encoded.data)
         except OSError as failure:
-            why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
-            self._health.failed(WRITING, why)
-            raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
-        self._health.works(WRITING)
+            raise self._failed(failure) from None
+        if self._unsynced is None:
+            self._health.works(WRITING)
         record = ArchivedRecord(
             file=self._name,
             offset=self._committed_end + encoded.page_offset,
@@ -212,6 +258,58 @@ class Archive:
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
         return record
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Pages that are stored within the block are synced and committed together at its end; see :meth:`store`.
+
+        :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
+        :raises BacklogError: if the commit failed.
+        """
+        try:
+            self._open_file()
+        except OSError as failure:
+            raise self._failed(failure) from None
+        self._unsynced, name = {}, self._name
+        try:
+            with self._index.gathered():
+                yield
+                self._sync()
+        except BaseException:
+            if self._name != name:  # the row of a new file is gone with the transaction
+                self._name = ""
+            self._is_end_uncertain = bool(self._name)
+            raise
+        finally:
+            unsynced, self._unsynced = self._unsynced, None
+            for descriptor in unsynced.values():
+                os.close(descriptor)
+
+    def _sync(self) -> None:
+        if not self._unsynced:
+            return
+        try:
+            for descriptor in self._unsynced.values():
+                os.fsync(descriptor)
+        except OSError as failure:
+            raise self._failed(failure) from None
+        self._health.works(WRITING)
+
+    def _failed(self, failure: OSError) -> ArchiveError:
+        why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
+        self._health.failed(WRITING, why)
+        return ArchiveError(f"the archive cannot be written: {failure.strerror}")
+
+    def is_due(self) -> bool:
+        """Whether the next page begins a new file."""
+        return not self._name or self._is_due()
+
+    def _open_file(self) -> None:
+        """Make sure that there is a file to append to."""
+        self._find_end()
+        self._leave_damaged_file()
+        if self.is_due():
+            self._start_file()
 
     def _find_end(self) -> None:
         """After a commit that failed, read the committed end again: the database may have committed nevertheless.
@@ -244,11 +342,11 @@ class Archive:
     def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
         parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
         page_offset = sum(map(len, parts))
-        parts.append(page_record(copy))
-        if copy.method != "GET":
-            parts.append(request_record(copy))
         date = to_rfc3339(copy.captured_at)
         new: dict[str, tuple[str, str]] = {}
+        parts += self._encode_page(copy)
+        if self._first_occurrence(copy.sha256.hex()) is None:
+            new[copy.sha256.hex()] = (copy.url, date)
         refused: list[MissingRequisite] = []
         for requisite in requisites:
             digest = requisite.sha256.hex()
@@ -265,6 +363,16 @@ class Archive:
         payloads = tuple((digest, *first) for digest, first in new.items())
         return _EncodedPage(b"".join(parts), page_offset, payloads, tuple(refused))
 
+    def _encode_page(self, copy: FetchedCopy) -> list[bytes]:
+        record_id = new_record_id()
+        if copy.method != "GET":
+            # No revisit: indexers add the method to the key of a response only.
+            return [page_record(copy, record_id), request_record(copy, record_id)]
+        first = self._first_occurrence(copy.sha256.hex())
+        if first is None:
+            return [page_record(copy, record_id)]
+        return [page_revisit_record(copy, record_id, *first)]
+
     def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
         """Return URL and date of a payload's first occurrence in this file, or None.
 
@@ -274,50 +382,134 @@ class Archive:
         return first if first is not None and is_recordable(first[0]) else None
 
     def _start_file(self) -> None:
-        stamp = datetime.fromtimestamp(self._now(), UTC).strftime("%Y%m%d%H%M%S")
+        if self._name:
+            self._close_file()
+        now = self._now()
+        stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S")
         serial, known, crawler = 0, self._index.files(), self._index.crawler
         while (name := archive_file_name(crawler, stamp, serial)) in known or (self._folder / name).exists():
             serial += 1
         # The row comes first: a file without a row is not the crawler's and is never changed.
-        self._index.new_file(name)
+        self._index.new_file(name, now)
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         _sync_folder(self._folder)
-        self._name, self._committed_end, self._payloads = name, 0, {}
+        self._name, self._committed_end, self._opened_at, self._payloads = name, 0, now, {}
 
     def _append(self, data: bytes) -> None:
-        descriptor = os.open(self._folder / self._name, os.O_WRONLY)
+        descriptor = self._descriptor()
         try:
             os.ftruncate(descriptor, self._committed_end)
             os.lseek(descriptor, self._committed_end, os.SEEK_SET)
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
+            if self._unsynced is None:
+                os.fsync(descriptor)
         finally:
-            os.close(descriptor)
+            if self._unsynced is None:
+                os.close(descriptor)
 
-    def read_page(self, file: str, offset: int) -> bytes:
-        """Return the body of the record at an offset of a file.
+    def _descriptor(self) -> int:
+        """Open the file for writing; while pages are gathered it stays open until they are synced."""
+        if self._unsynced is None:
+            return os.open(self._folder / self._name, os.O_WRONLY)
+        if self._name not in self._unsynced:
+            self._unsynced[self._name] = os.open(self._folder / self._name, os.O_WRONLY)
+        return self._unsynced[self._name]
 
-        :raises FileElsewhere: if another crawler has the file.
+    def whole_file(self, file: ArchiveFile) -> Path | None:
+        """Return the path of a closed file that has all its records; None if bytes are missing, which is reported.
+
+        :raises OSError: if the file cannot be read or truncated.
+        """
+        path = self._folder / file.name
+        size = path.stat().st_size if path.exists() else 0
+        if size < file.committed:
+            self._report_missing(file.name, file.committed - size)
+            return None
+        if size > file.committed:
+            _truncate(path, file.committed)
+        return path
+
+    def drop(self, name: str) -> None:
+        """Remove a file from the disk after an object store has it.
+
+        :raises OSError: if it cannot be removed.
+        """
+        (self._folder / name).unlink(missing_ok=True)
+
+    def place_of(self, name: str) -> str:
+        """Return the object store that has a file; empty if the file is on a crawler's disk.
+
+        :raises BacklogError: if the database fails.
+        """
+        file = self._index.file(name)
+        return "" if file is None else file.place
+
+    def locate(self, file: str, offset: int) -> tuple[str, list[int]]:
+        """Return what :meth:`read_page` needs: the object store, and where the file may have the page's bytes.
+
+        :raises BacklogError: if the database fails.
+        """
+        return self.place_of(file), self._index.same_pages(file, offset)
+
+    def read_page(self, file: str, offset: int, place: str = "", same: Sequence[int] = ()) -> bytes:
+        """Return the body of the record at an offset of a file; of a revisit, that of the record it refers to.
+
+        :param place: from :meth:`locate`; of a file in an object store only the records are fetched.
+        :param same: from :meth:`locate`; without them, the whole file is searched for a revisit's body.
+        :raises FileElsewhere: if another crawler has the file, and it is not in an object store.
         :raises ArchiveError: if it cannot be read.
         """
-        if not _NAME.fullmatch(file):
-            raise ArchiveError("not a file of the archive")
-        crawler = crawler_of_file(file)
-        if crawler not in {"", self._index.crawler} and not (self._folder / file).exists():
-            raise FileElsewhere(f"the page is in the archive of the crawler {crawler}, in its file {file}")
         try:
-            with (self._folder / file).open("rb") as stream:
-                stream.seek(offset)
-                if stream.read(2) != _GZIP_MEMBER:
-                    raise ArchiveError("no record begins there")
-                stream.seek(offset)
-                return bytes(next(iter(ArchiveIterator(stream))).content_stream().read())
-        except ArchiveError:
-            raise
-        except Exception as failure:  # warcio raises errors of many classes for damaged files
-            raise ArchiveError(f"the record cannot be read: {type(failure).__name__}") from None
+            with self.opened(file, place) as stream:
+                record, body = read_record(stream, offset)
+                return body if record.kind != "revisit" else _revisited(stream, record, same)
+        except UnreadableRecord as failure:
+            raise ArchiveError(f"the record cannot be read: {failure}") from None
+
+    @contextmanager
+    def opened(self, name: str, place: str = "") -> Iterator[BinaryIO]:
+        """Open a file for reading, on the disk or in the object store.
+
+        :param place: from :meth:`place_of`; of a file in an object store only the parts that are read are fetched.
+        :raises ArchiveError: if it cannot be opened, or if reading from it fails within the block.
+        """
+        if not _NAME.fullmatch(name):
+            raise ArchiveError("not a file of the archive")
+        crawler = crawler_of_file(name)
+        if not place and crawler not in {"", self._index.crawler} and not (self._folder / name).exists():
+            raise FileElsewhere(f"the page is in the archive of the crawler {crawler}, in its file {name}")
+        try:
+            with self._open(name, place) as stream:
+                yield stream
+        except OSError as failure:
+            raise ArchiveError(f"the record cannot be read: {failure.strerror or 'the file is missing'}") from None
+        except StoreFailed as failure:
+            raise ArchiveError(f"the record cannot be read: {failure}") from None
+
+    def _open(self, name: str, place: str) -> BinaryIO:
+        try:
+            return (self._folder / name).open("rb")
+        except FileNotFoundError:
+            if not place:
+                raise
+        return self._stores.setdefault(place, ObjectStore(place)).open(name)
+
+
+def _revisited(stream: BinaryIO, revisit: StoredRecord, offsets: Sequence[int]) -> bytes:
+    """Return the body of the record that a revisit refers to.
+
+    :param offsets: tried first; erasures move payloads from one record to another.
+    """
+    for offset in offsets:
+        record, body = read_record(stream, offset)
+        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
+            return body
+    for record, body in records_with_payloads(stream):
+        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
+            return body
+    raise UnreadableRecord(f"the file has no record with the bytes of the page ({revisit.payload_digest})")
 
 
 def _truncate(path: Path, size: int) -> None:

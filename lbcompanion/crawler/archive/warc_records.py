@@ -1,8 +1,8 @@
 """WARC 1.1 records as bytes, made with warcio: pages, their requisites, and revisits.
 
-No ``Cookie``, ``Set-Cookie``, ``Authorization`` or ``Transfer-Encoding`` line is ever written: the HTTP heads are
-generated from the page's metadata. Every record goes through :func:`_serialized`, which refuses a head that would not
-be read back unchanged; warcio itself writes a CR LF in a value as it is.
+A page's HTTP head is the application's own (:mod:`lbcompanion.crawler.archive.page_heads`). The other heads are made up
+from status and type. Every record goes through :func:`_serialized`, which refuses a head that would not be read back
+unchanged; warcio itself writes a CR LF in a value as it is.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import re
 from base64 import b32encode
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from attrs import field, frozen
+from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
+from lbcompanion.crawler.archive.page_heads import OriginalHead, file_head, left_out_field, page_head
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import headers, shapes
+from lbcompanion.protocol.page_heads import PageHead
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
@@ -36,26 +39,21 @@ class RecordRefused(CompanionError):
 
 @frozen
 class Requisite:
-    """A style sheet, script, image or font of a page."""
+    """A style sheet, script, image or font of a page.
+
+    :ivar head: the head of its response; None if only its type is known.
+    """
 
     url: str
     content_type: str
     sha256: bytes = field(repr=False)
     body: bytes = field(repr=False)
+    head: PageHead | None = field(repr=False, default=None)
 
 
 def warc_digest(digest: bytes) -> str:
     """Return a SHA-256 digest in WARC's form (WARC 1.1 section 5.8; base32 by convention)."""
     return f"sha256:{b32encode(digest).decode()}"
-
-
-def _http_head(status: int, content_type: str, length: int) -> StatusAndHeaders:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    lines = [("Content-Type", content_type)] if content_type else []
-    return StatusAndHeaders(f"{status} {phrase}", [*lines, ("Content-Length", str(length))], protocol="HTTP/1.1")
 
 
 def _writer() -> BufferWARCWriter:
@@ -72,7 +70,9 @@ def _serialized(writer: BufferWARCWriter, record: Any, body: bytes | None = None
         _check_address("WARC-Target-URI", record.rec_headers.get_header("WARC-Target-URI", ""))
     _check_fields(record.rec_headers.headers)
     head = record.http_headers
-    if head is not None:
+    if isinstance(head, OriginalHead):
+        head.compute_headers_buffer()
+    elif head is not None:
         _check_value("the start line", f"{head.protocol} {head.statusline}")
         _check_fields(head.headers)
         head.compute_headers_buffer()  # after the check: it would encode non-ASCII values instead of refusing them
@@ -118,26 +118,65 @@ def _response(
     return _serialized(writer, record, body)
 
 
-def page_record(copy: FetchedCopy) -> bytes:
+def new_record_id() -> str:
+    """Return an identifier for a record."""
+    return f"<urn:uuid:{uuid4()}>"
+
+
+def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
     """Return the ``response`` record of a page, with its URL, status and time.
 
+    :param record_id: from :func:`new_record_id`; empty: a new one.
     :raises RecordRefused: if it cannot be written; so for every record here.
     """
-    head = _http_head(copy.status, copy.content_type, len(copy.body))
-    return _response(
-        copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, {headers.NODE.text: copy.node}
+    head = page_head(copy)
+    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy.head)}
+    return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, fields)
+
+
+def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first_date: str) -> bytes:
+    """Return the ``revisit`` record of a page whose bytes the file already contains."""
+    writer = _writer()
+    record = writer.create_revisit_record(
+        copy.url,
+        warc_digest(copy.sha256),
+        first_url,
+        first_date,
+        http_headers=page_head(copy),
+        warc_headers_dict={
+            "WARC-Record-ID": record_id,
+            "WARC-Date": to_rfc3339(copy.captured_at),
+            headers.NODE.text: copy.node,
+            **left_out_field(copy.head),
+        },
     )
+    return _serialized(writer, record)
 
 
-def request_record(copy: FetchedCopy) -> bytes:
-    """Return the ``request`` record of a page whose method was not GET: the request line and Host, no other fields."""
+def request_record(copy: FetchedCopy, page_record_id: str) -> bytes:
+    """Return the ``request`` record of a page whose method was not GET.
+
+    The visitor's request had a body, which is private and never leaves the node. The record has an empty form instead
+    and says that it is truncated. All indexers give the page the same key then, ``URL?__wb_method=POST``, and players
+    find it for any body; without a type, some of them would add an empty ``__wb_post_data`` to the key.
+
+    :param page_record_id: of the page's record, which has to be the record before this one.
+    """
     writer = _writer()
     parts = urlsplit(copy.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    head = StatusAndHeaders(f"{copy.method} {target} HTTP/1.1", [("Host", parts.netloc)], is_http_request=True)
-    record = writer.create_warc_record(
-        copy.url, "request", warc_headers_dict={"WARC-Date": to_rfc3339(copy.captured_at)}, http_headers=head
-    )
+    lines = [
+        ("Host", parts.netloc),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Content-Length", "0"),
+    ]
+    head = StatusAndHeaders(f"{copy.method} {target} HTTP/1.1", lines, is_http_request=True)
+    warc_fields = {
+        "WARC-Date": to_rfc3339(copy.captured_at),
+        "WARC-Concurrent-To": page_record_id,
+        "WARC-Truncated": "unspecified",
+    }
+    record = writer.create_warc_record(copy.url, "request", warc_headers_dict=warc_fields, http_headers=head)
     return _serialized(writer, record)
 
 
@@ -146,21 +185,21 @@ def requisite_record(requisite: Requisite, date: str) -> bytes:
 
     :param date: the page's time: a replay tool picks the version of a URL that is nearest to the page's time.
     """
-    head = _http_head(200, requisite.content_type, len(requisite.body))
-    return _response(requisite.url, date, head, requisite.body, requisite.sha256, {})
+    head = file_head(requisite.head, requisite.content_type, len(requisite.body))
+    return _response(requisite.url, date, head, requisite.body, requisite.sha256, left_out_field(requisite.head))
 
 
 def revisit_record(requisite: Requisite, date: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
     writer = _writer()
-    head = _http_head(200, requisite.content_type, len(requisite.body))
+    head = file_head(requisite.head, requisite.content_type, len(requisite.body))
     record = writer.create_revisit_record(
         requisite.url,
         warc_digest(requisite.sha256),
         first_url,
         first_date,
         http_headers=head,
-        warc_headers_dict={"WARC-Date": date},
+        warc_headers_dict={"WARC-Date": date, **left_out_field(requisite.head)},
     )
     return _serialized(writer, record)
 
@@ -174,3 +213,52 @@ def info_record(name: str, software: str) -> bytes:
         {"software": software, "format": "WARC File Format 1.1", "robots": "ignore: pages as visitors saw them"},
     )
     return _serialized(writer, record)
+
+
+def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
+    """Turn a ``revisit`` record into a ``response`` record that has the payload itself.
+
+    :param revisit: the record's bytes as they are in its file.
+    """
+    record, head = _revisit(revisit)
+    digest = record.rec_headers.get_header("WARC-Payload-Digest")
+    writer = _writer()
+    copied = writer.create_warc_record(
+        record.rec_headers.get_header("WARC-Target-URI"),
+        "response",
+        payload=BytesIO(payload),
+        length=len(payload),
+        warc_headers_dict={**_kept_fields(record), "WARC-Payload-Digest": digest},
+        http_headers=head,
+    )
+    return _serialized(writer, copied, payload)
+
+
+def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes:
+    """Let a ``revisit`` record refer to another record that has the same payload.
+
+    :param revisit: the record's bytes as they are in its file.
+    """
+    record, head = _revisit(revisit)
+    writer = _writer()
+    copied = writer.create_revisit_record(
+        record.rec_headers.get_header("WARC-Target-URI"),
+        record.rec_headers.get_header("WARC-Payload-Digest"),
+        first_url,
+        first_date,
+        http_headers=head,
+        warc_headers_dict=_kept_fields(record),
+    )
+    return _serialized(writer, copied)
+
+
+def _revisit(revisit: bytes) -> tuple[Any, OriginalHead]:
+    """The record, and its HTTP head byte for byte."""
+    record = next(iter(ArchiveIterator(BytesIO(revisit), no_record_parse=True)))
+    return record, OriginalHead.read(record.raw_stream.read())
+
+
+def _kept_fields(record: Any) -> dict[str, str]:
+    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text, headers.FIELDS_LEFT_OUT.text)
+    found = ((name, record.rec_headers.get_header(name)) for name in names)
+    return {name: value for name, value in found if value}

@@ -6,6 +6,7 @@ the application for the same reason: an author of a page can name a URL that is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 from lbcompanion.crawler.fetching.http_client import Reply
@@ -24,6 +25,17 @@ def asks_for_fewer(reply: Reply) -> bool:
     return reply.status == 429 or (reply.status == 503 and bool(reply.header("retry-after")))
 
 
+def retry_after_seconds(reply: Reply, now: float) -> float | None:
+    """Return the seconds in ``Retry-After`` (RFC 9110 section 10.2.3); None if it is missing or malformed."""
+    value = reply.header("retry-after").strip()
+    if value.isascii() and value.isdigit():
+        return float(min(int(value[:9]), int(_MAX_SECONDS)))
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 class SitePause:
     """The pause of one site.
 
@@ -34,6 +46,8 @@ class SitePause:
         self._now = now
         self._until = 0.0
         self._next_seconds = _FIRST_SECONDS
+        #: Called with the seconds of a pause that an answer began or made longer.
+        self.on_pause: Callable[[float], object] = lambda _seconds: None
 
     def seconds_left(self) -> float:
         """Return how long the site is still paused; 0 if it is not."""
@@ -45,26 +59,23 @@ class SitePause:
             if reply.status < 500 and not self.seconds_left():
                 self._next_seconds = _FIRST_SECONDS
             return
-        asked_for = self._retry_after(reply.header("retry-after"))
+        asked_for = retry_after_seconds(reply, self._now())
         if not self.seconds_left():
             seconds = self._next_seconds if asked_for is None else asked_for
             self._next_seconds = min(self._next_seconds * 2, _MAX_SECONDS)
         else:
             seconds = asked_for or 0.0  # sent before the pause began
-        self._until = max(self._until, self._now() + min(max(seconds, 1.0), _MAX_SECONDS))
+        before = self._until
+        self.extend(max(seconds, 1.0))
+        if self._until > before:
+            self.on_pause(self.seconds_left())
+
+    def extend(self, seconds: float) -> None:
+        """Pause for at least so long from now."""
+        self._until = max(self._until, self._now() + min(seconds, _MAX_SECONDS))
 
     @staticmethod
     def _is_refusal(reply: Reply) -> bool:
         if reply.header(NODE.lower) or reply.header("content-type").startswith("application/problem+json"):
             return False
         return asks_for_fewer(reply)
-
-    def _retry_after(self, value: str) -> float | None:
-        """Return the seconds in ``Retry-After`` (RFC 9110 section 10.2.3); None if it is missing or malformed."""
-        value = value.strip()
-        if value.isascii() and value.isdigit():
-            return float(min(int(value[:9]), int(_MAX_SECONDS)))
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - self._now())
-        except (ValueError, TypeError, OverflowError):
-            return None

@@ -99,6 +99,9 @@ FILES = Table(
     Column("name", String(255), nullable=False, unique=True),
     Column("committed", BigInteger, nullable=False),
     Column("crawler", String(64)),  # null: of a version before crawlers had names
+    Column("state", String(16)),  # open, closed or uploaded; null: of a version before files were closed
+    Column("opened_at", Double),
+    Column("place", Text),  # the object store that has the file, once it is uploaded
     **_MYSQL,
 )
 
