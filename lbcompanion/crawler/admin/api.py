@@ -242,8 +242,9 @@ class AdminResource(Resource):
         if not row["warc_file"]:
             raise _HttpError(404, "that page is not archived")
         try:
-            place = await self._defer(self._archive.place_of, row["warc_file"])
-            body = await self._read(self._archive.read_page, row["warc_file"], row["warc_offset"], place)
+            file, offset = row["warc_file"], row["warc_offset"]
+            place, same = await self._defer(self._archive.locate, file, offset)
+            body = await self._read(self._archive.read_page, file, offset, place, same)
         except FileElsewhere as failure:
             raise _HttpError(404, str(failure)) from None
         except ArchiveError as failure:

@@ -21,10 +21,10 @@ from twisted.web.iweb import IResponse
 from lbcompanion.web import MAX_HEAD_BYTES, BoundedHeadFactory, BoundedHeadProtocol
 
 #: How long a connection is kept without a request: less than the keep-alive time of Apache (5 s), the shortest of the
-#: common balancers', and little enough that a server with one process for each connection is not held up.
-IDLE_SECONDS = 2.0
+#: common balancers'.
+IDLE_SECONDS = 4.0
 #: The most connections of one site that are kept without a request.
-MAX_IDLE = 64
+MAX_IDLE = 32
 
 _NO_ANSWER = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)
 
