@@ -232,13 +232,19 @@ class SiteSettings:
 
 @frozen
 class RequisitesTable:
-    """``[requisites]``: the limits for the requisites of one page."""
+    """``[requisites]``: the requisites of pages, their limits and their cache."""
 
     enabled: bool = True
     max_files: int = 60
     max_file_bytes: int = 8388608
     max_bytes: int = 25165824
     max_seconds: float = 10
+    retries: int = 2
+    per_node: int = 6
+    fresh_seconds: float = 300
+    cache_bytes: int = 67108864
+    cache_files: int = 10000
+    exclude: tuple[str, ...] = ()
 
 
 @frozen
