@@ -7,7 +7,6 @@ unchanged; warcio itself writes a CR LF in a value as it is.
 
 from __future__ import annotations
 
-import gzip
 import re
 from base64 import b32encode
 from collections.abc import Iterable, Mapping
@@ -18,23 +17,19 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from attrs import field, frozen
+from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.archive.page_heads import OriginalHead, left_out_field, made_up_head, page_head
+from lbcompanion.crawler.archive.page_heads import OriginalHead, file_head, left_out_field, page_head
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import headers, shapes
+from lbcompanion.protocol.page_heads import PageHead
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
-_FIELDS_OF_A_REVISIT = frozenset(
-    {
-        *("WARC-Type", "WARC-Target-URI", "WARC-Profile", "WARC-Refers-To-Target-URI", "WARC-Refers-To-Date"),
-        *("WARC-Block-Digest", "Content-Type", "Content-Length"),
-    }
-)
 _ADDRESS_FIELDS = frozenset({"warc-target-uri", "warc-refers-to-target-uri"})
 
 
@@ -44,12 +39,16 @@ class RecordRefused(CompanionError):
 
 @frozen
 class Requisite:
-    """A style sheet, script, image or font of a page."""
+    """A style sheet, script, image or font of a page.
+
+    :ivar head: the head of its response; None if only its type is known.
+    """
 
     url: str
     content_type: str
     sha256: bytes = field(repr=False)
     body: bytes = field(repr=False)
+    head: PageHead | None = field(repr=False, default=None)
 
 
 def warc_digest(digest: bytes) -> str:
@@ -130,8 +129,9 @@ def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
     :param record_id: from :func:`new_record_id`; empty: a new one.
     :raises RecordRefused: if it cannot be written; so for every record here.
     """
-    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy)}
-    return _response(copy.url, to_rfc3339(copy.captured_at), page_head(copy), copy.body, copy.sha256, fields)
+    head = page_head(copy)
+    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy.head)}
+    return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, fields)
 
 
 def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first_date: str) -> bytes:
@@ -147,7 +147,7 @@ def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first
             "WARC-Record-ID": record_id,
             "WARC-Date": to_rfc3339(copy.captured_at),
             headers.NODE.text: copy.node,
-            **left_out_field(copy),
+            **left_out_field(copy.head),
         },
     )
     return _serialized(writer, record)
@@ -185,21 +185,21 @@ def requisite_record(requisite: Requisite, date: str) -> bytes:
 
     :param date: the page's time: a replay tool picks the version of a URL that is nearest to the page's time.
     """
-    head = made_up_head(200, requisite.content_type, len(requisite.body))
-    return _response(requisite.url, date, head, requisite.body, requisite.sha256, {})
+    head = file_head(requisite.head, requisite.content_type, len(requisite.body))
+    return _response(requisite.url, date, head, requisite.body, requisite.sha256, left_out_field(requisite.head))
 
 
 def revisit_record(requisite: Requisite, date: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
     writer = _writer()
-    head = made_up_head(200, requisite.content_type, len(requisite.body))
+    head = file_head(requisite.head, requisite.content_type, len(requisite.body))
     record = writer.create_revisit_record(
         requisite.url,
         warc_digest(requisite.sha256),
         first_url,
         first_date,
         http_headers=head,
-        warc_headers_dict={"WARC-Date": date},
+        warc_headers_dict={"WARC-Date": date, **left_out_field(requisite.head)},
     )
     return _serialized(writer, record)
 
@@ -220,14 +220,15 @@ def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
 
     :param revisit: the record's bytes as they are in its file.
     """
-    fields, head = _heads_of_revisit(revisit)
+    record, head = _revisit(revisit)
+    digest = record.rec_headers.get_header("WARC-Payload-Digest")
     writer = _writer()
     copied = writer.create_warc_record(
-        fields["WARC-Target-URI"],
+        record.rec_headers.get_header("WARC-Target-URI"),
         "response",
         payload=BytesIO(payload),
         length=len(payload),
-        warc_headers_dict=_kept_fields(fields),
+        warc_headers_dict={**_kept_fields(record), "WARC-Payload-Digest": digest},
         http_headers=head,
     )
     return _serialized(writer, copied, payload)
@@ -238,28 +239,26 @@ def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes
 
     :param revisit: the record's bytes as they are in its file.
     """
-    fields, head = _heads_of_revisit(revisit)
+    record, head = _revisit(revisit)
     writer = _writer()
     copied = writer.create_revisit_record(
-        fields["WARC-Target-URI"],
-        fields.pop("WARC-Payload-Digest"),  # which would be written twice otherwise
+        record.rec_headers.get_header("WARC-Target-URI"),
+        record.rec_headers.get_header("WARC-Payload-Digest"),
         first_url,
         first_date,
         http_headers=head,
-        warc_headers_dict=_kept_fields(fields),
+        warc_headers_dict=_kept_fields(record),
     )
     return _serialized(writer, copied)
 
 
-def _heads_of_revisit(revisit: bytes) -> tuple[dict[str, str], OriginalHead]:
-    """Return the fields of the WARC head, and the HTTP head, which keeps each byte."""
-    warc_head, _, block = gzip.decompress(revisit).partition(b"\r\n\r\n")
-    fields = dict(line.split(": ", 1) for line in warc_head.decode("latin-1").split("\r\n")[1:])
-    start, *lines = block.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
-    protocol, _, status_line = start.partition(" ")
-    pairs = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
-    return fields, OriginalHead(status_line, pairs, protocol=protocol)
+def _revisit(revisit: bytes) -> tuple[Any, OriginalHead]:
+    """The record, and its HTTP head byte for byte."""
+    record = next(iter(ArchiveIterator(BytesIO(revisit), no_record_parse=True)))
+    return record, OriginalHead.read(record.raw_stream.read())
 
 
-def _kept_fields(fields: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in fields.items() if name not in _FIELDS_OF_A_REVISIT}
+def _kept_fields(record: Any) -> dict[str, str]:
+    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text, headers.FIELDS_LEFT_OUT.text)
+    found = ((name, record.rec_headers.get_header(name)) for name in names)
+    return {name: value for name, value in found if value}
