@@ -47,6 +47,7 @@ class CaptureTable:
     enabled: bool = True
     ratio: float = 1.0
     visitor_cookie: str = "WRUID"
+    identify: bool = False
     revalidate: str = "keep"
     no_store: tuple[str, ...] = ()
     outlive_pull: tuple[str, ...] = ()

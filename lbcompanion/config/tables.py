@@ -145,6 +145,7 @@ NODE: Mapping[str, Table] = {
         "enabled": checks.boolean,
         "ratio": checks.number(0, 1),
         "visitor_cookie": checks.text(checks.TOKEN, "the name of a cookie"),
+        "identify": checks.boolean,
         "revalidate": checks.choice("keep", "no-store"),
         "no_store": _path_patterns,
         "outlive_pull": _path_patterns,

@@ -25,7 +25,7 @@ from lbcompanion.sticky.routes import Routes
 from lbcompanion.web import QuietSite
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
-_FILTERS = ("outcome", "route", "node")
+_FILTERS = ("outcome", "route", "node", "visitor")
 _OUTCOMES = frozenset({"", "archived", "lost", "open", "null"})
 
 _JSON = "application/json"

@@ -5,17 +5,25 @@ Columns that a table lacks are added automatically. Any other change is a furthe
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text
 
 from lbcompanion.schema_migrations import Migration, migrations_table
 
 METADATA = MetaData()
+
+
+def _index_recordings(connection: Connection) -> None:
+    """Add the indexes of columns that were added to an existing table."""
+    for index in RECORDINGS.indexes:
+        index.create(connection, checkfirst=True)
+
+
 #: What was changed in the tables beside new columns, in order.
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (_index_recordings,)
 #: The numbers of the applied migrations. The table keeps its first name, because existing queues have it.
 APPLIED_MIGRATIONS = migrations_table("schema_steps", METADATA)
 
-#: One row for each notice, never deleted; the outcome is null while the notice is open.
+#: One row for each notice, until it is erased; the outcome is null while the notice is open.
 RECORDINGS = Table(
     "recordings",
     METADATA,
@@ -45,7 +53,11 @@ RECORDINGS = Table(
     Column("warc_file", String(255), nullable=False),
     Column("warc_offset", Integer),
     Column("requisites", Text),  # JSON; null: none were fetched
+    Column("visitor", String(64)),  # a pseudonym; null or empty: unknown
+    Column("erasure", Integer),  # the erasure that removes this row's records from the archive; null: none
     Index("recordings_due", "outcome", "next_at"),
+    Index("recordings_visitor", "visitor"),
+    Index("recordings_erasure", "erasure"),
 )
 
 #: Copies that their nodes reported lost, for as long as notices of them may come.
@@ -89,4 +101,38 @@ PAYLOADS = Table(
     Column("sha256", String(64), primary_key=True),
     Column("url", Text, nullable=False),
     Column("date", String(40), nullable=False),
+)
+
+#: Erased recordings whose notices may be delivered again: SHA-256 of the token, until when it is kept.
+ERASED_TOKENS = Table(
+    "erased_tokens",
+    METADATA,
+    Column("sha256", String(64), primary_key=True),
+    Column("until", Float, nullable=False),
+    Index("erased_tokens_until", "until"),
+)
+
+#: The log of erasures: numbers only, never an erased value.
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("finished_at", Float),  # null while records wait to be removed from the archive
+    Column("by", String(16), nullable=False),  # command, api, keep_days or keep_bytes
+    Column("criteria", String(64), nullable=False),  # names only, such as "url, before"
+    Column("recordings", Integer, nullable=False),
+    Column("archived", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("routes", Integer, nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("files", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+)
+
+#: Archive files that are to be removed: those that were replaced, and those whose writing has not ended.
+DOOMED_FILES = Table(
+    "doomed_files",
+    METADATA,
+    Column("name", String(255), primary_key=True),
 )
