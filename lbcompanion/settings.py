@@ -177,6 +177,8 @@ class CrawlerTable:
     queue: str = field(default="sqlite:///crawler.db", repr=False)
     archive_dir: Path = Path("archive")
     min_free_bytes: int = 268435456
+    keep_days: float = 0
+    keep_bytes: int = 0
     concurrency: int = 32
     requisites: bool = True
     timeout_seconds: float = 20

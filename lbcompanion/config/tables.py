@@ -233,6 +233,8 @@ CRAWLER: Table = {
     "queue": resource_checks.database_url(_queue),
     "archive_dir": resource_checks.folder,
     "min_free_bytes": checks.integer(0),
+    "keep_days": checks.number(0),
+    "keep_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
+from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
@@ -194,10 +196,37 @@ class Archive:
             payloads=encoded.payloads,
             report=None if report is None else report.with_missing(encoded.refused),
         )
-        self._index.mark_archived(token, record, attempts, self._now())
+        try:
+            self._index.mark_archived(token, record, attempts, self._now())
+        except AlreadyEnded:
+            # The notice was erased while its page was fetched: the page's bytes must not stay either.
+            with suppress(OSError):
+                self._cut_off()
+            raise
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
         return record
+
+    def close_file(self) -> None:
+        """Cut off uncommitted bytes of the current file, and go on in a new one with the next page.
+
+        :raises ArchiveError: if the file cannot be written.
+        """
+        try:
+            self._cut_off()
+        except OSError as failure:
+            raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
+        self._name, self._committed_end, self._payloads = "", 0, {}
+
+    @property
+    def current_file(self) -> str:
+        """The name of the file to which the next page is appended; empty: a new one."""
+        return self._name
+
+    def _cut_off(self) -> None:
+        path = self._folder / self._name
+        if self._name and path.exists() and path.stat().st_size > self._committed_end:
+            _truncate(path, self._committed_end)
 
     def _leave_damaged_file(self) -> None:
         """Go on in a new file if someone removed or shortened the current one, or the whole folder."""

@@ -5,17 +5,21 @@ Columns that a table lacks are added automatically. Any other change is a furthe
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, MetaData, String, Table, Text
 
 from lbcompanion.schema_migrations import Migration, migrations_table
 
 METADATA = MetaData()
 
 
+_ADDED_INDEXES = frozenset({"recordings_visitor", "recordings_erasure", "recordings_received", "recordings_file"})
+
+
 def _index_recordings(connection: Connection) -> None:
     """Add the indexes of columns that were added to an existing table."""
     for index in RECORDINGS.indexes:
-        index.create(connection, checkfirst=True)
+        if index.name in _ADDED_INDEXES:
+            index.create(connection, checkfirst=True)
 
 
 #: What was changed in the tables beside new columns, in order.
@@ -58,6 +62,8 @@ RECORDINGS = Table(
     Index("recordings_due", "outcome", "next_at"),
     Index("recordings_visitor", "visitor"),
     Index("recordings_erasure", "erasure"),
+    Index("recordings_received", "received_at"),
+    Index("recordings_file", "warc_file"),
 )
 
 #: Copies that their nodes reported lost, for as long as notices of them may come.
@@ -127,7 +133,7 @@ ERASURES = Table(
     Column("routes", Integer, nullable=False),
     Column("records", Integer, nullable=False),
     Column("files", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
 )
 
 #: Archive files that are to be removed: those that were replaced, and those whose writing has not ended.
@@ -135,4 +141,5 @@ DOOMED_FILES = Table(
     "doomed_files",
     METADATA,
     Column("name", String(255), primary_key=True),
+    Column("crawler", String(64), nullable=False),  # the one that removes it
 )
