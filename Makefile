@@ -12,7 +12,7 @@ PROCESSES ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes. Without bytecode on disk each compiles the package again, 0.35 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests test-one lint format types docs bench soak simulate fuzz changes clean
+.PHONY: help demo test quick quick-tests test-one lint format types docs bench bench-crawler soak simulate fuzz changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint    lint and format only"
 	@echo "make docs    the manual, into docs/_build/html"
 	@echo "make bench   figures: CPU, waits and memory beside other proxies (ARGS='--quick': under a minute)"
+	@echo "make bench-crawler   the cost of an archived page beside Scrapy (also at the end of make bench)"
 	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
@@ -103,9 +104,25 @@ docs: $(VENV)/.ready-docs
 	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'mitmproxy>=11' && touch $@ || \
 	    echo "mitmproxy could not be had" >&2
 
+# So are those of Scrapy: scrapy-webarchive wants a Scrapy of 2024, which does not run with later releases of these two.
+.venv-scrapy/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'scrapy>=2.13' && touch $@ || \
+	    echo "Scrapy could not be had" >&2
+
+.venv-scrapy-warc/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'scrapy-webarchive>=0.5' 'w3lib<2.2' 'twisted<24' && \
+	    touch $@ || echo "scrapy-webarchive could not be had" >&2
+
 bench: $(VENV)/.ready-bench $(if $(findstring --quick,$(ARGS)),,.venv-mitmproxy/.ready)
 	@sh .ci/programs nginx nginx-lua haproxy apache2 apache2-php
 	$(BIN)/python -m bench $(ARGS)
+	$(if $(ARGS),,$(MAKE) bench-crawler)
+
+bench-crawler: $(VENV)/.ready-bench .venv-scrapy/.ready .venv-scrapy-warc/.ready
+	@sh .ci/programs haproxy
+	$(BIN)/python -m bench.crawler $(ARGS)
 
 soak: $(VENV)/.ready-bench
 	$(BIN)/python -m bench.soak $(ARGS)
@@ -121,6 +138,6 @@ changes: $(VENV)/.ready-docs
 	$(BIN)/towncrier build --draft
 
 clean:
-	rm -rf $(VENV) .venv-mitmproxy build dist docs/_build lbcompanion.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-mitmproxy .venv-scrapy .venv-scrapy-warc build dist docs/_build lbcompanion.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf _trial_temp* tests.* twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

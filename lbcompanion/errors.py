@@ -125,6 +125,10 @@ class CopyError(CompanionError):
     """A peer sent something that is not the expected copy."""
 
 
+class ConfirmationError(CompanionError):
+    """A confirmation of several copies, or its answer, is malformed."""
+
+
 class NoticeError(CompanionError):
     """A notice is malformed.
 

@@ -21,6 +21,7 @@ MonotonicClock = Callable[[], float]
 
 #: A node's name (docs/configuration.rst): 1 to 32 of ``A-Z a-z 0-9 _ -``.
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
+CRAWLER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 def to_rfc3339(seconds: float) -> str:

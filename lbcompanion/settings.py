@@ -165,10 +165,14 @@ class NodeSettings:
 
 @frozen
 class CrawlerTable:
-    """``[crawler]`` of a crawler's file; ``secret`` as in :class:`NodeTable`."""
+    """``[crawler]`` of a crawler's file; ``secret`` as in :class:`NodeTable`.
+
+    :ivar name: empty: the one of :func:`lbcompanion.crawler.crawler_name.crawler_name`.
+    """
 
     secret_file: Path
     secret: bytes = field(repr=False)
+    name: str = ""
     accept_secret_files: tuple[Path, ...] = ()
     listen: str = "tcp:9200:interface=127.0.0.1"
     admin: str = "tcp:9201:interface=127.0.0.1"
@@ -180,6 +184,8 @@ class CrawlerTable:
     keep_days: float = 0
     keep_bytes: int = 0
     concurrency: int = 32
+    per_node: int = 32
+    lease_seconds: float = 60
     requisites: bool = True
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900

@@ -54,16 +54,24 @@ class IdentifyingAgent:
     ) -> Deferred[IResponse]:
         """Send the request."""
         sent = headers.copy() if headers is not None else Headers()
-        sent.setRawHeaders(b"accept-encoding", [b"identity"])
-        for name, value in self._defaults:
-            if not sent.hasHeader(name):
-                sent.addRawHeader(name, value)
+        self.complete(sent)
         answer: Deferred[IResponse] = self._agent.request(method, uri, sent, bodyProducer)
         return answer
 
+    def complete(self, headers: Headers) -> None:
+        """Add the fields to those of a request, in place."""
+        headers.setRawHeaders(b"accept-encoding", [b"identity"])
+        for name, value in self._defaults:
+            if not headers.hasHeader(name):
+                headers.addRawHeader(name, value)
 
-class _BoundedHeadProtocol(HTTP11ClientProtocol):
-    """A connection that is closed if the heads of one response, those of 1xx among them, are too long."""
+
+class BoundedHeadProtocol(HTTP11ClientProtocol):
+    """A connection that is closed if the heads of one response, those of 1xx among them, are too long.
+
+    It is not used again after a response that was followed by other bytes, came in HTTP/1.0, or said ``close``:
+    Twisted ignores such bytes, and reads ``Connection`` as one value in lower case.
+    """
 
     _head_bytes = 0
 
@@ -81,19 +89,32 @@ class _BoundedHeadProtocol(HTTP11ClientProtocol):
         if self._head_bytes > MAX_HEAD_BYTES and self._is_in_head():
             self._giveUp(Failure(ParseError("a head is too long", b"")))  # type: ignore[no-untyped-call]
 
+    def _finishResponse(self, rest: bytes) -> None:
+        if self._currentRequest is not None and (rest or not self._may_stay()):
+            self._currentRequest.persistent = False
+        super()._finishResponse(rest)
+
+    def _may_stay(self) -> bool:
+        parser = self._parser
+        if parser is None or parser.response.version != (b"HTTP", 1, 1):
+            return False
+        lines = parser.connHeaders.getRawHeaders(b"connection")
+        return not lines or b"close" not in {each.strip().lower() for line in lines for each in line.split(b",")}
+
     def _is_in_head(self) -> bool:
         parser = self._parser
         return parser is not None and parser.state in {STATUS, HEADER}
 
 
-class _BoundedHeadFactory(_HTTP11ClientFactory):
+class BoundedHeadFactory(_HTTP11ClientFactory):
     """Limits heads, and suppresses the two log lines that Twisted writes for each connection."""
 
     noisy = False
+    protocol_class = BoundedHeadProtocol
 
     def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
         """Make the protocol of a connection."""
-        return _BoundedHeadProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
+        return self.protocol_class(self._quiescentCallback)  # type: ignore[no-untyped-call]
 
 
 def connection_pool(reactor: Any, *, persistent: bool) -> HTTPConnectionPool:
@@ -102,7 +123,7 @@ def connection_pool(reactor: Any, *, persistent: bool) -> HTTPConnectionPool:
     :param persistent: whether a connection is used again.
     """
     pool = HTTPConnectionPool(reactor, persistent=persistent)
-    pool._factory = _BoundedHeadFactory
+    pool._factory = BoundedHeadFactory
     return pool
 
 

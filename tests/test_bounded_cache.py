@@ -100,6 +100,10 @@ def _tagged(rig: InMemoryNode, number: int) -> None:
     rig.policy.script_tag("token", "https://" + _large(number).decode(), "./-/_lbc/fetch-from", None, False)
 
 
+def _usual_tag(rig: InMemoryNode, number: int) -> None:
+    rig.policy.usual_tag("token", "", b"/" + _large(number) + b"/")
+
+
 def _eligibility(rig: InMemoryNode, number: int) -> None:
     request = RequestHead.from_fields(b"GET", b"/", 11, [(b"host", b"a"), (b"cache-control", _large(number))])
     rig.policy.eligibility(request, ResponseHead.from_fields(11, 200, b"OK", [(b"content-type", b"text/html")]))
@@ -123,7 +127,18 @@ def _cookies(rig: InMemoryNode, number: int) -> None:
 
 _PROXIES = TrustedProxies(())
 _READER = CookieReader(StickyTable())
-_DOORS = [_accept_encodings, _origin, _forwarding_lines, _tagged, _eligibility, _trusted, _hosted, _named, _cookies]
+_DOORS = [
+    _accept_encodings,
+    _origin,
+    _forwarding_lines,
+    _tagged,
+    _usual_tag,
+    _eligibility,
+    _trusted,
+    _hosted,
+    _named,
+    _cookies,
+]
 
 
 @pytest.mark.slow

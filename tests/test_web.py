@@ -147,6 +147,7 @@ def _head(size: int) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"A: b\r\n" * (size // 6)
 
 
+@pytest.mark.slow
 def test_a_head_has_a_limit_for_each_response_of_a_connection() -> None:
     protocol, transport = _kept_connection()
     for _ in range(3):
@@ -156,6 +157,7 @@ def test_a_head_has_a_limit_for_each_response_of_a_connection() -> None:
     assert transport.disconnecting or transport.aborting
 
 
+@pytest.mark.slow
 def test_interim_responses_count_as_heads() -> None:
     protocol, _ = _kept_connection()
     assert _ask(protocol, b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_HEAD_BYTES // 20)) == [ResponseFailed]

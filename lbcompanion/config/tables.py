@@ -15,23 +15,28 @@ from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
 from lbcompanion.html.masks import Masks
 from lbcompanion.http1.path_patterns import is_matchable
-from lbcompanion.model import DEFAULT_LADDER, NODE_NAME
+from lbcompanion.model import CRAWLER_NAME, DEFAULT_LADDER, NODE_NAME
 from lbcompanion.sticky.dialects import AUTO, known_names
 from lbcompanion.sticky.dialects.generic import PART_ALLOWED, parse_part
 from lbcompanion.stores import urls
 
 Table = Mapping[str, Check]
 
+_QUEUE_SERVERS = ("postgresql", "mysql", "mariadb")
+_QUEUES = "sqlite:///FILE, " + ", ".join(dict.fromkeys(urls.SERVER_STORES[each].form for each in _QUEUE_SERVERS))
 NAME_ALLOWED = "1 to 32 letters, digits, _ or -"
 
 
 def _queue(value: object, folder: Path) -> str:
+    """Check the URL of the crawler's queue: SQLite, or one of the servers that SQL stores use."""
     if not isinstance(value, str):
-        raise InvalidValue("sqlite:///FILE")
+        raise InvalidValue(_QUEUES)
+    if value.partition(":")[0] in _QUEUE_SERVERS:
+        return urls.store_url(value, folder)
     try:
         return urls.sqlite_url(value, folder)
     except InvalidValue as error:
-        raise InvalidValue("sqlite:///FILE", error.shown_value) from None
+        raise InvalidValue(_QUEUES, error.shown_value) from None
 
 
 def _selector(value: object, folder: Path) -> str:
@@ -224,6 +229,7 @@ NODE: Mapping[str, Table] = {
 PEERS = checks.mapping(checks.is_node_name, f"node names: {NAME_ALLOWED}", checks.origin(empty=False))
 
 CRAWLER: Table = {
+    "name": checks.text(CRAWLER_NAME, "1 to 64 letters, digits, ., _ or -, or empty", empty=True),
     "listen": endpoint_checks.server,
     "admin": endpoint_checks.server,
     "admin_hosts": _host_names,
@@ -236,6 +242,8 @@ CRAWLER: Table = {
     "keep_days": checks.number(0),
     "keep_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
+    "per_node": checks.integer(1, 10000),
+    "lease_seconds": checks.number(1, 3600),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,

@@ -97,7 +97,10 @@ async def _fetch(
         limits=LadderLimits(give_up_after_seconds=0),
         report_step=report_step,
     )
-    round_result = await round_runner.run(context, job)
+    try:
+        round_result = await round_runner.run(context, job)
+    finally:
+        context.fetcher.close()
     return FetchOutcome(token, owner, _loss_reason(round_result, report_step), round_result.attempts, round_result.copy)
 
 

@@ -105,6 +105,18 @@ class CrawlerMetrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self._node_waits = Counter(
+            "node_waits",
+            "Looks for work at which notices had to wait because of per_node",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._claims_lost = Counter(
+            "claims_lost",
+            "Claims at a shared queue that ended before the work did",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._totals: dict[str, int] = {}
         self._route_values: Callable[[], dict[str, int]] = dict
 
@@ -174,6 +186,14 @@ class CrawlerMetrics:
         """Count one confirmation; ``done`` says whether the node accepted it."""
         self._confirmations.labels("done" if done else "failed").inc()
         self._add("confirmations_done" if done else "confirmations_failed")
+
+    def count_node_wait(self) -> None:
+        """Count that notices had to wait because their node had ``per_node`` of them."""
+        self._node_waits.inc()
+
+    def count_claims_lost(self, count: int) -> None:
+        """Count claims of running jobs that other crawlers may have now."""
+        self._claims_lost.inc(count)
 
     def set_running(self, count: int) -> None:
         """Set the number of notices being fetched now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -24,9 +24,11 @@ from lbcompanion.crawler.admin.api import AdminResource, admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
-from lbcompanion.crawler.crawl.round_runner import RoundRunner
+from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.crawl.scheduler import Scheduler
+from lbcompanion.crawler.crawl.sharing import Sharing
+from lbcompanion.crawler.crawler_name import crawler_name, remember
 from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.erasure.eraser import Eraser
 from lbcompanion.crawler.erasure.erasing import Erasing, Kept, build_eraser
@@ -49,6 +51,8 @@ _T = TypeVar("_T")
 
 #: How long a stop waits for running fetches, in seconds.
 STOP_SECONDS = 10.0
+#: How long pages and confirmations wait for others, to be written or sent together, in seconds.
+GATHER_SECONDS = 0.02
 
 
 class StartFailed(CompanionError):
@@ -93,10 +97,11 @@ class CrawlerService(MultiService):
         self._pool: ThreadPool | None = None
         self._parsing_pool: ThreadPool | None = None
         self._health = Health()
+        self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
         self._backlog = Backlog(self._database)
         self._route_table = RouteTable(self._database)
-        self._index = ArchiveIndex(self._database)
+        self._index = ArchiveIndex(self._database, self._name)
         self._archive = Archive(
             settings.crawler.archive_dir,
             self._index,
@@ -106,7 +111,13 @@ class CrawlerService(MultiService):
             on_new_folder=self._lock_archive,
         )
         self._dns_check = DnsCheck(settings.sites.values(), reactor, self._health)
+        self._sharing = (
+            Sharing(settings, self._name, self._database, self._health, reactor, self._defer)
+            if self._database.is_server
+            else None
+        )
         self._routes = Routes()
+        self._contexts: Mapping[str, SiteContext] = {}
         self._scheduler: Scheduler | None = None
         self._erasing: Erasing | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
@@ -153,8 +164,12 @@ class CrawlerService(MultiService):
         if queue is not None:
             self._lock(queue)
         self._database.open()
+        if self._sharing is not None:
+            self._sharing.join()
+        remember(self._name, folder)
         self._archive.recover()
-        self._backlog.make_all_due(self._now())
+        if self._sharing is None:  # other crawlers look after the back-offs of a shared queue
+            self._backlog.make_all_due(self._now())
         return load_trusted_routes(self._route_table, self.settings.sites)
 
     def _lock_archive(self) -> None:
@@ -170,14 +185,16 @@ class CrawlerService(MultiService):
             held.release()
             del self._locks[locked]
         try:
-            self._locks[locked] = Lock(locked, f"state directory {self.settings.crawler.state_dir}")
+            self._locks[locked] = Lock(locked, f"{self._name} (state directory {self.settings.crawler.state_dir})")
         except InUse as refused:
             raise CrawlerRuns(str(refused)) from None
 
     async def _start(self) -> None:
         routes = self._routes = Routes(await self._defer(self._open_state))
         crawler = self.settings.crawler
-        contexts = build_sites(self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory)
+        contexts = self._contexts = build_sites(
+            self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory
+        )
         limits = LadderLimits(give_up_after_seconds=crawler.give_up_after_seconds)
         round_runner = RoundRunner(
             routes=routes, save_route=self._save_route, now=self._now, jitter=random.random, limits=limits
@@ -192,11 +209,14 @@ class CrawlerService(MultiService):
             now=self._now,
             metrics=self._metrics,
             concurrency=crawler.concurrency,
+            work=None if self._sharing is None else self._sharing.work,
+            per_node=crawler.per_node,
             give_up_after_seconds=crawler.give_up_after_seconds,
             requisites=evolve(
                 self.settings.requisites, enabled=crawler.requisites and self.settings.requisites.enabled
             ),
             parse=self._parse,
+            gather_seconds=GATHER_SECONDS,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
@@ -227,6 +247,8 @@ class CrawlerService(MultiService):
         self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)
         if self._resolves_names:
             self._dns_check.start()
+        if self._sharing is not None:
+            self._sharing.start(self._scheduler, routes, contexts)
         self._scheduler.wake()
         self._erasing.start()
         self.started.callback(self)
@@ -328,6 +350,8 @@ class CrawlerService(MultiService):
             self._erasing.stop()
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
+        for context in self._contexts.values():
+            context.fetcher.close()
         for _, factory in self._ports:
             for connection in list(factory.protocols):
                 connection.loseConnection()
@@ -349,10 +373,14 @@ class CrawlerService(MultiService):
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)
         await scheduler.stop()
+        if self._sharing is not None:
+            self._sharing.stop()
         if give_up_call.active():
             give_up_call.cancel()
 
     def _close(self) -> None:
+        if self._sharing is not None:
+            self._sharing.leave()
         self._database.close()
         for lock in self._locks.values():
             lock.release()

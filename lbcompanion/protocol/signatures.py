@@ -1,16 +1,20 @@
 """Authentication of fetches and deliveries: HTTP Message Signatures (RFC 9421) with this farm's profile.
 
-The library signs, resolves the components and computes the cryptography. This module defines the profile: label,
-components, parameters and maximum age. It verifies one signature base per authority, because a balancer may have
+The library resolves the components and computes the cryptography. This module defines the profile: label, components,
+parameters and maximum age. It signs plain requests, such as those for copies, by itself: the library takes about forty
+times as long for the same bytes. It verifies one signature base per authority, because a balancer may have
 replaced ``Host``. The caller passes the time; the library's clock is not used.
 """
 
 from __future__ import annotations
 
+import hmac
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import http_sf
@@ -26,7 +30,7 @@ from http_message_signatures import (
 from http_sf.compat import Item
 
 from lbcompanion.errors import SignatureRefused
-from lbcompanion.protocol import headers
+from lbcompanion.protocol import headers, shapes
 from lbcompanion.protocol.keys import read_public_key
 from lbcompanion.protocol.secrets import accepted_secrets
 
@@ -57,6 +61,12 @@ _REQUIRED_PARAMETERS = ("created", "keyid", "alg")
 _AUTHORITY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]{1,300}", re.ASCII)
 # RFC 9112 section 3.2.1: origin form, no fragment.
 _TARGET = re.compile(r"/[\x21\x22\x24-\x7e]*", re.ASCII)
+
+
+#: URLs whose components are parts of the text: no escapes, no query, no default port, no dots in the path.
+_PLAIN_URL = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*(?::([1-9][0-9]{0,4}))?)(/[A-Za-z0-9_/-]*)", re.ASCII)
+_PLAIN_METHOD = re.compile(r"[A-Z]+", re.ASCII)
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class _Fields:
@@ -110,6 +120,7 @@ class Signer:
     def __init__(self, secret: bytes) -> None:
         if not secret:
             raise ValueError("an empty secret signs nothing")
+        self._secret = secret
         keys = MappingKeyResolver(public_keys={}, private_keys={FARM_KEY_ID: secret})
         self._signer = HTTPMessageSigner(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=keys)
 
@@ -125,6 +136,37 @@ class Signer:
         :returns: ``Lbc-Nonce``, ``Content-Digest`` (with a body), ``Signature-Input``, ``Signature``.
         :raises SignatureRefused: if the request cannot be signed, for example because the URL is malformed.
         """
+        plain = _PLAIN_URL.fullmatch(url)
+        if plain is not None and _PLAIN_METHOD.fullmatch(method) and shapes.NONCE.fullmatch(nonce):
+            scheme, authority, port, path = plain.groups()
+            if port != _DEFAULT_PORTS[scheme] and int(port or 1) < 65536:
+                return self._sign_plain(method, authority, path, nonce, int(now), body)
+        return self._sign_by_library(method, url, nonce, now, body)
+
+    def _sign_plain(
+        self, method: str, authority: str, path: str, nonce: str, created: int, body: bytes | None
+    ) -> list[tuple[str, str]]:
+        """Sign a request whose components need no normalization, with the bytes that the library would write."""
+        digest, lines, names = [], "", '"@method" "@authority" "@path" "lbc-nonce"'
+        if body is not None:
+            value = f"sha-256=:{b64encode(sha256(body).digest()).decode()}:"
+            digest, lines, names = [("Content-Digest", value)], f'"content-digest": {value}\n', f'{names} "{_DIGEST}"'
+        parameters = f'({names});created={created};keyid="{FARM_KEY_ID}";alg="hmac-sha256"'
+        base = (
+            f'"@method": {method}\n"@authority": {authority}\n"@path": {path}\n"lbc-nonce": {nonce}\n{lines}'
+            f'"@signature-params": {parameters}'
+        )
+        signature = b64encode(hmac.digest(self._secret, base.encode("ascii"), "sha256")).decode()
+        return [
+            (headers.NONCE.text, nonce),
+            *digest,
+            ("Signature-Input", f"{LABEL}={parameters}"),
+            ("Signature", f"{LABEL}=:{signature}:"),
+        ]
+
+    def _sign_by_library(
+        self, method: str, url: str, nonce: str, now: float, body: bytes | None
+    ) -> list[tuple[str, str]]:
         message = _Message(method, url, {headers.NONCE.text: nonce})
         try:
             self._signer.sign(

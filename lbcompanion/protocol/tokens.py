@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64encode, urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -26,6 +27,8 @@ _HEAD_CHARS = len(VERSION) + _RANDOM_CHARS + _MAC_CHARS
 #: The longest token: a node's name has 32 characters at most.
 MAX_CHARS = _HEAD_CHARS + 32
 _BLOCK_TOKENS = 256
+# From base64 to base64url (RFC 4648 section 5).
+_TO_URL_ALPHABET = bytes.maketrans(b"+/", b"-_")
 
 #: The value of ``Repr-Digest`` (RFC 9530 section 3).
 _REPR_DIGEST = "sha-256=:{}:"
@@ -44,7 +47,8 @@ class _Mac:
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(message)
         outer.update(inner.digest())
-        return urlsafe_b64encode(outer.digest()[:6])
+        # Each page needs it: base64.urlsafe_b64encode() takes twice the time.
+        return b2a_base64(outer.digest()[:6], newline=False).translate(_TO_URL_ALPHABET)
 
 
 class Tokens:
@@ -71,8 +75,10 @@ class Tokens:
                 raise TokenError("this side mints no tokens: it has no entropy or no node name")
             self._block = self._entropy(RANDOM_BYTES * _BLOCK_TOKENS)
             self._used = 0
-        start = _VERSION + urlsafe_b64encode(self._block[self._used : self._used + RANDOM_BYTES])[:_RANDOM_CHARS]
-        self._used += RANDOM_BYTES
+        used = self._used
+        random = b2a_base64(self._block[used : used + RANDOM_BYTES], newline=False)
+        self._used = used + RANDOM_BYTES
+        start = _VERSION + random[:_RANDOM_CHARS].translate(_TO_URL_ALPHABET)
         owner = self._owner
         return (start + self._mac(start + owner) + owner).decode()
 

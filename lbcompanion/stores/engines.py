@@ -95,15 +95,16 @@ def sqlite(url: URL, busy_seconds: float) -> Database:
     return Database(engine, shared=False, file=Path(url.database or ""))
 
 
-def postgresql(text: str, timeout_seconds: float = STATEMENT_SECONDS * 2) -> Database:
+def postgresql(text: str, timeout_seconds: float = STATEMENT_SECONDS * 2, **options: Any) -> Database:
     """A PostgreSQL server, through psycopg.
 
     :param timeout_seconds: how long one answer of the server may take. A server whose process is stopped (SIGSTOP)
         keeps its connections open, and the driver would wait for it without limit.
+    :param options: of SQLAlchemy's engine, such as its pool.
     """
     connect_with_timeout = _timeout_connection(timeout_seconds).connect
     url = make_url(text).set(drivername="postgresql+psycopg")
-    database = _server(url, _POSTGRESQL)
+    database = _server(url, _POSTGRESQL, options)
 
     def connect(_dialect: Any, _entry: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         return connect_with_timeout(*arguments, **keywords)
@@ -138,20 +139,24 @@ def _timeout_connection(timeout_seconds: float) -> Any:
     return TimeoutConnection
 
 
-def mysql(text: str) -> Database:
-    """A MySQL or MariaDB server, through PyMySQL."""
+def mysql(text: str, **options: Any) -> Database:
+    """A MySQL or MariaDB server, through PyMySQL.
+
+    :param options: of SQLAlchemy's engine, such as its pool.
+    """
     url = make_url(text).set(drivername="mysql+pymysql")
-    return _server(url, _MYSQL)
+    return _server(url, _MYSQL, options)
 
 
-def _server(url: URL, arguments: Mapping[str, Any]) -> Database:
+def _server(url: URL, arguments: Mapping[str, Any], options: Mapping[str, Any]) -> Database:
     # READ COMMITTED: after waiting for a lock, a claim sees the committed rows, and gaps between rows are not locked.
-    return Database(_engine(url, arguments, isolation_level="READ COMMITTED"), shared=True)
+    return Database(_engine(url, arguments, isolation_level="READ COMMITTED", **options), shared=True)
 
 
 def _engine(url: URL, arguments: Mapping[str, Any], **more: Any) -> Engine:
     # Parameters are hidden because error texts would otherwise contain addresses and tokens.
-    return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=dict(arguments), **more)
+    more.setdefault("poolclass", NullPool)
+    return create_engine(url, hide_parameters=True, connect_args=dict(arguments), **more)
 
 
 def make_private(path: Path) -> None:
@@ -218,10 +223,11 @@ def safe_message(error: Exception) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, OSError):
         return f"the store's database cannot be used: {cause.strerror or type(cause).__name__}"
-    return f"the store's database cannot do it: {_safe_cause(cause)}"
+    return f"the store's database cannot do it: {safe_cause(cause)}"
 
 
-def _safe_cause(cause: BaseException | None) -> str:
+def safe_cause(cause: BaseException | None) -> str:
+    """The error of a driver as a short text without values of rows."""
     name = type(cause).__name__
     if isinstance(cause, sqlite3.Error):
         return str(cause)

@@ -84,7 +84,7 @@ class Answers(CookieCheckClient):
         self.status = 200
         self.fields: tuple[tuple[str, str], ...] = ()
 
-    async def _ask(self, method: str, url: str, headers: Any, max_bytes: int, body: bytes) -> Reply:
+    async def _ask(self, method: str, url: str, headers: Any, max_bytes: int, body: bytes, route: str) -> Reply:
         page, digest = b"<p>page", ""
         token = url.partition("/page/")[2]
         if token:

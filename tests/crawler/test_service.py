@@ -129,7 +129,11 @@ class ServiceTests(TestCase):
             other.startService()
             with self.assertRaises(StartFailed) as caught:
                 await other.started
-            self.assertIn(f"state directory {self.folder / 'state'}, process", str(caught.exception), name)
+            self.assertIn(
+                f"by another crawler: crawler (state directory {self.folder / 'state'}), process",
+                str(caught.exception),
+                name,
+            )
             await other.stopService()
         await second.stopService()
         await first.stopService()

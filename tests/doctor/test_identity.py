@@ -35,6 +35,7 @@ def test_a_header_that_names_the_node_helps():
     assert [one.name for one in found.nodes] == list(NODES)
 
 
+@pytest.mark.slow
 def test_a_lack_of_evidence_is_reported():
     found = analyse(ModelSite(nobody, companions=False).probe())
     assert (found.sticky, found.nodes) == (False, ())

@@ -52,6 +52,7 @@ def test_a_hash_of_address_and_cookie():
     assert (found.sticky, found.sticks_by) == (True, ("key",))
 
 
+@pytest.mark.slow
 def test_all_to_one_node_by_chance_shows_nothing():
     """A balancer that keeps one connection: a single request goes elsewhere, during a replay."""
     for odd in range(8, 30):

@@ -124,6 +124,7 @@ def test_it_agrees_with_another_tokenizer(text: str) -> None:
         assert css_urls(text) == by_tinycss2(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     ["{", "a(", "url(", "/*", '"\n', "<", "\\", "u+", "@", "@import", "(a", "'\\", "a\\", "url(a) ", "image-set('a'"],

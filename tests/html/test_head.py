@@ -10,6 +10,7 @@ from tests.support.html_fragments import TOP
 from tests.support.injecting import WITH_POLICY, run
 
 
+@pytest.mark.slow
 def test_a_head_without_end_is_held_back_for_16_kib_at_most() -> None:
     injector = Injector(TOP, charset_known=True)
     line = b"<link rel=x href=y>"

@@ -198,6 +198,7 @@ def test_very_many_masked_elements_give_no_copy(end: bytes) -> None:
     assert redact(b"<p class=secret title=x></p>" * 5000, True, MASKS, "utf-8") == b"<p class=secret></p>" * 5000
 
 
+@pytest.mark.slow
 def test_many_documents_within_a_page_give_no_copy() -> None:
     page = b"<noscript><input type=password></noscript>" * 1000
     with pytest.raises(RedactionError, match="too many documents"):

@@ -113,6 +113,7 @@ def test_no_page_is_too_odd(text: str) -> None:
         assert url.isascii()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [

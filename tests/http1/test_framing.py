@@ -44,6 +44,7 @@ def read_all(reader: ChunkedReader | LengthReader, pieces: list[bytes]) -> tuple
     return body, rest
 
 
+@pytest.mark.slow
 @given(st.lists(st.binary(max_size=40), max_size=6), _TRAILERS, st.binary(max_size=10), st.data())
 def test_chunks_come_back_at_any_cut(
     bodies: list[bytes], trailers: list[Field], rest: bytes, data: st.DataObject
@@ -111,6 +112,7 @@ def test_broken_chunks_are_refused_at_any_cut(written: bytes, size: int) -> None
         assert refused.value.status == (400 if error is BadRequest else 502)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.sampled_from(

@@ -153,6 +153,7 @@ _SPECIAL = {b"host", b"content-length", b"transfer-encoding", b"connection", b"u
 _FIELDS = st.lists(st.tuples(_TOKEN.filter(lambda n: n.lower() not in _SPECIAL), _VALUE), max_size=6)
 
 
+@pytest.mark.slow
 @given(st.from_regex(rb"/[\x21\x22\x24-\x7e]{0,30}", fullmatch=True), _FIELDS)
 def test_any_good_head_is_read_as_h11_reads_it(target: bytes, fields: list[tuple[bytes, bytes]]) -> None:
     raw = b"GET %b HTTP/1.1\r\n" % target + write_fields([(b"Host", b"a"), *fields]) + b"\r\n"

@@ -249,6 +249,7 @@ def test_any_bytes_have_readings(path: bytes) -> None:
 SLOW = ["/**/a/**/b/**", "/**/a/**/b/**/c", "/*a*a*a*a*b", "**a**a**a**b", "/*/*/*/*/**/x"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", SLOW)
 @pytest.mark.parametrize(
     "unit",

@@ -442,3 +442,38 @@ def test_each_field_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_parameter_is_refused() -> None:
     with pytest.raises(SignatureRefused, match="unknown parameter"):
         verify(swap(signed(), b"signature-input", b";keyid", b";wild=1;keyid"))
+
+
+_PATHS = st.from_regex(r"/[A-Za-z0-9_/.%~?=&-]{0,20}", fullmatch=True) | st.just("")
+_HOSTS = st.sampled_from(["a.example", "A.example", "10.0.0.1", "[::1]", "h", "-h", "a_b.example", ""])
+_PORTS = st.sampled_from(["", ":80", ":443", ":8080", ":65536", ":080", ":"])
+
+
+@given(
+    st.sampled_from(["GET", "POST", "DELETE", "get", "M-SEARCH", ""]),
+    st.sampled_from(["http", "https", "HTTP", "ftp"]),
+    _HOSTS,
+    _PORTS,
+    _PATHS,
+    st.text(st.characters(codec="ascii"), max_size=10) | st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
+    st.none() | st.binary(max_size=20),
+)
+def test_plain_requests_are_signed_as_the_library_signs_them(
+    method: str, scheme: str, host: str, port: str, path: str, nonce: str, body: bytes | None
+) -> None:
+    signer, url = Signer(b"a secret"), f"{scheme}://{host}{port}{path}"
+    try:
+        expected = signer._sign_by_library(method, url, nonce, 1795468200.7, body)
+    except SignatureRefused:
+        with pytest.raises(SignatureRefused):
+            signer.sign(method, url, nonce, 1795468200.7, body)
+        return
+    assert signer.sign(method, url, nonce, 1795468200.7, body) == expected
+
+
+@pytest.mark.parametrize("body", [None, b"", b"{}"])
+def test_requests_of_the_crawler_are_plain(monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> None:
+    signer = Signer(b"a secret")
+    expected = signer._sign_by_library("POST", "https://www.example.com/_lbc/page/a-b_c/done", "n", 5.0, body)
+    monkeypatch.setattr(signer, "_sign_by_library", None)
+    assert signer.sign("POST", "https://www.example.com/_lbc/page/a-b_c/done", "n", 5.0, body) == expected

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,7 @@ def test_a_session_is_never_a_nodes(views: list[tuple[str, int]], places: int) -
         assert not belongs(values, "n1", "session0")
 
 
+@pytest.mark.slow
 def test_it_is_bounded() -> None:
     values = NodeCookieValues()
     for number in range(3000):

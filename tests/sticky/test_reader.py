@@ -216,6 +216,7 @@ def test_two_tiers_tell_of_a_move(lines: tuple[str, ...], expected: bool) -> Non
 names_or_none = st.lists(cookie_names(), max_size=3).map(tuple) | st.just(("/./",))
 
 
+@pytest.mark.slow
 @given(st.sampled_from((AUTO, *NAMES)), names_or_none, cookies(), cookies())
 def test_no_session_is_ever_recorded(
     dialect: str, names: tuple[str, ...], request: dict[str, str], script: dict[str, str]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lbcompanion.errors import StoreError
 from lbcompanion.model import Page
 from lbcompanion.testing.stores import make_page
@@ -17,6 +19,7 @@ class TestTrouble(SqliteCase):
         error = self.failureResultOf(self.opened().peek("a"), StoreError).value
         assert "schema version 2" in str(error)
 
+    @pytest.mark.slow
     def test_tables_that_went_away_come_back(self) -> None:
         store = self.opened()
         self.successResultOf(store.put(make_page("token-a")))

@@ -44,6 +44,7 @@ def test_any_order_of_calls() -> None:
 class TestFullDisk(SqliteCase):
     """SQLite's own limit of pages gives the same error as a full disk."""
 
+    @pytest.mark.slow
     def test_it_is_there_and_cannot_be_written(self) -> None:
         store = self.opened()
         self.successResultOf(store.put(make_page("a")))
@@ -133,6 +134,7 @@ class TestGrouping(SqliteCase):
         for one in kept:
             assert self.successResultOf(one) is None
 
+    @pytest.mark.slow
     def test_the_order_of_calls_is_kept(self) -> None:
         store = self.opened(self.thread)
         first = store.put(make_page("z"))

@@ -33,7 +33,7 @@ DISTRICTS = {
         ("service",),
     ),
     "crawler": (
-        ("metrics", "health"),
+        ("metrics", "health", "crawler_name"),
         ("fetching",),
         ("queue",),
         ("routes",),

@@ -251,6 +251,7 @@ class SimulatedFarm:
         table = CrawlerTable(
             secret_file=None,  # type: ignore[arg-type]
             secret=SECRET,
+            name="crawler",
             listen="tcp:0:interface=127.0.0.1",
             admin="tcp:0:interface=127.0.0.1",
             give_up_after_seconds=give_up,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from lbcompanion.crawler.crawler_name import crawler_of_file
 from lbcompanion.crawler.queue.backlog import load_attempts
 from lbcompanion.crawler.queue.requisite_report import load_report
 from lbcompanion.model import Attempt, to_rfc3339
@@ -23,7 +24,9 @@ def _reason_so_far(outcome: str | None, attempts: tuple[Attempt, ...]) -> str | 
 def recording(row: Any) -> dict[str, Any]:
     """Return one recording from the backlog's row."""
     attempts = load_attempts(row["attempts"])
-    warc = {"file": row["warc_file"], "offset": row["warc_offset"]} if row["warc_file"] else None
+    warc = None
+    if file := row["warc_file"]:
+        warc = {"file": file, "offset": row["warc_offset"], "crawler": crawler_of_file(file) or None}
     return {
         "token": row["token"],
         "site": row["site"],

@@ -29,11 +29,13 @@ from lbcompanion.crawler.archive.warc_records import (
     requisite_record,
     revisit_record,
 )
+from lbcompanion.crawler.crawler_name import archive_file_name, crawler_of_file
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
+from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
@@ -51,6 +53,10 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
 
 class ArchiveError(CompanionError):
     """The archive cannot be read or written."""
+
+
+class FileElsewhere(ArchiveError):
+    """The file is in the archive of another crawler; the text names it."""
 
 
 @frozen
@@ -97,11 +103,12 @@ class Archive:
         self._on_new_folder = on_new_folder
         self._name = ""
         self._committed_end = 0
+        self._is_end_uncertain = False
         self._payloads: dict[str, tuple[str, str]] = {}
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def recover(self) -> None:
-        """Truncate every file to its committed length, and continue the newest one.
+        """Truncate every file of this crawler to its committed length, and continue the newest one.
 
         :raises ArchiveError: if the folder cannot be written.
         """
@@ -169,8 +176,10 @@ class Archive:
 
         :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
         :raises RecordRefused: if a WARC record cannot represent the page; a retry would fail too.
-        :raises BacklogError: if the commit failed; the next append overwrites the bytes.
+        :raises BacklogError: if the commit failed; the next append overwrites the bytes, unless they were committed
+            nevertheless.
         """
+        self._find_end()
         try:
             self._leave_damaged_file()
             if not self._name or self._committed_end >= self._rotate_bytes:
@@ -199,9 +208,12 @@ class Archive:
         try:
             self._index.mark_archived(token, record, attempts, self._now())
         except AlreadyEnded:
-            # The notice was erased while its page was fetched: the page's bytes must not stay either.
+            # The notice may have been erased while its page was fetched: its bytes must not stay either.
             with suppress(OSError):
                 self._cut_off()
+            raise
+        except BacklogError:
+            self._is_end_uncertain = True
             raise
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
@@ -211,7 +223,9 @@ class Archive:
         """Cut off uncommitted bytes of the current file, and go on in a new one with the next page.
 
         :raises ArchiveError: if the file cannot be written.
+        :raises BacklogError: if the committed end is not known.
         """
+        self._find_end()
         try:
             self._cut_off()
         except OSError as failure:
@@ -227,6 +241,16 @@ class Archive:
         path = self._folder / self._name
         if self._name and path.exists() and path.stat().st_size > self._committed_end:
             _truncate(path, self._committed_end)
+
+    def _find_end(self) -> None:
+        """After a commit that failed, read the committed end again: the database may have committed nevertheless.
+
+        :raises BacklogError: if the database still fails; nothing may be appended then.
+        """
+        if self._is_end_uncertain:
+            self._committed_end = self._index.committed(self._name)
+            self._payloads = self._index.payloads(self._name)
+            self._is_end_uncertain = False
 
     def _leave_damaged_file(self) -> None:
         """Go on in a new file if someone removed or shortened the current one, or the whole folder."""
@@ -280,8 +304,8 @@ class Archive:
 
     def _start_file(self) -> None:
         stamp = datetime.fromtimestamp(self._now(), UTC).strftime("%Y%m%d%H%M%S")
-        serial, known = 0, self._index.files()
-        while (name := f"lbc-{stamp}-{serial:04d}.warc.gz") in known or (self._folder / name).exists():
+        serial, known, crawler = 0, self._index.files(), self._index.crawler
+        while (name := archive_file_name(crawler, stamp, serial)) in known or (self._folder / name).exists():
             serial += 1
         # The row comes first: a file without a row is not the crawler's and is never changed.
         self._index.new_file(name)
@@ -304,10 +328,14 @@ class Archive:
     def read_page(self, file: str, offset: int) -> bytes:
         """Return the body of the record at an offset of a file.
 
+        :raises FileElsewhere: if another crawler has the file.
         :raises ArchiveError: if it cannot be read.
         """
         if not _NAME.fullmatch(file):
             raise ArchiveError("not a file of the archive")
+        crawler = crawler_of_file(file)
+        if crawler not in {"", self._index.crawler} and not (self._folder / file).exists():
+            raise FileElsewhere(f"the page is in the archive of the crawler {crawler}, in its file {file}")
         try:
             with (self._folder / file).open("rb") as stream:
                 stream.seek(offset)

@@ -22,7 +22,7 @@ class Lock:
     """The lock of one folder, or of one file. The kernel releases it when the process ends, however it ends.
 
     :param locked: an existing folder, or a file; the lock file of a file is in the same folder.
-    :param owner: the text about this crawler in the lock file, besides process and host.
+    :param owner: the name of this crawler in the lock file, besides process and host.
     :raises InUse: if another crawler has the lock.
     :raises OSError: if the lock file cannot be opened, or its file system has no locks.
     """

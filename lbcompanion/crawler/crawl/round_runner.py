@@ -116,7 +116,8 @@ class RoundRunner:
                 reached = self._routes.is_reached(context.settings.name, job.owner, self._now())
                 notes.append(f"the balancer {'sends' if reached else 'is not known to send'} visitors to {job.owner}")
             else:
-                fetch_path, route = FetchPath(step.cookies, step.direct), step.route.value
+                route = step.route.value
+                fetch_path = FetchPath(step.cookies, step.direct, f"{route} {job.owner}")
                 attempt, copy = await self._request_page(context, job, step.route, fetch_path)
                 attempt = _annotated((attempt,), notes, before=True)[0]
                 notes.clear()
@@ -189,6 +190,8 @@ class RoundRunner:
     ) -> tuple[Attempt, FetchedCopy | None]:
         begun = self._now()
         answer = await context.fetcher.page(job.token, fetch_path)
+        if answer.node != job.owner and not (kind is RouteKind.ANY and isinstance(answer, FetchedCopy)):
+            context.fetcher.on_wrong_turn(fetch_path)
         result = FETCHED if isinstance(answer, FetchedCopy) else answer.result
         learnt = "; ".join(self._learn(context, job.owner, kind, fetch_path, answer, begun))
         attempt = Attempt(kind, answer.node, result, max(0.0, (self._now() - begun) * 1000), learnt)
@@ -208,13 +211,11 @@ class RoundRunner:
         site, now, learnt = context.settings.name, self._now(), []
         if answer.node:
             self._routes.mark_alive(site, answer.node, now)
-            if kind is RouteKind.RECORDED:
+            if kind is RouteKind.RECORDED and not answer.shared:
                 self._record_replay(site, fetch_path, answer, answer.node == owner)
         if answer.node == owner and fetch_path.cookies:
-            moved = context.reader.detects_move(fetch_path.cookies, answer.set_cookies) is True
-            if not moved and not _by_chance(fetch_path, answer):
-                self._routes.mark_reached(site, owner, asked_at)
-            learnt += self._mark_own_proven(context, owner, fetch_path.cookies, answer)
+            if not answer.shared:  # otherwise the balancer may have followed the connection, not these cookies
+                learnt += self._learn_from_owner(context, owner, fetch_path, answer, asked_at)
         elif answer.node != owner:
             if kind is not RouteKind.ANY and _may_be_down(answer):
                 self._routes.mark_missed(site, owner, now)
@@ -226,6 +227,15 @@ class RoundRunner:
         if answer.node and not fetch_path.direct and (answer.node != owner or not fetch_path.cookies):
             learnt.append(context.minter.add_candidate(answer.node, answer.set_cookies))
         return [words for words in learnt if words]
+
+    def _learn_from_owner(
+        self, context: SiteContext, owner: str, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss, asked_at: float
+    ) -> list[str]:
+        """Update the routes from a response to which the cookies led."""
+        moved = context.reader.detects_move(fetch_path.cookies, answer.set_cookies) is True
+        if not moved and not _by_chance(fetch_path, answer):
+            self._routes.mark_reached(context.settings.name, owner, asked_at)
+        return self._mark_own_proven(context, owner, fetch_path.cookies, answer)
 
     def _record_replay(self, site: str, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss, reached: bool) -> None:
         """Count a replay, unless the owner was reached by chance."""

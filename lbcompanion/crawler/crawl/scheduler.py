@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 from zlib import crc32
 
@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.warc_records import RecordRefused
+from lbcompanion.crawler.crawl.confirmations import Confirmations
 from lbcompanion.crawler.crawl.requisites import Gathered, Parse, Requisites
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -24,6 +25,7 @@ from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, PendingNotice
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
+from lbcompanion.crawler.queue.work import WholeQueue, Work
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import abbreviate
 from lbcompanion.settings import RequisitesTable
@@ -58,9 +60,12 @@ class Scheduler:
     :param contexts: by site name.
     :param now: seconds since the epoch.
     :param give_up_after_seconds: when a notice without a copy is lost.
+    :param work: where due notices are taken from; None: from the backlog, whose only crawler this is.
+    :param per_node: how many notices of one origin node are worked on at a time; None: no limit of its own.
     :param requisites: whether page requisites are fetched too, and their limits.
     :param route_refresher: marks every notice's node as active there; None refreshes no routes.
     :param parse: reads pages and style sheets in another thread.
+    :param gather_seconds: how long pages and confirmations wait for others, to be written or sent together.
     """
 
     def __init__(
@@ -77,8 +82,11 @@ class Scheduler:
         concurrency: int,
         give_up_after_seconds: float,
         requisites: RequisitesTable,
+        work: Work | None = None,
+        per_node: int | None = None,
         route_refresher: RouteRefresher | None = None,
         parse: Parse = execute,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._backlog = backlog
         self._archive = archive
@@ -89,10 +97,13 @@ class Scheduler:
         self._now = now
         self._metrics = metrics
         self._concurrency = concurrency
+        self._work = work or WholeQueue(backlog)
+        self._per_node = per_node or concurrency
         self._give_up_after_seconds = give_up_after_seconds
         self._requisites = requisites
         self._route_refresher = route_refresher
         self._parse = parse
+        self._confirmations = Confirmations(reactor, gather_seconds)
         self._running: dict[str, Deferred[None]] = {}
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
@@ -103,7 +114,7 @@ class Scheduler:
         self._timer: IDelayedCall | None = None
         self._log = Logger(namespace="lbcompanion.crawler.crawl")
         for context in contexts.values():
-            context.minter.on_proven = self._on_node_back
+            context.minter.on_proven = self.on_node_back
 
     def wake(self) -> None:
         """Look for due notices now; called when a notice arrives, a round ends or a back-off ends."""
@@ -132,18 +143,23 @@ class Scheduler:
         if not await self._defer(self._archive.may_store):
             self._wake_in(_FAILURE_PAUSE_SECONDS)
             return
-        due = await self._defer(self._backlog.due, self._now(), free, tuple(self._running), self._full_nodes())
-        for job in due:
-            self._start(job)
+        full = self._full_nodes()
+        taken = await self._defer(self._work.take, self._now(), free, tuple(self._running), full)
+        if taken.is_held_up or any(self._busy_nodes[node] >= self._per_node for node in full):
+            self._metrics.count_node_wait()
+        if refused := [job.token for job in taken.jobs if not self._start(job)]:
+            await self._defer(self._work.give_back, refused)
         if len(self._running) >= self._concurrency:
             return
-        if due:
+        if taken.jobs:
             # These jobs may have filled the slots of a node; query again without its notices.
             self._poll_again = True
             return
         following = await self._defer(self._backlog.next_due, self._now())
-        if following is not None:
-            self._wake_in(min(max(following - self._now(), 0.0), _MAX_SLEEP_SECONDS) + 0.01)
+        waits = [_MAX_SLEEP_SECONDS if following is None else following - self._now()]
+        waits += [each for each in (taken.again_seconds, self._work.poll_seconds) if each is not None]
+        if following is not None or len(waits) > 1:
+            self._wake_in(min(max(min(waits), 0.0), _MAX_SLEEP_SECONDS) + 0.01)
 
     def _wake_in(self, seconds: float) -> None:
         if self._timer is not None and self._timer.active():
@@ -153,12 +169,14 @@ class Scheduler:
 
     def _full_nodes(self) -> tuple[str, ...]:
         """Failing nodes may hold at most a quarter of the slots each: their timeouts must not starve other nodes."""
-        limit = max(1, self._concurrency // 4)
-        return tuple(node for node in self._failing_nodes if self._busy_nodes[node] >= limit)
+        limit = min(max(1, self._concurrency // 4), self._per_node)
+        full = {node for node, count in self._busy_nodes.items() if count >= self._per_node}
+        return tuple(full | {node for node in self._failing_nodes if self._busy_nodes[node] >= limit})
 
-    def _start(self, job: PendingNotice) -> None:
+    def _start(self, job: PendingNotice) -> bool:
+        """Start a job; returns whether it may be started."""
         if self._stopped or job.token in self._running or job.owner in self._full_nodes():
-            return
+            return False
         self._busy_nodes[job.owner] += 1
         running = Deferred.fromCoroutine(self._process(job))
         if not running.called:
@@ -166,6 +184,18 @@ class Scheduler:
         running.addErrback(self._on_job_failed, job)
         running.addBoth(self._on_job_end, job)
         self._metrics.set_running(len(self._running))
+        return True
+
+    def running_tokens(self) -> tuple[str, ...]:
+        """Return the tokens of the notices that are worked on."""
+        return tuple(self._running)
+
+    def cancel(self, tokens: Iterable[str]) -> None:
+        """Cancel jobs: another crawler works on their notices."""
+        for token in tokens:
+            if token in self._running:
+                self._running[token].cancel()
+                self._metrics.count_claims_lost(1)
 
     def _on_job_end(self, _result: object, job: PendingNotice) -> None:
         self._running.pop(job.token, None)
@@ -256,11 +286,11 @@ class Scheduler:
         if isinstance(round_result.step, Fetched | Finish) and any(
             each.node == owner for each in round_result.attempts
         ):
-            self._on_node_back(owner)
+            self.on_node_back(owner)
         elif isinstance(round_result.step, Wait) and not _is_owner_blameless(round_result, paused=paused):
             self._failing_nodes.add(owner)
 
-    def _on_node_back(self, node: str) -> None:
+    def on_node_back(self, node: str) -> None:
         """Make a node's notices due at once when the node is reachable again, instead of after their back-off."""
         if node not in self._failing_nodes:
             return
@@ -312,7 +342,8 @@ class Scheduler:
             route=round_result.route,
             size=stored.size,
         )
-        self._metrics.count_confirmation(done=await context.fetcher.confirm(job.token, round_result.fetch_path))
+        confirmed = self._confirmations.confirm(context.fetcher, job.owner, job.token, round_result.fetch_path)
+        self._metrics.count_confirmation(done=await confirmed)
 
     async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
         if not self._requisites.enabled:

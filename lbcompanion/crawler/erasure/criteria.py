@@ -88,4 +88,5 @@ def dump_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry of the log as the object of the API."""
     finished_at = entry["finished_at"]
     times = {"at": to_rfc3339(entry["at"]), "finished_at": None if finished_at is None else to_rfc3339(finished_at)}
-    return {**entry, **times}
+    rest = {name: value for name, value in entry.items() if name not in ("id", "erased_by")}
+    return {"id": entry["id"], "by": entry["erased_by"], **rest, **times}

@@ -64,13 +64,14 @@ class CookieCheckClient(Client):
         max_bytes: int,
         timeout_seconds: float = 0.0,
         body: bytes = b"",
+        route: str = "",
     ) -> Reply:
         """Send one request; see :meth:`Client.ask`."""
         others = [(name, value) for name, value in headers if name.lower() != "cookie"]
         sent = parse("; ".join(value for name, value in headers if name.lower() == "cookie"))
         cookies = tuple(RoutingCookie(name, value) for name, value in sent.items())
         handed: tuple[tuple[str, str], ...] = ()
-        reply = await super().ask(method, url, headers, max_bytes, timeout_seconds, body)
+        reply = await super().ask(method, url, headers, max_bytes, timeout_seconds, body, route)
         for _ in range(MAX_REDIRECTS):
             more = cookies_to_add(url, reply, cookies)
             if more is None:
@@ -78,5 +79,5 @@ class CookieCheckClient(Client):
             self.redirects += 1
             cookies, handed = more, (*handed, *(("set-cookie", line) for line in reply.all("set-cookie")))
             fields = [*others, ("Cookie", render(cookies))] if cookies else others
-            reply = await super().ask(method, url, fields, max_bytes, timeout_seconds, body)
+            reply = await super().ask(method, url, fields, max_bytes, timeout_seconds, body, route)
         return evolve(reply, headers=(*handed, *reply.headers)) if handed else reply

@@ -7,15 +7,17 @@ also needs a body that matches the digest in the proof.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from lbcompanion.crawler.fetching.http_client import BAD_HEAD, CODED, CUT, TOO_LARGE, Client, FetchFailed, Reply
 from lbcompanion.crawler.fetching.site_pause import PAUSED, SitePause
+from lbcompanion.errors import ConfirmationError
 from lbcompanion.html.urls import page_address, path_of
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
+from lbcompanion.protocol.confirmations import read_results, write_confirmation
 from lbcompanion.protocol.headers import AUTHORITY, NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import digest_of, is_digest_of
@@ -44,6 +46,8 @@ class FetchedCopy:
     :ivar url: the page's URL as :func:`lbcompanion.html.urls.page_address` reads it; empty if the node sent none.
     :ivar via: ``own``, ``peer`` or ``store``.
     :ivar set_cookies: the raw ``Set-Cookie`` values of the response; a companion sets none, so a balancer set them.
+    :ivar shared: whether the connection was opened for a request with other cookies: then it may be the connection
+        that led to the node.
     """
 
     node: str
@@ -56,6 +60,7 @@ class FetchedCopy:
     sha256: bytes = field(repr=False)
     body: bytes = field(repr=False)
     set_cookies: tuple[str, ...] = field(repr=False, eq=False, default=())
+    shared: bool = field(repr=False, eq=False, default=False)
 
 
 @frozen
@@ -65,11 +70,13 @@ class FetchMiss:
     :ivar node: the node that answered; empty if the response was not proven.
     :ivar result: the reason of the miss, or the short word for the error.
     :ivar set_cookies: the raw ``Set-Cookie`` values of the response; empty if it was not proven.
+    :ivar shared: as in :class:`FetchedCopy`.
     """
 
     node: str
     result: str
     set_cookies: tuple[str, ...] = field(repr=False, eq=False, default=())
+    shared: bool = field(repr=False, eq=False, default=False)
 
 
 @frozen
@@ -89,10 +96,12 @@ class FetchPath:
 
     :ivar cookies: the cookies to send.
     :ivar direct: the origin to send it to; empty means the site's own.
+    :ivar route: the name of the route, whose connections are kept; empty: each request gets a new connection.
     """
 
     cookies: tuple[RoutingCookie, ...] = ()
     direct: str = ""
+    route: str = ""
 
 
 def cookie_header(cookies: tuple[RoutingCookie, ...]) -> str:
@@ -145,16 +154,18 @@ class SiteFetcher:
         *,
         fetch_path: FetchPath,
         timeout_seconds: float = 0.0,
+        body: bytes = b"",
+        route: str = "",
     ) -> Reply:
         """Send one request; while the site is paused only at a node's own origin.
 
         :raises FetchFailed: if no complete response came.
         """
         if fetch_path.direct:
-            return await self._direct.ask(method, url, headers, max_bytes, timeout_seconds)
+            return await self._direct.ask(method, url, headers, max_bytes, timeout_seconds, body, route)
         if self.site_pause.seconds_left():
             raise FetchFailed(PAUSED)
-        reply = await self._balancer.ask(method, url, headers, max_bytes, timeout_seconds)
+        reply = await self._balancer.ask(method, url, headers, max_bytes, timeout_seconds, body, route)
         if path_of(url).startswith(f"{self.site.prefix}/"):
             # The application refuses other paths too, such as an image of a page: that says nothing about the site.
             self.site_pause.note(reply)
@@ -187,6 +198,23 @@ class SiteFetcher:
                 return status in {204, 404}
         return False
 
+    async def confirm_several(self, tokens: Sequence[str], fetch_path: FetchPath) -> dict[str, int] | None:
+        """Confirm that several copies of one node are archived, in one request.
+
+        :returns: the status of each token, as it would be alone; None if the answer is not proven. Then the node may
+            be one of an earlier version, which does not know this request.
+        :raises FetchFailed: if no complete response came.
+        """
+        nonce = self._nonce()
+        body = write_confirmation(tokens)
+        reply = await self._send_signed("POST", "/done", nonce, fetch_path, _MAX_SMALL_BYTES, body)
+        if reply.status != 200 or self._check(reply, "", nonce) is not None:
+            return None
+        try:
+            return read_results(reply.body, tokens)
+        except ConfirmationError:
+            return None
+
     async def _confirm_by(self, method: str, path: str, fetch_path: FetchPath) -> int:
         """Return the status of the answer; ask once more if none comes or the server fails. 0: no answer."""
         status = 0
@@ -200,12 +228,29 @@ class SiteFetcher:
                 break
         return status
 
-    async def _send_signed(self, method: str, path: str, nonce: str, fetch_path: FetchPath, max_bytes: int) -> Reply:
+    async def _send_signed(
+        self, method: str, path: str, nonce: str, fetch_path: FetchPath, max_bytes: int, body: bytes = b""
+    ) -> Reply:
         url = self._url(fetch_path, path)
         # A balancer may replace Host, with which the node would verify the signature.
         authority = (AUTHORITY.text, urlsplit(url).netloc)
-        headers = [*self._signer.sign(method, url, nonce, self._now()), authority, *self._cookies(fetch_path)]
-        return await self._ask(method, url, headers, max_bytes, fetch_path=fetch_path)
+        signed = self._signer.sign(method, url, nonce, self._now(), body or None)
+        headers = [*signed, authority, *self._cookies(fetch_path)]
+        if body:
+            headers.append(("Content-Type", "application/json"))
+        return await self._ask(
+            method, url, headers, max_bytes, fetch_path=fetch_path, body=body, route=fetch_path.route
+        )
+
+    def on_wrong_turn(self, fetch_path: FetchPath) -> None:
+        """Close the kept connections of a path: an answer came from another node than the one it should lead to."""
+        if fetch_path.route:
+            (self._direct if fetch_path.direct else self._balancer).forget(fetch_path.route)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._balancer.close()
+        self._direct.close()
 
     async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
         """Ask which node a path leads to.
@@ -260,7 +305,12 @@ class SiteFetcher:
         :raises FetchFailed: if no complete response came.
         """
         headers = [("Accept", "*/*"), *self._cookies(fetch_path)]
-        return await self._ask("GET", url, headers, max_bytes, fetch_path=fetch_path, timeout_seconds=timeout_seconds)
+        return await self._ask(
+            *("GET", url, headers, max_bytes),
+            fetch_path=fetch_path,
+            timeout_seconds=timeout_seconds,
+            route=fetch_path.route,
+        )
 
     def _identity_of(self, node: str) -> Identity:
         return Identity(node, self._secret)
@@ -290,6 +340,7 @@ class SiteFetcher:
             sha256=digest_of(reply.body),
             body=reply.body,
             set_cookies=reply.all("set-cookie"),
+            shared=reply.shared,
         )
 
     def _read_miss(self, reply: Reply, token: str, nonce: str) -> FetchMiss:
@@ -303,4 +354,4 @@ class SiteFetcher:
         reason = problem.get("reason") if isinstance(problem, dict) else None
         is_known = isinstance(reason, str) and reason in _MISSES
         word = str(reason) if is_known else "status 404"
-        return FetchMiss(answering_node(reply.header), word, reply.all("set-cookie"))
+        return FetchMiss(answering_node(reply.header), word, reply.all("set-cookie"), reply.shared)

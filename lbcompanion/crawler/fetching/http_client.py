@@ -1,7 +1,7 @@
 """An HTTP client for single requests over a Twisted Agent.
 
-No cookie jar, no redirects, no decoding, a limit for the body, one deadline for the whole response, and a new
-connection for each request (a balancer may stick by connection). The caller interprets the response.
+No cookie jar, no redirects, no decoding, a limit for the body, one deadline for the whole response. A request has a
+new connection unless it names its route; see :mod:`.kept_connections`. The caller interprets the response.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.error import ConnectionRefusedError as TwistedRefused
 from twisted.internet.error import TimeoutError as TwistedTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.web._newclient import _ensureValidURI
+from twisted.web._newclient import Request, _ensureValidURI
 from twisted.web.client import (
     URI,
     Agent,
@@ -32,6 +32,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from lbcompanion.crawler.fetching.kept_connections import ConnectionKey, KeptConnections
 from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.urls import target_of
@@ -71,11 +72,13 @@ class Reply:
     """A complete response.
 
     :ivar headers: the field lines in order, with names in lower case.
+    :ivar shared: whether it came on a connection that was opened for a request with other cookies.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
+    shared: bool = False
 
     def header(self, name: str) -> str:
         """Return the first value of a field, or an empty text."""
@@ -108,19 +111,63 @@ class ExactTargetAgent(Agent):
         )
         return sending
 
+    def request_on(
+        self,
+        kept: KeptConnections,
+        route: str,
+        method: bytes,
+        uri: bytes,
+        headers: Headers,
+        bodyProducer: Any = None,
+        *,
+        idempotent: bool,
+    ) -> Deferred[IResponse]:
+        """Send one request on a kept connection of a route; see :meth:`KeptConnections.send`.
+
+        :raises ValueError: if the URL is not printable ASCII.
+        """
+        parsed = URI.fromBytes(_ensureValidURI(uri))
+        try:
+            endpoint = self._getEndpoint(parsed)  # type: ignore[no-untyped-call]
+        except SchemeNotSupported:
+            return fail()
+        if not headers.hasHeader(b"host"):
+            headers.addRawHeader(b"host", self._computeHostValue(parsed.scheme, parsed.host, parsed.port))  # type: ignore[no-untyped-call]
+        target = target_of(uri.decode("ascii")).encode("ascii")
+        request = Request._construct(method, target, headers, bodyProducer, persistent=True, parsedURI=parsed)
+        key = ConnectionKey(parsed.scheme, parsed.host, parsed.port, route)
+        return kept.send(key, endpoint, request, idempotent=idempotent)
+
 
 @implementer(IAgent)
 class IdentityCodingAgent:
-    """An agent that requests responses without a content coding and rejects others."""
+    """An agent that requests responses without a content coding and rejects others.
 
-    def __init__(self, agent: Any, user_agent: str = USER_AGENT) -> None:
+    :param kept: the connections for the requests of routes; None: each request has a connection of its own.
+    """
+
+    def __init__(self, agent: Any, user_agent: str = USER_AGENT, kept: KeptConnections | None = None) -> None:
         self._agent = IdentifyingAgent(agent, user_agent)
+        self._exact = agent
+        self.kept = kept
 
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
     ) -> Deferred[IResponse]:
         """Send the request with ``Accept-Encoding: identity``."""
         return self._agent.request(method, uri, headers, bodyProducer).addCallback(self._check)
+
+    def request_on(
+        self, route: str, method: bytes, uri: bytes, headers: Headers, bodyProducer: Any = None, *, idempotent: bool
+    ) -> Deferred[IResponse]:
+        """Send the request on a kept connection of a route; its headers are completed in place."""
+        if self.kept is None:
+            return self.request(method, uri, headers, bodyProducer)
+        self._agent.complete(headers)
+        sending: Deferred[IResponse] = self._exact.request_on(
+            self.kept, route, method, uri, headers, bodyProducer, idempotent=idempotent
+        )
+        return sending.addCallback(self._check)
 
     def _check(self, response: IResponse) -> IResponse:
         codings = response.headers.getRawHeaders(b"content-encoding", [])
@@ -164,7 +211,7 @@ def agent_for(
         agent = ExactTargetAgent.usingEndpointFactory(reactor, endpoints, pool)  # type: ignore[no-untyped-call]
     else:
         agent = ExactTargetAgent(reactor, policy, CONNECT_SECONDS, pool=pool)  # type: ignore[no-untyped-call]
-    return IdentityCodingAgent(agent, user_agent)
+    return IdentityCodingAgent(agent, user_agent, KeptConnections(reactor))
 
 
 def _trust_root(ca_file: Path) -> Any:
@@ -180,6 +227,8 @@ class Client:
 
     def __init__(self, agent: Any, reactor: Any, timeout_seconds: float) -> None:
         self._agent = agent
+        # Agents without a network, in tests, have no connections to keep.
+        self._on_route = getattr(agent, "request_on", None)
         self._reactor = reactor
         self._timeout = timeout_seconds
 
@@ -191,15 +240,18 @@ class Client:
         max_bytes: int,
         timeout_seconds: float = 0.0,
         body: bytes = b"",
+        route: str = "",
     ) -> Reply:
         """Send one request and read its response.
 
         :param max_bytes: the largest body that is accepted.
         :param timeout_seconds: the deadline; 0 means the client's own.
         :param body: the request's body.
+        :param route: the name of the route whose kept connections may be used; empty: a new connection. The request
+            has to be idempotent then: it may be sent twice.
         :raises FetchFailed: if no complete response came.
         """
-        running = Deferred.fromCoroutine(self._ask(method, url, headers, max_bytes, body))
+        running = Deferred.fromCoroutine(self._ask(method, url, headers, max_bytes, body, route))
         deadline = self._reactor.callLater(timeout_seconds or self._timeout, running.cancel)
         try:
             return await running
@@ -215,14 +267,33 @@ class Client:
             if deadline.active():
                 deadline.cancel()
 
-    async def _ask(self, method: str, url: str, headers: list[tuple[str, str]], max_bytes: int, body: bytes) -> Reply:
+    async def _ask(
+        self, method: str, url: str, headers: list[tuple[str, str]], max_bytes: int, body: bytes, route: str
+    ) -> Reply:
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
         producer = BytesProducer(body) if body else None
-        response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), sent, producer)
+        request = method.encode("ascii"), url.encode("ascii"), sent, producer
+        if route and self._on_route is not None:
+            response = await self._on_route(route, *request, idempotent=True)
+        else:
+            response = await self._agent.request(*request)
         content = await self._body(response, max_bytes)
-        return Reply(response.code, tuple(_header_fields(response.headers)), content)
+        shared = getattr(response, "on_shared_connection", False)
+        return Reply(response.code, tuple(_header_fields(response.headers)), content, shared)
+
+    def forget(self, route: str) -> None:
+        """Close the kept connections of a route: one of its answers came from another node."""
+        kept = getattr(self._agent, "kept", None)
+        if kept is not None:
+            kept.forget(route)
+
+    def close(self) -> None:
+        """Close all kept connections."""
+        kept = getattr(self._agent, "kept", None)
+        if kept is not None:
+            kept.close()
 
     async def _body(self, response: Any, max_bytes: int) -> bytes:
         try:

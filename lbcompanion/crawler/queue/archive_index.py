@@ -6,7 +6,7 @@ A page's bytes are committed in the transaction that gives its notice the outcom
 from __future__ import annotations
 
 from attrs import frozen
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
@@ -41,21 +41,38 @@ class ArchivedRecord:
 
 
 class ArchiveIndex:
-    """The index, over the crawler's database."""
+    """One crawler's index, over the crawler's database.
 
-    def __init__(self, database: Database) -> None:
+    :param crawler: the crawler's name, which is a part of the names of its files.
+    """
+
+    def __init__(self, database: Database, crawler: str = "crawler") -> None:
+        self.crawler = crawler
         self._database = database
 
     def new_file(self, name: str) -> None:
         """Register a file before it is created."""
         with self._database.change() as connection:
-            connection.execute(insert(FILES).values(name=name, committed=0))
+            connection.execute(insert(FILES).values(name=name, committed=0, crawler=self.crawler))
 
     def files(self) -> dict[str, int]:
-        """Return the committed length of each file, oldest file first."""
+        """Return the committed length of each file of this crawler, oldest file first.
+
+        Files without a crawler's name are its own too: at that time a queue had a single crawler.
+        """
+        own = or_(FILES.c.crawler == self.crawler, FILES.c.crawler.is_(None))
         with self._database.read() as connection:
-            rows = connection.execute(select(FILES).order_by(FILES.c.id)).all()
+            rows = connection.execute(select(FILES).where(own).order_by(FILES.c.id)).all()
         return {row.name: row.committed for row in rows}
+
+    def committed(self, name: str) -> int:
+        """Return the committed length of a file, after any transaction that changes it at this moment has ended.
+
+        The answer to a commit may be lost on its way from a server: then only the server knows the length.
+        """
+        with self._database.change() as connection:
+            query = select(FILES.c.committed).where(FILES.c.name == name).with_for_update()
+            return int(connection.execute(query).scalar_one())
 
     def payloads(self, file: str) -> dict[str, tuple[str, str]]:
         """Return the requisites in one file: digest to URL and date."""
@@ -85,7 +102,7 @@ class ArchiveIndex:
             "requisites": None if record.report is None else dump_report(record.report),
         }
         with self._database.change() as connection:
-            update_open(connection, token, values)
+            update_open(connection, token, values, self._database.claimant)
             connection.execute(update(FILES).where(FILES.c.name == record.file).values(committed=record.committed))
             for sha256, url, date in record.payloads:
                 connection.execute(insert(PAYLOADS).values(file=record.file, sha256=sha256, url=url, date=date))

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.engine import Connection
 
-from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.database import BacklogError, Database, insert_new
 from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS
 from lbcompanion.model import Attempt, Loss, LossReason, Notice, RouteKind, RoutingCookie, Verdict
 
@@ -24,13 +24,17 @@ _MAX_FIRST_ATTEMPTS, _MAX_LAST_ATTEMPTS = 10, 40
 LOSS_SECONDS = 86400.0
 MAX_LOSSES = 100_000
 _BATCH_SIZE = 500
+#: What other crawlers are woken for: notices came in, or became due.
+NOTICES = "notices"
+#: The columns of a claim, for a notice that no crawler works on.
+NO_CLAIM: Mapping[str, Any] = {"claimed_by": None, "claimed_at": None, "lease_until": None}
 
 #: A row whose records wait to be removed from the archive is not shown any more.
 _NOT_ERASED = RECORDINGS.c.erasure.is_(None)
 
 
 class AlreadyEnded(BacklogError):
-    """The notice already has its outcome, or does not exist."""
+    """The notice already has its outcome, does not exist, or is claimed by another crawler."""
 
 
 @frozen
@@ -78,18 +82,21 @@ class Backlog:
         """
         new = 0
         with self._database.change() as connection:
-            for each in arrivals:
+            # In one order, so that two crawlers that store the same notices do not wait for each other.
+            for each in sorted(arrivals, key=lambda arrival: arrival.notice.token):
+                if insert_new(connection, RECORDINGS, [_new_row(each, now)]):
+                    new += 1
+                    continue
                 row = connection.execute(
                     select(RECORDINGS.c.outcome, RECORDINGS.c.cookies, RECORDINGS.c.visitor).where(
                         RECORDINGS.c.token == each.notice.token
                     )
-                ).first()
-                if row is None:
-                    connection.execute(insert(RECORDINGS).values(_new_row(each, now)))
-                    new += 1
-                elif values := _supplement(row, each.notice):
+                ).one()
+                if values := _supplement(row, each.notice):
                     where = RECORDINGS.c.token == each.notice.token
                     connection.execute(update(RECORDINGS).where(where).values(values))
+            if new:
+                self._database.notify(connection, NOTICES)
         return new
 
     def add_losses(self, losses: Iterable[Loss], now: float) -> int:
@@ -98,19 +105,18 @@ class Backlog:
         :returns: the number of new losses.
         """
         reasons = {loss.token: loss.reason.text for loss in losses}
-        tokens = list(reasons)
+        tokens = sorted(reasons)
         new = 0
         with self._database.change() as connection:
             for start in range(0, len(tokens), _BATCH_SIZE):
                 batch = tokens[start : start + _BATCH_SIZE]
                 known = set(connection.execute(select(LOSSES.c.token).where(LOSSES.c.token.in_(batch))).scalars())
                 rows = [{"token": one, "reason": reasons[one], "told_at": now} for one in batch if one not in known]
-                if rows:
-                    connection.execute(insert(LOSSES), rows)
+                new += insert_new(connection, LOSSES, rows)
                 waiting = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now, RECORDINGS.c.token.in_(batch)
                 connection.execute(update(RECORDINGS).where(*waiting).values(next_at=now))
-                new += len(rows)
             _prune_losses(connection, now)
+            self._database.notify(connection, NOTICES)
         return new
 
     def loss_of(self, token: str) -> LossReason | None:
@@ -138,7 +144,7 @@ class Backlog:
             query = query.where(RECORDINGS.c.origin_node.not_in(list(full_nodes)))
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return [_pending_notice(row) for row in rows if row.token not in running][:limit]
+        return [pending_notice(row, row.lost) for row in rows if row.token not in running][:limit]
 
     def next_due(self, after: float) -> float | None:
         """Return when the first round after ``after`` is due; None if no notice waits."""
@@ -161,18 +167,19 @@ class Backlog:
         waiting = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > now, RECORDINGS.c.origin_node == node
         with self._database.change() as connection:
             connection.execute(update(RECORDINGS).where(*waiting).values(next_at=now))
+            self._database.notify(connection, NOTICES)
 
     def postpone(self, token: str, rounds: int, attempts: tuple[Attempt, ...], next_at: float) -> None:
         """End a round without an outcome.
 
-        :raises AlreadyEnded: if it already has an outcome.
+        :raises AlreadyEnded: as :func:`update_open`.
         """
         self._finish(token, {"rounds": rounds, "attempts": dump_attempts(attempts), "next_at": next_at})
 
     def mark_lost(self, token: str, reason: LossReason, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``lost``.
 
-        :raises AlreadyEnded: if it already has an outcome.
+        :raises AlreadyEnded: as :func:`update_open`.
         """
         values = {
             "outcome": Verdict.LOST.value,
@@ -185,7 +192,7 @@ class Backlog:
 
     def _finish(self, token: str, values: dict[str, Any]) -> None:
         with self._database.change() as connection:
-            update_open(connection, token, values)
+            update_open(connection, token, values, self._database.claimant)
 
     def recordings(
         self, limit: int, before_id: int | None = None, filters: Mapping[str, str] | None = None
@@ -218,14 +225,18 @@ class Backlog:
         return totals
 
 
-def update_open(connection: Connection, token: str, values: dict[str, Any]) -> None:
-    """Change the row of a notice without an outcome, within a transaction.
+def update_open(connection: Connection, token: str, values: dict[str, Any], claimant: str | None = None) -> None:
+    """Change the row of a notice without an outcome, within a transaction, and give back the claim.
 
-    :raises AlreadyEnded: if it already has an outcome, or does not exist.
+    :param claimant: who claimed the notice; None at a queue without claims.
+    :raises AlreadyEnded: if it already has an outcome, does not exist, or is claimed by another crawler.
     """
-    where = (RECORDINGS.c.token == token, RECORDINGS.c.outcome.is_(None))
+    # "= NULL" becomes "IS NULL".
+    where = RECORDINGS.c.token == token, RECORDINGS.c.outcome.is_(None), RECORDINGS.c.claimed_by == claimant
+    if claimant is not None:
+        values = {**values, **NO_CLAIM}
     if connection.execute(update(RECORDINGS).where(*where).values(values)).rowcount != 1:
-        raise AlreadyEnded("that notice has its outcome already")
+        raise AlreadyEnded("that notice has its outcome already, or another crawler works on it")
 
 
 def _prune_losses(connection: Connection, now: float) -> None:
@@ -295,7 +306,11 @@ def dump_attempts(attempts: tuple[Attempt, ...]) -> str:
     return json.dumps([[each.route.value, each.node, each.result, round(each.ms, 1), each.learnt] for each in attempts])
 
 
-def _pending_notice(row: Row[Any]) -> PendingNotice:
+def pending_notice(row: Any, lost: str | None) -> PendingNotice:
+    """Read a row of a notice.
+
+    :param lost: why its copy is lost, as its node reported it.
+    """
     return PendingNotice(
         token=row.token,
         site=row.site,
@@ -304,6 +319,6 @@ def _pending_notice(row: Row[Any]) -> PendingNotice:
         received_at=row.received_at,
         rounds=row.rounds,
         attempts=load_attempts(row.attempts),
-        loss_reason=LossReason.read(row.lost) if row.lost else None,
+        loss_reason=LossReason.read(lost) if lost else None,
         page_url=row.page_url,
     )

@@ -1,27 +1,39 @@
 """The crawler's database, with the tables of :mod:`.schema`: lazy connection, changes in transactions.
 
 Synchronous, over SQLAlchemy Core; the service calls everything here on one thread. A transaction's changes are durable
-when it ends.
+when it ends. SQLite serves one crawler; a database server serves several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, inspect
+from sqlalchemy import ColumnElement, Engine, Table, create_engine, event, func, insert, inspect, literal_column, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from lbcompanion.crawler.health import Health
-from lbcompanion.crawler.queue.schema import APPLIED_MIGRATIONS, METADATA, MIGRATIONS, RECORDINGS
+from lbcompanion.crawler.queue.schema import APPLIED_MIGRATIONS, METADATA, MIGRATIONS, RECORDINGS, TURNS
 from lbcompanion.errors import CompanionError
 from lbcompanion.schema_migrations import add_missing_columns, apply_migrations
+from lbcompanion.stores import engines
 
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
 WRITING, READING = "the queue cannot be written", "the queue cannot be read"
+#: The row of ``turns`` that a crawler locks while it claims notices.
+CLAIMING = "claiming"
+#: PostgreSQL's channel for :meth:`Database.notify`.
+CHANNEL = "lbcompanion_queue"
+
+#: For so long after a server could not be reached, transactions fail at once: each of them would wait for its answer.
+_PAUSE_SECONDS = 1.0
+#: How often to try the creation of tables: crawlers that start at once may each create another table first.
+_MAX_PREPARE_TRIES = 12
 
 
 class BacklogError(CompanionError):
@@ -39,10 +51,14 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 def open_engine(url: str) -> Engine:
     """Make an engine for the queue's database; SQLite is configured so that a commit survives a power failure.
 
-    :param url: an SQLAlchemy URL; for SQLite with an absolute path.
+    :param url: as the configuration has it; for SQLite with an absolute path.
     """
-    if not url.startswith("sqlite"):
-        return create_engine(url)
+    # A server's connection is tested before each use: the server may have been restarted.
+    pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 1, "pool_pre_ping": True}
+    if url.startswith("postgresql:"):
+        return engines.postgresql(url, **pool).engine
+    if url.startswith("mysql:"):
+        return engines.mysql(url, **pool).engine
     # A single connection; the service uses it from one thread at a time, though the pool may replace that thread.
     engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", _set_pragmas)
@@ -53,11 +69,27 @@ class Database:
     """The database that backlog, route table and archive index share.
 
     :param health: where failures are reported. A read that succeeds does not say that writing works.
+    :param clock: for the pause after a server could not be reached.
+    :ivar claimant: the name under which this process claims notices; None at a queue that serves one crawler only,
+        where nothing is claimed.
     """
 
-    def __init__(self, engine: Engine, health: Health | None = None) -> None:
+    def __init__(self, engine: Engine, health: Health | None = None, clock: Callable[[], float] = monotonic) -> None:
         self._engine = engine
         self._health = health or Health()
+        self._clock = clock
+        self._paused_until = 0.0
+        self.claimant: str | None = None
+
+    @property
+    def is_server(self) -> bool:
+        """Whether several crawlers can use the database at once."""
+        return self._engine.dialect.name != "sqlite"
+
+    @property
+    def notifies(self) -> bool:
+        """Whether :meth:`notify` reaches other crawlers."""
+        return self._engine.dialect.name == "postgresql"
 
     @contextmanager
     def change(self) -> Iterator[Connection]:
@@ -79,29 +111,54 @@ class Database:
 
     @contextmanager
     def _transaction(self, topic: str, advice: str) -> Iterator[Connection]:
+        if self._clock() < self._paused_until:
+            raise BacklogError("the queue's database cannot be reached")
         try:
             with self._engine.begin() as connection:
                 before = _changes(connection)
                 yield connection
                 wrote = topic == READING or _changes(connection) != before or before < 0
         except SQLAlchemyError as failure:
-            # The driver's text may quote bound values, so only the error's class is reported.
-            self._health.failed(topic, f"{type(failure).__name__}; {advice}")
-            raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
+            raise self._failed(failure, topic, advice) from None
         if wrote:
             self._health.works(topic)
+
+    def _failed(self, failure: SQLAlchemyError, topic: str, advice: str) -> BacklogError:
+        # The driver's text may quote bound values, so only the error's class is reported.
+        why = type(failure).__name__
+        if self.is_server:
+            why, advice = engines.safe_cause(getattr(failure, "orig", failure)), "see whether the server runs"
+            if _is_disconnected(failure):
+                self._paused_until = self._clock() + _PAUSE_SECONDS
+        self._health.failed(topic, f"{why}; {advice}")
+        return BacklogError(f"the queue's database failed: {why}")
 
     def open(self) -> None:
         """Create missing tables and columns, and apply the steps that the database lacks.
 
         :raises BacklogError: if the database cannot be used.
         """
+        for _ in range(_MAX_PREPARE_TRIES - 1 if self.is_server else 0):
+            try:
+                with self._engine.begin() as connection:
+                    _prepare(connection)
+            except DBAPIError as failure:
+                # Another crawler creates the same tables at this moment.
+                if engines.is_retryable(failure) or engines.is_table_exists_race(failure):
+                    continue
+            except SQLAlchemyError:
+                pass
+            break
         with self.change() as connection:
-            is_new = not inspect(connection).has_table(RECORDINGS.name)
-            METADATA.create_all(connection)
-            for table in METADATA.sorted_tables:
-                add_missing_columns(connection, table)
-            apply_migrations(connection, APPLIED_MIGRATIONS, MIGRATIONS, is_new=is_new)
+            _prepare(connection)
+
+    def notify(self, connection: Connection, what: str) -> None:
+        """Wake the other crawlers when the transaction ends, if the database can do so.
+
+        :param what: a word for what has changed.
+        """
+        if self.notifies:
+            connection.execute(select(func.pg_notify(CHANNEL, f"{what} {self.claimant or ''}")))
 
     def compact(self) -> None:
         """Empty SQLite's write-ahead log, which has pages with deleted rows; other databases do this themselves."""
@@ -116,6 +173,51 @@ class Database:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+
+def _prepare(connection: Connection) -> None:
+    is_new = not inspect(connection).has_table(RECORDINGS.name)
+    METADATA.create_all(connection)
+    for table in METADATA.sorted_tables:
+        add_missing_columns(connection, table)
+    apply_migrations(connection, APPLIED_MIGRATIONS, MIGRATIONS, is_new=is_new)
+    if connection.execute(select(TURNS.c.name).where(TURNS.c.name == CLAIMING)).first() is None:
+        connection.execute(insert(TURNS).values(name=CLAIMING))
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose keys are not there yet; another crawler may insert the same ones at the same time.
+
+    :returns: how many were inserted.
+    """
+    statement: Any
+    if connection.dialect.name == "postgresql":
+        statement = postgresql.insert(table).on_conflict_do_nothing()
+    elif connection.dialect.name == "sqlite":
+        statement = sqlite.insert(table).on_conflict_do_nothing()
+    else:
+        statement = insert(table).prefix_with("IGNORE")
+    given: Any = dict(rows[0]) if len(rows) == 1 else [dict(row) for row in rows]
+    return connection.execute(statement, given, execution_options={"preserve_rowcount": True}).rowcount if rows else 0
+
+
+def database_clock(connection: Connection) -> float:
+    """Return the time of the database's clock: crawlers on several machines need one clock."""
+    now: ColumnElement[Any] = {
+        "postgresql": literal_column("extract(epoch from clock_timestamp())::float8"),
+        "sqlite": literal_column("(julianday('now') - 2440587.5) * 86400.0"),
+    }.get(connection.dialect.name, literal_column("unix_timestamp(sysdate(6))"))
+    return float(connection.execute(select(now)).scalar_one())
+
+
+def _is_disconnected(failure: SQLAlchemyError) -> bool:
+    """Whether the server could not be reached, or the connection to it broke."""
+    if not isinstance(failure, OperationalError):
+        return False
+    number = failure.orig.args[0] if failure.orig is not None and failure.orig.args else 0
+    if isinstance(number, int):  # MySQL's; those from 2000 are of the client
+        return failure.connection_invalidated or number == 0 or number >= 2000
+    return failure.connection_invalidated or not getattr(failure.orig, "sqlstate", None)
 
 
 def _changes(connection: Connection) -> int:

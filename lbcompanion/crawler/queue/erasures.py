@@ -113,7 +113,12 @@ class Erasures:
         :returns: its number.
         """
         counted = ("recordings", "archived", "losses", "routes", "records", "files", "bytes")
-        values: dict[str, Any] = {"at": now, "by": by, "criteria": selection.criteria, **dict.fromkeys(counted, 0)}
+        values: dict[str, Any] = {
+            "at": now,
+            "erased_by": by,
+            "criteria": selection.criteria,
+            **dict.fromkeys(counted, 0),
+        }
         with self._database.change() as connection:
             done = connection.execute(insert(ERASURES).values(values))
             _prune_tokens(connection, now)
@@ -126,6 +131,7 @@ class Erasures:
         :param refuse_seconds: for so long a notice of an erased recording is refused.
         """
         query = select(RECORDINGS).where(_matching(selection)).order_by(RECORDINGS.c.id).limit(BATCH_SIZE)
+        query = query.with_for_update()  # another crawler may be archiving one of them
         with self._database.change() as connection:
             rows = connection.execute(query).all()
             # Further notices of the given tokens may be on their way.
@@ -210,9 +216,14 @@ def _has_url(url: str) -> ColumnElement[bool]:
     """Match the copy's own address, and the one that the browser reported."""
     columns = (RECORDINGS.c.page_url, RECORDINGS.c.url)
     if url.endswith("*"):
-        return or_(*(column.startswith(url[:-1], autoescape=True) for column in columns))
+        return or_(*(_begins(column, url[:-1]) for column in columns))
     url = url.partition("#")[0]
-    return or_(*(or_(column == url, column.startswith(f"{url}#", autoescape=True)) for column in columns))
+    return or_(*(or_(column == url, _begins(column, f"{url}#")) for column in columns))
+
+
+def _begins(column: Any, prefix: str) -> ColumnElement[bool]:
+    """Match a prefix. LIKE of SQLite does not distinguish upper and lower case."""
+    return func.substr(column, 1, len(prefix)) == prefix
 
 
 def _lists(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
@@ -230,13 +241,13 @@ def _erased(connection: Connection, tokens: Iterable[str]) -> set[str]:
 
 def _refuse(connection: Connection, tokens: Sequence[str], until: float) -> None:
     known = _erased(connection, tokens)
-    rows = [{"sha256": token_hash(token), "until": until} for token in tokens if token not in known]
+    rows = [{"sha256": token_hash(token), "kept_until": until} for token in tokens if token not in known]
     if rows:
         connection.execute(insert(ERASED_TOKENS), rows)
 
 
 def _prune_tokens(connection: Connection, now: float) -> None:
-    connection.execute(delete(ERASED_TOKENS).where(ERASED_TOKENS.c.until < now))
+    connection.execute(delete(ERASED_TOKENS).where(ERASED_TOKENS.c.kept_until < now))
 
 
 def _delete_losses(connection: Connection, tokens: Sequence[str]) -> int:

@@ -72,7 +72,7 @@ class FileReplacements:
     def __init__(self, database: Database, index: ArchiveIndex) -> None:
         self._database = database
         self._index = index
-        self._crawler = getattr(index, "crawler", "crawler")
+        self._crawler = index.crawler
 
     def files(self) -> dict[str, int]:
         """Return the committed length of each file of this crawler, oldest file first."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.engine import Row
 
-from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.database import Database, insert_new
 from lbcompanion.crawler.queue.schema import ROUTES
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState, Source
+
+#: What other crawlers are notified of.
+ROUTES_CHANGED = "routes"
 
 
 class RouteTable:
@@ -26,7 +29,7 @@ class RouteTable:
             return [_route(row) for row in connection.execute(select(ROUTES)).all()]
 
     def save(self, route: Route) -> None:
-        """Store a route, replacing the one of its site and node."""
+        """Store a route, replacing the one of its site and node, unless another crawler has proven that one later."""
         values = {
             "cookies": json.dumps([[each.name, each.value] for each in route.cookies]),
             "dialect": route.dialect,
@@ -36,10 +39,16 @@ class RouteTable:
             "expires_at": route.expires_at,
             "source": route.source.value,
         }
-        where = (ROUTES.c.site == route.site, ROUTES.c.node == route.node)
+        key = {"site": route.site, "node": route.node}
+        where = [ROUTES.c.site == route.site, ROUTES.c.node == route.node]
+        if self._database.claimant is not None:
+            # Another crawler may have proven a route since.
+            where.append(func.coalesce(ROUTES.c.proven_at, 0.0) <= (route.proven_at or 0.0))
         with self._database.change() as connection:
             if connection.execute(update(ROUTES).where(*where).values(values)).rowcount == 0:
-                connection.execute(insert(ROUTES).values(site=route.site, node=route.node, **values))
+                insert_new(connection, ROUTES, [{**key, **values}])
+            if route.state is not RouteState.CANDIDATE:
+                self._database.notify(connection, ROUTES_CHANGED)
 
     def drop(self, route: Route) -> None:
         """Delete the route of a site and node."""

@@ -5,13 +5,21 @@ Columns that a table lacks are added automatically. Any other change is a furthe
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, MetaData, String, Table, Text
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.dialects import mysql
 
 from lbcompanion.schema_migrations import Migration, migrations_table
 
 METADATA = MetaData()
-
-
+#: The defaults of MySQL and MariaDB would compare tokens without regard to case, and limit a text to 64 KiB.
+_MYSQL: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+_text = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+#: SQLite assigns a primary key automatically only if its type is INTEGER, which has 64 bits there.
+_number = BigInteger().with_variant(Integer, "sqlite")
+#: The databases that several crawlers can share.
+_SERVERS = ("postgresql", "mysql", "mariadb")
 _ADDED_INDEXES = frozenset({"recordings_visitor", "recordings_erasure", "recordings_received", "recordings_file"})
 
 
@@ -25,45 +33,52 @@ def _index_recordings(connection: Connection) -> None:
 #: What was changed in the tables beside new columns, in order.
 MIGRATIONS: tuple[Migration, ...] = (_index_recordings,)
 #: The numbers of the applied migrations. The table keeps its first name, because existing queues have it.
-APPLIED_MIGRATIONS = migrations_table("schema_steps", METADATA)
+APPLIED_MIGRATIONS = migrations_table("schema_steps", METADATA, **_MYSQL)
 
 #: One row for each notice, until it is erased; the outcome is null while the notice is open.
 RECORDINGS = Table(
     "recordings",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", _number, primary_key=True, autoincrement=True),
     Column("token", String(80), nullable=False, unique=True),
     Column("site", String(255), nullable=False),
     Column("origin_node", String(64), nullable=False),
-    Column("url", Text, nullable=False),
-    Column("page_url", Text, nullable=False),
-    Column("cookies", Text, nullable=False),  # JSON; emptied with the outcome
+    Column("url", _text, nullable=False),
+    Column("page_url", _text, nullable=False),
+    Column("cookies", _text, nullable=False),  # JSON; emptied with the outcome
     Column("told_by", String(16), nullable=False),
-    Column("viewed_at", Float, nullable=False),
-    Column("noticed_at", Float, nullable=False),
-    Column("received_at", Float, nullable=False),
-    Column("next_at", Float, nullable=False),
+    Column("viewed_at", Double, nullable=False),
+    Column("noticed_at", Double, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("next_at", Double, nullable=False),
     Column("rounds", Integer, nullable=False),
-    Column("attempts", Text, nullable=False),  # JSON
+    Column("attempts", _text, nullable=False),  # JSON
     Column("outcome", String(16)),
-    Column("reason", Text, nullable=False),
+    Column("reason", _text, nullable=False),
     Column("answered_by", String(64), nullable=False),
     Column("route", String(16), nullable=False),
     Column("sha256", String(64), nullable=False),
-    Column("bytes", Integer),
-    Column("content_type", Text, nullable=False),
-    Column("captured_at", Float),
-    Column("finished_at", Float),
+    Column("bytes", BigInteger),
+    Column("content_type", _text, nullable=False),
+    Column("captured_at", Double),
+    Column("finished_at", Double),
     Column("warc_file", String(255), nullable=False),
-    Column("warc_offset", Integer),
-    Column("requisites", Text),  # JSON; null: none were fetched
+    Column("warc_offset", BigInteger),
+    Column("requisites", _text),  # JSON; null: none were fetched
+    # The claim of a crawler at a shared queue, all null while no crawler works on the notice. The times are those of
+    # the database's clock.
+    Column("claimed_by", String(100)),  # NAME/INSTANCE
+    Column("claimed_at", Double),  # or renewed at
+    Column("lease_until", Double),
     Column("visitor", String(64)),  # a pseudonym; null or empty: unknown
-    Column("erasure", Integer),  # the erasure that removes this row's records from the archive; null: none
+    Column("erasure", _number),  # the erasure that removes this row's records from the archive; null: none
     Index("recordings_due", "outcome", "next_at"),
+    Index("recordings_claims", "lease_until").ddl_if(dialect=_SERVERS),  # type: ignore[arg-type]
     Index("recordings_visitor", "visitor"),
     Index("recordings_erasure", "erasure"),
     Index("recordings_received", "received_at"),
     Index("recordings_file", "warc_file"),
+    **_MYSQL,
 )
 
 #: Copies that their nodes reported lost, for as long as notices of them may come.
@@ -71,9 +86,10 @@ LOSSES = Table(
     "losses",
     METADATA,
     Column("token", String(80), primary_key=True),
-    Column("reason", Text, nullable=False),
-    Column("told_at", Float, nullable=False),
+    Column("reason", _text, nullable=False),
+    Column("told_at", Double, nullable=False),
     Index("losses_told_at", "told_at"),
+    **_MYSQL,
 )
 
 ROUTES = Table(
@@ -81,22 +97,25 @@ ROUTES = Table(
     METADATA,
     Column("site", String(255), primary_key=True),
     Column("node", String(64), primary_key=True),
-    Column("cookies", Text, nullable=False),  # JSON: [[name, value], ...]
+    Column("cookies", _text, nullable=False),  # JSON: [[name, value], ...]
     Column("dialect", String(64), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("learnt_at", Float, nullable=False),
-    Column("proven_at", Float),
-    Column("expires_at", Float),
+    Column("learnt_at", Double, nullable=False),
+    Column("proven_at", Double),
+    Column("expires_at", Double),
     Column("source", String(16)),
+    **_MYSQL,
 )
 
 #: The archive's files and their committed lengths: longer files are truncated at the next start.
 FILES = Table(
     "files",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", _number, primary_key=True, autoincrement=True),
     Column("name", String(255), nullable=False, unique=True),
-    Column("committed", Integer, nullable=False),
+    Column("committed", BigInteger, nullable=False),
+    Column("crawler", String(64)),  # null: of a version before crawlers had names
+    **_MYSQL,
 )
 
 #: Requisites that an archive file contains, so that their next occurrence becomes a revisit record.
@@ -105,8 +124,32 @@ PAYLOADS = Table(
     METADATA,
     Column("file", String(255), primary_key=True),
     Column("sha256", String(64), primary_key=True),
-    Column("url", Text, nullable=False),
+    Column("url", _text, nullable=False),
     Column("date", String(40), nullable=False),
+    **_MYSQL,
+)
+
+#: The crawlers that have used a shared queue, with their last start. The times are those of the database's clock.
+CRAWLERS = Table(
+    "crawlers",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("instance", String(100), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("process", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    **_MYSQL,
+)
+
+#: Turns that one crawler at a time has: a row is locked for the length of a transaction, or held until a time.
+TURNS = Table(
+    "turns",
+    METADATA,
+    Column("name", String(400), primary_key=True),
+    Column("holder", String(100)),
+    Column("held_until", Double),
+    **_MYSQL,
 )
 
 #: Erased recordings whose notices may be delivered again: SHA-256 of the token, until when it is kept.
@@ -114,18 +157,19 @@ ERASED_TOKENS = Table(
     "erased_tokens",
     METADATA,
     Column("sha256", String(64), primary_key=True),
-    Column("until", Float, nullable=False),
-    Index("erased_tokens_until", "until"),
+    Column("kept_until", Double, nullable=False),
+    Index("erased_tokens_until", "kept_until"),
+    **_MYSQL,
 )
 
 #: The log of erasures: numbers only, never an erased value.
 ERASURES = Table(
     "erasures",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("at", Float, nullable=False),
-    Column("finished_at", Float),  # null while records wait to be removed from the archive
-    Column("by", String(16), nullable=False),  # command, api, keep_days or keep_bytes
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("finished_at", Double),  # null while records wait to be removed from the archive
+    Column("erased_by", String(16), nullable=False),  # command, api, keep_days or keep_bytes
     Column("criteria", String(64), nullable=False),  # names only, such as "url, before"
     Column("recordings", Integer, nullable=False),
     Column("archived", Integer, nullable=False),
@@ -134,6 +178,7 @@ ERASURES = Table(
     Column("records", Integer, nullable=False),
     Column("files", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+    **_MYSQL,
 )
 
 #: Archive files that are to be removed: those that were replaced, and those whose writing has not ended.
@@ -142,4 +187,5 @@ DOOMED_FILES = Table(
     METADATA,
     Column("name", String(255), primary_key=True),
     Column("crawler", String(64), nullable=False),  # the one that removes it
+    **_MYSQL,
 )

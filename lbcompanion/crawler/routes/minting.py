@@ -71,9 +71,14 @@ class Minter:
         self._backoffs: dict[str, float] = {}
         self._exhausted = False
         self._page_path = "/"
+        self._has_turn = False
         self._log = Logger(namespace="lbcompanion.crawler.minting")
         #: Called with a node whose route becomes proven.
         self.on_proven: Callable[[str], object] = lambda _node: None
+        #: Called before a campaign; the result says whether it may begin. Another crawler may mint at this moment.
+        self.take_turn: Callable[[], Awaitable[bool]] = lambda: succeed(True)
+        #: Called after a campaign that began.
+        self.end_turn: Callable[[], object] = lambda: None
         #: Number of routes that became proven, for the metrics.
         self.proven = 0
 
@@ -181,9 +186,14 @@ class Minter:
 
     def _on_campaign_end(self, result: object) -> None:
         self._campaign_running = False
+        began, self._has_turn = self._has_turn, False
+        if began:
+            self.end_turn()
         for node in self._nodes_wanted:
             if self._has_fresh_route(node):
                 self._backoffs.pop(node, None)
+            elif not began:  # another crawler minted at this moment
+                self._not_before[node] = max(self._not_before.get(node, 0.0), self._now() + _FIRST_BACKOFF_SECONDS)
             elif self._may_ask(node):
                 wait = self._backoffs.get(node, _FIRST_BACKOFF_SECONDS)
                 self._not_before[node] = self._now() + wait
@@ -209,6 +219,9 @@ class Minter:
         return {node for node in self._nodes_wanted if not self._has_fresh_route(node)}
 
     async def _campaign(self) -> None:
+        self._has_turn = await self.take_turn()
+        if not self._has_turn:
+            return
         await self._retry_known_routes()
         plan, failures = MintPlan(bool(self._invented_cookies())), 0
         self._exhausted = False

@@ -30,7 +30,7 @@ def load_trusted_routes(table: RouteTable, sites: Mapping[str, SiteSettings]) ->
     """
     kept = []
     for route in table.load():
-        if route.source is Source.TRAFFIC and not _may_be_kept(route, sites.get(route.site)):
+        if not is_trusted(route, sites.get(route.site)):
             table.drop(route)
             Logger(namespace="lbcompanion.crawler.minting").info(
                 "the stored route to {node} of {site} came from a visitor's cookie that is no node's: deleted",
@@ -40,6 +40,11 @@ def load_trusted_routes(table: RouteTable, sites: Mapping[str, SiteSettings]) ->
         else:
             kept.append(route)
     return kept
+
+
+def is_trusted(route: Route, site: SiteSettings | None) -> bool:
+    """Whether a stored route may be used; one from visitors' cookies has to obey the rules of this version."""
+    return route.source is not Source.TRAFFIC or _may_be_kept(route, site)
 
 
 def _may_be_kept(route: Route, site: SiteSettings | None) -> bool:

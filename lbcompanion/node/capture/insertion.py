@@ -57,8 +57,8 @@ class Insertion:
         self._nonce: str | None = None
         self._script_path = policy.script_url
         if policy.uses_default_tag and not csp_headers and not eligibility.xhtml:
-            self._script_path = policy.script_path_for(path)
-            self._snippets = (policy.script_tag(token, origin, self._script_path, None, xhtml=False), b"")
+            self._script_path = ""
+            self._snippets = (policy.usual_tag(token, origin, path), b"")
             return
         snippets = self._snippets_allowed_by(())
         if isinstance(snippets, str):
@@ -132,7 +132,9 @@ class Insertion:
 
     def _tag_behind_base(self) -> tuple[bytes, bytes]:
         policy = self._policy
-        path = self._script_path if self._script_path.startswith("/") else policy.script_path_behind_base(self._path)
+        path = self._script_path or policy.script_path_for(self._path)
+        if not path.startswith("/"):
+            path = policy.script_path_behind_base(self._path)
         return policy.script_tag(
             self._token, self._origin, path, self._nonce, self._eligibility.xhtml, behind_base=True
         ), b""

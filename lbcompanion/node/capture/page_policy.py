@@ -97,6 +97,7 @@ class PagePolicy:
         self._accept_encodings: BoundedCache[bytes, bytes] = BoundedCache()
         self._script_paths: BoundedCache[bytes, str] = BoundedCache()
         self._tags: BoundedCache[tuple[str, str, bool, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
+        self._usual_tags: BoundedCache[tuple[str, bytes], tuple[bytes, bytes, bytes]] = BoundedCache()
         self.uses_default_tag = self.top is None and self.bottom is None
         self._eligibility: BoundedCache[tuple[object, ...], Eligibility] = BoundedCache()
         snippets = [snippet for snippet in (self.top, self.bottom) if snippet is not None]
@@ -161,9 +162,7 @@ class PagePolicy:
         """The script's address in the default tag of a page with this path: relative to the page, or a path."""
         if self._script_at_prefix:
             return self.script_url
-        # The folder is the same for most pages, except for those at the top.
-        folder = path[: path.rfind(b"/") + 1]
-        key = folder if len(folder) > 1 else path
+        key = _folder_key(path)
         script_path = self._script_paths.get(key)
         if script_path is None:
             folder_path = relative_folder(key) if self._is_relative else script_folder(key)
@@ -190,6 +189,16 @@ class PagePolicy:
         if self._has_public_origin or origin.startswith("https:"):
             return origin + script_path
         return origin.removeprefix("http:") + script_path
+
+    def usual_tag(self, token: str, origin: str, path: bytes) -> bytes:
+        """The default tag for an HTML page with this path, without a nonce, and with no ``<base>`` before it."""
+        key = (origin, _folder_key(path))
+        parts = self._usual_tags.get(key)
+        if parts is None:
+            address = self._address(origin, self.script_path_for(path), behind_base=False)
+            parts = default_tag_parts(self.copy_base_url(origin), address, None, False, self._integrity)
+            self._usual_tags.put(key, parts)
+        return token.encode().join(parts)
 
     def script_tag(
         self, token: str, origin: str, script_path: str, nonce: str | None, xhtml: bool, behind_base: bool = False
@@ -226,7 +235,7 @@ class PagePolicy:
     def eligibility(self, request: RequestHead, head: ResponseHead) -> Eligibility:
         """The eligibility of a response by the heads of request and response; HEAD counts as GET."""
         method = b"GET" if request.method == b"HEAD" else request.method
-        if (request.flags & (FRAGMENT_HINT | DUPLICATE)) or (head.flags & (FRAGMENT_HINT | DUPLICATE)):
+        if (request.flags | head.flags) & (FRAGMENT_HINT | DUPLICATE):
             return detect_page(request.fields, head.status, head.fields, method)
         # All that detect_page() reads of heads without these marks (a test checks that).
         request_fields, values = request.values, head.values
@@ -244,6 +253,12 @@ class PagePolicy:
         if eligibility is None:
             eligibility = self._eligibility.put(key, detect_page(request.fields, head.status, head.fields, method))
         return eligibility
+
+
+def _folder_key(path: bytes) -> bytes:
+    """The part of a path on which the script's address depends: its folder, which most pages share, or all of it."""
+    folder = path[: path.rfind(b"/") + 1]
+    return folder if len(folder) > 1 else path
 
 
 def _inserted(snippets: list[Snippet]) -> InsertedScripts:

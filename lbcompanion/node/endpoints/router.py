@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 
+from lbcompanion.errors import ConfirmationError
 from lbcompanion.http1.heads import Field
 from lbcompanion.node.capture.page_policy import Script
 from lbcompanion.node.copies.peer_import import PeerImport
@@ -20,6 +21,8 @@ from lbcompanion.node.proxy.answers import GUARDS, not_allowed, problem
 from lbcompanion.node.proxy.client_info import normal_host
 from lbcompanion.node.proxy.context import InternalRequest, InternalResponse
 from lbcompanion.protocol import headers, shapes
+from lbcompanion.protocol.confirmations import read_confirmation, write_results
+from lbcompanion.protocol.tokens import digest_of, repr_digest
 
 #: How much of a request's own field ``whoami`` repeats.
 _SHOWN_BYTES = 256
@@ -69,6 +72,7 @@ class EndpointRouter:
             "/fetch-from.js": ("GET, HEAD", self._fetch_from),
             "/fetch-from": ("GET, HEAD", self._fetch_from),
             "/notice": ("POST", self._notice),
+            "/done": ("POST", self._confirm_several),
             "/debug": ("GET", self._debug_page),
         }.get(path)
         if known is None:
@@ -101,6 +105,28 @@ class EndpointRouter:
         if not shapes.TOKEN.fullmatch(token):
             return succeed(problem(404, detail="not a token", reason="unknown"))
         return self._copies.drop(CopyRequest(token, _nonce(request), request.head.get(headers.HOP.key) is not None))
+
+    def _confirm_several(self, request: InternalRequest) -> Deferred[InternalResponse]:
+        """Answer ``POST done``, which confirms the copies that its body names. The answer is proven: an earlier node,
+        or another program on the way, must not be taken for one that has removed the copies."""
+        verdict = self._authorizer.authorize(request)
+        if not verdict.allowed:
+            return succeed(self._forbidden(verdict))
+        if request.truncated:
+            return succeed(problem(413, detail="the body is too long"))
+        try:
+            tokens = read_confirmation(request.body)
+        except ConfirmationError as error:
+            return succeed(problem(400, detail=str(error)))
+        nonce, forwarded = _nonce(request), request.head.get(headers.HOP.key) is not None
+        dropping = [self._copies.drop(CopyRequest(token, nonce, forwarded)) for token in tokens]
+
+        def answer(results: list[InternalResponse]) -> InternalResponse:
+            body = write_results({token: each.status for token, each in zip(tokens, results, strict=True)})
+            fields = self._copies.identity.digest_fields("", nonce, repr_digest(digest_of(body)))
+            return InternalResponse(200, [(b"Content-Type", b"application/json"), *fields, *GUARDS], body)
+
+        return gatherResults(dropping, consumeErrors=True).addCallback(answer)
 
     def _page(self, request: InternalRequest, token: str) -> Deferred[InternalResponse]:
         method = request.head.method

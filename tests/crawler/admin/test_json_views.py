@@ -15,7 +15,7 @@ class ApiTests(ApiCase):
         self.assertEqual((one["outcome"], one["origin_node"], one["answered_by"]), ("archived", "n2", "n2"))
         self.assertEqual(one["route"], "own")
         self.assertEqual(one["captured_at"], "2026-11-23T21:10:00.250000Z")
-        self.assertEqual({"file", "offset"}, set(one["warc"]))
+        self.assertEqual({"file", "offset", "crawler"}, set(one["warc"]))
         self.assertEqual({"route", "node", "result", "ms", "learnt"}, set(one["attempts"][0]))
         self.assertEqual(one["bytes"], len(b"<script>1</script>"))
 

@@ -3,13 +3,16 @@ from __future__ import annotations
 import gzip
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileElsewhere
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
+from lbcompanion.crawler.queue.schema import FILES
 from lbcompanion.model import LossCode, LossReason
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
@@ -51,6 +54,7 @@ def test_an_asset_stands_once_in_a_file(tmp_path: Path) -> None:
     assert kinds == ["warcinfo", "response", "response", "response", "revisit", "revisit"]
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
     place = Place(tmp_path)
     good = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
@@ -62,7 +66,7 @@ def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_files_rotate_and_are_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
-    stranger = tmp_path / "archive" / "lbc-20261123211000-0000.warc.gz"
+    stranger = tmp_path / "archive" / "lbc-crawler-20261123211000-0000.warc.gz"
     stranger.write_bytes(b"somebody's")
     place = Place(tmp_path, rotate_bytes=1)
     place.store("t1", b"one")
@@ -73,6 +77,7 @@ def test_files_rotate_and_are_never_overwritten(tmp_path: Path) -> None:
     assert stranger.read_bytes() == b"somebody's" or len(place.index.files()) == 2
 
 
+@pytest.mark.slow
 def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
@@ -172,6 +177,7 @@ def test_a_file_that_lost_bytes_is_left_alone(tmp_path: Path) -> None:
     assert place.page("t2") == b"two"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["folder", "file", "end"])
 def test_a_lost_file_is_reported_and_the_archive_goes_on(tmp_path: Path, loss: str) -> None:
     place = Place(tmp_path)
@@ -195,6 +201,7 @@ def test_a_lost_file_is_reported_and_the_archive_goes_on(tmp_path: Path, loss: s
     assert later.page("t4") == b"four"
 
 
+@pytest.mark.slow
 def test_the_archive_has_its_own_word(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
@@ -219,3 +226,71 @@ def test_nothing_is_fetched_for_a_disk_that_is_nearly_full(tmp_path: Path) -> No
     (line,) = place.health.lines()
     assert line.startswith("the archive has no room: ")
     assert Place(tmp_path, min_free_bytes=1).archive.may_store()
+
+
+def test_files_of_another_crawler_are_left_alone(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    file = place.files()[0]
+    assert file.name == "lbc-crawler-20261123211000-0000.warc.gz"
+    with file.open("ab") as stream:
+        stream.write(b"not committed")
+    size = file.stat().st_size
+    other = ArchiveIndex(place.database, "other")
+    archive = Archive(tmp_path / "archive", other, lambda: NOW)
+    archive.recover()
+    assert (other.files(), file.stat().st_size) == ({}, size)
+    place.backlog.add([arrival("t2")], NOW)
+    assert archive.store("t2", copy(b"two"), (), "own", ()).file == "lbc-other-20261123211000-0000.warc.gz"
+    elsewhere = Archive(tmp_path / "elsewhere", other, lambda: NOW)
+    with pytest.raises(FileElsewhere, match=f"the archive of the crawler crawler, in its file {file.name}"):
+        elsewhere.read_page(file.name, 0)
+    Place(tmp_path)
+    assert file.stat().st_size == size - len(b"not committed")
+
+
+def test_files_without_a_name_belong_to_the_only_crawler(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    with place.database.change() as connection:
+        connection.execute(update(FILES).values(crawler=None))
+    assert list(ArchiveIndex(place.database, "renamed").files()) == [place.files()[0].name]
+
+
+class AnswerLost(ArchiveIndex):
+    """An index whose next commit works, although its answer is lost; after that the database is gone for a while."""
+
+    lost = gone = False
+
+    def mark_archived(self, *arguments: Any) -> None:
+        super().mark_archived(*arguments)
+        if self.lost:
+            self.lost, self.gone = False, True
+            raise BacklogError("the connection broke")
+
+    def committed(self, name: str) -> int:
+        if self.gone:
+            raise BacklogError("still gone")
+        return super().committed(name)
+
+
+def test_a_commit_whose_answer_was_lost_is_not_overwritten(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    index = AnswerLost(place.database)
+    archive = Archive(tmp_path / "archive", index, lambda: NOW)
+    archive.recover()
+    style = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+    place.backlog.add([arrival(f"t{number}") for number in range(3)], NOW)
+    index.lost = True
+    with pytest.raises(BacklogError):
+        archive.store("t0", copy(b"<p>zero"), (style,), "own", ())
+    with pytest.raises(BacklogError, match="still gone"):
+        archive.store("t1", copy(b"<p>one"), (), "own", ())
+    index.gone = False
+    archive.store("t1", copy(b"<p>one"), (style,), "own", ())
+    with pytest.raises(BacklogError):  # it has its outcome
+        archive.store("t0", copy(b"<p>zero"), (), "own", ())
+    archive.store("t2", copy(b"<p>two"), (), "own", ())
+    assert [place.page(f"t{number}") for number in range(3)] == [b"<p>zero", b"<p>one", b"<p>two"]
+    kinds = [kind for kind, _ in place.records()]
+    assert kinds == ["warcinfo", "response", "response", "response", "revisit", "response"]

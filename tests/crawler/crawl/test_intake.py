@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import treq
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent, _SynchronousProducer
@@ -104,6 +105,7 @@ class IntakeTests(SynchronousTestCase):
         self.assertEqual(self.post(write_notices([], [loss]), sign=False), 401)
         self.assertEqual(self.lost, [loss])
 
+    @pytest.mark.slow
     def test_too_large(self) -> None:
         self.assertEqual(self.post(b"x" * (BATCH_LIMIT_BYTES + 1)), 413)
 

@@ -98,6 +98,7 @@ def test_no_page_writes_into_the_heads_of_records(base: str, more: str, page_url
     assert not any("\nX: " in head or "\nWARC-Target-URI: https://www.bank.example" in head for head in heads)
 
 
+@pytest.mark.slow
 def test_limits_are_named() -> None:
     found = GatheredPage("".join(f"<img src=/{number}.png>" for number in range(62)))
     assert len(found.requisites) == 60

@@ -178,6 +178,7 @@ def test_a_shortened_file_costs_only_what_it_lacks(place: ErasingPlace) -> None:
     place.check({"t1": b"page 1"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_a_crash_after_a_step_leaves_a_whole_archive(tmp_path: Path, step: str) -> None:
     def crash(done: str) -> None:
@@ -235,6 +236,7 @@ ACTIONS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTIONS, st.sampled_from([1, 2000, 1 << 30]))
 def test_any_sequence_leaves_each_page_readable_and_nothing_else(

@@ -100,7 +100,7 @@ class Replies:
 class Asked(CookieCheckClient):
     """The client, over these replies."""
 
-    async def _ask(self, method: str, url: str, headers: Any, max_bytes: int, body: bytes) -> Reply:
+    async def _ask(self, method: str, url: str, headers: Any, max_bytes: int, body: bytes, route: str) -> Reply:
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name, value)

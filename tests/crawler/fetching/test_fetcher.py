@@ -59,6 +59,7 @@ class FetcherTests(SynchronousTestCase):
         self.assertEqual(copy.captured_at, 1795468200.25)
         self.assertNotIn("hello", repr(copy))
 
+    @pytest.mark.slow
     def test_the_address_is_built_here(self) -> None:
         self.page(FetchPath(direct="http://n1.local/"))
         self.assertEqual(self.farm.hosts.uris, [f"http://n1.local/_lbc/page/{self.token}"])

@@ -77,6 +77,7 @@ def test_no_addresses(text: str) -> None:
     assert code(text) is LossCode.BAD_ADDRESS
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40), st.sampled_from(["https://www.example.com", "https://", "http://www.bank.example", ""]))
 def test_what_is_archived_is_always_of_the_site_and_printable(text: str, start: str) -> None:
     found = archived_address(start + text, SITE)

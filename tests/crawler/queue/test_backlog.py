@@ -203,6 +203,7 @@ def test_attempts_are_kept_with_what_was_learnt() -> None:
     assert load_attempts(row["attempts"]) == attempts
 
 
+@pytest.mark.slow
 def test_losses_are_remembered_and_what_waits_for_them_is_due() -> None:
     backlog = fresh()
     backlog.add([arrival("token0"), arrival("token1")], 0.0)

@@ -19,6 +19,7 @@ def test_errors_tell_no_values() -> None:
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.slow
 def test_a_successful_read_does_not_hide_a_failed_write(tmp_path: Path) -> None:
     health = Health()
     database = Database(open_engine(f"sqlite:///{tmp_path}/q.db"), health)

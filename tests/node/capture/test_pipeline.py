@@ -150,6 +150,7 @@ def test_a_page_that_grows_over_the_limit_flows_on_without_a_copy(coding: str) -
     assert companion.counters.capturing_bytes == companion.copies.pending == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inject", [True, False])
 def test_a_bomb_gives_no_copy(inject: bool) -> None:
     companion = InMemoryNode(inject=InjectTable(enabled=inject), limits=LimitsTable(expansion_ratio=50))
@@ -270,6 +271,7 @@ def test_a_sweep_shows_whether_the_store_is_there() -> None:
     assert companion.logged == ["store fails: down on purpose", "store works again: "]
 
 
+@pytest.mark.slow
 def test_a_store_that_is_there_and_takes_no_page() -> None:
     companion = InMemoryNode(store=Moody(StoreTable(), lambda: 0.0))
     companion.store.error = StoreError("it is full")

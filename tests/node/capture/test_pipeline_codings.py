@@ -46,6 +46,7 @@ def written(coding: bytes, pieces: list[bytes]) -> list[bytes]:
     return [*[deflater.compress(piece) + deflater.flush(zlib.Z_SYNC_FLUSH) for piece in pieces], deflater.flush()]
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(CODERS)), st.booleans(), st.data())
 def test_tag_and_copy_at_any_cut(coding: bytes, by_length: bool, data: st.DataObject) -> None:
     write, read = CODERS[coding]

@@ -130,6 +130,7 @@ def test_where_nothing_was_sent_the_bytes_pass_as_they_came(coding: bytes, fault
         assert meaning(coding, coded) not in {None, SMALL}, "another valid br body"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", PIECES)
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"zstd"])
 def test_what_stands_behind_the_end_is_ignored_and_the_page_is_captured(coding: bytes, pieces: int) -> None:

@@ -265,6 +265,7 @@ def test_a_304_for_robots_txt_is_marked() -> None:
     assert (answer.status, answer.get(b"etag")) == (304, b'W/"v1-lbcs"')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lines", "content_type"),
     [

@@ -11,12 +11,13 @@ from lbcompanion.errors import PageNotReady
 from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.service import CopyRequest
 from lbcompanion.node.proxy.context import InternalResponse
+from lbcompanion.protocol.confirmations import write_confirmation
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import CaptureTable, FetchTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
-from tests.support.in_memory_node import PAGE, InMemoryNode, html
+from tests.support.in_memory_node import PAGE, InMemoryNode, VisitorResponse, html, request
 from tests.support.own_answers import FailingTakeStore, digest, guarded, proved, with_page
 
 
@@ -97,6 +98,32 @@ def test_a_post_confirms() -> None:
     assert companion.fetch(token).json["reason"] == "pulled"
     other = path.replace("done", "more")
     assert companion.get(other.encode(), *companion.signed("POST", other), method=b"POST").status == 404
+
+
+def confirm_several(companion: InMemoryNode, body: bytes, signed: bytes | None = None) -> VisitorResponse:
+    fields = companion.signed("POST", "/_lbc/done", body if signed is None else signed)
+    length = b"Content-Length: %d" % len(body)
+    asked = request(b"/_lbc/done", *fields, length, method=b"POST") + body
+    (answer,) = companion.ask(asked, methods=[b"POST"])
+    return answer
+
+
+def test_a_post_confirms_several() -> None:
+    companion, token = with_page()
+    other = Tokens(SECRET, "n2", lambda count: b"\x01" * count).mint()
+    body = write_confirmation([token, other, "nonsense"])
+    assert confirm_several(companion, body, signed=b"another").status == 403
+    assert confirm_several(companion, b"{}").status == 400
+    assert companion.fetch(token).status == 200
+    answer = confirm_several(companion, body)
+    assert answer.status == 200
+    assert answer.json == {"results": {token: 204, other: 404, "nonsense": 404}}
+    assert guarded(answer)
+    assert answer.get(b"lbc-proof") == proved("n1", "", "nonce-1", digest(answer.body))
+    assert companion.fetch(token).json["reason"] == "pulled"
+    unsigned = request(b"/_lbc/done", b"Content-Length: %d" % len(body), method=b"POST") + body
+    assert companion.ask(unsigned, methods=[b"POST"])[0].status == 403
+    assert companion.get(b"/_lbc/done").status == 405
 
 
 def test_copies_may_outlive_a_pull() -> None:

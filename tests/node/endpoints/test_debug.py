@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
@@ -115,6 +116,7 @@ def test_the_directive_that_blocks() -> None:
     assert debug(companion)["recent"][0]["not_injected"] == "blocked by CSP: connect-src"
 
 
+@pytest.mark.slow
 def test_an_answer_is_judged_too() -> None:
     companion = InMemoryNode()
     html_line = ("answer", "Content-Type: text/html; charset=utf-8")

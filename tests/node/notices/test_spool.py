@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -164,6 +165,7 @@ class FullSpoolTests(SynchronousTestCase):
         assert totals == shares == there
         return there[0]
 
+    @pytest.mark.slow
     def test_it_has_a_limit_in_bytes(self) -> None:
         accepted = [self.add(small(number, LARGE)) for number in range(30)]
         assert accepted.count(True) == 15
@@ -176,6 +178,7 @@ class FullSpoolTests(SynchronousTestCase):
         assert [loss.token for loss in lost] == [small(number).token for number in range(15, 30)]
         assert {loss.reason.code for loss in lost} == {LossCode.SPOOL_FULL}
 
+    @pytest.mark.slow
     def test_one_sender_cannot_keep_others_out(self) -> None:
         for number in range(200):
             self.add(small(number, LARGE), "198.51.100.1")
@@ -190,6 +193,7 @@ class FullSpoolTests(SynchronousTestCase):
             self.add(small(number, LARGE), "198.51.100.1")
         assert {notice.url for notice in honest} <= set(self.urls())
 
+    @pytest.mark.slow
     def test_of_one_sender_small_notices_replace_large_ones(self) -> None:
         for number in range(30):
             self.add(small(number, LARGE))

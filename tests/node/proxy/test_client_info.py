@@ -198,6 +198,7 @@ def test_the_address(field: bytes, values: list[bytes], address: str) -> None:
     assert address_of(head, "192.0.2.1", field, lambda peer: peer.startswith("192.0.2.")) == address
 
 
+@pytest.mark.slow
 def test_forwarding_fields_are_read_in_linear_time() -> None:
     """The work of one field of 60 KB is a small multiple of that of two fields of half the size."""
     for value in (b'for="', b"a=b;", b'a="\\"', b"host=a,", b"a=\t", b'"'):

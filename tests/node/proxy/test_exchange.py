@@ -263,6 +263,7 @@ def test_request_bodies_of_a_length(version: bytes, pieces: int) -> None:
     assert seen.all(b"content-length") == [b"%d" % len(BODY)]
 
 
+@pytest.mark.slow
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=5), st.data())
 def test_request_bodies_in_chunks(bodies: list[bytes], data: st.DataObject) -> None:
     companion = InMemoryNode()

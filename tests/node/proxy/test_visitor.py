@@ -216,6 +216,7 @@ def test_connections_are_bounded_in_all() -> None:
     assert companion.get().status == 200
 
 
+@pytest.mark.slow
 def test_who_is_turned_away_gets_to_read_it() -> None:
     """Further input is discarded; otherwise the close would be a reset, and the answer would be lost."""
     companion = InMemoryNode(limits=LimitsTable(connections=1))

@@ -11,6 +11,7 @@ addresses = st.builds("{}:{}".format, st.ip_addresses(v=4), st.integers(1, 65535
 longer = st.builds("[{}]:{}".format, st.ip_addresses(v=6), st.integers(1, 65535))
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["envoy", "bigip", "netscaler", "a10"]), addresses | longer)
 def test_an_address_comes_back(name: str, text: str) -> None:
     dialect = by_name(name)

@@ -1,0 +1,74 @@
+"""``python -m bench.crawler``: the cost of an archived page, beside Scrapy at the same pages."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench import system_info
+from bench.crawler.measure import measure, verdicts
+from bench.peers.interface import PeerFailed
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
+@click.option("--pages", default=1500, show_default=True, type=click.IntRange(50, 50000), help="in each round")
+@click.option("--files", is_flag=True, help="pages with three files of their own origin, which are archived too")
+@click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
+def main(rounds: int, pages: int, files: bool, as_json: bool) -> None:
+    """CPU time, syncs and new connections for each archived page of 10 KB."""
+    console = Console(stderr=as_json)
+    console.width = max(console.width, 120)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    disturbance = system_info.Disturbance()
+    try:
+        with tempfile.TemporaryDirectory(prefix="lbcompanion-bench-") as folder:
+            result = measure(Path(folder), rounds, pages, files, console.print)
+    except PeerFailed as error:
+        console.print(f"bench: {error}", style="bold", markup=False, soft_wrap=True)
+        sys.exit(1)
+    told = disturbance.told(0.0)
+    if as_json:
+        print(json.dumps({**result, "disturbance": told}))
+        return
+    _show(console, result)
+    console.print(f"Load average {told['load_before']} before, {told['load_after']} after.")
+
+
+def _show(console: Console, result: dict[str, object]) -> None:
+    figures: dict[str, dict[str, dict[str, float]]] = result["figures"]  # type: ignore[assignment]
+    table = Table(title="A page of 10 KB, medians", box=box.SIMPLE, title_justify="left", title_style="bold")
+    for heading in ("", "CPU us", "syncs", "new connections", "pages/s"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading else "left")
+    for name, by in figures.items():
+        table.add_row(
+            name,
+            *(
+                form.format(by[key]["median"])
+                for key, form in (
+                    ("cpu_us", "{:.0f}"),
+                    ("syncs", "{:.3f}"),
+                    ("connections", "{:.3f}"),
+                    ("per_second", "{:.0f}"),
+                )
+            ),
+        )
+    console.print(table, markup=False)
+    for verdict in verdicts(figures):
+        word = {True: "reached", False: "MISSED", None: "not measured"}[verdict.holds]
+        console.print(f"{word}: {verdict.wanted}: {verdict.found}", highlight=False, markup=False)
+    left_out: dict[str, str] = result["left_out"]  # type: ignore[assignment]
+    for name, why in left_out.items():
+        console.print(f"LEFT OUT: {name}: {why}", style="bold", markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Confirms archived copies to their nodes: those of one route in one request, while the last one is under way.
+
+A node of an earlier version does not know such requests. Then, and after any other answer that is not proven, the
+copies are confirmed one by one, and the node gets single requests for a while.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import Factory, define, frozen
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
+from lbcompanion.crawler.fetching.http_client import FetchFailed
+from lbcompanion.protocol.confirmations import MAX_TOKENS
+
+#: How long a node gets single requests after it did not answer one for several copies. An upgrade may follow soon.
+SINGLE_SECONDS = 60.0
+#: Statuses by which a node says that the copy is gone: removed now, or not there any more.
+_DONE = frozenset({204, 404})
+
+
+@frozen
+class _Lane:
+    """The confirmations that may be sent together: one site's, to one node, by one route."""
+
+    fetcher: SiteFetcher
+    owner: str
+    route: str
+    direct: str
+
+
+@define
+class _Waiting:
+    """A copy to be confirmed."""
+
+    token: str
+    fetch_path: FetchPath
+    done: Deferred[bool] = Factory(Deferred)
+
+
+class Confirmations:
+    """Confirms copies.
+
+    :param reactor: for the time, and to wait.
+    :param gather_seconds: how long a confirmation waits for others of its route; 0: only while one is under way.
+    """
+
+    def __init__(self, reactor: IReactorTime, gather_seconds: float = 0.0) -> None:
+        self._reactor = reactor
+        self._gather_seconds = gather_seconds
+        self._lanes: dict[_Lane, list[_Waiting]] = {}
+        self._single_until: dict[tuple[SiteFetcher, str], float] = {}
+
+    def confirm(self, fetcher: SiteFetcher, owner: str, token: str, fetch_path: FetchPath) -> Deferred[bool]:
+        """Confirm a copy that is archived durably.
+
+        :param owner: the node that has it.
+        :returns: a Deferred with whether the node accepted it; it never fails.
+        """
+        lane = _Lane(fetcher, owner, fetch_path.route, fetch_path.direct)
+        waiting = _Waiting(token, fetch_path)
+        if lane in self._lanes:
+            self._lanes[lane].append(waiting)
+            return waiting.done
+        self._lanes[lane] = [waiting]
+        if self._gather_seconds:
+            self._reactor.callLater(self._gather_seconds, self._start, lane)
+        else:
+            self._start(lane)
+        return waiting.done
+
+    def _start(self, lane: _Lane) -> None:
+        Deferred.fromCoroutine(self._run(lane))
+
+    async def _run(self, lane: _Lane) -> None:
+        """Send what waits, and then what came meanwhile, until nothing is left."""
+        while self._lanes[lane]:
+            waiting = self._lanes[lane]
+            batch, self._lanes[lane] = waiting[:MAX_TOKENS], waiting[MAX_TOKENS:]
+            statuses = await self._send(lane, batch)
+            await gatherResults([self._finish(each, lane, statuses) for each in batch])
+        del self._lanes[lane]
+
+    def _finish(self, waiting: _Waiting, lane: _Lane, statuses: dict[str, int]) -> Deferred[None]:
+        """Fire a copy's Deferred; a copy that was not confirmed yet is confirmed alone."""
+        if statuses.get(waiting.token) in _DONE:
+            done: Deferred[bool] = succeed(True)
+        else:
+            done = Deferred.fromCoroutine(self._confirm_one(lane, waiting))
+        return done.addCallbacks(waiting.done.callback, waiting.done.errback)
+
+    async def _confirm_one(self, lane: _Lane, waiting: _Waiting) -> bool:
+        return await lane.fetcher.confirm(waiting.token, waiting.fetch_path)
+
+    async def _send(self, lane: _Lane, batch: list[_Waiting]) -> dict[str, int]:
+        """Send one request for several copies; return the statuses that the node answered."""
+        if len(batch) == 1 or self._is_single(lane):
+            return {}
+        try:
+            # The newest cookies: a balancer may accept only these.
+            statuses = await lane.fetcher.confirm_several([each.token for each in batch], batch[-1].fetch_path)
+        except FetchFailed:
+            return {}
+        if statuses is None:
+            self._single_until[lane.fetcher, lane.owner] = self._reactor.seconds() + SINGLE_SECONDS
+        return statuses or {}
+
+    def _is_single(self, lane: _Lane) -> bool:
+        key: tuple[Any, str] = (lane.fetcher, lane.owner)
+        until = self._single_until.get(key)
+        if until is not None and until <= self._reactor.seconds():
+            del self._single_until[key]
+            until = None
+        return until is not None

@@ -1,0 +1,174 @@
+"""A crawler's part in a shared queue: its name, its claims, and what it learns from the other crawlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from lbcompanion.crawler.crawl.round_runner import SiteContext
+from lbcompanion.crawler.crawl.route_exchange import RouteExchange
+from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.membership import NAME, Membership, session_engine
+from lbcompanion.crawler.queue.route_table import ROUTES_CHANGED, RouteTable
+from lbcompanion.crawler.queue.turns import Turns
+from lbcompanion.crawler.queue.work import SharedQueue
+from lbcompanion.settings import CrawlerSettings
+from lbcompanion.sticky.routes import Routes
+
+_T = TypeVar("_T")
+
+#: How often to read the routes of other crawlers without being notified, and at most how often after notifications.
+_ROUTES_SECONDS, _MIN_ROUTES_SECONDS = 15.0, 0.5
+#: How long one crawler may probe a site before another one may, in case that the first died.
+_MINTING_SECONDS = 30.0
+
+
+class JobRunner(Protocol):
+    """The scheduler, as far as claims concern it."""
+
+    def wake(self) -> None:
+        """Look for due notices now."""
+        ...
+
+    def running_tokens(self) -> tuple[str, ...]:
+        """Return the tokens of the notices that are worked on."""
+        ...
+
+    def cancel(self, tokens: Iterable[str]) -> None:
+        """Cancel jobs whose claims are lost."""
+        ...
+
+    def on_node_back(self, node: str) -> None:
+        """Make a node's notices due at once."""
+        ...
+
+
+class Sharing:
+    """The part of one crawler.
+
+    :param defer: runs a blocking call on the backlog's thread.
+    :ivar work: the claims, for the scheduler.
+    """
+
+    def __init__(
+        self, settings: CrawlerSettings, name: str, database: Database, health: Health, reactor: Any, defer: Any
+    ) -> None:
+        crawler = settings.crawler
+        self.work = SharedQueue(database, name, crawler.per_node, crawler.lease_seconds)
+        database.claimant = self.work.claimant
+        self._sites = settings.sites
+        self._health = health
+        self._reactor = reactor
+        self._defer: Callable[..., Deferred[Any]] = defer
+        self._table = RouteTable(database)
+        self._turns = Turns(database, self.work.claimant)
+        engine = session_engine(crawler.queue)
+        self._membership = Membership(
+            engine, database, name, self.work.claimant, self._notified_in_thread, self._name_reported
+        )
+        self.work.may_claim = lambda: self._membership.is_held
+        self._renewal = self._loop(self._renew)
+        self._renewal_seconds = crawler.lease_seconds / 3
+        self._route_loop = self._loop(self._load_routes)
+        self._soon: IDelayedCall | None = None
+        self._runner: JobRunner | None = None
+        self._exchange: RouteExchange | None = None
+        self._log = Logger(namespace="lbcompanion.crawler.queue")
+
+    def _loop(self, call: Callable[[], object]) -> LoopingCall:
+        loop = LoopingCall(call)
+        loop.clock = self._reactor
+        return loop
+
+    def join(self) -> None:
+        """Take the name, and the claims of an earlier run of it; blocking, on the backlog's thread.
+
+        :raises NameInUse: if another crawler of this name runs.
+        :raises BacklogError: if the database fails.
+        """
+        try:
+            self._membership.join()
+        except SQLAlchemyError as failure:
+            raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
+        self.work.give_back_of_earlier_runs()
+
+    def start(self, runner: JobRunner, routes: Routes, contexts: Mapping[str, SiteContext]) -> None:
+        """Begin to renew leases and to take over routes."""
+        self._runner = runner
+        self._exchange = RouteExchange(self._table, routes, self._sites, runner.on_node_back)
+        for name, context in contexts.items():
+            context.minter.take_turn = self._minting_turn(name)
+            context.minter.end_turn = self._end_of_minting(name)
+        self._renewal.start(self._renewal_seconds, now=False)
+        self._route_loop.start(_ROUTES_SECONDS, now=False)
+
+    def _minting_turn(self, site: str) -> Callable[[], Deferred[bool]]:
+        return lambda: self._defer(self._turns.take, f"minting {site}", _MINTING_SECONDS)
+
+    def _end_of_minting(self, site: str) -> Callable[[], object]:
+        return lambda: self._defer(self._turns.end, f"minting {site}").addErrback(lambda _failure: None)
+
+    def _renew(self) -> Deferred[None]:
+        assert self._runner is not None
+        renewed = self._defer(self.work.renew, self._runner.running_tokens())
+        return renewed.addCallbacks(self._on_renewed, self._on_failed)
+
+    def _on_renewed(self, lost: set[str]) -> None:
+        if lost and self._runner is not None:
+            self._log.warn("{count} claims are lost: their leases had ended", count=len(lost))
+            self._runner.cancel(lost)
+
+    def _on_failed(self, failure: Any) -> None:
+        # The database's failure is reported by the crawler's health.
+        if not failure.check(BacklogError):
+            self._log.failure("a defect", failure=failure)
+
+    def _notified_in_thread(self, what: str) -> None:
+        self._reactor.callFromThread(self._notified, what)
+
+    def _notified(self, what: str) -> None:
+        if self._runner is None:
+            return
+        if what in {ROUTES_CHANGED, ""} and self._soon is None:
+            self._soon = self._reactor.callLater(_MIN_ROUTES_SECONDS, self._load_routes_soon)
+        if what != ROUTES_CHANGED:
+            self._runner.wake()
+
+    def _load_routes_soon(self) -> None:
+        self._soon = None
+        self._load_routes()
+
+    def _load_routes(self) -> Deferred[None]:
+        assert self._exchange is not None
+        return self._defer(self._exchange.load).addCallback(self._exchange.take_over).addErrback(self._on_failed)
+
+    def _name_reported(self, why: str) -> None:
+        if why:
+            self._health.failed(NAME, why)
+        else:
+            self._health.works(NAME)
+
+    def stop(self) -> None:
+        """Renew no more leases, and take over no more routes."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        for loop in (self._route_loop, self._renewal):
+            if loop.running:
+                loop.stop()
+        self._runner = None
+
+    def leave(self) -> None:
+        """Give back the claims and the name; blocking, on the backlog's thread."""
+        try:
+            self.work.give_back_all()
+        except BacklogError as failure:
+            self._log.warn("claims end with their leases: {why}", why=str(failure))
+        self._membership.leave()

@@ -1,0 +1,239 @@
+"""Where the scheduler takes its work from: the whole queue of the only crawler, or claims at a shared queue.
+
+At a shared queue a crawler claims each notice before it works on it, for a time: its *lease*, which it renews while it
+works. When the lease has ended, because the crawler died or was stopped for a while, another crawler may claim the
+notice. Every change of a notice checks the claim, so a crawler that lost it can no longer end or archive the notice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
+
+from attrs import frozen
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy.engine import Connection
+
+from lbcompanion.crawler.queue.backlog import NO_CLAIM, Backlog, PendingNotice, pending_notice
+from lbcompanion.crawler.queue.database import CLAIMING, Database, database_clock
+from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS, TURNS
+
+#: A lease that began this many seconds in the future does not count: the database's clock was set back.
+_CLOCK_SLACK_SECONDS = 5.0
+#: How often to look for further notices after nodes turned out to be busy.
+_MAX_LOOKS = 4
+#: Seconds until the next try, where another crawler claims at this moment, or other crawlers keep the nodes busy.
+_TURN_SECONDS, _BUSY_SECONDS = 0.02, 0.2
+#: The same, while the crawler does not hold its name.
+_NO_NAME_SECONDS = 0.5
+
+
+@frozen
+class Taken:
+    """What a crawler may work on now.
+
+    :ivar again_seconds: when to try again, where there was more that could not be taken; None: when something changes.
+    :ivar is_held_up: whether a node has as many notices that are worked on as it may have.
+    """
+
+    jobs: tuple[PendingNotice, ...]
+    again_seconds: float | None = None
+    is_held_up: bool = False
+
+
+class Work(Protocol):
+    """Where the scheduler takes its work from; blocking.
+
+    :ivar poll_seconds: how long to wait at most for news of other crawlers; None if there are none.
+    """
+
+    poll_seconds: float | None
+
+    def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> Taken:
+        """Take due notices, longest waiting first.
+
+        :param running: tokens of notices that this crawler works on.
+        :param full_nodes: origin nodes whose notices have to wait.
+        """
+        ...
+
+    def give_back(self, tokens: Collection[str]) -> None:
+        """Give back notices that were taken and will not be worked on now."""
+        ...
+
+
+class WholeQueue:
+    """The work of the only crawler of a queue: all due notices. It needs no claims."""
+
+    poll_seconds: float | None = None
+
+    def __init__(self, backlog: Backlog) -> None:
+        self._backlog = backlog
+
+    def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> Taken:
+        """Take due notices; nothing is written."""
+        return Taken(tuple(self._backlog.due(now, limit, running, full_nodes)))
+
+    def give_back(self, tokens: Collection[str]) -> None:
+        """Nothing was claimed."""
+
+
+class SharedQueue:
+    """Claims at a queue that several crawlers share.
+
+    :param name: the crawler's name.
+    :param per_node: how many notices of one origin node may be worked on at a time, by all crawlers together.
+    :param lease_seconds: how long a claim holds without being renewed.
+    :param clock: returns the time of the database's clock.
+    :ivar claimant: the name of this run of the crawler, in its claims; a later run has another one.
+    """
+
+    poll_seconds: float | None = 5.0
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        per_node: int,
+        lease_seconds: float,
+        clock: Callable[[Connection], float] = database_clock,
+    ) -> None:
+        self.claimant = f"{name}/{secrets.token_hex(8)}"
+        self._database = database
+        self._name = name
+        self._per_node = per_node
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        #: Whether this crawler holds its name at the queue; without it nothing may be claimed.
+        self.may_claim: Callable[[], bool] = lambda: True
+
+    def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> Taken:
+        """Claim due notices.
+
+        One crawler at a time claims, so that the counts of the nodes are exact. The others do not wait meanwhile,
+        because a crawler may be stopped at this moment.
+        """
+        if not self.may_claim():
+            return Taken((), _NO_NAME_SECONDS)
+        with self._database.change() as connection:
+            turn = select(TURNS.c.name).where(TURNS.c.name == CLAIMING).with_for_update(skip_locked=True)
+            if connection.execute(turn).first() is None:
+                return Taken((), _TURN_SECONDS)
+            time = self._clock(connection)
+            rows, held_up = self._free_rows(connection, time, _due(now, time, running, full_nodes), limit)
+            if not rows:
+                return Taken((), _BUSY_SECONDS if held_up else None, held_up)
+            claim = {"claimed_by": self.claimant, **self._lease(time)}
+            ids = [row.id for row in rows]
+            connection.execute(update(RECORDINGS).where(RECORDINGS.c.id.in_(ids)).values(claim))
+            lost = _losses(connection, [row.token for row in rows])
+        jobs = tuple(pending_notice(row, lost.get(row.token)) for row in rows)
+        return Taken(jobs, _BUSY_SECONDS if held_up else None, held_up)
+
+    def _lease(self, time: float) -> dict[str, float]:
+        return {"claimed_at": time, "lease_until": time + self._lease_seconds}
+
+    def _free_rows(self, connection: Connection, time: float, due: Select[Any], limit: int) -> tuple[list[Any], bool]:
+        """Lock due notices that nobody works on, of nodes that have room.
+
+        :returns: the rows, and whether a node without room held up others.
+        """
+        busy = self._busy_nodes(connection, time)
+        full = {node for node, count in busy.items() if count >= self._per_node}
+        rows: list[Any] = []
+        held_up = bool(full)
+        for _ in range(_MAX_LOOKS):
+            query = due.where(RECORDINGS.c.origin_node.not_in(sorted(full))) if full else due
+            query = query.where(RECORDINGS.c.id.not_in([row.id for row in rows])) if rows else query
+            found = connection.execute(query.limit(limit - len(rows))).all()
+            for row in found:
+                if busy[row.origin_node] < self._per_node:
+                    busy[row.origin_node] += 1
+                    rows.append(row)
+                else:
+                    full.add(row.origin_node)
+                    held_up = True
+            if len(rows) >= limit or not found:
+                break
+        return rows, held_up
+
+    @staticmethod
+    def _busy_nodes(connection: Connection, time: float) -> Counter[str]:
+        """Count the notices of each origin node that any crawler works on."""
+        query = (
+            select(RECORDINGS.c.origin_node, func.count())
+            .where(RECORDINGS.c.lease_until > time, RECORDINGS.c.claimed_at <= time + _CLOCK_SLACK_SECONDS)
+            .group_by(RECORDINGS.c.origin_node)
+        )
+        return Counter({row[0]: row[1] for row in connection.execute(query).all()})
+
+    def renew(self, running: Collection[str]) -> set[str]:
+        """Renew the leases of running jobs, and give back claims of jobs that do not run.
+
+        A job may not run although its notice is claimed: the answer of a transaction may have been lost.
+
+        :returns: the tokens of the running jobs that are no longer this crawler's.
+        """
+        tokens = sorted(running)
+        own = RECORDINGS.c.claimed_by == self.claimant
+        with self._database.change() as connection:
+            time = self._clock(connection)
+            held: set[str] = set()
+            if tokens:
+                query = select(RECORDINGS.c.token).where(own, RECORDINGS.c.token.in_(tokens)).with_for_update()
+                held = set(connection.execute(query).scalars())
+                connection.execute(
+                    update(RECORDINGS).where(own, RECORDINGS.c.token.in_(tokens)).values(self._lease(time))
+                )
+            # Recent claims may belong to jobs that begin just now.
+            forgotten = own, RECORDINGS.c.token.not_in(tokens), RECORDINGS.c.claimed_at < time - self._lease_seconds / 3
+            connection.execute(update(RECORDINGS).where(*forgotten).values(NO_CLAIM))
+        return set(tokens) - held
+
+    def give_back(self, tokens: Collection[str]) -> None:
+        """Give back claims."""
+        own = RECORDINGS.c.claimed_by == self.claimant, RECORDINGS.c.token.in_(sorted(tokens))
+        with self._database.change() as connection:
+            connection.execute(update(RECORDINGS).where(*own).values(NO_CLAIM))
+
+    def give_back_all(self) -> None:
+        """Give back all claims of this run of the crawler."""
+        self._free(RECORDINGS.c.claimed_by == self.claimant)
+
+    def give_back_of_earlier_runs(self) -> None:
+        """Give back the claims of earlier runs of this crawler; the caller makes sure that none of them runs still."""
+        self._free(RECORDINGS.c.claimed_by.startswith(f"{self._name}/", autoescape=True))
+
+    def _free(self, which: ColumnElement[bool]) -> None:
+        claimed = which, RECORDINGS.c.lease_until.is_not(None)
+        with self._database.change() as connection:
+            connection.execute(update(RECORDINGS).where(*claimed).values(NO_CLAIM))
+
+
+def _due(now: float, time: float, running: Collection[str], full_nodes: Collection[str]) -> Select[Any]:
+    """The query for due notices that nobody works on; rows that other transactions change are skipped."""
+    query = (
+        select(RECORDINGS)
+        .where(RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at <= now, _is_free(time))
+        .order_by(RECORDINGS.c.next_at, RECORDINGS.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    for column, without in ((RECORDINGS.c.token, running), (RECORDINGS.c.origin_node, full_nodes)):
+        query = query.where(column.not_in(sorted(without))) if without else query
+    return query
+
+
+def _is_free(time: float) -> ColumnElement[bool]:
+    """Whether nobody works on a notice: there is no claim, its lease has ended, or the clock was set back since."""
+    return or_(
+        RECORDINGS.c.claimed_by.is_(None),
+        RECORDINGS.c.lease_until <= time,
+        RECORDINGS.c.claimed_at > time + _CLOCK_SLACK_SECONDS,
+    )
+
+
+def _losses(connection: Connection, tokens: Collection[str]) -> Mapping[str, str]:
+    query = select(LOSSES.c.token, LOSSES.c.reason).where(LOSSES.c.token.in_(list(tokens)))
+    return {row.token: row.reason for row in connection.execute(query).all()}

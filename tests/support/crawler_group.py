@@ -1,0 +1,236 @@
+"""Several crawler processes on one queue, what may happen to them, and the sum of what they did."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from sqlalchemy import select
+from warcio.archiveiterator import ArchiveIterator
+
+from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import Database, database_clock, open_engine
+from lbcompanion.crawler.queue.schema import FILES, RECORDINGS
+from lbcompanion.model import Notice
+from lbcompanion.protocol.headers import AUTHORITY
+from lbcompanion.protocol.notices import write_notices
+from lbcompanion.protocol.signatures import Signer
+from lbcompanion.protocol.tokens import Tokens, digest_of
+from tests.support.children import Child, Children, wait_for
+from tests.support.queue_crawler import NODES, body_of
+from tests.support.relay import Relay
+from tests.support.simulated_farm import ORIGIN, SECRET
+from tests.support.store_servers import Server
+
+LEASE_SECONDS = 2.0
+PER_NODE = 6
+
+
+class CrawlerGroup:
+    """Crawlers of one queue.
+
+    :param seed: for what happens, and in which order.
+    """
+
+    def __init__(self, server: Server, folder: Path, seed: int = 0) -> None:
+        self.server = server
+        self.folder = folder
+        self.random = random.Random(seed)
+        self.children = Children(folder)
+        self.crawlers: dict[str, Child] = {}
+        self.relays: dict[str, Relay] = {}
+        self.accepted: set[str] = set()
+        self.most_of_a_node = 0
+        self.happened: Counter[str] = Counter()
+        self._mints = {name: Tokens(SECRET, name, os.urandom) for name in NODES}
+        self._signer = Signer(SECRET)
+        self._wakes: list[tuple[float, Callable[[], object]]] = []
+        self.database = Database(open_engine(server.url))
+        self.backlog = Backlog(self.database)
+
+    def start(self, name: str, folder: str = "", **more: Any) -> Child:
+        """Start a crawler; its connections to the server go through a relay of its own."""
+        relay = self.relays[name] = Relay(self.server.port)
+        (self.folder / (folder or name)).mkdir(exist_ok=True)
+        settings = {
+            "name": name,
+            "queue": self.server.url.replace(f":{self.server.port}/", f":{relay.port}/"),
+            "lease_seconds": LEASE_SECONDS,
+            "per_node": PER_NODE,
+            "concurrency": 8,
+            **more,
+        }
+        arguments = str(self.folder / (folder or name)), json.dumps(settings)
+        child = self.children.module(folder or name, "tests.support.queue_crawler", *arguments)
+        self.crawlers[folder or name] = child
+        return child
+
+    def ports(self, name: str) -> list[int]:
+        """Wait until a crawler has started; the ports of its intake and of its admin listener."""
+        file = self.folder / name / "ports"
+
+        def read() -> list[int] | None:
+            return json.loads(file.read_text()) if file.exists() else None
+
+        return wait_for(f"crawler {name}", read, 60, self.crawlers[name])
+
+    def notices(self, count: int) -> list[Notice]:
+        """Notices of new pages, of all nodes in turn."""
+        made = [self._mints[NODES[each % len(NODES)]].mint() for each in range(count)]
+        return [Notice(token, f"{ORIGIN}/{token}", {}, time.time(), time.time()) for token in made]
+
+    def deliver(self, notices: Sequence[Notice], names: Sequence[str] = ()) -> str:
+        """Deliver notices to one of the crawlers, in any order; which it was, or an empty text if none took them."""
+        for name in names or self.random.sample(sorted(self.crawlers), len(self.crawlers)):
+            file = self.folder / name / "ports"
+            if file.exists() and self._post(json.loads(file.read_text())[0], notices) == 202:
+                self.accepted.update(notice.token for notice in notices)
+                return name
+        return ""
+
+    def _post(self, port: int, notices: Sequence[Notice]) -> int:
+        url, body = f"http://127.0.0.1:{port}/notices", write_notices(list(notices))
+        request = urllib.request.Request(url, body, method="POST")
+        for name, value in self._signer.sign("POST", url, os.urandom(16).hex(), time.time(), body):
+            request.add_header(name if isinstance(name, str) else name.decode(), value)
+        request.add_header(AUTHORITY.text, urlsplit(url).netloc)
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=1.0) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+        except OSError:
+            return 0
+
+    def look(self) -> None:
+        """Note how many notices of one node are worked on."""
+        with self.database.read() as connection:
+            now = database_clock(connection)
+            query = select(RECORDINGS.c.origin_node).where(RECORDINGS.c.lease_until > now)
+            busy = Counter(connection.execute(query).scalars())
+        self.most_of_a_node = max(self.most_of_a_node, *busy.values(), 0)
+
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        self._wakes.append((time.monotonic() + seconds, call))
+
+    def pass_time(self, seconds: float) -> None:
+        """Wait, and do meanwhile what is due."""
+        until = time.monotonic() + seconds
+        while True:
+            due = [each for each in self._wakes if each[0] <= time.monotonic()]
+            self._wakes = [each for each in self._wakes if each not in due]
+            for _, call in due:
+                call()
+            if time.monotonic() >= until:
+                return
+            time.sleep(0.02)
+
+    def something_happens(self) -> None:
+        """Kill, stop or cut off one crawler, for longer or shorter than its lease."""
+        name = self.random.choice(sorted(self.crawlers))
+        child, relay = self.crawlers[name], self.relays[name]
+        seconds = self.random.choice((0.3, 1.6 * LEASE_SECONDS))
+        what = self.random.choice(("kill", "stop", "silence", "cut", "kill", "stop"))
+        self.happened[what] += 1
+        if what == "kill" and not child.died():
+            child.kill()
+            child.ended()
+            (self.folder / name / "ports").unlink(missing_ok=True)
+            self.later(self.random.random(), child.start)
+        elif what == "stop":
+            child.send(signal.SIGSTOP)
+            self.later(seconds, lambda: child.send(signal.SIGCONT))
+        elif what == "silence":
+            relay.silence()
+            self.later(seconds, relay.speak)
+        else:
+            relay.cut()
+
+    def restart_server(self) -> None:
+        """The server goes away, and comes back."""
+        self.happened["server"] += 1
+        self.server.stop(signal.SIGKILL)
+        time.sleep(0.5)
+        self.server.start()
+
+    def calm(self) -> None:
+        """Let all run again."""
+        while self._wakes:
+            self.pass_time(0.1)
+        for name, child in self.crawlers.items():
+            child.send(signal.SIGCONT)
+            if child.died():
+                child.start()
+            self.ports(name)
+
+    def wait_for_the_end(self, seconds: float = 90.0) -> None:
+        """Until each notice has its outcome."""
+        wait_for("the outcomes", lambda: self.counts()["open"] == 0 or None, seconds, *self.crawlers.values())
+
+    def counts(self) -> dict[str, int]:
+        return self.backlog.counts()
+
+    def stop(self) -> None:
+        """End all crawlers in good order."""
+        for child in self.crawlers.values():
+            child.send(signal.SIGCONT)
+            child.send(signal.SIGTERM)
+        for child in self.crawlers.values():
+            child.ended()
+
+    def add_up(self) -> None:
+        """Each notice has one outcome; each page is archived once, where the queue says it is."""
+        rows = {row["token"]: row for row in self.backlog.recordings(1_000_000)}
+        assert set(rows) >= self.accepted, f"{len(self.accepted - set(rows))} accepted notices are not in the queue"
+        assert Counter(row["outcome"] for row in rows.values()) == {"archived": len(rows)}
+        with self.database.read() as connection:
+            files = connection.execute(select(FILES)).all()
+        written: Counter[str] = Counter()
+        offsets: set[tuple[str, int]] = set()
+        for file in files:
+            if not file.committed:
+                continue
+            content = (self.folder / file.crawler / "archive" / file.name).read_bytes()
+            assert len(content) >= file.committed, file
+            stream = ArchiveIterator(io.BytesIO(content[: file.committed]), check_digests="raise")
+            for record in stream:
+                body = record.content_stream().read()
+                if record.rec_type != "response":
+                    continue
+                token = record.rec_headers.get_header("WARC-Target-URI").rpartition("/")[2]
+                written[token] += 1
+                row = rows[token]
+                assert (row["warc_file"], row["warc_offset"]) == (file.name, stream.get_record_offset()), dict(row)
+                assert body == body_of(token)
+                assert row["sha256"] == digest_of(body).hex()
+                offsets.add((file.name, row["warc_offset"]))
+        assert set(written) == set(rows)
+        assert set(written.values()) <= {1}, written.most_common(5)
+        assert len(offsets) == len(rows)
+
+    def close(self) -> None:
+        """End everything."""
+        self.children.kill()
+        for relay in self.relays.values():
+            relay.close()
+        self.database.close()
+
+
+def connections(server: Server) -> int:
+    """How many sessions a PostgreSQL server has."""
+    with psycopg.connect(server.url) as client:
+        row = client.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'").fetchone()
+    return row[0] if row else 0
