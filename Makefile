@@ -12,7 +12,7 @@ PROCESSES ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes. Without bytecode on disk each compiles the package again, 0.35 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests test-one lint format types docs bench bench-crawler soak simulate fuzz changes clean
+.PHONY: help demo test quick quick-tests test-one lint format types docs bench bench-crawler soak simulate fuzz chaos changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
@@ -26,6 +26,7 @@ help:
 	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
+	@echo "make chaos   crawlers that are killed, stopped and cut off at random (LBC_CHAOS_SECONDS=3600: for an hour)"
 	@echo "make clean   takes away what the others made"
 
 $(BIN)/python:
@@ -133,6 +134,10 @@ simulate: $(VENV)/.ready-bench
 fuzz: $(VENV)/.ready-test $(VENV)/html5lib/.ready
 	$(BIN)/python -m fuzz $(ARGS)
 	$(if $(ARGS),,LBC_HYPOTHESIS=big $(BIN)/python -m pytest)
+
+chaos: $(VENV)/.ready-test
+	LBC_CHAOS_SECONDS=$${LBC_CHAOS_SECONDS:-600} LBC_CHAOS_SEED=$${LBC_CHAOS_SEED:-$$$$} \
+	    $(BIN)/python -m pytest -s tests/e2e/test_several_crawlers.py -k chaos $(ARGS)
 
 changes: $(VENV)/.ready-docs
 	$(BIN)/towncrier build --draft

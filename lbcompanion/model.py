@@ -11,8 +11,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from attrs import frozen as frozen_for_mypy
+else:
+    # A frozen class sets each attribute by object.__setattr__, which takes ten times as long.
+    from attrs import define as frozen_for_mypy
 
 #: Returns the time of day in seconds since the epoch. It can jump.
 WallClock = Callable[[], float]
@@ -50,9 +57,9 @@ class MissReason(Enum):
     MISROUTED = "misrouted"
 
 
-@frozen
+@frozen_for_mypy
 class Page:
-    """The copy of one HTML response of the application.
+    """The copy of one HTML response of the application. One is made for each captured page, so that must cost little.
 
     :ivar token: the unguessable name of the copy.
     :ivar url: the URL of the visitor's request, with scheme and host.
@@ -63,6 +70,8 @@ class Page:
     :ivar body: the bytes, content coding decoded, masked and excluded parts removed.
     :param sha256: SHA-256 of ``body``, 32 bytes; empty if it is not computed yet.
     :ivar kept_at: when another node first stored the copy, in seconds since the epoch; None if no node did.
+    :ivar head: the head of the application's response, as :mod:`lbcompanion.protocol.page_heads` describes it; empty if
+        it was not kept.
     """
 
     token: str
@@ -74,17 +83,23 @@ class Page:
     body: bytes = field(repr=False)
     _sha256: bytes = field(default=b"", repr=False, eq=False)
     kept_at: float | None = field(default=None, eq=False)
+    head: bytes = field(default=b"", repr=False)
 
     @property
     def sha256(self) -> bytes:
         """SHA-256 of ``body``, 32 bytes. Computed at the first access: a copy that is never fetched needs no digest."""
         if not self._sha256:
-            object.__setattr__(self, "_sha256", sha256(self.body).digest())
+            object.__setattr__(self, "_sha256", sha256(self.body).digest())  # mypy refuses an assignment
         return self._sha256
 
+    @property
+    def size(self) -> int:
+        """The bytes that count towards a store's ``max_bytes``: those of body and head."""
+        return len(self.body) + len(self.head)
 
-#: The attributes of :class:`Page` except the body, its digest and the time of storing. Stores keep them, and nodes and
-#: processes send them, under these names.
+
+#: The attributes of :class:`Page` except the body, its digest, the head and the time of storing. Stores keep them, and
+#: nodes and processes send them, under these names.
 PAGE_METADATA = ("token", "url", "method", "status", "content_type", "captured_at")
 
 

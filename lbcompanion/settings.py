@@ -6,7 +6,7 @@ valid. All paths are absolute, ``state_dir`` included.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -60,6 +60,7 @@ class CaptureTable:
     fragments: str = "on-request"
     mask: tuple[str, ...] = ("[type=password i]", "[autocomplete*='cc-' i]")
     exclude_blocks: bool = True
+    archive_fields_exclude: tuple[str, ...] = ("WWW-Authenticate", "X-Auth-Token", "X-CSRF-Token", "X-XSRF-Token")
 
 
 @frozen
@@ -115,11 +116,18 @@ class FetchTable:
     public_keys: Mapping[str, bytes] = Factory(dict)
 
 
+def _one_or_several(value: str | Sequence[str]) -> tuple[str, ...]:
+    return ((value,) if value else ()) if isinstance(value, str) else tuple(value)
+
+
 @frozen
 class NodeCrawlerTable:
-    """``[crawler]`` of a node's file."""
+    """``[crawler]`` of a node's file.
 
-    intake: str = "http://127.0.0.1:9200"
+    :ivar intake: the crawlers' origins, in the order in which they are tried; none: no notices are sent.
+    """
+
+    intake: tuple[str, ...] = field(default="http://127.0.0.1:9200", converter=_one_or_several)
     notices: str = "browser"
 
 
@@ -168,6 +176,7 @@ class CrawlerTable:
     """``[crawler]`` of a crawler's file; ``secret`` as in :class:`NodeTable`.
 
     :ivar name: empty: the one of :func:`lbcompanion.crawler.crawler_name.crawler_name`.
+    :ivar per_node: 0: as many as ``concurrency``.
     """
 
     secret_file: Path
@@ -184,7 +193,7 @@ class CrawlerTable:
     keep_days: float = 0
     keep_bytes: int = 0
     concurrency: int = 32
-    per_node: int = 32
+    per_node: int = 0
     lease_seconds: float = 60
     requisites: bool = True
     timeout_seconds: float = 20

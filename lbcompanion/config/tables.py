@@ -39,6 +39,14 @@ def _queue(value: object, folder: Path) -> str:
         raise InvalidValue(_QUEUES, error.shown_value) from None
 
 
+_origins = checks.list_of(checks.origin(empty=False), "a list of origins", minimum=1, unique=True)
+
+
+def _intake(value: object, folder: Path) -> object:
+    """Check one origin, or a list of them."""
+    return (_origins if isinstance(value, list) else checks.origin(empty=True))(value, folder)
+
+
 def _selector(value: object, folder: Path) -> str:
     allowed = "CSS selectors that can be used for a mask"
     if not isinstance(value, str) or not value:
@@ -165,6 +173,9 @@ NODE: Mapping[str, Table] = {
         "fragments": checks.choice("on-request", "never"),
         "mask": checks.list_of(_selector, "a list of CSS selectors"),
         "exclude_blocks": checks.boolean,
+        "archive_fields_exclude": checks.list_of(
+            checks.text(checks.TOKEN, "the name of a header field"), "a list of names of header fields"
+        ),
     },
     "inject": {
         "enabled": checks.boolean,
@@ -200,7 +211,7 @@ NODE: Mapping[str, Table] = {
         ),
     },
     "crawler": {
-        "intake": checks.origin(empty=True),
+        "intake": _intake,
         "notices": checks.choice("browser", "server", "both"),
     },
     "limits": {
@@ -242,7 +253,7 @@ CRAWLER: Table = {
     "keep_days": checks.number(0),
     "keep_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
-    "per_node": checks.integer(1, 10000),
+    "per_node": checks.integer(0, 10000),
     "lease_seconds": checks.number(1, 3600),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,

@@ -210,7 +210,7 @@ class CrawlerService(MultiService):
             metrics=self._metrics,
             concurrency=crawler.concurrency,
             work=None if self._sharing is None else self._sharing.work,
-            per_node=crawler.per_node,
+            per_node=crawler.per_node or None,
             give_up_after_seconds=crawler.give_up_after_seconds,
             requisites=evolve(
                 self.settings.requisites, enabled=crawler.requisites and self.settings.requisites.enabled

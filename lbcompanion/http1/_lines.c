@@ -246,6 +246,85 @@ read_response(PyObject *module, PyObject *arg)
     return Py_BuildValue("(iiy#NNl)", 10 + raw[7] - '0', status, (const char *)raw + 13, at - 13, forwardable, values, flags);
 }
 
+/* Whether a name is one of a tuple of names in lower case. */
+static int
+is_in(PyObject *names, const unsigned char *name, Py_ssize_t size)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *known = PyTuple_GET_ITEM(names, i);
+        if (PyBytes_GET_SIZE(known) != size)
+            continue;
+        const unsigned char *letters = (const unsigned char *)PyBytes_AS_STRING(known);
+        Py_ssize_t at = 0;
+        while (at < size && lower[name[at]] == letters[at])
+            at++;
+        if (at == size)
+            return 1;
+    }
+    return 0;
+}
+
+/* Copies a head without the lines of some fields, and with their names after it; see kept_head.py. */
+static PyObject *
+kept_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !PyBytes_Check(args[0]) || !PyTuple_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "bytes and a tuple of names are needed");
+        return NULL;
+    }
+    PyObject *names = args[1];
+    unsigned long long lengths = 0; /* bit n: there is a name of n bytes; bit 63: or of more than 62 */
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        if (!PyBytes_Check(name)) {
+            PyErr_SetString(PyExc_TypeError, "names are bytes");
+            return NULL;
+        }
+        Py_ssize_t size = PyBytes_GET_SIZE(name);
+        lengths |= 1ULL << (size < 63 ? size : 63);
+    }
+    const unsigned char *raw = (const unsigned char *)PyBytes_AS_STRING(args[0]);
+    Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
+    PyObject *result = PyBytes_FromStringAndSize(NULL, size);
+    if (result == NULL)
+        return NULL;
+    unsigned char *to = (unsigned char *)PyBytes_AS_STRING(result);
+    char *left = NULL; /* the names that were left out, each with a line end */
+    Py_ssize_t left_size = 0, written = 0, pending = 0, at = 0;
+    while (at < size) {
+        const unsigned char *feed = memchr(raw + at, '\n', (size_t)(size - at));
+        Py_ssize_t next = feed == NULL ? size : feed - raw + 1;
+        Py_ssize_t end = at;
+        if (at) { /* the first line is the status line */
+            while (end < next && (kinds[raw[end]] & 1))
+                end++;
+        }
+        Py_ssize_t name_size = end - at;
+        if (name_size && (lengths >> (name_size < 63 ? name_size : 63) & 1) && is_in(names, raw + at, name_size)) {
+            if (left == NULL && (left = PyMem_Malloc((size_t)size * 2 + 2)) == NULL) {
+                Py_DECREF(result);
+                return PyErr_NoMemory();
+            }
+            memcpy(left + left_size, raw + at, (size_t)name_size);
+            left_size += name_size;
+            left[left_size++] = '\r';
+            left[left_size++] = '\n';
+            memcpy(to + written, raw + pending, (size_t)(at - pending));
+            written += at - pending;
+            pending = next;
+        }
+        at = next;
+    }
+    memcpy(to + written, raw + pending, (size_t)(size - pending));
+    written += size - pending;
+    if (left == NULL)
+        return result;
+    if (_PyBytes_Resize(&result, written + left_size) == 0)
+        memcpy(PyBytes_AS_STRING(result) + written, left, (size_t)left_size);
+    PyMem_Free(left);
+    return result; /* NULL where it could not be resized */
+}
+
 /* Fills a table from a dict of names and flags. */
 static int
 fill(Table *table, PyObject *names)
@@ -300,6 +379,8 @@ static PyMethodDef methods[] = {
      "(method, target, version, forwardable, values, flags, lines) of a head in the usual form, else None."},
     {"read_response", read_response, METH_O,
      "(version, status, reason, forwardable, values, flags) of a head in the usual form, else None."},
+    {"kept_head", (PyCFunction)(void (*)(void))kept_head, METH_FASTCALL,
+     "kept_head(raw, left_out): the head without the lines of these fields, then the names of those."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -71,8 +71,9 @@ def keeps_alive(head: RequestHead | ResponseHead) -> bool:
     return b"keep-alive" in options and b"close" not in options
 
 
-def _connection_fields(head: RequestHead | ResponseHead) -> frozenset[bytes]:
-    """The fields that ``Connection`` removes, without :data:`~lbcompanion.http1.field_lines.HOP_BY_HOP`."""
+def connection_fields(head: RequestHead | ResponseHead) -> frozenset[bytes]:
+    """The fields that ``Connection`` removes, in lower case, without those of
+    :data:`~lbcompanion.http1.field_lines.HOP_BY_HOP`."""
     if not head.flags & CONNECTION:
         return frozenset()
     options_value = head.values[b"connection"]
@@ -89,7 +90,7 @@ def end_to_end(head: RequestHead | ResponseHead, excluded: Iterable[bytes] = ())
 
     :param excluded: further names (lower case) to leave out.
     """
-    named = _connection_fields(head)
+    named = connection_fields(head)
     if named:
         return without(head.forwardable, named.union(excluded))
     return without(head.forwardable, excluded) if excluded else head.forwardable

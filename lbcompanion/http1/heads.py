@@ -63,6 +63,7 @@ class _Head:
     """The common part of request and response heads.
 
     :ivar version: 10 or 11.
+    :ivar raw: the whole head as received, from the start line to the empty line.
     :ivar forwardable: the lines to forward, each with its line end: all except hop-by-hop fields and fields that the
         proxy generates itself (:mod:`lbcompanion.http1.field_lines`).
     :ivar values: values of the indexed fields, by name in lower case; several lines are combined into one list
@@ -70,13 +71,13 @@ class _Head:
     :ivar flags: which kinds of fields are present: constants of :mod:`lbcompanion.http1.field_lines`.
     """
 
-    __slots__ = ("_fields", "_raw", "flags", "forwardable", "values", "version")
+    __slots__ = ("_fields", "flags", "forwardable", "raw", "values", "version")
 
     version: int
     forwardable: bytes
     values: dict[bytes, bytes]
     flags: int
-    _raw: bytes
+    raw: bytes
     _fields: list[tuple[bytes, bytes, bytes]] | None
 
     _INDEXED = REQUEST_FIELDS
@@ -86,7 +87,7 @@ class _Head:
         found = self._fields
         if found is None:
             found = self._fields = []
-            for line in self._raw[self._raw.index(b"\r\n") + 2 : -4].split(b"\r\n"):
+            for line in self.raw[self.raw.index(b"\r\n") + 2 : -4].split(b"\r\n"):
                 spelling, _, value = line.partition(b":")
                 if spelling:
                     spelling = spelling.rstrip(b" \t")
@@ -142,7 +143,7 @@ class RequestHead(_Head):
         self.forwardable = forwardable
         self.values = values
         self.flags = flags
-        self._raw = raw
+        self.raw = raw
         self._fields: list[tuple[bytes, bytes, bytes]] | None = None
 
     @classmethod
@@ -182,7 +183,7 @@ class ResponseHead(_Head):
         self.forwardable = forwardable
         self.values = values
         self.flags = flags
-        self._raw = raw
+        self.raw = raw
         self._fields: list[tuple[bytes, bytes, bytes]] | None = None
 
     @classmethod

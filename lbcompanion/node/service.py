@@ -123,7 +123,7 @@ class NodeService(NodeProcess):
             reactor=reactor,
             nonces=_nonce,
             now=self._now,
-            max_bytes=settings.capture.max_page_bytes * 2,
+            max_bytes=settings.capture.max_page_bytes * 2 + settings.limits.upstream_head_bytes,
         )
         self.spool: Spool | None = None
         self.notice_sender: NoticeSender | None = None
@@ -196,7 +196,7 @@ class NodeService(NodeProcess):
 
     def _make_notice_sender(self, spool: Spool) -> NoticeSender:
         return NoticeSender(
-            intake=self._settings.crawler.intake,
+            intakes=self._settings.crawler.intake,
             secret=self._settings.node.secret,
             spool=spool,
             reactor=self._reactor,
@@ -389,7 +389,12 @@ class NodeService(NodeProcess):
             ),
         }
         return NodeStatus(
-            self._settings.node.name, self.counters, gauges, self.readiness.ready, self.readiness.problems()
+            self._settings.node.name,
+            self.counters,
+            gauges,
+            self.readiness.ready,
+            self.readiness.problems(),
+            intake=self.notice_sender.intake if self.notice_sender is not None else "",
         )
 
     # Stop.

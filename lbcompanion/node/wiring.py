@@ -13,6 +13,7 @@ from lbcompanion.errors import ConfigError
 from lbcompanion.html.masks import Masks
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import MonotonicClock, Page, WallClock
+from lbcompanion.node.capture.archived_fields import ArchivedFields
 from lbcompanion.node.capture.capture_rules import CaptureRules
 from lbcompanion.node.capture.page_policy import PagePolicy, Script
 from lbcompanion.node.capture.pipeline import CaptureLimits
@@ -132,6 +133,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         capture.exclude_blocks,
         _masks(capture.mask),
         dependencies.on_captured or _server_notices(settings, capture_rules, notice_receiver),
+        ArchivedFields(capture.archive_fields_exclude).head_of,
     )
     policy = dependencies.policy(
         settings=settings,

@@ -20,6 +20,9 @@ from lbcompanion.protocol.tokens import digest_of
 #: The maximum length of the JSON line about a page. A URL may be as long as a request head, and JSON may need six
 #: characters for each of its bytes.
 HEAD_BYTES = 524288
+# The longest head that is sent. JSON needs one character for most of its bytes, and six at the most: a head with more
+# bytes could exceed HEAD_BYTES together with the URL.
+_MAX_PAGE_HEAD_BYTES = 65536
 
 
 @frozen
@@ -47,9 +50,14 @@ class Frame:
 
 
 def page_to_frame(page: Page, **extra: Any) -> Frame:
-    """Make a frame of a page; :func:`page_from_frame` reads it."""
+    """Make a frame of a page; :func:`page_from_frame` reads it.
+
+    The page's head is left out if it might make the line longer than :data:`HEAD_BYTES`: the receiver would refuse the
+    page, and its head can be made up from status and type.
+    """
     metadata = {name: getattr(page, name) for name in PAGE_METADATA}
-    return Frame({**extra, "page": {**metadata, "sha256": page.sha256.hex()}}, page.body)
+    head = {"head": page.head.decode("latin-1")} if 0 < len(page.head) <= _MAX_PAGE_HEAD_BYTES else {}
+    return Frame({**extra, "page": {**metadata, **head, "sha256": page.sha256.hex()}}, page.body)
 
 
 def page_from_frame(frame: Frame) -> Page:
@@ -61,7 +69,15 @@ def page_from_frame(frame: Frame) -> Page:
     """
     values = frame.values["page"]
     metadata = {name: values[name] for name in PAGE_METADATA}
-    return Page(**metadata, sha256=bytes.fromhex(values["sha256"]), body=frame.body)
+    return Page(**metadata, sha256=bytes.fromhex(values["sha256"]), body=frame.body, head=_head(values.get("head")))
+
+
+def _head(value: Any) -> bytes:
+    """The head in a frame; empty if it has none, as those of earlier programs, or if it is not valid."""
+    try:
+        return value.encode("latin-1") if isinstance(value, str) else b""
+    except UnicodeEncodeError:
+        return b""
 
 
 def write_copy(page: Page, age: float) -> bytes:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from lbcompanion.model import NODE_NAME, Page, from_rfc3339, to_rfc3339
 from lbcompanion.protocol import shapes
-from lbcompanion.protocol.tokens import is_valid_proof, proof, repr_digest
+from lbcompanion.protocol.tokens import digests_of, is_valid_proof, proof, repr_digest
 
 #: A header field: its name as written, and its value.
 Field = tuple[bytes, bytes]
@@ -71,6 +71,11 @@ PAGE_STATUS = FieldName("Lbc-Page-Status")
 #: The page's ``Content-Type``. The copy itself is sent as :data:`COPY_TYPE`.
 PAGE_TYPE = FieldName("Lbc-Page-Type")
 CAPTURED_AT = FieldName("Lbc-Captured-At")
+#: In a request for a copy it asks for the page's head, with the value 1. In the answer it is the length of the head
+#: (:mod:`lbcompanion.protocol.page_heads`), which follows the page's bytes in the body.
+PAGE_HEAD = FieldName("Lbc-Page-Head")
+#: In a WARC record only: the names of the application's fields that are left out of the record.
+FIELDS_LEFT_OUT = FieldName("Lbc-Fields-Left-Out")
 #: RFC 9530 section 3.
 REPR_DIGEST = FieldName("Repr-Digest")
 CONTENT_TYPE = FieldName("Content-Type")
@@ -84,7 +89,17 @@ MAX_PAGE_URL_BYTES = 16000
 COPY_TYPE = b"application/octet-stream"
 
 #: The fields of a peer's answer that are relayed unchanged, in this order. Node and proof are replaced.
-_RELAYED = (CONTENT_TYPE, PAGE_URL, PAGE_METHOD, PAGE_STATUS, PAGE_TYPE, CAPTURED_AT, REPR_DIGEST, RETRY_AFTER)
+_RELAYED = (
+    CONTENT_TYPE,
+    PAGE_URL,
+    PAGE_METHOD,
+    PAGE_STATUS,
+    PAGE_TYPE,
+    CAPTURED_AT,
+    PAGE_HEAD,
+    REPR_DIGEST,
+    RETRY_AFTER,
+)
 
 
 class Via(Enum):
@@ -102,16 +117,17 @@ class Identity:
     node: str
     secret: bytes = field(repr=False)
 
-    def fields(self, token: str, nonce: str, digest: str = "") -> list[Field]:
+    def fields(self, token: str, nonce: str, digest: str = "", page_head: str = "") -> list[Field]:
         """Return ``Lbc-Node``, and ``Lbc-Proof`` if the caller sent a nonce.
 
         :param token: the requested token; empty for ``whoami``.
         :param nonce: the caller's nonce; empty if it sent none.
         :param digest: the answer's ``Repr-Digest``; empty if it has none.
+        :param page_head: the answer's ``Lbc-Page-Head``; empty if it has none.
         """
         fields: list[Field] = [(NODE.written, self.node.encode())]
         if nonce:
-            fields.append((PROOF.written, proof(self.secret, self.node, token, nonce, digest).encode()))
+            fields.append((PROOF.written, proof(self.secret, self.node, token, nonce, digest, page_head).encode()))
         return fields
 
     def digest_fields(self, token: str, nonce: str, digest: str) -> list[Field]:
@@ -120,7 +136,9 @@ class Identity:
 
     def is_proven(self, header: FieldLookup, token: str, nonce: str, digest: str = "") -> bool:
         """Whether an answer contains a valid proof that this node sent it."""
-        return bool(self.node) and is_valid_proof(header(PROOF.lower), self.secret, self.node, token, nonce, digest)
+        return bool(self.node) and is_valid_proof(
+            header(PROOF.lower), self.secret, self.node, token, nonce, digest, header(PAGE_HEAD.lower)
+        )
 
 
 def page_fields(page: Page) -> list[Field]:
@@ -134,17 +152,26 @@ def page_fields(page: Page) -> list[Field]:
     ]
 
 
-def copy_fields(page: Page, identity: Identity, *, token: str, nonce: str, via: Via) -> list[Field]:
+def copy_fields(
+    page: Page, identity: Identity, *, token: str, nonce: str, via: Via, with_head: bool = False
+) -> list[Field]:
     """Return the header fields of an answer whose body is the copy.
 
     :param token: the requested token.
     :param nonce: the caller's nonce; empty if it sent none.
+    :param with_head: whether the page's head, unless it is empty, follows the page's bytes in the body.
     """
-    digest = repr_digest(page.sha256)
+    if with_head and page.head:
+        page_head = str(len(page.head))
+        digest = repr_digest(digests_of(page.body, page.head)[1])
+    else:
+        page_head = ""
+        digest = repr_digest(page.sha256)
     return [
         (CONTENT_TYPE.written, COPY_TYPE),
-        *identity.fields(token, nonce, digest),
+        *identity.fields(token, nonce, digest, page_head),
         *page_fields(page),
+        *([(PAGE_HEAD.written, page_head.encode())] if page_head else []),
         (REPR_DIGEST.written, digest.encode()),
         (VIA.written, via.value.encode()),
     ]
@@ -161,7 +188,8 @@ def relayed_fields(header: FieldLookup, identity: Identity, *, token: str, nonce
         values |= {PAGE_TYPE: values.get(PAGE_TYPE) or values.get(CONTENT_TYPE, ""), CONTENT_TYPE: COPY_TYPE.decode()}
     relayed = [(name.written, values[name].encode("latin-1")) for name in _RELAYED if values.get(name)]
     digest = header(REPR_DIGEST.lower)
-    return [*relayed, *identity.fields(token, nonce, digest), (VIA.written, Via.PEER.value.encode())]
+    page_head = header(PAGE_HEAD.lower)
+    return [*relayed, *identity.fields(token, nonce, digest, page_head), (VIA.written, Via.PEER.value.encode())]
 
 
 @frozen
@@ -175,6 +203,7 @@ class CopyHead:
     :ivar content_type: the page's ``Content-Type``, printable characters only.
     :ivar captured_at: seconds since the epoch; None if the field is missing or malformed.
     :ivar via: the received value; ``own`` if the field is missing.
+    :ivar head_bytes: how many bytes at the end of the body are the page's head; 0 if the field is missing or malformed.
     """
 
     node: str
@@ -184,6 +213,7 @@ class CopyHead:
     content_type: str
     captured_at: float | None
     via: str
+    head_bytes: int = 0
 
 
 def read_copy_head(header: FieldLookup) -> CopyHead:
@@ -196,6 +226,7 @@ def read_copy_head(header: FieldLookup) -> CopyHead:
         content_type="".join(char for char in _page_type(header) if " " <= char <= "~"),
         captured_at=_time(header(CAPTURED_AT.lower)),
         via=header(VIA.lower) or Via.OWN.value,
+        head_bytes=int(_matching(header(PAGE_HEAD.lower), shapes.BYTE_COUNT, "0")),
     )
 
 

@@ -28,6 +28,8 @@ METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)
 CAPITAL_METHOD = re.compile(r"[A-Z]{1,16}", re.ASCII)
 #: An HTTP status code.
 STATUS = re.compile(r"[1-5][0-9][0-9]", re.ASCII)
+#: The number of bytes of a part of a body.
+BYTE_COUNT = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 #: A field's value (RFC 9110 section 5.5), each byte as one character.
 FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 

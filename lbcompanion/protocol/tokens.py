@@ -113,7 +113,7 @@ def is_digest_of(digest: str, body: bytes) -> bool:
     return digest == repr_digest(digest_of(body))
 
 
-def proof(secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> str:
+def proof(secret: bytes, node: str, token: str, nonce: str, digest: str = "", page_head: str = "") -> str:
     """Compute the value of ``Lbc-Proof``, which proves the answering node and the answer's digest.
 
     :param secret: the farm's secret itself.
@@ -121,25 +121,37 @@ def proof(secret: bytes, node: str, token: str, nonce: str, digest: str = "") ->
     :param token: the requested token; empty for ``whoami``.
     :param nonce: the caller's ``Lbc-Nonce``.
     :param digest: the answer's ``Repr-Digest`` value; empty if the answer has none.
+    :param page_head: the answer's ``Lbc-Page-Head`` value; empty if the answer has none.
     :returns: base64url with its padding (RFC 4648 section 3.2) of HMAC-SHA256 over the parts joined by line feeds.
     """
-    parts = ["lbc-proof-1", node, token, nonce]
-    if digest:
-        parts.append(digest)
+    if page_head:
+        parts = ["lbc-proof-2", node, token, nonce, digest, page_head]
+    else:
+        parts = ["lbc-proof-1", node, token, nonce, *([digest] if digest else [])]
     return urlsafe_b64encode(hmac.digest(secret, "\n".join(parts).encode(), "sha256")).decode()
 
 
-def is_valid_proof(received: str, secret: bytes, node: str, token: str, nonce: str, digest: str = "") -> bool:
+def is_valid_proof(
+    received: str, secret: bytes, node: str, token: str, nonce: str, digest: str = "", page_head: str = ""
+) -> bool:
     """Whether ``received`` equals :func:`proof` of the same parts, with or without padding.
 
     :param secret: the farm's secret; proofs by all secrets that it accepts are valid.
     """
     if not received.isascii():
         return False
-    expected = [proof(accepted, node, token, nonce, digest) for accepted in accepted_secrets(secret)]
+    expected = [proof(accepted, node, token, nonce, digest, page_head) for accepted in accepted_secrets(secret)]
     return any(hmac.compare_digest(received.rstrip("="), value.rstrip("=")) for value in expected)
 
 
 def digest_of(body: bytes) -> bytes:
     """Return the SHA-256 of the bytes, 32 bytes."""
     return sha256(body).digest()
+
+
+def digests_of(body: bytes, rest: bytes) -> tuple[bytes, bytes]:
+    """Return the SHA-256 of the body, and that of the body followed by the rest; the body is read once."""
+    hasher = sha256(body)
+    of_body = hasher.digest()
+    hasher.update(rest)
+    return of_body, hasher.digest()

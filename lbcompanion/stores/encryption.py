@@ -1,8 +1,8 @@
 """A store wrapper that encrypts copies at rest.
 
-It encrypts the body and the URL with AES-256-GCM, each with a fresh nonce. The token is associated data, so one
-encrypted copy cannot be substituted for another. ``sha256`` becomes a digest with a key: that of the plain body would
-confirm a guess about the page. The token, the method, the status, the type and the times stay readable.
+It encrypts the body, the head and the URL with AES-256-GCM, each with a fresh nonce. The token is associated data, so
+one encrypted copy cannot be substituted for another. ``sha256`` becomes a digest with a key: that of the plain body
+would confirm a guess about the page. The token, the method, the status, the type and the times stay readable.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _NOT_DECRYPTED = "a copy cannot be decrypted: wrong key, not encrypted, or alter
 class EncryptedStore(DelegatingStore):
     """Encrypts copies before it stores them, decrypts them when it returns them, and forwards all other calls.
 
-    An encrypted body is 28 bytes longer, for nonce and tag; ``max_bytes`` counts them.
+    An encrypted body or head is 28 bytes longer, for nonce and tag; ``max_bytes`` counts them. An empty head, of a node
+    of an earlier version, stays empty.
 
     :param inner: stores the encrypted copies.
     :param key: the content of the key file, in any format, as :func:`lbcompanion.checks.read_secret` reads it;
@@ -65,16 +66,19 @@ class EncryptedStore(DelegatingStore):
     def _encrypted(self, page: Page) -> Page:
         url = self._encrypt(page.url.encode("utf-8", "surrogatepass"), b"url", page.token)
         body = self._encrypt(page.body, b"body", page.token)
-        return evolve(page, url=b64encode(url).decode(), body=body, sha256=self._keyed_digest(page))
+        head = self._encrypt(page.head, b"head", page.token) if page.head else b""
+        return evolve(page, url=b64encode(url).decode(), body=body, head=head, sha256=self._keyed_digest(page))
 
     def _decrypted(self, stored: Page | Miss) -> Page | Miss:
         if isinstance(stored, Miss):
             return stored
         try:
             body = self._decrypt(stored.body, b"body", stored.token)
+            head = self._decrypt(stored.head, b"head", stored.token) if stored.head else b""
         except (InvalidTag, ValueError):
             raise StoreError(_NOT_DECRYPTED) from None
-        return evolve(stored, url=self._decrypted_url(stored.url, stored.token), body=body, sha256=digest_of(body))
+        url = self._decrypted_url(stored.url, stored.token)
+        return evolve(stored, url=url, body=body, head=head, sha256=digest_of(body))
 
     def _decrypted_url(self, encrypted: str, token: str) -> str:
         if not encrypted:

@@ -54,9 +54,9 @@ _MYSQL: Mapping[str, Any] = {
 #: MariaDB's error codes).
 _RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})
 _RETRYABLE_CODES = frozenset({1205, 1213})
-#: The table exists already: another node has created it since we looked.
-_EXISTS_STATES = frozenset({"42P07", "42710"})
-_EXISTS_CODES = frozenset({1050})
+#: The table, the column or the row of a migration exists already: another node has added it since this one looked.
+_EXISTS_STATES = frozenset({"42P07", "42710", "42701", "23505"})
+_EXISTS_CODES = frozenset({1050, 1060, 1062})
 #: Errors of writing: SQLite's result codes, PostgreSQL's disk_full, io_error and read_only_sql_transaction, MariaDB's
 #: codes of full disks and tables and of read-only servers.
 _UNWRITABLE_SQLITE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL})
@@ -190,8 +190,8 @@ def is_retryable(error: Exception) -> bool:
     return getattr(cause, "sqlstate", None) in _RETRYABLE_STATES or _code(cause) in _RETRYABLE_CODES
 
 
-def is_table_exists_race(error: DBAPIError) -> bool:
-    """Whether another node has created the table in the meantime."""
+def is_exists_race(error: DBAPIError) -> bool:
+    """Whether another node has created the table, or made the migration, in the meantime."""
     return getattr(error.orig, "sqlstate", None) in _EXISTS_STATES or _code(error.orig) in _EXISTS_CODES
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 
 from lbcompanion.errors import PageRefused
-from lbcompanion.model import MissReason, Page
+from lbcompanion.model import MissReason
 from lbcompanion.settings import StoreTable
 
 
@@ -59,10 +59,10 @@ def expiry_bounds(settings: StoreTable, now: float) -> tuple[float, float | None
     return now - settings.max_seconds, None if grace is None else now - grace
 
 
-def check_size(settings: StoreTable, page: Page) -> None:
-    """Check that a page fits into an empty store.
+def check_size(settings: StoreTable, size: int) -> None:
+    """Check that a page of this size (:attr:`lbcompanion.model.Page.size`) fits into an empty store.
 
     :raises PageRefused: if the page alone exceeds the limits of the store.
     """
-    if len(page.body) > settings.max_bytes or settings.max_pages < 1:
-        raise PageRefused(f"a page of {len(page.body)} bytes is more than this store may hold")
+    if size > settings.max_bytes or settings.max_pages < 1:
+        raise PageRefused(f"a page of {size} bytes is more than this store may hold")

@@ -25,6 +25,7 @@ _MISSES = {reason: Miss(reason) for reason in _COUNTERS}
 @define
 class _Entry:
     page: Page
+    size: int
     stored_at: float
     sent_at: float | None = None
 
@@ -66,8 +67,8 @@ class MemoryStore:
         """
         self._check_open()
         settings = self._settings
-        size = len(page.body)
-        check_size(settings, page)
+        size = page.size
+        check_size(settings, size)
         now = self._now()
         token = page.token
         if token in self._entries:
@@ -80,9 +81,9 @@ class MemoryStore:
             self._make_room(size)
         kept_at = page.kept_at
         if kept_at is None or kept_at >= now:
-            self._entries[token] = _Entry(page, now)
+            self._entries[token] = _Entry(page, size, now)
         else:
-            self._entries[token] = _Entry(page, kept_at)
+            self._entries[token] = _Entry(page, size, kept_at)
             heappush(self._backdated, (kept_at, token))
         self._bytes += size
         self._counters["put"] += 1
@@ -226,7 +227,7 @@ class MemoryStore:
         self._add_tombstone(token, _MISSES[reason])
 
     def _remove(self, token: str) -> None:
-        self._bytes -= len(self._entries.pop(token).page.body)
+        self._bytes -= self._entries.pop(token).size
         if self._sent:
             self._sent.pop(token, None)
 

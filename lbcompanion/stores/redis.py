@@ -35,7 +35,7 @@ PAGE_MARGIN_SECONDS = 5
 TOMBSTONE_SECONDS = 86400
 
 #: The fields of a page except its token.
-_FIELDS = (*(name for name in PAGE_METADATA if name != "token"), "body", "sha256")
+_FIELDS = (*(name for name in PAGE_METADATA if name != "token"), "body", "sha256", "head")
 _SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest().encode() for name, text in SCRIPTS.items()}
 _MAX_MESSAGE_CHARS = 200
 
@@ -86,7 +86,7 @@ class _Commands:
         page, miss = request.page, request.miss
         if page is not None:
             values = [part for name in _FIELDS for part in (name, _encode(getattr(page, name)))]
-            return (len(page.body), self._page_ttl_ms, *values), _read_none
+            return (page.size, self._page_ttl_ms, *values), _read_none
         if miss is not None:
             return ("\0".join((miss.reason.value, miss.detail, miss.owner)),), _read_none
         if request.verb in {"find", "take"}:
@@ -214,6 +214,8 @@ def _read_page_or_miss(token: str, found: Any) -> Page | Miss:
         captured_at=float(values["captured_at"]),
         body=values["body"],
         sha256=values["sha256"],
+        # A copy that a node of an earlier version stored has no head.
+        head=values["head"] or b"",
     )
 
 

@@ -129,9 +129,9 @@ class BatchedStore:
 
     def put(self, page: Page) -> Deferred[None]:
         """Store a copy; fires when the server has it. Fails also when too many bytes wait already."""
-        size = len(page.body)
+        size = page.size
         try:
-            check_size(self._settings, page)
+            check_size(self._settings, size)
             if self._waiting_bytes and self._waiting_bytes + size > WAITING_BYTES:
                 raise StoreError("the store is too slow: too many copies wait for it")
         except StoreError as error:

@@ -27,13 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 
 from lbcompanion.errors import StoreError
-from lbcompanion.schema_migrations import Migration, apply_migrations, migrations_table
+from lbcompanion.schema_migrations import Migration, add_missing_columns, apply_migrations, migrations_table
 
 #: The oldest and newest programs that can use the same tables agree on this number.
 SCHEMA_VERSION = 1
-#: What was added to the tables of this version since, in order.
-MIGRATIONS: tuple[Migration, ...] = ()
-
 metadata = MetaData()
 
 #: The defaults of MySQL and MariaDB would compare tokens without regard to case, limit a text to 64 KiB, and store
@@ -78,6 +75,8 @@ bodies = Table(
     Column("token", _token, primary_key=True),
     # This length makes it a LONGBLOB in MySQL. The server's max_allowed_packet limits the size of one statement.
     Column("body", LargeBinary(2**32 - 1), nullable=False),
+    # NULL in a row of a node of an earlier version.
+    Column("head", LargeBinary(2**24 - 1), nullable=True),
     **_MYSQL,
 )
 
@@ -92,6 +91,14 @@ tombstones = Table(
     sqlite_autoincrement=True,
     **_MYSQL,
 )
+
+
+def _add_heads(connection: Connection) -> None:
+    add_missing_columns(connection, bodies)
+
+
+#: What was added to the tables of this version since, in order.
+MIGRATIONS: tuple[Migration, ...] = (_add_heads,)
 
 
 def prepare(connection: Connection) -> None:

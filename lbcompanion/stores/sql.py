@@ -19,8 +19,8 @@ from lbcompanion.settings import StoreTable
 from lbcompanion.stores.engines import (
     Database,
     is_broken,
+    is_exists_race,
     is_retryable,
-    is_table_exists_race,
     is_unwritable,
     make_private,
     safe_message,
@@ -121,7 +121,7 @@ class _SqlBackend(RemoteBackend):
             try:
                 return self._prepare_once(connection)
             except DBAPIError as error:
-                if not (is_retryable(error) or is_table_exists_race(error)):
+                if not (is_retryable(error) or is_exists_race(error)):
                     raise
         return self._prepare_once(connection)
 

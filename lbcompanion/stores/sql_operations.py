@@ -16,7 +16,7 @@ from lbcompanion.stores.schema import bodies, pages, tombstones, versions
 
 _LIFE = select(pages.c.token, pages.c.stored_at, pages.c.sent_at)
 _URL = select(pages.c.token, pages.c.url, pages.c.stored_at, pages.c.sent_at)
-_PAGE = select(pages, bodies.c.body).join_from(pages, bodies, pages.c.token == bodies.c.token)
+_PAGE = select(pages, bodies.c.body, bodies.c.head).join_from(pages, bodies, pages.c.token == bodies.c.token)
 _TOTALS = select(func.count(), func.coalesce(func.sum(pages.c.size), 0)).select_from(pages)
 #: How many rows one statement names or locks at most.
 _CHUNK_ROWS = 256
@@ -83,9 +83,11 @@ class SqlOperations:
         self._delete_pages(list(last))
         self._delete_tombstones(list(last))
         self._connection.execute(insert(pages), [_page_row(page, now) for page, now in new_pages])
-        self._connection.execute(insert(bodies), [{"token": page.token, "body": page.body} for page, _ in new_pages])
+        self._connection.execute(
+            insert(bodies), [{"token": page.token, "body": page.body, "head": page.head} for page, _ in new_pages]
+        )
         self._count("put", len(requests))
-        self.headroom = self.headroom.after_adding(len(new_pages), sum(len(page.body) for page, _ in new_pages))
+        self.headroom = self.headroom.after_adding(len(new_pages), sum(page.size for page, _ in new_pages))
         if not self.headroom.is_sufficient:
             self._make_room(max(now for _, now in new_pages))
         return [None] * len(requests)
@@ -278,6 +280,7 @@ def _page(row: Any) -> Page:
         captured_at=row.captured_at,
         body=row.body,
         sha256=row.sha256,
+        head=row.head or b"",
     )
 
 
@@ -286,6 +289,6 @@ def _page_row(page: Page, now: float) -> dict[str, object]:
         **{name: getattr(page, name) for name in PAGE_METADATA},
         "stored_at": now,
         "sent_at": None,
-        "size": len(page.body),
+        "size": page.size,
         "sha256": page.sha256,
     }

@@ -69,7 +69,8 @@ def page_store_contract(name: str, open_store: OpenForTest, overhead_bytes: int 
 
     :param name: what the test case is called.
     :param open_store: opens it empty.
-    :param overhead_bytes: by how much a page counts for more than its body (a sealed one does).
+    :param overhead_bytes: by how much a body, and a head that is not empty, count for more than their bytes (encrypted
+        ones do).
     """
     return type(name, (_PageStoreContract,), {"open_store": staticmethod(open_store), "overhead": overhead_bytes})
 
@@ -121,6 +122,27 @@ class _PageStoreContract(TestCase):
             assert await store.put(page) is None
             assert await store.peek(token) == page
             assert await store.take(token) == page
+
+    async def test_a_head_comes_back_as_it_was(self) -> None:
+        store = self.opened(max_bytes=1_000_000)
+        all_bytes = bytes(byte for byte in range(256) if byte not in {0, 10, 13})
+        for token, lines in (("all", b"X: " + all_bytes + b"\r\n\r\nTE\r\n"), ("long", b"x" * 200_000)):
+            head = b"HTTP/1.1 200 OK\r\n" + lines
+            page = evolve(make_page(token), head=head)
+            assert await store.put(page) is None
+            assert await store.peek(token) == page
+            assert await store.take(token) == page
+
+    async def test_the_bytes_of_a_head_count(self) -> None:
+        store = self.opened(max_bytes=3000)
+        for token in "abc":
+            await store.put(evolve(make_page(token, bytes(600 - self.overhead)), head=bytes(400 - self.overhead)))
+        await self.assert_stored(store, "a", "b", "c")
+        assert (await store.stats())["bytes"] == 3000
+        await store.put(make_page("d", bytes(1000 - self.overhead)))
+        await self.assert_stored(store, "b", "c", "d")
+        await self.assert_fails(store.put(evolve(make_page("e", bytes(1600)), head=bytes(1401))))
+        assert (await store.stats())["bytes"] == 3000
 
     async def test_to_look_takes_nothing_away(self) -> None:
         store = await self.filled("a")

@@ -292,6 +292,9 @@ WRONG_NODES = [
     ("[node]", "[peers]\nn1 = 'http://h:8080'\n[node]", "peers.n1", "itself", "other nodes"),
     ("[node]", "[crawler]\nnotices = 'none'\n[node]", "crawler.notices", "none", '"browser", "server", "both"'),
     ("[node]", "[crawler]\nintake = 'tcp:h:1'\n[node]", "crawler.intake", "tcp", "an origin"),
+    ("[node]", "[crawler]\nintake = []\n[node]", "crawler.intake", "[]", "a list of origins"),
+    ("[node]", "[crawler]\nintake = ['http://h:1', '']\n[node]", "crawler.intake", "", "an origin"),
+    ("[node]", "[crawler]\nintake = ['http://h:1', 'http://h:1']\n[node]", "crawler.intake", "h:1", "each once"),
     ("[node]", "[limits]\nhead_seconds = 0\n[node]", "limits.head_seconds", "0", "above 0"),
     ("[node]", "[limits]\nconnections = 0\n[node]", "limits.connections", "0", "1 or more"),
     ("[node]", "[limits]\nspool_bytes = 1\n[node]", "limits.spool_bytes", "1", "65536 or more"),
@@ -317,7 +320,7 @@ WRONG_CRAWLERS = [
     ("[crawler]", "[crawler]\nqueue = 'postgres://h/d'", "crawler.queue", "postgres://h/d", "postgresql://"),
     ("[crawler]", "[crawler]\nqueue = 'postgresql://h'", "crawler.queue", "postgresql://h", "DATABASE"),
     ("[crawler]", "[crawler]\nqueue = 'postgresql://u:hush@h'", "crawler.queue", "postgresql://...@h", "DATABASE"),
-    ("[crawler]", "[crawler]\nper_node = 0", "crawler.per_node", "0", "from 1"),
+    ("[crawler]", "[crawler]\nper_node = -1", "crawler.per_node", "-1", "from 0"),
     ("[crawler]", "[crawler]\nlease_seconds = 0", "crawler.lease_seconds", "0", "from 1"),
     ("[crawler]", "[crawler]\nconcurrency = 0", "crawler.concurrency", "0", "from 1"),
     ("[crawler]", "[crawler]\nlisten = ['tcp:1']", "crawler.listen", "tcp:1", "endpoint string"),
@@ -394,3 +397,12 @@ def test_a_crawlers_fetch_table_and_further_origins(folder: Path) -> None:
     for wrong in ('["https://shop.example.com/x"]', '["shop.example.com"]', '"https://a"', '["http://a", "http://a"]'):
         with pytest.raises((ConfigError, ConfigErrors)):
             read_crawler(write(folder, f"{CRAWLER}origins = {wrong}\n"))
+
+
+def test_a_node_may_have_several_intakes(folder: Path) -> None:
+    for text, read in (
+        ('"http://a:1"', ("http://a:1",)),
+        ('["http://b:1", "https://a"]', ("http://b:1", "https://a")),
+        ('""', ()),
+    ):
+        assert read_node(write(folder, f"{NODE}\n[crawler]\nintake = {text}\n")).crawler.intake == read

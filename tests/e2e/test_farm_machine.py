@@ -518,6 +518,7 @@ class FarmMachine(RuleBasedStateMachine):
                     url = record.rec_headers.get_header("WARC-Target-URI") or ""
                     if record.rec_type == "response" and "/static/" not in url:
                         pages[url] += 1
+                        _check_head(url, record)
         archived = Counter(row["page_url"] for row in self.farm.rows() if is_archived(row))
         assert pages == archived
 
@@ -527,6 +528,17 @@ class FarmMachine(RuleBasedStateMachine):
             if path.is_file():
                 held = path.read_bytes()
                 assert not any(secret in held for secret in secrets), path.name
+
+
+def _check_head(url: str, record: Any) -> None:
+    """A record has the head that the application sent, whatever way the copy took."""
+    names = [name.lower() for name, _ in record.http_headers.headers]
+    assert {"server", "date", "content-type"} <= set(names)
+    assert not {"set-cookie", "transfer-encoding", "content-encoding"}.intersection(names)
+    left_out = record.rec_headers.get_header("Lbc-Fields-Left-Out") or ""
+    assert left_out.lower() in {"", "set-cookie", "transfer-encoding", "set-cookie, transfer-encoding"}, left_out
+    assert ("/coded/" in url) == ("x-archive-orig-content-encoding" in names)
+    assert ("/chunked/" in url) == ("transfer-encoding" in left_out.lower()) == ("content-length" not in names)
 
 
 def _altered(token: str, place: int) -> str:

@@ -184,7 +184,7 @@ class Node:
         """The request to the crawler's intake with the waiting notices."""
         assert self.spool is not None
         notice_sender = NoticeSender(
-            intake="http://192.0.2.80:8470",
+            intakes=["http://192.0.2.80:8470"],
             secret=SECRET,
             spool=self.spool,
             reactor=self.wire.reactor,

@@ -109,6 +109,28 @@ def test_archive(farm: Crawling) -> None:
             golden.values(name, drive.without_version(shown(data)))
 
 
+@pytest.mark.slow
+def test_archive_of_original_heads(farm: Crawling) -> None:
+    """Pages with the heads of their responses: as they are, with another body, and of a POST."""
+    plain = (
+        b"HTTP/1.1 200 Fine\r\nserver: x\r\nContent-Type: text/html\r\nX-A: 1\r\nContent-Length: 6\r\nx-a: \xfc\r\n\r\n"
+    )
+    coded = b"HTTP/1.0 404\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Length: 812\r\n\r\n"
+    tokens = [
+        farm.capture("n1", b"<p>one", "/one", head=plain + b"Set-Cookie\r\nConnection\r\n"),
+        farm.capture("n1", b"<p>two", "/two", status=404, head=coded + b"set-cookie\r\nSet-Cookie\r\n"),
+        farm.capture("n1", b"<p>three", "/three", method="POST", head=b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"),
+    ]
+    for token in tokens:
+        farm.take(token, {"SRV": "n1"})
+        farm.run(5)
+    with Golden("crawler_warc_heads") as golden:
+        for name, written in farm.records():
+            dated = _INFO_DATE.sub(rb"\1{now}" + b"\r", written)
+            sized = _OF_VERSION.sub(rb"\1: {of version}" + b"\r", dated, count=2)
+            golden.values(name, drive.without_version(shown(_CHANCE.sub(rb"\1: {uuid}" + b"\r", sized))))
+
+
 def test_intake(farm: Crawling) -> None:
     token = farm.capture("n1", b"x", "/a")
     notice = {

@@ -32,6 +32,8 @@ def test_copies() -> None:
         golden.values("the token", token)
         golden.message("HEAD", node.fetch(token, "HEAD"))
         golden.message("GET", node.fetch(token))
+        golden.message("GET with the page's head", node.fetch(token, "GET", b"Lbc-Page-Head: 1"))
+        golden.message("HEAD with the page's head", node.fetch(token, "HEAD", b"Lbc-Page-Head: 1"))
         golden.message("GET HTTP/1.0 closes", node.exchange(_old(node, token)))
         golden.message("GET with Connection: close", node.fetch(token, "GET", b"Connection: close"))
         golden.message("DELETE", node.fetch(token, "DELETE"))

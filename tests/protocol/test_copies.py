@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lbcompanion.errors import CopyError
 from lbcompanion.model import PAGE_METADATA, Page
 from lbcompanion.protocol.copies import HEAD_BYTES, Frame, page_from_frame, page_to_frame, read_copy, write_copy
+from lbcompanion.protocol.headers import MAX_PAGE_URL_BYTES
 from lbcompanion.protocol.tokens import digest_of
 
 TOKEN = "1token"
@@ -98,9 +99,34 @@ def test_the_longest_head_of_a_page_fits() -> None:
     assert len(write_copy(page, 1e9)) < HEAD_BYTES
 
 
+def test_a_head_is_sent_if_it_fits() -> None:
+    url = "https://" + "\xff" * (MAX_PAGE_URL_BYTES - 8)
+    for size, sent in ((65536, True), (65537, False)):
+        page = Page("1" * 63, url, "A" * 64, 200, "\xff" * 2048, 1e9, b"", head=b"\xff" * size)
+        written = write_copy(page, 1e9)
+        assert len(written) < HEAD_BYTES
+        assert read_copy(written, "1" * 63)[0].head == (page.head if sent else b"")
+
+
+@pytest.mark.parametrize("head", [None, 7, "\u20ac", ["x"]])
+def test_a_page_is_worth_more_than_its_head(head: object) -> None:
+    frame = page_to_frame(PAGE, age=1)
+    frame.values["page"]["head"] = head
+    assert read_copy(frame.written(), TOKEN) == (PAGE, 1)
+
+
+def test_earlier_programs_send_no_head_and_read_no_head() -> None:
+    page = evolve(PAGE, head=b"HTTP/1.1 200 OK\r\nServer: \xfc\r\n\r\nSet-Cookie\r\n")
+    frame = page_to_frame(page)
+    assert page_from_frame(Frame.read(frame.written())) == page
+    # Earlier programs ignore names that they do not know.
+    assert set(frame.values["page"]) - {"head"} == set(page_to_frame(PAGE).values["page"])
+    assert page_from_frame(page_to_frame(PAGE)).head == b""
+
+
 def test_all_of_a_page_is_handed_over_but_the_time_of_keeping() -> None:
     names = {one.alias for one in fields(Page)}
-    assert names - set(PAGE_METADATA) == {"body", "sha256", "kept_at"}
+    assert names - set(PAGE_METADATA) == {"body", "sha256", "kept_at", "head"}
     assert [one.name for one in fields(Page)][: len(PAGE_METADATA)] == list(PAGE_METADATA)
 
 

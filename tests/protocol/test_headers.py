@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,9 +64,9 @@ def test_a_name_is_written_in_one_way_and_looked_up_in_another() -> None:
 
 def test_the_names_of_this_protocol() -> None:
     assert sorted(name.text for name in NAMES if name.key.startswith(headers.PREFIX)) == [
-        "Lbc-Authority", "Lbc-Capture", "Lbc-Captured-At", "Lbc-Echo", "Lbc-Forwarded-By", "Lbc-Hop", "Lbc-Node",
-        "Lbc-Nonce", "Lbc-Page-Method", "Lbc-Page-Status", "Lbc-Page-Type", "Lbc-Page-Url", "Lbc-Proof", "Lbc-Token",
-        "Lbc-Via",
+        "Lbc-Authority", "Lbc-Capture", "Lbc-Captured-At", "Lbc-Echo", "Lbc-Fields-Left-Out", "Lbc-Forwarded-By",
+        "Lbc-Hop", "Lbc-Node", "Lbc-Nonce", "Lbc-Page-Head", "Lbc-Page-Method", "Lbc-Page-Status", "Lbc-Page-Type",
+        "Lbc-Page-Url", "Lbc-Proof", "Lbc-Token", "Lbc-Via",
     ]  # fmt: skip
 
 
@@ -143,6 +144,45 @@ def test_the_head_of_a_copy_byte_for_byte() -> None:
     ]
 
 
+HEAD = b"HTTP/1.1 404 Not Found\r\nServer: x\r\n\r\nSet-Cookie\r\n"
+
+
+def test_a_copy_with_its_head_proves_the_head_and_its_length() -> None:
+    page = evolve(PAGE, head=HEAD)
+    both = repr_digest(digest_of(page.body + HEAD))
+    written = copy_fields(page, NODE, token=TOKEN, nonce=NONCE, via=Via.OWN, with_head=True)
+    plain = copy_fields(page, NODE, token=TOKEN, nonce=NONCE, via=Via.OWN)
+    assert plain == copy_fields(PAGE, NODE, token=TOKEN, nonce=NONCE, via=Via.OWN)
+    length = str(len(HEAD)).encode()
+    replaced = {b"Lbc-Proof": proof(SECRET, "n1", TOKEN, NONCE, both, length.decode()).encode()}
+    replaced[b"Repr-Digest"] = both.encode()
+    expected = [(name, replaced.get(name, value)) for name, value in plain]
+    assert written == [*expected[:-2], (b"Lbc-Page-Head", length), *expected[-2:]]
+    assert NODE.is_proven(lookup(written), TOKEN, NONCE, both)
+    for other in (b"", b"1", b"0%b" % length):
+        wrong = [(name, other if name == b"Lbc-Page-Head" else value) for name, value in written]
+        assert not NODE.is_proven(lookup(wrong), TOKEN, NONCE, both)
+    without = [(name, value) for name, value in plain if name != b"Repr-Digest"]
+    added = [*without, (b"Lbc-Page-Head", b"3"), (b"Repr-Digest", DIGEST.encode())]
+    assert not NODE.is_proven(lookup(added), TOKEN, NONCE, DIGEST)
+    assert read_copy_head(lookup(written)).head_bytes == len(HEAD)
+
+
+def test_a_copy_without_a_head_is_sent_as_before() -> None:
+    asked = copy_fields(PAGE, NODE, token=TOKEN, nonce=NONCE, via=Via.OWN, with_head=True)
+    assert asked == copy_fields(PAGE, NODE, token=TOKEN, nonce=NONCE, via=Via.OWN)
+    assert read_copy_head(lookup(asked)).head_bytes == 0
+
+
+def test_a_peers_head_is_relayed_and_proven_again() -> None:
+    page = evolve(PAGE, head=HEAD)
+    both = repr_digest(digest_of(page.body + HEAD))
+    theirs = copy_fields(page, PEER, token=TOKEN, nonce="theirs", via=Via.OWN, with_head=True)
+    relayed = lookup(relayed_fields(lookup(theirs), NODE, token=TOKEN, nonce=NONCE))
+    assert NODE.is_proven(relayed, TOKEN, NONCE, both)
+    assert read_copy_head(relayed).head_bytes == len(HEAD)
+
+
 def test_a_page_without_a_content_type_and_with_an_address_that_cannot_be_written() -> None:
     page = Page(TOKEN, "https://www.example.com/\u20ac", "G\u00cbT", 200, "", 0.0, b"")
     fields = copy_fields(page, NODE, token=TOKEN, nonce="", via=Via.OWN)
@@ -200,6 +240,7 @@ NOTHING = CopyHead("", "", "GET", 200, "", None, "own")
         header_of(lbc_captured_at="yesterday", lbc_node="n 1", content_type="\u00e9\r\n\t"),
         header_of(lbc_captured_at="10000-01-01T00:00:00Z", lbc_page_status="600"),
         header_of(lbc_captured_at="2026-11-23T21:10:00", lbc_node="n" * 33),
+        *[header_of(lbc_page_head=text) for text in ("0", "-1", "01", "1.0", "1 ", "\u0661", "1" * 10)],
     ],
 )
 def test_what_cannot_be_read_is_left_out(header: FieldLookup) -> None:

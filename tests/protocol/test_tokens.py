@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.errors import TokenError
-from lbcompanion.protocol.tokens import Tokens, abbreviate, digest_of, is_valid_proof, proof, repr_digest
+from lbcompanion.protocol.tokens import (
+    Tokens,
+    abbreviate,
+    digest_of,
+    digests_of,
+    is_valid_proof,
+    proof,
+    repr_digest,
+)
 from lbcompanion.testing.strategies import SECRET, node_names, tokens
 
 FARM = Tokens(SECRET)
@@ -114,3 +122,18 @@ def test_a_proof_holds_for_its_own_parts_alone(node: str, token: str, nonce: str
     assert not is_valid_proof(given_proof, SECRET, node, token, nonce, digest + "x")
     assert not is_valid_proof("", SECRET, node, token, nonce, digest)
     assert not is_valid_proof("ü" + given_proof, SECRET, node, token, nonce, digest)
+
+
+def test_a_proof_of_a_page_with_its_head_has_another_first_part() -> None:
+    said = b"lbc-proof-2\nn1\n1abc\nnonce\nd\n812"
+    written = proof(SECRET, "n1", "1abc", "nonce", "d", "812")
+    assert written == urlsafe_b64encode(hmac.digest(SECRET, said, "sha256")).decode()
+    assert is_valid_proof(written, SECRET, "n1", "1abc", "nonce", "d", "812")
+    for page_head in ("", "81", "8122"):
+        assert not is_valid_proof(written, SECRET, "n1", "1abc", "nonce", "d", page_head)
+    assert proof(SECRET, "n1", "1abc", "nonce", "d\n812") != written
+
+
+@given(st.binary(), st.binary())
+def test_two_digests_in_one_pass(body: bytes, rest: bytes) -> None:
+    assert digests_of(body, rest) == (digest_of(body), digest_of(body + rest))

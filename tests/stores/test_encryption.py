@@ -28,7 +28,8 @@ class TestSealing(SynchronousTestCase):
     def setUp(self) -> None:
         self.inner = MemoryStore(StoreTable(), ManualWallClock())
         self.store = EncryptedStore(self.inner, KEY)
-        self.page = make_page("a", b"<p>my account number is 4711</p>")
+        head = b"HTTP/1.1 200 OK\r\nLocation: /accounts/4711\r\n\r\n"
+        self.page = evolve(make_page("a", b"<p>my account number is 4711</p>"), head=head)
         self.successResultOf(self.store.put(self.page))
 
     def inside(self) -> Page:
@@ -42,7 +43,8 @@ class TestSealing(SynchronousTestCase):
 
     def test_nothing_of_it_is_plain_inside(self) -> None:
         held = self.inside()
-        assert b"4711" not in held.body
+        assert b"4711" not in held.body + held.head
+        assert b"Location" not in held.head
         assert "example" not in held.url
         # A digest of the plain body would confirm a guess, and equal digests would show equal pages.
         other = evolve(self.page, token="b")
@@ -78,6 +80,16 @@ class TestSealing(SynchronousTestCase):
             altered[at] ^= 1
             self.successResultOf(self.inner.put(evolve(held, body=bytes(altered))))
             self.fails()
+
+    def test_an_altered_head_opens_nothing(self) -> None:
+        held = self.inside()
+        for head in (held.head[:-1], held.body, b"x", self.page.head):
+            self.successResultOf(self.inner.put(evolve(held, head=head)))
+            self.fails()
+
+    def test_a_copy_without_a_head_has_none_inside_either(self) -> None:
+        self.successResultOf(self.store.put(evolve(self.page, head=b"")))
+        assert self.inside().head == b""
 
     def test_a_copy_is_no_other_copy(self) -> None:
         self.successResultOf(self.inner.put(evolve(self.inside(), token="b")))

@@ -62,6 +62,14 @@ def test_redis_lets_go_by_itself_of_what_no_node_took_away(client: Any) -> None:
     result_of(store.close())
 
 
+def test_a_copy_of_an_earlier_version_has_no_head(client: Any) -> None:
+    store = opened()
+    result_of(store.put(evolve(make_page("a"), head=b"HTTP/1.1 200 OK\r\n\r\n")))
+    client.hdel("lbc:page:a", "head")
+    assert result_of(store.take("a")) == make_page("a")
+    result_of(store.close())
+
+
 def test_what_redis_had_no_memory_for_is_reported_as_evicted(client: Any) -> None:
     store = opened()
     for token in "abc":

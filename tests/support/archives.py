@@ -14,13 +14,14 @@ from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 
 NOW = 1_795_468_200.0
 
 
-def copy(body: bytes, method: str = "GET", status: int = 200) -> FetchedCopy:
+def copy(body: bytes, method: str = "GET", status: int = 200, head: PageHead | None = None) -> FetchedCopy:
     return FetchedCopy(
         "n1",
         "http://www.example.com/a?b=c",
@@ -31,6 +32,7 @@ def copy(body: bytes, method: str = "GET", status: int = 200) -> FetchedCopy:
         "own",
         digest_of(body),
         body,
+        head=head,
     )
 
 

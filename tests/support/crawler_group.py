@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg
 from sqlalchemy import select
 from warcio.archiveiterator import ArchiveIterator
 
@@ -53,6 +52,7 @@ class CrawlerGroup:
         self.relays: dict[str, Relay] = {}
         self.accepted: set[str] = set()
         self.most_of_a_node = 0
+        self.last_status = 0
         self.happened: Counter[str] = Counter()
         self._mints = {name: Tokens(SECRET, name, os.urandom) for name in NODES}
         self._signer = Signer(SECRET)
@@ -95,7 +95,8 @@ class CrawlerGroup:
         """Deliver notices to one of the crawlers, in any order; which it was, or an empty text if none took them."""
         for name in names or self.random.sample(sorted(self.crawlers), len(self.crawlers)):
             file = self.folder / name / "ports"
-            if file.exists() and self._post(json.loads(file.read_text())[0], notices) == 202:
+            self.last_status = self._post(json.loads(file.read_text())[0], notices) if file.exists() else 0
+            if self.last_status == 202:
                 self.accepted.update(notice.token for notice in notices)
                 return name
         return ""
@@ -114,6 +115,20 @@ class CrawlerGroup:
             return refused.code
         except OSError:
             return 0
+
+    def claims(self) -> int:
+        """How many notices are claimed."""
+        with self.database.read() as connection:
+            query = select(RECORDINGS.c.token).where(RECORDINGS.c.claimed_by.is_not(None))
+            return len(connection.execute(query).all())
+
+    def problems(self, name: str) -> str:
+        """The problems that a crawler reports; empty if there are none."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports(name)[1]}/healthz", timeout=5) as answer:
+                return "" if answer.read().strip() == b"ok" else "not ok"
+        except urllib.error.HTTPError as refused:
+            return refused.read().decode()
 
     def look(self) -> None:
         """Note how many notices of one node are worked on."""
@@ -227,10 +242,3 @@ class CrawlerGroup:
         for relay in self.relays.values():
             relay.close()
         self.database.close()
-
-
-def connections(server: Server) -> int:
-    """How many sessions a PostgreSQL server has."""
-    with psycopg.connect(server.url) as client:
-        row = client.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'").fetchone()
-    return row[0] if row else 0

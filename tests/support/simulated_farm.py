@@ -57,10 +57,14 @@ class Node(Resource):
         self._tokens = tokens.Tokens(SECRET, name, os.urandom)
         self._verifier = Verifier(SECRET, {})
 
-    def capture(self, body: bytes, path: str = "/", method: str = "GET", status: int = 200) -> str:
+    def capture(
+        self, body: bytes, path: str = "/", method: str = "GET", status: int = 200, *, head: bytes = b""
+    ) -> str:
         token = self._tokens.mint()
         self.pages[token] = Page(
-            token, ORIGIN + path, method, status, "text/html; charset=utf-8", self.now(), body, tokens.digest_of(body)
+            *(token, ORIGIN + path, method, status, "text/html; charset=utf-8", self.now(), body),
+            tokens.digest_of(body),
+            head=head,
         )
         return token
 
@@ -119,11 +123,15 @@ class Node(Resource):
             holder.forget(token, "pulled")
             request.setResponseCode(204)
             return b""
-        digest = tokens.repr_digest(page.sha256)
+        # Without a head this is a node of an earlier version, which does not know the request's field.
+        head = page.head if request.getHeader(b"lbc-page-head") == b"1" else b""
+        length = str(len(head)) if head else ""
+        digest = tokens.repr_digest(tokens.digest_of(page.body + head))
         for name, value in (
             ("content-type", page.content_type),
             ("repr-digest", digest),
-            ("lbc-proof", tokens.proof(SECRET, self.name, token, nonce, digest)),
+            ("lbc-proof", tokens.proof(SECRET, self.name, token, nonce, digest, length)),
+            *([("lbc-page-head", length)] if head else []),
             ("lbc-page-url", page.url),
             ("lbc-page-method", page.method),
             ("lbc-page-status", str(page.status)),
@@ -131,7 +139,7 @@ class Node(Resource):
             ("lbc-via", via),
         ):
             request.setHeader(name.encode(), value.encode())
-        return page.body
+        return page.body + head
 
     def _miss(self, request: Request, token: str, nonce: str, reason: str) -> bytes:
         body = json.dumps({"reason": reason, "owner": self._tokens.owner_of(token)}).encode()

@@ -202,7 +202,7 @@ class Postgresql(Server):
 
     def clear(self) -> None:
         with self.client() as client:
-            client.execute("DROP TABLE IF EXISTS lbc_schema, lbc_pages, lbc_bodies, lbc_tombstones")
+            client.execute("DROP TABLE IF EXISTS lbc_schema, lbc_schema_steps, lbc_pages, lbc_bodies, lbc_tombstones")
 
     def content(self) -> bytes:
         with self.client() as client:
@@ -260,7 +260,7 @@ class Mariadb(Server):
 
     def clear(self) -> None:
         with self.client() as client, client.cursor() as cursor:
-            cursor.execute("DROP TABLE IF EXISTS lbc_schema, lbc_pages, lbc_bodies, lbc_tombstones")
+            cursor.execute("DROP TABLE IF EXISTS lbc_schema, lbc_schema_steps, lbc_pages, lbc_bodies, lbc_tombstones")
 
     def content(self) -> bytes:
         with self.client() as client, client.cursor() as cursor:

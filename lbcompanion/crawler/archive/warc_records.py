@@ -1,8 +1,8 @@
 """WARC 1.1 records as bytes, made with warcio: pages, their requisites, and revisits.
 
-No ``Cookie``, ``Set-Cookie``, ``Authorization`` or ``Transfer-Encoding`` line is ever written: the HTTP heads are
-generated from the page's metadata. Every record goes through :func:`_serialized`, which refuses a head that would not
-be read back unchanged; warcio itself writes a CR LF in a value as it is.
+A page's HTTP head is the application's own (:mod:`lbcompanion.crawler.archive.page_heads`). The other heads are made up
+from status and type. Every record goes through :func:`_serialized`, which refuses a head that would not be read back
+unchanged; warcio itself writes a CR LF in a value as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 from base64 import b32encode
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from attrs import field, frozen
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
+from lbcompanion.crawler.archive.page_heads import OriginalHead, left_out_field, made_up_head, page_head
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
@@ -49,15 +49,6 @@ def warc_digest(digest: bytes) -> str:
     return f"sha256:{b32encode(digest).decode()}"
 
 
-def _http_head(status: int, content_type: str, length: int) -> StatusAndHeaders:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    lines = [("Content-Type", content_type)] if content_type else []
-    return StatusAndHeaders(f"{status} {phrase}", [*lines, ("Content-Length", str(length))], protocol="HTTP/1.1")
-
-
 def _writer() -> BufferWARCWriter:
     return BufferWARCWriter(gzip=True, warc_version="WARC/1.1")
 
@@ -72,7 +63,9 @@ def _serialized(writer: BufferWARCWriter, record: Any, body: bytes | None = None
         _check_address("WARC-Target-URI", record.rec_headers.get_header("WARC-Target-URI", ""))
     _check_fields(record.rec_headers.headers)
     head = record.http_headers
-    if head is not None:
+    if isinstance(head, OriginalHead):
+        head.compute_headers_buffer()
+    elif head is not None:
         _check_value("the start line", f"{head.protocol} {head.statusline}")
         _check_fields(head.headers)
         head.compute_headers_buffer()  # after the check: it would encode non-ASCII values instead of refusing them
@@ -123,10 +116,9 @@ def page_record(copy: FetchedCopy) -> bytes:
 
     :raises RecordRefused: if it cannot be written; so for every record here.
     """
-    head = _http_head(copy.status, copy.content_type, len(copy.body))
-    return _response(
-        copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, {headers.NODE.text: copy.node}
-    )
+    head = page_head(copy)
+    fields = {headers.NODE.text: copy.node, **left_out_field(copy)}
+    return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, fields)
 
 
 def request_record(copy: FetchedCopy) -> bytes:
@@ -146,14 +138,14 @@ def requisite_record(requisite: Requisite, date: str) -> bytes:
 
     :param date: the page's time: a replay tool picks the version of a URL that is nearest to the page's time.
     """
-    head = _http_head(200, requisite.content_type, len(requisite.body))
+    head = made_up_head(200, requisite.content_type, len(requisite.body))
     return _response(requisite.url, date, head, requisite.body, requisite.sha256, {})
 
 
 def revisit_record(requisite: Requisite, date: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
     writer = _writer()
-    head = _http_head(200, requisite.content_type, len(requisite.body))
+    head = made_up_head(200, requisite.content_type, len(requisite.body))
     record = writer.create_revisit_record(
         requisite.url,
         warc_digest(requisite.sha256),

@@ -61,7 +61,7 @@ class Sharing:
         self, settings: CrawlerSettings, name: str, database: Database, health: Health, reactor: Any, defer: Any
     ) -> None:
         crawler = settings.crawler
-        self.work = SharedQueue(database, name, crawler.per_node, crawler.lease_seconds)
+        self.work = SharedQueue(database, name, crawler.per_node or crawler.concurrency, crawler.lease_seconds)
         database.claimant = self.work.claimant
         self._sites = settings.sites
         self._health = health

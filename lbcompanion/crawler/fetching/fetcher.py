@@ -18,9 +18,18 @@ from lbcompanion.errors import ConfirmationError
 from lbcompanion.html.urls import page_address, path_of
 from lbcompanion.model import MissReason, RoutingCookie, WallClock
 from lbcompanion.protocol.confirmations import read_results, write_confirmation
-from lbcompanion.protocol.headers import AUTHORITY, NONCE, REPR_DIGEST, Identity, answering_node, read_copy_head
+from lbcompanion.protocol.headers import (
+    AUTHORITY,
+    NONCE,
+    PAGE_HEAD,
+    REPR_DIGEST,
+    Identity,
+    answering_node,
+    read_copy_head,
+)
+from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.signatures import Signer
-from lbcompanion.protocol.tokens import digest_of, is_digest_of
+from lbcompanion.protocol.tokens import digest_of, digests_of, repr_digest
 from lbcompanion.settings import SiteSettings
 from lbcompanion.sticky.cookies import render, safe_to_send
 
@@ -45,7 +54,9 @@ class FetchedCopy:
 
     :ivar url: the page's URL as :func:`lbcompanion.html.urls.page_address` reads it; empty if the node sent none.
     :ivar via: ``own``, ``peer`` or ``store``.
+    :ivar status: the page's status code; with :attr:`head`, that of its status line.
     :ivar set_cookies: the raw ``Set-Cookie`` values of the response; a companion sets none, so a balancer set them.
+    :ivar head: the head of the application's response; None if the node has none, as a node of an earlier version.
     :ivar shared: whether the connection was opened for a request with other cookies: then it may be the connection
         that led to the node.
     """
@@ -60,6 +71,7 @@ class FetchedCopy:
     sha256: bytes = field(repr=False)
     body: bytes = field(repr=False)
     set_cookies: tuple[str, ...] = field(repr=False, eq=False, default=())
+    head: PageHead | None = field(repr=False, default=None)
     shared: bool = field(repr=False, eq=False, default=False)
 
 
@@ -178,7 +190,9 @@ class SiteFetcher:
         """Request a copy; errors of network or peer are returned as a :class:`FetchMiss`, never raised."""
         nonce = self._nonce()
         try:
-            reply = await self._send_signed("GET", f"/page/{token}", nonce, fetch_path, MAX_PAGE_BYTES)
+            reply = await self._send_signed(
+                "GET", f"/page/{token}", nonce, fetch_path, MAX_PAGE_BYTES, fields=[(PAGE_HEAD.text, "1")]
+            )
         except FetchFailed as failure:
             return FetchMiss("", failure.word)
         if reply.status == 200:
@@ -208,7 +222,7 @@ class SiteFetcher:
         nonce = self._nonce()
         body = write_confirmation(tokens)
         reply = await self._send_signed("POST", "/done", nonce, fetch_path, _MAX_SMALL_BYTES, body)
-        if reply.status != 200 or self._check(reply, "", nonce) is not None:
+        if reply.status != 200 or self._check(reply, "", nonce, digest_of(reply.body)) is not None:
             return None
         try:
             return read_results(reply.body, tokens)
@@ -229,13 +243,20 @@ class SiteFetcher:
         return status
 
     async def _send_signed(
-        self, method: str, path: str, nonce: str, fetch_path: FetchPath, max_bytes: int, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        nonce: str,
+        fetch_path: FetchPath,
+        max_bytes: int,
+        body: bytes = b"",
+        fields: Sequence[tuple[str, str]] = (),
     ) -> Reply:
         url = self._url(fetch_path, path)
         # A balancer may replace Host, with which the node would verify the signature.
         authority = (AUTHORITY.text, urlsplit(url).netloc)
         signed = self._signer.sign(method, url, nonce, self._now(), body or None)
-        headers = [*signed, authority, *self._cookies(fetch_path)]
+        headers = [*signed, authority, *fields, *self._cookies(fetch_path)]
         if body:
             headers.append(("Content-Type", "application/json"))
         return await self._ask(
@@ -315,36 +336,44 @@ class SiteFetcher:
     def _identity_of(self, node: str) -> Identity:
         return Identity(node, self._secret)
 
-    def _check(self, reply: Reply, token: str, nonce: str) -> FetchMiss | None:
-        """Check proof and digest of a response; return the miss if one of them is wrong, else None."""
-        node, digest = answering_node(reply.header), reply.header(REPR_DIGEST.lower)
-        if not digest or not self._identity_of(node).is_proven(reply.header, token, nonce, digest):
+    def _check(self, reply: Reply, token: str, nonce: str, digest: bytes) -> FetchMiss | None:
+        """Check proof and digest of a response; return the miss if one of them is wrong, else None.
+
+        :param digest: that of the received body.
+        """
+        node, stated = answering_node(reply.header), reply.header(REPR_DIGEST.lower)
+        if not stated or not self._identity_of(node).is_proven(reply.header, token, nonce, stated):
             return FetchMiss("", "unproven")
-        if not is_digest_of(digest, reply.body):
+        if stated != repr_digest(digest):
             return FetchMiss(node, _WRONG_DIGEST)
         return None
 
     def _read_copy(self, reply: Reply, token: str, nonce: str) -> FetchedCopy | FetchMiss:
-        miss = self._check(reply, token, nonce)
+        copy_head = read_copy_head(reply.header)
+        page_bytes = max(len(reply.body) - copy_head.head_bytes, 0)
+        body, head_bytes = reply.body[:page_bytes], reply.body[page_bytes:]
+        page_digest, digest = digests_of(body, head_bytes)
+        miss = self._check(reply, token, nonce, digest)
         if miss is not None:
             return miss
-        head = read_copy_head(reply.header)
+        head = PageHead.read(head_bytes) if head_bytes else None
         return FetchedCopy(
-            node=head.node,
-            url=page_address(head.url),
-            method=head.method,
-            status=head.status,
-            content_type=head.content_type,
-            captured_at=self._now() if head.captured_at is None else head.captured_at,
-            via=head.via,
-            sha256=digest_of(reply.body),
-            body=reply.body,
+            node=copy_head.node,
+            url=page_address(copy_head.url),
+            method=copy_head.method,
+            status=copy_head.status if head is None else head.status,
+            content_type=copy_head.content_type,
+            captured_at=self._now() if copy_head.captured_at is None else copy_head.captured_at,
+            via=copy_head.via,
+            sha256=page_digest,
+            body=body,
             set_cookies=reply.all("set-cookie"),
+            head=head,
             shared=reply.shared,
         )
 
     def _read_miss(self, reply: Reply, token: str, nonce: str) -> FetchMiss:
-        miss = self._check(reply, token, nonce)
+        miss = self._check(reply, token, nonce, digest_of(reply.body))
         if miss is not None:
             return miss
         try:

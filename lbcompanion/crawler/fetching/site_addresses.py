@@ -57,8 +57,10 @@ def site_of_notice(notice: Notice, owner: str, sites: Mapping[str, SiteSettings]
     """
     listing = {name: site for name, site in sites.items() if owner in site.nodes}
     candidates = listing or sites
+    if len(candidates) == 1:
+        return next(iter(candidates))
     for text in (notice.page_url, notice.url):
         for name, site in candidates.items():
             if text and not isinstance(archived_address(text, site), LossReason):
                 return name
-    return next(iter(candidates)) if len(candidates) == 1 else ""
+    return ""

@@ -144,7 +144,7 @@ class Database:
                     _prepare(connection)
             except DBAPIError as failure:
                 # Another crawler creates the same tables at this moment.
-                if engines.is_retryable(failure) or engines.is_table_exists_race(failure):
+                if engines.is_retryable(failure) or engines.is_exists_race(failure):
                     continue
             except SQLAlchemyError:
                 pass

@@ -21,7 +21,9 @@ from lbcompanion.html.redaction import redact
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder, decode_whole, encode_whole
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
+from lbcompanion.node.capture.archived_fields import ArchivedFields
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.settings import CaptureTable
 
 if TYPE_CHECKING:
     from lbcompanion.node.copies.service import Copies
@@ -41,6 +43,7 @@ class CaptureLimits:
     :ivar capturing_bytes: the maximum of all copies in progress.
     :ivar expansion_ratio: the maximum ratio of decoded to coded size, beyond the first 64 KiB.
     :ivar on_captured: called with each page given to the store and the request's ``Cookie`` field; None calls nothing.
+    :ivar kept_head: returns the head of a copy (:mod:`lbcompanion.node.capture.archived_fields`).
     """
 
     max_page_bytes: int
@@ -49,6 +52,7 @@ class CaptureLimits:
     exclude_blocks: bool
     masks: Masks | None
     on_captured: Callable[[Page, bytes], None] | None
+    kept_head: Callable[[ResponseHead], bytes] = ArchivedFields(CaptureTable().archive_fields_exclude).head_of
 
 
 class PageContext(NamedTuple):
@@ -356,6 +360,12 @@ class CapturePipeline:
         request, head, origin, captured_at, eligibility = self._page_context
         capture_limits = self._limits
         try:
+            kept_head = capture_limits.kept_head(head)
+        except Exception as error:
+            # The copy is worth more than its head, which can be made up from status and type.
+            self._counters.failed_open[f"copy's head: {type(error).__name__}"] += 1
+            kept_head = b""
+        try:
             page_bytes = parts[0] if len(parts) == 1 else b"".join(parts)
             page = Page(
                 self._token,
@@ -365,6 +375,7 @@ class CapturePipeline:
                 _single_content_type(head.values[b"content-type"]),
                 captured_at,
                 self._redacted(page_bytes, eligibility),
+                head=kept_head,
             )
         except Exception as error:
             # A copy that may contain masked or excluded content is not stored.

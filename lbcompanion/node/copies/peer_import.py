@@ -128,5 +128,5 @@ class PeerImport:
     async def _check_room(self, page: Page) -> None:
         """Refuse a copy that would evict copies of this node."""
         stats = await self._store.stats()
-        if stats["pages"] >= self._limits.max_pages or stats["bytes"] + len(page.body) > self._limits.max_bytes:
+        if stats["pages"] >= self._limits.max_pages or stats["bytes"] + page.size > self._limits.max_bytes:
             raise _ImportRefused(507, "the store is full")

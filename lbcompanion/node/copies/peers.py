@@ -8,7 +8,7 @@ and the peers' names, so they try the same peers first.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from lbcompanion.model import MissReason, WallClock
 from lbcompanion.node.copies.service import CopyRequest
 from lbcompanion.node.proxy.answers import COPY_GUARDS, GUARDS, PROBLEM, no_content
 from lbcompanion.node.proxy.context import InternalResponse
-from lbcompanion.protocol.headers import AUTHORITY, HOP, REPR_DIGEST, Identity, relayed_fields
+from lbcompanion.protocol.headers import AUTHORITY, HOP, PAGE_HEAD, REPR_DIGEST, Identity, relayed_fields
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import is_digest_of
 from lbcompanion.web import BytesProducer, IdentifyingAgent, connection_pool, read_body
@@ -152,9 +152,10 @@ class Peers:
     ) -> InternalResponse | None:
         nonce = self._nonces()
         started_at = self._reactor.seconds()
+        asked = [(PAGE_HEAD.text, "1")] if copy_request.with_head else []
         try:
             answer = await self._send_request(
-                method, name, f"/page/{copy_request.token}", nonce, self._max_bytes, seconds
+                method, name, f"/page/{copy_request.token}", nonce, self._max_bytes, seconds, fields=asked
             )
         except Exception:
             # An unreachable peer counts as unknown: the caller gets "misrouted".
@@ -164,15 +165,25 @@ class Peers:
         return self._verified_response(method, name, copy_request, nonce, answer)
 
     async def _send_request(
-        self, method: str, name: str, path: str, nonce: str, max_bytes: int, seconds: float, body: bytes | None = None
+        self,
+        method: str,
+        name: str,
+        path: str,
+        nonce: str,
+        max_bytes: int,
+        seconds: float,
+        *,
+        body: bytes | None = None,
+        fields: Sequence[tuple[str, str]] = (),
     ) -> _PeerResponse:
         """Send a signed request.
 
+        :param fields: further header fields.
         :raises Exception: of many kinds, if no complete response is received.
         """
         url = f"{self._addresses[name].rstrip('/')}{self._prefix}{path}"
         headers = Headers()
-        for key, value in self._signer.sign(method, url, nonce, self._now(), body):
+        for key, value in (*self._signer.sign(method, url, nonce, self._now(), body), *fields):
             headers.addRawHeader(key, value)
         headers.addRawHeader(AUTHORITY.text, urlsplit(url).netloc)
         headers.addRawHeader(HOP.text, self._node)
@@ -244,7 +255,7 @@ class Peers:
         :raises Exception: of many kinds, if no response is received in time.
         """
         nonce = self._nonces()
-        answer = await self._send_request("PUT", name, f"/page/{token}", nonce, _SMALL_BYTES, seconds, encoded)
+        answer = await self._send_request("PUT", name, f"/page/{token}", nonce, _SMALL_BYTES, seconds, body=encoded)
         if answer.status == 204 and not self._identity_of(name).is_proven(answer.header, token, nonce, digest):
             return 0
         return answer.status

@@ -26,11 +26,13 @@ class CopyRequest:
 
     :ivar nonce: the caller's nonce; empty if it sent none.
     :ivar forwarded: whether another node forwarded it; such a request is not forwarded again.
+    :ivar with_head: whether the caller asks for the page's head.
     """
 
     token: str
     nonce: str
     forwarded: bool
+    with_head: bool = False
 
 
 class Copies:
@@ -219,8 +221,12 @@ class Copies:
                 self._store.sent(page.token).addErrback(lambda _: None)
 
         via = Via.OWN if owner == self._node else self._via_of_other_owners
-        fields = copy_fields(page, self.identity, token=copy_request.token, nonce=copy_request.nonce, via=via)
-        return InternalResponse(200, [*fields, *COPY_GUARDS], page.body, None if is_head else sent)
+        with_head = copy_request.with_head
+        fields = copy_fields(
+            page, self.identity, token=copy_request.token, nonce=copy_request.nonce, via=via, with_head=with_head
+        )
+        body = page.body + page.head if with_head else page.body
+        return InternalResponse(200, [*fields, *COPY_GUARDS], body, None if is_head else sent)
 
     def _miss_response(self, copy_request: CopyRequest, miss: Miss, owner: str) -> InternalResponse:
         self._counters.fetches[miss.reason.value] += 1

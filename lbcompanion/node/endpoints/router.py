@@ -139,7 +139,13 @@ class EndpointRouter:
             return succeed(self._forbidden(verdict))
         if method == b"DELETE":
             return self._confirm(request, token)
-        copy_request = CopyRequest(token, _nonce(request), request.head.get(headers.HOP.key) is not None)
+        head = request.head
+        copy_request = CopyRequest(
+            token,
+            _nonce(request),
+            forwarded=head.get(headers.HOP.key) is not None,
+            with_head=head.get(headers.PAGE_HEAD.key) == b"1",
+        )
         if not shapes.TOKEN.fullmatch(token):
             return succeed(problem(404, detail="not a token", reason="unknown"))
         answer = self._copies.get(copy_request, is_head=method == b"HEAD")

@@ -204,6 +204,7 @@ def _status(node_status: NodeStatus) -> tuple[int, str, bytes]:
         "not_injected": dict(counters.not_injected),
         "failed_open": dict(counters.failed_open),
         "notices": dict(counters.notices),
+        "intake": node_status.intake or None,
         "fetches": dict(counters.fetches),
         "handed": dict(counters.copies_transferred),
         "wrong": node_status.problems,

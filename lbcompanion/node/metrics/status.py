@@ -21,6 +21,7 @@ class NodeStatus:
     :ivar ready: whether balancers should send visitors here.
     :ivar problems: the current problems, in words.
     :ivar workers: a JSON object for each worker; empty for a node of one process.
+    :ivar intake: the crawler that took the last notices; empty if there is none, or another process sends them.
     """
 
     node: str
@@ -29,6 +30,7 @@ class NodeStatus:
     ready: bool = True
     problems: list[str] = attrs.Factory(list)
     workers: list[dict[str, Any]] = attrs.Factory(list)
+    intake: str = ""
 
 
 def to_json(node_status: NodeStatus) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def to_json(node_status: NodeStatus) -> dict[str, Any]:
         "gauges": {name: list(gauge) for name, gauge in node_status.gauges.items()},
         "ready": node_status.ready,
         "wrong": node_status.problems,
+        "intake": node_status.intake,
     }
 
 
@@ -55,7 +58,8 @@ def from_json(payload: Mapping[str, Any]) -> NodeStatus:
         if hasattr(counters, name):
             setattr(counters, name, Counter(dict(map(tuple, value))) if isinstance(value, list) else value)
     gauges = {name: (str(text), float(value)) for name, (text, value) in payload["gauges"].items()}
-    return NodeStatus(payload["node"], counters, gauges, bool(payload["ready"]), list(payload["wrong"]))
+    intake = str(payload.get("intake", ""))  # a process of an earlier version does not say
+    return NodeStatus(payload["node"], counters, gauges, bool(payload["ready"]), list(payload["wrong"]), intake=intake)
 
 
 def sum_counters(counters: Iterable[Counters]) -> Counters:

@@ -1,4 +1,8 @@
-"""Sends notices from the spool to the crawler's intake until it accepts or finally refuses each of them."""
+"""Sends notices from the spool to a crawler's intake until one accepts or finally refuses each of them.
+
+Several intakes belong to crawlers that share a queue, so it does not matter which of them has a notice, nor whether one
+gets it again that another has.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -31,18 +35,25 @@ _TIMEOUT_SECONDS = 20.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _STOP_SECONDS = 2.0
+#: After an intake failed, the others are preferred for so long.
+_AVOID_SECONDS = 60.0
+#: The statuses that say something about the delivery rather than about the intake.
+_ANSWERS = frozenset({202, 400, 413})
 _STEP_SECONDS = 0.02
 #: The limit of a response body; only the status is used.
 _ANSWER_BYTES = 65536
 
 
 class NoticeSender:
-    """Sends queued notices to the crawler's intake, with exponential backoff while it cannot be reached."""
+    """Sends queued notices to an intake, with exponential backoff while none can be reached.
+
+    :param intakes: the crawlers' origins, the preferred one first; at least one.
+    """
 
     def __init__(
         self,
         *,
-        intake: str,
+        intakes: Sequence[str],
         secret: bytes,
         spool: Spool,
         reactor: Any,
@@ -51,8 +62,8 @@ class NoticeSender:
         counters: Counters,
         log: Callable[[str, str], None],
     ) -> None:
-        self._url = intake.rstrip("/") + "/notices"
-        self._authority = urlsplit(self._url).netloc
+        self._intakes = tuple(intakes)
+        self._not_before = dict.fromkeys(self._intakes, 0.0)
         self._signer = Signer(secret)
         self._spool = spool
         self._reactor = reactor
@@ -70,6 +81,8 @@ class NoticeSender:
         #: Why notices are not delivered now; empty while they are.
         self.trouble = ""
         self._event = ""
+        #: The intake that took the last delivery; empty before the first one.
+        self.intake = ""
 
     @property
     def reachable(self) -> bool:
@@ -103,12 +116,12 @@ class NoticeSender:
             losses = await losses_read
             if not waiting and not losses:
                 return True
-            status = await self._post([notice for _, notice in waiting], losses)
+            status = await self._post_to_any([notice for _, notice in waiting], losses)
             if status == 202:
                 await self._remove_delivered(waiting, losses)
                 self._accepted()
                 continue
-            if status in {400, 413}:
+            if status in _ANSWERS:
                 # A notice that the crawler cannot read must not block the others.
                 status = await self._deliver_singly(waiting, losses)
                 if status == 202:
@@ -129,28 +142,61 @@ class NoticeSender:
     async def _deliver_singly(self, waiting: list[tuple[int, Notice]], losses: list[Loss]) -> int:
         """Send them one by one; 202 after each was accepted or finally refused, else the status that stopped it."""
         if losses:
-            status = await self._post([], losses)
-            if status not in {202, 400, 413}:
+            status = await self._post_to_any([], losses)
+            if status not in _ANSWERS:
                 return status
             self._counters.notices["losses delivered" if status == 202 else "refused by crawler"] += len(losses)
             await self._spool.remove_losses(losses)
         for number, notice in waiting:
-            status = await self._post([notice])
-            if status not in {202, 400, 413}:
+            status = await self._post_to_any([notice])
+            if status not in _ANSWERS:
                 return status
             self._counters.notices["delivered" if status == 202 else "refused by crawler"] += 1
             await self._spool.remove([number])
         return 202
 
-    async def _post(self, notices: list[Notice], losses: Sequence[Loss] = ()) -> int:
+    async def _post_to_any(self, notices: list[Notice], losses: Sequence[Loss] = ()) -> int:
+        """Post to the intakes, one after another, until one answers as an intake should; the last status.
+
+        An intake that failed a short time ago comes after the others.
+        """
         body = write_notices(notices, losses)
+        status, failure = 0, None
+        now = self._reactor.seconds()
+        for intake in sorted(self._intakes, key=lambda each: self._not_before[each] > now):
+            try:
+                status = await self._post(intake, body)
+            except CancelledError:
+                raise
+            except Exception as error:  # of many classes: the network's, TLS's, HTTP's
+                failure = error
+            else:
+                failure = None
+                if status in _ANSWERS:
+                    self._use(intake)
+                    return status
+            self._not_before[intake] = self._reactor.seconds() + _AVOID_SECONDS
+            if self._stopped:
+                break
+        if failure is not None:
+            raise failure
+        return status
+
+    def _use(self, intake: str) -> None:
+        self._not_before[intake] = 0.0
+        before, self.intake = self.intake, intake
+        if before not in {"", intake}:
+            self._log("notices go to another crawler", intake)
+
+    async def _post(self, intake: str, body: bytes) -> int:
+        url = intake.rstrip("/") + "/notices"
         headers = Headers()
-        for name, value in self._signer.sign("POST", self._url, self._nonces(), self._now(), body):
+        for name, value in self._signer.sign("POST", url, self._nonces(), self._now(), body):
             headers.addRawHeader(name, value)
-        headers.addRawHeader(AUTHORITY.text, self._authority)
+        headers.addRawHeader(AUTHORITY.text, urlsplit(url).netloc)
         headers.addRawHeader("Content-Type", "application/json")
         response = await self._client.post(
-            self._url,
+            url,
             data=BytesProducer(body),
             headers=headers,
             allow_redirects=False,

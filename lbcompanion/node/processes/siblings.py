@@ -26,12 +26,11 @@ from twisted.python.failure import Failure
 from lbcompanion.errors import StoreError
 from lbcompanion.node.transports.listening import Listener, adopt
 from lbcompanion.node.transports.sockets import bind_path
-from lbcompanion.protocol.copies import Frame
+from lbcompanion.protocol.copies import HEAD_BYTES, Frame
 
 #: The timeout for connecting to another process and for its response.
 PATIENCE_SECONDS = 5.0
 _BACKLOG = 128
-_HEAD_BYTES = 65536
 
 JsonObject = dict[str, Any]
 
@@ -183,7 +182,7 @@ class Siblings:
         self._folder = SocketFolder(state_dir / "siblings" / node)
         self.group = group
         self._reactor = reactor
-        self._max_bytes = max_body_bytes + _HEAD_BYTES
+        self._max_bytes = max_body_bytes + HEAD_BYTES
         self._own_name = ""
         self._listener: Listener | None = None
 

@@ -243,7 +243,13 @@ class Supervisor(NodeProcess):
         gauges["workers"] = ("worker processes that serve", float(len(reports)))
         gauges["worker_restarts"] = ("restarts of workers since the start", float(self._restarts()))
         return NodeStatus(
-            self._settings.node.name, counters, gauges, ready, self._problems(reports), self._describe_workers()
+            self._settings.node.name,
+            counters,
+            gauges,
+            ready,
+            self._problems(reports),
+            self._describe_workers(),
+            next((report.intake for report in reports.values() if report.intake), ""),
         )
 
     def _restarts(self) -> int:

@@ -19,8 +19,10 @@ from lbcompanion.crawler.fetching.fetcher import (
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, IdentityCodingAgent
 from lbcompanion.model import RoutingCookie
 from lbcompanion.protocol import tokens
+from lbcompanion.protocol.page_heads import PageHead
 from tests.support.simulated_farm import SECRET, SimulatedFarm
 
+HEAD = b"HTTP/1.1 403 No\r\nX-A: hush\r\n\r\nSet-Cookie\r\n"
 ONE = FetchPath((RoutingCookie("SRV", "n1"),))
 
 
@@ -58,6 +60,50 @@ class FetcherTests(SynchronousTestCase):
         self.assertEqual((copy.content_type, copy.via), ("text/html; charset=utf-8", "own"))
         self.assertEqual(copy.captured_at, 1795468200.25)
         self.assertNotIn("hello", repr(copy))
+
+    def test_a_copy_with_the_applications_head(self) -> None:
+        self.token = self.n1.capture(b"<p>hello", "/a", status=404, head=HEAD)
+        copy = self.page()
+        assert isinstance(copy, FetchedCopy)
+        self.assertEqual(copy.head, PageHead.read(HEAD))
+        self.assertEqual((copy.body, copy.sha256, copy.status), (b"<p>hello", tokens.digest_of(b"<p>hello"), 403))
+        self.assertNotIn("hush", repr(copy))
+
+    def test_an_empty_page_with_a_head(self) -> None:
+        self.token = self.n1.capture(b"", "/a", head=HEAD)
+        copy = self.page()
+        assert isinstance(copy, FetchedCopy)
+        self.assertEqual((copy.head, copy.body), (PageHead.read(HEAD), b""))
+
+    def test_a_node_of_an_earlier_version_sends_no_head(self) -> None:
+        copy = self.page()
+        assert isinstance(copy, FetchedCopy)
+        self.assertIsNone(copy.head)
+
+    def test_a_head_that_cannot_be_read_costs_no_page(self) -> None:
+        self.token = self.n1.capture(b"<p>hello", "/a", status=404, head=b"no head")
+        copy = self.page()
+        assert isinstance(copy, FetchedCopy)
+        self.assertEqual((copy.body, copy.status, copy.head), (b"<p>hello", 404, None))
+
+    def test_the_length_of_a_head_is_proven(self) -> None:
+        body = b"<p>hello" + HEAD
+        digest = tokens.repr_digest(tokens.digest_of(body))
+        proof = tokens.proof(SECRET, "n1", self.token, "nonce-1", digest, str(len(HEAD)))
+        self.override(body, Lbc_Node="n1", Lbc_Proof=proof, Repr_Digest=digest, Lbc_Page_Head=str(len(HEAD)))
+        assert isinstance(self.page(), FetchedCopy)
+        for length in ("1", str(len(HEAD) + 1), "1" * 9, "x"):
+            self.override(body, Lbc_Node="n1", Lbc_Proof=proof, Repr_Digest=digest, Lbc_Page_Head=length)
+            self.assertEqual(self.page(), FetchMiss("", "unproven"))
+        self.override(body, Lbc_Node="n1", Lbc_Proof=proof, Repr_Digest=digest)
+        self.assertEqual(self.page(), FetchMiss("", "unproven"))
+
+    def test_an_altered_head_is_noticed(self) -> None:
+        digest = tokens.repr_digest(tokens.digest_of(b"<p>hello" + HEAD))
+        proof = tokens.proof(SECRET, "n1", self.token, "nonce-1", digest, str(len(HEAD)))
+        altered = b"<p>hello" + HEAD.replace(b"hush", b"HUSH")
+        self.override(altered, Lbc_Node="n1", Lbc_Proof=proof, Repr_Digest=digest, Lbc_Page_Head=str(len(HEAD)))
+        self.assertEqual(self.page(), FetchMiss("n1", "digest"))
 
     @pytest.mark.slow
     def test_the_address_is_built_here(self) -> None:

@@ -69,6 +69,21 @@ class PeersTests(TestCase):
         assert b'"pulled"' in body
 
     @inlineCallbacks
+    def test_the_head_of_a_page_comes_through_a_peer(self) -> Any:
+        token = token_of("n1")
+        head = b"HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nSet-Cookie\r\n"
+        yield self.services["n1"].store.put(attrs.evolve(make_page(token, BODY), head=head))
+        for method in ("HEAD", "GET"):
+            status, told, body = yield self.ask("n2", token, method, **{"Lbc-Page-Head": "1"})
+            assert (status, body) == (200, BODY + head if method == "GET" else b"")
+            assert (told["lbc-node"], told["lbc-page-head"]) == ("n2", str(len(head)))
+            parts = "n2", token, "nonce-1", told["repr-digest"], told["lbc-page-head"]
+            assert is_valid_proof(told["lbc-proof"], SECRET, *parts)
+        status, told, body = yield self.ask("n2", token)
+        assert (status, body) == (200, BODY)
+        assert "lbc-page-head" not in told
+
+    @inlineCallbacks
     def test_its_misses_are_passed_on(self) -> Any:
         token = token_of("n1")
         yield self.services["n1"].store.mark(token, Miss(MissReason.EXPIRED))

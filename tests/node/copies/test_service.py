@@ -12,7 +12,7 @@ from lbcompanion.model import Miss, MissReason, Page
 from lbcompanion.node.copies.service import CopyRequest
 from lbcompanion.node.proxy.context import InternalResponse
 from lbcompanion.protocol.confirmations import write_confirmation
-from lbcompanion.protocol.tokens import Tokens
+from lbcompanion.protocol.tokens import Tokens, is_valid_proof
 from lbcompanion.settings import CaptureTable, FetchTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
@@ -40,6 +40,26 @@ def test_a_copy_with_proof_and_digest(method: str) -> None:
     assert told[b"repr-digest"] == digest(PAGE)
     assert told[b"lbc-proof"].encode() == proved("n1", token, "abc", digest(PAGE))
     assert guarded(answer, b"no-store, no-transform")
+
+
+def test_a_copy_with_its_head_for_a_caller_that_asks_for_it() -> None:
+    companion = InMemoryNode()
+    body = b"HTTP/1.1 200 Yes\r\nContent-Type: text/html\r\nSet-Cookie: secret\r\nX-A: b\r\n"
+    companion.application.answers(body + b"Content-Length: %d\r\n\r\n" % len(PAGE) + PAGE)
+    companion.get()
+    token = companion.page.token
+    lines = b"Content-Type: text/html\r\nX-A: b\r\nContent-Length: %d\r\n" % len(PAGE)
+    head = b"HTTP/1.1 200 Yes\r\n" + lines + b"\r\nSet-Cookie\r\n"
+    for method in ("GET", "HEAD"):
+        answer = companion.fetch(token, method, b"Lbc-Page-Head: 1", nonce="abc")
+        assert answer.body == (PAGE + head if method == "GET" else b"")
+        told = {name: value.decode() for name, value in answer.fields}
+        assert (told[b"content-length"], told[b"lbc-page-head"]) == (str(len(PAGE + head)), str(len(head)))
+        assert told[b"repr-digest"] == digest(PAGE + head)
+        assert is_valid_proof(told[b"lbc-proof"], SECRET, "n1", token, "abc", digest(PAGE + head), str(len(head)))
+    for fields in ((), (b"Lbc-Page-Head: 0",), (b"Lbc-Page-Head: 1, 1",)):
+        answer = companion.fetch(token, "GET", *fields)
+        assert (answer.body, answer.all(b"lbc-page-head")) == (PAGE, [])
 
 
 def test_a_crawler_of_version_0_1_gets_the_pages_type() -> None:

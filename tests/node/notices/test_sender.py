@@ -80,6 +80,7 @@ class DeliveryTests(TestCase):
         self.logged: list[str] = []
         self.path = new_folder(self) / "notices.db"
         self.port = 0
+        self.intakes: list[str] = []
         self.listening: Any = None
         self.up()
         self.begin()
@@ -88,7 +89,7 @@ class DeliveryTests(TestCase):
         self.spool = Spool(self.path, self.thread)
         nonces = iter(range(1000))
         self.notice_sender = NoticeSender(
-            intake=f"http://127.0.0.1:{self.port}",
+            intakes=self.intakes or [f"http://127.0.0.1:{self.port}"],
             secret=SECRET,
             spool=self.spool,
             reactor=reactor,
@@ -177,6 +178,49 @@ class DeliveryTests(TestCase):
         yield self.until(lambda: len(self.crawler.taken) == 2)
         yield self.until(lambda: self.notice_sender.reachable)
         assert [line.partition(":")[0] for line in self.logged] == ["crawler not reached", "crawler reached again"]
+
+    @pytest.mark.network
+    @inlineCallbacks
+    def test_the_next_intake_is_tried_at_once_and_the_first_again_later(self) -> Any:
+        self.patch(sender, "_AVOID_SECONDS", 0.5)
+        second = Crawler()
+        listening = reactor.listenTCP(0, Site(second), interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        one, two = (f"http://127.0.0.1:{port}" for port in (self.port, listening.getHost().port))
+        self.intakes = [one, two]
+        yield self.end()
+        self.begin()
+        assert self.notice_sender.intake == ""
+        for name, how in (("a", "works"), ("b", "refuses"), ("c", "is gone"), ("d", "works")):
+            self.crawler.status = lambda _notices, how=how: 503 if how == "refuses" else 202
+            if how == "is gone":
+                yield self.down()
+            elif self.listening is None:
+                self.up()
+                yield deferLater(reactor, 0.6, lambda: None)
+            yield self.add(name)
+            self.notice_sender.wake()
+            yield self.until(lambda: self.spool.waiting == 0)
+            yield self.until(lambda: self.notice_sender._delivery is None)
+            assert self.notice_sender.intake == (one if how == "works" else two)
+            assert self.notice_sender.reachable
+        assert (self.crawler.taken, second.taken) == (["http://a/a", "http://a/d"], ["http://a/b", "http://a/c"])
+        assert self.logged == [f"notices go to another crawler: {two}", f"notices go to another crawler: {one}"]
+
+    @pytest.mark.network
+    @inlineCallbacks
+    def test_they_wait_where_all_intakes_fail(self) -> Any:
+        self.intakes = [f"http://127.0.0.1:{self.port}/", f"http://127.0.0.1:{self.port}"]
+        yield self.end()
+        self.begin()
+        self.crawler.status = lambda _notices: 503 if self.crawler.asked < 5 else 202
+        yield self.add("a")
+        self.notice_sender.wake()
+        yield self.until(lambda: not self.notice_sender.reachable)
+        assert self.notice_sender.trouble.endswith("the intake answered 503; notices wait")
+        yield self.until(lambda: self.notice_sender.reachable)
+        yield self.until(lambda: self.counters.notices["delivered"] == 1)
+        assert self.crawler.asked == 5
 
     @pytest.mark.network
     @inlineCallbacks

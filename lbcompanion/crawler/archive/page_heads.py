@@ -1,0 +1,75 @@
+"""The HTTP head of a page's WARC record: the application's own, or one that is made up from status and type.
+
+The body of a record is the page as the copy has it: without content coding and transfer coding, and without its masked
+and excluded parts. A field that describes another body is written under the name with ``X-Archive-Orig-`` before it, so
+that no reader of the archive decodes the body once more, or takes a wrong length for true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
+
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.protocol.headers import FIELDS_LEFT_OUT
+from lbcompanion.protocol.page_heads import PageHead
+
+#: The prefix of the names of fields that are not true of the record's body.
+ORIGINAL = "X-Archive-Orig-"
+_CODINGS = frozenset({"content-encoding", "transfer-encoding"})
+
+
+class OriginalHead(StatusAndHeaders):  # type: ignore[misc]
+    """The application's own head. warcio would percent-encode the values that are not ASCII; this writes each byte."""
+
+    def compute_headers_buffer(self, header_filter: object = None) -> None:
+        """Set the bytes that are written."""
+        lines = [f"{self.protocol} {self.statusline}", *(f"{name}: {value}" for name, value in self.headers)]
+        self.headers_buff = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def made_up_head(status: int, content_type: str, length: int) -> StatusAndHeaders:
+    """Return a head for a body of which only status and type are known."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    lines = [("Content-Type", content_type)] if content_type else []
+    return StatusAndHeaders(f"{status} {phrase}", [*lines, ("Content-Length", str(length))], protocol="HTTP/1.1")
+
+
+def page_head(copy: FetchedCopy) -> StatusAndHeaders:
+    """Return the head of a page's record."""
+    if copy.head is None:
+        return made_up_head(copy.status, copy.content_type, len(copy.body))
+    protocol, _, status_line = copy.head.status_line.partition(" ")
+    return OriginalHead(status_line, _fields_of_body(copy.head, len(copy.body)), protocol=protocol)
+
+
+def _fields_of_body(head: PageHead, length: int) -> list[tuple[str, str]]:
+    """The fields in their order, so that those about the body are true of a body of this length."""
+    fields: list[tuple[str, str]] = []
+    has_length = False
+    for name, value in head.fields:
+        lower = name.lower()
+        if lower in _CODINGS:
+            fields.append((ORIGINAL + name, value))
+        elif lower != "content-length":
+            fields.append((name, value))
+        elif has_length:
+            fields.append((ORIGINAL + name, value))
+        elif value == str(length):
+            has_length = True
+            fields.append((name, value))
+        else:
+            has_length = True
+            fields += [(ORIGINAL + name, value), (name, str(length))]
+    return fields
+
+
+def left_out_field(copy: FetchedCopy) -> Mapping[str, str]:
+    """Return the WARC field that names the application's fields that the node left out; none if there are none."""
+    names = () if copy.head is None else copy.head.left_out
+    return {FIELDS_LEFT_OUT.text: ", ".join(names)} if names else {}
