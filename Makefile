@@ -57,6 +57,12 @@ $(VENV)/html5lib/.ready: | $(VENV)/.ready-test
 	PIP_CONSTRAINT=$(@D)/constraints PIP_BUILD_CONSTRAINT=$(@D)/constraints $(PIP) download -q --no-deps --use-pep517 \
 	    --no-binary :all: -d $(@D) html5lib==1.1 && touch $@ || echo "html5lib's documents could not be had" >&2
 
+# Players and indexers of web archives, which read what the crawler wrote. They need old versions of libraries.
+$(VENV)/replay/.ready: | $(VENV)/.ready-test
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'pywb>=2.9' 'cdxj-indexer>=1.4.6' 'wacz>=0.5' \
+	    && touch $@ || echo "pywb, cdxj-indexer and wacz could not be had" >&2
+
 # Manuals that are one page of several megabytes, as their makers wrote them.
 $(VENV)/pages/.ready: | $(VENV)/.ready-test
 	@sh .ci/pages $(@D) && touch $@ || echo "tests of large real pages are left out" >&2
@@ -65,7 +71,7 @@ $(VENV)/pages/.ready: | $(VENV)/.ready-test
 $(VENV)/react/.ready: | $(VENV)/.ready-test
 	$(PIP) download -q --no-deps -d $(@D) dash==3.0.4 && touch $@ || echo "React could not be had" >&2
 
-test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready lint types
+test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
 	    varnishd varnish-header pen tomcat
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,23 @@ class MissReason(Enum):
     PULLED = "pulled"
     EVICTED = "evicted"
     MISROUTED = "misrouted"
+
+
+class MissingKind(StrEnum):
+    """Why a requisite is not archived, as the label of a metric."""
+
+    ANOTHER_ORIGIN = "origin"
+    PREFIX = "prefix"
+    EXCLUDED = "excluded"
+    LIMIT = "limit"
+    #: The site asked for fewer requests.
+    REFUSED = "refused"
+    STATUS = "status"
+    TYPE = "type"
+    #: No complete response came.
+    FAILED = "failed"
+    #: No request, or no record, can have its URL or its type.
+    UNUSABLE = "unusable"
 
 
 @frozen_for_mypy

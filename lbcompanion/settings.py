@@ -188,7 +188,10 @@ class CrawlerTable:
     admin_hosts: tuple[str, ...] = ()
     state_dir: Path = Path("state")
     queue: str = field(default="sqlite:///crawler.db", repr=False)
+    archive: str = ""
     archive_dir: Path = Path("archive")
+    rotate_bytes: int = 1073741824
+    rotate_seconds: float = 86400
     min_free_bytes: int = 268435456
     keep_days: float = 0
     keep_bytes: int = 0
@@ -232,13 +235,19 @@ class SiteSettings:
 
 @frozen
 class RequisitesTable:
-    """``[requisites]``: the limits for the requisites of one page."""
+    """``[requisites]``: the requisites of pages, their limits and their cache."""
 
     enabled: bool = True
     max_files: int = 60
     max_file_bytes: int = 8388608
     max_bytes: int = 25165824
     max_seconds: float = 10
+    retries: int = 2
+    per_node: int = 6
+    fresh_seconds: float = 300
+    cache_bytes: int = 67108864
+    cache_files: int = 10000
+    exclude: tuple[str, ...] = ()
 
 
 @frozen

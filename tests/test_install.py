@@ -106,7 +106,7 @@ def test_twistd_lists_both_plugins(bin_folder: Path) -> None:
 
 
 #: Extras that users install, for what not everybody needs.
-_EXTRAS = ("redis", "postgres", "mysql")
+_EXTRAS = ("redis", "postgres", "mysql", "object-store")
 
 
 def dependencies() -> set[str]:
@@ -116,7 +116,8 @@ def dependencies() -> set[str]:
 
 
 def test_no_extra_is_imported_before_it_is_asked_for() -> None:
-    tried = "import sys, lbcompanion.node.service; print(*{'redis', 'psycopg', 'pymysql'} & {*sys.modules})"
+    extras = {"redis", "psycopg", "pymysql", "obstore"}
+    tried = f"import sys, lbcompanion.node.service, lbcompanion.crawler.service; print(*{extras} & {{*sys.modules}})"
     assert run(sys.executable, "-c", tried, cwd=ROOT).strip() == ""
 
 

@@ -72,10 +72,10 @@ def erase(
 
     result = erase_command.erase(settings, given, old_secrets=old_secrets, dry_run=dry_run)
     click.echo(json.dumps(result) if as_json else _sentence(result))
-    if result.get("waiting"):
+    if result.get("waiting") or result.get("files_waiting"):
         click.echo(
-            f"lbcompanion: the records of {result['waiting']} recordings could not be removed from the archive yet; "
-            "the crawler's log and /healthz say why",
+            f"lbcompanion: the records of {result['waiting']} recordings, and {result['files_waiting']} old files, "
+            "could not be removed from the archive yet; the crawler's log and /healthz say why",
             err=True,
         )
         sys.exit(FAILED)

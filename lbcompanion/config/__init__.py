@@ -284,7 +284,8 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     parsed = reader.parsed
     reader.check_known_keys("", parsed, ["crawler", "sites", "fetch", "requisites"])
     table = reader.subtable(parsed, "crawler")
-    values = reader.table(CrawlerTable, table, "crawler", tables.CRAWLER, ("secret_file",))
+    values = reader.table(CrawlerTable, _with_archive_dir(table), "crawler", tables.CRAWLER, ("secret_file",))
+    _use_file_url(reader, table, values)
     reader.read_secret(values, "crawler")
     fetch = reader.table(CrawlerFetchTable, reader.subtable(parsed, "fetch"), "fetch", tables.CRAWLER_FETCH)
     requisites = reader.table(RequisitesTable, reader.subtable(parsed, "requisites"), "requisites", tables.REQUISITES)
@@ -298,6 +299,23 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     reader.raise_errors()
     found = {name: site for name, site in built.items() if site}
     return CrawlerSettings(CrawlerTable(**values), found, CrawlerFetchTable(**fetch), RequisitesTable(**requisites))
+
+
+def _with_archive_dir(table: ParsedTable) -> ParsedTable:
+    """Set ``archive_dir`` to the folder where files wait for the object store, where ``archive`` is set."""
+    state = table.get("state_dir", str(fields_dict(CrawlerTable)["state_dir"].default))
+    if not table.get("archive") or "archive_dir" in table or not isinstance(state, str):
+        return table
+    return {**table, "archive_dir": f"{state}/archive"}
+
+
+def _use_file_url(reader: _ConfigReader, table: ParsedTable, values: dict[str, Any]) -> None:
+    """Turn ``archive = "file:///FOLDER"`` into ``archive_dir``; the two keys exclude each other."""
+    if table.get("archive") and "archive_dir" in table:
+        reader.add_error("crawler.archive_dir", "set", "left out where archive is set")
+    url = values.get("archive") or ""
+    if url.startswith("file://"):
+        values["archive_dir"], values["archive"] = Path(url.removeprefix("file://")), ""
 
 
 def _site(reader: _ConfigReader, sites: ParsedTable, name: str) -> SiteSettings | None:

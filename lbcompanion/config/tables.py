@@ -9,11 +9,12 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import endpoint_checks, resource_checks
+from lbcompanion.config import archive_checks, endpoint_checks, resource_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
 from lbcompanion.html.masks import Masks
+from lbcompanion.http1.file_patterns import is_file_pattern
 from lbcompanion.http1.path_patterns import is_matchable
 from lbcompanion.model import CRAWLER_NAME, DEFAULT_LADDER, NODE_NAME
 from lbcompanion.sticky.dialects import AUTO, known_names
@@ -111,6 +112,16 @@ def _path_pattern(value: object, folder: Path) -> str:
     if not isinstance(value, str) or not value.isprintable() or not is_matchable(value):
         raise InvalidValue(
             'path patterns that begin with "/" or "**" and have no "//", "/./" or "/../", such as /shop/**'
+        )
+    return value
+
+
+def _file_pattern(value: object, folder: Path) -> str:
+    """Check that a pattern can match the host and the path of a file."""
+    if not isinstance(value, str) or not value.isprintable() or not is_file_pattern(value):
+        raise InvalidValue(
+            'patterns of paths such as /ads/**, or of hosts and paths such as *.example.com/ads/**; "**" alone '
+            "matches all files"
         )
     return value
 
@@ -248,7 +259,10 @@ CRAWLER: Table = {
     "accept_secret_files": _secret_files,
     "state_dir": resource_checks.folder,
     "queue": resource_checks.database_url(_queue),
+    "archive": archive_checks.archive_url,
     "archive_dir": resource_checks.folder,
+    "rotate_bytes": checks.integer(1),
+    "rotate_seconds": checks.number(0),
     "min_free_bytes": checks.integer(0),
     "keep_days": checks.number(0),
     "keep_bytes": checks.integer(0),
@@ -272,6 +286,12 @@ REQUISITES: Table = {
     "max_file_bytes": checks.integer(1),
     "max_bytes": checks.integer(1),
     "max_seconds": _positive,
+    "retries": checks.integer(0, 10),
+    "per_node": checks.integer(1, 1000),
+    "fresh_seconds": checks.number(0),
+    "cache_bytes": checks.integer(0),
+    "cache_files": checks.integer(0),
+    "exclude": checks.list_of(_file_pattern, "a list of patterns"),
 }
 SITE: Table = {
     "origin": checks.origin(empty=False),

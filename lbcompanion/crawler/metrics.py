@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter as Counted
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from lbcompanion.model import Attempt, MissReason
+from lbcompanion.model import Attempt, MissingKind, MissReason
 from lbcompanion.sticky.routes import Route, RouteState
 
 _NAMESPACE = "lbcompanion_crawler"
@@ -26,6 +26,24 @@ class Prober(Protocol):
     @property
     def proven(self) -> int:
         """Routes proven."""
+        ...
+
+
+class FileCache(Protocol):
+    """A cache of files, as :class:`lbcompanion.crawler.crawl.requisite_cache.RequisiteCache`."""
+
+    @property
+    def evicted(self) -> int:
+        """Entries dropped because it was full."""
+        ...
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes it holds."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
         ...
 
 
@@ -72,7 +90,32 @@ class CrawlerMetrics:
         )
         self._missing_requisites = Counter(
             "requisites_missing",
-            "Files that archived pages refer to and that are not archived",
+            "Files that archived pages refer to and that are not archived, by reason",
+            ["reason"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        for kind in MissingKind:
+            self._missing_requisites.labels(kind.value)
+        self._requisite_requests = Counter(
+            "requisite_requests", "Requests for files of pages", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._requisite_sources = Counter(
+            "requisites_found",
+            "Files of pages by where they came from: cache, joined request, validated entry or node",
+            ["source"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._cache_bytes = Gauge(
+            "requisite_cache_bytes", "Bytes that the cache of files holds", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._cache_files = Gauge(
+            "requisite_cache_files", "Entries in the cache of files", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._cache_evicted = Gauge(
+            "requisite_cache_evicted",
+            "Entries dropped since the start because the cache of files was full",
             namespace=_NAMESPACE,
             registry=self.registry,
         )
@@ -117,6 +160,25 @@ class CrawlerMetrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self._waiting_files = Gauge(
+            "archive_files_waiting",
+            "Closed archive files that are not yet in the object store",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._waiting_bytes = Gauge(
+            "archive_bytes_waiting", "Bytes of these files", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._uploads = Counter(
+            "archive_uploads",
+            "Archive files brought to the object store, and failed tries",
+            ["result"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._uploaded_bytes = Counter(
+            "archive_uploaded_bytes", "Bytes sent to the object store", namespace=_NAMESPACE, registry=self.registry
+        )
         self._totals: dict[str, int] = {}
         self._route_values: Callable[[], dict[str, int]] = dict
 
@@ -159,15 +221,34 @@ class CrawlerMetrics:
         if attempt.result == MissReason.MISROUTED.value:
             self._add("misrouted_attempts")
 
-    def count_archived(self, size: int, requisites: int, missing: int) -> None:
-        """Count one archived page, its archived requisites and its missing ones."""
+    def count_archived(self, size: int, requisites: int, missing: Sequence[MissingKind]) -> None:
+        """Count one archived page, its archived requisites and its missing ones.
+
+        :param missing: the kind of the reason for each of these.
+        """
         self._outcomes.labels("archived").inc()
         self._bytes.inc(size)
         self._requisites.inc(requisites)
         self._add("archived_bytes", size)
-        self._missing_requisites.inc(missing)
+        for kind in missing:
+            self._missing_requisites.labels(kind.value).inc()
         self._add("requisites", requisites)
-        self._add("requisites_missing", missing)
+        self._add("requisites_missing", len(missing))
+
+    def count_requisite_request(self) -> None:
+        """Count a request for a file of a page."""
+        self._requisite_requests.inc()
+        self._add("requisite_requests")
+
+    def count_requisite_source(self, source: str) -> None:
+        """Count a file that came from the ``cache``, a ``joined`` request, a ``validated`` entry or a ``node``."""
+        self._requisite_sources.labels(source).inc()
+
+    def watch_requisites(self, cache: FileCache) -> None:
+        """Export the size of the cache of files."""
+        self._cache_bytes.set_function(lambda: cache.total_bytes)
+        self._cache_files.set_function(lambda: len(cache))
+        self._cache_evicted.set_function(lambda: cache.evicted)
 
     def count_erased(self, by: str, recordings: int) -> None:
         """Count erased recordings; ``by`` is ``command``, ``api``, ``keep_days`` or ``keep_bytes``."""
@@ -194,6 +275,16 @@ class CrawlerMetrics:
     def count_claims_lost(self, count: int) -> None:
         """Count claims of running jobs that other crawlers may have now."""
         self._claims_lost.inc(count)
+
+    def count_upload(self, *, done: bool, size: int = 0) -> None:
+        """Count a try to bring an archive file to the object store, and the bytes that were sent."""
+        self._uploads.labels("done" if done else "failed").inc()
+        self._uploaded_bytes.inc(size)
+
+    def set_waiting_files(self, count: int, size: int) -> None:
+        """Set how many closed archive files wait for the object store, and their size in bytes."""
+        self._waiting_files.set(count)
+        self._waiting_bytes.set(size)
 
     def set_running(self, count: int) -> None:
         """Set the number of notices being fetched now."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from attrs import evolve
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, execute, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, execute, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThreadPool
@@ -23,6 +23,8 @@ from twisted.web.server import Site
 from lbcompanion.crawler.admin.api import AdminResource, admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
+from lbcompanion.crawler.archive.object_store import ObjectStore
+from lbcompanion.crawler.archive.uploads import Uploads
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -96,16 +98,19 @@ class CrawlerService(MultiService):
         self._log = Logger(namespace="lbcompanion.crawler.service")
         self._pool: ThreadPool | None = None
         self._parsing_pool: ThreadPool | None = None
+        self._reading_pool: ThreadPool | None = None
         self._health = Health()
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
         self._backlog = Backlog(self._database)
         self._route_table = RouteTable(self._database)
-        self._index = ArchiveIndex(self._database, self._name)
+        self._archive_index = ArchiveIndex(self._database, self._name)
         self._archive = Archive(
             settings.crawler.archive_dir,
-            self._index,
+            self._archive_index,
             self._now,
+            rotate_bytes=settings.crawler.rotate_bytes,
+            rotate_seconds=settings.crawler.rotate_seconds,
             min_free_bytes=settings.crawler.min_free_bytes,
             health=self._health,
             on_new_folder=self._lock_archive,
@@ -118,6 +123,19 @@ class CrawlerService(MultiService):
         )
         self._routes = Routes()
         self._contexts: Mapping[str, SiteContext] = {}
+        self._file_lock = DeferredLock()
+        self._uploads = Uploads(
+            archive=self._archive,
+            index=self._archive_index,
+            store=ObjectStore(settings.crawler.archive) if settings.crawler.archive else None,
+            defer=self._defer,
+            in_thread=self._read,
+            reactor=reactor,
+            metrics=self._metrics,
+            health=self._health,
+            jitter=random.random,
+            file_lock=self._file_lock,
+        )
         self._scheduler: Scheduler | None = None
         self._erasing: Erasing | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
@@ -132,6 +150,9 @@ class CrawlerService(MultiService):
         self._pool.start()
         self._parsing_pool = ThreadPool(minthreads=0, maxthreads=1, name="parsing")
         self._parsing_pool.start()
+        # One thread uploads, and one reads pages for the dashboard.
+        self._reading_pool = ThreadPool(minthreads=0, maxthreads=2, name="object store")
+        self._reading_pool.start()
         # If the reactor stops without stopService, the thread must not keep the process alive.
         self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_pool)
         self._starting = Deferred.fromCoroutine(self._start())
@@ -154,6 +175,12 @@ class CrawlerService(MultiService):
         if self._parsing_pool is None:
             raise StartFailed("the crawler does not run")
         return deferToThreadPool(self._reactor, self._parsing_pool, call, *args)
+
+    def _read(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
+        """Read an archived page or upload a file on a thread of its own: an object store may be slow."""
+        if self._reading_pool is None:
+            raise StartFailed("the crawler does not run")
+        return deferToThreadPool(self._reactor, self._reading_pool, call, *args)
 
     def _open_state(self) -> list[Route]:
         """Create folders, lock and tables, and recover the archive; runs on the backlog's thread."""
@@ -238,6 +265,7 @@ class CrawlerService(MultiService):
             hosts=crawler.admin_hosts,
             health=self._health,
             erasing=self._erasing,
+            read=self._read,
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -250,6 +278,7 @@ class CrawlerService(MultiService):
         if self._sharing is not None:
             self._sharing.start(self._scheduler, routes, contexts)
         self._scheduler.wake()
+        self._uploads.start()
         self._erasing.start()
         self.started.callback(self)
 
@@ -278,12 +307,14 @@ class CrawlerService(MultiService):
         crawler = self.settings.crawler
         return Kept(
             database=self._database,
-            index=self._index,
+            index=self._archive_index,
             archive=self._archive,
             folder=crawler.archive_dir,
             secret=crawler.secret,
             keep_days=crawler.keep_days,
             keep_bytes=crawler.keep_bytes,
+            store_url=crawler.archive,
+            file_lock=self._file_lock,
         )
 
     def _build_erasing(self, routes: Routes) -> Erasing:
@@ -350,6 +381,7 @@ class CrawlerService(MultiService):
             self._erasing.stop()
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
+        await self._uploads.stop()
         for context in self._contexts.values():
             context.fetcher.close()
         for _, factory in self._ports:
@@ -362,8 +394,8 @@ class CrawlerService(MultiService):
             self._stop_pool()
 
     def _stop_pool(self) -> None:
-        pools = (self._pool, self._parsing_pool)
-        self._pool = self._parsing_pool = None
+        pools = (self._pool, self._parsing_pool, self._reading_pool)
+        self._pool = self._parsing_pool = self._reading_pool = None
         if self._erasing is not None:
             self._erasing.stop()
         for pool in pools:

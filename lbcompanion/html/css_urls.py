@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from attrs import frozen
+
 from lbcompanion.html.text_codecs import decode, encoding_name
 
 _WS = r"\t\n\f\r "
@@ -37,9 +39,25 @@ _STRINGS_ARE_URLS = frozenset({"url", "src", "image-set", "-webkit-image-set"})
 _CHARSET = re.compile(rb'@charset "([\x00-\x21\x23-\x7f]{1,100})";')
 
 
-def css_urls(text: str) -> list[str]:
-    """Return the URLs in a style sheet or a style attribute, as written, with escapes resolved."""
-    return _Reader(text).read()
+@frozen
+class CssUrls:
+    """The URLs in a style sheet or a style attribute.
+
+    :ivar urls: as written, with escapes resolved, in their order, without duplicates.
+    :ivar steps: how many steps the search took. A token is one step, a run of tokens without URLs too.
+    :ivar is_whole: whether all of the text was searched.
+    """
+
+    urls: tuple[str, ...]
+    steps: int
+    is_whole: bool
+
+
+def read_css(text: str, max_steps: int, max_urls: int) -> CssUrls:
+    """Search a text until its end, or until a limit is reached."""
+    reader = _Reader(text, max_steps, max_urls)
+    is_whole = reader.read()
+    return CssUrls(tuple(reader.found), reader.steps, is_whole)
 
 
 def decode_style_sheet(body: bytes, declared: str, page_encoding: str) -> str:
@@ -56,9 +74,12 @@ def decode_style_sheet(body: bytes, declared: str, page_encoding: str) -> str:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, max_steps: int, max_urls: int) -> None:
         self._text = text
-        self._found: list[str] = []
+        self._max_steps = max_steps
+        self._max_urls = max_urls
+        self.steps = 0
+        self.found: dict[str, None] = {}
         #: The open blocks, innermost last: a bracket, or a function's name.
         self._open: list[str] = []
         #: The at-rule whose prelude is being read; empty outside of one.
@@ -66,9 +87,13 @@ class _Reader:
         #: Whether the next significant token is the URL of an ``@import``.
         self._import_follows = False
 
-    def read(self) -> list[str]:
+    def read(self) -> bool:
+        """Search the text; return whether its end was reached."""
         position = 0
         while position < len(self._text):
+            if self.steps >= self._max_steps or len(self.found) >= self._max_urls:
+                return False
+            self.steps += 1
             if not self._import_follows and (plain := _PLAIN.match(self._text, position)):
                 position = plain.end()
                 continue
@@ -92,7 +117,7 @@ class _Reader:
                 self._close(token[0])
             else:
                 self._at_rule = "" if not self._open else self._at_rule
-        return self._found
+        return True
 
     def _name(self, token: re.Match[str]) -> int:
         """Read an identifier, a function, an at-keyword or a hash; return where the next token starts."""
@@ -131,7 +156,7 @@ class _Reader:
     def _add(self, url: str) -> None:
         # A fragment alone names an element of the document itself; @namespace names no file.
         if url and not url.startswith("#") and self._at_rule != "namespace":
-            self._found.append(url)
+            self.found[url] = None
 
 
 def _unescaped(text: str) -> str:

@@ -1,7 +1,8 @@
 """Finds the URLs of a page's style sheets, scripts, images and fonts, and resolves them as a browser does.
 
 The page is decoded first, and then read as UTF-8, in which the tokenizer's patterns work for every encoding. Reading
-takes linear time. Content of ``<noscript>`` and ``<template>`` is read too: an archive may be shown without scripts.
+takes linear time, and stops after :data:`MAX_STEPS`. Content of ``<noscript>`` and ``<template>`` is read too: an
+archive may be shown without scripts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from html.entities import html5
 from attrs import evolve, frozen
 
 from lbcompanion.html.charset import page_charset
-from lbcompanion.html.css_urls import css_urls
+from lbcompanion.html.css_urls import read_css
 from lbcompanion.html.srcset import srcset_urls
 from lbcompanion.html.text_codecs import decode, encoding_name
 from lbcompanion.html.tokenizer_patterns import (
@@ -27,13 +28,19 @@ from lbcompanion.html.tokenizer_patterns import (
     attributes,
     tag_name,
 )
-from lbcompanion.html.urls import document_base, resolve_url
+from lbcompanion.html.urls import MAX_URL_CHARS, document_base, resolve_url
 
 #: Only this much of a page is searched.
 MAX_SEARCHED_BYTES = 2 * 1024 * 1024
+#: A longer ``<base href>`` is not used: what is left of it as a URL is too long as well, or it is not meant as one.
+MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
-#: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are ignored.
+#: After so many steps the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
+#: more. Text, and tags without attributes, take none. A page of 2 MiB has some 50,000 steps.
+MAX_STEPS = 150_000
+_STEPS_FOR_ATTRIBUTES = 4
+#: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are not searched.
 _MAX_SRCDOC_DEPTH = 4
 
 _TOKEN = re.compile(
@@ -45,6 +52,11 @@ _RAW_TEXT_ENDS = {
     for name in (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
 }
 _FOREIGN = frozenset({b"svg", b"math"})
+#: Text and tags that name no file and do not change how the following is read.
+_PLAIN = re.compile(
+    rb"(?:[^<]++|<(?!(?:svg|math|plaintext|" + b"|".join(sorted(_RAW_TEXT_ENDS)) + rb")>)[A-Za-z][A-Za-z0-9]*+>"
+    rb"|</(?!(?:svg|math)>)[A-Za-z][A-Za-z0-9]*+>)++", re.IGNORECASE
+)  # fmt: skip
 #: A character reference in an attribute. A name without a semicolon is not one before ``=``, a letter or a digit.
 _REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{0,31}+(?:;|(?![A-Za-z0-9=])))", re.ASCII)
 
@@ -83,10 +95,12 @@ class PageLinks:
 
     :ivar urls: absolute URLs in the order of the page, without duplicates.
     :ivar encoding: the page's encoding, for style sheets without a declaration.
+    :ivar unsearched: why a part of the page was not searched; empty if all of it was.
     """
 
     urls: tuple[str, ...]
     encoding: str
+    unsearched: str = ""
 
 
 def page_links(body: bytes, url: str, content_type: str) -> PageLinks:
@@ -95,18 +109,21 @@ def page_links(body: bytes, url: str, content_type: str) -> PageLinks:
     :param url: the page's own URL. References to the page itself are left out.
     :param content_type: the value of its ``Content-Type``.
     """
+    cut = len(body) > MAX_SEARCHED_BYTES
     body = body[:MAX_SEARCHED_BYTES]
     encoding = page_encoding(body, content_type)
     text = decode(body, encoding)
     media_type = content_type.partition(";")[0].strip().lower()
-    reader = _Reader(is_xml=media_type.endswith(("+xml", "/xml")))
+    reader = _Reader(_Limits(), is_xml=media_type.endswith(("+xml", "/xml")))
     reader.read(text)
+    bases = _Bases(url, reader.base)
     found = (
-        resolve_url(_base(url, (reader.base, *each.bases)), each.text, "utf-8" if each.in_css else encoding)
-        for each in reader.found
+        resolve_url(bases.of(each.bases), each.text, "utf-8" if each.in_css else encoding) for each in reader.found
     )
     own = url.partition("#")[0]
-    return PageLinks(tuple(dict.fromkeys(each for each in found if each and each != own)), encoding)
+    urls = tuple(dict.fromkeys(each for each in found if each and each != own))
+    unsearched = reader.limits.reached or (f"longer than {MAX_SEARCHED_BYTES} bytes" if cut else bases.refused)
+    return PageLinks(urls, encoding, unsearched)
 
 
 def page_encoding(body: bytes, content_type: str) -> str:
@@ -121,11 +138,62 @@ def page_encoding(body: bytes, content_type: str) -> str:
     return "utf-8"
 
 
-def _base(own: str, hrefs: tuple[str | None, ...]) -> str:
-    """Return the base URL of a document that is nested by ``srcdoc``: the inner one is relative to the outer one."""
-    for href in hrefs:
-        own = document_base(own, href)
-    return own
+class _Bases:
+    """The base URLs of a page and of the documents in it.
+
+    A base URL of a megabyte would be read again for each link. No URL of such a length is requested, so that its
+    document has no links but absolute ones.
+
+    :ivar refused: why a base URL is not used; empty if all are.
+    """
+
+    _NONE = "about:invalid"
+
+    def __init__(self, own: str, href: str | None) -> None:
+        self.refused = ""
+        self._page = self._next(own, href)
+        self._of: dict[tuple[str, ...], str] = {}
+
+    def of(self, hrefs: tuple[str, ...]) -> str:
+        """Return the base URL of a document that is nested by ``srcdoc``: the inner one is relative to the outer."""
+        if not hrefs:
+            return self._page
+        base = self._of.get(hrefs)
+        if base is None:
+            base = self._of[hrefs] = self._next(self.of(hrefs[:-1]), hrefs[-1])
+        return base
+
+    def _next(self, own: str, href: str | None) -> str:
+        if own == self._NONE or href is None:
+            return own
+        base = document_base(own, href) if len(href) <= MAX_HREF_CHARS else ""
+        if 0 < len(base) <= MAX_URL_CHARS:
+            return base
+        self.refused = f"its base URL is longer than {MAX_URL_CHARS} characters"
+        return self._NONE
+
+
+class _Limits:
+    """What the readers of a page and of the documents in it have left.
+
+    :ivar reached: the first limit that was reached; empty if none was.
+    """
+
+    def __init__(self) -> None:
+        self.steps = MAX_STEPS
+        self.reached = ""
+
+    def may_go_on(self, links: int) -> bool:
+        """Whether there may be more steps and more links."""
+        if self.steps <= 0:
+            self.note("its markup takes too long to search")
+        elif links >= MAX_LINKS:
+            self.note(f"more than {MAX_LINKS} links")
+        return self.steps > 0 and links < MAX_LINKS
+
+    def note(self, limit: str) -> None:
+        """Note that a limit was reached."""
+        self.reached = self.reached or limit
 
 
 @frozen
@@ -143,8 +211,9 @@ class _Found:
 class _Reader:
     """Reads one document and collects its URLs."""
 
-    def __init__(self, *, is_xml: bool, depth: int = 0) -> None:
+    def __init__(self, limits: _Limits, *, is_xml: bool, depth: int = 0) -> None:
         self.base: str | None = None
+        self.limits = limits
         #: In the order of the document, without duplicates.
         self.found: dict[_Found, None] = {}
         self._tags_read: set[bytes] = set()
@@ -156,7 +225,13 @@ class _Reader:
         page = text.encode("utf-8", "replace")
         position = 0
         # Where no token matches, the rest of the page is a tag or a comment without an end, which browsers drop.
-        while len(self.found) < MAX_LINKS and (token := _TOKEN.match(page, position)):
+        while position < len(page) and self.limits.may_go_on(len(self.found)):
+            self.limits.steps -= 1
+            if plain := _PLAIN.match(page, position):
+                position = plain.end()
+            token = _TOKEN.match(page, position)
+            if token is None:
+                break
             position = token.end()
             if token["start"]:
                 position = self._start_tag(page, token["start"], position)
@@ -174,8 +249,9 @@ class _Reader:
     def _start_tag(self, page: bytes, tag: bytes, position: int) -> int:
         """Read a start tag, and the text after it if that is raw text; return where the next token starts."""
         name = tag_name(tag)
-        if tag not in self._tags_read and (name in _READ_ALWAYS or _MAY_HAVE_CSS.search(tag)):
+        if tag not in self._tags_read and (name in _READ_ALWAYS or _may_have_css_url(tag)):
             self._tags_read.add(tag)
+            self.limits.steps -= _STEPS_FOR_ATTRIBUTES
             self._attributes(name, {key: _attribute_text(value) for key, value in attributes(tag).items()})
         closed = tag.endswith(b"/>") and (self._is_xml or self._foreign > 0)
         if name in _FOREIGN and not tag.endswith(b"/>"):
@@ -195,7 +271,7 @@ class _Reader:
     def _attributes(self, name: bytes, values: dict[bytes, str]) -> None:
         if name == b"base" and self.base is None:
             self.base = values.get(b"href")
-        if name == b"iframe" and b"srcdoc" in values and self._depth < _MAX_SRCDOC_DEPTH:
+        if name == b"iframe" and b"srcdoc" in values:
             self._add_document(values[b"srcdoc"])
         if name == b"link" and not _LINK_RELATIONS & set(values.get(b"rel", "").lower().split()):
             return
@@ -206,12 +282,15 @@ class _Reader:
         if name in _SRCSET_ATTRIBUTES:
             self._add(srcset_urls(values.get(_SRCSET_ATTRIBUTES[name], "")))
         for key in _CSS_ATTRIBUTES:
-            if key in values:
+            if "(" in values.get(key, ""):
                 self._add_css(values[key])
 
     def _add_document(self, text: str) -> None:
         """Read the document of a ``srcdoc``: its base URL is that of the page, unless it has its own."""
-        inner = _Reader(is_xml=False, depth=self._depth + 1)
+        if self._depth >= _MAX_SRCDOC_DEPTH:
+            self.limits.note(f"more than {_MAX_SRCDOC_DEPTH} documents nested by srcdoc")
+            return
+        inner = _Reader(self.limits, is_xml=False, depth=self._depth + 1)
         inner.read(text)
         bases = () if inner.base is None else (inner.base,)
         self.found.update(dict.fromkeys(evolve(each, bases=bases + each.bases) for each in inner.found))
@@ -222,7 +301,14 @@ class _Reader:
         self.found.update(dict.fromkeys(found))
 
     def _add_css(self, text: str) -> None:
-        self.found.update(dict.fromkeys(_Found(url, in_css=True) for url in css_urls(text)))
+        css = read_css(text, max_steps=max(self.limits.steps, 1), max_urls=MAX_LINKS)
+        self.limits.steps -= css.steps
+        self.found.update(dict.fromkeys(_Found(url, in_css=True) for url in css.urls))
+
+
+def _may_have_css_url(tag: bytes) -> bool:
+    """Whether an attribute of a tag may hold CSS with a URL: that takes a function, and so a parenthesis."""
+    return (b"(" in tag or b"&" in tag) and _MAY_HAVE_CSS.search(tag) is not None
 
 
 def _attribute_text(value: bytes) -> str:

@@ -376,6 +376,10 @@ class NodeService(NodeProcess):
             "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
             "upstream_open": ("connections to the application", self.context.upstream_pool.open),
             "upstream_idle": ("idle connections to the application", self.context.upstream_pool.idle),
+            "upstream_workers": (
+                "connections that the application serves at a time, as estimated; 0: unknown",
+                self.context.upstream_pool.workers,
+            ),
             "upstream_waiting": (
                 "requests that wait for a connection to the application",
                 self.context.upstream_pool.waiting,

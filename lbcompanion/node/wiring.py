@@ -188,6 +188,7 @@ def build(dependencies: NodeDependencies) -> Parts:
             monotonic=dependencies.monotonic,
             call_later=dependencies.call_later,
             counters=counters,
+            log=dependencies.log,
         ),
         internal_handler=endpoints,
         plan=partial(RequestPlan, policy),

@@ -14,7 +14,8 @@ from lbcompanion.crawler import erase_command
 from lbcompanion.errors import CompanionError
 from tests.support.cli import init, run
 
-DONE = {"dry_run": False, "recordings": 1, "archived": 1, "losses": 0, "routes": 0, "records": 2, "files": 1}
+DONE = {"dry_run": False, "recordings": 1, "archived": 1, "losses": 0, "routes": 0, "records": 2}
+DONE |= {"files": 1, "files_waiting": 0}
 
 
 @pytest.fixture(name="orders")
@@ -59,7 +60,7 @@ def test_the_result_is_a_sentence(tmp_path: Path, orders: list[dict[str, Any]]) 
 def test_records_that_wait_are_exit_1(tmp_path: Path, orders: list[dict[str, Any]]) -> None:
     done = run("erase", "--config", tmp_path / "crawler.toml", "--token", "t1", "--token", "t2")
     assert done.exit_code == 1
-    assert "1 recordings could not be removed" in done.stderr
+    assert "the records of 1 recordings, and 0 old files, could not be removed" in done.stderr
     assert len(orders) == 1
 
 

@@ -17,7 +17,7 @@ from twisted.web.resource import Resource
 
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
-from lbcompanion.crawler.crawl.requisites import _style_sheet_links
+from lbcompanion.crawler.crawl.requisites import style_sheet_links
 from lbcompanion.crawler.fetching.cookie_check import CookieCheckClient
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed, Reply
@@ -26,6 +26,8 @@ from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.crawler.routes.visitor_cookies import note_values
 from lbcompanion.html.requisite_links import page_links
+from lbcompanion.http1.freshness import FIELDS as FRESHNESS_FIELDS
+from lbcompanion.http1.freshness import StoredHead
 from lbcompanion.model import Loss, RoutingCookie
 from lbcompanion.protocol import tokens
 from lbcompanion.protocol.signatures import Signer
@@ -163,6 +165,29 @@ def test_links_of_a_page(element: str) -> None:
     check_growth(f"{element!r} in a page", page, 40_000)
 
 
+@pytest.mark.parametrize("element", ["a", "a/", "../", "%2e/", "\xe9", "&#97;", "<base href=/{}>"])
+def test_a_long_base(element: str) -> None:
+    def page(size: int) -> Any:
+        links = b"".join(b"<img src=%d>" % number for number in range(size // 30))
+        body = b'<base href="/' + repeated(element, "", size // 2) + b'">' + links
+        return lambda: page_links(body, "http://www.example.com/dir/page", "text/html")
+
+    check_growth(f"a base of {element!r}", page, 40_000)
+
+
+@pytest.mark.parametrize("name", sorted(FRESHNESS_FIELDS))
+def test_a_field_of_a_file(name: str) -> None:
+    def judge(value: str) -> None:
+        head = StoredHead(200, ((name, value),), NOW, NOW)
+        head.is_fresh(NOW)
+        head.may_be_stored()
+        head.conditions()
+        head.freshened(head)
+
+    for what, value in values():
+        check_cost(f"{name}: {what}", lambda: judge(value))  # noqa: B023
+
+
 @pytest.mark.parametrize("element", SRCSET)
 def test_a_srcset(element: str) -> None:
     def page(size: int) -> Any:
@@ -177,7 +202,7 @@ def test_a_style_sheet(element: str) -> None:
     def sheet(size: int) -> Any:
         body = b"".join(element.replace("{}", str(number)).encode() for number in range(size // len(element)))
         requisite = Requisite("http://www.example.com/a.css", "text/css", b"", body)
-        return lambda: _style_sheet_links(requisite, "utf-8")
+        return lambda: style_sheet_links(requisite, "utf-8")
 
     check_growth(f"{element!r} in a style sheet", sheet, 40_000)
 

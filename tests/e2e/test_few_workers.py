@@ -119,8 +119,11 @@ def test_prefork(tmp_path: Path, most: int | None) -> None:
         made, made_way = front.metric("upstream_connections_total"), front.metric("upstream_made_way_total")
         assert made <= 2 * _REQUESTS
         if most is None:
-            assert front.metric("upstream_waited_total") == 0
+            # The number of workers is learned from the first crowd: most of the second one waits for a connection.
             assert made_way > 0
+            assert front.metric("upstream_workers") == _WORKERS
+            assert front.metric("upstream_waited_total") > 0
+            assert made < _REQUESTS
         else:
             assert front.metric("upstream_waited_total") > 0
         assert front.failures() == []

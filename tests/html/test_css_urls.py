@@ -8,7 +8,13 @@ import tinycss2  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.css_urls import css_urls, decode_style_sheet
+from lbcompanion.html.css_urls import decode_style_sheet, read_css
+
+
+def css_urls(text: str) -> list[str]:
+    found = read_css(text, max_steps=10**9, max_urls=10**9)
+    assert found.is_whole
+    return list(found.urls)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +127,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_it_agrees_with_another_tokenizer(text: str) -> None:
     if "namespace" not in text:
-        assert css_urls(text) == by_tinycss2(text)
+        assert css_urls(text) == list(dict.fromkeys(by_tinycss2(text)))
 
 
 @pytest.mark.slow
@@ -146,3 +152,13 @@ def test_the_encoding_of_a_style_sheet() -> None:
     assert css_urls(decode_style_sheet(body, "", "windows-1252")) == ["\u00fc"]
     assert css_urls(decode_style_sheet(b"\xef\xbb\xbfx{y:url(\xc3\xbc)}", "latin1", "")) == ["\u00fc"]
     assert css_urls(decode_style_sheet(b'@charset "utf-16";x{y:url(\xc3\xbc)}', "no such", "")) == ["\u00fc"]
+
+
+def test_the_search_stops_at_a_limit() -> None:
+    text = "x{y:url(a)}" * 3 + "x{y:url(b)}z{y:url(c)}"
+    assert read_css(text, 10**9, 2).urls == ("a", "b")
+    assert not read_css(text, 10**9, 2).is_whole
+    steps = read_css(text, 10**9, 10).steps
+    assert read_css(text, steps, 10).is_whole
+    assert not read_css(text, steps - 1, 10).is_whole
+    assert read_css(text, 5, 10).steps == 5

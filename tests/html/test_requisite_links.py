@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import re
 import time
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.requisite_links import MAX_LINKS, MAX_SEARCHED_BYTES, page_encoding, page_links
+from lbcompanion.html.requisite_links import MAX_LINKS, MAX_SEARCHED_BYTES, MAX_STEPS, page_encoding, page_links
+from lbcompanion.html.urls import MAX_URL_CHARS, resolve_url
 
 BASE = "http://www.example.com"
+LONG_BASE = f"its base URL is longer than {MAX_URL_CHARS} characters"
 
 
 def links(
@@ -153,3 +157,54 @@ def test_nested_documents_are_bounded() -> None:
 def test_the_number_of_links_is_bounded() -> None:
     assert len(links("".join(f"<img src=/{number}>" for number in range(MAX_LINKS + 100)))) == MAX_LINKS
     assert links("<img src=/a>" * 9000 + "<img src=/b>") == ["/a", "/b"]
+
+
+@pytest.mark.parametrize(
+    ("markup", "reason"),
+    [
+        ("<p>" * 100_000, ""),
+        ("<td>1</td>" * 100_000, ""),
+        ("<p a>" * (MAX_STEPS + 1), "its markup takes too long to search"),
+        ("<svg>" * (MAX_STEPS + 1), "its markup takes too long to search"),
+        ("".join(f"<base href=/{number}>" for number in range(MAX_STEPS // 4)), "its markup takes too long to search"),
+        (f"<p style='{'(' * MAX_STEPS}'><p>x", "its markup takes too long to search"),
+        ("".join(f"<img src=/{number}>" for number in range(MAX_LINKS + 1)), f"more than {MAX_LINKS} links"),
+        ("<p>" + "x" * MAX_SEARCHED_BYTES, f"longer than {MAX_SEARCHED_BYTES} bytes"),
+        (
+            f"<base href='/{'a' * MAX_URL_CHARS}/'><img src=a>",
+            f"its base URL is longer than {MAX_URL_CHARS} characters",
+        ),
+        (f"<base href='/{'a' * 999_999}/'><img src=a>", f"its base URL is longer than {MAX_URL_CHARS} characters"),
+    ],
+)
+def test_what_is_not_searched_is_named(markup: str, reason: str) -> None:
+    assert page_links(markup.encode(), f"{BASE}/dir/page", "text/html").unsearched == reason
+
+
+def test_a_base_that_is_too_long_leaves_the_absolute_links() -> None:
+    long = "a" * MAX_URL_CHARS
+    assert links(f"<base href='/{long}/'><img src=a><img src='{BASE}/b'>") == ["/b"]
+    inner = f"<base href='/{long}/'><img src=a>".replace("'", "&quot;")
+    assert links(f"<iframe srcdoc='{inner}'></iframe><img src=b>") == ["/dir/b"]
+
+
+@pytest.mark.parametrize("text", [f"http://www.example.com/{'a' * 1_000_000}/", f"{'a/' * 500_000}"])
+def test_a_long_base_is_read_once(text: str) -> None:
+    with mock.patch("lbcompanion.html.requisite_links.resolve_url", wraps=resolve_url) as resolve:
+        links(f"<base href='{text}'>" + "".join(f"<img src={number}>" for number in range(50)))
+    assert max(len(call.args[0]) for call in resolve.call_args_list) <= MAX_URL_CHARS
+
+
+SOUP = st.lists(st.sampled_from([
+    "<p>", "<td>", "</td>", "<br/>", "<title>", "</title>", "<TITLE>", "<svg>", "</svg>", "<style>", "</style>",
+    "<b a>", "<img src=/a>", "<img src=/b", ">", "<", "x", "<!--", "-->", "<script>", "</script>", "<plaintext>",
+    "<svgx>", "<noembed>", "</noembed>", "<![CDATA[", "]]>", "<iframe>", "</iframe>", "</p x='", "'", "x{y:url(/c)}",
+    "<math>", "<textarea>", "</textarea>", "</>", "</3>", "<p/>", "<p\n>",
+]), max_size=20).map("".join)  # fmt: skip
+
+
+@given(SOUP, st.sampled_from(["text/html", "application/xhtml+xml"]))
+def test_what_is_skipped_at_once_would_name_no_file(text: str, content_type: str) -> None:
+    found = page_links(text.encode(), BASE, content_type)
+    with mock.patch("lbcompanion.html.requisite_links._PLAIN", re.compile(rb"(?!)")):
+        assert page_links(text.encode(), BASE, content_type) == found

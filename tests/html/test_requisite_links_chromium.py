@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.html.css_urls import css_urls
+from lbcompanion.html.css_urls import read_css
 from lbcompanion.html.requisite_links import page_links
 from lbcompanion.html.urls import resolve_url, target_of
 from tests.support.fixed_server import Server
@@ -49,7 +49,7 @@ def test_what_chromium_asks_for_is_found(server: Server, page: Any, charset: str
     page.wait_for_timeout(1000)
     found = {*page_links(body, f"{server.origin}/dir/page?q=1", kind).urls}
     assert sheet_url in found
-    found |= {resolve_url(sheet_url, each) for each in css_urls(SHEET)}
+    found |= {resolve_url(sheet_url, each) for each in read_css(SHEET, 10_000, 1000).urls}
     # Chromium encodes ``|`` in a path, against the URL Standard.
     known = {target_of(each).replace("|", "%7C") for each in found} | {"/dir/page?q=1", "/favicon.ico"}
     # ``<img src="#x">`` is the base URL; and Chromium's preload scanner does not know the base of a ``srcdoc``.

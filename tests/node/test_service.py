@@ -217,7 +217,13 @@ def test_the_admin_listener(node: Node) -> None:
     metrics = node.ask_admin("/metrics").body
     assert b"lbcompanion_node_pages_captured_total" in metrics
     assert b'lbcompanion_node_responses_total{status="200"}' in metrics
-    for name in (b"upstream_open", b"upstream_waiting 0.0", b"upstream_waited_total 0.0", b"upstream_made_way_total"):
+    for name in (
+        b"upstream_open",
+        b"upstream_waiting 0.0",
+        b"upstream_workers 0.0",
+        b"upstream_waited_total 0.0",
+        b"upstream_made_way_total",
+    ):
         assert b"\nlbcompanion_node_" + name in metrics
     status = node.ask_admin("/status").json
     assert status["node"] == "n1"

@@ -42,16 +42,26 @@ class Place:
         folder: Path,
         rotate_bytes: int = 1 << 30,
         min_free_bytes: int = 0,
+        rotate_seconds: float = 0,
         queue: str = "",
         crawler: str = "crawler",
     ) -> None:
         self.folder = folder
+        self.now = NOW
         self.health = Health()
         self.database = Database(open_engine(queue or f"sqlite:///{folder}/q.db"))
         self.database.open()
         self.backlog = Backlog(self.database)
         self.index = ArchiveIndex(self.database, crawler)
-        self.archive = Archive(folder / "archive", self.index, lambda: NOW, rotate_bytes, min_free_bytes, self.health)
+        self.archive = Archive(
+            folder / "archive",
+            self.index,
+            lambda: self.now,
+            rotate_bytes,
+            rotate_seconds,
+            min_free_bytes,
+            self.health,
+        )
         self.archive.recover()
 
     def store(self, token: str, body: bytes, requisites: tuple[Requisite, ...] = (), **more: object) -> None:

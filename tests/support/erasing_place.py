@@ -34,12 +34,13 @@ def file_of_page(name: str, body: bytes) -> Requisite:
 
 
 class ErasingPlace(Place):
-    def __init__(self, folder: Path, on_step: Callable[[str], object] = lambda _step: None, **more: Any) -> None:
+    def __init__(
+        self, folder: Path, on_step: Callable[[str], object] = lambda _step: None, store_url: str = "", **more: Any
+    ) -> None:
         super().__init__(folder, **more)
         self.erasures = Erasures(self.database)
         self.replacements = FileReplacements(self.database, self.index)
         self.forgotten: list[tuple[str, str]] = []
-        self.now = NOW
         self.parts = Parts(
             erasures=self.erasures,
             replacements=self.replacements,
@@ -49,6 +50,7 @@ class ErasingPlace(Place):
             work=immediately,
             now=lambda: self.now,
             health=self.health,
+            store_url=store_url,
             forget_routes=self.forgotten.extend,
             on_step=on_step,
             compact=self.database.compact,
@@ -104,7 +106,7 @@ class ErasingPlace(Place):
     def check_files(self) -> None:
         """No file lies in the folder but those of the index, and each is as long as the index says."""
         assert {file.name: file.stat().st_size for file in self.files()} == self.index.files()
-        assert self.replacements.doomed() == []
+        assert self.replacements.doomed() == {}
 
 
 def finished(done: Deferred[Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import unittest
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support import marks
 _FURTHER = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 #: Other names under which a program is found.
 _NAMES = {"chromium": ("chromium", "google-chrome", "google-chrome-stable")}
+_REPLAY_TOOLS = ("pywb", "wb-manager", "cdxj-indexer", "wacz")
 _TOMCAT = Path("/usr/share/tomcat10/bin/bootstrap.jar")
 #: How the reason of a test begins that was left out.
 LEFT_OUT = "needs the program "
@@ -39,6 +41,9 @@ def find_program(name: str) -> str | None:
         return str(versions[-1]) if versions else None
     if name == "tomcat":  # no program of its own: a Java machine is started with it
         return str(_TOMCAT) if _TOMCAT.is_file() else None
+    if name in _REPLAY_TOOLS:  # in an environment of their own: they need old versions of libraries
+        tool = Path(sys.prefix) / "replay" / "bin" / name
+        return str(tool) if tool.is_file() else None
     if name == "envoy":  # in a wheel
         package = find_spec("envoy")
         wheel = Path(next(iter((package and package.submodule_search_locations) or ("",)))) / "_bin" / "envoy"

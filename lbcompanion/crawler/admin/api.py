@@ -100,6 +100,7 @@ class AdminResource(Resource):
     :param health: the crawler's current problems, for ``/healthz``.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
     :param erasing: erases on request; None: nothing can be erased.
+    :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
     """
 
     isLeaf = True
@@ -116,11 +117,13 @@ class AdminResource(Resource):
         hosts: tuple[str, ...] = (),
         health: Health | None = None,
         erasing: Erasing | None = None,
+        read: Defer | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._backlog = backlog
         self._archive = archive
         self._defer = defer
+        self._read = read or defer
         self._routes = routes
         self._metrics = metrics
         self._sites = sites
@@ -264,7 +267,7 @@ class AdminResource(Resource):
         if not row["warc_file"]:
             raise _HttpError(404, "that page is not archived")
         try:
-            body = await self._defer(self._archive.read_page, row["warc_file"], row["warc_offset"])
+            body = await self._archived_body(row)
         except FileElsewhere as failure:
             raise _HttpError(404, str(failure)) from None
         except ArchiveError as failure:
@@ -272,13 +275,17 @@ class AdminResource(Resource):
             if (moved["warc_file"], moved["warc_offset"]) == (row["warc_file"], row["warc_offset"]):
                 raise _HttpError(500, str(failure)) from None
             # Its file was written anew in between, without the records of erased recordings.
-            body = await self._defer(self._archive.read_page, moved["warc_file"], moved["warc_offset"])
+            body = await self._archived_body(moved)
         policy = (
             ("content-security-policy", _ARCHIVED_POLICY),
             ("x-dns-prefetch-control", "off"),
             ("x-robots-tag", "noindex, nofollow"),
         )
         return Response(body, row["content_type"] or "application/octet-stream", policy)
+
+    async def _archived_body(self, row: Any) -> bytes:
+        place = await self._defer(self._archive.place_of, row["warc_file"])
+        return await self._read(self._archive.read_page, row["warc_file"], row["warc_offset"], place)
 
     async def _dashboard(self, request: Request) -> Response:
         query = read_query(request)

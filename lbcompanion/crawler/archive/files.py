@@ -9,21 +9,24 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from attrs import frozen
 from twisted.logger import Logger
-from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 
 from lbcompanion import __version__
+from lbcompanion.crawler.archive.object_store import ObjectStore, StoreFailed
+from lbcompanion.crawler.archive.warc_reader import UnreadableRecord, read_record
 from lbcompanion.crawler.archive.warc_records import (
     RecordRefused,
     Requisite,
     info_record,
     is_recordable,
+    new_record_id,
     page_record,
     request_record,
     requisite_record,
@@ -33,7 +36,7 @@ from lbcompanion.crawler.crawler_name import archive_file_name, crawler_of_file
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue import database
-from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
+from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
@@ -43,11 +46,9 @@ from lbcompanion.model import Attempt, WallClock, to_rfc3339
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
 WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 
-#: A file of at least this size is not continued.
+#: The default size at which a file is closed.
 ROTATE_BYTES = 1 << 30
 
-# First bytes of each record, which is a gzip member of its own (WARC 1.1, annex D).
-_GZIP_MEMBER = b"\x1f\x8b"
 _NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
 
 
@@ -79,6 +80,8 @@ class Archive:
 
     :param index: holds the committed length of each file.
     :param now: the time, for the names of new files.
+    :param rotate_bytes: a file of at least this size is closed.
+    :param rotate_seconds: a file of at least this age is closed; 0: files are closed by their size only.
     :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
     :param health: where failures are reported.
     :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
@@ -90,6 +93,7 @@ class Archive:
         index: ArchiveIndex,
         now: WallClock,
         rotate_bytes: int = ROTATE_BYTES,
+        rotate_seconds: float = 0,
         min_free_bytes: int = 0,
         health: Health | None = None,
         on_new_folder: Callable[[], None] = lambda: None,
@@ -98,24 +102,31 @@ class Archive:
         self._index = index
         self._now = now
         self._rotate_bytes = rotate_bytes
+        self._rotate_seconds = rotate_seconds
         self._min_free_bytes = min_free_bytes
         self._health = health or Health()
         self._on_new_folder = on_new_folder
         self._name = ""
         self._committed_end = 0
+        self._opened_at = 0.0
         self._is_end_uncertain = False
         self._payloads: dict[str, tuple[str, str]] = {}
+        self._stores: dict[str, ObjectStore] = {}
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def recover(self) -> None:
-        """Truncate every file of this crawler to its committed length, and continue the newest one.
+        """Truncate every file of this crawler to its committed length, and continue the newest one if it is open.
 
         :raises ArchiveError: if the folder cannot be written.
         """
         try:
             self._make_folder()
-            for name, committed in self._index.files().items():
-                self._recover_file(name, committed)
+            for file in self._index.own_files():
+                self._name = ""
+                if file.state is FileState.UPLOADED:
+                    (self._folder / file.name).unlink(missing_ok=True)  # the process ended before this
+                else:
+                    self._recover_file(file)
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
 
@@ -145,21 +156,68 @@ class Archive:
         """Whether the last page could not be written, to the archive or to the queue."""
         return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
-    def _recover_file(self, name: str, committed: int) -> None:
-        path = self._folder / name
+    def _recover_file(self, file: ArchiveFile) -> None:
+        path = self._folder / file.name
         size = path.stat().st_size if path.exists() else -1
-        self._name = ""
-        if size < committed:
-            if committed:
-                short = committed - max(size, 0)
-                self._log.critical("archive file {name} is {short} bytes short", name=name, short=short)
-                self._report_missing(name, short)
+        if file.committed > max(size, 0):
+            short = file.committed - max(size, 0)
+            self._log.critical("archive file {name} is {short} bytes short", name=file.name, short=short)
+            self._report_missing(file.name, short)
             return
-        if size > committed:
-            self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=name, more=size - committed)
-            _truncate(path, committed)
-        self._name, self._committed_end = name, committed
-        self._payloads = self._index.payloads(name)
+        if size > file.committed:
+            more = size - file.committed
+            self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=file.name, more=more)
+            _truncate(path, file.committed)
+        if size >= 0 and file.state is not FileState.CLOSED:
+            self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
+            self._payloads = self._index.payloads(file.name)
+
+    def close_if_due(self) -> bool:
+        """Close the current file if it is large or old enough, and return whether it was closed.
+
+        :raises ArchiveError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
+        if not self._name or not self._is_due():
+            return False
+        self.close_file()
+        return True
+
+    def close_file(self) -> None:
+        """Close the current file; the next page begins a new one.
+
+        :raises ArchiveError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
+        try:
+            self._close_file()
+        except OSError as failure:
+            raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
+        self._index.close_files()
+
+    @property
+    def current_file(self) -> str:
+        """The name of the file to which the next page is appended; empty: a new one."""
+        return self._name
+
+    def _is_due(self) -> bool:
+        """Whether no further page should be added to the current file. An empty file is always continued."""
+        if not self._committed_end:
+            return False
+        age = abs(self._now() - self._opened_at)  # the clock may have been set back
+        return self._committed_end >= self._rotate_bytes or bool(self._rotate_seconds and age >= self._rotate_seconds)
+
+    def _close_file(self) -> None:
+        """Cut off what a failed commit left behind: readers take a closed file as a whole."""
+        self._cut_off()
+        self._name = ""
+
+    def _cut_off(self) -> None:
+        path = self._folder / self._name
+        if self._name and path.exists() and path.stat().st_size > self._committed_end:
+            _truncate(path, self._committed_end)
 
     def store(
         self,
@@ -182,7 +240,7 @@ class Archive:
         self._find_end()
         try:
             self._leave_damaged_file()
-            if not self._name or self._committed_end >= self._rotate_bytes:
+            if not self._name or self._is_due():
                 self._start_file()
             encoded = self._encode(copy, requisites)
             self._append(encoded.data)
@@ -219,29 +277,6 @@ class Archive:
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
         return record
 
-    def close_file(self) -> None:
-        """Cut off uncommitted bytes of the current file, and go on in a new one with the next page.
-
-        :raises ArchiveError: if the file cannot be written.
-        :raises BacklogError: if the committed end is not known.
-        """
-        self._find_end()
-        try:
-            self._cut_off()
-        except OSError as failure:
-            raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
-        self._name, self._committed_end, self._payloads = "", 0, {}
-
-    @property
-    def current_file(self) -> str:
-        """The name of the file to which the next page is appended; empty: a new one."""
-        return self._name
-
-    def _cut_off(self) -> None:
-        path = self._folder / self._name
-        if self._name and path.exists() and path.stat().st_size > self._committed_end:
-            _truncate(path, self._committed_end)
-
     def _find_end(self) -> None:
         """After a commit that failed, read the committed end again: the database may have committed nevertheless.
 
@@ -273,9 +308,10 @@ class Archive:
     def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
         parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
         page_offset = sum(map(len, parts))
-        parts.append(page_record(copy))
+        record_id = new_record_id()
+        parts.append(page_record(copy, record_id))
         if copy.method != "GET":
-            parts.append(request_record(copy))
+            parts.append(request_record(copy, record_id))
         date = to_rfc3339(copy.captured_at)
         new: dict[str, tuple[str, str]] = {}
         refused: list[MissingRequisite] = []
@@ -303,15 +339,18 @@ class Archive:
         return first if first is not None and is_recordable(first[0]) else None
 
     def _start_file(self) -> None:
-        stamp = datetime.fromtimestamp(self._now(), UTC).strftime("%Y%m%d%H%M%S")
-        serial, known, crawler = 0, self._index.files(), self._index.crawler
+        if self._name:
+            self._close_file()
+        now = self._now()
+        stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S")
+        serial, known, crawler = 0, self._index.used_names(), self._index.crawler
         while (name := archive_file_name(crawler, stamp, serial)) in known or (self._folder / name).exists():
             serial += 1
         # The row comes first: a file without a row is not the crawler's and is never changed.
-        self._index.new_file(name)
+        self._index.new_file(name, now)
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         _sync_folder(self._folder)
-        self._name, self._committed_end, self._payloads = name, 0, {}
+        self._name, self._committed_end, self._opened_at, self._payloads = name, 0, now, {}
 
     def _append(self, data: bytes) -> None:
         descriptor = os.open(self._folder / self._name, os.O_WRONLY)
@@ -325,28 +364,75 @@ class Archive:
         finally:
             os.close(descriptor)
 
-    def read_page(self, file: str, offset: int) -> bytes:
+    def whole_file(self, file: ArchiveFile) -> Path | None:
+        """Return the path of a closed file that has all its records; None if bytes are missing, which is reported.
+
+        :raises OSError: if the file cannot be read or truncated.
+        """
+        path = self._folder / file.name
+        size = path.stat().st_size if path.exists() else 0
+        if size < file.committed:
+            self._report_missing(file.name, file.committed - size)
+            return None
+        if size > file.committed:
+            _truncate(path, file.committed)
+        return path
+
+    def drop(self, name: str) -> None:
+        """Remove a file from the disk after an object store has it.
+
+        :raises OSError: if it cannot be removed.
+        """
+        (self._folder / name).unlink(missing_ok=True)
+
+    def place_of(self, name: str) -> str:
+        """Return the object store that has a file; empty if the file is on a crawler's disk.
+
+        :raises BacklogError: if the database fails.
+        """
+        file = self._index.file(name)
+        return "" if file is None else file.place
+
+    def read_page(self, file: str, offset: int, place: str = "") -> bytes:
         """Return the body of the record at an offset of a file.
 
-        :raises FileElsewhere: if another crawler has the file.
+        :param place: from :meth:`place_of`; of a file in an object store only the record is fetched.
+        :raises FileElsewhere: if another crawler has the file, and it is not in an object store.
         :raises ArchiveError: if it cannot be read.
         """
-        if not _NAME.fullmatch(file):
-            raise ArchiveError("not a file of the archive")
-        crawler = crawler_of_file(file)
-        if crawler not in {"", self._index.crawler} and not (self._folder / file).exists():
-            raise FileElsewhere(f"the page is in the archive of the crawler {crawler}, in its file {file}")
         try:
-            with (self._folder / file).open("rb") as stream:
-                stream.seek(offset)
-                if stream.read(2) != _GZIP_MEMBER:
-                    raise ArchiveError("no record begins there")
-                stream.seek(offset)
-                return bytes(next(iter(ArchiveIterator(stream))).content_stream().read())
-        except ArchiveError:
-            raise
-        except Exception as failure:  # warcio raises errors of many classes for damaged files
-            raise ArchiveError(f"the record cannot be read: {type(failure).__name__}") from None
+            with self.opened(file, place) as stream:
+                return read_record(stream, offset)[1]
+        except UnreadableRecord as failure:
+            raise ArchiveError(f"the record cannot be read: {failure}") from None
+
+    @contextmanager
+    def opened(self, name: str, place: str = "") -> Iterator[BinaryIO]:
+        """Open a file for reading, on the disk or in the object store.
+
+        :param place: from :meth:`place_of`; of a file in an object store only the parts that are read are fetched.
+        :raises ArchiveError: if it cannot be opened, or if reading from it fails within the block.
+        """
+        if not _NAME.fullmatch(name):
+            raise ArchiveError("not a file of the archive")
+        crawler = crawler_of_file(name)
+        if not place and crawler not in {"", self._index.crawler} and not (self._folder / name).exists():
+            raise FileElsewhere(f"the page is in the archive of the crawler {crawler}, in its file {name}")
+        try:
+            with self._open(name, place) as stream:
+                yield stream
+        except OSError as failure:
+            raise ArchiveError(f"the record cannot be read: {failure.strerror or 'the file is missing'}") from None
+        except StoreFailed as failure:
+            raise ArchiveError(f"the record cannot be read: {failure}") from None
+
+    def _open(self, name: str, place: str) -> BinaryIO:
+        try:
+            return (self._folder / name).open("rb")
+        except FileNotFoundError:
+            if not place:
+                raise
+        return self._stores.setdefault(place, ObjectStore(place)).open(name)
 
 
 def _truncate(path: Path, size: int) -> None:

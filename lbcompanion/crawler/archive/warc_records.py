@@ -14,8 +14,10 @@ from hashlib import sha256
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from attrs import field, frozen
+from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
@@ -111,25 +113,46 @@ def _response(
     return _serialized(writer, record, body)
 
 
-def page_record(copy: FetchedCopy) -> bytes:
+def new_record_id() -> str:
+    """Return an identifier for a record."""
+    return f"<urn:uuid:{uuid4()}>"
+
+
+def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
     """Return the ``response`` record of a page, with its URL, status and time.
 
+    :param record_id: from :func:`new_record_id`; empty: a new one.
     :raises RecordRefused: if it cannot be written; so for every record here.
     """
     head = page_head(copy)
-    fields = {headers.NODE.text: copy.node, **left_out_field(copy)}
+    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy)}
     return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, fields)
 
 
-def request_record(copy: FetchedCopy) -> bytes:
-    """Return the ``request`` record of a page whose method was not GET: the request line and Host, no other fields."""
+def request_record(copy: FetchedCopy, page_record_id: str) -> bytes:
+    """Return the ``request`` record of a page whose method was not GET.
+
+    The visitor's request had a body, which is private and never leaves the node. The record has an empty form instead
+    and says that it is truncated. All indexers give the page the same key then, ``URL?__wb_method=POST``, and players
+    find it for any body; without a type, some of them would add an empty ``__wb_post_data`` to the key.
+
+    :param page_record_id: of the page's record, which has to be the record before this one.
+    """
     writer = _writer()
     parts = urlsplit(copy.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    head = StatusAndHeaders(f"{copy.method} {target} HTTP/1.1", [("Host", parts.netloc)], is_http_request=True)
-    record = writer.create_warc_record(
-        copy.url, "request", warc_headers_dict={"WARC-Date": to_rfc3339(copy.captured_at)}, http_headers=head
-    )
+    lines = [
+        ("Host", parts.netloc),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Content-Length", "0"),
+    ]
+    head = StatusAndHeaders(f"{copy.method} {target} HTTP/1.1", lines, is_http_request=True)
+    warc_fields = {
+        "WARC-Date": to_rfc3339(copy.captured_at),
+        "WARC-Concurrent-To": page_record_id,
+        "WARC-Truncated": "unspecified",
+    }
+    record = writer.create_warc_record(copy.url, "request", warc_headers_dict=warc_fields, http_headers=head)
     return _serialized(writer, record)
 
 
@@ -166,3 +189,46 @@ def info_record(name: str, software: str) -> bytes:
         {"software": software, "format": "WARC File Format 1.1", "robots": "ignore: pages as visitors saw them"},
     )
     return _serialized(writer, record)
+
+
+def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
+    """Turn a ``revisit`` record into a ``response`` record that has the payload itself.
+
+    :param revisit: the record's bytes as they are in its file.
+    """
+    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    digest = record.rec_headers.get_header("WARC-Payload-Digest")
+    writer = _writer()
+    copied = writer.create_warc_record(
+        record.rec_headers.get_header("WARC-Target-URI"),
+        "response",
+        payload=BytesIO(payload),
+        length=len(payload),
+        warc_headers_dict={**_kept_fields(record), "WARC-Payload-Digest": digest},
+        http_headers=record.http_headers,
+    )
+    return _serialized(writer, copied, payload)
+
+
+def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes:
+    """Let a ``revisit`` record refer to another record that has the same payload.
+
+    :param revisit: the record's bytes as they are in its file.
+    """
+    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    writer = _writer()
+    copied = writer.create_revisit_record(
+        record.rec_headers.get_header("WARC-Target-URI"),
+        record.rec_headers.get_header("WARC-Payload-Digest"),
+        first_url,
+        first_date,
+        http_headers=record.http_headers,
+        warc_headers_dict=_kept_fields(record),
+    )
+    return _serialized(writer, copied)
+
+
+def _kept_fields(record: Any) -> dict[str, str]:
+    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text)
+    found = ((name, record.rec_headers.get_header(name)) for name in names)
+    return {name: value for name, value in found if value}

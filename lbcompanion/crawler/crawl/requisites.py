@@ -8,41 +8,44 @@ another thread, since that takes up to a second of CPU for a large one.
 
 from __future__ import annotations
 
-import re
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, execute, gatherResults
+from twisted.internet.defer import Deferred, FirstError, execute, gatherResults
 
+from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.crawler.archive.warc_records import Requisite
+from lbcompanion.crawler.crawl.requisite_source import RequisiteSource, WantedFile
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
-from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.crawler.fetching.site_addresses import site_origins
-from lbcompanion.crawler.fetching.site_pause import asks_for_fewer
-from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
+from lbcompanion.crawler.queue.requisite_report import (
+    MissingRequisite,
+    Refusal,
+    RequisiteReport,
+    UnsearchedText,
+)
 from lbcompanion.html.charset import content_type_charset
-from lbcompanion.html.css_urls import css_urls, decode_style_sheet
+from lbcompanion.html.css_urls import decode_style_sheet, read_css
 from lbcompanion.html.requisite_links import MAX_LINKS, PageLinks, page_links
-from lbcompanion.html.urls import origin_of, path_of, resolve_url, target_of
-from lbcompanion.model import WallClock
-from lbcompanion.protocol.tokens import digest_of
+from lbcompanion.html.urls import origin_of, path_of, resolve_url
+from lbcompanion.model import MissingKind, WallClock
 from lbcompanion.settings import RequisitesTable
+from lbcompanion.sticky.reader import CookieReader
 
+#: How many files of one page are requested at a time.
 _CONCURRENCY = 4
 
 #: Only this much of a style sheet is searched for more files.
-_MAX_SEARCHED_BYTES = 1024 * 1024
-DEFAULT_LIMITS = RequisitesTable()
+MAX_SEARCHED_BYTES = 1024 * 1024
+#: A style sheet is searched for so many steps; see :func:`lbcompanion.html.css_urls.read_css`.
+MAX_STEPS = 200_000
+#: After so many steps no further style sheet of a page is searched.
+MAX_PAGE_STEPS = 400_000
 
 #: More URLs than this are not counted for one page and its style sheets.
 _MAX_WANTED = 2 * MAX_LINKS
-
-_ALLOWED_TYPE = re.compile(
-    r"text/css|(text|application)/(x-)?(java|ecma)script|image/[\w.+-]+|(application/(x-)?)?font[/-][\w.+-]+"
-    r"|application/vnd\.ms-fontobject|application/manifest\+json",
-    re.ASCII | re.IGNORECASE,
-)
 
 #: Runs a function with its arguments in another thread; the Deferred fires with its result.
 Parse = Callable[..., Deferred[Any]]
@@ -60,28 +63,65 @@ class Gathered:
     report: RequisiteReport
 
 
-class Requisites:
-    """Fetches the requisites of pages of one site.
+@frozen
+class _SheetLinks:
+    """The URLs in a style sheet.
 
+    :ivar steps: how many steps the search took.
+    :ivar unsearched: why a part of it was not searched; empty if all of it was.
+    """
+
+    urls: tuple[str, ...]
+    steps: int
+    unsearched: str
+
+
+class Requisites:
+    """Fetches the requisites of pages.
+
+    :param source: where files come from.
     :param now: the time in seconds.
     :param parse: runs a function in another thread.
     """
 
     def __init__(
-        self,
-        fetcher: SiteFetcher,
-        now: WallClock,
-        parse: Parse = execute,
-        limits: RequisitesTable = DEFAULT_LIMITS,
+        self, source: RequisiteSource, now: WallClock, limits: RequisitesTable, parse: Parse = execute
     ) -> None:
-        self._limits = limits
-        self._fetcher = fetcher
-        self._now = now
+        self.source = source
+        self.now = now
+        self.limits = limits
         self._parse = parse
+        #: The same style sheets belong to many pages.
+        self._sheets: BoundedCache[tuple[bytes, str, str, str], tuple[_SheetLinks, tuple[str, ...]]]
+        self._sheets = BoundedCache(max_bytes=8 * 1024 * 1024, max_key_bytes=4096)
 
-    async def gather(self, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
+    async def gather(
+        self, fetcher: SiteFetcher, reader: CookieReader, copy: FetchedCopy, fetch_path: FetchPath
+    ) -> Gathered:
         """Fetch the page's requisites and those of its style sheets; failures are reported, never raised."""
-        return await _Gathering(self._fetcher, self._now, self._parse, self._limits, copy, fetch_path).run()
+
+        def shows_move(set_cookies: tuple[str, ...]) -> bool:
+            return reader.detects_move(fetch_path.cookies, set_cookies) is True
+
+        # Where the page itself came from another node than its cookie names, its files come from there too.
+        has_moved = shows_move(copy.set_cookies)
+        return await _Gathering(
+            self, fetcher, copy, fetch_path, (lambda _cookies: False) if has_moved else shows_move
+        ).run()
+
+    async def page_links(self, copy: FetchedCopy) -> PageLinks:
+        """Read a page."""
+        found: PageLinks = await self._parse(page_links, copy.body, copy.url, copy.content_type)
+        return found
+
+    async def sheet_links(self, sheet: Requisite, page_encoding: str) -> _SheetLinks:
+        """Read a style sheet, or remember what was found in it."""
+        key = (sheet.sha256, sheet.url, sheet.content_type, page_encoding)
+        known = self._sheets.get(key)
+        if known is None:
+            found: _SheetLinks = await self._parse(style_sheet_links, sheet, page_encoding)
+            known = self._sheets.put(key, (found, found.urls))  # the texts count beside the object
+        return known[0]
 
 
 class _Gathering:
@@ -89,115 +129,137 @@ class _Gathering:
 
     def __init__(
         self,
+        requisites: Requisites,
         fetcher: SiteFetcher,
-        now: WallClock,
-        parse: Parse,
-        limits: RequisitesTable,
         copy: FetchedCopy,
         fetch_path: FetchPath,
+        shows_move: Callable[[tuple[str, ...]], bool],
     ) -> None:
-        self._limits = limits
+        self._shows_move = shows_move
+        self._requisites = requisites
+        self._limits = requisites.limits
         self._fetcher = fetcher
-        self._now = now
-        self._parse = parse
+        self._origins = site_origins(fetcher.site)
         self._copy = copy
         self._fetch_path = fetch_path
-        self._deadline = now() + limits.max_seconds
+        self._deadline = requisites.now() + self._limits.max_seconds
         #: What became of each wanted URL: a file, the reason why it is missing, or None while it is not yet known.
-        self._results: dict[str, Requisite | str | None] = {}
-        self._waiting: list[str] = []
+        self._results: dict[str, Requisite | Refusal | None] = {}
+        self._unsearched: list[UnsearchedText] = []
+        self._waiting: deque[str] = deque()
         self._tried = 0
         self._bytes = 0
-        #: The status that asked for fewer requests; 0 if none did.
-        self._refused_status = 0
+        self._steps_left = MAX_PAGE_STEPS
+        #: The answer that asked for fewer requests; empty if none did.
+        self._refused = ""
         self._encoding = "utf-8"
 
     async def run(self) -> Gathered:
         """Fetch until nothing is left or a limit is reached."""
-        copy = self._copy
-        links: PageLinks = await self._parse(page_links, copy.body, copy.url, copy.content_type)
+        links = await self._requisites.page_links(self._copy)
         self._encoding = links.encoding
+        self._note_unsearched(self._copy.url, links.unsearched)
         self._want(links.urls)
         while self._waiting:
-            limit = self._reached_limit()
-            if limit:
-                self._results.update(dict.fromkeys(self._waiting, limit))
-                break
-            await self._fetch_batch()
+            workers = [Deferred.fromCoroutine(self._fetch_waiting()) for _ in range(_CONCURRENCY)]
+            try:
+                await gatherResults(workers, consumeErrors=True)
+            except FirstError as failure:  # cancelled, or a defect
+                failure.subFailure.raiseException()
         return self._gathered()
 
     def _want(self, urls: Iterable[str]) -> None:
         for url in urls:
-            if url in self._results or len(self._results) >= _MAX_WANTED:
+            if url in self._results:
                 continue
+            if len(self._results) >= _MAX_WANTED:
+                self._note_unsearched(self._copy.url, f"more than {_MAX_WANTED} files")
+                return
             refusal = self._refusal(url)
-            self._results[url] = refusal or None
-            if not refusal:
+            self._results[url] = refusal
+            if refusal is None:
                 self._waiting.append(url)
 
-    def _refusal(self, url: str) -> str:
-        """Return why a URL is not requested; empty if it is."""
+    def _note_unsearched(self, url: str, reason: str) -> None:
+        if reason and not any(each.url == url for each in self._unsearched):
+            self._unsearched.append(UnsearchedText(url, reason))
+
+    def _refusal(self, url: str) -> Refusal | None:
+        """Return why a URL is not requested; None if it is."""
         site = self._fetcher.site
-        if origin_of(url) not in site_origins(site):
-            return "another origin"
-        return "below the companion's prefix" if path_of(url).startswith(f"{site.prefix}/") else ""
+        if origin_of(url) not in self._origins:
+            return Refusal("another origin", MissingKind.ANOTHER_ORIGIN)
+        if path_of(url).startswith(f"{site.prefix}/"):
+            return Refusal("below the companion's prefix", MissingKind.PREFIX)
+        return Refusal("excluded", MissingKind.EXCLUDED) if self._requisites.source.excluded.match(url) else None
 
-    def _reached_limit(self) -> str:
+    def _reached_limit(self) -> Refusal | None:
         limits = self._limits
-        if self._refused_status:
-            return f"not requested after status {self._refused_status}"
+        if self._refused:
+            return Refusal(f"not requested after {self._refused}", MissingKind.REFUSED)
         if self._tried >= limits.max_files:
-            return f"more than {limits.max_files} files"
+            return Refusal(f"more than {limits.max_files} files", MissingKind.LIMIT)
         if self._bytes >= limits.max_bytes:
-            return f"more than {limits.max_bytes} bytes in all"
-        return f"more than {limits.max_seconds:g} s in all" if self._now() >= self._deadline else ""
+            return self._too_many_bytes()
+        if self._requisites.now() >= self._deadline:
+            return Refusal(f"more than {limits.max_seconds:g} s in all", MissingKind.LIMIT)
+        return None
 
-    async def _fetch_batch(self) -> None:
-        count = min(_CONCURRENCY, self._limits.max_files - self._tried)
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._tried += len(batch)
-        max_bytes = min(self._limits.max_bytes - self._bytes, self._limits.max_file_bytes)
-        seconds = self._deadline - self._now()
-        running = [Deferred.fromCoroutine(self._fetch(url, max_bytes, seconds)) for url in batch]
-        for url, result in zip(batch, await gatherResults(running, consumeErrors=True), strict=True):
-            self._results[url] = result
-            if isinstance(result, Requisite):
-                self._bytes += len(result.body)
-                if result.content_type.lower().startswith("text/css"):
-                    self._want(await self._parse(_style_sheet_links, result, self._encoding))
+    def _too_many_bytes(self) -> Refusal:
+        return Refusal(f"more than {self._limits.max_bytes} bytes in all", MissingKind.LIMIT)
 
-    async def _fetch(self, url: str, max_bytes: int, seconds: float) -> Requisite | str:
-        """Fetch one file; return the reason if it cannot be archived."""
-        # By ``direct`` it is requested at the node's own origin.
-        address = f"{self._fetch_path.direct.rstrip('/')}{target_of(url)}" if self._fetch_path.direct else url
-        try:
-            reply = await self._fetcher.fetch_file(address, self._fetch_path, max_bytes, seconds)
-        except FetchFailed as failure:
-            return failure.word
-        except ValueError:
-            return "its address cannot be requested"
-        if asks_for_fewer(reply):
-            self._refused_status = reply.status
-        if reply.status != 200:
-            return f"status {reply.status}"
-        content_type = "".join(char for char in reply.header("content-type") if " " <= char <= "~")
-        if not _ALLOWED_TYPE.fullmatch(content_type.partition(";")[0].strip()):
-            return f"type {content_type.partition(';')[0].strip()[:100] or 'not named'}"
-        return Requisite(url, content_type, digest_of(reply.body), reply.body)
+    async def _fetch_waiting(self) -> None:
+        """Fetch one file after another until none waits, or a limit is reached."""
+        while self._waiting:
+            limit = self._reached_limit()
+            if limit is not None:
+                self._results.update(dict.fromkeys(self._waiting, limit))
+                self._waiting.clear()
+                return
+            self._tried += 1
+            await self._fetch(self._waiting.popleft())
+
+    async def _fetch(self, url: str) -> None:
+        wanted = WantedFile(self._fetcher, self._fetch_path, self._copy.node, url, self._deadline, self._shows_move)
+        result = await self._requisites.source.get(wanted)
+        if isinstance(result, Requisite) and self._bytes + len(result.body) > self._limits.max_bytes:
+            result = self._too_many_bytes()
+        self._results[url] = result
+        if isinstance(result, Refusal):
+            if result.kind is MissingKind.REFUSED:
+                self._refused = result.reason
+            return
+        self._bytes += len(result.body)
+        if result.content_type.lower().startswith("text/css"):
+            await self._search(result)
+
+    async def _search(self, sheet: Requisite) -> None:
+        if self._steps_left <= 0:
+            self._note_unsearched(sheet.url, "the style sheets before it took too long to search")
+            return
+        links = await self._requisites.sheet_links(sheet, self._encoding)
+        self._steps_left -= links.steps
+        self._want(links.urls)
+        self._note_unsearched(sheet.url, links.unsearched)
 
     def _gathered(self) -> Gathered:
         files = tuple(each for each in self._results.values() if isinstance(each, Requisite))
         missing = tuple(
-            MissingRequisite(url, each or "not requested")
+            MissingRequisite(url, each.reason, each.kind)
             for url, each in self._results.items()
-            if not isinstance(each, Requisite)
+            if isinstance(each, Refusal)
         )
-        return Gathered(files, RequisiteReport(len(self._results), missing))
+        return Gathered(files, RequisiteReport(len(self._results), missing, tuple(self._unsearched)))
 
 
-def _style_sheet_links(sheet: Requisite, page_encoding: str) -> list[str]:
+def style_sheet_links(sheet: Requisite, page_encoding: str) -> _SheetLinks:
     """Return the absolute URLs in a style sheet, without duplicates."""
     declared = content_type_charset(sheet.content_type.encode("latin-1", "replace")) or ""
-    text = decode_style_sheet(sheet.body[:_MAX_SEARCHED_BYTES], declared, page_encoding)
-    found = (resolve_url(sheet.url, each) for each in css_urls(text))
-    return [each for each in dict.fromkeys(found) if each and each != sheet.url]
+    text = decode_style_sheet(sheet.body[:MAX_SEARCHED_BYTES], declared, page_encoding)
+    css = read_css(text, MAX_STEPS, MAX_LINKS)
+    found = (resolve_url(sheet.url, each) for each in css.urls)
+    urls = tuple(dict.fromkeys(each for each in found if each and each != sheet.url))
+    unsearched = "its style sheet takes too long to search, or has too many links" if not css.is_whole else ""
+    if not unsearched and len(sheet.body) > MAX_SEARCHED_BYTES:
+        unsearched = f"longer than {MAX_SEARCHED_BYTES} bytes"
+    return _SheetLinks(urls, css.steps, unsearched)

@@ -10,11 +10,13 @@ from zlib import crc32
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, execute
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
 from lbcompanion.crawler.archive.warc_records import RecordRefused
 from lbcompanion.crawler.crawl.confirmations import Confirmations
+from lbcompanion.crawler.crawl.requisite_source import RequisiteSource
 from lbcompanion.crawler.crawl.requisites import Gathered, Parse, Requisites
 from lbcompanion.crawler.crawl.round_runner import RoundResult, RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -101,10 +103,13 @@ class Scheduler:
         self._per_node = per_node or concurrency
         self._give_up_after_seconds = give_up_after_seconds
         self._requisites = requisites
+        source = RequisiteSource(now, lambda seconds: deferLater(reactor, seconds), requisites, metrics)
+        self._page_files = Requisites(source, now, requisites, parse)
         self._route_refresher = route_refresher
-        self._parse = parse
         self._confirmations = Confirmations(reactor, gather_seconds)
         self._running: dict[str, Deferred[None]] = {}
+        #: How many of these have their page, and wait for its files.
+        self._waiting_for_files = 0
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
         self._woken_at: dict[str, float] = {}
@@ -137,7 +142,7 @@ class Scheduler:
 
     async def _poll(self) -> None:
         # After a failure of the disk one page at a time is tried: each try transfers a copy.
-        free = (1 if self._archive.is_failing() else self._concurrency) - len(self._running)
+        free = 1 - len(self._running) if self._archive.is_failing() else self._free_slots()
         if free <= 0:
             return
         if not await self._defer(self._archive.may_store):
@@ -149,7 +154,7 @@ class Scheduler:
             self._metrics.count_node_wait()
         if refused := [job.token for job in taken.jobs if not self._start(job)]:
             await self._defer(self._work.give_back, refused)
-        if len(self._running) >= self._concurrency:
+        if self._free_slots() <= 0:
             return
         if taken.jobs:
             # These jobs may have filled the slots of a node; query again without its notices.
@@ -160,6 +165,14 @@ class Scheduler:
         waits += [each for each in (taken.again_seconds, self._work.poll_seconds) if each is not None]
         if following is not None or len(waits) > 1:
             self._wake_in(min(max(min(waits), 0.0), _MAX_SLEEP_SECONDS) + 0.01)
+
+    def _free_slots(self) -> int:
+        """Return how many notices may be started.
+
+        One that only waits for its page's files keeps no other page from being fetched, up to twice the number.
+        """
+        fetching = len(self._running) - self._waiting_for_files
+        return min(self._concurrency - fetching, 2 * self._concurrency - len(self._running))
 
     def _wake_in(self, seconds: float) -> None:
         if self._timer is not None and self._timer.active():
@@ -317,7 +330,7 @@ class Scheduler:
                 await self._mark_lost(job, address, attempts)
                 return
             copy = evolve(copy, url=address)
-            gathered = await self._gather(context, copy, round_result.fetch_path)
+            gathered = await self._gather(context, job, copy, round_result.fetch_path)
             archived = (*before, evolve(last, result=_ARCHIVED))
             stored = await self._defer(
                 self._archive.store,
@@ -334,7 +347,9 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.count_archived(len(copy.body), len(gathered.files), len(gathered.report.missing))
+        self._metrics.count_archived(
+            len(copy.body), len(gathered.files), [each.kind for each in gathered.report.missing]
+        )
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),
@@ -345,10 +360,21 @@ class Scheduler:
         confirmed = self._confirmations.confirm(context.fetcher, job.owner, job.token, round_result.fetch_path)
         self._metrics.count_confirmation(done=await confirmed)
 
-    async def _gather(self, context: SiteContext, copy: FetchedCopy, fetch_path: FetchPath) -> Gathered:
+    async def _gather(
+        self, context: SiteContext, job: PendingNotice, copy: FetchedCopy, fetch_path: FetchPath
+    ) -> Gathered:
         if not self._requisites.enabled:
             return Gathered((), RequisiteReport())
-        return await Requisites(context.fetcher, self._now, self._parse, self._requisites).gather(copy, fetch_path)
+        had_no_slot = self._free_slots() <= 0 or job.owner in self._full_nodes()
+        self._waiting_for_files += 1
+        self._busy_nodes[job.owner] -= 1
+        if had_no_slot:
+            self.wake()
+        try:
+            return await self._page_files.gather(context.fetcher, context.reader, copy, fetch_path)
+        finally:
+            self._busy_nodes[job.owner] += 1
+            self._waiting_for_files -= 1
 
     def stop(self) -> Deferred[Any]:
         """Start no more jobs; fires when the running ones have ended."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import frozen
-from twisted.internet.defer import Deferred
+from attrs import Factory, frozen
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
@@ -38,6 +38,7 @@ class Kept:
     :ivar folder: of the archive.
     :ivar secret: the farm's secret, for pseudonyms.
     :ivar keep_days: see :class:`.retention.Retention`; so ``keep_bytes``.
+    :ivar store_url: see :class:`.eraser.Parts`; so ``file_lock``.
     """
 
     database: Database
@@ -47,6 +48,8 @@ class Kept:
     secret: bytes
     keep_days: float = 0
     keep_bytes: int = 0
+    store_url: str = ""
+    file_lock: DeferredLock = Factory(DeferredLock)
 
 
 def build_eraser(
@@ -83,6 +86,8 @@ def build_eraser(
             forget_routes=forget_routes,
             on_erased=on_erased,
             compact=kept.database.compact,
+            store_url=kept.store_url,
+            file_lock=kept.file_lock,
         )
     )
 
@@ -122,6 +127,7 @@ class Erasing:
             now=now,
             keep_days=kept.keep_days,
             keep_bytes=kept.keep_bytes,
+            store_url=kept.store_url,
         )
 
     def _work(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:

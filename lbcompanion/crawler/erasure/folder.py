@@ -1,26 +1,38 @@
-"""The folder of archive files as erasure uses it: read a file, write a successor, remove a file."""
+"""The archive's files as erasure uses them: read a file, write a successor, remove a file.
+
+Files are on this machine, or in an object store. A successor is always written on this machine; like every closed file
+it is then uploaded (:mod:`lbcompanion.crawler.archive.uploads`).
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
+
+from lbcompanion.crawler.archive.object_store import ObjectStore
 
 _SUFFIX = ".warc.gz"
+_COPY_BYTES = 1 << 20
 _SERIAL = re.compile(r"(.*)-e(\d+)", re.ASCII)
 
 
 class ArchivePlace(Protocol):
-    """Where one crawler's archive files are. All methods block and raise ``OSError``."""
+    """Where one crawler's archive files are. All methods block, and raise ``OSError`` or ``StoreFailed``.
 
-    def size(self, name: str) -> int:
+    A file is on this machine, or in an object store, whose URL is given as ``place``.
+    """
+
+    def size(self, name: str, place: str = "") -> int:
         """Return a file's length in bytes; -1 if it is missing."""
         ...
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str, place: str = "") -> BinaryIO:
         """Open a file for reading; it can be sought."""
         ...
 
@@ -32,27 +44,41 @@ class ArchivePlace(Protocol):
         """Make a file that :meth:`create` opened durable, with its name, and close it."""
         ...
 
-    def remove(self, name: str) -> None:
-        """Remove a file durably; a missing one is no error."""
+    def remove(self, name: str, place: str = "") -> None:
+        """Remove a file durably, from this machine and from the object store; a missing one is no error."""
         ...
 
 
 class ArchiveFolder:
-    """A folder of this machine."""
+    """A folder of this machine, and object stores.
 
-    def __init__(self, folder: Path) -> None:
+    :param store: returns the object store of a URL.
+    """
+
+    def __init__(self, folder: Path, store: Callable[[str], ObjectStore] = ObjectStore) -> None:
         self._folder = folder
+        self._store = store
 
-    def size(self, name: str) -> int:
+    def size(self, name: str, place: str = "") -> int:
         """Return a file's length in bytes; -1 if it is missing."""
         try:
             return (self._folder / name).stat().st_size
         except FileNotFoundError:
-            return -1
+            found = self._store(place).size(name) if place else None
+        return -1 if found is None else found
 
-    def open(self, name: str) -> BinaryIO:
-        """Open a file for reading."""
-        return (self._folder / name).open("rb")
+    def open(self, name: str, place: str = "") -> BinaryIO:
+        """Open a file for reading. One in an object store is copied into a file without a name first."""
+        try:
+            return (self._folder / name).open("rb")
+        except FileNotFoundError:
+            if not place:
+                raise
+        copy = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115 - the caller closes it
+        with closing_on_error(copy), self._store(place).open(name) as source:
+            shutil.copyfileobj(source, copy, _COPY_BYTES)
+            copy.seek(0)
+        return copy
 
     def create(self, name: str) -> BinaryIO:
         """Create a file for writing; it must not exist."""
@@ -66,8 +92,10 @@ class ArchiveFolder:
             os.fsync(stream.fileno())
         self._sync_folder()
 
-    def remove(self, name: str) -> None:
-        """Remove a file durably; a missing one is no error."""
+    def remove(self, name: str, place: str = "") -> None:
+        """Remove a file durably, from this machine and from the object store; a missing one is no error."""
+        if place:
+            self._store(place).remove(name)
         (self._folder / name).unlink(missing_ok=True)
         if self._folder.exists():
             self._sync_folder()

@@ -30,6 +30,7 @@ class Retention:
 
     :param keep_days: how long recordings are kept; 0: for ever.
     :param keep_bytes: how long this crawler's archive files may be in all; 0: any length.
+    :param store_url: the object store to which the crawler uploads its files; empty: none.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Retention:
         now: WallClock,
         keep_days: float,
         keep_bytes: int,
+        store_url: str = "",
     ) -> None:
         self._eraser = eraser
         self._erasures = erasures
@@ -54,6 +56,7 @@ class Retention:
         self._now = now
         self._keep_days = keep_days
         self._keep_bytes = keep_bytes
+        self._store_url = store_url
         self._age_checked_at: float | None = None
         self._timer: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
@@ -111,23 +114,23 @@ class Retention:
     def _too_much(self) -> Selection | None:
         """Return the oldest recordings whose removal makes the archive short enough; None if it is."""
         files = self._replacements.files()
-        excess = sum(files.values()) - self._keep_bytes
+        excess = sum(file.committed for file in files.values()) - self._keep_bytes
         if excess <= 0:
             return None
         chosen: list[str] = []
-        for name, committed in files.items():
+        for name, file in files.items():
             if excess <= 0 or name == self._archive.current_file or name == list(files)[-1]:
                 break
-            excess -= committed
+            excess -= file.committed
             if self._replacements.rows(name):
                 chosen.append(name)
             else:
                 # Pages of an earlier crash that no recording refers to.
-                self._replacements.replace([Replacement(name, "", 0, {}, ())])
+                self._replacements.replace([Replacement(name, "", 0, {}, (), place=file.place or self._store_url)])
         if chosen:
             return Selection(files=tuple(chosen))
         newest = list(files)[-1] if excess > 0 else ""
-        return self._oldest_of(newest, files[newest]) if newest else None
+        return self._oldest_of(newest, files[newest].committed) if newest else None
 
     def _oldest_of(self, name: str, committed: int) -> Selection | None:
         bound = committed - self._keep_bytes * _KEPT_SHARE

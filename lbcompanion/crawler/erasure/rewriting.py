@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b32decode
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from io import BytesIO
 from typing import BinaryIO
 
@@ -77,6 +78,7 @@ class Rewriter:
         self._open_file = open_file
         self._is_stopped = is_stopped
         self._moved: dict[_Key, _Moved] = {}
+        self._open_now: tuple[str, BinaryIO] = ("", BytesIO())
 
     def rewrite(self, name: str, size: int, rows: list[FileRow], draft: str, target: BinaryIO) -> Replacement | None:
         """Write one file.
@@ -89,6 +91,7 @@ class Rewriter:
         :raises OSError: if the file cannot be read, or the successor not be written.
         """
         with self._open_file(name) as source:
+            self._open_now = name, source
             return _OneFile(self, name, source, size, rows, draft, target).run()
 
     def homes(self, files: set[str]) -> list[Home]:
@@ -132,9 +135,10 @@ class Rewriter:
         return moved.home
 
     def _payload(self, moved: _Moved) -> bytes | None:
-        with self._open_file(moved.file) as source:
-            source.seek(moved.offset)
-            raw = source.read(moved.length)
+        name, source = self._open_now
+        with nullcontext(source) if moved.file == name else self._open_file(moved.file) as stream:
+            stream.seek(moved.offset)
+            raw = stream.read(moved.length)
         member = next(members(BytesIO(raw), len(raw), []), None)
         record = None if member is None else read_record(member.plain)
         return None if record is None else record.payload

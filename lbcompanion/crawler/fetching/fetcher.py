@@ -7,7 +7,7 @@ also needs a body that matches the digest in the proof.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -320,12 +320,20 @@ class SiteFetcher:
         url = f"{self.site.origin.rstrip('/')}{path}"
         return (await self._ask_balancer("HEAD", url, [("Accept", "text/html,*/*")])).all("set-cookie")
 
-    async def fetch_file(self, url: str, fetch_path: FetchPath, max_bytes: int, timeout_seconds: float) -> Reply:
+    async def fetch_file(
+        self,
+        url: str,
+        fetch_path: FetchPath,
+        max_bytes: int,
+        timeout_seconds: float,
+        conditions: Iterable[tuple[str, str]] = (),
+    ) -> Reply:
         """Get a public file of the page's origin over the page's path; the caller has checked the URL.
 
+        :param conditions: the fields that make the request conditional.
         :raises FetchFailed: if no complete response came.
         """
-        headers = [("Accept", "*/*"), *self._cookies(fetch_path)]
+        headers = [("Accept", "*/*"), *conditions, *self._cookies(fetch_path)]
         return await self._ask(
             *("GET", url, headers, max_bytes),
             fetch_path=fetch_path,

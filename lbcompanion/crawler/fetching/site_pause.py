@@ -24,6 +24,17 @@ def asks_for_fewer(reply: Reply) -> bool:
     return reply.status == 429 or (reply.status == 503 and bool(reply.header("retry-after")))
 
 
+def retry_after_seconds(reply: Reply, now: float) -> float | None:
+    """Return the seconds in ``Retry-After`` (RFC 9110 section 10.2.3); None if it is missing or malformed."""
+    value = reply.header("retry-after").strip()
+    if value.isascii() and value.isdigit():
+        return float(min(int(value[:9]), int(_MAX_SECONDS)))
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 class SitePause:
     """The pause of one site.
 
@@ -45,7 +56,7 @@ class SitePause:
             if reply.status < 500 and not self.seconds_left():
                 self._next_seconds = _FIRST_SECONDS
             return
-        asked_for = self._retry_after(reply.header("retry-after"))
+        asked_for = retry_after_seconds(reply, self._now())
         if not self.seconds_left():
             seconds = self._next_seconds if asked_for is None else asked_for
             self._next_seconds = min(self._next_seconds * 2, _MAX_SECONDS)
@@ -58,13 +69,3 @@ class SitePause:
         if reply.header(NODE.lower) or reply.header("content-type").startswith("application/problem+json"):
             return False
         return asks_for_fewer(reply)
-
-    def _retry_after(self, value: str) -> float | None:
-        """Return the seconds in ``Retry-After`` (RFC 9110 section 10.2.3); None if it is missing or malformed."""
-        value = value.strip()
-        if value.isascii() and value.isdigit():
-            return float(min(int(value[:9]), int(_MAX_SECONDS)))
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - self._now())
-        except (ValueError, TypeError, OverflowError):
-            return None

@@ -5,13 +5,16 @@ A page's bytes are committed in the transaction that gives its notice the outcom
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from attrs import frozen
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import ColumnElement, insert, or_, select, update
+from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
-from lbcompanion.crawler.queue.schema import FILES, PAYLOADS
+from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS
 from lbcompanion.model import Attempt, Verdict
 
 
@@ -40,6 +43,33 @@ class ArchivedRecord:
     report: RequisiteReport | None = None
 
 
+class FileState(StrEnum):
+    """The state of an archive file."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UPLOADED = "uploaded"
+
+
+@frozen
+class ArchiveFile:
+    """A file of the archive.
+
+    :ivar committed: its length in bytes; on disk it may be longer after a crash.
+    :ivar state: None if an earlier version wrote the file.
+    :ivar opened_at: when it was started, in seconds since the epoch; 0 if an earlier version wrote the file.
+    :ivar place: the object store that has the file; empty while it is on this crawler's disk.
+    :ivar crawler: the name of the crawler that writes it; empty if an earlier version wrote the file.
+    """
+
+    name: str
+    committed: int
+    state: FileState | None = None
+    opened_at: float = 0.0
+    place: str = ""
+    crawler: str = ""
+
+
 class ArchiveIndex:
     """One crawler's index, over the crawler's database.
 
@@ -50,20 +80,70 @@ class ArchiveIndex:
         self.crawler = crawler
         self._database = database
 
-    def new_file(self, name: str) -> None:
-        """Register a file before it is created."""
+    def new_file(self, name: str, now: float) -> None:
+        """Register a file before it is created, and close the files before it."""
         with self._database.change() as connection:
-            connection.execute(insert(FILES).values(name=name, committed=0, crawler=self.crawler))
+            self._close_open(connection)
+            values = {"name": name, "committed": 0, "crawler": self.crawler, "state": FileState.OPEN, "opened_at": now}
+            connection.execute(insert(FILES).values(values))
+
+    def close_files(self) -> None:
+        """Close this crawler's open files: no record is appended to them any more."""
+        with self._database.change() as connection:
+            self._close_open(connection)
+
+    def _close_open(self, connection: Connection) -> None:
+        is_open = or_(FILES.c.state == FileState.OPEN, FILES.c.state.is_(None))
+        connection.execute(update(FILES).where(self._own(), is_open).values(state=FileState.CLOSED))
+
+    def _own(self) -> ColumnElement[bool]:
+        # Files without a crawler's name are its own too: at that time a queue had a single crawler.
+        return or_(FILES.c.crawler == self.crawler, FILES.c.crawler.is_(None))
 
     def files(self) -> dict[str, int]:
-        """Return the committed length of each file of this crawler, oldest file first.
+        """Return the committed length of each file of this crawler, oldest file first."""
+        return {file.name: file.committed for file in self.own_files()}
 
-        Files without a crawler's name are its own too: at that time a queue had a single crawler.
-        """
-        own = or_(FILES.c.crawler == self.crawler, FILES.c.crawler.is_(None))
+    def used_names(self) -> frozenset[str]:
+        """Return the names of this crawler's files, and of its former files that still have to be removed."""
+        query = select(DOOMED_FILES.c.name).where(DOOMED_FILES.c.crawler == self.crawler)
         with self._database.read() as connection:
-            rows = connection.execute(select(FILES).where(own).order_by(FILES.c.id)).all()
-        return {row.name: row.committed for row in rows}
+            doomed = connection.execute(query).scalars().all()
+        return frozenset(self.files()) | frozenset(doomed)
+
+    def own_files(self) -> list[ArchiveFile]:
+        """Return the files of this crawler, oldest file first."""
+        return self._select(self._own())
+
+    def closed_files(self) -> list[ArchiveFile]:
+        """Return this crawler's files that are closed, not empty and not uploaded, oldest file first."""
+        return self._select(self._own(), FILES.c.state == FileState.CLOSED, FILES.c.committed > 0)
+
+    def file(self, name: str) -> ArchiveFile | None:
+        """Return one file, of any crawler; None if there is no such file."""
+        return next(iter(self._select(FILES.c.name == name)), None)
+
+    def _select(self, *conditions: ColumnElement[bool]) -> list[ArchiveFile]:
+        with self._database.read() as connection:
+            rows = connection.execute(select(FILES).where(*conditions).order_by(FILES.c.id)).all()
+        return [
+            ArchiveFile(
+                name=row.name,
+                committed=row.committed,
+                state=FileState(row.state) if row.state else None,
+                opened_at=row.opened_at or 0.0,
+                place=row.place or "",
+                crawler=row.crawler or "",
+            )
+            for row in rows
+        ]
+
+    def mark_uploaded(self, file: ArchiveFile, place: str) -> bool:
+        """Record that an object store has a whole file; return False if the file was changed since it was read."""
+        unchanged = (FILES.c.name == file.name, FILES.c.committed == file.committed)
+        with self._database.change() as connection:
+            values = {"state": FileState.UPLOADED, "place": place}
+            return connection.execute(update(FILES).where(*unchanged).values(values)).rowcount == 1
 
     def committed(self, name: str) -> int:
         """Return the committed length of a file, after any transaction that changes it at this moment has ended.

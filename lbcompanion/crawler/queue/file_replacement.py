@@ -13,7 +13,7 @@ from attrs import field, frozen
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
-from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.archive_index import ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.database import BacklogError, Database
 from lbcompanion.crawler.queue.schema import DOOMED_FILES, ERASURES, FILES, PAYLOADS, RECORDINGS
 
@@ -51,6 +51,7 @@ class Replacement:
     :ivar removed_payloads: digest and URL of the payloads whose first records are gone.
     :ivar records: how many records are gone, by erasure.
     :ivar freed: by how many bytes the file became shorter.
+    :ivar place: the object store that may have the old file; empty: none.
     """
 
     old: str
@@ -61,6 +62,7 @@ class Replacement:
     removed_payloads: Sequence[tuple[str, str]] = field(default=(), repr=False)
     records: Mapping[int, int] = field(factory=dict)
     freed: int = 0
+    place: str = ""
 
 
 class FileReplacements:
@@ -74,9 +76,9 @@ class FileReplacements:
         self._index = index
         self._crawler = index.crawler
 
-    def files(self) -> dict[str, int]:
-        """Return the committed length of each file of this crawler, oldest file first."""
-        return self._index.files()
+    def files(self) -> dict[str, ArchiveFile]:
+        """Return the files of this crawler by their names, oldest file first."""
+        return {file.name: file for file in self._index.own_files()}
 
     def waiting_files(self) -> list[str]:
         """Return the files of this crawler with records that an erasure removes, oldest file first."""
@@ -97,11 +99,12 @@ class FileReplacements:
         with self._database.change() as connection:
             _doom(connection, name, self._crawler)
 
-    def doomed(self) -> list[str]:
-        """Return the names of the files that this crawler has to remove."""
-        query = select(DOOMED_FILES.c.name).where(DOOMED_FILES.c.crawler == self._crawler)
+    def doomed(self) -> dict[str, str]:
+        """Return the files that this crawler has to remove: the names, and the object stores that may have them."""
+        query = select(DOOMED_FILES).where(DOOMED_FILES.c.crawler == self._crawler)
         with self._database.read() as connection:
-            return list(connection.execute(query.order_by(DOOMED_FILES.c.name)).scalars())
+            rows = connection.execute(query.order_by(DOOMED_FILES.c.name)).all()
+        return {row.name: row.place for row in rows}
 
     def removed(self, name: str) -> None:
         """Note that a file is removed."""
@@ -125,9 +128,9 @@ class FileReplacements:
                 connection.execute(insert(PAYLOADS).values(values))
 
 
-def _doom(connection: Connection, name: str, crawler: str) -> None:
+def _doom(connection: Connection, name: str, crawler: str, place: str = "") -> None:
     if connection.execute(select(DOOMED_FILES).where(DOOMED_FILES.c.name == name)).first() is None:
-        connection.execute(insert(DOOMED_FILES).values(name=name, crawler=crawler))
+        connection.execute(insert(DOOMED_FILES).values(name=name, crawler=crawler, place=place))
 
 
 def _check_rows(connection: Connection, each: Replacement) -> None:
@@ -150,14 +153,15 @@ def _replace(connection: Connection, each: Replacement, crawler: str) -> None:
         connection.execute(delete(PAYLOADS).where(*where))
     if each.new:
         connection.execute(update(PAYLOADS).where(PAYLOADS.c.file == each.old).values(file=each.new))
-        values_of_file = {"name": each.new, "committed": each.committed}
-        connection.execute(update(FILES).where(FILES.c.name == each.old).values(values_of_file))
-        connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == each.new))
+        if each.new != each.old:
+            values_of_file = {"name": each.new, "committed": each.committed, "state": FileState.CLOSED, "place": None}
+            connection.execute(update(FILES).where(FILES.c.name == each.old).values(values_of_file))
+            connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == each.new))
     else:
         connection.execute(delete(PAYLOADS).where(PAYLOADS.c.file == each.old))
         connection.execute(delete(FILES).where(FILES.c.name == each.old))
     if each.new != each.old:
-        _doom(connection, each.old, crawler)
+        _doom(connection, each.old, crawler, each.place)
     for erasure, records in each.records.items():
         counts = {ERASURES.c.records: ERASURES.c.records + records, ERASURES.c.files: ERASURES.c.files + 1}
         connection.execute(update(ERASURES).where(ERASURES.c.id == erasure).values(counts))

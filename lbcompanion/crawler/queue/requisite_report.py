@@ -8,13 +8,38 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from lbcompanion.model import MissingKind
+
 #: A row keeps this much of the list, in characters; ``wanted`` and ``archived`` always count all files.
 MAX_LIST_CHARS = 131072
 
 
 @frozen
+class Refusal:
+    """Why a requisite is not archived.
+
+    :ivar reason: for people.
+    """
+
+    reason: str
+    kind: MissingKind
+
+
+@frozen
 class MissingRequisite:
     """A requisite that is not archived.
+
+    :ivar reason: why, for people.
+    """
+
+    url: str
+    reason: str
+    kind: MissingKind = MissingKind.UNUSABLE
+
+
+@frozen
+class UnsearchedText:
+    """A page or a style sheet that was not searched to its end, so that it may refer to more files.
 
     :ivar reason: why, for people.
     """
@@ -29,10 +54,12 @@ class RequisiteReport:
 
     :ivar wanted: how many files the page and its style sheets refer to.
     :ivar missing: those that are not archived, in the order of the page.
+    :ivar unsearched: where more files may be referred to.
     """
 
     wanted: int = 0
     missing: tuple[MissingRequisite, ...] = ()
+    unsearched: tuple[UnsearchedText, ...] = ()
 
     def with_missing(self, missing: Iterable[MissingRequisite]) -> RequisiteReport:
         """Return the report with more missing files."""
@@ -40,16 +67,20 @@ class RequisiteReport:
 
 
 def dump_report(report: RequisiteReport) -> str:
-    """Write a report for a row."""
-    entries: list[dict[str, str]] = []
+    """Write a report for a row. ``unsearched`` is there only if something was not searched."""
     room = MAX_LIST_CHARS
-    for each in report.missing:
-        room -= len(each.url) + len(each.reason)
-        if room < 0:
-            break
-        entries.append({"url": each.url, "reason": each.reason})
+    lists: dict[str, list[dict[str, str]]] = {"missing": [], "unsearched": []}
+    for name, entries in (("unsearched", report.unsearched), ("missing", report.missing)):
+        for each in entries:
+            room -= len(each.url) + len(each.reason)
+            if room < 0:
+                break
+            lists[name].append({"url": each.url, "reason": each.reason})
     archived = report.wanted - len(report.missing)
-    return json.dumps({"wanted": report.wanted, "archived": archived, "missing": entries})
+    found: dict[str, Any] = {"wanted": report.wanted, "archived": archived, "missing": lists["missing"]}
+    if lists["unsearched"]:
+        found["unsearched"] = lists["unsearched"]
+    return json.dumps(found)
 
 
 def load_report(text: str | None) -> dict[str, Any] | None:

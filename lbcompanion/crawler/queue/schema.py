@@ -115,6 +115,9 @@ FILES = Table(
     Column("name", String(255), nullable=False, unique=True),
     Column("committed", BigInteger, nullable=False),
     Column("crawler", String(64)),  # null: of a version before crawlers had names
+    Column("state", String(16)),  # open, closed or uploaded; null: of a version before files were closed
+    Column("opened_at", Double),
+    Column("place", Text),  # the object store that has the file, once it is uploaded
     **_MYSQL,
 )
 
@@ -187,5 +190,6 @@ DOOMED_FILES = Table(
     METADATA,
     Column("name", String(255), primary_key=True),
     Column("crawler", String(64), nullable=False),  # the one that removes it
+    Column("place", Text, nullable=False),  # the object store that may have it too; empty: none
     **_MYSQL,
 )

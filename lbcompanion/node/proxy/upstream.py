@@ -11,6 +11,7 @@ from typing import Protocol
 from lbcompanion.model import MonotonicClock
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.interface import Transport
+from lbcompanion.node.proxy.worker_estimate import WorkerEstimate
 from lbcompanion.settings import LimitsTable
 
 #: A new connection without a byte for this long may be waiting for a worker that an idle connection occupies.
@@ -20,8 +21,17 @@ MIN_IDLE_SECONDS = 0.005
 #: Half of the connections that have been idle for longer are closed each second.
 SPARE_SECONDS = 1.0
 _MIN_DELAY_SECONDS = 0.001
+#: If no queued request got a connection for this long, the number of workers was perhaps estimated too small.
+STALLED_SECONDS = 0.025
+#: After an estimate turned out to be too small, the next one is made after so many seconds; doubled each time.
+DOUBT_SECONDS = (1.0, 600.0)
+# The application may have closed a connection before it answered another; the companion reads that a little later.
+_RECOUNT_SECONDS = 0.002
 # An application that serves its connections in turn serves each at most once before a new one.
 _ROUNDS = 2
+# A probe is a connection beyond the estimated number of workers. After an estimate the next probe is made at once, the
+# following ones after this many requests for each worker, doubled each time.
+_PROBE_ROUNDS = (2, 32)
 
 
 class UpstreamUser(Protocol):
@@ -111,7 +121,9 @@ class UpstreamConnection:
             self._pool.forget(self)
 
     def data_received(self, data: bytes) -> None:
-        self.unanswered = False
+        if self.unanswered:
+            self.unanswered = False
+            self._pool.first_answer(self)
         if self.user is None:
             # Bytes without a request (a late 408, or worse) must never count as the next response.
             self.discard()
@@ -175,6 +187,11 @@ class UpstreamPool:
     without a byte after ``UNANSWERED_SECONDS``, the next after twice that time, and so on: a slow page costs a few
     connections.
 
+    That shows how many connections the application serves at a time, if these are few (:class:`.WorkerEstimate`).
+    Without a configured limit the estimate is the limit from then on. A wrong estimate must not make visitors wait. So
+    a probe is made beyond it from time to time, it is withdrawn when the application accepts more, and the whole queue
+    is dialled for when no request got a connection for ``STALLED_SECONDS``.
+
     A connection that the application may have authenticated (NTLM, Negotiate) is bound to the connection of the visitor
     that used it. It is never idle in the sense of the pool. At the limit it makes way for a waiting request after
     ``SPARE_SECONDS`` without a request.
@@ -183,6 +200,7 @@ class UpstreamPool:
     :param limits: ``upstream_connections``, ``upstream_idle`` and ``upstream_idle_seconds`` are used.
     :param monotonic: seconds that only go forward.
     :param call_later: ``call_later(seconds, function)``, as the reactor has it.
+    :param log: ``log(event, detail)``; the estimated number of workers is logged when it has changed.
     :ivar open: the number of connections in use, idle or being dialled.
     """
 
@@ -194,8 +212,11 @@ class UpstreamPool:
         monotonic: MonotonicClock,
         call_later: Callable[[float, Callable[[], None]], object],
         counters: Counters,
+        log: Callable[[str, str], None] = lambda event, detail: None,
     ) -> None:
         self._dial = dial
+        self._log = log
+        self._logged_workers = 0
         self._max_open = limits.upstream_connections
         self._max_idle = limits.upstream_idle
         self._idle_seconds = limits.upstream_idle_seconds
@@ -207,6 +228,15 @@ class UpstreamPool:
         # The queue, first in first out: user to whether it needs a new connection.
         self._waiting: OrderedDict[UpstreamUser, bool] = OrderedDict()
         self._dialling = False
+        # The limit that holds now: the configured one, or the estimated one; 0: none.
+        self._most = self._max_open
+        self._estimate: WorkerEstimate[UpstreamConnection] = WorkerEstimate()
+        self._learns_at = 0.0
+        self._doubt_seconds = DOUBT_SECONDS[0]
+        self._probe_at = 0
+        self._probe_rounds = 0
+        self._stall_scheduled = False
+        self._recount_scheduled = False
         # Heap: when to close another connection, a tie-breaker, the delay, the new connection (perhaps answered).
         self._unanswered: list[tuple[float, int, float, UpstreamConnection]] = []
         self._order = itertools.count()
@@ -228,12 +258,15 @@ class UpstreamPool:
         if self._idle and not fresh:
             self._reuse(self._idle.pop(), user)
             return False
-        if self._max_open and self.open >= self._max_open:
+        if self._most and self.open >= self._most:
             if self._idle:
                 self._idle[0].discard()
             elif self._waiting or not self._close_spare_bound(self._monotonic()):
                 self._queue(user, fresh, retry)
-                return True
+                if self.open != self._estimate.workers or self._requests_served < self._probe_at:
+                    return True
+                self._probe()
+                return user in self._waiting
         self._dial_new(user)
         return False
 
@@ -263,6 +296,8 @@ class UpstreamPool:
         self._waiting[user] = fresh
         if retry:
             self._waiting.move_to_end(user, last=False)
+        if not self._max_open:
+            self._schedule_stall_check()
 
     def _reuse(self, upstream: UpstreamConnection, user: UpstreamUser) -> None:
         upstream.user = user
@@ -278,6 +313,7 @@ class UpstreamPool:
         self._counters.upstream_connections += 1
         upstream = UpstreamConnection(self, user, self._requests_served)
         self._expect_answer(upstream)
+        self._estimate.dialled(upstream)
         self._dial(upstream)
 
     @property
@@ -288,7 +324,7 @@ class UpstreamPool:
     def release(self, upstream: UpstreamConnection) -> None:
         """Take back a connection that may serve another request."""
         upstream.user = None
-        if upstream.closed or upstream.owner is not None or (self._unanswered and self._must_make_way()):
+        if upstream.closed or upstream.owner is not None or (self._unanswered and self._must_make_way(upstream)):
             upstream.discard()
         elif self._waiting:
             self._hand_to_waiting(upstream)
@@ -314,6 +350,7 @@ class UpstreamPool:
     def forget(self, upstream: UpstreamConnection) -> None:
         """Unregister a closed connection; its slot goes to the head of the queue."""
         self.open -= 1
+        self._estimate.closed(upstream)
         if upstream in self._idle:
             self._idle.remove(upstream)
         if upstream.owner is not None and self._bound_by_owner.get(upstream.owner) is upstream:
@@ -321,18 +358,21 @@ class UpstreamPool:
         if self._waiting:
             self._dial_for_waiting()
 
-    def _dial_for_waiting(self) -> None:
+    def _dial_for_waiting(self, all_of_them: bool = False) -> None:
         """Dial for queued users; a loop, so that many immediate failures do not recurse."""
         if self._dialling:
             return
         self._dialling = True
         try:
-            while self._waiting and self.open < self._max_open:
-                user, _ = self._waiting.popitem(last=False)
-                user.upstream_queue_left()
-                self._dial_new(user)
+            while self._waiting and (all_of_them or self.open < self._most or not self._most):
+                self._dial_for_first()
         finally:
             self._dialling = False
+
+    def _dial_for_first(self) -> None:
+        user, _ = self._waiting.popitem(last=False)
+        user.upstream_queue_left()
+        self._dial_new(user)
 
     # Workers of the application that idle connections occupy.
 
@@ -350,17 +390,33 @@ class UpstreamPool:
             heapq.heappop(self._unanswered)
         return None
 
-    def _must_make_way(self) -> bool:
+    def _must_make_way(self, upstream: UpstreamConnection) -> bool:
         """Whether to close a connection that has just been used: reused connections may keep a new one unanswered."""
+        if self._estimate.workers:
+            if not self._worker_is_needed(upstream):
+                return False
+            self._estimate.made_way(self.open)
+            self._counters.upstream_made_way += 1
+            return True
         overdue = self._overdue(self._monotonic())
         if overdue is None or self._requests_served - overdue.request_number < _ROUNDS * self.open:
             return False
         self._count_made_way()
         return True
 
+    def _worker_is_needed(self, upstream: UpstreamConnection) -> bool:
+        """Whether, as estimated, a connection that is still to be accepted needs the worker of a used one.
+
+        If requests are queued, the connection serves some of them first: that costs no new connection."""
+        oldest = self._estimate.next_in_line()
+        if oldest is None or upstream.unanswered:
+            return False
+        return not self._waiting or self._requests_served - oldest.request_number >= _ROUNDS * self.open
+
     def _count_made_way(self) -> None:
         """Count a closed connection, and double the delay of the new connection it was closed for."""
         self._counters.upstream_made_way += 1
+        self._estimate.made_way(self.open)
         _, _, patience, upstream = heapq.heappop(self._unanswered)
         self._expect_answer(upstream, patience * 2)
 
@@ -379,6 +435,61 @@ class UpstreamPool:
             self._idle[0].discard()
         self._check_scheduled = False
         self._schedule_check()
+
+    # The estimated number of workers.
+
+    def first_answer(self, upstream: UpstreamConnection) -> None:
+        """The application sent the first byte on a connection."""
+        if self._max_open:
+            return
+        before = self._estimate.workers
+        may_learn = self._monotonic() >= self._learns_at
+        if self._estimate.answered(upstream, self.open, may_learn) and not self._recount_scheduled:
+            self._recount_scheduled = True
+            self._call_later(_RECOUNT_SECONDS, self._recount)
+        if self._estimate.workers != before:
+            self._most = self._estimate.workers
+            self._probe_at = self._probe_rounds = 0
+            self._log_workers()
+
+    def _log_workers(self) -> None:
+        workers = self._estimate.workers
+        if workers != self._logged_workers:
+            self._logged_workers = workers
+            detail = (
+                f"it seems to serve {workers} connections at a time: further requests wait in the companion; "
+                "upstream_connections in [limits] would set the number"
+            )
+            self._log("application has few workers", detail)
+
+    def _probe(self) -> None:
+        """Dial for the head of the queue beyond the estimate: a fast answer shows that the estimate is too small."""
+        self._probe_rounds = min(max(2 * self._probe_rounds, _PROBE_ROUNDS[0]), _PROBE_ROUNDS[1])
+        self._probe_at = self._requests_served + self._probe_rounds * self._estimate.workers
+        self._dial_for_first()
+
+    def _recount(self) -> None:
+        """Withdraw the estimate if the application still serves more connections; the queue is dialled for."""
+        self._recount_scheduled = False
+        if self._estimate.withdraw(self.open):
+            self._most = 0
+            self._learns_at = self._monotonic() + self._doubt_seconds
+            self._doubt_seconds = min(2 * self._doubt_seconds, DOUBT_SECONDS[1])
+            self._dial_for_waiting()
+
+    def _schedule_stall_check(self) -> None:
+        if not self._stall_scheduled:
+            self._stall_scheduled = True
+            served = self._requests_served
+            self._call_later(STALLED_SECONDS, lambda: self._check_stall(served))
+
+    def _check_stall(self, served: int) -> None:
+        """Dial for the whole queue if no request got a connection meanwhile: the estimate may be wrong."""
+        self._stall_scheduled = False
+        if self._waiting and served == self._requests_served:
+            self._dial_for_waiting(all_of_them=True)
+        if self._waiting:
+            self._schedule_stall_check()
 
     def _close_spare_bound(self, now: float) -> bool:
         """Close the bound connection that was unused longest, if it is not likely to be in the middle of a login."""
@@ -414,6 +525,11 @@ class UpstreamPool:
     def idle(self) -> int:
         """The number of idle connections."""
         return len(self._idle)
+
+    @property
+    def workers(self) -> int:
+        """The estimated number of connections that the application serves at a time; 0: unknown."""
+        return self._estimate.workers
 
     @property
     def bound(self) -> int:

@@ -14,7 +14,8 @@ from lbcompanion.node.proxy.interface import ConnectionHandler, Transport
 from lbcompanion.node.proxy.proxy_header import ProxyHeader
 from lbcompanion.node.proxy.proxy_protocol import ClientAddressTransport, PendingConnections, ProxyHeaderHandler
 from lbcompanion.node.proxy.upstream import UpstreamConnection
-from lbcompanion.node.transports.socket_transport import SocketServer, SocketTransport, connect_socket
+from lbcompanion.node.transports.connecting import Address, Connecting, Target, connect_socket
+from lbcompanion.node.transports.socket_transport import SocketServer, SocketTransport
 from lbcompanion.node.transports.sockets import BACKLOG
 
 #: Connections accepted per iteration if several processes share the socket, so that none accepts them all.
@@ -188,9 +189,9 @@ class _TlsHandler:
 
 
 class AsyncioDialer:
-    """Connects to one address.
+    """Connects to one target: plain connections within the call where possible, TLS in a task.
 
-    :param address: ``("tcp", host, port)`` or ``("unix", path)``.
+    :param target: ``("tcp", host, port)`` or ``("unix", path)``.
     :param bind_address: the source address; empty for any.
     :param certificates: for TLS; None for plain connections.
     """
@@ -199,39 +200,59 @@ class AsyncioDialer:
         self,
         *,
         loop: asyncio.AbstractEventLoop,
-        address: tuple[Any, ...],
+        target: tuple[Any, ...],
         timeout_seconds: float,
         bind_address: str = "",
         certificates: ClientCertificates | None = None,
     ) -> None:
         self._loop = loop
-        self._address = address
+        self._target = Target(loop, target)
         self._timeout_seconds = timeout_seconds
         self._bind_address = bind_address
         self._certificates = certificates
         self._dialling: set[asyncio.Task[None]] = set()
 
     def __call__(self, upstream: UpstreamConnection) -> None:
-        """Start connecting; ends in ``connection_made`` or ``dial_failed`` of the handler."""
+        """Start connecting; ends in ``connection_made`` (perhaps within the call) or ``dial_failed`` of the handler."""
+        if self._certificates is None and (addresses := self._target.known()):
+            self._dial_plain(upstream, addresses)
+            return
         task = self._loop.create_task(self._dial(upstream))
         self._dialling.add(task)
         task.add_done_callback(self._dialling.discard)
 
+    def _dial_plain(self, upstream: UpstreamConnection, addresses: list[Address]) -> None:
+        timer: asyncio.TimerHandle | None = None
+
+        def connected(sock: socket.socket) -> None:
+            if timer is not None:
+                timer.cancel()
+            SocketTransport(self._loop, sock, upstream, reads_rest=True).start()
+
+        def failed(error: OSError) -> None:
+            if timer is not None:
+                timer.cancel()
+            self._target.forget()
+            upstream.dial_failed(_failure_word(error))
+
+        def timed_out() -> None:
+            connecting.cancel()
+            failed(TimeoutError())
+
+        connecting = Connecting(self._loop, addresses, self._bind_address, connected, failed)
+        connecting.start()
+        if connecting.pending:
+            timer = self._loop.call_later(self._timeout_seconds, timed_out)
+
     async def _dial(self, upstream: UpstreamConnection) -> None:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                connected = await connect_socket(self._loop, self._address, self._bind_address)
+                connected = await connect_socket(self._loop, self._target, self._bind_address)
                 if self._certificates is not None:
                     await self._connect_tls(upstream, connected, self._certificates)
                     return
-        except TimeoutError:
-            upstream.dial_failed("timeout")
-        except ConnectionRefusedError:
-            upstream.dial_failed("refused")
-        except ssl.SSLError:
-            upstream.dial_failed("tls")
-        except OSError:
-            upstream.dial_failed("unreachable")
+        except OSError as error:
+            upstream.dial_failed(_failure_word(error))
         else:
             SocketTransport(self._loop, connected, upstream, reads_rest=True).start()
 
@@ -246,6 +267,15 @@ class AsyncioDialer:
         except BaseException:
             connected.close()
             raise
+
+
+def _failure_word(error: OSError) -> str:
+    """The counter label of a failed connection."""
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    return "tls" if isinstance(error, ssl.SSLError) else "unreachable"
 
 
 if TYPE_CHECKING:

@@ -190,7 +190,7 @@ def dialer(
         address = parse(endpoint.options["endpoint"]) if "endpoint" in endpoint.options else endpoint
         return AsyncioDialer(
             loop=loop,
-            address=_dial_address(address),
+            target=_dial_target(address),
             timeout_seconds=timeout_seconds,
             bind_address=endpoint.options.get("bindAddress", ""),
             certificates=certificates,
@@ -215,7 +215,7 @@ def dialer(
     return dial
 
 
-def _dial_address(endpoint: EndpointString) -> tuple[Any, ...]:
+def _dial_target(endpoint: EndpointString) -> tuple[Any, ...]:
     if endpoint.kind == "unix":
         return "unix", endpoint.args[0]
     return "tcp", endpoint.args[0], int(endpoint.args[1])

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileElsewhere
+from lbcompanion.crawler.archive.warc_reader import stored_records
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
@@ -39,8 +40,15 @@ def test_a_page_comes_back(tmp_path: Path) -> None:
 def test_a_post_is_noted(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"done", method="POST")
-    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "request"]
-    assert b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: www.example.com\r\n" in gzip.decompress(place.files()[0].read_bytes())
+    with place.files()[0].open("rb") as stream:
+        info, page, request = stored_records(stream)
+    assert [each.kind for each in (info, page, request)] == ["warcinfo", "response", "request"]
+    text = gzip.decompress(place.files()[0].read_bytes())
+    assert b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: www.example.com\r\n" in text
+    assert text.endswith(b"\r\nContent-Length: 0\r\n\r\n\r\n\r\n")
+    assert request.fields["warc-concurrent-to"] == page.record_id
+    assert request.fields["warc-truncated"] == "unspecified"
+    assert (request.url, request.date) == (page.url, page.date)
 
 
 @pytest.mark.slow
@@ -77,6 +85,70 @@ def test_files_rotate_and_are_never_overwritten(tmp_path: Path) -> None:
     assert stranger.read_bytes() == b"somebody's" or len(place.index.files()) == 2
 
 
+def states(place: Place) -> list[str]:
+    return [str(file.state) for file in place.index.own_files()]
+
+
+@pytest.mark.slow
+def test_a_file_is_closed_by_its_age(tmp_path: Path) -> None:
+    place = Place(tmp_path, rotate_seconds=60)
+    assert not place.archive.close_if_due()
+    place.store("t1", b"one")
+    place.now += 59
+    assert not place.archive.close_if_due()
+    place = Place(tmp_path, rotate_seconds=60)
+    place.now += 60
+    place.store("t2", b"two")  # also without a timer
+    assert states(place) == ["closed", "open"]
+    place.now -= 3600  # the clock was set back
+    assert place.archive.close_if_due()
+    assert not place.archive.close_if_due()
+    assert states(place) == ["closed", "closed"]
+    place = Place(tmp_path)
+    place.store("t3", b"three")
+    assert states(place) == ["closed", "closed", "open"]
+    assert [place.page(token) for token in ("t1", "t2", "t3")] == [b"one", b"two", b"three"]
+
+
+@pytest.mark.slow
+def test_a_closed_file_ends_with_its_last_record(tmp_path: Path) -> None:
+    place = Place(tmp_path, rotate_seconds=60)
+    place.store("t1", b"one")
+    place.backlog.add([arrival("t2")], NOW)
+    place.backlog.mark_lost("t2", LossReason.of(LossCode.EXPIRED), (), NOW)
+    with pytest.raises(BacklogError):
+        place.archive.store("t2", copy(b"never"), (), "own", ())
+    place.now += 60
+    assert place.archive.close_if_due()
+    assert b"never" not in gzip.decompress(place.files()[0].read_bytes())
+    assert [kind for kind, _ in place.records()] == ["warcinfo", "response"]
+
+
+@pytest.mark.slow
+def test_an_empty_file_is_continued_whatever_its_age(tmp_path: Path) -> None:
+    place = Place(tmp_path, rotate_seconds=60)
+    place.backlog.add([arrival("t1")], NOW)
+    place.backlog.mark_lost("t1", LossReason.of(LossCode.EXPIRED), (), NOW)
+    with pytest.raises(BacklogError):
+        place.archive.store("t1", copy(b"never"), (), "own", ())
+    place.now += 3600
+    assert not place.archive.close_if_due()
+    place.store("t2", b"two")
+    assert states(place) == ["open"]
+
+
+@pytest.mark.slow
+def test_files_of_an_earlier_version_are_closed_with_the_next_one(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    with place.database.change() as connection:
+        connection.execute(update(FILES).values(state=None, opened_at=None, crawler=None))
+    place = Place(tmp_path, rotate_bytes=1)
+    place.store("t2", b"two")
+    assert states(place) == ["closed", "open"]
+    assert (place.page("t1"), place.page("t2")) == (b"one", b"two")
+
+
 @pytest.mark.slow
 def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path)
@@ -102,9 +174,9 @@ class Dying(ArchiveIndex):
 
     at = ""
 
-    def new_file(self, name: str) -> None:
+    def new_file(self, name: str, now: float) -> None:
         self._die("before new file")
-        super().new_file(name)
+        super().new_file(name, now)
         self._die("after new file")
 
     def mark_archived(self, *args: object) -> None:

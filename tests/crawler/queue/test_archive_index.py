@@ -19,7 +19,7 @@ def fresh() -> tuple[Backlog, ArchiveIndex]:
 
 def test_the_end_of_the_file_is_committed_with_the_outcome() -> None:
     backlog, index = fresh()
-    index.new_file("a.warc.gz")
+    index.new_file("a.warc.gz", 0.0)
     backlog.add([arrival("t")], 1.0)
     index.mark_archived("t", KEPT, (), 2.0)
     assert index.files() == {"a.warc.gz": 123}
@@ -39,7 +39,7 @@ def test_the_end_of_the_file_is_committed_with_the_outcome() -> None:
 def test_payloads_are_found_by_their_file() -> None:
     backlog, index = fresh()
     for name in ("a.warc.gz", "b.warc.gz"):
-        index.new_file(name)
+        index.new_file(name, 0.0)
     backlog.add([arrival("t")], 1.0)
     index.mark_archived("t", evolve(KEPT, payloads=(("cd" * 32, "http://www.example.com/s.css", "2026"),)), (), 2.0)
     assert index.payloads("a.warc.gz") == {"cd" * 32: ("http://www.example.com/s.css", "2026")}
@@ -49,7 +49,7 @@ def test_payloads_are_found_by_their_file() -> None:
 
 def test_what_is_refused_leaves_no_payload() -> None:
     _, index = fresh()
-    index.new_file("a.warc.gz")
+    index.new_file("a.warc.gz", 0.0)
     with pytest.raises(AlreadyEnded):
         index.mark_archived("never there", evolve(KEPT, payloads=(("cd" * 32, "http://a/", "2026"),)), (), 2.0)
     assert (index.files(), index.payloads("a.warc.gz")) == ({"a.warc.gz": 0}, {})

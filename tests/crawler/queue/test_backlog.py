@@ -46,7 +46,7 @@ class AgainstADict(RuleBasedStateMachine):
         self.database = opened()
         self.backlog = Backlog(self.database)
         self.index = ArchiveIndex(self.database)
-        self.index.new_file("a.warc.gz")
+        self.index.new_file("a.warc.gz", 0.0)
         self.model: dict[str, dict[str, Any]] = {}
         self.now = 0.0
 

@@ -29,19 +29,19 @@ def test_rows_follow_their_records(tmp_path: Path) -> None:
     assert (first.erasure, second.erasure) == (1, None)
     assert place.replacements.waiting_files() == [name]
     place.replacements.doom("b.warc.gz")
-    change = Replacement(name, "b.warc.gz", 77, {second.id: 5}, [first.id], [], {1: 2}, 9)
+    change = Replacement(name, "b.warc.gz", 77, {second.id: 5}, [first.id], [], {1: 2}, 9, "s3://bucket")
     place.replacements.replace([change], [Home("b.warc.gz", CSS.sha256.hex(), "http://www.example.com/y", "date")])
     assert place.index.files() == {"b.warc.gz": 77}
     row = place.backlog.recording("t2")
     assert row is not None
     assert (row["warc_file"], row["warc_offset"]) == ("b.warc.gz", 5)
-    assert place.replacements.doomed() == [name]
+    assert place.replacements.doomed() == {name: "s3://bucket"}
     assert place.replacements.waiting_files() == []
     assert place.index.payloads("b.warc.gz") == {CSS.sha256.hex(): ("http://www.example.com/y", "date")}
     entry = place.erasures.entry(1)
     assert (entry["records"], entry["files"], entry["bytes"]) == (2, 1, 9)
     place.replacements.removed(name)
-    assert place.replacements.doomed() == []
+    assert place.replacements.doomed() == {}
     place.close()
 
 
@@ -51,5 +51,5 @@ def test_a_file_with_further_recordings_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(BacklogError, match="further recordings"):
         place.replacements.replace([Replacement(name, "b.warc.gz", 77, {second.id: 5}, [first.id])])
     assert list(place.index.files()) == [name]
-    assert place.replacements.doomed() == []
+    assert place.replacements.doomed() == {}
     place.close()

@@ -157,7 +157,7 @@ def a_lost_claim_changes_nothing(place: Place) -> None:
     place.as_crawler(second).mark_lost(ended, LOST, (), 1.0)
     before = {token: dict(place.row(token)) for token in (stolen, postponed, ended)}
     backlog, index = place.as_crawler(first), ArchiveIndex(place.database, "a")
-    index.new_file(f"{stolen}.warc.gz")
+    index.new_file(f"{stolen}.warc.gz", 0.0)
     for token in before:
         record = ArchivedRecord(f"{stolen}.warc.gz", 0, 9, "n1", "own", "ab" * 32, 5, "text/html", 3.0, "http://a/")
         with pytest.raises(AlreadyEnded):

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.upstream import MIN_IDLE_SECONDS, UNANSWERED_SECONDS, UpstreamConnection, UpstreamPool
+from lbcompanion.node.proxy.upstream import (
+    MIN_IDLE_SECONDS,
+    STALLED_SECONDS,
+    UNANSWERED_SECONDS,
+    UpstreamConnection,
+    UpstreamPool,
+)
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.memory_transport import RemoteEnd
 from tests.support.in_memory_node import ApplicationConnection, InMemoryNode, ReceivedRequest, read_responses, request
@@ -368,6 +374,109 @@ def test_idle_connections_that_nobody_needs_are_halved() -> None:
     assert companion.upstream_pool.idle == 1
     companion.pass_time(30)
     assert (companion.upstream_pool.idle, companion.upstream_pool.open) == (0, 0)
+
+
+# The estimated number of workers.
+
+
+def learned(workers: int) -> tuple[InMemoryNode, Prefork]:
+    """A companion that has learned how many workers there are."""
+    companion = capped(0)
+    prefork = Prefork(companion, workers)
+    asking = visitors(companion, 8 * workers + 20)
+    prefork.run(150)
+    assert statuses(asking) == [200] * len(asking)
+    assert companion.upstream_pool.workers == workers
+    return companion, prefork
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_the_number_of_workers_is_learned_once_and_logged(workers: int) -> None:
+    companion, prefork = learned(workers)
+    before = companion.counters.upstream_connections
+    for _ in range(3):
+        asking = visitors(companion, 64)
+        # Nearly all wait for the few connections; a probe now and then is one more.
+        assert companion.upstream_pool.open <= workers + 1
+        prefork.run(150)
+        assert statuses(asking) == [200] * 64
+    assert companion.counters.upstream_connections - before <= 6
+    assert companion.counters.upstream_waited > 0
+    assert [line for line in companion.logged if "workers" in line] == [
+        f"application has few workers: it seems to serve {workers} connections at a time: further requests wait in the "
+        "companion; upstream_connections in [limits] would set the number"
+    ]
+
+
+@pytest.mark.slow
+def test_an_estimate_is_withdrawn_as_soon_as_the_application_serves_more() -> None:
+    companion, prefork = learned(2)
+    prefork._workers = 1000
+    asking = visitors(companion, 64)
+    for _ in range(20):
+        prefork._work()
+        companion.run()
+        companion.clock.advance(STALLED_SECONDS / 10)
+    assert statuses(asking) == [200] * 64
+    assert companion.upstream_pool.workers == 0
+    # An application that closes connections of many at once does not make it guess again and again.
+    assert companion.upstream_pool.waiting == 0
+
+
+@pytest.mark.slow
+def test_a_wrong_estimate_makes_nobody_wait_for_long_polls() -> None:
+    """All workers of the estimate are occupied, by polls that last; the application would serve more."""
+    companion, prefork = learned(2)
+    prefork._workers = 0
+    polls = visitors(companion, 3)
+    assert companion.upstream_pool.waiting == 0, "two in use, and the probe"
+    quick = [companion.connect() for _ in range(20)]
+    for visitor in quick:
+        visitor.send(request(b"/quick"))
+    companion.run()
+    assert companion.upstream_pool.waiting == 20
+    for _ in range(3):
+        companion.clock.advance(STALLED_SECONDS)
+        companion.run()
+    assert companion.upstream_pool.waiting == 0
+    assert companion.upstream_pool.open == 23
+    # It answers the youngest: it serves them all.
+    companion.application.connections[-1].send(plain())
+    companion.run()
+    companion.clock.advance(STALLED_SECONDS)
+    companion.run()
+    assert companion.upstream_pool.workers == 0
+    assert not any(visitor.received for visitor in polls)
+
+
+@pytest.mark.slow
+def test_a_request_that_needs_a_new_connection_gets_the_worker_of_an_idle_one_at_once() -> None:
+    companion, _ = learned(2)
+    assert companion.upstream_pool.idle == 2
+    visitor = companion.connect()
+    visitor.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+    companion.run()
+    assert statuses([visitor]) == [200]
+
+
+@pytest.mark.slow
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 60), st.booleans()), min_size=1, max_size=6))
+def test_everybody_is_served_whatever_becomes_of_the_workers(phases: list[tuple[int, int, bool]]) -> None:
+    """The application is restarted with more or fewer workers; it keeps its connections, or closes them."""
+    companion = capped(0)
+    prefork = Prefork(companion, 4)
+    for workers, count, keeps in phases:
+        for idle in list(companion.upstream_pool._idle):
+            idle.connection_lost(None)
+        prefork._workers, prefork._keeps = workers, keeps
+        asking = visitors(companion, count)
+        prefork.run(200)
+        assert statuses(asking) == [200] * count
+        assert companion.upstream_pool.waiting == 0
+        assert companion.upstream_pool.open == companion.upstream_pool.idle
+        assert companion.upstream_pool.workers <= max(workers, *(phase[0] for phase in phases), 4)
 
 
 # The pool against a model.

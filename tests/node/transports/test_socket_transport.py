@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbcompanion.node.proxy.interface import ConnectionHandler, reset
-from lbcompanion.node.transports.socket_transport import HIGH_WATER_BYTES, SocketServer, SocketTransport, connect_socket
+from lbcompanion.node.transports.connecting import Target, connect_socket
+from lbcompanion.node.transports.socket_transport import HIGH_WATER_BYTES, SocketServer, SocketTransport
 
 pytestmark = pytest.mark.network
 
@@ -269,7 +270,7 @@ def test_reset_is_an_error_to_the_peer() -> None:
 
         with listening() as door:
             server = SocketServer(loop, door, make, 10)
-            asking = await connect_socket(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))
+            asking = await connect_socket(loop, Target(loop, ("tcp", "127.0.0.1", door.getsockname()[1])))
             async with asyncio.timeout(WAIT):
                 while not machines:
                     await asyncio.sleep(0.001)
@@ -288,7 +289,7 @@ def test_a_peer_that_breaks_off() -> None:
     async def go() -> None:
         loop = asyncio.get_running_loop()
         with listening() as door:
-            asked = await connect_socket(loop, ("tcp", "localhost", door.getsockname()[1]), "127.0.0.1")
+            asked = await connect_socket(loop, Target(loop, ("tcp", "localhost", door.getsockname()[1])), "127.0.0.1")
             taken = await loop.sock_accept(door)
             assert taken[1][0] == "127.0.0.1"
             handler = Noted()
@@ -435,14 +436,14 @@ def test_no_descriptor_left(number: int, monkeypatch: pytest.MonkeyPatch) -> Non
         with listening() as door:
             exhausted: Any = _Exhausted(door, number, 2)
             server = SocketServer(loop, exhausted, make, 10)
-            with closing(await connect_socket(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))):
+            with closing(await connect_socket(loop, Target(loop, ("tcp", "127.0.0.1", door.getsockname()[1])))):
                 async with asyncio.timeout(WAIT):
                     while not made:
                         await asyncio.sleep(0.005)
             assert len(complaints) == 2
             assert exhausted.times == 0
             exhausted.times = 1
-            with closing(await connect_socket(loop, ("tcp", "127.0.0.1", door.getsockname()[1]))):
+            with closing(await connect_socket(loop, Target(loop, ("tcp", "127.0.0.1", door.getsockname()[1])))):
                 async with asyncio.timeout(WAIT):
                     while exhausted.times:
                         await asyncio.sleep(0.005)
@@ -457,11 +458,11 @@ def test_connecting_where_nothing_listens(tmp_path: Any) -> None:
         with listening() as door:
             port = door.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):
-            await connect_socket(loop, ("tcp", "127.0.0.1", port))
+            await connect_socket(loop, Target(loop, ("tcp", "127.0.0.1", port)))
         with pytest.raises(FileNotFoundError):
-            await connect_socket(loop, ("unix", str(tmp_path / "none.sock")))
+            await connect_socket(loop, Target(loop, ("unix", str(tmp_path / "none.sock"))))
         with pytest.raises(OSError, match=r"."):
-            await connect_socket(loop, ("tcp", "no.such.name.invalid", port))
+            await connect_socket(loop, Target(loop, ("tcp", "no.such.name.invalid", port)))
 
     run(go())
 

@@ -1,0 +1,245 @@
+"""Copies archived pages, with their files, into one new WARC or WACZ file that needs no other file.
+
+Records are copied as they are. A revisit whose payload is not among the copied records gets the payload itself, so that
+a selection of pages is complete, and has no record of a page that was not selected.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from base64 import b32decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from attrs import evolve, field, frozen
+from sqlalchemy import ColumnElement, select
+
+from lbcompanion import __version__
+from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.warc_reader import (
+    StoredRecord,
+    UnreadableRecord,
+    raw_record,
+    read_record,
+    records_with_payloads,
+    stored_records,
+)
+from lbcompanion.crawler.archive.warc_records import info_record, redirected_revisit, response_of_revisit
+from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.schema import FILES, PAYLOADS, RECORDINGS
+from lbcompanion.errors import CompanionError
+from lbcompanion.model import Verdict
+from lbcompanion.protocol import headers
+
+_NODE_FIELD = headers.NODE.text.lower()
+
+
+class ExportFailed(CompanionError):
+    """The pages could not be exported; the text says why."""
+
+
+@frozen
+class Selection:
+    """Which archived pages are exported: those that fulfil all conditions. Empty values are no condition.
+
+    :ivar url: the beginning of the page's address.
+    :ivar start: when it was captured at the earliest, in seconds since the epoch.
+    :ivar end: when it was captured, exclusive.
+    :ivar node: the node whose copy it is.
+    :ivar route: how it was fetched.
+    """
+
+    url: str = ""
+    start: float | None = None
+    end: float | None = None
+    node: str = ""
+    route: str = ""
+    tokens: tuple[str, ...] = ()
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the conditions for the table of recordings."""
+        columns = RECORDINGS.c
+        found = [columns.outcome == Verdict.ARCHIVED.value]
+        if self.url:
+            found.append(columns.page_url.startswith(self.url, autoescape=True))
+        if self.start is not None:
+            found.append(columns.captured_at >= self.start)
+        if self.end is not None:
+            found.append(columns.captured_at < self.end)
+        if self.node:
+            found.append(columns.answered_by == self.node)
+        if self.route:
+            found.append(columns.route == self.route)
+        if self.tokens:
+            found.append(columns.token.in_(self.tokens))
+        return found
+
+
+@frozen
+class PageRecords:
+    """The records of one page in the new file.
+
+    :ivar page: the page's record, with its offset in the new file.
+    :ivar records: this and the others, in their order.
+    :ivar body: the page's payload.
+    """
+
+    page: StoredRecord
+    records: tuple[StoredRecord, ...]
+    body: bytes = field(repr=False)
+
+    @property
+    def method(self) -> str:
+        """The method by which the visitor got the page."""
+        requests = (each for each in self.records if each.fields.get("warc-concurrent-to") == self.page.record_id)
+        return next((each.method for each in requests if each.kind == "request"), "GET")
+
+
+class Export:
+    """One export.
+
+    :param archive: where files are read; an export does not change it.
+    """
+
+    def __init__(self, database: Database, archive: Archive, selection: Selection) -> None:
+        self._database = database
+        self._archive = archive
+        self._selection = selection
+        #: The address and date under which the new file has a payload, by its digest.
+        self._exported: dict[str, tuple[str, str]] = {}
+        self._offsets: dict[str, dict[str, int]] = {}
+        self._end = 0
+
+    def write_warc(self, out: BinaryIO, name: str) -> Iterator[PageRecords]:
+        """Write the pages into a WARC file, and return each page when it is written.
+
+        :param name: of the new file, for its first record.
+        :raises ExportFailed: if a page cannot be read.
+        """
+        self._write(out, info_record(name, f"lbcompanion/{__version__}"))
+        for file, place in self._files():
+            try:
+                with self._archive.opened(file, place) as stream:
+                    for offset in self._offsets_of_pages(file):
+                        yield self._copy_page(stream, file, offset, out)
+            except (ArchiveError, UnreadableRecord) as failure:
+                raise ExportFailed(f"{file}: {failure}") from None
+
+    def _files(self) -> list[tuple[str, str]]:
+        query = (
+            select(FILES.c.name, FILES.c.place)
+            .where(FILES.c.name.in_(select(RECORDINGS.c.warc_file).where(*self._selection.conditions())))
+            .order_by(FILES.c.id)
+        )
+        with self._database.read() as connection:
+            return [(name, place or "") for name, place in connection.execute(query).all()]
+
+    def _offsets_of_pages(self, file: str) -> list[int]:
+        wanted = (RECORDINGS.c.warc_file == file, *self._selection.conditions())
+        query = select(RECORDINGS.c.warc_offset).where(*wanted).order_by(RECORDINGS.c.warc_offset)
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def _copy_page(self, stream: BinaryIO, file: str, offset: int, out: BinaryIO) -> PageRecords:
+        copied: list[StoredRecord] = []
+        body = b""
+        for record, payload in records_with_payloads(stream, offset):
+            if record.offset == offset:
+                body = self._payload(file, record) if record.kind == "revisit" else payload
+            elif not _belongs_to_page_before(record):
+                break
+            copied.append(self._copy(stream, file, record, out))
+        if not copied:
+            raise ExportFailed(f"{file}: no page is at byte {offset}")
+        return PageRecords(copied[0], tuple(copied), body)
+
+    def _copy(self, stream: BinaryIO, file: str, record: StoredRecord, out: BinaryIO) -> StoredRecord:
+        """Copy one record, and return it as it is in the new file."""
+        data = raw_record(stream, record)
+        if record.kind == "revisit":
+            changed = self._complete(file, record, data)
+            if changed is not data:
+                data, record = changed, read_record(BytesIO(changed), 0)[0]
+        if record.kind == "response":
+            self._exported.setdefault(record.payload_digest, (record.url, record.date))
+        return evolve(record, offset=self._write(out, data), length=len(data))
+
+    def _write(self, out: BinaryIO, data: bytes) -> int:
+        at, self._end = self._end, self._end + len(data)
+        out.write(data)
+        return at
+
+    def _complete(self, file: str, record: StoredRecord, data: bytes) -> bytes:
+        """Return a revisit that refers to a record of the new file, or a response in its place."""
+        refers_to = (record.fields.get("warc-refers-to-target-uri", ""), record.fields.get("warc-refers-to-date", ""))
+        first = self._exported.get(record.payload_digest)
+        if first is None:
+            return response_of_revisit(data, self._payload(file, record))
+        return data if first == refers_to else redirected_revisit(data, *first)
+
+    def _payload(self, file: str, record: StoredRecord) -> bytes:
+        """Return the payload of a revisit: from its own file, or from another one."""
+        for name, place in ((file, None), *self._files_with(record.payload_digest)):
+            where = self._archive.place_of(name) if place is None else place
+            with self._archive.opened(name, where) as stream:
+                if name not in self._offsets:
+                    self._offsets[name] = _offsets_of_payloads(stream)
+                offset = self._offsets[name].get(record.payload_digest)
+                if offset is not None:
+                    return read_record(stream, offset)[1]
+        raise ExportFailed(f"{file}: the payload of {record.url} is missing ({record.payload_digest})")
+
+    def _files_with(self, payload_digest: str) -> list[tuple[str, str]]:
+        query = select(FILES.c.name, FILES.c.place).join(PAYLOADS, PAYLOADS.c.file == FILES.c.name)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(PAYLOADS.c.sha256 == hex_digest(payload_digest))).all()
+        return [(name, place or "") for name, place in rows]
+
+
+def _belongs_to_page_before(record: StoredRecord) -> bool:
+    """Whether a record is a page's request or one of its files; only a page's own record names the node."""
+    return record.kind in ("request", "response", "revisit") and _NODE_FIELD not in record.fields
+
+
+def _offsets_of_payloads(stream: BinaryIO) -> dict[str, int]:
+    """Where a file has each of its payloads, by digest."""
+    stream.seek(0)
+    found: dict[str, int] = {}
+    for record in stored_records(stream):
+        if record.kind == "response":
+            found.setdefault(record.payload_digest, record.offset)
+    return found
+
+
+def hex_digest(warc_digest: str) -> str:
+    """Return the hexadecimal form of a digest in WARC's form; empty if it is not SHA-256 in base32."""
+    try:
+        return b32decode(warc_digest.removeprefix("sha256:")).hex()
+    except ValueError:
+        return ""
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears under its name when it is whole, readable by its owner only.
+
+    :raises ExportFailed: if there is such a file already, or it cannot be written.
+    """
+    if path.exists():
+        raise ExportFailed(f"{path} is there already; remove it, or name another file")
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            os.link(temporary, path)
+        finally:
+            os.unlink(temporary)
+    except OSError as failure:
+        raise ExportFailed(f"{path} cannot be written: {failure.strerror}") from None

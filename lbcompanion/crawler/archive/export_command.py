@@ -1,0 +1,74 @@
+"""The ``export`` command: opens queue and archive for reading, and writes the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from attrs import frozen
+
+from lbcompanion.crawler.archive.cdxj import IndexLine, index_lines
+from lbcompanion.crawler.archive.export import Export, ExportFailed, PageRecords, Selection, new_file
+from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.archive.wacz import WaczWriter
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.settings import CrawlerTable
+
+
+@frozen
+class Exported:
+    """What was written."""
+
+    pages: int
+    records: int
+    size: int
+
+
+def export_pages(
+    settings: CrawlerTable,
+    selection: Selection,
+    *,
+    wacz: Path | None = None,
+    warc: Path | None = None,
+    cdxj: Path | None = None,
+    now: float,
+) -> Exported:
+    """Write a WACZ file, or a WARC file and, if wanted, its index.
+
+    :raises ExportFailed: if no page is selected, or a file cannot be read or written; then there is no new file.
+    """
+    queue = settings.queue.removeprefix("sqlite:///")
+    if queue != settings.queue and not Path(queue).is_file():
+        raise ExportFailed(f"there is no queue at {queue}; the crawler has not been started yet")
+    target = wacz or warc
+    if target is None:
+        raise ExportFailed("no file is named")
+    database = Database(open_engine(settings.queue))
+    database.open()
+    try:
+        archive = Archive(settings.archive_dir, ArchiveIndex(database), lambda: now)
+        export = Export(database, archive, selection)
+        with ExitStack() as stack:
+            index = stack.enter_context(new_file(cdxj)) if cdxj is not None else None
+            out = stack.enter_context(new_file(target))
+            pages = WaczWriter(out, now).write(export) if wacz else _write_warc(export, out, target.name, index)
+            written = [len(page.records) for page in pages]
+            if not written:
+                raise ExportFailed("no archived page fulfils the conditions")
+            return Exported(len(written), sum(written), out.seek(0, 2))
+    finally:
+        database.close()
+
+
+def _write_warc(export: Export, out: BinaryIO, name: str, index: BinaryIO | None) -> Iterator[PageRecords]:
+    lines: list[IndexLine] = []
+    for page in export.write_warc(out, name):
+        if index is not None:
+            lines.extend(index_lines(page.records, name))
+        yield page
+    if index is not None:
+        for line in sorted(lines):
+            index.write(line.text.encode("ascii"))

@@ -1,0 +1,63 @@
+"""What public tools make of the archive's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from lbcompanion.crawler.archive.warc_records import Requisite
+from lbcompanion.protocol.tokens import digest_of
+from tests.support.archives import NOW, Place, copy
+from tests.support.arrivals import arrival
+from tests.support.replay_tools import cdxj_lines, pywb
+
+pytestmark = pytest.mark.programs
+FORM, ONLY = "http://www.example.com/form", "http://www.example.com/only"
+STYLE = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+
+
+def visited(place: Place) -> None:
+    """A form, its results by POST, and the form again."""
+    pages = [
+        ("GET", FORM, b"<p>the form"),
+        ("POST", FORM, b"<p>first result"),
+        ("GET", FORM, b"<p>the form again"),
+        ("POST", FORM, b"<p>second result"),
+        ("POST", FORM + "?step=2", b"<p>with a query"),
+        ("POST", ONLY, b"<p>only by POST"),
+        ("PUT", ONLY, b"<p>only by PUT"),
+    ]
+    for number, (method, url, body) in enumerate(pages):
+        page = evolve(copy(body, method=method), url=url, captured_at=NOW + 10 * number)
+        place.backlog.add([arrival(f"t{number}")], NOW)
+        place.archive.store(f"t{number}", page, (STYLE,), "own", ())
+
+
+def test_results_of_forms_are_shown_as_they_were(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    visited(place)
+    keys = [key for key, _, values in cdxj_lines(*place.files()) if values.get("method")]
+    assert keys == [
+        "com,example)/form?__wb_method=post",
+        "com,example)/form?__wb_method=post",
+        "com,example)/form?__wb_method=post&step=2",
+        "com,example)/only?__wb_method=post",
+        "com,example)/only?__wb_method=put",
+    ]
+    with pywb(tmp_path, *place.files()) as player:
+        assert player.page("20261123211000", FORM) == b"<p>the form"
+        assert player.page("20261123211020", FORM) == b"<p>the form again"
+        # By the key of the record, each at its own time.
+        assert player.page("20261123211010", f"{FORM}?__wb_method=POST") == b"<p>first result"
+        assert player.page("20261123211030", f"{FORM}?__wb_method=POST") == b"<p>second result"
+        assert player.page("20261123211040", f"{FORM}?step=2&__wb_method=POST") == b"<p>with a query"
+        # The form is sent again in the player, with whatever the visitor may have typed.
+        for body in (b"name=anything", b"{}"):
+            assert player.page("20261123211010", FORM, body) == b"<p>first result"
+            assert player.page("20261123211050", ONLY, body) == b"<p>only by POST"
+        # No page is at this address otherwise.
+        assert player.page("20261123211050", ONLY) == b"<p>only by POST"
+        # The style sheet is in the file once; later occurrences are revisits of it.
+        assert player.page("20261123211050", STYLE.url) == b"body{}"

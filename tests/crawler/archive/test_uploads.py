@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock
+
+from lbcompanion.crawler.archive.files import ArchiveError
+from lbcompanion.crawler.archive.object_store import NameTaken, ObjectStore, StoreFailed
+from lbcompanion.crawler.archive.uploads import FIRST_PAUSE_SECONDS, INTERVAL_SECONDS, MOST_PAUSE_SECONDS, Uploads
+from lbcompanion.crawler.metrics import CrawlerMetrics
+from tests.support.archives import Place
+from tests.support.object_stores import BUCKET, S3Server, objects, s3_server
+
+URL = "s3://archive/prefix"
+
+
+class FakeStore(ObjectStore):
+    """A store in memory that fails on demand."""
+
+    def __init__(self) -> None:
+        super().__init__(URL)
+        self.files: dict[str, bytes] = {}
+        self.failure: Callable[[], Exception] | None = None
+        self.died_after = False
+
+    def upload(self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False) -> int:
+        if self.failure is not None:
+            raise self.failure()
+        assert not is_stopped()
+        self.files[name] = path.read_bytes()
+        return len(self.files[name])
+
+
+class Moving:
+    """A place and its uploads, without threads."""
+
+    def __init__(self, folder: Path, store: ObjectStore | None, **place: Any) -> None:
+        self.place = Place(folder, **place)
+        self.clock = Clock()
+        self.metrics = CrawlerMetrics()
+        self.in_thread: Callable[..., Deferred[Any]] = execute
+        self.uploads = Uploads(
+            archive=self.place.archive,
+            index=self.place.index,
+            store=store,
+            defer=execute,
+            in_thread=self._in_thread,
+            reactor=self.clock,
+            metrics=self.metrics,
+            health=self.place.health,
+            jitter=lambda: 1.0,
+        )
+
+    def _in_thread(self, *call: Any) -> Deferred[Any]:
+        return self.in_thread(*call)
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"lbcompanion_crawler_{name}", labels) or 0.0
+
+    def states(self) -> list[str]:
+        return [str(file.state) for file in self.place.index.own_files()]
+
+
+@pytest.mark.slow
+def test_a_closed_file_moves_to_the_store(tmp_path: Path) -> None:
+    store = FakeStore()
+    moving = Moving(tmp_path, store, rotate_seconds=60)
+    moving.place.store("t1", b"one")
+    moving.uploads.start()
+    assert moving.states() == ["open"]
+    (file,) = moving.place.files()
+    content = file.read_bytes()
+    moving.place.now += 60
+    moving.clock.advance(INTERVAL_SECONDS)
+    assert moving.states() == ["uploaded"]
+    assert moving.place.index.own_files()[0].place == URL
+    assert store.files == {file.name: content}
+    assert moving.place.files() == []
+    assert moving.value("archive_uploads_total", result="done") == 1
+    assert moving.value("archive_uploaded_bytes_total") == len(content)
+    assert moving.value("archive_files_waiting") == 0
+    again = Moving(tmp_path, store)
+    again.place.store("t2", b"two")
+    assert again.states() == ["uploaded", "open"]
+    assert again.place.health.lines() == []
+
+
+@pytest.mark.slow
+def test_a_failing_store_is_tried_again_ever_more_slowly(tmp_path: Path) -> None:
+    store = FakeStore()
+    store.failure = lambda: StoreFailed("503")
+    moving = Moving(tmp_path, store, rotate_bytes=1)
+    moving.place.store("t1", b"one")
+    moving.place.store("t2", b"two")
+    moving.place.store("t3", b"three")
+    moving.uploads.start()
+    pauses = []
+    for _ in range(9):
+        (call,) = moving.clock.getDelayedCalls()
+        pauses.append(call.getTime() - moving.clock.seconds())
+        moving.clock.advance(pauses[-1])
+    assert pauses[:3] == [FIRST_PAUSE_SECONDS, 2 * FIRST_PAUSE_SECONDS, 4 * FIRST_PAUSE_SECONDS]
+    assert pauses[-1] == MOST_PAUSE_SECONDS
+    (line,) = moving.place.health.lines()
+    assert line.startswith("archive files cannot be uploaded: 503; ")
+    assert len(moving.place.files()) == 3
+    assert moving.value("archive_files_waiting") == 2 + 1
+    assert moving.value("archive_uploads_total", result="failed") == 10
+    assert [moving.place.page(token) for token in ("t1", "t2", "t3")] == [b"one", b"two", b"three"]
+    store.failure = None
+    moving.clock.advance(MOST_PAUSE_SECONDS)
+    assert moving.states() == ["uploaded", "uploaded", "uploaded"]
+    assert moving.place.health.lines() == []
+    (call,) = moving.clock.getDelayedCalls()
+    assert call.getTime() - moving.clock.seconds() == INTERVAL_SECONDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["upload", "mark_uploaded", "drop"])
+def test_a_crash_between_two_steps(tmp_path: Path, step: str) -> None:
+    store = FakeStore()
+    moving = Moving(tmp_path, store, rotate_bytes=1)
+    moving.place.store("t1", b"one")
+    content = moving.place.files()[0].read_bytes()
+
+    class Died(Exception):
+        """The process is gone after this step."""
+
+    def defer(call: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        done = execute(call, *args)
+        return execute(died) if call.__name__ == step else done
+
+    def died() -> None:
+        raise Died
+
+    moving.uploads._defer = defer
+    moving.in_thread = defer
+    moving.uploads.start()
+    later = Moving(tmp_path, store)
+    later.uploads.start()
+    assert later.states() == ["uploaded"]
+    assert list(store.files.values()) == [content]
+    assert later.place.files() == []
+
+
+@pytest.mark.slow
+def test_a_taken_name_does_not_hold_up_other_files(tmp_path: Path) -> None:
+    store = FakeStore()
+    failures = [NameTaken("another file; give each crawler a name of its own")]
+    moving = Moving(tmp_path, store, rotate_bytes=1)
+    moving.place.store("t1", b"one")
+    moving.place.store("t2", b"two")
+    moving.place.archive.close_if_due()
+    upload = store.upload
+
+    def once(name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False) -> int:
+        if failures:
+            raise failures.pop()
+        return upload(name, path, is_stopped)
+
+    store.upload = once  # type: ignore[method-assign]
+    moving.uploads.start()
+    assert moving.states() == ["closed", "uploaded"]
+    (line,) = moving.place.health.lines()
+    assert "give each crawler a name of its own" in line
+    moving.clock.advance(INTERVAL_SECONDS)
+    assert moving.states() == ["uploaded", "uploaded"]
+    assert moving.place.health.lines() == []
+
+
+@pytest.mark.slow
+def test_a_short_file_is_not_uploaded(tmp_path: Path) -> None:
+    store = FakeStore()
+    moving = Moving(tmp_path, store, rotate_bytes=1)
+    moving.place.store("t1", b"one")
+    moving.place.archive.close_if_due()
+    (file,) = moving.place.files()
+    file.write_bytes(file.read_bytes()[:-5])
+    moving.uploads.start()
+    assert (store.files, moving.states()) == ({}, ["closed"])
+    assert "5 bytes with archived pages are missing" in moving.place.health.lines()[0]
+
+
+@pytest.mark.slow
+def test_a_folder_is_the_place(tmp_path: Path) -> None:
+    moving = Moving(tmp_path, None, rotate_seconds=60)
+    moving.place.store("t1", b"one")
+    moving.place.now += 60
+    moving.uploads.start()
+    assert moving.states() == ["closed"]
+    assert len(moving.place.files()) == 1
+    assert moving.uploads.stop().called
+    assert moving.clock.getDelayedCalls() == []
+
+
+@pytest.mark.slow
+def test_a_stop_waits_for_the_upload(tmp_path: Path) -> None:
+    moving = Moving(tmp_path, FakeStore(), rotate_bytes=1)
+    moving.place.store("t1", b"one")
+    waiting: Deferred[int] = Deferred()
+    asked: list[Callable[[], bool]] = []
+    moving.in_thread = lambda _upload, _name, _path, is_stopped: asked.append(is_stopped) or waiting  # type: ignore[func-returns-value]
+    moving.uploads.start()
+    assert not asked[0]()
+    stopped = moving.uploads.stop()
+    assert asked[0]()
+    assert not stopped.called
+    waiting.callback(3)
+    assert stopped.called
+    assert moving.states() == ["uploaded"]
+    assert moving.clock.getDelayedCalls() == []
+
+
+@pytest.fixture(name="server")
+def _server() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.mark.programs
+def test_pages_are_read_from_the_store(tmp_path: Path, server: S3Server) -> None:
+    moving = Moving(tmp_path, ObjectStore(f"s3://{BUCKET}/prefix"), rotate_bytes=40_000)
+    bodies = {f"t{number}": random.Random(number).randbytes(20_000) for number in range(8)}
+    for token, body in bodies.items():
+        moving.place.store(token, body)
+    server.failing = 50
+    moving.uploads.start()
+    assert moving.place.health.lines()
+    server.failing, server.cutting = 0, 1
+    for _ in range(3):
+        moving.clock.advance(FIRST_PAUSE_SECONDS * 4)
+    assert moving.place.health.lines() == []
+    uploaded = [file for file in moving.place.index.own_files() if file.state == "uploaded"]
+    assert len(uploaded) == 4
+    assert {key: len(data) for key, data in objects(server).items()} == {
+        f"prefix/{file.name}": file.committed for file in uploaded
+    }
+    server.requests.clear()
+    for token, body in bodies.items():
+        row = moving.place.backlog.recording(token)
+        assert row is not None
+        place = moving.place.archive.place_of(row["warc_file"])
+        assert moving.place.archive.read_page(row["warc_file"], row["warc_offset"], place) == body
+    assert {method for method, _, asked in server.requests if asked} == {"GET"}
+    sent = moving.place.archive.read_page
+    with pytest.raises(ArchiveError, match="the file is missing"):
+        sent("lbc-missing.warc.gz", 0, f"s3://{BUCKET}/prefix")
+    server.failing = 50
+    with pytest.raises(ArchiveError, match="503"):
+        sent(uploaded[0].name, 0, f"s3://{BUCKET}/prefix")

@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+
+from lbcompanion.crawler.archive.warc_records import Requisite
+from lbcompanion.crawler.crawl.requisite_cache import FAILURE_SECONDS
+from lbcompanion.crawler.crawl.requisite_source import RequisiteSource, WantedFile
+from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
+from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
+from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.crawler.queue.requisite_report import Refusal
+from lbcompanion.model import MissingKind, RoutingCookie
+from lbcompanion.settings import RequisitesTable, SiteSettings
+
+ORIGIN = "http://www.example.com"
+NOW = 1_795_468_200
+CSS = ("content-type", "text/css")
+LIMITS = RequisitesTable(retries=0)
+
+
+class Answers(Client):
+    """Answers with what a function returns, or with its failure; None: no answer comes."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(None, clock, 20)
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.running = self.most_running = 0
+        self.answer: Callable[[int], Reply | FetchFailed | Deferred[Reply] | None] = lambda _number: ok()
+
+    async def _ask(self, method: str, url: str, headers: Any, max_bytes: int, body: bytes, route: str) -> Reply:
+        self.asked.append((url.removeprefix(ORIGIN), dict(headers)))
+        self.running += 1
+        self.most_running = max(self.running, self.most_running)
+        try:
+            found: Any = self.answer(len(self.asked))
+            if isinstance(found, FetchFailed):
+                raise found
+            if found is None:
+                found = Deferred()
+            return await found if isinstance(found, Deferred) else found
+        finally:
+            self.running -= 1
+
+
+def ok(body: bytes = b"x{}", *lines: tuple[str, str], status: int = 200) -> Reply:
+    return Reply(status, (CSS, *lines), body)
+
+
+def moved(set_cookies: tuple[str, ...]) -> bool:
+    return "SRV=n9" in set_cookies
+
+
+class Source:
+    """A source of files, its nodes and its clock."""
+
+    def __init__(self, limits: RequisitesTable = LIMITS) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.node = Answers(self.clock)
+        self.metrics = CrawlerMetrics()
+        self.limits = limits
+        sleep = lambda seconds: deferLater(self.clock, seconds)  # noqa: E731
+        self.source = RequisiteSource(self.clock.seconds, sleep, limits, self.metrics)
+        self.fetcher = SiteFetcher(
+            site=SiteSettings("main", ORIGIN), secret=b"s", balancer=self.node, direct=self.node, nonce=lambda: "n",
+            now=self.clock.seconds,
+        )  # fmt: skip
+
+    def ask(self, path: str = "/a.css", node: str = "n1", cookie: str = "", direct: str = "") -> list[Any]:
+        """Ask for a file; the list gets the result."""
+        fetch_path = FetchPath((RoutingCookie("SRV", cookie or node),), direct)
+        deadline = self.clock.seconds() + self.limits.max_seconds
+        wanted = WantedFile(self.fetcher, fetch_path, node, ORIGIN + path, deadline, moved)
+        done: list[Any] = []
+        Deferred.fromCoroutine(self.source.get(wanted)).addBoth(done.append)
+        return done
+
+    def get(self, path: str = "/a.css", **more: str) -> Requisite | Refusal:
+        (found,) = self.ask(path, **more)
+        assert isinstance(found, Requisite | Refusal), found
+        return found
+
+    def count(self, source: str) -> float:
+        value = self.metrics.registry.get_sample_value("lbcompanion_crawler_requisites_found_total", {"source": source})
+        return value or 0.0
+
+
+def test_a_thousand_views_cost_one_request_for_each_file_and_node() -> None:
+    source = Source()
+    for view in range(1000):
+        for number in range(5):
+            assert isinstance(source.get(f"/{number}.css", node=f"n{view % 3}"), Requisite)
+    assert len(source.node.asked) == 15
+    assert source.count("cache") == 5000 - 15
+    assert source.metrics.totals()["requisite_requests"] == 15
+
+
+def test_after_the_floor_a_file_is_validated_and_kept() -> None:
+    source = Source()
+    source.node.answer = lambda number: ok(b"x{}", ("etag", '"a"')) if number == 1 else Reply(304, (), b"")
+    first = source.get()
+    for _ in range(3):
+        source.clock.advance(300)
+        assert source.get() == first
+        assert source.get() == first
+    assert [each[1].get("If-None-Match") for each in source.node.asked] == [None, '"a"', '"a"', '"a"']
+    assert source.count("validated") == 3
+
+
+def test_a_304_renews_the_fields() -> None:
+    source = Source()
+    fresh = ("cache-control", "max-age=9000")
+    source.node.answer = lambda number: ok(b"", ("etag", '"a"')) if number == 1 else Reply(304, (fresh,), b"")
+    source.get()
+    source.clock.advance(300)
+    source.get()
+    source.clock.advance(8999)
+    source.get()
+    assert len(source.node.asked) == 2
+
+
+def test_a_304_for_another_tag_is_not_believed() -> None:
+    source = Source()
+    replies = [ok(b"old", ("etag", '"a"')), Reply(304, (("etag", '"b"'),), b""), ok(b"new", ("etag", '"b"'))]
+    source.node.answer = lambda number: replies[number - 1]
+    source.get()
+    source.clock.advance(300)
+    found = source.get()
+    assert isinstance(found, Requisite)
+    assert found.body == b"new"
+    assert "If-None-Match" not in source.node.asked[2][1]
+
+
+def test_a_304_that_was_not_asked_for_is_a_failure() -> None:
+    source = Source()
+    source.node.answer = lambda _number: Reply(304, (), b"")
+    assert source.get() == Refusal("status 304", MissingKind.STATUS)
+
+
+def test_a_changed_file_replaces_the_old_one() -> None:
+    source = Source()
+    source.node.answer = lambda number: ok(b"%d" % number, ("etag", f'"{number}"'))
+    for number in (1, 2):
+        found = source.get()
+        assert isinstance(found, Requisite)
+        assert found.body == b"%d" % number
+        source.clock.advance(300)
+
+
+def test_nodes_and_ways_to_them_share_nothing() -> None:
+    """During a deploy one URL has other bytes on each node."""
+    source = Source()
+    source.node.answer = lambda number: ok(b"%d" % number)
+    found = [source.get(node="n1"), source.get(node="n2"), source.get(node="n2", direct="http://n2.local")]
+    assert len({each.body for each in found if isinstance(each, Requisite)}) == 3
+    assert [source.get(node="n1"), source.get(node="n2"), source.get(node="n2", direct="http://n2.local")] == found
+    assert "If-None-Match" not in source.node.asked[1][1]
+
+
+def test_what_another_node_answered_is_not_used_unless_the_bytes_are_the_same() -> None:
+    source = Source()
+    elsewhere = ("set-cookie", "SRV=n9")
+    source.node.answer = lambda _number: ok(b"new", elsewhere)
+    assert source.get() == Refusal("answered by another node", MissingKind.FAILED)
+    source.clock.advance(FAILURE_SECONDS)
+    source.node.answer = lambda _number: ok(b"old", ("etag", '"a"'))
+    old = source.get()
+    source.clock.advance(300)
+    source.node.answer = lambda _number: ok(b"new", elsewhere)
+    assert source.get() == Refusal("answered by another node", MissingKind.FAILED)
+    source.node.answer = lambda _number: ok(b"old", elsewhere)
+    assert source.get() == old
+    source.clock.advance(300)
+    source.node.answer = lambda _number: Reply(304, (elsewhere,), b"")
+    assert isinstance(source.get(), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("line", "personal"),
+    [
+        (("cache-control", "private"), True),
+        (("set-cookie", "session=1; path=/"), True),
+        (("set-cookie", "SRV=n2; path=/"), False),
+        (("vary", "Accept-Encoding"), False),
+        (("vary", "Accept-Encoding, Cookie"), True),
+        (("vary", "*"), True),
+        (("cache-control", "no-store"), False),
+    ],
+)
+def test_a_personal_file_is_requested_for_other_cookies_again(line: tuple[str, str], personal: bool) -> None:
+    source = Source()
+    source.node.answer = lambda _number: ok(b"x", line)
+    for cookie in ("one", "one", "two", "two"):
+        source.get(cookie=cookie)
+    assert len(source.node.asked) == (2 if personal else 1)
+
+
+def test_requests_for_one_file_are_joined() -> None:
+    source = Source()
+    answer: Deferred[Reply] = Deferred()
+    source.node.answer = lambda _number: answer
+    asked = [source.ask() for _ in range(20)] + [source.ask(node="n2")]
+    assert len(source.node.asked) == 2
+    answer.callback(ok())
+    assert [len(each) for each in asked[:20]] == [1] * 20
+    assert len(source.node.asked) == 2
+    assert source.count("joined") == 19
+
+
+def test_a_personal_answer_is_not_joined() -> None:
+    source = Source()
+    answers: list[Deferred[Reply]] = []
+
+    def answer(_number: int) -> Deferred[Reply]:
+        answers.append(Deferred())
+        return answers[-1]
+
+    source.node.answer = answer
+    asked = [source.ask(cookie=cookie) for cookie in ("one", "one", "two")]
+    answers[0].callback(ok(b"one", ("cache-control", "private")))
+    assert len(answers) == 2
+    answers[1].callback(ok(b"two", ("cache-control", "private")))
+    assert [each[0].body for each in asked] == [b"one", b"one", b"two"]
+
+
+def test_a_page_that_is_given_up_does_not_take_the_file_from_others() -> None:
+    source = Source()
+    answers: list[Deferred[Reply]] = []
+
+    def answer(_number: int) -> Deferred[Reply]:
+        answers.append(Deferred())
+        return answers[-1]
+
+    source.node.answer = answer
+    wanted = WantedFile(source.fetcher, FetchPath(), "n1", f"{ORIGIN}/a.css", NOW + 10, lambda _: False)
+    first = Deferred.fromCoroutine(source.source.get(wanted))
+    others = [source.ask(), source.ask()]
+    first.addErrback(lambda failure: None)
+    first.cancel()
+    answers[1].callback(ok())
+    for each in answers[2:]:
+        each.callback(ok())
+    assert all(isinstance(each[0], Requisite) for each in others)
+
+
+def test_a_node_gets_few_requests_at_a_time() -> None:
+    source = Source(evolve(LIMITS, per_node=3))
+    answers: list[Deferred[Reply]] = []
+
+    def answer(_number: int) -> Deferred[Reply]:
+        answers.append(Deferred())
+        return answers[-1]
+
+    source.node.answer = answer
+    asked = [source.ask(f"/{number}") for number in range(10)]
+    assert source.node.running == 3
+    asked += [source.ask(f"/{number}", node="n2") for number in range(2)]
+    assert source.node.running == 5
+    while answers:
+        answers.pop(0).callback(ok())
+    assert all(isinstance(each[0], Requisite) for each in asked)
+    assert source.node.most_running == 5
+    assert source.source._slots == {}
+
+
+PASSING = [
+    FetchFailed("refused"), FetchFailed("broken"), FetchFailed("cut"), FetchFailed("timeout"), ok(status=502),
+    ok(status=503), ok(status=504),
+]  # fmt: skip
+LASTING = [
+    FetchFailed("too large"), FetchFailed("tls"), FetchFailed("coded"), FetchFailed("site paused"), ok(status=404),
+    ok(status=403), ok(status=500), ok(status=301), ok(b"", ("retry-after", "9"), status=503), ok(status=429),
+    Reply(200, (("content-type", "text/html"),), b""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("failure", PASSING)
+def test_what_may_pass_is_requested_again(failure: Reply | FetchFailed) -> None:
+    source = Source(evolve(LIMITS, retries=2))
+    source.node.answer = lambda number: failure if number < 3 else ok()
+    done = source.ask()
+    assert len(source.node.asked) == 1
+    source.clock.advance(0.25)
+    assert len(source.node.asked) == 2
+    source.clock.advance(0.5)
+    assert isinstance(done[0], Requisite)
+    assert len(source.node.asked) == 3
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("seconds", ["1", "2"])
+def test_a_short_pause_that_is_asked_for_is_kept(status: int, seconds: str) -> None:
+    source = Source(evolve(LIMITS, retries=1))
+    source.node.answer = lambda number: ok(b"", ("retry-after", seconds), status=status) if number == 1 else ok()
+    done = source.ask()
+    source.clock.advance(float(seconds) - 0.1)
+    assert len(source.node.asked) == 1
+    source.clock.advance(0.1)
+    assert isinstance(done[0], Requisite)
+
+
+@pytest.mark.parametrize("failure", PASSING)
+def test_the_repetitions_are_bounded(failure: Reply | FetchFailed) -> None:
+    source = Source(evolve(LIMITS, retries=2))
+    source.node.answer = lambda _number: failure
+    done = source.ask()
+    source.clock.pump([0.25] * 40)
+    assert len(source.node.asked) == 3
+    assert isinstance(done[0], Refusal)
+
+
+@pytest.mark.parametrize("failure", LASTING)
+def test_what_lasts_is_not_requested_again(failure: Reply | FetchFailed) -> None:
+    source = Source(evolve(LIMITS, retries=2))
+    source.node.answer = lambda _number: failure
+    assert isinstance(source.get(), Refusal)
+    source.clock.pump([0.25] * 40)
+    assert len(source.node.asked) == 1
+
+
+def test_a_file_that_does_not_come_uses_its_time_and_no_more() -> None:
+    source = Source(evolve(LIMITS, retries=2))
+    source.node.answer = lambda _number: None
+    done = source.ask()
+    source.clock.pump([0.1] * 101)
+    assert source.clock.seconds() < NOW + 10.2
+    assert isinstance(done[0], Refusal)
+    assert done[0].reason in {"timeout", "more than 10 s in all"}
+    assert Counter(each[0] for each in source.node.asked) == {"/a.css": 2}
+
+
+def test_a_failure_is_remembered_for_a_short_time_only() -> None:
+    source = Source()
+    source.node.answer = lambda _number: FetchFailed("broken")
+    first, second = source.get(), source.get()
+    assert first == second == Refusal("broken", MissingKind.FAILED)
+    assert len(source.node.asked) == 1
+    source.clock.advance(FAILURE_SECONDS)
+    source.node.answer = lambda _number: ok()
+    assert isinstance(source.get(), Requisite)
+
+
+def test_a_failure_does_not_drop_a_file_that_can_be_validated() -> None:
+    source = Source()
+    replies: list[Any] = [ok(b"x", ("etag", '"a"')), FetchFailed("broken"), Reply(304, (), b"")]
+    source.node.answer = lambda number: replies[number - 1]
+    first = source.get()
+    source.clock.advance(300)
+    assert isinstance(source.get(), Refusal)
+    assert source.get() == first
+
+
+def test_a_404_is_kept_for_the_floor() -> None:
+    source = Source()
+    source.node.answer = lambda _number: ok(status=404)
+    for _ in range(5):
+        assert source.get() == Refusal("status 404", MissingKind.STATUS)
+    assert len(source.node.asked) == 1
+    source.clock.advance(300)
+    source.get()
+    assert len(source.node.asked) == 2
+
+
+def test_without_cache_and_floor_each_page_requests_its_files() -> None:
+    source = Source(evolve(LIMITS, cache_bytes=0))
+    source.get()
+    source.get()
+    assert len(source.node.asked) == 2
+    source = Source(evolve(LIMITS, fresh_seconds=0))
+    source.get()
+    source.get()
+    assert len(source.node.asked) == 2
+    source.node.answer = lambda _number: ok(b"", ("cache-control", "max-age=60"))
+    source.get()
+    source.get()
+    assert len(source.node.asked) == 3
