@@ -29,6 +29,7 @@ def _settings(tmp_path: Path) -> CrawlerSettings:
     return rig.settings
 
 
+@pytest.mark.slow
 def test_pages_are_erased_where_no_crawler_runs(settings: CrawlerSettings) -> None:
     assert erase(settings, {"visitor": "alice"}, dry_run=True) == {"dry_run": True, "recordings": 1, "archived": 1}
     done = erase(settings, {"visitor": "alice"})
@@ -36,6 +37,7 @@ def test_pages_are_erased_where_no_crawler_runs(settings: CrawlerSettings) -> No
     assert erase(settings, {"visitor": "alice"})["recordings"] == 0
 
 
+@pytest.mark.slow
 def test_a_former_secret_finds_older_recordings(settings: CrawlerSettings) -> None:
     assert erase(settings, {"visitor": "alice"}, old_secrets=(OLD,))["recordings"] == 2
     assert list(settings.crawler.archive_dir.glob("*.gz")) == []

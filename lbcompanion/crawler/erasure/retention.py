@@ -21,6 +21,9 @@ CHECK_SECONDS = 60.0
 #: The age is checked this often in the time that is kept, and at least every hour.
 _CHECKS_IN_TIME = 100
 _MAX_AGE_CHECK_SECONDS = 3600.0
+#: If the wall clock jumps forward by more than this, nothing is erased for its age for as long: the jump may be a
+#: mistake, which somebody or the time service corrects.
+JUMP_SECONDS = 3600.0
 #: If a single file is larger than ``keep_bytes``, this share of it is kept, so that not every page rewrites it.
 _KEPT_SHARE = 0.9
 
@@ -58,6 +61,9 @@ class Retention:
         self._keep_bytes = keep_bytes
         self._store_url = store_url
         self._age_checked_at: float | None = None
+        #: The wall clock less the reactor's clock, which never jumps, at the last look.
+        self._clock_offset: float | None = None
+        self._jumped_at: float | None = None
         self._timer: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
         self._stopped = False
@@ -104,12 +110,29 @@ class Retention:
                 await self._eraser.erase(selection, "keep_bytes", RETENTION_REFUSE_SECONDS)
 
     def _is_age_due(self) -> bool:
-        """Whether the age is to be checked. The reactor's clock never jumps."""
+        """Whether the age is to be checked."""
         seconds = self._reactor.seconds()
+        if self._has_jumped(seconds):
+            return False
         if self._age_checked_at is not None and seconds - self._age_checked_at < self._age_check_seconds():
             return False
         self._age_checked_at = seconds
         return True
+
+    def _has_jumped(self, seconds: float) -> bool:
+        """Whether the wall clock jumped forward a short time ago."""
+        offset = self._now() - seconds
+        if self._clock_offset is not None and offset - self._clock_offset > JUMP_SECONDS:
+            self._jumped_at = seconds
+            self._log.warn(
+                "the clock jumped forward by {jump} s: for {pause} s nothing is erased for its age",
+                jump=round(offset - self._clock_offset),
+                pause=round(JUMP_SECONDS),
+            )
+        if self._clock_offset is not None and self._clock_offset - offset > JUMP_SECONDS:
+            self._jumped_at = None  # the jump was undone
+        self._clock_offset = offset
+        return self._jumped_at is not None and seconds - self._jumped_at < JUMP_SECONDS
 
     def _too_much(self) -> Selection | None:
         """Return the oldest recordings whose removal makes the archive short enough; None if it is."""

@@ -153,6 +153,7 @@ def test_a_file_that_disappeared_is_told_and_its_rows_go(place: ErasingPlace) ->
     assert place.page("t3") == b"three"
 
 
+@pytest.mark.slow
 def test_a_damaged_record_costs_no_other(place: ErasingPlace) -> None:
     for number in range(4):
         place.keep(f"t{number}", f"page {number}".encode())
@@ -167,6 +168,7 @@ def test_a_damaged_record_costs_no_other(place: ErasingPlace) -> None:
     place.check({"t0": b"page 0", "t3": b"page 3"})
 
 
+@pytest.mark.slow
 def test_a_shortened_file_costs_only_what_it_lacks(place: ErasingPlace) -> None:
     for number in range(3):
         place.keep(f"t{number}", f"page {number}".encode())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from lbcompanion.crawler.erasure.retention import CHECK_SECONDS, Retention
+from lbcompanion.crawler.erasure.retention import CHECK_SECONDS, JUMP_SECONDS, Retention
 from tests.support.archives import NOW
 from tests.support.erasing_place import ErasingPlace
 from tests.support.simulated_farm import immediately
@@ -37,6 +37,12 @@ def retention(place: ErasingPlace, clock: Clock, keep_days: float = 0, keep_byte
     )
 
 
+def pass_time(place: ErasingPlace, clock: Clock, seconds: float) -> None:
+    for _ in range(int(seconds / CHECK_SECONDS)):
+        place.now += CHECK_SECONDS
+        clock.advance(CHECK_SECONDS)
+
+
 def tokens(place: ErasingPlace) -> list[str]:
     return [row["token"] for row in place.backlog.recordings(100)][::-1]
 
@@ -50,11 +56,9 @@ def test_old_recordings_go(place: ErasingPlace) -> None:
     keeper = retention(place, clock, keep_days=2)
     keeper.start()
     assert tokens(place) == ["t2", "t3"]
-    place.now += DAY
-    clock.advance(CHECK_SECONDS)
+    pass_time(place, clock, JUMP_SECONDS)
     assert tokens(place) == ["t2", "t3"]
-    for _ in range(60):
-        clock.advance(CHECK_SECONDS)
+    pass_time(place, clock, DAY)
     assert tokens(place) == ["t3"]
     assert [(one["erased_by"], one["criteria"], one["recordings"]) for one in place.erasures.entries(9)] == [
         ("keep_days", "age", 1),
@@ -64,6 +68,24 @@ def test_old_recordings_go(place: ErasingPlace) -> None:
     place.check_files()
     keeper.stop()
     assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.slow
+def test_a_clock_that_jumps_forward_erases_nothing_for_a_while(place: ErasingPlace) -> None:
+    place.keep("t1", b"one")
+    clock = Clock()
+    keeper = retention(place, clock, keep_days=2)
+    keeper.start()
+    place.now += 100 * DAY
+    pass_time(place, clock, JUMP_SECONDS / 2)
+    assert tokens(place) == ["t1"]
+    place.now -= 100 * DAY
+    pass_time(place, clock, 2 * JUMP_SECONDS)
+    assert tokens(place) == ["t1"]
+    place.now += 100 * DAY
+    pass_time(place, clock, 2 * JUMP_SECONDS)
+    assert tokens(place) == []
+    keeper.stop()
 
 
 @pytest.mark.slow
@@ -82,6 +104,7 @@ def test_the_oldest_files_go_if_the_archive_is_too_long(place: ErasingPlace) -> 
     keeper.stop()
 
 
+@pytest.mark.slow
 def test_the_oldest_pages_of_a_single_file_go(tmp_path: Path) -> None:
     place = ErasingPlace(tmp_path)
     for number in range(20):
