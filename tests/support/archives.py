@@ -71,7 +71,8 @@ class Place:
     def page(self, token: str) -> bytes:
         row = self.backlog.recording(token)
         assert row is not None
-        return self.archive.read_page(row["warc_file"], row["warc_offset"])
+        file, offset = row["warc_file"], row["warc_offset"]
+        return self.archive.read_page(file, offset, *self.archive.locate(file, offset))
 
     def files(self) -> list[Path]:
         return sorted((self.folder / "archive").glob("*.warc.gz"))

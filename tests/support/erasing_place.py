@@ -85,7 +85,9 @@ class ErasingPlace(Place):
         assert set(rows) == set(expected)
         for token, body in expected.items():
             row = rows[token]
-            assert self.archive.read_page(row["warc_file"], row["warc_offset"]) == body
+            file, offset = row["warc_file"], row["warc_offset"]
+            place, same = self.archive.locate(file, offset)
+            assert self.archive.read_page(file, offset, place, same) == body
             assert digest_of(body).hex() == row["sha256"]
         self.check_payloads()
 

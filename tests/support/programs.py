@@ -48,6 +48,9 @@ def find_program(name: str) -> str | None:
         package = find_spec("envoy")
         wheel = Path(next(iter((package and package.submodule_search_locations) or ("",)))) / "_bin" / "envoy"
         return str(wheel) if wheel.is_file() else None
+    if name == "traefik":  # in a wheel, beside this Python
+        beside = Path(sys.executable).parent / "traefik"
+        return str(beside) if beside.is_file() else None
     return None
 
 

@@ -284,8 +284,9 @@ class AdminResource(Resource):
         return Response(body, row["content_type"] or "application/octet-stream", policy)
 
     async def _archived_body(self, row: Any) -> bytes:
-        place = await self._defer(self._archive.place_of, row["warc_file"])
-        return await self._read(self._archive.read_page, row["warc_file"], row["warc_offset"], place)
+        file, offset = row["warc_file"], row["warc_offset"]
+        place, same = await self._defer(self._archive.locate, file, offset)
+        return await self._read(self._archive.read_page, file, offset, place, same)
 
     async def _dashboard(self, request: Request) -> Response:
         query = read_query(request)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,12 @@ from twisted.logger import Logger
 
 from lbcompanion import __version__
 from lbcompanion.crawler.archive.object_store import ObjectStore, StoreFailed
-from lbcompanion.crawler.archive.warc_reader import UnreadableRecord, read_record
+from lbcompanion.crawler.archive.warc_reader import (
+    StoredRecord,
+    UnreadableRecord,
+    read_record,
+    records_with_payloads,
+)
 from lbcompanion.crawler.archive.warc_records import (
     RecordRefused,
     Requisite,
@@ -28,6 +33,7 @@ from lbcompanion.crawler.archive.warc_records import (
     is_recordable,
     new_record_id,
     page_record,
+    page_revisit_record,
     request_record,
     requisite_record,
     revisit_record,
@@ -308,12 +314,11 @@ class Archive:
     def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
         parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
         page_offset = sum(map(len, parts))
-        record_id = new_record_id()
-        parts.append(page_record(copy, record_id))
-        if copy.method != "GET":
-            parts.append(request_record(copy, record_id))
         date = to_rfc3339(copy.captured_at)
         new: dict[str, tuple[str, str]] = {}
+        parts += self._encode_page(copy)
+        if self._first_occurrence(copy.sha256.hex()) is None:
+            new[copy.sha256.hex()] = (copy.url, date)
         refused: list[MissingRequisite] = []
         for requisite in requisites:
             digest = requisite.sha256.hex()
@@ -329,6 +334,16 @@ class Archive:
                 new[digest] = (requisite.url, date)
         payloads = tuple((digest, *first) for digest, first in new.items())
         return _EncodedPage(b"".join(parts), page_offset, payloads, tuple(refused))
+
+    def _encode_page(self, copy: FetchedCopy) -> list[bytes]:
+        record_id = new_record_id()
+        if copy.method != "GET":
+            # No revisit: indexers add the method to the key of a response only.
+            return [page_record(copy, record_id), request_record(copy, record_id)]
+        first = self._first_occurrence(copy.sha256.hex())
+        if first is None:
+            return [page_record(copy, record_id)]
+        return [page_revisit_record(copy, record_id, *first)]
 
     def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
         """Return URL and date of a payload's first occurrence in this file, or None.
@@ -393,16 +408,25 @@ class Archive:
         file = self._index.file(name)
         return "" if file is None else file.place
 
-    def read_page(self, file: str, offset: int, place: str = "") -> bytes:
-        """Return the body of the record at an offset of a file.
+    def locate(self, file: str, offset: int) -> tuple[str, list[int]]:
+        """Return what :meth:`read_page` needs: the object store, and where the file may have the page's bytes.
 
-        :param place: from :meth:`place_of`; of a file in an object store only the record is fetched.
+        :raises BacklogError: if the database fails.
+        """
+        return self.place_of(file), self._index.same_pages(file, offset)
+
+    def read_page(self, file: str, offset: int, place: str = "", same: Sequence[int] = ()) -> bytes:
+        """Return the body of the record at an offset of a file; of a revisit, that of the record it refers to.
+
+        :param place: from :meth:`locate`; of a file in an object store only the records are fetched.
+        :param same: from :meth:`locate`; without them, the whole file is searched for a revisit's body.
         :raises FileElsewhere: if another crawler has the file, and it is not in an object store.
         :raises ArchiveError: if it cannot be read.
         """
         try:
             with self.opened(file, place) as stream:
-                return read_record(stream, offset)[1]
+                record, body = read_record(stream, offset)
+                return body if record.kind != "revisit" else _revisited(stream, record, same)
         except UnreadableRecord as failure:
             raise ArchiveError(f"the record cannot be read: {failure}") from None
 
@@ -433,6 +457,21 @@ class Archive:
             if not place:
                 raise
         return self._stores.setdefault(place, ObjectStore(place)).open(name)
+
+
+def _revisited(stream: BinaryIO, revisit: StoredRecord, offsets: Sequence[int]) -> bytes:
+    """Return the body of the record that a revisit refers to.
+
+    :param offsets: tried first; erasures move payloads from one record to another.
+    """
+    for offset in offsets:
+        record, body = read_record(stream, offset)
+        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
+            return body
+    for record, body in records_with_payloads(stream):
+        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
+            return body
+    raise UnreadableRecord(f"the file has no record with the bytes of the page ({revisit.payload_digest})")
 
 
 def _truncate(path: Path, size: int) -> None:

@@ -24,6 +24,14 @@ _CODINGS = frozenset({"content-encoding", "transfer-encoding"})
 class OriginalHead(StatusAndHeaders):  # type: ignore[misc]
     """The application's own head. warcio would percent-encode the values that are not ASCII; this writes each byte."""
 
+    @classmethod
+    def read(cls, block: bytes) -> OriginalHead:
+        """Read a head as a record of this archive has it, so that it is written again byte for byte."""
+        start_line, *lines = block.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+        protocol, _, status_line = start_line.partition(" ")
+        fields = [line.partition(": ") for line in lines]
+        return cls(status_line, [(name, value) for name, _, value in fields], protocol=protocol)
+
     def compute_headers_buffer(self, header_filter: object = None) -> None:
         """Set the bytes that are written."""
         lines = [f"{self.protocol} {self.statusline}", *(f"{name}: {value}" for name, value in self.headers)]
@@ -48,6 +56,17 @@ def page_head(copy: FetchedCopy) -> StatusAndHeaders:
     return OriginalHead(status_line, _fields_of_body(copy.head, len(copy.body)), protocol=protocol)
 
 
+def file_head(head: PageHead | None, content_type: str, length: int) -> StatusAndHeaders:
+    """Return the head of the record of a page's file, with its length."""
+    if head is None:
+        return made_up_head(200, content_type, length)
+    protocol, _, status_line = head.status_line.partition(" ")
+    fields = _fields_of_body(head, length)
+    if not any(name.lower() == "content-length" for name, _value in fields):
+        fields.append(("Content-Length", str(length)))
+    return OriginalHead(status_line, fields, protocol=protocol)
+
+
 def _fields_of_body(head: PageHead, length: int) -> list[tuple[str, str]]:
     """The fields in their order, so that those about the body are true of a body of this length."""
     fields: list[tuple[str, str]] = []
@@ -69,7 +88,7 @@ def _fields_of_body(head: PageHead, length: int) -> list[tuple[str, str]]:
     return fields
 
 
-def left_out_field(copy: FetchedCopy) -> Mapping[str, str]:
-    """Return the WARC field that names the application's fields that the node left out; none if there are none."""
-    names = () if copy.head is None else copy.head.left_out
+def left_out_field(head: PageHead | None) -> Mapping[str, str]:
+    """Return the WARC field that names the application's fields that were left out; none if there are none."""
+    names = () if head is None else head.left_out
     return {FIELDS_LEFT_OUT.text: ", ".join(names)} if names else {}

@@ -22,9 +22,11 @@ from lbcompanion.crawler.queue.requisite_report import Refusal
 from lbcompanion.html.urls import target_of
 from lbcompanion.http1.file_patterns import FilePatterns
 from lbcompanion.http1.freshness import FIELDS, Lines, StoredHead
+from lbcompanion.http1.kept_head import ALWAYS_LEFT_OUT
 from lbcompanion.model import MissingKind, WallClock
+from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
-from lbcompanion.settings import RequisitesTable
+from lbcompanion.settings import CaptureTable, RequisitesTable
 
 #: The pause before the first repetition in seconds; each further one takes twice as long.
 _FIRST_PAUSE_SECONDS = 0.25
@@ -36,6 +38,10 @@ _PART_OF_TIME = 0.5
 _PASSING_FAILURES = frozenset({"timeout", "refused", "unreachable", "broken", CUT})
 _PASSING_STATUSES = frozenset({502, 503, 504})
 
+#: The fields of a file's response that are not archived. The crawler knows no node's ``archive_fields_exclude``.
+_LEFT_OUT = frozenset(
+    {name.decode() for name in ALWAYS_LEFT_OUT} | {name.lower() for name in CaptureTable().archive_fields_exclude}
+)
 _ALLOWED_TYPE = re.compile(
     r"text/css|(text|application)/(x-)?(java|ecma)script|image/[\w.+-]+|(application/(x-)?)?font[/-][\w.+-]+"
     r"|application/vnd\.ms-fontobject|application/manifest\+json",
@@ -294,7 +300,10 @@ def _result_of(url: str, reply: Reply) -> Requisite | Refusal:
     content_type = "".join(char for char in reply.header("content-type") if " " <= char <= "~")
     if not _ALLOWED_TYPE.fullmatch(content_type.partition(";")[0].strip()):
         return Refusal(f"type {content_type.partition(';')[0].strip()[:100] or 'not named'}", MissingKind.TYPE)
-    return Requisite(url, content_type, digest_of(reply.body), reply.body)
+    # The client has the names in lower case.
+    fields = (("-".join(map(str.capitalize, name.split("-"))), value) for name, value in reply.headers)
+    head = PageHead.of_fields(reply.status, fields, _LEFT_OUT)
+    return Requisite(url, content_type, digest_of(reply.body), reply.body, head)
 
 
 def _is_personal(reply: Reply, head: StoredHead, cookies: Cookies) -> bool:

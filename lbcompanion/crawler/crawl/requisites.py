@@ -67,11 +67,13 @@ class Gathered:
 class _SheetLinks:
     """The URLs in a style sheet.
 
+    :ivar encoding: the style sheet's encoding, for those that it imports.
     :ivar steps: how many steps the search took.
     :ivar unsearched: why a part of it was not searched; empty if all of it was.
     """
 
     urls: tuple[str, ...]
+    encoding: str
     steps: int
     unsearched: str
 
@@ -114,12 +116,12 @@ class Requisites:
         found: PageLinks = await self._parse(page_links, copy.body, copy.url, copy.content_type)
         return found
 
-    async def sheet_links(self, sheet: Requisite, page_encoding: str) -> _SheetLinks:
+    async def sheet_links(self, sheet: Requisite, environment: str) -> _SheetLinks:
         """Read a style sheet, or remember what was found in it."""
-        key = (sheet.sha256, sheet.url, sheet.content_type, page_encoding)
+        key = (sheet.sha256, sheet.url, sheet.content_type, environment)
         known = self._sheets.get(key)
         if known is None:
-            found: _SheetLinks = await self._parse(style_sheet_links, sheet, page_encoding)
+            found: _SheetLinks = await self._parse(style_sheet_links, sheet, environment)
             known = self._sheets.put(key, (found, found.urls))  # the texts count beside the object
         return known[0]
 
@@ -152,14 +154,14 @@ class _Gathering:
         self._steps_left = MAX_PAGE_STEPS
         #: The answer that asked for fewer requests; empty if none did.
         self._refused = ""
-        self._encoding = "utf-8"
+        #: The encoding of the document or style sheet that refers to each wanted URL first.
+        self._environments: dict[str, str] = {}
 
     async def run(self) -> Gathered:
         """Fetch until nothing is left or a limit is reached."""
         links = await self._requisites.page_links(self._copy)
-        self._encoding = links.encoding
         self._note_unsearched(self._copy.url, links.unsearched)
-        self._want(links.urls)
+        self._want(links.urls, links.encoding)
         while self._waiting:
             workers = [Deferred.fromCoroutine(self._fetch_waiting()) for _ in range(_CONCURRENCY)]
             try:
@@ -168,7 +170,7 @@ class _Gathering:
                 failure.subFailure.raiseException()
         return self._gathered()
 
-    def _want(self, urls: Iterable[str]) -> None:
+    def _want(self, urls: Iterable[str], encoding: str) -> None:
         for url in urls:
             if url in self._results:
                 continue
@@ -179,6 +181,7 @@ class _Gathering:
             self._results[url] = refusal
             if refusal is None:
                 self._waiting.append(url)
+                self._environments[url] = encoding
 
     def _note_unsearched(self, url: str, reason: str) -> None:
         if reason and not any(each.url == url for each in self._unsearched):
@@ -237,9 +240,9 @@ class _Gathering:
         if self._steps_left <= 0:
             self._note_unsearched(sheet.url, "the style sheets before it took too long to search")
             return
-        links = await self._requisites.sheet_links(sheet, self._encoding)
+        links = await self._requisites.sheet_links(sheet, self._environments[sheet.url])
         self._steps_left -= links.steps
-        self._want(links.urls)
+        self._want(links.urls, links.encoding)
         self._note_unsearched(sheet.url, links.unsearched)
 
     def _gathered(self) -> Gathered:
@@ -252,14 +255,17 @@ class _Gathering:
         return Gathered(files, RequisiteReport(len(self._results), missing, tuple(self._unsearched)))
 
 
-def style_sheet_links(sheet: Requisite, page_encoding: str) -> _SheetLinks:
-    """Return the absolute URLs in a style sheet, without duplicates."""
+def style_sheet_links(sheet: Requisite, environment: str) -> _SheetLinks:
+    """Return the absolute URLs in a style sheet, without duplicates.
+
+    :param environment: the encoding of the document or of the style sheet that refers to it.
+    """
     declared = content_type_charset(sheet.content_type.encode("latin-1", "replace")) or ""
-    text = decode_style_sheet(sheet.body[:MAX_SEARCHED_BYTES], declared, page_encoding)
+    text, encoding = decode_style_sheet(sheet.body[:MAX_SEARCHED_BYTES], declared, environment)
     css = read_css(text, MAX_STEPS, MAX_LINKS)
-    found = (resolve_url(sheet.url, each) for each in css.urls)
+    found = (resolve_url(sheet.url, each, "utf-8" if each in css.imported else encoding) for each in css.urls)
     urls = tuple(dict.fromkeys(each for each in found if each and each != sheet.url))
     unsearched = "its style sheet takes too long to search, or has too many links" if not css.is_whole else ""
     if not unsearched and len(sheet.body) > MAX_SEARCHED_BYTES:
         unsearched = f"longer than {MAX_SEARCHED_BYTES} bytes"
-    return _SheetLinks(urls, css.steps, unsearched)
+    return _SheetLinks(urls, encoding, css.steps, unsearched)

@@ -115,6 +115,7 @@ class Scheduler:
         self._woken_at: dict[str, float] = {}
         self._polling = False
         self._poll_again = False
+        self._last_poll = float("-inf")
         self._stopped = False
         self._timer: IDelayedCall | None = None
         self._log = Logger(namespace="lbcompanion.crawler.crawl")
@@ -128,7 +129,11 @@ class Scheduler:
         if self._polling:
             self._poll_again = True
             return
-        self._polling, self._poll_again = True, False
+        pause = self._last_poll + self._work.pause_seconds - self._reactor.seconds()
+        if pause > 0:
+            self._wake_in(pause)
+            return
+        self._polling, self._poll_again, self._last_poll = True, False, self._reactor.seconds()
         Deferred.fromCoroutine(self._poll()).addErrback(self._on_poll_failed).addCallback(self._on_polled)
 
     def _on_polled(self, _result: object) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.crawler.erasure.warc_members import members, read_record
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
+from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, copy
 from tests.support.arrivals import arrival
 from tests.support.erasing_place import Crashed, ErasingPlace, file_of_page
@@ -89,7 +90,8 @@ def test_a_payload_moves_to_the_first_revisit_that_needs_it(place: ErasingPlace)
     assert JS.body not in place.plain()
     assert b"2026-11-23T21:10:00" not in place.plain()
     (file,) = place.files()
-    assert list(place.index.payloads(file.name)) == [CSS.sha256.hex()]
+    assert CSS.sha256.hex() in place.index.payloads(file.name)
+    assert JS.sha256.hex() not in place.index.payloads(file.name)
     place.erase(tokens=("t2",))
     place.check({"t3": b"three"})
     assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]
@@ -97,12 +99,24 @@ def test_a_payload_moves_to_the_first_revisit_that_needs_it(place: ErasingPlace)
     assert place.files() == []
 
 
+def test_a_page_that_others_repeat_goes_and_its_bytes_stay(place: ErasingPlace) -> None:
+    for number in range(3):
+        place.keep(f"t{number}", b"the same for all", at=NOW + number)
+    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "revisit", "revisit"]
+    place.erase(tokens=("t0",))
+    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "revisit"]
+    place.check({"t1": b"the same for all", "t2": b"the same for all"})
+    assert b"/t0" not in place.plain()
+    place.erase(tokens=("t1",))
+    place.check({"t2": b"the same for all"})
+
+
 def test_without_a_successor_a_payload_goes(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two", CSS)
     place.erase(tokens=("t2",))
     (file,) = place.files()
-    assert place.index.payloads(file.name) == {}
+    assert list(place.index.payloads(file.name)) == [digest_of(b"one").hex()]
     assert CSS.body not in place.plain()
 
 
@@ -228,7 +242,14 @@ def test_a_killed_process_leaves_a_whole_archive(tmp_path: Path, step: str) -> N
 FILES = [file_of_page(f"f{number}.css", f"payload {number}".encode()) for number in range(3)]
 ACTIONS = st.lists(
     st.one_of(
-        st.tuples(st.just("keep"), st.lists(st.sampled_from(FILES), max_size=3)),
+        st.tuples(
+            st.just("keep"),
+            st.tuples(
+                st.lists(st.sampled_from(FILES), max_size=3),
+                st.sampled_from(["", "shared page", "another shared page"]),
+                st.sampled_from(["GET", "POST"]),
+            ),
+        ),
         st.tuples(st.just("erase"), st.lists(st.integers(0, 11), min_size=1, max_size=3)),
         st.tuples(st.just("crash"), st.tuples(st.integers(0, 11), st.sampled_from(STEPS))),
         st.tuples(st.just("restart"), st.none()),
@@ -260,8 +281,9 @@ def test_any_sequence_leaves_each_page_readable_and_nothing_else(
         if action == "keep":
             token = f"token{len(tokens)}"
             tokens.append(token)
-            expected[token] = f"body of {token}.".encode() * 3
-            place.keep(token, expected[token], *detail, at=NOW + number)
+            files, shared, method = detail
+            expected[token] = (shared or f"body of {token}.").encode() * 3
+            place.keep(token, expected[token], *files, at=NOW + number, method=method)
         elif action == "restart":
             place.close()
             place = opened()
@@ -279,7 +301,10 @@ def test_any_sequence_leaves_each_page_readable_and_nothing_else(
             erased |= {body for body in (expected.pop(each, None) for each in gone) if body}
         place.check(expected)
     place.check_files()
-    assert not any(body in place.plain() for body in erased)
+    assert not any(body in place.plain() for body in erased - set(expected.values()))
+    assert not any(
+        f"/token{number}\r".encode() in place.plain() for number in range(12) if f"token{number}" not in expected
+    )
     wanted = {requisite.body for requisite in FILES if any(requisite.body in piece for piece in [place.plain()])}
     assert all(place.plain().count(body) <= len(place.files()) for body in wanted)
     place.close()
