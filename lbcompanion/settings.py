@@ -153,6 +153,8 @@ class LimitsTable:
     upstream_idle_seconds: float = 4
     expansion_ratio: float = 100
     capturing_bytes: int = 134217728
+    masked_elements: int = 5000
+    policy_bytes: int = 16384
     spool_bytes: int = 268435456
 
 
@@ -255,6 +257,7 @@ class CrawlerFetchTable:
     """``[fetch]`` of a crawler's file. An empty ``user_agent`` means the program's name and version."""
 
     user_agent: str = ""
+    response_head_bytes: int = 262144
 
 
 @frozen

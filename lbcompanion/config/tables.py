@@ -244,6 +244,8 @@ NODE: Mapping[str, Table] = {
         "upstream_idle_seconds": _positive,
         "expansion_ratio": checks.number(1),
         "capturing_bytes": checks.integer(1),
+        "masked_elements": checks.integer(0),
+        "policy_bytes": checks.integer(0),
         "spool_bytes": checks.integer(65536),
     },
 }
@@ -279,6 +281,7 @@ CRAWLER_FETCH: Table = {
     "user_agent": checks.text(
         re.compile(r"[!-~]([ -~]{0,198}[!-~])?"), "1 to 200 printable characters of ASCII, or empty", empty=True
     ),
+    "response_head_bytes": checks.integer(1024),
 }
 REQUISITES: Table = {
     "enabled": checks.boolean,

@@ -93,7 +93,7 @@ class CrawlerService(MultiService):
         self._now = now or time.time
         # Tests pass agents without a network; then there are no names to resolve either.
         self._resolves_names = agent_factory is None
-        self._agent_factory = agent_factory or network_agents(reactor, settings.fetch.user_agent)
+        self._agent_factory = agent_factory or network_agents(reactor, settings.fetch)
         self._metrics = CrawlerMetrics()
         self._log = Logger(namespace="lbcompanion.crawler.service")
         self._pool: ThreadPool | None = None

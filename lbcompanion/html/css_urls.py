@@ -25,6 +25,8 @@ _TOKEN = re.compile(
 )
 #: A run of tokens without URLs, which make up most of a style sheet.
 _PLAIN = re.compile(rf"(?:[-\w\u0080-\U0010ffff]++(?![\\(])|[{_WS}:,.>+~*=%!$^&|?<]++|/(?!\*))++", re.ASCII)
+#: A block without URLs and without a block in it, as most rules have one.
+_PLAIN_BLOCK = re.compile(r"""\{(?:[^{}()\[\]"'@\\/]++|/(?!\*))*+\}""")
 _UNQUOTED = re.compile(
     rf"[{_WS}]*+(?P<url>(?:[^\"'()\\{_WS}\x00-\x08\x0b\x0e-\x1f\x7f]++|{_ESCAPE})*+)[{_WS}]*+(?:\)|\Z)"
 )
@@ -100,6 +102,10 @@ class _Reader:
             self.steps += 1
             if not self._import_follows and (plain := _PLAIN.match(self._text, position)):
                 position = plain.end()
+                continue
+            if not self._import_follows and (block := _PLAIN_BLOCK.match(self._text, position)):
+                self._at_rule = ""
+                position = block.end()
                 continue
             token = _TOKEN.match(self._text, position)
             if token is None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
+from unittest import mock
 
 import pytest
 import tinycss2  # type: ignore[import-untyped]
@@ -175,3 +177,11 @@ def test_the_search_stops_at_a_limit() -> None:
     assert read_css(text, steps, 10).is_whole
     assert not read_css(text, steps - 1, 10).is_whole
     assert read_css(text, 5, 10).steps == 5
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_what_is_skipped_at_once_has_no_urls(text: str) -> None:
+    found = css_urls(text)
+    never = re.compile(r"(?!)")
+    with mock.patch.multiple("lbcompanion.html.css_urls", _PLAIN=never, _PLAIN_BLOCK=never):
+        assert css_urls(text) == found

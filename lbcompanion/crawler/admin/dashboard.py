@@ -179,9 +179,13 @@ def _recordings(listing: Mapping[str, Any], filters: Mapping[str, str]) -> str:
 
 def _missing_requisites(each: Mapping[str, Any]) -> str:
     report = each["requisites"]
-    if not report or not report["wanted"]:
+    if not report or not (report["wanted"] or report.get("unsearched")):
         return ""
     rows = [_cells(escape(one["url"]), escape(one["reason"])) for one in report["missing"]]
+    rows += [
+        _cells(escape(one["url"]), escape(f"not searched to its end: {one['reason']}"))
+        for one in report.get("unsearched", ())
+    ]
     heading = f"<h2>Requisites: {int(report['archived'])} of {int(report['wanted'])} archived</h2>"
     return heading + (_table(("missing", "reason"), rows, "") if rows else "")
 

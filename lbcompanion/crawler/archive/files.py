@@ -116,6 +116,8 @@ class Archive:
         self._committed_end = 0
         self._opened_at = 0.0
         self._is_end_uncertain = False
+        #: While pages are gathered: the files that were written and are not synced yet.
+        self._unsynced: dict[str, int] | None = None
         self._payloads: dict[str, tuple[str, str]] = {}
         self._stores: dict[str, ObjectStore] = {}
         self._log = Logger(namespace="lbcompanion.crawler.archive")
@@ -203,6 +205,15 @@ class Archive:
             raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
         self._index.close_files()
 
+    def cut_off_uncommitted(self) -> None:
+        """Cut off bytes of the current file that no recording has, such as those of a commit that failed.
+
+        :raises OSError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
+        self._cut_off()
+
     @property
     def current_file(self) -> str:
         """The name of the file to which the next page is appended; empty: a new one."""
@@ -243,18 +254,14 @@ class Archive:
         :raises BacklogError: if the commit failed; the next append overwrites the bytes, unless they were committed
             nevertheless.
         """
-        self._find_end()
         try:
-            self._leave_damaged_file()
-            if not self._name or self._is_due():
-                self._start_file()
+            self._open_file()
             encoded = self._encode(copy, requisites)
             self._append(encoded.data)
         except OSError as failure:
-            why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
-            self._health.failed(WRITING, why)
-            raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
-        self._health.works(WRITING)
+            raise self._failed(failure) from None
+        if self._unsynced is None:
+            self._health.works(WRITING)
         record = ArchivedRecord(
             file=self._name,
             offset=self._committed_end + encoded.page_offset,
@@ -282,6 +289,58 @@ class Archive:
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
         return record
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Pages that are stored within the block are synced and committed together at its end; see :meth:`store`.
+
+        :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
+        :raises BacklogError: if the commit failed.
+        """
+        try:
+            self._open_file()
+        except OSError as failure:
+            raise self._failed(failure) from None
+        self._unsynced, name = {}, self._name
+        try:
+            with self._index.gathered():
+                yield
+                self._sync()
+        except BaseException:
+            if self._name != name:  # the row of a new file is gone with the transaction
+                self._name = ""
+            self._is_end_uncertain = bool(self._name)
+            raise
+        finally:
+            unsynced, self._unsynced = self._unsynced, None
+            for descriptor in unsynced.values():
+                os.close(descriptor)
+
+    def _sync(self) -> None:
+        if not self._unsynced:
+            return
+        try:
+            for descriptor in self._unsynced.values():
+                os.fsync(descriptor)
+        except OSError as failure:
+            raise self._failed(failure) from None
+        self._health.works(WRITING)
+
+    def _failed(self, failure: OSError) -> ArchiveError:
+        why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
+        self._health.failed(WRITING, why)
+        return ArchiveError(f"the archive cannot be written: {failure.strerror}")
+
+    def is_due(self) -> bool:
+        """Whether the next page begins a new file."""
+        return not self._name or self._is_due()
+
+    def _open_file(self) -> None:
+        """Make sure that there is a file to append to."""
+        self._find_end()
+        self._leave_damaged_file()
+        if self.is_due():
+            self._start_file()
 
     def _find_end(self) -> None:
         """After a commit that failed, read the committed end again: the database may have committed nevertheless.
@@ -368,16 +427,26 @@ class Archive:
         self._name, self._committed_end, self._opened_at, self._payloads = name, 0, now, {}
 
     def _append(self, data: bytes) -> None:
-        descriptor = os.open(self._folder / self._name, os.O_WRONLY)
+        descriptor = self._descriptor()
         try:
             os.ftruncate(descriptor, self._committed_end)
             os.lseek(descriptor, self._committed_end, os.SEEK_SET)
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
+            if self._unsynced is None:
+                os.fsync(descriptor)
         finally:
-            os.close(descriptor)
+            if self._unsynced is None:
+                os.close(descriptor)
+
+    def _descriptor(self) -> int:
+        """Open the file for writing; while pages are gathered it stays open until they are synced."""
+        if self._unsynced is None:
+            return os.open(self._folder / self._name, os.O_WRONLY)
+        if self._name not in self._unsynced:
+            self._unsynced[self._name] = os.open(self._folder / self._name, os.O_WRONLY)
+        return self._unsynced[self._name]
 
     def whole_file(self, file: ArchiveFile) -> Path | None:
         """Return the path of a closed file that has all its records; None if bytes are missing, which is reported.

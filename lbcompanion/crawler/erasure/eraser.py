@@ -167,7 +167,7 @@ class Eraser:
         parts = self._parts
         await parts.file_lock.acquire()
         try:
-            failures = [await self._remove_doomed()]
+            failures = [await self._cut_off(), await self._remove_doomed()]
             for name in await parts.defer(parts.replacements.waiting_files):
                 if self._stopped:
                     return
@@ -242,6 +242,15 @@ class Eraser:
         kept = {row.id: row.offset for row in plan.rows if row.erasure is None}
         new, committed = (name, plan.file.committed) if kept else ("", 0)
         return Replacement(old=name, new=new, committed=committed, offsets=kept, erased=erased)
+
+    async def _cut_off(self) -> str:
+        """Cut off the page of an erased notice whose commit failed; return why that failed, or an empty text."""
+        archive = self._parts.archive
+        try:
+            await self._parts.defer(archive.cut_off_uncommitted)
+        except (OSError, CompanionError) as failure:
+            return _cause(archive.current_file, failure)
+        return ""
 
     async def _remove_doomed(self) -> str:
         """Remove replaced and unfinished files; return why that failed, or an empty text."""

@@ -5,6 +5,7 @@ A page's bytes are committed in the transaction that gives its notice the outcom
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from enum import StrEnum
 
 from attrs import frozen
@@ -171,6 +172,10 @@ class ArchiveIndex:
         with self._database.read() as connection:
             rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
         return {row.sha256: (row.url, row.date) for row in rows}
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Return one transaction for several pages; see :meth:`Database.gathered`."""
+        return self._database.gathered()
 
     def mark_archived(self, token: str, record: ArchivedRecord, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``archived``, and commit the archive's bytes with it.

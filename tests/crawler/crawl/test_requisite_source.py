@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
@@ -397,3 +399,80 @@ def test_without_cache_and_floor_each_page_requests_its_files() -> None:
     source.get()
     source.get()
     assert len(source.node.asked) == 3
+
+
+KINDS = ["ok", "etag", "private", "503", "404", "lost"]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.sampled_from(["n1", "n2"]), st.integers(0, 3), st.sampled_from(["a", "b"])),
+        st.tuples(
+            st.just("answer"), st.integers(0, 5), st.sampled_from(["ok", "etag", "private", "503", "404", "lost"])
+        ),
+        st.tuples(st.just("advance"), st.sampled_from([0.3, 6.0, 301.0])),
+        st.tuples(st.just("deploy"), st.sampled_from(["n1", "n2"])),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_whatever_happens_a_page_gets_the_files_of_its_node(steps: list[Any]) -> None:
+    source = Source(evolve(LIMITS, retries=1, per_node=2))
+    versions = {"n1": 1, "n2": 1}
+    open_requests: list[tuple[Deferred[Reply], str, str, dict[str, str]]] = []
+    asked: list[tuple[str, str, list[Any]]] = []
+
+    def answer(_number: int) -> Deferred[Reply]:
+        path, fields = source.node.asked[-1]
+        node, _, cookie = fields["Cookie"].removeprefix("SRV=").partition("-")
+        open_requests.append((Deferred(), node, cookie, {**fields, "path": path}))
+        assert sum(each[1] == node and not each[0].called for each in open_requests) <= 2
+        return open_requests[-1][0]
+
+    def reply_to(node: str, cookie: str, fields: dict[str, str], kind: str) -> Reply | FetchFailed:
+        body = f"{node} {versions[node]} {fields['path']} {cookie if kind == 'private' else ''}".encode()
+        tag = f'"{versions[node]}"'
+        if fields.get("If-None-Match") == tag and kind in {"ok", "etag"}:
+            return Reply(304, (("etag", tag),), b"")
+        return {
+            "ok": ok(body),
+            "etag": ok(body, ("etag", tag)),
+            "private": ok(body, ("cache-control", "private, max-age=999")),
+            "503": ok(status=503),
+            "404": ok(status=404),
+            "lost": FetchFailed("broken"),
+        }[kind]
+
+    def respond(number: int, kind: str) -> None:
+        waiting = [each for each in open_requests if not each[0].called]
+        if waiting:
+            deferred, node, cookie, fields = waiting[number % len(waiting)]
+            reply = reply_to(node, cookie, fields, kind)
+            deferred.errback(reply) if isinstance(reply, FetchFailed) else deferred.callback(reply)
+
+    source.node.answer = answer
+    for step in steps:
+        if step[0] == "ask":
+            cookie = f"{step[1]}-{step[3]}"
+            asked.append((step[1], step[3], source.ask(f"/{step[2]}", node=step[1], cookie=cookie)))
+        elif step[0] == "answer":
+            respond(step[1], step[2])
+        elif step[0] == "advance":
+            source.clock.advance(step[1])
+        else:
+            versions[step[1]] += 1
+    for _ in range(40):
+        respond(0, "ok")
+        source.clock.advance(0.6)
+    for node, cookie, done in asked:
+        (result,) = done
+        if isinstance(result, Requisite):
+            of, _version, path, personal_to = result.body.decode().split(" ")
+            assert of == node
+            assert result.url == ORIGIN + path
+            assert personal_to in {"", cookie}
+        else:
+            assert isinstance(result, Refusal), result
+    assert source.source._joined == {}
+    assert source.source._slots == {}

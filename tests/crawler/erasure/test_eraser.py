@@ -130,6 +130,17 @@ def test_a_page_that_is_fetched_meanwhile_leaves_nothing(place: ErasingPlace) ->
     assert place.erasures.without_erased([arrival("t2"), arrival("t3")], [])[0] == [arrival("t3")]
 
 
+def test_bytes_of_a_failed_commit_are_cut_off(place: ErasingPlace) -> None:
+    place.keep("t1", b"one")
+    place.backlog.add([arrival("t2")], NOW)
+    (file,) = place.files()
+    with file.open("ab") as stream:
+        stream.write(b"second secret, which was not committed")
+    place.erase(tokens=("t2",))
+    assert place.page("t1") == b"one"
+    place.check_files()
+
+
 def test_what_cannot_be_written_is_hidden_told_and_done_later(place: ErasingPlace, monkeypatch: Any) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two")
