@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -38,6 +39,7 @@ def erase(
     """
     signing, *accepted = accepted_secrets(settings.crawler.secret)
     selection = read_selection(given, FarmSecret(signing, (*accepted, *old_secrets)))
+    _check_queue(settings.crawler.queue)
     service = CrawlerService(settings, None)
     try:
         eraser = service.open_for_command()
@@ -53,6 +55,16 @@ def erase(
         return dump_result(_finished(Deferred.fromCoroutine(eraser.erase(selection, "command"))))
     finally:
         service.close_after_command()
+
+
+def _check_queue(queue: str) -> None:
+    """Refuse a queue in a file that does not exist: opening it would create an empty one.
+
+    :raises EraseFailed: if the file is missing.
+    """
+    name = queue.removeprefix("sqlite:///").partition("?")[0]
+    if queue.startswith("sqlite:///") and not Path(name).exists():
+        raise EraseFailed(f"there is no queue {name}: run this command where the crawler of this configuration runs")
 
 
 def _finished(done: Deferred[Any]) -> Any:

@@ -43,6 +43,14 @@ def test_a_former_secret_finds_older_recordings(settings: CrawlerSettings) -> No
     assert list(settings.crawler.archive_dir.glob("*.gz")) == []
 
 
+def test_a_missing_queue_is_not_created(settings: CrawlerSettings) -> None:
+    queue = Path(settings.crawler.queue.removeprefix("sqlite:///"))
+    queue.unlink()
+    with pytest.raises(EraseFailed, match="there is no queue"):
+        erase(settings, {"token": "t"})
+    assert not queue.exists()
+
+
 def test_a_mistake_changes_nothing(settings: CrawlerSettings) -> None:
     with pytest.raises(BadCriteria):
         erase(settings, {"before": "soon"})

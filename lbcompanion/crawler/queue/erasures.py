@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, or_, 
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import LOSS_SECONDS, Arrival
-from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.database import Database, insert_new
 from lbcompanion.crawler.queue.schema import ERASED_TOKENS, ERASURES, LOSSES, RECORDINGS, ROUTES
 from lbcompanion.model import Loss
 from lbcompanion.sticky.routes import Source
@@ -240,10 +240,8 @@ def _erased(connection: Connection, tokens: Iterable[str]) -> set[str]:
 
 
 def _refuse(connection: Connection, tokens: Sequence[str], until: float) -> None:
-    known = _erased(connection, tokens)
-    rows = [{"sha256": token_hash(token), "kept_until": until} for token in tokens if token not in known]
-    if rows:
-        connection.execute(insert(ERASED_TOKENS), rows)
+    rows = [{"sha256": token_hash(token), "kept_until": until} for token in sorted(tokens)]
+    insert_new(connection, ERASED_TOKENS, rows)
 
 
 def _prune_tokens(connection: Connection, now: float) -> None:
