@@ -6,15 +6,20 @@ run, LBC_CHAOS_CRAWLERS says how many crawlers there are, and LBC_CHAOS_SERVER=M
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import store_servers
+from lbcompanion.demo.ports import ReservedPorts
+from tests.support import balancers, store_servers
 from tests.support.children import wait_for
 from tests.support.crawler_group import PER_NODE, CrawlerGroup
+from tests.support.farm import NODES, StickySettings, fetched, listens
 from tests.support.store_servers import Postgresql, of_its_own
+from tests.support.visitor import Visitor
 
 SECONDS = float(os.environ.get("LBC_CHAOS_SECONDS", "8"))
 SEED = int(os.environ.get("LBC_CHAOS_SEED", "11"))
@@ -32,12 +37,16 @@ def test_chaos(tmp_path: Path) -> None:
                 group.start(f"c{number}")
             for name in list(group.crawlers):
                 group.ports(name)
+            if SECONDS >= 30:
+                group.pauses.append(12.0)  # longer than the driver waits for the server
             steps = int(SECONDS / 0.4)
             for step in range(steps):
                 group.deliver(group.notices(20))
                 group.pass_time(0.3)
                 if step % 2:
                     group.something_happens()
+                if step == steps // 4:
+                    group.freeze_server()
                 if step == steps // 2:
                     group.restart_server()
                 group.look()
@@ -112,3 +121,50 @@ def test_a_database_that_goes_away_and_comes_back(tmp_path: Path) -> None:
             assert len(group.accepted) == 30
         finally:
             group.close()
+
+
+STICKING = StickySettings(("SRV",), "haproxy-insert")
+
+
+def test_a_farm_with_two_crawlers(new_farm: Any) -> None:
+    """The nodes go on to the second crawler when the first is killed; both take pages from one queue."""
+    with of_its_own(Postgresql) as server:
+        ports = ReservedPorts()
+        intake, api = ports.take(), ports.take()
+        lines = f'name = "c0"\nqueue = "{server.url}"\nlease_seconds = 3\n'
+        farm = new_farm(balancers.haproxy_with("insert"), STICKING, crawler_lines=lines, more_intakes=(intake,))
+        text = farm.crawler_config(intake, api).replace('name = "c0"', 'name = "c1"')
+        for name in ("state-crawler", "archive"):
+            text = text.replace(f'"{name}"', f'"{name}-c1"')
+        (farm.folder / "c1.toml").write_text(text)
+        second = farm.children.lbcompanion("c1", "crawler", "--config", str(farm.folder / "c1.toml"))
+        wait_for("c1", lambda: listens(api, "/healthz"), 60, second)
+        visitors = [Visitor(farm.site) for _ in range(4)]
+        views = [visitor.view("/first") for visitor in visitors]
+        for visitor, view in zip(visitors, views, strict=True):
+            visitor.notice(view)
+        farm.finished([view.token for view in views])
+        first = farm.children["crawler"]
+        first.kill()
+        first.ended()
+        later = [visitor.view("/second") for visitor in visitors]
+        for visitor, view in zip(visitors, later, strict=True):
+            visitor.notice(view)
+        farm.api, own = api, farm.api
+        found = farm.finished([view.token for view in later])
+        farm.check_archived(later, found)
+        assert {found[view.token]["warc"]["crawler"] for view in later} == {"c1"}
+        used = {json.loads(fetched(farm.admin[name], "/status")[1])["intake"] for name in NODES}
+        assert f"http://127.0.0.1:{intake}" in used
+        # What the first crawler archived is on its disk.
+        other = next((view for view in views if found[view.token]["warc"]["crawler"] == "c0"), None)
+        if other is not None:
+            status, body = fetched(api, f"/api/recordings/{other.token}/page")
+            assert status == 404
+            assert "the crawler c0" in json.loads(body)["title"]
+        first.start()
+        wait_for("c0", lambda: listens(own, "/healthz"), 60, first)
+        for view in (*views, *later):
+            farm.api = {"c0": own, "c1": api}[found[view.token]["warc"]["crawler"]]
+            assert farm.archived(view.token) == farm.served_page(view).body
+        ports.release()

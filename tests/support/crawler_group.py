@@ -51,6 +51,8 @@ class CrawlerGroup:
         self.crawlers: dict[str, Child] = {}
         self.relays: dict[str, Relay] = {}
         self.accepted: set[str] = set()
+        #: How long a crawler is stopped, or cut off.
+        self.pauses = [0.3, 1.6 * LEASE_SECONDS]
         self.most_of_a_node = 0
         self.last_status = 0
         self.happened: Counter[str] = Counter()
@@ -157,7 +159,7 @@ class CrawlerGroup:
         """Kill, stop or cut off one crawler, for longer or shorter than its lease."""
         name = self.random.choice(sorted(self.crawlers))
         child, relay = self.crawlers[name], self.relays[name]
-        seconds = self.random.choice((0.3, 1.6 * LEASE_SECONDS))
+        seconds = self.random.choice(self.pauses)
         what = self.random.choice(("kill", "stop", "silence", "cut", "kill", "stop"))
         self.happened[what] += 1
         if what == "kill" and not child.died():
@@ -180,6 +182,13 @@ class CrawlerGroup:
         self.server.stop(signal.SIGKILL)
         time.sleep(0.5)
         self.server.start()
+
+    def freeze_server(self) -> None:
+        """The server says nothing for a while, and keeps its connections."""
+        self.happened["freeze"] += 1
+        self.server.freeze(signal.SIGSTOP)
+        self.pass_time(1.0)
+        self.server.freeze(signal.SIGCONT)
 
     def calm(self) -> None:
         """Let all run again."""

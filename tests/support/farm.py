@@ -79,6 +79,8 @@ class ProcessFarm:
     :param peers: whether nodes know each other's address.
     :param workers: how many processes each node is.
     :param plugins: a folder with drop-ins that companions and crawler find.
+    :param crawler_lines: further lines of the crawler's ``[crawler]``.
+    :param more_intakes: ports of further crawlers, which nodes deliver to when the first fails.
     :param site_lines: further lines of the crawler's configuration, by the companions' public ports.
     """
 
@@ -99,6 +101,8 @@ class ProcessFarm:
     public: dict[str, int] = Factory(dict)
     admin: dict[str, int] = Factory(dict)
     taps: dict[str, Wiretap] = Factory(dict)
+    crawler_lines: str = ""
+    more_intakes: tuple[int, ...] = ()
     site_lines: Callable[[Mapping[str, int]], str] = lambda public: ""
     site: int = 0
     api: int = 0
@@ -125,7 +129,7 @@ class ProcessFarm:
 
     def start_crawler(self) -> None:
         """Start the balancer with the nodes' present addresses."""
-        (self.folder / "crawler.toml").write_text(self._crawler_config(self.intake))
+        (self.folder / "crawler.toml").write_text(self.crawler_config(self.intake, self.api))
         self.children.lbcompanion(
             "crawler", "crawler", "--config", str(self.folder / "crawler.toml"), plugins=self.plugins
         )
@@ -157,6 +161,7 @@ class ProcessFarm:
     def _node_config(self, name: str) -> str:
         others = {other: f"http://127.0.0.1:{port}" for other, port in self.public.items() if other != name}
         peers = "".join(f'{other} = "{url}"\n' for other, url in others.items()) if self.peers else ""
+        intakes = [f"http://127.0.0.1:{port}" for port in (self.taps["notices"].port, *self.more_intakes)]
         return f"""[node]
 name = "{name}"
 listen = ["{_listen(self.public[name])}"]
@@ -169,14 +174,15 @@ url = "{self.store.replace("NAME", name)}"
 {self.store_lines}[sticky]
 {self.sticky.toml()}[peers]
 {peers}[crawler]
-intake = "http://127.0.0.1:{self.taps["notices"].port}"
+intake = {json.dumps(intakes if self.more_intakes else intakes[0])}
 """
 
-    def _crawler_config(self, intake: int) -> str:
+    def crawler_config(self, intake: int, api: int) -> str:
+        """The configuration of a crawler at these ports."""
         return f"""[crawler]
 listen = "{_listen(intake)}"
-admin = "{_listen(self.api)}"
-{self._secret_lines()}state_dir = "state-crawler"
+admin = "{_listen(api)}"
+{self.crawler_lines}{self._secret_lines()}state_dir = "state-crawler"
 archive_dir = "archive"
 give_up_after_seconds = {self.give_up_seconds}
 [sites.main]

@@ -121,6 +121,7 @@ class Scheduler:
         self._woken_at: dict[str, float] = {}
         self._polling = False
         self._poll_again = False
+        self._last_poll = float("-inf")
         self._stopped = False
         self._timer: IDelayedCall | None = None
         self._soon: IDelayedCall | None = None
@@ -136,7 +137,11 @@ class Scheduler:
         if self._polling:
             self._poll_again = True
             return
-        self._polling, self._poll_again = True, False
+        pause = self._last_poll + self._work.pause_seconds - self._reactor.seconds()
+        if pause > 0:
+            self._wake_in(pause)
+            return
+        self._polling, self._poll_again, self._last_poll = True, False, self._reactor.seconds()
         Deferred.fromCoroutine(self._poll()).addErrback(self._on_poll_failed).addCallback(self._on_polled)
 
     def _on_polled(self, _result: object) -> None:
@@ -384,9 +389,9 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.count_archived(
-            len(copy.body), len(gathered.files), [each.kind for each in gathered.report.missing]
-        )
+        kept = stored.report or gathered.report  # without the files that no record can hold
+        missing = [each.kind for each in kept.missing]
+        self._metrics.count_archived(len(copy.body), kept.wanted - len(missing), missing)
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),

@@ -14,10 +14,11 @@ from twisted.logger import Logger
 from lbcompanion.crawler.crawl.round_runner import SiteContext
 from lbcompanion.crawler.crawl.route_exchange import RouteExchange
 from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue.backlog import NOTICES
 from lbcompanion.crawler.queue.database import BacklogError, Database
 from lbcompanion.crawler.queue.membership import NAME, Membership, session_engine
 from lbcompanion.crawler.queue.route_table import ROUTES_CHANGED, RouteTable
-from lbcompanion.crawler.queue.turns import Turns
+from lbcompanion.crawler.queue.turns import PAUSED, Turns
 from lbcompanion.crawler.queue.work import SharedQueue
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.sticky.routes import Routes
@@ -79,6 +80,7 @@ class Sharing:
         self._route_loop = self._loop(self._load_routes)
         self._soon: IDelayedCall | None = None
         self._runner: JobRunner | None = None
+        self._contexts: Mapping[str, SiteContext] = {}
         self._exchange: RouteExchange | None = None
         self._log = Logger(namespace="lbcompanion.crawler.queue")
 
@@ -102,10 +104,12 @@ class Sharing:
     def start(self, runner: JobRunner, routes: Routes, contexts: Mapping[str, SiteContext]) -> None:
         """Begin to renew leases and to take over routes."""
         self._runner = runner
+        self._contexts = contexts
         self._exchange = RouteExchange(self._table, routes, self._sites, runner.on_node_back)
         for name, context in contexts.items():
             context.minter.take_turn = self._minting_turn(name)
             context.minter.end_turn = self._end_of_minting(name)
+            context.fetcher.site_pause.on_pause = self._pause_of(name)
         self._renewal.start(self._renewal_seconds, now=False)
         self._route_loop.start(_ROUTES_SECONDS, now=False)
 
@@ -114,6 +118,17 @@ class Sharing:
 
     def _end_of_minting(self, site: str) -> Callable[[], object]:
         return lambda: self._defer(self._turns.end, f"minting {site}").addErrback(lambda _failure: None)
+
+    def _pause_of(self, site: str) -> Callable[[float], object]:
+        return lambda seconds: self._defer(self._turns.pause, site, seconds).addErrback(self._on_failed)
+
+    def _load_pauses(self) -> Deferred[None]:
+        return self._defer(self._turns.pauses).addCallback(self._on_pauses).addErrback(self._on_failed)
+
+    def _on_pauses(self, pauses: Mapping[str, float]) -> None:
+        for site, seconds in pauses.items():
+            if site in self._contexts:
+                self._contexts[site].fetcher.site_pause.extend(seconds)
 
     def _renew(self) -> Deferred[None]:
         assert self._runner is not None
@@ -138,7 +153,9 @@ class Sharing:
             return
         if what in {ROUTES_CHANGED, ""} and self._soon is None:
             self._soon = self._reactor.callLater(_MIN_ROUTES_SECONDS, self._load_routes_soon)
-        if what != ROUTES_CHANGED:
+        if what in {PAUSED, ""}:
+            self._load_pauses()
+        if what in {NOTICES, ""}:
             self._runner.wake()
 
     def _load_routes_soon(self) -> None:
@@ -147,6 +164,7 @@ class Sharing:
 
     def _load_routes(self) -> Deferred[None]:
         assert self._exchange is not None
+        self._load_pauses()
         return self._defer(self._exchange.load).addCallback(self._exchange.take_over).addErrback(self._on_failed)
 
     def _name_reported(self, why: str) -> None:

@@ -6,6 +6,7 @@ the application for the same reason: an author of a page can name a URL that is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 from lbcompanion.crawler.fetching.http_client import Reply
@@ -45,6 +46,8 @@ class SitePause:
         self._now = now
         self._until = 0.0
         self._next_seconds = _FIRST_SECONDS
+        #: Called with the seconds of a pause that an answer began or made longer.
+        self.on_pause: Callable[[float], object] = lambda _seconds: None
 
     def seconds_left(self) -> float:
         """Return how long the site is still paused; 0 if it is not."""
@@ -62,7 +65,14 @@ class SitePause:
             self._next_seconds = min(self._next_seconds * 2, _MAX_SECONDS)
         else:
             seconds = asked_for or 0.0  # sent before the pause began
-        self._until = max(self._until, self._now() + min(max(seconds, 1.0), _MAX_SECONDS))
+        before = self._until
+        self.extend(max(seconds, 1.0))
+        if self._until > before:
+            self.on_pause(self.seconds_left())
+
+    def extend(self, seconds: float) -> None:
+        """Pause for at least so long from now."""
+        self._until = max(self._until, self._now() + min(seconds, _MAX_SECONDS))
 
     @staticmethod
     def _is_refusal(reply: Reply) -> bool:

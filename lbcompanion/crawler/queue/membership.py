@@ -98,12 +98,14 @@ class Membership:
 
     def _refusal(self) -> str:
         with self._database.read() as connection:
-            first = connection.execute(select(CRAWLERS).where(CRAWLERS.c.name == self._name)).first()
-        by = f"process {first.process} on {first.host}" if first is not None else "one that did not write its host"
-        return (
-            f'the queue is in use by another crawler of the name "{self._name}": {by}; '
-            "give each crawler of a queue a [crawler] name of its own"
-        )
+            return (
+                f'the queue is in use by another crawler of the name "{self._name}": {self._holder(connection)}; '
+                "give each crawler of a queue a [crawler] name of its own"
+            )
+
+    def _holder(self, connection: Connection) -> str:
+        first = connection.execute(select(CRAWLERS).where(CRAWLERS.c.name == self._name)).first()
+        return f"process {first.process} on {first.host}" if first is not None else "one that did not write its host"
 
     def _note_start(self) -> None:
         with self._database.change() as connection:
@@ -174,7 +176,10 @@ class Membership:
             self._failed("")
             self._notified("")
         else:
-            self._failed("another crawler has taken it; give each crawler of a queue a name of its own")
+            with self._engine.connect() as connection:
+                why = f"the server has given it to {self._holder(connection)}"
+            # After a broken connection it may be this process's own earlier session, for some seconds.
+            self._failed(f"{why}; give each crawler of a queue a name of its own")
             self._stopping.wait(_RECONNECT_SECONDS)
 
     def _lost(self, failure: Exception) -> None:

@@ -1,11 +1,18 @@
-"""Turns at a shared queue: what only one crawler at a time should do. A turn ends by itself after a while."""
+"""Turns at a shared queue: what only one crawler at a time should do, and pauses that all of them keep.
+
+Both end by themselves after a while.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import or_, update
+from sqlalchemy import or_, select, update
 
 from lbcompanion.crawler.queue.database import Database, database_clock, insert_new
 from lbcompanion.crawler.queue.schema import TURNS
+
+#: What other crawlers are notified of.
+PAUSED = "paused"
+_PAUSE = "pause of "
 
 
 class Turns:
@@ -34,3 +41,19 @@ class Turns:
         own = TURNS.c.name == name, TURNS.c.holder == self._claimant
         with self._database.change() as connection:
             connection.execute(update(TURNS).where(*own).values(holder=None, held_until=None))
+
+    def pause(self, site: str, seconds: float) -> None:
+        """Let all crawlers pause their requests to a site for at least so long."""
+        with self._database.change() as connection:
+            insert_new(connection, TURNS, [{"name": f"{_PAUSE}{site}"}])
+            until = database_clock(connection) + seconds
+            shorter = or_(TURNS.c.held_until.is_(None), TURNS.c.held_until < until)
+            connection.execute(update(TURNS).where(TURNS.c.name == f"{_PAUSE}{site}", shorter).values(held_until=until))
+            self._database.notify(connection, PAUSED)
+
+    def pauses(self) -> dict[str, float]:
+        """Return for how many seconds each site is still paused."""
+        with self._database.read() as connection:
+            now = database_clock(connection)
+            query = select(TURNS).where(TURNS.c.name.startswith(_PAUSE), TURNS.c.held_until > now)
+            return {row.name.removeprefix(_PAUSE): row.held_until - now for row in connection.execute(query).all()}

@@ -16,12 +16,14 @@ from attrs import frozen
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.engine import Connection
 
-from lbcompanion.crawler.queue.backlog import NO_CLAIM, Backlog, PendingNotice, pending_notice
+from lbcompanion.crawler.queue.backlog import NO_CLAIM, NOTICES, Backlog, PendingNotice, pending_notice
 from lbcompanion.crawler.queue.database import CLAIMING, Database, database_clock
 from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS, TURNS
 
 #: A lease that began this many seconds in the future does not count: the database's clock was set back.
 _CLOCK_SLACK_SECONDS = 5.0
+#: Notices are never postponed for longer; one that is due later was postponed by a clock that was wrong.
+MAX_PAUSE_SECONDS = 600.0
 #: How often to look for further notices after nodes turned out to be busy.
 _MAX_LOOKS = 4
 #: Seconds until the next try, where another crawler claims at this moment, or other crawlers keep the nodes busy.
@@ -47,9 +49,11 @@ class Work(Protocol):
     """Where the scheduler takes its work from; blocking.
 
     :ivar poll_seconds: how long to wait at most for news of other crawlers; None if there are none.
+    :ivar pause_seconds: the least time between two calls of :meth:`take`, so that one transaction claims several.
     """
 
     poll_seconds: float | None
+    pause_seconds: float
 
     def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> Taken:
         """Take due notices, longest waiting first.
@@ -68,6 +72,7 @@ class WholeQueue:
     """The work of the only crawler of a queue: all due notices. It needs no claims."""
 
     poll_seconds: float | None = None
+    pause_seconds = 0.0
 
     def __init__(self, backlog: Backlog) -> None:
         self._backlog = backlog
@@ -91,6 +96,7 @@ class SharedQueue:
     """
 
     poll_seconds: float | None = 5.0
+    pause_seconds = 0.05
 
     def __init__(
         self,
@@ -118,7 +124,9 @@ class SharedQueue:
         if not self.may_claim():
             return Taken((), _NO_NAME_SECONDS)
         with self._database.change() as connection:
-            turn = select(TURNS.c.name).where(TURNS.c.name == CLAIMING).with_for_update(skip_locked=True)
+            # A claim that the server forgets when it fails costs no page.
+            turn = select(TURNS.c.name, *_without_sync(connection)).where(TURNS.c.name == CLAIMING)
+            turn = turn.with_for_update(skip_locked=True)
             if connection.execute(turn).first() is None:
                 return Taken((), _TURN_SECONDS)
             time = self._clock(connection)
@@ -190,6 +198,9 @@ class SharedQueue:
             # Recent claims may belong to jobs that begin just now.
             forgotten = own, RECORDINGS.c.token.not_in(tokens), RECORDINGS.c.claimed_at < time - self._lease_seconds / 3
             connection.execute(update(RECORDINGS).where(*forgotten).values(NO_CLAIM))
+            # A crawler whose clock was set back meanwhile has postponed these until after any pause.
+            far = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > time + MAX_PAUSE_SECONDS
+            connection.execute(update(RECORDINGS).where(*far).values(next_at=time))
         return set(tokens) - held
 
     def give_back(self, tokens: Collection[str]) -> None:
@@ -210,6 +221,7 @@ class SharedQueue:
         claimed = which, RECORDINGS.c.lease_until.is_not(None)
         with self._database.change() as connection:
             connection.execute(update(RECORDINGS).where(*claimed).values(NO_CLAIM))
+            self._database.notify(connection, NOTICES)
 
 
 def _due(now: float, time: float, running: Collection[str], full_nodes: Collection[str]) -> Select[Any]:
@@ -232,6 +244,12 @@ def _is_free(time: float) -> ColumnElement[bool]:
         RECORDINGS.c.lease_until <= time,
         RECORDINGS.c.claimed_at > time + _CLOCK_SLACK_SECONDS,
     )
+
+
+def _without_sync(connection: Connection) -> tuple[ColumnElement[Any], ...]:
+    """The columns of a query that let its transaction end before it is on the disk."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    return (func.set_config("synchronous_commit", "off", True),) if is_postgresql else ()
 
 
 def _losses(connection: Connection, tokens: Collection[str]) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from twisted.internet.task import Clock
 
 from lbcompanion.crawler.crawl import sharing
 from lbcompanion.crawler.crawl.sharing import Sharing
+from lbcompanion.crawler.fetching.http_client import Reply
+from lbcompanion.crawler.fetching.site_pause import SitePause
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
@@ -127,6 +130,26 @@ def test_routes_are_read_without_notifications(place: Place) -> None:
     place.clock.advance(15)
     assert [route.node for route in place.routes] == ["n2"]
     first.stop()
+
+
+def test_a_pause_holds_for_all_crawlers(place: Place) -> None:
+    pauses, parts = [], []
+    for name in "ab":
+        pause = SitePause(lambda: 1000.0 + place.clock.seconds())
+        context: Any = SimpleNamespace(minter=SimpleNamespace(), fetcher=SimpleNamespace(site_pause=pause))
+        part = place.sharing(name)
+        part.start(place.runner, place.routes, {"main": context})
+        pauses.append(pause)
+        parts.append(part)
+    pauses[0].note(Reply(429, (("retry-after", "40"),), b""))
+    assert (pauses[0].seconds_left(), pauses[1].seconds_left()) == (40, 0)
+    parts[1]._notified_in_thread("paused")
+    assert 39 < pauses[1].seconds_left() <= 40
+    pauses[1].note(Reply(429, (("retry-after", "60"),), b""))
+    place.clock.advance(15)  # without a notification
+    assert 44 < pauses[0].seconds_left() <= 60
+    for part in parts:
+        part.stop()
 
 
 def test_a_name_that_is_lost_is_a_problem(place: Place) -> None:

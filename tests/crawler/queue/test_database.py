@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from sqlalchemy import text
 
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.backlog import Backlog
-from lbcompanion.crawler.queue.database import READING, WRITING, BacklogError, Database, open_engine
+from lbcompanion.crawler.queue.database import READING, WRITING, BacklogError, Database, insert_new, open_engine
+from lbcompanion.crawler.queue.schema import LOSSES
 from tests.support.arrivals import arrival
 
 
@@ -46,3 +48,35 @@ def test_a_successful_read_does_not_hide_a_failed_write(tmp_path: Path) -> None:
     with pytest.raises(BacklogError):
         backlog.counts()
     assert health.is_failing(READING)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_a_server_that_is_gone_is_not_asked_for_a_moment(scheme: str) -> None:
+    """Each transaction would wait for it, one after another, and the notices of the intake with them."""
+    health, now = Health(), [100.0]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    database = Database(open_engine(f"{scheme}://u:hush@127.0.0.1:{port}/d"), health, lambda: now[0])
+    backlog = Backlog(database)
+    with pytest.raises(BacklogError, match="refused"):
+        backlog.add([arrival("t")], 1.0)
+    with pytest.raises(BacklogError, match=r"cannot be reached$"):
+        backlog.counts()
+    now[0] += 1.0
+    with pytest.raises(BacklogError, match="refused"):
+        backlog.counts()
+    assert all("see whether the server runs" in line for line in health.lines())
+    assert "hush" not in str(health.lines())
+    assert database.is_server
+    database.close()
+
+
+def test_rows_that_are_there_are_not_inserted_again() -> None:
+    database = Database(open_engine("sqlite://"))
+    database.open()
+    rows = [{"token": f"t{number}", "reason": "", "told_at": 1.0} for number in range(4)]
+    with database.change() as connection:
+        counts = [insert_new(connection, LOSSES, part) for part in ([], rows[:1], rows[:1], rows[:3], rows, rows)]
+    assert counts == [0, 1, 0, 2, 1, 0]
+    database.close()

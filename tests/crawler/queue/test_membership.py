@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from lbcompanion.crawler.queue.backlog import Backlog
@@ -75,4 +76,22 @@ def test_others_are_notified() -> None:
         backlog.add([arrival("t1")], 1.0)
         assert place.heard == ["notices"]
         member.leave()
+        place.database.close()
+
+
+def test_a_name_that_another_crawler_took_meanwhile() -> None:
+    with of_its_own(Postgresql) as server:
+        place = Place(server)
+        first, second = place.member("a", "a/1"), place.member("a", "a/2")
+        first.join()
+        with psycopg.connect(server.url) as client:
+            client.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        second.join()
+        expected = f"the server has given it to process {os.getpid()} on {socket.gethostname()}"
+        wait_for("the refusal", lambda: any(each.startswith(expected) for each in place.failed) or None)
+        assert not first.is_held
+        second.leave()
+        wait_for("the name", lambda: first.is_held or None)
+        assert place.failed[-1] == ""
+        first.leave()
         place.database.close()

@@ -88,6 +88,7 @@ def test_claims(place: Place) -> None:
         a_lost_claim_changes_nothing,
         claims_are_given_back,
         a_clock_that_jumps,
+        a_crawlers_clock_that_was_wrong,
         at_most_so_many_of_a_node,
         the_turn_is_not_waited_for,
         losses_come_with_the_jobs,
@@ -201,6 +202,17 @@ def a_clock_that_jumps(place: Place) -> None:
     place.time += 1e6
     assert tokens(first) == [token]
     assert second.renew([token]) == {token}
+
+
+def a_crawlers_clock_that_was_wrong(place: Place) -> None:
+    place.add(2)
+    crawler = place.crawler("a")
+    soon, late = tokens(crawler)
+    place.as_crawler(crawler).postpone(soon, 1, (), place.time + 600)
+    place.as_crawler(crawler).postpone(late, 1, (), place.time + 3600)
+    crawler.renew([])
+    assert place.row(soon)["next_at"] == place.time + 600
+    assert place.row(late)["next_at"] == place.time
 
 
 def at_most_so_many_of_a_node(place: Place) -> None:
