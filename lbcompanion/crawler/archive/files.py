@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -204,12 +204,35 @@ class Archive:
         self._find_end()
         if not self._name or not self._is_due():
             return False
+        self.close_file()
+        return True
+
+    def close_file(self) -> None:
+        """Close the current file; the next page begins a new one.
+
+        :raises ArchiveError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
         try:
             self._close_file()
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
         self._index.close_files()
-        return True
+
+    def cut_off_uncommitted(self) -> None:
+        """Cut off bytes of the current file that no recording has, such as those of a commit that failed.
+
+        :raises OSError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
+        self._cut_off()
+
+    @property
+    def current_file(self) -> str:
+        """The name of the file to which the next page is appended; empty: a new one."""
+        return self._name
 
     def _is_due(self) -> bool:
         """Whether no further page should be added to the current file. An empty file is always continued."""
@@ -220,10 +243,13 @@ class Archive:
 
     def _close_file(self) -> None:
         """Cut off what a failed commit left behind: readers take a closed file as a whole."""
-        path = self._folder / self._name
-        if path.exists() and path.stat().st_size > self._committed_end:
-            _truncate(path, self._committed_end)
+        self._cut_off()
         self._name = ""
+
+    def _cut_off(self) -> None:
+        path = self._folder / self._name
+        if self._name and path.exists() and path.stat().st_size > self._committed_end:
+            _truncate(path, self._committed_end)
 
     def store(
         self,
@@ -267,8 +293,13 @@ class Archive:
         )
         try:
             self._index.mark_archived(token, record, attempts, self._now())
-        except BacklogError as failure:
-            self._is_end_uncertain = not isinstance(failure, AlreadyEnded)
+        except AlreadyEnded:
+            # The notice may have been erased while its page was fetched: its bytes must not stay either.
+            with suppress(OSError):
+                self._cut_off()
+            raise
+        except BacklogError:
+            self._is_end_uncertain = True
             raise
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
@@ -411,7 +442,7 @@ class Archive:
             self._close_file()
         now = self._now()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S")
-        serial, known, crawler = 0, self._index.files(), self._index.crawler
+        serial, known, crawler = 0, self._index.used_names(), self._index.crawler
         while (name := archive_file_name(crawler, stamp, serial)) in known or (self._folder / name).exists():
             serial += 1
         # The row comes first: a file without a row is not the crawler's and is never changed.

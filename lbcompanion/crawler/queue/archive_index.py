@@ -9,14 +9,17 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
-from lbcompanion.crawler.queue.schema import FILES, PAYLOADS, RECORDINGS
+from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS
 from lbcompanion.model import Attempt, Verdict
+
+# Made once: to make a statement takes SQLAlchemy longer than to run it.
+_SET_COMMITTED = update(FILES).where(FILES.c.name == bindparam("the_file"))
 
 
 @frozen
@@ -104,6 +107,13 @@ class ArchiveIndex:
     def files(self) -> dict[str, int]:
         """Return the committed length of each file of this crawler, oldest file first."""
         return {file.name: file.committed for file in self.own_files()}
+
+    def used_names(self) -> frozenset[str]:
+        """Return the names of this crawler's files, and of its former files that still have to be removed."""
+        query = select(DOOMED_FILES.c.name).where(DOOMED_FILES.c.crawler == self.crawler)
+        with self._database.read() as connection:
+            doomed = connection.execute(query).scalars().all()
+        return frozenset(self.files()) | frozenset(doomed)
 
     def own_files(self) -> list[ArchiveFile]:
         """Return the files of this crawler, oldest file first."""
@@ -216,6 +226,10 @@ class ArchiveIndex:
         }
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
-            connection.execute(update(FILES).where(FILES.c.name == record.file).values(committed=record.committed))
-            for sha256, url, date in record.payloads:
-                connection.execute(insert(PAYLOADS).values(file=record.file, sha256=sha256, url=url, date=date))
+            connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
+            if record.payloads:
+                rows = [
+                    {"file": record.file, "sha256": sha256, "url": url, "date": date}
+                    for sha256, url, date in record.payloads
+                ]
+                connection.execute(insert(PAYLOADS), rows)
