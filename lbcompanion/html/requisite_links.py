@@ -52,11 +52,6 @@ _RAW_TEXT_ENDS = {
     for name in (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
 }
 _FOREIGN = frozenset({b"svg", b"math"})
-#: Text and tags that name no file and do not change how the following is read.
-_PLAIN = re.compile(
-    rb"(?:[^<]++|<(?!(?:svg|math|plaintext|" + b"|".join(sorted(_RAW_TEXT_ENDS)) + rb")>)[A-Za-z][A-Za-z0-9]*+>"
-    rb"|</(?!(?:svg|math)>)[A-Za-z][A-Za-z0-9]*+>)++", re.IGNORECASE
-)  # fmt: skip
 #: A character reference in an attribute. A name without a semicolon is not one before ``=``, a letter or a digit.
 _REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{0,31}+(?:;|(?![A-Za-z0-9=])))", re.ASCII)
 
@@ -86,6 +81,15 @@ _CSS_ATTRIBUTES = (
     *(b"marker-start", b"marker-mid", b"marker-end"),
 )
 _READ_ALWAYS = frozenset({*_URL_ATTRIBUTES, *_SRCSET_ATTRIBUTES, b"base", b"iframe"})
+#: Elements that name files, or that change how the following is read.
+_NOT_PLAIN = b"|".join(sorted(_READ_ALWAYS | _RAW_TEXT_ENDS.keys() | _FOREIGN | {b"plaintext"}))
+#: Attributes in the usual form, without anything that a URL in CSS needs.
+_PLAIN_ATTRIBUTES = rb"""(?:[\t\n\f\r ]++[a-z][a-z0-9:_-]*+(?:="[^"(&]*+"|='[^'(&]*+')?)*+[\t\n\f\r ]*+/?"""
+#: Text and tags that name no file and do not change how the following is read.
+_PLAIN = re.compile(
+    rb"(?:[^<]++|<(?!(?:" + _NOT_PLAIN + rb")[\t\n\f\r />])[a-z][a-z0-9]*+" + _PLAIN_ATTRIBUTES + rb">"
+    rb"|</(?!(?:svg|math)>)[a-z][a-z0-9]*+>)++", re.IGNORECASE
+)  # fmt: skip
 _MAY_HAVE_CSS = re.compile(rb"url\(|\bstyle\b|\\", re.IGNORECASE)
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
@@ -17,6 +17,9 @@ from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
 from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS
 from lbcompanion.model import Attempt, Verdict
+
+# Made once: to make a statement takes SQLAlchemy longer than to run it.
+_SET_COMMITTED = update(FILES).where(FILES.c.name == bindparam("the_file"))
 
 
 @frozen
@@ -200,6 +203,10 @@ class ArchiveIndex:
         }
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
-            connection.execute(update(FILES).where(FILES.c.name == record.file).values(committed=record.committed))
-            for sha256, url, date in record.payloads:
-                connection.execute(insert(PAYLOADS).values(file=record.file, sha256=sha256, url=url, date=date))
+            connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
+            if record.payloads:
+                rows = [
+                    {"file": record.file, "sha256": sha256, "url": url, "date": date}
+                    for sha256, url, date in record.payloads
+                ]
+                connection.execute(insert(PAYLOADS), rows)

@@ -91,6 +91,7 @@ class Insertion:
             charset_known=eligibility.charset is not None,
             utf_16=utf16_variant(eligibility.charset),
             needs_document=eligibility.needs_document,
+            accepts_head=eligibility.accepts_head,
             on_policies=self._snippets_allowed_by,
             behind_base=self._behind_base(),
             skip_if=policy.skip_if,
