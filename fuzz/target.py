@@ -23,6 +23,7 @@ class Target:
     :ivar choices: so many bytes at an input's start are no text, but choose what is done with the rest.
     :ivar cpu_seconds: what one input may take; more is a hang.
     :ivar max_bytes: inputs are not made longer.
+    :ivar short_run: the number of inputs of the run that ``make test`` does.
     """
 
     seeds: Callable[[Random], Sequence[bytes]]
@@ -31,6 +32,7 @@ class Target:
     choices: int = 0
     cpu_seconds: float = 2.0
     max_bytes: int = 32768
+    short_run: int = 2000
 
 
 def names() -> list[str]:

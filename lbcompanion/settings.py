@@ -47,6 +47,7 @@ class CaptureTable:
     enabled: bool = True
     ratio: float = 1.0
     visitor_cookie: str = "WRUID"
+    identify: bool = False
     revalidate: str = "keep"
     no_store: tuple[str, ...] = ()
     outlive_pull: tuple[str, ...] = ()
@@ -152,6 +153,8 @@ class LimitsTable:
     upstream_idle_seconds: float = 4
     expansion_ratio: float = 100
     capturing_bytes: int = 134217728
+    masked_elements: int = 5000
+    policy_bytes: int = 16384
     spool_bytes: int = 268435456
 
 
@@ -192,6 +195,8 @@ class CrawlerTable:
     rotate_bytes: int = 1073741824
     rotate_seconds: float = 86400
     min_free_bytes: int = 268435456
+    keep_days: float = 0
+    keep_bytes: int = 0
     concurrency: int = 32
     per_node: int = 0
     lease_seconds: float = 60
@@ -252,6 +257,7 @@ class CrawlerFetchTable:
     """``[fetch]`` of a crawler's file. An empty ``user_agent`` means the program's name and version."""
 
     user_agent: str = ""
+    response_head_bytes: int = 262144
 
 
 @frozen

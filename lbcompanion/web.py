@@ -69,10 +69,13 @@ class IdentifyingAgent:
 class BoundedHeadProtocol(HTTP11ClientProtocol):
     """A connection that is closed if the heads of one response, those of 1xx among them, are too long.
 
+    :ivar max_head_bytes: the limit of one response.
+
     It is not used again after a response that was followed by other bytes, came in HTTP/1.0, or said ``close``:
     Twisted ignores such bytes, and reads ``Connection`` as one value in lower case.
     """
 
+    max_head_bytes = MAX_HEAD_BYTES
     _head_bytes = 0
 
     def request(self, request: Any) -> Deferred[IResponse]:
@@ -86,7 +89,7 @@ class BoundedHeadProtocol(HTTP11ClientProtocol):
         if self._is_in_head():
             self._head_bytes += len(data)
         super().dataReceived(data)  # type: ignore[no-untyped-call]
-        if self._head_bytes > MAX_HEAD_BYTES and self._is_in_head():
+        if self._head_bytes > self.max_head_bytes and self._is_in_head():
             self._giveUp(Failure(ParseError("a head is too long", b"")))  # type: ignore[no-untyped-call]
 
     def _finishResponse(self, rest: bytes) -> None:
@@ -111,19 +114,29 @@ class BoundedHeadFactory(_HTTP11ClientFactory):
 
     noisy = False
     protocol_class = BoundedHeadProtocol
+    max_head_bytes = MAX_HEAD_BYTES
 
     def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
         """Make the protocol of a connection."""
-        return self.protocol_class(self._quiescentCallback)  # type: ignore[no-untyped-call]
+        protocol = self.protocol_class(self._quiescentCallback)  # type: ignore[no-untyped-call]
+        protocol.max_head_bytes = self.max_head_bytes
+        return protocol
 
 
-def connection_pool(reactor: Any, *, persistent: bool) -> HTTPConnectionPool:
-    """Make the connection pool for an agent; a response with a head above :data:`MAX_HEAD_BYTES` fails.
+def connection_pool(reactor: Any, *, persistent: bool, max_head_bytes: int = MAX_HEAD_BYTES) -> HTTPConnectionPool:
+    """Make the connection pool for an agent.
 
     :param persistent: whether a connection is used again.
+    :param max_head_bytes: a response with a longer head fails.
     """
     pool = HTTPConnectionPool(reactor, persistent=persistent)
-    pool._factory = BoundedHeadFactory
+
+    def factory(*arguments: Any) -> BoundedHeadFactory:
+        made = BoundedHeadFactory(*arguments)  # type: ignore[no-untyped-call]
+        made.max_head_bytes = max_head_bytes
+        return made
+
+    pool._factory = factory  # type: ignore[assignment]  # only called
     return pool
 
 

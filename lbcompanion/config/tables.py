@@ -169,6 +169,7 @@ NODE: Mapping[str, Table] = {
         "enabled": checks.boolean,
         "ratio": checks.number(0, 1),
         "visitor_cookie": checks.text(checks.TOKEN, "the name of a cookie"),
+        "identify": checks.boolean,
         "revalidate": checks.choice("keep", "no-store"),
         "no_store": _path_patterns,
         "outlive_pull": _path_patterns,
@@ -243,6 +244,8 @@ NODE: Mapping[str, Table] = {
         "upstream_idle_seconds": _positive,
         "expansion_ratio": checks.number(1),
         "capturing_bytes": checks.integer(1),
+        "masked_elements": checks.integer(0),
+        "policy_bytes": checks.integer(0),
         "spool_bytes": checks.integer(65536),
     },
 }
@@ -263,6 +266,8 @@ CRAWLER: Table = {
     "rotate_bytes": checks.integer(1),
     "rotate_seconds": checks.number(0),
     "min_free_bytes": checks.integer(0),
+    "keep_days": checks.number(0),
+    "keep_bytes": checks.integer(0),
     "concurrency": checks.integer(1, 10000),
     "per_node": checks.integer(0, 10000),
     "lease_seconds": checks.number(1, 3600),
@@ -276,6 +281,7 @@ CRAWLER_FETCH: Table = {
     "user_agent": checks.text(
         re.compile(r"[!-~]([ -~]{0,198}[!-~])?"), "1 to 200 printable characters of ASCII, or empty", empty=True
     ),
+    "response_head_bytes": checks.integer(1024),
 }
 REQUISITES: Table = {
     "enabled": checks.boolean,

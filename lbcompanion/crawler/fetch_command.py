@@ -62,7 +62,7 @@ def fetch_once(
     :returns: fails with :class:`NotFetchable` or :class:`~lbcompanion.errors.TokenError` if the text names no page
         of this farm.
     """
-    agent_factory = agent_factory or network_agents(reactor, settings.fetch.user_agent)
+    agent_factory = agent_factory or network_agents(reactor, settings.fetch)
     fetching = _fetch(settings, reactor, url_or_token, dict(cookies or {}), report_step, agent_factory, now)
     return Deferred.fromCoroutine(fetching)
 

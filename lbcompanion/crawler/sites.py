@@ -14,7 +14,7 @@ from lbcompanion.crawler.fetching.fetcher import SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, agent_for
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import WallClock
-from lbcompanion.settings import CrawlerSettings, SiteSettings
+from lbcompanion.settings import CrawlerFetchTable, CrawlerSettings, SiteSettings
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes
 from lbcompanion.web import USER_AGENT
@@ -27,16 +27,16 @@ PROBE_PAUSE_SECONDS = 0.05
 AgentFactory = Callable[[SiteSettings], "tuple[Any, Any]"]
 
 
-def network_agents(reactor: Any, user_agent: str) -> AgentFactory:
+def network_agents(reactor: Any, fetch: CrawlerFetchTable) -> AgentFactory:
     """Return a factory of agents that use the network.
 
-    :param user_agent: the value of ``User-Agent``; empty means the program's name and version.
+    :param fetch: how to send requests; an empty ``user_agent`` means the program's name and version.
     """
-    user_agent = user_agent or USER_AGENT
+    user_agent, max_head_bytes = fetch.user_agent or USER_AGENT, fetch.response_head_bytes
 
     def make(site: SiteSettings) -> tuple[Any, Any]:
-        balancer = agent_for(reactor, site.connect, site.ca_file, user_agent)
-        return balancer, agent_for(reactor, "", site.ca_file, user_agent)
+        balancer = agent_for(reactor, site.connect, site.ca_file, user_agent, max_head_bytes)
+        return balancer, agent_for(reactor, "", site.ca_file, user_agent, max_head_bytes)
 
     return make
 

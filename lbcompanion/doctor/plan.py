@@ -20,6 +20,8 @@ _FIRST_PAGES = 3
 _MIN_WHOAMI, _MAX_WHOAMI = 6, 16
 _MIN_RESPONSES_PER_NODE = 2
 TRIES = 3
+#: The same for some of the cookies only. Where they are not enough, chance must not lead all requests back.
+_TRIES_OF_SOME = 6
 _MAX_COOKIES = 6
 _MAX_NODES = 5
 _POSTS = 2
@@ -151,7 +153,12 @@ def _refine(observations: Observations, stickiness: Stickiness) -> ProbeSeries |
                 f"does {names[0]} do it alone?" if mode is ReplayMode.ALONE else f"do {_join_names(names)} do it?"
             )
             return ProbeSeries(
-                observations.main_kind, TRIES, question, {name: jar[name] for name in names}, mode, first_success.source
+                observations.main_kind,
+                _TRIES_OF_SOME,
+                question,
+                {name: jar[name] for name in names},
+                mode,
+                first_success.source,
             )
     if (ReplayMode.REDUCED, stickiness.names) not in done and (
         routing_parts := routing_parts_of(jar, stickiness.names)

@@ -79,7 +79,11 @@ def find_stickiness(observations: Observations, feature: Feature) -> Stickiness:
     What is enough for one node need not be enough for another: a node that is alone behind its tier of balancers needs
     that tier's cookie only. So where fewer cookies go astray for another node, that node decides which are needed.
     """
-    successful = [replay for replay in observations.replays if outcome(replay, feature).successful]
+    successful = [
+        replay
+        for replay in observations.replays
+        if outcome(replay, feature).successful and not _came_from_several_nodes(observations, replay)
+    ]
     leader = next((replay for replay in successful if replay.mode is ReplayMode.WHOLE), None)
     if leader is None:
         return _invented(observations, feature)
@@ -97,6 +101,21 @@ def find_stickiness(observations: Observations, feature: Feature) -> Stickiness:
             return found
         leader = again[0]
         tried.append(leader)
+
+
+def _came_from_several_nodes(observations: Observations, replay: Replay) -> bool:
+    """Whether some of a response's cookies have values that another node's response has, too.
+
+    Such cookies do not tell one node from another, for example those of a tier of balancers with several nodes behind
+    each. Their replays can all reach the expected node by chance.
+    """
+    source = replay.source
+    if source is None or not source.node or replay.mode not in {ReplayMode.ALONE, ReplayMode.WITHOUT}:
+        return False
+    values = {name: source.jar.get(name) for name in replay.names}
+    return any(
+        one.node not in {"", source.node} and values.items() <= one.jar.items() for one in observations.without_cookie
+    )
 
 
 def _gone_astray(found: Stickiness, whole: list[Replay], successful: list[Replay]) -> Replay | None:

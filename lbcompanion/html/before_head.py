@@ -78,6 +78,8 @@ _LIMITED = ("doctype", "html", "head", "skip", "implied", "stray")
 # At a page's end: "<" and "</" are text there, and a tag that does not end is read over (section 13.2.5.6 and on).
 _LAST_TEXT = (b"<", b"</")
 _LAST_TAG = re.compile(rb"</?[A-Za-z]")
+# What parts of pages hardly begin with, unlike a style sheet or a script.
+_BEGINS_DOCUMENT = (b"<title", b"<meta", b"<base", b"<body")
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _UTF_8_BOM = b"\xef\xbb\xbf"
 _XML_ENCODING = re.compile(rb"""<\?xml(?=[""" + WS + rb"""])[^>]*?[""" + WS + rb"""]encoding\s*=\s*["']([^"'>]*)""")
@@ -91,18 +93,22 @@ class BeforeHeadReader:
 
     :param xhtml: the page is read as XML.
     :param needs_document: a page with neither a doctype nor ``<html>`` counts as a fragment.
+    :param accepts_head: a page that begins with what only documents begin with, such as ``<title>``, is none.
     :param limit_bytes: of a doctype or a tag that is held back until it ends; comments and white space have no limit.
     :ivar found: whether the head begins where :meth:`read` has come to.
     :ivar refusal: why nothing may be inserted into the page; None if something may be.
     """
 
-    def __init__(self, xhtml: bool, needs_document: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+    def __init__(
+        self, xhtml: bool, needs_document: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES, accepts_head: bool = False
+    ) -> None:
         self.found = False
         self.refusal: Refusal | None = None
         self._match = (_XHTML_TOKEN if xhtml else _TOKEN).match
         self._comment_end = _XML_COMMENT_END if xhtml else _COMMENT_END
         self._xhtml = xhtml
         self._needs_document = needs_document
+        self._accepts_head = accepts_head
         self._limit_bytes = limit_bytes
         self._doctype = False
         self._html = False
@@ -176,8 +182,10 @@ class BeforeHeadReader:
             if encoding and not supports_insertion(encoding_of(encoding.group(1).decode("latin-1"))):
                 self.refusal = self.refusal or Refusal.CHARSET
         elif kind == "head":
+            self._html = self._html or (self._accepts_head and not self._xhtml)
             self._head_begins(self._xhtml and token.group().endswith(b"/>"))
         elif kind == "implied":
+            self._html = self._html or (self._accepts_head and token.group().lower() in _BEGINS_DOCUMENT)
             self._head_begins(unsure=False)
             return token.start()
         return token.end()

@@ -29,7 +29,6 @@ CONNECTS = ("connect-src", "default-src")
 
 #: Longer policies are not read: the time for reading them is the visitor's. Servers limit a head to 8 to 16 KB.
 MAX_POLICY_CHARS = 16_384
-_TOO_LONG = f"more than {MAX_POLICY_CHARS} bytes"
 
 #: One policy: names of directives in lower case, each with its values; the first of a name counts.
 Policy = dict[str, tuple[str, ...]]
@@ -88,7 +87,12 @@ def parse(value: str) -> list[Policy]:
 
 
 def evaluate(
-    values: Iterable[bytes | str], script_url: str, *, inline: bool = False, inserted: InsertedScripts | None = None
+    values: Iterable[bytes | str],
+    script_url: str,
+    *,
+    inline: bool = False,
+    inserted: InsertedScripts | None = None,
+    max_chars: int = MAX_POLICY_CHARS,
 ) -> ScriptVerdict:
     """Judge the recorder script, and what it posts to its own origin, by a page's enforcing policies.
 
@@ -96,14 +100,15 @@ def evaluate(
     :param script_url: the script's absolute URL; its origin is the page's own.
     :param inline: the snippet has a script without ``src`` as well, of which nothing more is known.
     :param inserted: a description of the snippets, instead of ``inline``.
+    :param max_chars: longer policies are not read, and forbid the script.
     """
     inserted = inserted or InsertedScripts(inline=inline)
     nonces: set[str] | None = None
     target = urlsplit(script_url)
     notice_url = notice_target(script_url)
     texts = [value.decode("latin-1") if isinstance(value, bytes) else value for value in values]
-    if sum(map(len, texts)) > MAX_POLICY_CHARS:
-        return ScriptVerdict(False, None, _TOO_LONG)
+    if sum(map(len, texts)) > max_chars:
+        return ScriptVerdict(False, None, f"more than {max_chars} bytes")
     for text in texts:
         for policy in parse(text):
             directive, needed = _evaluate_policy(policy, target, notice_url, inserted)

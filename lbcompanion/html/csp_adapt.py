@@ -38,7 +38,12 @@ _NONE = re.compile(r"(?i)(?<=[ \t])'none'(?=[ \t]|\Z)")
 
 
 def adapt(
-    values: Sequence[bytes], script_url: str, *, inline: bool = False, inserted: InsertedScripts | None = None
+    values: Sequence[bytes],
+    script_url: str,
+    *,
+    inline: bool = False,
+    inserted: InsertedScripts | None = None,
+    max_chars: int = MAX_POLICY_CHARS,
 ) -> list[bytes] | None:
     """Adapt a page's policies.
 
@@ -46,9 +51,10 @@ def adapt(
     :param script_url: the script's absolute URL; its origin is the page's own.
     :param inline: the snippet has a script without ``src`` as well, of which nothing more is known.
     :param inserted: a description of the snippets, instead of ``inline``.
+    :param max_chars: longer policies are not read.
     :returns: the adapted lines, or None if they cannot be adapted; a line that allows everything needed is unchanged.
     """
-    if sum(map(len, values)) > MAX_POLICY_CHARS:
+    if sum(map(len, values)) > max_chars:
         return None
     inserted = inserted or InsertedScripts(inline=inline)
     script = urlsplit(script_url)

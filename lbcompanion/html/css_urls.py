@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from lbcompanion.html.text_codecs import decode, encoding_name
+from lbcompanion.html.text_codecs import decode_named, encoding_name
 
 _WS = r"\t\n\f\r "
 _ESCAPE = rf"\\(?:[0-9a-fA-F]{{1,6}}(?:\r\n|[{_WS}])?|[^\n\r\f0-9a-fA-F]|\Z)"
@@ -25,6 +25,8 @@ _TOKEN = re.compile(
 )
 #: A run of tokens without URLs, which make up most of a style sheet.
 _PLAIN = re.compile(rf"(?:[-\w\u0080-\U0010ffff]++(?![\\(])|[{_WS}:,.>+~*=%!$^&|?<]++|/(?!\*))++", re.ASCII)
+#: A block without URLs and without a block in it, as most rules have one.
+_PLAIN_BLOCK = re.compile(r"""\{(?:[^{}()\[\]"'@\\/]++|/(?!\*))*+\}""")
 _UNQUOTED = re.compile(
     rf"[{_WS}]*+(?P<url>(?:[^\"'()\\{_WS}\x00-\x08\x0b\x0e-\x1f\x7f]++|{_ESCAPE})*+)[{_WS}]*+(?:\)|\Z)"
 )
@@ -44,11 +46,13 @@ class CssUrls:
     """The URLs in a style sheet or a style attribute.
 
     :ivar urls: as written, with escapes resolved, in their order, without duplicates.
+    :ivar imported: those of ``@import``. Browsers send their queries in UTF-8, the others' in the sheet's encoding.
     :ivar steps: how many steps the search took. A token is one step, a run of tokens without URLs too.
     :ivar is_whole: whether all of the text was searched.
     """
 
     urls: tuple[str, ...]
+    imported: frozenset[str]
     steps: int
     is_whole: bool
 
@@ -57,20 +61,21 @@ def read_css(text: str, max_steps: int, max_urls: int) -> CssUrls:
     """Search a text until its end, or until a limit is reached."""
     reader = _Reader(text, max_steps, max_urls)
     is_whole = reader.read()
-    return CssUrls(tuple(reader.found), reader.steps, is_whole)
+    return CssUrls(tuple(reader.found), frozenset(reader.imported), reader.steps, is_whole)
 
 
-def decode_style_sheet(body: bytes, declared: str, page_encoding: str) -> str:
+def decode_style_sheet(body: bytes, declared: str, environment: str) -> tuple[str, str]:
     """Decode a style sheet (CSS Syntax section 3.2).
 
     :param declared: the charset parameter of its ``Content-Type``; empty if there is none.
-    :param page_encoding: the encoding of the document that refers to it.
+    :param environment: the encoding of the document or of the style sheet that refers to it.
+    :returns: the text and the name of its encoding.
     """
     rule = _CHARSET.match(body[:256])
     named = encoding_name(rule[1].decode("ascii")) if rule else ""
     if named in {"utf-16be", "utf-16le"}:
         named = "utf-8"  # the rule was read as ASCII, so the sheet is not in UTF-16
-    return decode(body, encoding_name(declared) or named or encoding_name(page_encoding) or "utf-8")
+    return decode_named(body, encoding_name(declared) or named or encoding_name(environment) or "utf-8")
 
 
 class _Reader:
@@ -80,6 +85,7 @@ class _Reader:
         self._max_urls = max_urls
         self.steps = 0
         self.found: dict[str, None] = {}
+        self.imported: set[str] = set()
         #: The open blocks, innermost last: a bracket, or a function's name.
         self._open: list[str] = []
         #: The at-rule whose prelude is being read; empty outside of one.
@@ -96,6 +102,10 @@ class _Reader:
             self.steps += 1
             if not self._import_follows and (plain := _PLAIN.match(self._text, position)):
                 position = plain.end()
+                continue
+            if not self._import_follows and (block := _PLAIN_BLOCK.match(self._text, position)):
+                self._at_rule = ""
+                position = block.end()
                 continue
             token = _TOKEN.match(self._text, position)
             if token is None:
@@ -157,6 +167,8 @@ class _Reader:
         # A fragment alone names an element of the document itself; @namespace names no file.
         if url and not url.startswith("#") and self._at_rule != "namespace":
             self.found[url] = None
+            if self._at_rule == "import":
+                self.imported.add(url)
 
 
 def _unescaped(text: str) -> str:

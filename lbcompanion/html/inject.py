@@ -31,6 +31,7 @@ class Injector:
     :param xhtml: the page is read as XML.
     :param charset_known: whether ``Content-Type`` names the encoding, so that no ``<meta>`` matters.
     :param needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
+    :param accepts_head: but not if it begins with what only documents begin with.
     :param on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
     :param behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start;
         gives top and bottom with absolute addresses.
@@ -52,6 +53,7 @@ class Injector:
         xhtml: bool = False,
         charset_known: bool = False,
         needs_document: bool = False,
+        accepts_head: bool = False,
         on_policies: OnPolicies | None = None,
         skip_if: re.Pattern[bytes] | None = None,
         insertion_points: InsertionPoints | None = None,
@@ -64,7 +66,16 @@ class Injector:
         self.directive = ""
         tag_limit = max(limit_bytes, _MIN_TAG_LIMIT_BYTES)
         self._spec = InjectionSpec(
-            top, bottom, top_at_head_end, xhtml, charset_known, needs_document, on_policies, behind_base, tag_limit
+            top,
+            bottom,
+            top_at_head_end,
+            xhtml,
+            charset_known,
+            needs_document,
+            on_policies,
+            behind_base,
+            tag_limit,
+            accepts_head,
         )
         self._skip_if = skip_if
         self._insertion_points = insertion_points

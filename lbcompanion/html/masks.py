@@ -37,8 +37,8 @@ EMPTIED_ATTRIBUTES = names("value content")
 _MAX_SEARCH_STEPS = 20_000_000
 
 _HTML = lolhtml.ContentType.HTML
-# Masked elements of one page: each takes about 20 us.
-_MAX_MASKED = 5_000
+#: How many elements of one page may be masked: each takes about 20 us.
+MAX_MASKED = 5_000
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+|[^\x00-\x7f]")
 _WHOLE_SELECTOR = re.compile(r"""[A-Za-z0-9_\-\s*.#>+~=^$|"'\[\]]+""", re.ASCII)
@@ -61,13 +61,15 @@ class Masks:
     """The CSS selectors of one configuration, compiled.
 
     :param selectors: as in ``capture.mask``.
+    :param max_elements: how many elements of one page may be masked.
     :ivar selectors: all of them.
     :ivar ascii_only: whether the selectors are written in ASCII, so that they can be compared in most encodings.
     :raises ValueError: for a selector that the rewriter does not know; the message names it.
     """
 
-    def __init__(self, selectors: Iterable[str]) -> None:
+    def __init__(self, selectors: Iterable[str], max_elements: int = MAX_MASKED) -> None:
         self.selectors = tuple(selectors)
+        self._max_elements = max_elements
         for selector in self.selectors:
             self._check(selector)
         self.ascii_only = all(selector.isascii() for selector in self.selectors)
@@ -118,9 +120,9 @@ class Masks:
         """
         limit_search_steps(body)
         if not self._has_references(lowered(body)):
-            return _masked(body, selectors)
+            return _masked(body, selectors, self._max_elements)
         plain = _PlainAttributes(body, _attribute_names(selectors))
-        return plain.restored(_masked(plain.body, selectors))
+        return plain.restored(_masked(plain.body, selectors, self._max_elements))
 
 
 def limit_search_steps(body: bytes) -> None:
@@ -155,8 +157,9 @@ def rewritten(body: bytes, handlers: Sequence[tuple[str, object]], document_hand
         # A panic of the Rust engine is not derived from Exception.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        if any(getattr(handler, "has_too_many", False) for _, handler in handlers):
-            raise RedactionError(f"more than {_MAX_MASKED} elements to mask") from None
+        for _, handler in handlers:
+            if isinstance(handler, Enclose) and handler.has_too_many:
+                raise RedactionError(f"more than {handler.max_elements} elements to mask") from None
         raise RedactionError("the mask engine failed") from None
     return b"".join(pieces)
 
@@ -174,11 +177,13 @@ class Enclose:
     """A handler that marks where each element begins, and where its content begins and ends.
 
     :param word: what the marks are made of, from :func:`unique_word`.
+    :ivar max_elements: the rewriting ends if the page has more such elements.
     :ivar names: of the elements, in lower case, in the order of their numbers in the marks.
     :ivar has_too_many: whether the rewriting was ended since the page has too many such elements.
     """
 
-    def __init__(self, word: str) -> None:
+    def __init__(self, word: str, max_elements: int = MAX_MASKED) -> None:
+        self.max_elements = max_elements
         self.names: list[str] = []
         self.has_too_many = False
         self._word = word
@@ -186,7 +191,7 @@ class Enclose:
     def element(self, element: lolhtml.Element) -> None:
         """Mark one element."""
         number = len(self.names)
-        if number >= _MAX_MASKED:
+        if number >= self.max_elements:
             self.has_too_many = True
             raise RedactionError
         self.names.append(element.tag_name.lower())
@@ -195,9 +200,9 @@ class Enclose:
         element.append(f"{self._word}e{number};", _HTML)
 
 
-def _masked(body: bytes, selectors: list[str]) -> bytes:
+def _masked(body: bytes, selectors: list[str], max_elements: int) -> bytes:
     word = unique_word(body)
-    enclose = Enclose(word)
+    enclose = Enclose(word, max_elements)
     marked = rewritten(body, [(", ".join(selectors), enclose)])
     if not enclose.names:
         return body

@@ -76,6 +76,7 @@ class Eligibility:
     :ivar fragment: whether a script requested it.
     :ivar needs_document: whether a body without a doctype and without ``<html>`` counts as a fragment, because the
         request does not show what was requested.
+    :ivar accepts_head: whether what only documents begin with, such as ``<title>``, is enough for that.
     :ivar xhtml: whether it is parsed as XML.
     :ivar charset: the encoding that ``Content-Type`` names, in lower case.
     """
@@ -87,6 +88,7 @@ class Eligibility:
     needs_document: bool = False
     xhtml: bool = False
     charset: str | None = None
+    accepts_head: bool = False
 
 
 def detect_page(request_fields: Fields, status: int, response_fields: Fields, method: bytes = b"GET") -> Eligibility:
@@ -122,6 +124,7 @@ def detect_page(request_fields: Fields, status: int, response_fields: Fields, me
         fragment=fragment,
         # A cache that assembles pages passes the page's own fields on with the requests for its fragments.
         needs_document=is_unknown or b"surrogate-capability" in request,
+        accepts_head=not is_unknown,
         xhtml=media_type.essence == _XHTML,
         charset=media_type.charset,
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from html import unescape
 from html.entities import html5
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from lbcompanion.html.charset import page_charset
 from lbcompanion.html.css_urls import read_css
@@ -37,8 +37,8 @@ MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
 #: After so many steps the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
-#: more. Text, and tags without attributes, take none. A page of 2 MiB has some 50,000 steps.
-MAX_STEPS = 150_000
+#: more. Text, and tags without attributes, take none. A page of 2 MiB of documentation has some 30,000 steps.
+MAX_STEPS = 80_000
 _STEPS_FOR_ATTRIBUTES = 4
 #: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are not searched.
 _MAX_SRCDOC_DEPTH = 4
@@ -52,11 +52,6 @@ _RAW_TEXT_ENDS = {
     for name in (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
 }
 _FOREIGN = frozenset({b"svg", b"math"})
-#: Text and tags that name no file and do not change how the following is read.
-_PLAIN = re.compile(
-    rb"(?:[^<]++|<(?!(?:svg|math|plaintext|" + b"|".join(sorted(_RAW_TEXT_ENDS)) + rb")>)[A-Za-z][A-Za-z0-9]*+>"
-    rb"|</(?!(?:svg|math)>)[A-Za-z][A-Za-z0-9]*+>)++", re.IGNORECASE
-)  # fmt: skip
 #: A character reference in an attribute. A name without a semicolon is not one before ``=``, a letter or a digit.
 _REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{0,31}+(?:;|(?![A-Za-z0-9=])))", re.ASCII)
 
@@ -86,6 +81,15 @@ _CSS_ATTRIBUTES = (
     *(b"marker-start", b"marker-mid", b"marker-end"),
 )
 _READ_ALWAYS = frozenset({*_URL_ATTRIBUTES, *_SRCSET_ATTRIBUTES, b"base", b"iframe"})
+#: Elements that name files, or that change how the following is read.
+_NOT_PLAIN = b"|".join(sorted(_READ_ALWAYS | _RAW_TEXT_ENDS.keys() | _FOREIGN | {b"plaintext"}))
+#: Attributes in the usual form, without anything that a URL in CSS needs.
+_PLAIN_ATTRIBUTES = rb"""(?:[\t\n\f\r ]++[a-z][a-z0-9:_-]*+(?:="[^"(&]*+"|='[^'(&]*+')?)*+[\t\n\f\r ]*+/?"""
+#: Text and tags that name no file and do not change how the following is read.
+_PLAIN = re.compile(
+    rb"(?:[^<]++|<(?!(?:" + _NOT_PLAIN + rb")[\t\n\f\r />])[a-z][a-z0-9]*+" + _PLAIN_ATTRIBUTES + rb">"
+    rb"|</(?!(?:svg|math)>)[a-z][a-z0-9]*+>)++", re.IGNORECASE
+)  # fmt: skip
 _MAY_HAVE_CSS = re.compile(rb"url\(|\bstyle\b|\\", re.IGNORECASE)
 
 
@@ -118,7 +122,7 @@ def page_links(body: bytes, url: str, content_type: str) -> PageLinks:
     reader.read(text)
     bases = _Bases(url, reader.base)
     found = (
-        resolve_url(bases.of(each.bases), each.text, "utf-8" if each.in_css else encoding) for each in reader.found
+        resolve_url(bases.of(each.bases), each.text, "utf-8" if each.in_utf8 else encoding) for each in reader.found
     )
     own = url.partition("#")[0]
     urls = tuple(dict.fromkeys(each for each in found if each and each != own))
@@ -200,11 +204,13 @@ class _Limits:
 class _Found:
     """A URL as it is written.
 
+    :ivar in_utf8: whether browsers send its query in UTF-8, whatever the page's encoding: that of a ``style``
+        attribute, of ``@import``, and of a document in ``srcdoc``.
     :ivar bases: the ``<base href>`` of each nested document, outermost first.
     """
 
     text: str
-    in_css: bool
+    in_utf8: bool
     bases: tuple[str, ...] = ()
 
 
@@ -283,7 +289,7 @@ class _Reader:
             self._add(srcset_urls(values.get(_SRCSET_ATTRIBUTES[name], "")))
         for key in _CSS_ATTRIBUTES:
             if "(" in values.get(key, ""):
-                self._add_css(values[key])
+                self._add_css(values[key], in_attribute=True)
 
     def _add_document(self, text: str) -> None:
         """Read the document of a ``srcdoc``: its base URL is that of the page, unless it has its own."""
@@ -293,17 +299,19 @@ class _Reader:
         inner = _Reader(self.limits, is_xml=False, depth=self._depth + 1)
         inner.read(text)
         bases = () if inner.base is None else (inner.base,)
-        self.found.update(dict.fromkeys(evolve(each, bases=bases + each.bases) for each in inner.found))
+        nested = (_Found(each.text, in_utf8=True, bases=bases + each.bases) for each in inner.found)
+        self.found.update(dict.fromkeys(nested))
 
     def _add(self, urls: Iterable[str]) -> None:
         # An empty URL, or a fragment alone, names the page itself.
-        found = (_Found(url, in_css=False) for url in urls if url.strip() and not url.strip().startswith("#"))
+        found = (_Found(url, in_utf8=False) for url in urls if url.strip() and not url.strip().startswith("#"))
         self.found.update(dict.fromkeys(found))
 
-    def _add_css(self, text: str) -> None:
+    def _add_css(self, text: str, *, in_attribute: bool = False) -> None:
         css = read_css(text, max_steps=max(self.limits.steps, 1), max_urls=MAX_LINKS)
         self.limits.steps -= css.steps
-        self.found.update(dict.fromkeys(_Found(url, in_css=True) for url in css.urls))
+        found = (_Found(url, in_utf8=in_attribute or url in css.imported) for url in css.urls)
+        self.found.update(dict.fromkeys(found))
 
 
 def _may_have_css_url(tag: bytes) -> bool:

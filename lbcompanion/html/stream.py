@@ -38,6 +38,7 @@ class InjectionSpec:
     :ivar xhtml: the page is read as XML.
     :ivar charset_known: whether ``Content-Type`` names the encoding, so that no ``<meta>`` matters.
     :ivar needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
+    :ivar accepts_head: but not if it begins with what only documents begin with.
     :ivar on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
     :ivar behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start.
     :ivar limit_bytes: of a tag that is held back until it ends.
@@ -52,6 +53,7 @@ class InjectionSpec:
     on_policies: OnPolicies | None = None
     behind_base: BehindBase | None = None
     limit_bytes: int = DEFAULT_LIMIT_BYTES
+    accepts_head: bool = False
 
 
 class PageTransformer(Protocol):
@@ -105,7 +107,7 @@ class StreamingInjector:
         self.bottom = spec.bottom
         self._spec = spec
         self._charset_known = spec.charset_known or spec.xhtml
-        self._before_head = BeforeHeadReader(spec.xhtml, spec.needs_document, spec.limit_bytes)
+        self._before_head = BeforeHeadReader(spec.xhtml, spec.needs_document, spec.limit_bytes, spec.accepts_head)
         self._head_reader: HeadReader | None = None
         self._body_end_inserter: BodyEndInserter | None = None
         self._state = _State.BEFORE_HEAD

@@ -23,6 +23,12 @@ def decode(body: bytes, name: str) -> str:
     return str(webencodings.decode(body, name)[0])
 
 
+def decode_named(body: bytes, name: str) -> tuple[str, str]:
+    """Decode bytes; return the text, and the encoding that was used: a byte order mark takes precedence."""
+    text, encoding = webencodings.decode(body, name)
+    return str(text), str(encoding.name)
+
+
 def query_codec(label: str) -> CodecInfo | None:
     """Return the codec in which a document sends its queries; None for UTF-8."""
     found = webencodings.lookup(encoding_name(label))

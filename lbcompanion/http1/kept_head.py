@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lbcompanion.http1.field_lines import compiled
+from lbcompanion.http1.field_lines import HOP_BY_HOP, compiled
+
+_CREDENTIALS = frozenset(
+    {
+        b"set-cookie",
+        b"set-cookie2",
+        b"authorization",
+        b"authentication-info",
+        b"proxy-authorization",
+        b"proxy-authentication-info",
+    }
+)
+#: The fields that are never archived, in lower case: credentials, and the fields of the connection.
+ALWAYS_LEFT_OUT = HOP_BY_HOP | _CREDENTIALS | {b"trailer"}
 
 
 def kept_head_in_python(raw: bytes, left_out: tuple[bytes, ...]) -> bytes:

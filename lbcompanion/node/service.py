@@ -25,6 +25,7 @@ from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
 from lbcompanion.node.copy_drain import HAND_OVER_SECONDS, CopyDrain
 from lbcompanion.node.endpoints.application_client import UpstreamClient
+from lbcompanion.node.endpoints.used_nonces import SharedNonces, UsedNonces
 from lbcompanion.node.health import SIBLINGS, SPOOL
 from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
@@ -148,11 +149,14 @@ class NodeService(NodeProcess):
                 shared_store=not self._in_memory,
                 tokens=tokens,
                 dial=dialer(node.upstream, settings.limits.upstream_connect_seconds, reactor, self._loop),
-                ask_application=UpstreamClient(node.upstream, reactor, settings.capture.max_page_bytes).ask,
+                ask_application=UpstreamClient(
+                    node.upstream, reactor, settings.capture.max_page_bytes, settings.limits.upstream_head_bytes
+                ).ask,
                 ask_peers=self._peers.ask_peers,
                 spool=self.spool,
                 on_notice=self._wake_sending_process if self.notice_sender is None else self.notice_sender.wake,
                 is_draining=lambda: self._drain_state.draining,
+                nonces=SharedNonces(node.state_dir / "nonces") if node.workers > 1 else UsedNonces(),
             )
         )
         copies = self.copies = parts.copies

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, frozen
 from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import ConfigError
@@ -24,8 +24,9 @@ from lbcompanion.node.endpoints.application_client import UpstreamResponse
 from lbcompanion.node.endpoints.debug import DebugReporter
 from lbcompanion.node.endpoints.fetch_auth import FetchAuthorizer
 from lbcompanion.node.endpoints.router import EndpointRouter
+from lbcompanion.node.endpoints.used_nonces import NonceStore, UsedNonces
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.notices.pseudonyms import Pseudonyms
+from lbcompanion.node.notices.pseudonyms import Pseudonyms, VisitorPseudonyms
 from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.client_info import TrustedProxies
@@ -76,6 +77,7 @@ class NodeDependencies:
     is_draining: Callable[[], bool]
     on_captured: Callable[[Page, bytes], None] | None = None
     policy: type[PagePolicy] = PagePolicy
+    nonces: NonceStore = Factory(UsedNonces)
 
 
 @frozen(kw_only=True)
@@ -122,6 +124,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         trusts=proxies.trusts,
         on_notice=dependencies.on_notice,
         pseudonym=Pseudonyms(node.secret, proxies.trusts),
+        visitor=VisitorPseudonyms(node.secret, settings.capture.visitor_cookie),
     )
     script = _script(settings, reader)
     capture_rules = CaptureRules(capture)
@@ -130,7 +133,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         limits.capturing_bytes,
         limits.expansion_ratio,
         capture.exclude_blocks,
-        _masks(capture.mask),
+        _masks(capture.mask, limits.masked_elements),
         dependencies.on_captured or _server_notices(settings, capture_rules, notice_receiver),
         ArchivedFields(capture.archive_fields_exclude).head_of,
     )
@@ -152,6 +155,7 @@ def build(dependencies: NodeDependencies) -> Parts:
             public_origin=node.public_origin,
             trusted=proxies.trusts,
             now=dependencies.now,
+            nonces=dependencies.nonces,
         ),
         copies=copies,
         notice_receiver=notice_receiver,
@@ -228,6 +232,7 @@ def _script(settings: NodeSettings, reader: CookieReader) -> Script:
             settings.inject.clicktale_names,
             ratio=capture.ratio,
             visitor_cookie=capture.visitor_cookie,
+            identify=capture.identify,
             force_parameter=capture.force_parameter,
         )
     )
@@ -248,10 +253,10 @@ def _server_notices(
     return captured
 
 
-def _masks(selectors: tuple[str, ...]) -> Masks | None:
+def _masks(selectors: tuple[str, ...], max_elements: int) -> Masks | None:
     if not selectors:
         return None
     try:
-        return Masks(selectors)
+        return Masks(selectors, max_elements)
     except ValueError as error:
         raise ConfigError("", "capture.mask", str(error), "CSS selectors") from None

@@ -8,11 +8,14 @@ with CR LF. :mod:`lbcompanion.http1.kept_head` writes it.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
+from http import HTTPStatus
 
 from attrs import field, frozen
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+_TEXT_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -29,6 +32,22 @@ class PageHead:
     status: int
     fields: tuple[tuple[str, str], ...] = field(repr=False)
     left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def of_fields(cls, status: int, fields: Iterable[tuple[str, str]], exclude: Collection[str]) -> PageHead:
+        """Make the head of a response of which only status and fields are known.
+
+        :param exclude: the names, in lower case, of fields that are left out. One that no line can hold is left out,
+            too.
+        """
+        kept: list[tuple[str, str]] = []
+        left_out: dict[str, None] = {}
+        for name, value in fields:
+            if name.lower() not in exclude and _TEXT_LINE.fullmatch(f"{name}:{value}"):
+                kept.append((name, value.strip(" \t")))
+            elif _NAME.fullmatch(name.encode("latin-1", "replace")):
+                left_out[name] = None
+        return cls(f"HTTP/1.1 {status} {_phrase_of(status)}", status, tuple(kept), tuple(left_out))
 
     @classmethod
     def read(cls, data: bytes) -> PageHead | None:
@@ -50,3 +69,10 @@ class PageHead:
         for name in left_out:
             once.setdefault(name.lower(), name.decode())
         return cls(status_line.decode("latin-1"), int(found[1]), tuple(pairs), tuple(once.values()))
+
+
+def _phrase_of(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

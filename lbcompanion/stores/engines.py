@@ -54,9 +54,12 @@ _MYSQL: Mapping[str, Any] = {
 #: MariaDB's error codes).
 _RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})
 _RETRYABLE_CODES = frozenset({1205, 1213})
-#: The table, the column or the row of a migration exists already: another node has added it since this one looked.
-_EXISTS_STATES = frozenset({"42P07", "42710", "42701", "23505"})
-_EXISTS_CODES = frozenset({1050, 1060, 1062})
+#: The table or the column exists already: another node has added it since this one looked.
+_EXISTS_STATES = frozenset({"42P07", "42710", "42701"})
+_EXISTS_CODES = frozenset({1050, 1060})
+#: The user may use the tables, but not change their definition.
+_FORBIDDEN_STATES = frozenset({"42501"})
+_FORBIDDEN_CODES = frozenset({1142})
 #: Errors of writing: SQLite's result codes, PostgreSQL's disk_full, io_error and read_only_sql_transaction, MariaDB's
 #: codes of full disks and tables and of read-only servers.
 _UNWRITABLE_SQLITE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL})
@@ -195,8 +198,13 @@ def is_retryable(error: Exception) -> bool:
 
 
 def is_exists_race(error: DBAPIError) -> bool:
-    """Whether another node has created the table, or made the migration, in the meantime."""
+    """Whether another node has created the table, or added the column, in the meantime."""
     return getattr(error.orig, "sqlstate", None) in _EXISTS_STATES or _code(error.orig) in _EXISTS_CODES
+
+
+def is_forbidden(error: DBAPIError) -> bool:
+    """Whether the user lacks the right to do this."""
+    return getattr(error.orig, "sqlstate", None) in _FORBIDDEN_STATES or _code(error.orig) in _FORBIDDEN_CODES
 
 
 def is_broken(error: Exception) -> bool:

@@ -7,6 +7,7 @@ A change that only adds is a further migration in :data:`MIGRATIONS`. Every othe
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from sqlalchemy import (
@@ -22,12 +23,15 @@ from sqlalchemy import (
     Table,
     Text,
     insert,
+    inspect,
     select,
 )
 from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import DBAPIError
 
 from lbcompanion.errors import StoreError
 from lbcompanion.schema_migrations import Migration, add_missing_columns, apply_migrations, migrations_table
+from lbcompanion.stores.engines import is_forbidden
 
 #: The oldest and newest programs that can use the same tables agree on this number.
 SCHEMA_VERSION = 1
@@ -101,9 +105,11 @@ def _add_heads(connection: Connection) -> None:
 MIGRATIONS: tuple[Migration, ...] = (_add_heads,)
 
 
-def prepare(connection: Connection) -> None:
+def prepare(connection: Connection) -> bool:
     """Create missing tables, and add to existing ones what they lack.
 
+    :returns: whether the tables have a column for heads. If not, their owner has created them for an earlier version,
+        and this program may not change them: then it works as that version did.
     :raises StoreError: if the tables have a version that this program does not know.
     """
     metadata.create_all(connection)
@@ -112,4 +118,11 @@ def prepare(connection: Connection) -> None:
         connection.execute(insert(versions).values(version=SCHEMA_VERSION))
     elif found != [SCHEMA_VERSION]:
         raise StoreError(f"the database has schema version {max(found)}, this program knows {SCHEMA_VERSION} only")
-    apply_migrations(connection, applied_migrations, MIGRATIONS, is_new=not found)
+    try:
+        # A failed statement would otherwise end the transaction.
+        with connection.begin_nested() if connection.dialect.name == "postgresql" else nullcontext():
+            apply_migrations(connection, applied_migrations, MIGRATIONS, is_new=not found)
+    except DBAPIError as error:
+        if not is_forbidden(error):
+            raise
+    return any(column["name"] == bodies.c.head.name for column in inspect(connection).get_columns(bodies.name))

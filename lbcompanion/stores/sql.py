@@ -53,6 +53,7 @@ class _SqlBackend(RemoteBackend):
         self._connection: Connection | None = None
         self._counters = {"put": 0, "evicted": 0, "expired": 0, "pulled": 0}
         self._headroom = Headroom()
+        self._keeps_heads = True
 
     @property
     def is_open(self) -> bool:
@@ -94,7 +95,9 @@ class _SqlBackend(RemoteBackend):
     def _transact(self, connection: Connection, requests: Sequence[Request]) -> list[object]:
         results: dict[int, object] = {}
         with connection.begin():
-            operations = SqlOperations(connection, self._settings, self._counters, self._headroom)
+            operations = SqlOperations(
+                connection, self._settings, self._counters, self._headroom, keeps_heads=self._keeps_heads
+            )
             for indexes in group_by_verb(requests):
                 results |= zip(indexes, operations.run([requests[index] for index in indexes]), strict=True)
         self._counters = operations.counters
@@ -125,10 +128,9 @@ class _SqlBackend(RemoteBackend):
                     raise
         return self._prepare_once(connection)
 
-    @staticmethod
-    def _prepare_once(connection: Connection) -> None:
+    def _prepare_once(self, connection: Connection) -> None:
         with connection.begin():
-            prepare(connection)
+            self._keeps_heads = prepare(connection)
 
 
 def group_by_verb(requests: Sequence[Request]) -> list[list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, null, or_, select, update
 
 from lbcompanion.model import PAGE_METADATA, Miss, MissReason, Page
 from lbcompanion.settings import StoreTable
@@ -17,6 +17,9 @@ from lbcompanion.stores.schema import bodies, pages, tombstones, versions
 _LIFE = select(pages.c.token, pages.c.stored_at, pages.c.sent_at)
 _URL = select(pages.c.token, pages.c.url, pages.c.stored_at, pages.c.sent_at)
 _PAGE = select(pages, bodies.c.body, bodies.c.head).join_from(pages, bodies, pages.c.token == bodies.c.token)
+_PAGE_WITHOUT_HEAD = select(pages, bodies.c.body, null().label("head")).join_from(
+    pages, bodies, pages.c.token == bodies.c.token
+)
 _TOTALS = select(func.count(), func.coalesce(func.sum(pages.c.size), 0)).select_from(pages)
 #: How many rows one statement names or locks at most.
 _CHUNK_ROWS = 256
@@ -47,14 +50,22 @@ class SqlOperations:
     Several nodes may use the same tables. The transaction that locks a row removes its copy. Operations on any expired
     copies skip rows that another transaction has locked; operations on one copy wait for its row.
 
+    :param keeps_heads: whether the tables have a column for heads.
     :ivar counters: events since the start, including this transaction; valid only after the commit.
     :ivar headroom: the headroom, including this transaction; valid only after the commit.
     """
 
     def __init__(
-        self, connection: Connection, settings: StoreTable, counters: dict[str, int], headroom: Headroom
+        self,
+        connection: Connection,
+        settings: StoreTable,
+        counters: dict[str, int],
+        headroom: Headroom,
+        *,
+        keeps_heads: bool = True,
     ) -> None:
         self._connection = connection
+        self._keeps_heads = keeps_heads
         self._settings = settings
         self.counters = dict(counters)
         self.headroom = headroom
@@ -83,21 +94,24 @@ class SqlOperations:
         self._delete_pages(list(last))
         self._delete_tombstones(list(last))
         self._connection.execute(insert(pages), [_page_row(page, now) for page, now in new_pages])
-        self._connection.execute(
-            insert(bodies), [{"token": page.token, "body": page.body, "head": page.head} for page, _ in new_pages]
-        )
+        self._connection.execute(insert(bodies), [self._body_row(page) for page, _ in new_pages])
         self._count("put", len(requests))
         self.headroom = self.headroom.after_adding(len(new_pages), sum(page.size for page, _ in new_pages))
         if not self.headroom.is_sufficient:
             self._make_room(max(now for _, now in new_pages))
         return [None] * len(requests)
 
+    def _body_row(self, page: Page) -> dict[str, object]:
+        head = {"head": page.head} if self._keeps_heads else {}
+        return {"token": page.token, "body": page.body, **head}
+
     def _find(self, requests: Sequence[Request]) -> list[object]:
         found: dict[str, Page | Miss] = {}
         due: dict[MissReason, list[str]] = {}
         nows = {request.token: request.now for request in requests}
+        statement = _PAGE if self._keeps_heads else _PAGE_WITHOUT_HEAD
         for portion in _chunks(list(nows)):
-            for row in self._connection.execute(_PAGE.where(pages.c.token.in_(portion))):
+            for row in self._connection.execute(statement.where(pages.c.token.in_(portion))):
                 reason = expiry_reason(self._settings, row.stored_at, row.sent_at, nows[row.token])
                 found[row.token] = _page(row) if reason is None else Miss(reason)
                 if reason is not None:

@@ -14,6 +14,6 @@ def test_the_files_are_good_configurations(tmp_path):
     (tmp_path / "crawler.toml").write_text(crawler_config(PLAN, 25))
     node = config.read_node(tmp_path / "n1.toml")
     crawler = config.read_crawler(tmp_path / "crawler.toml")
-    assert (node.node.upstream, node.crawler.intake) == ("tcp:127.0.0.1:8001", "http://127.0.0.1:9200")
+    assert (node.node.upstream, node.crawler.intake) == ("tcp:127.0.0.1:8001", ("http://127.0.0.1:9200",))
     assert crawler.sites["main"].origin == "http://127.0.0.1:8000"
     assert node.node.secret == crawler.crawler.secret

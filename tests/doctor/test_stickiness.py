@@ -63,3 +63,16 @@ def test_all_to_one_node_by_chance_shows_nothing():
         found = analyse(ModelSite(choose).probe())
         assert not found.sticky
         assert "replay-astray" not in codes(found) or len(found.nodes) > 1
+
+
+@pytest.mark.parametrize("start", range(4))
+def test_a_cookie_that_several_nodes_hand_out_alike_is_not_enough_whatever_its_replays_show(start):
+    """The balancer of the second tier sends requests without its own cookie to its first node for a while."""
+
+    def choose(cookies, turn):
+        if set(cookies) == {"TIER"}:
+            return {"a": "n1", "b": "n2"}[cookies["TIER"]], ()
+        return uneven_tiers(cookies, turn + start)
+
+    found = analyse(ModelSite(choose, session="", known=("n1", "n2", "n3")).probe())
+    assert (found.sticky, set(found.sticks_by), found.all_needed) == (True, {"SRV", "TIER"}, True)

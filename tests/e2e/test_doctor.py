@@ -12,6 +12,8 @@ from attrs import Factory, define
 
 from lbcompanion.demo.ports import ReservedPorts
 from tests.support import doctor_sites
+from tests.support.balancer_kinds import tiers, traefik
+from tests.support.balancer_kinds.kind import Kind
 from tests.support.children import Children, wait_for
 from tests.support.doctor_sites import RunBalancer
 from tests.support.farm import SECRET, listens, plain_applications
@@ -24,7 +26,7 @@ listen = ["tcp:{port}:interface=127.0.0.1"]
 upstream = "tcp:127.0.0.1:{application}"
 secret_file = "farm.secret"
 state_dir = "state-{name}"
-admin = "tcp:0:interface=127.0.0.1"
+admin = "tcp:{admin}:interface=127.0.0.1"
 [peers]
 {peers}"""
 
@@ -37,6 +39,7 @@ class DoctorEnvironment:
     children: Children
     ports: ReservedPorts
     companions: Mapping[str, int]
+    admins: Mapping[str, int]
     applications: Mapping[str, int]
     number: Iterator[int] = Factory(count)
 
@@ -69,15 +72,16 @@ def _doctor_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Do
         applications = plain_applications(children, ports, folder).ports
         (folder / "farm.secret").write_bytes(SECRET)
         companions = {name: ports.take() for name in applications}
+        admins = {name: ports.take() for name in applications}
         for name, port in companions.items():
             others = {other: at for other, at in companions.items() if other != name}
             peers = "".join(f'{other} = "http://127.0.0.1:{at}"\n' for other, at in others.items())
-            text = _NODE.format(name=name, port=port, application=applications[name], peers=peers)
+            text = _NODE.format(name=name, port=port, application=applications[name], peers=peers, admin=admins[name])
             (folder / f"{name}.toml").write_text(text)
             children.lbcompanion(name, "node", "--config", str(folder / f"{name}.toml"))
         for name, port in companions.items():
             wait_for(name, lambda at=port: listens(at, "/_lbc/whoami"), 60, children[name])
-        yield DoctorEnvironment(folder, children, ports, companions, applications)
+        yield DoctorEnvironment(folder, children, ports, companions, admins, applications)
     finally:
         children.kill()
         ports.release()
@@ -260,3 +264,27 @@ def test_where_nothing_tells_the_nodes_apart(environment, run_balancer):
     document = environment.report_on(run_balancer, companions=False, code=1)
     assert (document["sticky"], document["basis"]) == (False, "unknown")
     assert "cannot-tell" in codes(document)
+
+
+#: Balancers in front of balancers, and one of a product of its own, with the cookies that bring a request back.
+KINDS: dict[str, tuple[Kind, set[str]]] = {
+    "traefik": (traefik.COOKIE, {"srv"}),
+    "traefik weighted": (traefik.WEIGHTED, {"srv", "tier"}),
+    "haproxy before nginx": (tiers.HAPROXY_BEFORE_NGINX, {"OUTER", "seat"}),
+    "nginx before haproxy": (tiers.NGINX_BEFORE_HAPROXY, {"edge", "SRV"}),
+    "an edge that replaces Host": (tiers.HOST_REPLACED_AT_EDGE, {"SRV"}),
+    "an edge that renames the cookie": (tiers.COOKIE_RENAMED_AT_EDGE, {"edge_SRV"}),
+    "a cookie of pages only": (tiers.COOKIE_OF_PAGES, {"SRV"}),
+    "two balancers of apache": (tiers.APACHE_TWO_BALANCERS, {"ROUTEID"}),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_sticks_behind_several_balancers(environment: DoctorEnvironment, name: str) -> None:
+    kind, cookies = KINDS[name]
+    document = environment.report_on(lambda folder, port, nodes: kind(folder, port, nodes, environment.admins))
+    assert (document["sticky"], set(document["sticks_by"]), document["basis"]) == (True, cookies, "proven")
+    assert {node["name"] for node in document["nodes"]} == {"n1", "n2", "n3"}
+    assert not {"replay-astray", "no-companions", "fetch-refused"} & codes(document)
+    assert ("tiers" in codes(document)) is (len(cookies) > 1)
+    assert ("host-replaced" in codes(document)) is (name == "an edge that replaces Host")

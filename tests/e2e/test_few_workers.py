@@ -70,6 +70,26 @@ Require all granted
         children.kill()
 
 
+@contextmanager
+def _gunicorn(folder: Path, port: int) -> Iterator[None]:
+    """Gunicorn with sync workers, each of which closes its connection after one response."""
+    python = need_program("gunicorn")
+    (folder / "shop.py").write_text(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [('Content-Type', 'image/png'), ('Content-Length', '4000')])\n"
+        "    return [bytes(4000)]\n"
+    )
+    options = ["--workers", "2", "--worker-class", "sync", "--bind", f"{LOOPBACK}:{port}", "--log-level", "error"]
+    options += ["--chdir", str(folder), "--no-control-socket"]
+    children = Children(folder)
+    child = children.start("gunicorn", [python, "-m", "gunicorn", *options, "shop:application"])
+    try:
+        wait_for("Gunicorn", lambda: _answers(port), 60, child)
+        yield
+    finally:
+        children.kill()
+
+
 def _answers(port: int) -> bool:
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
     try:
@@ -126,4 +146,15 @@ def test_prefork(tmp_path: Path, most: int | None) -> None:
             assert made < _REQUESTS
         else:
             assert front.metric("upstream_waited_total") > 0
+        assert front.failures() == []
+
+
+def test_gunicorn(tmp_path: Path) -> None:
+    """Workers that close each connection are never starved: nothing is learned, and no request waits."""
+    with companion(tmp_path) as front, _gunicorn(tmp_path, front.application_port):
+        assert asyncio.run(_crowd(front)) == {b"HTTP/1.1 200": _REQUESTS}
+        assert front.metric("upstream_workers") == 0
+        assert front.metric("upstream_waited_total") == 0
+        assert front.metric("upstream_made_way_total") == 0
+        assert front.metric("upstream_open") == 0
         assert front.failures() == []

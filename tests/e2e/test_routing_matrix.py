@@ -24,6 +24,7 @@ FAIR_WEATHER = {
     "haproxy tiers, as configured": "nor from the dialects of the catalogue",
     "apache before Tomcat, as configured": "nor from those",
     "envoy maglev": "nor from the ring hash",
+    "haproxy before nginx": "an nginx that chooses by a map does not go to another node while one is away",
     "pen, peers": "pen closes the connections of those whose server is down, instead of giving them to another one",
 }
 CASES = {**CONFIGURED, **UNCONFIGURED}

@@ -18,9 +18,6 @@ from fuzz.target import Target, load, names
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
-#: About two seconds' worth.
-INPUTS = 2000
-
 
 def _raises(data: bytes) -> Hashable:
     if b"boom" in data:
@@ -66,9 +63,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", names())
 def test_a_target_passes_a_short_run(name: str) -> None:
-    result = run.run(load(name), "ci", 600, print, most=INPUTS)
+    target = load(name)
+    result = run.run(target, "ci", 600, print, most=target.short_run)
     assert result.failure is None, f"{result.failure.description}\n{result.data!r}"
-    assert result.inputs == INPUTS
+    assert result.inputs == target.short_run
     assert result.kinds > 1
 
 

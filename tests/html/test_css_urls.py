@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
+from unittest import mock
 
 import pytest
 import tinycss2  # type: ignore[import-untyped]
@@ -147,11 +149,24 @@ def test_its_time_is_linear(piece: str) -> None:
 
 def test_the_encoding_of_a_style_sheet() -> None:
     body = "x{y:url(\u00fc)}".encode("latin-1")
-    assert css_urls(decode_style_sheet(body, "iso-8859-1", "utf-8")) == ["\u00fc"]
-    assert css_urls(decode_style_sheet(b'@charset "latin1";' + body, "", "utf-8")) == ["\u00fc"]
-    assert css_urls(decode_style_sheet(body, "", "windows-1252")) == ["\u00fc"]
-    assert css_urls(decode_style_sheet(b"\xef\xbb\xbfx{y:url(\xc3\xbc)}", "latin1", "")) == ["\u00fc"]
-    assert css_urls(decode_style_sheet(b'@charset "utf-16";x{y:url(\xc3\xbc)}', "no such", "")) == ["\u00fc"]
+    assert css_urls(decode_style_sheet(body, "iso-8859-1", "utf-8")[0]) == ["\u00fc"]
+    assert css_urls(decode_style_sheet(b'@charset "latin1";' + body, "", "utf-8")[0]) == ["\u00fc"]
+    assert css_urls(decode_style_sheet(body, "", "windows-1252")[0]) == ["\u00fc"]
+    assert css_urls(decode_style_sheet(b"\xef\xbb\xbfx{y:url(\xc3\xbc)}", "latin1", "")[0]) == ["\u00fc"]
+    assert css_urls(decode_style_sheet(b'@charset "utf-16";x{y:url(\xc3\xbc)}', "no such", "")[0]) == ["\u00fc"]
+
+
+def test_the_encoding_that_was_used_is_named() -> None:
+    assert decode_style_sheet(b"x", "latin1", "koi8-r") == ("x", "windows-1252")
+    assert decode_style_sheet(b"x", "", "koi8-r") == ("x", "koi8-r")
+    assert decode_style_sheet(b'@charset "cp1251";', "no such", "koi8-r")[1] == "windows-1251"
+    assert decode_style_sheet(b"\xef\xbb\xbfx", "latin1", "koi8-r") == ("x", "utf-8")
+
+
+def test_imports_are_told_apart() -> None:
+    found = read_css("@import 'a'; @import url(b) screen; x{y:url(c)} @media x{y:url(d)} @import 'e'", 100, 100)
+    assert found.urls == ("a", "b", "c", "d", "e")
+    assert found.imported == {"a", "b", "e"}
 
 
 def test_the_search_stops_at_a_limit() -> None:
@@ -162,3 +177,11 @@ def test_the_search_stops_at_a_limit() -> None:
     assert read_css(text, steps, 10).is_whole
     assert not read_css(text, steps - 1, 10).is_whole
     assert read_css(text, 5, 10).steps == 5
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_what_is_skipped_at_once_has_no_urls(text: str) -> None:
+    found = css_urls(text)
+    never = re.compile(r"(?!)")
+    with mock.patch.multiple("lbcompanion.html.css_urls", _PLAIN=never, _PLAIN_BLOCK=never):
+        assert css_urls(text) == found

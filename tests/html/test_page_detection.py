@@ -145,7 +145,8 @@ def test_a_document_by_speculation_rules_is_a_page(purpose: bytes, navigation: l
 
 def test_a_fragment_for_a_cache_that_assembles_pages_must_show_that_it_is_a_document() -> None:
     judged = detect_page([*NAVIGATION, (b"surrogate-capability", b'varnish="ESI/1.0"')], 200, HTML)
-    assert (judged.inject, judged.needs_document) == (True, True)
+    assert (judged.inject, judged.needs_document, judged.accepts_head) == (True, True, True)
+    assert not detect_page([(b"surrogate-capability", b'varnish="ESI/1.0"')], 200, HTML).accepts_head
 
 
 @pytest.mark.parametrize("twice", [b"document", b"Document"])

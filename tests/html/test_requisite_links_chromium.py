@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from lbcompanion.crawler.archive.warc_records import Requisite
+from lbcompanion.crawler.crawl.requisites import style_sheet_links
 from lbcompanion.html.css_urls import read_css
 from lbcompanion.html.requisite_links import page_links
 from lbcompanion.html.urls import resolve_url, target_of
@@ -57,3 +59,31 @@ def test_what_chromium_asks_for_is_found(server: Server, page: Any, charset: str
     assert set(server.asked) - known == set()
     assert len(set(server.asked)) > 25
     assert not any("no" in each.rpartition("/")[2][:2] for each in known - {"/sub/noscript.png", "/sub/no.png"})
+
+
+def test_in_which_encoding_chromium_sends_the_queries_of_css(server: Server, page: Any) -> None:
+    """A style sheet's queries are in its own encoding, those of a ``style`` attribute in UTF-8."""
+    body = (
+        "<!DOCTYPE html><html><head><style>@import '/i.css?\u00fc'; b { background: url(/b.png?\u00fc) }</style>"
+        "<link rel=stylesheet href=/legacy.css><link rel=stylesheet href=/declared.css></head>"
+        "<body><p style='background: url(/attr.png?\u00fc)'>x</p><b>b</b><i>i</i><u>u</u>"
+        "<svg><style>s { background: url(/s.png?\u00fc) }</style></svg><s>s</s>"
+        "<iframe srcdoc='<style>p { background: url(/f.png?\u00fc) }</style><img src=/f2.png?\u00fc><p>p'></iframe>"
+    ).encode("iso-8859-1")
+    sheets = {
+        "/legacy.css": ("text/css", "@import '/j.css?\u00fc'; i { background: url(/i.png?\u00fc) }", "iso-8859-1"),
+        "/declared.css": ("text/css; charset=windows-1251", "u { background: url(/u.png?\u0436) }", "windows-1251"),
+    }
+    page_type = "text/html; charset=iso-8859-1"
+    server.answers["/page"] = (200, {"Content-Type": page_type}, body)
+    found = {*page_links(body, f"{server.origin}/page", page_type).urls}
+    for path, (kind, text, charset) in sheets.items():
+        sheet = Requisite(server.origin + path, kind, b"", text.encode(charset))
+        server.answers[path] = (200, {"Content-Type": kind}, sheet.body)
+        found |= {*style_sheet_links(sheet, "windows-1252").urls}
+    page.goto(f"{server.origin}/page")
+    page.wait_for_timeout(1000)
+    asked = set(server.asked) - {"/page", "/favicon.ico"}
+    # Chromium's preload scanner requests an import of the page in the page's encoding, and its parser in UTF-8.
+    assert asked - {"/i.css?%FC"} == {target_of(each) for each in found}
+    assert len(asked) == 12

@@ -6,84 +6,20 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
-from ipaddress import ip_network
-from typing import Any
 
 import pytest
 
 from lbcompanion.settings import LimitsTable, NodeCrawlerTable
+from tests.support.cost_node import ANSWER_FIELDS, MARKUP, OWN_FIELDS, REQUEST_FIELDS, TARGETS, CostNode
 from tests.support.cpu_cost import ELEMENTS, MESSAGE_BYTES, check_cost, check_growth, lists, repeated
-from tests.support.in_memory_node import InMemoryNode, html, request
+from tests.support.in_memory_node import html, request
 
 pytestmark = pytest.mark.slow
-
-#: All fields that a node reads in a visitor's request, and some that it passes on.
-REQUEST_FIELDS = (
-    "Accept", "Accept-Encoding", "Authorization", "Cache-Control", "Connection", "Content-Encoding", "Content-Type",
-    "Cookie", "Expect", "Forwarded", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "Keep-Alive",
-    "Lbc-Authority", "Lbc-Capture", "Lbc-Forwarded-By", "Lbc-Hop", "Lbc-Nonce", "Max-Forwards", "Origin", "Prefer",
-    "Proxy-Connection", "Range", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Purpose", "Signature",
-    "Signature-Input", "Surrogate-Capability", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent", "Via",
-    "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-IP", "X-Requested-With",
-    "X-Whatever",
-)  # fmt: skip
-#: Fields that the node's own resources read.
-OWN_FIELDS = {"Cookie", "Signature", "Signature-Input", "Lbc-Authority", "Lbc-Nonce", "Origin", "X-Forwarded-For"}
-TARGETS = ("/p", "/_lbc/page/1token", "/_lbc/whoami", "/_lbc/debug", "/_lbc/notice")
-#: All fields that a node reads in an answer.
-ANSWER_FIELDS = (
-    "Accept-Ranges", "Age", "Cache-Control", "Connection", "Content-Disposition", "Content-Encoding",
-    "Content-Language", "Content-Range", "Content-Security-Policy", "Content-Security-Policy-Report-Only",
-    "Content-Type", "ETag", "Expires", "Integrity-Policy", "Keep-Alive", "Last-Modified", "Link", "Location", "Pragma",
-    "Refresh", "Retry-After", "Set-Cookie", "Surrogate-Control", "Trailer", "Upgrade", "Vary", "Via",
-    "WWW-Authenticate", "X-Whatever",
-)  # fmt: skip
-#: What a page may repeat.
-MARKUP = (
-    "<", "<a", "<a b", "<a b=", '<a b="', "<a/", "</", "</a", "<!", "<!-", "<!--", "<!---->", "<!-- x --", "<?", "&",
-    "&#", "&amp", "<p>", "<p></p>", "<svg>", "<svg><desc>", "<math><mi>", "<table>", "<b><i>", "<script>",
-    "<script><!--", "</script>", "<style>", "<title>", "<textarea>", "<noscript>", "<template>", "<plaintext>",
-    "<select><option>", "<meta charset=", '<meta charset="a{}">',
-    "<meta http-equiv=content-security-policy content=\"default-src 'self'\">", "<base href=/a{}>",
-    "<input type=password value=a{}>", "<input autocomplete=cc-number value='", "<!-- lbc:exclude -->",
-    "<!-- /lbc:exclude -->", "<!-- lbc:exclude --><p>", "<html>", "<head>", "</head>", "<body>", "</body>", "</html>",
-    "]]>", "<![CDATA[", "\0", "\xe9", "<a b{}=c>", "=", '"', "'", ">", "\n", " ", "</a>", "<i srcdoc=a>",
-    "<div type=password autocomplete=cc-a>", "<div autocomplete=cc-a></div>", "<div autocomplete=cc-a><p></div>",
-)  # fmt: skip
-
-
-class Asked:
-    """A node in memory that is asked again and again, and keeps nothing that only this test would keep.
-
-    :ivar answer: what the application sends.
-    """
-
-    def __init__(self, **tables: Any) -> None:
-        self.node = InMemoryNode(node={"trusted_proxies": (ip_network("192.0.2.0/24"),)}, **tables)
-        self.answer = html()
-        self.node.application.on_request = lambda connection, received: connection.send(self.answer)
-
-    def ask(self, raw: bytes) -> bytes:
-        visitor = self.node.connect()
-        visitor.send(raw)
-        self.node.run()
-        received = bytes(visitor.received)
-        visitor.reset()
-        self.node.run()
-        application = self.node.application
-        application.received_requests.clear()
-        application.heads.clear()
-        for connection in application.connections:
-            connection.remote.received = b""
-        del application.connections[:-10]
-        self.node.captured.clear()
-        self.node.logged.clear()
-        return received
 
 
 @pytest.mark.parametrize("name", REQUEST_FIELDS)
 def test_a_field_of_a_request(name: str) -> None:
-    asked = Asked(crawler=NodeCrawlerTable(notices="server"))
+    asked = CostNode(crawler=NodeCrawlerTable(notices="server"))
     for target in TARGETS if name in OWN_FIELDS else TARGETS[:1]:
         for what, value in lists():
             raw = request(target.encode(), name.encode() + b": " + value)
@@ -105,14 +41,14 @@ def _heads() -> Iterator[tuple[str, bytes]]:
 
 
 def test_hosts_targets_and_many_lines() -> None:
-    asked = Asked(limits=LimitsTable(header_lines=20_000))
+    asked = CostNode(limits=LimitsTable(header_lines=20_000))
     for what, raw in _heads():
         check_cost(what, lambda raw=raw: asked.ask(raw))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", ANSWER_FIELDS)
 def test_a_field_of_an_answer(name: str) -> None:
-    asked = Asked()
+    asked = CostNode()
     for what, value in lists():
         asked.answer = html(b"<p>a", name.encode() + b": " + value.replace(b"\t", b" "))
         check_cost(f"{name}: {what}", lambda: asked.ask(request(b"/p")))
@@ -121,7 +57,7 @@ def test_a_field_of_an_answer(name: str) -> None:
 @pytest.mark.parametrize("arrival", ["whole", "pieces"])
 @pytest.mark.parametrize("element", MARKUP)
 def test_markup_of_a_page(element: str, arrival: str) -> None:
-    asked = Asked()
+    asked = CostNode()
 
     def page(size: int) -> Callable[[], object]:
         body = b"<!DOCTYPE html><html><head><title>a</title></head><body>" + repeated(element, "", size)
@@ -142,7 +78,7 @@ def test_markup_of_a_page(element: str, arrival: str) -> None:
 
 
 def test_notices() -> None:
-    asked = Asked()
+    asked = CostNode()
     entry = {"token": asked.node.tokens.mint(), "url": "http://www.example.com/", "viewed_at": "2026-01-01T00:00:00Z"}
     bodies = [b"[" * 16_000, b'{"a":' * 3_000, b'"' + b"\\u0041" * 2_600 + b'"', b"1" * 16_000, b"\xff" * 16_000]
     for element in ELEMENTS:
@@ -160,7 +96,7 @@ def test_notices() -> None:
 
 def test_memory_that_requests_leave_behind() -> None:
     """Requests of 60 KB, each with another value, in all fields in turn. 10,000 of them may leave 32 MB."""
-    asked = Asked()
+    asked = CostNode()
     fields = [name for name in REQUEST_FIELDS if name not in {"Transfer-Encoding", "Expect", "Upgrade"}]
     filler = b"a" * (MESSAGE_BYTES - 20)
 

@@ -81,3 +81,12 @@ def test_no_bytes_break_the_reading(data: bytes) -> None:
 
 def test_values_are_not_shown() -> None:
     assert "hush" not in repr(PageHead.read(b"HTTP/1.1 200 OK\r\nx: hush\r\n\r\n"))
+
+
+def test_a_head_of_fields() -> None:
+    fields = [("A", " 1 "), ("Set-Cookie", "x"), ("B", "\r\nX: y"), ("A", "2"), ("a b", "c")]
+    head = PageHead.of_fields(404, fields, {"set-cookie"})
+    assert head.status_line == "HTTP/1.1 404 Not Found"
+    assert head.fields == (("A", "1"), ("A", "2"))
+    assert head.left_out == ("Set-Cookie", "B")
+    assert PageHead.of_fields(299, [], ()).status_line == "HTTP/1.1 299 "

@@ -20,7 +20,7 @@ from lbcompanion.stores.registry import open_store
 from lbcompanion.stores.sql import SqlStore
 from lbcompanion.testing.stores import ManualWallClock, make_page
 from tests.support.open_store import at_once, result_of
-from tests.support.store_servers import Mariadb, Postgresql, Redis, Server, running
+from tests.support.store_servers import ROWS_USER, USER, Mariadb, Postgresql, Redis, Server, running
 
 pytestmark = pytest.mark.programs
 
@@ -109,6 +109,34 @@ def test_all_migrate_an_earlier_database_at_once(nodes: Nodes) -> None:
         first = stores[0]
         for store in stores[1:]:
             result_of(store.close())
+
+
+@pytest.mark.parametrize("kind", [Postgresql, Mariadb])
+def test_a_node_that_may_not_change_tables_works_without_heads(kind: type[Postgresql | Mariadb]) -> None:
+    """Their owner has made the tables for the earlier version, and adds the column when it likes."""
+    server = running(kind)
+    owner = Nodes(server.url)
+    (first,) = owner.opened(1)
+    old, new = make_page("old"), evolve(make_page("new"), head=b"HTTP/1.1 200 OK\r\n\r\n")
+    result_of(first.put(old))
+    with first.backend._database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE lbc_bodies DROP COLUMN head"))
+        connection.execute(text("DELETE FROM lbc_schema_steps"))
+    owner.close()
+    server.allow_rows()
+    nodes = Nodes(server.url.replace(f"//{USER}:", f"//{ROWS_USER}:"))
+    (store,) = nodes.opened(1)
+    assert result_of(store.peek("old")) == old
+    result_of(store.put(new))
+    assert result_of(store.take("new")) == make_page("new")
+    nodes.close()
+    (first,) = owner.opened(1)
+    assert result_of(first.peek("new")) == make_page("new")
+    owner.close()
+    (store,) = nodes.opened(1)
+    result_of(store.put(new))
+    assert result_of(store.take("new")) == new
+    nodes.close()
 
 
 def test_each_copy_expires_once(nodes: Nodes) -> None:

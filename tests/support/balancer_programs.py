@@ -60,5 +60,6 @@ RUNS: Mapping[str, Command] = {
     "envoy": lambda file, folder: [
         *(need_program("envoy"), "--use-dynamic-base-id", "--concurrency", "1", "-l", "warn", "-c", str(file))
     ],
+    "traefik": lambda file, folder: [need_program("traefik"), f"--configFile={file}"],
     "varnish": _varnish,
 }

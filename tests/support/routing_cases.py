@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from tests.support.balancer_kinds import apache, by_address, caddy, envoy, haproxy, nginx, varnish
+from tests.support.balancer_kinds import apache, by_address, caddy, envoy, haproxy, nginx, tiers, traefik, varnish
 from tests.support.balancer_kinds.kind import Kind
 from tests.support.farm import StickySettings
 from tests.support.session_site import SESSION, SHOPPER, TOMCAT, WHERE
@@ -116,6 +116,20 @@ CONFIGURED: Mapping[str, Case] = {
         envoy.RING, StickySettings(("ring",), "envoy-hash"), BOTH, readdressed=ANYBODY, roaming=True
     ),
     "envoy maglev": Case(envoy.MAGLEV, StickySettings(("ring",), "envoy-hash"), BOTH, readdressed=ANYBODY),
+    "traefik": Case(traefik.COOKIE, StickySettings(("srv",), "traefik"), readdressed=ITS_OWN),
+    "traefik weighted": Case(traefik.WEIGHTED, StickySettings(("srv", "tier"), "traefik"), readdressed=ITS_OWN),
+    "haproxy before nginx": Case(
+        tiers.HAPROXY_BEFORE_NGINX, StickySettings(("OUTER", "seat"), "generic", replay_safe=True)
+    ),
+    "nginx before haproxy": Case(
+        tiers.NGINX_BEFORE_HAPROXY, StickySettings(("edge", "SRV"), "generic", replay_safe=True)
+    ),
+    "haproxy behind an edge that replaces Host": Case(tiers.HOST_REPLACED_AT_EDGE, StickySettings(), BOTH),
+    "haproxy behind an edge that renames the cookie": Case(
+        tiers.COOKIE_RENAMED_AT_EDGE, StickySettings(("edge_SRV",), "haproxy-insert"), BOTH
+    ),
+    "haproxy insert for pages only": Case(tiers.COOKIE_OF_PAGES, StickySettings(("SRV",), "haproxy-insert")),
+    "two balancers of apache": Case(tiers.APACHE_TWO_BALANCERS, StickySettings(("ROUTEID",), "apache-route"), BOTH),
     "varnish shard": Case(varnish.SHARD, StickySettings((SHOPPER,), "varnish-hash"), BOTH, late=True),
     "varnish, rules of one's own": Case(varnish.RULE, StickySettings(("seat",), "varnish-vcl"), BOTH),
     "nginx ip_hash, direct": Case(by_address.IP_HASH, StickySettings(), ANY | {"direct"}, _direct, by_address=True),
@@ -134,6 +148,10 @@ _NO_DIFFERENCE = {name for name, case in CONFIGURED.items() if not case.sticks o
     "haproxy insert, a plugin's dialect",
     "apache before Tomcat, as configured",
     "envoy maglev",
+    "haproxy behind an edge that renames the cookie",
+    "haproxy behind an edge that replaces Host",
+    "haproxy insert for pages only",
+    "two balancers of apache",
 }
 
 

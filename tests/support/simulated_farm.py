@@ -88,6 +88,9 @@ class Node(Resource):
             return self._page(request, path.split("/")[3], nonce)
         if path in self.assets:
             kind, body = self.assets[path]
+            request.responseHeaders.removeHeader(b"lbc-node")
+            for name, value in ((b"date", b"Mon, 23 Nov 2026 21:10:00 GMT"), (b"server", b"app/1")):
+                request.setHeader(name, value)
             request.setHeader(b"content-type", kind.encode())
             return body
         request.setResponseCode(404)

@@ -24,6 +24,8 @@ from lbcompanion.demo.ports import ReservedPorts
 from tests.support.programs import need_program
 
 USER = "lbc"
+#: A user of the SQL servers that may change rows, but no table.
+ROWS_USER = "lbc_rows"
 PASSWORD = "p@ss/word"
 IN_URL = "p%40ss%2Fword"
 START_SECONDS = 60
@@ -200,6 +202,14 @@ class Postgresql(Server):
     def url(self) -> str:
         return f"postgresql://{USER}:{IN_URL}@127.0.0.1:{self.port}/postgres"
 
+    def allow_rows(self) -> None:
+        """Give the other user its rights at the present tables."""
+        with self.client() as client:
+            if not client.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROWS_USER,)).fetchone():
+                client.execute(f"CREATE ROLE {ROWS_USER} LOGIN PASSWORD '{PASSWORD}'")
+            client.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {ROWS_USER}")
+            client.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {ROWS_USER}")
+
     def clear(self) -> None:
         with self.client() as client:
             client.execute("DROP TABLE IF EXISTS lbc_schema, lbc_schema_steps, lbc_pages, lbc_bodies, lbc_tombstones")
@@ -215,10 +225,16 @@ class Postgresql(Server):
 
 class Mariadb(Server):
     program = "mariadbd"
+
+    def allow_rows(self) -> None:
+        """Do nothing: the other user has its rights from the start."""
+
     _FIRST = "create database mysql;\nuse mysql;\nset @auth_root_socket=NULL;\nset @skip_auth_anonymous=1;\n"
     _LAST = (
         "create database pages character set latin1;\nflush privileges;\n"
         f"create user {USER}@'%' identified by '{PASSWORD}';\ngrant all on pages.* to {USER}@'%';\n"
+        f"create user {ROWS_USER}@'%' identified by '{PASSWORD}';\n"
+        f"grant select, insert, update, delete on pages.* to {ROWS_USER}@'%';\n"
     )
     _TABLES = ("mysql_system_tables.sql", "mysql_system_tables_data.sql")
 

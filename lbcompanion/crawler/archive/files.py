@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,12 @@ from twisted.logger import Logger
 
 from lbcompanion import __version__
 from lbcompanion.crawler.archive.object_store import ObjectStore, StoreFailed
-from lbcompanion.crawler.archive.warc_reader import UnreadableRecord, read_record
+from lbcompanion.crawler.archive.warc_reader import (
+    StoredRecord,
+    UnreadableRecord,
+    read_record,
+    records_with_payloads,
+)
 from lbcompanion.crawler.archive.warc_records import (
     RecordRefused,
     Requisite,
@@ -28,6 +33,7 @@ from lbcompanion.crawler.archive.warc_records import (
     is_recordable,
     new_record_id,
     page_record,
+    page_revisit_record,
     request_record,
     requisite_record,
     revisit_record,
@@ -110,6 +116,8 @@ class Archive:
         self._committed_end = 0
         self._opened_at = 0.0
         self._is_end_uncertain = False
+        #: While pages are gathered: the files that were written and are not synced yet.
+        self._unsynced: dict[str, int] | None = None
         self._payloads: dict[str, tuple[str, str]] = {}
         self._stores: dict[str, ObjectStore] = {}
         self._log = Logger(namespace="lbcompanion.crawler.archive")
@@ -181,12 +189,35 @@ class Archive:
         self._find_end()
         if not self._name or not self._is_due():
             return False
+        self.close_file()
+        return True
+
+    def close_file(self) -> None:
+        """Close the current file; the next page begins a new one.
+
+        :raises ArchiveError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
         try:
             self._close_file()
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
         self._index.close_files()
-        return True
+
+    def cut_off_uncommitted(self) -> None:
+        """Cut off bytes of the current file that no recording has, such as those of a commit that failed.
+
+        :raises OSError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
+        self._cut_off()
+
+    @property
+    def current_file(self) -> str:
+        """The name of the file to which the next page is appended; empty: a new one."""
+        return self._name
 
     def _is_due(self) -> bool:
         """Whether no further page should be added to the current file. An empty file is always continued."""
@@ -197,10 +228,13 @@ class Archive:
 
     def _close_file(self) -> None:
         """Cut off what a failed commit left behind: readers take a closed file as a whole."""
-        path = self._folder / self._name
-        if path.exists() and path.stat().st_size > self._committed_end:
-            _truncate(path, self._committed_end)
+        self._cut_off()
         self._name = ""
+
+    def _cut_off(self) -> None:
+        path = self._folder / self._name
+        if self._name and path.exists() and path.stat().st_size > self._committed_end:
+            _truncate(path, self._committed_end)
 
     def store(
         self,
@@ -220,18 +254,14 @@ class Archive:
         :raises BacklogError: if the commit failed; the next append overwrites the bytes, unless they were committed
             nevertheless.
         """
-        self._find_end()
         try:
-            self._leave_damaged_file()
-            if not self._name or self._is_due():
-                self._start_file()
+            self._open_file()
             encoded = self._encode(copy, requisites)
             self._append(encoded.data)
         except OSError as failure:
-            why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
-            self._health.failed(WRITING, why)
-            raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
-        self._health.works(WRITING)
+            raise self._failed(failure) from None
+        if self._unsynced is None:
+            self._health.works(WRITING)
         record = ArchivedRecord(
             file=self._name,
             offset=self._committed_end + encoded.page_offset,
@@ -248,12 +278,69 @@ class Archive:
         )
         try:
             self._index.mark_archived(token, record, attempts, self._now())
-        except BacklogError as failure:
-            self._is_end_uncertain = not isinstance(failure, AlreadyEnded)
+        except AlreadyEnded:
+            # The notice may have been erased while its page was fetched: its bytes must not stay either.
+            with suppress(OSError):
+                self._cut_off()
+            raise
+        except BacklogError:
+            self._is_end_uncertain = True
             raise
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
         return record
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Pages that are stored within the block are synced and committed together at its end; see :meth:`store`.
+
+        :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
+        :raises BacklogError: if the commit failed.
+        """
+        try:
+            self._open_file()
+        except OSError as failure:
+            raise self._failed(failure) from None
+        self._unsynced, name = {}, self._name
+        try:
+            with self._index.gathered():
+                yield
+                self._sync()
+        except BaseException:
+            if self._name != name:  # the row of a new file is gone with the transaction
+                self._name = ""
+            self._is_end_uncertain = bool(self._name)
+            raise
+        finally:
+            unsynced, self._unsynced = self._unsynced, None
+            for descriptor in unsynced.values():
+                os.close(descriptor)
+
+    def _sync(self) -> None:
+        if not self._unsynced:
+            return
+        try:
+            for descriptor in self._unsynced.values():
+                os.fsync(descriptor)
+        except OSError as failure:
+            raise self._failed(failure) from None
+        self._health.works(WRITING)
+
+    def _failed(self, failure: OSError) -> ArchiveError:
+        why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
+        self._health.failed(WRITING, why)
+        return ArchiveError(f"the archive cannot be written: {failure.strerror}")
+
+    def is_due(self) -> bool:
+        """Whether the next page begins a new file."""
+        return not self._name or self._is_due()
+
+    def _open_file(self) -> None:
+        """Make sure that there is a file to append to."""
+        self._find_end()
+        self._leave_damaged_file()
+        if self.is_due():
+            self._start_file()
 
     def _find_end(self) -> None:
         """After a commit that failed, read the committed end again: the database may have committed nevertheless.
@@ -286,12 +373,11 @@ class Archive:
     def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
         parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
         page_offset = sum(map(len, parts))
-        record_id = new_record_id()
-        parts.append(page_record(copy, record_id))
-        if copy.method != "GET":
-            parts.append(request_record(copy, record_id))
         date = to_rfc3339(copy.captured_at)
         new: dict[str, tuple[str, str]] = {}
+        parts += self._encode_page(copy)
+        if self._first_occurrence(copy.sha256.hex()) is None:
+            new[copy.sha256.hex()] = (copy.url, date)
         refused: list[MissingRequisite] = []
         for requisite in requisites:
             digest = requisite.sha256.hex()
@@ -308,6 +394,16 @@ class Archive:
         payloads = tuple((digest, *first) for digest, first in new.items())
         return _EncodedPage(b"".join(parts), page_offset, payloads, tuple(refused))
 
+    def _encode_page(self, copy: FetchedCopy) -> list[bytes]:
+        record_id = new_record_id()
+        if copy.method != "GET":
+            # No revisit: indexers add the method to the key of a response only.
+            return [page_record(copy, record_id), request_record(copy, record_id)]
+        first = self._first_occurrence(copy.sha256.hex())
+        if first is None:
+            return [page_record(copy, record_id)]
+        return [page_revisit_record(copy, record_id, *first)]
+
     def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
         """Return URL and date of a payload's first occurrence in this file, or None.
 
@@ -321,7 +417,7 @@ class Archive:
             self._close_file()
         now = self._now()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S")
-        serial, known, crawler = 0, self._index.files(), self._index.crawler
+        serial, known, crawler = 0, self._index.used_names(), self._index.crawler
         while (name := archive_file_name(crawler, stamp, serial)) in known or (self._folder / name).exists():
             serial += 1
         # The row comes first: a file without a row is not the crawler's and is never changed.
@@ -331,16 +427,26 @@ class Archive:
         self._name, self._committed_end, self._opened_at, self._payloads = name, 0, now, {}
 
     def _append(self, data: bytes) -> None:
-        descriptor = os.open(self._folder / self._name, os.O_WRONLY)
+        descriptor = self._descriptor()
         try:
             os.ftruncate(descriptor, self._committed_end)
             os.lseek(descriptor, self._committed_end, os.SEEK_SET)
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
+            if self._unsynced is None:
+                os.fsync(descriptor)
         finally:
-            os.close(descriptor)
+            if self._unsynced is None:
+                os.close(descriptor)
+
+    def _descriptor(self) -> int:
+        """Open the file for writing; while pages are gathered it stays open until they are synced."""
+        if self._unsynced is None:
+            return os.open(self._folder / self._name, os.O_WRONLY)
+        if self._name not in self._unsynced:
+            self._unsynced[self._name] = os.open(self._folder / self._name, os.O_WRONLY)
+        return self._unsynced[self._name]
 
     def whole_file(self, file: ArchiveFile) -> Path | None:
         """Return the path of a closed file that has all its records; None if bytes are missing, which is reported.
@@ -371,16 +477,25 @@ class Archive:
         file = self._index.file(name)
         return "" if file is None else file.place
 
-    def read_page(self, file: str, offset: int, place: str = "") -> bytes:
-        """Return the body of the record at an offset of a file.
+    def locate(self, file: str, offset: int) -> tuple[str, list[int]]:
+        """Return what :meth:`read_page` needs: the object store, and where the file may have the page's bytes.
 
-        :param place: from :meth:`place_of`; of a file in an object store only the record is fetched.
+        :raises BacklogError: if the database fails.
+        """
+        return self.place_of(file), self._index.same_pages(file, offset)
+
+    def read_page(self, file: str, offset: int, place: str = "", same: Sequence[int] = ()) -> bytes:
+        """Return the body of the record at an offset of a file; of a revisit, that of the record it refers to.
+
+        :param place: from :meth:`locate`; of a file in an object store only the records are fetched.
+        :param same: from :meth:`locate`; without them, the whole file is searched for a revisit's body.
         :raises FileElsewhere: if another crawler has the file, and it is not in an object store.
         :raises ArchiveError: if it cannot be read.
         """
         try:
             with self.opened(file, place) as stream:
-                return read_record(stream, offset)[1]
+                record, body = read_record(stream, offset)
+                return body if record.kind != "revisit" else _revisited(stream, record, same)
         except UnreadableRecord as failure:
             raise ArchiveError(f"the record cannot be read: {failure}") from None
 
@@ -411,6 +526,21 @@ class Archive:
             if not place:
                 raise
         return self._stores.setdefault(place, ObjectStore(place)).open(name)
+
+
+def _revisited(stream: BinaryIO, revisit: StoredRecord, offsets: Sequence[int]) -> bytes:
+    """Return the body of the record that a revisit refers to.
+
+    :param offsets: tried first; erasures move payloads from one record to another.
+    """
+    for offset in offsets:
+        record, body = read_record(stream, offset)
+        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
+            return body
+    for record, body in records_with_payloads(stream):
+        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
+            return body
+    raise UnreadableRecord(f"the file has no record with the bytes of the page ({revisit.payload_digest})")
 
 
 def _truncate(path: Path, size: int) -> None:

@@ -24,10 +24,13 @@ _CODINGS = frozenset({"content-encoding", "transfer-encoding"})
 class OriginalHead(StatusAndHeaders):  # type: ignore[misc]
     """The application's own head. warcio would percent-encode the values that are not ASCII; this writes each byte."""
 
+    headers_buff: bytes | None
+
     def compute_headers_buffer(self, header_filter: object = None) -> None:
-        """Set the bytes that are written."""
-        lines = [f"{self.protocol} {self.statusline}", *(f"{name}: {value}" for name, value in self.headers)]
-        self.headers_buff = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        """Set the bytes that are written. warcio calls this again for each record that it writes."""
+        if self.headers_buff is None:
+            lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
+            self.headers_buff = f"{self.protocol} {self.statusline}\r\n{lines}\r\n".encode("latin-1")
 
 
 def made_up_head(status: int, content_type: str, length: int) -> StatusAndHeaders:
@@ -46,6 +49,17 @@ def page_head(copy: FetchedCopy) -> StatusAndHeaders:
         return made_up_head(copy.status, copy.content_type, len(copy.body))
     protocol, _, status_line = copy.head.status_line.partition(" ")
     return OriginalHead(status_line, _fields_of_body(copy.head, len(copy.body)), protocol=protocol)
+
+
+def file_head(head: PageHead | None, content_type: str, length: int) -> StatusAndHeaders:
+    """Return the head of the record of a page's file, with its length."""
+    if head is None:
+        return made_up_head(200, content_type, length)
+    protocol, _, status_line = head.status_line.partition(" ")
+    fields = _fields_of_body(head, length)
+    if not any(name.lower() == "content-length" for name, _value in fields):
+        fields.append(("Content-Length", str(length)))
+    return OriginalHead(status_line, fields, protocol=protocol)
 
 
 def _fields_of_body(head: PageHead, length: int) -> list[tuple[str, str]]:
@@ -69,7 +83,7 @@ def _fields_of_body(head: PageHead, length: int) -> list[tuple[str, str]]:
     return fields
 
 
-def left_out_field(copy: FetchedCopy) -> Mapping[str, str]:
-    """Return the WARC field that names the application's fields that the node left out; none if there are none."""
-    names = () if copy.head is None else copy.head.left_out
+def left_out_field(head: PageHead | None) -> Mapping[str, str]:
+    """Return the WARC field that names the application's fields that were left out; none if there are none."""
+    names = () if head is None else head.left_out
     return {FIELDS_LEFT_OUT.text: ", ".join(names)} if names else {}

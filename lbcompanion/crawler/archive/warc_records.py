@@ -21,11 +21,12 @@ from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untype
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.archive.page_heads import OriginalHead, left_out_field, made_up_head, page_head
+from lbcompanion.crawler.archive.page_heads import OriginalHead, file_head, left_out_field, page_head
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import headers, shapes
+from lbcompanion.protocol.page_heads import PageHead
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
@@ -38,12 +39,16 @@ class RecordRefused(CompanionError):
 
 @frozen
 class Requisite:
-    """A style sheet, script, image or font of a page."""
+    """A style sheet, script, image or font of a page.
+
+    :ivar head: the head of its response; None if only its type is known.
+    """
 
     url: str
     content_type: str
     sha256: bytes = field(repr=False)
     body: bytes = field(repr=False)
+    head: PageHead | None = field(repr=False, default=None)
 
 
 def warc_digest(digest: bytes) -> str:
@@ -125,8 +130,27 @@ def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
     :raises RecordRefused: if it cannot be written; so for every record here.
     """
     head = page_head(copy)
-    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy)}
+    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy.head)}
     return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, fields)
+
+
+def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first_date: str) -> bytes:
+    """Return the ``revisit`` record of a page whose bytes the file already contains."""
+    writer = _writer()
+    record = writer.create_revisit_record(
+        copy.url,
+        warc_digest(copy.sha256),
+        first_url,
+        first_date,
+        http_headers=page_head(copy),
+        warc_headers_dict={
+            "WARC-Record-ID": record_id,
+            "WARC-Date": to_rfc3339(copy.captured_at),
+            headers.NODE.text: copy.node,
+            **left_out_field(copy.head),
+        },
+    )
+    return _serialized(writer, record)
 
 
 def request_record(copy: FetchedCopy, page_record_id: str) -> bytes:
@@ -161,21 +185,21 @@ def requisite_record(requisite: Requisite, date: str) -> bytes:
 
     :param date: the page's time: a replay tool picks the version of a URL that is nearest to the page's time.
     """
-    head = made_up_head(200, requisite.content_type, len(requisite.body))
-    return _response(requisite.url, date, head, requisite.body, requisite.sha256, {})
+    head = file_head(requisite.head, requisite.content_type, len(requisite.body))
+    return _response(requisite.url, date, head, requisite.body, requisite.sha256, left_out_field(requisite.head))
 
 
 def revisit_record(requisite: Requisite, date: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
     writer = _writer()
-    head = made_up_head(200, requisite.content_type, len(requisite.body))
+    head = file_head(requisite.head, requisite.content_type, len(requisite.body))
     record = writer.create_revisit_record(
         requisite.url,
         warc_digest(requisite.sha256),
         first_url,
         first_date,
         http_headers=head,
-        warc_headers_dict={"WARC-Date": date},
+        warc_headers_dict={"WARC-Date": date, **left_out_field(requisite.head)},
     )
     return _serialized(writer, record)
 
@@ -196,7 +220,7 @@ def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
 
     :param revisit: the record's bytes as they are in its file.
     """
-    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    record, head = _revisit(revisit)
     digest = record.rec_headers.get_header("WARC-Payload-Digest")
     writer = _writer()
     copied = writer.create_warc_record(
@@ -205,7 +229,7 @@ def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
         payload=BytesIO(payload),
         length=len(payload),
         warc_headers_dict={**_kept_fields(record), "WARC-Payload-Digest": digest},
-        http_headers=record.http_headers,
+        http_headers=head,
     )
     return _serialized(writer, copied, payload)
 
@@ -215,20 +239,26 @@ def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes
 
     :param revisit: the record's bytes as they are in its file.
     """
-    record = next(iter(ArchiveIterator(BytesIO(revisit))))
+    record, head = _revisit(revisit)
     writer = _writer()
     copied = writer.create_revisit_record(
         record.rec_headers.get_header("WARC-Target-URI"),
         record.rec_headers.get_header("WARC-Payload-Digest"),
         first_url,
         first_date,
-        http_headers=record.http_headers,
+        http_headers=head,
         warc_headers_dict=_kept_fields(record),
     )
     return _serialized(writer, copied)
 
 
+def _revisit(revisit: bytes) -> tuple[Any, OriginalHead]:
+    """The record, and its HTTP head byte for byte."""
+    record = next(iter(ArchiveIterator(BytesIO(revisit), no_record_parse=True)))
+    return record, OriginalHead.read(record.raw_stream.read())
+
+
 def _kept_fields(record: Any) -> dict[str, str]:
-    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text)
+    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text, headers.FIELDS_LEFT_OUT.text)
     found = ((name, record.rec_headers.get_header(name)) for name in names)
     return {name: value for name, value in found if value}

@@ -83,7 +83,9 @@ class KnownFile:
     def text_bytes(self) -> int:
         """Return the size without the file's own bytes."""
         lines = () if self.head is None else self.head.lines
-        size = _ENTRY_BYTES + sum(len(name) + len(value) for name, value in lines)
+        written = self.result.head if isinstance(self.result, Requisite) else None
+        fields = () if written is None else written.fields
+        size = _ENTRY_BYTES + sum(len(name) + len(value) for name, value in (*lines, *fields))
         return size + sum(len(each.name) + len(each.value) for each in self.cookies)
 
 

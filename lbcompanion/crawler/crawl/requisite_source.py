@@ -22,9 +22,14 @@ from lbcompanion.crawler.queue.requisite_report import Refusal
 from lbcompanion.html.urls import target_of
 from lbcompanion.http1.file_patterns import FilePatterns
 from lbcompanion.http1.freshness import FIELDS, Lines, StoredHead
+from lbcompanion.http1.kept_head import ALWAYS_LEFT_OUT
 from lbcompanion.model import MissingKind, WallClock
+from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
-from lbcompanion.settings import RequisitesTable
+from lbcompanion.settings import CaptureTable, RequisitesTable
+from lbcompanion.sticky.cookies import set_cookie_pairs
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES
 
 #: The pause before the first repetition in seconds; each further one takes twice as long.
 _FIRST_PAUSE_SECONDS = 0.25
@@ -36,6 +41,10 @@ _PART_OF_TIME = 0.5
 _PASSING_FAILURES = frozenset({"timeout", "refused", "unreachable", "broken", CUT})
 _PASSING_STATUSES = frozenset({502, 503, 504})
 
+#: The fields of a file's response that are not archived. The crawler knows no node's ``archive_fields_exclude``.
+_LEFT_OUT = frozenset(
+    {name.decode() for name in ALWAYS_LEFT_OUT} | {name.lower() for name in CaptureTable().archive_fields_exclude}
+)
 _ALLOWED_TYPE = re.compile(
     r"text/css|(text|application)/(x-)?(java|ecma)script|image/[\w.+-]+|(application/(x-)?)?font[/-][\w.+-]+"
     r"|application/vnd\.ms-fontobject|application/manifest\+json",
@@ -60,12 +69,38 @@ class Counts(Protocol):
 
 
 @frozen
+class AnswerCookies:
+    """Reads the ``Set-Cookie`` values of answers for one page.
+
+    :ivar sent: the cookies that are sent.
+    :ivar may_move: whether an answer of another node than the cookies name is expected, because the page itself came
+        from another one.
+    """
+
+    reader: CookieReader
+    sent: Cookies
+    may_move: bool = False
+
+    def shows_move(self, set_cookies: tuple[str, ...]) -> bool:
+        """Whether another node than the page's answered."""
+        return bool(set_cookies) and not self.may_move and self.reader.detects_move(self.sent, set_cookies) is True
+
+    def begins_session(self, set_cookies: tuple[str, ...]) -> bool:
+        """Whether a cookie is the application's. Some balancers renew theirs with each answer."""
+        sent = {each.name for each in self.sent}
+        pairs = set_cookie_pairs(set_cookies[:MAX_SET_COOKIES])
+        return len(set_cookies) > MAX_SET_COOKIES or any(
+            name not in sent and self.reader.dialect_of(name, value) is None for name, value in pairs.items()
+        )
+
+
+@frozen
 class WantedFile:
     """A file of a page.
 
     :ivar node: the node that answered for the page.
     :ivar deadline: until when the page waits for it.
-    :ivar shows_move: whether the ``Set-Cookie`` values of an answer say that another node than the page's answered.
+    :ivar answer_cookies: reads the ``Set-Cookie`` values of an answer.
     """
 
     fetcher: SiteFetcher
@@ -73,7 +108,7 @@ class WantedFile:
     node: str
     url: str
     deadline: float
-    shows_move: Callable[[tuple[str, ...]], bool] = field(repr=False, eq=False)
+    answer_cookies: AnswerCookies = field(repr=False, eq=False)
 
     @property
     def key(self) -> FileKey:
@@ -232,7 +267,7 @@ class RequisiteSource:
         """
         lines = tuple(line for line in reply.headers if line[0] in FIELDS)
         head = StoredHead(reply.status, lines, asked_at, self._now())
-        has_moved = wanted.shows_move(reply.all("set-cookie"))
+        has_moved = wanted.answer_cookies.shows_move(reply.all("set-cookie"))
         if reply.status == 304 and not has_moved:
             fresher = None if validated is None or validated.head is None else validated.head.freshened(head)
             if validated is None or fresher is None:
@@ -267,7 +302,7 @@ class RequisiteSource:
             again = reply.status in _PASSING_STATUSES
             return self._failed(f"status {reply.status}", MissingKind.STATUS, try_again=again)
         result = _result_of(wanted.url, reply)
-        personal = _is_personal(reply, head, wanted.cookies)
+        personal = _is_personal(head) or wanted.answer_cookies.begins_session(reply.all("set-cookie"))
         return _Answer(KnownFile(result, head.received_at, head, wanted.cookies, personal))
 
     def _failed(self, reason: str, kind: MissingKind, *, try_again: bool = False, hurried: bool = False) -> _Answer:
@@ -294,16 +329,12 @@ def _result_of(url: str, reply: Reply) -> Requisite | Refusal:
     content_type = "".join(char for char in reply.header("content-type") if " " <= char <= "~")
     if not _ALLOWED_TYPE.fullmatch(content_type.partition(";")[0].strip()):
         return Refusal(f"type {content_type.partition(';')[0].strip()[:100] or 'not named'}", MissingKind.TYPE)
-    return Requisite(url, content_type, digest_of(reply.body), reply.body)
+    # The client has the names in lower case.
+    fields = (("-".join(map(str.capitalize, name.split("-"))), value) for name, value in reply.headers)
+    head = PageHead.of_fields(reply.status, fields, _LEFT_OUT)
+    return Requisite(url, content_type, digest_of(reply.body), reply.body, head)
 
 
-def _is_personal(reply: Reply, head: StoredHead, cookies: Cookies) -> bool:
-    """Whether a response may depend on the cookies that were sent.
-
-    A cookie with a name that was sent is the balancer's: some balancers renew it with each response. Any other cookie
-    begins a session of the application.
-    """
-    if head.is_private() or head.vary() & {"cookie", "authorization", "*"}:
-        return True
-    sent = {each.name for each in cookies}
-    return any(value.partition("=")[0].strip() not in sent for value in reply.all("set-cookie"))
+def _is_personal(head: StoredHead) -> bool:
+    """Whether a response says that it depends on the user."""
+    return head.is_private() or not head.vary().isdisjoint({"cookie", "authorization", "*"})

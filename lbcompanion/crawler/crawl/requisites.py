@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, FirstError, execute, gatherResults
 
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.crawler.archive.warc_records import Requisite
-from lbcompanion.crawler.crawl.requisite_source import RequisiteSource, WantedFile
+from lbcompanion.crawler.crawl.requisite_source import AnswerCookies, RequisiteSource, WantedFile
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.site_addresses import site_origins
 from lbcompanion.crawler.queue.requisite_report import (
@@ -40,9 +40,9 @@ _CONCURRENCY = 4
 #: Only this much of a style sheet is searched for more files.
 MAX_SEARCHED_BYTES = 1024 * 1024
 #: A style sheet is searched for so many steps; see :func:`lbcompanion.html.css_urls.read_css`.
-MAX_STEPS = 200_000
+MAX_STEPS = 120_000
 #: After so many steps no further style sheet of a page is searched.
-MAX_PAGE_STEPS = 400_000
+MAX_PAGE_STEPS = 300_000
 
 #: More URLs than this are not counted for one page and its style sheets.
 _MAX_WANTED = 2 * MAX_LINKS
@@ -67,11 +67,13 @@ class Gathered:
 class _SheetLinks:
     """The URLs in a style sheet.
 
+    :ivar encoding: the style sheet's encoding, for those that it imports.
     :ivar steps: how many steps the search took.
     :ivar unsearched: why a part of it was not searched; empty if all of it was.
     """
 
     urls: tuple[str, ...]
+    encoding: str
     steps: int
     unsearched: str
 
@@ -99,27 +101,22 @@ class Requisites:
         self, fetcher: SiteFetcher, reader: CookieReader, copy: FetchedCopy, fetch_path: FetchPath
     ) -> Gathered:
         """Fetch the page's requisites and those of its style sheets; failures are reported, never raised."""
-
-        def shows_move(set_cookies: tuple[str, ...]) -> bool:
-            return reader.detects_move(fetch_path.cookies, set_cookies) is True
-
+        cookies = AnswerCookies(reader, fetch_path.cookies)
         # Where the page itself came from another node than its cookie names, its files come from there too.
-        has_moved = shows_move(copy.set_cookies)
-        return await _Gathering(
-            self, fetcher, copy, fetch_path, (lambda _cookies: False) if has_moved else shows_move
-        ).run()
+        cookies = evolve(cookies, may_move=cookies.shows_move(copy.set_cookies))
+        return await _Gathering(self, fetcher, copy, fetch_path, cookies).run()
 
     async def page_links(self, copy: FetchedCopy) -> PageLinks:
         """Read a page."""
         found: PageLinks = await self._parse(page_links, copy.body, copy.url, copy.content_type)
         return found
 
-    async def sheet_links(self, sheet: Requisite, page_encoding: str) -> _SheetLinks:
+    async def sheet_links(self, sheet: Requisite, environment: str) -> _SheetLinks:
         """Read a style sheet, or remember what was found in it."""
-        key = (sheet.sha256, sheet.url, sheet.content_type, page_encoding)
+        key = (sheet.sha256, sheet.url, sheet.content_type, environment)
         known = self._sheets.get(key)
         if known is None:
-            found: _SheetLinks = await self._parse(style_sheet_links, sheet, page_encoding)
+            found: _SheetLinks = await self._parse(style_sheet_links, sheet, environment)
             known = self._sheets.put(key, (found, found.urls))  # the texts count beside the object
         return known[0]
 
@@ -133,9 +130,9 @@ class _Gathering:
         fetcher: SiteFetcher,
         copy: FetchedCopy,
         fetch_path: FetchPath,
-        shows_move: Callable[[tuple[str, ...]], bool],
+        answer_cookies: AnswerCookies,
     ) -> None:
-        self._shows_move = shows_move
+        self._answer_cookies = answer_cookies
         self._requisites = requisites
         self._limits = requisites.limits
         self._fetcher = fetcher
@@ -152,14 +149,14 @@ class _Gathering:
         self._steps_left = MAX_PAGE_STEPS
         #: The answer that asked for fewer requests; empty if none did.
         self._refused = ""
-        self._encoding = "utf-8"
+        #: The encoding of the document or style sheet that refers to each wanted URL first.
+        self._environments: dict[str, str] = {}
 
     async def run(self) -> Gathered:
         """Fetch until nothing is left or a limit is reached."""
         links = await self._requisites.page_links(self._copy)
-        self._encoding = links.encoding
         self._note_unsearched(self._copy.url, links.unsearched)
-        self._want(links.urls)
+        self._want(links.urls, links.encoding)
         while self._waiting:
             workers = [Deferred.fromCoroutine(self._fetch_waiting()) for _ in range(_CONCURRENCY)]
             try:
@@ -168,7 +165,7 @@ class _Gathering:
                 failure.subFailure.raiseException()
         return self._gathered()
 
-    def _want(self, urls: Iterable[str]) -> None:
+    def _want(self, urls: Iterable[str], encoding: str) -> None:
         for url in urls:
             if url in self._results:
                 continue
@@ -179,6 +176,7 @@ class _Gathering:
             self._results[url] = refusal
             if refusal is None:
                 self._waiting.append(url)
+                self._environments[url] = encoding
 
     def _note_unsearched(self, url: str, reason: str) -> None:
         if reason and not any(each.url == url for each in self._unsearched):
@@ -220,7 +218,7 @@ class _Gathering:
             await self._fetch(self._waiting.popleft())
 
     async def _fetch(self, url: str) -> None:
-        wanted = WantedFile(self._fetcher, self._fetch_path, self._copy.node, url, self._deadline, self._shows_move)
+        wanted = WantedFile(self._fetcher, self._fetch_path, self._copy.node, url, self._deadline, self._answer_cookies)
         result = await self._requisites.source.get(wanted)
         if isinstance(result, Requisite) and self._bytes + len(result.body) > self._limits.max_bytes:
             result = self._too_many_bytes()
@@ -237,9 +235,9 @@ class _Gathering:
         if self._steps_left <= 0:
             self._note_unsearched(sheet.url, "the style sheets before it took too long to search")
             return
-        links = await self._requisites.sheet_links(sheet, self._encoding)
+        links = await self._requisites.sheet_links(sheet, self._environments[sheet.url])
         self._steps_left -= links.steps
-        self._want(links.urls)
+        self._want(links.urls, links.encoding)
         self._note_unsearched(sheet.url, links.unsearched)
 
     def _gathered(self) -> Gathered:
@@ -252,14 +250,17 @@ class _Gathering:
         return Gathered(files, RequisiteReport(len(self._results), missing, tuple(self._unsearched)))
 
 
-def style_sheet_links(sheet: Requisite, page_encoding: str) -> _SheetLinks:
-    """Return the absolute URLs in a style sheet, without duplicates."""
+def style_sheet_links(sheet: Requisite, environment: str) -> _SheetLinks:
+    """Return the absolute URLs in a style sheet, without duplicates.
+
+    :param environment: the encoding of the document or of the style sheet that refers to it.
+    """
     declared = content_type_charset(sheet.content_type.encode("latin-1", "replace")) or ""
-    text = decode_style_sheet(sheet.body[:MAX_SEARCHED_BYTES], declared, page_encoding)
+    text, encoding = decode_style_sheet(sheet.body[:MAX_SEARCHED_BYTES], declared, environment)
     css = read_css(text, MAX_STEPS, MAX_LINKS)
-    found = (resolve_url(sheet.url, each) for each in css.urls)
+    found = (resolve_url(sheet.url, each, "utf-8" if each in css.imported else encoding) for each in css.urls)
     urls = tuple(dict.fromkeys(each for each in found if each and each != sheet.url))
     unsearched = "its style sheet takes too long to search, or has too many links" if not css.is_whole else ""
     if not unsearched and len(sheet.body) > MAX_SEARCHED_BYTES:
         unsearched = f"longer than {MAX_SEARCHED_BYTES} bytes"
-    return _SheetLinks(urls, css.steps, unsearched)
+    return _SheetLinks(urls, encoding, css.steps, unsearched)

@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.group_commit import GroupCommit, ReadyPage
 from lbcompanion.crawler.archive.warc_records import RecordRefused
 from lbcompanion.crawler.crawl.confirmations import Confirmations
 from lbcompanion.crawler.crawl.requisite_source import RequisiteSource
@@ -27,7 +28,7 @@ from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, PendingNotice
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
-from lbcompanion.crawler.queue.work import WholeQueue, Work
+from lbcompanion.crawler.queue.work import Taken, WholeQueue, Work
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import abbreviate
 from lbcompanion.settings import RequisitesTable
@@ -40,6 +41,8 @@ _FAILURE_PAUSE_SECONDS = 5.0
 #: A node that goes up and down wakes its notices at most once in this time.
 _MIN_WAKE_INTERVAL_SECONDS = 5.0
 _MAX_SLEEP_SECONDS = 30.0
+#: So many times ``concurrency`` notices may be fetched, archived and confirmed in all.
+_MOST_RUNNING = 2
 #: After a site's pause its notices come back within about this time.
 _MAX_SPREAD_SECONDS = 4.0
 #: Each of these tries may have transferred a whole copy.
@@ -107,6 +110,9 @@ class Scheduler:
         self._page_files = Requisites(source, now, requisites, parse)
         self._route_refresher = route_refresher
         self._confirmations = Confirmations(reactor, gather_seconds)
+        self._commit = GroupCommit(archive, defer, reactor, gather_seconds, lambda: len(self._fetching))
+        #: The running jobs whose page may still come.
+        self._fetching: set[str] = set()
         self._running: dict[str, Deferred[None]] = {}
         #: How many of these have their page, and wait for its files.
         self._waiting_for_files = 0
@@ -118,6 +124,8 @@ class Scheduler:
         self._last_poll = float("-inf")
         self._stopped = False
         self._timer: IDelayedCall | None = None
+        self._soon: IDelayedCall | None = None
+        self._gather_seconds = gather_seconds
         self._log = Logger(namespace="lbcompanion.crawler.crawl")
         for context in contexts.values():
             context.minter.on_proven = self.on_node_back
@@ -147,14 +155,14 @@ class Scheduler:
 
     async def _poll(self) -> None:
         # After a failure of the disk one page at a time is tried: each try transfers a copy.
-        free = 1 - len(self._running) if self._archive.is_failing() else self._free_slots()
+        free = self._free_slots()
         if free <= 0:
             return
-        if not await self._defer(self._archive.may_store):
+        full = self._full_nodes()
+        taken = await self._defer(self._take, self._now(), free, tuple(self._running), full)
+        if taken is None:
             self._wake_in(_FAILURE_PAUSE_SECONDS)
             return
-        full = self._full_nodes()
-        taken = await self._defer(self._work.take, self._now(), free, tuple(self._running), full)
         if taken.is_held_up or any(self._busy_nodes[node] >= self._per_node for node in full):
             self._metrics.count_node_wait()
         if refused := [job.token for job in taken.jobs if not self._start(job)]:
@@ -172,12 +180,32 @@ class Scheduler:
             self._wake_in(min(max(min(waits), 0.0), _MAX_SLEEP_SECONDS) + 0.01)
 
     def _free_slots(self) -> int:
-        """Return how many notices may be started.
+        """Return how many notices may be taken.
 
-        One that only waits for its page's files keeps no other page from being fetched, up to twice the number.
+        One that only waits for its page's files, or whose page is being archived and confirmed, keeps no other page
+        from being fetched, up to :data:`_MOST_RUNNING` times the number.
         """
-        fetching = len(self._running) - self._waiting_for_files
-        return min(self._concurrency - fetching, 2 * self._concurrency - len(self._running))
+        if self._archive.is_failing():
+            return 1 - len(self._running)
+        if self._commit.is_full:
+            return 0
+        fetching = len(self._fetching) - self._waiting_for_files
+        return min(self._concurrency - fetching, _MOST_RUNNING * self._concurrency - len(self._running))
+
+    def _wake_soon(self) -> None:
+        """Look for due notices in a moment, so that one query finds several; at once if many slots are free."""
+        if not self._gather_seconds or self._free_slots() >= max(1, self._concurrency // 4):
+            self.wake()
+        elif self._soon is None and not self._stopped:
+            self._soon = self._reactor.callLater(self._gather_seconds, self._on_soon)
+
+    def _on_soon(self) -> None:
+        self._soon = None
+        self.wake()
+
+    def _take(self, now: float, limit: int, running: tuple[str, ...], full_nodes: tuple[str, ...]) -> Taken | None:
+        """Take work; None if nothing may be archived now. Runs on the backlog's thread."""
+        return self._work.take(now, limit, running, full_nodes) if self._archive.may_store() else None
 
     def _wake_in(self, seconds: float) -> None:
         if self._timer is not None and self._timer.active():
@@ -196,6 +224,7 @@ class Scheduler:
         if self._stopped or job.token in self._running or job.owner in self._full_nodes():
             return False
         self._busy_nodes[job.owner] += 1
+        self._fetching.add(job.token)
         running = Deferred.fromCoroutine(self._process(job))
         if not running.called:
             self._running[job.token] = running
@@ -217,9 +246,16 @@ class Scheduler:
 
     def _on_job_end(self, _result: object, job: PendingNotice) -> None:
         self._running.pop(job.token, None)
-        self._busy_nodes[job.owner] -= 1
+        if job.token in self._fetching:
+            self._end_fetch(job)
+            self._commit.recheck()
         self._metrics.set_running(len(self._running))
-        self.wake()
+        self._wake_soon()
+
+    def _end_fetch(self, job: PendingNotice) -> None:
+        """Give back the slot of a job: its page needs its node no more, except to be confirmed."""
+        self._fetching.discard(job.token)
+        self._busy_nodes[job.owner] -= 1
 
     def _on_job_failed(self, failure: Any, job: PendingNotice) -> Any:
         if failure.check(AlreadyEnded, CancelledError):
@@ -337,11 +373,12 @@ class Scheduler:
             copy = evolve(copy, url=address)
             gathered = await self._gather(context, job, copy, round_result.fetch_path)
             archived = (*before, evolve(last, result=_ARCHIVED))
-            stored = await self._defer(
-                self._archive.store,
-                *(job.token, copy, gathered.files, round_result.route, archived),
-                gathered.report if self._requisites.enabled else None,
-            )
+            report = gathered.report if self._requisites.enabled else None
+            page = ReadyPage(job.token, copy, gathered.files, round_result.route, archived, report)
+            self._end_fetch(job)
+            storing = self._commit.store(page)
+            self._wake_soon()
+            stored = await storing
             attempts = archived
         except RecordRefused as failure:
             await self._mark_lost(job, LossReason.of(LossCode.NOT_RECORDABLE, why=str(failure)), attempts)
@@ -352,9 +389,9 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.count_archived(
-            len(copy.body), len(gathered.files), [each.kind for each in gathered.report.missing]
-        )
+        kept = stored.report or gathered.report  # without the files that no record can hold
+        missing = [each.kind for each in kept.missing]
+        self._metrics.count_archived(len(copy.body), kept.wanted - len(missing), missing)
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),
@@ -374,7 +411,7 @@ class Scheduler:
         self._waiting_for_files += 1
         self._busy_nodes[job.owner] -= 1
         if had_no_slot:
-            self.wake()
+            self._wake_soon()
         try:
             return await self._page_files.gather(context.fetcher, context.reader, copy, fetch_path)
         finally:
@@ -386,8 +423,9 @@ class Scheduler:
         self._stopped = True
         if self._route_refresher is not None:
             self._route_refresher.stop()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for timer in (self._timer, self._soon):
+            if timer is not None and timer.active():
+                timer.cancel()
         return DeferredList([_completion_of(running) for running in list(self._running.values())])
 
     def abandon(self) -> None:

@@ -37,6 +37,7 @@ from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.urls import target_of
 from lbcompanion.web import (
+    MAX_HEAD_BYTES,
     USER_AGENT,
     BodyTooLarge,
     BytesProducer,
@@ -196,22 +197,27 @@ class _FixedEndpointFactory:
 
 
 def agent_for(
-    reactor: Any, connect: str = "", ca_file: Path | None = None, user_agent: str = USER_AGENT
+    reactor: Any,
+    connect: str = "",
+    ca_file: Path | None = None,
+    user_agent: str = USER_AGENT,
+    max_head_bytes: int = MAX_HEAD_BYTES,
 ) -> IdentityCodingAgent:
     """Make an agent.
 
     :param connect: a client endpoint string to connect to; empty means the host of the URL.
     :param ca_file: PEM file with the only certificate authorities to trust; None means the system's.
+    :param max_head_bytes: a response with a longer head fails.
     :raises OSError: if the file cannot be read.
     """
     policy = BrowserLikePolicyForHTTPS(_trust_root(ca_file) if ca_file is not None else None)
-    pool = connection_pool(reactor, persistent=False)
+    pool = connection_pool(reactor, persistent=False, max_head_bytes=max_head_bytes)
     if connect:
         endpoints = _FixedEndpointFactory(reactor, connect, policy)
         agent = ExactTargetAgent.usingEndpointFactory(reactor, endpoints, pool)  # type: ignore[no-untyped-call]
     else:
         agent = ExactTargetAgent(reactor, policy, CONNECT_SECONDS, pool=pool)  # type: ignore[no-untyped-call]
-    return IdentityCodingAgent(agent, user_agent, KeptConnections(reactor))
+    return IdentityCodingAgent(agent, user_agent, KeptConnections(reactor, max_head_bytes=max_head_bytes))
 
 
 def _trust_root(ca_file: Path) -> Any:

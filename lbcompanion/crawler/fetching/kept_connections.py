@@ -18,13 +18,13 @@ from twisted.web._newclient import Request, RequestNotSent, RequestTransmissionF
 from twisted.web.client import ResponseNeverReceived
 from twisted.web.iweb import IResponse
 
-from lbcompanion.web import BoundedHeadFactory, BoundedHeadProtocol
+from lbcompanion.web import MAX_HEAD_BYTES, BoundedHeadFactory, BoundedHeadProtocol
 
 #: How long a connection is kept without a request: less than the keep-alive time of Apache (5 s), the shortest of the
-#: common balancers', and little enough that a server with one process for each connection is not held up.
-IDLE_SECONDS = 2.0
+#: common balancers'.
+IDLE_SECONDS = 4.0
 #: The most connections of one site that are kept without a request.
-MAX_IDLE = 64
+MAX_IDLE = 32
 
 _NO_ANSWER = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)
 
@@ -87,10 +87,18 @@ class KeptConnections:
     :param reactor: for the time, and to close connections that were not used for a while.
     :param idle_seconds: how long a connection is kept without a request.
     :param max_idle: how many are kept; above that the one that has waited longest is closed.
+    :param max_head_bytes: a response with a longer head fails.
     """
 
-    def __init__(self, reactor: Any, idle_seconds: float = IDLE_SECONDS, max_idle: int = MAX_IDLE) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        idle_seconds: float = IDLE_SECONDS,
+        max_idle: int = MAX_IDLE,
+        max_head_bytes: int = MAX_HEAD_BYTES,
+    ) -> None:
         self._reactor = reactor
+        self._max_head_bytes = max_head_bytes
         self._idle_seconds = idle_seconds
         self._max_idle = max_idle
         # In the order in which they became idle.
@@ -119,6 +127,7 @@ class KeptConnections:
         self, key: ConnectionKey, endpoint: IStreamClientEndpoint, request: Request
     ) -> Deferred[IResponse]:
         factory = _KeptFactory(lambda connection: self._keep(key, connection), repr(endpoint))  # type: ignore[no-untyped-call]
+        factory.max_head_bytes = self._max_head_bytes
         connecting: Deferred[Any] = endpoint.connect(factory)
         return connecting.addCallback(lambda connection: connection.request(request))
 

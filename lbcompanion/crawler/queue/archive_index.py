@@ -5,17 +5,21 @@ A page's bytes are committed in the transaction that gives its notice the outcom
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from enum import StrEnum
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
-from lbcompanion.crawler.queue.schema import FILES, PAYLOADS
+from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS
 from lbcompanion.model import Attempt, Verdict
+
+# Made once: to make a statement takes SQLAlchemy longer than to run it.
+_SET_COMMITTED = update(FILES).where(FILES.c.name == bindparam("the_file"))
 
 
 @frozen
@@ -25,7 +29,7 @@ class ArchivedRecord:
     :ivar offset: of the page's record in the file, in bytes.
     :ivar committed: the file's length after the records of this page.
     :ivar sha256: hexadecimal digest of the body.
-    :ivar payloads: requisites that the file contains for the first time: digest, URL and date.
+    :ivar payloads: pages and requisites that the file contains for the first time: digest, URL and date.
     :ivar report: what became of the page's requisites; None if they were not asked for.
     """
 
@@ -104,6 +108,13 @@ class ArchiveIndex:
         """Return the committed length of each file of this crawler, oldest file first."""
         return {file.name: file.committed for file in self.own_files()}
 
+    def used_names(self) -> frozenset[str]:
+        """Return the names of this crawler's files, and of its former files that still have to be removed."""
+        query = select(DOOMED_FILES.c.name).where(DOOMED_FILES.c.crawler == self.crawler)
+        with self._database.read() as connection:
+            doomed = connection.execute(query).scalars().all()
+        return frozenset(self.files()) | frozenset(doomed)
+
     def own_files(self) -> list[ArchiveFile]:
         """Return the files of this crawler, oldest file first."""
         return self._select(self._own())
@@ -147,11 +158,27 @@ class ArchiveIndex:
             query = select(FILES.c.committed).where(FILES.c.name == name).with_for_update()
             return int(connection.execute(query).scalar_one())
 
+    def same_pages(self, file: str, offset: int) -> list[int]:
+        """Return the offsets, in one file, of earlier pages with the same bytes as the page at an offset."""
+        same = RECORDINGS.alias("same")
+        query = (
+            select(same.c.warc_offset)
+            .join(RECORDINGS, (RECORDINGS.c.warc_file == same.c.warc_file) & (RECORDINGS.c.sha256 == same.c.sha256))
+            .where(RECORDINGS.c.warc_file == file, RECORDINGS.c.warc_offset == offset, same.c.warc_offset < offset)
+            .order_by(same.c.warc_offset)
+        )
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
     def payloads(self, file: str) -> dict[str, tuple[str, str]]:
-        """Return the requisites in one file: digest to URL and date."""
+        """Return the payloads in one file: digest to URL and date."""
         with self._database.read() as connection:
             rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
         return {row.sha256: (row.url, row.date) for row in rows}
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Return one transaction for several pages; see :meth:`Database.gathered`."""
+        return self._database.gathered()
 
     def mark_archived(self, token: str, record: ArchivedRecord, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``archived``, and commit the archive's bytes with it.
@@ -176,6 +203,10 @@ class ArchiveIndex:
         }
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
-            connection.execute(update(FILES).where(FILES.c.name == record.file).values(committed=record.committed))
-            for sha256, url, date in record.payloads:
-                connection.execute(insert(PAYLOADS).values(file=record.file, sha256=sha256, url=url, date=date))
+            connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
+            if record.payloads:
+                rows = [
+                    {"file": record.file, "sha256": sha256, "url": url, "date": date}
+                    for sha256, url, date in record.payloads
+                ]
+                connection.execute(insert(PAYLOADS), rows)

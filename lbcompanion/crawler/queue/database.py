@@ -6,6 +6,7 @@ when it ends. SQLite serves one crawler; a database server serves several.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -68,6 +69,13 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+class _Joined(threading.local):
+    """The open transaction of a thread that gathers its changes, and what made it fail."""
+
+    connection: Connection | None = None
+    failure: BacklogError | None = None
+
+
 class Database:
     """The database that backlog, route table and archive index share.
 
@@ -82,6 +90,7 @@ class Database:
         self._health = health or Health()
         self._clock = clock
         self._paused_until = 0.0
+        self._joined = _Joined()
         self.claimant: str | None = None
 
     @property
@@ -113,7 +122,41 @@ class Database:
             yield connection
 
     @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """One transaction for all that this thread does within the block. Its changes become durable at the end.
+
+        A :class:`BacklogError` of the database within the block, but not another error of a single change, makes the
+        whole transaction fail.
+
+        :raises BacklogError: if the database fails.
+        """
+        joined = self._joined
+        with self.change() as connection:
+            joined.connection, joined.failure = connection, None
+            try:
+                yield
+            finally:
+                joined.connection = None
+            if joined.failure is not None:
+                raise joined.failure
+
+    @contextmanager
+    def _join(self, connection: Connection, topic: str, advice: str) -> Iterator[Connection]:
+        """A part of the transaction that is already open."""
+        if self._joined.failure is not None:  # a server answers nothing more within this transaction
+            raise self._joined.failure
+        try:
+            yield connection
+        except SQLAlchemyError as failure:
+            self._joined.failure = self._failed(failure, topic, advice)
+            raise self._joined.failure from None
+
+    @contextmanager
     def _transaction(self, topic: str, advice: str) -> Iterator[Connection]:
+        if self._joined.connection is not None:
+            with self._join(self._joined.connection, topic, advice) as joined:
+                yield joined
+            return
         if self._clock() < self._paused_until:
             raise BacklogError("the queue's database cannot be reached")
         try:
@@ -162,6 +205,16 @@ class Database:
         """
         if self.notifies:
             connection.execute(select(func.pg_notify(CHANNEL, f"{what} {self.claimant or ''}")))
+
+    def compact(self) -> None:
+        """Empty SQLite's write-ahead log, which has pages with deleted rows; other databases do this themselves."""
+        if self._engine.dialect.name != "sqlite":
+            return
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+        except SQLAlchemyError as failure:
+            raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lbcompanion.http1.field_lines import CONNECTION, HOP_BY_HOP
+from lbcompanion.http1.field_lines import CONNECTION
 from lbcompanion.http1.fields import connection_fields
 from lbcompanion.http1.heads import ResponseHead
-from lbcompanion.http1.kept_head import kept_head
-
-_CREDENTIALS = frozenset(
-    {
-        b"set-cookie",
-        b"set-cookie2",
-        b"authorization",
-        b"authentication-info",
-        b"proxy-authorization",
-        b"proxy-authentication-info",
-    }
-)
-#: The fields that are always left out, in lower case: credentials, and the fields of the connection.
-ALWAYS_LEFT_OUT = HOP_BY_HOP | _CREDENTIALS | {b"trailer"}
+from lbcompanion.http1.kept_head import ALWAYS_LEFT_OUT, kept_head
 
 
 class ArchivedFields:

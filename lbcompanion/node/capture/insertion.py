@@ -6,7 +6,6 @@ from collections.abc import Callable
 from urllib.parse import urljoin
 
 from lbcompanion.html.charset import utf16_variant
-from lbcompanion.html.csp import evaluate
 from lbcompanion.html.fast_path import fast_head_end, fast_head_start
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.page_detection import Eligibility, Refusal
@@ -92,6 +91,7 @@ class Insertion:
             charset_known=eligibility.charset is not None,
             utf_16=utf16_variant(eligibility.charset),
             needs_document=eligibility.needs_document,
+            accepts_head=eligibility.accepts_head,
             on_policies=self._snippets_allowed_by,
             behind_base=self._behind_base(),
             skip_if=policy.skip_if,
@@ -111,11 +111,11 @@ class Insertion:
         if self._csp_headers or meta_csp:
             inserted = policy.inserted_for(self._token, origin, self._eligibility.xhtml)
             policies: list[bytes | str] = [*self._csp_headers, *meta_csp]
-            verdict = evaluate(policies, self._absolute_url(script_path), inserted=inserted)
+            verdict = policy.verdict(policies, self._absolute_url(script_path), inserted)
             if not verdict.allowed and script_path != policy.script_url:
                 # The policies may allow the script's URL below the prefix only.
                 script_path = policy.script_url
-                verdict = evaluate(policies, origin + script_path, inserted=inserted)
+                verdict = policy.verdict(policies, origin + script_path, inserted)
             if not verdict.allowed:
                 return verdict.directive
             nonce = self._nonce = verdict.nonce

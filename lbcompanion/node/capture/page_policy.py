@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from attrs import evolve, frozen
 
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html import integrity_policy
-from lbcompanion.html.csp import DEFAULT_TAG, InsertedScripts
+from lbcompanion.html.csp import DEFAULT_TAG, InsertedScripts, ScriptVerdict, evaluate
 from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.integrity_policy import blocks_scripts
@@ -92,6 +93,7 @@ class PagePolicy:
         self.absolute_behind_base = inject.address != "relative" and not self._has_public_origin
         self._is_relative = inject.address == "relative" or not self._has_public_origin
         self.adapts_csp = inject.csp == "adapt"
+        self._policy_bytes = settings.limits.policy_bytes
         # Caches: many requests are alike.
         self._forwarding_lines: BoundedCache[tuple[str, str, bytes | None], bytes] = BoundedCache()
         self._accept_encodings: BoundedCache[bytes, bytes] = BoundedCache()
@@ -118,7 +120,12 @@ class PagePolicy:
         values = head.all(b"content-security-policy") if head.flags & HAS_CSP else []
         if not values or not self.adapts_csp:
             return values
-        return adapt(values, origin + self.script_url, inserted=inserted) or values
+        adapted = adapt(values, origin + self.script_url, inserted=inserted, max_chars=self._policy_bytes)
+        return adapted or values
+
+    def verdict(self, policies: Iterable[bytes | str], script_url: str, inserted: InsertedScripts) -> ScriptVerdict:
+        """Whether a page's policies allow what is inserted."""
+        return evaluate(policies, script_url, inserted=inserted, max_chars=self._policy_bytes)
 
     def origin(self, head: RequestHead, trusted: bool, scheme: str) -> str:
         """The public origin of a request; empty if it has no valid host."""

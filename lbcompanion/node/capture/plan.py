@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from lbcompanion.html.csp import InsertedScripts, evaluate
+from lbcompanion.html.csp import InsertedScripts
 from lbcompanion.html.page_detection import Eligibility, may_be_html, request_reason
 from lbcompanion.http1.codings import DECODABLE, content_coding
 from lbcompanion.http1.field_lines import (
@@ -219,7 +219,7 @@ class RequestPlan:
     def _blocking_directive(self, csp_headers: list[bytes], origin: str, inserted: InsertedScripts) -> str:
         """The directive of the header's policies that forbids the script; empty if none does."""
         policy = self.policy
-        return evaluate(csp_headers, origin + policy.script_url, inserted=inserted).directive if csp_headers else ""
+        return policy.verdict(csp_headers, origin + policy.script_url, inserted).directive if csp_headers else ""
 
     def insertion(self, csp_headers: list[bytes], eligibility: Eligibility, token: str, origin: str) -> Insertion:
         """The insertion into the response to this request."""

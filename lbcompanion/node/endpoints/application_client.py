@@ -14,7 +14,7 @@ from zope.interface import implementer
 from lbcompanion.errors import CompanionError
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.node.transports.listening import client_endpoint
-from lbcompanion.web import BodyTooLarge, connection_pool, read_body
+from lbcompanion.web import MAX_HEAD_BYTES, BodyTooLarge, connection_pool, read_body
 
 _TIMEOUT_SECONDS = 10.0
 # Set by the HTTP client, or not applicable.
@@ -51,11 +51,13 @@ class UpstreamClient:
 
     :param upstream: an endpoint string, ``[node] upstream``.
     :param max_bytes: the body limit.
+    :param max_head_bytes: the limit of a response's head.
     """
 
-    def __init__(self, upstream: str, reactor: Any, max_bytes: int) -> None:
+    def __init__(self, upstream: str, reactor: Any, max_bytes: int, max_head_bytes: int = MAX_HEAD_BYTES) -> None:
         endpoints = _FixedEndpointFactory(client_endpoint(upstream, reactor))
-        self._agent = Agent.usingEndpointFactory(reactor, endpoints, connection_pool(reactor, persistent=False))
+        pool = connection_pool(reactor, persistent=False, max_head_bytes=max_head_bytes)
+        self._agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
         self._reactor = reactor
         self._max_bytes = max_bytes
 

@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import StoreError, TokenError
 from lbcompanion.html.charset import bom_charset, page_charset, python_codec
-from lbcompanion.html.csp import evaluate
 from lbcompanion.html.inject import Injector
 from lbcompanion.html.masks import RedactionError
 from lbcompanion.html.page_detection import detect_page
@@ -126,7 +125,7 @@ class DebugReporter:
         why = plan.reason or plan.not_captured(answer, eligibility, origin) or no_page
         inserted = policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
         csp_headers = policy.csp_headers(answer, origin, inserted)
-        verdict = evaluate(csp_headers, origin + policy.script_url, inserted=inserted)
+        verdict = policy.verdict(csp_headers, origin + policy.script_url, inserted)
         not_injected = policy.not_injected(answer, eligibility) or no_page
         if not not_injected and not verdict.allowed:
             not_injected = f"blocked by CSP: {verdict.directive}"

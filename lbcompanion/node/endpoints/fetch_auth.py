@@ -8,14 +8,12 @@ from attrs import evolve, frozen
 
 from lbcompanion.errors import SignatureRefused
 from lbcompanion.model import WallClock
+from lbcompanion.node.endpoints.used_nonces import NonceStore
 from lbcompanion.node.proxy.client_info import PublicOrigin, address_of, is_listed
 from lbcompanion.node.proxy.context import InternalRequest
 from lbcompanion.protocol import headers
-from lbcompanion.protocol.signatures import FARM_KEY_ID, MAX_SKEW_SECONDS, SignedRequest, Verifier
+from lbcompanion.protocol.signatures import FARM_KEY_ID, SignedRequest, Verifier
 from lbcompanion.settings import FetchTable
-
-# Only holders of a key can add nonces.
-_MAX_NONCES = 4096
 
 
 @frozen
@@ -33,33 +31,13 @@ class AuthResult:
     public_host: str = ""
 
 
-class UsedNonces:
-    """The nonces of valid signatures, for as long as the signatures are valid.
-
-    Each process of a node remembers its own.
-    """
-
-    def __init__(self) -> None:
-        self._expiry: dict[tuple[str, bytes], float] = {}
-
-    def use(self, key: str, nonce: bytes, now: float) -> bool:
-        """Remember a nonce; False if it was used before, or if too many are remembered."""
-        # A signature is valid from MAX_SKEW_SECONDS before ``created`` to MAX_SKEW_SECONDS after it. Entries are in the
-        # order of their expiry.
-        while self._expiry and self._expiry[entry := next(iter(self._expiry))] <= now:
-            del self._expiry[entry]
-        if (key, nonce) in self._expiry or len(self._expiry) >= _MAX_NONCES:
-            return False
-        self._expiry[key, nonce] = now + 2 * MAX_SKEW_SECONDS
-        return True
-
-
 class FetchAuthorizer:
     """Authorizes callers.
 
     :param public_origin: ``[node] public_origin``; empty if it is not set.
     :param trusted: whether an address is a trusted proxy's.
     :param now: seconds since the epoch.
+    :param nonces: of the requests to the debug page.
     """
 
     def __init__(
@@ -70,13 +48,14 @@ class FetchAuthorizer:
         public_origin: str,
         trusted: Callable[[str], bool],
         now: WallClock,
+        nonces: NonceStore,
     ) -> None:
         self._fetch = fetch
         self._verifier = Verifier(secret, fetch.public_keys)
         self._public_origin = PublicOrigin(public_origin)
         self._trusted = trusted
         self._now = now
-        self._nonces = UsedNonces()
+        self._nonces = nonces
 
     def authorize(self, request: InternalRequest) -> AuthResult:
         """Whether this caller may GET and DELETE copies.
@@ -98,9 +77,8 @@ class FetchAuthorizer:
         result = self._authorize(request, accepts_any_authority=False)
         if not result.allowed or not result.key:
             return result
-        if not self._nonces.use(result.key, request.head.get(headers.NONCE.key) or b"", self._now()):
-            return evolve(result, allowed=False, why="the nonce was used before")
-        return result
+        why = self._nonces.use(result.key, request.head.get(headers.NONCE.key) or b"", self._now())
+        return evolve(result, allowed=False, why=why) if why else result
 
     def authorize_node(self, request: InternalRequest, *, body_follows: bool = False) -> AuthResult:
         """Whether this caller is a node of this farm, which may PUT copies.

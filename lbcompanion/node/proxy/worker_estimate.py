@@ -9,8 +9,10 @@ from typing import Generic, TypeVar
 
 _Connection = TypeVar("_Connection", bound=Hashable)
 
-# The estimate needs this many first answers for each connection that the application serves.
+# The estimate needs this many first answers for each connection that the application serves. A smaller estimate than
+# the last one needs more: a connection that is accepted and not answered yet is not counted.
 _ROUNDS = 2
+_ROUNDS_TO_LOWER = 8
 _MIN_ANSWERS = 6
 
 
@@ -23,11 +25,12 @@ class WorkerEstimate(Generic[_Connection]):
     connections whenever they come, and every fast answer proves that.
 
     The estimate is made while connections wait although others are closed for them: if two first answers for each
-    accepted connection have not raised the number of accepted ones, that number is the estimate. It is an estimate: a
-    new connection beyond it is still made from time to time, and is answered if the estimate is wrong.
+    accepted connection have not raised the number of accepted ones, that number is the estimate. A connection beyond
+    it is still made from time to time, and is answered if the estimate is too small.
 
     :ivar workers: the estimate.
-    :ivar closed_for: connections that were closed for waiting ones, without a first answer so far.
+    :ivar closed_for: connections that were closed for waiting ones, of which none is known to be accepted so far. A
+        worker is free for each, so they count as accepted.
     :ivar changes: how often an estimate was made or withdrawn.
     """
 
@@ -66,7 +69,7 @@ class WorkerEstimate(Generic[_Connection]):
 
         :param connections: the number of connections, it included.
         """
-        self._most_accepted = max(self._most_accepted, connections - len(self._unaccepted))
+        self._most_accepted = max(self._most_accepted, connections - len(self._unaccepted) + self.closed_for)
         self._closed += 1
         self.closed_for += 1
 
@@ -76,20 +79,20 @@ class WorkerEstimate(Generic[_Connection]):
         :param connections: the number of connections.
         :returns: whether the estimate seems too small; :meth:`withdraw` decides shortly afterwards.
         """
-        if self.closed_for:
-            self.closed_for -= 1
+        before = len(self._unaccepted)
         # If it is not there, a younger connection was answered before.
         while connection in self._unaccepted:
             self._unaccepted.popitem(last=False)
+        self.closed_for = max(0, self.closed_for - before + len(self._unaccepted))
         accepted = connections - len(self._unaccepted)
         if not self._unaccepted:
             self._begin_again()
-        elif accepted > self._most_accepted:
-            self._most_accepted = accepted
+        elif accepted + self.closed_for > self._most_accepted:
+            self._most_accepted = accepted + self.closed_for
             self._answers = self._closed = 0
         elif self._answers < self._closed:
             self._answers += 1
-            if may_learn and self._answers >= max(_ROUNDS * self._most_accepted, _MIN_ANSWERS):
+            if may_learn:
                 self._learn()
         return 0 < self.workers < accepted
 
@@ -106,6 +109,10 @@ class WorkerEstimate(Generic[_Connection]):
         return True
 
     def _learn(self) -> None:
+        """Make the estimate if there are enough answers for it."""
+        rounds = _ROUNDS if self._most_accepted >= self.workers else _ROUNDS_TO_LOWER
+        if self._answers < max(rounds * self._most_accepted, _MIN_ANSWERS):
+            return
         if self.workers != self._most_accepted:
             self.workers = self._most_accepted
             self.changes += 1

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from lbcompanion.html.requisite_links import MAX_SEARCHED_BYTES
 from tests.support.crawler_api import ApiCase
 
 pytestmark = pytest.mark.slow
@@ -20,6 +23,15 @@ class ApiTests(ApiCase):
         self.assertIn(b"<iframe sandbox", self.get(f"/recording/{self.tokens[0]}")[1])
         self.assertEqual(self.get("/dashboard.css")[0].code, 200)
         self.assertEqual(self.get("/dashboard.js")[0].code, 200)
+
+    def test_a_page_that_is_not_searched_to_its_end_is_shown(self) -> None:
+        token = self.farm.nodes["n1"].capture(b"<p>" + b"x" * MAX_SEARCHED_BYTES)
+        self.rig.take(token, {"SRV": "n1"})
+        self.assertIn(b"not searched to its end: longer than 2097152 bytes", self.get(f"/recording/{token}")[1])
+        found = json.loads(self.get(f"/api/recordings/{token}")[1])["requisites"]
+        reason = "longer than 2097152 bytes"
+        unsearched = [{"url": "http://www.example.com/", "reason": reason}]
+        self.assertEqual(found, {"wanted": 0, "archived": 0, "missing": [], "unsearched": unsearched})
 
     def test_missing_requisites_are_shown(self) -> None:
         token = self.farm.nodes["n1"].capture(b"<img src='/a?\"><script>x'><img src=//cdn.example/b.png>")

@@ -28,6 +28,7 @@ def visited(place: Place) -> None:
         ("POST", FORM + "?step=2", b"<p>with a query"),
         ("POST", ONLY, b"<p>only by POST"),
         ("PUT", ONLY, b"<p>only by PUT"),
+        ("GET", FORM, b"<p>the form"),
     ]
     for number, (method, url, body) in enumerate(pages):
         page = evolve(copy(body, method=method), url=url, captured_at=NOW + 10 * number)
@@ -59,5 +60,7 @@ def test_results_of_forms_are_shown_as_they_were(tmp_path: Path) -> None:
             assert player.page("20261123211050", ONLY, body) == b"<p>only by POST"
         # No page is at this address otherwise.
         assert player.page("20261123211050", ONLY) == b"<p>only by POST"
+        # The same page again is a revisit.
+        assert player.page("20261123211110", FORM) == b"<p>the form"
         # The style sheet is in the file once; later occurrences are revisits of it.
         assert player.page("20261123211050", STYLE.url) == b"body{}"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.crawler.archive.page_heads import page_head
+from lbcompanion.crawler.archive.warc_reader import read_record
 from lbcompanion.crawler.archive.warc_records import page_record
 from lbcompanion.http1.kept_head import kept_head
 from lbcompanion.protocol.page_heads import PageHead
@@ -109,3 +110,12 @@ def test_a_page_whose_head_is_not_ascii_is_archived(tmp_path: Path) -> None:
 def test_the_head_of_a_page_is_one_for_all_records() -> None:
     """A revisit record has the head of the page too."""
     assert page_head(evolve(copy(PAGE), head=head_of(b"A: b"))).headers == [("A", "b")]
+
+
+def test_the_archives_own_reader_reads_such_records() -> None:
+    for status_line in (b"HTTP/1.0 404", b"HTTP/1.1 404 ", b"HTTP/1.1 404 G\xfct"):
+        head = head_of(b"Content-Type: text/html", b"X-A: \xfc\t\xff", b"Empty:", status_line=status_line)
+        written = page_record(evolve(copy(PAGE), head=head))
+        record, payload = read_record(io.BytesIO(written), 0)
+        assert (record.status, record.http_fields["content-type"], payload) == (404, "text/html", PAGE)
+        assert record.length == len(written)

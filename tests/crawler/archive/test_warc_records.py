@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
-from lbcompanion.crawler.archive.warc_records import RecordRefused, Requisite
+from lbcompanion.crawler.archive.warc_records import (
+    RecordRefused,
+    Requisite,
+    page_record,
+    page_revisit_record,
+    redirected_revisit,
+    response_of_revisit,
+)
+from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival
@@ -48,3 +57,24 @@ def test_a_file_that_no_record_can_hold_is_left_out(tmp_path: Path, value: str) 
     place.store("t1", b"one", (bad, evolve(good, content_type=value), good, bad))
     assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]
     assert place.records()[2][1] == good.url
+
+
+@pytest.mark.slow
+def test_a_revisit_keeps_its_head_when_it_gets_the_payload() -> None:
+    fields = (("X-B", "\xe9"), ("X-A", "1"), ("X-A", "2: 3"), ("Content-Type", "text/html"))
+    page = evolve(copy(b"body"), head=PageHead("HTTP/1.1 200 Tr\xe8s bien", 200, fields, ("Set-Cookie",)))
+    date, later = "2026-11-22T21:10:00.000000Z", "2026-11-24T21:10:00.000000Z"
+    revisit = page_revisit_record(page, "<urn:uuid:1>", "http://www.example.com/first", date)
+    whole = page_record(page, "<urn:uuid:1>")
+    assert lines(response_of_revisit(revisit, b"body")) == lines(whole)
+    assert b"\r\nX-B: \xe9\r\nX-A: 1\r\nX-A: 2: 3\r\n" in gzip.decompress(response_of_revisit(revisit, b"body"))
+    other = redirected_revisit(revisit, "http://www.example.com/second", later)
+    changed = {b"/first": b"/second", date.encode(): later.encode()}
+    expected = gzip.decompress(revisit)
+    for old, new in changed.items():
+        expected = expected.replace(old, new)
+    assert lines(other) == lines(gzip.compress(expected))
+
+
+def lines(record: bytes) -> list[bytes]:
+    return sorted(gzip.decompress(record).split(b"\r\n"))

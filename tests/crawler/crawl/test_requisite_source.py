@@ -6,18 +6,21 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.crawl.requisite_cache import FAILURE_SECONDS
-from lbcompanion.crawler.crawl.requisite_source import RequisiteSource, WantedFile
+from lbcompanion.crawler.crawl.requisite_source import AnswerCookies, RequisiteSource, WantedFile
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.requisite_report import Refusal
 from lbcompanion.model import MissingKind, RoutingCookie
-from lbcompanion.settings import RequisitesTable, SiteSettings
+from lbcompanion.settings import RequisitesTable, SiteSettings, StickyTable
+from lbcompanion.sticky.reader import CookieReader
 
 ORIGIN = "http://www.example.com"
 NOW = 1_795_468_200
@@ -53,8 +56,7 @@ def ok(body: bytes = b"x{}", *lines: tuple[str, str], status: int = 200) -> Repl
     return Reply(status, (CSS, *lines), body)
 
 
-def moved(set_cookies: tuple[str, ...]) -> bool:
-    return "SRV=n9" in set_cookies
+READER = CookieReader(StickyTable("haproxy-insert", cookies=("SRV", "AWS*")))
 
 
 class Source:
@@ -77,7 +79,9 @@ class Source:
         """Ask for a file; the list gets the result."""
         fetch_path = FetchPath((RoutingCookie("SRV", cookie or node),), direct)
         deadline = self.clock.seconds() + self.limits.max_seconds
-        wanted = WantedFile(self.fetcher, fetch_path, node, ORIGIN + path, deadline, moved)
+        wanted = WantedFile(
+            self.fetcher, fetch_path, node, ORIGIN + path, deadline, AnswerCookies(READER, fetch_path.cookies)
+        )
         done: list[Any] = []
         Deferred.fromCoroutine(self.source.get(wanted)).addBoth(done.append)
         return done
@@ -144,6 +148,19 @@ def test_a_304_that_was_not_asked_for_is_a_failure() -> None:
     assert source.get() == Refusal("status 304", MissingKind.STATUS)
 
 
+def test_the_head_of_a_file_is_kept_without_cookies() -> None:
+    source = Source()
+    lines = (("etag", '"a"'), ("x-odd", "\x00"), ("access-control-allow-origin", "*"), ("server", "\xe4 1 "))
+    source.node.answer = lambda _number: ok(b"x", *lines, ("set-cookie", "SRV=n1"), ("transfer-encoding", "chunked"))
+    found = source.get()
+    assert isinstance(found, Requisite)
+    assert found.head is not None
+    assert found.head.fields == (
+        ("Content-Type", "text/css"), ("Etag", '"a"'), ("Access-Control-Allow-Origin", "*"), ("Server", "\xe4 1"),
+    )  # fmt: skip
+    assert found.head.left_out == ("X-Odd", "Set-Cookie", "Transfer-Encoding")
+
+
 def test_a_changed_file_replaces_the_old_one() -> None:
     source = Source()
     source.node.answer = lambda number: ok(b"%d" % number, ("etag", f'"{number}"'))
@@ -176,7 +193,10 @@ def test_what_another_node_answered_is_not_used_unless_the_bytes_are_the_same() 
     source.node.answer = lambda _number: ok(b"new", elsewhere)
     assert source.get() == Refusal("answered by another node", MissingKind.FAILED)
     source.node.answer = lambda _number: ok(b"old", elsewhere)
-    assert source.get() == old
+    same = source.get()
+    assert isinstance(same, Requisite)
+    assert isinstance(old, Requisite)
+    assert same.body is old.body
     source.clock.advance(300)
     source.node.answer = lambda _number: Reply(304, (elsewhere,), b"")
     assert isinstance(source.get(), Refusal)
@@ -187,7 +207,7 @@ def test_what_another_node_answered_is_not_used_unless_the_bytes_are_the_same() 
     [
         (("cache-control", "private"), True),
         (("set-cookie", "session=1; path=/"), True),
-        (("set-cookie", "SRV=n2; path=/"), False),
+        (("set-cookie", "SRV=one; path=/"), False),
         (("vary", "Accept-Encoding"), False),
         (("vary", "Accept-Encoding, Cookie"), True),
         (("vary", "*"), True),
@@ -200,6 +220,32 @@ def test_a_personal_file_is_requested_for_other_cookies_again(line: tuple[str, s
     for cookie in ("one", "one", "two", "two"):
         source.get(cookie=cookie)
     assert len(source.node.asked) == (2 if personal else 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "begins", "shows_move"),
+    [
+        ("AWSALB=abc; path=/", False, False),
+        (f"AWSALBCORS={'x' * 128}; path=/; secure", False, False),
+        ("PHPSESSID=1", True, False),
+        ("SESSION=1; HttpOnly", True, False),
+        ("", False, False),
+        ("broken", False, False),
+    ],
+)
+def test_cookies_of_balancers_begin_no_session(line: str, begins: bool, shows_move: bool) -> None:
+    reader = CookieReader(StickyTable())
+    cookies = AnswerCookies(reader, (RoutingCookie("AWSALB", "old"),))
+    assert cookies.begins_session((line,)) is begins
+    assert cookies.shows_move((line,)) is shows_move
+    assert cookies.begins_session(("SRV=1",) * 500)
+
+
+def test_where_the_page_has_moved_its_files_may() -> None:
+    sent = (RoutingCookie("SRV", "n1"),)
+    assert AnswerCookies(READER, sent).shows_move(("SRV=n2; path=/",))
+    assert not AnswerCookies(READER, sent).shows_move(("SRV=n1; path=/",))
+    assert not AnswerCookies(READER, sent, may_move=True).shows_move(("SRV=n2; path=/",))
 
 
 def test_requests_for_one_file_are_joined() -> None:
@@ -239,7 +285,7 @@ def test_a_page_that_is_given_up_does_not_take_the_file_from_others() -> None:
         return answers[-1]
 
     source.node.answer = answer
-    wanted = WantedFile(source.fetcher, FetchPath(), "n1", f"{ORIGIN}/a.css", NOW + 10, lambda _: False)
+    wanted = WantedFile(source.fetcher, FetchPath(), "n1", f"{ORIGIN}/a.css", NOW + 10, AnswerCookies(READER, ()))
     first = Deferred.fromCoroutine(source.source.get(wanted))
     others = [source.ask(), source.ask()]
     first.addErrback(lambda failure: None)
@@ -381,3 +427,80 @@ def test_without_cache_and_floor_each_page_requests_its_files() -> None:
     source.get()
     source.get()
     assert len(source.node.asked) == 3
+
+
+KINDS = ["ok", "etag", "private", "503", "404", "lost"]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.sampled_from(["n1", "n2"]), st.integers(0, 3), st.sampled_from(["a", "b"])),
+        st.tuples(
+            st.just("answer"), st.integers(0, 5), st.sampled_from(["ok", "etag", "private", "503", "404", "lost"])
+        ),
+        st.tuples(st.just("advance"), st.sampled_from([0.3, 6.0, 301.0])),
+        st.tuples(st.just("deploy"), st.sampled_from(["n1", "n2"])),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_whatever_happens_a_page_gets_the_files_of_its_node(steps: list[Any]) -> None:
+    source = Source(evolve(LIMITS, retries=1, per_node=2))
+    versions = {"n1": 1, "n2": 1}
+    open_requests: list[tuple[Deferred[Reply], str, str, dict[str, str]]] = []
+    asked: list[tuple[str, str, list[Any]]] = []
+
+    def answer(_number: int) -> Deferred[Reply]:
+        path, fields = source.node.asked[-1]
+        node, _, cookie = fields["Cookie"].removeprefix("SRV=").partition("-")
+        open_requests.append((Deferred(), node, cookie, {**fields, "path": path}))
+        assert sum(each[1] == node and not each[0].called for each in open_requests) <= 2
+        return open_requests[-1][0]
+
+    def reply_to(node: str, cookie: str, fields: dict[str, str], kind: str) -> Reply | FetchFailed:
+        body = f"{node} {versions[node]} {fields['path']} {cookie if kind == 'private' else ''}".encode()
+        tag = f'"{versions[node]}"'
+        if fields.get("If-None-Match") == tag and kind in {"ok", "etag"}:
+            return Reply(304, (("etag", tag),), b"")
+        return {
+            "ok": ok(body),
+            "etag": ok(body, ("etag", tag)),
+            "private": ok(body, ("cache-control", "private, max-age=999")),
+            "503": ok(status=503),
+            "404": ok(status=404),
+            "lost": FetchFailed("broken"),
+        }[kind]
+
+    def respond(number: int, kind: str) -> None:
+        waiting = [each for each in open_requests if not each[0].called]
+        if waiting:
+            deferred, node, cookie, fields = waiting[number % len(waiting)]
+            reply = reply_to(node, cookie, fields, kind)
+            deferred.errback(reply) if isinstance(reply, FetchFailed) else deferred.callback(reply)
+
+    source.node.answer = answer
+    for step in steps:
+        if step[0] == "ask":
+            cookie = f"{step[1]}-{step[3]}"
+            asked.append((step[1], step[3], source.ask(f"/{step[2]}", node=step[1], cookie=cookie)))
+        elif step[0] == "answer":
+            respond(step[1], step[2])
+        elif step[0] == "advance":
+            source.clock.advance(step[1])
+        else:
+            versions[step[1]] += 1
+    for _ in range(40):
+        respond(0, "ok")
+        source.clock.advance(0.6)
+    for node, cookie, done in asked:
+        (result,) = done
+        if isinstance(result, Requisite):
+            of, _version, path, personal_to = result.body.decode().split(" ")
+            assert of == node
+            assert result.url == ORIGIN + path
+            assert personal_to in {"", cookie}
+        else:
+            assert isinstance(result, Refusal), result
+    assert source.source._joined == {}
+    assert source.source._slots == {}

@@ -69,7 +69,7 @@ class CrawlTests(SynchronousTestCase):
         self.assertEqual(len(files), 1)
         text = gzip.decompress(files[0].read_bytes())
         self.assertEqual(text.count(b"/* n2 */"), 1)
-        self.assertEqual(text.count(b"WARC-Type: revisit"), 2)
+        self.assertEqual(text.count(b"WARC-Type: revisit"), 3)  # and the page itself
         self.assertNotIn(b"never", text)
         self.assertNotIn(b"/* n1 */", text)
         self.assertFalse(any("other.example" in uri for uri in farm.hosts.uris))

@@ -134,6 +134,24 @@ class ClientTests(TestCase):
 
         return Deferred.fromCoroutine(run())
 
+    def test_the_limit_of_a_head_can_be_set(self) -> Deferred[None]:
+        async def run() -> None:
+            connect = self.listen()
+            lines = b"A: b\r\n" * (2 * MAX_HEAD_BYTES // 6)
+            self.factory.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + lines + b"\r\nhi"
+            for limit, expected in ((4 * MAX_HEAD_BYTES, b"hi"), (MAX_HEAD_BYTES // 8, b"")):
+                self.factory.got = b""
+                client = Client(agent_for(reactor, connect, max_head_bytes=limit), reactor, 10)
+                if not expected:
+                    with self.assertRaises(FetchFailed) as caught:
+                        await client.ask("GET", f"http://{HOST}/", [], 100)
+                    self.assertEqual(caught.exception.word, "bad head")
+                else:
+                    reply = await client.ask("GET", f"http://{HOST}/", [], 100)
+                    self.assertEqual(reply.body, expected)
+
+        return Deferred.fromCoroutine(run())
+
     def test_a_long_body_is_not_part_of_the_head(self) -> Deferred[None]:
         async def run() -> None:
             body = b"x" * (4 * MAX_HEAD_BYTES)

@@ -150,6 +150,16 @@ def test_a_late_cookie_fills_in_what_was_missing() -> None:
     assert backlog.due(8.0, 1)[0].cookies == (RoutingCookie("SRV", "n1"),)
 
 
+def test_a_late_visitor_fills_in_what_was_missing() -> None:
+    backlog = fresh()
+    backlog.add([arrival("t"), arrival("u", visitor="v1ann")], 7.0)
+    backlog.mark_lost("t", EXPIRED, (), 8.0)
+    backlog.add([arrival("t", visitor="v1bob"), arrival("u", visitor="v1bob")], 9.0)
+    backlog.add([arrival("t", visitor="v1eve")], 9.0)
+    assert [row["token"] for row in backlog.recordings(9, None, {"visitor": "v1bob"})] == ["t"]
+    assert [row["token"] for row in backlog.recordings(9, None, {"visitor": "v1ann"})] == ["u"]
+
+
 def test_cookies_go_with_the_outcome() -> None:
     backlog = fresh()
     backlog.add([arrival("t", cookies={"SRV": "n1"})], 7.0)

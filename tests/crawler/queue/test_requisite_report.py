@@ -4,6 +4,7 @@ from lbcompanion.crawler.queue.requisite_report import (
     MAX_LIST_CHARS,
     MissingRequisite,
     RequisiteReport,
+    UnsearchedText,
     dump_report,
     load_report,
 )
@@ -24,3 +25,14 @@ def test_the_list_is_bounded_and_the_counts_are_not() -> None:
     assert read is not None
     assert (read["wanted"], read["archived"]) == (1000, 100)
     assert 100 < len(read["missing"]) <= MAX_LIST_CHARS / 1000
+
+
+def test_what_was_not_searched_is_written() -> None:
+    report = RequisiteReport(0, (), (UnsearchedText("http://h/x", "too long"),))
+    assert load_report(dump_report(report)) == {
+        "wanted": 0,
+        "archived": 0,
+        "missing": [],
+        "unsearched": [{"url": "http://h/x", "reason": "too long"}],
+    }
+    assert "unsearched" not in dump_report(RequisiteReport(1))

@@ -24,7 +24,16 @@ from lbcompanion.stores.interface import IPageStore
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore, SlowStore
 from lbcompanion.testing.strategies import cuts
-from tests.support.in_memory_node import PAGE, InMemoryNode, chunked, html, read_responses, request, without_tag
+from tests.support.in_memory_node import (
+    PAGE,
+    TAG_START,
+    InMemoryNode,
+    chunked,
+    html,
+    read_responses,
+    request,
+    without_tag,
+)
 
 LONG = PAGE.replace(b"<p>", b"<p>" + b"all work and no play " * 400)
 
@@ -148,6 +157,27 @@ def test_a_page_that_grows_over_the_limit_flows_on_without_a_copy(coding: str) -
     assert companion.captured == []
     assert companion.counters.not_captured["larger than max_page_bytes"] == 1
     assert companion.counters.capturing_bytes == companion.copies.pending == 0
+
+
+def test_a_page_with_more_masked_elements_than_the_limit_has_no_copy() -> None:
+    companion = InMemoryNode(limits=LimitsTable(masked_elements=3))
+    masked = b"<input type=password>"
+    for count in (3, 4):
+        companion.application.answers(html(b"<!DOCTYPE html><title>x</title>" + masked * count))
+        assert companion.get().status == 200
+    assert len(companion.captured) == 1
+    why = "masks or excluded blocks could not be taken out: more than 3 elements to mask"
+    assert companion.counters.not_captured[why] == 1
+
+
+@pytest.mark.parametrize("csp", ["respect", "adapt"])
+def test_a_page_with_longer_policies_than_the_limit_gets_no_script(csp: str) -> None:
+    companion = InMemoryNode(limits=LimitsTable(policy_bytes=40), inject=InjectTable(csp=csp))
+    for padding in (1, 40):
+        companion.application.answers(html(PAGE, b"Content-Security-Policy: script-src *" + b" a" * padding))
+        assert (TAG_START in companion.get().body) is (padding == 1)
+    assert len(companion.captured) == 2
+    assert companion.counters.not_injected == {"blocked by CSP: more than 40 bytes": 1}
 
 
 @pytest.mark.slow

@@ -86,6 +86,16 @@ def test_a_copy_is_kept_and_given_out_as_a_peers() -> None:
     assert not any(page.token in line for line in companion.logged)
 
 
+def test_its_head_comes_along_and_its_bytes_need_room() -> None:
+    companion = InMemoryNode(shared=False)
+    page = attrs.evolve(a_copy(), head=b"HTTP/1.1 200 OK\r\nX-A: \xfc\r\n\r\nSet-Cookie\r\n")
+    assert put(companion, page).status == 204
+    assert companion.fetch(page.token, "GET", b"Lbc-Page-Head: 1").body == BODY + page.head
+    small = InMemoryNode(shared=False, store=StoreTable(max_bytes=page.size - 1))
+    assert put(small, page).status == 507
+    assert put(small, attrs.evolve(page, head=b"")).status == 204
+
+
 def test_where_nodes_share_a_store_it_is_the_stores() -> None:
     companion = InMemoryNode()
     page = a_copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,3 +164,21 @@ def test_no_estimate_while_none_may_be_made() -> None:
         estimate.made_way(40)
         estimate.answered(number, 40 - number, may_learn=False)
     assert estimate.workers == 0
+
+
+def test_an_estimate_is_lowered_reluctantly() -> None:
+    """An application that was restarted with fewer workers."""
+    estimate: WorkerEstimate[int] = WorkerEstimate()
+    seen = []
+    for workers in (6, 3):
+        application = _Application(estimate, workers)
+        application.dial(60)
+        while application.queue:
+            application.serve([])
+            application.close_one()
+            seen.append(estimate.workers)
+        for connection in application.accepted:
+            estimate.closed(connection)
+    assert [workers for workers, after in pairwise(seen) if workers != after] == [0, 6]
+    assert estimate.workers == 3
+    assert seen[60:].count(6) > 15

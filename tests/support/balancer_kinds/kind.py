@@ -52,7 +52,7 @@ class Kind:
         wait_for(f"{node} is left alone", lambda: farm.whoami(cookies) not in {"", node})
 
 
-_ENDINGS = {"envoy": "yaml", "varnish": "vcl"}
+_ENDINGS = {"envoy": "yaml", "traefik": "yaml", "varnish": "vcl"}
 
 
 def indented(lines: Sequence[str]) -> list[str]:

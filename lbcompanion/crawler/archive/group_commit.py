@@ -1,0 +1,215 @@
+"""Writes the pages that are ready together: one sync of the archive and one transaction for all of them.
+
+A page waits for others only while such may come: at most until no page came for a moment, or until a number of pages
+or bytes waits. A page that cannot be archived does not take the others with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from attrs import Factory, define, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.warc_records import RecordRefused, Requisite
+from lbcompanion.crawler.fetching.fetcher import FetchedCopy
+from lbcompanion.crawler.queue.archive_index import ArchivedRecord
+from lbcompanion.crawler.queue.backlog import AlreadyEnded
+from lbcompanion.crawler.queue.database import BacklogError
+from lbcompanion.crawler.queue.requisite_report import RequisiteReport
+from lbcompanion.model import Attempt
+
+#: So many pages, or so many bytes of pages and files, are written without waiting for more.
+ENOUGH_PAGES = 16
+ENOUGH_BYTES = 8 * 1024 * 1024
+#: While so many bytes wait, because the disk is slow, no further pages are fetched.
+MOST_BYTES = 32 * 1024 * 1024
+#: A page waits so many times the time for which the crawler waits for one further page.
+_MOST_WAITS = 10
+#: After so many failures of single pages the disk or the database is taken to fail.
+_MOST_FAILURES = 2
+
+Result = ArchivedRecord | ArchiveError | BacklogError | RecordRefused
+_OWN_FAILURES = (RecordRefused, AlreadyEnded)
+
+
+@frozen
+class ReadyPage:
+    """A page that can be archived; see :meth:`Archive.store`."""
+
+    token: str
+    copy: FetchedCopy
+    requisites: tuple[Requisite, ...]
+    route: str
+    attempts: tuple[Attempt, ...]
+    report: RequisiteReport | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of the page and its files."""
+        return len(self.copy.body) + sum(len(each.body) for each in self.requisites)
+
+    def store(self, archive: Archive) -> Result:
+        """Store the page; a failure is returned."""
+        try:
+            return archive.store(self.token, self.copy, self.requisites, self.route, self.attempts, self.report)
+        except (ArchiveError, BacklogError, RecordRefused) as failure:
+            return failure
+
+
+def store_all(archive: Archive, pages: Sequence[ReadyPage]) -> list[Result]:
+    """Store pages and return the result of each, in their order. Blocking.
+
+    What is stored is durable when this returns. After a failure that is not a single page's own, each page is stored
+    alone, because one page may be what the disk or the database refuses.
+    """
+    results: list[Result] = []
+    while len(results) < len(pages):
+        rest = pages[len(results) :]
+        try:
+            results += _store_group(archive, rest)
+        except (ArchiveError, BacklogError) as failure:
+            results += [failure] if len(rest) == 1 else _store_singly(archive, rest)
+    return results
+
+
+def _store_group(archive: Archive, pages: Sequence[ReadyPage]) -> list[Result]:
+    """Store pages in one transaction, up to the end of the archive file; return the results of these pages."""
+    results: list[Result] = []
+    if len(pages) == 1:
+        return [pages[0].store(archive)]
+    with archive.gathering():
+        for page in pages:
+            result = page.store(archive)
+            if isinstance(result, Exception) and not isinstance(result, _OWN_FAILURES):
+                raise result
+            results.append(result)
+            if archive.is_due():
+                break
+    return results
+
+
+def _store_singly(archive: Archive, pages: Sequence[ReadyPage]) -> list[Result]:
+    results: list[Result] = []
+    failures = 0
+    for page in pages:
+        result = page.store(archive) if failures < _MOST_FAILURES else results[-1]
+        failures += isinstance(result, Exception) and not isinstance(result, _OWN_FAILURES)
+        results.append(result)
+    return results
+
+
+class Defer(Protocol):
+    """Runs blocking calls in another thread, in order, one at a time."""
+
+    def __call__(self, call: Callable[..., Any], /, *args: Any) -> Deferred[Any]:
+        """Run one call; fires with its result."""
+        ...
+
+
+@define
+class _Waiting:
+    """A page that is not written yet."""
+
+    page: ReadyPage
+    done: Deferred[ArchivedRecord] = Factory(Deferred)
+
+
+class GroupCommit:
+    """Gathers pages and writes them.
+
+    :param defer: runs :func:`store_all` on the thread of the archive.
+    :param reactor: for the time, and to wait.
+    :param gather_seconds: how long to wait for one further page; 0: pages are only gathered while others are written.
+    :param may_come: how many pages may still come; without any, nothing is waited for.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        defer: Defer,
+        reactor: IReactorTime,
+        gather_seconds: float = 0.0,
+        may_come: Callable[[], int] = lambda: 1,
+    ) -> None:
+        self._archive = archive
+        self._defer = defer
+        self._reactor = reactor
+        self._gather_seconds = gather_seconds
+        self._may_come = may_come
+        self._waiting: list[_Waiting] = []
+        self._bytes = 0
+        self._first_at = 0.0
+        self._is_writing = False
+        self._timer: IDelayedCall | None = None
+
+    def store(self, page: ReadyPage) -> Deferred[ArchivedRecord]:
+        """Store a page; the Deferred fires when it is durable, or fails as :meth:`Archive.store` does."""
+        waiting = _Waiting(page)
+        if not self._waiting:
+            self._first_at = self._reactor.seconds()
+        self._waiting.append(waiting)
+        self._bytes += page.size
+        self._schedule()
+        return waiting.done
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many bytes wait that no further page should be fetched."""
+        return self._bytes >= MOST_BYTES
+
+    def recheck(self) -> None:
+        """Write what waits if no page may come any more: a job ended without one."""
+        if self._waiting and self._timer is not None and not self._may_come():
+            self._schedule()
+
+    def _schedule(self) -> None:
+        """Write now, or when it becomes clear that no page comes for a while."""
+        self._stop_timer()
+        if self._is_writing:
+            return
+        left = self._seconds_left()
+        if left > 0:
+            self._timer = self._reactor.callLater(left, self._write)
+        else:
+            self._write()
+
+    def _seconds_left(self) -> float:
+        if len(self._waiting) >= ENOUGH_PAGES or self._bytes >= ENOUGH_BYTES or not self._may_come():
+            return 0.0
+        waited = self._reactor.seconds() - self._first_at
+        return min(self._gather_seconds, _MOST_WAITS * self._gather_seconds - waited)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _write(self) -> None:
+        self._timer = None
+        batch, self._waiting, self._bytes, self._is_writing = self._waiting, [], 0, True
+        writing = self._defer(store_all, self._archive, [each.page for each in batch])
+        writing.addCallbacks(_fire_all, _fail_all, callbackArgs=(batch,), errbackArgs=(batch,))
+        writing.addCallback(self._on_written)
+
+    def _on_written(self, _result: object) -> None:
+        self._is_writing = False
+        if self._waiting:
+            self._schedule()
+
+
+def _fire_all(results: list[Result], batch: list[_Waiting]) -> None:
+    for each, result in zip(batch, results, strict=True):
+        if isinstance(result, Exception):
+            each.done.errback(result)
+        else:
+            each.done.callback(result)
+
+
+def _fail_all(failure: Failure, batch: list[_Waiting]) -> None:
+    for each in batch:
+        each.done.errback(failure)
