@@ -73,6 +73,7 @@ class Parts:
     :ivar forget_routes: called with site and node of the routes that were deleted.
     :ivar on_erased: called with who erased, and how many recordings.
     :ivar on_step: called with the name of each step that was done.
+    :ivar compact: removes what the database's files still have of deleted rows.
     """
 
     erasures: Erasures
@@ -140,6 +141,7 @@ class Eraser:
                 parts.forget_routes(batch.routes)
             parts.on_step("marked")
         await self._sweep()
+        await parts.defer(parts.compact)
         result: Result = await parts.defer(self._result, erasure)
         parts.on_erased(by, result.recordings)
         self._log.info(
@@ -168,7 +170,8 @@ class Eraser:
         await parts.file_lock.acquire()
         try:
             failures = [await self._cut_off(), await self._remove_doomed()]
-            for name in await parts.defer(parts.replacements.waiting_files):
+            waiting = await parts.defer(parts.replacements.waiting_files)
+            for name in waiting:
                 if self._stopped:
                     return
                 failures.append(await self._try_to_rewrite(name))
@@ -178,6 +181,8 @@ class Eraser:
         finally:
             parts.file_lock.release()
         await parts.defer(self._finish)
+        if waiting:
+            await parts.defer(parts.compact)
         failed = [failure for failure in failures if failure]
         if failed:
             parts.health.failed(ERASING, failed[-1])
@@ -187,7 +192,6 @@ class Eraser:
     def _finish(self) -> None:
         if not self._parts.replacements.doomed():
             self._parts.erasures.finish(self._parts.now())
-        self._parts.compact()
 
     async def _try_to_rewrite(self, name: str) -> str:
         """Replace one file; return why that failed, or an empty text."""

@@ -130,6 +130,15 @@ def test_a_page_that_is_fetched_meanwhile_leaves_nothing(place: ErasingPlace) ->
     assert place.erasures.without_erased([arrival("t2"), arrival("t3")], [])[0] == [arrival("t3")]
 
 
+def test_nothing_of_an_erased_row_is_in_the_database_files(place: ErasingPlace, tmp_path: Path) -> None:
+    place.keep("erasedtoken", b"one", visitor="v1erased")
+    place.keep("t2", b"two")
+    assert any(b"erasedtoken" in file.read_bytes() for file in tmp_path.glob("q.db*"))
+    place.erase(visitors=("v1erased",))
+    files = [file.read_bytes() for file in tmp_path.glob("q.db*")]
+    assert not any(value in file for file in files for value in (b"erasedtoken", b"v1erased"))
+
+
 def test_bytes_of_a_failed_commit_are_cut_off(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.backlog.add([arrival("t2")], NOW)
