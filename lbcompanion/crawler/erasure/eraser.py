@@ -10,6 +10,7 @@ the old one doomed. The next start removes doomed files and does what is left of
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -38,6 +39,7 @@ Run = Callable[..., Deferred[Any]]
 class Result:
     """What an erasure did, by count.
 
+    :ivar records: records that were removed; of a file that was removed as a whole, only the pages are counted.
     :ivar waiting: recordings that are not shown any more, but whose records are still in the archive.
     :ivar files_waiting: files that were written anew, but whose old version could not be removed yet.
     """
@@ -231,6 +233,8 @@ class Eraser:
         size = min(place.size(name, plan.file.place), plan.file.committed)
         if size < 0:
             return self._without_file(plan)
+        if all(row.erasure is not None for row in plan.rows):
+            return _whole(plan, size)
         with closing_on_error(place.create(plan.draft)) as target:
             replacement = rewriter.rewrite(name, size, plan.rows, plan.draft, target)
             self._parts.on_step("copied")
@@ -269,6 +273,13 @@ class Eraser:
             parts.on_step("removed")
             await parts.defer(parts.replacements.removed, name)
         return failed
+
+
+def _whole(plan: _Plan, size: int) -> Replacement:
+    """Return the end of a file of which no recording stays: it is removed without being read."""
+    records = Counter(row.erasure for row in plan.rows if row.erasure is not None)
+    erased = [row.id for row in plan.rows]
+    return Replacement(old=plan.file.name, new="", committed=0, offsets={}, erased=erased, records=records, freed=size)
 
 
 def _cause(name: str, failure: Exception) -> str:

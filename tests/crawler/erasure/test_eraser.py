@@ -67,6 +67,16 @@ def test_a_file_without_recordings_is_removed(place: ErasingPlace) -> None:
     place.check_files()
 
 
+def test_a_file_that_goes_as_a_whole_is_not_read(place: ErasingPlace, monkeypatch: Any) -> None:
+    place.keep("t1", b"one", CSS)
+    place.keep("t2", b"two", CSS)
+    monkeypatch.setattr(place.parts.place, "open", None)
+    result = place.erase(urls=("http://www.example.com/*",))
+    assert (result.recordings, result.records, result.files, result.waiting) == (2, 2, 1, 0)
+    place.check({})
+    place.check_files()
+
+
 def test_the_open_file_is_closed_first(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two")
