@@ -38,7 +38,7 @@ MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
 #: After so many steps the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
-#: more. Text, and tags without attributes, take none. A page of 2 MiB of documentation has some 30,000 steps.
+#: more. Text, and tags that can name no file, take none. A page of 2 MiB of documentation has some 30,000 steps.
 MAX_STEPS = 80_000
 _STEPS_FOR_ATTRIBUTES = 4
 #: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are not searched.
@@ -87,14 +87,16 @@ _READ_ATTRIBUTES = frozenset(
     {*chain(*_URL_ATTRIBUTES.values()), *_SRCSET_ATTRIBUTES.values(), *_CSS_ATTRIBUTES, b"href", b"rel", b"srcdoc"}
 )
 _READ_ALWAYS = frozenset({*_URL_ATTRIBUTES, *_SRCSET_ATTRIBUTES, b"base", b"iframe"})
-#: Elements that name files, or that change how the following is read.
-_NOT_PLAIN = b"|".join(sorted(_READ_ALWAYS | _RAW_TEXT_ENDS.keys() | _FOREIGN | {b"plaintext"}))
-#: Attributes in the usual form, without anything that a URL in CSS needs.
-_PLAIN_ATTRIBUTES = rb"""(?:[\t\n\f\r ]++[a-z][a-z0-9:_-]*+(?:="[^"(&]*+"|='[^'(&]*+')?)*+[\t\n\f\r ]*+/?"""
-#: Text and tags that name no file and do not change how the following is read.
+#: Tags that change how the following is read, and those that may name a file by an attribute.
+_TURNING = rb"(?:" + b"|".join(sorted({*_RAW_TEXT_ENDS, *_FOREIGN, b"plaintext"})) + rb")"
+_NAMING = rb"(?:" + b"|".join(sorted(_READ_ALWAYS)) + rb")"
+_PLAIN_VALUE = rb"""(?:"[^"&(]*+"|'[^'&(]*+'|[^\t\n\f\r "'&(<>=`]++)"""
+_PLAIN_ATTRIBUTE = rb"[\t\n\f\r ]++[A-Za-z][-A-Za-z0-9_:.]*+(?:=" + _PLAIN_VALUE + rb")?"
+#: Text, and other tags of the plainest form. In an attribute that has neither ``(`` nor ``&`` there is no ``url()``.
 _PLAIN = re.compile(
-    rb"(?:[^<]++|<(?!(?:" + _NOT_PLAIN + rb")[\t\n\f\r />])[a-z][a-z0-9]*+" + _PLAIN_ATTRIBUTES + rb">"
-    rb"|</(?!(?:svg|math)>)[a-z][a-z0-9]*+>)++", re.IGNORECASE
+    rb"(?:[^<]++|<(?!" + _TURNING + rb"[\t\n\f\r />])[A-Za-z][A-Za-z0-9]*+>"
+    + rb"|<(?!(?:" + _TURNING + rb"|" + _NAMING + rb")[\t\n\f\r />])[A-Za-z][A-Za-z0-9]*+(?:" + _PLAIN_ATTRIBUTE
+    + rb")*+[\t\n\f\r ]*+/?>|</(?!(?:svg|math)>)[A-Za-z][A-Za-z0-9]*+>)++", re.IGNORECASE
 )  # fmt: skip
 _MAY_HAVE_CSS = re.compile(rb"url\(|\bstyle\b|\\", re.IGNORECASE)
 

@@ -26,6 +26,14 @@ class OriginalHead(StatusAndHeaders):  # type: ignore[misc]
 
     headers_buff: bytes | None
 
+    @classmethod
+    def read(cls, block: bytes) -> OriginalHead:
+        """Read a head as a record of this archive has it, so that it is written again byte for byte."""
+        start_line, *lines = block.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+        protocol, _, status_line = start_line.partition(" ")
+        fields = [line.partition(": ") for line in lines]
+        return cls(status_line, [(name, value) for name, _, value in fields], protocol=protocol)
+
     def compute_headers_buffer(self, header_filter: object = None) -> None:
         """Set the bytes that are written. warcio calls this again for each record that it writes."""
         if self.headers_buff is None:

@@ -80,6 +80,13 @@ RECORDINGS = Table(
     Index("recordings_file", "warc_file"),
     **_MYSQL,
 )
+# Open notices in the order in which they are claimed, of all nodes and of one. PostgreSQL does not see that an index on
+# (outcome, next_at) has the rows without an outcome in that order; its indexes have these rows only.
+_is_open = RECORDINGS.c.outcome.is_(None)
+_ORDER = RECORDINGS.c.next_at, RECORDINGS.c.id
+for _name, _columns in (("recordings_open", _ORDER), ("recordings_open_of_node", (RECORDINGS.c.origin_node, *_ORDER))):
+    Index(f"{_name}_p", *_columns, postgresql_where=_is_open).ddl_if(dialect="postgresql")
+    Index(f"{_name}_m", RECORDINGS.c.outcome, *_columns).ddl_if(dialect=("mysql", "mariadb"))  # type: ignore[arg-type]
 
 #: Copies that their nodes reported lost, for as long as notices of them may come.
 LOSSES = Table(

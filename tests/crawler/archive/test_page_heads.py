@@ -12,12 +12,14 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
+from warcio.warcwriter import BufferWARCWriter
 
-from lbcompanion.crawler.archive.page_heads import page_head
+from lbcompanion.crawler.archive.page_heads import OriginalHead, page_head
 from lbcompanion.crawler.archive.warc_reader import read_record
-from lbcompanion.crawler.archive.warc_records import page_record
+from lbcompanion.crawler.archive.warc_records import page_record, redirected_revisit, response_of_revisit, warc_digest
 from lbcompanion.http1.kept_head import kept_head
 from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import Place, copy
 
 PAGE = b"<p>hello"
@@ -110,6 +112,41 @@ def test_a_page_whose_head_is_not_ascii_is_archived(tmp_path: Path) -> None:
 def test_the_head_of_a_page_is_one_for_all_records() -> None:
     """A revisit record has the head of the page too."""
     assert page_head(evolve(copy(PAGE), head=head_of(b"A: b"))).headers == [("A", "b")]
+
+
+def test_a_head_in_a_revisit_is_copied_byte_for_byte() -> None:
+    head = OriginalHead.read(b"HTTP/1.1 200 G\xfct\r\nX-A: \xff: b\r\nx-a: \r\n\r\n")
+    writer = BufferWARCWriter(gzip=True, warc_version="WARC/1.1")
+    fields = {"WARC-Date": "2026-11-23T21:10:00.000000Z", "Lbc-Fields-Left-Out": "Set-Cookie"}
+    writer.write_record(
+        writer.create_revisit_record(
+            *("http://www.example.com/", warc_digest(digest_of(PAGE)), "http://www.example.com/a"),
+            "2026-11-23T21:09:00.000000Z",
+            http_headers=head,
+            warc_headers_dict=fields,
+        )
+    )
+    revisit = writer.get_contents()
+    written = b"HTTP/1.1 200 G\xfct\r\nX-A: \xff: b\r\nx-a: \r\n\r\n"
+    for copied, body in (
+        (response_of_revisit(revisit, PAGE), PAGE),
+        (redirected_revisit(revisit, "http://www.example.com/b", "2026-11-23T21:08:00.000000Z"), b""),
+    ):
+        plain = gzip.decompress(copied)
+        assert plain.split(b"\r\n\r\n", 1)[1] == written + body + b"\r\n\r\n"
+        assert b"\r\nLbc-Fields-Left-Out: Set-Cookie\r\n" in plain
+        record = next(iter(ArchiveIterator(io.BytesIO(copied), check_digests="raise")))
+        assert record.content_stream().read() == body
+
+
+@given(st.lists(st.tuples(_NAMES, st.sampled_from(["", "a: b", "\xfc"]))), st.sampled_from(["", " ", " G\xfct"]))
+def test_a_head_is_read_back_as_it_was_written(fields: list[tuple[str, str]], reason: str) -> None:
+    head = OriginalHead(f"200{reason}", fields, protocol="HTTP/1.1")
+    head.compute_headers_buffer()
+    again = OriginalHead.read(head.headers_buff)
+    again.compute_headers_buffer()
+    assert again.headers_buff == head.headers_buff
+    assert again.headers == fields
 
 
 def test_the_archives_own_reader_reads_such_records() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.crawler.archive.test_wacz import FORM, package
 from tests.support.chromium import context as context  # noqa: PLC0414 - a fixture
 from tests.support.replay_web_page import replay_web_page
+from tests.support.wacz_packages import FORM, package
 
 pytestmark = pytest.mark.browser
 PAGES = [

@@ -65,7 +65,8 @@ def test_the_index_of_claims_is_for_servers_only() -> None:
     database = Database(engine)
     database.open()
     names = {index["name"] for index in inspect(engine).get_indexes("recordings")}
-    assert names == {"recordings_due"}
+    assert "recordings_due" in names
+    assert "recordings_claims" not in names
     for dialect in (postgresql.dialect(), mysql.dialect()):
         made: list[str] = []
 
