@@ -131,6 +131,7 @@ class GroupCommit:
     :param reactor: for the time, and to wait.
     :param gather_seconds: how long to wait for one further page; 0: pages are only gathered while others are written.
     :param may_come: how many pages may still come; without any, nothing is waited for.
+    :param on_commit: called when pages have been written together.
     """
 
     def __init__(
@@ -140,12 +141,14 @@ class GroupCommit:
         reactor: IReactorTime,
         gather_seconds: float = 0.0,
         may_come: Callable[[], int] = lambda: 1,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._archive = archive
         self._defer = defer
         self._reactor = reactor
         self._gather_seconds = gather_seconds
         self._may_come = may_come
+        self._on_commit = on_commit
         self._waiting: list[_Waiting] = []
         self._bytes = 0
         self._digests: set[bytes] = set()
@@ -205,6 +208,7 @@ class GroupCommit:
 
     def _on_written(self, _result: object) -> None:
         self._is_writing = False
+        self._on_commit()
         if self._waiting:
             self._schedule()
 

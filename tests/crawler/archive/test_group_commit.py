@@ -207,7 +207,10 @@ class Group:
         self.outcome: Callable[[str], Any] = lambda token: f"record of {token}"
         self.may_come = 1
         self.pending: list[Deferred[Any]] = []
-        self.commit = GroupCommit(None, self._defer, self.clock, gather_seconds, lambda: self.may_come)  # type: ignore[arg-type]
+        self.commits: list[None] = []
+        self.commit = GroupCommit(
+            *(None, self._defer, self.clock, gather_seconds, lambda: self.may_come, lambda: self.commits.append(None))
+        )  # type: ignore[arg-type]
         self.waits = False
 
     def _defer(self, _call: object, _archive: object, pages: list[ReadyPage]) -> Deferred[Any]:
@@ -234,6 +237,7 @@ def test_pages_wait_for_others_for_a_moment() -> None:
     group.clock.advance(0.006)
     assert group.writes == [["a", "b"]]
     assert group.results == {"a": "record of a", "b": "record of b"}
+    assert len(group.commits) == 1
 
 
 def test_the_wait_is_limited() -> None:
