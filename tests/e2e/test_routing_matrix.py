@@ -38,8 +38,8 @@ ELSEWHERE = {
     "a cookie that only the balancer can read": "test_other_balancer.py",
     "maintenance of a live node": "test_maintenance.py",
     "a cache, a firewall, a rate limit in front": "test_doctor.py",
-    "nginx's `sticky`, `learn` and `drain`": "need nginx 1.29.6, which is neither in Debian nor a wheel; samples test the"
-    " dialects (tests/sticky)",
+    "nginx's `sticky`, `learn` and `drain`": "need nginx 1.29.6, which is neither in Debian nor a wheel; the"
+    " dialects have samples (tests/sticky)",
     "Perlbal": "nothing sticks behind it; the doctor's model of it is in tests/doctor/test_stickiness.py",
     "a hash of address and cookie": "all visitors of a test have one address; the doctor's model of it is there too",
 }
